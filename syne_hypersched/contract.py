@@ -1,0 +1,76 @@
+"""The elastic contract: all that a scheduler and a backend know of each other.
+
+A backend hands trials to the stock :class:`syne_tune.Tuner`, which passes them on to the scheduler. An elastic
+backend's trials have the members of :class:`ElasticTrial`; a scheduler calls them inside ``on_trial_add`` and
+``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a wish and returns at once;
+the backend carries wishes out while it polls. A trial of any other backend is never resized.
+
+Nothing else is shared: schedulers do not import backends, backends do not import schedulers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+ST_NUM_DEVICES = "st_num_devices"
+"""Key in every report of an elastic backend: devices held by the launch that reported."""
+
+ST_LAUNCH = "st_launch"
+"""Key in every report of an elastic backend: index of the launch that reported, counted from 0 for each trial."""
+
+ST_SIGNAL_TO_REPORT_S = "st_signal_to_report_s"
+"""Key in the first report of a launch: seconds from the signal that led to the launch (the drain signal for a resize,
+the tuner's order for a start or a resume) to this report. Less the seconds of the training in between, this is what
+the launch cost."""
+
+ST_ADMISSION_OPEN = "st_admission_open"
+"""Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""
+
+
+@runtime_checkable
+class ElasticTrial(Protocol):
+    """A trial whose number of devices can change while it runs.
+
+    The members ``trial_id``, ``config`` and ``creation_time`` are those of :class:`syne_tune.backend.trial_status.Trial`.
+    """
+
+    trial_id: int
+    config: dict[str, Any]
+    creation_time: datetime
+
+    @property
+    def num_devices(self) -> int:
+        """Devices on which the trial is to run: the wish in force, which a launch in progress may not have reached.
+
+        The sum over live trials never exceeds the devices of the backend as long as the scheduler asks for no more;
+        the number that a report was computed with is in the report, under :const:`ST_NUM_DEVICES`.
+        """
+        ...
+
+    def resize(self, num_devices: int) -> None:
+        """Asks for the trial to go on, from its checkpoint, on ``num_devices`` devices.
+
+        The backend shrinks before it grows, and a wish that replaces another one costs no extra launch. Devices are
+        given only when they are free; until then the trial trains on as it is.
+
+        Raises
+        ------
+        ValueError
+            ``num_devices`` is not an integer from 1 to the number of devices of the backend.
+        """
+        ...
+
+    def follow(self, time_attr: str) -> None:
+        """Names the entry of a report that is the resource level, so that work redone after a relaunch is recognised."""
+        ...
+
+    def publish(self, result: Mapping[str, Any]) -> None:
+        """Says that the trial is the incumbent because of ``result``: its checkpoint is to be published as ``best``."""
+        ...
+
+
+def is_elastic(trial: object) -> bool:
+    """Whether ``trial`` comes from a backend that can resize it."""
+    return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")

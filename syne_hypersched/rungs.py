@@ -1,0 +1,280 @@
+"""Rungs of successive halving, with order statistics in O(log n).
+
+Every value in a rung is to be minimised. Whoever records negates a metric that is to be maximised and turns NaN and
+infinities into ``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value, the k-th
+best trial and the best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is never
+sorted again and never scanned.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Iterable
+from fractions import Fraction
+from numbers import Integral, Real
+from typing import Any
+
+from sortedcontainers import SortedList  # type: ignore[import-untyped]
+
+_INTEGER_TOLERANCE = 1e-9
+"""A position within a rung that is this close (relatively) to an integer is that integer: ``1 - 1/3`` is not exact."""
+
+
+def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> tuple[float | int, ...]:
+    """The levels ``grace_period * reduction_factor ** i`` that lie strictly below ``max_t``, ascending.
+
+    The arguments are taken as the decimal numbers they are printed as, so that 100 times 1.1 is 110 and not
+    110.00000000000001, which a trial that reports at 110 would miss.
+
+    Parameters
+    ----------
+    grace_period
+        Level of the lowest rung, positive. It may equal ``max_t`` or exceed it, and then there is no rung.
+    reduction_factor
+        Ratio of neighbouring levels, greater than 1.
+    max_t
+        Maximum resource of a trial, positive. It is itself never a rung.
+
+    Returns
+    -------
+    tuple
+        The levels, as ``int`` where they are integral. May be empty.
+
+    Raises
+    ------
+    TypeError
+        An argument is not a number.
+    ValueError
+        An argument is not finite or out of range.
+    """
+    level = _exact("grace_period", grace_period)
+    ratio = _exact("reduction_factor", reduction_factor)
+    end = _exact("max_t", max_t)
+    if level <= 0:
+        raise ValueError(f"grace_period must be positive, but got {grace_period!r}")
+    if ratio <= 1:
+        raise ValueError(f"reduction_factor must be greater than 1, but got {reduction_factor!r}")
+    if end <= 0:
+        raise ValueError(f"max_t must be positive, but got {max_t!r}")
+    levels: list[float | int] = []
+    while level < end:
+        levels.append(int(level) if level.denominator == 1 else float(level))
+        level *= ratio
+    return tuple(levels)
+
+
+class Rung:
+    """The values recorded at one resource level, and which of their trials are paused there.
+
+    Parameters
+    ----------
+    level
+        Resource level of the rung.
+    """
+
+    def __init__(self, level: float) -> None:
+        self.level = level
+        # An entry is (value, order of recording, trial id): the order breaks ties and makes entries unique.
+        self._entries: dict[int, tuple[float, int, int]] = {}
+        self._sorted: Any = SortedList()
+        self._paused: set[int] = set()
+        # May hold entries of trials no longer paused; they are dropped when they come up.
+        self._paused_heap: list[tuple[float, int, int]] = []
+
+    def __repr__(self) -> str:
+        return f"Rung(level={self.level!r}, recorded={len(self)}, paused={len(self._paused)})"
+
+    def __len__(self) -> int:
+        """Number of values recorded."""
+        return len(self._entries)
+
+    def __contains__(self, trial_id: object) -> bool:
+        """Whether the trial has a value at this rung."""
+        return trial_id in self._entries
+
+    def record(self, trial_id: int, value: float) -> bool:
+        """Records the value of a trial; the first value of a trial is kept for good.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        value
+            Its value, to be minimised; ``+inf`` is the worst.
+
+        Returns
+        -------
+        bool
+            Whether the value was recorded, which it is not when the trial already has one here.
+
+        Raises
+        ------
+        ValueError
+            ``value`` is NaN or ``-inf``.
+        """
+        if trial_id in self._entries:
+            return False
+        value = float(value)
+        if not value > -math.inf:
+            raise ValueError(f"value of trial {trial_id} must be a number greater than -inf, but got {value!r}")
+        entry = (value, len(self._entries), trial_id)
+        self._entries[trial_id] = entry
+        self._sorted.add(entry)
+        return True
+
+    def value(self, trial_id: int) -> float:
+        """The value recorded for a trial.
+
+        Raises
+        ------
+        KeyError
+            The trial has no value at this rung.
+        """
+        return self._entry(trial_id)[0]
+
+    def quantile(self, q: float) -> float:
+        """The ``q``-quantile of the values, interpolated linearly as by :func:`numpy.quantile`.
+
+        Two differences make it safe as a cutoff. A quantile that falls on a value up to rounding is that value, so that
+        equality with the cutoff counts. A quantile strictly between a finite value and ``+inf`` is the greatest finite
+        float: the worst trial does not meet a cutoff that only its own value has raised.
+
+        Parameters
+        ----------
+        q
+            Share of the values, from 0 to 1.
+
+        Returns
+        -------
+        float
+            The quantile.
+
+        Raises
+        ------
+        ValueError
+            ``q`` is outside of [0, 1], or nothing is recorded.
+        """
+        if not 0 <= q <= 1:
+            raise ValueError(f"q must be from 0 to 1, but got {q!r}")
+        if not self._entries:
+            raise ValueError(f"the rung of level {self.level!r} has no quantile: nothing is recorded")
+        position = q * (len(self._entries) - 1)
+        nearest = round(position)
+        if abs(position - nearest) <= _INTEGER_TOLERANCE * max(1.0, position):
+            return float(self._sorted[nearest][0])
+        below = math.floor(position)
+        low, high = self._sorted[below][0], self._sorted[below + 1][0]
+        if low == high:
+            return float(low)
+        if high == math.inf:
+            return sys.float_info.max
+        share = position - below
+        return float(low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share))
+
+    def num_better(self, value: float) -> int:
+        """Number of recorded values that are strictly smaller than ``value``."""
+        return int(self._sorted.bisect_left((value,)))
+
+    def kth(self, k: int) -> tuple[int, float]:
+        """The ``k``-th best trial, counted from 0, ties in the order of recording.
+
+        Returns
+        -------
+        tuple
+            Trial id and value.
+
+        Raises
+        ------
+        IndexError
+            ``k`` is not from 0 to ``len(self) - 1``.
+        """
+        if not 0 <= k < len(self._entries):
+            raise IndexError(f"k must be from 0 to {len(self._entries) - 1}, but got {k!r}")
+        value, _, trial_id = self._sorted[k]
+        return trial_id, value
+
+    def pause(self, trial_id: int) -> None:
+        """Marks a recorded trial as paused at this rung.
+
+        Raises
+        ------
+        KeyError
+            The trial has no value at this rung.
+        """
+        entry = self._entry(trial_id)
+        if trial_id not in self._paused:
+            self._paused.add(trial_id)
+            heapq.heappush(self._paused_heap, entry)
+
+    def unpause(self, trial_id: int) -> None:
+        """Marks a trial as no longer paused at this rung; nothing happens if it was not."""
+        self._paused.discard(trial_id)
+
+    def best_paused(self) -> int | None:
+        """The best trial that is paused at this rung, ties in the order of recording; None if no trial is."""
+        heap = self._paused_heap
+        while heap and heap[0][2] not in self._paused:
+            heapq.heappop(heap)
+        return heap[0][2] if heap else None
+
+    def _entry(self, trial_id: int) -> tuple[float, int, int]:
+        try:
+            return self._entries[trial_id]
+        except KeyError:
+            raise KeyError(f"trial {trial_id!r} has no value at the rung of level {self.level!r}") from None
+
+
+class RungLadder:
+    """Rungs at ascending levels.
+
+    Parameters
+    ----------
+    levels
+        The resource levels, strictly ascending. May be empty.
+
+    Raises
+    ------
+    ValueError
+        The levels are not strictly ascending.
+    """
+
+    def __init__(self, levels: Iterable[float]) -> None:
+        self.rungs = tuple(Rung(level) for level in levels)
+        self._levels = [rung.level for rung in self.rungs]
+        if any(low >= high for low, high in zip(self._levels, self._levels[1:], strict=False)):
+            raise ValueError(f"levels must be strictly ascending, but got {self._levels!r}")
+
+    def passed(self, resource: float) -> tuple[Rung, ...]:
+        """The rungs whose level is at most ``resource``, highest first."""
+        return self.rungs[: bisect_right(self._levels, resource)][::-1]
+
+    def record(self, trial_id: int, resource: float, value: float) -> tuple[Rung, ...]:
+        """Records the value of a trial at every rung that it has passed and where it has none yet.
+
+        A trial that skips the levels between two reports so counts in all the rungs that it has run through, with the
+        first value it reported at or past each.
+
+        Returns
+        -------
+        tuple
+            The rungs where the value was recorded, highest first.
+
+        Raises
+        ------
+        ValueError
+            ``value`` is NaN or ``-inf``.
+        """
+        return tuple(rung for rung in self.passed(resource) if rung.record(trial_id, value))
+
+
+def _exact(name: str, number: float) -> Fraction:
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise TypeError(f"{name} must be a number, but got {number!r}")
+    if isinstance(number, Integral):
+        return Fraction(int(number))
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, but got {number!r}")
+    return Fraction(repr(float(number)))

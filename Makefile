@@ -1,0 +1,46 @@
+# Every target makes the virtual environment .venv when it is missing and brings it up to date when the packages that it
+# needs have changed. PYTHON is the interpreter that makes it: `make demo PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEADLINE_S ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format check clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/.installed-demo  ## tune a neural network on this machine for one minute and show what happened
+	$(BIN)/python examples/launch_hypersched_digits.py --deadline $(DEADLINE_S) --output demo-results
+
+test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/.installed-dev  ## run the tests that take long
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.installed-dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## everything that must hold before a commit is pushed
+
+clean:  ## remove the virtual environment and everything that the tools have left behind
+	rm -rf $(VENV) build dist demo-results .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \
+	    || { echo "make: Python 3.10 to 3.13 is needed, $(PYTHON) is another version; try: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The same file for each set of extras: pip's work is done when the file is newer than what it installs from.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,28 @@
+"""Deadline-aware and progressive-resource schedulers for Syne Tune, on trials that change their devices while they run.
+
+Every public name is imported when it is first used, so that ``import syne_hypersched`` costs next to nothing and
+imports neither Syne Tune nor PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["__version__"]
+
+_MODULE_OF_NAME: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}, only {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_MODULE_OF_NAME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

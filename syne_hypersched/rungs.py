@@ -2,8 +2,8 @@
 
 Every value in a rung is to be minimised. Whoever records negates a metric that is to be maximised and turns NaN and
 infinities into ``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value, the k-th
-best trial and the best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is never
-sorted again and never scanned.
+best trial and the best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is
+never sorted again and never scanned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fractions import Fraction
 from numbers import Integral, Real
 from typing import Any
 
-from sortedcontainers import SortedList  # type: ignore[import-untyped]
+from sortedcontainers import SortedList
 
 _INTEGER_TOLERANCE = 1e-9
 """A position within a rung that is this close (relatively) to an integer is that integer: ``1 - 1/3`` is not exact."""

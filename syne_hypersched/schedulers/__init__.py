@@ -1,0 +1,3 @@
+"""Schedulers for Syne Tune: one algorithm in each private module."""
+
+from __future__ import annotations

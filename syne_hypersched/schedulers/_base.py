@@ -1,0 +1,305 @@
+"""What all schedulers here have in common: arguments, searcher, values to be minimised, incumbent, metadata."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from syne_tune.backend.trial_status import Trial
+from syne_tune.config_space import Domain, config_space_to_json_dict, postprocess_config
+from syne_tune.optimizer.scheduler import TrialScheduler
+from syne_tune.util import dump_json_with_numpy
+
+from syne_hypersched.contract import is_elastic
+from syne_hypersched.schedulers._searchers import Config, make_searcher
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The trial with the best metric so far."""
+
+    trial_id: int
+    """Id of the trial."""
+    value: float
+    """Its best value, to be minimised: the negated metric where the metric is to be maximised."""
+    resource: float
+    """The resource level of the report with this value."""
+    result: dict[str, Any]
+    """That report."""
+
+
+class MultiFidelityScheduler(TrialScheduler):
+    """Base class of schedulers that compare trials at resource levels.
+
+    A constructor argument that a subclass keeps as an attribute of the same name appears in :meth:`metadata`.
+
+    Parameters
+    ----------
+    config_space
+        Configuration space: names to domains of ``syne_tune.config_space`` or to constants.
+    metric
+        Entry of a report that is optimised.
+    time_attr
+        Entry of a report that is the resource level, for example the number of epochs trained.
+    max_t
+        Maximum resource of a trial.
+    do_minimize
+        Whether ``metric`` is to be minimised.
+    searcher
+        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object.
+    searcher_kwargs
+        More arguments for the class that ``searcher`` names.
+    points_to_evaluate
+        Configurations to try first, in this order, each with a value for every domain of ``config_space``.
+    random_seed
+        Seed of everything random, non-negative. By default it is drawn from the operating system; the metadata has it.
+    grace_period
+        Level of the lowest rung, at most ``max_t``.
+    reduction_factor
+        Ratio of neighbouring rung levels; about one in ``reduction_factor`` trials gets beyond a rung. Greater than 1.
+
+    Attributes
+    ----------
+    incumbent
+        The trial with the best metric so far, None before the first finite one.
+    random_state
+        The scheduler's own random generator; the searcher has another one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        config_space: dict[str, Any],
+        metric: str,
+        time_attr: str,
+        max_t: float,
+        do_minimize: bool = True,
+        searcher: str | object = "random_search",
+        searcher_kwargs: dict[str, Any] | None = None,
+        points_to_evaluate: Sequence[Config] | None = None,
+        random_seed: int | None = None,
+        grace_period: float = 1,
+        reduction_factor: float = 3,
+    ) -> None:
+        _check_config_space(config_space)
+        _check_key("metric", metric)
+        _check_key("time_attr", time_attr)
+        if not isinstance(do_minimize, bool):
+            raise TypeError(f"do_minimize must be True or False, but got {do_minimize!r}")
+        max_t = finite_number("max_t", max_t, above=0)
+        grace_period = finite_number("grace_period", grace_period, above=0)
+        if grace_period > max_t:
+            raise ValueError(f"grace_period must be at most max_t = {max_t!r}, but got {grace_period!r}")
+        reduction_factor = finite_number("reduction_factor", reduction_factor, above=1)
+        if random_seed is None:
+            random_seed = secrets.randbits(31)
+        elif isinstance(random_seed, bool) or not isinstance(random_seed, Integral) or random_seed < 0:
+            raise ValueError(f"random_seed must be a non-negative integer or None, but got {random_seed!r}")
+        super().__init__(random_seed=int(random_seed))
+        self.config_space = dict(config_space)
+        self.metric = metric
+        self.time_attr = time_attr
+        self.max_t = max_t
+        self.do_minimize = do_minimize
+        self.searcher = searcher
+        self.searcher_kwargs = None if searcher_kwargs is None else dict(searcher_kwargs)
+        self.points_to_evaluate = None if points_to_evaluate is None else [dict(p) for p in points_to_evaluate]
+        self.grace_period = grace_period
+        self.reduction_factor = reduction_factor
+        self.incumbent: Incumbent | None = None
+        # Syne Tune's searchers take seeds of 31 bits.
+        own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
+        self.random_state = np.random.RandomState(own_seed)
+        self._searcher = make_searcher(
+            searcher, self.config_space, self.points_to_evaluate, int(searcher_seed), self.searcher_kwargs
+        )
+
+    def on_trial_add(self, trial: Trial) -> None:
+        """Tells an elastic backend which entry of the reports is the resource level."""
+        self.follow(trial)
+
+    def on_trial_error(self, trial: Trial) -> None:
+        """Tells the searcher that a trial has failed, or was stopped by somebody else."""
+        logger.warning("trial %d has failed or was stopped from outside", trial.trial_id)
+        self._searcher.on_trial_error(trial.trial_id)
+
+    def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Tells the searcher that a trial has ended; its last result has been told before."""
+        self._searcher.on_trial_end(trial.trial_id)
+
+    def on_trial_remove(self, trial: Trial) -> None:
+        """Tells the searcher that a trial has ended because it was paused or stopped."""
+        self._searcher.on_trial_end(trial.trial_id)
+
+    def metric_names(self) -> list[str]:
+        """The metric, as a list of one."""
+        return [self.metric]
+
+    def metric_mode(self) -> str:
+        """``"min"`` or ``"max"``."""
+        return "min" if self.do_minimize else "max"
+
+    def metadata(self) -> dict[str, Any]:
+        """What is stored with the results of an experiment, as values of JSON.
+
+        Returns
+        -------
+        dict
+            ``scheduler_name``, ``scheduler_kwargs`` (the arguments of the constructor, an object by the name of its
+            class), ``config_space`` (as a string of JSON, like Syne Tune's), ``metric``, ``metric_names`` and
+            ``metric_mode``.
+        """
+        arguments = inspect.signature(type(self).__init__).parameters
+        return {
+            "scheduler_name": type(self).__name__,
+            "scheduler_kwargs": {
+                name: _as_json(getattr(self, name))
+                for name in arguments
+                if name not in ("self", "config_space") and hasattr(self, name)
+            }
+            | {"random_seed": self.random_seed},
+            "config_space": dump_json_with_numpy(config_space_to_json_dict(self.config_space)),
+            "metric": self.metric,
+            "metric_names": self.metric_names(),
+            "metric_mode": self.metric_mode(),
+        }
+
+    def follow(self, trial: Trial) -> None:
+        """Tells an elastic trial which entry of its reports is the resource level."""
+        if is_elastic(trial):
+            trial.follow(self.time_attr)
+
+    def _value(self, result: Mapping[str, Any]) -> float:
+        """The metric of a report as a value to be minimised; NaN and infinities are ``+inf``, the worst value.
+
+        Raises
+        ------
+        ValueError
+            The metric is not in the report, or is not a number.
+        """
+        metric = self._number(result, self.metric, "metric")
+        if not math.isfinite(metric):
+            return math.inf
+        return metric if self.do_minimize else -metric
+
+    def _resource(self, result: Mapping[str, Any]) -> float:
+        """The resource level of a report.
+
+        Raises
+        ------
+        ValueError
+            It is not in the report, or is not a finite number.
+        """
+        resource = self._number(result, self.time_attr, "time_attr")
+        if not math.isfinite(resource):
+            raise ValueError(f"{self.time_attr} (time_attr) must be finite in a report, but got {resource!r}")
+        return resource
+
+    def _new_config(self) -> Config | None:
+        """The next configuration of the searcher, complete with the constants; None if it has no more."""
+        config = self._searcher.suggest()
+        return None if config is None else dict(postprocess_config(config, self.config_space))
+
+    def _tell_searcher(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Tells the searcher the value of a report, unless it is not finite: models cannot be fitted to that."""
+        value = self._value(result)
+        if value < math.inf:
+            self._searcher.on_trial_result(trial.trial_id, trial.config, value, result[self.time_attr])
+
+    def _update_incumbent(self, trial: Trial, result: Mapping[str, Any]) -> bool:
+        """Makes the trial the incumbent if this report is the best one so far, and publishes it on an elastic backend.
+
+        Returns
+        -------
+        bool
+            Whether the incumbent has changed.
+        """
+        value = self._value(result)
+        if value >= (math.inf if self.incumbent is None else self.incumbent.value):
+            return False
+        self.incumbent = Incumbent(trial.trial_id, value, self._resource(result), dict(result))
+        if is_elastic(trial):
+            trial.publish(result)
+        return True
+
+    def _number(self, result: Mapping[str, Any], key: str, argument: str) -> float:
+        try:
+            number = result[key]
+        except KeyError:
+            raise ValueError(
+                f"every report must have {key!r} (the scheduler's {argument}), but one has only {sorted(result)}"
+            ) from None
+        if isinstance(number, (float, int)):
+            return number
+        if isinstance(number, Real):
+            return float(number)
+        raise ValueError(f"{key!r} (the scheduler's {argument}) must be a number in every report, but got {number!r}")
+
+
+def finite_number(name: str, number: float, above: float) -> float:
+    """Checks a number that is an argument.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for the message.
+    number
+        Its value.
+    above
+        It must be greater than this.
+
+    Returns
+    -------
+    float or int
+        The number, an ``int`` if it is an integer type, as Python's own type.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not finite, or too small.
+    """
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise TypeError(f"{name} must be a number, but got {number!r}")
+    if not (math.isfinite(number) and number > above):
+        raise ValueError(f"{name} must be finite and greater than {above}, but got {number!r}")
+    return int(number) if isinstance(number, Integral) else float(number)
+
+
+def _check_config_space(config_space: object) -> None:
+    if not isinstance(config_space, Mapping):
+        raise TypeError(f"config_space must be a dictionary, but got {config_space!r}")
+    if not any(isinstance(domain, Domain) for domain in config_space.values()):
+        raise ValueError(f"config_space must have at least one domain to search, but got {dict(config_space)!r}")
+
+
+def _check_key(name: str, key: object) -> None:
+    if not isinstance(key, str) or not key:
+        raise TypeError(f"{name} must be the name of an entry of the reports, but got {key!r}")
+
+
+def _as_json(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_as_json(item) for item in value]
+    return getattr(value, "__qualname__", type(value).__qualname__)

@@ -1,0 +1,8 @@
+"""How a trial's processes are started, signalled and reaped: warm or cold, one or many, never left behind."""
+
+from syne_hypersched.launch._launcher import Launcher as Launcher
+from syne_hypersched.launch._spec import LaunchExit as LaunchExit
+from syne_hypersched.launch._spec import LaunchSpec as LaunchSpec
+from syne_hypersched.launch._spec import RankSpec as RankSpec
+
+__all__ = ["LaunchExit", "LaunchSpec", "Launcher", "RankSpec"]

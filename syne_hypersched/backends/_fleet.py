@@ -1,0 +1,436 @@
+"""All trials' processes on this machine, kept in the state that tuner and scheduler asked for.
+
+The fleet acts; what to do next is decided by :func:`~syne_hypersched.backends.reconcile.reconcile`. Orders come from the
+tuner's thread, exits from the launcher's; one lock guards all state, and no method waits for a process except
+:meth:`Fleet.stop_all`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched.backends.devices import DevicePool
+from syne_hypersched.backends.events import EventLog
+from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
+from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
+from syne_hypersched.launch import LaunchExit, Launcher, LaunchSpec
+
+logger = logging.getLogger(__name__)
+
+#: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
+PATIENCE_S = 30.0
+
+
+@dataclass
+class TrialProcesses:
+    """One trial's processes. Only :class:`Fleet` changes it."""
+
+    trial_id: int
+    stdout_path: Path
+    stderr_path: Path
+    argv: tuple[str, ...] = ()
+    #: Devices on which the trial is to run; 0 while it is not to run.
+    wants: int = 0
+    phase: Phase = Phase.IDLE
+    #: Whether the trial, while idle, waits to go on after a resize or a lost launch.
+    resized: bool = False
+    #: Position of the last order among all orders.
+    order: int = 0
+    #: Index of the last launch, counted from 0, and the launcher's number of it while it lives.
+    launch: int = -1
+    handle: int | None = None
+    #: Why the launch is being drained: resize, pause, stop or deadline.
+    drain_reason: str = ""
+    #: When the signal or order was given that the next launch answers: epoch seconds and monotonic seconds.
+    signal_timestamp: float = 0.0
+    signal_time: float = 0.0
+    status: str = Status.in_progress
+    warned: bool = False
+    stream: ReportStream = field(default_factory=ReportStream)
+    #: Reports that the tuner has not seen, and those it was handed last.
+    queue: deque[dict[str, Any]] = field(default_factory=deque)
+    delivered: list[dict[str, Any]] = field(default_factory=list)
+    has_reported: bool = False
+    tail: LogTail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tail = LogTail(self.stdout_path)
+
+
+class Fleet:
+    """See the module.
+
+    Parameters
+    ----------
+    pool
+        The devices.
+    events
+        Where to write what happens.
+    make_launcher
+        Makes the launcher, given the two callbacks; called when the first process is to be started.
+    make_spec
+        Makes the launch of a trial on devices: ``make_spec(processes, devices)``.
+    grace_s
+        Seconds from SIGTERM to SIGKILL.
+    """
+
+    def __init__(
+        self,
+        pool: DevicePool,
+        events: EventLog,
+        make_launcher: Callable[..., Launcher],
+        make_spec: Callable[[TrialProcesses, tuple[str, ...]], LaunchSpec],
+        grace_s: float,
+    ) -> None:
+        self.pool = pool
+        self.time_attr: str | None = None
+        self._events = events
+        self._make_launcher = make_launcher
+        self._make_spec = make_spec
+        self._grace_s = grace_s
+        self._trials: dict[int, TrialProcesses] = {}
+        self._orders = 0
+        self._deadline: tuple[float, float] | None = None
+        self._closing = False
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._launcher: Launcher | None = None
+        self._by_handle: dict[int, int] = {}
+
+    # Orders: recorded, carried out as far as possible at once, and never waited for.
+
+    def start(self, trial: TrialProcesses, num_devices: int, event: str) -> None:
+        """The tuner starts or resumes a trial; it is launched as soon as its devices are free.
+
+        Raises
+        ------
+        ValueError
+            There can be no devices for it: as many trials as devices allow are running already.
+        """
+        with self._lock:
+            running = sum(other.wants > 0 for other in self._trials.values())
+            if (running + 1) * num_devices > len(self.pool):
+                raise ValueError(
+                    f"n_workers must be at most {len(self.pool) // num_devices} with {len(self.pool)} devices and "
+                    f"{num_devices} per trial, but the tuner starts trial {trial.trial_id} while {running} are running"
+                )
+            self._closing = False
+            self._trials[trial.trial_id] = trial
+            trial.status = Status.in_progress
+            self._order(trial, num_devices)
+            trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
+            self._events.write(event, trial.trial_id, reason=f"{num_devices} devices ordered")
+            self._reconcile()
+
+    def wish(self, trial_id: int, num_devices: int) -> None:
+        """The scheduler asks for another number of devices; a trial that is not to run keeps none."""
+        with self._lock:
+            trial = self._trials[trial_id]
+            if trial.wants in (0, num_devices):
+                return
+            held = self.pool.held_by(trial_id)
+            self._events.write(
+                "resize", trial_id, held, trial.launch, f"{trial.wants} -> {num_devices}",
+                **{"from": trial.wants, "to": num_devices},
+            )  # fmt: skip
+            self._order(trial, num_devices)
+            self._reconcile()
+
+    def halt(self, trial_id: int, status: str, after: dict[str, Any] | None = None) -> None:
+        """The tuner pauses or stops a trial.
+
+        Parameters
+        ----------
+        status
+            ``Status.paused`` or ``Status.stopped``.
+        after
+            The report at which this was decided. The tuner has not looked at later ones: they are kept for a resume.
+        """
+        with self._lock:
+            trial = self._trials[trial_id]
+            trial.status = status
+            position = next((i for i, report in enumerate(trial.delivered) if report is after), None)
+            if position is not None:
+                trial.queue.extendleft(reversed(trial.delivered[position + 1 :]))
+                trial.delivered = []
+            self._order(trial, 0)
+            self._events.write(
+                "pause" if status == Status.paused else "stop", trial_id, self.pool.held_by(trial_id), trial.launch
+            )
+            self._reconcile()
+
+    def set_deadline(self, drain_at: float, kill_at: float) -> None:
+        """From ``drain_at`` on (monotonic seconds) nothing is launched any more; at ``kill_at`` no process is left."""
+        with self._lock:
+            self._deadline = (drain_at, kill_at)
+            if self._launcher is not None:
+                self._launcher.set_deadline(drain_at, kill_at)
+
+    def warm_up(self) -> None:
+        """Starts the launcher, so that modules are preloaded before the first trial needs them."""
+        with self._lock:
+            self._get_launcher().start()
+
+    # What the tuner asks.
+
+    def poll(self, trial_ids: Iterable[int]) -> list[tuple[int, dict[str, Any]]]:
+        """New reports of running trials, and those left over from before a trial was resumed."""
+        with self._lock:
+            self._reconcile()
+            reports = []
+            for trial_id in trial_ids:
+                trial = self._trials[trial_id]
+                if trial.phase is not Phase.IDLE:
+                    self._read(trial)
+                if trial.status in (Status.paused, Status.stopped):
+                    continue
+                trial.delivered = list(trial.queue)
+                trial.queue.clear()
+                reports += [(trial_id, report) for report in trial.delivered]
+            return reports
+
+    def status(self, trial_id: int) -> str:
+        """Status of a trial in the tuner's terms; a relaunch goes unnoticed."""
+        return self._trials[trial_id].status
+
+    def wishes(self, trial_id: int) -> int:
+        """Devices on which a trial is to run; 0 if it is not."""
+        trial = self._trials.get(trial_id)
+        return 0 if trial is None else trial.wants
+
+    def processes(self, trial_id: int) -> TrialProcesses | None:
+        """The record of a trial, if it was ever started."""
+        return self._trials.get(trial_id)
+
+    def occupied(self) -> list[tuple[int, str]]:
+        """One entry (trial id, status) for each device that is held or promised."""
+        with self._lock:
+            return [
+                (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
+                for trial in self._trials.values()
+                for _ in range(max(trial.wants, len(self.pool.held_by(trial.trial_id))))
+            ]
+
+    def is_idle(self, trial_id: int) -> bool:
+        """Whether no process of the trial exists."""
+        trial = self._trials.get(trial_id)
+        return trial is None or trial.phase is Phase.IDLE
+
+    def stop_all(self, reason: str = "stop") -> None:
+        """Drains every trial, waits until every process is gone, and ends the launcher."""
+        with self._lock:
+            self._closing = True
+            for trial in self._trials.values():
+                if trial.wants:
+                    trial.drain_reason = trial.drain_reason or reason
+                    if trial.status == Status.in_progress:
+                        trial.status = Status.stopped
+                    self._order(trial, 0)
+            self._reconcile()
+            give_up_at = time.monotonic() + self._grace_s + PATIENCE_S
+            while live := [trial for trial in self._trials.values() if trial.phase is not Phase.IDLE]:
+                if not self._changed.wait(timeout=max(0.0, min(1.0, give_up_at - time.monotonic()))):
+                    self._warn_of_the_undead(live)
+                if time.monotonic() >= give_up_at:
+                    break
+            launcher, self._launcher = self._launcher, None
+        if launcher is not None and not live:
+            launcher.close()
+
+    # Acting.
+
+    def _order(self, trial: TrialProcesses, wants: int) -> None:
+        self._orders += 1
+        trial.order = self._orders
+        trial.wants = wants
+        if not wants:
+            trial.resized = False
+
+    def _reconcile(self) -> None:
+        if self._launcher is not None or not self._closing:
+            states = [
+                TrialState(
+                    trial_id=trial.trial_id,
+                    wants=trial.wants,
+                    holds=len(self.pool.held_by(trial.trial_id)),
+                    phase=trial.phase,
+                    resized=trial.resized,
+                    order=trial.order,
+                )
+                for trial in self._trials.values()
+                if trial.wants or trial.phase is not Phase.IDLE
+            ]
+            for action in reconcile(states, self.pool.num_free):
+                trial = self._trials[action.trial_id]
+                if isinstance(action, Drain):
+                    self._drain(trial)
+                elif not self._too_late():
+                    self._launch(trial, action.num_devices)
+        self._warn_of_waiting()
+
+    def _too_late(self) -> bool:
+        return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
+
+    def _drain(self, trial: TrialProcesses) -> None:
+        if self._launcher is None or trial.handle is None:
+            return
+        if trial.wants:
+            trial.drain_reason = "resize"
+        elif not trial.drain_reason:
+            trial.drain_reason = "pause" if trial.status == Status.paused else "stop"
+        trial.phase = Phase.DRAINING
+        trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
+        self._launcher.drain(trial.handle, self._grace_s)
+        self._events.write(
+            "drain", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, trial.drain_reason,
+            grace_s=self._grace_s,
+        )  # fmt: skip
+
+    def _launch(self, trial: TrialProcesses, num_devices: int) -> None:
+        devices = self.pool.acquire(trial.trial_id, num_devices)
+        trial.launch += 1
+        trial.phase, trial.resized, trial.drain_reason, trial.warned = Phase.RUNNING, False, "", False
+        trial.stream.begin_launch(trial.launch, num_devices, trial.signal_timestamp)
+        spec = self._make_spec(trial, devices)
+        trial.handle = self._get_launcher().launch(spec)
+        self._by_handle[trial.handle] = trial.trial_id
+
+    def _get_launcher(self) -> Launcher:
+        if self._launcher is None:
+            self._launcher = self._make_launcher(on_launched=self._on_launched, on_exit=self._on_exit)
+            if self._deadline is not None:
+                self._launcher.set_deadline(*self._deadline)
+        return self._launcher
+
+    def _read(self, trial: TrialProcesses, to_the_end: bool = False) -> None:
+        lines = trial.tail.lines(to_the_end)
+        if not lines:
+            return
+        for raw in parse_reports(lines, trial.stdout_path):
+            report = trial.stream.accept(raw, self.time_attr, time.time())
+            if report is None:
+                continue
+            trial.has_reported = True
+            trial.queue.append(report)
+            if "st_signal_to_report_s" in report:
+                self._events.write(
+                    "first_report", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch,
+                    signal_to_report_s=report["st_signal_to_report_s"],
+                )  # fmt: skip
+
+    # What the launcher tells, in its own thread.
+
+    def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
+        with self._lock:
+            trial = self._trials[self._by_handle[handle]]
+            self._events.write(
+                "launch", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, pids=pids,
+                wait_s=moment - trial.signal_time,
+            )  # fmt: skip
+
+    def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
+        with self._lock:
+            trial = self._trials[self._by_handle.pop(handle)]
+            self._read(trial, to_the_end=True)
+            asked = trial.phase is Phase.DRAINING
+            reason = trial.drain_reason or ("deadline" if exit_.drained else "")
+            devices = self.pool.release(trial.trial_id)
+            trial.phase, trial.handle, trial.drain_reason = Phase.IDLE, None, ""
+            if asked or exit_.drained or exit_.lost:
+                how = "lost" if exit_.lost else "killed" if exit_.killed else "drained"
+            else:
+                how = "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
+            self._events.write(
+                "exit", trial.trial_id, devices, trial.launch, reason, how=how, exit_code=exit_.exit_code,
+                exit_codes=exit_.exit_codes, drain_s=moment - trial.signal_time if asked else None,
+            )  # fmt: skip
+            if how == "lost" and trial.wants and not asked:
+                # Nothing is wrong with the trial: it goes on from its checkpoint.
+                trial.resized = True
+                trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
+            elif asked and trial.wants:
+                trial.resized = True
+            elif how in ("completed", "failed"):
+                self._end(trial, exit_, how)
+            self._reconcile()
+            self._changed.notify_all()
+
+    def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str) -> None:
+        if how == "completed" and not trial.has_reported:
+            how = "failed"
+            logger.error(
+                "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script has "
+                "to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
+            )  # fmt: skip
+        elif how == "failed":
+            rank = exit_.first_failed or 0
+            log = trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, rank))
+            logger.error(
+                "Trial %d failed with exit code %s in launch %d%s%s. Log: %s\n%s", trial.trial_id, exit_.exit_code,
+                trial.launch, f" (rank {rank} first)" if len(exit_.exit_codes) > 1 else "",
+                f": {exit_.error}" if exit_.error else "", log, last_lines(log),
+            )  # fmt: skip
+        self._order(trial, 0)
+        trial.status = Status.completed if how == "completed" else Status.failed
+        self._events.write(
+            "complete" if how == "completed" else "fail", trial.trial_id, (), trial.launch,
+            exit_code=exit_.exit_code, log=str(trial.stderr_path),
+        )  # fmt: skip
+
+    # Warnings.
+
+    def _warn_of_waiting(self) -> None:
+        now = time.monotonic()
+        for trial in self._trials.values():
+            waits = trial.wants and trial.phase is Phase.IDLE and now - trial.signal_time > PATIENCE_S
+            if waits and not trial.warned and not self._too_late():
+                trial.warned = True
+                logger.warning(
+                    "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s.",
+                    trial.trial_id, now - trial.signal_time, trial.wants, self.pool.num_free, len(self.pool),
+                    sorted(self.pool.holders),
+                )  # fmt: skip
+
+    def _warn_of_the_undead(self, live: list[TrialProcesses]) -> None:
+        for trial in live:
+            if not trial.warned and time.monotonic() - trial.signal_time > self._grace_s + 2:
+                trial.warned = True
+                logger.warning(
+                    "Processes of trial %d do not end %.0f s after SIGTERM. See the events of this trial for their pids.",
+                    trial.trial_id, time.monotonic() - trial.signal_time,
+                )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State without processes: what a copy of the fleet in another process can know of."""
+        with self._lock:
+            state = self.__dict__.copy()
+            for name in ("_lock", "_changed", "_launcher", "_make_launcher", "_make_spec"):
+                del state[name]
+            return state
+
+
+def rank_log_name(name: str, rank: int) -> str:
+    """Name of the log of another rank than 0: ``std.out`` becomes ``std.rank1.out``."""
+    stem, _, suffix = name.rpartition(".")
+    return name if rank == 0 else f"{stem}.rank{rank}.{suffix}"
+
+
+def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
+    """The end of a log, for an error message."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - max_bytes))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return "(the log cannot be read)"
+    return "\n".join(lines[-num_lines:]) or "(the log is empty)"

@@ -1,0 +1,181 @@
+"""Which devices this process may use: GPUs, parts of GPUs (MIG), or CPU slots."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of a backend."""
+
+    names: tuple[str, ...]
+    """GPUs: tokens for ``CUDA_VISIBLE_DEVICES``. CPU slots: ``cpu0``, ``cpu1``, ..."""
+    cores: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """CPU slots: the cores of each; empty for GPUs."""
+
+    @property
+    def are_gpus(self) -> bool:
+        """Whether the devices are GPUs rather than CPU slots."""
+        return not self.cores
+
+
+def visible_gpus(env: Mapping[str, str], installed: Sequence[str]) -> tuple[str, ...]:
+    """The GPUs that a process with environment ``env`` can use, as tokens for ``CUDA_VISIBLE_DEVICES``.
+
+    An inherited ``CUDA_VISIBLE_DEVICES`` is honoured as CUDA does: indices, UUIDs (whole or their beginning) or MIG ids,
+    cut at the first entry that names no device. Its entries are handed on as they are, because indices depend on
+    ``CUDA_DEVICE_ORDER`` and only CUDA knows what they mean.
+
+    Parameters
+    ----------
+    env
+        Environment, usually ``os.environ``.
+    installed
+        UUIDs of the devices on this machine; with MIG, those of its instances.
+
+    Raises
+    ------
+    ValueError
+        ``CUDA_VISIBLE_DEVICES`` names a device twice.
+    """
+    inherited = env.get("CUDA_VISIBLE_DEVICES")
+    if inherited is None:
+        uses_mig = any(uuid.startswith("MIG") for uuid in installed)
+        # With MIG an index names a whole GPU, of which CUDA uses the first instance only.
+        return tuple(installed) if uses_mig else tuple(str(index) for index in range(len(installed)))
+    tokens: list[str] = []
+    for token in (entry.strip() for entry in inherited.split(",")):
+        if token.lstrip("-").isdigit():
+            if not 0 <= int(token) < len(installed):
+                break
+        elif not token or not any(uuid.startswith(token) for uuid in installed):
+            break
+        if token in tokens:
+            raise ValueError(f"CUDA_VISIBLE_DEVICES must name each device once, but is {inherited!r}")
+        tokens.append(token)
+    return tuple(tokens)
+
+
+def installed_gpus() -> tuple[str, ...]:
+    """UUIDs of the GPUs (with MIG: of their instances) on this machine; empty if there are none.
+
+    Asks NVML where ``nvidia-ml-py`` is installed, else ``nvidia-smi``. Neither touches CUDA.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return _gpus_from_nvidia_smi()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        uuids: list[str] = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+            instances: list[str] = []
+            with contextlib.suppress(pynvml.NVMLError):  # most GPUs know no MIG
+                if pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
+                    for number in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+                        with contextlib.suppress(pynvml.NVMLError):  # not every number is taken
+                            instance = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, number)
+                            instances.append(pynvml.nvmlDeviceGetUUID(instance))
+            uuids += instances or [pynvml.nvmlDeviceGetUUID(gpu)]
+        return tuple(uuids)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpus_from_nvidia_smi() -> tuple[str, ...]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        listing = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return parse_nvidia_smi(listing.stdout) if listing.returncode == 0 else ()
+
+
+def parse_nvidia_smi(listing: str) -> tuple[str, ...]:
+    """UUIDs in the output of ``nvidia-smi -L``; a GPU that lists MIG instances is replaced by them."""
+    gpus: list[list[str]] = []
+    for line in listing.splitlines():
+        _, found, rest = line.partition("(UUID: ")
+        uuid = rest.rstrip(") \t")
+        if found and line.startswith("GPU"):
+            gpus.append([uuid])
+        elif found and gpus:
+            gpus[-1].append(uuid)
+    return tuple(uuid for gpu in gpus for uuid in (gpu[1:] or gpu))
+
+
+def find_devices(
+    num_devices: int | None = None,
+    gpus_to_use: Sequence[int] | None = None,
+    device_type: str = "auto",
+    env: Mapping[str, str] | None = None,
+    installed: Sequence[str] | None = None,
+    cores: Sequence[int] | None = None,
+) -> Devices:
+    """The devices that a backend is to use.
+
+    Parameters
+    ----------
+    num_devices
+        Number of devices; ``None``: all visible GPUs or, with CPU slots, one slot for each core.
+    gpus_to_use
+        Positions among the visible GPUs, if not all are to be used.
+    device_type
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+    env, installed, cores
+        Environment, UUIDs of the GPUs and usable CPU cores; by default those of this process and machine.
+
+    Raises
+    ------
+    ValueError
+        More devices are asked for than there are, or an argument makes no sense.
+    """
+    if device_type not in ("auto", "gpu", "cpu"):
+        raise ValueError(f'device_type must be "auto", "gpu" or "cpu", but got {device_type!r}')
+    if num_devices is not None and (isinstance(num_devices, bool) or not isinstance(num_devices, int)):
+        raise TypeError(f"num_devices must be an integer or None, but got {num_devices!r}")
+    if num_devices is not None and num_devices < 1:
+        raise ValueError(f"num_devices must be at least 1, but got {num_devices}")
+    gpus: tuple[str, ...] = ()
+    if device_type != "cpu":
+        gpus = visible_gpus(os.environ if env is None else env, installed_gpus() if installed is None else installed)
+    if gpus_to_use is not None:
+        positions = list(gpus_to_use)
+        if len(set(positions)) != len(positions) or not all(
+            isinstance(position, int) and 0 <= position < len(gpus) for position in positions
+        ):
+            raise ValueError(
+                f"gpus_to_use must name different positions among the {len(gpus)} visible GPUs, but got {positions}"
+            )
+        gpus = tuple(gpus[position] for position in positions)
+    if gpus or device_type == "gpu" or gpus_to_use is not None:
+        count = len(gpus) if num_devices is None else num_devices
+        if not gpus or count > len(gpus):
+            raise ValueError(
+                f"num_devices must be at most the {len(gpus)} GPUs that may be used, but got {num_devices}; "
+                'use device_type="cpu" for CPU slots'
+            )
+        return Devices(gpus[:count])
+    usable = sorted(os.sched_getaffinity(0) if cores is None else cores)
+    return _cpu_slots(len(usable) if num_devices is None else num_devices, usable)
+
+
+def _cpu_slots(num_slots: int, cores: Sequence[int]) -> Devices:
+    """Shares the cores out to slots; with more slots than cores, slots share cores in turn."""
+    share = max(1, len(cores) // num_slots)
+    slots = {
+        f"cpu{slot}": tuple(cores[(slot * share + i) % len(cores)] for i in range(share)) for slot in range(num_slots)
+    }
+    return Devices(tuple(slots), slots)

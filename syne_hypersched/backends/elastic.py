@@ -1,0 +1,58 @@
+"""The trial that elastic backends hand out: Syne Tune's own, and the wishes of the elastic contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from syne_tune.backend.trial_status import TrialResult
+
+
+class WishTaker(Protocol):
+    """What a backend offers to its trials."""
+
+    def wished_devices(self, trial_id: int) -> int:
+        """See :attr:`syne_hypersched.contract.ElasticTrial.num_devices`."""
+        ...
+
+    def wish_devices(self, trial_id: int, num_devices: int) -> None:
+        """See :meth:`syne_hypersched.contract.ElasticTrial.resize`."""
+        ...
+
+    def follow(self, time_attr: str) -> None:
+        """See :meth:`syne_hypersched.contract.ElasticTrial.follow`."""
+        ...
+
+    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        """See :meth:`syne_hypersched.contract.ElasticTrial.publish`."""
+        ...
+
+
+@dataclass
+class ElasticTrial(TrialResult):
+    """A trial of an elastic backend; see :class:`syne_hypersched.contract.ElasticTrial` for its members."""
+
+    backend: WishTaker | None = None
+    """Where wishes go. ``None`` only in a copy without a backend, which cannot be resized."""
+
+    @property
+    def num_devices(self) -> int:
+        """Devices on which the trial is to run."""
+        return 0 if self.backend is None else self.backend.wished_devices(self.trial_id)
+
+    def resize(self, num_devices: int) -> None:
+        """Asks for the trial to go on, from its checkpoint, on ``num_devices`` devices."""
+        if self.backend is None:
+            raise ValueError(f"trial {self.trial_id} has no backend that could resize it")
+        self.backend.wish_devices(self.trial_id, num_devices)
+
+    def follow(self, time_attr: str) -> None:
+        """Names the entry of a report that is the resource level."""
+        if self.backend is not None:
+            self.backend.follow(time_attr)
+
+    def publish(self, result: Mapping[str, Any]) -> None:
+        """Says that the trial is the incumbent because of ``result``."""
+        if self.backend is not None:
+            self.backend.publish(self.trial_id, result)

@@ -1,0 +1,155 @@
+"""From the lines of a log to the reports that the tuner gets: nothing twice, and counters that go on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from syne_tune.constants import ST_METRIC_TAG, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
+
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+
+logger = logging.getLogger(__name__)
+
+_TAG = f"[{ST_METRIC_TAG}]: "
+_REPORT = re.compile(re.escape(_TAG) + r"(\{.*\})")
+_MAX_LINE_BYTES = 1 << 20
+
+
+class LogTail:
+    """Reads what was appended to a log since the last time; a poll costs the new bytes, not the whole log.
+
+    Survives pickling: it goes on where it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._pending = b""
+        self._fd: int | None = None
+
+    def lines(self, to_the_end: bool = False) -> list[str]:
+        """The lines that were completed since the last call, without line ends.
+
+        Parameters
+        ----------
+        to_the_end
+            The writer has ended: a last line without a line end counts as complete.
+        """
+        if self._fd is None:
+            try:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return []
+        data = self._pending
+        while chunk := os.pread(self._fd, 1 << 20, self._offset):
+            self._offset += len(chunk)
+            data += chunk
+        if to_the_end:
+            self.close()
+        if not data:
+            return []
+        *lines, self._pending = data.split(b"\n")
+        # Nobody reports in lines of a megabyte; a log without line ends must not be kept in memory.
+        if to_the_end or len(self._pending) > _MAX_LINE_BYTES:
+            lines.append(self._pending)
+            self._pending = b""
+        return [line.decode(errors="replace") for line in lines]
+
+    def close(self) -> None:
+        """Gives the file descriptor back; a later call opens the log again."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_fd": None}
+
+
+def parse_reports(lines: Iterable[str], log_path: Path) -> list[dict[str, Any]]:
+    """The reports in lines of a log, in order. A report that is not whole is left out with a warning."""
+    reports = []
+    for line in lines:
+        if _TAG not in line:
+            continue
+        found = _REPORT.search(line)
+        try:
+            report = json.loads(found[1]) if found is not None else None
+        except (ValueError, RecursionError):
+            report = None
+        if isinstance(report, dict):
+            reports.append(report)
+        else:
+            logger.warning("Ignored a report that is not whole in %s: %.200r", log_path, line)
+    return reports
+
+
+class ReportStream:
+    """Turns the raw reports of a trial's launches into one stream, as if the trial had been launched once.
+
+    ``st_worker_time`` and ``st_worker_iter`` go on from where the launch before left them, a report for a resource level
+    that an earlier launch has delivered is dropped, and every report says on how many devices it was computed and in
+    which launch.
+    """
+
+    def __init__(self) -> None:
+        #: Worker time (s) and number of reports at the end of the launches before this one, and now.
+        self._time_before = self._time_now = 0.0
+        self._iter_before = self._iter_now = 0
+        #: Highest resource level delivered by the launches before this one, and until now.
+        self._level_before = self._level_now = -float("inf")
+        self._first_of_launch = True
+        self._launch = -1
+        self._num_devices = 0
+        self._signal_timestamp = 0.0
+
+    def begin_launch(self, launch: int, num_devices: int, signal_timestamp: float) -> None:
+        """A launch begins; reports from here on are its own.
+
+        Parameters
+        ----------
+        launch, num_devices
+            Index of the launch and the devices that it holds.
+        signal_timestamp
+            When the drain signal or the order that led to the launch was given (seconds since the epoch).
+        """
+        self._launch, self._num_devices, self._signal_timestamp = launch, num_devices, signal_timestamp
+        self._time_before, self._iter_before = self._time_now, self._iter_now
+        self._level_before = self._level_now
+        self._first_of_launch = True
+
+    def accept(self, raw: dict[str, Any], time_attr: str | None, now: float) -> dict[str, Any] | None:
+        """The report as the tuner is to see it, or ``None`` if it repeats a level that was delivered before.
+
+        Parameters
+        ----------
+        raw
+            What the script printed.
+        time_attr
+            Entry with the resource level; ``None``: not known, nothing is recognised as repeated.
+        now
+            Seconds since the epoch, for a report without a time stamp.
+        """
+        level = raw.get(time_attr) if time_attr is not None else None
+        if isinstance(level, (int, float)):
+            if level <= self._level_before:
+                return None
+            self._level_now = max(self._level_now, level)
+        report = dict(raw)
+        timestamp = report.setdefault(ST_WORKER_TIMESTAMP, now)
+        if isinstance(report.get(ST_WORKER_TIME), (int, float)):
+            self._time_now = max(self._time_now, self._time_before + report[ST_WORKER_TIME])
+            report[ST_WORKER_TIME] = self._time_now
+        report[ST_WORKER_ITER] = self._iter_now
+        self._iter_now += 1
+        report[ST_NUM_DEVICES] = self._num_devices
+        report[ST_LAUNCH] = self._launch
+        if self._first_of_launch:
+            self._first_of_launch = False
+            report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
+        return report

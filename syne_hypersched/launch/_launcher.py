@@ -1,0 +1,225 @@
+"""The tuner's side of launching: starts the preloading server, sends it orders, hears what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import syne_hypersched
+from syne_hypersched.launch._linux import start_time
+from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
+
+logger = logging.getLogger(__name__)
+
+#: Runs the server from the same files as this module, installed or not, without leaving a trace in ``sys.path``.
+_BOOT = (
+    "import sys; sys.path.insert(1, {root!r}); from syne_hypersched.launch._server import main; "
+    "del sys.path[1]; main(sys.argv[1:])"
+)
+
+
+@dataclass
+class _Live:
+    """A launch that has not ended."""
+
+    supervisor: tuple[int, float] | None = None
+    """Process id and start time of its supervisor, once known."""
+
+
+class Launcher:
+    """Starts, drains and reaps the processes of trials.
+
+    All methods return at once. What happens is told by callbacks, which run in one thread of the launcher and must not
+    block. The server process is started at the first launch and again if it was killed.
+
+    Parameters
+    ----------
+    on_launched
+        Called as ``on_launched(launch, pids, time)`` when the processes of a launch exist; ``time`` is on the monotonic
+        clock, in seconds.
+    on_exit
+        Called as ``on_exit(launch, exit, time)`` exactly once for every launch, when its last process is reaped.
+    preload
+        Modules that the server imports before it forks.
+    log_path
+        File for what the server prints, such as warnings of preloaded modules.
+    """
+
+    def __init__(
+        self,
+        on_launched: Callable[[int, list[int], float], None],
+        on_exit: Callable[[int, LaunchExit, float], None],
+        preload: Sequence[str] = (),
+        log_path: Path | None = None,
+    ) -> None:
+        self._on_launched = on_launched
+        self._on_exit = on_exit
+        self._preload = tuple(preload)
+        self._log_path = log_path
+        self._lock = threading.Lock()
+        self._ids = itertools.count()
+        self._live: dict[int, _Live] = {}
+        self._deadline: dict[str, Any] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._base_env: dict[str, str] = {}
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Starts the server now, so that it has preloaded its modules when the first launch comes."""
+        with self._lock:
+            self._ensure_server()
+
+    def launch(self, spec: LaunchSpec) -> int:
+        """Starts the processes of ``spec`` and returns the number by which callbacks and orders name this launch."""
+        with self._lock:
+            self._ensure_server()
+            launch = next(self._ids)
+            self._live[launch] = _Live()
+            self._send({"command": "launch", "launch": launch, "spec": spec.to_json(self._base_env)})
+            return launch
+
+    def drain(self, launch: int, grace_s: float) -> None:
+        """Sends SIGTERM to the ranks of a launch, and SIGKILL to its whole process tree after ``grace_s`` seconds.
+
+        A second call can only shorten the time that is left. A launch that has ended is left alone.
+        """
+        with self._lock:
+            if launch in self._live:
+                self._send({"command": "drain", "launch": launch, "grace_s": grace_s})
+
+    def set_deadline(self, drain_at: float, kill_at: float) -> None:
+        """Has every launch, also later ones, drained at ``drain_at`` and killed at ``kill_at`` (monotonic seconds).
+
+        This happens on time even if the tuner's process is busy, stopped or gone.
+        """
+        with self._lock:
+            self._deadline = {"command": "deadline", "drain_at": drain_at, "kill_at": kill_at}
+            if self._server is not None:
+                self._send(self._deadline)
+
+    def close(self) -> None:
+        """Drains what still runs, waits for its end, and ends the server."""
+        with self._lock:
+            self._closed = True
+            server, thread = self._server, self._thread
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
+        if server is not None:
+            server.wait()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    @property
+    def server_pid(self) -> int | None:
+        """Process id of the running server, ``None`` before the first launch."""
+        return None if self._server is None else self._server.pid
+
+    def _ensure_server(self) -> None:
+        if self._closed:
+            raise RuntimeError("the launcher is closed")
+        if self._server is not None:
+            return
+        ours, theirs = socket.socketpair()
+        self._base_env = dict(os.environ)
+        root = str(Path(syne_hypersched.__file__).resolve().parent.parent)
+        argv = [sys.executable, "-c", _BOOT.format(root=root)]
+        argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]
+        log = subprocess.DEVNULL if self._log_path is None else os.open(
+            self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
+        try:
+            self._server = subprocess.Popen(
+                argv,
+                env=self._base_env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a Ctrl-C in the terminal is for the tuner alone
+            )
+        finally:
+            theirs.close()
+            if log != subprocess.DEVNULL:
+                os.close(log)
+        self._socket = ours
+        if self._deadline is not None:
+            self._send(self._deadline)
+        self._thread = threading.Thread(
+            target=self._listen, args=(ours, self._server), name="syne-hypersched-launcher", daemon=True
+        )
+        self._thread.start()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # the server died: the listening thread finds out and tells
+                self._socket.sendall(encode(message))
+
+    def _listen(self, connection: socket.socket, server: subprocess.Popen[bytes]) -> None:
+        messages = LineBuffer()
+        while True:
+            try:
+                data = connection.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            for message in messages.feed(data):
+                self._handle(message)
+        connection.close()
+        server.wait()
+        with self._lock:
+            lost = dict(self._live)
+            self._live.clear()
+            self._server = self._socket = None
+            closed = self._closed
+        if not closed:
+            logger.warning(
+                "The preloading server (pid %d) ended unexpectedly with code %s; %d running launches are drained and "
+                "go on from their checkpoints, and a new server is started. Its output is in %s.",
+                server.pid, server.returncode, len(lost), self._log_path,
+            )
+        for launch, live in lost.items():
+            _wait_until_gone(live)
+            exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=True, killed=False, lost=True)
+            self._on_exit(launch, exit_, time.monotonic())
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        if event == "launched":
+            started = start_time(message["supervisor"])
+            with self._lock:
+                live = self._live.get(message["launch"])
+                if live is not None and started is not None:
+                    live.supervisor = (message["supervisor"], started)
+            self._on_launched(message["launch"], message["pids"], message["time"])
+        elif event == "exit":
+            with self._lock:
+                known = self._live.pop(message["launch"], None) is not None
+            if known:
+                self._on_exit(message["launch"], LaunchExit.from_json(message["exit"]), message["time"])
+        elif event == "preload_failed":
+            logger.warning("Module %s cannot be preloaded, trials import it themselves: %s",
+                           message["module"], message["error"])
+        elif event == "preload_uses_gpu":
+            logger.warning("Importing %s opens a GPU, so nothing is preloaded and launches are slower. Name modules that "
+                           "do not with preload=(...).", ", ".join(message["modules"]))
+
+
+def _wait_until_gone(live: _Live) -> None:
+    """Waits for the end of a supervisor that outlived the server; it drains its launch by itself."""
+    while live.supervisor is not None and start_time(live.supervisor[0]) == live.supervisor[1]:
+        time.sleep(0.02)

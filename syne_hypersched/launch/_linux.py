@@ -1,0 +1,71 @@
+"""The three Linux services that make process trees certain: death signals, subreapers, process start times."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl({option}, {value}): {os.strerror(error)}")
+
+
+def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
+    """Lets the kernel send ``signum`` to this process when its parent dies.
+
+    To be called by a freshly forked child; ``parent_pid`` is the parent at the time of the fork, so that a parent that
+    died in between is noticed.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signum)
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signum)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every descendant whose own parent dies, so that none escapes from its tree."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def kill_descendants() -> None:
+    """Kills every descendant of this process, which adopts orphans, and returns when all are reaped.
+
+    A process in an uninterruptible wait (a dead network disk, a driver) dies only when the kernel lets it; until then
+    this function waits, because its devices are not free before.
+    """
+    me = psutil.Process()
+    pause_s = 0.001
+    while True:
+        # Children of a killed process become ours, and a process may have forked after we looked: look again.
+        for process in me.children(recursive=True):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 0.1)
+
+
+def start_time(pid: int) -> float | None:
+    """When process ``pid`` started (seconds since the epoch), or ``None`` if there is no such process or it is a zombie.
+
+    A pid alone may have been given to another process meanwhile; pid and start time together name one process for good.
+    """
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.NoSuchProcess:
+        return None

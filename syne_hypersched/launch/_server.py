@@ -1,0 +1,209 @@
+"""The preloading server: a process that has imported what training scripts import, and forks them.
+
+It is started once per backend by :class:`~syne_hypersched.launch.Launcher`, reads commands from one socket and answers
+on it, one JSON object a line. For each launch it forks a supervisor (``_supervisor.py``), which forks the ranks. It
+never runs user code itself and never initialises CUDA, which no process survives being forked with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from syne_hypersched.launch._linux import adopt_orphans
+from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
+from syne_hypersched.launch._supervisor import supervise
+
+#: How often the server looks whether the tuner still lives (its socket may have been inherited by another process).
+PARENT_CHECK_S = 1.0
+
+
+@dataclass
+class _Supervised:
+    launch: int
+    pid: int
+    pipe: socket.socket
+    messages: LineBuffer
+
+
+class Server:
+    """See the module. ``control`` is the socket to the tuner's process ``tuner_pid``."""
+
+    def __init__(self, control: socket.socket, tuner_pid: int) -> None:
+        self._control = control
+        self._tuner_pid = tuner_pid
+        self._commands = LineBuffer()
+        self._base_env = dict(os.environ)
+        self._supervised: dict[int, _Supervised] = {}
+        self._deadline: tuple[float, float] | None = None
+        #: Launches whose supervisor was killed; they have ended when the processes it left behind are gone.
+        self._orphaned: list[int] = []
+        self._closing = False
+        self._selector = selectors.DefaultSelector()
+
+    def preload(self, modules: list[str]) -> None:
+        """Imports ``modules``; one that cannot be imported is named to the tuner and left to the script."""
+        started = time.monotonic()
+        for module in modules:
+            try:
+                importlib.import_module(module)
+            except Exception as error:
+                self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
+        if modules and _uses_gpu():
+            # Start over without preloading: the new image reads on where this one stopped.
+            self._tell({"event": "preload_uses_gpu", "modules": modules})
+            os.set_inheritable(self._control.fileno(), True)
+            os.execv(sys.executable, [*sys.orig_argv[:-1], ""])
+        self._tell({"event": "ready", "preload_s": time.monotonic() - started})
+
+    def serve(self) -> None:
+        """Serves until the tuner closes the socket or dies, then drains all launches and returns."""
+        gc.collect()
+        gc.freeze()  # children share the memory of objects that the collector does not touch
+        adopt_orphans()
+        wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
+        for signum in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(signum, lambda *_: None)
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(wakeup_read, selectors.EVENT_READ)
+        while not self._closing or self._supervised or self._orphaned:
+            for key, _ in self._selector.select(PARENT_CHECK_S):
+                if key.fileobj is self._control:
+                    self._read_control()
+                elif key.fileobj == wakeup_read:
+                    with contextlib.suppress(BlockingIOError):
+                        if signal.SIGTERM in os.read(wakeup_read, 4096):
+                            self._close()
+                else:
+                    self._read_supervisor(key.data)
+            self._reap()
+            if os.getppid() != self._tuner_pid:
+                self._close()
+
+    def _read_control(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._close()
+        for command in self._commands.feed(data):
+            if command["command"] == "launch":
+                self._launch(command["launch"], LaunchSpec.from_json(command["spec"], self._base_env))
+            elif command["command"] == "deadline":
+                self._deadline = (command["drain_at"], command["kill_at"])
+                for supervised in list(self._supervised.values()):
+                    self._order(supervised, command)
+            elif command["launch"] in self._supervised:
+                self._order(self._supervised[command["launch"]], command)
+
+    def _launch(self, launch: int, spec: LaunchSpec) -> None:
+        ours, theirs = socket.socketpair()
+        me = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            self._tell_exit(launch, error=f"cannot fork: {error}")
+            return
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for key in self._selector.get_map().values():
+                os.close(key.fd)
+            self._selector.close()
+            ours.close()
+            supervise(spec, theirs, self._deadline, me)
+        theirs.close()
+        supervised = _Supervised(launch, pid, ours, LineBuffer())
+        self._supervised[launch] = supervised
+        self._selector.register(ours, selectors.EVENT_READ, supervised)
+
+    def _order(self, supervised: _Supervised, command: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # it is leaving
+            supervised.pipe.sendall(encode(command))
+
+    def _read_supervisor(self, supervised: _Supervised) -> None:
+        try:
+            data = supervised.pipe.recv(65536)
+        except ConnectionError:
+            data = b""
+        for message in supervised.messages.feed(data):
+            self._tell({**message, "launch": supervised.launch})
+            if message["event"] == "exit":
+                self._forget(supervised)
+                return
+        if not data:  # it died without a word; its ranks died with it
+            self._forget(supervised)
+            self._orphaned.append(supervised.launch)
+
+    def _forget(self, supervised: _Supervised) -> None:
+        if self._supervised.pop(supervised.launch, None) is not None:
+            self._selector.unregister(supervised.pipe)
+            supervised.pipe.close()
+
+    def _reap(self) -> None:
+        """Reaps supervisors, and ends what a supervisor left behind that was killed itself."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
+        if self._orphaned:
+            supervisors = {supervised.pid for supervised in self._supervised.values()}
+            strays = [child for child in psutil.Process().children() if child.pid not in supervisors]
+            for stray in strays:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stray.pid, signal.SIGKILL)
+            if not strays:
+                for launch in self._orphaned:
+                    self._tell_exit(launch, error="the supervisor of the launch was killed")
+                self._orphaned.clear()
+
+    def _close(self) -> None:
+        """Drains all launches; the server leaves when the last one has ended."""
+        if self._closing:
+            return
+        self._closing = True
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(self._control)
+        for supervised in list(self._supervised.values()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(supervised.pid, signal.SIGTERM)
+
+    def _tell_exit(self, launch: int, error: str) -> None:
+        exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=False, killed=True, lost=True, error=error)
+        self._tell({"event": "exit", "launch": launch, "exit": exit_.__dict__, "time": time.monotonic()})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the tuner is gone
+            self._control.sendall(encode(message))
+
+
+def _uses_gpu() -> bool:
+    """Whether this process has opened a GPU, as initialising CUDA does."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith("/dev/nvidia"):
+                    return True
+    return False
+
+
+def main(argv: list[str]) -> None:
+    """Entry point of the server's process: file descriptor of the socket, tuner's pid, preload list (with commas)."""
+    control = socket.socket(fileno=int(argv[0]))
+    control.set_inheritable(False)
+    server = Server(control, tuner_pid=int(argv[1]))
+    server.preload([module for module in argv[2].split(",") if module])
+    server.serve()

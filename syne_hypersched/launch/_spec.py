@@ -1,0 +1,106 @@
+"""What to launch, and how a launch ended: plain values that cross process boundaries as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RankSpec:
+    """One process of a launch."""
+
+    env: dict[str, str]
+    """The complete environment of the process; nothing is inherited."""
+    stdout: str
+    """File to which standard output is appended."""
+    stderr: str
+    """File to which standard error is appended."""
+    cores: tuple[int, ...] = ()
+    """CPU cores to which the process is pinned; empty: not pinned."""
+    num_threads: int | None = None
+    """Threads for libraries that read their number of threads when they are loaded, as torch does; only a warm launch
+    needs it, since there they are loaded already. ``None``: leave as it is."""
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """One start of a trial's processes."""
+
+    argv: tuple[str, ...]
+    """Cold: program and arguments. Warm: Python script and arguments. Never goes through a shell."""
+    ranks: tuple[RankSpec, ...]
+    """One entry for each process."""
+    warm: bool
+    """Whether ``argv[0]`` is a Python script to be run in a fork of the preloading server."""
+    grace_s: float
+    """Seconds from SIGTERM to SIGKILL when the launch is drained without a grace period of its own."""
+    cwd: str | None = None
+    """Working directory; ``None``: the server's."""
+
+    def to_json(self, base_env: dict[str, str]) -> dict[str, Any]:
+        """The spec as plain JSON types, environments as differences to ``base_env`` so that a message stays small."""
+        data = asdict(self)
+        for rank in data["ranks"]:
+            env = rank.pop("env")
+            rank["set"] = {key: value for key, value in env.items() if base_env.get(key) != value}
+            rank["unset"] = [key for key in base_env if key not in env]
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], base_env: dict[str, str]) -> LaunchSpec:
+        """Inverse of :meth:`to_json` for the same ``base_env``."""
+        ranks = []
+        for rank in data["ranks"]:
+            env = {key: value for key, value in base_env.items() if key not in rank["unset"]} | rank["set"]
+            fields = {key: value for key, value in rank.items() if key not in ("set", "unset")}
+            ranks.append(RankSpec(**{**fields, "env": env, "cores": tuple(rank["cores"])}))
+        return cls(**{**data, "argv": tuple(data["argv"]), "ranks": tuple(ranks)})
+
+
+@dataclass(frozen=True)
+class LaunchExit:
+    """How a launch ended. When this is known, its last process has been reaped."""
+
+    exit_codes: tuple[int | None, ...]
+    """Exit code of each rank as in :mod:`subprocess` (``-n``: died of signal n); ``None``: not known."""
+    first_failed: int | None
+    """The rank that failed first, which is the one to look at; ``None`` if none did on its own."""
+    drained: bool
+    """Whether it had been asked to exit."""
+    killed: bool
+    """Whether it had to be killed: the grace period ended, or another rank had failed."""
+    lost: bool = False
+    """Whether the preloading server died and the launch was ended because of that."""
+    error: str = ""
+    """Why no process could be started; empty if one was."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code that says most: that of the rank that failed first, else 0 if all ranks succeeded."""
+        if self.first_failed is not None:
+            return self.exit_codes[self.first_failed]
+        return next((code for code in self.exit_codes if code != 0), 0) if self.exit_codes else None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> LaunchExit:
+        """The exit from the supervisor's message."""
+        return cls(**{**data, "exit_codes": tuple(data["exit_codes"])})
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One line of the protocol between launcher, server and supervisors."""
+    return json.dumps(message).encode() + b"\n"
+
+
+class LineBuffer:
+    """Cuts a stream of bytes into messages."""
+
+    def __init__(self) -> None:
+        self._pending = b""
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Adds ``data`` and returns the messages that are complete now."""
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        return [json.loads(line) for line in lines if line]

@@ -1,0 +1,173 @@
+"""One process per launch that starts, watches, signals and reaps all processes of the launch.
+
+The supervisor adopts orphans, so that whatever a training script forks stays below it, and it leaves only when every
+process of its tree is reaped. Grace periods and the deadline run here, on time, whatever the tuner is busy with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any, NoReturn
+
+from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
+from syne_hypersched.launch._rank import run_rank
+from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
+
+#: When one rank has failed, the others usually wait for it in a collective for ever: they get this long to end too.
+PEER_GRACE_S = 2.0
+
+
+class Supervisor:
+    """Runs one launch to its end; see the module.
+
+    Parameters
+    ----------
+    spec
+        What to launch.
+    pipe
+        Connection to the server, which sends ``drain`` and ``deadline`` messages and gets ``launched`` and ``exit``. Its
+        end means that the server is gone: the launch is drained.
+    deadline
+        ``drain_at`` and ``kill_at`` on the monotonic clock (seconds), or ``None``.
+    """
+
+    def __init__(self, spec: LaunchSpec, pipe: socket.socket, deadline: tuple[float, float] | None) -> None:
+        self._spec = spec
+        self._pipe = pipe
+        self._messages = LineBuffer()
+        self._deadline = deadline
+        self._rank_of: dict[int, int] = {}
+        self._exit_codes: list[int | None] = [None] * len(spec.ranks)
+        self._first_failed: int | None = None
+        self._drained = self._killed = self._lost = False
+        #: When the remaining processes are killed (monotonic seconds); None while nobody has to exit.
+        self._kill_at: float | None = None
+
+    def run(self) -> NoReturn:
+        """Starts the ranks, waits for all of them, ends what they left behind, reports, and exits."""
+        wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
+        for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, lambda *_: None)
+        error = ""
+        try:
+            self._start_ranks((self._pipe.fileno(), wakeup_read, wakeup_write))
+        except OSError as os_error:
+            error = f"cannot start a process: {os_error}"
+        self._send({"event": "launched", "supervisor": os.getpid(), "pids": list(self._rank_of), "time": time.monotonic()})
+        while self._rank_of:
+            sources = [wakeup_read] if self._lost else [wakeup_read, self._pipe]
+            ready, _, _ = select.select(sources, [], [], self._timeout())
+            if wakeup_read in ready:
+                with contextlib.suppress(BlockingIOError):
+                    if set(os.read(wakeup_read, 4096)) & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+                        self._drain(self._spec.grace_s)
+                self._reap()
+            if self._pipe in ready:
+                self._receive()
+            self._keep_time()
+        kill_descendants()
+        exit_ = LaunchExit(
+            exit_codes=tuple(self._exit_codes),
+            first_failed=self._first_failed,
+            drained=self._drained,
+            killed=self._killed,
+            lost=self._lost,
+            error=error,
+        )
+        self._send({"event": "exit", "exit": exit_.__dict__, "time": time.monotonic()})
+        os._exit(0)
+
+    def _start_ranks(self, own_fds: tuple[int, ...]) -> None:
+        me = os.getpid()
+        for index, rank in enumerate(self._spec.ranks):
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for fd in own_fds:
+                    os.close(fd)
+                run_rank(self._spec, rank, me)
+            self._rank_of[pid] = index
+
+    def _timeout(self) -> float | None:
+        moments = [self._kill_at] if self._kill_at is not None else []
+        if self._deadline is not None:
+            moments += [moment for moment in self._deadline if moment > time.monotonic()]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if self._deadline is not None:
+            drain_at, kill_at = self._deadline
+            if now >= drain_at:
+                self._drain(kill_at - now)
+        if self._kill_at is not None and now >= self._kill_at and self._rank_of:
+            self._killed = True
+            for pid in self._rank_of:
+                _kill(pid, signal.SIGKILL)
+            self._kill_at = None if self._deadline is None or now >= self._deadline[1] else self._deadline[1]
+
+    def _drain(self, grace_s: float) -> None:
+        """Asks every rank to checkpoint and exit; what a rank started is ended with it, not asked."""
+        kill_at = time.monotonic() + max(0.0, grace_s)
+        if not self._drained:
+            self._drained = True
+            for pid in self._rank_of:
+                _kill(pid, signal.SIGTERM)
+            self._kill_at = kill_at if self._kill_at is None else min(kill_at, self._kill_at)
+        elif self._kill_at is not None:
+            self._kill_at = min(kill_at, self._kill_at)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            rank = self._rank_of.pop(pid, None)
+            if rank is None:
+                continue  # an orphan that this process had adopted
+            code = os.waitstatus_to_exitcode(status)
+            self._exit_codes[rank] = code
+            if code != 0 and not self._drained and self._first_failed is None:
+                self._first_failed = rank
+                self._kill_at = time.monotonic() + PEER_GRACE_S
+
+    def _receive(self) -> None:
+        data = self._pipe.recv(65536)
+        if not data:
+            self._lost = True
+            self._drain(self._spec.grace_s)
+            return
+        for message in self._messages.feed(data):
+            if message["command"] == "drain":
+                self._drain(message["grace_s"])
+            elif message["command"] == "deadline":
+                self._deadline = (message["drain_at"], message["kill_at"])
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the server is gone: nobody listens
+            self._pipe.sendall(encode(message))
+
+
+def _kill(pid: int, signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signum)
+
+
+def supervise(spec: LaunchSpec, pipe: socket.socket, deadline: tuple[float, float] | None, server_pid: int) -> NoReturn:
+    """Turns this freshly forked process into the supervisor of a launch. Never returns."""
+    try:
+        os.setsid()
+        adopt_orphans()
+        die_with_parent(server_pid, signal.SIGTERM)
+        Supervisor(spec, pipe, deadline).run()
+    finally:
+        os._exit(1)

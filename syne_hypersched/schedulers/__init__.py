@@ -1,3 +1,7 @@
 """Schedulers for Syne Tune: one algorithm in each private module."""
 
 from __future__ import annotations
+
+from syne_hypersched.schedulers._asha import ASHA as ASHA
+
+__all__ = ["ASHA"]

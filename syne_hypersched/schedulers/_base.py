@@ -107,9 +107,10 @@ class MultiFidelityScheduler(TrialScheduler):
         reduction_factor = finite_number("reduction_factor", reduction_factor, above=1)
         if random_seed is None:
             random_seed = secrets.randbits(31)
-        elif isinstance(random_seed, bool) or not isinstance(random_seed, Integral) or random_seed < 0:
-            raise ValueError(f"random_seed must be a non-negative integer or None, but got {random_seed!r}")
-        super().__init__(random_seed=int(random_seed))
+        random_seed = integer("random_seed", random_seed)
+        if random_seed < 0:
+            raise ValueError(f"random_seed must not be negative, but got {random_seed!r}")
+        super().__init__(random_seed=random_seed)
         self.config_space = dict(config_space)
         self.metric = metric
         self.time_attr = time_attr
@@ -250,7 +251,7 @@ class MultiFidelityScheduler(TrialScheduler):
         raise ValueError(f"{key!r} (the scheduler's {argument}) must be a number in every report, but got {number!r}")
 
 
-def finite_number(name: str, number: float, above: float) -> float:
+def finite_number(name: str, number: Any, above: float) -> float:
     """Checks a number that is an argument.
 
     Parameters
@@ -276,9 +277,35 @@ def finite_number(name: str, number: float, above: float) -> float:
     """
     if isinstance(number, bool) or not isinstance(number, Real):
         raise TypeError(f"{name} must be a number, but got {number!r}")
-    if not (math.isfinite(number) and number > above):
+    plain = int(number) if isinstance(number, Integral) else float(number)
+    if not (math.isfinite(plain) and plain > above):
         raise ValueError(f"{name} must be finite and greater than {above}, but got {number!r}")
-    return int(number) if isinstance(number, Integral) else float(number)
+    return plain
+
+
+def integer(name: str, number: Any) -> int:
+    """Checks an integer that is an argument.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for the message.
+    number
+        Its value.
+
+    Returns
+    -------
+    int
+        The number, as Python's own type.
+
+    Raises
+    ------
+    TypeError
+        It is not an integer.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"{name} must be an integer, but got {number!r}")
+    return int(number)
 
 
 def _check_config_space(config_space: object) -> None:

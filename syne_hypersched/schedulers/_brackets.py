@@ -1,0 +1,213 @@
+"""Decisions of asynchronous successive halving in one bracket, as values: reports in, decisions out.
+
+Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+from syne_hypersched.rungs import Rung, RungLadder
+
+Decision: TypeAlias = Literal["CONTINUE", "PAUSE", "STOP"]
+"""What is to become of a trial, in the words of Syne Tune's ``SchedulerDecision``."""
+
+CONTINUE: Final = "CONTINUE"
+PAUSE: Final = "PAUSE"
+STOP: Final = "STOP"
+
+
+class StoppingBracket:
+    """The stopping variant: at each rung, a trial goes on if it is among the best so far, else it is stopped.
+
+    Parameters
+    ----------
+    levels
+        Levels of the rungs, ascending and below ``max_t``.
+    reduction_factor
+        A trial goes on at a rung if the share of the trials recorded there, itself included, that are strictly better
+        is at most ``1 / reduction_factor``.
+    max_t
+        Resource at which every trial is stopped.
+    """
+
+    def __init__(self, levels: Sequence[float], reduction_factor: float, max_t: float) -> None:
+        self.ladder = RungLadder(levels)
+        self.reduction_factor = reduction_factor
+        self.max_t = max_t
+        self._running: set[int] = set()
+
+    @property
+    def first_milestone(self) -> float:
+        """Resource up to which a new trial runs unless it is stopped: ``max_t``."""
+        return self.max_t
+
+    def add(self, trial_id: int) -> None:
+        """Takes in a new trial, which is running."""
+        self._running.add(trial_id)
+
+    def is_running(self, trial_id: int) -> bool:
+        """Whether reports of the trial count."""
+        return trial_id in self._running
+
+    def report(self, trial_id: int, resource: float, value: float) -> Decision:
+        """Decides on a report of a trial.
+
+        As in Syne Tune, one report is recorded at one rung only, the highest one passed where the trial has no value:
+        of a trial that skips levels the next reports are recorded at the rungs below, and may stop it there.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        resource
+            Its resource level.
+        value
+            Its value, to be minimised; ``+inf`` is the worst.
+
+        Returns
+        -------
+        Decision
+            ``CONTINUE`` or ``STOP``. The report of a trial that is not running changes nothing and means ``STOP``.
+        """
+        if trial_id not in self._running:
+            return STOP
+        if resource >= self.max_t or not self._goes_on(trial_id, resource, value):
+            self.end(trial_id)
+            return STOP
+        return CONTINUE
+
+    def promote(self) -> tuple[int, float] | None:
+        """No trial is ever paused, and so none is promoted."""
+        return None
+
+    def end(self, trial_id: int) -> None:
+        """Ends a trial for good; what it has recorded stays."""
+        self._running.discard(trial_id)
+
+    def _goes_on(self, trial_id: int, resource: float, value: float) -> bool:
+        for rung in self.ladder.passed(resource):
+            if rung.record(trial_id, value):
+                return rung.num_better(value) / len(rung) <= 1 / self.reduction_factor
+        return True
+
+
+class PromotionBracket:
+    """The promotion variant: a trial is paused at its next rung, its milestone, and promoted once it is good enough.
+
+    Parameters
+    ----------
+    levels
+        Levels of the rungs, ascending and below ``max_t``.
+    max_t
+        Resource at which every trial is stopped: the milestone beyond the highest rung.
+    """
+
+    def __init__(self, levels: Sequence[float], max_t: float) -> None:
+        self.ladder = RungLadder(levels)
+        self.max_t = max_t
+        self._next_level = dict(zip(levels, (*levels[1:], max_t), strict=True))
+        # A trial is a key of one of the two, or has ended.
+        self._milestone: dict[int, float] = {}
+        self._paused_at: dict[int, Rung] = {}
+
+    @property
+    def first_milestone(self) -> float:
+        """The milestone of a new trial: the level of the lowest rung, or ``max_t`` if there is no rung."""
+        return self.ladder.rungs[0].level if self.ladder.rungs else self.max_t
+
+    def add(self, trial_id: int) -> None:
+        """Takes in a new trial, which is running to the first milestone."""
+        self._milestone[trial_id] = self.first_milestone
+
+    def is_running(self, trial_id: int) -> bool:
+        """Whether reports of the trial count."""
+        return trial_id in self._milestone
+
+    def report(self, trial_id: int, resource: float, value: float) -> Decision:
+        """Decides on a report of a trial.
+
+        A trial that passes its milestone between two reports is recorded at every rung passed, and paused at the
+        highest of them.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        resource
+            Its resource level.
+        value
+            Its value, to be minimised; ``+inf`` is the worst.
+
+        Returns
+        -------
+        Decision
+            ``CONTINUE``, ``PAUSE`` at a milestone, or ``STOP`` at ``max_t``. The report of a trial that is not running
+            changes nothing and means ``PAUSE`` if the trial is paused and ``STOP`` if it has ended.
+        """
+        if trial_id not in self._milestone:
+            return PAUSE if trial_id in self._paused_at else STOP
+        if resource < self._milestone[trial_id]:
+            return CONTINUE
+        recorded = self.ladder.record(trial_id, resource, value)
+        del self._milestone[trial_id]
+        if resource >= self.max_t:
+            return STOP
+        recorded[0].pause(trial_id)
+        self._paused_at[trial_id] = recorded[0]
+        return PAUSE
+
+    def promote(self) -> tuple[int, float] | None:
+        """Promotes the best paused trial of the highest rung that has a promotable one.
+
+        A trial is promotable if its value is at least as good as the quantile of its rung whose order is the rung's
+        level over the next one (over ``max_t`` at the highest rung). A rung with a single value promotes nothing, nor
+        is a trial ever promoted whose value is not finite.
+
+        Returns
+        -------
+        tuple or None
+            The trial, which is running from now on, and its milestone. None if no trial is promotable.
+        """
+        for rung in reversed(self.ladder.rungs):
+            next_level = self._next_level[rung.level]
+            trial_id = promotable_trial(rung, rung.level / next_level)
+            if trial_id is not None:
+                rung.unpause(trial_id)
+                del self._paused_at[trial_id]
+                self._milestone[trial_id] = next_level
+                return trial_id, next_level
+        return None
+
+    def end(self, trial_id: int) -> None:
+        """Ends a trial for good, paused or not; what it has recorded stays."""
+        self._milestone.pop(trial_id, None)
+        rung = self._paused_at.pop(trial_id, None)
+        if rung is not None:
+            rung.unpause(trial_id)
+
+
+def promotable_trial(rung: Rung, quantile: float) -> int | None:
+    """The best paused trial of a rung if it may be promoted.
+
+    Parameters
+    ----------
+    rung
+        The rung.
+    quantile
+        Order of the quantile that the trial's value has to reach; equality counts.
+
+    Returns
+    -------
+    int or None
+        The trial, or None if there is none, if it is too weak or if the rung has fewer than two values.
+    """
+    if len(rung) < 2:
+        return None
+    trial_id = rung.best_paused()
+    if trial_id is None:
+        return None
+    value = rung.value(trial_id)
+    return trial_id if value < math.inf and value <= rung.quantile(quantile) else None

@@ -1,0 +1,75 @@
+"""Admission of HyperSched: whether a new trial may still start.
+
+A trial is worth starting while enough time is left for it to beat the best one. Both rules are pure; that admission,
+once closed, stays closed is for the scheduler to keep.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+
+
+def time_needed_s(
+    longest_trial_s: float | None,
+    launch_cost_s: float,
+    reduction_factor: float,
+    max_t: float,
+    epoch_time_s: float | None,
+) -> float:
+    """Seconds that a new trial needs to have a chance of becoming the best.
+
+    This is ``min((longest trial time - launch cost) * eta, max_t * epoch time)`` of Liaw et al. (HyperSched, 2019): a
+    new trial must outlast the longest one by the reduction factor, but never needs more than a full run on one device.
+
+    Parameters
+    ----------
+    longest_trial_s
+        Seconds for which the trial that has run longest has been running; None before any report.
+    launch_cost_s
+        90th percentile of the cost of a launch.
+    reduction_factor
+        The reduction factor eta.
+    max_t
+        Maximum resource of a trial.
+    epoch_time_s
+        Median epoch time on one device; None while it is unknown.
+
+    Returns
+    -------
+    float
+        Seconds, at least 0; 0 when nothing is known, so that the first trials start whatever the deadline is.
+    """
+    bounds = []
+    if longest_trial_s is not None:
+        bounds.append(max(longest_trial_s - launch_cost_s, 0.0) * reduction_factor)
+    if epoch_time_s is not None:
+        bounds.append(max_t * epoch_time_s)
+    return min(bounds, default=0.0)
+
+
+def admission_closes(time_left_s: float, needed_s: float) -> bool:
+    """Whether too little time is left for a new trial: less than it needs, or none at all."""
+    return time_left_s <= 0 or time_left_s < needed_s
+
+
+def exploration_closes(elapsed_s: float, deadline_s: float, exploration: float) -> bool:
+    """Whether the share ``exploration`` of the deadline has passed: the ablation arm without the admission rule."""
+    return elapsed_s >= deadline_s or elapsed_s > exploration * deadline_s
+
+
+def check_exploration(exploration: float | None) -> None:
+    """Raises an error that names ``fixed_exploration`` unless it is None or a share of the deadline, from 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not from 0 to 1.
+    """
+    if exploration is None:
+        return
+    if isinstance(exploration, bool) or not isinstance(exploration, Real):
+        raise TypeError(f"fixed_exploration must be a number or None, but got {exploration!r}")
+    if not 0 <= exploration <= 1:
+        raise ValueError(f"fixed_exploration must be a share of the deadline from 0 to 1, but got {exploration!r}")

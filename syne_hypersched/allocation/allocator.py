@@ -1,0 +1,144 @@
+"""Who holds how many devices: the policies and the resize rule of HyperSched applied to the trials that are live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syne_hypersched.allocation.policies import allocate, check_policy
+from syne_hypersched.allocation.resize import resized
+from syne_hypersched.allocation.scaling import Scaling
+
+if TYPE_CHECKING:
+    from numpy.random import RandomState
+
+
+@dataclass
+class _Live:
+    num_devices: int = 1
+    value: float | None = None
+    reports_since_resize: int = 0
+
+
+class Allocator:
+    """Keeps the number of devices that every live trial is to hold, together never more than there are.
+
+    Parameters
+    ----------
+    num_devices
+        Devices that all trials hold together.
+    policy
+        One of :const:`~syne_hypersched.allocation.policies.POLICIES`.
+    scaling
+        Speed-up of a trial by number of devices.
+    allocation_grid
+        Sizes above this are multiples of it; None allows every size.
+    recharge_period
+        A trial grows only after more reports than this since it was last started, resumed or resized.
+    random_state
+        Generator that the policy ``random`` draws from.
+
+    Raises
+    ------
+    ValueError
+        The policy is unknown.
+    """
+
+    def __init__(
+        self,
+        num_devices: int,
+        policy: str,
+        scaling: Scaling,
+        allocation_grid: int | None,
+        recharge_period: int,
+        random_state: RandomState,
+    ) -> None:
+        check_policy(policy)
+        self._num_devices = num_devices
+        self._policy = policy
+        self._scaling = scaling
+        self._allocation_grid = allocation_grid
+        self._recharge_period = recharge_period
+        self._random_state = random_state
+        self._live: dict[int, _Live] = {}
+        self._random_draw: tuple[tuple[int, ...], dict[int, int]] | None = None
+
+    def __contains__(self, trial_id: object) -> bool:
+        """Whether the trial is live."""
+        return trial_id in self._live
+
+    def __len__(self) -> int:
+        """Number of live trials."""
+        return len(self._live)
+
+    @property
+    def allocation(self) -> dict[int, int]:
+        """Devices that each live trial holds, or has been asked to go on with."""
+        return {trial_id: live.num_devices for trial_id, live in self._live.items()}
+
+    @property
+    def num_free(self) -> int:
+        """Devices that no live trial holds."""
+        return self._num_devices - sum(live.num_devices for live in self._live.values())
+
+    def begin(self, trial_id: int) -> None:
+        """A trial is started or resumed, on one device.
+
+        Raises
+        ------
+        ValueError
+            All devices are held.
+        """
+        if self.num_free < 1:
+            raise ValueError(
+                f"num_devices must be at least the tuner's n_workers, but trial {trial_id} is to run beside "
+                f"{self.allocation} (devices by trial) and num_devices is {self._num_devices}"
+            )
+        self._live[trial_id] = _Live()
+
+    def end(self, trial_id: int) -> None:
+        """A trial has ended or is paused; nothing happens if it is not live."""
+        self._live.pop(trial_id, None)
+
+    def report(self, trial_id: int, value: float) -> None:
+        """A live trial has reported a metric value, to be minimised."""
+        live = self._live[trial_id]
+        live.value = value
+        live.reports_since_resize += 1
+
+    def resize(self, trial_id: int, time_left_s: float, launch_cost_s: float) -> int | None:
+        """Applies the policy and the resize rule to a live trial that has just reported.
+
+        Returns
+        -------
+        int or None
+            The number of devices on which it is to go on; None if it goes on as it is.
+        """
+        live = self._live[trial_id]
+        num_devices = resized(
+            live.num_devices,
+            self._wanted(trial_id),
+            num_free=self.num_free,
+            reports_since_resize=live.reports_since_resize,
+            recharge_period=self._recharge_period,
+            speed_up=self._scaling.speed_up,
+            time_left_s=time_left_s,
+            launch_cost_s=launch_cost_s,
+        )
+        if num_devices == live.num_devices:
+            return None
+        live.num_devices = num_devices
+        live.reports_since_resize = 0
+        return num_devices
+
+    def _wanted(self, trial_id: int) -> int:
+        """Devices that the policy gives the trial."""
+        live_ids = tuple(sorted(self._live))
+        if self._policy == "random" and self._random_draw is not None and self._random_draw[0] == live_ids:
+            # Drawn at every report, the allocation would have every report relaunch a trial.
+            return self._random_draw[1][trial_id]
+        values = {live_id: self._live[live_id].value for live_id in live_ids}
+        sizes = self._scaling.usable_sizes(self._num_devices, self._allocation_grid)
+        devices = allocate(self._policy, values, self._num_devices, sizes, self._random_state)
+        self._random_draw = (live_ids, devices)
+        return devices[trial_id]

@@ -1,0 +1,280 @@
+"""Scaling: the speed-up of a trial as a function of its number of devices.
+
+Every scaling is normalised to a speed-up of 1 on one device. It comes from a table, from a callable, or from the epoch
+times that trials have reported while they ran.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from types import MappingProxyType
+
+from syne_hypersched.allocation._window import QuantileWindow
+
+PUBLISHED_SCALING: Mapping[str, Mapping[int, float]] = MappingProxyType(
+    {
+        name: MappingProxyType(table)
+        for name, table in {
+            "resnet18": {1: 1.0, 2: 1.854, 4: 3.426, 8: 5.398},
+            "resnet50": {1: 1.0, 2: 1.870, 4: 3.421, 8: 5.598},
+            "resnet101": {1: 1.0, 2: 1.892, 4: 3.632, 8: 6.672},
+            "resnet152": {1: 1.0, 2: 1.796, 4: 3.448, 8: 6.541},
+            "shufflenet": {1: 1.0, 2: 1.920, 4: 3.605, 8: 6.084},
+            "imagenet_resnet50": {1: 1.0, 2: 1.77, 4: 2.93, 8: 4.29},
+            "babi": {1: 1.0, 2: 1.62, 4: 2.027, 8: 2.75, 16: 2.48, 32: 2.48},
+        }.items()
+    }
+)
+"""Scaling tables measured by Liaw et al. (HyperSched, 2019) on V100 GPUs under weak scaling, with a global batch of 128
+times the number of devices. The first five are CIFAR-10 models; ``"babi"`` gets slower beyond 8 devices."""
+
+PRIOR_SERIAL_SHARE = 0.0613
+"""Serial share ``a`` of the prior ``s(n) = n / (1 + a (n - 1))`` of :class:`LearntScaling`: the median of the shares
+that the tables of :const:`PUBLISHED_SCALING` imply at 8 devices."""
+
+_PRIOR_TRIALS = 1.0
+"""Weight of the prior in :class:`LearntScaling`, in trials measured."""
+
+_EPOCHS_PER_SIZE = 32
+"""Epoch times that :class:`LearntScaling` keeps of one trial at one number of devices."""
+
+
+class Scaling(ABC):
+    """Speed-up of a trial as a function of its number of devices, 1 on one device."""
+
+    @abstractmethod
+    def speed_up(self, num_devices: int) -> float:
+        """How many times faster than on one device a trial trains on ``num_devices``, a positive finite number."""
+
+    def usable_sizes(self, num_devices: int, allocation_grid: int | None = None) -> tuple[int, ...]:
+        """The numbers of devices that are worth holding.
+
+        A size is usable if a trial is faster on it than on every smaller usable size, so that no trial is ever given a
+        number of devices that slows it down, and if it lies on the grid.
+
+        Parameters
+        ----------
+        num_devices
+            The largest size considered, at least 1.
+        allocation_grid
+            The grid Z of HyperSched: sizes above Z are multiples of Z. None allows every size.
+
+        Returns
+        -------
+        tuple
+            The usable sizes, ascending; the first is 1.
+
+        Raises
+        ------
+        ValueError
+            ``num_devices`` or ``allocation_grid`` is below 1.
+        """
+        if num_devices < 1:
+            raise ValueError(f"num_devices must be at least 1, but got {num_devices!r}")
+        if allocation_grid is not None and allocation_grid < 1:
+            raise ValueError(f"allocation_grid must be at least 1, but got {allocation_grid!r}")
+        sizes, fastest = [1], self.speed_up(1)
+        for size in range(2, num_devices + 1):
+            if allocation_grid is not None and size > allocation_grid and size % allocation_grid:
+                continue
+            speed_up = self.speed_up(size)
+            if speed_up > fastest:
+                sizes.append(size)
+                fastest = speed_up
+        return tuple(sizes)
+
+    def best_size(self, num_devices: int, allocation_grid: int | None = None) -> int:
+        """The usable size, at most ``num_devices``, on which a trial is fastest; the smallest one in a tie."""
+        return self.usable_sizes(num_devices, allocation_grid)[-1]
+
+
+class LinearScaling(Scaling):
+    """``n`` devices are ``n`` times as fast: the ablation arm ``assume_linear`` of HyperSched."""
+
+    def speed_up(self, num_devices: int) -> float:
+        """``num_devices`` itself."""
+        return float(num_devices)
+
+
+class TableScaling(Scaling):
+    """Scaling from measurements at some numbers of devices.
+
+    Between two entries the speed-up is interpolated linearly; beyond the last one it stays what it is there, since no
+    speed-up is invented. The table may fall: :meth:`usable_sizes` then leaves out the sizes that are slower.
+
+    Parameters
+    ----------
+    table
+        Speed (in any unit) by number of devices, for example ``{1: 1, 2: 1.87, 4: 3.42}``; it is divided by the speed
+        on one device.
+
+    Raises
+    ------
+    TypeError
+        ``table`` is not a mapping from integers to numbers.
+    ValueError
+        One device is missing, a number of devices is below 1, or a speed is not positive and finite.
+    """
+
+    def __init__(self, table: Mapping[int, float]) -> None:
+        if not isinstance(table, Mapping):
+            raise TypeError(f"scaling must be a mapping from devices to speed-up, but got {table!r}")
+        for size, speed in table.items():
+            if isinstance(size, bool) or not isinstance(size, Integral):
+                raise TypeError(f"scaling must have integers as numbers of devices, but got {size!r}")
+            if size < 1:
+                raise ValueError(f"scaling must have numbers of devices of at least 1, but got {size!r}")
+            _check_speed(size, speed)
+        if 1 not in table:
+            raise ValueError(f"scaling must have an entry for 1 device, but got entries for {sorted(table)!r}")
+        self._sizes = sorted(int(size) for size in table)
+        self._speed_ups = [float(table[size]) / float(table[1]) for size in self._sizes]
+
+    def speed_up(self, num_devices: int) -> float:
+        """The speed-up, interpolated linearly between entries and constant beyond the last."""
+        above = bisect_right(self._sizes, num_devices)
+        if above == len(self._sizes):
+            return self._speed_ups[-1]
+        low, high = self._sizes[above - 1], self._sizes[above]
+        share = (num_devices - low) / (high - low)
+        return self._speed_ups[above - 1] * (1 - share) + self._speed_ups[above] * share
+
+
+class LearntScaling(Scaling):
+    """Scaling learnt from the epoch times that trials report.
+
+    For every trial seen both on one device and on ``n``, the ratio of its median epoch times is one measurement of
+    ``s(n)``, so that a slow configuration is compared with itself only. The estimate is the median over trials, drawn
+    in the logarithm towards a prior that counts as one trial: one lucky measurement moves it half of the way. Sizes
+    never measured follow the measured ones through the power of ``n`` by which these differ from the prior: poor
+    scaling from one to two devices is expected to go on.
+
+    The prior is neither optimistic (linear scaling grows trials that gain nothing) nor pessimistic (constant scaling
+    never grows one and so never learns): it is ``n / (1 + a (n - 1))`` with the median serial share ``a`` of the
+    published tables.
+    """
+
+    def __init__(self) -> None:
+        self._epoch_times: dict[int, dict[int, QuantileWindow]] = {}
+        self._log_ratios: dict[int, dict[int, float]] = {}
+        self._deviations: list[tuple[int, float]] | None = None
+
+    def observe(self, trial_id: int, num_devices: int, epoch_time_s: float) -> None:
+        """Takes in the seconds that one epoch of a trial took on ``num_devices``.
+
+        Raises
+        ------
+        ValueError
+            ``num_devices`` is below 1 or ``epoch_time_s`` is not positive and finite.
+        """
+        if num_devices < 1:
+            raise ValueError(f"num_devices must be at least 1, but got {num_devices!r}")
+        if not 0 < epoch_time_s < math.inf:
+            raise ValueError(f"epoch_time_s must be positive and finite, but got {epoch_time_s!r}")
+        windows = self._epoch_times.setdefault(trial_id, {})
+        windows.setdefault(num_devices, QuantileWindow(_EPOCHS_PER_SIZE)).add(epoch_time_s)
+        if 1 not in windows or len(windows) < 2:
+            return
+        for size in windows if num_devices == 1 else (num_devices,):
+            if size > 1:
+                ratio = windows[1].median / windows[size].median
+                self._log_ratios.setdefault(size, {})[trial_id] = math.log(ratio)
+        self._deviations = None
+
+    def forget(self, trial_id: int) -> None:
+        """Drops the epoch times of a trial that no longer runs; what it has measured of the scaling stays."""
+        self._epoch_times.pop(trial_id, None)
+
+    def epoch_time_s(self, trial_id: int, num_devices: int) -> float | None:
+        """Median epoch time of a trial on ``num_devices``, scaled from the nearest size it was seen on if need be.
+
+        Returns
+        -------
+        float or None
+            Seconds; None if the trial has reported no epoch time.
+        """
+        windows = self._epoch_times.get(trial_id)
+        if not windows:
+            return None
+        nearest = min(windows, key=lambda size: (abs(math.log(size / num_devices)), size))
+        return windows[nearest].median * self.speed_up(nearest) / self.speed_up(num_devices)
+
+    def speed_up(self, num_devices: int) -> float:
+        """The estimate for ``num_devices``."""
+        if num_devices == 1:
+            return 1.0
+        return _prior(num_devices) * math.exp(self._deviation(num_devices))
+
+    def _deviation(self, num_devices: int) -> float:
+        """Logarithm of the estimate over the prior, piecewise linear in ``log n``."""
+        if self._deviations is None:
+            self._deviations = [(1, 0.0)]
+            for size in sorted(self._log_ratios):
+                ratios = self._log_ratios[size].values()
+                weight = len(ratios) / (len(ratios) + _PRIOR_TRIALS)
+                self._deviations.append((size, weight * (statistics.median(ratios) - math.log(_prior(size)))))
+        above = bisect_right(self._deviations, num_devices, key=lambda entry: entry[0])
+        low_size, low = self._deviations[above - 1]
+        if above == len(self._deviations):
+            return low * math.log(num_devices) / math.log(low_size) if low_size > 1 else 0.0
+        high_size, high = self._deviations[above]
+        share = math.log(num_devices / low_size) / math.log(high_size / low_size)
+        return low * (1 - share) + high * share
+
+
+def make_scaling(
+    scaling: Mapping[int, float] | Callable[[int], float] | None,
+    num_devices: int,
+    assume_linear: bool = False,
+    learnt: LearntScaling | None = None,
+) -> Scaling:
+    """The scaling that a user has asked for.
+
+    Parameters
+    ----------
+    scaling
+        A table of speed-ups by number of devices, a callable from a number of devices to its speed-up, or None to learn
+        it. A callable is asked once for every size, here, and not kept.
+    num_devices
+        The largest number of devices of a trial.
+    assume_linear
+        Whether to assume linear scaling; ``scaling`` must then be None.
+    learnt
+        What is returned when the scaling is to be learnt, a new one by default.
+
+    Raises
+    ------
+    TypeError
+        ``scaling`` is neither a mapping, a callable nor None, or gives something that is not a number.
+    ValueError
+        A speed-up is not positive and finite, the table lacks 1 device, or a scaling is given that ``assume_linear``
+        would ignore.
+    """
+    if assume_linear:
+        if scaling is not None:
+            raise ValueError(f"scaling must be None with assume_linear=True, but got {scaling!r}")
+        return LinearScaling()
+    if scaling is None:
+        return LearntScaling() if learnt is None else learnt
+    if isinstance(scaling, Mapping):
+        return TableScaling(scaling)
+    if callable(scaling):
+        return TableScaling({size: _check_speed(size, scaling(size)) for size in range(1, num_devices + 1)})
+    raise TypeError(f"scaling must be a mapping from devices to speed-up, a callable or None, but got {scaling!r}")
+
+
+def _check_speed(num_devices: int, speed: object) -> float:
+    if isinstance(speed, bool) or not isinstance(speed, Real):
+        raise TypeError(f"scaling must give a number for {num_devices!r} devices, but got {speed!r}")
+    if not 0 < float(speed) < math.inf:
+        raise ValueError(f"scaling must give a positive finite speed-up for {num_devices!r} devices, but got {speed!r}")
+    return float(speed)
+
+
+def _prior(num_devices: int) -> float:
+    return num_devices / (1 + PRIOR_SERIAL_SHARE * (num_devices - 1))

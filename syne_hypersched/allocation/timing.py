@@ -1,0 +1,115 @@
+"""Times of trials, taken from their reports: epoch times, launch costs and the longest trial time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syne_hypersched.allocation._window import QuantileWindow
+from syne_hypersched.allocation.launch_cost import LaunchCosts
+from syne_hypersched.allocation.scaling import LearntScaling
+
+_EPOCHS = 1024
+"""Epoch times on one device that the median is taken over."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """When and where a report was made."""
+
+    resource: float
+    """Resource level reported."""
+    time_s: float
+    """Seconds on a clock that runs on within a launch: the time the trial has trained, or the time of the report."""
+    num_devices: int = 1
+    """Devices held by the launch that reported."""
+    launch: int | None = None
+    """Index of the launch that reported; None if the backend does not say, and then a launch is a start or a resume."""
+    signal_to_report_s: float | None = None
+    """In the first report of a launch, if the backend says so: seconds from the signal that led to the launch."""
+
+
+@dataclass
+class _Running:
+    started_s: float
+    last: Report | None = None
+
+
+class TrialTimes:
+    """Epoch times, launch costs and running times of all trials.
+
+    Attributes
+    ----------
+    learnt
+        Scaling learnt from the epoch times.
+    longest_trial_s
+        Seconds for which the trial that has run longest has been running, all its launches together, from the order
+        to start it to its last report; None before any report.
+    """
+
+    def __init__(self) -> None:
+        self.learnt = LearntScaling()
+        self.longest_trial_s: float | None = None
+        self._running: dict[int, _Running] = {}
+        self._earlier_s: dict[int, float] = {}
+        self._resource: dict[int, float] = {}
+        self._launch_costs = LaunchCosts()
+        self._single_device_epochs_s = QuantileWindow(_EPOCHS)
+
+    def start(self, trial_id: int, now_s: float) -> None:
+        """A trial is started or resumed."""
+        self._running[trial_id] = _Running(now_s)
+
+    def report(self, trial_id: int, report: Report, now_s: float) -> None:
+        """A running trial has reported; a report of a trial that does not run is left out."""
+        running = self._running.get(trial_id)
+        if running is None:
+            return
+        total_s = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
+        self.longest_trial_s = max(self.longest_trial_s or 0.0, total_s)
+        last, running.last = running.last, report
+        if last is not None and last.launch == report.launch and last.num_devices == report.num_devices:
+            self._epochs(trial_id, last, report)
+        else:
+            if last is not None:
+                self._settle_launch(trial_id, last.num_devices)
+            epochs = report.resource - self._resource.get(trial_id, 0.0)
+            if report.signal_to_report_s is not None and epochs >= 0:
+                self._launch_costs.first_report(trial_id, report.signal_to_report_s, epochs)
+        self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, 0.0))
+
+    def end(self, trial_id: int, now_s: float, resumable: bool) -> None:
+        """A trial has ended or is paused."""
+        running = self._running.pop(trial_id, None)
+        if running is None:
+            return
+        if running.last is not None:
+            self._settle_launch(trial_id, running.last.num_devices)
+        self.learnt.forget(trial_id)
+        if resumable:
+            self._earlier_s[trial_id] = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
+        else:
+            self._earlier_s.pop(trial_id, None)
+            self._resource.pop(trial_id, None)
+
+    @property
+    def epoch_time_s(self) -> float | None:
+        """Median epoch time on one device, over the last reports of all trials; None while it is unknown."""
+        return self._single_device_epochs_s.median if len(self._single_device_epochs_s) else None
+
+    @property
+    def launch_cost_s(self) -> float:
+        """90th percentile of the cost of a launch; 0 before any is measured."""
+        return self._launch_costs.p90_s()
+
+    def _epochs(self, trial_id: int, last: Report, report: Report) -> None:
+        epochs, seconds = report.resource - last.resource, report.time_s - last.time_s
+        if epochs <= 0 or seconds <= 0:
+            return
+        epoch_time_s = seconds / epochs
+        self.learnt.observe(trial_id, report.num_devices, epoch_time_s)
+        if report.num_devices == 1:
+            self._single_device_epochs_s.add(epoch_time_s)
+        self._launch_costs.settle(trial_id, epoch_time_s)
+
+    def _settle_launch(self, trial_id: int, num_devices: int) -> None:
+        self._launch_costs.settle(trial_id, self.learnt.epoch_time_s(trial_id, num_devices))

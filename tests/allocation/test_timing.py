@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import math
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syne_hypersched.allocation.timing import Report, TrialTimes
+
+
+def test_epoch_times_are_those_between_reports_of_one_launch():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    times.report(0, Report(1, 7.0), 7.0)
+    assert times.epoch_time_s is None
+    times.report(0, Report(3, 11.0), 11.0)
+    assert times.epoch_time_s == 2.0
+    times.report(0, Report(4, 25.0, num_devices=2, launch=1), 25.0)
+    times.report(0, Report(5, 26.0, num_devices=2, launch=1), 26.0)
+    assert times.epoch_time_s == 2.0
+    assert times.learnt.epoch_time_s(0, 2) == 1.0
+
+
+def test_the_longest_trial_counts_all_its_launches_but_no_pause():
+    times = TrialTimes()
+    assert times.longest_trial_s is None
+    times.start(0, 10.0)
+    times.report(0, Report(1, 13.0), 13.0)
+    assert times.longest_trial_s == 3.0
+    times.end(0, 14.0, resumable=True)
+    times.start(1, 14.0)
+    times.report(1, Report(1, 15.0), 15.0)
+    assert times.longest_trial_s == 3.0
+    times.start(0, 100.0)
+    times.report(0, Report(2, 102.0), 102.0)
+    assert times.longest_trial_s == 6.0
+
+
+def test_a_launch_costs_what_its_first_report_took_beyond_the_epochs():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    times.report(0, Report(1, 5.0, launch=0, signal_to_report_s=5.0), 5.0)
+    assert times.launch_cost_s == 0
+    times.report(0, Report(2, 7.0, launch=0), 7.0)
+    assert times.launch_cost_s == 3.0
+
+
+def test_a_resize_is_measured_with_the_epoch_time_on_the_new_devices():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    for epoch in range(1, 5):
+        times.report(0, Report(epoch, 2.0 * epoch, launch=0), 2.0 * epoch)
+    times.report(0, Report(5, 13.0, num_devices=2, launch=1, signal_to_report_s=5.0), 13.0)
+    assert times.launch_cost_s == 0
+    times.report(0, Report(6, 14.0, num_devices=2, launch=1), 14.0)
+    assert times.launch_cost_s == 4.0
+
+
+def test_a_launch_of_one_report_is_measured_by_an_earlier_launch_of_the_same_trial_only():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    times.report(0, Report(1, 5.0, launch=0, signal_to_report_s=5.0), 5.0)
+    times.end(0, 5.0, resumable=True)
+    assert times.launch_cost_s == 0
+    times.start(1, 0.0)
+    times.report(1, Report(1, 1.0, launch=0), 1.0)
+    times.report(1, Report(2, 2.0, launch=0), 2.0)
+    times.report(1, Report(3, 9.0, launch=1, signal_to_report_s=7.0), 9.0)
+    times.end(1, 9.0, resumable=False)
+    assert times.launch_cost_s == 6.0
+
+
+def test_reports_of_trials_that_do_not_run_are_left_out():
+    times = TrialTimes()
+    times.report(0, Report(1, 1.0), 1.0)
+    times.end(0, 2.0, resumable=True)
+    assert times.longest_trial_s is None
+    assert times.epoch_time_s is None
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "report", "pause", "end"]),
+        st.integers(0, 2),
+        st.floats(-5, 50),
+        st.floats(-5, 50),
+        st.integers(1, 4),
+        st.one_of(st.none(), st.integers(0, 3)),
+        st.one_of(st.none(), st.floats(-1, 20)),
+    ),
+    max_size=40,
+)
+
+
+@given(events)
+def test_whatever_is_reported_times_stay_sensible(events):
+    times = TrialTimes()
+    now_s = 0.0
+    for what, trial_id, resource, time_s, num_devices, launch, signal_s in events:
+        now_s += 1
+        if what == "start":
+            times.start(trial_id, now_s)
+        elif what == "report":
+            times.report(trial_id, Report(resource, time_s, num_devices, launch, signal_s), now_s)
+        else:
+            times.end(trial_id, now_s, resumable=what == "pause")
+        assert times.launch_cost_s >= 0
+        assert times.longest_trial_s is None or 0 <= times.longest_trial_s <= now_s
+        assert times.epoch_time_s is None or times.epoch_time_s > 0
+        assert 0 < times.learnt.speed_up(4) < math.inf

@@ -33,7 +33,7 @@ ST_ADMISSION_OPEN = "st_admission_open"
 class ElasticTrial(Protocol):
     """A trial whose number of devices can change while it runs.
 
-    The members ``trial_id``, ``config`` and ``creation_time`` are those of :class:`syne_tune.backend.trial_status.Trial`.
+    The members ``trial_id``, ``config`` and ``creation_time`` are those of Syne Tune's own ``Trial``.
     """
 
     trial_id: int
@@ -63,7 +63,7 @@ class ElasticTrial(Protocol):
         ...
 
     def follow(self, time_attr: str) -> None:
-        """Names the entry of a report that is the resource level, so that work redone after a relaunch is recognised."""
+        """Names the entry of a report that is the resource level, so that redone work is recognised."""
         ...
 
     def publish(self, result: Mapping[str, Any]) -> None:

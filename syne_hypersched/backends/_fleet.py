@@ -1,7 +1,7 @@
 """All trials' processes on this machine, kept in the state that tuner and scheduler asked for.
 
-The fleet acts; what to do next is decided by :func:`~syne_hypersched.backends.reconcile.reconcile`. Orders come from the
-tuner's thread, exits from the launcher's; one lock guards all state, and no method waits for a process except
+The fleet acts; what to do next is decided by :func:`~syne_hypersched.backends.reconcile.reconcile`. Orders come from
+the tuner's thread, exits from the launcher's; one lock guards all state, and no method waits for a process except
 :meth:`Fleet.stop_all`.
 """
 
@@ -10,60 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
+from syne_hypersched.backends._processes import TrialProcesses, last_lines, rank_log_name
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.events import EventLog
-from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
-from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
-from syne_hypersched.launch import LaunchExit, Launcher, LaunchSpec
+from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
+from syne_hypersched.backends.reports import parse_reports
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
 
 logger = logging.getLogger(__name__)
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
-
-
-@dataclass
-class TrialProcesses:
-    """One trial's processes. Only :class:`Fleet` changes it."""
-
-    trial_id: int
-    stdout_path: Path
-    stderr_path: Path
-    argv: tuple[str, ...] = ()
-    #: Devices on which the trial is to run; 0 while it is not to run.
-    wants: int = 0
-    phase: Phase = Phase.IDLE
-    #: Whether the trial, while idle, waits to go on after a resize or a lost launch.
-    resized: bool = False
-    #: Position of the last order among all orders.
-    order: int = 0
-    #: Index of the last launch, counted from 0, and the launcher's number of it while it lives.
-    launch: int = -1
-    handle: int | None = None
-    #: Why the launch is being drained: resize, pause, stop or deadline.
-    drain_reason: str = ""
-    #: When the signal or order was given that the next launch answers: epoch seconds and monotonic seconds.
-    signal_timestamp: float = 0.0
-    signal_time: float = 0.0
-    status: str = Status.in_progress
-    warned: bool = False
-    stream: ReportStream = field(default_factory=ReportStream)
-    #: Reports that the tuner has not seen, and those it was handed last.
-    queue: deque[dict[str, Any]] = field(default_factory=deque)
-    delivered: list[dict[str, Any]] = field(default_factory=list)
-    has_reported: bool = False
-    tail: LogTail = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tail = LogTail(self.stdout_path)
 
 
 class Fleet:
@@ -98,6 +60,8 @@ class Fleet:
         self._make_spec = make_spec
         self._grace_s = grace_s
         self._trials: dict[int, TrialProcesses] = {}
+        #: Trials that want devices or hold some; the others cost nothing.
+        self._active: dict[int, TrialProcesses] = {}
         self._orders = 0
         self._deadline: tuple[float, float] | None = None
         self._closing = False
@@ -117,7 +81,7 @@ class Fleet:
             There can be no devices for it: as many trials as devices allow are running already.
         """
         with self._lock:
-            running = sum(other.wants > 0 for other in self._trials.values())
+            running = sum(other.wants > 0 for other in self._active.values())
             if (running + 1) * num_devices > len(self.pool):
                 raise ValueError(
                     f"n_workers must be at most {len(self.pool) // num_devices} with {len(self.pool)} devices and "
@@ -182,25 +146,25 @@ class Fleet:
 
     # What the tuner asks.
 
-    def poll(self, trial_ids: Iterable[int]) -> list[tuple[int, dict[str, Any]]]:
-        """New reports of running trials, and those left over from before a trial was resumed."""
+    def poll(self, trial_ids: Iterable[int]) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:
+        """Status of each trial in the tuner's terms, to which a relaunch goes unnoticed, and the new reports.
+
+        A status says that a trial has ended only together with or after its last report.
+        """
         with self._lock:
             self._reconcile()
-            reports = []
+            statuses: dict[int, str] = {}
+            reports: list[tuple[int, dict[str, Any]]] = []
             for trial_id in trial_ids:
                 trial = self._trials[trial_id]
                 if trial.phase is not Phase.IDLE:
                     self._read(trial)
-                if trial.status in (Status.paused, Status.stopped):
-                    continue
-                trial.delivered = list(trial.queue)
-                trial.queue.clear()
-                reports += [(trial_id, report) for report in trial.delivered]
-            return reports
-
-    def status(self, trial_id: int) -> str:
-        """Status of a trial in the tuner's terms; a relaunch goes unnoticed."""
-        return self._trials[trial_id].status
+                statuses[trial_id] = trial.status
+                if trial.status not in (Status.paused, Status.stopped):
+                    trial.delivered = list(trial.queue)
+                    trial.queue.clear()
+                    reports += [(trial_id, report) for report in trial.delivered]
+            return statuses, reports
 
     def wishes(self, trial_id: int) -> int:
         """Devices on which a trial is to run; 0 if it is not."""
@@ -216,7 +180,7 @@ class Fleet:
         with self._lock:
             return [
                 (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
-                for trial in self._trials.values()
+                for trial in self._active.values()
                 for _ in range(max(trial.wants, len(self.pool.held_by(trial.trial_id))))
             ]
 
@@ -225,19 +189,19 @@ class Fleet:
         trial = self._trials.get(trial_id)
         return trial is None or trial.phase is Phase.IDLE
 
-    def stop_all(self, reason: str = "stop") -> None:
+    def stop_all(self) -> None:
         """Drains every trial, waits until every process is gone, and ends the launcher."""
         with self._lock:
+            reason = "deadline" if self._too_late() else "stop"
             self._closing = True
-            for trial in self._trials.values():
-                if trial.wants:
-                    trial.drain_reason = trial.drain_reason or reason
-                    if trial.status == Status.in_progress:
-                        trial.status = Status.stopped
-                    self._order(trial, 0)
+            for trial in list(self._active.values()):
+                trial.drain_reason = reason
+                if trial.status == Status.in_progress:
+                    trial.status = Status.stopped
+                self._order(trial, 0)
             self._reconcile()
             give_up_at = time.monotonic() + self._grace_s + PATIENCE_S
-            while live := [trial for trial in self._trials.values() if trial.phase is not Phase.IDLE]:
+            while live := list(self._active.values()):
                 if not self._changed.wait(timeout=max(0.0, min(1.0, give_up_at - time.monotonic()))):
                     self._warn_of_the_undead(live)
                 if time.monotonic() >= give_up_at:
@@ -254,27 +218,22 @@ class Fleet:
         trial.wants = wants
         if not wants:
             trial.resized = False
+        self._note_activity(trial)
+
+    def _note_activity(self, trial: TrialProcesses) -> None:
+        if trial.wants or trial.phase is not Phase.IDLE:
+            self._active[trial.trial_id] = trial
+        else:
+            self._active.pop(trial.trial_id, None)
 
     def _reconcile(self) -> None:
-        if self._launcher is not None or not self._closing:
-            states = [
-                TrialState(
-                    trial_id=trial.trial_id,
-                    wants=trial.wants,
-                    holds=len(self.pool.held_by(trial.trial_id)),
-                    phase=trial.phase,
-                    resized=trial.resized,
-                    order=trial.order,
-                )
-                for trial in self._trials.values()
-                if trial.wants or trial.phase is not Phase.IDLE
-            ]
-            for action in reconcile(states, self.pool.num_free):
-                trial = self._trials[action.trial_id]
-                if isinstance(action, Drain):
-                    self._drain(trial)
-                elif not self._too_late():
-                    self._launch(trial, action.num_devices)
+        states = [trial.state(len(self.pool.held_by(trial.trial_id))) for trial in self._active.values()]
+        for action in reconcile(states, self.pool.num_free):
+            trial = self._trials[action.trial_id]
+            if isinstance(action, Drain):
+                self._drain(trial)
+            elif not self._too_late():
+                self._launch(trial, action.num_devices)
         self._warn_of_waiting()
 
     def _too_late(self) -> bool:
@@ -351,7 +310,7 @@ class Fleet:
                 how = "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
             self._events.write(
                 "exit", trial.trial_id, devices, trial.launch, reason, how=how, exit_code=exit_.exit_code,
-                exit_codes=exit_.exit_codes, drain_s=moment - trial.signal_time if asked else None,
+                exit_codes=exit_.exit_codes, drain_s=max(0.0, moment - trial.signal_time) if asked else None,
             )  # fmt: skip
             if how == "lost" and trial.wants and not asked:
                 # Nothing is wrong with the trial: it goes on from its checkpoint.
@@ -361,6 +320,7 @@ class Fleet:
                 trial.resized = True
             elif how in ("completed", "failed"):
                 self._end(trial, exit_, how)
+            self._note_activity(trial)
             self._reconcile()
             self._changed.notify_all()
 
@@ -368,8 +328,8 @@ class Fleet:
         if how == "completed" and not trial.has_reported:
             how = "failed"
             logger.error(
-                "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script has "
-                "to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
+                "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
+                "has to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
             )  # fmt: skip
         elif how == "failed":
             rank = exit_.first_failed or 0
@@ -390,7 +350,7 @@ class Fleet:
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()
-        for trial in self._trials.values():
+        for trial in self._active.values():
             waits = trial.wants and trial.phase is Phase.IDLE and now - trial.signal_time > PATIENCE_S
             if waits and not trial.warned and not self._too_late():
                 trial.warned = True
@@ -405,7 +365,7 @@ class Fleet:
             if not trial.warned and time.monotonic() - trial.signal_time > self._grace_s + 2:
                 trial.warned = True
                 logger.warning(
-                    "Processes of trial %d do not end %.0f s after SIGTERM. See the events of this trial for their pids.",
+                    "Processes of trial %d do not end %.0f s after SIGTERM. The events of this trial name their pids.",
                     trial.trial_id, time.monotonic() - trial.signal_time,
                 )  # fmt: skip
 
@@ -413,24 +373,19 @@ class Fleet:
         """State without processes: what a copy of the fleet in another process can know of."""
         with self._lock:
             state = self.__dict__.copy()
-            for name in ("_lock", "_changed", "_launcher", "_make_launcher", "_make_spec"):
+            for name in ("_lock", "_changed", "_launcher", "_by_handle", "_active", "_deadline"):
                 del state[name]
             return state
 
-
-def rank_log_name(name: str, rank: int) -> str:
-    """Name of the log of another rank than 0: ``std.out`` becomes ``std.rank1.out``."""
-    stem, _, suffix = name.rpartition(".")
-    return name if rank == 0 else f"{stem}.rank{rank}.{suffix}"
-
-
-def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
-    """The end of a log, for an error message."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - max_bytes))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return "(the log cannot be read)"
-    return "\n".join(lines[-num_lines:]) or "(the log is empty)"
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy in another process has no processes: what was running there is at its last checkpoint here."""
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._launcher = None
+        self._by_handle = {}
+        self._active = {}
+        self._deadline = None
+        for trial in self._trials.values():
+            trial.wants, trial.phase, trial.resized, trial.handle = 0, Phase.IDLE, False, None
+            self.pool.release(trial.trial_id)

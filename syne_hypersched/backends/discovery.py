@@ -28,8 +28,8 @@ class Devices:
 def visible_gpus(env: Mapping[str, str], installed: Sequence[str]) -> tuple[str, ...]:
     """The GPUs that a process with environment ``env`` can use, as tokens for ``CUDA_VISIBLE_DEVICES``.
 
-    An inherited ``CUDA_VISIBLE_DEVICES`` is honoured as CUDA does: indices, UUIDs (whole or their beginning) or MIG ids,
-    cut at the first entry that names no device. Its entries are handed on as they are, because indices depend on
+    An inherited ``CUDA_VISIBLE_DEVICES`` is honoured as CUDA does: indices, UUIDs (whole or their beginning) or MIG
+    ids, cut at the first entry that names no device. Its entries are handed on as they are, because indices depend on
     ``CUDA_DEVICE_ORDER`` and only CUDA knows what they mean.
 
     Parameters
@@ -153,9 +153,7 @@ def find_devices(
         gpus = visible_gpus(os.environ if env is None else env, installed_gpus() if installed is None else installed)
     if gpus_to_use is not None:
         positions = list(gpus_to_use)
-        if len(set(positions)) != len(positions) or not all(
-            isinstance(position, int) and 0 <= position < len(gpus) for position in positions
-        ):
+        if len(set(positions)) != len(positions) or not set(positions) <= set(range(len(gpus))):
             raise ValueError(
                 f"gpus_to_use must name different positions among the {len(gpus)} visible GPUs, but got {positions}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,6 +30,7 @@ class EventLog:
         self._clock = clock
         self._timestamp = timestamp
         self._file: TextIO | None = None
+        self._lock = threading.Lock()
 
     def write(
         self,
@@ -44,9 +46,9 @@ class EventLog:
         Parameters
         ----------
         event
-            What happened: ``setup``, ``start``, ``resume``, ``launch`` (the devices are held from here), ``first_report``,
-            ``resize`` (a wish), ``drain``, ``exit`` (every process is reaped, the devices are free), ``pause``, ``stop``,
-            ``complete``, ``fail`` or ``best``.
+            What happened: ``setup``, ``start``, ``resume``, ``launch`` (the devices are held from here),
+            ``first_report``, ``resize`` (a wish), ``drain``, ``exit`` (every process is reaped, the devices are free),
+            ``pause``, ``stop``, ``complete``, ``fail`` or ``best``.
         trial_id, devices, launch
             Whom it concerns, the devices held, and the index of the launch.
         reason
@@ -59,16 +61,23 @@ class EventLog:
             line["timestamp"] = self._timestamp()
         line |= {"trial_id": trial_id, "event": event, "num_devices": len(devices), "devices": list(devices)}
         line |= {"launch": launch, "reason": reason} | details
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a", encoding="utf-8", buffering=1)
-        self._file.write(json.dumps(line, default=str) + "\n")
+        with self._lock:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+            self._file.write(json.dumps(line, default=str) + "\n")
 
     def close(self) -> None:
         """Closes the file; a later event opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_file", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._file = None
+        self._lock = threading.Lock()

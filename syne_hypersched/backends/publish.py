@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,12 @@ class BestPublisher:
         """Waits until everything is published."""
         with self._condition:
             self._condition.wait_for(lambda: self._next is None and not self._busy)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_on_published": self._on_published}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_on_published"])  # type: ignore[misc]
 
     def _run(self) -> None:
         while True:

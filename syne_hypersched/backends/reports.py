@@ -92,9 +92,9 @@ def parse_reports(lines: Iterable[str], log_path: Path) -> list[dict[str, Any]]:
 class ReportStream:
     """Turns the raw reports of a trial's launches into one stream, as if the trial had been launched once.
 
-    ``st_worker_time`` and ``st_worker_iter`` go on from where the launch before left them, a report for a resource level
-    that an earlier launch has delivered is dropped, and every report says on how many devices it was computed and in
-    which launch.
+    ``st_worker_time`` and ``st_worker_iter`` go on from where the launch before left them, a report for a resource
+    level that an earlier launch has delivered is dropped, and every report says on how many devices it was computed and
+    in which launch.
     """
 
     def __init__(self) -> None:

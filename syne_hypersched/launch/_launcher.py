@@ -138,8 +138,10 @@ class Launcher:
         root = str(Path(syne_hypersched.__file__).resolve().parent.parent)
         argv = [sys.executable, "-c", _BOOT.format(root=root)]
         argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]
-        log = subprocess.DEVNULL if self._log_path is None else os.open(
-            self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
+        log = (
+            subprocess.DEVNULL
+            if self._log_path is None
+            else os.open(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         )
         try:
             self._server = subprocess.Popen(
@@ -190,7 +192,10 @@ class Launcher:
             logger.warning(
                 "The preloading server (pid %d) ended unexpectedly with code %s; %d running launches are drained and "
                 "go on from their checkpoints, and a new server is started. Its output is in %s.",
-                server.pid, server.returncode, len(lost), self._log_path,
+                server.pid,
+                server.returncode,
+                len(lost),
+                self._log_path,
             )
         for launch, live in lost.items():
             _wait_until_gone(live)
@@ -212,11 +217,15 @@ class Launcher:
             if known:
                 self._on_exit(message["launch"], LaunchExit.from_json(message["exit"]), message["time"])
         elif event == "preload_failed":
-            logger.warning("Module %s cannot be preloaded, trials import it themselves: %s",
-                           message["module"], message["error"])
+            logger.warning(
+                "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"]
+            )
         elif event == "preload_uses_gpu":
-            logger.warning("Importing %s opens a GPU, so nothing is preloaded and launches are slower. Name modules that "
-                           "do not with preload=(...).", ", ".join(message["modules"]))
+            logger.warning(
+                "Importing %s opens a GPU, so nothing is preloaded and launches are slower. Name modules that "
+                "do not with preload=(...).",
+                ", ".join(message["modules"]),
+            )
 
 
 def _wait_until_gone(live: _Live) -> None:

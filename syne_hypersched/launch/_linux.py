@@ -60,7 +60,7 @@ def kill_descendants() -> None:
 
 
 def start_time(pid: int) -> float | None:
-    """When process ``pid`` started (seconds since the epoch), or ``None`` if there is no such process or it is a zombie.
+    """When process ``pid`` started (seconds since the epoch), or ``None`` if there is no such process but a zombie.
 
     A pid alone may have been given to another process meanwhile; pid and start time together name one process for good.
     """

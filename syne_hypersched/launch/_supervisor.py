@@ -30,8 +30,8 @@ class Supervisor:
     spec
         What to launch.
     pipe
-        Connection to the server, which sends ``drain`` and ``deadline`` messages and gets ``launched`` and ``exit``. Its
-        end means that the server is gone: the launch is drained.
+        Connection to the server, which sends ``drain`` and ``deadline`` messages and gets ``launched`` and ``exit``.
+        Its end means that the server is gone: the launch is drained.
     deadline
         ``drain_at`` and ``kill_at`` on the monotonic clock (seconds), or ``None``.
     """
@@ -59,16 +59,18 @@ class Supervisor:
             self._start_ranks((self._pipe.fileno(), wakeup_read, wakeup_write))
         except OSError as os_error:
             error = f"cannot start a process: {os_error}"
-        self._send({"event": "launched", "supervisor": os.getpid(), "pids": list(self._rank_of), "time": time.monotonic()})
+        self._send(
+            {"event": "launched", "supervisor": os.getpid(), "pids": list(self._rank_of), "time": time.monotonic()}
+        )
         while self._rank_of:
-            sources = [wakeup_read] if self._lost else [wakeup_read, self._pipe]
+            sources = [wakeup_read] if self._lost else [wakeup_read, self._pipe.fileno()]
             ready, _, _ = select.select(sources, [], [], self._timeout())
             if wakeup_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     if set(os.read(wakeup_read, 4096)) & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
                         self._drain(self._spec.grace_s)
                 self._reap()
-            if self._pipe in ready:
+            if self._pipe.fileno() in ready:
                 self._receive()
             self._keep_time()
         kill_descendants()

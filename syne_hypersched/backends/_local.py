@@ -1,0 +1,381 @@
+"""Trials as processes on this machine's GPUs or CPU slots, whose number of devices can change while they run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from syne_tune.backend import LocalBackend
+from syne_tune.backend.trial_status import Status, Trial
+from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG, ST_WORKER_TIMESTAMP
+from syne_tune.util import dump_json_with_numpy, experiment_path
+
+from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._fleet import Fleet
+from syne_hypersched.backends._preload import modules_to_preload
+from syne_hypersched.backends._processes import TrialProcesses, rank_log_name
+from syne_hypersched.backends.devices import DevicePool
+from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+
+logger = logging.getLogger(__name__)
+
+
+class ElasticLocalBackend(LocalBackend):
+    """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
+
+    A drop-in for :class:`syne_tune.backend.LocalBackend` under the stock :class:`syne_tune.Tuner`: a script that
+    checkpoints to ``st_checkpoint_dir`` runs unchanged. To the tuner a relaunch does not happen; the trial keeps its
+    id, its checkpoints, its log and its status.
+
+    Two trials never hold one device. Trials end when this process ends, whatever ends it. What happens to processes is
+    in ``events.jsonl`` beside the tuner's results, the incumbent's checkpoint in ``best/`` if the scheduler publishes
+    it.
+
+    Parameters
+    ----------
+    entry_point
+        Script or program to be tuned.
+    num_devices
+        Devices to share out; by default all GPUs that ``CUDA_VISIBLE_DEVICES`` shows or, without GPUs, one CPU slot for
+        each core that this process may use. A CPU slot is a share of the cores: its trial is pinned to it, with
+        ``OMP_NUM_THREADS`` to match. ``Tuner(n_workers=...)`` must not be larger.
+    num_devices_per_trial
+        Devices with which trials start and resume.
+    device_type
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+    gpus_to_use
+        Positions among the visible GPUs, if not all are to be used.
+    processes
+        ``"per_device"``: a trial with several devices has one process for each, with the environment of
+        ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
+        process sees all devices of its trial, as under ``torchrun``. Only rank 0's reports count. ``"single"``: one
+        process that sees all devices of its trial, for scripts that know nothing of ranks.
+    binary
+        Program (and arguments, as a list or as one string that is split as a shell would) that runs ``entry_point``. By
+        default Python scripts are run by this interpreter and anything else by itself.
+    launch
+        ``"warm"`` forks Python scripts from a server that has imported their heavy libraries already, which takes
+        hundredths of a second; ``"cold"`` starts a new interpreter each time; by default warm where possible.
+    preload
+        Modules that the server of warm launches imports; by default those of numpy, pandas, scipy, sklearn, syne_tune,
+        torch and torchvision that the script imports. A module must not use a GPU or start threads when it is imported.
+    grace_s
+        Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
+    time_attr
+        Entry of a report that is the resource level. Schedulers of this package say it themselves; with other
+        schedulers it lets the backend drop what a resumed trial reports again.
+    delete_checkpoints, pass_args_as_json
+        As in :class:`syne_tune.backend.LocalBackend`.
+
+    Raises
+    ------
+    ValueError
+        An argument makes no sense, or asks for more devices than there are.
+    """
+
+    def __init__(
+        self,
+        entry_point: str | Path,
+        num_devices: int | None = None,
+        *,
+        num_devices_per_trial: int = 1,
+        device_type: str = "auto",
+        gpus_to_use: Sequence[int] | None = None,
+        processes: str = "per_device",
+        binary: str | Sequence[str] | None = None,
+        launch: str | None = None,
+        preload: Sequence[str] | None = None,
+        grace_s: float = 5.0,
+        time_attr: str | None = None,
+        delete_checkpoints: bool = False,
+        pass_args_as_json: bool = False,
+    ) -> None:
+        if not Path(entry_point).is_file():
+            raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
+        if processes not in ("per_device", "single"):
+            raise ValueError(f'processes must be "per_device" or "single", but got {processes!r}')
+        if launch not in (None, "warm", "cold"):
+            raise ValueError(f'launch must be "warm", "cold" or None, but got {launch!r}')
+        if not 0 <= grace_s < float("inf"):
+            raise ValueError(f"grace_s must be a number of seconds, at least 0, but got {grace_s!r}")
+        if sys.platform != "linux":
+            raise RuntimeError(
+                f"ElasticLocalBackend needs Linux to keep hold of process trees, but this is {sys.platform}"
+            )
+        super().__init__(
+            entry_point=str(entry_point), delete_checkpoints=delete_checkpoints, pass_args_as_json=pass_args_as_json
+        )
+        self._binary = _binary(binary, Path(entry_point))
+        python_script = binary is None and Path(entry_point).suffix == ".py"
+        if launch == "warm" and not python_script:
+            raise ValueError(
+                f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'
+            )
+        self.launch_mode = "warm" if python_script and launch != "cold" else "cold"
+        self.grace_s = float(grace_s)
+        self.devices = find_devices(num_devices, gpus_to_use, device_type)
+        self.num_devices = len(self.devices.names)
+        if not 1 <= num_devices_per_trial <= self.num_devices:
+            raise ValueError(
+                f"num_devices_per_trial must be from 1 to {self.num_devices}, the number of devices, "
+                f"but got {num_devices_per_trial!r}"
+            )
+        self.num_devices_per_trial = num_devices_per_trial
+        self._per_device = processes == "per_device"
+        self._preload = None if preload is None else tuple(preload)
+        self._experiment_path = self.local_path
+        self._started: float | None = None
+        self._deadline_s: float | None = None
+        self._events = EventLog(self.local_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._publisher = BestPublisher(self._on_published)
+        self._fleet = Fleet(DevicePool(self.devices.names), self._events, self._make_launcher, self._spec, self.grace_s)
+        self._fleet.time_attr = time_attr
+        #: Trials whose checkpoints are deleted as soon as their processes are gone.
+        self._delete_when_idle: set[int] = set()
+
+    # The elastic contract (see syne_hypersched.contract.ElasticTrial).
+
+    def wished_devices(self, trial_id: int) -> int:
+        """Devices on which the trial is to run; 0 if it is not to run."""
+        return self._fleet.wishes(trial_id)
+
+    def wish_devices(self, trial_id: int, num_devices: int) -> None:
+        """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
+        if isinstance(num_devices, bool) or not isinstance(num_devices, int):
+            raise ValueError(f"num_devices must be an integer, but got {num_devices!r}")
+        if not 1 <= num_devices <= self.num_devices:
+            raise ValueError(f"num_devices must be from 1 to {self.num_devices}, but got {num_devices}")
+        self._fleet.wish(trial_id, num_devices)
+
+    def follow(self, time_attr: str) -> None:
+        """Names the entry of a report that is the resource level."""
+        self._fleet.time_attr = time_attr
+
+    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        """Has the trial's checkpoint, configuration and ``result`` published as ``best/``; returns at once."""
+        config = self._trial_dict[trial_id].config
+        incumbent = Incumbent(trial_id, dict(config), dict(result), self.checkpoint_trial_path(trial_id))
+        self._publisher.publish(self._experiment_path, incumbent)
+
+    def set_deadline(self, seconds_left: float, drain_s: float) -> None:
+        """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.
+
+        Kept by the supervisors of the processes, so that it holds even while the tuner is busy. Used by
+        :class:`syne_hypersched.Deadline`.
+        """
+        now = time.monotonic()
+        self._deadline_s = self._time_s() + seconds_left
+        self._start_clock()
+        self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
+
+    # What the tuner calls.
+
+    def start_trial(self, config: dict[str, Any], checkpoint_trial_id: int | None = None) -> ElasticTrial:
+        """Starts a new trial, from the checkpoint of another one if given; it runs when a device is free.
+
+        Raises
+        ------
+        ValueError
+            More trials are started than devices allow, or a value of ``config`` cannot be passed to a program.
+        """
+        trial_id = self.new_trial_id()
+        if checkpoint_trial_id is not None:
+            self.copy_checkpoint(src_trial_id=checkpoint_trial_id, tgt_trial_id=trial_id)
+        self._schedule(trial_id=trial_id, config=config)
+        self.trial_ids.append(trial_id)
+        trial = ElasticTrial(
+            trial_id=trial_id,
+            config=config,
+            creation_time=datetime.now(),
+            metrics=[],
+            status=Status.in_progress,
+            backend=self,
+        )
+        self._trial_dict[trial_id] = trial
+        return trial
+
+    def resume_trial(self, trial_id: int, new_config: dict[str, Any] | None = None) -> ElasticTrial:
+        """Has a paused trial go on from its checkpoint, with ``new_config`` if given.
+
+        Raises
+        ------
+        ValueError
+            The trial is not paused.
+        """
+        trial: ElasticTrial | None = self._trial_dict.get(trial_id)
+        if trial is None or trial.status != Status.paused:
+            status = "does not exist" if trial is None else f"has status {trial.status}"
+            raise ValueError(f"trial_id must name a paused trial, but trial {trial_id} {status}")
+        if new_config is not None:
+            trial.config = new_config
+        self._schedule(trial_id=trial_id, config=trial.config, event="resume")
+        trial.status = Status.in_progress
+        return trial
+
+    def fetch_status_results(
+        self, trial_ids: list[int]
+    ) -> tuple[dict[int, tuple[Trial, str]], list[tuple[int, dict[str, Any]]]]:
+        """Status of each trial, and the reports that are new since the last call, sorted by time."""
+        statuses, reports = self._fleet.poll(trial_ids)
+        status_of = {}
+        for trial_id, status in statuses.items():
+            trial = self._trial_dict[trial_id]
+            trial.status = status
+            status_of[trial_id] = (trial, status)
+        if self._delete_when_idle:
+            self._delete_checkpoints_of_idle_trials()
+        return status_of, sorted(reports, key=lambda report: report[1][ST_WORKER_TIMESTAMP])
+
+    def busy_trial_ids(self) -> list[tuple[int, str]]:
+        """One entry for each device that is held by or promised to a trial."""
+        return self._fleet.occupied()
+
+    def pause_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
+        """Drains a trial, to be resumed later. Reports after ``result`` are kept until then."""
+        self._trial_dict[trial_id].status = Status.paused
+        self._fleet.halt(trial_id, Status.paused, result)
+
+    def stop_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
+        """Drains a trial for good."""
+        self._trial_dict[trial_id].status = Status.stopped
+        self._fleet.halt(trial_id, Status.stopped, result)
+        if self.delete_checkpoints:
+            self._delete_when_idle.add(trial_id)
+
+    def stop_all(self) -> None:
+        """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
+        self._fleet.stop_all()
+        for trial in self._trial_dict.values():
+            if trial.status == Status.in_progress:
+                trial.status = Status.stopped
+        self._publisher.flush()
+        if self.delete_checkpoints:
+            self._delete_when_idle.update(self.trial_ids)
+            self._delete_checkpoints_of_idle_trials()
+        self._events.close()
+
+    def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
+        """Copies the checkpoint of a trial, which may be running, to another one."""
+        source = self.checkpoint_trial_path(src_trial_id)
+        if not copy_checkpoint(source, self.checkpoint_trial_path(tgt_trial_id)):
+            logger.warning(
+                "Trial %d has no checkpoint in %s: trial %d starts anew.", src_trial_id, source, tgt_trial_id
+            )
+
+    def stdout(self, trial_id: int) -> list[str]:
+        """Lines of the standard output of a trial (of rank 0)."""
+        return _read_lines(self.trial_path(trial_id) / "std.out")
+
+    def stderr(self, trial_id: int) -> list[str]:
+        """Lines of the standard error of a trial (of rank 0)."""
+        return _read_lines(self.trial_path(trial_id) / "std.err")
+
+    def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
+        """Called by the tuner: where trials write, and where the experiment's results are."""
+        super().set_path(results_root=results_root, tuner_name=tuner_name)
+        if tuner_name is not None:
+            self._experiment_path = experiment_path(tuner_name=tuner_name)
+            self._events.path = self._experiment_path / EVENTS_FILENAME
+
+    def __str__(self) -> str:
+        return f"elastic local entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+
+    # Launching.
+
+    def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
+        self._start_clock()
+        trial = self._fleet.processes(trial_id)
+        path = self.trial_path(trial_id)
+        if trial is None:
+            trial = TrialProcesses(trial_id, path / "std.out", path / "std.err")
+        path.mkdir(parents=True, exist_ok=True)
+        config_json = path / "config.json"
+        dump_json_with_numpy(config, config_json)
+        arguments = {ST_CONFIG_JSON_FNAME_ARG: str(config_json)} if self.pass_args_as_json else dict(config)
+        arguments[ST_CHECKPOINT_DIR] = str(self.checkpoint_trial_path(trial_id))
+        argv = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
+        for name, value in arguments.items():
+            if "\0" in f"{name}{value}":
+                raise ValueError(
+                    f"config must hold no null character, which no program can be given, but has {name}={value!r}"
+                )
+        trial.argv = (
+            (*self._binary, self.entry_point, *argv) if self.launch_mode == "cold" else (self.entry_point, *argv)
+        )
+        self._fleet.start(trial, self.num_devices_per_trial, event)
+
+    def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
+        preload: tuple[str, ...] = ()
+        if self.launch_mode == "warm":
+            preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
+        self._experiment_path.mkdir(parents=True, exist_ok=True)
+        return Launcher(preload=preload, log_path=self._experiment_path / "preloading.log", **callbacks)
+
+    def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
+        env = rank_environments(self.devices, devices, self._per_device, os.environ)
+        ranks = tuple(
+            RankSpec(
+                env=rank_env,
+                stdout=str(trial.stdout_path.with_name(rank_log_name(trial.stdout_path.name, rank))),
+                stderr=str(trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, rank))),
+                cores=cores,
+                num_threads=len(cores) or None,
+            )
+            for rank, (rank_env, cores) in enumerate(env)
+        )
+        return LaunchSpec(trial.argv, ranks, self.launch_mode == "warm", self.grace_s, os.getcwd())
+
+    # Time, events and checkpoints.
+
+    def _start_clock(self) -> None:
+        if self._started is None:
+            self._started = time.time()
+            self._events.write(
+                "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
+                deadline_s=self._deadline_s,
+            )  # fmt: skip
+
+    def _time_s(self) -> float:
+        return 0.0 if self._started is None else time.time() - self._started
+
+    def _on_published(self, incumbent: Incumbent, has_checkpoint: bool) -> None:
+        self._events.write(
+            "best", incumbent.trial_id, reason="" if has_checkpoint else "the trial has no checkpoint yet",
+            result=incumbent.result,
+        )  # fmt: skip
+
+    def _delete_checkpoints_of_idle_trials(self) -> None:
+        idle = [trial_id for trial_id in self._delete_when_idle if self._fleet.is_idle(trial_id)]
+        if idle:
+            self._publisher.flush()
+        for trial_id in idle:
+            self.delete_checkpoint(trial_id)
+            self._delete_when_idle.discard(trial_id)
+
+
+def _binary(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str, ...]:
+    if binary is None:
+        return (sys.executable,) if entry_point.suffix == ".py" else ()
+    parts = tuple(shlex.split(binary) if isinstance(binary, str) else binary)
+    if not parts or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"binary must name a program, but got {binary!r}")
+    return parts
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except FileNotFoundError:
+        return []

@@ -77,11 +77,15 @@ class Rung:
 
     def __init__(self, level: float) -> None:
         self.level = level
-        # An entry is (value, order of recording, trial id): the order breaks ties and makes entries unique.
-        self._entries: dict[int, tuple[float, int, int]] = {}
+        self._values: dict[int, float] = {}
+        # Bare floats, because comparing tuples takes twice as long. Which trial a value is of is in the next three.
         self._sorted: Any = SortedList()
+        self._first_with: dict[float, int] = {}
+        self._later_with: dict[float, list[int]] = {}
+        # Number of trials that had recorded the same value before; only where it is not 0.
+        self._tie: dict[int, int] = {}
         self._paused: set[int] = set()
-        # May hold entries of trials no longer paused; they are dropped when they come up.
+        # (value, tie, trial id), also of trials no longer paused; these are dropped when they come up.
         self._paused_heap: list[tuple[float, int, int]] = []
 
     def __repr__(self) -> str:
@@ -89,11 +93,11 @@ class Rung:
 
     def __len__(self) -> int:
         """Number of values recorded."""
-        return len(self._entries)
+        return len(self._values)
 
     def __contains__(self, trial_id: object) -> bool:
         """Whether the trial has a value at this rung."""
-        return trial_id in self._entries
+        return trial_id in self._values
 
     def record(self, trial_id: int, value: float) -> bool:
         """Records the value of a trial; the first value of a trial is kept for good.
@@ -115,14 +119,17 @@ class Rung:
         ValueError
             ``value`` is NaN or ``-inf``.
         """
-        if trial_id in self._entries:
+        if trial_id in self._values:
             return False
         value = float(value)
         if not value > -math.inf:
             raise ValueError(f"value of trial {trial_id} must be a number greater than -inf, but got {value!r}")
-        entry = (value, len(self._entries), trial_id)
-        self._entries[trial_id] = entry
-        self._sorted.add(entry)
+        self._values[trial_id] = value
+        self._sorted.add(value)
+        if self._first_with.setdefault(value, trial_id) != trial_id:
+            later = self._later_with.setdefault(value, [])
+            later.append(trial_id)
+            self._tie[trial_id] = len(later)
         return True
 
     def value(self, trial_id: int) -> float:
@@ -133,7 +140,10 @@ class Rung:
         KeyError
             The trial has no value at this rung.
         """
-        return self._entry(trial_id)[0]
+        try:
+            return self._values[trial_id]
+        except KeyError:
+            raise KeyError(f"trial {trial_id!r} has no value at the rung of level {self.level!r}") from None
 
     def quantile(self, q: float) -> float:
         """The ``q``-quantile of the values, interpolated linearly as by :func:`numpy.quantile`.
@@ -159,14 +169,14 @@ class Rung:
         """
         if not 0 <= q <= 1:
             raise ValueError(f"q must be from 0 to 1, but got {q!r}")
-        if not self._entries:
+        if not self._values:
             raise ValueError(f"the rung of level {self.level!r} has no quantile: nothing is recorded")
-        position = q * (len(self._entries) - 1)
+        position = q * (len(self._values) - 1)
         nearest = round(position)
         if abs(position - nearest) <= _INTEGER_TOLERANCE * max(1.0, position):
-            return float(self._sorted[nearest][0])
+            return float(self._sorted[nearest])
         below = math.floor(position)
-        low, high = self._sorted[below][0], self._sorted[below + 1][0]
+        low, high = self._sorted[below], self._sorted[below + 1]
         if low == high:
             return float(low)
         if high == math.inf:
@@ -176,7 +186,7 @@ class Rung:
 
     def num_better(self, value: float) -> int:
         """Number of recorded values that are strictly smaller than ``value``."""
-        return int(self._sorted.bisect_left((value,)))
+        return int(self._sorted.bisect_left(value))
 
     def kth(self, k: int) -> tuple[int, float]:
         """The ``k``-th best trial, counted from 0, ties in the order of recording.
@@ -191,10 +201,11 @@ class Rung:
         IndexError
             ``k`` is not from 0 to ``len(self) - 1``.
         """
-        if not 0 <= k < len(self._entries):
-            raise IndexError(f"k must be from 0 to {len(self._entries) - 1}, but got {k!r}")
-        value, _, trial_id = self._sorted[k]
-        return trial_id, value
+        if not 0 <= k < len(self._values):
+            raise IndexError(f"k must be from 0 to {len(self._values) - 1}, but got {k!r}")
+        value = self._sorted[k]
+        tie = k - self.num_better(value)
+        return self._later_with[value][tie - 1] if tie > 0 else self._first_with[value], value
 
     def pause(self, trial_id: int) -> None:
         """Marks a recorded trial as paused at this rung.
@@ -204,10 +215,10 @@ class Rung:
         KeyError
             The trial has no value at this rung.
         """
-        entry = self._entry(trial_id)
+        value = self.value(trial_id)
         if trial_id not in self._paused:
             self._paused.add(trial_id)
-            heapq.heappush(self._paused_heap, entry)
+            heapq.heappush(self._paused_heap, (value, self._tie.get(trial_id, 0), trial_id))
 
     def unpause(self, trial_id: int) -> None:
         """Marks a trial as no longer paused at this rung; nothing happens if it was not."""
@@ -219,12 +230,6 @@ class Rung:
         while heap and heap[0][2] not in self._paused:
             heapq.heappop(heap)
         return heap[0][2] if heap else None
-
-    def _entry(self, trial_id: int) -> tuple[float, int, int]:
-        try:
-            return self._entries[trial_id]
-        except KeyError:
-            raise KeyError(f"trial {trial_id!r} has no value at the rung of level {self.level!r}") from None
 
 
 class RungLadder:

@@ -171,7 +171,7 @@ class PromotionBracket:
         tuple or None
             The trial, which is running from now on, and its milestone. None if no trial is promotable.
         """
-        for rung in reversed(self.ladder.rungs):
+        for rung in reversed(self._open_rungs()):
             next_level = self._next_level[rung.level]
             trial_id = promotable_trial(rung, rung.level / next_level)
             if trial_id is not None:
@@ -180,6 +180,10 @@ class PromotionBracket:
                 self._milestone[trial_id] = next_level
                 return trial_id, next_level
         return None
+
+    def _open_rungs(self) -> Sequence[Rung]:
+        """The rungs, ascending, from which trials may be promoted."""
+        return self.ladder.rungs
 
     def end(self, trial_id: int) -> None:
         """Ends a trial for good, paused or not; what it has recorded stays."""

@@ -7,13 +7,22 @@ imports neither Syne Tune nor PyTorch.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
+    from syne_hypersched.deadline import Deadline as Deadline
+    from syne_hypersched.schedulers import ASHA as ASHA
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__"]
+_MODULE_OF_NAME = {
+    "ASHA": ".schedulers",
+    "Deadline": ".deadline",
+    "ElasticLocalBackend": ".backends",
+}
 
-_MODULE_OF_NAME: dict[str, str] = {}
+__all__ = ["ASHA", "Deadline", "ElasticLocalBackend", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,8 @@
 
 One trial is resized from 1 to 2 devices and back, warm and cold, by ``trial.resize`` of :class:`ElasticLocalBackend`.
 Beside it the same relaunch done by hand: SIGTERM, wait, then ``subprocess`` (one process) or ``torchrun`` (two
-processes). The script imports torch first; "first line" is the first one after its imports, in the last rank that gets there.
+processes). The script imports torch first; "first line" is the first one after its imports, in the rank that gets there
+last.
 
     python benchmarking/resize_latency.py [--repeats 20] [--output FILE.json]
 """

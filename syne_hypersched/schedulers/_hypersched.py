@@ -1,0 +1,395 @@
+"""HyperSched: the best model by a deadline, on trials that change their number of devices while they run."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from syne_tune.backend.trial_status import Trial
+from syne_tune.constants import ST_WORKER_TIME
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
+
+from syne_hypersched.allocation.admission import (
+    admission_closes,
+    check_exploration,
+    exploration_closes,
+    time_needed_s,
+)
+from syne_hypersched.allocation.allocator import Allocator
+from syne_hypersched.allocation.scaling import make_scaling
+from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.contract import (
+    ST_ADMISSION_OPEN,
+    ST_LAUNCH,
+    ST_NUM_DEVICES,
+    ST_SIGNAL_TO_REPORT_S,
+    is_elastic,
+)
+from syne_hypersched.rungs import rung_levels
+from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, integer
+from syne_hypersched.schedulers._clock import TuningClock
+from syne_hypersched.schedulers._halving import RetrospectiveHalving
+
+logger = logging.getLogger(__name__)
+
+_DECISIONS = 10_000
+STRATEGIES = ("published",)
+
+
+class Decision(NamedTuple):
+    """One thing that HyperSched has decided."""
+
+    time_s: float
+    """Seconds since the start."""
+    what: str
+    """``"start"``, ``"resume"``, ``"pause"``, ``"stop"``, ``"resize"`` or ``"close"`` (admission)."""
+    trial_id: int | None
+    """The trial; None for ``"close"``."""
+    num_devices: int
+    """Devices that the trial is to hold from now on."""
+
+
+class HyperSched(MultiFidelityScheduler):
+    """Maximises the best metric at a deadline, by Liaw et al. (HyperSched, SoCC 2019).
+
+    Trials compete in rungs as in asynchronous successive halving, and a weak one is paused. Once too little time is
+    left for a new trial to become the best, admission closes for good, and the devices that paused trials leave are
+    given to those still running, which are relaunched from their checkpoints on more devices.
+
+    The algorithm is the published one (``strategy="published"``) with the faults of the authors' code mended: a trial
+    without a report ranks worst, a paused trial is resumed only if no rung would pause it again at once, the cost of a
+    launch is measured as a whole, growing keeps to the allocation grid, no number of devices that slows a trial down is
+    used, and there is one clock. Beyond the paper, a trial that reports NaN or an infinity is paused at once and never
+    resumed, and a report after the deadline stops its trial.
+
+    Parameters
+    ----------
+    config_space, metric, time_attr, max_t, do_minimize
+        As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; ``max_t`` stops a trial.
+    num_devices
+        Devices that all trials hold together, at least ``n_workers`` of the tuner.
+    deadline_s
+        Seconds after the start of the tuning. Results that come later count for nothing.
+    scaling
+        Speed-up of a trial by number of devices, as a table that contains 1 or a callable. By default it is learnt
+        from the epoch times reported.
+    clock
+        Gives the seconds since the start. By default a simulated backend's time where reports carry
+        ``st_tuner_time``, else wall time since the first call of :meth:`suggest`.
+    policy
+        How devices left over are divided once admission is closed: ``"uniform"`` (round robin, best first),
+        ``"top_job"`` (all to the best trial), ``"softmax"`` (in proportion to the exponential of the metric),
+        ``"random"`` (drawn anew when a trial comes or goes) or ``"none"``.
+    allocation_grid
+        A trial holds more devices than this only in multiples of it. By default any number.
+    recharge_period
+        A trial grows only after more reports than this since it was last started, resumed or resized.
+    use_pausing
+        Whether a weak trial is paused, so that it can be resumed while admission is open. Otherwise it is stopped.
+    grace_period, reduction_factor
+        Level of the lowest rung, and ratio of neighbouring levels: one in ``reduction_factor`` is kept.
+    speculation
+        Whether a trial is held against the rungs that it has passed at *every* report (retrospective rule), not only
+        when it reaches them.
+    job_limit
+        Whether admission closes as the time left requires; otherwise it closes at the deadline.
+    ignore_overhead
+        Whether the cost of a launch is taken as 0.
+    assume_linear
+        Whether scaling is taken as linear.
+    fixed_exploration
+        Share of the deadline after which admission closes, instead of the admission rule.
+    strategy
+        ``"published"``.
+    searcher, searcher_kwargs, points_to_evaluate, random_seed
+        As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        config_space: dict[str, Any],
+        metric: str,
+        time_attr: str,
+        max_t: float,
+        num_devices: int,
+        deadline_s: float,
+        do_minimize: bool = True,
+        scaling: Mapping[int, float] | Callable[[int], float] | None = None,
+        clock: Callable[[], float] | None = None,
+        policy: str = "uniform",
+        allocation_grid: int | None = None,
+        recharge_period: int = 5,
+        use_pausing: bool = True,
+        grace_period: float = 1,
+        reduction_factor: float = 4,
+        speculation: bool = True,
+        job_limit: bool = True,
+        ignore_overhead: bool = False,
+        assume_linear: bool = False,
+        fixed_exploration: float | None = None,
+        strategy: str = "published",
+        searcher: str | object = "random_search",
+        searcher_kwargs: dict[str, Any] | None = None,
+        points_to_evaluate: Sequence[dict[str, Any]] | None = None,
+        random_seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            config_space,
+            metric,
+            time_attr,
+            max_t,
+            do_minimize,
+            searcher=searcher,
+            searcher_kwargs=searcher_kwargs,
+            points_to_evaluate=points_to_evaluate,
+            random_seed=random_seed,
+            grace_period=grace_period,
+            reduction_factor=reduction_factor,
+        )
+        self.num_devices = _integer("num_devices", num_devices, least=1)
+        self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
+        self.policy = policy
+        self.allocation_grid = None if allocation_grid is None else _integer("allocation_grid", allocation_grid, 1)
+        self.recharge_period = _integer("recharge_period", recharge_period, least=0)
+        self.use_pausing = _flag("use_pausing", use_pausing)
+        self.speculation = _flag("speculation", speculation)
+        self.job_limit = _flag("job_limit", job_limit)
+        self.ignore_overhead = _flag("ignore_overhead", ignore_overhead)
+        self.assume_linear = _flag("assume_linear", assume_linear)
+        check_exploration(fixed_exploration)
+        if fixed_exploration is not None and not job_limit:
+            raise ValueError(f"fixed_exploration must be None with job_limit=False, but got {fixed_exploration!r}")
+        self.fixed_exploration = fixed_exploration
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, but got {strategy!r}")
+        self.strategy = strategy
+        self._clock = TuningClock(clock)
+        self._times = TrialTimes()
+        given = make_scaling(scaling, self.num_devices, assume_linear, learnt=self._times.learnt)
+        # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
+        self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
+        self._allocator = Allocator(
+            self.num_devices, policy, given, self.allocation_grid, self.recharge_period, self.random_state
+        )
+        levels = rung_levels(self.grace_period, self.reduction_factor, self.max_t)
+        self._halving = RetrospectiveHalving(levels, self.reduction_factor, retrospective=self.speculation)
+        self._admission_open = True
+        #: Live trials that have not reported since this object was loaded from a file.
+        self._unheard: dict[int, None] = {}
+        self._warned_stock = False
+        self._decisions: deque[Decision] = deque(maxlen=_DECISIONS)
+
+    @property
+    def admission_open(self) -> bool:
+        """Whether new trials may still start."""
+        return self._admission_open
+
+    @property
+    def allocation(self) -> dict[int, int]:
+        """Devices that each live trial holds, or has been asked to go on with."""
+        return self._allocator.allocation
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """The last 10,000 decisions, oldest first."""
+        return list(self._decisions)
+
+    def suggest(self) -> TrialSuggestion | None:
+        """The next trial while admission is open: a paused one that may go on, else a new configuration.
+
+        Returns
+        -------
+        TrialSuggestion or None
+            None closes admission for good: Syne Tune's tuner does not ask again.
+        """
+        self._close_if_due(self._clock.now_s())
+        if not self._admission_open:
+            return None
+        trial_id = self._halving.promotable()
+        if trial_id is not None:
+            self._begin(trial_id, "resume")
+            return TrialSuggestion.resume_suggestion(trial_id)
+        config = self._new_config()
+        if config is None:
+            self._close()
+            return None
+        return TrialSuggestion.start_suggestion(config)
+
+    def on_trial_add(self, trial: Trial) -> None:
+        """Takes notice of a new trial, which holds one device.
+
+        Raises
+        ------
+        ValueError
+            All devices are held by other trials.
+        """
+        super().on_trial_add(trial)
+        self._begin(trial.trial_id, "start")
+
+    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
+        """Decides whether a trial goes on, and once admission is closed on how many devices.
+
+        Adds ``st_admission_open`` to ``result``.
+
+        Raises
+        ------
+        ValueError
+            The metric or ``time_attr`` is not in the report, or is not a number.
+        """
+        trial_id, value, resource = trial.trial_id, self._value(result), self._resource(result)
+        if self._clock.observe(result):
+            self._forget_wall_time()
+        now_s = self._clock.now_s()
+        if trial_id not in self._allocator:
+            # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
+            result[ST_ADMISSION_OPEN] = self._admission_open
+            return self._weak_decision
+        self._unheard.pop(trial_id, None)
+        self._allocator.report(trial_id, value)
+        self._times.report(trial_id, _report(result, resource, now_s), now_s)
+        if now_s <= self.deadline_s:
+            self._update_incumbent(trial, result)
+        self._tell_searcher(trial, result)
+        decision = self._successive_halving(trial_id, resource, value, now_s)
+        self._close_if_due(now_s)
+        result[ST_ADMISSION_OPEN] = self._admission_open
+        if decision == SchedulerDecision.CONTINUE and not self._admission_open:
+            self._resize(trial, now_s)
+        return decision
+
+    def on_trial_error(self, trial: Trial) -> None:
+        """Takes notice that a trial has failed: it is never resumed, and what it has recorded in rungs stays."""
+        super().on_trial_error(trial)
+        self._end(trial.trial_id, resumable=False)
+
+    def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Takes notice that a trial has ended by itself."""
+        super().on_trial_complete(trial, result)
+        self._end(trial.trial_id, resumable=False)
+
+    def on_trial_remove(self, trial: Trial) -> None:
+        """Takes notice that a trial is paused or stopped; nothing is left to do where this scheduler decided so."""
+        super().on_trial_remove(trial)
+        if trial.trial_id in self._allocator:
+            self._end(trial.trial_id, resumable=True)
+
+    @property
+    def _weak_decision(self) -> str:
+        return str(SchedulerDecision.PAUSE if self.use_pausing else SchedulerDecision.STOP)
+
+    def _successive_halving(self, trial_id: int, resource: float, value: float, now_s: float) -> str:
+        """Whether the trial goes on; it no longer holds devices if not."""
+        weak = self._halving.report(trial_id, resource, value)
+        if resource >= self.max_t or now_s > self.deadline_s:
+            decision = str(SchedulerDecision.STOP)
+        elif weak:
+            decision = self._weak_decision
+        else:
+            return str(SchedulerDecision.CONTINUE)
+        paused = decision == SchedulerDecision.PAUSE
+        # No checkpoint leads back from NaN: such a trial is paused, but never resumed.
+        if paused and value < math.inf:
+            self._halving.pause(trial_id)
+        self._end(trial_id, resumable=paused)
+        self._log("pause" if paused else "stop", trial_id, 0)
+        return decision
+
+    def _begin(self, trial_id: int, what: str) -> None:
+        if self._allocator.num_free < 1:
+            # A tuner that is loaded and run again has forgotten the trials that ran.
+            for forgotten in list(self._unheard):
+                self._end(forgotten, resumable=False)
+        self._allocator.begin(trial_id)
+        self._halving.forget(trial_id)
+        self._times.start(trial_id, self._clock.now_s())
+        self._log(what, trial_id, 1)
+
+    def _end(self, trial_id: int, resumable: bool) -> None:
+        self._allocator.end(trial_id)
+        self._unheard.pop(trial_id, None)
+        self._times.end(trial_id, self._clock.now_s(), resumable)
+        if not resumable:
+            self._halving.forget(trial_id)
+
+    def _close_if_due(self, now_s: float) -> None:
+        if not self._admission_open or self._times.longest_trial_s is None:
+            # Before the first report nothing says yet whether time is simulated.
+            return
+        if self.fixed_exploration is not None:
+            closes = exploration_closes(now_s, self.deadline_s, self.fixed_exploration)
+        else:
+            needed_s = 0.0
+            if self.job_limit:
+                needed_s = time_needed_s(
+                    self._times.longest_trial_s,
+                    self._launch_cost_s,
+                    self.reduction_factor,
+                    self.max_t,
+                    self._times.epoch_time_s,
+                )
+            closes = admission_closes(self.deadline_s - now_s, needed_s)
+        if closes:
+            self._close()
+
+    def _close(self) -> None:
+        self._admission_open = False
+        self._log("close", None, 0)
+
+    @property
+    def _launch_cost_s(self) -> float:
+        return 0.0 if self.ignore_overhead else self._times.launch_cost_s
+
+    def _resize(self, trial: Trial, now_s: float) -> None:
+        """Applies the resize rule to the trial that has just reported."""
+        if not is_elastic(trial):
+            if not self._warned_stock:
+                logger.warning("trials of this backend cannot be resized: each stays on the devices it was started on")
+                self._warned_stock = True
+            return
+        num_devices = self._allocator.resize(trial.trial_id, self.deadline_s - now_s, self._launch_cost_s)
+        if num_devices is not None:
+            trial.resize(num_devices)
+            self._log("resize", trial.trial_id, num_devices)
+
+    def _forget_wall_time(self) -> None:
+        """Puts all that happened before the first report of a simulated backend at time 0."""
+        for trial_id in self.allocation:
+            self._times.start(trial_id, 0.0)
+        self._decisions = deque((decision._replace(time_s=0.0) for decision in self._decisions), maxlen=_DECISIONS)
+
+    def _log(self, what: str, trial_id: int | None, num_devices: int) -> None:
+        self._decisions.append(Decision(self._clock.now_s(), what, trial_id, num_devices))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._unheard = dict.fromkeys(self.allocation)
+
+
+def _report(result: Mapping[str, Any], resource: float, now_s: float) -> Report:
+    return Report(
+        resource=resource,
+        time_s=result.get(ST_WORKER_TIME, now_s),
+        num_devices=result.get(ST_NUM_DEVICES, 1),
+        launch=result.get(ST_LAUNCH),
+        signal_to_report_s=result.get(ST_SIGNAL_TO_REPORT_S),
+    )
+
+
+def _integer(name: str, number: int, least: int) -> int:
+    if integer(name, number) < least:
+        raise ValueError(f"{name} must be at least {least}, but got {number!r}")
+    return integer(name, number)
+
+
+def _flag(name: str, flag: bool) -> bool:
+    if not isinstance(flag, bool):
+        raise TypeError(f"{name} must be True or False, but got {flag!r}")
+    return flag

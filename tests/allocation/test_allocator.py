@@ -96,7 +96,7 @@ def test_more_trials_than_devices_are_refused():
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match="policy must be one of .*, but got 'fair'"):
+    with pytest.raises(ValueError, match=r"policy must be one of .*, but got 'fair'"):
         make(policy="fair")
 
 

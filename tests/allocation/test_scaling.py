@@ -105,7 +105,7 @@ class TestMakeScaling:
         assert make_scaling({1: 2.0, 2: 3.0}, 4).speed_up(2) == 1.5
 
     def test_bad_arguments(self):
-        with pytest.raises(TypeError, match="scaling must be a mapping .* or None, but got 3"):
+        with pytest.raises(TypeError, match=r"scaling must be a mapping .* or None, but got 3"):
             make_scaling(3, 4)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="a number for 1 devices, but got None"):
             make_scaling(lambda n: None, 4)  # type: ignore[arg-type, return-value]

@@ -30,5 +30,5 @@ def test_bad_arguments():
         with pytest.raises(ValueError, match="value must be finite"):
             window.add(value)
     window.add(1.0)
-    with pytest.raises(ValueError, match="q must be from 0 to 1, but got 1.5"):
+    with pytest.raises(ValueError, match=r"q must be from 0 to 1, but got 1.5"):
         window.quantile(1.5)

@@ -1,0 +1,15 @@
+"""Contract suites: base classes of tests that every scheduler and every elastic backend is to pass, ours and others'.
+
+Needs pytest. A suite is used by subclassing it in a test module of one's own.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Registered before the suites are imported, so that their failing assertions show values.
+pytest.register_assert_rewrite("syne_hypersched.testing.scheduler_contract", "syne_hypersched.testing.backend_contract")
+
+from syne_hypersched.testing.scheduler_contract import SchedulerContract as SchedulerContract  # noqa: E402
+
+__all__ = ["SchedulerContract"]

@@ -108,7 +108,7 @@ class PromotionBracket:
     def __init__(self, levels: Sequence[float], max_t: float) -> None:
         self.ladder = RungLadder(levels)
         self.max_t = max_t
-        self._next_level = dict(zip(levels, (*levels[1:], max_t), strict=True))
+        self._next_level = dict(zip(levels, (*levels[1:], max_t), strict=False))
         # A trial is a key of one of the two, or has ended.
         self._milestone: dict[int, float] = {}
         self._paused_at: dict[int, Rung] = {}

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from syne_hypersched.schedulers._asha import ASHA as ASHA
+from syne_hypersched.schedulers._pasha import PASHA as PASHA
 
-__all__ = ["ASHA"]
+__all__ = ["ASHA", "PASHA"]

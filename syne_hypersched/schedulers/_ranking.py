@@ -359,7 +359,7 @@ def criterion_factory(name: str, kwargs: Mapping[str, Any]) -> Callable[[], Rank
             raise ValueError(f"ranking_kwargs[{key!r}] must be {rule}, but got {number!r}")
     if name == "soft_ranking" and "epsilon" not in kwargs:
         raise ValueError("ranking_kwargs of 'soft_ranking' must have 'epsilon', in units of the metric, but has not")
-    return partial(make, **{key: number for key, number in kwargs.items()})
+    return partial(make, **dict(kwargs))
 
 
 def _finite(values: Floats) -> Floats:

@@ -13,22 +13,24 @@ if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
     from syne_hypersched.deadline import Deadline as Deadline
     from syne_hypersched.schedulers import ASHA as ASHA
+    from syne_hypersched.schedulers import PASHA as PASHA
 
 __version__ = "0.1.0.dev0"
 
-_MODULE_OF_NAME = {
-    "ASHA": ".schedulers",
-    "Deadline": ".deadline",
-    "ElasticLocalBackend": ".backends",
-}
+__all__ = ["ASHA", "PASHA", "Deadline", "ElasticLocalBackend", "__version__"]
 
-__all__ = ["ASHA", "Deadline", "ElasticLocalBackend", "__version__"]
+_MODULE_OF_NAME = {
+    "ASHA": "syne_hypersched.schedulers",
+    "Deadline": "syne_hypersched.deadline",
+    "ElasticLocalBackend": "syne_hypersched.backends",
+    "PASHA": "syne_hypersched.schedulers",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}, only {', '.join(__all__)}")
-    value = getattr(importlib.import_module(_MODULE_OF_NAME[name], __name__), name)
+    value = getattr(importlib.import_module(_MODULE_OF_NAME[name]), name)
     globals()[name] = value
     return value
 

@@ -1,0 +1,47 @@
+"""Reading a finished or running experiment: tables, checks, figures, live progress."""
+
+from __future__ import annotations
+
+from syne_hypersched.experiments._events import Event as Event
+from syne_hypersched.experiments._events import EventReader as EventReader
+from syne_hypersched.experiments._events import read_events as read_events
+from syne_hypersched.experiments._invariants import RULES as RULES
+from syne_hypersched.experiments._invariants import Violation as Violation
+from syne_hypersched.experiments._invariants import check_devices as check_devices
+from syne_hypersched.experiments._invariants import check_reports as check_reports
+from syne_hypersched.experiments._invariants import check_run as check_run
+from syne_hypersched.experiments._live import LiveProgress as LiveProgress
+from syne_hypersched.experiments._live import QuietTunerLogger as QuietTunerLogger
+from syne_hypersched.experiments._plot import plot_run as plot_run
+from syne_hypersched.experiments._run import Report as Report
+from syne_hypersched.experiments._run import Run as Run
+from syne_hypersched.experiments._run import load_run as load_run
+from syne_hypersched.experiments._timeline import Holding as Holding
+from syne_hypersched.experiments._timeline import holdings as holdings
+from syne_hypersched.experiments._trials import TrialSummary as TrialSummary
+from syne_hypersched.experiments._trials import format_trials as format_trials
+from syne_hypersched.experiments._trials import launch_costs_s as launch_costs_s
+from syne_hypersched.experiments._trials import trial_table as trial_table
+
+__all__ = [
+    "Event",
+    "EventReader",
+    "Holding",
+    "LiveProgress",
+    "QuietTunerLogger",
+    "Report",
+    "Run",
+    "RULES",
+    "TrialSummary",
+    "Violation",
+    "check_devices",
+    "check_reports",
+    "check_run",
+    "format_trials",
+    "holdings",
+    "launch_costs_s",
+    "load_run",
+    "plot_run",
+    "read_events",
+    "trial_table",
+]

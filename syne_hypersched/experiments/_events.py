@@ -1,0 +1,124 @@
+"""Reading ``events.jsonl``, of a finished run or of one that is being written to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_OWN_FIELDS = ("time_s", "event", "trial_id", "devices", "num_devices", "launch", "reason")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of ``events.jsonl``: something that happened to a trial's processes."""
+
+    time_s: float
+    """Seconds since the tuning started."""
+
+    event: str
+    """What happened: ``launch``, ``exit``, ``resize``..."""
+
+    trial_id: int | None = None
+    """The trial, None for what concerns the whole run."""
+
+    devices: tuple[str, ...] = ()
+    """Names of the devices that the trial holds."""
+
+    launch: int | None = None
+    """Index of the launch, counted from 0 for each trial."""
+
+    reason: str = ""
+    """Why it happened."""
+
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Every other entry of the line, for example ``how`` of an ``exit`` or ``signal_to_report_s``."""
+
+    @classmethod
+    def from_line(cls, line: str) -> Event:
+        """Reads one line.
+
+        Raises
+        ------
+        ValueError
+            The line is not a JSON object with a number ``time_s`` and a string ``event``.
+        """
+        try:
+            values = json.loads(line)
+            return cls(
+                time_s=float(values["time_s"]),
+                event=str(values["event"]),
+                trial_id=values.get("trial_id"),
+                devices=tuple(values.get("devices", ())),
+                launch=values.get("launch"),
+                reason=values.get("reason", ""),
+                details={name: value for name, value in values.items() if name not in _OWN_FIELDS},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"a line must be a JSON object with a number 'time_s' and a string 'event', but is {line!r}"
+            ) from error
+
+
+class EventReader:
+    """Reads events as they are written; each call costs the new lines and not the whole file.
+
+    Parameters
+    ----------
+    path
+        The file, which need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._num_lines = 0
+
+    def read_new(self) -> tuple[Event, ...]:
+        """The events written since the last call.
+
+        A last line without its end is being written or was cut off when the writer died: it is left for the next call.
+
+        Raises
+        ------
+        ValueError
+            A whole line is not an event; the message has the file, the line's number and its text.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return ()
+        events = []
+        for line in whole.decode("utf-8").split("\n") if newline else ():
+            self._num_lines += 1
+            try:
+                events.append(Event.from_line(line))
+            except ValueError as error:
+                raise ValueError(f"{self.path}, line {self._num_lines}: {error}") from error
+        self._offset += len(whole) + len(newline)
+        return tuple(events)
+
+
+def read_events(path: Path | str) -> tuple[Event, ...]:
+    """All events in a file, in the order in which they happened.
+
+    Parameters
+    ----------
+    path
+        The file ``events.jsonl``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        A line other than an unfinished last one is not an event.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    return EventReader(path).read_new()

@@ -1,0 +1,139 @@
+"""What must hold in every run of an elastic backend, checked on what the run has recorded."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from syne_hypersched.experiments._events import Event
+from syne_hypersched.experiments._run import Report, Run
+
+RULES = {
+    "devices": "at every moment no more devices are held than there are",
+    "owners": "no device has two owners",
+    "launches": "no trial is launched before its last launch has ended",
+    "twice": "no resource level of a trial is reported twice",
+    "missing": "no resource level is missing between a trial's first and last",
+}
+"""Names of the rules and what they say."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One place where a rule is broken."""
+
+    rule: str
+    """Name of the rule, a key of :const:`RULES`."""
+
+    trial_id: int
+    """The trial that broke it."""
+
+    message: str
+    """What happened, and when."""
+
+
+def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
+    """Checks a run against all of :const:`RULES`.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    step
+        Distance of the resource levels that the training script reports.
+
+    Returns
+    -------
+    tuple of Violation
+        Every violation, in the order of the rules; empty if all rules hold.
+
+    Raises
+    ------
+    ValueError
+        ``step`` is not positive, or the run has no record of its devices, so that there is nothing to check.
+    """
+    if not step > 0:
+        raise ValueError(f"step must be positive, but got {step!r}")
+    if not run.devices:
+        raise ValueError(f"the run must have an event 'setup' with its devices, but {run.path} has none")
+    found = [*check_devices(run.events, run.devices), *check_reports(run.reports, step)]
+    order = list(RULES)
+    return tuple(sorted(found, key=lambda violation: order.index(violation.rule)))
+
+
+def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Violation, ...]:
+    """Checks who held which devices: the rules ``devices``, ``owners`` and ``launches``.
+
+    The order of the events decides, not their times: an ``exit`` comes before the ``launch`` that its devices go to.
+
+    Parameters
+    ----------
+    events
+        Events in the order in which they happened.
+    devices
+        All devices that there are.
+    """
+    held: dict[int, Event] = {}
+    violations = []
+    for event in events:
+        if event.trial_id is None:
+            continue
+        if event.event == "exit":
+            held.pop(event.trial_id, None)
+        if event.event != "launch":
+            continue
+        trial_id, when = event.trial_id, f"at {event.time_s:.3f} s trial {event.trial_id}"
+        if trial_id in held:
+            message = (
+                f"{when} was launched while launch {held[trial_id].launch} still held {_list(held[trial_id].devices)}"
+            )
+            violations.append(Violation("launches", trial_id, message))
+        for name, number in Counter(event.devices).items():
+            owners = [other for other, launch in held.items() if other != trial_id and name in launch.devices]
+            if owners or number > 1:
+                owner = f"trial {owners[0]}" if owners else "itself"
+                violations.append(Violation("owners", trial_id, f"{when} was given {name}, which {owner} held"))
+            if name not in devices:
+                message = f"{when} was given {name}, which is none of {_list(devices)}"
+                violations.append(Violation("devices", trial_id, message))
+        held[trial_id] = event
+        num_held = sum(len(launch.devices) for launch in held.values())
+        if num_held > len(devices):
+            message = f"{when} took {len(event.devices)} devices, which makes {num_held} held of {len(devices)}"
+            violations.append(Violation("devices", trial_id, message))
+    return tuple(violations)
+
+
+def check_reports(reports: Iterable[Report], step: float = 1.0) -> tuple[Violation, ...]:
+    """Checks the resource levels reported: the rules ``twice`` and ``missing``.
+
+    Parameters
+    ----------
+    reports
+        Reports of all trials.
+    step
+        Distance of the resource levels that the training script reports.
+    """
+    levels: dict[int, list[float]] = defaultdict(list)
+    for report in reports:
+        levels[report.trial_id].append(report.resource)
+    violations = []
+    for trial_id, reported in levels.items():
+        for level, number in sorted(Counter(reported).items()):
+            if number > 1:
+                message = f"trial {trial_id} has reported level {level:g} {number} times"
+                violations.append(Violation("twice", trial_id, message))
+        distinct = sorted(set(reported))
+        for before, after in pairwise(distinct):
+            if not math.isclose(after - before, step):
+                message = f"trial {trial_id} has reported level {after:g} after {before:g}, levels being {step:g} apart"
+                violations.append(Violation("missing", trial_id, message))
+    return tuple(violations)
+
+
+def _list(names: Iterable[Any]) -> str:
+    return ", ".join(str(name) for name in names)

@@ -1,0 +1,200 @@
+"""Live view of a running experiment, as a callback of the tuner."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from syne_tune import Tuner
+from syne_tune.backend.trial_status import Trial
+from syne_tune.tuner_callback import TunerCallback
+from syne_tune.tuner_logger import TunerLogger
+from syne_tune.util import metric_name_mode
+
+from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
+from syne_hypersched.experiments._events import EventReader
+from syne_hypersched.experiments._progress import Progress
+from syne_hypersched.experiments._run import Report
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_REFRESHES_PER_S = 4.0
+
+
+class LiveProgress(TunerCallback):
+    """Shows time left, incumbent, admission and who holds which devices while the tuner runs.
+
+    On a terminal, with the package ``rich``, this is a panel that stays at the bottom; elsewhere it is lines of text.
+
+    Example: ``Tuner(..., callbacks=[StoreResultsCallback(), LiveProgress()])``.
+
+    Parameters
+    ----------
+    interval_s
+        Least number of seconds between two lines of text. A line is printed when something has changed, and otherwise
+        once in ten intervals.
+    panel
+        Whether to show the panel; by default if the standard output is a terminal and ``rich`` is installed.
+
+    Raises
+    ------
+    ValueError
+        ``interval_s`` is not positive.
+    """
+
+    def __init__(self, interval_s: float = 1.0, panel: bool | None = None) -> None:
+        if not interval_s > 0:
+            raise ValueError(f"interval_s must be positive, but got {interval_s!r}")
+        self.interval_s = interval_s
+        self.panel = _can_show_panel() if panel is None else panel
+        self._progress: Progress | None = None
+        self._reader: EventReader | None = None
+        self._started = 0.0
+        self._last_shown = -math.inf
+        self._last_line = ""
+        self._live: Live | None = None
+
+    def on_tuning_start(self, tuner: Tuner) -> None:
+        """Starts to show; called by the tuner."""
+        scheduler, stop_criterion = tuner.scheduler, tuner.stop_criterion
+        metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+        deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
+        self._progress = Progress(metric, mode == "min", getattr(scheduler, "time_attr", "epoch"), deadline_s)
+        self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME)
+        self._started = time.monotonic()
+        if self.panel:
+            from rich.live import Live
+
+            self._live = Live(auto_refresh=False, transient=False)
+            self._live.start()
+
+    def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
+        """Takes note of a report; called by the tuner."""
+        if self._progress is None or self._progress.metric not in result:
+            return
+        self._progress.add_report(
+            Report(
+                trial_id=trial.trial_id,
+                time_s=time.monotonic() - self._started,
+                resource=result.get(self._progress.time_attr, 0),
+                value=result[self._progress.metric],
+                num_devices=result.get(ST_NUM_DEVICES),
+                launch=result.get(ST_LAUNCH),
+                admission_open=result.get(ST_ADMISSION_OPEN),
+                decision=decision,
+            )
+        )
+
+    def on_loop_end(self) -> None:
+        """Shows what is new; called by the tuner in every turn of its loop."""
+        self._show(last=False)
+
+    def on_tuning_end(self) -> None:
+        """Shows the end and gives the terminal back; called by the tuner."""
+        self._show(last=True)
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _show(self, last: bool) -> None:
+        progress, reader = self._progress, self._reader
+        if progress is None or reader is None:
+            return
+        for event in reader.read_new():
+            progress.add_event(event)
+        now_s = time.monotonic() - self._started
+        since_s = now_s - self._last_shown
+        if self._live is not None:
+            if last or since_s >= 1 / _REFRESHES_PER_S:
+                self._live.update(_render(progress, now_s), refresh=True)
+                self._last_shown = now_s
+            return
+        line = progress.describe(0.0)
+        if last or since_s >= 10 * self.interval_s or (since_s >= self.interval_s and line != self._last_line):
+            print(progress.describe(now_s), flush=True)
+            self._last_shown, self._last_line = now_s, line
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The tuner is saved with its callbacks; a terminal cannot be.
+        return {**self.__dict__, "_live": None}
+
+
+class QuietTunerLogger(TunerLogger):
+    """The tuner's own messages, less those that say what :class:`LiveProgress` shows and what goes well.
+
+    Syne Tune reports a scheduler that closes admission as an exhausted configuration space; that is left out, too.
+
+    Example: ``Tuner(..., callbacks=[StoreResultsCallback(), LiveProgress()], output_logger=QuietTunerLogger())``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(use_colors=sys.stdout.isatty(), use_emojis=False)
+
+    def _say_nothing(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    print_experiment_header = _say_nothing
+    print_tuning_start = _say_nothing
+    print_tuning_status = _say_nothing
+    print_trial_started = _say_nothing
+    print_trial_resumed = _say_nothing
+    print_trial_completed = _say_nothing
+    print_searcher_out_of_candidates = _say_nothing
+    print_config_space_exhausted = _say_nothing
+    print_tuning_complete = _say_nothing
+    print_stopping_trials = _say_nothing
+    print_tuning_finished = _say_nothing
+
+
+def _can_show_panel() -> bool:
+    if not sys.stdout.isatty():
+        return False
+    try:
+        import rich.live  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _render(progress: Progress, now_s: float) -> RenderableType:
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    head = Table.grid(padding=(0, 2), expand=True)
+    head.add_column(ratio=1)
+    head.add_column(no_wrap=True)
+    bar = ProgressBar(total=progress.deadline_s, completed=min(now_s, progress.deadline_s or now_s))
+    head.add_row(bar, Text(progress.describe_time(now_s)))
+    style = {True: "green", False: "yellow", None: "dim"}[progress.admission_open]
+    counts = f"  {progress.num_trials} trials started, {progress.num_resizes} resizes"
+    admission = Text.assemble((progress.describe_admission(), style), (counts, "dim"))
+    incumbent = Text(progress.describe_incumbent(), style="bold")
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("device", "trial", progress.time_attr, progress.metric, "launch", ""):
+        table.add_column(name, justify="left" if name in ("device", "") else "right", no_wrap=True)
+    holders = progress.holders
+    for device in progress.devices:
+        if device not in holders:
+            table.add_row(Text(device, style="dim"), Text("free", style="dim"))
+            continue
+        trial_id = holders[device]
+        trial, report = progress.live[trial_id], progress.last_report.get(trial_id)
+        is_best = progress.incumbent is not None and progress.incumbent.trial_id == trial_id
+        table.add_row(
+            device,
+            Text(str(trial_id), style="bold green" if is_best else "bold"),
+            f"{report.resource:g}" if report else "-",
+            f"{report.value:.4f}" if report else "-",
+            str(trial.launch),
+            Text("draining" if trial.draining else "", style="dim"),
+        )
+    return Panel(Group(head, admission, incumbent, Text(), table), title="syne-hypersched", title_align="left")

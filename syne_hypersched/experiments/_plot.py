@@ -1,0 +1,230 @@
+"""The picture of a run: how good each trial became, and which devices it held meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from syne_hypersched.experiments._run import Report, Run
+from syne_hypersched.experiments._timeline import Holding, holdings, last_moment_s
+from syne_hypersched.experiments._trials import trial_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: For the trials that matter: colours that are told apart with the common forms of colour blindness (Okabe and Ito).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_GREY = "#B8BDC4"
+_INK = "#22272E"
+_FAINT = "#6B7480"
+_CLOSED = "#F3F4F6"
+
+
+def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 160) -> Path:
+    """Draws the metric of each trial and the devices that it held, both over time, and saves the picture.
+
+    The trials that matter have a colour of their own, the same in both panels: those that held most devices and, among
+    these, became best. Deadline and closing of admission are marked.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    path
+        File to be written; its suffix is the format, for example ``.png`` or ``.pdf``.
+    title
+        Heading of the picture, by default what the run came to.
+    dpi
+        Pixels per inch.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        The run has no report yet.
+    """
+    if not run.reports:
+        raise ValueError(f"the run must have reports, but {run.path} has none yet")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("plot_run needs matplotlib: pip install 'syne-hypersched[plots]'") from error
+
+    held = holdings(run.events)
+    end_s = max(run.reports[-1].time_s, last_moment_s(run.events), run.deadline_s or 0.0)
+    colours = _colours(run)
+    num_lanes = len(run.devices)
+    lanes_height = min(4.0, max(1.1, 0.42 * num_lanes)) if held else 0.0
+    figure = Figure(figsize=(10.0, 4.6 + lanes_height), dpi=dpi, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    if held:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.8, lanes_height))
+        _draw_lanes(bottom, held, run.devices, colours, end_s)
+        panels = [top, bottom]
+    else:
+        top = figure.subplots()
+        panels = [top]
+    _draw_metric(top, run, colours)
+    for panel in panels:
+        _dress(panel)
+        _mark_times(panel, run, end_s, labels=panel is top)
+    panels[-1].set_xlabel("seconds since the tuning started", color=_FAINT)
+    panels[-1].set_xlim(0.0, end_s * 1.01)
+    figure.suptitle(
+        _heading(run) if title is None else title, x=0.01, ha="left", color=_INK, fontsize=13, weight="bold"
+    )
+    path = Path(path)
+    figure.savefig(path)
+    return path
+
+
+def _heading(run: Run) -> str:
+    trials = {report.trial_id for report in run.reports}
+    best = run.incumbent
+    if best is None:
+        return f"{len(trials)} trials"
+    where = f" on {len(run.devices)} devices" if run.devices else ""
+    return f"{len(trials)} trials{where}: best {run.metric} {best.value:.4f} (trial {best.trial_id})"
+
+
+def _colours(run: Run) -> dict[int, str]:
+    """The trials that matter, each with its colour."""
+    trials = trial_table(run)
+    ranked = sorted(range(len(trials)), key=lambda rank: (-(trials[rank].max_devices or 0), rank))
+    chosen = sorted(ranked[: len(_COLOURS)])
+    return {trials[rank].trial_id: colour for rank, colour in zip(chosen, _COLOURS, strict=False)}
+
+
+def _draw_metric(panel: Axes, run: Run, colours: dict[int, str]) -> None:
+    by_trial: dict[int, list[Report]] = defaultdict(list)
+    for report in run.reports:
+        if math.isfinite(report.value):
+            by_trial[report.trial_id].append(report)
+    for trial_id, reports in by_trial.items():
+        colour, layer = colours.get(trial_id, _GREY), 3 if trial_id in colours else 2
+        launches = [list(of_launch) for _, of_launch in groupby(reports, key=lambda report: report.launch)]
+        # Between two launches nobody trained, or the trial was on its way to other devices.
+        gaps = [[earlier[-1], later[0]] for earlier, later in pairwise(launches)]
+        for stretches, style in ((launches, "-"), (gaps, ":")):
+            for stretch in stretches:
+                x, y = [report.time_s for report in stretch], [report.value for report in stretch]
+                panel.plot(x, y, style, color=colour, linewidth=2.0, zorder=layer, solid_capstyle="round")
+        last = reports[-1]
+        panel.plot(last.time_s, last.value, "o", color=colour, markersize=4.5, zorder=layer)
+        if trial_id in colours:
+            _label(panel, str(trial_id), last, colour)
+    best = run.incumbent
+    if best is not None:
+        panel.plot(best.time_s, best.value, "*", markersize=16, color=_INK, markeredgecolor="white", zorder=5)
+    panel.set_ylabel(run.metric, color=_FAINT)
+    panel.set_ylim(*_value_limits([report.value for reports in by_trial.values() for report in reports]))
+
+
+def _label(panel: Axes, text: str, report: Report, colour: str) -> None:
+    from matplotlib.patheffects import withStroke
+
+    panel.annotate(
+        text,
+        (report.time_s, report.value),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        color=colour,
+        fontsize=9,
+        weight="bold",
+        path_effects=[withStroke(linewidth=3, foreground="white")],
+        zorder=6,
+    )
+
+
+def _value_limits(values: Sequence[float]) -> tuple[float, float]:
+    """All values with a margin, but no room for outliers many times beyond the bulk of them."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    first, third = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
+    reach = 6 * (third - first) or (high - low) or 1.0
+    low, high = max(low, first - reach), min(high, third + reach)
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _draw_lanes(
+    panel: Axes, held: Sequence[Holding], devices: Sequence[str], colours: dict[int, str], end_s: float
+) -> None:
+    lane = {device: index for index, device in enumerate(devices)}
+    for holding in held:
+        until_s = end_s if holding.end_s is None else holding.end_s
+        colour = colours.get(holding.trial_id, _GREY)
+        lanes = sorted(lane[device] for device in holding.devices if device in lane)
+        for first, last in _stretches(lanes):
+            panel.broken_barh(
+                [(holding.start_s, until_s - holding.start_s)],
+                (first - 0.4, last - first + 0.8),
+                facecolor=colour,
+                edgecolor="white",
+                linewidth=0.8,
+            )
+            if until_s - holding.start_s > 0.025 * end_s:
+                x, y = (holding.start_s + until_s) / 2, (first + last) / 2
+                panel.text(
+                    x, y, str(holding.trial_id), color="white", ha="center", va="center", fontsize=9, weight="bold"
+                )
+    panel.set_ylim(len(devices) - 0.4, -0.6)
+    if len(devices) <= 16:
+        panel.set_yticks(range(len(devices)), devices)
+    panel.set_ylabel("device", color=_FAINT)
+
+
+def _stretches(lanes: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbouring lanes as pairs of the first and the last one."""
+    found: list[tuple[int, int]] = []
+    for index in lanes:
+        if found and index == found[-1][1] + 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return found
+
+
+def _mark_times(panel: Axes, run: Run, end_s: float, labels: bool) -> None:
+    closed_s, deadline_s = run.admission_closed_s, run.deadline_s
+    if closed_s is not None:
+        panel.axvspan(closed_s, deadline_s or end_s, color=_CLOSED, zorder=0)
+        panel.axvline(closed_s, color=_FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    if deadline_s is not None:
+        panel.axvline(deadline_s, color="#C0392B", linewidth=1.6, zorder=4)
+    if not labels:
+        return
+    for moment_s, label, colour in ((closed_s, "admission closes", _FAINT), (deadline_s, "deadline", "#C0392B")):
+        if moment_s is not None:
+            panel.annotate(
+                label,
+                (moment_s, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center" if moment_s < 0.95 * end_s else "right",
+                color=colour,
+                fontsize=10,
+            )
+
+
+def _dress(panel: Axes) -> None:
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        panel.spines[side].set_color(_GREY)
+    panel.tick_params(colors=_FAINT, labelsize=9)
+    panel.grid(axis="y", color="#E6E8EB", linewidth=0.7)
+    panel.set_axisbelow(True)

@@ -1,0 +1,108 @@
+"""What a person wants to know of a running experiment, as values: time left, incumbent, who holds which devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from syne_hypersched.experiments._events import Event
+from syne_hypersched.experiments._run import Report, best_report
+
+
+@dataclass
+class LiveTrial:
+    """A trial that holds devices."""
+
+    devices: tuple[str, ...]
+    launch: int
+    draining: bool = False
+    """Whether it has been asked to checkpoint and exit."""
+
+
+@dataclass
+class Progress:
+    """State of a running experiment, brought up to date with each report and each event.
+
+    Parameters
+    ----------
+    metric
+        Name of the metric.
+    do_minimize
+        Whether the metric is to be minimised.
+    time_attr
+        Name of the resource level.
+    deadline_s
+        Seconds after the start of the tuning, None without a deadline.
+    """
+
+    metric: str
+    do_minimize: bool
+    time_attr: str
+    deadline_s: float | None = None
+    devices: tuple[str, ...] = ()
+    incumbent: Report | None = None
+    admission_open: bool | None = None
+    live: dict[int, LiveTrial] = field(default_factory=dict)
+    last_report: dict[int, Report] = field(default_factory=dict)
+    num_trials: int = 0
+    num_resizes: int = 0
+
+    def add_report(self, report: Report) -> None:
+        """A trial has reported."""
+        self.last_report[report.trial_id] = report
+        reports = [report] if self.incumbent is None else [self.incumbent, report]
+        self.incumbent = best_report(reports, self.do_minimize)
+        if report.admission_open is not None:
+            self.admission_open = report.admission_open
+
+    def add_event(self, event: Event) -> None:
+        """Something has happened to a trial's processes."""
+        if event.event == "setup":
+            self.devices = event.devices
+            deadline_s = event.details.get("deadline_s")
+            self.deadline_s = self.deadline_s if deadline_s is None else float(deadline_s)
+        elif event.trial_id is None:
+            return
+        elif event.event == "start":
+            self.num_trials += 1
+        elif event.event == "launch":
+            self.live[event.trial_id] = LiveTrial(event.devices, event.launch or 0)
+        elif event.event == "drain" and event.trial_id in self.live:
+            self.live[event.trial_id].draining = True
+            self.num_resizes += event.reason == "resize"
+        elif event.event == "exit":
+            self.live.pop(event.trial_id, None)
+
+    @property
+    def holders(self) -> dict[str, int]:
+        """The trial that holds each device, free devices left out."""
+        return {device: trial_id for trial_id, trial in self.live.items() for device in trial.devices}
+
+    def describe_time(self, now_s: float) -> str:
+        """Time gone and time left."""
+        if self.deadline_s is None:
+            return f"{now_s:.0f} s gone"
+        return f"{max(0.0, self.deadline_s - now_s):.0f} s left of {self.deadline_s:g}"
+
+    def describe_admission(self) -> str:
+        """Whether new trials may start."""
+        return {True: "admission open", False: "admission closed", None: "admission unknown"}[self.admission_open]
+
+    def describe_incumbent(self) -> str:
+        """The incumbent, its metric and its resource level."""
+        if self.incumbent is None:
+            return "no incumbent yet"
+        best = self.incumbent
+        return f"incumbent trial {best.trial_id}: {self.metric} {best.value:.4f} at {self.time_attr} {best.resource:g}"
+
+    def describe_devices(self) -> str:
+        """Who holds which devices; a trial that has been asked to exit is marked with an asterisk."""
+        holders = self.holders
+        held = {trial_id: f"trial {trial_id}{'*' if trial.draining else ''}" for trial_id, trial in self.live.items()}
+        return ", ".join(f"{device}: {held[holders[device]] if device in holders else '-'}" for device in self.devices)
+
+    def describe(self, now_s: float) -> str:
+        """All of it in one line."""
+        parts = [self.describe_time(now_s), self.describe_admission(), self.describe_incumbent()]
+        if self.devices:
+            parts.append(self.describe_devices())
+        return " | ".join(parts)

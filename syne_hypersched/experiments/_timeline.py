@@ -1,0 +1,65 @@
+"""Which trial held which devices from when to when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from syne_hypersched.experiments._events import Event
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Devices held by one launch of a trial, from the first of its processes to the last."""
+
+    trial_id: int
+    launch: int
+    devices: tuple[str, ...]
+    start_s: float
+    end_s: float | None
+    """When every process had gone; None if the launch still runs or the record ends before."""
+
+    how: str = ""
+    """How it ended: ``drained``, ``killed``, ``completed``, ``failed`` or ``lost``."""
+
+    reason: str = ""
+    """Why it ended: ``resize``, ``pause``, ``stop``, ``deadline``... as far as the backend said."""
+
+    @property
+    def num_devices(self) -> int:
+        """Number of devices held."""
+        return len(self.devices)
+
+
+def holdings(events: Iterable[Event]) -> tuple[Holding, ...]:
+    """Every launch with the devices that it held, in order of launching.
+
+    Parameters
+    ----------
+    events
+        Events in the order in which they happened.
+    """
+    found: dict[tuple[int, int], Holding] = {}
+    for event in events:
+        if event.trial_id is None or event.launch is None:
+            continue
+        key = (event.trial_id, event.launch)
+        if event.event == "launch":
+            found[key] = Holding(event.trial_id, event.launch, event.devices, event.time_s, None)
+        elif event.event == "exit" and key in found:
+            begun = found[key]
+            found[key] = Holding(
+                begun.trial_id,
+                begun.launch,
+                begun.devices,
+                begun.start_s,
+                event.time_s,
+                how=str(event.details.get("how", "")),
+                reason=event.reason,
+            )
+    return tuple(found.values())
+
+
+def last_moment_s(events: Iterable[Event]) -> float:
+    """Time of the last event, 0 without events."""
+    return max((event.time_s for event in events), default=0.0)

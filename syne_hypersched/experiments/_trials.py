@@ -1,0 +1,216 @@
+"""The table of trials: how good, how far, on how many devices, and what the launches cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from syne_hypersched.experiments._events import Event
+from syne_hypersched.experiments._run import Report, Run, best_report
+from syne_hypersched.experiments._timeline import Holding, holdings
+
+_STATUS_OF_EVENT = {
+    "start": "in progress",
+    "resume": "in progress",
+    "pause": "paused",
+    "stop": "stopped",
+    "complete": "completed",
+    "fail": "failed",
+}
+_STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """One trial in a few numbers. None stands for what the backend has not recorded."""
+
+    trial_id: int
+    status: str
+    """``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, or ``deadline`` if it ran until then."""
+
+    best: float | None
+    """The best metric, None before the first finite one."""
+
+    last: float | None
+    """The metric of the last report, None without a report."""
+
+    resource: float
+    """The highest resource level reported, 0 without a report."""
+
+    num_devices: int | None
+    """Devices that it holds now or, once it has ended, held last."""
+
+    max_devices: int | None
+    """Most devices that it held at one time."""
+
+    num_launches: int | None
+    """How often its processes were started."""
+
+    launch_cost_s: float | None
+    """Seconds lost to launches, the first one included."""
+
+    config: Mapping[str, Any]
+    """Its configuration; empty without a report."""
+
+
+def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> dict[tuple[int, int], float]:
+    """What each launch cost: seconds from the signal to the first report, less the training in between.
+
+    The training is taken from the reports that followed: the median of the trial on as many devices, else of all trials
+    on as many devices, else of all trials. A launch that ended without a report has cost all the time that it lasted.
+
+    Parameters
+    ----------
+    reports
+        Reports of all trials.
+    held
+        What the launches held, for those that never reported.
+
+    Returns
+    -------
+    dict
+        Seconds, by trial and index of the launch; not below 0. A launch whose cost is not known is left out.
+    """
+    times_per_level_s: dict[Any, list[float]] = defaultdict(list)
+    for earlier, later in _consecutive(reports):
+        if earlier.worker_time_s is None or later.worker_time_s is None or later.resource <= earlier.resource:
+            continue
+        time_s = (later.worker_time_s - earlier.worker_time_s) / (later.resource - earlier.resource)
+        for key in ((later.trial_id, later.num_devices), later.num_devices, None):
+            times_per_level_s[key].append(time_s)
+
+    costs: dict[tuple[int, int], float] = {}
+    level_before: dict[int, float] = {}
+    for report in reports:
+        levels = report.resource - level_before.get(report.trial_id, 0.0)
+        level_before[report.trial_id] = report.resource
+        if report.launch is None or report.signal_to_report_s is None:
+            continue
+        keys = ((report.trial_id, report.num_devices), report.num_devices, None)
+        times_s = next((times_per_level_s[key] for key in keys if key in times_per_level_s), None)
+        if times_s is not None:
+            cost_s = report.signal_to_report_s - levels * median(times_s)
+            costs[report.trial_id, report.launch] = max(0.0, cost_s)
+
+    reported = {(report.trial_id, report.launch) for report in reports}
+    for holding in held:
+        if (holding.trial_id, holding.launch) not in reported and holding.end_s is not None:
+            costs[holding.trial_id, holding.launch] = holding.end_s - holding.start_s
+    return costs
+
+
+def _consecutive(reports: Iterable[Report]) -> Iterable[tuple[Report, Report]]:
+    """Pairs of reports that followed each other in one launch."""
+    by_launch: dict[tuple[int, int | None], list[Report]] = defaultdict(list)
+    for report in reports:
+        by_launch[report.trial_id, report.launch].append(report)
+    for of_launch in by_launch.values():
+        yield from pairwise(of_launch)
+
+
+def trial_table(run: Run) -> tuple[TrialSummary, ...]:
+    """Summaries of all trials, the best first and those without a finite metric last.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    """
+    reports: dict[int, list[Report]] = defaultdict(list)
+    for report in run.reports:
+        reports[report.trial_id].append(report)
+    held: dict[int, list[Holding]] = defaultdict(list)
+    for holding in holdings(run.events):
+        held[holding.trial_id].append(holding)
+    events: dict[int, list[Event]] = defaultdict(list)
+    for event in run.events:
+        if event.trial_id is not None:
+            events[event.trial_id].append(event)
+    costs_s: dict[int, list[float]] = defaultdict(list)
+    for (trial_id, _), cost_s in launch_costs_s(run.reports, holdings(run.events)).items():
+        costs_s[trial_id].append(cost_s)
+
+    summaries = [
+        _summarise(run, trial_id, reports[trial_id], events[trial_id], held[trial_id], costs_s[trial_id])
+        for trial_id in sorted(reports.keys() | events.keys())
+    ]
+    sign = 1 if run.do_minimize else -1
+    return tuple(sorted(summaries, key=lambda trial: (trial.best is None, sign * (trial.best or 0.0), trial.trial_id)))
+
+
+def _summarise(
+    run: Run,
+    trial_id: int,
+    reports: Sequence[Report],
+    events: Sequence[Event],
+    held: Sequence[Holding],
+    costs_s: Sequence[float],
+) -> TrialSummary:
+    best = best_report(reports, run.do_minimize)
+    devices = [holding.num_devices for holding in held]
+    if not devices:
+        devices = [report.num_devices for report in reports if report.num_devices is not None]
+    return TrialSummary(
+        trial_id=trial_id,
+        status=_status(reports, events, held),
+        best=None if best is None else best.value,
+        last=reports[-1].value if reports else None,
+        resource=max((report.resource for report in reports), default=0.0),
+        num_devices=devices[-1] if devices else None,
+        max_devices=max(devices, default=None),
+        num_launches=len(held) if held else None,
+        launch_cost_s=sum(costs_s) if costs_s else None,
+        config=(run.configs or {}).get(trial_id, {}),
+    )
+
+
+def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding]) -> str:
+    if held and held[-1].reason == "deadline":
+        return "deadline"
+    told = [_STATUS_OF_EVENT[event.event] for event in events if event.event in _STATUS_OF_EVENT]
+    if told:
+        return told[-1]
+    return _STATUS_OF_DECISION.get(reports[-1].decision, "in progress") if reports else "in progress"
+
+
+def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -> str:
+    """The table as text, a line for each trial.
+
+    Parameters
+    ----------
+    trials
+        The trials, in the order in which they are to appear.
+    metric
+        Name of the metric.
+    time_attr
+        Name of the resource level.
+    """
+    header = ("trial", f"best {metric}", "last", time_attr, "devices", "at most", "launches", "launch cost", "status")
+    rows = [
+        (
+            str(trial.trial_id),
+            _number(trial.best, ".4f"),
+            _number(trial.last, ".4f"),
+            f"{trial.resource:g}",
+            _number(trial.num_devices, "d"),
+            _number(trial.max_devices, "d"),
+            _number(trial.num_launches, "d"),
+            _number(trial.launch_cost_s, ".1f", " s"),
+            trial.status,
+        )
+        for trial in trials
+    ]
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines = []
+    for row in (header, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("  ".join((*cells, row[-1])))
+    return "\n".join(lines)
+
+
+def _number(value: float | None, spec: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{spec}}{unit}"

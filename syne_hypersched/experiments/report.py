@@ -1,0 +1,98 @@
+"""Sums a run up: ``python -m syne_hypersched.experiments.report PATH``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from syne_hypersched.backends.publish import BEST_DIRNAME
+from syne_hypersched.experiments._plot import plot_run
+from syne_hypersched.experiments._run import Run, load_run
+from syne_hypersched.experiments._trials import format_trials, trial_table
+
+FIGURE_FILENAME = "run.png"
+"""Name of the picture in the experiment's folder."""
+
+
+def describe_run(run: Run) -> str:
+    """What the run came to, in words: table of trials, incumbent, where its checkpoint is.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    """
+    lines = [format_trials(trial_table(run), run.metric, run.time_attr), ""]
+    best = run.incumbent
+    if best is None:
+        lines.append(f"no trial has reported a finite {run.metric}")
+    else:
+        lines.append(f"best {run.metric} {best.value:.4f}: trial {best.trial_id} at {run.time_attr} {best.resource:g}")
+        config = (run.configs or {}).get(best.trial_id, {})
+        lines.append("configuration: " + ", ".join(f"{name}={_short(value)}" for name, value in config.items()))
+    best_path = None if run.path is None else run.path / BEST_DIRNAME
+    if best_path is not None and best_path.exists():
+        lines.append(f"checkpoint, configuration and result: {best_path}")
+    return "\n".join(lines)
+
+
+def report_run(path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None) -> str:
+    """Reads a run, draws its picture and describes it.
+
+    Parameters
+    ----------
+    path
+        The experiment's folder.
+    time_attr
+        Entry of the results that is the resource level; by default the scheduler's own.
+    figure_path
+        Where to write the picture; by default into the experiment's folder.
+
+    Returns
+    -------
+    str
+        The description, with the path of the picture. Without matplotlib it says what is missing instead.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        The run cannot be read, as in :func:`load_run`.
+    """
+    run = load_run(path, time_attr)
+    figure_path = Path(path) / FIGURE_FILENAME if figure_path is None else Path(figure_path)
+    try:
+        picture = f"picture: {plot_run(run, figure_path)}"
+    except (ImportError, ValueError) as error:
+        picture = f"no picture: {error}"
+    return f"{describe_run(run)}\n{picture}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reports on the run named on the command line.
+
+    Returns
+    -------
+    int
+        0, or 2 if the run cannot be read.
+    """
+    parser = argparse.ArgumentParser(prog="python -m syne_hypersched.experiments.report", description=__doc__)
+    parser.add_argument("path", help="folder of the experiment")
+    parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
+    parser.add_argument("--figure", help="where to write the picture, by default into the folder")
+    options = parser.parse_args(arguments)
+    try:
+        print(report_run(options.path, options.time_attr, options.figure))
+    except (OSError, ValueError) as error:
+        print(f"cannot report on {options.path}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Checks a run from the command line: ``python -m syne_hypersched.experiments.verify PATH``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from syne_hypersched.experiments._invariants import RULES, Violation, check_run
+from syne_hypersched.experiments._run import Run, load_run
+from syne_hypersched.experiments._timeline import holdings
+
+
+def verdict(run: Run, violations: Sequence[Violation]) -> str:
+    """The outcome of :func:`check_run` in words, a line for each rule.
+
+    Parameters
+    ----------
+    run
+        The run that was checked.
+    violations
+        What was found.
+    """
+    held = holdings(run.events)
+    num_resizes = sum(holding.reason == "resize" for holding in held)
+    num_trials = len({holding.trial_id for holding in held})
+    counts = f"{num_trials} trials, {len(held)} launches, {num_resizes} resizes, {len(run.reports)} reports"
+    lines = [f"{run.path}: {len(run.devices)} devices, {counts}"]
+    for rule, meaning in RULES.items():
+        broken = [violation.message for violation in violations if violation.rule == rule]
+        lines.append(f"  {'FAIL' if broken else 'ok  '}  {meaning}")
+        lines.extend(f"          {message}" for message in broken)
+    live = [str(holding.trial_id) for holding in held if holding.end_s is None]
+    if live:
+        lines.append(f"  note  devices are still held by trials {', '.join(live)}: the run goes on or was cut off")
+    elif held and run.deadline_s is not None:
+        late_s = max(holding.end_s or 0.0 for holding in held) - run.deadline_s
+        lines.append(
+            f"  note  the last process was gone {abs(late_s):.3f} s {'after' if late_s > 0 else 'before'} the deadline"
+        )
+    lines.append(f"{len(violations)} violations" if violations else "all rules hold")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Checks the run named on the command line.
+
+    Returns
+    -------
+    int
+        0 if all rules hold, 1 if one is broken, 2 if the run cannot be read.
+    """
+    parser = argparse.ArgumentParser(prog="python -m syne_hypersched.experiments.verify", description=__doc__)
+    parser.add_argument("path", help="folder of the experiment")
+    parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
+    parser.add_argument("--step", type=float, default=1.0, help="distance of the levels that the script reports")
+    options = parser.parse_args(arguments)
+    try:
+        run = load_run(options.path, options.time_attr)
+        violations = check_run(run, options.step)
+    except (OSError, ValueError) as error:
+        print(f"cannot check {options.path}: {error}", file=sys.stderr)
+        return 2
+    print(verdict(run, violations))
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,7 +10,11 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
+from typing import Any
+
+from syne_tune.backend.trial_status import Trial
 
 
 def levels_below(grace_period: float, reduction_factor: float, max_t: float) -> list[Fraction]:
@@ -233,3 +237,50 @@ class History:
             return self._random.choice([math.inf, -math.inf, math.nan])
         # Few different values, so that ties are frequent.
         return self._random.randint(-4, 4) / 4 if self._random.random() < 0.7 else self._random.uniform(-1, 1)
+
+
+def trial_of(trial_id: int, config: dict[str, Any] | None = None) -> Trial:
+    return Trial(trial_id, config or {"x": 0.5, "n": 1, "c": "a", "constant": 7}, datetime(2026, 1, 1))
+
+
+class Run:
+    """Carries out a history with a scheduler, as the tuner would, and lists every decision."""
+
+    def __init__(self, scheduler: Any, history: History, sign: int = 1) -> None:
+        self.scheduler = scheduler
+        self.history = history
+        self.sign = sign
+        self.trials: dict[int, Trial] = {}
+        self.log: list[Any] = []
+
+    def step(self, event: Any) -> Any:
+        self.log.append(self._suggest() if isinstance(event, Suggest) else self._told(event))
+        return self.log[-1]
+
+    def _suggest(self) -> Any:
+        suggestion = self.scheduler.suggest()
+        if suggestion.spawn_new_trial_id:
+            trial_id = len(self.trials)
+            self.trials[trial_id] = trial_of(trial_id, suggestion.config)
+            self.scheduler.on_trial_add(trial=self.trials[trial_id])
+        else:
+            trial_id = suggestion.checkpoint_trial_id
+            if suggestion.config is not None:
+                self.trials[trial_id].config = suggestion.config
+        self.history.runs(trial_id)
+        return ("start" if suggestion.spawn_new_trial_id else "resume", trial_id, suggestion.config)
+
+    def _told(self, event: Any) -> Any:
+        trial = self.trials[event.trial_id]
+        if isinstance(event, Fail):
+            return self.scheduler.on_trial_error(trial)
+        if isinstance(event, Complete):
+            return self.scheduler.on_trial_complete(trial, self._result(event.last))
+        decision = self.scheduler.on_trial_result(trial=trial, result=self._result(event))
+        if decision != "CONTINUE":
+            self.scheduler.on_trial_remove(trial=trial)
+            self.history.left(event.trial_id)
+        return decision
+
+    def _result(self, event: Report) -> dict[str, Any]:
+        return {"loss": self.sign * event.value, "epoch": event.resource}

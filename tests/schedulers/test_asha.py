@@ -4,7 +4,6 @@ import gc
 import math
 import random
 import textwrap
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend import LocalBackend
-from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import choice, randint, uniform
 from syne_tune.experiments import load_experiment
 from syne_tune.optimizer.scheduler import SchedulerDecision
@@ -25,12 +23,13 @@ from syne_hypersched.schedulers import ASHA
 from syne_hypersched.schedulers._brackets import CONTINUE, PAUSE, STOP
 from tests.schedulers.reference_asha import (
     Complete,
-    Fail,
     History,
     ReferencePromotion,
     ReferenceStopping,
     Report,
+    Run,
     Suggest,
+    trial_of,
 )
 
 SPACE = {"x": uniform(0, 1), "n": randint(1, 5), "c": choice(["a", "b"]), "constant": 7}
@@ -59,55 +58,8 @@ def make_asha(**kwargs: Any) -> ASHA:
     )
 
 
-def trial_of(trial_id: int, config: dict[str, Any] | None = None) -> Trial:
-    return Trial(trial_id, config or {"x": 0.5, "n": 1, "c": "a", "constant": 7}, datetime(2026, 1, 1))
-
-
 def report(scheduler: Any, trial_id: int, epoch: float, loss: float) -> str:
     return scheduler.on_trial_result(trial=trial_of(trial_id), result={"loss": loss, "epoch": epoch})
-
-
-class Run:
-    """Carries out a history with a scheduler, as the tuner would, and lists every decision."""
-
-    def __init__(self, scheduler: Any, history: History, sign: int = 1) -> None:
-        self.scheduler = scheduler
-        self.history = history
-        self.sign = sign
-        self.trials: dict[int, Trial] = {}
-        self.log: list[Any] = []
-
-    def step(self, event: Any) -> Any:
-        self.log.append(self._suggest() if isinstance(event, Suggest) else self._told(event))
-        return self.log[-1]
-
-    def _suggest(self) -> Any:
-        suggestion = self.scheduler.suggest()
-        if suggestion.spawn_new_trial_id:
-            trial_id = len(self.trials)
-            self.trials[trial_id] = trial_of(trial_id, suggestion.config)
-            self.scheduler.on_trial_add(trial=self.trials[trial_id])
-        else:
-            trial_id = suggestion.checkpoint_trial_id
-            if suggestion.config is not None:
-                self.trials[trial_id].config = suggestion.config
-        self.history.runs(trial_id)
-        return ("start" if suggestion.spawn_new_trial_id else "resume", trial_id, suggestion.config)
-
-    def _told(self, event: Any) -> Any:
-        trial = self.trials[event.trial_id]
-        if isinstance(event, Fail):
-            return self.scheduler.on_trial_error(trial)
-        if isinstance(event, Complete):
-            return self.scheduler.on_trial_complete(trial, self._result(event.last))
-        decision = self.scheduler.on_trial_result(trial=trial, result=self._result(event))
-        if decision != SchedulerDecision.CONTINUE:
-            self.scheduler.on_trial_remove(trial=trial)
-            self.history.left(event.trial_id)
-        return decision
-
-    def _result(self, event: Report) -> dict[str, Any]:
-        return {"loss": self.sign * event.value, "epoch": event.resource}
 
 
 def finite_or_worst(value: float) -> float:

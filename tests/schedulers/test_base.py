@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import dill
+import numpy as np
+import pytest
+from syne_tune.backend.trial_status import Trial
+from syne_tune.config_space import Float, choice, loguniform, randint
+from syne_tune.config_space import config_space_from_json_dict as from_json_dict
+
+from syne_hypersched.contract import ElasticTrial
+from syne_hypersched.schedulers._base import MultiFidelityScheduler
+
+SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
+CONFIG = {"lr": 0.1, "n": 1, "c": "a", "constant": 7}
+
+
+class RecordedTrial(Trial):
+    """An elastic trial that remembers what it was asked for."""
+
+    num_devices = 1
+
+    def __init__(self, trial_id: int) -> None:
+        super().__init__(trial_id, dict(CONFIG), datetime(2026, 1, 1))
+        self.followed: list[str] = []
+        self.published: list[Mapping[str, Any]] = []
+
+    def resize(self, num_devices: int) -> None:
+        raise AssertionError("nothing here resizes a trial")
+
+    def follow(self, time_attr: str) -> None:
+        self.followed.append(time_attr)
+
+    def publish(self, result: Mapping[str, Any]) -> None:
+        self.published.append(result)
+
+
+def make(**kwargs: Any) -> MultiFidelityScheduler:
+    arguments = {"config_space": SPACE, "metric": "loss", "time_attr": "epoch", "max_t": 27} | kwargs
+    return MultiFidelityScheduler(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"config_space": [1]}, TypeError, r"config_space must be a dictionary, but got \[1\]"),
+        ({"config_space": {"a": 1}}, ValueError, "config_space must have at least one domain"),
+        ({"metric": ""}, TypeError, "metric must be the name of an entry of the reports, but got ''"),
+        ({"time_attr": 3}, TypeError, "time_attr must be the name of an entry of the reports, but got 3"),
+        ({"max_t": 0}, ValueError, "max_t must be finite and greater than 0, but got 0"),
+        ({"max_t": math.inf}, ValueError, "max_t must be finite and greater than 0, but got inf"),
+        ({"max_t": "81"}, TypeError, "max_t must be a number, but got '81'"),
+        ({"max_t": True}, TypeError, "max_t must be a number, but got True"),
+        ({"do_minimize": "min"}, TypeError, "do_minimize must be True or False, but got 'min'"),
+        ({"grace_period": 0}, ValueError, "grace_period must be finite and greater than 0, but got 0"),
+        ({"grace_period": 28}, ValueError, "grace_period must be at most max_t = 27, but got 28"),
+        ({"reduction_factor": 1.0}, ValueError, r"reduction_factor must be finite and greater than 1, but got 1\.0"),
+        ({"random_seed": -1}, ValueError, "random_seed must not be negative, but got -1"),
+        ({"random_seed": 1.5}, TypeError, r"random_seed must be an integer, but got 1\.5"),
+        ({"searcher": "grid"}, ValueError, "searcher must be one of random_search, .* but got 'grid'"),
+        ({"searcher": None}, TypeError, r"searcher must be a name or a searcher object, but got None without suggest"),
+    ],
+)
+def test_refuses_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("metric", "minimized", "maximized"),
+    [(2, 2, -2), (np.float32(0.5), 0.5, -0.5), (np.int64(3), 3, -3)]
+    + [(worst, math.inf, math.inf) for worst in (math.nan, math.inf, -math.inf, np.float64("nan"))],
+)
+def test_values_are_to_be_minimized(metric: Any, minimized: float, maximized: float) -> None:
+    assert make()._value({"loss": metric}) == minimized
+    assert make(do_minimize=False)._value({"loss": metric}) == maximized
+
+
+def test_reports_without_a_key_say_which() -> None:
+    with pytest.raises(ValueError, match=r"'loss' \(the scheduler's metric\), but one has only \['acc', 'epoch'\]"):
+        make()._value({"epoch": 1, "acc": 1.0})
+    with pytest.raises(ValueError, match=r"'epoch' \(the scheduler's time_attr\), but one has only \['loss'\]"):
+        make()._resource({"loss": 1.0})
+
+
+@pytest.mark.parametrize("bad", ["0.5", None, [0.5], np.array([0.5])])
+def test_reports_that_are_not_numbers(bad: Any) -> None:
+    with pytest.raises(ValueError, match="must be a number in every report, but got"):
+        make()._value({"loss": bad})
+
+
+def test_resource_must_be_finite() -> None:
+    assert make()._resource({"epoch": 3}) == 3
+    with pytest.raises(ValueError, match=r"epoch \(time_attr\) must be finite in a report, but got nan"):
+        make()._resource({"epoch": math.nan})
+
+
+def test_incumbent_is_the_best_finite_report_and_is_published() -> None:
+    scheduler = make(do_minimize=False)
+    first, second = RecordedTrial(0), RecordedTrial(1)
+    assert isinstance(first, ElasticTrial)
+    changed = [
+        scheduler._update_incumbent(trial, {"loss": metric, "epoch": epoch, "extra": "x"})
+        for trial, metric, epoch in [(first, math.nan, 1), (first, 0.5, 2), (second, 0.5, 1), (second, 0.75, 2)]
+    ]
+    assert changed == [False, True, False, True]
+    assert scheduler.incumbent is not None
+    assert (scheduler.incumbent.trial_id, scheduler.incumbent.value, scheduler.incumbent.resource) == (1, -0.75, 2)
+    assert scheduler.incumbent.result == {"loss": 0.75, "epoch": 2, "extra": "x"}
+    assert [len(trial.published) for trial in (first, second)] == [1, 1]
+
+
+def test_a_trial_of_any_backend_is_followed_where_it_can_be() -> None:
+    scheduler = make()
+    trial = RecordedTrial(0)
+    scheduler.on_trial_add(trial=trial)
+    scheduler.on_trial_add(trial=Trial(1, dict(CONFIG), datetime(2026, 1, 1)))
+    assert trial.followed == ["epoch"]
+
+
+@pytest.mark.parametrize("searcher", ["random_search", "regularized_evolution"])
+def test_metadata_is_json(searcher: str) -> None:
+    scheduler = make(
+        searcher=searcher,
+        random_seed=np.int64(5),
+        max_t=np.float64(27),
+        points_to_evaluate=[{"lr": np.float32(0.5), "n": np.int64(2), "c": "a"}],
+    )
+    metadata = json.loads(json.dumps(scheduler.metadata()))
+    assert metadata["scheduler_name"] == "MultiFidelityScheduler"
+    assert metadata["metric_names"] == ["loss"]
+    assert metadata["metric_mode"] == "min"
+    assert metadata["scheduler_kwargs"] == {
+        "metric": "loss",
+        "time_attr": "epoch",
+        "max_t": 27.0,
+        "do_minimize": True,
+        "searcher": searcher,
+        "searcher_kwargs": None,
+        "points_to_evaluate": [{"lr": 0.5, "n": 2, "c": "a"}],
+        "random_seed": 5,
+        "grace_period": 1,
+        "reduction_factor": 3,
+    }
+    restored = from_json_dict(json.loads(metadata["config_space"]))
+    assert isinstance(restored["lr"], Float)
+    assert restored["constant"] == 7
+
+
+def test_one_seed_one_sequence_and_no_process_wide_generator_moves() -> None:
+    def draw(seed: int | None) -> tuple[Any, Any, int]:
+        scheduler = make(random_seed=seed)
+        return [scheduler._new_config() for _ in range(5)], scheduler.random_state.rand(), scheduler.random_seed
+
+    random.seed(1)
+    np.random.seed(1)
+    python_state, numpy_state = random.getstate(), np.random.get_state()[1].tolist()
+    first, again, other, unseeded = draw(3), draw(3), draw(4), draw(None)
+    assert first == again
+    assert first[0] != other[0]
+    assert first[1] != other[1]
+    # A scheduler without a seed can be repeated afterwards, with the seed that it drew.
+    assert draw(unseeded[2]) == unseeded
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == (python_state, numpy_state)
+
+
+def test_configurations_are_complete_and_typed() -> None:
+    config = make(points_to_evaluate=[{"lr": 1, "n": 2.0, "c": "b"}])._new_config()
+    assert config == {"lr": 1.0, "n": 2, "c": "b", "constant": 7}
+    assert config is not None
+    assert isinstance(config["lr"], float)
+    assert isinstance(config["n"], int)
+
+
+def test_survives_dill() -> None:
+    scheduler = make(random_seed=1)
+    scheduler._new_config()
+    copy = dill.loads(dill.dumps(scheduler))
+    assert [copy._new_config() for _ in range(3)] == [scheduler._new_config() for _ in range(3)]
+    assert copy.random_state.rand() == scheduler.random_state.rand()

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from syne_hypersched.deadline import Deadline as Deadline
     from syne_hypersched.schedulers import ASHA as ASHA
     from syne_hypersched.schedulers import PASHA as PASHA
+    from syne_hypersched.schedulers._hypersched import HyperSched as HyperSched
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["ASHA", "PASHA", "Deadline", "ElasticLocalBackend", "__version__"]
+__all__ = ["ASHA", "PASHA", "Deadline", "ElasticLocalBackend", "HyperSched", "__version__"]
 
 _MODULE_OF_NAME = {
     "ASHA": "syne_hypersched.schedulers",
     "Deadline": "syne_hypersched.deadline",
     "ElasticLocalBackend": "syne_hypersched.backends",
+    "HyperSched": "syne_hypersched.schedulers._hypersched",
     "PASHA": "syne_hypersched.schedulers",
 }
 

@@ -12,6 +12,7 @@ from syne_hypersched.experiments._invariants import check_reports as check_repor
 from syne_hypersched.experiments._invariants import check_run as check_run
 from syne_hypersched.experiments._live import LiveProgress as LiveProgress
 from syne_hypersched.experiments._live import QuietTunerLogger as QuietTunerLogger
+from syne_hypersched.experiments._plot import draw_run as draw_run
 from syne_hypersched.experiments._plot import plot_run as plot_run
 from syne_hypersched.experiments._run import Report as Report
 from syne_hypersched.experiments._run import Run as Run
@@ -37,6 +38,7 @@ __all__ = [
     "check_devices",
     "check_reports",
     "check_run",
+    "draw_run",
     "format_trials",
     "holdings",
     "launch_costs_s",

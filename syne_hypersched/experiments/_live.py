@@ -173,9 +173,9 @@ def _render(progress: Progress, now_s: float) -> RenderableType:
     head.add_column(no_wrap=True)
     bar = ProgressBar(total=progress.deadline_s, completed=min(now_s, progress.deadline_s or now_s))
     head.add_row(bar, Text(progress.describe_time(now_s)))
-    style = {True: "green", False: "yellow", None: "dim"}[progress.admission_open]
-    counts = f"  {progress.num_trials} trials started, {progress.num_resizes} resizes"
-    admission = Text.assemble((progress.describe_admission(), style), (counts, "dim"))
+    admission = Text(progress.describe_admission(), style="green" if progress.admission_open else "yellow")
+    counts = f"{progress.num_trials} trials started, {progress.num_resizes} resizes"
+    admission.append(f"  {counts}" if admission else counts, style="dim")
     incumbent = Text(progress.describe_incumbent(), style="bold")
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

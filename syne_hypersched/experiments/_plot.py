@@ -15,6 +15,7 @@ from syne_hypersched.experiments._trials import trial_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: For the trials that matter: colours that are told apart with the common forms of colour blindness (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -25,10 +26,7 @@ _CLOSED = "#F3F4F6"
 
 
 def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 160) -> Path:
-    """Draws the metric of each trial and the devices that it held, both over time, and saves the picture.
-
-    The trials that matter have a colour of their own, the same in both panels: those that held most devices and, among
-    these, became best. Deadline and closing of admission are marked.
+    """Draws the picture of a run, as :func:`draw_run` does, and saves it.
 
     Parameters
     ----------
@@ -53,21 +51,49 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 16
     ValueError
         The run has no report yet.
     """
+    path = Path(path)
+    draw_run(run, title).savefig(path, dpi=dpi)
+    return path
+
+
+def draw_run(run: Run, title: str | None = None) -> Figure:
+    """Draws the metric of each trial and the devices that it held, both over time.
+
+    The trials that matter have a colour of their own, the same in both panels: those that held most devices and, among
+    equals, became best. Deadline and closing of admission are marked, and a star stands at the best result. A run
+    without events, as of a stock backend, has no panel of devices.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    title
+        Heading of the picture, by default what the run came to.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture, which belongs to no window.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is not installed.
+    ValueError
+        The run has no report yet.
+    """
     if not run.reports:
         raise ValueError(f"the run must have reports, but {run.path} has none yet")
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("plot_run needs matplotlib: pip install 'syne-hypersched[plots]'") from error
+        raise ImportError("drawing needs matplotlib: pip install 'syne-hypersched[plots]'") from error
 
     held = holdings(run.events)
     end_s = max(run.reports[-1].time_s, last_moment_s(run.events), run.deadline_s or 0.0)
     colours = _colours(run)
-    num_lanes = len(run.devices)
-    lanes_height = min(4.0, max(1.1, 0.42 * num_lanes)) if held else 0.0
-    figure = Figure(figsize=(10.0, 4.6 + lanes_height), dpi=dpi, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    lanes_height = min(4.0, max(1.1, 0.42 * len(run.devices))) if held else 0.0
+    figure = Figure(figsize=(10.0, 4.6 + lanes_height), layout="constrained", facecolor="white")
     if held:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.8, lanes_height))
         _draw_lanes(bottom, held, run.devices, colours, end_s)
@@ -81,12 +107,9 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 16
         _mark_times(panel, run, end_s, labels=panel is top)
     panels[-1].set_xlabel("seconds since the tuning started", color=_FAINT)
     panels[-1].set_xlim(0.0, end_s * 1.01)
-    figure.suptitle(
-        _heading(run) if title is None else title, x=0.01, ha="left", color=_INK, fontsize=13, weight="bold"
-    )
-    path = Path(path)
-    figure.savefig(path)
-    return path
+    heading = _heading(run) if title is None else title
+    figure.suptitle(heading, x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
+    return figure
 
 
 def _heading(run: Run) -> str:

@@ -58,8 +58,8 @@ class Progress:
         """Something has happened to a trial's processes."""
         if event.event == "setup":
             self.devices = event.devices
-            deadline_s = event.details.get("deadline_s")
-            self.deadline_s = self.deadline_s if deadline_s is None else float(deadline_s)
+            if self.deadline_s is None and event.details.get("deadline_s") is not None:
+                self.deadline_s = float(event.details["deadline_s"])
         elif event.trial_id is None:
             return
         elif event.event == "start":
@@ -81,11 +81,11 @@ class Progress:
         """Time gone and time left."""
         if self.deadline_s is None:
             return f"{now_s:.0f} s gone"
-        return f"{max(0.0, self.deadline_s - now_s):.0f} s left of {self.deadline_s:g}"
+        return f"{max(0.0, self.deadline_s - now_s):.0f} s of {self.deadline_s:.4g} s left"
 
     def describe_admission(self) -> str:
-        """Whether new trials may start."""
-        return {True: "admission open", False: "admission closed", None: "admission unknown"}[self.admission_open]
+        """Whether new trials may start; empty if the scheduler does not say."""
+        return {True: "admission open", False: "admission closed", None: ""}[self.admission_open]
 
     def describe_incumbent(self) -> str:
         """The incumbent, its metric and its resource level."""
@@ -102,7 +102,10 @@ class Progress:
 
     def describe(self, now_s: float) -> str:
         """All of it in one line."""
-        parts = [self.describe_time(now_s), self.describe_admission(), self.describe_incumbent()]
-        if self.devices:
-            parts.append(self.describe_devices())
-        return " | ".join(parts)
+        parts = (
+            self.describe_time(now_s),
+            self.describe_admission(),
+            self.describe_incumbent(),
+            self.describe_devices(),
+        )
+        return " | ".join(part for part in parts if part)

@@ -1,0 +1,43 @@
+"""What the launch scripts for ``digits_cnn.py`` have in common: the problem and their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from syne_tune.config_space import choice, loguniform, uniform
+
+ENTRY_POINT = Path(__file__).parent / "training_scripts" / "digits_cnn.py"
+METRIC = "val_accuracy"
+TIME_ATTR = "epoch"
+MAX_EPOCHS = 200
+
+CONFIG_SPACE = {
+    "learning_rate": loguniform(1e-3, 0.3),
+    "momentum": uniform(0.0, 0.97),
+    "weight_decay": loguniform(1e-6, 1e-2),
+    "width": choice([8, 16, 24]),
+    "dropout": uniform(0.0, 0.5),
+    "batch_size": choice([64, 128, 256]),
+    "epochs": MAX_EPOCHS,
+}
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--deadline", type=float, default=60.0, help="seconds that the tuning may take (default 60)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scheduler (default 0)")
+    parser.add_argument("--num-devices", type=int, help="CPU slots to share out (default: one a core, at least 2)")
+    parser.add_argument("--output", help="folder for the results (default: Syne Tune's own, ~/syne-tune)")
+    return parser
+
+
+def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    args = parser.parse_args()
+    if args.num_devices is None:
+        args.num_devices = max(2, len(os.sched_getaffinity(0)))
+    if args.output is not None:
+        # The only way to tell Syne Tune where its experiments are to go.
+        os.environ["SYNETUNE_FOLDER"] = str(Path(args.output).resolve())
+    return args

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syne_hypersched.experiments import Event, Run, check_devices, check_reports, check_run, load_run
+
+runs = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+seeds = st.integers(0, 10_000)
+
+
+def rules(run: Run) -> set[str]:
+    return {violation.rule for violation in check_run(run)}
+
+
+@runs
+@given(seed=seeds, num_devices=st.integers(1, 5))
+def test_a_sound_run_breaks_no_rule(simulate: Callable[..., Path], seed: int, num_devices: int) -> None:
+    assert check_run(load_run(simulate(num_devices, 20.0, seed))) == ()
+
+
+@runs
+@given(seed=seeds, data=st.data())
+def test_a_report_delivered_twice_is_found(simulate: Callable[..., Path], seed: int, data: st.DataObject) -> None:
+    run = load_run(simulate(2, 20.0, seed))
+    again = data.draw(st.sampled_from(run.reports))
+    assert rules(replace(run, reports=(*run.reports, again))) == {"twice"}
+
+
+@runs
+@given(seed=seeds, data=st.data())
+def test_a_lost_report_is_found(simulate: Callable[..., Path], seed: int, data: st.DataObject) -> None:
+    run = load_run(simulate(2, 20.0, seed))
+    last = {report.trial_id: report.resource for report in run.reports}
+    inner = [report for report in run.reports if 1 < report.resource < last[report.trial_id]]
+    lost = data.draw(st.sampled_from(inner))
+    broken = replace(run, reports=tuple(report for report in run.reports if report is not lost))
+    (violation,) = check_run(broken)
+    assert (violation.rule, violation.trial_id) == ("missing", lost.trial_id)
+    assert f"level {lost.resource + 1:g} after {lost.resource - 1:g}" in violation.message
+
+
+@runs
+@given(seed=seeds, data=st.data())
+def test_a_launch_before_the_last_exit_is_found(simulate: Callable[..., Path], seed: int, data: st.DataObject) -> None:
+    run = load_run(simulate(3, 20.0, seed))
+    launched_again = {(event.trial_id, event.launch) for event in run.events if event.event == "launch"}
+    exits = [
+        event
+        for event in run.events
+        if event.event == "exit" and (event.trial_id, (event.launch or 0) + 1) in launched_again
+    ]
+    if not exits:
+        return
+    lost = data.draw(st.sampled_from(exits))
+    assert "launches" in rules(replace(run, events=tuple(event for event in run.events if event is not lost)))
+
+
+def launch(trial_id: int, *devices: str) -> Event:
+    return Event(1.0, "launch", trial_id, devices, 0)
+
+
+def gone(trial_id: int) -> Event:
+    return Event(2.0, "exit", trial_id, (), 0)
+
+
+@pytest.mark.parametrize(
+    ("events", "rule", "message"),
+    [
+        ([launch(0, "a"), launch(1, "a")], "owners", "trial 1 was given a, which trial 0 held"),
+        ([launch(0, "a", "a")], "owners", "trial 0 was given a, which itself held"),
+        ([launch(0, "c")], "devices", "trial 0 was given c, which is none of a, b"),
+        ([launch(0, "a", "b"), launch(1, "b")], "devices", "trial 1 took 1 devices, which makes 3 held of 2"),
+        ([launch(0, "a"), launch(0, "b")], "launches", "trial 0 was launched while launch 0 still held a"),
+    ],
+)
+def test_each_rule_about_devices(events: list[Event], rule: str, message: str) -> None:
+    found = check_devices(events, ("a", "b"))
+    assert any(violation.rule == rule and message in violation.message for violation in found)
+
+
+def test_devices_may_go_from_hand_to_hand() -> None:
+    events = [launch(0, "a", "b"), gone(0), launch(1, "a"), launch(2, "b"), gone(2), launch(0, "b"), gone(1), gone(0)]
+    assert check_devices(events, ("a", "b")) == ()
+
+
+def test_levels_may_lie_further_apart_when_the_script_says_so(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate())
+    wide = [replace(report, resource=5 * report.resource) for report in run.reports]
+    assert check_reports(wide, step=5) == ()
+    assert {violation.rule for violation in check_reports(wide, step=1)} == {"missing"}
+    with pytest.raises(ValueError, match="step must be positive, but got 0"):
+        check_run(run, step=0)
+
+
+def test_run_without_a_record_of_its_devices_cannot_be_checked() -> None:
+    with pytest.raises(ValueError, match="must have an event 'setup'"):
+        check_run(Run("loss", True, "epoch"))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from syne_hypersched.experiments import Event, Report, load_run
+from syne_hypersched.experiments._progress import Progress
+
+
+def progress_of(*events: Event) -> Progress:
+    progress = Progress("loss", True, "epoch", deadline_s=60.0)
+    for event in (Event(0.0, "setup", devices=("cpu0", "cpu1"), details={"deadline_s": 59.9}), *events):
+        progress.add_event(event)
+    return progress
+
+
+def test_one_line_says_it_all() -> None:
+    progress = progress_of(
+        Event(0.1, "start", 4), Event(0.2, "launch", 4, ("cpu1",), 0), Event(5.0, "drain", 4, ("cpu1",), 0, "resize")
+    )
+    assert progress.describe(20.4) == "40 s of 60 s left | no incumbent yet | cpu0: -, cpu1: trial 4*"
+    progress.add_report(Report(4, 3.0, 2, 0.25, admission_open=True))
+    progress.add_report(Report(4, 4.0, 3, 0.5, admission_open=False))
+    assert progress.describe(61.0) == (
+        "0 s of 60 s left | admission closed | incumbent trial 4: loss 0.2500 at epoch 2 | cpu0: -, cpu1: trial 4*"
+    )
+    assert (progress.num_trials, progress.num_resizes) == (1, 1)
+
+
+def test_devices_are_free_from_the_exit_on() -> None:
+    progress = progress_of(Event(0.2, "launch", 4, ("cpu0", "cpu1"), 0), Event(5.0, "exit", 4, ("cpu0", "cpu1"), 0))
+    assert progress.holders == {}
+    assert progress.describe_devices() == "cpu0: -, cpu1: -"
+
+
+def test_without_deadline_and_devices() -> None:
+    progress = Progress("loss", True, "epoch")
+    assert progress.describe(7.0) == "7 s gone | no incumbent yet"
+
+
+def test_deadline_that_only_the_backend_knows() -> None:
+    progress = Progress("loss", True, "epoch")
+    progress.add_event(Event(0.0, "setup", devices=("cpu0",), details={"deadline_s": 30.0}))
+    assert progress.describe_time(10.0) == "20 s of 30 s left"
+
+
+def test_following_a_run_ends_with_what_reading_it_says(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate(num_devices=3, deadline_s=30.0))
+    progress = Progress(run.metric, run.do_minimize, run.time_attr)
+    for event in run.events:
+        progress.add_event(event)
+        held = [device for trial in progress.live.values() for device in trial.devices]
+        assert len(held) == len(set(held)) == len(progress.holders) <= 3
+    for report in run.reports:
+        progress.add_report(report)
+    assert progress.incumbent == run.incumbent
+    assert progress.admission_open is False
+    assert progress.holders == {}
+    assert progress.num_trials == len({report.trial_id for report in run.reports} | set(progress.last_report))

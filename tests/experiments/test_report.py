@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from syne_hypersched.experiments import load_run
+from syne_hypersched.experiments.report import describe_run, main, report_run
+
+
+def test_report_has_table_incumbent_and_picture(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    text = report_run(path)
+    best = load_run(path).incumbent
+    assert best is not None
+    assert f"best accuracy {best.value:.4f}: trial {best.trial_id} at epoch {best.resource}" in text
+    assert "configuration: learning_rate=" in text
+    assert text.endswith(f"picture: {path / 'run.png'}")
+    assert (path / "run.png").stat().st_size > 10_000
+    assert "checkpoint" not in text
+
+
+def test_published_checkpoint_is_pointed_to(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    (path / "best").mkdir()
+    assert f"checkpoint, configuration and result: {path / 'best'}" in describe_run(load_run(path))
+
+
+def test_run_without_reports_is_described(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    (path / "results.csv.zip").unlink()
+    text = report_run(path)
+    assert "no trial has reported a finite accuracy" in text
+    assert "no picture: the run must have reports" in text
+
+
+def test_command_line(simulate: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = tmp_path / "other.png"
+    assert main([str(simulate()), "--figure", str(figure)]) == 0
+    assert figure.exists()
+    assert main([str(tmp_path)]) == 2
+    assert "cannot report on" in capsys.readouterr().err
+    command = [sys.executable, "-m", "syne_hypersched.experiments.report", "--help"]
+    assert "folder of the experiment" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

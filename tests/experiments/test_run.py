@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from syne_hypersched.experiments import Report, Run, load_run
+
+
+def test_load_run_reads_what_tuner_and_backend_wrote(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate(num_devices=3, deadline_s=20.0))
+    assert (run.metric, run.do_minimize, run.time_attr) == ("accuracy", False, "epoch")
+    assert run.devices == ("cpu0", "cpu1", "cpu2")
+    assert run.deadline_s == 20.0
+    first = run.reports[0]
+    assert (first.resource, first.launch, first.num_devices, first.admission_open) == (1, 0, 1, True)
+    assert type(first.launch) is int
+    assert first.signal_to_report_s == pytest.approx(first.time_s)
+    # A cell without a value is None, not NaN.
+    assert any(report.signal_to_report_s is None for report in run.reports)
+    assert run.configs is not None
+    assert run.configs[0] == {"learning_rate": 0.1}
+    assert run.admission_closed_s == next(report.time_s for report in run.reports if not report.admission_open)
+
+
+def test_run_of_a_stock_backend_has_no_events(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    (path / "events.jsonl").unlink()
+    table = pd.read_csv(path / "results.csv.zip")
+    table = table[[name for name in table if name not in ("st_num_devices", "st_launch", "st_admission_open")]]
+    table.to_csv(path / "results.csv.zip", index=False)
+    run = load_run(path)
+    assert (run.events, run.devices, run.deadline_s, run.admission_closed_s) == ((), (), None, None)
+    assert {(report.num_devices, report.launch) for report in run.reports} == {(None, None)}
+
+
+def test_run_that_has_not_reported_yet(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    (path / "results.csv.zip").unlink()
+    run = load_run(path)
+    assert run.reports == ()
+    assert run.incumbent is None
+
+
+def test_nan_is_kept_and_never_the_incumbent(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    table.loc[0, "accuracy"] = float("nan")
+    table.loc[1, "accuracy"] = float("inf")
+    table.to_csv(path / "results.csv.zip", index=False)
+    run = load_run(path)
+    assert math.isnan(run.reports[0].value)
+    assert run.incumbent is not None
+    assert run.incumbent.value == max(report.value for report in run.reports[2:])
+
+
+@pytest.mark.parametrize(("do_minimize", "time_s"), [(True, 2.0), (False, 1.0)])
+def test_incumbent_is_the_earlier_of_equal_reports(do_minimize: bool, time_s: float) -> None:
+    values = (0.7, 0.2, 0.7, 0.2)
+    reports = tuple(Report(0, float(index + 1), index + 1, value) for index, value in enumerate(values))
+    best = Run("loss", do_minimize, "epoch", reports).incumbent
+    assert best is not None
+    assert best.time_s == time_s
+
+
+def test_folder_without_metadata_is_no_experiment(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="is not the folder of an experiment"):
+        load_run(tmp_path)
+
+
+def test_time_attr_is_asked_for_when_the_scheduler_does_not_say(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    (path / "metadata.json").write_text(json.dumps({"metric_names": ["accuracy"], "metric_mode": "max"}))
+    with pytest.raises(ValueError, match="time_attr must be given"):
+        load_run(path)
+    assert load_run(path, time_attr="epoch").reports[0].resource == 1
+    with pytest.raises(ValueError, match="must have an entry 'step', but has epoch"):
+        load_run(path, time_attr="step")

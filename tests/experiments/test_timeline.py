@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from syne_hypersched.experiments import Event, Holding, holdings
+
+
+def test_holdings_last_from_launch_to_exit() -> None:
+    events = [
+        Event(0.0, "setup", devices=("a", "b")),
+        Event(0.1, "start", 0),
+        Event(0.2, "launch", 0, ("a",), 0),
+        Event(0.3, "launch", 1, ("b",), 0),
+        Event(2.0, "drain", 0, ("a",), 0, "resize"),
+        Event(2.5, "exit", 0, ("a",), 0, "resize", {"how": "drained"}),
+        Event(3.0, "exit", 1, ("b",), 0, "", {"how": "completed"}),
+        Event(3.1, "launch", 0, ("a", "b"), 1),
+    ]
+    assert holdings(events) == (
+        Holding(0, 0, ("a",), 0.2, 2.5, "drained", "resize"),
+        Holding(1, 0, ("b",), 0.3, 3.0, "completed", ""),
+        Holding(0, 1, ("a", "b"), 3.1, None),
+    )
+
+
+def test_exit_without_a_launch_on_record_is_left_out() -> None:
+    assert holdings([Event(1.0, "exit", 0, ("a",), 0, "pause")]) == ()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from syne_hypersched.experiments.verify import main
+
+
+def test_sound_run(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    path = simulate(deadline_s=20.0)
+    assert main([str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{path}: 2 devices, ")
+    assert printed.count("  ok    ") == 5
+    assert "the last process was gone" in printed
+    assert printed.endswith("all rules hold\n")
+
+
+def test_broken_run_is_told_where(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    pd.concat([table, table.iloc[:1]]).to_csv(path / "results.csv.zip", index=False)
+    with (path / "events.jsonl").open("a") as file:
+        for trial_id in (90, 91):
+            line = {"time_s": 99.0, "event": "launch", "trial_id": trial_id, "devices": ["cpu0"], "launch": 0}
+            file.write(json.dumps(line) + "\n")
+    assert main([str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert (
+        "FAIL  no device has two owners\n          at 99.000 s trial 91 was given cpu0, which trial 90 held" in printed
+    )
+    assert f"trial {table.trial_id[0]} has reported level 1 2 times" in printed
+    assert "devices are still held by trials 90, 91" in printed
+    assert printed.endswith("2 violations\n")
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert "is not the folder of an experiment" in capsys.readouterr().err
+
+
+def test_command_line(simulate: Callable[..., Path]) -> None:
+    command = [sys.executable, "-m", "syne_hypersched.experiments.verify", str(simulate())]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.endswith("all rules hold\n")

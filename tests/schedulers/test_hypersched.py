@@ -137,7 +137,9 @@ class TestRungs:
         tuning = Tuning(do_minimize=do_minimize, num_devices=8)
         tuning.start(4)
         assert [tuning.report(trial_id, 1, loss) for trial_id in range(3)] == ["PAUSE"] * 3
+        tuning.start()
         assert tuning.report(3, 1, 0.5) == "CONTINUE"
+        assert tuning.report(4, 1, 0.5) == "CONTINUE"
         assert tuning.report(3, 2, loss) == "PAUSE"
         tuning.start(2)
         assert not tuning.decided("resume")

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import dill
-from hypothesis import settings
+import numpy as np
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import uniform
 
 from syne_hypersched.allocation.policies import POLICIES
-from syne_hypersched.allocation.scaling import TableScaling
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
@@ -99,29 +98,12 @@ class Backend:
         assert math.isfinite(result["loss"])
 
 
-class ElasticTuning(RuleBasedStateMachine):
-    """The tuner, at the mercy of hypothesis."""
+class ElasticTuning:
+    """The tuner, a scheduler and a backend, to which things happen one by one."""
 
-    @initialize(
-        num_devices=st.integers(1, 6),
-        workers=st.integers(1, 6),
-        policy=st.sampled_from(POLICIES),
-        scaling=st.sampled_from(TABLES),
-        grid=st.sampled_from([None, 2, 3]),
-        arms=st.fixed_dictionaries(
-            {
-                "use_pausing": st.booleans(),
-                "speculation": st.booleans(),
-                "ignore_overhead": st.booleans(),
-                "fixed_exploration": st.sampled_from([None, 0.05, 0.3]),
-                "recharge_period": st.sampled_from([0, 1, 5]),
-                "reduction_factor": st.sampled_from([2, 4]),
-            }
-        ),
-    )
-    def begin(self, num_devices, workers, policy, scaling, grid, arms):
+    def __init__(self, num_devices, num_workers, policy, scaling, grid, arms):
         self.backend = Backend(num_devices)
-        self.num_workers = min(workers, num_devices)
+        self.num_workers = min(num_workers, num_devices)
         self.scaling = scaling
         self.grid = grid
         self.wall_s = 0.0
@@ -129,9 +111,9 @@ class ElasticTuning(RuleBasedStateMachine):
             {"x": uniform(0, 1)},
             "loss",
             "epoch",
-            max_t=30,
+            max_t=200,
             num_devices=num_devices,
-            deadline_s=200,
+            deadline_s=DEADLINE_S,
             scaling=scaling,
             clock=self.clock,
             policy=policy,
@@ -144,40 +126,43 @@ class ElasticTuning(RuleBasedStateMachine):
         self.paused = []
         self.exhausted = False
         self.closed = False
+        self.reported = False
+        self.diverged = set()
 
     def clock(self):
         return self.wall_s
 
-    @rule()
     def schedule(self):
+        """The tuner fills its workers."""
         while not self.exhausted and len(self.running) < self.num_workers:
-            was_open = self.scheduler.admission_open
             suggestion = self.scheduler.suggest()
             if suggestion is None:
                 self.exhausted = True
                 break
-            assert was_open, "admission has opened again"
+            assert not self.closed, "a trial is admitted after closing"
+            assert not self.reported or self.latest_s() < DEADLINE_S, "a trial is admitted after the deadline"
             if suggestion.spawn_new_trial_id:
                 trial_id = len(self.trials)
-                trial = ElasticTrial(
+                self.trials[trial_id] = ElasticTrial(
                     trial_id, suggestion.config, datetime(2024, 1, 1), [], Status.in_progress, backend=self.backend
                 )
-                self.trials[trial_id] = trial
             else:
                 trial_id = suggestion.checkpoint_trial_id
                 assert trial_id in self.paused
+                assert trial_id not in self.diverged
                 self.paused.remove(trial_id)
             self.running.append(trial_id)
             self.backend.order(trial_id, 1)
             if suggestion.spawn_new_trial_id:
                 self.scheduler.on_trial_add(trial=self.trials[trial_id])
 
-    @precondition(lambda self: self.reporting())
-    @rule(data=st.data(), loss=st.one_of(st.integers(0, 5), st.sampled_from([math.nan, math.inf])), skip=st.booleans())
-    def report(self, data, loss, skip):
-        trial_id = data.draw(st.sampled_from(self.reporting()))
+    def reporting(self):
+        """Trials with processes that the tuner listens to; draining ones still finish their epoch."""
+        return [t for t in self.backend.in_phase(Phase.RUNNING, Phase.DRAINING) if t in self.running]
+
+    def report(self, trial_id, loss, epochs=1):
         processes = self.backend.processes[trial_id]
-        processes.epoch += 1 + skip
+        processes.epoch += epochs
         result = {
             "loss": float(loss),
             "epoch": processes.epoch,
@@ -188,104 +173,137 @@ class ElasticTuning(RuleBasedStateMachine):
         if not processes.has_reported:
             result["st_signal_to_report_s"] = max(0.0, self.wall_s - processes.signal_s)
             processes.has_reported = True
-        allocation, num_wishes = self.scheduler.allocation, len(self.backend.wishes)
+        before, num_wishes = self.scheduler.allocation, len(self.backend.wishes)
         decision = self.scheduler.on_trial_result(trial=self.trials[trial_id], result=result)
-        wishes = self.backend.wishes[num_wishes:]
-        assert result["st_admission_open"] == self.scheduler.admission_open
-        if wishes:
-            assert decision == "CONTINUE"
-            assert not self.scheduler.admission_open
-            assert len(wishes) == 1
-            wished_by, num_devices = wishes[0]
-            assert wished_by == trial_id
-            assert num_devices != allocation[trial_id]
-            assert self.scaling is None or num_devices in TableScaling(self.scaling).usable_sizes(6, self.grid)
-            assert self.grid is None or num_devices <= self.grid or num_devices % self.grid == 0
-            assert self.wall_s <= 200
+        self.reported = True
         if not math.isfinite(loss):
-            assert decision != "CONTINUE"
+            self.diverged.add(trial_id)
+        self.check_wishes(trial_id, before, self.backend.wishes[num_wishes:], decision)
+        assert result["st_admission_open"] == self.scheduler.admission_open
+        assert decision != "CONTINUE" or (math.isfinite(loss) and self.latest_s() <= DEADLINE_S)
         if decision != "CONTINUE":
-            self.leave(trial_id)
+            self.running.remove(trial_id)
+            self.backend.order(trial_id, 0)
             self.scheduler.on_trial_remove(trial=self.trials[trial_id])
             if decision == "PAUSE":
                 self.paused.append(trial_id)
 
-    def leave(self, trial_id):
-        self.running.remove(trial_id)
-        self.backend.order(trial_id, 0)
+    def check_wishes(self, trial_id, before, wishes, decision):
+        """Only the trial that reports is resized, while admission is closed, to a size that is free and of use."""
+        if not wishes:
+            return
+        assert (decision, self.scheduler.admission_open) == ("CONTINUE", False)
+        assert [wished_by for wished_by, _ in wishes] == [trial_id]
+        num_devices = wishes[0][1]
+        assert num_devices != before[trial_id]
+        if self.scaling is not None:
+            speeds = np.interp(range(num_devices + 1), list(self.scaling), list(self.scaling.values()))
+            assert all(speeds[size] < speeds[num_devices] for size in range(1, num_devices) if self.on_grid(size))
+        assert self.on_grid(num_devices)
+        assert self.latest_s() < DEADLINE_S
 
-    def reporting(self):
-        """Trials with processes that the tuner listens to; draining ones still finish their epoch."""
-        return [t for t in self.backend.in_phase(Phase.RUNNING, Phase.DRAINING) if t in self.running]
+    def on_grid(self, size):
+        return self.grid is None or size <= self.grid or size % self.grid == 0
 
-    @precondition(lambda self: any(t in self.running for t in self.backend.in_phase(Phase.RUNNING)))
-    @rule(data=st.data(), failed=st.booleans())
-    def end(self, data, failed):
-        trial_id = data.draw(st.sampled_from([t for t in self.backend.in_phase(Phase.RUNNING) if t in self.running]))
+    def latest_s(self):
+        return self.scheduler._clock.now_s()
+
+    def end(self, trial_id, failed):
+        """A trial fails or completes by itself."""
         self.running.remove(trial_id)
         self.backend.end(trial_id)
-        trial = self.trials[trial_id]
         if failed:
-            self.scheduler.on_trial_error(trial=trial)
+            self.scheduler.on_trial_error(trial=self.trials[trial_id])
         else:
-            self.scheduler.on_trial_complete(trial=trial, result={"loss": 1.0, "epoch": 1})
+            self.scheduler.on_trial_complete(trial=self.trials[trial_id], result={"loss": 1.0, "epoch": 1})
 
-    @precondition(lambda self: self.backend.in_phase(Phase.DRAINING))
-    @rule(data=st.data())
-    def drained(self, data):
-        self.backend.exit(data.draw(st.sampled_from(self.backend.in_phase(Phase.DRAINING))))
-
-    @rule(seconds=st.sampled_from([-30.0, 0.5, 1.0, 3.0, 20.0, 300.0]))
-    def time_passes(self, seconds):
-        # A jump of 300 s leaps over the deadline; one backwards is what a user's clock may do.
-        self.wall_s += seconds
-        self.backend.now_s = self.wall_s
-
-    @rule()
     def store_and_load(self):
         clock = self.scheduler._clock
-        own, clock._clock = clock._clock, None  # the test's clock is the test itself
+        own, clock._clock = clock._clock, None  # it belongs to this object, which is not stored
         self.scheduler = dill.loads(dill.dumps(self.scheduler))
         self.scheduler._clock._clock = own
 
-    @invariant()
-    def no_device_has_two_holders(self):
-        if hasattr(self, "backend"):
-            held = [device for devices in self.backend.pool.holders.values() for device in devices]
-            assert len(held) == len(set(held)) <= len(self.backend.pool)
+    def happen(self, event, index, number):
+        """One event; ``index`` picks a trial, ``number`` is the rest."""
+        self.wall_s += 0.25 + number / 8
+        if event == "report" and (reporting := self.reporting()):
+            self.report(reporting[index % len(reporting)], number, epochs=1 + index % 2)
+        elif event == "everybody reports":
+            for trial_id in self.reporting():
+                self.report(trial_id, (trial_id + index) % (1 + number))
+        elif event == "diverge" and (reporting := self.reporting()):
+            self.report(reporting[index % len(reporting)], [math.nan, math.inf, -math.inf][number % 3])
+        elif event == "end" and (running := [t for t in self.backend.in_phase(Phase.RUNNING) if t in self.running]):
+            self.end(running[index % len(running)], failed=number % 2 == 0)
+        elif event == "drained" and (draining := self.backend.in_phase(Phase.DRAINING)):
+            self.backend.exit(draining[index % len(draining)])
+        elif event == "schedule":
+            self.schedule()
+        elif event == "clock jumps":
+            self.wall_s += [-20.0, 20.0, -5.0, 5.0][number]
+        elif event == "deadline passes":
+            self.wall_s = max(self.wall_s, DEADLINE_S + 1)
+        elif event == "store and load":
+            self.store_and_load()
+        self.backend.now_s = self.wall_s
 
-    @invariant()
-    def wishes_fit_and_are_those_that_the_backend_knows(self):
-        if hasattr(self, "backend"):
-            allocation = self.scheduler.allocation
-            assert sum(allocation.values()) <= len(self.backend.pool)
-            assert set(allocation) == set(self.running)
-            assert allocation == {trial_id: self.backend.wished_devices(trial_id) for trial_id in allocation}
-            assert not self.scheduler.admission_open or set(allocation.values()) <= {1}
+    def check(self):
+        """What holds at every moment."""
+        held = [device for devices in self.backend.pool.holders.values() for device in devices]
+        assert len(held) == len(set(held)) <= len(self.backend.pool), "a device has two holders"
+        allocation = self.scheduler.allocation
+        assert sum(allocation.values()) <= len(self.backend.pool)
+        assert set(allocation) == set(self.running)
+        assert allocation == {trial_id: self.backend.wished_devices(trial_id) for trial_id in allocation}
+        assert not self.scheduler.admission_open or set(allocation.values()) <= {1}
+        assert not (self.closed and self.scheduler.admission_open), "admission has opened again"
+        self.closed = not self.scheduler.admission_open
+        for processes in self.backend.processes.values():
+            state = processes.state
+            assert not (state.phase is Phase.RUNNING and state.holds > state.wants), "shrinking comes first"
 
-    @invariant()
-    def shrinking_comes_first(self):
-        if hasattr(self, "backend"):
-            for processes in self.backend.processes.values():
-                state = processes.state
-                assert not (state.phase is Phase.RUNNING and state.holds > state.wants)
-
-    @invariant()
-    def admission_stays_closed(self):
-        if hasattr(self, "backend"):
-            assert not (self.closed and self.scheduler.admission_open)
-            self.closed = not self.scheduler.admission_open
-
-    def teardown(self):
-        """When no new wish comes, the one in force is carried out."""
-        if not hasattr(self, "backend"):
-            return
-        for _ in range(3 * len(self.trials) + 3):
+    def settle(self):
+        """When nobody wishes anything new, the wishes in force are carried out."""
+        for _ in range(4 * len(self.trials) + 4):
             for trial_id in self.backend.in_phase(Phase.DRAINING):
                 self.backend.exit(trial_id)
         for trial_id, devices in self.scheduler.allocation.items():
             assert len(self.backend.pool.held_by(trial_id)) == devices
 
 
-TestElasticTuning = ElasticTuning.TestCase
-TestElasticTuning.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+DEADLINE_S = 100.0
+
+FREQUENT = ["everybody reports"] * 8 + ["report"] * 4 + ["drained"] * 4 + ["schedule"] * 3
+RARE = ["diverge", "end", "clock jumps", "store and load"]
+
+tunings = st.builds(
+    ElasticTuning,
+    num_devices=st.integers(2, 8),
+    num_workers=st.integers(1, 8),
+    policy=st.sampled_from(POLICIES),
+    scaling=st.sampled_from(TABLES),
+    grid=st.sampled_from([None, None, 2, 3]),
+    arms=st.fixed_dictionaries(
+        {
+            "use_pausing": st.booleans(),
+            "speculation": st.booleans(),
+            "ignore_overhead": st.booleans(),
+            "fixed_exploration": st.sampled_from([0.02, 0.05, None]),
+            "recharge_period": st.sampled_from([0, 0, 1, 5]),
+            "reduction_factor": st.sampled_from([1.2, 1.2, 2, 4]),
+        }
+    ),
+)
+numbers = st.integers(0, 3)
+happenings = st.lists(st.tuples(st.sampled_from(FREQUENT + RARE), st.integers(0, 7), numbers), min_size=30, max_size=80)
+endings = st.sampled_from(["schedule", "deadline passes"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(tunings, happenings, endings)
+def test_the_invariants_hold_whatever_happens(tuning, events, ending):
+    tuning.schedule()
+    for event, index, number in [*events, (ending, 0, 0), ("everybody reports", 0, 0)]:
+        tuning.happen(event, index, number)
+        tuning.check()
+    tuning.settle()

@@ -145,6 +145,14 @@ class TestRungs:
         assert not tuning.decided("resume")
         assert tuning.scheduler.incumbent.trial_id == 3
 
+    def test_a_trial_that_diverged_at_a_rung_is_not_resumed_when_most_others_have_diverged_there(self):
+        tuning = Tuning(reduction_factor=2)
+        tuning.start(2)
+        tuning.report(0, 1, 0.5)
+        for trial_id in range(1, 4):
+            assert tuning.report(trial_id, 1, math.nan) == "PAUSE"
+            tuning.start()
+
     def test_a_failed_trial_is_not_resumed_and_keeps_what_it_has_recorded(self):
         tuning = Tuning(reduction_factor=2)
         tuning.start(2)

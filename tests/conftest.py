@@ -1,0 +1,37 @@
+"""Fixtures for tests that start processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+#: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], object]], None]:
+    """Waits until a condition holds."""
+
+    def wait(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
+        give_up_at = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < give_up_at, f"not within {timeout_s} s"
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def no_process_left() -> Iterator[None]:
+    """Fails a test that leaves a process behind, and ends that process."""
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    yield
+    left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    _, left = psutil.wait_procs(left, timeout=2)
+    for process in left:
+        process.kill()
+    assert not left, f"processes are left behind: {left}"

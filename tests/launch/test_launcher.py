@@ -1,0 +1,370 @@
+"""Launching real processes: started, drained, reaped, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+WARM_AND_COLD = pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+
+
+class Launches:
+    """A launcher, and what it has told."""
+
+    def __init__(self, folder, wait_for, preload=()):
+        self.folder = folder
+        self.wait_for = wait_for
+        self.launched = {}
+        self.exits = {}
+        self.exit_times = {}
+        self.launcher = Launcher(self.on_launched, self.on_exit, preload=preload, log_path=folder / "server.log")
+
+    def on_launched(self, launch, pids, moment):
+        self.launched[launch] = pids
+
+    def on_exit(self, launch, exit_, moment):
+        assert launch not in self.exits, "told twice"
+        self.exits[launch], self.exit_times[launch] = exit_, moment
+
+    def script(self, text, name="train.py"):
+        path = self.folder / name
+        path.write_text(textwrap.dedent(text))
+        return str(path)
+
+    def spec(self, argv, warm=True, num_ranks=1, env=None, grace_s=0.5, **fields):
+        if not warm and argv[0].endswith(".py"):
+            argv = [sys.executable, *argv]
+        ranks = tuple(
+            RankSpec(
+                {**os.environ, "RANK": str(rank), **(env or {})},
+                f"{self.folder}/out{rank}",
+                f"{self.folder}/err{rank}",
+                **fields,
+            )
+            for rank in range(num_ranks)
+        )
+        return LaunchSpec(tuple(argv), ranks, warm, grace_s, str(self.folder))
+
+    def run(self, argv, **options):
+        """Launches and waits for the end."""
+        launch = self.launcher.launch(self.spec(argv, **options))
+        return self.exit(launch)
+
+    def exit(self, launch):
+        self.wait_for(lambda: launch in self.exits)
+        return self.exits[launch]
+
+    def lines(self, name):
+        path = self.folder / name
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def launches(tmp_path, wait_for):
+    made = Launches(tmp_path, wait_for)
+    yield made
+    made.launcher.close()
+
+
+@WARM_AND_COLD
+def test_arguments_arrive_as_they_are(launches, warm):
+    script = launches.script("import json, sys; print(json.dumps(sys.argv[1:]))")
+    arguments = [
+        "two words",
+        "'quo\"tes'",
+        "ünïcødé ☃",
+        "line\nbreak",
+        "--x",
+        "-1",
+        "",
+        "$(touch shell)",
+        "*",
+        "back\\slash",
+    ]
+    assert launches.run([script, *arguments], warm=warm).exit_code == 0
+    assert json.loads(launches.lines("out0")[0]) == arguments
+    assert not (launches.folder / "shell").exists()
+
+
+@WARM_AND_COLD
+def test_a_script_finds_what_it_would_find_on_the_command_line(launches, warm):
+    (launches.folder / "beside.py").write_text("VALUE = 42")
+    script = launches.script(
+        """
+        import json, os, sys
+        import beside
+        if __name__ == "__main__":
+            print(json.dumps([beside.VALUE, os.getcwd(), os.environ["MINE"], "PATH" in os.environ, sys.argv[0], __file__,
+                              sorted(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS"), sys.stdin.read()]))
+        """
+    )
+    core = sorted(os.sched_getaffinity(0))[0]
+    launches.run([script], warm=warm, env={"MINE": "a b", "OMP_NUM_THREADS": "1"}, cores=(core,))
+    assert json.loads(launches.lines("out0")[0]) == [
+        42, str(launches.folder), "a b", True, script, script, [core], "1", ""
+    ]  # fmt: skip
+
+
+@WARM_AND_COLD
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("pass", 0),
+        ("import sys; sys.exit(3)", 3),
+        ("import sys; sys.exit('a reason')", 1),
+        ("raise RuntimeError('broken')", 1),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -15),
+        ("def f(:", 1),
+        ("import atexit; atexit.register(print, 'at exit', flush=True)", 0),
+    ],
+)
+def test_exit_codes(launches, text, code, warm):
+    exit_ = launches.run([launches.script(text)], warm=warm)
+    assert (exit_.exit_code, exit_.drained, exit_.killed, exit_.lost) == (code, False, False, False)
+    assert exit_.first_failed == (None if code == 0 else 0)
+    if "reason" in text:
+        assert "a reason" in launches.lines("err0")
+    if "broken" in text:
+        assert launches.lines("err0")[-1] == "RuntimeError: broken"
+    if "at exit" in text:
+        assert launches.lines("out0") == ["at exit"]
+
+
+def test_a_traceback_shows_the_users_frames_only(launches):
+    launches.run([launches.script("def f():\n    1 / 0\nf()")])
+    trace = "\n".join(launches.lines("err0"))
+    assert "ZeroDivisionError" in trace
+    assert "in f" in trace
+    assert "syne_hypersched" not in trace
+    assert "runpy" not in trace
+
+
+@WARM_AND_COLD
+def test_what_cannot_be_started_says_why(launches, warm):
+    exit_ = launches.run([str(launches.folder / "nothing-here")], warm=warm)
+    assert exit_.exit_code in (1, 127)
+    assert "nothing-here" in "\n".join(launches.lines("err0"))
+
+
+def test_any_program_can_be_run(launches):
+    script = launches.script('#!/bin/sh\nprintf "%s|" "$@"', "train.sh")
+    os.chmod(script, 0o755)
+    assert launches.run([script, "a b", "c"], warm=False).exit_code == 0
+    assert launches.lines("out0") == ["a b|c|"]
+
+
+def test_two_forks_draw_different_numbers(tmp_path, wait_for):
+    launches = Launches(tmp_path, wait_for, preload=["numpy"])
+    script = launches.script("import numpy, random; print(numpy.random.rand(), random.random())")
+    for _ in range(2):
+        launches.run([script])
+    first, second = launches.lines("out0")
+    assert set(first.split()).isdisjoint(second.split())
+    launches.launcher.close()
+
+
+def test_a_script_may_use_multiprocessing(launches):
+    script = launches.script(
+        """
+        import multiprocessing, sys
+
+        def square(x):
+            return x * x
+
+        if __name__ == "__main__":
+            with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+                print(pool.map(square, [1, 2, 3]))
+        """
+    )
+    for method in ("fork", "spawn"):
+        assert launches.run([script, method]).exit_code == 0, launches.lines("err0")
+    assert launches.lines("out0") == ["[1, 4, 9]"] * 2
+
+
+def test_modules_are_preloaded(tmp_path, wait_for, caplog):
+    launches = Launches(tmp_path, wait_for, preload=["wave", "no_such_module"])
+    launches.run([launches.script("import sys; print('wave' in sys.modules)")])
+    assert launches.lines("out0") == ["True"]
+    assert "no_such_module cannot be preloaded" in caplog.text
+    launches.launcher.close()
+
+
+def wait_until_ready(launches, script_says="ready"):
+    launches.wait_for(lambda: script_says in launches.lines("out0"))
+
+
+@WARM_AND_COLD
+def test_a_drain_that_is_honoured_needs_no_kill(launches, warm):
+    script = launches.script(
+        """
+        import signal, sys, time
+        def leave(*_):
+            open("checkpoint", "w").close()
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, leave)
+        print("ready", flush=True)
+        time.sleep(60)
+        """
+    )
+    launch = launches.launcher.launch(launches.spec([script], warm=warm))
+    wait_until_ready(launches)
+    launches.launcher.drain(launch, grace_s=30)
+    exit_ = launches.exit(launch)
+    assert (exit_.exit_code, exit_.drained, exit_.killed) == (0, True, False)
+    assert (launches.folder / "checkpoint").exists()
+
+
+STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+"""
+
+
+def test_a_drain_that_is_ignored_ends_with_the_grace_period(launches):
+    script = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(60)")
+    launch = launches.launcher.launch(launches.spec([script]))
+    wait_until_ready(launches)
+    asked = time.monotonic()
+    launches.launcher.drain(launch, grace_s=0.3)
+    exit_ = launches.exit(launch)
+    assert (exit_.exit_code, exit_.drained, exit_.killed) == (-9, True, True)
+    assert launches.exit_times[launch] - asked >= 0.3
+
+
+def test_the_whole_process_tree_is_gone_before_the_exit_is_told(launches):
+    script = launches.script(
+        STUBBORN
+        + textwrap.dedent(
+            """
+            def note():
+                with open("pids", "a") as file:
+                    file.write(f"{os.getpid()}\\n")
+
+            if os.fork() == 0:            # a child in a session of its own
+                os.setsid()
+                note()
+                time.sleep(60)
+            if os.fork() == 0:            # a daemon: its parent leaves
+                if os.fork() == 0:
+                    os.setsid()
+                    note()
+                    time.sleep(60)
+                os._exit(0)
+            subprocess.Popen([sys.executable, "-c", "import os, time; open('pids', 'a').write(f'{os.getpid()}\\\\n'); time.sleep(60)"])
+            note()
+            print("ready", flush=True)
+            time.sleep(float(sys.argv[1]))
+            """
+        )
+    )
+    for seconds, drained in ((60, True), (0, False)):
+        pids_file = launches.folder / "pids"
+        pids_file.unlink(missing_ok=True)
+        (launches.folder / "out0").unlink(missing_ok=True)
+        launch = launches.launcher.launch(launches.spec([script, str(seconds)]))
+        if drained:
+            launches.wait_for(lambda: len(launches.lines("pids")) == 4)
+            launches.launcher.drain(launch, grace_s=0.1)
+        assert launches.exit(launch).drained is drained
+        # Children that had not written their pid yet would be found by the fixture.
+        assert not any(psutil.pid_exists(int(pid)) for pid in launches.lines("pids"))
+
+
+def test_a_rank_that_dies_ends_the_others(launches):
+    script = launches.script("import os, sys, time\nif os.environ['RANK'] == '1':\n    sys.exit(5)\ntime.sleep(60)")
+    exit_ = launches.run([script], num_ranks=3)
+    assert (exit_.first_failed, exit_.exit_code, exit_.killed, exit_.drained) == (1, 5, True, False)
+
+
+def test_the_deadline_is_kept_whatever_the_tuner_does(launches):
+    honest = launches.script("import time\nprint('ready', flush=True)\ntime.sleep(60)")
+    stubborn = launches.script(STUBBORN + "time.sleep(60)", "stubborn.py")
+    first = launches.launcher.launch(launches.spec([honest]))
+    wait_until_ready(launches)
+    drain_at = time.monotonic() + 0.3
+    launches.launcher.set_deadline(drain_at, drain_at + 1.0)
+    second = launches.launcher.launch(launches.spec([stubborn]))  # launched after the deadline was set
+    time.sleep(2.0)  # the tuner's thread does nothing
+    assert (launches.exit(first).drained, launches.exit(first).killed) == (True, False)
+    assert (launches.exit(second).drained, launches.exit(second).killed) == (True, True)
+    assert launches.exit_times[first] >= drain_at
+    assert launches.exit_times[second] >= drain_at + 1.0
+
+
+def sleeper(launches):
+    script = launches.script(STUBBORN.replace("signal.signal", "#") + "print('ready', flush=True)\ntime.sleep(60)")
+    launch = launches.launcher.launch(launches.spec([script]))
+    launches.wait_for(lambda: launch in launches.launched)
+    wait_until_ready(launches)
+    return launch
+
+
+def test_a_killed_supervisor_takes_its_launch_along(launches):
+    launch = sleeper(launches)
+    (pid,) = launches.launched[launch]
+    os.kill(psutil.Process(pid).ppid(), signal.SIGKILL)
+    exit_ = launches.exit(launch)
+    assert exit_.lost
+    assert "supervisor" in exit_.error
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_killed_server_is_replaced(launches, caplog):
+    launch = sleeper(launches)
+    (pid,) = launches.launched[launch]
+    os.kill(launches.launcher.server_pid, signal.SIGKILL)
+    assert launches.exit(launch).lost
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert caplog.text.count("ended unexpectedly") == 1
+    assert launches.run([launches.script("print('again')", "again.py")]).exit_code == 0
+
+
+def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
+    tuner = tmp_path / "tuner.py"
+    tuner.write_text(
+        textwrap.dedent(
+            f"""
+            import os, sys, time
+            from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+            script = {str(tmp_path / "train.py")!r}
+            open(script, "w").write({STUBBORN!r} + "open('pid', 'w').write(str(os.getpid()))\\ntime.sleep(60)")
+            launcher = Launcher(lambda *_: None, lambda *_: None)
+            rank = RankSpec(dict(os.environ), {str(tmp_path / "out")!r}, {str(tmp_path / "err")!r})
+            launcher.launch(LaunchSpec((script,), (rank,), True, 0.2, {str(tmp_path)!r}))
+            if os.fork() == 0:      # an innocent child that has inherited the socket to the server
+                time.sleep(3)
+                os._exit(0)
+            time.sleep(60)
+            """
+        )
+    )
+    process = subprocess.Popen([sys.executable, str(tuner)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    pid_file = tmp_path / "pid"
+    wait_for(lambda: pid_file.exists() and pid_file.read_text())
+    trial = psutil.Process(int(pid_file.read_text()))
+    server = trial.parent().parent()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not trial.is_running() or trial.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_close_drains_what_runs(launches):
+    launch = sleeper(launches)
+    launches.launcher.close()
+    assert launches.exits[launch].drained
+    with pytest.raises(RuntimeError, match="closed"):
+        launches.launcher.launch(launches.spec(["x.py"]))

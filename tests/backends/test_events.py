@@ -1,0 +1,51 @@
+"""events.jsonl: one whole line for each event."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import dill
+
+from syne_hypersched.backends.events import EventLog
+
+
+def test_an_event_is_a_line(tmp_path):
+    log = EventLog(tmp_path / "new" / "events.jsonl", clock=lambda: 1.5, timestamp=lambda: 1e9)
+    log.write("exit", 3, ("cpu0", "cpu1"), 2, "resize", drain_s=0.25)
+    log.close()
+    assert json.loads(log.path.read_text()) == {
+        "time_s": 1.5, "timestamp": 1e9, "trial_id": 3, "event": "exit", "num_devices": 2, "devices": ["cpu0", "cpu1"],
+        "launch": 2, "reason": "resize", "drain_s": 0.25,
+    }  # fmt: skip
+
+
+def test_without_real_time_there_is_no_timestamp(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", clock=lambda: 1.5)
+    log.write("start", 0)
+    log.close()
+    assert "timestamp" not in json.loads(log.path.read_text())
+
+
+def test_threads_write_whole_lines(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", clock=lambda: 0.0)
+    threads = [
+        threading.Thread(target=lambda i=i: [log.write("e", i, reason="x" * 500) for _ in range(200)]) for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert len(lines) == 800
+
+
+def test_a_loaded_log_goes_on(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", clock=float)
+    log.write("a")
+    copy = dill.loads(dill.dumps(log))
+    copy.write("b")
+    copy.close()
+    log.close()
+    assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["a", "b"]

@@ -1,0 +1,21 @@
+"""Which modules the preloading server imports for a script."""
+
+from __future__ import annotations
+
+from syne_hypersched.backends._preload import modules_to_preload
+
+
+def test_heavy_libraries_that_the_script_imports(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import os, numpy as np\nfrom sklearn.datasets import load_digits\nimport my_model\nfrom . import x\n"
+        "def main():\n    import torch.nn.functional as F\n    import tensorflow\n"
+    )
+    assert modules_to_preload(script) == ("numpy", "sklearn.datasets", "torch.nn.functional", "torch._dynamo")
+
+
+def test_a_script_that_cannot_be_parsed_preloads_nothing(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("def f(:")
+    assert modules_to_preload(script) == ()
+    assert modules_to_preload(tmp_path / "nothing.py") == ()

@@ -1,0 +1,95 @@
+"""The stop criterion of a deadline; its keeping by real processes is tested with the backend."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import dill
+import pytest
+
+from syne_hypersched import Deadline
+
+
+class Clocks:
+    def __init__(self):
+        self.monotonic_s, self.time_s = 50.0, 1e9
+
+    def pass_(self, seconds):
+        self.monotonic_s += seconds
+        self.time_s += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    clocks = Clocks()
+    fake = SimpleNamespace(monotonic=lambda: clocks.monotonic_s, time=lambda: clocks.time_s)
+    monkeypatch.setattr("syne_hypersched.deadline.time", fake)
+    return clocks
+
+
+class Backend:
+    grace_s = 2.0
+
+    def __init__(self):
+        self.calls = []
+
+    def set_deadline(self, seconds_left, drain_s):
+        self.calls.append((seconds_left, drain_s))
+
+
+def status(wallclock_time):
+    return SimpleNamespace(wallclock_time=wallclock_time)
+
+
+def test_the_tuner_stops_when_draining_begins(clocks):
+    backend = Backend()
+    deadline = Deadline(100, trial_backend=backend)
+    assert not deadline(status(0.0))
+    clocks.pass_(97.5)
+    assert not deadline(status(97.5))
+    clocks.pass_(0.6)
+    assert deadline(status(98.1))
+    assert backend.calls == [(100.0, 2.0)]
+
+
+def test_seconds_count_from_the_start_of_the_tuning(clocks):
+    backend = Backend()
+    Deadline(100, trial_backend=backend)(status(30.0))
+    assert backend.calls == [(70.0, 2.0)]
+
+
+def test_draining_takes_at_most_a_twentieth(clocks):
+    assert Deadline(10, trial_backend=Backend()).drain_s == 0.5
+    assert Deadline(10, trial_backend=Backend(), drain_s=3).drain_s == 3
+    assert Deadline(10).drain_s == 0
+
+
+def test_a_backend_that_keeps_no_deadline_is_stopped_by_the_tuner(clocks):
+    deadline = Deadline(10, trial_backend=object())
+    assert not deadline(status(0.0))
+    clocks.pass_(10)
+    assert deadline(status(10.0))
+
+
+def test_the_deadline_of_a_saved_tuner_goes_on(clocks):
+    deadline = Deadline(100)
+    deadline(status(0.0))
+    clocks.pass_(60)
+    copy = dill.loads(dill.dumps(deadline))
+    clocks.monotonic_s = 3.0  # another machine start
+    clocks.time_s += 30
+    assert not copy(status(0.0))
+    clocks.pass_(11)
+    assert copy(status(11.0))
+
+
+@pytest.mark.parametrize("deadline_s", [0, -1, float("nan"), float("inf")])
+def test_a_deadline_is_positive(deadline_s):
+    with pytest.raises(ValueError, match="deadline_s must be a positive number"):
+        Deadline(deadline_s)
+
+
+@pytest.mark.parametrize("drain_s", [-1, 10, float("nan")])
+def test_draining_fits_before_the_deadline(drain_s):
+    with pytest.raises(ValueError, match="drain_s must be at least 0 and below"):
+        Deadline(10, drain_s=drain_s)

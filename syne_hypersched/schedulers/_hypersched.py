@@ -4,52 +4,27 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from syne_tune.backend.trial_status import Trial
 from syne_tune.constants import ST_WORKER_TIME
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
-from syne_hypersched.allocation.admission import (
-    admission_closes,
-    check_exploration,
-    exploration_closes,
-    time_needed_s,
-)
+from syne_hypersched.allocation.admission import admission_closes, check_exploration, exploration_closes, time_needed_s
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
-from syne_hypersched.contract import (
-    ST_ADMISSION_OPEN,
-    ST_LAUNCH,
-    ST_NUM_DEVICES,
-    ST_SIGNAL_TO_REPORT_S,
-    is_elastic,
-)
+from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, is_elastic
 from syne_hypersched.rungs import rung_levels
 from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, integer
 from syne_hypersched.schedulers._clock import TuningClock
+from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._halving import RetrospectiveHalving
 
 logger = logging.getLogger(__name__)
 
-_DECISIONS = 10_000
 STRATEGIES = ("published",)
-
-
-class Decision(NamedTuple):
-    """One thing that HyperSched has decided."""
-
-    time_s: float
-    """Seconds since the start."""
-    what: str
-    """``"start"``, ``"resume"``, ``"pause"``, ``"stop"``, ``"resize"`` or ``"close"`` (admission)."""
-    trial_id: int | None
-    """The trial; None for ``"close"``."""
-    num_devices: int
-    """Devices that the trial is to hold from now on."""
 
 
 class HyperSched(MultiFidelityScheduler):
@@ -185,7 +160,7 @@ class HyperSched(MultiFidelityScheduler):
         #: Live trials that have not reported since this object was loaded from a file.
         self._unheard: dict[int, None] = {}
         self._warned_stock = False
-        self._decisions: deque[Decision] = deque(maxlen=_DECISIONS)
+        self._decisions = DecisionLog()
 
     @property
     def admission_open(self) -> bool:
@@ -200,7 +175,7 @@ class HyperSched(MultiFidelityScheduler):
     @property
     def decisions(self) -> list[Decision]:
         """The last 10,000 decisions, oldest first."""
-        return list(self._decisions)
+        return self._decisions.as_list()
 
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
@@ -229,8 +204,13 @@ class HyperSched(MultiFidelityScheduler):
         Raises
         ------
         ValueError
-            All devices are held by other trials.
+            All devices are held by other trials, or the backend starts trials on more than one device.
         """
+        if is_elastic(trial) and trial.num_devices != 1:
+            raise ValueError(
+                "HyperSched starts every trial on 1 device and grows it later, so the backend must be made with "
+                f"num_devices_per_trial=1, but trial {trial.trial_id} was started on {trial.num_devices}"
+            )
         super().on_trial_add(trial)
         self._begin(trial.trial_id, "start")
 
@@ -326,22 +306,17 @@ class HyperSched(MultiFidelityScheduler):
         if self.fixed_exploration is not None:
             closes = exploration_closes(now_s, self.deadline_s, self.fixed_exploration)
         else:
-            needed_s = 0.0
-            if self.job_limit:
-                needed_s = time_needed_s(
-                    self._times.longest_trial_s,
-                    self._launch_cost_s,
-                    self.reduction_factor,
-                    self.max_t,
-                    self._times.epoch_time_s,
-                )
-            closes = admission_closes(self.deadline_s - now_s, needed_s)
+            closes = admission_closes(self.deadline_s - now_s, self._time_needed_s() if self.job_limit else 0.0)
         if closes:
             self._close()
 
     def _close(self) -> None:
         self._admission_open = False
         self._log("close", None, 0)
+
+    def _time_needed_s(self) -> float:
+        longest_s, epoch_s = self._times.longest_trial_s, self._times.epoch_time_s
+        return time_needed_s(longest_s, self._launch_cost_s, self.reduction_factor, self.max_t, epoch_s)
 
     @property
     def _launch_cost_s(self) -> float:
@@ -363,10 +338,10 @@ class HyperSched(MultiFidelityScheduler):
         """Puts all that happened before the first report of a simulated backend at time 0."""
         for trial_id in self.allocation:
             self._times.start(trial_id, 0.0)
-        self._decisions = deque((decision._replace(time_s=0.0) for decision in self._decisions), maxlen=_DECISIONS)
+        self._decisions.restart()
 
     def _log(self, what: str, trial_id: int | None, num_devices: int) -> None:
-        self._decisions.append(Decision(self._clock.now_s(), what, trial_id, num_devices))
+        self._decisions.add(self._clock.now_s(), what, trial_id, num_devices)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -355,6 +355,12 @@ class TestResizing:
         with pytest.raises(ValueError, match="num_devices must be at least the tuner's n_workers, but trial 2"):
             tuning.start()
 
+    def test_a_backend_that_starts_trials_on_more_than_one_device(self):
+        tuning = Tuning()
+        tuning.wishes.devices[0] = 2
+        with pytest.raises(ValueError, match="num_devices_per_trial=1, but trial 0 was started on 2"):
+            tuning.start()
+
 
 class TestDeadline:
     def test_late_results_stop_their_trial_and_count_for_nothing(self):

@@ -11,15 +11,15 @@ from syne_tune.config_space import choice, loguniform, uniform
 ENTRY_POINT = Path(__file__).parent / "training_scripts" / "digits_cnn.py"
 METRIC = "val_accuracy"
 TIME_ATTR = "epoch"
-MAX_EPOCHS = 200
+MAX_EPOCHS = 160
 
 CONFIG_SPACE = {
-    "learning_rate": loguniform(1e-3, 0.3),
+    "learning_rate": loguniform(3e-3, 0.5),
     "momentum": uniform(0.0, 0.97),
     "weight_decay": loguniform(1e-6, 1e-2),
-    "width": choice([8, 16, 24]),
+    "width": choice([8, 12, 16]),
     "dropout": uniform(0.0, 0.5),
-    "batch_size": choice([64, 128, 256]),
+    "batch_size": choice([128, 256, 512]),
     "epochs": MAX_EPOCHS,
 }
 

@@ -34,7 +34,7 @@ IMAGE_SIZE = 8
 NUM_CLASSES = 10
 NOISE_STD = 0.3
 TRAIN_COPIES = 3
-VAL_COPIES = 4
+VAL_COPIES = 2
 
 
 class DigitsCNN(nn.Module):

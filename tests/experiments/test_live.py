@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import dill
+import pytest
+from syne_tune import Tuner
+from syne_tune.config_space import uniform
+from syne_tune.results_callback import StoreResultsCallback
+
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend
+from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
+
+SCRIPT = """
+import argparse, time
+from syne_tune import Reporter
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--st_checkpoint_dir")
+args = parser.parse_args()
+report = Reporter()
+for epoch in range(1, 100):
+    time.sleep(0.05)
+    report(epoch=epoch, loss=args.x / epoch)
+"""
+
+
+def run_tuner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live: LiveProgress) -> None:
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    entry_point = tmp_path / "train.py"
+    entry_point.write_text(SCRIPT)
+    backend = ElasticLocalBackend(entry_point, num_devices=2, device_type="cpu")
+    scheduler = ASHA({"x": uniform(0, 1)}, metric="loss", time_attr="epoch", max_t=81, random_seed=0)
+    Tuner(
+        backend,
+        scheduler,
+        Deadline(4.0, trial_backend=backend, drain_s=0.2),
+        n_workers=2,
+        sleep_time=0.05,
+        callbacks=[StoreResultsCallback(), live],
+        output_logger=QuietTunerLogger(),
+    ).run()
+
+
+def test_lines_without_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_tuner(tmp_path, monkeypatch, LiveProgress(interval_s=0.5))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "s of 4 s left" in line]
+    assert 3 <= len(lines) <= 10
+    assert any("incumbent trial" in line and "cpu0: trial" in line for line in lines)
+    assert lines[0].startswith("4 s of 4 s left | no incumbent yet")
+
+
+def test_panel_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rich = pytest.importorskip("rich")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(rich, "_console", rich.console.Console(file=terminal, force_terminal=True, width=100))
+    run_tuner(tmp_path, monkeypatch, LiveProgress(panel=True))
+    shown = terminal.getvalue()
+    assert "syne-hypersched" in shown
+    assert "incumbent trial" in shown
+    assert "trials started" in shown
+    # The cursor that the panel hides is shown again.
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_survives_dill_while_it_shows_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    from rich.live import Live
+
+    live = LiveProgress(panel=True)
+    live._live = Live()
+    copy = dill.loads(dill.dumps(live))
+    assert copy._live is None
+    assert copy.panel
+
+
+def test_panel_is_chosen_by_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich")
+    for is_terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        assert LiveProgress().panel == is_terminal
+
+
+def test_interval_is_checked() -> None:
+    with pytest.raises(ValueError, match="interval_s must be positive, but got 0"):
+        LiveProgress(interval_s=0)

@@ -42,5 +42,6 @@ $(BIN)/python:
 
 # The same file for each set of extras: pip's work is done when the file is newer than what it installs from.
 $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@echo "installing into $(VENV), which takes about a minute"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@

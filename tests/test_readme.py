@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None:
+    (code,) = snippets("python")
+    environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    best = Path(done.stdout.splitlines()[-1])
+    assert (best / "checkpoint" / "checkpoint.json").is_file()
+
+    commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("python ")]
+    assert len(commands) == 2
+    for command in commands:
+        arguments = shlex.split(command.replace("PATH", str(best.parent)))
+        done = subprocess.run([sys.executable, *arguments[1:]], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (best.parent / "run.png").is_file()
+
+
+def test_the_code_has_ten_lines_and_is_formatted(tmp_path: Path) -> None:
+    (code,) = snippets("python")
+    lines = [line for line in code.splitlines() if line]
+    assert len(lines) == 10
+    ruff = Path(sys.executable).parent / "ruff"
+    if not ruff.exists():
+        pytest.skip("ruff is not installed")
+    (tmp_path / "snippet.py").write_text(code)
+    checks = [str(ruff), "check", "--config", str(ROOT / "pyproject.toml"), "--ignore", "D", str(tmp_path)]
+    done = subprocess.run(checks, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for document in DOCUMENTS:
+        for target in re.findall(r"\bmake ([a-z-]+)", document.read_text(encoding="utf-8")):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{document.name}: make {target}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_into_the_repository_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+    inside = [link for link in links if not link.startswith("http")]
+    missing = [link for link in inside if not (document.parent / link).exists()]
+    assert missing == []
+
+
+def test_public_names_are_explained() -> None:
+    import syne_hypersched
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in syne_hypersched.__all__:
+        assert name == "__version__" or f"| `{name}` |" in readme

@@ -4,8 +4,8 @@
     python benchmarking/scheduler_cost.py --sizes 100 1000 --schedulers "ASHA stopping" "ASHA promotion"
 
 One worker runs trials with random learning curves, max_t 81, reduction factor 3. Reports are timed over the last trials
-before each size: those at a rung level, where the scheduler decides, and those between. Memory is the growth of the process
-since the scheduler was made. Each scheduler runs in a process of its own, one after the other.
+before each size: those at a rung level, where the scheduler decides, and those between. Memory is the growth of the
+process since the scheduler was made. Each scheduler runs in a process of its own, one after the other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import logging
 import multiprocessing
 import random
 import time
@@ -52,7 +53,7 @@ class Subject:
     max_size: int = SIZES[-1]
     """Greatest number of trials that it bears."""
     every_epoch: bool = False
-    """Whether trials that are not timed report every epoch, and not at rung levels only, because the cost depends on it."""
+    """Whether trials report every epoch, and not at rung levels only, also while untimed: the cost depends on it."""
 
     def make(self) -> Any:
         scheduler_class = getattr(importlib.import_module(self.module), self.name)
@@ -64,7 +65,7 @@ class Subject:
 SUBJECTS: dict[str, Subject] = {
     "ASHA stopping": Subject("syne_hypersched.schedulers", "ASHA", {"type": "stopping"}),
     "ASHA promotion": Subject("syne_hypersched.schedulers", "ASHA", {"type": "promotion"}),
-    "PASHA": Subject("syne_hypersched.schedulers", "PASHA", max_size=10_000, every_epoch=True),
+    "PASHA": Subject("syne_hypersched.schedulers", "PASHA", max_size=100_000, every_epoch=True),
     "Syne Tune ASHA": Subject("syne_tune.optimizer.baselines", "ASHA", max_size=100_000),
 }
 
@@ -139,6 +140,8 @@ class StockWorker(Worker):
 
 def measure(name: str, sizes: Sequence[int]) -> list[tuple[int, Costs, float]]:
     """Costs of a scheduler at each size, and MiB that it then holds."""
+    # Syne Tune's ASHA warns about an argument that it passes itself.
+    logging.getLogger("syne_tune").setLevel(logging.ERROR)
     subject = SUBJECTS[name]
     stock = subject.module.startswith("syne_tune")
     worker_class: Callable[[Any, int], Worker] = StockWorker if stock else Worker
@@ -195,9 +198,6 @@ def main() -> None:
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name in arguments.schedulers:
             subject = SUBJECTS[name]
-            if not hasattr(importlib.import_module(subject.module), subject.name):
-                print(f"\n{name}: {subject.module} has no {subject.name}")
-                continue
             sizes = [size for size in arguments.sizes if size <= subject.max_size]
             print_table(name, pool.apply(measure, (name, sizes)))
     print(f"\n{time.perf_counter() - started:.0f} s in all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syne_hypersched.schedulers._asha import ASHA as ASHA
+from syne_hypersched.schedulers._hypersched import HyperSched as HyperSched
 from syne_hypersched.schedulers._pasha import PASHA as PASHA
 
-__all__ = ["ASHA", "PASHA"]
+__all__ = ["ASHA", "PASHA", "HyperSched"]

@@ -36,7 +36,7 @@ def main() -> None:
 
     backend = ElasticLocalBackend(ENTRY_POINT, num_devices=args.num_devices, device_type="cpu", processes="single")
     scheduler = HyperSched(
-        {"learning_rate": loguniform(1e-5, 1.0), "num_epochs": NUM_EPOCHS, "sleep_time": 0.1},
+        {"learning_rate": loguniform(1e-5, 1.0), "num_epochs": NUM_EPOCHS, "sleep_time": 0.2},
         metric="loss",
         time_attr="epoch",
         max_t=NUM_EPOCHS,

@@ -16,15 +16,28 @@ FIGURE_FILENAME = "run.png"
 """Name of the picture in the experiment's folder."""
 
 
-def describe_run(run: Run) -> str:
+def describe_run(run: Run, num_trials: int = 20) -> str:
     """What the run came to, in words: table of trials, incumbent, where its checkpoint is.
 
     Parameters
     ----------
     run
         The experiment, finished or running.
+    num_trials
+        Most trials in the table, which has the best ones; at least 1.
+
+    Raises
+    ------
+    ValueError
+        ``num_trials`` is below 1.
     """
-    lines = [format_trials(trial_table(run), run.metric, run.time_attr), ""]
+    if num_trials < 1:
+        raise ValueError(f"num_trials must be at least 1, but got {num_trials!r}")
+    trials = trial_table(run)
+    lines = [format_trials(trials[:num_trials], run.metric, run.time_attr)]
+    if len(trials) > num_trials:
+        lines.append(f"... and {len(trials) - num_trials} trials that did worse")
+    lines.append("")
     best = run.incumbent
     if best is None:
         lines.append(f"no trial has reported a finite {run.metric}")
@@ -38,7 +51,9 @@ def describe_run(run: Run) -> str:
     return "\n".join(lines)
 
 
-def report_run(path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None) -> str:
+def report_run(
+    path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None, num_trials: int = 20
+) -> str:
     """Reads a run, draws its picture and describes it.
 
     Parameters
@@ -49,6 +64,8 @@ def report_run(path: Path | str, time_attr: str | None = None, figure_path: Path
         Entry of the results that is the resource level; by default the scheduler's own.
     figure_path
         Where to write the picture; by default into the experiment's folder.
+    num_trials
+        Most trials in the table.
 
     Returns
     -------
@@ -66,7 +83,7 @@ def report_run(path: Path | str, time_attr: str | None = None, figure_path: Path
         picture = f"picture: {plot_run(run, figure_path)}"
     except (ImportError, ValueError) as error:
         picture = f"no picture: {error}"
-    return f"{describe_run(run)}\n{picture}"
+    return f"{describe_run(run, num_trials)}\n{picture}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,9 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("path", help="folder of the experiment")
     parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
     parser.add_argument("--figure", help="where to write the picture, by default into the folder")
+    parser.add_argument("--num-trials", type=int, default=20, help="most trials in the table (default 20)")
     options = parser.parse_args(arguments)
     try:
-        print(report_run(options.path, options.time_attr, options.figure))
+        print(report_run(options.path, options.time_attr, options.figure, options.num_trials))
     except (OSError, ValueError) as error:
         print(f"cannot report on {options.path}: {error}", file=sys.stderr)
         return 2

@@ -29,6 +29,17 @@ def test_published_checkpoint_is_pointed_to(simulate: Callable[..., Path]) -> No
     assert f"checkpoint, configuration and result: {path / 'best'}" in describe_run(load_run(path))
 
 
+def test_table_is_cut_after_the_best_trials(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate(num_devices=3))
+    whole = describe_run(run).splitlines()
+    num_trials = whole.index("") - 1
+    cut = describe_run(run, num_trials=2).splitlines()
+    assert [line.split() for line in cut[:3]] == [line.split() for line in whole[:3]]
+    assert cut[3] == f"... and {num_trials - 2} trials that did worse"
+    with pytest.raises(ValueError, match="num_trials must be at least 1, but got 0"):
+        describe_run(run, num_trials=0)
+
+
 def test_run_without_reports_is_described(simulate: Callable[..., Path]) -> None:
     path = simulate()
     (path / "results.csv.zip").unlink()

@@ -50,7 +50,7 @@ class Distances:
         self._num_removed = 0
         # The sorted part holds all distances d with low <= d < high; `_below` distances are smaller.
         self._window = _EMPTY
-        self._low = self._high = self._below = 0
+        self._low = self._high = self._below = self._max_window = 0
 
     def __len__(self) -> int:
         """Number of distances."""
@@ -106,7 +106,8 @@ class Distances:
             middle = (buckets << _SHIFT) + (1 << (_SHIFT - 1))
             low, high = middle.astype(np.int64).view(np.float64)
             return float(low), float(high)
-        if lower < self._below or upper >= self._below + len(self._window):
+        outside = lower < self._below or upper >= self._below + len(self._window)
+        if outside or len(self._window) > self._max_window:
             self._move_window(lower, upper)
         low, high = self._window[[lower - self._below, upper - self._below]].view(np.float64)
         return float(low), float(high)
@@ -138,6 +139,8 @@ class Distances:
         added, removed = (np.concatenate([_EMPTY, *log]) for log in (self._added, self._removed))
         self._added, self._removed = [added], [removed]
         self._window = _without(self._inside_window(added), self._inside_window(removed))
+        # More distances make the window dearer, not better.
+        self._max_window = 2 * len(self._window) + _MIN_MARGIN
 
     def _inside_window(self, values: Bits) -> Bits:
         return np.sort(values[(values >= self._low) & (values < self._high)])

@@ -1,0 +1,62 @@
+"""Documents are programs: every piece of Python in docs/ runs, and every relative link leads somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted((ROOT / "docs").rglob("*.md"))
+
+CODE_BLOCK = re.compile(r"^```(?P<language>\S*)(?: file=(?P<file>\S+))?\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
+
+
+def name_of(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+def program_of(text: str, folder: Path) -> str:
+    """Writes the blocks that are files, and joins the others to one program."""
+    program = []
+    for block in CODE_BLOCK.finditer(text):
+        if block["language"] == "python" and block["file"]:
+            (folder / block["file"]).write_text(block["code"])
+        elif block["language"] == "python":
+            program.append(block["code"])
+    return "\n".join(program)
+
+
+def test_there_are_documents():
+    assert DOCUMENTS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_python_of_a_document_runs(document, tmp_path):
+    program = program_of(document.read_text(), tmp_path)
+    if not program:
+        pytest.skip(f"{document.name} has no Python")
+    script = tmp_path / "document.py"
+    script.write_text(program)
+    done = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": str(tmp_path / "results")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCUMENTS], ids=name_of)
+def test_links_of_a_document_lead_somewhere(document):
+    broken = [
+        link["path"] for link in LINK.finditer(document.read_text()) if not (document.parent / link["path"]).exists()
+    ]
+    assert not broken

@@ -134,10 +134,9 @@ class ElasticLocalBackend(LocalBackend):
         self.num_devices_per_trial = num_devices_per_trial
         self._per_device = processes == "per_device"
         self._preload = None if preload is None else tuple(preload)
-        self._experiment_path = self.local_path
         self._started: float | None = None
         self._deadline_s: float | None = None
-        self._events = EventLog(self.local_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
         self._publisher = BestPublisher(self._on_published)
         self._fleet = Fleet(DevicePool(self.devices.names), self._events, self._make_launcher, self._spec, self.grace_s)
         self._fleet.time_attr = time_attr
@@ -284,8 +283,8 @@ class ElasticLocalBackend(LocalBackend):
     def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
         """Called by the tuner: where trials write, and where the experiment's results are."""
         super().set_path(results_root=results_root, tuner_name=tuner_name)
-        if tuner_name is not None:
-            self._experiment_path = experiment_path(tuner_name=tuner_name)
+        self._experiment_path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
             self._events.path = self._experiment_path / EVENTS_FILENAME
 
     def __str__(self) -> str:

@@ -15,6 +15,9 @@ from typing import NoReturn
 from syne_hypersched.launch._linux import die_with_parent
 from syne_hypersched.launch._spec import LaunchSpec, RankSpec
 
+#: Signals that supervisors handle and training scripts do not inherit; blocked in a rank until it has its own handlers.
+RANK_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
 
 def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int) -> NoReturn:
     """Turns this freshly forked process into the process of ``rank``. Never returns.
@@ -28,9 +31,10 @@ def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int) -> NoReturn:
             os.sched_setaffinity(0, rank.cores)
         if spec.cwd is not None:
             os.chdir(spec.cwd)
-        for signum in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        for signum in RANK_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, RANK_SIGNALS)
         if not spec.warm:
             os.execvpe(spec.argv[0], spec.argv, rank.env)
         os.environ.clear()

@@ -15,7 +15,7 @@ import time
 from typing import Any, NoReturn
 
 from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
-from syne_hypersched.launch._rank import run_rank
+from syne_hypersched.launch._rank import RANK_SIGNALS, run_rank
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
 #: When one rank has failed, the others usually wait for it in a collective for ever: they get this long to end too.
@@ -87,14 +87,19 @@ class Supervisor:
 
     def _start_ranks(self, own_fds: tuple[int, ...]) -> None:
         me = os.getpid()
-        for index, rank in enumerate(self._spec.ranks):
-            pid = os.fork()
-            if pid == 0:
-                signal.set_wakeup_fd(-1)
-                for fd in own_fds:
-                    os.close(fd)
-                run_rank(self._spec, rank, me)
-            self._rank_of[pid] = index
+        # A signal that reaches a rank before it has given up our handlers must wait, or it would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, RANK_SIGNALS)
+        try:
+            for index, rank in enumerate(self._spec.ranks):
+                pid = os.fork()
+                if pid == 0:
+                    signal.set_wakeup_fd(-1)
+                    for fd in own_fds:
+                        os.close(fd)
+                    run_rank(self._spec, rank, me)
+                self._rank_of[pid] = index
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, RANK_SIGNALS)
 
     def _timeout(self) -> float | None:
         moments = [self._kill_at] if self._kill_at is not None else []

@@ -10,6 +10,7 @@ import pytest
 # Registered before the suites are imported, so that their failing assertions show values.
 pytest.register_assert_rewrite("syne_hypersched.testing.scheduler_contract", "syne_hypersched.testing.backend_contract")
 
+from syne_hypersched.testing.backend_contract import BackendContract as BackendContract  # noqa: E402
 from syne_hypersched.testing.scheduler_contract import SchedulerContract as SchedulerContract  # noqa: E402
 
-__all__ = ["SchedulerContract"]
+__all__ = ["BackendContract", "SchedulerContract"]

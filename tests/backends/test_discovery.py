@@ -107,13 +107,13 @@ class FakeNvml(SimpleNamespace):
     nvmlDeviceGetMaxMigDeviceCount = staticmethod(lambda handle: 3)
 
     @classmethod
-    def nvmlDeviceGetMigMode(cls, handle):  # noqa: N802
+    def nvmlDeviceGetMigMode(cls, handle):
         if handle == "GPU-0":
             raise cls.NVMLError("not supported")
         return (1, 1)
 
     @classmethod
-    def nvmlDeviceGetMigDeviceHandleByIndex(cls, handle, number):  # noqa: N802
+    def nvmlDeviceGetMigDeviceHandleByIndex(cls, handle, number):
         if number == 1:
             raise cls.NVMLError("not found")
         return f"MIG-{number}"
@@ -127,7 +127,7 @@ def test_nvml_is_asked(monkeypatch):
 def test_nvml_without_a_driver_means_no_gpus(monkeypatch):
     class NoDriver(FakeNvml):
         @classmethod
-        def nvmlInit(cls):  # noqa: N802
+        def nvmlInit(cls):
             raise cls.NVMLError("driver not loaded")
 
     monkeypatch.setitem(sys.modules, "pynvml", NoDriver())

@@ -67,7 +67,9 @@ def test_reports_are_those_that_syne_tune_finds(text, tmp_path):
     assert parse_reports([text], tmp_path) == retrieve([text])
 
 
-@pytest.mark.parametrize("text", ['[tune-metric]: {"epoch": 1, "lo', "[tune-metric]: {1: 2}", "[tune-metric]: " + "[" * 9])
+@pytest.mark.parametrize(
+    "text", ['[tune-metric]: {"epoch": 1, "lo', "[tune-metric]: {1: 2}", "[tune-metric]: " + "[" * 9]
+)
 def test_what_is_not_whole_is_left_out_with_a_warning(text, tmp_path, caplog):
     assert parse_reports([text, line(epoch=2)], tmp_path / "std.out") == [{"epoch": 2}]
     assert str(tmp_path / "std.out") in caplog.text

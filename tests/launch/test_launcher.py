@@ -106,8 +106,9 @@ def test_a_script_finds_what_it_would_find_on_the_command_line(launches, warm):
         import json, os, sys
         import beside
         if __name__ == "__main__":
-            print(json.dumps([beside.VALUE, os.getcwd(), os.environ["MINE"], "PATH" in os.environ, sys.argv[0], __file__,
-                              sorted(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS"), sys.stdin.read()]))
+            values = [beside.VALUE, os.getcwd(), os.environ["MINE"], "PATH" in os.environ, sys.argv[0], __file__]
+            values += [sorted(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS"), sys.stdin.read()]
+            print(json.dumps(values))
         """
     )
     core = sorted(os.sched_getaffinity(0))[0]
@@ -263,7 +264,8 @@ def test_the_whole_process_tree_is_gone_before_the_exit_is_told(launches):
                     note()
                     time.sleep(60)
                 os._exit(0)
-            subprocess.Popen([sys.executable, "-c", "import os, time; open('pids', 'a').write(f'{os.getpid()}\\\\n'); time.sleep(60)"])
+            note_and_sleep = "import os, time; open('pids', 'a').write(f'{os.getpid()}\\\\n'); time.sleep(60)"
+            subprocess.Popen([sys.executable, "-c", note_and_sleep])
             note()
             print("ready", flush=True)
             time.sleep(float(sys.argv[1]))

@@ -1,0 +1,289 @@
+"""What every elastic backend is to do, on real or simulated devices, as a suite of tests.
+
+Example::
+
+    class TestMyBackend(BackendContract):
+        def make_backend(self, folder):
+            return MyBackend(self.write_script(folder), num_devices=self.num_devices)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import dill
+import pytest
+from syne_tune.backend.trial_backend import TrialBackend
+from syne_tune.backend.trial_status import Status
+from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
+
+from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, is_elastic
+from syne_hypersched.experiments import check_devices, holdings, read_events
+
+_SCRIPT = """
+import argparse, json, os, time
+from pathlib import Path
+from syne_tune import Reporter
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--epochs", type=int)
+parser.add_argument("--st_checkpoint_dir", type=Path)
+args = parser.parse_args()
+world_size = int(os.environ.get("WORLD_SIZE", 1))
+checkpoint = args.st_checkpoint_dir / "epoch.json"
+done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
+report = Reporter()
+for epoch in range(done + 1, args.epochs + 1):
+    time.sleep({epoch_s} / world_size)
+    if os.environ.get("RANK", "0") == "0":
+        # Reported first: an epoch whose report is out is trained again at worst, and none is ever missing.
+        report(epoch=epoch, loss=args.x + 1 / epoch)
+        args.st_checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        aside = checkpoint.with_suffix(".new")
+        aside.write_text(json.dumps(epoch))
+        os.replace(aside, checkpoint)
+"""
+
+
+class BackendContract:
+    """Base class of a test class for an elastic backend; a subclass defines :meth:`make_backend`.
+
+    Trials have the configuration ``{"x": float, "epochs": int}``, train one epoch in :attr:`epoch_s` seconds on one
+    device, and report ``epoch`` and ``loss = x + 1 / epoch`` after each.
+
+    Attributes
+    ----------
+    num_devices
+        Devices of the backend.
+    epoch_s
+        Seconds of an epoch on one device.
+    patience_s
+        How long anything may take before a test fails.
+    """
+
+    num_devices: ClassVar[int] = 4
+    epoch_s: ClassVar[float] = 0.05
+    patience_s: ClassVar[float] = 30.0
+
+    def make_backend(self, folder: Path) -> TrialBackend:
+        """A new backend with :attr:`num_devices` devices that keeps its files in ``folder``."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_backend()")
+
+    def write_script(self, folder: Path) -> Path:
+        """The training script, for backends that run one."""
+        path = folder / "contract_script.py"
+        path.write_text(_SCRIPT.format(epoch_s=self.epoch_s))
+        return path
+
+    def pass_time(self, backend: TrialBackend) -> None:
+        """Lets a little time pass; a simulation advances its clock here."""
+        time.sleep(0.01)
+
+    def pass_epochs(self, backend: TrialBackend, num_epochs: int) -> None:
+        """Lets the time of some epochs pass without polling."""
+        time.sleep(num_epochs * self.epoch_s)
+
+    @pytest.fixture
+    def backend(self, tmp_path: Path) -> Iterator[TrialBackend]:
+        """A backend as the tuner uses it; after the test its events are checked."""
+        backend = self.make_backend(tmp_path)
+        backend.set_path(results_root=str(tmp_path / "run"))
+        yield backend
+        backend.stop_all()
+        events = read_events(backend.local_path / EVENTS_FILENAME)
+        (setup,) = [event for event in events if event.event == "setup"]
+        assert len(setup.devices) == self.num_devices
+        assert check_devices(events, setup.devices) == ()
+        assert all(holding.end_s is not None for holding in holdings(events)), "a device is still held"
+
+    def start(self, backend: TrialBackend, epochs: int = 1000) -> Any:
+        """Starts a trial as the tuner and a scheduler do."""
+        trial = backend.start_trial(config={"x": 1.0, "epochs": epochs})
+        assert is_elastic(trial)
+        trial.follow("epoch")
+        return trial
+
+    def poll_until(
+        self,
+        backend: TrialBackend,
+        trial_ids: list[int],
+        condition: Callable[[dict[int, list[dict[str, Any]]]], object],
+    ) -> dict[int, list[dict[str, Any]]]:
+        """Polls until ``condition`` holds for the reports that came meanwhile, by trial; returns them."""
+        reports: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        give_up_at = time.monotonic() + self.patience_s
+        while not condition(reports):
+            assert time.monotonic() < give_up_at, f"not within {self.patience_s} s; reports: {dict(reports)}"
+            self.pass_time(backend)
+            self.statuses, new = backend.fetch_status_results(trial_ids=trial_ids)
+            for trial_id, report in new:
+                reports[trial_id].append(report)
+        return reports
+
+    def until_completed(self, backend: TrialBackend, trial_id: int) -> list[dict[str, Any]]:
+        """Polls until a trial has completed, and returns its reports."""
+        self.statuses = {}
+        reports = self.poll_until(
+            backend, [trial_id], lambda _: self.statuses and self.statuses[trial_id][1] != Status.in_progress
+        )
+        assert self.statuses[trial_id][1] == Status.completed
+        return reports[trial_id]
+
+    def test_a_trial_reports_every_epoch_and_completes(self, backend: TrialBackend) -> None:
+        """The last report comes before or with the completion."""
+        trial = self.start(backend, epochs=3)
+        reports = self.until_completed(backend, trial.trial_id)
+        assert [report["epoch"] for report in reports] == [1, 2, 3]
+        assert [report["loss"] for report in reports] == [2.0, 1.5, 1.0 + 1 / 3]
+        assert all(report[ST_NUM_DEVICES] == 1 and report[ST_LAUNCH] == 0 for report in reports)
+        assert all(ST_WORKER_TIMESTAMP in report for report in reports)
+
+    def test_polled_trials_are_elastic(self, backend: TrialBackend) -> None:
+        """What a scheduler gets in on_trial_result can be resized."""
+        self.start(backend)
+        self.poll_until(backend, [0], lambda reports: reports[0])
+        trial, status = self.statuses[0]
+        assert status == Status.in_progress
+        assert isinstance(trial, ElasticTrial)
+        assert (trial.trial_id, trial.config, trial.num_devices) == (0, {"x": 1.0, "epochs": 1000}, 1)
+
+    def test_a_resize_goes_unnoticed_but_for_the_devices(self, backend: TrialBackend) -> None:
+        """Growing and shrinking lose no epoch, repeat none, and counters go on."""
+        trial = self.start(backend, epochs=40)
+        reports = []
+        for size in (2, 4, 1):
+            reports += self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 3)[0]
+            trial.resize(size)
+            assert trial.num_devices == size
+            assert self.statuses[0][1] == Status.in_progress
+            reports += self.poll_until(backend, [0], partial(_reported_on, size))[0]
+            assert self.statuses[0][1] == Status.in_progress
+        reports += self.until_completed(backend, 0)
+        assert [report["epoch"] for report in reports] == list(range(1, 41))
+        assert [report[ST_WORKER_ITER] for report in reports] == list(range(40))
+        for counter in (ST_WORKER_TIME, ST_LAUNCH):
+            values = [report[counter] for report in reports]
+            assert values == sorted(values)
+        assert [report[ST_NUM_DEVICES] for report in reports if report[ST_LAUNCH] == 3][:1] == [1]
+
+    def test_a_wish_that_replaces_another_costs_no_extra_launch(self, backend: TrialBackend) -> None:
+        """Three wishes at once are one relaunch, and a wish for what is held already is none."""
+        trial = self.start(backend)
+        self.poll_until(backend, [0], lambda reports: reports[0])
+        for size in (2, 3, 4, 2):
+            trial.resize(size)
+        # The reports of the launch that is drained may still come in.
+        reports = self.poll_until(backend, [0], lambda reports: any(r[ST_LAUNCH] == 1 for r in reports[0]))[0]
+        assert reports[-1][ST_NUM_DEVICES] == 2
+        trial.resize(2)
+        reports = self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 3)[0]
+        assert {report[ST_LAUNCH] for report in reports} == {1}
+
+    def test_a_trial_trains_on_until_devices_are_free(self, backend: TrialBackend) -> None:
+        """It grows when the others have given theirs back."""
+        trials = [self.start(backend) for _ in range(self.num_devices)]
+        ids = [trial.trial_id for trial in trials]
+        self.poll_until(backend, ids, lambda reports: all(reports[i] for i in ids))
+        trials[0].resize(2)
+        reports = self.poll_until(backend, ids, lambda reports: len(reports[0]) >= 3)
+        assert {report[ST_NUM_DEVICES] for report in reports[0]} == {1}
+        backend.stop_trial(trial_id=3)
+        self.poll_until(backend, ids[:3], lambda reports: any(r[ST_NUM_DEVICES] == 2 for r in reports[0]))
+
+    @pytest.mark.parametrize("size", [0, -1, 5, 1.5, "2", None, True])
+    def test_a_wish_that_makes_no_sense_is_an_error(self, backend: TrialBackend, size: Any) -> None:
+        """ValueError, at once, naming the parameter."""
+        trial = self.start(backend)
+        with pytest.raises(ValueError, match="num_devices must be"):
+            trial.resize(size)
+
+    def test_a_paused_trial_goes_on_where_it_was(self, backend: TrialBackend) -> None:
+        """No epoch is lost or repeated; what was reported after the decision to pause comes after the resume."""
+        self.start(backend)
+        before: list[dict[str, Any]] = []
+        batch: list[dict[str, Any]] = []
+        while len(batch) < 2:
+            self.pass_epochs(backend, 4)
+            batch = [report for _, report in backend.fetch_status_results(trial_ids=[0])[1]]
+            before += batch
+        # The tuner pauses the trial at the last report but one, and does not look at the last.
+        backend.pause_trial(trial_id=0, result=before[-2])
+        assert backend.fetch_status_results(trial_ids=[0])[0][0][1] == Status.paused
+        self.start(backend)
+        self.poll_until(backend, [0, 1], lambda reports: len(reports[1]) >= 2)
+        backend.resume_trial(trial_id=0)
+        after = self.poll_until(backend, [0, 1], lambda reports: len(reports[0]) >= 4)[0]
+        epochs = [report["epoch"] for report in before[:-1] + after]
+        assert epochs == list(range(1, len(epochs) + 1))
+        assert after[-1][ST_LAUNCH] == 1
+
+    def test_a_paused_trial_may_be_resumed_at_once_with_another_config(self, backend: TrialBackend) -> None:
+        """While its processes are still draining."""
+        self.start(backend)
+        before = self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 2)[0]
+        backend.pause_trial(trial_id=0, result=before[-1])
+        done = before[-1]["epoch"]
+        trial = backend.resume_trial(trial_id=0, new_config={"x": 1.0, "epochs": done + 5})
+        assert trial.config["epochs"] == done + 5
+        after = self.until_completed(backend, 0)
+        assert [report["epoch"] for report in before + after] == list(range(1, done + 6))
+
+    def test_only_a_paused_trial_can_be_resumed(self, backend: TrialBackend) -> None:
+        """ValueError that says what the trial is instead."""
+        self.start(backend)
+        for trial_id in (0, 7):
+            with pytest.raises(ValueError, match=f"paused trial, but trial {trial_id}"):
+                backend.resume_trial(trial_id=trial_id)
+
+    def test_devices_of_a_stopped_trial_are_given_on(self, backend: TrialBackend) -> None:
+        """A start while devices are draining is accepted, and launched when they are free."""
+        for _ in range(self.num_devices):
+            self.start(backend)
+        self.poll_until(backend, [0], lambda reports: reports[0])
+        backend.stop_trial(trial_id=0)
+        new = self.start(backend, epochs=2)
+        assert len(self.until_completed(backend, new.trial_id)) == 2
+
+    def test_more_trials_than_devices_is_an_error(self, backend: TrialBackend) -> None:
+        """ValueError that names n_workers, and nothing is started."""
+        for _ in range(self.num_devices):
+            self.start(backend)
+        with pytest.raises(ValueError, match="n_workers must be at most 4"):
+            self.start(backend)
+        assert backend.new_trial_id() == self.num_devices
+
+    def test_busy_counts_devices_held_or_promised(self, backend: TrialBackend) -> None:
+        """One entry for each, so that nothing is started on them."""
+        assert backend.busy_trial_ids() == []
+        trial = self.start(backend)
+        self.start(backend)
+        self.poll_until(backend, [0, 1], lambda reports: reports[0] and reports[1])
+        trial.resize(3)
+        assert sorted(trial_id for trial_id, _ in backend.busy_trial_ids()) == [0, 0, 0, 1]
+        backend.stop_trial(trial_id=1)
+        self.poll_until(backend, [0], lambda _: len(backend.busy_trial_ids()) == 3)
+        assert {trial_id for trial_id, _ in backend.busy_trial_ids()} == {0}
+
+    def test_the_backend_survives_dill(self, backend: TrialBackend) -> None:
+        """The tuner stores it while trials run; the copy knows them, and has no processes."""
+        self.start(backend)
+        self.start(backend)
+        reports = self.poll_until(backend, [0, 1], lambda reports: reports[0] and reports[1])
+        backend.pause_trial(trial_id=1, result=reports[1][-1])
+        copy = dill.loads(dill.dumps(backend))
+        assert copy.trial_ids == [0, 1]
+        assert copy.busy_trial_ids() == []
+        # The original goes on as if nothing had happened.
+        self.poll_until(backend, [0], lambda reports: len(reports[0]) >= 2)
+
+
+def _reported_on(num_devices: int, reports: dict[int, list[dict[str, Any]]]) -> bool:
+    """Whether trial 0 has reported from a launch on this many devices."""
+    return any(report[ST_NUM_DEVICES] == num_devices for report in reports[0])

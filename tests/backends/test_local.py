@@ -1,0 +1,423 @@
+"""The elastic local backend under the stock tuner: real scripts, good and bad ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import dill
+import pandas as pd
+import psutil
+import pytest
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.backend import LocalBackend
+from syne_tune.backend.trial_status import Status
+from syne_tune.config_space import choice, uniform
+from syne_tune.optimizer.baselines import ASHA as StockASHA
+from syne_tune.optimizer.baselines import RandomSearch
+
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched
+from syne_hypersched.experiments import check_run, load_run, read_events
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+SCRIPT = """
+import argparse, json, os, signal, sys, time
+from pathlib import Path
+from syne_tune import Reporter
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float, default=1.0)
+parser.add_argument("--epochs", type=int, default=1000)
+parser.add_argument("--mode", default="")
+parser.add_argument("--st_checkpoint_dir", type=Path)
+args = parser.parse_args()
+if args.mode == "crash":
+    print("about to fail", file=sys.stderr)
+    raise RuntimeError("no such luck")
+if args.mode == "silent":
+    sys.exit(0)
+if args.mode == "half":
+    print('[tune-metric]: {"epoch": 1, "lo')
+if args.mode == "ignore":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if args.mode == "fork" and os.fork() == 0:
+    os.setsid()
+    time.sleep(100)
+rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+checkpoint = args.st_checkpoint_dir / "epoch.json"
+done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
+report = Reporter()
+for epoch in range(done + 1, args.epochs + 1):
+    time.sleep(0.03 / world_size)
+    report(epoch=epoch, loss=float("nan") if args.mode == "nan" else args.x + 1 / epoch)  # every rank: only one counts
+    if rank == 0:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.with_suffix(".new").write_text(json.dumps(epoch))
+        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+"""
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    path = tmp_path / "train.py"
+    path.write_text(SCRIPT)
+    return path
+
+
+def make_backend(script, num_devices=4, **options):
+    return ElasticLocalBackend(script, num_devices, **{"device_type": "cpu", "grace_s": 1.0, **options})
+
+
+def run(backend, scheduler, stop_criterion, n_workers=4, **options):
+    options = {"sleep_time": 0.02, "results_update_interval": 1, "tuner_name": "test", **options}
+    tuner = Tuner(backend, scheduler, stop_criterion, n_workers=n_workers, **options)
+    tuner.run()
+    return tuner
+
+
+def results(tuner):
+    return pd.read_csv(tuner.tuner_path / "results.csv.zip")
+
+
+def assert_sound(tuner):
+    """The rules that hold in every run, and epochs that start at 1."""
+    assert check_run(load_run(tuner.tuner_path, time_attr="epoch")) == ()
+    assert (results(tuner).groupby("trial_id").epoch.min() == 1).all()
+
+
+class ResizingASHA(ASHA):
+    """Resizes at every fifth epoch."""
+
+    def on_trial_result(self, trial, result):
+        decision = super().on_trial_result(trial=trial, result=result)
+        if decision == "CONTINUE" and result["epoch"] % 5 == 0:
+            trial.resize(1 + (trial.num_devices % 2))
+        return decision
+
+
+def asha(cls=ASHA, max_t=30, **options):
+    return cls({"x": uniform(0, 1)}, "loss", time_attr="epoch", max_t=max_t, random_seed=1, **options)
+
+
+def test_resizes_under_the_stock_tuner(script):
+    tuner = run(make_backend(script), asha(ResizingASHA), StoppingCriterion(max_wallclock_time=4), n_workers=3)
+    assert_sound(tuner)
+    table = results(tuner)
+    assert set(table.st_num_devices) == {1, 2}
+    resizes = [event for event in read_events(tuner.tuner_path / "events.jsonl") if event.reason == "resize"]
+    assert sum(event.event == "exit" for event in resizes) >= 2
+    for _, trial in table.groupby("trial_id"):
+        assert trial.st_worker_time.is_monotonic_increasing
+        assert list(trial.st_worker_iter) == list(range(len(trial)))
+        assert trial.st_launch.is_monotonic_increasing
+
+
+def test_hypersched_under_the_stock_tuner(script):
+    scheduler = HyperSched(
+        {"x": uniform(0, 1), "mode": choice(["", "nan"])}, "loss", "epoch", max_t=60, num_devices=4, deadline_s=6,
+        recharge_period=2, random_seed=3,
+    )  # fmt: skip
+    backend = make_backend(script)
+    started = time.monotonic()
+    tuner = run(backend, scheduler, Deadline(6, backend))
+    assert time.monotonic() - started < 30
+    assert_sound(tuner)
+    table = results(tuner)
+    assert not scheduler.admission_open
+    assert not table.st_admission_open.iloc[-1]
+    assert table.st_num_devices.max() >= 2
+    # A trial that reports NaN is paused, and its report is in the results all the same.
+    assert (table[table.loss.isna()].st_decision == "PAUSE").all()
+    best = json.loads((tuner.tuner_path / "best" / "result.json").read_text())
+    assert best["loss"] == table.loss.min()
+    assert json.loads((tuner.tuner_path / "best" / "checkpoint" / "epoch.json").read_text()) >= best["epoch"]
+    assert json.loads((tuner.tuner_path / "best" / "config.json").read_text())["mode"] == ""
+
+
+@pytest.mark.parametrize("mode", ["", "ignore"])
+def test_no_process_outlives_the_deadline(script, mode):
+    backend = make_backend(script)
+    scheduler = ASHA({"x": uniform(0, 1), "mode": mode}, "loss", "epoch", max_t=1000, grace_period=1000, random_seed=1)
+    # The tuner looks at the clock once in two seconds; the deadline is kept without it.
+    tuner = run(backend, scheduler, Deadline(3, backend, drain_s=0.5), sleep_time=2)
+    events = read_events(tuner.tuner_path / "events.jsonl")
+    exits = [event for event in events if event.event == "exit"]
+    assert len(exits) == 4
+    assert all(event.time_s >= 2.5 for event in exits)
+    # On a machine at rest a hundredth of a second; on a loaded one processes may take their time to die.
+    assert max(event.time_s for event in exits) < 3 + 1
+    assert {event.reason for event in exits} == {"deadline"}
+
+
+def promotion(max_resource_attr):
+    return ASHA(
+        {"x": uniform(0, 1), "epochs": 27}, "loss", "epoch", max_t=27, type="promotion",
+        max_resource_attr=max_resource_attr, random_seed=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
+def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
+    tuner = run(make_backend(script), promotion(max_resource_attr), StoppingCriterion(max_num_evaluations=150))
+    assert_sound(tuner)
+    assert (results(tuner).groupby("trial_id").st_launch.max() > 0).sum() >= 3
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+@pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
+def test_promotion_on_the_stock_backend(script, max_resource_attr):
+    """The stock backend kills a trial at once and forgets what it reported meanwhile: epochs may be missing there."""
+    backend = LocalBackend(str(script), rotate_gpus=False)
+    tuner = run(backend, promotion(max_resource_attr), StoppingCriterion(max_num_evaluations=40))
+    epochs = results(tuner).groupby("trial_id").epoch
+    assert (epochs.min() == 1).all()
+    assert (epochs.max() > 1).sum() >= 3
+
+
+@pytest.mark.parametrize(
+    "make_scheduler",
+    [
+        lambda space: StockASHA(space, metric="loss", time_attr="epoch", max_t=9, random_seed=1),
+        lambda space: RandomSearch(space, metrics=["loss"], random_seed=1),
+    ],
+    ids=["ASHA", "RandomSearch"],
+)
+def test_stock_schedulers_run_on_it(script, make_scheduler):
+    scheduler = make_scheduler({"x": uniform(0, 1), "epochs": 9})
+    tuner = run(make_backend(script), scheduler, StoppingCriterion(max_num_trials_finished=6))
+    assert_sound(tuner)
+
+
+def fixed(mode, **options):
+    return RandomSearch({"x": uniform(0, 1), "mode": mode, **options}, metrics=["loss"], random_seed=1)
+
+
+def test_a_script_that_crashes_is_told_with_log_code_and_last_lines(script, caplog):
+    with pytest.raises(ValueError, match="failed"):
+        run(make_backend(script), fixed("crash"), StoppingCriterion(max_wallclock_time=20), n_workers=1)
+    message = next(record.getMessage() for record in caplog.records if "failed with exit code" in record.getMessage())
+    assert "Trial 0 failed with exit code 1 in launch 0" in message
+    assert str(os.path.join("0", "std.err")) in message
+    assert "about to fail" in message
+    assert message.endswith("RuntimeError: no such luck")
+
+
+def test_failures_are_borne_up_to_max_failures(script):
+    points = [{"x": 0.5, "mode": mode} for mode in ("crash", "", "crash", "")]
+    space = {"x": uniform(0, 1), "epochs": 3, "mode": choice(["crash", ""])}
+    scheduler = RandomSearch(space, metrics=["loss"], points_to_evaluate=points)
+    tuner = run(make_backend(script), scheduler, StoppingCriterion(max_num_trials_completed=1), max_failures=50)
+    statuses = set(tuner.tuning_status.last_trial_status_seen.values())
+    assert {Status.failed, Status.completed} <= statuses
+    assert_sound(tuner)
+
+
+def test_a_script_that_never_reports_fails_and_says_what_to_do(script, caplog):
+    with pytest.raises(ValueError, match="failed"):
+        run(make_backend(script), fixed("silent"), StoppingCriterion(max_wallclock_time=20), n_workers=1)
+    assert "reported nothing" in caplog.text
+    assert "syne_tune.Reporter" in caplog.text
+
+
+def test_half_a_report_is_left_out_with_a_warning(script, caplog):
+    tuner = run(
+        make_backend(script), fixed("half", epochs=3), StoppingCriterion(max_num_trials_finished=1), n_workers=1
+    )
+    assert "Ignored a report that is not whole" in caplog.text
+    assert_sound(tuner)
+
+
+def test_children_of_a_script_end_with_it(script):
+    run(make_backend(script), fixed("fork", epochs=3), StoppingCriterion(max_num_trials_completed=2))
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(script) in (p.info["cmdline"] or [])]
+
+
+def test_a_missing_metric_is_an_error_that_names_it(script):
+    scheduler = HyperSched({"x": uniform(0, 1)}, "accuracy", "epoch", max_t=9, num_devices=4, deadline_s=60)
+    with pytest.raises(ValueError, match=r"every report must have 'accuracy' \(the scheduler's metric\).*'loss'"):
+        run(make_backend(script), scheduler, StoppingCriterion(max_wallclock_time=20))
+
+
+def test_more_workers_than_devices_is_an_error(script):
+    with pytest.raises(ValueError, match="n_workers must be at most 2 with 2 devices"):
+        run(make_backend(script, 2), asha(), StoppingCriterion(max_wallclock_time=20), n_workers=3)
+
+
+def test_nothing_is_started_on_devices_that_are_promised(script):
+    """With start_jobs_without_delay=False the tuner asks which devices are busy."""
+
+    class Greedy(ResizingASHA):
+        def on_trial_result(self, trial, result):
+            trial.resize(4)
+            return "CONTINUE"
+
+    tuner = run(
+        make_backend(script), asha(Greedy, max_t=1000), StoppingCriterion(max_num_evaluations=30),
+        start_jobs_without_delay=False,
+    )  # fmt: skip
+    assert_sound(tuner)
+
+
+def poll(backend, trial_ids, condition, wait_for):
+    reports = []
+
+    def polled():
+        reports.extend(backend.fetch_status_results(trial_ids=trial_ids)[1])
+        return condition(reports)
+
+    wait_for(polled)
+    return reports
+
+
+def test_arguments_as_json(script, tmp_path, wait_for):
+    text = script.read_text().replace(
+        "args = parser.parse_args()",
+        'parser.add_argument("--st_config_json_filename")\nargs = parser.parse_args()\n'
+        "vars(args).update(json.loads(Path(args.st_config_json_filename).read_text()))\n"
+        'assert args.nested == {"a": [1, 2]}',
+    )
+    script.write_text(text)
+    backend = make_backend(script, pass_args_as_json=True)
+    backend.start_trial({"x": 2.0, "epochs": 2, "nested": {"a": [1, 2]}})
+    reports = poll(backend, [0], lambda reports: len(reports) == 2, wait_for)
+    assert reports[0][1]["loss"] == 3.0
+    backend.stop_all()
+
+
+@pytest.mark.parametrize("binary", [sys.executable, [sys.executable, "-B"], f"{sys.executable} -B"])
+def test_another_binary_is_launched_cold(script, binary, wait_for):
+    backend = make_backend(script, binary=binary)
+    assert backend.launch_mode == "cold"
+    backend.start_trial({"x": 2.0, "epochs": 1, "mode": "two words"})
+    poll(backend, [0], bool, wait_for)
+    backend.stop_all()
+
+
+def test_checkpoints_of_stopped_trials_are_deleted_when_they_have_ended(script, wait_for):
+    backend = make_backend(script, delete_checkpoints=True)
+    for mode in ("", "ignore"):
+        backend.start_trial({"mode": mode})
+    poll(backend, [0, 1], lambda reports: len({trial_id for trial_id, _ in reports}) == 2, wait_for)
+    wait_for(lambda: all((backend.checkpoint_trial_path(i) / "epoch.json").exists() for i in (0, 1)))
+    backend.stop_trial(1)
+    assert backend.checkpoint_trial_path(1).exists()  # it still writes there
+    poll(backend, [0], lambda _: not backend.checkpoint_trial_path(1).exists(), wait_for)
+    assert backend.checkpoint_trial_path(0).exists()
+    backend.stop_all()
+    assert not backend.checkpoint_trial_path(0).exists()
+
+
+def test_a_trial_can_start_from_the_checkpoint_of_a_running_one(script, wait_for, caplog):
+    backend = make_backend(script)
+    backend.start_trial({"x": 1.0})
+    poll(backend, [0], lambda reports: len(reports) >= 5, wait_for)
+    backend.start_trial({"x": 1.0}, checkpoint_trial_id=0)
+    ((_, first), *_) = poll(backend, [1], bool, wait_for)
+    assert first["epoch"] >= 5
+    backend.start_trial({"x": 1.0})
+    backend.start_trial({"x": 1.0}, checkpoint_trial_id=2)  # which has had no time to write one
+    assert "Trial 2 has no checkpoint" in caplog.text
+    backend.stop_all()
+
+
+def test_a_saved_tuner_can_be_looked_at_in_another_process(script):
+    tuner = run(make_backend(script), asha(type="promotion"), StoppingCriterion(max_wallclock_time=3))
+    code = textwrap.dedent(
+        f"""
+        from syne_tune import Tuner
+        tuner = Tuner.load({str(tuner.tuner_path)!r})
+        backend = tuner.trial_backend
+        paused = [t.trial_id for t in backend._trial_dict.values() if t.status == "Paused"]
+        backend.resume_trial(paused[0])
+        while not (reports := backend.fetch_status_results([paused[0]])[1]):
+            pass
+        print(paused[0], reports[0][1]["epoch"], reports[0][1]["st_launch"])
+        backend.stop_all()
+        """
+    )
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=env, check=False
+    )
+    assert printed.returncode == 0, printed.stderr
+    trial_id, epoch, launch = map(int, printed.stdout.split()[-3:])
+    table = results(tuner)
+    before = table[table.trial_id == trial_id]
+    assert epoch == before.epoch.max() + 1
+    assert launch == before.st_launch.max() + 1
+
+
+def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for):
+    launcher = tmp_path / "launch.py"
+    launcher.write_text(
+        textwrap.dedent(
+            f"""
+            from syne_tune import Tuner
+            from syne_tune.config_space import uniform
+            from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched
+            backend = ElasticLocalBackend({str(script)!r}, 2, device_type="cpu")
+            scheduler = HyperSched({{"x": uniform(0, 1)}}, "loss", "epoch", max_t=500, num_devices=2, deadline_s=100)
+            names = {{"tuner_name": "run", "suffix_tuner_name": False}}
+            Tuner(backend, scheduler, Deadline(100, backend), n_workers=2, sleep_time=0.02, **names).run()
+            """
+        )
+    )
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(
+        [sys.executable, str(launcher)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    best = tmp_path / "experiments" / "run" / "best"
+    wait_for(lambda: (best / "checkpoint").exists())  # kept current while the tuning goes on
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    assert descendants
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in errors
+    assert not psutil.wait_procs(descendants, timeout=10)[1]
+    assert json.loads((best / "result.json").read_text())["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_devices": 0}, "num_devices must be at least 1, but got 0"),
+        ({"processes": "many"}, "processes must be"),
+        ({"launch": "hot"}, "launch must be"),
+        ({"grace_s": -1}, "grace_s must be"),
+        ({"grace_s": float("nan")}, "grace_s must be"),
+        ({"num_devices_per_trial": 5}, "num_devices_per_trial must be from 1 to 4"),
+        ({"binary": ""}, "binary must name a program"),
+        ({"binary": "bash", "launch": "warm"}, 'launch must be "cold"'),
+        ({"device_type": "gpu", "gpus_to_use": [99]}, "gpus_to_use"),
+    ],
+)
+def test_arguments_must_make_sense(script, options, message):
+    with pytest.raises(ValueError, match=message):
+        ElasticLocalBackend(script, **{"num_devices": 4, "device_type": "cpu", **options})
+
+
+def test_the_script_must_exist(tmp_path):
+    with pytest.raises(ValueError, match="entry_point must be an existing file"):
+        ElasticLocalBackend(tmp_path / "nothing.py")
+
+
+def test_a_value_that_no_program_can_be_given_is_an_error(script):
+    backend = make_backend(script)
+    with pytest.raises(ValueError, match="null character"):
+        backend.start_trial({"mode": "a\0b"})
+    backend.stop_all()
+
+
+def test_it_says_which_devices_it_has(script):
+    backend = make_backend(script, 3)
+    assert str(backend) == "elastic local entry_point train.py on 3 devices"
+    assert dill.loads(dill.dumps(backend)).num_devices == 3
+    logging.getLogger("syne_hypersched").info("%s", backend)

@@ -55,10 +55,12 @@ def test_lines_without_a_terminal(
 
 
 def test_panel_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rich = pytest.importorskip("rich")
+    pytest.importorskip("rich")
+    from rich.console import Console
+
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(rich, "_console", rich.console.Console(file=terminal, force_terminal=True, width=100))
+    monkeypatch.setattr("rich._console", Console(file=terminal, force_terminal=True, width=100))
     run_tuner(tmp_path, monkeypatch, LiveProgress(panel=True))
     shown = terminal.getvalue()
     assert "syne-hypersched" in shown

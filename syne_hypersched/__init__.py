@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from syne_hypersched.deadline import Deadline as Deadline
     from syne_hypersched.schedulers import ASHA as ASHA
     from syne_hypersched.schedulers import PASHA as PASHA
-    from syne_hypersched.schedulers._hypersched import HyperSched as HyperSched
+    from syne_hypersched.schedulers import HyperSched as HyperSched
 
 __version__ = "0.1.0.dev0"
 
@@ -24,7 +24,7 @@ _MODULE_OF_NAME = {
     "ASHA": "syne_hypersched.schedulers",
     "Deadline": "syne_hypersched.deadline",
     "ElasticLocalBackend": "syne_hypersched.backends",
-    "HyperSched": "syne_hypersched.schedulers._hypersched",
+    "HyperSched": "syne_hypersched.schedulers",
     "PASHA": "syne_hypersched.schedulers",
 }
 

@@ -51,6 +51,8 @@ class Server:
         self._orphaned: list[int] = []
         self._closing = False
         self._selector = selectors.DefaultSelector()
+        #: File descriptors that a supervisor must not inherit, beside those of the selector.
+        self._private_fds: tuple[int, ...] = ()
 
     def preload(self, modules: list[str]) -> None:
         """Imports ``modules``; one that cannot be imported is named to the tuner and left to the script."""
@@ -73,6 +75,7 @@ class Server:
         gc.freeze()  # children share the memory of objects that the collector does not touch
         adopt_orphans()
         wakeup_read, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._private_fds = (wakeup_write,)
         signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
         for signum in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(signum, lambda *_: None)
@@ -121,8 +124,8 @@ class Server:
             return
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            for key in self._selector.get_map().values():
-                os.close(key.fd)
+            for fd in (*(key.fd for key in self._selector.get_map().values()), *self._private_fds):
+                os.close(fd)
             self._selector.close()
             ours.close()
             supervise(spec, theirs, self._deadline, me)

@@ -13,69 +13,9 @@ import time
 import psutil
 import pytest
 
-from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
-
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 WARM_AND_COLD = pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
-
-
-class Launches:
-    """A launcher, and what it has told."""
-
-    def __init__(self, folder, wait_for, preload=()):
-        self.folder = folder
-        self.wait_for = wait_for
-        self.launched = {}
-        self.exits = {}
-        self.exit_times = {}
-        self.launcher = Launcher(self.on_launched, self.on_exit, preload=preload, log_path=folder / "server.log")
-
-    def on_launched(self, launch, pids, moment):
-        self.launched[launch] = pids
-
-    def on_exit(self, launch, exit_, moment):
-        assert launch not in self.exits, "told twice"
-        self.exits[launch], self.exit_times[launch] = exit_, moment
-
-    def script(self, text, name="train.py"):
-        path = self.folder / name
-        path.write_text(textwrap.dedent(text))
-        return str(path)
-
-    def spec(self, argv, warm=True, num_ranks=1, env=None, grace_s=0.5, **fields):
-        if not warm and argv[0].endswith(".py"):
-            argv = [sys.executable, *argv]
-        ranks = tuple(
-            RankSpec(
-                {**os.environ, "RANK": str(rank), **(env or {})},
-                f"{self.folder}/out{rank}",
-                f"{self.folder}/err{rank}",
-                **fields,
-            )
-            for rank in range(num_ranks)
-        )
-        return LaunchSpec(tuple(argv), ranks, warm, grace_s, str(self.folder))
-
-    def run(self, argv, **options):
-        """Launches and waits for the end."""
-        launch = self.launcher.launch(self.spec(argv, **options))
-        return self.exit(launch)
-
-    def exit(self, launch):
-        self.wait_for(lambda: launch in self.exits)
-        return self.exits[launch]
-
-    def lines(self, name):
-        path = self.folder / name
-        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-@pytest.fixture
-def launches(tmp_path, wait_for):
-    made = Launches(tmp_path, wait_for)
-    yield made
-    made.launcher.close()
 
 
 @WARM_AND_COLD
@@ -167,14 +107,13 @@ def test_any_program_can_be_run(launches):
     assert launches.lines("out0") == ["a b|c|"]
 
 
-def test_two_forks_draw_different_numbers(tmp_path, wait_for):
-    launches = Launches(tmp_path, wait_for, preload=["numpy"])
+def test_two_forks_draw_different_numbers(make_launches):
+    launches = make_launches(preload=["numpy"])
     script = launches.script("import numpy, random; print(numpy.random.rand(), random.random())")
     for _ in range(2):
         launches.run([script])
     first, second = launches.lines("out0")
     assert set(first.split()).isdisjoint(second.split())
-    launches.launcher.close()
 
 
 def test_a_script_may_use_multiprocessing(launches):
@@ -195,12 +134,11 @@ def test_a_script_may_use_multiprocessing(launches):
     assert launches.lines("out0") == ["[1, 4, 9]"] * 2
 
 
-def test_modules_are_preloaded(tmp_path, wait_for, caplog):
-    launches = Launches(tmp_path, wait_for, preload=["wave", "no_such_module"])
+def test_modules_are_preloaded(make_launches, caplog):
+    launches = make_launches(preload=["wave", "no_such_module"])
     launches.run([launches.script("import sys; print('wave' in sys.modules)")])
     assert launches.lines("out0") == ["True"]
     assert "no_such_module cannot be preloaded" in caplog.text
-    launches.launcher.close()
 
 
 def wait_until_ready(launches, script_says="ready"):

@@ -74,6 +74,8 @@ class Launcher:
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._base_env: dict[str, str] = {}
+        #: Whether the server has preloaded its modules; one that dies before would die of them again.
+        self._ready = False
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -134,6 +136,7 @@ class Launcher:
         if self._server is not None:
             return
         ours, theirs = socket.socketpair()
+        self._ready = False
         self._base_env = dict(os.environ)
         root = str(Path(syne_hypersched.__file__).resolve().parent.parent)
         argv = [sys.executable, "-c", _BOOT.format(root=root)]
@@ -184,23 +187,33 @@ class Launcher:
         connection.close()
         server.wait()
         with self._lock:
-            lost = dict(self._live)
+            ended = dict(self._live)
             self._live.clear()
             self._server = self._socket = None
-            closed = self._closed
+            ready, preload, closed = self._ready, self._preload, self._closed
+            if not ready:
+                self._preload = ()
+        error = "" if ready or preload else f"the server of launches ended with code {server.returncode} at its start"
         if not closed:
-            logger.warning(
-                "The preloading server (pid %d) ended unexpectedly with code %s; %d running launches are drained and "
-                "go on from their checkpoints, and a new server is started. Its output is in %s.",
-                server.pid,
-                server.returncode,
-                len(lost),
-                self._log_path,
-            )
-        for launch, live in lost.items():
+            self._warn_of_the_end(server, len(ended), ready, preload)
+        for launch, live in ended.items():
             _wait_until_gone(live)
-            exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=True, killed=False, lost=True)
+            exit_ = LaunchExit((), first_failed=None, drained=not error, killed=False, lost=not error, error=error)
             self._on_exit(launch, exit_, time.monotonic())
+
+    def _warn_of_the_end(
+        self, server: subprocess.Popen[bytes], num_ended: int, ready: bool, preload: tuple[str, ...]
+    ) -> None:
+        if ready:
+            what = "go on from their checkpoints, and a new server is started"
+        elif preload:
+            what = f"start anew, without preloading: importing one of {', '.join(preload)} seems to end the process"
+        else:
+            what = "have failed"
+        logger.warning(
+            "The preloading server (pid %d) ended unexpectedly with code %s; %d running launches %s. Its output is in "
+            "%s.", server.pid, server.returncode, num_ended, what, self._log_path,
+        )  # fmt: skip
 
     def _handle(self, message: dict[str, Any]) -> None:
         event = message["event"]
@@ -216,6 +229,9 @@ class Launcher:
                 known = self._live.pop(message["launch"], None) is not None
             if known:
                 self._on_exit(message["launch"], LaunchExit.from_json(message["exit"]), message["time"])
+        elif event == "ready":
+            with self._lock:
+                self._ready = True
         elif event == "preload_failed":
             logger.warning(
                 "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"]

@@ -120,7 +120,7 @@ class Server:
         except OSError as error:
             ours.close()
             theirs.close()
-            self._tell_exit(launch, error=f"cannot fork: {error}")
+            self._tell_exit(launch, error=f"cannot fork: {error}", lost=False)
             return
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -170,7 +170,7 @@ class Server:
                     os.kill(stray.pid, signal.SIGKILL)
             if not strays:
                 for launch in self._orphaned:
-                    self._tell_exit(launch, error="the supervisor of the launch was killed")
+                    self._tell_exit(launch, error="the supervisor of the launch was killed", lost=True)
                 self._orphaned.clear()
 
     def _close(self) -> None:
@@ -184,8 +184,8 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(supervised.pid, signal.SIGTERM)
 
-    def _tell_exit(self, launch: int, error: str) -> None:
-        exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=False, killed=True, lost=True, error=error)
+    def _tell_exit(self, launch: int, error: str, lost: bool) -> None:
+        exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=False, killed=lost, lost=lost, error=error)
         self._tell({"event": "exit", "launch": launch, "exit": exit_.__dict__, "time": time.monotonic()})
 
     def _tell(self, message: dict[str, Any]) -> None:

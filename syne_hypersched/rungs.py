@@ -1,9 +1,9 @@
 """Rungs of successive halving, with order statistics in O(log n).
 
 Every value in a rung is to be minimised. Whoever records negates a metric that is to be maximised and turns NaN and
-infinities into ``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value, the k-th
-best trial and the best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is
-never sorted again and never scanned.
+infinities into ``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value and the
+best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is never sorted again and
+never scanned.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 import sys
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
@@ -77,15 +78,13 @@ class Rung:
 
     def __init__(self, level: float) -> None:
         self.level = level
-        self._values: dict[int, float] = {}
-        # Bare floats, because comparing tuples takes twice as long. Which trial a value is of is in the next three.
+        # Place of each trial in the order of recording, and the values in this order.
+        self._order: dict[int, int] = {}
+        self._values = array("d")
+        # Bare floats, because comparing tuples of a value and a trial takes twice as long.
         self._sorted: Any = SortedList()
-        self._first_with: dict[float, int] = {}
-        self._later_with: dict[float, list[int]] = {}
-        # Number of trials that had recorded the same value before; only where it is not 0.
-        self._tie: dict[int, int] = {}
         self._paused: set[int] = set()
-        # (value, tie, trial id), also of trials no longer paused; these are dropped when they come up.
+        # (value, order, trial id), also of trials no longer paused; these are dropped when they come up.
         self._paused_heap: list[tuple[float, int, int]] = []
 
     def __repr__(self) -> str:
@@ -97,7 +96,7 @@ class Rung:
 
     def __contains__(self, trial_id: object) -> bool:
         """Whether the trial has a value at this rung."""
-        return trial_id in self._values
+        return trial_id in self._order
 
     def record(self, trial_id: int, value: float) -> bool:
         """Records the value of a trial; the first value of a trial is kept for good.
@@ -119,17 +118,14 @@ class Rung:
         ValueError
             ``value`` is NaN or ``-inf``.
         """
-        if trial_id in self._values:
+        if trial_id in self._order:
             return False
         value = float(value)
         if not value > -math.inf:
             raise ValueError(f"value of trial {trial_id} must be a number greater than -inf, but got {value!r}")
-        self._values[trial_id] = value
+        self._order[trial_id] = len(self._values)
+        self._values.append(value)
         self._sorted.add(value)
-        if self._first_with.setdefault(value, trial_id) != trial_id:
-            later = self._later_with.setdefault(value, [])
-            later.append(trial_id)
-            self._tie[trial_id] = len(later)
         return True
 
     def value(self, trial_id: int) -> float:
@@ -140,10 +136,7 @@ class Rung:
         KeyError
             The trial has no value at this rung.
         """
-        try:
-            return self._values[trial_id]
-        except KeyError:
-            raise KeyError(f"trial {trial_id!r} has no value at the rung of level {self.level!r}") from None
+        return self._values[self._place(trial_id)]
 
     def quantile(self, q: float) -> float:
         """The ``q``-quantile of the values, interpolated linearly as by :func:`numpy.quantile`.
@@ -188,25 +181,6 @@ class Rung:
         """Number of recorded values that are strictly smaller than ``value``."""
         return int(self._sorted.bisect_left(value))
 
-    def kth(self, k: int) -> tuple[int, float]:
-        """The ``k``-th best trial, counted from 0, ties in the order of recording.
-
-        Returns
-        -------
-        tuple
-            Trial id and value.
-
-        Raises
-        ------
-        IndexError
-            ``k`` is not from 0 to ``len(self) - 1``.
-        """
-        if not 0 <= k < len(self._values):
-            raise IndexError(f"k must be from 0 to {len(self._values) - 1}, but got {k!r}")
-        value = self._sorted[k]
-        tie = k - self.num_better(value)
-        return self._later_with[value][tie - 1] if tie > 0 else self._first_with[value], value
-
     def pause(self, trial_id: int) -> None:
         """Marks a recorded trial as paused at this rung.
 
@@ -215,10 +189,10 @@ class Rung:
         KeyError
             The trial has no value at this rung.
         """
-        value = self.value(trial_id)
+        order = self._place(trial_id)
         if trial_id not in self._paused:
             self._paused.add(trial_id)
-            heapq.heappush(self._paused_heap, (value, self._tie.get(trial_id, 0), trial_id))
+            heapq.heappush(self._paused_heap, (self._values[order], order, trial_id))
 
     def unpause(self, trial_id: int) -> None:
         """Marks a trial as no longer paused at this rung; nothing happens if it was not."""
@@ -230,6 +204,12 @@ class Rung:
         while heap and heap[0][2] not in self._paused:
             heapq.heappop(heap)
         return heap[0][2] if heap else None
+
+    def _place(self, trial_id: int) -> int:
+        try:
+            return self._order[trial_id]
+        except KeyError:
+            raise KeyError(f"trial {trial_id!r} has no value at the rung of level {self.level!r}") from None
 
 
 class RungLadder:

@@ -100,13 +100,6 @@ def test_num_better_counts_smaller_values(recorded: list[float], value: float) -
     assert rung_of(recorded).num_better(value) == sum(other < value for other in recorded)
 
 
-@given(st.lists(values, max_size=60))
-def test_kth_sorts_and_keeps_the_order_of_ties(recorded: list[float]) -> None:
-    rung = rung_of(recorded)
-    expected = sorted(enumerate(recorded), key=lambda entry: entry[1])
-    assert [rung.kth(k) for k in range(len(rung))] == expected
-
-
 @given(st.integers(0, 2**32))
 @settings(max_examples=200)
 def test_best_paused_among_random_pauses(seed: int) -> None:
@@ -156,8 +149,6 @@ def test_rung_refuses() -> None:
     rung.record(0, 1.0)
     with pytest.raises(ValueError, match=r"q must be from 0 to 1, but got 1\.1"):
         rung.quantile(1.1)
-    with pytest.raises(IndexError, match="k must be from 0 to 0, but got -1"):
-        rung.kth(-1)
 
 
 def test_ladder_records_at_every_rung_passed() -> None:

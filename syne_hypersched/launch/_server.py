@@ -33,6 +33,7 @@ PARENT_CHECK_S = 1.0
 class _Supervised:
     launch: int
     pid: int
+    grace_s: float
     pipe: socket.socket
     messages: LineBuffer
 
@@ -130,7 +131,7 @@ class Server:
             ours.close()
             supervise(spec, theirs, self._deadline, me)
         theirs.close()
-        supervised = _Supervised(launch, pid, ours, LineBuffer())
+        supervised = _Supervised(launch, pid, spec.grace_s, ours, LineBuffer())
         self._supervised[launch] = supervised
         self._selector.register(ours, selectors.EVENT_READ, supervised)
 
@@ -181,8 +182,8 @@ class Server:
         with contextlib.suppress(KeyError):
             self._selector.unregister(self._control)
         for supervised in list(self._supervised.values()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(supervised.pid, signal.SIGTERM)
+            # Not by a signal, which a supervisor that was forked just now could not handle yet.
+            self._order(supervised, {"command": "drain", "grace_s": supervised.grace_s})
 
     def _tell_exit(self, launch: int, error: str, lost: bool) -> None:
         exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=False, killed=lost, lost=lost, error=error)

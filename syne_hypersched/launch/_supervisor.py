@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import time
+import traceback
 from typing import Any, NoReturn
 
 from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
@@ -59,6 +60,7 @@ class Supervisor:
             self._start_ranks((self._pipe.fileno(), wakeup_read, wakeup_write))
         except OSError as os_error:
             error = f"cannot start a process: {os_error}"
+            self._kill_ranks()  # they would wait for the others for ever
         self._send(
             {"event": "launched", "supervisor": os.getpid(), "pids": list(self._rank_of), "time": time.monotonic()}
         )
@@ -114,10 +116,13 @@ class Supervisor:
             if now >= drain_at:
                 self._drain(kill_at - now)
         if self._kill_at is not None and now >= self._kill_at and self._rank_of:
-            self._killed = True
-            for pid in self._rank_of:
-                _kill(pid, signal.SIGKILL)
+            self._kill_ranks()
             self._kill_at = None if self._deadline is None or now >= self._deadline[1] else self._deadline[1]
+
+    def _kill_ranks(self) -> None:
+        self._killed = True
+        for pid in self._rank_of:
+            _kill(pid, signal.SIGKILL)
 
     def _drain(self, grace_s: float) -> None:
         """Asks every rank to checkpoint and exit; what a rank started is ended with it, not asked."""
@@ -148,7 +153,10 @@ class Supervisor:
                 self._kill_at = time.monotonic() + PEER_GRACE_S
 
     def _receive(self) -> None:
-        data = self._pipe.recv(65536)
+        try:
+            data = self._pipe.recv(65536)
+        except ConnectionError:  # the server died before it had read what this process has sent
+            data = b""
         if not data:
             self._lost = True
             self._drain(self._spec.grace_s)
@@ -176,5 +184,8 @@ def supervise(spec: LaunchSpec, pipe: socket.socket, deadline: tuple[float, floa
         adopt_orphans()
         die_with_parent(server_pid, signal.SIGTERM)
         Supervisor(spec, pipe, deadline).run()
+    except BaseException:
+        traceback.print_exc()  # to the server's log
     finally:
+        kill_descendants()
         os._exit(1)

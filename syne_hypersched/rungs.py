@@ -16,9 +16,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
 from numbers import Integral, Real
-from typing import Any
 
-from sortedcontainers import SortedList
+from syne_hypersched._sorted_floats import SortedFloats
 
 _INTEGER_TOLERANCE = 1e-9
 """A position within a rung that is this close (relatively) to an integer is that integer: ``1 - 1/3`` is not exact."""
@@ -81,8 +80,7 @@ class Rung:
         # Place of each trial in the order of recording, and the values in this order.
         self._order: dict[int, int] = {}
         self._values = array("d")
-        # Bare floats, because comparing tuples of a value and a trial takes twice as long.
-        self._sorted: Any = SortedList()
+        self._sorted = SortedFloats()
         self._paused: set[int] = set()
         # (value, order, trial id), also of trials no longer paused; these are dropped when they come up.
         self._paused_heap: list[tuple[float, int, int]] = []
@@ -167,19 +165,19 @@ class Rung:
         position = q * (len(self._values) - 1)
         nearest = round(position)
         if abs(position - nearest) <= _INTEGER_TOLERANCE * max(1.0, position):
-            return float(self._sorted[nearest])
+            return self._sorted[nearest]
         below = math.floor(position)
         low, high = self._sorted[below], self._sorted[below + 1]
         if low == high:
-            return float(low)
+            return low
         if high == math.inf:
             return sys.float_info.max
         share = position - below
-        return float(low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share))
+        return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
 
     def num_better(self, value: float) -> int:
         """Number of recorded values that are strictly smaller than ``value``."""
-        return int(self._sorted.bisect_left(value))
+        return self._sorted.num_smaller(value)
 
     def pause(self, trial_id: int) -> None:
         """Marks a recorded trial as paused at this rung.

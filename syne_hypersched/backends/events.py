@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+logger = logging.getLogger(__name__)
 
 EVENTS_FILENAME = "events.jsonl"
 """Name of the file, beside the tuner's results."""
 
 
 class EventLog:
-    """Appends events to a file; every line is written whole and at once.
+    """Appends events to a file; every line is written whole and at once, or not at all.
+
+    Where the file cannot be written, as on a full disk, a warning is logged once and the tuning goes on.
 
     Parameters
     ----------
@@ -29,7 +36,8 @@ class EventLog:
         self.path = path
         self._clock = clock
         self._timestamp = timestamp
-        self._file: TextIO | None = None
+        self._fd: int | None = None
+        self._warned = False
         self._lock = threading.Lock()
 
     def write(
@@ -62,22 +70,33 @@ class EventLog:
         line |= {"trial_id": trial_id, "event": event, "num_devices": len(devices), "devices": list(devices)}
         line |= {"launch": launch, "reason": reason} | details
         with self._lock:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-            self._file.write(json.dumps(line, default=str) + "\n")
+            try:
+                self._append(json.dumps(line, default=str).encode() + b"\n")
+            except OSError as error:
+                if not self._warned:
+                    self._warned = True
+                    logger.warning("Cannot write %s, so events will be missing there: %s", self.path, error)
+
+    def _append(self, line: bytes) -> None:
+        if self._fd is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        written = os.write(self._fd, line)
+        if written < len(line):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         """Closes the file; a later event opens it again."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_file", "_lock")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_fd", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._file = None
+        self._fd = None
         self._lock = threading.Lock()

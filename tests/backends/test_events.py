@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 
 import dill
@@ -49,3 +52,28 @@ def test_a_loaded_log_goes_on(tmp_path):
     copy.close()
     log.close()
     assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["a", "b"]
+
+
+def test_a_full_disk_is_a_warning_and_leaves_whole_lines(tmp_path):
+    """The kernel lets the file grow to 1,000 bytes and cuts the write that crosses them, as a full disk does."""
+    code = """
+import json, logging, resource, sys
+from pathlib import Path
+from syne_hypersched.backends.events import EventLog
+
+logging.basicConfig()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+log = EventLog(Path("events.jsonl"), clock=lambda: 0.0)
+for _ in range(20):
+    log.write("e", reason="x" * 30)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.write("room again")
+"""
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    events = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert events == ["e"] * (len(events) - 1) + ["room again"]
+    assert 2 <= len(events) < 20
+    assert ran.stderr.count("Cannot write events.jsonl, so events will be missing there") == 1

@@ -116,7 +116,7 @@ class BestPublisher:
             try:
                 if folder is not None and incumbent is not None:
                     self._on_published(incumbent, publish(folder, incumbent))
-            except OSError as error:
+            except Exception as error:  # whatever it is, the next incumbent is to be published
                 logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
             finally:
                 with self._condition:
@@ -139,14 +139,18 @@ def publish(folder: Path, incumbent: Incumbent) -> bool:
     old = folder / os.readlink(link) if link.is_symlink() else None
     new = folder / f".{BEST_DIRNAME}-{os.getpid()}-{time.monotonic_ns()}"
     new.mkdir()
-    has_checkpoint = copy_checkpoint(incumbent.checkpoint, new / "checkpoint")
-    dump_json_with_numpy(incumbent.config, new / "config.json")
-    result = {"trial_id": incumbent.trial_id, **incumbent.result}
-    with open(new / "result.json", "w", encoding="utf-8") as file:
-        json.dump(result, file, default=str)
-    temporary = folder / f"{new.name}.link"
-    temporary.symlink_to(new.name)
-    os.replace(temporary, link)
+    try:
+        has_checkpoint = copy_checkpoint(incumbent.checkpoint, new / "checkpoint")
+        dump_json_with_numpy(incumbent.config, new / "config.json")
+        result = {"trial_id": incumbent.trial_id, **incumbent.result}
+        with open(new / "result.json", "w", encoding="utf-8") as file:
+            json.dump(result, file, default=str)
+        temporary = folder / f"{new.name}.link"
+        temporary.symlink_to(new.name)
+        os.replace(temporary, link)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)  # half of it would fill a full disk further at every incumbent
+        raise
     if old is not None and old != new:
         shutil.rmtree(old, ignore_errors=True)
     return has_checkpoint

@@ -115,6 +115,21 @@ def test_what_cannot_be_published_is_a_warning(tmp_path, caplog):
     assert "Cannot publish" in caplog.text
 
 
+def test_what_fails_half_way_leaves_nothing_and_does_not_end_the_publisher(tmp_path, caplog):
+    publisher = BestPublisher(lambda *_: None)
+    good = incumbent(tmp_path, 0)
+    publisher.publish(tmp_path, good)
+    publisher.flush()
+    publisher.publish(tmp_path, Incumbent(1, {}, {(1, 2): "no JSON"}, good.checkpoint))
+    publisher.flush()
+    assert "Cannot publish" in caplog.text
+    assert json.loads((tmp_path / "best" / "result.json").read_text())["trial_id"] == 0
+    assert sum(name.startswith(".best") for name in os.listdir(tmp_path)) == 1
+    publisher.publish(tmp_path, incumbent(tmp_path, 2))
+    publisher.flush()
+    assert json.loads((tmp_path / "best" / "result.json").read_text())["trial_id"] == 2
+
+
 def test_a_publisher_survives_pickling(tmp_path):
     publisher = BestPublisher(print)
     publisher.publish(tmp_path, incumbent(tmp_path))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import builtins
+import io
 import os
-import runpy
 import signal
 import sys
 import threading
-import traceback
+import types
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,7 +44,10 @@ def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int) -> NoReturn:
     except BaseException as error:
         os.write(2, f"Cannot start {spec.argv[0]!r}: {error}\n".encode(errors="backslashreplace"))
         os._exit(127)
-    _run_script(spec.argv)
+    try:
+        _run_script(spec.argv)
+    finally:
+        os._exit(1)  # only a script that breaks the interpreter's own end gets here
 
 
 def _redirect(rank: RankSpec) -> None:
@@ -74,11 +78,19 @@ def _reset_libraries(num_threads: int | None) -> None:
 
 def _run_script(argv: tuple[str, ...]) -> NoReturn:
     """Runs a Python script as ``python SCRIPT ARGUMENTS`` would, then ends the process."""
+    path = os.path.abspath(argv[0])
     sys.argv = list(argv)
-    sys.path[0] = str(Path(argv[0]).resolve().parent)
+    sys.path[0] = str(Path(path).resolve().parent)
+    # Not by runpy.run_path: it takes the module back when the script ends, while its threads and exit functions,
+    # which may look for __main__, still run.
+    main = types.ModuleType("__main__")
+    vars(main).update(__file__=path, __builtins__=builtins)
+    sys.modules["__main__"] = main
     code = 0
     try:
-        runpy.run_path(argv[0], run_name="__main__")
+        with io.open_code(path) as file:
+            source = file.read()
+        exec(compile(source, path, "exec", dont_inherit=True), vars(main))
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):
             code = error.code or 0
@@ -101,8 +113,13 @@ def _run_script(argv: tuple[str, ...]) -> NoReturn:
 
 
 def _print_exception() -> None:
-    """Prints the exception in flight without the frames of this module and of :mod:`runpy`."""
+    """Hands the exception in flight to the hook of the script, without the frames of this module."""
     kind, error, frames = sys.exc_info()
-    while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    traceback.print_exception(kind, error, frames)
+    if kind is not None and error is not None:
+        try:
+            sys.excepthook(kind, error.with_traceback(frames), frames)
+        except BaseException:
+            print("Error in sys.excepthook. The original exception was:", file=sys.stderr)
+            sys.__excepthook__(kind, error, frames)

@@ -304,22 +304,20 @@ class Fleet:
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")
             devices = self.pool.release(trial.trial_id)
             trial.phase, trial.handle, trial.drain_reason = Phase.IDLE, None, ""
-            if asked or exit_.drained or exit_.lost:
+            if exit_.drained or exit_.lost:
                 how = "lost" if exit_.lost else "killed" if exit_.killed else "drained"
-            else:
+            else:  # by itself, perhaps just before it could be asked to
                 how = "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
             self._events.write(
                 "exit", trial.trial_id, devices, trial.launch, reason, how=how, exit_code=exit_.exit_code,
                 exit_codes=exit_.exit_codes, drain_s=max(0.0, moment - trial.signal_time) if asked else None,
             )  # fmt: skip
-            if how == "lost" and trial.wants and not asked:
-                # Nothing is wrong with the trial: it goes on from its checkpoint.
-                trial.resized = True
-                trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
-            elif asked and trial.wants:
-                trial.resized = True
-            elif how in ("completed", "failed"):
+            if trial.wants and how in ("completed", "failed"):
                 self._end(trial, exit_, how)
+            elif trial.wants:  # nothing is wrong with the trial: it goes on from its checkpoint
+                trial.resized = True
+                if not asked:
+                    trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
             self._note_activity(trial)
             self._reconcile()
             self._changed.notify_all()

@@ -114,7 +114,9 @@ class ElasticLocalBackend(LocalBackend):
                 f"ElasticLocalBackend needs Linux to keep hold of process trees, but this is {sys.platform}"
             )
         super().__init__(
-            entry_point=str(entry_point), delete_checkpoints=delete_checkpoints, pass_args_as_json=pass_args_as_json
+            entry_point=os.path.abspath(entry_point),
+            delete_checkpoints=delete_checkpoints,
+            pass_args_as_json=pass_args_as_json,
         )
         self._binary = _binary(binary, Path(entry_point))
         python_script = binary is None and Path(entry_point).suffix == ".py"

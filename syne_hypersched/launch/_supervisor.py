@@ -126,6 +126,8 @@ class Supervisor:
 
     def _drain(self, grace_s: float) -> None:
         """Asks every rank to checkpoint and exit; what a rank started is ended with it, not asked."""
+        if not self._rank_of:
+            return  # they have ended by themselves
         kill_at = time.monotonic() + max(0.0, grace_s)
         if not self._drained:
             self._drained = True

@@ -177,6 +177,8 @@ def test_promotion_on_the_stock_backend(script, max_resource_attr):
     """The stock backend kills a trial at once and forgets what it reported meanwhile: epochs may be missing there."""
     backend = LocalBackend(str(script), rotate_gpus=False)
     tuner = run(backend, promotion(max_resource_attr), StoppingCriterion(max_num_evaluations=40))
+    for process in backend.trial_subprocess.values():
+        process.wait()
     epochs = results(tuner).groupby("trial_id").epoch
     assert (epochs.min() == 1).all()
     assert (epochs.max() > 1).sum() >= 3
@@ -299,6 +301,49 @@ def test_another_binary_is_launched_cold(script, binary, wait_for):
     backend.start_trial({"x": 2.0, "epochs": 1, "mode": "two words"})
     poll(backend, [0], bool, wait_for)
     backend.stop_all()
+
+
+@pytest.mark.parametrize("name", ["train.sh", "train.py"])
+def test_a_program_in_the_working_directory_is_found(tmp_path, monkeypatch, wait_for, name):
+    text = {
+        "train.sh": """#!/bin/sh\necho '[tune-metric]: {"loss": 2.0}'""",
+        "train.py": "from syne_tune import Reporter\nReporter()(loss=2.0)",
+    }
+    (tmp_path / name).write_text(text[name])
+    (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    backend = make_backend(name)
+    backend.set_path(str(tmp_path / "run"))
+    monkeypatch.chdir("/")  # as a tuner may do before it starts the first trial
+    backend.start_trial({})
+    ((_, report),) = poll(backend, [0], bool, wait_for)
+    assert report["loss"] == 2.0
+    backend.stop_all()
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, Status.completed), (3, Status.failed)])
+def test_a_trial_that_ends_before_it_can_be_asked_to_is_not_launched_again(tmp_path, wait_for, code, status):
+    go, script = tmp_path / "go", tmp_path / "train.py"
+    script.write_text(
+        f"import os, sys, time\nfrom syne_tune import Reporter\nReporter()(loss=2.0)\n"
+        f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\nsys.exit({code})\n"
+    )
+    backend = make_backend(script)
+    backend.set_path(str(tmp_path / "run"))
+    trial = backend.start_trial({})
+    poll(backend, [0], bool, wait_for)
+    (launched,) = [event for event in read_events(tmp_path / "run" / "events.jsonl") if event.event == "launch"]
+    rank = psutil.Process(launched.details["pids"][0])
+    supervisor = rank.parent()
+    supervisor.suspend()
+    trial.resize(2)
+    go.touch()
+    wait_for(lambda: rank.status() == psutil.STATUS_ZOMBIE)
+    supervisor.resume()
+    wait_for(lambda: backend.fetch_status_results([0])[0][0][1] == status)
+    backend.stop_all()
+    events = read_events(tmp_path / "run" / "events.jsonl")
+    assert sum(event.event == "launch" for event in events) == 1
 
 
 def test_checkpoints_of_stopped_trials_are_deleted_when_they_have_ended(script, wait_for):

@@ -20,7 +20,9 @@ def epsilon_of(reports, lower=1, top=9, curves=None, **kwargs) -> CrissCrossEpsi
     epsilon = CrissCrossEpsilon(curves, **kwargs)
     epsilon.set_interval(lower, top)
     for trial_id, epoch, value in reports:
-        curves.setdefault(trial_id, {})[epoch] = value
+        if epoch in curves.setdefault(trial_id, {}):
+            continue  # the scheduler does not pass on a second report for an epoch
+        curves[trial_id][epoch] = value
         epsilon.update(trial_id, epoch)
     return epsilon
 

@@ -71,7 +71,7 @@ class Supervisor:
                 with contextlib.suppress(BlockingIOError):
                     if set(os.read(wakeup_read, 4096)) & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
                         self._drain(self._spec.grace_s)
-                self._reap()
+            self._reap()  # before any order is read, which may have come too late
             if self._pipe.fileno() in ready:
                 self._receive()
             self._keep_time()

@@ -46,19 +46,20 @@ class LogTail:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return []
-        data = self._pending
+        lines: list[bytes] = []
         while chunk := os.pread(self._fd, 1 << 20, self._offset):
             self._offset += len(chunk)
-            data += chunk
+            *whole, self._pending = (self._pending + chunk).split(b"\n")
+            lines += whole
+            # Nobody reports in lines of a megabyte; a log without line ends must not be kept in memory.
+            if len(self._pending) > _MAX_LINE_BYTES:
+                lines.append(self._pending)
+                self._pending = b""
         if to_the_end:
             self.close()
-        if not data:
-            return []
-        *lines, self._pending = data.split(b"\n")
-        # Nobody reports in lines of a megabyte; a log without line ends must not be kept in memory.
-        if to_the_end or len(self._pending) > _MAX_LINE_BYTES:
-            lines.append(self._pending)
-            self._pending = b""
+            if self._pending:
+                lines.append(self._pending)
+                self._pending = b""
         return [line.decode(errors="replace") for line in lines]
 
     def close(self) -> None:

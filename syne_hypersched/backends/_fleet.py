@@ -126,10 +126,9 @@ class Fleet:
             if position is not None:
                 trial.queue.extendleft(reversed(trial.delivered[position + 1 :]))
                 trial.delivered = []
+            trial.drain_reason = "pause" if status == Status.paused else "stop"
             self._order(trial, 0)
-            self._events.write(
-                "pause" if status == Status.paused else "stop", trial_id, self.pool.held_by(trial_id), trial.launch
-            )
+            self._events.write(trial.drain_reason, trial_id, self.pool.held_by(trial_id), trial.launch)
             self._reconcile()
 
     def set_deadline(self, drain_at: float, kill_at: float) -> None:
@@ -207,8 +206,8 @@ class Fleet:
                 if time.monotonic() >= give_up_at:
                     break
             launcher, self._launcher = self._launcher, None
-        if launcher is not None and not live:
-            launcher.close()
+        if launcher is not None:
+            launcher.close(wait=not live)  # what does not die has been warned of
 
     # Acting.
 
@@ -244,8 +243,6 @@ class Fleet:
             return
         if trial.wants:
             trial.drain_reason = "resize"
-        elif not trial.drain_reason:
-            trial.drain_reason = "pause" if trial.status == Status.paused else "stop"
         trial.phase = Phase.DRAINING
         trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
         self._launcher.drain(trial.handle, self._grace_s)
@@ -312,7 +309,8 @@ class Fleet:
                 "exit", trial.trial_id, devices, trial.launch, reason, how=how, exit_code=exit_.exit_code,
                 exit_codes=exit_.exit_codes, drain_s=max(0.0, moment - trial.signal_time) if asked else None,
             )  # fmt: skip
-            if trial.wants and how in ("completed", "failed"):
+            # A trial that was paused and is resumed already has more to do than the script that has just ended knew.
+            if trial.wants and how in ("completed", "failed") and reason != "pause":
                 self._end(trial, exit_, how)
             elif trial.wants:  # nothing is wrong with the trial: it goes on from its checkpoint
                 trial.resized = True

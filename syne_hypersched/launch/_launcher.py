@@ -112,17 +112,17 @@ class Launcher:
             if self._server is not None:
                 self._send(self._deadline)
 
-    def close(self) -> None:
-        """Drains what still runs, waits for its end, and ends the server."""
+    def close(self, wait: bool = True) -> None:
+        """Drains what still runs and ends the server; with ``wait`` only returns when no process is left."""
         with self._lock:
             self._closed = True
             server, thread = self._server, self._thread
             if self._socket is not None:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_WR)
-        if server is not None:
+        if server is not None and wait:
             server.wait()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and wait and thread is not threading.current_thread():
             thread.join()
 
     @property

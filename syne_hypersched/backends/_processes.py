@@ -68,4 +68,4 @@ def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return "(the log cannot be read)"
-    return "\n".join(lines[-num_lines:]) or "(the log is empty)"
+    return "\n".join(lines[-num_lines:]).strip("\n") or "(the log is empty)"

@@ -1,0 +1,197 @@
+"""Trials when something around them goes wrong: servers die, devices are missing, processes do not end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched import ElasticLocalBackend
+from syne_hypersched.backends import _fleet
+from syne_hypersched.experiments import read_events
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+SCRIPT = """
+import argparse, json, os, signal, sys, time
+from pathlib import Path
+from syne_tune import Reporter
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, default=1000)
+parser.add_argument("--fail_on_rank", type=int, default=-2)
+parser.add_argument("--st_checkpoint_dir", type=Path)
+args = parser.parse_args()
+rank = int(os.environ.get("RANK", -1))
+checkpoint = args.st_checkpoint_dir / "epoch.json"
+done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
+report = Reporter()
+for epoch in range(done + 1, args.epochs + 1):
+    time.sleep(0.03)
+    if rank == args.fail_on_rank:
+        sys.exit("this rank has a fault")
+    report(epoch=epoch, rank=rank, num_cores=len(os.sched_getaffinity(0)))
+    if rank <= 0:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.with_suffix(".new").write_text(json.dumps(epoch))
+        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+"""
+
+
+class Trials:
+    """A backend, and what it has reported."""
+
+    def __init__(self, folder, wait_for, **options):
+        script = folder / "train.py"
+        script.write_text(SCRIPT)
+        options = {"num_devices": 2, "device_type": "cpu", "grace_s": 0.5, "time_attr": "epoch", **options}
+        self.backend = ElasticLocalBackend(script, **options)
+        self.backend.set_path(str(folder / "run"))
+        self.folder = folder / "run"
+        self.wait_for = wait_for
+        self.ids = []
+        self.reports = []
+        self.status = {}
+
+    def start(self, **config):
+        trial = self.backend.start_trial(config)
+        self.ids.append(trial.trial_id)
+        return trial
+
+    def poll(self):
+        statuses, reports = self.backend.fetch_status_results(self.ids)
+        self.status = {trial_id: status for trial_id, (_, status) in statuses.items()}
+        self.reports += [report for _, report in reports]
+
+    def until(self, condition):
+        def polled():
+            self.poll()
+            return condition()
+
+        self.wait_for(polled)
+
+    def events(self, event):
+        return [each for each in read_events(self.folder / "events.jsonl") if each.event == event]
+
+    def last_rank(self):
+        """The process that was launched last."""
+        return psutil.Process(self.events("launch")[-1].details["pids"][0])
+
+
+@pytest.fixture
+def make_trials(tmp_path, wait_for):
+    made = []
+
+    def make(**options):
+        made.append(Trials(tmp_path, wait_for, **options))
+        return made[-1]
+
+    yield make
+    for trials in made:
+        trials.backend.stop_all()
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "server"])
+def test_a_trial_goes_on_when_what_watches_it_is_killed(make_trials, caplog, victim):
+    trials = make_trials()
+    trials.start(epochs=20)
+    trials.until(lambda: len(trials.reports) >= 3)
+    supervisor = trials.last_rank().parent()
+    os.kill((supervisor if victim == "supervisor" else supervisor.parent()).pid, signal.SIGKILL)
+    trials.until(lambda: trials.status[0] == Status.completed)
+    assert [report["epoch"] for report in trials.reports] == list(range(1, 21))
+    assert [event.details["how"] for event in trials.events("exit")] == ["lost", "completed"]
+    assert ("ended unexpectedly" in caplog.text) == (victim == "server")
+
+
+def test_a_trial_is_trained_when_its_modules_cannot_be_preloaded(make_trials, tmp_path, monkeypatch):
+    (tmp_path / "fatal_module.py").write_text("import os; os._exit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    trials = make_trials(preload=["fatal_module"])
+    trials.start(epochs=2)
+    trials.until(lambda: trials.status[0] == Status.completed)
+    assert [report["epoch"] for report in trials.reports] == [1, 2]
+
+
+def test_a_trial_that_waits_for_devices_at_the_deadline_is_not_launched(make_trials):
+    trials = make_trials(num_devices=1)
+    trials.start()
+    trials.until(lambda: trials.reports)
+    trials.backend.pause_trial(0)
+    trials.backend.set_deadline(seconds_left=0.0, drain_s=0.0)
+    trials.start()
+    trials.wait_for(lambda: trials.events("exit"))
+    trials.poll()
+    assert trials.backend.busy_trial_ids() == [(1, Status.in_progress)]
+    trials.backend.stop_all()
+    assert [event.trial_id for event in trials.events("launch")] == [0]
+
+
+def test_the_log_of_the_rank_that_failed_is_shown(make_trials, caplog):
+    trials = make_trials(num_devices_per_trial=2)
+    trials.start(fail_on_rank=1)
+    trials.until(lambda: trials.status[0] == Status.failed)
+    (message,) = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert "with exit code 1 in launch 0 (rank 1 first)" in message
+    assert str(trials.folder / "0" / "std.rank1.err") in message
+    assert message.endswith("this rank has a fault")
+
+
+@pytest.mark.parametrize(("processes", "ranks"), [("per_device", [0, 1]), ("single", [-1])])
+def test_one_process_for_each_device_or_for_all(make_trials, processes, ranks):
+    trials = make_trials(num_devices_per_trial=2, processes=processes)
+    trials.start(epochs=2)
+    trials.until(lambda: trials.status[0] == Status.completed)
+    assert [(report["rank"], report["st_num_devices"]) for report in trials.reports] == [(ranks[0], 2)] * 2
+    assert len(trials.events("launch")[0].details["pids"]) == len(ranks)
+    cores = [trials.backend.devices.cores[name] for name in trials.backend.devices.names]
+    seen = set(cores[0]) if processes == "per_device" else {core for share in cores for core in share}
+    assert trials.reports[0]["num_cores"] == len(seen)
+
+
+def test_a_trial_that_waits_long_is_a_warning(make_trials, monkeypatch, caplog):
+    monkeypatch.setattr(_fleet, "PATIENCE_S", 0.1)
+    trials = make_trials()
+    trial = trials.start()
+    trial.resize(2)
+    trials.until(lambda: trials.reports and trials.reports[-1]["st_num_devices"] == 2)
+    trials.start()
+    trials.until(lambda: "Trial 1 has waited" in caplog.text)
+    assert "for 1 devices; 0 of 2 are free, the rest is held by trials [0]." in caplog.text
+    trials.poll()
+    assert caplog.text.count("has waited") == 1
+
+
+def test_what_does_not_end_is_a_warning_and_not_waited_for_for_ever(make_trials, monkeypatch, caplog):
+    monkeypatch.setattr(_fleet, "PATIENCE_S", 3.0)
+    trials = make_trials()
+    trials.start()
+    trials.until(lambda: trials.reports)
+    rank = trials.last_rank()
+    supervisor = rank.parent()
+    server = supervisor.parent()
+    supervisor.suspend()  # stands for a process that the kernel does not let go
+    started = time.monotonic()
+    trials.backend.stop_all()
+    assert time.monotonic() - started >= 3.0
+    assert "Processes of trial 0 do not end" in caplog.text
+    supervisor.resume()
+    # Nobody listens any more, and still everything ends.
+    trials.wait_for(lambda: not any(process.is_running() for process in (rank, supervisor)))
+    trials.wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_backend_can_be_used_again_after_it_was_stopped(make_trials):
+    trials = make_trials()
+    trials.start()
+    trials.until(lambda: trials.reports)
+    trials.backend.stop_all()
+    trials.backend.stop_all()
+    trials.poll()
+    assert trials.status == {0: Status.stopped}
+    trials.start(epochs=2)
+    trials.until(lambda: trials.status[1] == Status.completed)

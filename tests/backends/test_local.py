@@ -171,6 +171,20 @@ def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
     assert (results(tuner).groupby("trial_id").st_launch.max() > 0).sum() >= 3
 
 
+def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(script, wait_for):
+    """As a script does that trains up to the milestone in its arguments, with a tuner that is quick to resume it."""
+    backend = make_backend(script, time_attr="epoch")
+    for epochs in range(1, 30):
+        if epochs == 1:
+            backend.start_trial({"epochs": 1})
+        else:
+            backend.resume_trial(0, {"epochs": epochs})
+        ((_, report), *more) = poll(backend, [0], bool, wait_for)
+        assert (report["epoch"], more) == (epochs, [])
+        backend.pause_trial(0, report)
+    backend.stop_all()
+
+
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
 def test_promotion_on_the_stock_backend(script, max_resource_attr):

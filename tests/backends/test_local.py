@@ -411,7 +411,8 @@ def test_a_saved_tuner_can_be_looked_at_in_another_process(script):
     table = results(tuner)
     before = table[table.trial_id == trial_id]
     assert epoch == before.epoch.max() + 1
-    assert launch == before.st_launch.max() + 1
+    # A report that came after the decision to pause is kept for the resume.
+    assert launch - before.st_launch.max() in (0, 1)
 
 
 def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for):

@@ -138,11 +138,6 @@ class Fleet:
             if self._launcher is not None:
                 self._launcher.set_deadline(drain_at, kill_at)
 
-    def warm_up(self) -> None:
-        """Starts the launcher, so that modules are preloaded before the first trial needs them."""
-        with self._lock:
-            self._get_launcher().start()
-
     # What the tuner asks.
 
     def poll(self, trial_ids: Iterable[int]) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:

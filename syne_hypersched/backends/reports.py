@@ -99,9 +99,10 @@ class ReportStream:
     """
 
     def __init__(self) -> None:
-        #: Worker time (s) and number of reports at the end of the launches before this one, and now.
+        #: Worker time (s) at the end of the launches before this one, and now.
         self._time_before = self._time_now = 0.0
-        self._iter_before = self._iter_now = 0
+        #: Number of reports so far.
+        self._iter_now = 0
         #: Highest resource level delivered by the launches before this one, and until now.
         self._level_before = self._level_now = -float("inf")
         self._first_of_launch = True
@@ -120,7 +121,7 @@ class ReportStream:
             When the drain signal or the order that led to the launch was given (seconds since the epoch).
         """
         self._launch, self._num_devices, self._signal_timestamp = launch, num_devices, signal_timestamp
-        self._time_before, self._iter_before = self._time_now, self._iter_now
+        self._time_before = self._time_now
         self._level_before = self._level_now
         self._first_of_launch = True
 

@@ -79,11 +79,6 @@ class Launcher:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def start(self) -> None:
-        """Starts the server now, so that it has preloaded its modules when the first launch comes."""
-        with self._lock:
-            self._ensure_server()
-
     def launch(self, spec: LaunchSpec) -> int:
         """Starts the processes of ``spec`` and returns the number by which callbacks and orders name this launch."""
         with self._lock:

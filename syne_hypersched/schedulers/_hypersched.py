@@ -359,9 +359,10 @@ def _report(result: Mapping[str, Any], resource: float, now_s: float) -> Report:
 
 
 def _integer(name: str, number: int, least: int) -> int:
-    if integer(name, number) < least:
+    plain = integer(name, number)
+    if plain < least:
         raise ValueError(f"{name} must be at least {least}, but got {number!r}")
-    return integer(name, number)
+    return plain
 
 
 def _flag(name: str, flag: bool) -> bool:

@@ -66,11 +66,11 @@ class DigitsCNN(nn.Module):
         return self.layers(images)
 
 
-def load_data() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Images (n, 1, 8, 8) in [0, 1] and labels (n,): three quarters to train on, one quarter to validate on."""
+def load_data(val_share: float = 0.25) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Images (n, 1, 8, 8) in [0, 1] and labels (n,) to train on, and those to validate on."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16.0).astype(np.float32).reshape(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
-    parts = train_test_split(images, labels, test_size=0.25, random_state=0, stratify=labels)
+    parts = train_test_split(images, labels, test_size=val_share, random_state=0, stratify=labels)
     train_x, val_x, train_y, val_y = (torch.from_numpy(part) for part in parts)
     return (train_x, train_y), (val_x, val_y)
 
@@ -141,6 +141,42 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, 
     return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(dim=1) == labels).sum()
 
 
+def learning_rate_in(epoch: int, learning_rate: float, final_lr_factor: float, num_epochs: int) -> float:
+    """The learning rate falls geometrically from the first epoch to ``final_lr_factor`` of it in the last one."""
+    return learning_rate * final_lr_factor ** ((epoch - 1) / max(1, num_epochs - 1))
+
+
+def run_epoch(
+    model: nn.Module,
+    network: DigitsCNN,
+    optimizer: torch.optim.Optimizer,
+    train_data: tuple[Tensor, Tensor],
+    val_data: tuple[Tensor, Tensor],
+    batch_size: int,
+    seed: int,
+    num_ranks: int,
+    rank: int,
+) -> tuple[float, float, int]:
+    """Trains for one epoch and validates.
+
+    ``seed`` stands for all random numbers of the epoch; the validation images come as they are. Returns the sums of the
+    training losses and of the validation losses and the number of validation images classified correctly, over all ranks.
+    """
+    train_x, train_y = train_data
+    val_x, val_y = val_data
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(train_x), generator=generator)
+    images, labels = distort(train_x, generator)[order].to(val_x.device), train_y[order].to(val_x.device)
+    torch.manual_seed(seed * 1_009 + rank)
+    train_loss = train_epoch(model, optimizer, images, labels, batch_size, num_ranks, rank)
+    val_loss, val_correct = validate(network, val_x[rank::num_ranks], val_y[rank::num_ranks])
+    sums = torch.stack([train_loss, val_loss, val_correct.to(val_loss.dtype)])
+    if num_ranks > 1:
+        dist.all_reduce(sums)
+    train_loss_sum, val_loss_sum, num_correct = sums.tolist()
+    return train_loss_sum, val_loss_sum, round(num_correct)
+
+
 def choose_device() -> torch.device:
     """This process's GPU where there is one, else the CPU with as many threads as this process may use."""
     if torch.cuda.is_available():
@@ -179,18 +215,21 @@ def train(args: argparse.Namespace, device: torch.device, rank: int, num_ranks: 
 
     report = Reporter()
     for epoch in range(epochs_done + 1, args.epochs + 1):
-        generator = torch.Generator().manual_seed(args.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(train_x), generator=generator)
-        images, labels = distort(train_x, generator)[order].to(device), train_y[order].to(device)
-        torch.manual_seed((args.seed * 1_000_003 + epoch) * 1_009 + rank)
-        train_loss = train_epoch(model, optimizer, images, labels, args.batch_size, num_ranks, rank)
-        val_loss, val_correct = validate(network, val_x[rank::num_ranks], val_y[rank::num_ranks])
-        sums = torch.stack([train_loss, val_loss, val_correct.to(val_loss.dtype)])
-        if num_ranks > 1:
-            dist.all_reduce(sums)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_in(epoch, args.learning_rate, args.final_lr_factor, args.epochs)
+        train_loss_sum, val_loss_sum, num_correct = run_epoch(
+            model,
+            network,
+            optimizer,
+            (train_x, train_y),
+            (val_x, val_y),
+            args.batch_size,
+            args.seed * 1_000_003 + epoch,
+            num_ranks,
+            rank,
+        )
         if rank != 0:
             continue
-        train_loss_sum, val_loss_sum, num_correct = sums.tolist()
         with sigterm_deferred():
             if checkpoint_path is not None:
                 state = {"epoch": epoch, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
@@ -207,6 +246,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--learning_rate", type=float, default=0.05)
+    parser.add_argument(
+        "--final_lr_factor", type=float, default=1.0, help="learning rate of the last epoch over that of the first"
+    )
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--weight_decay", type=float, default=1e-4)
     parser.add_argument("--width", type=int, default=16, help="channels of the first convolution, a multiple of 4")

@@ -28,6 +28,33 @@ the launch cost."""
 ST_ADMISSION_OPEN = "st_admission_open"
 """Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""
 
+ST_STEP_TIME_S = "st_step_time_s"
+"""Key that a training script may report: seconds of an optimiser step, the median since its last report. This and the
+keys below make the policy ``goodput`` sharper; without them it works with the epoch times alone."""
+
+ST_BATCH_SIZE = "st_batch_size"
+"""Key that a training script may report: global batch size of its steps, over all devices and micro-batches."""
+
+ST_ACCUMULATION_STEPS = "st_accumulation_steps"
+"""Key that a training script may report: micro-batches of a step before its last one; 0 where it is absent."""
+
+ST_NOISE_SCALE = "st_noise_scale"
+"""Key that a training script may report: gradient noise scale in samples, which is the trace of the covariance of a
+sample's gradient over the squared norm of the mean gradient."""
+
+ST_MIN_BATCH_SIZE = "st_min_batch_size"
+"""Key that a training script may report if it chooses its global batch itself: the smallest, which is the user's."""
+
+ST_MAX_BATCH_SIZE = "st_max_batch_size"
+"""Key that a training script may report if it chooses its global batch itself: the largest."""
+
+ST_THROUGHPUT = "st_throughput"
+"""Key that a training script may report, for people to read: samples per second."""
+
+ST_EFFICIENCY = "st_efficiency"
+"""Key that a training script may report, for people to read: statistical efficiency of its batch, from 0 to 1, relative
+to the smallest batch."""
+
 
 @runtime_checkable
 class ElasticTrial(Protocol):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syne_hypersched.allocation.policies import allocate, check_policy
+from syne_hypersched.allocation.goodput import Outlook, allocate_goodput
+from syne_hypersched.allocation.policies import GOODPUT, allocate, check_policy
 from syne_hypersched.allocation.resize import resized
-from syne_hypersched.allocation.scaling import Scaling
+from syne_hypersched.allocation.scaling import LinearScaling, Scaling
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
+
+    from syne_hypersched.allocation.throughput import Floats
 
 
 @dataclass
 class _Live:
     num_devices: int = 1
     value: float | None = None
+    resource: float = 0.0
     reports_since_resize: int = 0
 
 
@@ -28,20 +34,24 @@ class Allocator:
     num_devices
         Devices that all trials hold together.
     policy
-        One of :const:`~syne_hypersched.allocation.policies.POLICIES`.
+        One of :const:`~syne_hypersched.allocation.policies.POLICIES`, or ``goodput``.
     scaling
-        Speed-up of a trial by number of devices.
+        Speed-up of a trial by number of devices; ``goodput`` takes each trial's own from ``rates``.
     allocation_grid
         Sizes above this are multiples of it; None allows every size.
     recharge_period
         A trial grows only after more reports than this since it was last started, resumed or resized.
     random_state
         Generator that the policy ``random`` draws from.
+    rates
+        For ``goodput``: gives the resource per second of a trial on 1 to ``num_devices`` devices, or None.
+    max_t
+        For ``goodput``: resource at which a trial ends.
 
     Raises
     ------
     ValueError
-        The policy is unknown.
+        The policy is unknown, or ``rates`` are given with another policy than ``goodput``, or not with it.
     """
 
     def __init__(
@@ -52,14 +62,20 @@ class Allocator:
         allocation_grid: int | None,
         recharge_period: int,
         random_state: RandomState,
+        rates: Callable[[int], Floats | None] | None = None,
+        max_t: float = math.inf,
     ) -> None:
         check_policy(policy)
+        if (policy == GOODPUT) != (rates is not None):
+            raise ValueError(f"rates must be given with policy {GOODPUT!r} and no other, but got {rates!r}")
         self._num_devices = num_devices
         self._policy = policy
         self._scaling = scaling
         self._allocation_grid = allocation_grid
         self._recharge_period = recharge_period
         self._random_state = random_state
+        self._rates = rates
+        self._max_t = max_t
         self._live: dict[int, _Live] = {}
         self._random_draw: tuple[tuple[int, ...], dict[int, int]] | None = None
 
@@ -100,10 +116,11 @@ class Allocator:
         """A trial has ended or is paused; nothing happens if it is not live."""
         self._live.pop(trial_id, None)
 
-    def report(self, trial_id: int, value: float) -> None:
-        """A live trial has reported a metric value, to be minimised."""
+    def report(self, trial_id: int, value: float, resource: float = 0.0) -> None:
+        """A live trial has reported a metric value, to be minimised, at a resource level."""
         live = self._live[trial_id]
         live.value = value
+        live.resource = resource
         live.reports_since_resize += 1
 
     def resize(self, trial_id: int, time_left_s: float, launch_cost_s: float) -> int | None:
@@ -117,11 +134,11 @@ class Allocator:
         live = self._live[trial_id]
         num_devices = resized(
             live.num_devices,
-            self._wanted(trial_id),
+            self._wanted(trial_id, time_left_s, launch_cost_s),
             num_free=self.num_free,
             reports_since_resize=live.reports_since_resize,
             recharge_period=self._recharge_period,
-            speed_up=self._scaling.speed_up,
+            speed_up=self._speed_up(trial_id),
             time_left_s=time_left_s,
             launch_cost_s=launch_cost_s,
         )
@@ -131,14 +148,40 @@ class Allocator:
         live.reports_since_resize = 0
         return num_devices
 
-    def _wanted(self, trial_id: int) -> int:
+    def _speed_up(self, trial_id: int) -> Callable[[int], float]:
+        """Speed of the trial by number of devices, in any unit."""
+        rates = None if self._rates is None else self._rates(trial_id)
+        if rates is None:
+            return self._scaling.speed_up
+        return lambda num_devices: float(rates[num_devices - 1])
+
+    def _wanted(self, trial_id: int, time_left_s: float, launch_cost_s: float) -> int:
         """Devices that the policy gives the trial."""
         live_ids = tuple(sorted(self._live))
         if self._policy == "random" and self._random_draw is not None and self._random_draw[0] == live_ids:
             # Drawn at every report, the allocation would have every report relaunch a trial.
             return self._random_draw[1][trial_id]
         values = {live_id: self._live[live_id].value for live_id in live_ids}
+        if self._rates is not None:
+            return allocate_goodput(
+                values,
+                self._outlooks(self._rates),
+                self._num_devices,
+                LinearScaling().usable_sizes(self._num_devices, self._allocation_grid),
+                self._max_t,
+                time_left_s,
+                launch_cost_s,
+            )[trial_id]
         sizes = self._scaling.usable_sizes(self._num_devices, self._allocation_grid)
         devices = allocate(self._policy, values, self._num_devices, sizes, self._random_state)
         self._random_draw = (live_ids, devices)
         return devices[trial_id]
+
+    def _outlooks(self, rates_of: Callable[[int], Floats | None]) -> dict[int, Outlook]:
+        """What is known of each live trial that has reported and whose rates are known."""
+        outlooks = {}
+        for trial_id, live in self._live.items():
+            rates = rates_of(trial_id)
+            if rates is not None and live.value is not None:
+                outlooks[trial_id] = Outlook(live.num_devices, live.resource, rates)
+        return outlooks

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 POLICIES = ("uniform", "top_job", "softmax", "random", "none")
-"""Names of the policies."""
+"""Names of the policies that look at the metric alone."""
+
+GOODPUT = "goodput"
+"""Name of the policy of :mod:`~syne_hypersched.allocation.goodput`, which looks at each trial's throughput as well."""
 
 
 def rank(values: Mapping[int, float | None]) -> list[int]:
@@ -64,7 +67,7 @@ def allocate(
         The policy is unknown, there are more trials than devices, ``sizes`` do not ascend from 1, or ``random`` has no
         generator.
     """
-    check_policy(policy)
+    _check_one_of(POLICIES, policy)
     if len(values) > num_devices:
         raise ValueError(f"num_devices must be at least {len(values)}, the live trials, but got {num_devices!r}")
     if sizes is None:
@@ -87,9 +90,13 @@ def allocate(
 
 
 def check_policy(policy: str) -> None:
-    """Raises a ValueError that lists the policies if ``policy`` is none of them."""
-    if policy not in POLICIES:
-        raise ValueError(f"policy must be one of {', '.join(map(repr, POLICIES))}, but got {policy!r}")
+    """Raises a ValueError that lists the policies, :const:`GOODPUT` among them, if ``policy`` is none of them."""
+    _check_one_of((*POLICIES, GOODPUT), policy)
+
+
+def _check_one_of(policies: Sequence[str], policy: str) -> None:
+    if policy not in policies:
+        raise ValueError(f"policy must be one of {', '.join(map(repr, policies))}, but got {policy!r}")
 
 
 class _Allocation:

@@ -1,12 +1,16 @@
-"""Times of trials, taken from their reports: epoch times, launch costs and the longest trial time."""
+"""Times of trials, taken from their reports: epoch times, launch costs, the longest trial time, and throughput."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.launch_cost import LaunchCosts
-from syne_hypersched.allocation.scaling import LearntScaling
+from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
+from syne_hypersched.allocation.scaling import LearntScaling, Scaling
+from syne_hypersched.allocation.throughput import Floats
 
 _EPOCHS = 1024
 """Epoch times on one device that the median is taken over."""
@@ -26,6 +30,8 @@ class Report:
     """Index of the launch that reported; None if the backend does not say, and then a launch is a start or a resume."""
     signal_to_report_s: float | None = None
     """In the first report of a launch, if the backend says so: seconds from the signal that led to the launch."""
+    steps: Steps = UNKNOWN_STEPS
+    """What the script says of its optimiser steps."""
 
 
 @dataclass
@@ -40,7 +46,9 @@ class TrialTimes:
     Attributes
     ----------
     learnt
-        Scaling learnt from the epoch times.
+        Scaling learnt from the epoch times, one for all trials.
+    throughput
+        Throughput learnt from the step times, or the epoch times where none are reported, for each trial.
     longest_trial_s
         Seconds for which the trial that has run longest has been running, all its launches together, from the order
         to start it to its last report; None before any report.
@@ -48,6 +56,7 @@ class TrialTimes:
 
     def __init__(self) -> None:
         self.learnt = LearntScaling()
+        self.throughput = LearntThroughput()
         self.longest_trial_s: float | None = None
         self._running: dict[int, _Running] = {}
         self._earlier_s: dict[int, float] = {}
@@ -85,6 +94,7 @@ class TrialTimes:
         if running.last is not None:
             self._settle_launch(trial_id, running.last.num_devices)
         self.learnt.forget(trial_id)
+        self.throughput.forget(trial_id)
         if resumable:
             self._earlier_s[trial_id] = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
         else:
@@ -101,12 +111,39 @@ class TrialTimes:
         """90th percentile of the cost of a launch; 0 before any is measured."""
         return self._launch_costs.p90_s()
 
+    def rates(self, trial_id: int, num_devices: int, scaling: Scaling | None = None) -> Floats | None:
+        """Resource per second of a running trial on 1 to ``num_devices`` devices.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        num_devices
+            The largest size.
+        scaling
+            Speed-ups that are known and hold for all trials; by default each trial's own throughput is learnt.
+
+        Returns
+        -------
+        array or None
+            Of shape (num_devices,); None before the trial has reported an epoch time.
+        """
+        if scaling is None:
+            return self.throughput.rates(trial_id, num_devices)
+        seen = self.throughput.epoch_time_s(trial_id)
+        if seen is None:
+            return None
+        held, epoch_time_s = seen
+        speed_ups = np.array([scaling.speed_up(size) for size in range(1, num_devices + 1)])
+        return speed_ups / (scaling.speed_up(held) * epoch_time_s)
+
     def _epochs(self, trial_id: int, last: Report, report: Report) -> None:
         epochs, seconds = report.resource - last.resource, report.time_s - last.time_s
         if epochs <= 0 or seconds <= 0:
             return
         epoch_time_s = seconds / epochs
         self.learnt.observe(trial_id, report.num_devices, epoch_time_s)
+        self.throughput.observe(trial_id, report.num_devices, epoch_time_s, report.steps)
         if report.num_devices == 1:
             self._single_device_epochs_s.add(epoch_time_s)
         self._launch_costs.settle(trial_id, epoch_time_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from syne_tune.backend.trial_status import Trial
@@ -13,6 +14,8 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.admission import admission_closes, check_exploration, exploration_closes, time_needed_s
 from syne_hypersched.allocation.allocator import Allocator
+from syne_hypersched.allocation.learnt_throughput import Steps
+from syne_hypersched.allocation.policies import GOODPUT
 from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, is_elastic
@@ -50,14 +53,15 @@ class HyperSched(MultiFidelityScheduler):
         Seconds after the start of the tuning. Results that come later count for nothing.
     scaling
         Speed-up of a trial by number of devices, as a table that contains 1 or a callable. By default it is learnt
-        from the epoch times reported.
+        from the epoch times reported; ``"goodput"`` then learns it for each trial.
     clock
         Gives the seconds since the start. By default a simulated backend's time where reports carry
         ``st_tuner_time``, else wall time since the first call of :meth:`suggest`.
     policy
         How devices left over are divided once admission is closed: ``"uniform"`` (round robin, best first),
         ``"top_job"`` (all to the best trial), ``"softmax"`` (in proportion to the exponential of the metric),
-        ``"random"`` (drawn anew when a trial comes or goes) or ``"none"``.
+        ``"random"`` (drawn anew when a trial comes or goes), ``"none"``, or beyond the paper ``"goodput"`` (where they
+        bring the most expected progress by the deadline, see :mod:`~syne_hypersched.allocation.goodput`).
     allocation_grid
         A trial holds more devices than this only in multiples of it. By default any number.
     recharge_period
@@ -151,8 +155,18 @@ class HyperSched(MultiFidelityScheduler):
         given = make_scaling(scaling, self.num_devices, assume_linear, learnt=self._times.learnt)
         # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
         self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
+        known = None if given is self._times.learnt else given
         self._allocator = Allocator(
-            self.num_devices, policy, given, self.allocation_grid, self.recharge_period, self.random_state
+            self.num_devices,
+            policy,
+            given,
+            self.allocation_grid,
+            self.recharge_period,
+            self.random_state,
+            rates=partial(self._times.rates, num_devices=self.num_devices, scaling=known)
+            if policy == GOODPUT
+            else None,
+            max_t=self.max_t,
         )
         levels = rung_levels(self.grace_period, self.reduction_factor, self.max_t)
         self._halving = RetrospectiveHalving(levels, self.reduction_factor, retrospective=self.speculation)
@@ -233,7 +247,7 @@ class HyperSched(MultiFidelityScheduler):
             result[ST_ADMISSION_OPEN] = self._admission_open
             return self._weak_decision
         self._unheard.pop(trial_id, None)
-        self._allocator.report(trial_id, value)
+        self._allocator.report(trial_id, value, resource)
         self._times.report(trial_id, _report(result, resource, now_s), now_s)
         if now_s <= self.deadline_s:
             self._update_incumbent(trial, result)
@@ -355,6 +369,7 @@ def _report(result: Mapping[str, Any], resource: float, now_s: float) -> Report:
         num_devices=result.get(ST_NUM_DEVICES, 1),
         launch=result.get(ST_LAUNCH),
         signal_to_report_s=result.get(ST_SIGNAL_TO_REPORT_S),
+        steps=Steps.from_result(result),
     )
 
 

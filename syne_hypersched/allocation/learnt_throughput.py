@@ -1,0 +1,275 @@
+"""Throughput learnt from the reports of all trials while they run: what each trial would gain on other sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from syne_hypersched.allocation._window import QuantileWindow
+from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
+from syne_hypersched.allocation.throughput import (
+    DEFAULT_PRIOR,
+    Floats,
+    StepTimes,
+    ThroughputModel,
+    fit_shapes,
+    shape_model,
+)
+from syne_hypersched.contract import (
+    ST_ACCUMULATION_STEPS,
+    ST_BATCH_SIZE,
+    ST_MAX_BATCH_SIZE,
+    ST_MIN_BATCH_SIZE,
+    ST_NOISE_SCALE,
+    ST_STEP_TIME_S,
+)
+
+_WINDOW = 32
+"""Step times that are kept of one trial at one point."""
+
+_POINTS = 12
+"""Points, that is sizes with their batches, that are kept of one trial."""
+
+_LEAST_SPREAD = 0.5
+"""However many trials are measured, the next one may differ from them: share of the prior's spread that stays."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a script says of the optimiser steps since its last report; everything may be unknown."""
+
+    step_time_s: float | None = None
+    """Seconds of a step."""
+    batch_size: float | None = None
+    """Global batch size."""
+    accumulation_steps: int = 0
+    """Micro-batches of a step before its last one."""
+    noise_scale: float | None = None
+    """Gradient noise scale in samples."""
+    limits: BatchLimits | None = None
+    """Limits within which the script chooses its global batch; None if it does not choose."""
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> Steps:
+        """Takes what is usable from a report, under the keys of :mod:`~syne_hypersched.contract`.
+
+        An entry that makes no sense counts as absent: it must not end a tuning that can do without.
+        """
+        step_time_s, batch_size = (_positive(result.get(key)) for key in (ST_STEP_TIME_S, ST_BATCH_SIZE))
+        smallest, largest = (_positive(result.get(key)) for key in (ST_MIN_BATCH_SIZE, ST_MAX_BATCH_SIZE))
+        limits = None
+        if smallest is not None and largest is not None and 1 <= smallest <= largest:
+            limits = BatchLimits(int(smallest), int(largest))
+        return cls(
+            step_time_s=step_time_s,
+            batch_size=batch_size,
+            accumulation_steps=int(_positive(result.get(ST_ACCUMULATION_STEPS)) or 0),
+            noise_scale=_positive(result.get(ST_NOISE_SCALE)),
+            limits=limits,
+        )
+
+
+UNKNOWN_STEPS = Steps()
+"""Of a script that says nothing."""
+
+
+@dataclass
+class _Point:
+    num_devices: int
+    batch_size: float | None
+    accumulation_steps: int
+    times_s: QuantileWindow = field(default_factory=lambda: QuantileWindow(_WINDOW))
+
+
+@dataclass
+class _Measured:
+    num_devices: int
+    steps: Steps
+    epoch_times_s: QuantileWindow = field(default_factory=lambda: QuantileWindow(_WINDOW))
+    points: dict[tuple[int, int, int], _Point] = field(default_factory=dict)
+    theta: Floats = field(default_factory=lambda: np.full(5, np.nan))
+    rates: Floats | None = None
+
+
+class LearntThroughput:
+    """Fits a step-time model to every trial, and lets each learn from the others.
+
+    A trial that reports step times and batch sizes is modelled as in Pollux. One that reports neither is modelled from
+    its epoch times: with a fixed global batch, an epoch has a fixed number of steps, and the local batch is one n-th of
+    a global batch whose size need not be known.
+
+    **Prior.** What trials that were seen on several sizes have in common is the prior of the others: the mean of their
+    shapes, each counted once for every size beyond its first, with the default prior as one trial more. Trials of one
+    search run the same script on the same machine; their speed differs far more than their shape.
+
+    Trials are fitted when somebody asks for rates, only those that have reported since, all at once, and from where
+    the last fit ended.
+    """
+
+    def __init__(self) -> None:
+        self._trials: dict[int, _Measured] = {}
+        #: Weight and shape of every trial that was seen on several sizes, also after its end.
+        self._shapes: dict[int, tuple[float, Floats]] = {}
+        self._sum_of_weights = 1.0
+        self._sum_of_shapes = np.array(DEFAULT_PRIOR.mean)
+        #: Samples on a device for which shapes are expressed: about the first batch size, chosen once (NaN until then)
+        #: so that shapes stay comparable.
+        self._reference = math.nan
+
+    def observe(self, trial_id: int, num_devices: int, epoch_time_s: float, steps: Steps = UNKNOWN_STEPS) -> None:
+        """Takes in how fast a trial has trained.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        num_devices
+            Devices that it held.
+        epoch_time_s
+            Seconds for one unit of resource.
+        steps
+            What it says of its steps.
+
+        Raises
+        ------
+        ValueError
+            ``num_devices`` is below 1, or ``epoch_time_s`` is not positive and finite.
+        """
+        if num_devices < 1:
+            raise ValueError(f"num_devices must be at least 1, but got {num_devices!r}")
+        if not 0 < epoch_time_s < math.inf:
+            raise ValueError(f"epoch_time_s must be positive and finite, but got {epoch_time_s!r}")
+        trial = self._trials.get(trial_id)
+        if trial is None or (trial.steps.step_time_s is None) != (steps.step_time_s is None):
+            # Step times and epoch times are in units of their own: those of a script that changes are not mixed.
+            trial = self._trials[trial_id] = _Measured(num_devices, steps)
+        if (trial.num_devices, trial.steps.batch_size) != (num_devices, steps.batch_size):
+            trial.epoch_times_s = QuantileWindow(_WINDOW)
+        trial.num_devices, trial.steps, trial.rates = num_devices, steps, None
+        trial.epoch_times_s.add(epoch_time_s)
+        # Batches within 5 % of each other are one point.
+        bucket = 0 if steps.batch_size is None else 1 + round(20 * math.log(steps.batch_size))
+        key = (num_devices, bucket, steps.accumulation_steps)
+        point = trial.points.pop(key, None) or _Point(num_devices, steps.batch_size, steps.accumulation_steps)
+        trial.points[key] = point
+        # With twice the batch an epoch has half as many steps.
+        steps_s = epoch_time_s * (steps.batch_size or 1.0)
+        point.times_s.add(steps_s if steps.step_time_s is None else steps.step_time_s)
+        if len(trial.points) > _POINTS:
+            del trial.points[next(iter(trial.points))]
+
+    def forget(self, trial_id: int) -> None:
+        """Drops a trial that no longer runs; what it has shown of the shape stays."""
+        self._trials.pop(trial_id, None)
+
+    def epoch_time_s(self, trial_id: int) -> tuple[int, float] | None:
+        """Devices with which a trial trained last, and its median epoch time on them; None if it has reported none."""
+        trial = self._trials.get(trial_id)
+        return None if trial is None else (trial.num_devices, trial.epoch_times_s.median)
+
+    def model(self, trial_id: int) -> ThroughputModel | None:
+        """The fitted model of a trial; None if it has reported no time.
+
+        Where no batch size is reported the unit of time is that of an epoch, and ``beta_c`` refers to a batch of 1.
+        """
+        if trial_id not in self._trials:
+            return None
+        self._fit()
+        return shape_model(self._trials[trial_id].theta, self._reference)
+
+    def rates(self, trial_id: int, num_devices: int) -> Floats | None:
+        """Resource per second of a trial on 1 to ``num_devices`` devices, in units of its current efficiency.
+
+        The batch size on other sizes is the one with the best goodput if the script chooses its batch; else it grows
+        with the devices if it was seen to, and stays the same otherwise.
+
+        Returns
+        -------
+        array or None
+            Of shape (num_devices,); None if the trial has reported no time.
+        """
+        trial = self._trials.get(trial_id)
+        if trial is None:
+            return None
+        if trial.rates is None or len(trial.rates) != num_devices:
+            self._fit()
+            goodput = self._goodput(trial, np.arange(1, max(num_devices, trial.num_devices) + 1))
+            trial.rates = (goodput / goodput[trial.num_devices - 1] / trial.epoch_times_s.median)[:num_devices]
+        return trial.rates
+
+    def _goodput(self, trial: _Measured, sizes: npt.NDArray[np.int64]) -> Floats:
+        """Goodput on each of ``sizes``, in any unit."""
+        steps, model = trial.steps, shape_model(trial.theta, self._reference)
+        if steps.limits is not None and steps.noise_scale is not None:
+            return best_batches(model, steps.noise_scale, sizes, steps.limits).goodput
+        batch = np.full(len(sizes), self._reference if steps.batch_size is None else steps.batch_size)
+        if _follows_devices(trial):
+            batch = batch * sizes / trial.num_devices
+        noise_scale = math.inf if steps.noise_scale is None else steps.noise_scale
+        local = batch / sizes / (steps.accumulation_steps + 1)
+        return model.throughput(sizes, local, steps.accumulation_steps) * efficiency(batch, batch[0], noise_scale)
+
+    def _fit(self) -> None:
+        """Fits the trials that have reported since they were fitted."""
+        ids = [trial_id for trial_id, trial in self._trials.items() if trial.rates is None]
+        if not ids:
+            return
+        trials = [self._trials[trial_id] for trial_id in ids]
+        if math.isnan(self._reference):
+            known = [math.log(trial.steps.batch_size) for trial in trials if trial.steps.batch_size is not None]
+            self._reference = math.exp(sum(known) / len(known)) if known else 1.0
+        own_weight, own_shape = np.zeros((len(ids), 1)), np.zeros((len(ids), 4))
+        for row, trial_id in enumerate(ids):
+            if trial_id in self._shapes:
+                own_weight[row], own_shape[row] = self._shapes[trial_id]
+        weight = self._sum_of_weights - own_weight
+        mean = (self._sum_of_shapes - own_weight * own_shape) / weight
+        spread = np.array(DEFAULT_PRIOR.spread) * np.maximum(_LEAST_SPREAD, weight**-0.5)
+        start = np.stack([trial.theta for trial in trials])
+        fitted = fit_shapes(_step_times(trials, self._reference), self._reference, (mean, spread), start)
+        for trial_id, trial, theta in zip(ids, trials, fitted, strict=True):
+            trial.theta = theta
+            self._share(trial_id, len({point.num_devices for point in trial.points.values()}) - 1, theta[1:])
+
+    def _share(self, trial_id: int, weight: float, shape: Floats) -> None:
+        """Puts a trial's shape in the place of the one that it had in the prior of the others."""
+        if weight == 0:
+            return
+        old_weight, old_shape = self._shapes.get(trial_id, (0.0, shape))
+        self._shapes[trial_id] = (weight, shape)
+        self._sum_of_weights += weight - old_weight
+        self._sum_of_shapes = self._sum_of_shapes + weight * shape - old_weight * old_shape
+
+
+def _step_times(trials: list[_Measured], reference: float) -> StepTimes:
+    most = max(len(trial.points) for trial in trials)
+    entries = np.ones((5, len(trials), most))
+    entries[2] = entries[4] = 0.0
+    for row, trial in enumerate(trials):
+        for column, point in enumerate(trial.points.values()):
+            batch = reference if point.batch_size is None else point.batch_size
+            local = batch / point.num_devices / (point.accumulation_steps + 1)
+            entries[:, row, column] = point.num_devices, local, point.accumulation_steps, point.times_s.median, 1.0
+    return StepTimes(*entries)
+
+
+def _follows_devices(trial: _Measured) -> bool:
+    """Whether the samples on a device differed less between sizes than the global batch did."""
+    batch_size = trial.steps.batch_size
+    for point in reversed(trial.points.values()):
+        if point.num_devices != trial.num_devices and point.batch_size is not None and batch_size is not None:
+            ratio = math.log(point.batch_size / batch_size)
+            return abs(ratio - math.log(point.num_devices / trial.num_devices)) < abs(ratio)
+    return False
+
+
+def _positive(entry: object) -> float | None:
+    if isinstance(entry, bool) or not isinstance(entry, Real) or not 0 < float(entry) < math.inf:
+        return None
+    return float(entry)

@@ -1,0 +1,1 @@
+"""Programs that compare, measure and time the schedulers and backends of this project."""

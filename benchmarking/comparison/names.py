@@ -1,0 +1,36 @@
+"""Names that a user may type: what to say about one that is not known, and names of folders."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+
+def unknown_name(what: str, name: object, choices: Iterable[str], advice: str = "") -> ValueError:
+    """The error for a name that is not among the choices; it names the nearest one, if one is near.
+
+    Parameters
+    ----------
+    what
+        What the name stands for, for example ``"scheduler"``.
+    name
+        The name received.
+    choices
+        The names there are.
+    advice
+        Appended to the message.
+    """
+    choices, typed = list(choices), str(name).lower()
+    near = [choice for choice in choices if typed and choice.lower().startswith(typed)]
+    near = near or difflib.get_close_matches(typed, choices, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ValueError(f"unknown {what} {name!r}: {hint}choose from {', '.join(choices)}{advice}")
+
+
+def folder_name(text: str) -> str:
+    """A text as the name of a folder that needs no quoting in a shell and has no dot.
+
+    Syne Tune takes what follows a dot in the name of an experiment for a suffix.
+    """
+    return re.sub(r"[^A-Za-z0-9_+=,-]", "_", text.replace("%", "pct").replace(":", ","))

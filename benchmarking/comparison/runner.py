@@ -1,0 +1,152 @@
+"""Carries a study out: what is finished already is kept, and the rest is run, in several processes if simulated."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarking.comparison.reading import Reading
+from benchmarking.comparison.runs import Outcome, Run, plan
+from benchmarking.comparison.settings import Duration, Scenario, Study
+from benchmarking.comparison.storage import StudyFolder
+
+OnProgress = Callable[[int, int, str], None]
+"""Takes the number of finished runs, the number of all runs and the title of the last one."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The outcomes of all runs of a study, in the order of the runs."""
+
+    study: Study
+    runs: tuple[Run, ...]
+    outcomes: tuple[Outcome, ...]
+
+    def __iter__(self) -> Iterator[tuple[Run, Outcome]]:
+        return zip(self.runs, self.outcomes, strict=True)
+
+    def outcomes_of(self, scenario: Scenario, scheduler: str, deadline: Duration) -> list[Outcome]:
+        """The outcomes of a scheduler's runs that are read at a deadline, in the order of the seeds."""
+        return [
+            outcome
+            for run, outcome in self
+            if run.scenario == scenario and run.scheduler == scheduler and deadline in run.deadlines
+        ]
+
+    def readings_of(self, scenario: Scenario, scheduler: str, deadline: Duration) -> list[Reading]:
+        """What a scheduler's runs had reached at a deadline, in the order of the seeds."""
+        return [outcome.reading(deadline) for outcome in self.outcomes_of(scenario, scheduler, deadline)]
+
+
+class RunFailedError(RuntimeError):
+    """A run has ended with an error; the finished ones are kept."""
+
+
+def run_study(
+    study: Study,
+    output: Path | None = None,
+    jobs: int = 1,
+    store_runs: bool = True,
+    on_progress: OnProgress = lambda done, total, title: None,
+) -> Results:
+    """Carries a study out, or goes on with it.
+
+    Parameters
+    ----------
+    study
+        What to compare.
+    output
+        Folder of the results. Runs that have finished there are not repeated. None keeps everything in memory, which
+        the local backend does not allow.
+    jobs
+        Processes that simulate. Runs in real time follow each other: they need the machine for themselves.
+    store_runs
+        Whether every simulated run is stored in Syne Tune's format, too.
+    on_progress
+        Called in this process whenever a run has finished.
+
+    Raises
+    ------
+    ValueError
+        The folder has results of other settings, or the settings make no sense for the benchmark.
+    RunFailedError
+        A run has ended with an error.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, but got {jobs!r}")
+    runs = tuple(plan(study))
+    folder = None if output is None else StudyFolder(Path(output))
+    outcomes: dict[Run, Outcome] = {}
+    if folder is not None:
+        folder.claim(study)
+        outcomes = {run: outcome for run in runs if (outcome := folder.load(run)) is not None}
+    pending = [run for run in runs if run not in outcomes]
+    on_progress(len(outcomes), len(runs), "")
+    execute = functools.partial(_execute, study, folder, store_runs)
+    in_processes = jobs > 1 and study.backend == "simulator" and len(pending) > 1
+    finished = _in_processes(execute, pending, jobs) if in_processes else _one_by_one(execute, pending)
+    with contextlib.closing(finished):
+        for run, outcome in finished:
+            outcomes[run] = outcome
+            on_progress(len(outcomes), len(runs), run.title)
+    return Results(study, runs, tuple(outcomes[run] for run in runs))
+
+
+def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: Run) -> Outcome:
+    from benchmarking.comparison.simulated import quiet, simulate_run
+
+    quiet()
+    try:
+        if study.backend == "simulator":
+            path = folder.begin(run) if folder is not None and store_runs else None
+            outcome = simulate_run(study, run, path)
+        elif folder is None:
+            raise ValueError("output must be a folder with the local backend, but got None")
+        else:
+            from benchmarking.comparison.local import train_run
+
+            outcome = train_run(study, run, folder.begin(run))
+    except Exception as error:
+        raise RunFailedError(f"{run.title}: {type(error).__name__}: {error}") from error
+    if folder is not None:
+        folder.finish(run, outcome)
+    return outcome
+
+
+def _one_by_one(execute: Callable[[Run], Outcome], runs: list[Run]) -> Iterator[tuple[Run, Outcome]]:
+    for run in runs:
+        yield run, execute(run)
+
+
+def _in_processes(execute: Callable[[Run], Outcome], runs: list[Run], jobs: int) -> Iterator[tuple[Run, Outcome]]:
+    # Each process has one core; threads of numerical libraries would only get in each other's way.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    before = set(multiprocessing.active_children())
+    # New interpreters rather than forks: this process may have threads, and nothing of it is needed there.
+    executor = ProcessPoolExecutor(
+        min(jobs, len(runs)), mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt
+    )
+    try:
+        futures = {executor.submit(execute, run): run for run in runs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupt() -> None:
+    # Ctrl-C reaches all processes of the terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,118 @@
+"""Training scripts by name, for comparisons in real time on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syne_tune.config_space import choice, loguniform, uniform
+
+from benchmarking.comparison.names import unknown_name
+from benchmarking.comparison.schedulers import Problem
+
+SCRIPTS_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "training_scripts"
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a training script that is not tuned."""
+
+    name: str
+    """On the command line of the comparison, without dashes."""
+    argument: str
+    """Argument of the script."""
+    description: str
+    convert: Callable[[str], Any] = str
+    default: Any = None
+    """None leaves the argument out."""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingScript:
+    """A script with what is tuned."""
+
+    name: str
+    description: str
+    path: Path
+    config_space: Mapping[str, Any]
+    metric: str
+    do_minimize: bool
+    max_t: int
+    max_t_argument: str = "epochs"
+    time_attr: str = "epoch"
+    options: tuple[Option, ...] = ()
+
+    def problem(self, options: Sequence[tuple[str, str]], max_t: int | None = None) -> Problem:
+        """The problem that the script and its options are.
+
+        Parameters
+        ----------
+        options
+            Names and values of options, the values as text.
+        max_t
+            Resource at which training ends; by default the script's own.
+
+        Raises
+        ------
+        ValueError
+            An option is not known or its value is not allowed.
+        """
+        max_t = self.max_t if max_t is None else max_t
+        known = {option.name: option for option in self.options}
+        space = {**self.config_space, self.max_t_argument: max_t}
+        for option in self.options:
+            if option.default is not None:
+                space[option.argument] = option.default
+        for name, text in options:
+            if name not in known:
+                raise unknown_name(f"option of the script {self.name!r}", name, known)
+            option = known[name]
+            if option.choices and text not in option.choices:
+                raise unknown_name(name, text, option.choices)
+            try:
+                space[option.argument] = option.convert(text)
+            except ValueError:
+                raise ValueError(f"--{name} of {self.name!r} must be {option.description}, but got {text!r}") from None
+        return Problem(space, self.metric, self.do_minimize, self.time_attr, max_t)
+
+
+_SCRIPTS = (
+    TrainingScript(
+        name="digits-cnn",
+        description="a small CNN on scikit-learn's handwritten digits",
+        path=SCRIPTS_FOLDER / "digits_cnn.py",
+        config_space={
+            "learning_rate": loguniform(3e-3, 0.5),
+            "momentum": uniform(0.0, 0.97),
+            "weight_decay": loguniform(1e-6, 1e-2),
+            "width": choice([8, 12, 16]),
+            "dropout": uniform(0.0, 0.5),
+            "batch_size": choice([128, 256, 512]),
+        },
+        metric="val_accuracy",
+        do_minimize=False,
+        max_t=81,
+    ),
+)
+
+
+def script_names() -> dict[str, str]:
+    """What each name stands for."""
+    return {script.name: script.description for script in _SCRIPTS}
+
+
+def find_script(name: str) -> TrainingScript:
+    """The script of a name.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    for script in _SCRIPTS:
+        if script.name == name:
+            return script
+    raise unknown_name("training script", name, script_names())

@@ -1,0 +1,157 @@
+"""Results as text for a terminal."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from benchmarking.comparison.problems import find_goal
+from benchmarking.comparison.runner import Results
+from benchmarking.comparison.settings import Scenario
+from benchmarking.comparison.tables import align, comparison_table, scenario_cells, summary_table, timings_table
+
+LEGEND = """\
+± is the half-width of a 95 % interval over the seeds. Regret is 0 at the best value in the table and 1 at the median
+configuration's best. The gain over the reference is paired by seed and positive where better. Trials: those that
+reported by the deadline. Utilisation: share of device-seconds in training that was reported by the deadline."""
+
+
+def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataFrame) -> str:
+    """The comparison of one scenario: a block of lines for each deadline.
+
+    Parameters
+    ----------
+    results
+        The results.
+    scenario
+        The scenario.
+    comparison
+        What :func:`~benchmarking.comparison.tables.comparison_table` makes of the results.
+    """
+    study, goal = results.study, find_goal(results.study, scenario)
+    better = "lower" if goal.do_minimize else "higher"
+    heading = f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {len(study.seeds)} seeds"
+    lines = [heading, f"{goal.metric} ({better} is better)"]
+    for deadline, rows in _of_scenario(comparison, scenario).groupby("deadline", sort=False):
+        deadline_s = rows.deadline_s.iloc[0]
+        lines += [
+            "",
+            f"deadline {deadline}" if str(deadline).endswith("s") else f"deadline {deadline} = {deadline_s:.4g} s",
+        ]
+        header = ["", goal.metric, "regret", f"gain over {study.reference}", "win/tie/loss", "trials", "utilisation"]
+        cells = [header]
+        for row in rows.itertuples():
+            is_reference = row.scheduler == study.reference
+            cells.append(
+                [
+                    row.scheduler,
+                    plus_minus(row.value_mean, row.value_high),
+                    plus_minus(row.regret_mean, row.regret_high, ".3f"),
+                    "" if is_reference else plus_minus(row.gain_mean, row.gain_high, "+.4f"),
+                    "" if is_reference else f"{row.wins}/{row.ties}/{row.losses}",
+                    f"{row.num_trials:.0f}",
+                    f"{100 * row.utilisation:.0f} %",
+                ]
+            )
+        lines.append(align(_without_empty_columns(cells)))
+    return "\n".join(lines)
+
+
+def describe_overview(results: Results, comparison: pd.DataFrame) -> str:
+    """All scenarios side by side: regret of each scheduler at each deadline, or the metric where there is no regret."""
+    study = results.study
+    quantity = "regret" if comparison.regret_mean.notna().any() else "value"
+    deadlines = list(dict.fromkeys(comparison.deadline))
+    cells = [["", "", *(f"{quantity} at {deadline}" for deadline in deadlines)]]
+    for scenario in study.scenarios:
+        rows = _of_scenario(comparison, scenario)
+        for position, scheduler in enumerate(scenario.schedulers):
+            at = rows[rows.scheduler == scheduler].set_index("deadline")
+            cells.append([scenario.name if position == 0 else "", scheduler])
+            for deadline in deadlines:
+                mean, high = at.loc[deadline, f"{quantity}_mean"], at.loc[deadline, f"{quantity}_high"]
+                cells[-1].append(plus_minus(mean, high, ".3f"))
+    return align(cells, left=2)
+
+
+def describe_growth(results: Results, comparison: pd.DataFrame) -> str:
+    """How regret, utilisation and the cost of the schedulers grow with the number of devices."""
+    timings = timings_table(results)
+    cells = [["", "devices", "deadline", "regret", "utilisation", "trials", "reports", "scheduler µs a report"]]
+    for scheduler in dict.fromkeys(comparison.scheduler):
+        for row in comparison[comparison.scheduler == scheduler].itertuples():
+            same = (timings.scheduler == scheduler) & (timings.num_devices == row.num_devices)
+            of_scenario = timings[same & (timings.benchmark == row.benchmark)]
+            reports = of_scenario.num_reports.mean()
+            cost = of_scenario.scheduler_us_per_report.mean()
+            regret = plus_minus(row.regret_mean, row.regret_high, ".3f")
+            numbers = (f"{100 * row.utilisation:.0f} %", f"{row.num_trials:,.0f}", f"{reports:,.0f}", f"{cost:.0f}")
+            cells.append([scheduler, str(row.num_devices), row.deadline, regret, *numbers])
+    return align(cells)
+
+
+def describe_summary(results: Results) -> str:
+    """The experiment-level summary of the HyperSched authors, means over the seeds."""
+    table = summary_table(results)
+    keys = ["scheduler", "deadline"]
+    cells = []
+    for scenario in results.study.scenarios:
+        rows = _of_scenario(table, scenario).drop(columns=["seed"])
+        means = rows.groupby(keys, sort=False).mean(numeric_only=True)
+        cells += [[scenario.name], _SUMMARY_HEADER]
+        for (scheduler, deadline), row in means.iterrows():
+            lengths = [f"{row[f'length_{name}']:.1f}" for name in ("mean", "median", "p10", "p90")]
+            tops = [f"{row[f'top{k}_length']:.0f}: {row[f'top{k}_value']:.4f}" for k in (1, 2, 3)]
+            numbers = [f"{row.trials_seen:.0f}", f"{row.best_value:.4f}", f"{row.best_at:.0f}"]
+            cells.append([scheduler, deadline, *numbers, *lengths, *tops])
+    blocks, block = [], []
+    for row in cells:
+        if len(row) == 1:
+            if block:
+                blocks[-1] += "\n" + align(block, left=2)
+            blocks.append(row[0])
+            block = []
+        else:
+            block.append(row)
+    blocks[-1] += "\n" + align(block, left=2)
+    return "\n\n".join(blocks)
+
+
+_SUMMARY_HEADER = ["", "deadline", "trials seen", "best value", "at", "length mean", "median", "10 %", "90 %"] + [
+    f"top {rank}: length, value" for rank in (1, 2, 3)
+]
+
+
+def describe(results: Results) -> str:
+    """Everything that is printed at the end of a study."""
+    comparison = comparison_table(results)
+    study = results.study
+    parts = []
+    if study.preset == "scale":
+        parts.append(describe_growth(results, comparison))
+    elif len(study.scenarios) > 1:
+        parts.append(describe_overview(results, comparison))
+    if study.preset != "scale":
+        parts += [describe_scenario(results, scenario, comparison) for scenario in study.scenarios]
+    return "\n\n".join([*parts, LEGEND])
+
+
+def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:
+    """A mean and the half-width of its interval; empty where nothing is known."""
+    if math.isnan(mean):
+        return ""
+    plain = spec.lstrip("+")
+    return f"{mean:{spec}}" if math.isnan(high) else f"{mean:{spec}} ± {high - mean:{plain}}"
+
+
+def _of_scenario(table: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
+    kept = pd.Series(True, index=table.index)
+    for name, value in scenario_cells(scenario).items():
+        kept &= table[name].isna() if value is None else table[name] == value
+    return table[kept]
+
+
+def _without_empty_columns(cells: list[list[str]]) -> list[list[str]]:
+    kept = [index for index in range(len(cells[0])) if index == 0 or any(row[index] for row in cells[1:])]
+    return [[row[index] for index in kept] for row in cells]

@@ -11,21 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
+    from syne_hypersched.backends import ElasticSimulatorBackend as ElasticSimulatorBackend
+    from syne_hypersched.backends import LaunchCost as LaunchCost
     from syne_hypersched.deadline import Deadline as Deadline
     from syne_hypersched.schedulers import ASHA as ASHA
     from syne_hypersched.schedulers import PASHA as PASHA
     from syne_hypersched.schedulers import HyperSched as HyperSched
+    from syne_hypersched.simulation import simulate as simulate
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["ASHA", "PASHA", "Deadline", "ElasticLocalBackend", "HyperSched", "__version__"]
+__all__ = [
+    "ASHA",
+    "PASHA",
+    "Deadline",
+    "ElasticLocalBackend",
+    "ElasticSimulatorBackend",
+    "HyperSched",
+    "LaunchCost",
+    "simulate",
+    "__version__",
+]
 
 _MODULE_OF_NAME = {
     "ASHA": "syne_hypersched.schedulers",
     "Deadline": "syne_hypersched.deadline",
     "ElasticLocalBackend": "syne_hypersched.backends",
+    "ElasticSimulatorBackend": "syne_hypersched.backends",
     "HyperSched": "syne_hypersched.schedulers",
+    "LaunchCost": "syne_hypersched.backends",
     "PASHA": "syne_hypersched.schedulers",
+    "simulate": "syne_hypersched.simulation",
 }
 
 

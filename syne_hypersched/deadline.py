@@ -16,8 +16,9 @@ class Deadline:
 
     Trials are asked to checkpoint and exit ``drain_s`` seconds before the deadline, and killed at the deadline. With
     :class:`~syne_hypersched.ElasticLocalBackend` this is done on time by the processes that watch the trials, whatever
-    ``sleep_time`` the tuner has and however long a searcher thinks. With other backends the tuner stops the trials when
-    it next looks.
+    ``sleep_time`` the tuner has and however long a searcher thinks. With
+    :class:`~syne_hypersched.ElasticSimulatorBackend` the deadline counts virtual seconds. With other backends the tuner
+    stops the trials when it next looks.
 
     Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``.
 
@@ -49,24 +50,34 @@ class Deadline:
         self._trial_backend = trial_backend
         #: When the tuning started (seconds since the epoch): the deadline also holds for a tuner that was saved.
         self._started: float | None = None
-        #: When the tuner stops (monotonic seconds of this process); None until the backend knows the deadline.
+        #: When the tuner stops, by :meth:`_now_s`; None until the backend knows the deadline.
         self._stop_at: float | None = None
 
     def __call__(self, status: TuningStatus) -> bool:
         """Whether it is time to stop."""
         if self._stop_at is None:
-            self._stop_at = time.monotonic() + self._arm(status)
-        return time.monotonic() >= self._stop_at
+            seconds_left = self._seconds_left(status)
+            set_deadline = getattr(self._trial_backend, "set_deadline", None)
+            if set_deadline is not None:
+                set_deadline(seconds_left, self.drain_s)
+            self._stop_at = self._now_s() + seconds_left - self.drain_s
+        return self._now_s() >= self._stop_at
 
-    def _arm(self, status: TuningStatus) -> float:
+    def _seconds_left(self, status: TuningStatus) -> float:
+        if self._is_virtual:
+            return self.deadline_s - self._now_s()
         now = time.time()
         if self._started is None:
             self._started = now - status.wallclock_time
-        left = self._started + self.deadline_s - now
-        set_deadline = getattr(self._trial_backend, "set_deadline", None)
-        if set_deadline is not None:
-            set_deadline(left, self.drain_s)
-        return left - self.drain_s
+        return self._started + self.deadline_s - now
+
+    @property
+    def _is_virtual(self) -> bool:
+        return hasattr(self._trial_backend, "time_s")
+
+    def _now_s(self) -> float:
+        """Virtual seconds since the start where the backend has them, else monotonic seconds of this process."""
+        return float(self._trial_backend.time_s) if self._is_virtual else time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_stop_at": None}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 
 class DevicePool:
     """Devices and the trials that hold them. No device ever has two holders.
 
-    Plain state without processes or clocks, so that schedules can be tested and simulated with it.
+    Plain state without processes or clocks, so that schedules can be tested and simulated with it. To acquire or
+    release a device takes logarithmic time in their number.
 
     Parameters
     ----------
@@ -28,10 +30,12 @@ class DevicePool:
             raise ValueError(f"devices must name each device once, but got {list(devices)}")
         #: All devices, in the order in which they were given; never changes.
         self.devices = tuple(devices)
-        #: Devices held by each trial; a trial without devices has no entry.
-        self._held: dict[int, tuple[str, ...]] = {}
+        #: Positions of the devices held by each trial, ascending; a trial without devices has no entry.
+        self._held: dict[int, tuple[int, ...]] = {}
         #: How often each device was given to a trial so far, to rotate over devices.
-        self._times_given = dict.fromkeys(self.devices, 0)
+        self._times_given = [0] * len(self.devices)
+        #: Heap of the devices that nobody holds, as (times given, position).
+        self._free = [(0, position) for position in range(len(self.devices))]
 
     def __len__(self) -> int:
         return len(self.devices)
@@ -39,22 +43,21 @@ class DevicePool:
     @property
     def holders(self) -> dict[int, tuple[str, ...]]:
         """Devices held by each trial that holds any (a copy)."""
-        return dict(self._held)
+        return {trial_id: self._names(positions) for trial_id, positions in self._held.items()}
 
     def held_by(self, trial_id: int) -> tuple[str, ...]:
         """Devices that the trial holds, empty if none."""
-        return self._held.get(trial_id, ())
+        return self._names(self._held.get(trial_id, ()))
 
     @property
     def free(self) -> tuple[str, ...]:
         """Devices that nobody holds, in the order of :attr:`devices`."""
-        taken = {device for devices in self._held.values() for device in devices}
-        return tuple(device for device in self.devices if device not in taken)
+        return self._names(sorted(position for _, position in self._free))
 
     @property
     def num_free(self) -> int:
         """Number of devices that nobody holds."""
-        return len(self.devices) - sum(map(len, self._held.values()))
+        return len(self._free)
 
     def acquire(self, trial_id: int, num_devices: int) -> tuple[str, ...]:
         """Gives free devices to a trial, those first that were given away least often.
@@ -69,19 +72,24 @@ class DevicePool:
         ValueError
             ``num_devices`` is below 1 or more than are free, or the trial holds devices already.
         """
-        free = self.free
-        if not 1 <= num_devices <= len(free):
-            raise ValueError(f"num_devices must be from 1 to {len(free)}, the free devices, but got {num_devices}")
+        if not 1 <= num_devices <= len(self._free):
+            raise ValueError(
+                f"num_devices must be from 1 to {len(self._free)}, the free devices, but got {num_devices}"
+            )
         if trial_id in self._held:
-            raise ValueError(f"trial {trial_id} must release {self._held[trial_id]} before it acquires other devices")
-        rotation = sorted(free, key=self._times_given.__getitem__)  # a stable sort: ties in the order of devices
-        chosen = set(rotation[:num_devices])
-        devices = tuple(device for device in free if device in chosen)
-        for device in devices:
-            self._times_given[device] += 1
-        self._held[trial_id] = devices
-        return devices
+            raise ValueError(f"trial {trial_id} must release {self.held_by(trial_id)} before it acquires other devices")
+        positions = sorted(heapq.heappop(self._free)[1] for _ in range(num_devices))
+        for position in positions:
+            self._times_given[position] += 1
+        self._held[trial_id] = tuple(positions)
+        return self._names(positions)
 
     def release(self, trial_id: int) -> tuple[str, ...]:
         """Takes all devices from a trial and returns them; a trial without devices gives none."""
-        return self._held.pop(trial_id, ())
+        positions = self._held.pop(trial_id, ())
+        for position in positions:
+            heapq.heappush(self._free, (self._times_given[position], position))
+        return self._names(positions)
+
+    def _names(self, positions: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.devices[position] for position in positions)

@@ -1,0 +1,114 @@
+"""One trial of a :class:`~syne_hypersched.backends._virtual_fleet.VirtualFleet`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched.backends.reconcile import Phase, TrialState
+
+if TYPE_CHECKING:
+    from syne_hypersched.blackboxes import LearningCurve
+
+
+class Next(Enum):
+    """What happens next to a trial that was launched."""
+
+    REPORT = "report"
+    """An epoch ends and is reported."""
+    COMPLETE = "complete"
+    """It ends, since it has nothing left to train."""
+    FAIL = "fail"
+    """It fails in the middle of an epoch."""
+    EXIT = "exit"
+    """It has been drained."""
+
+
+@dataclass(slots=True, eq=False)
+class VirtualTrial:
+    """Where a trial stands, what it is to do, and what was reported."""
+
+    trial_id: int
+    curve: LearningCurve
+    config: dict[str, Any] = field(default_factory=dict)
+    status: str = Status.in_progress
+    """In the tuner's terms."""
+
+    # Wishes and devices, as in TrialState.
+    wants: int = 0
+    phase: Phase = Phase.IDLE
+    resized: bool = False
+    order: int = 0
+    devices: tuple[str, ...] = ()
+    holds: int = 0
+
+    # The launch that is going on.
+    launch: int = -1
+    """Its index, counted from 0; -1 before the first."""
+    launch_order: int = 0
+    """Its position among the launches of all trials."""
+    kind: str = "start"
+    """``"start"``, ``"resume"`` or ``"resize"``: what the launch costs depends on it."""
+    signal_s: float = 0.0
+    """When the order or the drain was given that led to it; during a drain, when the drain was."""
+    held_from_s: float = 0.0
+    speed_up: float = 1.0
+    first_of_launch: bool = True
+    """Whether it has not reported yet."""
+    drain_reason: str = ""
+    cut_short: bool = False
+    """Whether the deadline leaves less time than a drain takes."""
+
+    # Training.
+    num_trained: int = 0
+    """Epochs in its checkpoint."""
+    num_reports: int = 0
+    worker_s: float = 0.0
+    """Seconds that it has trained, those lost not counted."""
+    epoch_s: float = 0.0
+    """Seconds of the epoch that is being trained, on the devices held."""
+    next: Next = Next.REPORT
+    ticket: int = -1
+    """Which entry of the queue is about this trial; others are void."""
+
+    # Reports.
+    delivered: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the last poll that gave any."""
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    """Those that came after the decision to pause, for a resume."""
+
+    def state(self) -> TrialState:
+        """What :func:`~syne_hypersched.backends.reconcile.reconcile` is to know."""
+        return TrialState(self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order)
+
+    def config_changed(self, config: Mapping[str, Any]) -> bool:
+        """Whether the trial is to go on with another configuration."""
+        return config is not self.config and config != self.config
+
+    def begin_launch(self, devices: tuple[str, ...], launch_order: int, time_s: float) -> None:
+        """A launch begins on these devices."""
+        self.devices, self.holds, self.held_from_s = devices, len(devices), time_s
+        self.launch += 1
+        self.launch_order = launch_order
+        self.phase, self.resized, self.drain_reason, self.first_of_launch = Phase.RUNNING, False, "", True
+
+    def end_launch(self) -> None:
+        """The launch has ended, and nothing of it is still to happen."""
+        self.devices, self.holds, self.phase, self.drain_reason, self.ticket = (), 0, Phase.IDLE, "", -1
+
+    def keep_after(self, report: Mapping[str, Any] | None) -> None:
+        """Keeps the reports that were delivered after this one, which the tuner will not look at."""
+        position = next((i for i, delivered in enumerate(self.delivered) if delivered is report), None)
+        if position is not None:
+            self.kept += self.delivered[position + 1 :]
+            self.delivered = []
+
+
+def virtual_moment(time_s: float) -> datetime:
+    """What stands for a virtual time where a date is asked for: so many seconds after the beginning of 1970."""
+    return datetime(1970, 1, 1) + timedelta(seconds=time_s)

@@ -1,0 +1,21 @@
+"""Blackboxes: learning curves in tables, which the simulator replays."""
+
+from __future__ import annotations
+
+from syne_hypersched.blackboxes._curve import LearningCurve as LearningCurve
+from syne_hypersched.blackboxes._curve import learning_curve as learning_curve
+from syne_hypersched.blackboxes._digits import digits_provenance as digits_provenance
+from syne_hypersched.blackboxes._digits import load_digits as load_digits
+from syne_hypersched.blackboxes._read import read_table as read_table
+from syne_hypersched.blackboxes._space import infer_domain as infer_domain
+from syne_hypersched.blackboxes._table import TableBlackbox as TableBlackbox
+
+__all__ = [
+    "LearningCurve",
+    "TableBlackbox",
+    "digits_provenance",
+    "infer_domain",
+    "learning_curve",
+    "load_digits",
+    "read_table",
+]

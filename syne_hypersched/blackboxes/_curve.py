@@ -1,0 +1,102 @@
+"""Learning curves: what a simulated trial reports and how long its epochs take, looked up in any blackbox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LEAST_EPOCH_S = 1e-3
+"""Seconds between two reports where a blackbox (a surrogate, mostly) has time standing still or running backwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """What one configuration reports when it is trained on one device."""
+
+    reports: Sequence[Mapping[str, Any]]
+    """One for each resource level, ascending: the level and the metrics, in plain numbers, without times."""
+
+    epoch_s: Sequence[float]
+    """Seconds of training between each report and the one before, on one device; all positive."""
+
+    speed_up: Mapping[int, float] | None = None
+    """Measured speed-up of this configuration by number of devices, where the blackbox knows it."""
+
+    def up_to(self, max_resource: float | None, time_attr: str) -> LearningCurve:
+        """The curve of a trial that ends by itself at ``max_resource``."""
+        if max_resource is None or not self.reports or self.reports[-1][time_attr] <= max_resource:
+            return self
+        length = sum(report[time_attr] <= max_resource for report in self.reports)
+        return LearningCurve(self.reports[:length], self.epoch_s[:length], self.speed_up)
+
+
+def learning_curve(
+    blackbox: Any,
+    config: Mapping[str, Any],
+    *,
+    elapsed_time_attr: str,
+    max_resource: float | None = None,
+    seed: int = 0,
+) -> LearningCurve:
+    """Looks a configuration up in a blackbox.
+
+    Parameters
+    ----------
+    blackbox
+        A :class:`~syne_hypersched.blackboxes.TableBlackbox`, or any blackbox of Syne Tune's: something with
+        ``configuration_space``, ``fidelity_values``, ``fidelity_name()``, ``objectives_names`` and
+        ``objective_function(configuration, fidelity=None, seed=None)``.
+    config
+        The configuration. Entries that are not in the blackbox's configuration space are ignored.
+    elapsed_time_attr
+        The objective that is the seconds trained so far. Times that stand still or run backwards, as those of
+        surrogates may, are made increasing.
+    max_resource
+        The resource level at which the trial ends by itself, by default the blackbox's last one.
+    seed
+        Which repetition, where the blackbox has several.
+
+    Returns
+    -------
+    LearningCurve
+        It ends where the times do: levels at the end without a finite time are left out.
+
+    Raises
+    ------
+    ValueError
+        The blackbox has no such objective, no levels, or no time for this configuration.
+    """
+    if hasattr(blackbox, "learning_curve"):
+        curve: LearningCurve = blackbox.learning_curve(config, max_resource=max_resource, seed=seed)
+        return curve
+    names = list(blackbox.objectives_names)
+    if elapsed_time_attr not in names:
+        raise ValueError(f"elapsed_time_attr must be one of {', '.join(names)}, but got {elapsed_time_attr!r}")
+    if blackbox.fidelity_values is None:
+        raise ValueError("blackbox must have resource levels (fidelity_values), but has none")
+    space = blackbox.configuration_space
+    known = {name: config[name] for name in config if name in space}
+    values = np.asarray(blackbox.objective_function(known, seed=seed), dtype=float)
+    column = names.index(elapsed_time_attr)
+    time_attr = blackbox.fidelity_name()
+    reports, epoch_s, elapsed_s = [], [], 0.0
+    for level, row in zip(blackbox.fidelity_values, values.tolist(), strict=True):
+        if not math.isfinite(row[column]):
+            break
+        report = {name: value for name, value in zip(names, row, strict=True) if name != elapsed_time_attr}
+        reports.append(report | {time_attr: plain_number(level)})
+        epoch_s.append(max(row[column] - elapsed_s, LEAST_EPOCH_S))
+        elapsed_s = max(elapsed_s, row[column])
+    if not reports:
+        raise ValueError(f"blackbox must give seconds under {elapsed_time_attr!r}, but has none for {known}")
+    return LearningCurve(tuple(reports), tuple(epoch_s)).up_to(max_resource, time_attr)
+
+
+def plain_number(number: Any) -> int | float:
+    """The number as Python's own ``int``, where it is one, or ``float``."""
+    value = float(number)
+    return int(value) if value.is_integer() else value

@@ -1,0 +1,192 @@
+"""Learning curves from a file: Parquet or CSV in long form, one line for each configuration and epoch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from syne_hypersched.blackboxes._table import TableBlackbox
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PARQUET = (".parquet", ".pq")
+_CSV = (".csv", ".csv.gz", ".csv.zip")
+
+
+def read_table(
+    path: str | Path,
+    *,
+    configuration: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    time_attr: str = "epoch",
+    elapsed_time_attr: str = "elapsed_s",
+    epoch_time_attr: str | None = None,
+    seed: str | None = None,
+    configs_path: str | Path | None = None,
+    config_id: str = "config_id",
+    where: Mapping[str, Any] | None = None,
+    configuration_space: Mapping[str, Any] | None = None,
+    lookup: str = "nearest",
+    name: str | None = None,
+    description: str = "",
+) -> TableBlackbox:
+    """Reads one's own learning curves.
+
+    Parameters
+    ----------
+    path
+        A Parquet (extra ``benchmarks``) or CSV file in long form: one line for each configuration and epoch, with
+        columns for the hyperparameters, the epoch, the metrics and the seconds.
+    configuration
+        Columns that are hyperparameters. By default those of ``configs_path`` or, without it, all columns that are
+        neither the epoch, seconds, repetition nor named in ``metrics``, which must then be given.
+    metrics
+        Columns that are metrics. By default all columns that are nothing else.
+    time_attr
+        Column of the resource level, the epoch mostly.
+    elapsed_time_attr
+        Column of the seconds trained so far, on one device; with ``epoch_time_attr`` the name to give to them.
+    epoch_time_attr
+        Column of the seconds of each epoch, in place of the seconds so far.
+    seed
+        Column of the repetition, where configurations were trained several times.
+    configs_path, config_id
+        A second file with one line for each configuration, and the column by which the two are joined.
+    where
+        Values of further columns: only lines that have them are read, and the columns are left out.
+    configuration_space, lookup, name, description
+        As in :class:`TableBlackbox`; ``name`` is by default that of the file.
+
+    Raises
+    ------
+    ImportError
+        A Parquet file is to be read and pyarrow is not installed.
+    ValueError
+        A column is missing, is no number where it must be, a configuration has an epoch twice or not at all, or times
+        fall.
+    """
+    path = Path(path)
+    frame = _read(path)
+    for column, value in (where or {}).items():
+        _need(frame, [column], path)
+        frame = frame[frame[column] == value].drop(columns=column)
+        if frame.empty:
+            raise ValueError(f"where must leave some lines of {path}, but none has {column} = {value!r}")
+    time_column = elapsed_time_attr if epoch_time_attr is None else epoch_time_attr
+    special = [time_attr, time_column] + ([] if seed is None else [seed])
+    if configs_path is not None:
+        configs = _read(Path(configs_path))
+        _need(configs, [config_id, *(configuration or ())], Path(configs_path))
+        _need(frame, [config_id], path)
+        if configuration is None:
+            configuration = [column for column in configs.columns if column != config_id]
+        frame = frame.drop(columns=[column for column in configuration if column in frame])
+        frame = frame.merge(configs[[config_id, *configuration]], on=config_id, how="left", validate="many_to_one")
+        special.append(config_id)
+    _need(frame, [*special, *(configuration or ()), *(metrics or ())], path)
+    others = [column for column in frame.columns if column not in special]
+    if configuration is None and metrics is None:
+        raise ValueError(
+            f"configuration or metrics must say what the columns of {path} are, which has {', '.join(others)}"
+        )
+    if configuration is None:
+        configuration = [column for column in others if column not in (metrics or ())]
+    if metrics is None:
+        metrics = [column for column in others if column not in configuration]
+    _check_columns(frame, configuration, metrics, [time_attr, time_column], path)
+    if seed is None:
+        frame = frame.assign(_seed=0)
+    arrays = _to_arrays(frame, list(configuration), list(metrics), time_attr, time_column, seed or "_seed", path)
+    rows, levels, values, seconds = arrays
+    elapsed_s = seconds if epoch_time_attr is None else np.cumsum(seconds, axis=2)
+    return TableBlackbox(
+        rows,
+        values,
+        elapsed_s,
+        levels=levels,
+        configuration_space=configuration_space,
+        time_attr=time_attr,
+        elapsed_time_attr=elapsed_time_attr,
+        lookup=lookup,
+        name=path.name.split(".")[0] if name is None else name,
+        description=description,
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        raise ValueError(f"path must be a file, but there is none at {path}")
+    if path.name.endswith(_PARQUET):
+        try:
+            return pd.read_parquet(path)
+        except ImportError as error:
+            raise ImportError(
+                f"Reading {path} needs pyarrow: pip install 'syne-hypersched[benchmarks]', or store the table as CSV"
+            ) from error
+    if path.name.endswith(_CSV):
+        return pd.read_csv(path)
+    raise ValueError(f"path must end in {', '.join((*_PARQUET, *_CSV))}, but is {path}")
+
+
+def _need(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
+    for column in columns:
+        if column not in frame:
+            nearest = difflib.get_close_matches(column, map(str, frame.columns), n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"{path} must have the column {column!r}, but has {', '.join(frame.columns)}{hint}")
+
+
+def _check_columns(
+    frame: pd.DataFrame, configuration: Sequence[str], metrics: Sequence[str], times: Sequence[str], path: Path
+) -> None:
+    import pandas as pd
+
+    if not configuration or not metrics:
+        raise ValueError(
+            f"{path} must have at least one hyperparameter and one metric, but has {', '.join(frame.columns)}"
+        )
+    for column in [*metrics, *times]:
+        if not pd.api.types.is_numeric_dtype(frame[column]):
+            raise ValueError(f"{path} must have numbers in the column {column!r}, but has {frame[column].dtype}")
+    for column in [*configuration, *times]:
+        if frame[column].isna().any():
+            line = int(frame[column].isna().to_numpy().argmax())
+            raise ValueError(
+                f"{path} must have a value in every line of the column {column!r}, but line {line} has none"
+            )
+
+
+def _to_arrays(
+    frame: pd.DataFrame, configuration: list[str], metrics: list[str], time_attr: str, time: str, seed: str, path: Path
+) -> tuple[list[dict[str, Any]], list[float], dict[str, Any], Any]:
+    """Rows, levels, and values by metric and seconds, in arrays of shape (rows, repetitions, levels)."""
+    row = frame.groupby(configuration, sort=False, observed=True).ngroup().to_numpy()
+    levels, level = np.unique(frame[time_attr].to_numpy(), return_inverse=True)
+    seeds, repetition = np.unique(frame[seed].to_numpy(), return_inverse=True)
+    num_rows = int(row.max()) + 1
+    shape = (num_rows, len(seeds), len(levels))
+    flat = np.ravel_multi_index((row, repetition, level), shape)
+    first = np.unique(flat, return_index=True)[1]
+    if len(first) < len(flat):
+        again = int(np.setdiff1d(np.arange(len(flat)), first)[0])
+        line = frame.iloc[again]
+        raise ValueError(
+            f"{path} must have one line for each configuration, repetition and {time_attr}, but has {time_attr} "
+            f"{line[time_attr]} twice for {line[configuration].to_dict()}"
+        )
+
+    def spread(column: str) -> Any:
+        array = np.full(num_rows * len(seeds) * len(levels), np.nan)
+        array[flat] = frame[column].to_numpy(dtype=np.float64)
+        return array.reshape(shape)
+
+    where_first = np.unique(row, return_index=True)[1]
+    rows = frame.iloc[where_first][configuration].to_dict(orient="records")
+    return rows, levels.tolist(), {metric: spread(metric) for metric in metrics}, spread(time)

@@ -1,0 +1,77 @@
+"""Configuration spaces of tables: domains inferred from columns, and the distance between configurations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from syne_tune.config_space import Categorical, Domain, choice, lograndint, loguniform, randint, uniform
+
+MOST_CHOICES = 12
+"""An integer column with at most as many different values becomes a choice among these."""
+
+LOG_RATIO = 100.0
+"""A column of positive numbers is taken on a logarithmic scale if its largest value is this many times its smallest."""
+
+
+def infer_domain(values: Sequence[Any]) -> Domain:
+    """The domain that stands for a column of a table.
+
+    Text and truth values become a choice among those that occur, and so do integers with at most :const:`MOST_CHOICES`
+    different values and constant columns. Other integers become ``randint`` and other numbers ``uniform``, from the
+    smallest to the largest value, or ``lograndint`` and ``loguniform`` where all are positive and they span more than
+    two powers of ten.
+    """
+    distinct = sorted(set(values))
+    is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct)
+    is_integer = is_number and all(isinstance(value, int) for value in distinct)
+    if not is_number or len(distinct) == 1 or (is_integer and len(distinct) <= MOST_CHOICES):
+        return choice(distinct)
+    low, high = distinct[0], distinct[-1]
+    is_log = low > 0 and high > LOG_RATIO * low
+    if is_integer:
+        return lograndint(low, high) if is_log else randint(low, high)
+    return loguniform(low, high) if is_log else uniform(low, high)
+
+
+class UnitCube:
+    """Configurations as points, so that the row of a table nearest to any configuration can be found.
+
+    A numerical domain spans [0, 1], on its own scale (linear or logarithmic); a choice among numbers is spread evenly
+    over [0, 1] by rank; two different values of any other choice are at distance 1.
+    """
+
+    def __init__(self, space: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        self._domains = {name: domain for name, domain in space.items() if isinstance(domain, Domain)}
+        self._points = np.array([self._point(row) for row in rows], dtype=np.float64)
+
+    def nearest(self, config: Mapping[str, Any]) -> int:
+        """Index of the row nearest to a configuration, the first one in a tie."""
+        difference = self._points - np.array(self._point(config))
+        return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
+
+    def _point(self, config: Mapping[str, Any]) -> list[float]:
+        return [x for name, domain in self._domains.items() for x in _coordinates(domain, config[name])]
+
+
+def _coordinates(domain: Domain, value: Any) -> list[float]:
+    if isinstance(domain, Categorical):
+        categories = list(domain.categories)
+        if all(isinstance(category, int | float) and not isinstance(category, bool) for category in categories):
+            ordered = sorted(categories)
+            positions = [i / max(1, len(ordered) - 1) for i in range(len(ordered))]
+            return [float(np.interp(float(value), ordered, positions))]
+        return [math.sqrt(0.5) * (value == category) for category in categories]
+    low, high = float(domain.lower), float(domain.upper)
+    if high == low:
+        return [0.0]
+    if _is_log(domain):
+        return [math.log(max(float(value), 1e-300) / low) / math.log(high / low)]
+    return [(float(value) - low) / (high - low)]
+
+
+def _is_log(domain: Domain) -> bool:
+    # A FiniteRange has no sampler, and the others do not have the attribute.
+    return bool(getattr(domain, "log_scale", False)) or "Log" in type(domain.get_sampler()).__name__

@@ -1,0 +1,384 @@
+"""Learning curves in memory, as a blackbox."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from syne_tune.config_space import randint
+
+from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve, plain_number
+from syne_hypersched.blackboxes._space import UnitCube, infer_domain
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+LOOKUPS = ("exact", "nearest")
+
+
+class TableBlackbox:
+    """Learning curves of a finite number of configurations.
+
+    It has the members of Syne Tune's ``Blackbox``, so that Syne Tune's own simulator takes it as well.
+
+    Parameters
+    ----------
+    configurations
+        The rows of the table, each with the same hyperparameters.
+    metrics
+        Values of each metric, in arrays of shape ``(rows, levels)`` or ``(rows, repetitions, levels)``.
+    elapsed_s
+        Seconds trained so far on one device, never falling along the levels, in an array of the same shape. A curve
+        ends where these are NaN; within it, metrics may be NaN, as a diverged training reports them.
+    levels
+        Resource levels, ascending; by default 1, 2, ...
+    configuration_space
+        Domain of each hyperparameter; by default inferred from the rows, see
+        :func:`~syne_hypersched.blackboxes.infer_domain`.
+    time_attr, elapsed_time_attr
+        Names for the resource level and for the seconds.
+    speed_up
+        Measured speed-up by number of devices of each row, where it is known.
+    lookup
+        ``"exact"``: only the configurations of the table can be looked up; ``"nearest"``: any other one is that row
+        which is nearest in the unit cube of the configuration space (see ``UnitCube``), the first one in a tie.
+    name, description
+        What it is, for titles and messages.
+    is_synthetic
+        Whether the curves were made up rather than measured.
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, a configuration occurs twice, a time is missing, or times fall; the message
+        names the row.
+    """
+
+    def __init__(
+        self,
+        configurations: Sequence[Mapping[str, Any]],
+        metrics: Mapping[str, npt.ArrayLike],
+        elapsed_s: npt.ArrayLike,
+        *,
+        levels: Sequence[float] | None = None,
+        configuration_space: Mapping[str, Any] | None = None,
+        time_attr: str = "epoch",
+        elapsed_time_attr: str = "elapsed_s",
+        speed_up: Sequence[Mapping[int, float] | None] | None = None,
+        lookup: str = "nearest",
+        name: str = "table",
+        description: str = "",
+        is_synthetic: bool = False,
+    ) -> None:
+        if not configurations:
+            raise ValueError("configurations must name at least one configuration, but got none")
+        if lookup not in LOOKUPS:
+            raise ValueError(f"lookup must be one of {', '.join(map(repr, LOOKUPS))}, but got {lookup!r}")
+        self.name, self.description, self.is_synthetic, self.lookup = name, description, bool(is_synthetic), lookup
+        self.time_attr, self.elapsed_time_attr = time_attr, elapsed_time_attr
+        self.configurations = [{key: _plain(value) for key, value in row.items()} for row in configurations]
+        self._elapsed_s = _three_dimensional("elapsed_s", elapsed_s, len(self.configurations))
+        self._metrics = {
+            metric: _three_dimensional(f"metric {metric!r}", values, len(self.configurations), self._elapsed_s.shape)
+            for metric, values in metrics.items()
+        }
+        if not self._metrics:
+            raise ValueError("metrics must name at least one metric, but got none")
+        if {time_attr, elapsed_time_attr} & set(self._metrics) or time_attr == elapsed_time_attr:
+            raise ValueError(
+                f"time_attr, elapsed_time_attr and the metrics must have different names, but are {time_attr!r}, "
+                f"{elapsed_time_attr!r} and {', '.join(self._metrics)}"
+            )
+        num_levels = self._elapsed_s.shape[2]
+        self.levels = tuple(plain_number(level) for level in (range(1, num_levels + 1) if levels is None else levels))
+        if len(self.levels) != num_levels or any(b <= a for a, b in zip(self.levels, self.levels[1:], strict=False)):
+            raise ValueError(f"levels must be {num_levels} ascending numbers, but got {list(self.levels)}")
+        self._lengths = _lengths(self._elapsed_s)
+        self._index = _index(self.configurations)
+        names = list(self.configurations[0])
+        if configuration_space is None:
+            configuration_space = {key: infer_domain([row[key] for row in self.configurations]) for key in names}
+        elif set(configuration_space) != set(names):
+            raise ValueError(
+                f"configuration_space must have the hyperparameters of the table, {', '.join(names)}, "
+                f"but has {', '.join(configuration_space)}"
+            )
+        self.configuration_space = dict(configuration_space)
+        if speed_up is not None and len(speed_up) != len(self.configurations):
+            raise ValueError(f"speed_up must have {len(self.configurations)} entries, but has {len(speed_up)}")
+        self._speed_up = speed_up
+        self._cube: UnitCube | None = None
+        self._curves: dict[tuple[int, int], LearningCurve] = {}
+
+    def __len__(self) -> int:
+        return len(self.configurations)
+
+    def __repr__(self) -> str:
+        return (
+            f"TableBlackbox({self.name!r}: {len(self)} configurations, {len(self.levels)} levels, "
+            f"{self.num_seeds} repetitions, metrics {', '.join(self.metrics)})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_curves": {}, "_cube": None}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics."""
+        return tuple(self._metrics)
+
+    @property
+    def num_seeds(self) -> int:
+        """Repetitions of each row; ``seed`` counts them from 0."""
+        return int(self._elapsed_s.shape[1])
+
+    # Looking up.
+
+    def row(self, config: Mapping[str, Any]) -> int:
+        """Index of the row that stands for a configuration; entries that are no hyperparameters are ignored.
+
+        Raises
+        ------
+        ValueError
+            A hyperparameter is missing, or ``lookup`` is ``"exact"`` and the configuration is not in the table.
+        """
+        try:
+            key = tuple(config[name] for name in self.configurations[0])
+        except KeyError as error:
+            raise ValueError(f"config must have the hyperparameter {error.args[0]!r}, but is {dict(config)}") from None
+        row = self._index.get(key)
+        if row is not None:
+            return row
+        if self.lookup == "exact":
+            raise ValueError(
+                f"config must be one of the {len(self)} configurations of {self.name!r} (or use lookup='nearest'), "
+                f"but got {dict(config)}"
+            )
+        if self._cube is None:
+            self._cube = UnitCube(self.configuration_space, self.configurations)
+        return self._cube.nearest(config)
+
+    def learning_curve(
+        self, config: Mapping[str, Any], max_resource: float | None = None, seed: int = 0
+    ) -> LearningCurve:
+        """The curve of the row that stands for a configuration.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`row`, or there is no repetition ``seed``, or it has no curve.
+        """
+        key = (self.row(config), seed)
+        curve = self._curves.get(key)
+        if curve is None:
+            curve = self._curves[key] = self._make_curve(*key)
+        return curve if max_resource is None else curve.up_to(max_resource, self.time_attr)
+
+    def _make_curve(self, row: int, seed: int) -> LearningCurve:
+        self._check_seed(seed)
+        length = int(self._lengths[row, seed])
+        if not length:
+            raise ValueError(f"{self.name!r} has no curve for {self.configurations[row]} in repetition {seed}")
+        elapsed_s = self._elapsed_s[row, seed, :length]
+        columns = [values[row, seed, :length].tolist() for values in self._metrics.values()]
+        reports = tuple(
+            {self.time_attr: level, **dict(zip(self._metrics, values, strict=True))}
+            for level, *values in zip(self.levels[:length], *columns, strict=True)
+        )
+        steps_s = np.diff(elapsed_s.astype(np.float64), prepend=0.0)
+        epoch_s = tuple(np.maximum(steps_s, LEAST_EPOCH_S).tolist())
+        return LearningCurve(reports, epoch_s, None if self._speed_up is None else self._speed_up[row])
+
+    def _check_seed(self, seed: int) -> None:
+        if not 0 <= seed < self.num_seeds:
+            raise ValueError(f"seed must be from 0 to {self.num_seeds - 1}, the repetitions, but got {seed!r}")
+
+    # What regret is measured against.
+
+    def _best_of_rows(self, metric: str, do_minimize: bool, seed: int | None) -> npt.NDArray[np.float64]:
+        if metric not in self._metrics:
+            nearest = difflib.get_close_matches(metric, self._metrics, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"metric must be one of {', '.join(self._metrics)}, but got {metric!r}{hint}")
+        values = self._metrics[metric].astype(np.float64)
+        values = np.where(
+            np.isfinite(values) & np.isfinite(self._elapsed_s), values, np.inf if do_minimize else -np.inf
+        )
+        if seed is not None:
+            self._check_seed(seed)
+            values = values[:, seed : seed + 1]
+        best: npt.NDArray[np.float64] = values.min(axis=2) if do_minimize else values.max(axis=2)
+        return best
+
+    def best(self, metric: str, do_minimize: bool, seed: int | None = None) -> float:
+        """The best value anywhere in the table, or in one repetition.
+
+        Raises
+        ------
+        ValueError
+            There is no such metric or repetition.
+        """
+        best = self._best_of_rows(metric, do_minimize, seed)
+        return float(best.min() if do_minimize else best.max())
+
+    def median_value(self, metric: str, do_minimize: bool) -> float:
+        """The median over configurations (and repetitions) of their best value.
+
+        Raises
+        ------
+        ValueError
+            There is no such metric.
+        """
+        return float(np.median(self._best_of_rows(metric, do_minimize, None)))
+
+    def full_run_s(self, row: int | None = None) -> float:
+        """Seconds of a full run on one device: of one row (mean over repetitions), or the median over all rows."""
+        last = np.nanmax(self._elapsed_s, axis=2)
+        return float(np.median(last) if row is None else np.nanmean(last[row]))
+
+    # The members of Syne Tune's Blackbox.
+
+    @property
+    def objectives_names(self) -> list[str]:
+        """The metrics and, last, the seconds."""
+        return [*self._metrics, self.elapsed_time_attr]
+
+    @property
+    def fidelity_values(self) -> npt.NDArray[Any]:
+        """The resource levels."""
+        return np.array(self.levels)
+
+    @property
+    def fidelity_space(self) -> dict[str, Any]:
+        """Domain of the resource level."""
+        return {self.time_attr: randint(int(self.levels[0]), int(self.levels[-1]))}
+
+    def fidelity_name(self) -> str:
+        """The name of the resource level."""
+        return self.time_attr
+
+    def objective_function(
+        self, configuration: Mapping[str, Any], fidelity: Any = None, seed: int | None = None
+    ) -> npt.NDArray[np.float64] | dict[str, float]:
+        """Values of all objectives, as in Syne Tune's ``Blackbox``.
+
+        Parameters
+        ----------
+        configuration
+            The configuration.
+        fidelity
+            A resource level, or a dictionary with one, or None for all.
+        seed
+            The repetition, by default the first.
+
+        Returns
+        -------
+        array or dict
+            An array of shape ``(levels, objectives)``, or for one level the objectives by name.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`row`, or there is no such level or repetition.
+        """
+        row, seed = self.row(configuration), 0 if seed is None else seed
+        self._check_seed(seed)
+        objectives = [*self._metrics.values(), self._elapsed_s]
+        values = np.stack([array[row, seed].astype(np.float64) for array in objectives], axis=1)
+        if fidelity is None:
+            return values
+        level = fidelity[self.time_attr] if isinstance(fidelity, Mapping) else fidelity
+        if level not in self.levels:
+            raise ValueError(f"fidelity must be a level from {self.levels[0]} to {self.levels[-1]}, but got {level!r}")
+        return dict(zip(self.objectives_names, values[self.levels.index(level)].tolist(), strict=True))
+
+    __call__ = objective_function
+
+    def hyperparameter_objectives_values(self, predict_curves: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What a surrogate is fitted to, as in Syne Tune's ``Blackbox``.
+
+        Returns
+        -------
+        two data frames
+            Inputs and objectives of all levels, repetitions and rows, in this order; with ``predict_curves`` whole
+            curves of all repetitions and rows.
+        """
+        import pandas as pd
+
+        num_rows, num_seeds, num_levels = self._elapsed_s.shape
+        rows = pd.DataFrame(self.configurations)
+        values = np.stack([*self._metrics.values(), self._elapsed_s], axis=3)  # row, repetition, level, objective
+        if predict_curves:
+            inputs = pd.concat([rows] * num_seeds, ignore_index=True)
+            targets = values.transpose(1, 0, 2, 3).reshape(num_seeds * num_rows, -1)
+            names = [f"{name}_{level}" for level in self.levels for name in self.objectives_names]
+            return inputs, pd.DataFrame(targets, columns=names)
+        inputs = pd.concat([rows] * (num_seeds * num_levels), ignore_index=True)
+        inputs[self.time_attr] = np.repeat(self.levels, num_seeds * num_rows)
+        targets = values.transpose(2, 1, 0, 3).reshape(num_levels * num_seeds * num_rows, -1)
+        return inputs, pd.DataFrame(targets, columns=self.objectives_names)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _three_dimensional(
+    what: str, values: npt.ArrayLike, num_rows: int, shape: tuple[int, ...] | None = None
+) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{what} must be numbers, but has the type {array.dtype}")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    if array.ndim == 2:
+        array = array[:, np.newaxis, :]
+    if array.ndim != 3 or len(array) != num_rows or 0 in array.shape:
+        raise ValueError(
+            f"{what} must have the shape ({num_rows}, levels) or ({num_rows}, repetitions, levels), "
+            f"but has {np.shape(values)}"
+        )
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{what} must have the shape of elapsed_s, {shape}, but has {array.shape}")
+    return array
+
+
+def _lengths(elapsed_s: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Number of levels of each curve; checks that times never fall and have no gap."""
+    known = np.isfinite(elapsed_s)
+    lengths: npt.NDArray[np.int64] = known.sum(axis=2)
+    gaps = known != (np.arange(elapsed_s.shape[2]) < lengths[:, :, np.newaxis])
+    if gaps.any():
+        row = int(np.argwhere(gaps)[0][0])
+        raise ValueError(
+            f"elapsed_s must be finite from the first level to the last one of a curve, but row {row} is not"
+        )
+    if not lengths.any(axis=1).all():
+        row = int(np.argmin(lengths.any(axis=1)))
+        raise ValueError(f"elapsed_s must have a curve for every row, but row {row} has none")
+    steps = np.diff(elapsed_s.astype(np.float64), axis=2, prepend=0.0)
+    wrong = np.argwhere(known & ~(steps >= 0))
+    if len(wrong):
+        row, seed, level = (int(i) for i in wrong[0])
+        raise ValueError(
+            f"elapsed_s must be at least 0 and never fall from level to level, but in row {row}, repetition {seed}, "
+            f"position {level} it is {elapsed_s[row, seed, level]}"
+        )
+    return lengths
+
+
+def _index(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], int]:
+    names = list(rows[0])
+    index: dict[tuple[Any, ...], int] = {}
+    for i, row in enumerate(rows):
+        if set(row) != set(names):
+            raise ValueError(
+                f"configurations must have the same hyperparameters, but row 0 has {names}, row {i} {list(row)}"
+            )
+        first = index.setdefault(tuple(row[name] for name in names), i)
+        if first != i:
+            raise ValueError(f"configurations must each occur once, but rows {first} and {i} are both {dict(row)}")
+    return index

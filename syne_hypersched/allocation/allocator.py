@@ -15,7 +15,7 @@ from syne_hypersched.allocation.scaling import LinearScaling, Scaling
 if TYPE_CHECKING:
     from numpy.random import RandomState
 
-    from syne_hypersched.allocation.throughput import Floats
+    from syne_hypersched.allocation._shape_fit import Floats
 
 
 @dataclass

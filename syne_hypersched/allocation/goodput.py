@@ -32,9 +32,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from syne_hypersched.allocation._shape_fit import Floats
 from syne_hypersched.allocation.policies import rank
 from syne_hypersched.allocation.resize import MIN_GAIN
-from syne_hypersched.allocation.throughput import Floats, ThroughputModel
+from syne_hypersched.allocation.throughput import ThroughputModel
 
 _CANDIDATES = 50
 """Batch sizes that are compared, as in AdaptDL; neighbours differ by 5 % where the largest is ten times the initial."""
@@ -220,7 +221,7 @@ def allocate_goodput(
         outlook = outlooks.get(trial_id)
         if outlook is None:
             continue
-        usable = _usable(outlook, [size for size in sizes if size <= spare + 1])
+        usable = _usable(outlook, sizes, most=spare + 1)
         gains = progress(outlook, usable, max_t, time_left_s, launch_cost_s) / position
         extra = np.array(usable) - 1
         # total[d, j]: this trial grows by extra[j], and the better ones share what is then left of d devices.
@@ -234,10 +235,12 @@ def allocate_goodput(
     return held
 
 
-def _usable(outlook: Outlook, sizes: Sequence[int]) -> list[int]:
-    """The sizes that are faster than every smaller one, and the one that the trial holds."""
+def _usable(outlook: Outlook, sizes: Sequence[int], most: int) -> list[int]:
+    """The sizes up to ``most`` that are faster than every smaller one, and the one that the trial holds."""
     usable, fastest = [], 0.0
-    for size in sizes:
+    for size in sorted({*sizes, outlook.num_devices}):
+        if size > most:
+            break
         rate = outlook.rates[size - 1]
         if rate > fastest or size == outlook.num_devices:
             usable.append(size)

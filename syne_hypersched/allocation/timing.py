@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from syne_hypersched.allocation._shape_fit import Floats
 from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.launch_cost import LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
-from syne_hypersched.allocation.throughput import Floats
 
 _EPOCHS = 1024
 """Epoch times on one device that the median is taken over."""

@@ -1,0 +1,197 @@
+"""The batch size of an elastic run, chosen by goodput within the user's limits, and the learning rate to go with it.
+
+The batch changes only for a gain in goodput over 5 %, as in AdaptDL (Qiao et al., Pollux, OSDI 2021).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from syne_hypersched.allocation._window import QuantileWindow
+from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
+from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, fit_throughput
+
+LEARNING_RATE_RULES = ("adascale", "square_root", "linear")
+"""Names of the rules by which the learning rate follows the batch size."""
+
+_MIN_GAIN = 1.05
+"""Goodput with another batch over goodput with the present one that a change must exceed."""
+
+_WINDOW = 64
+"""Step times that are kept of one batch on one number of devices."""
+
+_PRIOR = replace(DEFAULT_PRIOR, mean=(0.0, *DEFAULT_PRIOR.mean[1:]))
+"""Expects half of the compute time not to depend on the batch, as AdaptDL does before a second local batch was seen.
+That is optimistic about larger batches on purpose: trying one shows what it is worth, and not trying shows nothing."""
+
+
+def learning_rate_factor(
+    rule: str, batch_size: float, initial_batch_size: float, noise_scale: float | None = None
+) -> float:
+    """The factor by which the user's learning rate is multiplied, for another than the user's batch size.
+
+    Parameters
+    ----------
+    rule
+        With ``s = batch_size / initial_batch_size``: ``"adascale"``, ``(var + sqr) / (var / s + sqr)``, which is s
+        while noise prevails and 1 without any, for SGD (Johnson et al., 2020); ``"square_root"``, the root of s, usual
+        for Adam and its kin (Krizhevsky, 2014); ``"linear"``, s itself, for SGD (Goyal et al., 2017).
+    batch_size, initial_batch_size
+        Global batch sizes: the present one, and the one for which the user has set the learning rate.
+    noise_scale
+        Gradient noise scale in samples, for ``"adascale"``. None, before it is measured, leaves the learning rate as it
+        is where the batch grows, which is safe.
+
+    Raises
+    ------
+    ValueError
+        The rule is unknown, a batch size is not above 0, or ``noise_scale`` is below 0.
+    """
+    if rule not in LEARNING_RATE_RULES:
+        raise ValueError(f"rule must be one of {', '.join(map(repr, LEARNING_RATE_RULES))}, but got {rule!r}")
+    for name, size in (("batch_size", batch_size), ("initial_batch_size", initial_batch_size)):
+        if not 0 < size < math.inf:
+            raise ValueError(f"{name} must be above 0 and finite, but got {size!r}")
+    if noise_scale is not None and not noise_scale >= 0:
+        raise ValueError(f"noise_scale must be at least 0, but got {noise_scale!r}")
+    scale = batch_size / initial_batch_size
+    if rule == "linear":
+        return scale
+    if rule == "square_root":
+        return math.sqrt(scale)
+    if noise_scale is None:
+        return min(scale, 1.0)
+    # AdaScale's gain, the steps with the initial batch that a step is worth, is the scale times the efficiency.
+    return scale * float(efficiency(batch_size, initial_batch_size, noise_scale))
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How a step is divided over devices and micro-batches."""
+
+    num_devices: int
+    local_batch_size: int
+    """Samples of a micro-batch on each device."""
+    accumulation_steps: int
+    """Micro-batches before the last one of a step."""
+
+    @property
+    def batch_size(self) -> int:
+        """Global batch size."""
+        return self.num_devices * self.local_batch_size * (self.accumulation_steps + 1)
+
+
+def split_batch(batch_size: int, num_devices: int, largest_local: int | None = None) -> BatchPlan:
+    """Divides a global batch over devices, in as few micro-batches as memory permits.
+
+    Every device has the same number of samples: the batch is rounded up where it cannot be divided.
+
+    Parameters
+    ----------
+    batch_size
+        Global batch size.
+    num_devices
+        Devices.
+    largest_local
+        Samples that fit into the memory of a device at once; None for any number.
+
+    Raises
+    ------
+    ValueError
+        An argument is below 1.
+    """
+    for name, number in (("batch_size", batch_size), ("num_devices", num_devices), ("largest_local", largest_local)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1, but got {number!r}")
+    on_device = -(-batch_size // num_devices)
+    micro_batches = 1 if largest_local is None else -(-on_device // largest_local)
+    return BatchPlan(num_devices, -(-batch_size // (num_devices * micro_batches)), micro_batches - 1)
+
+
+class GoodputBatchSize:
+    """Chooses the batch size by goodput, from step times and the noise scale measured so far.
+
+    Until both are known the batch is the user's. Every replica must use the plan of one of them: step times differ.
+
+    Parameters
+    ----------
+    limits
+        What the user permits.
+    """
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self.limits = limits
+        self._batch_size = limits.initial
+        self._step_times_s: dict[BatchPlan, QuantileWindow] = {}
+
+    def record(self, plan: BatchPlan, step_time_s: float) -> None:
+        """Takes in the seconds of one optimiser step.
+
+        Raises
+        ------
+        ValueError
+            ``step_time_s`` is not positive and finite.
+        """
+        if not 0 < step_time_s < math.inf:
+            raise ValueError(f"step_time_s must be positive and finite, but got {step_time_s!r}")
+        self._step_times_s.setdefault(plan, QuantileWindow(_WINDOW)).add(step_time_s)
+
+    @property
+    def model(self) -> ThroughputModel | None:
+        """The step-time model fitted to what was recorded; None before anything was."""
+        if not self._step_times_s:
+            return None
+        plans = list(self._step_times_s)
+        return fit_throughput(
+            [plan.num_devices for plan in plans],
+            [plan.local_batch_size for plan in plans],
+            [window.median for window in self._step_times_s.values()],
+            [plan.accumulation_steps for plan in plans],
+            _PRIOR,
+        )
+
+    def plan(self, num_devices: int, noise_scale: float | None) -> BatchPlan:
+        """The plan to go on with on so many devices.
+
+        Parameters
+        ----------
+        num_devices
+            Devices held.
+        noise_scale
+            Gradient noise scale in samples; None if it is not known.
+
+        Returns
+        -------
+        BatchPlan
+            The batch of the last plan, unless another one has a goodput more than 5 % higher.
+        """
+        present = split_batch(self._batch_size, num_devices, self.limits.largest_local)
+        model = self.model
+        if model is None or noise_scale is None:
+            return present
+        best = best_batches(model, noise_scale, num_devices, self.limits)
+        goodput = float(
+            model.throughput(num_devices, present.local_batch_size, present.accumulation_steps)
+            * efficiency(present.batch_size, self.limits.initial, noise_scale)
+        )
+        if float(best.goodput[0]) <= _MIN_GAIN * goodput:
+            return present
+        self._batch_size = int(best.batch_size[0])
+        return BatchPlan(num_devices, int(best.local_batch_size[0]), int(best.accumulation_steps[0]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The batch size and the medians of the step times, to be kept in a checkpoint; JSON."""
+        times = [
+            [plan.num_devices, plan.local_batch_size, plan.accumulation_steps, window.median]
+            for plan, window in self._step_times_s.items()
+        ]
+        return {"batch_size": self._batch_size, "step_times_s": times}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state_dict` gave; a batch size outside of the limits is brought within them."""
+        self._batch_size = min(max(int(state["batch_size"]), self.limits.initial), self.limits.largest)
+        self._step_times_s = {}
+        for num_devices, local_batch_size, accumulation_steps, median_s in state["step_times_s"]:
+            self.record(BatchPlan(num_devices, local_batch_size, accumulation_steps), median_s)

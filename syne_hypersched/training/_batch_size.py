@@ -22,6 +22,9 @@ _MIN_GAIN = 1.05
 _WINDOW = 64
 """Step times that are kept of one batch on one number of devices."""
 
+_PLANS = 16
+"""Batches on numbers of devices of which step times are kept: those used last."""
+
 _PRIOR = replace(DEFAULT_PRIOR, mean=(0.0, *DEFAULT_PRIOR.mean[1:]))
 """Expects half of the compute time not to depend on the batch, as AdaptDL does before a second local batch was seen.
 That is optimistic about larger batches on purpose: trying one shows what it is worth, and not trying shows nothing."""
@@ -136,7 +139,11 @@ class GoodputBatchSize:
         """
         if not 0 < step_time_s < math.inf:
             raise ValueError(f"step_time_s must be positive and finite, but got {step_time_s!r}")
-        self._step_times_s.setdefault(plan, QuantileWindow(_WINDOW)).add(step_time_s)
+        window = self._step_times_s.pop(plan, None) or QuantileWindow(_WINDOW)
+        window.add(step_time_s)
+        self._step_times_s[plan] = window
+        if len(self._step_times_s) > _PLANS:
+            del self._step_times_s[next(iter(self._step_times_s))]
 
     @property
     def model(self) -> ThroughputModel | None:

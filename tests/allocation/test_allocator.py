@@ -125,3 +125,19 @@ def test_no_device_is_given_twice(actions, num_devices, policy, grid):
         assert all(devices in usable for devices in held.values())
         assert sum(held.values()) + allocator.num_free == num_devices
         assert allocator.num_free >= 0
+
+
+def test_goodput_needs_rates_and_no_other_policy_takes_them():
+    arguments = (4, LinearScaling(), None, 0, np.random.RandomState(0))
+    for policy, rates in (("goodput", None), ("uniform", lambda trial_id: None)):
+        with pytest.raises(ValueError, match=r"rates must be given with policy 'goodput' and no other, but got"):
+            Allocator(arguments[0], policy, *arguments[1:], rates=rates)
+
+
+def test_goodput_gives_devices_by_each_trials_own_rates():
+    rates = {0: None, 1: np.array([1.0, 1.01, 1.02, 1.03]), 2: np.array([1.0, 1.9, 2.8, 3.6])}
+    allocator = Allocator(4, "goodput", LinearScaling(), None, 0, np.random.RandomState(0), rates.get, max_t=1e6)
+    for trial_id in rates:
+        allocator.begin(trial_id)
+        allocator.report(trial_id, float(trial_id), resource=1.0)
+    assert [allocator.resize(trial_id, 100.0, 1.0) for trial_id in rates] == [None, None, 2]

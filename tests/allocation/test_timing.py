@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, Steps
+from syne_hypersched.allocation.scaling import TableScaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
 
 
@@ -108,3 +111,28 @@ def test_whatever_is_reported_times_stay_sensible(events):
         assert times.longest_trial_s is None or 0 <= times.longest_trial_s <= now_s
         assert times.epoch_time_s is None or times.epoch_time_s > 0
         assert 0 < times.learnt.speed_up(4) < math.inf
+
+
+def test_rates_are_learnt_for_each_trial_or_follow_a_scaling_that_is_known():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    times.report(0, Report(1, 5.0, 2), 5.0)
+    assert times.rates(0, 4) is None
+    assert times.rates(0, 4, TableScaling({1: 1, 4: 4})) is None
+    times.report(0, Report(2, 9.0, 2), 9.0)
+    assert times.rates(0, 4, TableScaling({1: 1, 4: 4})).tolist() == [0.125, 0.25, 0.375, 0.5]
+    learned = times.rates(0, 4)
+    assert learned[1] == 0.25
+    assert list(learned) == sorted(learned)
+    times.end(0, 10.0, resumable=True)
+    assert times.rates(0, 4) is None
+
+
+def test_what_a_script_says_of_its_steps_is_used():
+    plain, says = TrialTimes(), TrialTimes()
+    for times, steps in ((plain, UNKNOWN_STEPS), (says, Steps(step_time_s=0.1, batch_size=64.0))):
+        times.start(0, 0.0)
+        for epoch in (1, 2, 3):
+            times.report(0, Report(epoch, 10.0 * epoch, 1, 0, steps=steps), 10.0 * epoch)
+    assert plain.throughput.model(0).step_time_s(1, 1) == pytest.approx(10.0)
+    assert says.throughput.model(0).step_time_s(1, 64) == pytest.approx(0.1)

@@ -79,7 +79,7 @@ class Simulation:
 
     @property
     def utilisation(self) -> float:
-        """Share of the devices' time, from 0 to the end, that went into epochs that were reported; 0 if it took none."""
+        """Share of the devices' time until the end that went into epochs that were reported; 0 if there was none."""
         return self.device_seconds_training / (self.num_devices * self.end_s) if self.end_s else 0.0
 
     @cached_property
@@ -289,7 +289,6 @@ class _TuningLoop:
         #: Trials that run, with their last result.
         self._running: dict[int, dict[str, Any] | None] = {}
         self._exhausted = False
-        self._over = False
 
     @property
     def num_trials(self) -> int:
@@ -298,7 +297,8 @@ class _TuningLoop:
 
     def run(self) -> None:
         """Goes on until there is nothing left to do, or a limit is reached."""
-        while not self._over:
+        goes_on = True
+        while goes_on:
             self._fleet.poll()
             reports, ended = self._fleet.take()
             for trial_id, result in reports:
@@ -307,9 +307,7 @@ class _TuningLoop:
                     return
             for trial_id in ended:
                 self._end(trial_id)
-            if not self._exhausted:
-                self._start_trials()
-            self._over = self._over or self._fleet.closed or (self._exhausted and not self._running)
+            goes_on = self._start_trials() and not self._fleet.closed
 
     def _tell(self, trial_id: int, result: dict[str, Any]) -> None:
         trial, status = self._trials[trial_id], self._fleet.status(trial_id)
@@ -337,19 +335,19 @@ class _TuningLoop:
         else:
             self._scheduler.on_trial_complete(trial, last)
 
-    def _start_trials(self) -> None:
-        for _ in range(self._n_workers - len(self._running)):
+    def _start_trials(self) -> bool:
+        """Starts what the scheduler suggests, and says whether there is anything left to wait for."""
+        while not self._exhausted and len(self._running) < self._n_workers:
             suggestion = self._scheduler.suggest()
             if suggestion is None:
                 self._exhausted = True
-                return
-            if not suggestion.spawn_new_trial_id:
+            elif not suggestion.spawn_new_trial_id:
                 self._resume(suggestion.checkpoint_trial_id, suggestion.config)
             elif len(self._trials) == self._max_num_trials:
-                self._over = True
-                return
+                return False
             else:
                 self._start(dict(suggestion.config), suggestion.checkpoint_trial_id)
+        return bool(self._running)
 
     def _start(self, config: dict[str, Any], checkpoint_of: int | None) -> None:
         trial_id = len(self._trials)

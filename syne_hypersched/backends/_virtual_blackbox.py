@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from syne_hypersched.backends._virtual_costs import Failures, LaunchCost
 from syne_hypersched.backends._virtual_fleet import VirtualFleet
+from syne_hypersched.backends._virtual_launcher import VirtualLauncher
 from syne_hypersched.backends._virtual_speed import ScalingLike, make_speed_up
-
-if TYPE_CHECKING:
-    from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.blackboxes import LearningCurve, learning_curve
 
 
 class CurveOf:
@@ -38,8 +37,6 @@ class CurveOf:
 
     def __call__(self, config: Mapping[str, Any]) -> LearningCurve:
         """The learning curve of a configuration, whose entries that the blackbox does not know are ignored."""
-        from syne_hypersched.blackboxes import learning_curve
-
         max_resource = None if self._max_resource_attr is None else config.get(self._max_resource_attr)
         return learning_curve(
             self.blackbox,
@@ -95,9 +92,7 @@ def make_virtual_fleet(
     return VirtualFleet(
         int(num_devices),
         CurveOf(blackbox, elapsed_time_attr, max_resource_attr, int(seed)),
-        make_speed_up(scaling, num_devices),
-        launch_cost,
-        failures,
+        VirtualLauncher(make_speed_up(scaling, num_devices), launch_cost, failures),
         elapsed_time_attr,
     )
 

@@ -10,24 +10,19 @@ Events at the same time happen in the order in which their trials were launched.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from syne_tune.backend.trial_status import Status
-from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
-from syne_hypersched.backends._virtual_costs import Failures, LaunchCost
+from syne_hypersched.backends._virtual_launcher import VirtualLauncher
+from syne_hypersched.backends._virtual_news import News, Reports
 from syne_hypersched.backends._virtual_trial import Next, VirtualTrial
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
-
-if TYPE_CHECKING:
-    from syne_hypersched.blackboxes import LearningCurve
-
-Reports = list[tuple[int, dict[str, Any]]]
+from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 
 
 class VirtualFleet:
@@ -39,14 +34,10 @@ class VirtualFleet:
         Number of devices.
     curve_of
         The learning curve of a configuration.
-    speed_up
-        Speed-up of a learning curve on a number of devices.
-    launch_cost
-        What launches and drains take.
-    failures
-        Trials that fail; None: none does.
+    launcher
+        Says what launches, epochs and drains take.
     elapsed_time_attr
-        Entry of a report for the seconds that the trial has trained, as scripts report them; None for no such entry.
+        Entry of a report for the seconds that the trial has trained, as scripts report them.
 
     Attributes
     ----------
@@ -63,20 +54,15 @@ class VirtualFleet:
         self,
         num_devices: int,
         curve_of: Callable[[dict[str, Any]], LearningCurve],
-        speed_up: Callable[[LearningCurve, int], float],
-        launch_cost: LaunchCost,
-        failures: Failures | None = None,
-        elapsed_time_attr: str | None = None,
+        launcher: VirtualLauncher,
+        elapsed_time_attr: str,
     ) -> None:
         self.record: Callable[..., None] = _record_nothing
         self.time_s = 0.0
         self.device_seconds_held = self.device_seconds_training = 0.0
         self.pool = DevicePool([f"device{index}" for index in range(num_devices)])
         self._curve_of = curve_of
-        self._speed_up = speed_up
-        self._launch_cost = launch_cost
-        self._launch_s = launch_cost.by_kind
-        self._failures = failures
+        self._launcher = launcher
         self._elapsed_time_attr = elapsed_time_attr
         self._trials: dict[int, VirtualTrial] = {}
         #: Trials that want devices or hold some.
@@ -84,16 +70,8 @@ class VirtualFleet:
         #: Those among them that are not to stay as they are; only they concern :func:`reconcile`.
         self._unsettled: dict[int, VirtualTrial] = {}
         self._num_wanting = 0
-        #: What happens next to each launched trial, as (time, launch, ticket, trial); void
-        #: unless the trial has that ticket.
-        self._queue: list[tuple[float, int, int, VirtualTrial]] = []
-        self._num_launches = self._num_tickets = self._num_orders = 0
-        #: Reports that nobody has fetched yet, in the order of time.
-        self._reports: list[tuple[VirtualTrial, dict[str, Any]]] = []
-        #: Trials that have ended by themselves since the last call of :meth:`take`.
-        self._ended: list[int] = []
-        #: Whether the tuner is to look before the time goes on.
-        self._news = False
+        self._num_orders = 0
+        self._news = News()
         self._drain_at_s = self._kill_at_s = math.inf
         self._closed = False
 
@@ -136,12 +114,11 @@ class VirtualFleet:
             if checkpoint_of is not None:
                 trial.num_trained = self._trials[checkpoint_of].num_trained
             self._trials[trial_id] = trial
-        elif trial.config_changed(config):
+        elif config != trial.config:
             trial.curve = self._curve_of(config)
-        trial.config = config
+        trial.config = dict(config)
         trial.status, trial.kind, trial.signal_s = Status.in_progress, event, self.time_s
-        self._reports += [(trial, report) for report in trial.kept]
-        trial.kept = []
+        self._news.give_back(trial)
         self._order(trial, num_devices)
         self.record(event, trial_id, reason=f"{num_devices} devices ordered")
         self._reconcile()
@@ -182,9 +159,7 @@ class VirtualFleet:
         """
         trial = self._trials[trial_id]
         trial.status = status
-        trial.keep_after(after)
-        trial.kept += [report for reporter, report in self._reports if reporter is trial]
-        self._reports = [entry for entry in self._reports if entry[0] is not trial]
+        self._news.keep(trial, after)
         trial.drain_reason = "pause" if status == Status.paused else "stop"
         self._order(trial, 0)
         self.record(trial.drain_reason, trial_id, trial.devices, trial.launch)
@@ -213,34 +188,16 @@ class VirtualFleet:
 
     def poll(self) -> None:
         """Goes on to the next time at which there is something for the tuner to act on, unless there is already."""
-        if not self._news and not self._advance() and self._closed:
+        self._let_happen()
+        if not self._news.due and not self._advance() and self._closed:
             # A tuner that waits for its trials to end must not wait for those that the deadline has ended.
             for trial in list(self._active.values()):
                 trial.status = Status.stopped
                 self._order(trial, 0)
 
     def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
-        """What was not taken before: the reports of these trials, or of all, and who has ended.
-
-        Returns
-        -------
-        tuple
-            Reports as (trial id, report), in the order of time, and the ids of all trials that have completed or
-            failed, ascending.
-        """
-        self._news = False
-        ended, self._ended = sorted(self._ended), []
-        reports, self._reports = self._reports, []
-        for trial, _ in reports:
-            trial.delivered = []
-        taken: Reports = []
-        for trial, report in reports:
-            if trial_ids is None or trial.trial_id in trial_ids:
-                trial.delivered.append(report)
-                taken.append((trial.trial_id, report))
-            else:
-                self._reports.append((trial, report))
-        return taken, ended
+        """The reports of these trials, or of all, and who has ended; see :meth:`News.take`."""
+        return self._news.take(trial_ids)
 
     def status(self, trial_id: int) -> str:
         """Status of a trial in the tuner's terms, to which a relaunch goes unnoticed."""
@@ -253,6 +210,7 @@ class VirtualFleet:
 
     def occupied(self) -> list[tuple[int, str]]:
         """One entry (trial id, status) for each device that is held or promised."""
+        self._let_happen()
         return [
             (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
             for trial in self._active.values()
@@ -274,13 +232,10 @@ class VirtualFleet:
         while self._next_s() <= time_s:
             self._advance()
         if time_s > self.time_s:
-            self.time_s, self._news = time_s, True
+            self.time_s, self._news.due = time_s, True
 
     def _next_s(self) -> float:
-        queue = self._queue
-        while queue and queue[0][2] != queue[0][3].ticket:
-            heapq.heappop(queue)
-        next_s = queue[0][0] if queue else math.inf
+        next_s = self._launcher.next_s()
         # Where nothing runs, a tuner starts something now rather than wait for the deadline.
         return min(next_s, self._drain_at_s) if self._active and not self._closed else next_s
 
@@ -290,25 +245,25 @@ class VirtualFleet:
         if next_s == math.inf:
             return False
         self.time_s = max(self.time_s, next_s)
-        queue = self._queue
-        while queue and queue[0][0] <= next_s:
-            _, _, ticket, trial = heapq.heappop(queue)
-            if ticket != trial.ticket:
-                continue
+        self._let_happen()
+        if not self._closed and self._drain_at_s <= next_s:
+            self._close()
+        self._news.due = True
+        return True
+
+    def _let_happen(self) -> None:
+        """Lets everything happen that is due by now. A drain that takes no time is due at once and is no news."""
+        while (trial := self._launcher.pop(self.time_s)) is not None:
             if trial.next is Next.REPORT:
                 self._report(trial)
             elif trial.next is Next.EXIT:
                 self._exit(trial)
             else:
                 self._end(trial, "completed" if trial.next is Next.COMPLETE else "failed")
-            self._news = True
-        if not self._closed and self._drain_at_s <= next_s:
-            self._close()
-        return True
 
     def _close(self) -> None:
         """Drains every trial for the deadline; to the tuner they are still in progress."""
-        self._closed = self._news = True
+        self._closed = True
         for trial in list(self._active.values()):
             if trial.phase is Phase.RUNNING:
                 trial.drain_reason = "deadline"
@@ -318,8 +273,8 @@ class VirtualFleet:
 
     def _record_setup(self) -> None:
         self.record(
-            "setup", devices=self.pool.devices, mode="simulated", grace_s=self._launch_cost.drain_s,
-            deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launch_s,
+            "setup", devices=self.pool.devices, mode="simulated", grace_s=self._launcher.drain_s,
+            deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launcher.launch_s,
         )  # fmt: skip
 
     def _order(self, trial: VirtualTrial, wants: int) -> None:
@@ -343,97 +298,48 @@ class VirtualFleet:
             self._unsettled.pop(trial_id, None)
 
     def _reconcile(self) -> None:
-        # Drains that take no time free devices at once, so there may be more to do.
-        while self._unsettled:
-            actions = reconcile([trial.state() for trial in self._unsettled.values()], self.pool.num_free)
-            if self._closed:
-                actions = [action for action in actions if isinstance(action, Drain)]
-            if not actions:
-                return
-            for action in actions:
-                trial = self._trials[action.trial_id]
-                if isinstance(action, Drain):
-                    self._drain(trial)
-                else:
-                    self._launch(trial, action.num_devices)
+        if not self._unsettled:
+            return
+        for action in reconcile([trial.state() for trial in self._unsettled.values()], self.pool.num_free):
+            trial = self._trials[action.trial_id]
+            if isinstance(action, Drain):
+                self._drain(trial)
+            elif not self._closed:
+                self._launch(trial, action.num_devices)
 
     def _launch(self, trial: VirtualTrial, num_devices: int) -> None:
-        self._num_launches += 1
-        trial.begin_launch(self.pool.acquire(trial.trial_id, num_devices), self._num_launches, self.time_s)
-        trial.speed_up = self._speed_up(trial.curve, num_devices)
+        self._launcher.launch(trial, self.pool.acquire(trial.trial_id, num_devices), self.time_s)
         self._note(trial)
         self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
-        self._plan(trial, self.time_s + self._launch_s[trial.kind])
-
-    def _plan(self, trial: VirtualTrial, from_s: float) -> None:
-        """Plans what happens next to a trial that trains from a time on."""
-        epoch = trial.num_trained
-        if epoch >= len(trial.curve.epoch_s):
-            # It was paused at its last report, and now its script finds nothing left to do.
-            self._push(trial, Next.COMPLETE, from_s)
-            return
-        trial.epoch_s = trial.curve.epoch_s[epoch] / trial.speed_up
-        share = None if self._failures is None else self._failures.share_trained(trial.trial_id, epoch)
-        if share is None:
-            self._push(trial, Next.REPORT, from_s + trial.epoch_s)
-        else:
-            self._push(trial, Next.FAIL, from_s + share * trial.epoch_s)
-
-    def _push(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
-        self._num_tickets += 1
-        trial.next, trial.ticket = what, self._num_tickets
-        heapq.heappush(self._queue, (time_s, trial.launch_order, trial.ticket, trial))
 
     def _report(self, trial: VirtualTrial) -> None:
-        time_s, curve = self.time_s, trial.curve
-        trial.worker_s += trial.epoch_s
         self.device_seconds_training += trial.epoch_s * trial.holds
-        report = dict(curve.reports[trial.num_trained])
-        if self._elapsed_time_attr is not None:
-            report[self._elapsed_time_attr] = trial.worker_s
-        report[ST_WORKER_TIMESTAMP] = time_s
-        report[ST_WORKER_TIME] = trial.worker_s
-        report[ST_WORKER_ITER] = trial.num_reports
-        report[ST_NUM_DEVICES] = trial.holds
-        report[ST_LAUNCH] = trial.launch
-        report[ST_TUNER_TIME] = time_s
-        if trial.first_of_launch:
-            trial.first_of_launch = False
-            report[ST_SIGNAL_TO_REPORT_S] = time_s - trial.signal_s
+        report = trial.report(self.time_s, self._elapsed_time_attr)
+        if ST_SIGNAL_TO_REPORT_S in report:
             self.record(
                 "first_report", trial.trial_id, trial.devices, trial.launch,
                 signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
             )  # fmt: skip
-        trial.num_reports += 1
-        trial.num_trained += 1
-        self._reports.append((trial, report))
-        if trial.num_trained >= len(curve.epoch_s):
+        self._news.report(trial, report)
+        if trial.has_trained_all:
             self._end(trial, "completed")
         else:
-            self._plan(trial, time_s)
+            self._launcher.train(trial, self.time_s)
 
     def _drain(self, trial: VirtualTrial) -> None:
         if trial.wants and not self._closed:
             trial.drain_reason = trial.kind = "resize"
-        trial.phase, trial.signal_s = Phase.DRAINING, self.time_s
-        self.record(
-            "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launch_cost.drain_s
-        )
-        end_s = self.time_s + self._launch_cost.drain_s
-        trial.cut_short = end_s > self._kill_at_s
+        self._launcher.drain(trial, self.time_s, self._kill_at_s)
         self._note(trial)
-        if trial.cut_short:
-            end_s = max(self.time_s, self._kill_at_s)
-        if end_s > self.time_s:
-            self._push(trial, Next.EXIT, end_s)
-        else:
-            self._exit(trial)
+        self.record(
+            "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launcher.drain_s
+        )
 
     def _exit(self, trial: VirtualTrial, how: str = "") -> None:
         """The trial's devices become free, because it was drained or for the reason given."""
         asked = not how
         if asked:
-            how = "killed" if trial.cut_short else "drained"
+            how = "killed" if trial.killed else "drained"
         self.device_seconds_held += trial.holds * (self.time_s - trial.held_from_s)
         devices = self.pool.release(trial.trial_id)
         self.record(
@@ -453,27 +359,22 @@ class VirtualFleet:
             how = "failed"  # as a script counts that has never reported
         self._exit(trial, how)
         trial.status = Status.completed if how == "completed" else Status.failed
-        self._ended.append(trial.trial_id)
+        self._news.end(trial)
         self._order(trial, 0)
         self.record("complete" if how == "completed" else "fail", trial.trial_id, (), trial.launch)
         self._reconcile()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """State of a copy: the tuner that loads it has forgotten the trials that ran, so they hold nothing there."""
-        return {name: value for name, value in self.__dict__.items() if name not in _RUNNING}
-
     def __setstate__(self, state: dict[str, Any]) -> None:
+        """A tuner that is loaded has forgotten the trials that ran, so in a copy they hold nothing."""
         self.__dict__.update(state)
-        self._active, self._unsettled, self._queue, self._num_wanting = {}, {}, [], 0
+        self._active, self._unsettled, self._num_wanting = {}, {}, 0
+        self._launcher.forget_all()
         self._drain_at_s = self._kill_at_s = math.inf
         self._closed = False
         for trial in self._trials.values():
             self.pool.release(trial.trial_id)
             trial.end_launch()
             trial.wants, trial.resized = 0, False
-
-
-_RUNNING = ("_active", "_unsettled", "_queue", "_num_wanting", "_drain_at_s", "_kill_at_s", "_closed")
 
 
 def _record_nothing(*_: object, **__: object) -> None:

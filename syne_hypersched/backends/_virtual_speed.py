@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING, TableScaling, make_scaling
-
-if TYPE_CHECKING:
-    from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.blackboxes import LearningCurve
 
 ScalingLike = str | Mapping[int, float] | Callable[[int], float]
 """A name of :const:`~syne_hypersched.allocation.scaling.PUBLISHED_SCALING`, ``"linear"``, ``"none"``, ``"measured"``, a

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from syne_tune.backend.trial_status import Status
+from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
 from syne_hypersched.backends.reconcile import Phase, TrialState
-
-if TYPE_CHECKING:
-    from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 
 class Next(Enum):
@@ -61,8 +61,8 @@ class VirtualTrial:
     first_of_launch: bool = True
     """Whether it has not reported yet."""
     drain_reason: str = ""
-    cut_short: bool = False
-    """Whether the deadline leaves less time than a drain takes."""
+    killed: bool = False
+    """Whether the deadline leaves its drain less time than a drain takes."""
 
     # Training.
     num_trained: int = 0
@@ -86,9 +86,10 @@ class VirtualTrial:
         """What :func:`~syne_hypersched.backends.reconcile.reconcile` is to know."""
         return TrialState(self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order)
 
-    def config_changed(self, config: Mapping[str, Any]) -> bool:
-        """Whether the trial is to go on with another configuration."""
-        return config is not self.config and config != self.config
+    @property
+    def has_trained_all(self) -> bool:
+        """Whether its script has nothing left to do."""
+        return self.num_trained >= len(self.curve.epoch_s)
 
     def begin_launch(self, devices: tuple[str, ...], launch_order: int, time_s: float) -> None:
         """A launch begins on these devices."""
@@ -96,6 +97,23 @@ class VirtualTrial:
         self.launch += 1
         self.launch_order = launch_order
         self.phase, self.resized, self.drain_reason, self.first_of_launch = Phase.RUNNING, False, "", True
+
+    def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
+        """The epoch that was being trained has ended; its report as the tuner is to see it."""
+        self.worker_s += self.epoch_s
+        report = dict(self.curve.reports[self.num_trained])
+        report[elapsed_time_attr] = self.worker_s
+        report[ST_WORKER_TIMESTAMP] = report[ST_TUNER_TIME] = time_s
+        report[ST_WORKER_TIME] = self.worker_s
+        report[ST_WORKER_ITER] = self.num_reports
+        report[ST_NUM_DEVICES] = self.holds
+        report[ST_LAUNCH] = self.launch
+        if self.first_of_launch:
+            self.first_of_launch = False
+            report[ST_SIGNAL_TO_REPORT_S] = time_s - self.signal_s
+        self.num_reports += 1
+        self.num_trained += 1
+        return report
 
     def end_launch(self) -> None:
         """The launch has ended, and nothing of it is still to happen."""

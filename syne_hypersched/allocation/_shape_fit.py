@@ -26,8 +26,8 @@ _UPPER = np.array([np.inf, 9.0, 5.0, 3.0, math.log(GAMMA_MAX)])
 _NOISE = 0.02
 """Standard deviation of the logarithm of a measured step time."""
 
-_MAX_ITERATIONS = 12
-"""Steps of a fit. The few that need more are close by then, and go on from there with the next measurement."""
+_MAX_ITERATIONS = 10
+"""Steps of a fit that will go on with the next measurement. Few trials need more, and they are close by then."""
 
 _TOLERANCE = 0.01
 """The fit of a trial ends when a step lowers its objective by less: that is far less than its noise, for which it is of
@@ -80,7 +80,11 @@ class StepTimes:
 
 
 def fit_shapes(
-    times: StepTimes, reference_batch_size: float, prior: tuple[Floats, Floats], start: Floats | None = None
+    times: StepTimes,
+    reference_batch_size: float,
+    prior: tuple[Floats, Floats],
+    start: Floats | None = None,
+    max_iterations: int = _MAX_ITERATIONS,
 ) -> Floats:
     """Fits the models of many trials at once, by one bounded Levenberg-Marquardt method for all of them.
 
@@ -98,6 +102,8 @@ def fit_shapes(
         Mean and standard deviation of the shape, each of shape (trials, 4).
     start
         Where to start: an earlier answer of shape (trials, 5), NaN for trials that have none. By default the prior.
+    max_iterations
+        The most steps of a fit.
 
     Returns
     -------
@@ -122,7 +128,7 @@ def fit_shapes(
     if start is not None:
         first = np.where(np.isfinite(start).all(axis=1, keepdims=True), start, first)
     both = np.clip(np.concatenate([first, second]), _LOWER, _UPPER)
-    theta, value = _minimised(objective.of(np.tile(np.arange(num_trials), 2)), both)
+    theta, value = _minimised(objective.of(np.tile(np.arange(num_trials), 2)), both, max_iterations)
     better = value[:num_trials] <= value[num_trials:]
     return np.where(better[:, None], theta[:num_trials], theta[num_trials:])
 
@@ -167,13 +173,13 @@ class _Objective:
         return value, gradient, matrix
 
 
-def _minimised(objective: _Objective, theta: Floats) -> tuple[Floats, Floats]:
+def _minimised(objective: _Objective, theta: Floats, max_iterations: int) -> tuple[Floats, Floats]:
     """Coordinates that minimise the objective within the bounds, near where they start, and its values there."""
     value, gradient, matrix = objective(theta)
     damping = np.full(len(theta), 1e-3)
     # The rows that are still going on; the end of the others is settled.
     rows, end, least = np.arange(len(theta)), theta.copy(), value.copy()
-    for _ in range(_MAX_ITERATIONS):
+    for _ in range(max_iterations):
         damped = matrix.copy()
         damped[:, range(5), range(5)] *= 1 + damping[:, None]
         # A coordinate at a bound that the objective pushes against stays there.

@@ -108,6 +108,8 @@ class LearntThroughput:
 
     def __init__(self) -> None:
         self._trials: dict[int, _Measured] = {}
+        #: Trials that have reported since they were fitted.
+        self._unfitted: dict[int, None] = {}
         #: Weight and shape of every trial that was seen on several sizes, also after its end.
         self._shapes: dict[int, tuple[float, Floats]] = {}
         self._sum_of_weights = 1.0
@@ -145,7 +147,9 @@ class LearntThroughput:
             trial = self._trials[trial_id] = _Measured(num_devices, steps)
         if (trial.num_devices, trial.steps.batch_size) != (num_devices, steps.batch_size):
             trial.epoch_times_s = QuantileWindow(_WINDOW)
-        trial.num_devices, trial.steps, trial.rates = num_devices, steps, None
+        trial.num_devices, trial.steps = num_devices, steps
+        trial.rates = None
+        self._unfitted[trial_id] = None
         trial.epoch_times_s.add(epoch_time_s)
         # Batches within 5 % of each other are one point.
         bucket = 0 if steps.batch_size is None else 1 + round(20 * math.log(steps.batch_size))
@@ -161,6 +165,7 @@ class LearntThroughput:
     def forget(self, trial_id: int) -> None:
         """Drops a trial that no longer runs; what it has shown of the shape stays."""
         self._trials.pop(trial_id, None)
+        self._unfitted.pop(trial_id, None)
 
     def epoch_time_s(self, trial_id: int) -> tuple[int, float] | None:
         """Devices with which a trial trained last, and its median epoch time on them; None if it has reported none."""
@@ -205,13 +210,16 @@ class LearntThroughput:
         batch = np.full(len(sizes), self._reference if steps.batch_size is None else steps.batch_size)
         if _follows_devices(trial):
             batch = batch * sizes / trial.num_devices
-        noise_scale = math.inf if steps.noise_scale is None else steps.noise_scale
         local = batch / sizes / (steps.accumulation_steps + 1)
-        return model.throughput(sizes, local, steps.accumulation_steps) * efficiency(batch, batch[0], noise_scale)
+        throughput = model.throughput(sizes, local, steps.accumulation_steps)
+        if steps.noise_scale is None:
+            return throughput
+        return throughput * efficiency(batch, batch[0], steps.noise_scale)
 
     def _fit(self) -> None:
         """Fits the trials that have reported since they were fitted."""
-        ids = [trial_id for trial_id, trial in self._trials.items() if trial.rates is None]
+        ids = list(self._unfitted)
+        self._unfitted.clear()
         if not ids:
             return
         trials = [self._trials[trial_id] for trial_id in ids]

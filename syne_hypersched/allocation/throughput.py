@@ -30,6 +30,9 @@ import numpy.typing as npt
 from syne_hypersched.allocation._shape_fit import GAMMA_MAX, Floats, StepTimes, fit_shapes
 from syne_hypersched.allocation.scaling import PRIOR_SERIAL_SHARE
 
+_MAX_ITERATIONS = 50
+"""Steps of the fit of a single trial, which ends long before."""
+
 
 @dataclass(frozen=True)
 class ThroughputModel:
@@ -146,7 +149,12 @@ def fit_throughput(
     devices, local, accumulated, seconds = (np.array(column, dtype=float, ndmin=2) for column in columns)
     times = StepTimes(devices, local, accumulated, seconds, np.ones_like(seconds))
     reference = float(np.exp(np.log(local * devices).mean()))
-    return shape_model(fit_shapes(times, reference, (np.array([prior.mean]), np.array([prior.spread])))[0], reference)
+    return shape_model(
+        fit_shapes(
+            times, reference, (np.array([prior.mean]), np.array([prior.spread])), max_iterations=_MAX_ITERATIONS
+        )[0],
+        reference,
+    )
 
 
 def shape_model(theta: Floats, reference_batch_size: float) -> ThroughputModel:

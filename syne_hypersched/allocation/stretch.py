@@ -1,0 +1,95 @@
+"""The last stretch of the adaptive strategy: when to stop exploring, and for how many trials.
+
+In the last stretch nothing new starts, and ever fewer trials, the best ones, share all devices. How long it is and how
+many survive follows from what is measured: the scaling, the launch cost and the time of a full run. Where more devices
+do not pay there is no last stretch at all.
+"""
+
+from __future__ import annotations
+
+from syne_hypersched.allocation.resize import MIN_GAIN, growth_gain
+from syne_hypersched.allocation.scaling import Scaling
+
+LEAST_EFFICIENCY = 0.5
+"""A trial holds so many devices at most that each does this share of the work of a single one."""
+
+MOST_DEVICES = 8
+"""Most devices for one trial: tables of measured scaling end here, and a second survivor is worth more than a ninth
+device."""
+
+LONGEST_SHARE = 0.5
+"""The last stretch is at most this share of the deadline: half of the time is for finding something worth finishing."""
+
+LENGTH_FACTOR = 1.2
+"""Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 1.6 does as well."""
+
+SURVIVORS = (4, 2, 1)
+"""Trials for each full-size share of the devices, in the first, second and last third of the last stretch."""
+
+
+def full_size(scaling: Scaling, num_devices: int) -> int:
+    """The largest number of devices that one trial is to hold: the most that it still uses efficiently."""
+    sizes = scaling.usable_sizes(min(num_devices, MOST_DEVICES))
+    return max(size for size in sizes if size == 1 or scaling.speed_up(size) >= LEAST_EFFICIENCY * size)
+
+
+def length_s(full_run_s: float, speed_up: float) -> float:
+    """Seconds that the last stretch takes, unless half of the deadline is less.
+
+    ``1.2 * (full run / s) * (1 - 1 / s)^2`` with the speed-up ``s`` at full size: the time of a full run on as many
+    devices, less where these help little, since the time is then better spent on exploring.
+
+    Parameters
+    ----------
+    full_run_s
+        Seconds of a full run on one device.
+    speed_up
+        Speed-up at full size, at least 1.
+    """
+    return LENGTH_FACTOR * full_run_s / speed_up * (1 - 1 / speed_up) ** 2
+
+
+def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: float, launch_cost_s: float) -> bool:
+    """Whether the last stretch begins now.
+
+    Parameters
+    ----------
+    time_left_s, deadline_s
+        Seconds until the deadline, now and at the start.
+    full_run_s
+        Seconds of a full run on one device.
+    speed_up
+        Speed-up at full size, at least 1.
+    launch_cost_s
+        What a launch costs.
+    """
+    if time_left_s > min(LONGEST_SHARE * deadline_s, length_s(full_run_s, speed_up)):
+        return False
+    return pays(1.0, speed_up, time_left_s, launch_cost_s)
+
+
+def pays(speed_up_held: float, speed_up_wanted: float, time_left_s: float, launch_cost_s: float) -> bool:
+    """Whether a relaunch at another speed gains more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN`."""
+    speeds = (speed_up_held, speed_up_wanted)
+    return growth_gain(0, 1, speeds.__getitem__, time_left_s, launch_cost_s) > MIN_GAIN
+
+
+def num_survivors(passed: float, num_devices: int, size: int) -> int:
+    """How many trials go on.
+
+    Parameters
+    ----------
+    passed
+        Share of the last stretch that has passed, from 0 to 1.
+    num_devices
+        All devices.
+    size
+        Devices of a trial at full size.
+
+    Returns
+    -------
+    int
+        From 1 to ``num_devices``.
+    """
+    phase = min(int(passed * len(SURVIVORS)), len(SURVIVORS) - 1)
+    return max(1, min(num_devices, SURVIVORS[phase] * num_devices // size))

@@ -149,12 +149,9 @@ def fit_throughput(
     devices, local, accumulated, seconds = (np.array(column, dtype=float, ndmin=2) for column in columns)
     times = StepTimes(devices, local, accumulated, seconds, np.ones_like(seconds))
     reference = float(np.exp(np.log(local * devices).mean()))
-    return shape_model(
-        fit_shapes(
-            times, reference, (np.array([prior.mean]), np.array([prior.spread])), max_iterations=_MAX_ITERATIONS
-        )[0],
-        reference,
-    )
+    expected = np.array([prior.mean]), np.array([prior.spread])
+    theta = fit_shapes(times, reference, expected, max_iterations=_MAX_ITERATIONS)
+    return shape_model(theta[0], reference)
 
 
 def shape_model(theta: Floats, reference_batch_size: float) -> ThroughputModel:

@@ -164,6 +164,11 @@ class LearntScaling(Scaling):
         self._log_ratios: dict[int, dict[int, float]] = {}
         self._deviations: list[tuple[int, float]] | None = None
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether any trial has been seen both on one device and on more."""
+        return bool(self._log_ratios)
+
     def observe(self, trial_id: int, num_devices: int, epoch_time_s: float) -> None:
         """Takes in the seconds that one epoch of a trial took on ``num_devices``.
 

@@ -20,7 +20,7 @@ device."""
 LONGEST_SHARE = 0.5
 """The last stretch is at most this share of the deadline: half of the time is for finding something worth finishing."""
 
-LENGTH_FACTOR = 1.2
+LENGTH_FACTOR = 1.5
 """Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 1.6 does as well."""
 
 SURVIVORS = (4, 2, 1)
@@ -36,7 +36,7 @@ def full_size(scaling: Scaling, num_devices: int) -> int:
 def length_s(full_run_s: float, speed_up: float) -> float:
     """Seconds that the last stretch takes, unless half of the deadline is less.
 
-    ``1.2 * (full run / s) * (1 - 1 / s)^2`` with the speed-up ``s`` at full size: the time of a full run on as many
+    ``1.5 * (full run / s) * (1 - 1 / s)^2`` with the speed-up ``s`` at full size: the time of a full run on as many
     devices, less where these help little, since the time is then better spent on exploring.
 
     Parameters

@@ -62,7 +62,12 @@ class TrialTimes:
         self._earlier_s: dict[int, float] = {}
         self._resource: dict[int, float] = {}
         self._launch_costs = LaunchCosts()
+        #: Of those alone that go on from a checkpoint.
+        self._relaunch_costs = LaunchCosts()
         self._single_device_epochs_s = QuantileWindow(_EPOCHS)
+        #: The first epoch time on one device of each of the last trials, and all trials that have shown one.
+        self._first_epochs_s = QuantileWindow(_EPOCHS)
+        self._timed: set[int] = set()
 
     def start(self, trial_id: int, now_s: float) -> None:
         """A trial is started or resumed."""
@@ -84,6 +89,8 @@ class TrialTimes:
             epochs = report.resource - self._resource.get(trial_id, 0.0)
             if report.signal_to_report_s is not None and epochs >= 0:
                 self._launch_costs.first_report(trial_id, report.signal_to_report_s, epochs)
+                if report.launch:
+                    self._relaunch_costs.first_report(trial_id, report.signal_to_report_s, epochs)
         self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, 0.0))
 
     def end(self, trial_id: int, now_s: float, resumable: bool) -> None:
@@ -107,9 +114,22 @@ class TrialTimes:
         return self._single_device_epochs_s.median if len(self._single_device_epochs_s) else None
 
     @property
+    def typical_epoch_time_s(self) -> float | None:
+        """Median over trials of their epoch time on one device; None while it is unknown.
+
+        Each trial counts once, where :attr:`epoch_time_s` counts a trial the more, the longer it trains.
+        """
+        return self._first_epochs_s.median if len(self._first_epochs_s) else None
+
+    @property
     def launch_cost_s(self) -> float:
         """90th percentile of the cost of a launch; 0 before any is measured."""
         return self._launch_costs.p90_s()
+
+    @property
+    def relaunch_cost_s(self) -> float:
+        """As :attr:`launch_cost_s`, of launches that go on from a checkpoint, once there are any."""
+        return self._relaunch_costs.p90_s() if len(self._relaunch_costs) else self._launch_costs.p90_s()
 
     def rates(self, trial_id: int, num_devices: int, scaling: Scaling | None = None) -> Floats | None:
         """Resource per second of a running trial on 1 to ``num_devices`` devices.
@@ -146,7 +166,14 @@ class TrialTimes:
         self.throughput.observe(trial_id, report.num_devices, epoch_time_s, report.steps)
         if report.num_devices == 1:
             self._single_device_epochs_s.add(epoch_time_s)
-        self._launch_costs.settle(trial_id, epoch_time_s)
+            if trial_id not in self._timed:
+                self._timed.add(trial_id)
+                self._first_epochs_s.add(epoch_time_s)
+        self._settle(trial_id, epoch_time_s)
 
     def _settle_launch(self, trial_id: int, num_devices: int) -> None:
-        self._launch_costs.settle(trial_id, self.learnt.epoch_time_s(trial_id, num_devices))
+        self._settle(trial_id, self.learnt.epoch_time_s(trial_id, num_devices))
+
+    def _settle(self, trial_id: int, epoch_time_s: float | None) -> None:
+        self._launch_costs.settle(trial_id, epoch_time_s)
+        self._relaunch_costs.settle(trial_id, epoch_time_s)

@@ -19,6 +19,8 @@ class Decision(NamedTuple):
     """The trial; None for ``"close"``."""
     num_devices: int
     """Devices that the trial is to hold from now on."""
+    reason: str = ""
+    """Why, in words, where there is more to say than what was decided."""
 
 
 class DecisionLog:
@@ -27,9 +29,9 @@ class DecisionLog:
     def __init__(self) -> None:
         self._decisions: deque[Decision] = deque(maxlen=_KEPT)
 
-    def add(self, time_s: float, what: str, trial_id: int | None, num_devices: int) -> None:
+    def add(self, time_s: float, what: str, trial_id: int | None, num_devices: int, reason: str = "") -> None:
         """Adds a decision, see :class:`Decision`."""
-        self._decisions.append(Decision(time_s, what, trial_id, num_devices))
+        self._decisions.append(Decision(time_s, what, trial_id, num_devices, reason))
 
     def as_list(self) -> list[Decision]:
         """The decisions, oldest first."""

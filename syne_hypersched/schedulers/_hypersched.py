@@ -12,22 +12,36 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.constants import ST_WORKER_TIME
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
-from syne_hypersched.allocation.admission import admission_closes, check_exploration, exploration_closes, time_needed_s
+from syne_hypersched.allocation.admission import check_exploration
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.learnt_throughput import Steps
 from syne_hypersched.allocation.policies import GOODPUT
-from syne_hypersched.allocation.scaling import make_scaling
+from syne_hypersched.allocation.scaling import Scaling, make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, is_elastic
 from syne_hypersched.rungs import rung_levels
+from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
 from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, integer
 from syne_hypersched.schedulers._clock import TuningClock
 from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._halving import RetrospectiveHalving
+from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR, PausingHalving
+from syne_hypersched.schedulers._published import PublishedStrategy
+from syne_hypersched.schedulers._strategy import Strategy
 
 logger = logging.getLogger(__name__)
 
-STRATEGIES = ("published",)
+STRATEGIES = ("published", "adaptive")
+
+#: Arguments that only the published rules have, with their defaults.
+_PUBLISHED_ONLY = {
+    "allocation_grid": None,
+    "recharge_period": 5,
+    "speculation": True,
+    "job_limit": True,
+    "ignore_overhead": False,
+    "fixed_exploration": None,
+}
 
 
 class HyperSched(MultiFidelityScheduler):
@@ -69,7 +83,9 @@ class HyperSched(MultiFidelityScheduler):
     use_pausing
         Whether a weak trial is paused, so that it can be resumed while admission is open. Otherwise it is stopped.
     grace_period, reduction_factor
-        Level of the lowest rung, and ratio of neighbouring levels: one in ``reduction_factor`` is kept.
+        Level of the lowest rung, and the number of trials of which one is kept at a rung. By default 1 and 4; with
+        ``strategy="adaptive"`` twice the level of the very first report, and 3. Neighbouring rungs of the published
+        rules have the ratio ``reduction_factor``, those of the adaptive strategy the ratio 2.
     speculation
         Whether a trial is held against the rungs that it has passed at *every* report (retrospective rule), not only
         when it reaches them.
@@ -82,7 +98,10 @@ class HyperSched(MultiFidelityScheduler):
     fixed_exploration
         Share of the deadline after which admission closes, instead of the admission rule.
     strategy
-        ``"published"``.
+        ``"published"``: the rules of the paper; or ``"adaptive"``: dense rungs on one device each, then a last stretch
+        in which the best few trials share all devices. When it begins and how many go on is derived from what is
+        measured (see ``docs/adaptive.md``). It takes ``policy`` ``"uniform"`` or ``"none"`` (no resizing), and of the
+        arguments for ablation ``assume_linear`` alone.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
 
@@ -107,8 +126,8 @@ class HyperSched(MultiFidelityScheduler):
         allocation_grid: int | None = None,
         recharge_period: int = 5,
         use_pausing: bool = True,
-        grace_period: float = 1,
-        reduction_factor: float = 4,
+        grace_period: float | None = None,
+        reduction_factor: float | None = None,
         speculation: bool = True,
         job_limit: bool = True,
         ignore_overhead: bool = False,
@@ -120,6 +139,12 @@ class HyperSched(MultiFidelityScheduler):
         points_to_evaluate: Sequence[dict[str, Any]] | None = None,
         random_seed: int | None = None,
     ) -> None:
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, but got {strategy!r}")
+        self.strategy = strategy
+        self._first_rung = grace_period
+        if reduction_factor is None:
+            reduction_factor = 4 if strategy == "published" else REDUCTION_FACTOR
         super().__init__(
             config_space,
             metric,
@@ -130,7 +155,7 @@ class HyperSched(MultiFidelityScheduler):
             searcher_kwargs=searcher_kwargs,
             points_to_evaluate=points_to_evaluate,
             random_seed=random_seed,
-            grace_period=grace_period,
+            grace_period=1 if grace_period is None else grace_period,
             reduction_factor=reduction_factor,
         )
         self.num_devices = _integer("num_devices", num_devices, least=1)
@@ -147,44 +172,29 @@ class HyperSched(MultiFidelityScheduler):
         if fixed_exploration is not None and not job_limit:
             raise ValueError(f"fixed_exploration must be None with job_limit=False, but got {fixed_exploration!r}")
         self.fixed_exploration = fixed_exploration
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, but got {strategy!r}")
-        self.strategy = strategy
+        if strategy != "published":
+            self._check_adaptive()
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
         given = make_scaling(scaling, self.num_devices, assume_linear, learnt=self._times.learnt)
         # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
         self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
         known = None if given is self._times.learnt else given
-        self._allocator = Allocator(
-            self.num_devices,
-            policy,
-            given,
-            self.allocation_grid,
-            self.recharge_period,
-            self.random_state,
-            rates=partial(self._times.rates, num_devices=self.num_devices, scaling=known)
-            if policy == GOODPUT
-            else None,
-            max_t=self.max_t,
-        )
-        levels = rung_levels(self.grace_period, self.reduction_factor, self.max_t)
-        self._halving = RetrospectiveHalving(levels, self.reduction_factor, retrospective=self.speculation)
-        self._admission_open = True
+        self._strategy = self._make_strategy(given, known)
         #: Live trials that have not reported since this object was loaded from a file.
         self._unheard: dict[int, None] = {}
-        self._warned_stock = False
+        self._resizable = True
         self._decisions = DecisionLog()
 
     @property
     def admission_open(self) -> bool:
         """Whether new trials may still start."""
-        return self._admission_open
+        return self._strategy.admission_open
 
     @property
     def allocation(self) -> dict[int, int]:
         """Devices that each live trial holds, or has been asked to go on with."""
-        return self._allocator.allocation
+        return self._strategy.allocation
 
     @property
     def decisions(self) -> list[Decision]:
@@ -199,16 +209,17 @@ class HyperSched(MultiFidelityScheduler):
         TrialSuggestion or None
             None closes admission for good: Syne Tune's tuner does not ask again.
         """
-        self._close_if_due(self._clock.now_s())
-        if not self._admission_open:
-            return None
-        trial_id = self._halving.promotable()
+        now_s = self._clock.now_s()
+        self._close_if_due(now_s)
+        trial_id = self._strategy.next_paused(now_s)
         if trial_id is not None:
             self._begin(trial_id, "resume")
             return TrialSuggestion.resume_suggestion(trial_id)
-        config = self._new_config()
+        config = self._new_config() if self.admission_open else None
         if config is None:
-            self._close()
+            if self.admission_open:
+                self._log("close", None, 0, "the searcher has no further configuration")
+            self._strategy.close()
             return None
         return TrialSuggestion.start_suggestion(config)
 
@@ -242,20 +253,21 @@ class HyperSched(MultiFidelityScheduler):
         if self._clock.observe(result):
             self._forget_wall_time()
         now_s = self._clock.now_s()
-        if trial_id not in self._allocator:
+        if trial_id not in self._strategy:
             # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
-            result[ST_ADMISSION_OPEN] = self._admission_open
+            result[ST_ADMISSION_OPEN] = self.admission_open
             return self._weak_decision
         self._unheard.pop(trial_id, None)
-        self._allocator.report(trial_id, value, resource)
         self._times.report(trial_id, _report(result, resource, now_s), now_s)
         if now_s <= self.deadline_s:
             self._update_incumbent(trial, result)
         self._tell_searcher(trial, result)
-        decision = self._successive_halving(trial_id, resource, value, now_s)
+        if not is_elastic(trial):
+            self._do_not_resize()
         self._close_if_due(now_s)
-        result[ST_ADMISSION_OPEN] = self._admission_open
-        if decision == SchedulerDecision.CONTINUE and not self._admission_open:
+        result[ST_ADMISSION_OPEN] = self.admission_open
+        decision = self._decide(trial_id, resource, value, now_s)
+        if decision == SchedulerDecision.CONTINUE and self._resizable:
             self._resize(trial, now_s)
         return decision
 
@@ -272,81 +284,99 @@ class HyperSched(MultiFidelityScheduler):
     def on_trial_remove(self, trial: Trial) -> None:
         """Takes notice that a trial is paused or stopped; nothing is left to do where this scheduler decided so."""
         super().on_trial_remove(trial)
-        if trial.trial_id in self._allocator:
+        if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)
+
+    def _check_adaptive(self) -> None:
+        if self.policy not in ("uniform", "none"):
+            raise ValueError(f'policy must be "uniform" or "none" with strategy="adaptive", but got {self.policy!r}')
+        for name, default in _PUBLISHED_ONLY.items():
+            if getattr(self, name) != default:
+                raise ValueError(f'{name} must be left out with strategy="adaptive", but got {getattr(self, name)!r}')
+
+    def _make_strategy(self, scaling: Scaling, known: Scaling | None) -> Strategy:
+        if self.strategy == "adaptive":
+            halving = PausingHalving(self.max_t, self._first_rung, self.reduction_factor)
+            return AdaptiveStrategy(
+                self._times, scaling, halving, self.num_devices, self.deadline_s, self.max_t, self.policy != "none"
+            )
+        rates = partial(self._times.rates, num_devices=self.num_devices, scaling=known)
+        allocator = Allocator(
+            self.num_devices,
+            self.policy,
+            scaling,
+            self.allocation_grid,
+            self.recharge_period,
+            self.random_state,
+            rates=rates if self.policy == GOODPUT else None,
+            max_t=self.max_t,
+        )
+        levels = rung_levels(self.grace_period, self.reduction_factor, self.max_t)
+        return PublishedStrategy(
+            self._times,
+            RetrospectiveHalving(levels, self.reduction_factor, retrospective=self.speculation),
+            allocator,
+            self.deadline_s,
+            self.max_t,
+            self.reduction_factor,
+            self.job_limit,
+            self.ignore_overhead,
+            self.fixed_exploration,
+        )
 
     @property
     def _weak_decision(self) -> str:
         return str(SchedulerDecision.PAUSE if self.use_pausing else SchedulerDecision.STOP)
 
-    def _successive_halving(self, trial_id: int, resource: float, value: float, now_s: float) -> str:
+    def _decide(self, trial_id: int, resource: float, value: float, now_s: float) -> str:
         """Whether the trial goes on; it no longer holds devices if not."""
-        weak = self._halving.report(trial_id, resource, value)
+        weak = self._strategy.report(trial_id, resource, value, now_s)
         if resource >= self.max_t or now_s > self.deadline_s:
             decision = str(SchedulerDecision.STOP)
-        elif weak:
+            weak = "trained to the end" if resource >= self.max_t else "the deadline has passed"
+        elif weak is not None:
             decision = self._weak_decision
         else:
             return str(SchedulerDecision.CONTINUE)
         paused = decision == SchedulerDecision.PAUSE
         # No checkpoint leads back from NaN: such a trial is paused, but never resumed.
         if paused and value < math.inf:
-            self._halving.pause(trial_id)
+            self._strategy.pause(trial_id)
         self._end(trial_id, resumable=paused)
-        self._log("pause" if paused else "stop", trial_id, 0)
+        self._log("pause" if paused else "stop", trial_id, 0, weak)
         return decision
 
     def _begin(self, trial_id: int, what: str) -> None:
-        if self._allocator.num_free < 1:
+        if self._strategy.num_free < 1:
             # A tuner that is loaded and run again has forgotten the trials that ran.
             for forgotten in list(self._unheard):
                 self._end(forgotten, resumable=False)
-        self._allocator.begin(trial_id)
-        self._halving.forget(trial_id)
+        self._strategy.begin(trial_id)
         self._times.start(trial_id, self._clock.now_s())
         self._log(what, trial_id, 1)
 
     def _end(self, trial_id: int, resumable: bool) -> None:
-        self._allocator.end(trial_id)
+        self._strategy.end(trial_id, resumable)
         self._unheard.pop(trial_id, None)
         self._times.end(trial_id, self._clock.now_s(), resumable)
-        if not resumable:
-            self._halving.forget(trial_id)
 
     def _close_if_due(self, now_s: float) -> None:
-        if not self._admission_open or self._times.longest_trial_s is None:
-            # Before the first report nothing says yet whether time is simulated.
-            return
-        if self.fixed_exploration is not None:
-            closes = exploration_closes(now_s, self.deadline_s, self.fixed_exploration)
-        else:
-            closes = admission_closes(self.deadline_s - now_s, self._time_needed_s() if self.job_limit else 0.0)
-        if closes:
-            self._close()
+        reason = self._strategy.close_if_due(now_s)
+        if reason is not None:
+            self._log("close", None, 0, reason)
 
-    def _close(self) -> None:
-        self._admission_open = False
-        self._log("close", None, 0)
-
-    def _time_needed_s(self) -> float:
-        longest_s, epoch_s = self._times.longest_trial_s, self._times.epoch_time_s
-        return time_needed_s(longest_s, self._launch_cost_s, self.reduction_factor, self.max_t, epoch_s)
-
-    @property
-    def _launch_cost_s(self) -> float:
-        return 0.0 if self.ignore_overhead else self._times.launch_cost_s
+    def _do_not_resize(self) -> None:
+        if self._resizable:
+            logger.warning("trials of this backend cannot be resized: each stays on the devices it was started on")
+            self._resizable = False
+            self._strategy.never_resize()
 
     def _resize(self, trial: Trial, now_s: float) -> None:
-        """Applies the resize rule to the trial that has just reported."""
-        if not is_elastic(trial):
-            if not self._warned_stock:
-                logger.warning("trials of this backend cannot be resized: each stays on the devices it was started on")
-                self._warned_stock = True
-            return
-        num_devices = self._allocator.resize(trial.trial_id, self.deadline_s - now_s, self._launch_cost_s)
-        if num_devices is not None:
+        resize = self._strategy.resize(trial.trial_id, now_s)
+        if resize is not None:
+            num_devices, reason = resize
             trial.resize(num_devices)
-            self._log("resize", trial.trial_id, num_devices)
+            self._log("resize", trial.trial_id, num_devices, reason)
 
     def _forget_wall_time(self) -> None:
         """Puts all that happened before the first report of a simulated backend at time 0."""
@@ -354,8 +384,8 @@ class HyperSched(MultiFidelityScheduler):
             self._times.start(trial_id, 0.0)
         self._decisions.restart()
 
-    def _log(self, what: str, trial_id: int | None, num_devices: int) -> None:
-        self._decisions.add(self._clock.now_s(), what, trial_id, num_devices)
+    def _log(self, what: str, trial_id: int | None, num_devices: int, reason: str = "") -> None:
+        self._decisions.add(self._clock.now_s(), what, trial_id, num_devices, reason)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -279,7 +279,7 @@ class TestResizing:
         assert tuning.report(0, 6, 0.5, now_s=6.0) == "CONTINUE"
         assert tuning.report(1, 6, 0.5) == "CONTINUE"
         assert tuning.wishes.devices == {0: 3, 1: 2} == tuning.scheduler.allocation
-        assert [decision[1:] for decision in tuning.decided("resize")] == [("resize", 0, 3), ("resize", 1, 2)]
+        assert [decision[1:4] for decision in tuning.decided("resize")] == [("resize", 0, 3), ("resize", 1, 2)]
 
     def test_a_paused_trial_leaves_its_devices_to_the_other(self):
         tuning = self.closed(num_devices=2)
@@ -441,7 +441,7 @@ class TestArguments:
                 ValueError,
                 "fixed_exploration must be None with job_limit",
             ),
-            ({"strategy": "adaptive"}, ValueError, "strategy must be one of 'published', but got 'adaptive'"),
+            ({"strategy": "greedy"}, ValueError, "strategy must be one of .published., .adaptive., but got .greedy."),
             ({"clock": 5}, TypeError, "clock must be a callable"),
         ],
     )

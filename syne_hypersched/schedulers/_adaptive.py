@@ -1,0 +1,191 @@
+"""The adaptive strategy of HyperSched: explore on one device each, then a last stretch on all devices for the best.
+
+*Exploring*: every trial holds one device; weak ones are paused at dense rungs
+(:class:`~syne_hypersched.schedulers._pausing.PausingHalving`). *Last stretch*: nothing new starts, and ever fewer of
+the best trials, running or paused, share the devices (:mod:`~syne_hypersched.allocation.stretch`). When it begins and
+how many go on follows from the time left, the measured epoch times and launch costs, and the scaling.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+
+from syne_hypersched.allocation import stretch
+from syne_hypersched.allocation.scaling import LearntScaling, Scaling
+from syne_hypersched.allocation.timing import TrialTimes
+from syne_hypersched.schedulers._pausing import PausingHalving
+from syne_hypersched.schedulers._strategy import Strategy
+
+
+@dataclass
+class _Stretch:
+    began_s: float
+    size: int
+    paused: list[tuple[float, int]]
+    """Best value and id of the paused trials that may be resumed, ascending."""
+
+
+class AdaptiveStrategy(Strategy):
+    """See the module.
+
+    Parameters
+    ----------
+    times
+        Times of the trials, which the scheduler keeps up to date.
+    scaling
+        Speed-up of a trial by number of devices, given or learnt.
+    halving
+        The rule for weak trials while exploring.
+    num_devices
+        Devices that all trials hold together.
+    deadline_s
+        Seconds after the start.
+    max_t
+        Maximum resource of a trial.
+    resizing
+        False leaves the last stretch out: exploring until the deadline.
+    """
+
+    def __init__(
+        self,
+        times: TrialTimes,
+        scaling: Scaling,
+        halving: PausingHalving,
+        num_devices: int,
+        deadline_s: float,
+        max_t: float,
+        resizing: bool = True,
+    ) -> None:
+        self._times = times
+        self._scaling = scaling
+        self._halving = halving
+        self._num_devices = num_devices
+        self._deadline_s = deadline_s
+        self._max_t = max_t
+        self._resizing = resizing
+        self._devices: dict[int, int] = {}
+        #: Best value so far of every trial that has not ended.
+        self._best: dict[int, float] = {}
+        self._stretch: _Stretch | None = None
+        self._closed = False
+
+    def __contains__(self, trial_id: object) -> bool:
+        return trial_id in self._devices
+
+    @property
+    def allocation(self) -> dict[int, int]:
+        """Devices that each live trial holds, or has been asked to go on with."""
+        return dict(self._devices)
+
+    @property
+    def num_free(self) -> int:
+        """Devices that no live trial holds."""
+        return self._num_devices - sum(self._devices.values())
+
+    @property
+    def admission_open(self) -> bool:
+        """Whether new trials may still start; in the last stretch none does."""
+        return not self._closed and self._stretch is None
+
+    def close_if_due(self, now_s: float) -> str | None:
+        """Begins the last stretch when it is time."""
+        epoch_time_s = self._times.typical_epoch_time_s
+        if not self._resizing or not self.admission_open or epoch_time_s is None:
+            return None
+        size = stretch.full_size(self._scaling, self._num_devices)
+        speed_up, left_s = self._scaling.speed_up(size), self._deadline_s - now_s
+        full_run_s = self._max_t * epoch_time_s
+        if not stretch.begins(left_s, self._deadline_s, full_run_s, speed_up, self._times.relaunch_cost_s):
+            return None
+        most = stretch.num_survivors(0.0, self._num_devices, size)
+        paused = heapq.nsmallest(most, ((value, i) for i, value in self._best.items() if i not in self._devices))
+        self._stretch = _Stretch(now_s, size, paused)
+        return (
+            f"the last stretch begins: {left_s:.3g} s are left, a full run takes {full_run_s:.3g} s on one device and "
+            f"{speed_up:.3g} times less on {size}, and a launch costs {self._times.relaunch_cost_s:.3g} s"
+        )
+
+    def close(self) -> None:
+        """Nothing starts or is resumed any more."""
+        self._closed = True
+
+    def next_paused(self, now_s: float) -> int | None:
+        """While exploring a trial that is no longer weak; in the last stretch a paused survivor."""
+        if self._closed:
+            return None
+        if self._stretch is None:
+            return self._halving.promotable()
+        return next((i for i in self._survivors(self._stretch, now_s) if i not in self._devices), None)
+
+    def begin(self, trial_id: int) -> None:
+        """A trial is started or resumed, on one device."""
+        if self.num_free < 1:
+            raise ValueError(
+                f"num_devices must be at least the tuner's n_workers, but trial {trial_id} is to run beside "
+                f"{self.allocation} (devices by trial) and num_devices is {self._num_devices}"
+            )
+        self._devices[trial_id] = 1
+        self._halving.forget(trial_id)
+
+    def end(self, trial_id: int, resumable: bool) -> None:
+        """A trial has ended or is paused."""
+        self._devices.pop(trial_id, None)
+        if not resumable:
+            self._halving.forget(trial_id)
+            self._best.pop(trial_id, None)
+
+    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> str | None:
+        """Holds a trial against its rung while exploring, against the others in the last stretch."""
+        self._best[trial_id] = min(value, self._best.get(trial_id, math.inf))
+        weak = self._halving.report(trial_id, resource, value)
+        if self._stretch is None:
+            return "weak at its rung" if weak else None
+        survivors = self._survivors(self._stretch, now_s)
+        return None if trial_id in survivors else f"not among the best {len(survivors)} in the last stretch"
+
+    def pause(self, trial_id: int) -> None:
+        """Has a weak trial wait at its rung."""
+        if self._stretch is None:
+            self._halving.pause(trial_id)
+
+    def resize(self, trial_id: int, now_s: float) -> tuple[int, str] | None:
+        """In the last stretch: an equal share of the devices, where the relaunch pays."""
+        if self._stretch is None:
+            return None
+        held, survivors = self._devices[trial_id], self._survivors(self._stretch, now_s)
+        wanted = min(self._stretch.size, self._num_devices // len(survivors))
+        if wanted > held:
+            if self._is_probing:
+                return None
+            promised = 0 if self._closed else sum(i not in self._devices for i in survivors)
+            wanted = min(wanted, held + max(0, self.num_free - promised))
+            wanted = max(size for size in self._scaling.usable_sizes(max(wanted, 1)) if size <= wanted)
+            speeds = self._scaling.speed_up(held), self._scaling.speed_up(wanted)
+            if wanted <= held or not stretch.pays(*speeds, self._deadline_s - now_s, self._times.relaunch_cost_s):
+                return None
+        if wanted == held:
+            return None
+        self._devices[trial_id] = wanted
+        return wanted, f"one of {len(survivors)} survivors"
+
+    @property
+    def _is_probing(self) -> bool:
+        """Whether one trial is about to show what more devices are worth, and the others wait for that."""
+        unknown = isinstance(self._scaling, LearntScaling) and not self._scaling.is_measured
+        return unknown and any(num_devices > 1 for num_devices in self._devices.values())
+
+    def never_resize(self) -> None:
+        """Explores until the deadline: a last stretch pays only with trials that can be resized."""
+        self._resizing, self._stretch = False, None
+
+    def _survivors(self, last: _Stretch, now_s: float) -> list[int]:
+        """The best trials, best first: those running and, as long as the tuner asks, those paused."""
+        length_s = self._deadline_s - last.began_s
+        passed = min(1.0, (now_s - last.began_s) / length_s) if length_s > 0 else 1.0
+        candidates = [(self._best.get(i, math.inf), i) for i in self._devices]
+        if not self._closed:
+            candidates += [entry for entry in last.paused if entry[1] in self._best and entry[1] not in self._devices]
+        most = stretch.num_survivors(passed, self._num_devices, last.size)
+        return [i for value, i in heapq.nsmallest(most, candidates) if value < math.inf or i in self._devices]

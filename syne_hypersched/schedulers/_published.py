@@ -1,0 +1,125 @@
+"""HyperSched as it was published: retrospective rung rule, admission rule, resize rule (Liaw et al., SoCC 2019)."""
+
+from __future__ import annotations
+
+from syne_hypersched.allocation.admission import admission_closes, exploration_closes, time_needed_s
+from syne_hypersched.allocation.allocator import Allocator
+from syne_hypersched.allocation.timing import TrialTimes
+from syne_hypersched.schedulers._halving import RetrospectiveHalving
+from syne_hypersched.schedulers._strategy import Strategy
+
+
+class PublishedStrategy(Strategy):
+    """See the module and :class:`~syne_hypersched.HyperSched`, whose arguments these are.
+
+    Parameters
+    ----------
+    times
+        Times of the trials, which the scheduler keeps up to date.
+    halving, allocator
+        The rules for weak trials and for devices.
+    deadline_s, max_t, reduction_factor, job_limit, ignore_overhead, fixed_exploration
+        As in :class:`~syne_hypersched.HyperSched`.
+    """
+
+    def __init__(
+        self,
+        times: TrialTimes,
+        halving: RetrospectiveHalving,
+        allocator: Allocator,
+        deadline_s: float,
+        max_t: float,
+        reduction_factor: float,
+        job_limit: bool,
+        ignore_overhead: bool,
+        fixed_exploration: float | None,
+    ) -> None:
+        self._times = times
+        self._halving = halving
+        self._allocator = allocator
+        self._deadline_s = deadline_s
+        self._max_t = max_t
+        self._reduction_factor = reduction_factor
+        self._job_limit = job_limit
+        self._ignore_overhead = ignore_overhead
+        self._fixed_exploration = fixed_exploration
+        self._admission_open = True
+
+    def __contains__(self, trial_id: object) -> bool:
+        return trial_id in self._allocator
+
+    @property
+    def allocation(self) -> dict[int, int]:
+        """Devices that each live trial holds, or has been asked to go on with."""
+        return self._allocator.allocation
+
+    @property
+    def num_free(self) -> int:
+        """Devices that no live trial holds."""
+        return self._allocator.num_free
+
+    @property
+    def admission_open(self) -> bool:
+        """Whether new trials may still start."""
+        return self._admission_open
+
+    def close_if_due(self, now_s: float) -> str | None:
+        """Closes admission when a new trial can no longer win."""
+        if not self._admission_open or self._times.longest_trial_s is None:
+            # Before the first report nothing says yet whether time is simulated.
+            return None
+        if self._fixed_exploration is not None:
+            if not exploration_closes(now_s, self._deadline_s, self._fixed_exploration):
+                return None
+            reason = f"the share {self._fixed_exploration:g} of the deadline has passed"
+        else:
+            left_s, needed_s = self._deadline_s - now_s, self._time_needed_s() if self._job_limit else 0.0
+            if not admission_closes(left_s, needed_s):
+                return None
+            reason = f"{max(left_s, 0.0):.3g} s are left and a new trial needs {needed_s:.3g} s to win"
+        self.close()
+        return reason
+
+    def close(self) -> None:
+        """Closes admission."""
+        self._admission_open = False
+
+    def next_paused(self, now_s: float) -> int | None:
+        """The best paused trial that no rung would pause again, while admission is open."""
+        return self._halving.promotable() if self._admission_open else None
+
+    def begin(self, trial_id: int) -> None:
+        """A trial is started or resumed, on one device."""
+        self._allocator.begin(trial_id)
+        self._halving.forget(trial_id)
+
+    def end(self, trial_id: int, resumable: bool) -> None:
+        """A trial has ended or is paused."""
+        self._allocator.end(trial_id)
+        if not resumable:
+            self._halving.forget(trial_id)
+
+    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> str | None:
+        """Holds a trial against the rungs that it has passed."""
+        self._allocator.report(trial_id, value, resource)
+        weak = self._halving.report(trial_id, resource, value)
+        return f"worse than the best 1/{self._reduction_factor:g} of a rung" if weak else None
+
+    def pause(self, trial_id: int) -> None:
+        """Has a trial wait at the highest rung where it is weak."""
+        self._halving.pause(trial_id)
+
+    def resize(self, trial_id: int, now_s: float) -> tuple[int, str] | None:
+        """Applies the resize rule, once admission is closed."""
+        if self._admission_open:
+            return None
+        num_devices = self._allocator.resize(trial_id, self._deadline_s - now_s, self._launch_cost_s)
+        return None if num_devices is None else (num_devices, "its share of the devices")
+
+    @property
+    def _launch_cost_s(self) -> float:
+        return 0.0 if self._ignore_overhead else self._times.launch_cost_s
+
+    def _time_needed_s(self) -> float:
+        longest_s, epoch_s = self._times.longest_trial_s, self._times.epoch_time_s
+        return time_needed_s(longest_s, self._launch_cost_s, self._reduction_factor, self._max_t, epoch_s)

@@ -1,0 +1,73 @@
+"""What HyperSched asks of a strategy: which trials are weak, who may start, who holds how many devices."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+
+class Strategy(ABC):
+    """The decisions of HyperSched, in values alone: no trial objects, no clock, no searcher.
+
+    Values are to be minimised; ``+inf`` stands for NaN and infinities. A *live* trial is one that holds devices or is
+    ordered to.
+    """
+
+    @abstractmethod
+    def __contains__(self, trial_id: object) -> bool:
+        """Whether the trial is live."""
+
+    @property
+    @abstractmethod
+    def allocation(self) -> dict[int, int]:
+        """Devices that each live trial holds, or has been asked to go on with."""
+
+    @property
+    @abstractmethod
+    def num_free(self) -> int:
+        """Devices that no live trial holds."""
+
+    @property
+    @abstractmethod
+    def admission_open(self) -> bool:
+        """Whether new trials may still start. Once closed, admission stays closed."""
+
+    @abstractmethod
+    def close_if_due(self, now_s: float) -> str | None:
+        """Closes admission if it is time; then says why, in words."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes admission: there is nothing left to start, or the tuner will not ask again."""
+
+    @abstractmethod
+    def next_paused(self, now_s: float) -> int | None:
+        """The paused trial that is to go on before anything new starts, if there is one."""
+
+    @abstractmethod
+    def begin(self, trial_id: int) -> None:
+        """A trial is started or resumed, on one device.
+
+        Raises
+        ------
+        ValueError
+            All devices are held.
+        """
+
+    @abstractmethod
+    def end(self, trial_id: int, resumable: bool) -> None:
+        """A trial has ended or, if it is resumable, is paused; it holds no devices any more."""
+
+    @abstractmethod
+    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> str | None:
+        """A live trial has reported: None if it may go on, else why it is to be paused, in words."""
+
+    @abstractmethod
+    def pause(self, trial_id: int) -> None:
+        """Keeps a trial that :meth:`report` has called weak for :meth:`next_paused`."""
+
+    @abstractmethod
+    def resize(self, trial_id: int, now_s: float) -> tuple[int, str] | None:
+        """Devices on which a live trial that has just reported is to go on, and why; None if it goes on as it is."""
+
+    def never_resize(self) -> None:  # noqa: B027
+        """The backend cannot resize trials."""

@@ -1,0 +1,67 @@
+"""The last stretch: size, length, beginning and number of survivors."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syne_hypersched.allocation import stretch
+from syne_hypersched.allocation.scaling import PUBLISHED_SCALING, LinearScaling, TableScaling
+
+RESNET50 = TableScaling(PUBLISHED_SCALING["resnet50"])
+
+
+class TestFullSize:
+    @pytest.mark.parametrize(("num_devices", "size"), [(1, 1), (2, 2), (7, 7), (8, 8), (1000, 8)])
+    def test_as_many_as_there_are_up_to_eight_where_scaling_is_good(self, num_devices, size):
+        assert stretch.full_size(RESNET50, num_devices) == size
+
+    def test_no_device_that_does_less_than_half_of_its_work(self):
+        poor = TableScaling({1: 1, 2: 1.5, 4: 2, 8: 2.4})
+        assert stretch.full_size(poor, 8) == 4
+
+    def test_one_device_where_more_do_not_help(self):
+        assert stretch.full_size(TableScaling({1: 1, 2: 0.9, 8: 0.8}), 8) == 1
+
+
+class TestBegins:
+    def test_at_half_of_a_short_deadline(self):
+        assert not stretch.begins(51.0, 100.0, 1000.0, 5.0, 0.0)
+        assert stretch.begins(50.0, 100.0, 1000.0, 5.0, 0.0)
+
+    def test_when_a_full_run_at_full_size_is_just_possible_before_a_long_one(self):
+        length_s = stretch.length_s(1000.0, 5.0)
+        assert length_s == pytest.approx(1.5 * 200 * 0.64)
+        assert not stretch.begins(length_s + 1, 10_000.0, 1000.0, 5.0, 0.0)
+        assert stretch.begins(length_s - 1, 10_000.0, 1000.0, 5.0, 0.0)
+
+    def test_not_where_launches_cost_more_than_they_gain(self):
+        assert stretch.begins(50.0, 100.0, 1000.0, 2.0, 20.0)
+        assert not stretch.begins(50.0, 100.0, 1000.0, 2.0, 24.0)
+
+    @given(left=st.floats(0, 1e6), full=st.floats(0, 1e6), cost=st.floats(0, 1e6))
+    def test_never_without_speed_up(self, left, full, cost):
+        assert not stretch.begins(left, 1e6, full, 1.0, cost)
+
+    @given(left=st.floats(1e-3, 1e6), speed_up=st.floats(1.2, 100), cost=st.floats(0, 1e6))
+    def test_a_dearer_launch_never_makes_it_begin(self, left, speed_up, cost):
+        if stretch.begins(left, 1e6, 1e6, speed_up, 2 * cost):
+            assert stretch.begins(left, 1e6, 1e6, speed_up, cost)
+
+
+class TestSurvivors:
+    def test_thirds_with_four_two_and_one_at_full_size(self):
+        assert [stretch.num_survivors(x, 8, 8) for x in (0, 0.3, 0.34, 0.6, 0.67, 1)] == [4, 4, 2, 2, 1, 1]
+        assert [stretch.num_survivors(x, 32, 8) for x in (0, 0.5, 1)] == [16, 8, 4]
+
+    @given(passed=st.floats(0, 1), num_devices=st.integers(1, 1000), size=st.integers(1, 8))
+    def test_at_least_one_and_no_more_than_devices(self, passed, num_devices, size):
+        size = min(size, num_devices)
+        survivors = stretch.num_survivors(passed, num_devices, size)
+        assert 1 <= survivors <= num_devices
+        assert survivors * size >= num_devices - size
+
+    def test_linear_scaling_is_the_best_case_for_length(self):
+        full_run_s = 100.0
+        assert stretch.length_s(full_run_s, LinearScaling().speed_up(2)) < full_run_s

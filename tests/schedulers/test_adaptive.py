@@ -1,0 +1,136 @@
+"""The adaptive strategy, on values alone and in simulations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from syne_tune.config_space import uniform
+
+from syne_hypersched import HyperSched, LaunchCost, simulate
+from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
+from syne_hypersched.blackboxes import TableBlackbox
+
+NUM_CONFIGS, NUM_LEVELS = 200, 27
+
+
+def make_table(seed: int = 0) -> TableBlackbox:
+    """Curves that rise to a final accuracy, with noise, in epochs of 0.5 to 2 seconds."""
+    random_state = np.random.RandomState(seed)
+    final, rate = random_state.uniform(0.5, 1, (2, NUM_CONFIGS, 1))
+    levels = np.arange(1, NUM_LEVELS + 1)
+    accuracy = final * (1 - np.exp(-rate * levels / 5)) + 0.01 * random_state.standard_normal((NUM_CONFIGS, NUM_LEVELS))
+    epoch_s = np.repeat(random_state.uniform(0.5, 2, (NUM_CONFIGS, 1)), NUM_LEVELS, axis=1)
+    rows = [{"x": float(x)} for x in random_state.uniform(size=NUM_CONFIGS)]
+    return TableBlackbox(rows, {"accuracy": accuracy}, epoch_s.cumsum(axis=1), configuration_space={"x": uniform(0, 1)})
+
+
+TABLE = make_table()
+
+
+def make_scheduler(num_devices=8, deadline_s=60.0, scaling="resnet50", seed=0, **kwargs) -> HyperSched:
+    return HyperSched(
+        TABLE.configuration_space, metric="accuracy", time_attr="epoch", max_t=NUM_LEVELS, num_devices=num_devices,
+        deadline_s=deadline_s, do_minimize=False, strategy="adaptive", random_seed=seed,
+        scaling=PUBLISHED_SCALING[scaling] if scaling else None, **kwargs,
+    )  # fmt: skip
+
+
+def run(scheduler: HyperSched, **kwargs):
+    given = {"num_devices": scheduler.num_devices, "deadline_s": scheduler.deadline_s, "scaling": "resnet50"}
+    return simulate(scheduler, TABLE, **{**given, "launch_cost": LaunchCost(start_s=0.1), **kwargs})
+
+
+def test_explores_on_one_device_each_and_ends_with_one_trial_on_all():
+    scheduler = make_scheduler()
+    simulation = run(scheduler)
+    (close,) = [decision for decision in scheduler.decisions if decision.what == "close"]
+    assert 30 <= close.time_s < 60
+    assert "the last stretch begins" in close.reason
+    results = simulation.results
+    assert set(results[results.st_tuner_time < close.time_s].st_num_devices) == {1}
+    assert results.st_num_devices.iloc[-1] == 8
+    assert results[results.st_tuner_time > close.time_s].trial_id.nunique() < simulation.num_trials / 2
+
+
+def test_nothing_starts_in_the_last_stretch_but_paused_survivors_go_on():
+    scheduler = make_scheduler()
+    run(scheduler)
+    (begin,) = [i for i, decision in enumerate(scheduler.decisions) if decision.what == "close"]
+    later = [decision.what for decision in scheduler.decisions[begin:]]
+    assert "start" not in later
+    assert "resume" in later
+
+
+def test_explores_to_the_end_where_more_devices_do_not_help():
+    scheduler = HyperSched(
+        TABLE.configuration_space, metric="accuracy", time_attr="epoch", max_t=NUM_LEVELS, num_devices=8, deadline_s=60,
+        do_minimize=False, strategy="adaptive", scaling={1: 1, 2: 1}, random_seed=0,
+    )  # fmt: skip
+    run(scheduler, scaling="none")
+    assert {decision.what for decision in scheduler.decisions} == {"start", "resume", "pause", "stop"}
+    assert scheduler.admission_open
+
+
+def test_where_scaling_is_unknown_one_trial_shows_it_first():
+    scheduler = make_scheduler(scaling=None)
+    simulation = run(scheduler, scaling="none")
+    resizes = [decision for decision in scheduler.decisions if decision.what == "resize"]
+    probe = resizes[0]
+    reports = simulation.results[
+        (simulation.results.trial_id == probe.trial_id) & (simulation.results.st_num_devices > 1)
+    ]
+    assert all(decision.time_s >= reports.st_tuner_time.iloc[1] for decision in resizes[1:])
+
+
+def test_never_resizes_where_a_launch_costs_too_much():
+    scheduler = make_scheduler(deadline_s=30.0)
+    run(scheduler, launch_cost=LaunchCost(start_s=0.1, resume_s=8.0))
+    assert not [decision for decision in scheduler.decisions if decision.what == "resize"]
+
+
+def test_is_the_plain_ladder_without_resizing():
+    scheduler = make_scheduler(policy="none")
+    simulation = run(scheduler)
+    assert set(simulation.results.st_num_devices) == {1}
+    assert scheduler.admission_open
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    num_devices=st.integers(1, 16),
+    deadline_s=st.floats(5, 200),
+    launch_s=st.floats(0, 5),
+    scaling=st.sampled_from(["resnet50", "babi", "linear", "none"]),
+)
+def test_devices_are_never_oversubscribed_and_decisions_are_reproducible(
+    seed, num_devices, deadline_s, launch_s, scaling
+):
+    runs = []
+    for _ in range(2):
+        scheduler = make_scheduler(num_devices, deadline_s, scaling="babi" if scaling == "babi" else None, seed=seed)
+        simulation = run(scheduler, launch_cost=LaunchCost(start_s=launch_s), scaling=scaling)
+        held: dict[int, int] = {}
+        for decision in scheduler.decisions:
+            if decision.trial_id is not None:
+                held[decision.trial_id] = decision.num_devices
+            assert sum(held.values()) <= num_devices
+        # Before the first report of all, nothing says that time is virtual.
+        decisions = scheduler.decisions if simulation.num_results else []
+        runs.append((decisions, simulation.results.to_csv()))
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"policy": "top_job"}, 'policy must be "uniform" or "none" with strategy="adaptive", but got \'top_job\''),
+        ({"recharge_period": 3}, 'recharge_period must be left out with strategy="adaptive", but got 3'),
+        ({"fixed_exploration": 0.5}, "fixed_exploration must be left out"),
+    ],
+)
+def test_arguments_of_the_published_rules_are_refused(argument, message):
+    with pytest.raises(ValueError, match=message):
+        make_scheduler(**argument)

@@ -17,16 +17,17 @@ REDUCTION_FACTOR = 3
 """One trial in this many is kept at a rung."""
 
 LEAST_RECORDED = 3
-"""A rung with fewer values says nothing: whoever comes first waits there until others have come."""
+"""A rung with fewer values says nothing: who comes first waits there until others have come, unless it is the best."""
 
 
 class PausingHalving:
     """Says which trials are weak, and which paused one may go on. Values are to be minimised.
 
-    The first value at or past a rung is recorded there. A trial that has just reached a rung is weak if fewer than
-    :const:`LEAST_RECORDED` values are recorded there, or if more than one in ``reduction_factor`` of them are strictly
-    better. It goes on as soon as that no longer holds. With enough values this is the rule of promotion ASHA (Li et
-    al., 2020), applied on arrival, so that a good trial goes on without a pause.
+    The first value at or past a rung is recorded there. A trial that has just reached a rung is weak if more than one
+    in ``reduction_factor`` of the values recorded there are strictly better. It also counts as weak while fewer than
+    :const:`LEAST_RECORDED` values are recorded there, unless it has reported the best value of all so far. It goes on
+    as soon as that no longer holds. With enough values this is the rule of promotion ASHA (Li et al., 2020), applied
+    on arrival, so that a good trial goes on without a pause.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class PausingHalving:
         self._ladder: RungLadder | None = None if first_rung is None else self._make_ladder(first_rung)
         #: The rung at which each paused trial waits.
         self._paused_at: dict[int, Rung] = {}
+        #: The best value that was reported, and by whom.
+        self._best: tuple[float, int | None] = (math.inf, None)
 
     def _make_ladder(self, first_rung: float) -> RungLadder:
         levels, level = [], first_rung
@@ -61,6 +64,8 @@ class PausingHalving:
         reached = self._ladder.record(trial_id, resource, value)
         if value == math.inf:
             return True
+        if value < self._best[0]:
+            self._best = (value, trial_id)
         if not reached or not self._is_weak(trial_id, reached[0]):
             return False
         self._paused_at[trial_id] = reached[0]
@@ -87,4 +92,6 @@ class PausingHalving:
         return None
 
     def _is_weak(self, trial_id: int, rung: Rung) -> bool:
-        return len(rung) < LEAST_RECORDED or rung.num_better(rung.value(trial_id)) > self._share * len(rung)
+        if len(rung) < LEAST_RECORDED and trial_id != self._best[1]:
+            return True
+        return rung.num_better(rung.value(trial_id)) > self._share * len(rung)

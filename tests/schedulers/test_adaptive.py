@@ -74,14 +74,11 @@ def test_explores_to_the_end_where_more_devices_do_not_help():
 
 
 def test_where_scaling_is_unknown_one_trial_shows_it_first():
-    scheduler = make_scheduler(scaling=None)
-    simulation = run(scheduler, scaling="none")
-    resizes = [decision for decision in scheduler.decisions if decision.what == "resize"]
-    probe = resizes[0]
-    reports = simulation.results[
-        (simulation.results.trial_id == probe.trial_id) & (simulation.results.st_num_devices > 1)
-    ]
-    assert all(decision.time_s >= reports.st_tuner_time.iloc[1] for decision in resizes[1:])
+    learns, believes = make_scheduler(scaling=None), make_scheduler(scaling="resnet50")
+    for scheduler in (learns, believes):
+        run(scheduler, scaling="none")
+    num_resizes = [sum(decision.what == "resize" for decision in s.decisions) for s in (learns, believes)]
+    assert 1 <= num_resizes[0] < num_resizes[1]
 
 
 def test_never_resizes_where_a_launch_costs_too_much():

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE_S = 2.0
-_SHARE = 0.9
+#: Seconds that a tuner may sleep, and share of the time between polls that it must have slept, to be told.
+PATIENCE_S = 2.0
+SHARE = 0.9
 
 
 class SleepWatch:
@@ -40,7 +41,7 @@ class SleepWatch:
         between_s = self._clock() - self._left[0]
         self._between_s += between_s
         self._asleep_s += max(0.0, between_s - (self._processor_clock() - self._left[1]))
-        if self._asleep_s > max(_PATIENCE_S, _SHARE * self._between_s):
+        if self._asleep_s > max(PATIENCE_S, SHARE * self._between_s):
             self._warned = True
             logger.warning(
                 "The tuner has slept for %.1f s of real time, which a simulation does not need: "

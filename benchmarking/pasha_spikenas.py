@@ -19,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,9 @@ import numpy as np
 import pandas as pd
 from syne_tune.config_space import randint
 
+from syne_hypersched import simulate
+from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.schedulers import ASHA, PASHA
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarking.virtual_time import run
 
 MAX_T = 100
 NUM_WORKERS = 4
@@ -40,6 +39,8 @@ NUM_TRIALS = 256
 
 class SpikeNASBench:
     """Validation accuracy, in percent, of networks trained for 100 epochs, ``{"network": index}`` as configurations."""
+
+    elapsed_time_attr = "elapsed_s"
 
     def __init__(self, folder: Path, dataset: str) -> None:
         networks = (
@@ -55,11 +56,12 @@ class SpikeNASBench:
     def __len__(self) -> int:
         return len(self.accuracy)
 
-    def metric(self, config: dict[str, Any], epoch: int) -> float:
-        return float(self.accuracy[config["network"], epoch - 1])
-
-    def epoch_s(self, config: dict[str, Any]) -> float:
-        return float(self._epoch_s[config["network"]])
+    def learning_curve(
+        self, config: Mapping[str, Any], max_resource: float | None = None, seed: int = 0
+    ) -> LearningCurve:
+        accuracies = self.accuracy[config["network"]].tolist()
+        reports = [{"accuracy": accuracy, "epoch": epoch} for epoch, accuracy in enumerate(accuracies, start=1)]
+        return LearningCurve(reports, [float(self._epoch_s[config["network"]])] * MAX_T)
 
     def best_epoch_accuracy(self, config: dict[str, Any]) -> float:
         return float(self.accuracy[config["network"]].max())
@@ -76,10 +78,10 @@ class Outcome:
 
 def search(make: Callable[[], Any], bench: SpikeNASBench) -> Outcome:
     """Runs a scheduler and reads the configuration of its best report at its best epoch."""
-    outcome = run(make(), bench, "accuracy", "epoch", NUM_WORKERS, NUM_TRIALS)
-    _, trial_id, _ = max(outcome.reports, key=lambda report: report[2]["accuracy"])
-    accuracy = bench.best_epoch_accuracy(outcome.configs[trial_id])
-    return Outcome(accuracy, outcome.elapsed_s / 3600, max(outcome.epochs))
+    simulation = simulate(make(), bench, num_devices=NUM_WORKERS, max_num_trials=NUM_TRIALS)
+    results = simulation.results
+    network = results.config_network[results.accuracy.idxmax()]
+    return Outcome(bench.best_epoch_accuracy({"network": network}), simulation.end_s / 3600, int(results.epoch.max()))
 
 
 def untrained(make: Callable[[], Any], bench: SpikeNASBench) -> Outcome:

@@ -93,3 +93,35 @@ def test_a_deadline_is_positive(deadline_s):
 def test_draining_fits_before_the_deadline(drain_s):
     with pytest.raises(ValueError, match="drain_s must be at least 0 and below"):
         Deadline(10, drain_s=drain_s)
+
+
+class VirtualBackend(Backend):
+    """A backend with seconds of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.time_s = 0.0
+
+
+def test_virtual_seconds_count_where_the_backend_has_them(clocks):
+    backend = VirtualBackend()
+    deadline = Deadline(100, trial_backend=backend)
+    assert not deadline(status(0.0))
+    clocks.pass_(1000)
+    assert not deadline(status(1000.0))
+    backend.time_s = 97.9
+    assert not deadline(status(1000.0))
+    backend.time_s = 98.0
+    assert deadline(status(1000.0))
+    assert backend.calls == [(100.0, 2.0)]
+
+
+def test_the_virtual_deadline_of_a_saved_tuner_stays_where_it_was(clocks):
+    backend = VirtualBackend()
+    deadline = Deadline(100, trial_backend=backend)
+    deadline(status(0.0))
+    backend.time_s = 60.0
+    clocks.pass_(1000)
+    copy = dill.loads(dill.dumps(deadline))
+    assert not copy(status(0.0))
+    assert copy._trial_backend.calls[-1] == (40.0, 2.0)

@@ -36,8 +36,9 @@ class CurveOf:
     """
 
     def __init__(self, blackbox: Any, elapsed_time_attr: str, max_resource_attr: str | None, seed: int) -> None:
-        levels_are_unknown = hasattr(blackbox, "objective_function") and blackbox.fidelity_values is None
-        self.blackbox = LevelByLevel(blackbox) if levels_are_unknown else blackbox
+        if not hasattr(blackbox, "learning_curve") and getattr(blackbox, "fidelity_values", None) is None:
+            blackbox = LevelByLevel(blackbox)
+        self.blackbox = blackbox
         self._elapsed_time_attr = elapsed_time_attr
         self._max_resource_attr = max_resource_attr
         self._seed = seed
@@ -71,7 +72,7 @@ class LevelByLevel:
     """
 
     def __init__(self, blackbox: Any) -> None:
-        space = blackbox.fidelity_space or {}
+        space = getattr(blackbox, "fidelity_space", None) or {}
         domains = [(domain.lower, domain.upper) for domain in space.values() if isinstance(domain, Integer)]
         if len(space) != 1 or len(domains) != 1:
             raise ValueError(f"blackbox must have a fidelity_space of one domain of integers, but has {space!r}")

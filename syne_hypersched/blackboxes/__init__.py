@@ -6,7 +6,9 @@ from syne_hypersched.blackboxes._curve import LearningCurve as LearningCurve
 from syne_hypersched.blackboxes._curve import learning_curve as learning_curve
 from syne_hypersched.blackboxes._digits import digits_provenance as digits_provenance
 from syne_hypersched.blackboxes._digits import load_digits as load_digits
+from syne_hypersched.blackboxes._nasbench201 import synthetic_nasbench201 as synthetic_nasbench201
 from syne_hypersched.blackboxes._read import read_table as read_table
+from syne_hypersched.blackboxes._repository import load_from_repository as load_from_repository
 from syne_hypersched.blackboxes._space import infer_domain as infer_domain
 from syne_hypersched.blackboxes._table import TableBlackbox as TableBlackbox
 
@@ -17,5 +19,7 @@ __all__ = [
     "infer_domain",
     "learning_curve",
     "load_digits",
+    "load_from_repository",
     "read_table",
+    "synthetic_nasbench201",
 ]

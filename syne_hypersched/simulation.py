@@ -109,6 +109,11 @@ class Simulation:
             Entry of the reports.
         do_minimize
             Whether the least value is the best.
+
+        Raises
+        ------
+        ValueError
+            A report has no such entry.
         """
         _, best = self.trajectory(metric, do_minimize)
         return float(best[-1]) if len(best) else float("nan")
@@ -129,8 +134,18 @@ class Simulation:
         -------
         tuple of ndarray, each of shape (num_results,)
             Virtual seconds of each report, ascending, and the best value up to then.
+
+        Raises
+        ------
+        ValueError
+            A report has no such entry.
         """
         reports = [entry.report for entry in self._results]
+        lacking = next((report for report in reports if metric not in report), None)
+        if lacking is not None:
+            raise ValueError(
+                f"metric must be an entry of every report, one of {', '.join(lacking)}, but got {metric!r}"
+            )
         times_s = np.array([report[ST_TUNER_TIME] for report in reports], dtype=float)
         values = np.array([report[metric] for report in reports], dtype=float)
         return times_s, (np.fmin if do_minimize else np.fmax).accumulate(values)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -224,6 +227,36 @@ def test_the_best_value_so_far():
     assert best.tolist() == simulation.results.loss.cummin().tolist()
     assert simulation.best("loss") == simulation.results.loss.min()
     assert simulation.best("loss", do_minimize=False) == simulation.results.loss.max()
+
+
+def test_a_metric_that_nobody_reports_is_an_error():
+    with pytest.raises(ValueError, match="metric must be an entry of every report, one of epoch, loss"):
+        simulated("asha").best("accuracy")
+
+
+_PRINT_HASH = """
+import hashlib
+from tests.test_simulation import simulated
+for name in ("asha", "pasha", "hypersched"):
+    print(hashlib.sha256(simulated(name, 5).results.to_csv().encode()).hexdigest())
+"""
+
+
+def test_the_order_of_sets_and_the_process_decide_nothing():
+    root = Path(__file__).parent.parent
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", _PRINT_HASH],
+            cwd=root,
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1")
+    ]
+    assert printed[0] == printed[1]
+    assert len(printed[0].split()) == 3
 
 
 def test_each_decision_is_told():

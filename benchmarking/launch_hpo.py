@@ -245,11 +245,12 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
         print(f"launch_hpo.py: a run has failed: {error}\nfinished runs are kept in {output}", file=sys.stderr)
         return 1
     written = write_report(results, output)
-    print(describe(results))
+    print(describe(results, brief=True))
     print()
     pictures = [path for path in written if path.suffix == ".png"]
     print("pictures: " + (", ".join(map(str, pictures)) or "none, matplotlib is not installed"))
     print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
+    print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s")
     return 0
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarking.comparison.problems import Goal, find_goal, sorted_deadlines
 from benchmarking.comparison.runner import Results
-from benchmarking.comparison.settings import Duration, Scenario
+from benchmarking.comparison.settings import Duration, Scenario, Study
 from benchmarking.comparison.statistics import mean_interval, t_half_width
 
 if TYPE_CHECKING:
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Colours that are told apart with the common forms of colour blindness (Okabe and Ito), then others.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#7F7F7F", "#843C39")
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
+    *("#8C6D31", "#7F7F7F", "#843C39", "#6B4C9A", "#98DF8A"),
+)
+#: Bands of more schedulers than this hide each other, and the overview shows them better.
+MOST_BANDS = 6
 _INK, _FAINT, _DEADLINE = "#22272E", "#6B7480", "#C0392B"
 _NUM_MOMENTS = 400
 
@@ -27,8 +32,8 @@ _NUM_MOMENTS = 400
 def comparison_figure(results: Results, scenario: Scenario) -> Figure:
     """The best metric so far over time, one panel for each deadline, and the number of trials evaluated.
 
-    Lines are means over the seeds and bands their 95 % intervals; a line begins once every seed has a value. Each panel
-    ends at its deadline. A scheduler that knows the deadline is run anew for each.
+    Lines are means over the seeds and bands their 95 % intervals (left out with many schedulers); a line begins once
+    every seed has a value. Each panel ends at its deadline. A scheduler that knows the deadline is run anew for each.
 
     Parameters
     ----------
@@ -57,41 +62,46 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
             panel.tick_params(labelleft=False)
     panels[0][0].set_ylabel(f"best {goal.metric} so far", color=_FAINT)
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=10)
+    columns = max(1, int(14 * figure.get_figwidth() / (12 + max(map(len, labels)))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), frameon=False)
     figure.suptitle(_title(results, scenario, goal), x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
     return figure
 
 
 def overview_figure(results: Results) -> Figure:
-    """Regret at each deadline, one row for each scheduler and scenario."""
+    """Regret at each deadline, one row for each scheduler and scenario; the reference has a colour of its own.
+
+    A row is labelled with what its scenario has different from the first one, which is in the title.
+    """
     from matplotlib.figure import Figure
 
     study = results.study
     deadlines = sorted_deadlines(study, study.scenarios[0])
     rows = [(scenario, scheduler) for scenario in study.scenarios for scheduler in scenario.schedulers]
-    height = 1.6 + 0.24 * len(rows) + 0.3 * len(study.scenarios)
+    height = 1.6 + 0.24 * len(rows) + 0.15 * len(study.scenarios)
     figure = Figure(figsize=(4.5 + 3.0 * len(deadlines), height), layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(deadlines), sharey=True, squeeze=False)[0]
-    names = list(dict.fromkeys(scheduler for _, scheduler in rows))
     heights, ticks, y = [], [], 0.0
     for scenario in study.scenarios:
         for position, scheduler in enumerate(scenario.schedulers):
             heights.append(y)
-            ticks.append(f"{_short_name(scenario)}   {scheduler}" if position == 0 else scheduler)
+            name = scenario.name_beside(study.scenarios[0])
+            ticks.append(f"{name}   {scheduler}" if position == 0 and scenario != study.scenarios[0] else scheduler)
             y -= 1.0
-        y -= 1.0
+        y -= 0.6
     for panel, deadline in zip(panels, deadlines, strict=True):
         for (scenario, scheduler), at in zip(rows, heights, strict=True):
             interval = mean_interval([reading.regret for reading in results.readings_of(scenario, scheduler, deadline)])
             error = 0.0 if math.isnan(interval.half_width) else interval.half_width
-            panel.errorbar(
-                interval.mean, at, xerr=error, fmt="o", markersize=4, color=colour_of(scheduler, names), capsize=2
-            )
+            colour = COLOURS[1] if scheduler == study.reference else COLOURS[0]
+            panel.errorbar(interval.mean, at, xerr=error, fmt="o", markersize=4, color=colour, capsize=2)
         panel.set_title(f"deadline {deadline}", color=_INK, fontsize=11)
         panel.set_xlabel("regret", color=_FAINT)
         _dress(panel, grid="x")
     panels[0].set_yticks(heights, ticks)
-    figure.suptitle(_seeds(results), x=0.01, ha="left", color=_INK, fontsize=12)
+    panels[0].set_ylim(heights[-1] - 0.8, 0.8)
+    base, goal = study.scenarios[0], find_goal(study, study.scenarios[0])
+    figure.suptitle(_title(results, base, goal), x=0.01, ha="left", color=_INK, fontsize=12, weight="bold")
     return figure
 
 
@@ -148,7 +158,7 @@ def draw_study(results: Results, folder: Path) -> list[Path]:
     pictures: dict[str, Figure] = {}
     if study.preset == "scale":
         pictures["growth.png"] = growth_figure(results)
-    elif len(study.scenarios) > 1 and study.backend == "simulator":
+    elif study.backend == "simulator" and (len(study.scenarios) > 1 or len(_most_schedulers(study)) > MOST_BANDS):
         pictures["overview.png"] = overview_figure(results)
     if study.preset not in ("scale", "sensitivity"):
         for scenario in study.scenarios:
@@ -156,6 +166,10 @@ def draw_study(results: Results, folder: Path) -> list[Path]:
     for name, figure in pictures.items():
         figure.savefig(folder / name, dpi=140)
     return [folder / name for name in pictures]
+
+
+def _most_schedulers(study: Study) -> tuple[str, ...]:
+    return max((scenario.schedulers for scenario in study.scenarios), key=len)
 
 
 def colour_of(scheduler: str, schedulers: Sequence[str]) -> str:
@@ -198,7 +212,7 @@ def _draw_metric(
         mean = values.mean(axis=0)
         colour = colour_of(scheduler, scenario.schedulers)
         panel.plot(moments_s / unit_s, mean, color=colour, linewidth=2, label=scheduler)
-        if len(values) > 1:
+        if len(values) > 1 and len(scenario.schedulers) <= MOST_BANDS:
             half_width = t_half_width(values.std(axis=0, ddof=1), len(values))
             panel.fill_between(
                 moments_s / unit_s, mean - half_width, mean + half_width, color=colour, alpha=0.15, linewidth=0
@@ -260,10 +274,6 @@ def _deadline_title(deadline: Duration, deadline_s: float) -> str:
 def _seeds(results: Results) -> str:
     number = len(results.study.seeds)
     return f"{number} seeds, means and 95 % intervals" if number > 1 else "1 seed"
-
-
-def _short_name(scenario: Scenario) -> str:
-    return f"{scenario.benchmark}, {scenario.num_devices} dev, {scenario.scaling}, {scenario.launch_cost}"
 
 
 def _dress(panel: Axes, grid: str = "y") -> None:

@@ -17,7 +17,7 @@ from benchmarking.comparison.runs import Outcome, Run
 from benchmarking.comparison.schedulers import SchedulerSpec, make_scheduler
 from benchmarking.comparison.scripts import find_script
 from benchmarking.comparison.settings import Study
-from benchmarking.comparison.simulated import TimedScheduler
+from benchmarking.comparison.timing import TimedScheduler
 from syne_hypersched import Deadline, ElasticLocalBackend
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, load_run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -100,11 +101,12 @@ def run_study(
 
 
 def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: Run) -> Outcome:
-    from benchmarking.comparison.simulated import quiet, simulate_run
-
-    quiet()
+    # Syne Tune's schedulers and tuner say a line for every trial.
+    logging.getLogger().setLevel(logging.WARNING)
     try:
         if study.backend == "simulator":
+            from benchmarking.comparison.simulated import simulate_run
+
             path = folder.begin(run) if folder is not None and store_runs else None
             outcome = simulate_run(study, run, path)
         elif folder is None:

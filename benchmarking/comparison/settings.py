@@ -113,6 +113,17 @@ class Scenario:
             parts.append(f"launch cost {self.launch_cost}")
         return ", ".join(parts)
 
+    def name_beside(self, base: Scenario) -> str:
+        """What is different from another scenario, in a few words; the whole name if nothing is."""
+        parts = [self.benchmark] if self.benchmark != base.benchmark else []
+        if self.num_devices != base.num_devices:
+            parts.append(f"{self.num_devices} devices")
+        if self.scaling != base.scaling:
+            parts.append(f"scaling {self.scaling}")
+        if self.launch_cost != base.launch_cost:
+            parts.append(f"launch cost {self.launch_cost}")
+        return ", ".join(parts) or self.name
+
     @property
     def folder(self) -> str:
         """Name of the folder of its runs."""

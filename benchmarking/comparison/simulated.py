@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 from syne_tune.backend.trial_status import Trial
 from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_TIME
-from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 
 from benchmarking.comparison.benchmarks import load_benchmark
 from benchmarking.comparison.reading import Reports
@@ -21,6 +18,7 @@ from benchmarking.comparison.runs import Outcome, Run
 from benchmarking.comparison.scaling import parse_scaling, scaling_table
 from benchmarking.comparison.schedulers import SchedulerSpec, make_scheduler
 from benchmarking.comparison.settings import Duration, Study
+from benchmarking.comparison.timing import TimedScheduler
 from syne_hypersched.backends import LaunchCost
 from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.simulation import Simulation, simulate
@@ -92,57 +90,3 @@ def store(simulation: Simulation, path: Path) -> None:
     arguments = simulation.metadata.get("scheduler_kwargs", {})
     slim = {name: value for name, value in arguments.items() if name != "points_to_evaluate"}
     replace(simulation, metadata=simulation.metadata | {"scheduler_kwargs": slim}).save(path)
-
-
-class TimedScheduler(TrialScheduler):
-    """Any scheduler, and the real time that it takes.
-
-    Attributes
-    ----------
-    elapsed_s
-        Seconds spent in the scheduler so far.
-    """
-
-    def __init__(self, scheduler: TrialScheduler) -> None:
-        super().__init__(random_seed=scheduler.random_seed)
-        self.scheduler = scheduler
-        self.elapsed_s = 0.0
-
-    def suggest(self) -> TrialSuggestion | None:
-        return self._timed(self.scheduler.suggest)
-
-    def on_trial_add(self, trial: Trial) -> None:
-        self._timed(self.scheduler.on_trial_add, trial=trial)
-
-    def on_trial_error(self, trial: Trial) -> None:
-        self._timed(self.scheduler.on_trial_error, trial=trial)
-
-    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
-        return str(self._timed(self.scheduler.on_trial_result, trial=trial, result=result))
-
-    def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
-        self._timed(self.scheduler.on_trial_complete, trial=trial, result=result)
-
-    def on_trial_remove(self, trial: Trial) -> None:
-        self._timed(self.scheduler.on_trial_remove, trial=trial)
-
-    def metric_names(self) -> list[str]:
-        return list(self.scheduler.metric_names())
-
-    def metric_mode(self) -> str:
-        return str(self.scheduler.metric_mode())
-
-    def metadata(self) -> dict[str, Any]:
-        return dict(self.scheduler.metadata())
-
-    def _timed(self, method: Callable[..., Any], **arguments: Any) -> Any:
-        started = time.perf_counter()
-        try:
-            return method(**arguments)
-        finally:
-            self.elapsed_s += time.perf_counter() - started
-
-
-def quiet() -> None:
-    """Has the schedulers and the tuner log nothing below warnings, in this process."""
-    logging.getLogger().setLevel(logging.WARNING)

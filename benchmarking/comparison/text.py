@@ -16,6 +16,8 @@ LEGEND = """\
 configuration's best. The gain over the reference is paired by seed and positive where better. Trials: those that
 reported by the deadline. Utilisation: share of device-seconds in training that was reported by the deadline."""
 
+_MANY_SCENARIOS = 4
+
 
 def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataFrame) -> str:
     """The comparison of one scenario: a block of lines for each deadline.
@@ -68,7 +70,7 @@ def describe_overview(results: Results, comparison: pd.DataFrame) -> str:
         rows = _of_scenario(comparison, scenario)
         for position, scheduler in enumerate(scenario.schedulers):
             at = rows[rows.scheduler == scheduler].set_index("deadline")
-            cells.append([scenario.name if position == 0 else "", scheduler])
+            cells.append([scenario.name_beside(study.scenarios[0]) if position == 0 else "", scheduler])
             for deadline in deadlines:
                 mean, high = at.loc[deadline, f"{quantity}_mean"], at.loc[deadline, f"{quantity}_high"]
                 cells[-1].append(plus_minus(mean, high, ".3f"))
@@ -123,8 +125,16 @@ _SUMMARY_HEADER = ["", "deadline", "trials seen", "best value", "at", "length me
 ]
 
 
-def describe(results: Results) -> str:
-    """Everything that is printed at the end of a study."""
+def describe(results: Results, brief: bool = False) -> str:
+    """What a study came to.
+
+    Parameters
+    ----------
+    results
+        The results.
+    brief
+        Whether to leave out the details of each scenario where there are many.
+    """
     comparison = comparison_table(results)
     study = results.study
     parts = []
@@ -132,7 +142,7 @@ def describe(results: Results) -> str:
         parts.append(describe_growth(results, comparison))
     elif len(study.scenarios) > 1:
         parts.append(describe_overview(results, comparison))
-    if study.preset != "scale":
+    if not (brief and (study.preset == "scale" or len(study.scenarios) > _MANY_SCENARIOS)):
         parts += [describe_scenario(results, scenario, comparison) for scenario in study.scenarios]
     return "\n\n".join([*parts, LEGEND])
 

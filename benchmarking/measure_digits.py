@@ -1,6 +1,6 @@
 """Measures the blackbox that the package ships: learning curves of the digits network, on this machine.
 
-    python benchmarking/measure_digits.py curves --workers 2   # about 75 CPU minutes; go on after an interruption: the same command
+    python benchmarking/measure_digits.py curves --workers 2   # 75 CPU minutes; the same command goes on
     python benchmarking/measure_digits.py speedup              # two minutes, on an otherwise idle machine
     python benchmarking/measure_digits.py pack                 # writes syne_hypersched/blackboxes/data/digits_cnn.*
 

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarking.comparison.names import unknown_name
+from benchmarking.comparison.reading import RegretScale
+from benchmarking.comparison.schedulers import Problem
+from benchmarking.comparison.settings import TableFile
+from benchmarking.shared_tables import shared_tables
 from syne_hypersched.blackboxes import (
     TableBlackbox,
     load_digits,
@@ -17,11 +23,6 @@ from syne_hypersched.blackboxes import (
     read_table,
     synthetic_nasbench201,
 )
-
-from benchmarking.comparison.names import unknown_name
-from benchmarking.comparison.reading import RegretScale
-from benchmarking.comparison.schedulers import Problem
-from benchmarking.comparison.settings import TableFile
 
 TABLE = "table"
 """Name of the benchmark that is a user's own file."""
@@ -159,6 +160,8 @@ def _entries() -> Mapping[str, _Entry]:
             "metric_valid_error",
             True,
         )
+    for name, table in shared_tables().items():
+        entries[name] = _Entry(table.description, table.load, table.metric, table.do_minimize)
     return entries
 
 

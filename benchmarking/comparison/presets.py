@@ -10,7 +10,7 @@ from itertools import product
 from benchmarking.comparison.names import unknown_name
 from benchmarking.comparison.settings import Duration, Scenario, Study, TableFile
 
-DEFAULT_SCHEDULERS = ("hypersched", "asha", "pasha", "asha-promotion", "random")
+DEFAULT_SCHEDULERS = ("hypersched", "hypersched-adaptive", "asha", "pasha", "asha-promotion", "random")
 
 #: The arms of the ablation study, each with one part of HyperSched taken away or replaced.
 ABLATION_ARMS = (

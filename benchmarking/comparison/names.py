@@ -25,7 +25,8 @@ def unknown_name(what: str, name: object, choices: Iterable[str], advice: str = 
     near = [choice for choice in choices if typed and choice.lower().startswith(typed)]
     near = near or difflib.get_close_matches(typed, choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return ValueError(f"unknown {what} {name!r}: {hint}choose from {', '.join(choices)}{advice}")
+    offer = f"choose from {', '.join(choices)}" if choices else "there are none"
+    return ValueError(f"unknown {what} {name!r}: {hint}{offer}{advice}")
 
 
 def folder_name(text: str) -> str:

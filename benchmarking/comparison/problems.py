@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarking.comparison.schedulers import Problem
 from benchmarking.comparison.settings import Duration, Scenario, Study
 
 
@@ -39,6 +40,23 @@ def find_goal(study: Study, scenario: Scenario) -> Goal:
     return Goal(
         benchmark.title, benchmark.metric, benchmark.do_minimize, benchmark.table.time_attr, benchmark.full_run_s
     )
+
+
+def find_problem(study: Study, scenario: Scenario) -> Problem:
+    """What the schedulers of a scenario have to know.
+
+    Raises
+    ------
+    ValueError
+        The benchmark or an option of the script is not known.
+    """
+    if study.backend == "local":
+        from benchmarking.comparison.scripts import find_script
+
+        return find_script(scenario.benchmark).problem(study.script_options, study.max_t)
+    from benchmarking.comparison.benchmarks import load_benchmark
+
+    return load_benchmark(scenario.benchmark, study.table).problem
 
 
 def sorted_deadlines(study: Study, scenario: Scenario) -> tuple[Duration, ...]:

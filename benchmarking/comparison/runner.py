@@ -13,8 +13,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarking.comparison.problems import find_problem
 from benchmarking.comparison.reading import Reading
 from benchmarking.comparison.runs import Outcome, Run, plan
+from benchmarking.comparison.scaling import parse_scaling, scaling_table
+from benchmarking.comparison.schedulers import SchedulerSpec, make_scheduler
 from benchmarking.comparison.settings import Duration, Scenario, Study
 from benchmarking.comparison.storage import StudyFolder
 
@@ -83,6 +86,7 @@ def run_study(
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, but got {jobs!r}")
     runs = tuple(plan(study))
+    check_study(study)
     folder = None if output is None else StudyFolder(Path(output))
     outcomes: dict[Run, Outcome] = {}
     if folder is not None:
@@ -98,6 +102,26 @@ def run_study(
             outcomes[run] = outcome
             on_progress(len(outcomes), len(runs), run.title)
     return Results(study, runs, tuple(outcomes[run] for run in runs))
+
+
+def check_study(study: Study) -> None:
+    """Makes every scheduler once, so that what it refuses is known before anything is run.
+
+    Raises
+    ------
+    ValueError
+        A scheduler, an option of it or of the script, or the scaling makes no sense; the message names it.
+    """
+    for scenario in study.scenarios:
+        problem = find_problem(study, scenario)
+        scaling = None if scenario.scaling is None else parse_scaling(scenario.scaling)
+        given = None if scaling is None else scaling_table(scaling, scenario.num_devices)
+        for scheduler in scenario.schedulers:
+            spec = SchedulerSpec.parse(scheduler)
+            try:
+                make_scheduler(spec, problem, seed=0, num_devices=scenario.num_devices, deadline_s=1.0, scaling=given)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"scheduler {scheduler!r}: {error}") from error
 
 
 def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: Run) -> Outcome:

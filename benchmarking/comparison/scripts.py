@@ -68,7 +68,7 @@ class TrainingScript:
                 space[option.argument] = option.default
         for name, text in options:
             if name not in known:
-                raise unknown_name(f"option of the script {self.name!r}", name, known)
+                raise unknown_name(f"option of {self.name!r}", name, known)
             option = known[name]
             if option.choices and text not in option.choices:
                 raise unknown_name(name, text, option.choices)

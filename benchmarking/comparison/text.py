@@ -103,9 +103,9 @@ def describe_summary(results: Results) -> str:
         means = rows.groupby(keys, sort=False).mean(numeric_only=True)
         cells += [[scenario.name], _SUMMARY_HEADER]
         for (scheduler, deadline), row in means.iterrows():
-            lengths = [f"{row[f'length_{name}']:.1f}" for name in ("mean", "median", "p10", "p90")]
-            tops = [f"{row[f'top{k}_length']:.0f}: {row[f'top{k}_value']:.4f}" for k in (1, 2, 3)]
-            numbers = [f"{row.trials_seen:.0f}", f"{row.best_value:.4f}", f"{row.best_at:.0f}"]
+            lengths = [_number(row[f"length_{name}"], ".1f") for name in ("mean", "median", "p10", "p90")]
+            tops = [f"{_number(row[f'top{k}_length'], '.0f')}: {_number(row[f'top{k}_value'])}" for k in (1, 2, 3)]
+            numbers = [f"{row.trials_seen:.0f}", _number(row.best_value), _number(row.best_at, ".0f")]
             cells.append([scheduler, deadline, *numbers, *lengths, *tops])
     blocks, block = [], []
     for row in cells:
@@ -153,6 +153,10 @@ def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:
         return ""
     plain = spec.lstrip("+")
     return f"{mean:{spec}}" if math.isnan(high) else f"{mean:{spec}} ± {high - mean:{plain}}"
+
+
+def _number(value: float, spec: str = ".4f") -> str:
+    return "-" if math.isnan(value) else f"{value:{spec}}"
 
 
 def _of_scenario(table: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:

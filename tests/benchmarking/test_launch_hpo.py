@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from benchmarking.launch_hpo import default_output, main, make_parser, study_of
+
+
+def run(*arguments: str) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def study(*arguments: str):
+    return study_of(make_parser().parse_args(arguments))
+
+
+def test_the_defaults_are_those_of_the_help():
+    default = study()
+    (scenario,) = default.scenarios
+    assert (scenario.benchmark, scenario.num_devices, scenario.scaling) == ("digits", 8, "resnet50")
+    assert str(scenario.launch_cost) == "1%"
+    assert [str(deadline) for deadline in default.deadlines] == ["0.5x", "1x", "2x"]
+    assert default.seeds == tuple(range(10))
+    assert default.reference == "asha"
+    assert set(scenario.schedulers) >= {"hypersched", "asha", "pasha", "asha-promotion", "random"}
+
+
+def test_lists_and_combinations():
+    many = study(
+        *("--num-devices", "8,32", "--scaling", "babi", "1:1,2:1.9", "--launch-cost", "0%,5s", "--seeds", "3,1,2"),
+        *("--deadline", "30m, 1x", "--schedulers", "asha+kde,pasha", "--reference", "pasha"),
+    )
+    assert len(many.scenarios) == 8
+    assert many.seeds == (3, 1, 2)
+    assert [str(deadline) for deadline in many.deadlines] == ["1800s", "1x"]
+    assert {scenario.scaling for scenario in many.scenarios} == {"babi", "1:1,2:1.9"}
+
+
+def test_the_help_shows_examples_that_can_be_parsed():
+    text = make_parser().format_help()
+    for group in ("what is compared", "deadline and machine", "real training on this machine", "execution and output"):
+        assert group in text
+    commands = re.findall(r"python benchmarking/launch_hpo\.py(.*)", text)
+    assert len(commands) >= 5
+    for command in commands:
+        make_parser().parse_args(command.split())
+
+
+def test_the_default_folder_belongs_to_the_settings():
+    assert default_output(study()) == default_output(study())
+    assert default_output(study()) != default_output(study("--seeds", "3"))
+    assert default_output(study()).parent.name == "comparison-results"
+
+
+def test_all_names_are_listed(capsys):
+    assert run("--list") == 0
+    text = capsys.readouterr().out
+    for name in ("hypersched", "asha-promotion", "digits-cnn", "imagenet_resnet50", "sensitivity", "kde"):
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--schedulers", "hypershed"], "did you mean 'hypersched'"),
+        (["--schedulers", "asha:grace=3"], "did you mean 'grace_period'"),
+        (["--schedulers", "hypersched:policy=topjob"], "scheduler 'hypersched:policy=topjob': policy must be one of"),
+        (["--benchmark", "digts"], "did you mean 'digits'"),
+        (["--preset", "abltion"], "did you mean 'ablation'"),
+        (["--backend", "locale"], "did you mean 'local'"),
+        (["--scaling", "resnet5"], "did you mean 'resnet50'"),
+        (["--deadline", "soon"], "a duration must be seconds"),
+        (["--num-devices", "many"], "--num-devices must be an integer"),
+        (["--num-devices", "0"], "num_devices must be at least 1, but got 0"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--jobs", "0"], "jobs must be at least 1, but got 0"),
+        (["--metric", "loss"], "for --table FILE, which is missing"),
+        (["--table", "nowhere.csv", "--metric", "loss", "--mode", "min"], "must be an existing file"),
+        (["--table", "nowhere.csv"], "--table needs --metric"),
+        (["--reference", "pahsa"], "did you mean 'pasha'"),
+        (["--model", "resnet18"], "for the backend 'local'"),
+        (["--backend", "local", "--scaling", "babi"], "for the backend 'simulator'"),
+        (["--backend", "local", "--benchmark", "digit-cnn"], "did you mean 'digits-cnn'"),
+        (["--backend", "local", "--deadline", "1x"], "1x must be given in seconds"),
+        (["--backend", "local", "--option", "model"], "--option must be NAME=VALUE"),
+        (["--backend", "local", "--model", "resnet18"], "unknown option of 'digits-cnn' 'model': there are none"),
+    ],
+)
+def test_errors_say_what_to_do_and_leave_nothing_behind(arguments, message, capsys, tmp_path):
+    assert run("--output", tmp_path / "out", *arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_a_table_to_files(table_path, tmp_path, capsys):
+    arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+    arguments += [
+        "--schedulers",
+        "hypersched,asha",
+        "--deadline",
+        "10,1x",
+        "--seeds",
+        "2",
+        "--output",
+        tmp_path / "out",
+    ]
+    assert run(*arguments, "--jobs", "1") == 0
+    text = capsys.readouterr().out
+    assert "gain over asha" in text
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert len(table) == 2 * 2 * 2
+    for name in ("comparison.csv", "summary.csv", "summary.txt", "timings.csv", "settings.json"):
+        assert (tmp_path / "out" / name).is_file()
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert len(settings["study"]["table"]["sha256"]) == 64
+
+    assert run(*arguments, "--jobs", "1", "--seeds", "3") == 2
+    assert "seeds was [0, 1] and is [0, 1, 2]" in capsys.readouterr().err
+
+    with table_path.open("a") as file:
+        file.write("\n")
+    try:
+        assert run(*arguments) == 2
+        assert "table.sha256 was" in capsys.readouterr().err
+    finally:
+        table_path.write_text(table_path.read_text().rstrip("\n") + "\n")

@@ -1,0 +1,150 @@
+"""Learning curves from files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from syne_tune.config_space import Categorical, Float, Integer
+
+from syne_hypersched.blackboxes import infer_domain, read_table
+
+
+def frame(num_rows=3, num_epochs=4) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "lr": [0.1 * (row + 1) for row in range(num_rows) for _ in range(num_epochs)],
+            "kind": ["ab"[row % 2] for row in range(num_rows) for _ in range(num_epochs)],
+            "epoch": list(range(1, num_epochs + 1)) * num_rows,
+            "accuracy": [0.01 * i for i in range(num_rows * num_epochs)],
+            "elapsed_s": [1.5 * epoch for epoch in range(1, num_epochs + 1)] * num_rows,
+        }
+    )
+
+
+def store(table: pd.DataFrame, path):
+    if path.suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+    return path
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), num_rows=st.integers(1, 6), num_epochs=st.integers(1, 5))
+def test_csv_and_parquet_in_any_order_of_lines_are_the_same_table(tmp_path, data, num_rows, num_epochs):
+    table = frame(num_rows, num_epochs)
+    shuffled = table.iloc[data.draw(st.permutations(range(len(table))))]
+    read = [
+        read_table(store(part, tmp_path / name), configuration=["lr", "kind"])
+        for part, name in ((table, "t.csv"), (shuffled, "t.parquet"))
+    ]
+    for blackbox in read:
+        assert blackbox.metrics == ("accuracy",)
+        for (lr, kind), curve in table.groupby(["lr", "kind"]):
+            found = blackbox.learning_curve({"lr": lr, "kind": kind})
+            assert [report["accuracy"] for report in found.reports] == curve.accuracy.tolist()
+            np.testing.assert_allclose(found.epoch_s, np.diff(curve.elapsed_s, prepend=0))
+
+
+def test_columns_may_be_named_either_way(tmp_path):
+    path = store(frame(), tmp_path / "t.csv")
+    by_metric, by_configuration = read_table(path, metrics=["accuracy"]), read_table(path, configuration=["lr", "kind"])
+    assert by_metric.configurations == by_configuration.configurations
+    with pytest.raises(
+        ValueError, match=r"configuration or metrics must say what the columns .* which has lr, kind, accuracy"
+    ):
+        read_table(path)
+
+
+def test_two_files_and_one_of_several_data_sets(tmp_path):
+    table = frame()
+    table["config_id"] = table.lr.rank(method="dense").astype(int)
+    configs = table[["config_id", "lr", "kind"]].drop_duplicates()
+    curves = pd.concat([table.drop(columns=["lr", "kind"]).assign(dataset=name) for name in ("x", "y")])
+    blackbox = read_table(
+        store(curves, tmp_path / "curves.parquet"),
+        configs_path=store(configs, tmp_path / "configs.csv"),
+        where={"dataset": "y"},
+    )
+    assert set(blackbox.configuration_space) == {"lr", "kind"}
+    assert len(blackbox) == 3
+    with pytest.raises(ValueError, match="none has dataset = 'z'"):
+        read_table(tmp_path / "curves.parquet", configs_path=tmp_path / "configs.csv", where={"dataset": "z"})
+
+
+def test_seconds_of_each_epoch_and_repetitions(tmp_path):
+    table = frame().rename(columns={"elapsed_s": "seconds"}).assign(seconds=2.0)
+    both = pd.concat([table.assign(run=7), table.assign(run=9, accuracy=1.0)])
+    blackbox = read_table(
+        store(both, tmp_path / "t.csv"), configuration=["lr", "kind"], epoch_time_attr="seconds", seed="run"
+    )
+    assert blackbox.num_seeds == 2
+    assert blackbox.elapsed_time_attr == "elapsed_s"
+    curve = blackbox.learning_curve(blackbox.configurations[0], seed=1)
+    assert curve.epoch_s == (2.0,) * 4
+    assert {report["accuracy"] for report in curve.reports} == {1.0}
+
+
+def test_curves_may_end_early(tmp_path):
+    blackbox = read_table(store(frame().iloc[:-2], tmp_path / "t.csv"), configuration=["lr", "kind"])
+    lengths = [len(blackbox.learning_curve(row).reports) for row in blackbox.configurations]
+    assert lengths == [4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (lambda t: t, {"time_attr": "epochs"}, "must have the column 'epochs', .* did you mean 'epoch'"),
+        (lambda t: t.drop(columns="elapsed_s"), {}, "must have the column 'elapsed_s'"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), {}, "has epoch 1 twice for"),
+        (lambda t: t.assign(accuracy="good"), {}, "must have numbers in the column 'accuracy'"),
+        (lambda t: t.drop(index=1), {}, "but row 0 is not"),
+        (lambda t: t.assign(elapsed_s=t.elapsed_s.max() - t.elapsed_s), {}, "never fall"),
+        (lambda t: t.assign(lr=t.lr.where(t.index != 2)), {}, "every line of the column 'lr', but line 2 has none"),
+        (lambda t: t, {"configuration": []}, "at least one hyperparameter and one metric"),
+    ],
+)
+def test_what_makes_no_table(tmp_path, change, arguments, message):
+    path = store(change(frame()), tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=message):
+        read_table(path, **{"configuration": ["lr", "kind"], **arguments})
+
+
+def test_files_that_cannot_be_read(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="path must be a file, but there is none"):
+        read_table(tmp_path / "none.csv")
+    (tmp_path / "t.xls").write_text("")
+    with pytest.raises(ValueError, match=r"path must end in \.parquet"):
+        read_table(tmp_path / "t.xls")
+
+    def no_pyarrow(path):
+        raise ImportError("pyarrow")
+
+    path = store(frame(), tmp_path / "t.parquet")
+    monkeypatch.setattr(pd, "read_parquet", no_pyarrow)
+    with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'syne-hypersched\[benchmarks\]'"):
+        read_table(path, metrics=["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "text"),
+    [
+        (["b", "a"], Categorical, "choice"),
+        ([True, False], Categorical, "choice"),
+        ([32, 64, 32], Categorical, "choice"),
+        ([0.5, 0.5], Categorical, "choice"),
+        (list(range(20)), Integer, "randint(0, 19)"),
+        ([2**i for i in range(14)], Integer, "lograndint(1, 8192)"),
+        ([0.1, 0.3], Float, "uniform(0.1, 0.3)"),
+        ([0.001, 0.3], Float, "loguniform(0.001, 0.3)"),
+        ([-0.001, 0.3], Float, "uniform(-0.001, 0.3)"),
+    ],
+)
+def test_domains_of_columns(values, kind, text):
+    domain = infer_domain(values)
+    assert isinstance(domain, kind)
+    assert str(domain).startswith(text) or kind is Categorical
+    assert all(domain.is_valid(value) for value in values)

@@ -7,13 +7,22 @@ BIN := $(VENV)/bin
 DEADLINE_S ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format check clean
+.PHONY: help demo compare notebooks report test test-slow lint format check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/.installed-demo  ## tune a neural network on this machine for one minute and show what happened
 	$(BIN)/python examples/launch_hypersched_digits.py --deadline $(DEADLINE_S) --output demo-results
+
+compare: $(VENV)/.installed-benchmarks  ## compare schedulers in virtual time, on learning curves that come with the package
+	$(BIN)/python benchmarking/launch_hpo.py --output comparison-results
+
+notebooks: $(VENV)/.installed-dev  ## run the notebooks in full and store what comes out
+	$(BIN)/python notebooks/execute.py
+
+report: $(VENV)/.installed-benchmarks  ## run the report on tables of real learning curves anew (half an hour)
+	$(BIN)/python benchmarking/report_tables.py
 
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(BIN)/python -m pytest -q
@@ -33,7 +42,7 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the project's style
 check: lint test  ## everything that must hold before a commit is pushed
 
 clean:  ## remove the virtual environment and everything that the tools have left behind
-	rm -rf $(VENV) build dist demo-results .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist demo-results comparison-results report-work .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \

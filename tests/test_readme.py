@@ -17,8 +17,20 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
+def test_the_simulation_runs() -> None:
+    _, code = snippets("python")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    num_trials, best, utilisation = map(float, done.stdout.split())
+    assert num_trials > 8
+    assert 0.5 < best < 1
+    assert 0 < utilisation <= 1
+
+
 def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None:
-    (code,) = snippets("python")
+    code, _ = snippets("python")
     environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -43,7 +55,7 @@ def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None
 
 
 def test_the_code_has_ten_lines_and_is_formatted(tmp_path: Path) -> None:
-    (code,) = snippets("python")
+    code, _ = snippets("python")
     lines = [line for line in code.splitlines() if line]
     assert len(lines) == 10
     ruff = Path(sys.executable).parent / "ruff"

@@ -60,9 +60,8 @@ class TestLookup:
     @given(x=st.floats(0, 1), y=st.integers(1, 100))
     def test_nearest_is_what_brute_force_finds(self, x, y):
         random_state = np.random.RandomState(0)
-        rows = [
-            {"x": float(a), "y": int(b)} for a, b in zip(random_state.rand(50), random_state.permutation(100)[:50] + 1)
-        ]
+        xs, ys = random_state.rand(50).tolist(), (random_state.permutation(100)[:50] + 1).tolist()
+        rows = [{"x": a, "y": b} for a, b in zip(xs, ys, strict=True)]
         table = TableBlackbox(
             rows,
             {"m": np.zeros((50, 1))},
@@ -139,9 +138,12 @@ class TestSyneTune:
         import pandas as pd
 
         stock = BlackboxTabular(
-            pd.DataFrame(ROWS[:2]), SPACE, {"epoch": randint(1, 3)}, np.stack([LOSS[:2], ELAPSED_S[:2]], axis=2)[:, None],
+            pd.DataFrame(ROWS[:2]),
+            SPACE,
+            {"epoch": randint(1, 3)},
+            np.stack([LOSS[:2], ELAPSED_S[:2]], axis=2)[:, None],
             objectives_names=["loss", "elapsed_s"],
-        )  # fmt: skip
+        )
         ours = make().learning_curve(ROWS[1])
         theirs = learning_curve(stock, ROWS[1] | {"epochs": 81}, elapsed_time_attr="elapsed_s")
         assert (theirs.reports, theirs.epoch_s) == (ours.reports, ours.epoch_s)

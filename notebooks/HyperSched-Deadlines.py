@@ -60,14 +60,15 @@ figure
 #
 # - The shorter the deadline, the more it is worth to give several devices to one trial. Random search and ASHA leave every
 #   trial on one device and end with many trials that are half trained.
-# - HyperSched **as published** does well at short deadlines and badly at longer ones: it stops admitting trials as soon as a new
-#   one could not win on a single device, and then finishes what it has. With time to spare it would do better to explore on.
+# - HyperSched **as published** tries few configurations: it stops admitting trials as soon as a new one could not win on a
+#   single device. That costs it at longer deadlines, where it is no better than ASHA, and so is its use of the devices: many
+#   are idle once the last trials are too few.
 # - The **adaptive** strategy (`strategy="adaptive"`, see `docs/adaptive.md`) explores until just before the end and then puts
 #   all devices on the best few.
-# - PASHA is not made for this: it answers which configuration is best, with as few epochs as possible, and leaves the training
-#   of that configuration to you. Its value here is that of trials that it never trained to the end.
+# - PASHA is not made for this: it answers which configuration is best, with as few epochs as possible, and leaves the
+#   training of that configuration to you. Its value here is that of trials that it never trained to the end.
 #
-# The intervals are wide. Twenty seeds decide between schedulers that differ by a third of the regret, not by a tenth.
+# Twenty seeds decide between schedulers that differ by a third of the regret, not by a tenth: mind the interval of the gain.
 
 # %% [markdown]
 # ## Allocation over time
@@ -132,9 +133,9 @@ comparison_table(ablation)[
 
 # %% [markdown]
 # `gain` is against the published rules with everything, paired by seed; a part is worth something where taking it away gives a
-# gain below zero with an interval that excludes zero. Resizing (`policy=none` takes it away) and the admission rule
-# (`job_limit`) matter at the short deadline. How the launch cost is counted, and which of the policies divides the devices, is hardly
-# seen here: after admission has closed few trials are left to divide among.
+# gain below zero with an interval that excludes zero. Resizing (`policy=none` takes it away) matters at both deadlines, the
+# admission rule (`job_limit`) at the short one. How the launch cost is counted, and which of the policies divides the
+# devices, is hardly seen here: after admission has closed few trials are left to divide among.
 
 # %%
 plt.close("all")

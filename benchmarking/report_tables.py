@@ -167,8 +167,8 @@ these tables but spikenas-cifar10, so its lead here is an optimistic estimate.
 
 In short: HyperSched's published rules are ahead of ASHA and random search at a quarter of a full run, where giving all
 devices to one trial is worth most, level at half of one, and behind from one on: they stop admitting trials long before
-anything good was found. The adaptive strategy is ahead of all others at every deadline where a launch costs 1 %, with 32
-devices by more. Where a launch costs 5 %, random search, which launches least, is ahead of it at the shortest deadline.
+anything good was found. The adaptive strategy is ahead of all others at every deadline where a launch costs 1 %, with
+32 devices by more. Where a launch costs 5 %, random search, which launches least, is ahead at the shortest deadline.
 PASHA does not train what it finds to the end, and so is last by this measure, which is not what it is made for. Syne
 Tune's ASHA and this package's decide alike. Between the scaling tables of the ResNets there is next to no difference;
 with that of bAbI, whose speed-up ends at 2.75, growing trials is worth less."""

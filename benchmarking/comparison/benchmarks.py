@@ -175,11 +175,11 @@ def _checked(benchmark: Benchmark) -> Benchmark:
 def _first_level(benchmark: Benchmark, table_seed: int) -> tuple[float, float]:
     """Worst metric, and shortest seconds, of the first level over all configurations of a table."""
     table = benchmark.table
-    curves = [table.learning_curve(row, table.levels[0], table_seed) for row in table.configurations]
-    values = [float(curve.reports[0][benchmark.metric]) for curve in curves if curve.reports]
-    finite = [value for value in values if math.isfinite(value)]
-    worst = max(finite) if benchmark.do_minimize else min(finite)
-    return worst, min(float(curve.epoch_s[0]) for curve in curves if curve.reports)
+    # Not by learning_curve(), which keeps the whole curve of every row in memory.
+    firsts = [table.objective_function(row, table.levels[0], table_seed) for row in table.configurations]
+    values = [first[benchmark.metric] for first in firsts if math.isfinite(first[benchmark.metric])]
+    seconds = [first[table.elapsed_time_attr] for first in firsts if math.isfinite(first[table.elapsed_time_attr])]
+    return (max(values) if benchmark.do_minimize else min(values)), min(seconds)
 
 
 def _read_user_table(table: TableFile) -> TableBlackbox:

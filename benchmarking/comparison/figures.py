@@ -46,8 +46,9 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
 
     study, goal = results.study, find_goal(results.study, scenario)
     deadlines = sorted_deadlines(study, scenario)
-    figure = Figure(figsize=(2.2 + 3.6 * len(deadlines), 7.2), layout="constrained", facecolor="white")
-    panels = figure.subplots(2, len(deadlines), squeeze=False, height_ratios=(3, 0.35 * len(scenario.schedulers)))
+    heights = (4.0, 0.5 + 0.32 * len(scenario.schedulers))
+    figure = Figure(figsize=(2.2 + 3.6 * len(deadlines), 1.0 + sum(heights)), layout="constrained", facecolor="white")
+    panels = figure.subplots(2, len(deadlines), squeeze=False, height_ratios=heights)
     curves_by_panel = []
     for column, deadline in enumerate(deadlines):
         deadline_s = deadline.in_seconds(goal.full_run_s)
@@ -62,8 +63,11 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
             panel.tick_params(labelleft=False)
     panels[0][0].set_ylabel(f"best {goal.metric} so far", color=_FAINT)
     handles, labels = panels[0][0].get_legend_handles_labels()
-    columns = max(1, int(14 * figure.get_figwidth() / (12 + max(map(len, labels)))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), frameon=False)
+    # All in one row if they fit, else in columns as wide as the longest; an inch has room for ten characters.
+    characters = 10 * figure.get_figwidth()
+    one_row = sum(8 + len(label) for label in labels) <= characters
+    columns = len(labels) if one_row else max(1, int(characters / (8 + max(map(len, labels)))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
     figure.suptitle(_title(results, scenario, goal), x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
     return figure
 
@@ -248,10 +252,10 @@ def _draw_trials(panel: Axes, results: Results, scenario: Scenario, deadline: Du
 
 
 def _limits(curves: Sequence[np.ndarray], do_minimize: bool) -> tuple[float, float]:
-    """From the best mean to the worst one at a quarter of the way: the steep beginnings would flatten all the rest."""
+    """From the best mean to the worst one halfway: the steep beginnings would flatten all the rest."""
     best, worst = [], []
     for curve in curves:
-        later = curve[len(curve) // 4 :]
+        later = curve[len(curve) // 2 :]
         later = later[~np.isnan(later)]
         if len(later):
             best.append(later.min() if do_minimize else later.max())

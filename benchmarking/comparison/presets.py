@@ -42,7 +42,7 @@ SENSITIVE_SCALINGS = ("linear", "resnet152", "imagenet_resnet50", "babi", "none"
 LOCAL_DEADLINES = ("60s",)
 LOCAL_SEEDS = (0,)
 
-SCALE_DEVICES = (8, 32, 128, 512, 1024)
+SCALE_DEVICES = (8, 32, 128, 1024)
 SCALE_MAX_NUM_TRIALS = 100_000
 
 
@@ -109,12 +109,13 @@ PRESETS = {
     ),
     "scale": Preset(
         "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",
-        DEFAULT_SCHEDULERS,
+        # Random search would take half of the time, since it trains everything to the end.
+        tuple(name for name in DEFAULT_SCHEDULERS if name != "random"),
         "asha",
         benchmark="nasbench201-synthetic-cifar10",
         num_devices=SCALE_DEVICES,
-        deadlines=("2x",),
-        num_seeds=3,
+        deadlines=("0.25x", "4x"),
+        num_seeds=2,
         max_num_trials=SCALE_MAX_NUM_TRIALS,
         store_runs=False,
     ),

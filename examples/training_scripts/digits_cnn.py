@@ -159,8 +159,9 @@ def run_epoch(
 ) -> tuple[float, float, int]:
     """Trains for one epoch and validates.
 
-    ``seed`` stands for all random numbers of the epoch; the validation images come as they are. Returns the sums of the
-    training losses and of the validation losses and the number of validation images classified correctly, over all ranks.
+    ``seed`` stands for all random numbers of the epoch; the validation images come as they are. Returns the sum of the
+    training losses, that of the validation losses and the number of validation images classified correctly, over all
+    ranks.
     """
     train_x, train_y = train_data
     val_x, val_y = val_data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,25 +111,26 @@ def overview_figure(results: Results) -> Figure:
 
 
 def growth_figure(results: Results) -> Figure:
-    """Regret, utilisation and the cost of the schedulers over the number of devices."""
+    """Regret at each deadline, utilisation and the cost of the schedulers, over the number of devices."""
     from matplotlib.figure import Figure
 
     study = results.study
-    deadline = sorted_deadlines(study, study.scenarios[0])[-1]
-    figure = Figure(figsize=(13, 4.4), layout="constrained", facecolor="white")
-    panels = figure.subplots(1, 3)
-    names = list(study.scenarios[0].schedulers)
-    for scheduler in names:
-        devices, columns = [], ([], [], [])
-        for scenario in study.scenarios:
-            devices.append(scenario.num_devices)
-            readings = results.readings_of(scenario, scheduler, deadline)
-            outcomes = results.outcomes_of(scenario, scheduler, deadline)
-            columns[0].append([reading.regret for reading in readings])
-            columns[1].append([100 * reading.utilisation for reading in readings])
-            columns[2].append([outcome.scheduler_us_per_report for outcome in outcomes])
-        for panel, values in zip(panels, columns, strict=True):
-            intervals = [mean_interval(of_scenario) for of_scenario in values]
+    deadlines = sorted_deadlines(study, study.scenarios[0])
+    longest = deadlines[-1]
+    quantities = [
+        *(partial(_regrets, results, deadline=deadline) for deadline in deadlines),
+        partial(_utilisations, results, deadline=longest),
+        partial(_costs_us, results, deadline=longest),
+    ]
+    titles = [f"regret at {deadline}" for deadline in deadlines]
+    titles += [f"utilisation in %, at {longest}", f"scheduler µs a report, up to {longest}"]
+    figure = Figure(figsize=(4.2 * len(titles), 4.6), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(titles))
+    names = study.scenarios[0].schedulers
+    devices = [scenario.num_devices for scenario in study.scenarios]
+    for panel, title, quantity in zip(panels, titles, quantities, strict=True):
+        for scheduler in names:
+            intervals = [mean_interval(quantity(scenario, scheduler)) for scenario in study.scenarios]
             panel.errorbar(
                 devices,
                 [interval.mean for interval in intervals],
@@ -139,21 +141,37 @@ def growth_figure(results: Results) -> Figure:
                 color=colour_of(scheduler, names),
                 label=scheduler,
             )
-    labels = (f"regret at {deadline}", "utilisation in %", "scheduler µs a report")
-    for panel, label in zip(panels, labels, strict=True):
         panel.set_xscale("log", base=2)
-        panel.set_xticks([scenario.num_devices for scenario in study.scenarios])
+        panel.set_xticks(devices)
         panel.xaxis.set_major_formatter("{x:g}")
         panel.set_xlabel("devices", color=_FAINT)
-        panel.set_title(label, color=_INK, fontsize=11)
+        panel.set_title(title, color=_INK, fontsize=11)
         _dress(panel)
-    panels[0].set_ylim(bottom=0)
-    panels[1].set_ylim(0, 102)
-    panels[2].set_yscale("log")
-    panels[0].legend(frameon=False, fontsize=9)
+        if title.startswith("regret"):
+            highest = max(
+                mean_interval(quantity(scenario, name)).mean for scenario in study.scenarios for name in names
+            )
+            panel.set_ylim(0, 1.1 * highest)
+    panels[-2].set_ylim(0, 102)
+    panels[-1].set_yscale("log")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), frameon=False, fontsize=10
+    )
     goal = find_goal(study, study.scenarios[0])
-    figure.suptitle(f"{goal.title}, {_seeds(results)}", x=0.01, ha="left", color=_INK, fontsize=12)
+    figure.suptitle(f"{goal.title}, {_seeds(results)}", x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
     return figure
+
+
+def _regrets(results: Results, scenario: Scenario, scheduler: str, deadline: Duration) -> list[float]:
+    return [reading.regret for reading in results.readings_of(scenario, scheduler, deadline)]
+
+
+def _utilisations(results: Results, scenario: Scenario, scheduler: str, deadline: Duration) -> list[float]:
+    return [100 * reading.utilisation for reading in results.readings_of(scenario, scheduler, deadline)]
+
+
+def _costs_us(results: Results, scenario: Scenario, scheduler: str, deadline: Duration) -> list[float]:
+    return [outcome.scheduler_us_per_report for outcome in results.outcomes_of(scenario, scheduler, deadline)]
 
 
 def draw_study(results: Results, folder: Path) -> list[Path]:

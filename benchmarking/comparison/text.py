@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 
-from benchmarking.comparison.problems import find_goal
+from benchmarking.comparison.problems import find_goal, sorted_deadlines
 from benchmarking.comparison.runner import Results
 from benchmarking.comparison.settings import Scenario
-from benchmarking.comparison.tables import align, comparison_table, scenario_cells, summary_table, timings_table
+from benchmarking.comparison.statistics import mean_interval
+from benchmarking.comparison.tables import align, comparison_table, scenario_cells, summary_table
 
 LEGEND = """\
 ± is the half-width of a 95 % interval over the seeds. Regret is 0 at the best value in the table and 1 at the median
@@ -77,19 +78,33 @@ def describe_overview(results: Results, comparison: pd.DataFrame) -> str:
     return align(cells, left=2)
 
 
-def describe_growth(results: Results, comparison: pd.DataFrame) -> str:
+def describe_growth(results: Results) -> str:
     """How regret, utilisation and the cost of the schedulers grow with the number of devices."""
-    timings = timings_table(results)
+    study = results.study
     cells = [["", "devices", "deadline", "regret", "utilisation", "trials", "reports", "scheduler µs a report"]]
-    for scheduler in dict.fromkeys(comparison.scheduler):
-        for row in comparison[comparison.scheduler == scheduler].itertuples():
-            same = (timings.scheduler == scheduler) & (timings.num_devices == row.num_devices)
-            of_scenario = timings[same & (timings.benchmark == row.benchmark)]
-            reports = of_scenario.num_reports.mean()
-            cost = of_scenario.scheduler_us_per_report.mean()
-            regret = plus_minus(row.regret_mean, row.regret_high, ".3f")
-            numbers = (f"{100 * row.utilisation:.0f} %", f"{row.num_trials:,.0f}", f"{reports:,.0f}", f"{cost:.0f}")
-            cells.append([scheduler, str(row.num_devices), row.deadline, regret, *numbers])
+    for scheduler in dict.fromkeys(scheduler for scenario in study.scenarios for scheduler in scenario.schedulers):
+        for scenario in study.scenarios:
+            for deadline in sorted_deadlines(study, scenario):
+                readings = results.readings_of(scenario, scheduler, deadline)
+                outcomes = results.outcomes_of(scenario, scheduler, deadline)
+                regret = mean_interval([reading.regret for reading in readings])
+                means = {
+                    name: mean_interval([getattr(reading, name) for reading in readings]).mean
+                    for name in ("utilisation", "num_trials", "num_reports")
+                }
+                cost = mean_interval([outcome.scheduler_us_per_report for outcome in outcomes]).mean
+                cells.append(
+                    [
+                        scheduler,
+                        str(scenario.num_devices),
+                        str(deadline),
+                        plus_minus(regret.mean, regret.high, ".3f"),
+                        f"{100 * means['utilisation']:.0f} %",
+                        f"{means['num_trials']:,.0f}",
+                        f"{means['num_reports']:,.0f}",
+                        f"{cost:.0f}",
+                    ]
+                )
     return align(cells)
 
 
@@ -139,7 +154,7 @@ def describe(results: Results, brief: bool = False) -> str:
     study = results.study
     parts = []
     if study.preset == "scale":
-        parts.append(describe_growth(results, comparison))
+        parts.append(describe_growth(results))
     elif len(study.scenarios) > 1:
         parts.append(describe_overview(results, comparison))
     if not (brief and (study.preset == "scale" or len(study.scenarios) > _MANY_SCENARIOS)):

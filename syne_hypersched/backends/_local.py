@@ -23,7 +23,7 @@ from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends._processes import TrialProcesses, rank_log_name
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint
 from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
@@ -153,10 +153,7 @@ class ElasticLocalBackend(LocalBackend):
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
         """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
-        if isinstance(num_devices, bool) or not isinstance(num_devices, int):
-            raise ValueError(f"num_devices must be an integer, but got {num_devices!r}")
-        if not 1 <= num_devices <= self.num_devices:
-            raise ValueError(f"num_devices must be from 1 to {self.num_devices}, but got {num_devices}")
+        check_wish(num_devices, self.num_devices)
         self._fleet.wish(trial_id, num_devices)
 
     def follow(self, time_attr: str) -> None:
@@ -214,10 +211,7 @@ class ElasticLocalBackend(LocalBackend):
         ValueError
             The trial is not paused.
         """
-        trial: ElasticTrial | None = self._trial_dict.get(trial_id)
-        if trial is None or trial.status != Status.paused:
-            status = "does not exist" if trial is None else f"has status {trial.status}"
-            raise ValueError(f"trial_id must name a paused trial, but trial {trial_id} {status}")
+        trial = paused_trial(self._trial_dict, trial_id)
         if new_config is not None:
             trial.config = new_config
         self._schedule(trial_id=trial_id, config=trial.config, event="resume")

@@ -19,7 +19,7 @@ from syne_hypersched.backends._virtual_fleet import VirtualFleet
 from syne_hypersched.backends._virtual_sleep import SleepWatch
 from syne_hypersched.backends._virtual_speed import ScalingLike
 from syne_hypersched.backends._virtual_trial import virtual_moment
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 
 logger = logging.getLogger(__name__)
@@ -158,10 +158,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
         ValueError
             The trial is not paused.
         """
-        trial: ElasticTrial | None = self._trial_dict.get(trial_id)
-        if trial is None or trial.status != Status.paused:
-            status = "does not exist" if trial is None else f"has status {trial.status}"
-            raise ValueError(f"trial_id must name a paused trial, but trial {trial_id} {status}")
+        trial = paused_trial(self._trial_dict, trial_id)
         if new_config is not None:
             trial.config = new_config
         self._fleet.start(trial_id, trial.config, self.num_devices_per_trial, "resume")

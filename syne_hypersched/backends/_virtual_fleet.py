@@ -20,6 +20,7 @@ from syne_hypersched.backends._virtual_launcher import VirtualLauncher
 from syne_hypersched.backends._virtual_news import News, Reports
 from syne_hypersched.backends._virtual_trial import Next, VirtualTrial
 from syne_hypersched.backends.devices import DevicePool
+from syne_hypersched.backends.elastic import check_wish
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
@@ -131,10 +132,7 @@ class VirtualFleet:
         ValueError
             ``num_devices`` is not an integer from 1 to the number of devices.
         """
-        if isinstance(num_devices, bool) or not isinstance(num_devices, int):
-            raise ValueError(f"num_devices must be an integer, but got {num_devices!r}")
-        if not 1 <= num_devices <= len(self.pool):
-            raise ValueError(f"num_devices must be from 1 to {len(self.pool)}, but got {num_devices}")
+        check_wish(num_devices, len(self.pool))
         trial = self._trials[trial_id]
         if trial.wants in (0, num_devices):
             return

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syne_tune.backend.trial_status import TrialResult
+from syne_tune.backend.trial_status import Status, TrialResult
 
 
 class WishTaker(Protocol):
@@ -56,3 +56,32 @@ class ElasticTrial(TrialResult):
         """Says that the trial is the incumbent because of ``result``."""
         if self.backend is not None:
             self.backend.publish(self.trial_id, result)
+
+
+def check_wish(num_devices: object, most: int) -> None:
+    """Checks the number of devices that a scheduler wishes for a trial.
+
+    Raises
+    ------
+    ValueError
+        It is not an integer from 1 to ``most``.
+    """
+    if isinstance(num_devices, bool) or not isinstance(num_devices, int):
+        raise ValueError(f"num_devices must be an integer, but got {num_devices!r}")
+    if not 1 <= num_devices <= most:
+        raise ValueError(f"num_devices must be from 1 to {most}, but got {num_devices}")
+
+
+def paused_trial(trials: Mapping[int, ElasticTrial], trial_id: int) -> ElasticTrial:
+    """The trial that the tuner wants to resume.
+
+    Raises
+    ------
+    ValueError
+        It does not exist or is not paused.
+    """
+    trial = trials.get(trial_id)
+    if trial is None or trial.status != Status.paused:
+        status = "does not exist" if trial is None else f"has status {trial.status}"
+        raise ValueError(f"trial_id must name a paused trial, but trial {trial_id} {status}")
+    return trial

@@ -57,5 +57,5 @@ def test_the_overview_and_the_growth_have_every_scheduler(small_study):
     results = run_study(small_study(num_devices=(2, 4), seeds=(0,)))
     labels = [label.get_text() for label in overview_figure(results).axes[0].get_yticklabels()]
     assert labels == ["hypersched", "asha", "random", "4 devices   hypersched", "asha", "random"]
-    legend = growth_figure(results).axes[0].get_legend()
+    legend = growth_figure(results).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["hypersched", "asha", "random"]

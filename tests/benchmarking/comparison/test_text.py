@@ -5,7 +5,6 @@ import math
 import pytest
 
 from benchmarking.comparison.runner import run_study
-from benchmarking.comparison.tables import comparison_table
 from benchmarking.comparison.text import describe, describe_growth, describe_summary, plus_minus
 
 
@@ -30,7 +29,7 @@ def test_many_scenarios_are_seen_side_by_side(small_study):
 
 def test_growth_has_a_line_for_each_number_of_devices(small_study):
     results = run_study(small_study(num_devices=(1, 4), seeds=(0,), schedulers=("asha",), deadlines=("1x",)))
-    lines = describe_growth(results, comparison_table(results)).splitlines()
+    lines = describe_growth(results).splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [["asha", "1"], ["asha", "4"]]
 
 

@@ -111,7 +111,10 @@ def overview_figure(results: Results) -> Figure:
 
 
 def growth_figure(results: Results) -> Figure:
-    """Regret at each deadline, utilisation and the cost of the schedulers, over the number of devices."""
+    """Regret at each deadline, utilisation and the cost of the schedulers, over the number of devices.
+
+    Lines are means and dots are seeds: such runs are too long for as many seeds as an interval needs.
+    """
     from matplotlib.figure import Figure
 
     study = results.study
@@ -130,17 +133,13 @@ def growth_figure(results: Results) -> Figure:
     devices = [scenario.num_devices for scenario in study.scenarios]
     for panel, title, quantity in zip(panels, titles, quantities, strict=True):
         for scheduler in names:
-            intervals = [mean_interval(quantity(scenario, scheduler)) for scenario in study.scenarios]
-            panel.errorbar(
-                devices,
-                [interval.mean for interval in intervals],
-                yerr=[0.0 if math.isnan(interval.half_width) else interval.half_width for interval in intervals],
-                fmt="o-",
-                markersize=4,
-                capsize=2,
-                color=colour_of(scheduler, names),
-                label=scheduler,
+            values = [quantity(scenario, scheduler) for scenario in study.scenarios]
+            colour = colour_of(scheduler, names)
+            panel.plot(
+                devices, [mean_interval(of_scenario).mean for of_scenario in values], color=colour, label=scheduler
             )
+            for size, of_scenario in zip(devices, values, strict=True):
+                panel.plot([size] * len(of_scenario), of_scenario, "o", markersize=3.5, color=colour, alpha=0.7)
         panel.set_xscale("log", base=2)
         panel.set_xticks(devices)
         panel.xaxis.set_major_formatter("{x:g}")
@@ -148,17 +147,21 @@ def growth_figure(results: Results) -> Figure:
         panel.set_title(title, color=_INK, fontsize=11)
         _dress(panel)
         if title.startswith("regret"):
-            highest = max(
-                mean_interval(quantity(scenario, name)).mean for scenario in study.scenarios for name in names
-            )
-            panel.set_ylim(0, 1.1 * highest)
+            panel.set_ylim(bottom=-0.02)
     panels[-2].set_ylim(0, 102)
     panels[-1].set_yscale("log")
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), frameon=False, fontsize=10
     )
     goal = find_goal(study, study.scenarios[0])
-    figure.suptitle(f"{goal.title}, {_seeds(results)}", x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
+    figure.suptitle(
+        f"{goal.title}: means (lines) of {len(study.seeds)} seeds (dots)",
+        x=0.01,
+        ha="left",
+        color=_INK,
+        fontsize=13,
+        weight="bold",
+    )
     return figure
 
 

@@ -283,7 +283,7 @@ def finite_number(name: str, number: Any, above: float) -> float:
     return plain
 
 
-def integer(name: str, number: Any) -> int:
+def integer(name: str, number: Any, least: int | None = None) -> int:
     """Checks an integer that is an argument.
 
     Parameters
@@ -292,6 +292,8 @@ def integer(name: str, number: Any) -> int:
         Name of the argument, for the message.
     number
         Its value.
+    least
+        The least that it may be.
 
     Returns
     -------
@@ -302,10 +304,27 @@ def integer(name: str, number: Any) -> int:
     ------
     TypeError
         It is not an integer.
+    ValueError
+        It is below ``least``.
     """
     if isinstance(number, bool) or not isinstance(number, Integral):
         raise TypeError(f"{name} must be an integer, but got {number!r}")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, but got {number!r}")
     return int(number)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Checks an argument that is true or false.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, but got {value!r}")
+    return value
 
 
 def _check_config_space(config_space: object) -> None:

@@ -21,7 +21,7 @@ from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, is_elastic
 from syne_hypersched.rungs import rung_levels
 from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
-from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, integer
+from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, flag, integer
 from syne_hypersched.schedulers._clock import TuningClock
 from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._halving import RetrospectiveHalving
@@ -158,16 +158,16 @@ class HyperSched(MultiFidelityScheduler):
             grace_period=1 if grace_period is None else grace_period,
             reduction_factor=reduction_factor,
         )
-        self.num_devices = _integer("num_devices", num_devices, least=1)
+        self.num_devices = integer("num_devices", num_devices, least=1)
         self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
         self.policy = policy
-        self.allocation_grid = None if allocation_grid is None else _integer("allocation_grid", allocation_grid, 1)
-        self.recharge_period = _integer("recharge_period", recharge_period, least=0)
-        self.use_pausing = _flag("use_pausing", use_pausing)
-        self.speculation = _flag("speculation", speculation)
-        self.job_limit = _flag("job_limit", job_limit)
-        self.ignore_overhead = _flag("ignore_overhead", ignore_overhead)
-        self.assume_linear = _flag("assume_linear", assume_linear)
+        self.allocation_grid = None if allocation_grid is None else integer("allocation_grid", allocation_grid, 1)
+        self.recharge_period = integer("recharge_period", recharge_period, least=0)
+        self.use_pausing = flag("use_pausing", use_pausing)
+        self.speculation = flag("speculation", speculation)
+        self.job_limit = flag("job_limit", job_limit)
+        self.ignore_overhead = flag("ignore_overhead", ignore_overhead)
+        self.assume_linear = flag("assume_linear", assume_linear)
         check_exploration(fixed_exploration)
         if fixed_exploration is not None and not job_limit:
             raise ValueError(f"fixed_exploration must be None with job_limit=False, but got {fixed_exploration!r}")
@@ -401,16 +401,3 @@ def _report(result: Mapping[str, Any], resource: float, now_s: float) -> Report:
         signal_to_report_s=result.get(ST_SIGNAL_TO_REPORT_S),
         steps=Steps.from_result(result),
     )
-
-
-def _integer(name: str, number: int, least: int) -> int:
-    plain = integer(name, number)
-    if plain < least:
-        raise ValueError(f"{name} must be at least {least}, but got {number!r}")
-    return plain
-
-
-def _flag(name: str, flag: bool) -> bool:
-    if not isinstance(flag, bool):
-        raise TypeError(f"{name} must be True or False, but got {flag!r}")
-    return flag

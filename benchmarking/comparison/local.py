@@ -43,7 +43,12 @@ def train_run(study: Study, run: Run, path: Path) -> Outcome:
     scheduler = TimedScheduler(
         make_scheduler(SchedulerSpec.parse(run.scheduler), problem, run.seed, run.scenario.num_devices, deadlines_s[-1])
     )
-    backend = ElasticLocalBackend(script.path, num_devices=run.scenario.num_devices, time_attr=problem.time_attr)
+    backend = ElasticLocalBackend(
+        script.path,
+        num_devices=run.scenario.num_devices,
+        processes=script.processes,
+        time_attr=problem.time_attr,
+    )
     with _experiments_in(path.parent):
         tuner = Tuner(
             trial_backend=backend,

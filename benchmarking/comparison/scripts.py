@@ -44,6 +44,8 @@ class TrainingScript:
     max_t_argument: str = "epochs"
     time_attr: str = "epoch"
     options: tuple[Option, ...] = ()
+    processes: str = "per_device"
+    """As in :class:`~syne_hypersched.ElasticLocalBackend`: ``"single"`` for a script that knows nothing of ranks."""
 
     def problem(self, options: Sequence[tuple[str, str]], max_t: int | None = None) -> Problem:
         """The problem that the script and its options are.
@@ -95,6 +97,18 @@ _SCRIPTS = (
         metric="val_accuracy",
         do_minimize=False,
         max_t=81,
+    ),
+    TrainingScript(
+        name="checkpoint-example",
+        description="pretends to train, for a first try: needs no PyTorch",
+        path=SCRIPTS_FOLDER / "checkpoint_example.py",
+        config_space={"learning_rate": loguniform(1e-5, 1.0)},
+        metric="loss",
+        do_minimize=True,
+        max_t=81,
+        max_t_argument="num_epochs",
+        options=(Option("sleep-time", "sleep_time", "seconds that an epoch takes", convert=float, default=0.2),),
+        processes="single",
     ),
 )
 

@@ -13,9 +13,10 @@ from benchmarking.comparison.statistics import mean_interval
 from benchmarking.comparison.tables import align, comparison_table, scenario_cells, summary_table
 
 LEGEND = """\
-± is the half-width of a 95 % interval over the seeds. Regret is 0 at the best value in the table and 1 at the median
-configuration's best. The gain over the reference is paired by seed and positive where better. Trials: those that
-reported by the deadline. Utilisation: share of device-seconds in training that was reported by the deadline."""
+± is the half-width of a 95 % interval over the seeds. The gain over the reference is paired by seed and positive where
+better. Trials: those that reported by the deadline. Utilisation: share of device-seconds in training that was reported
+by the deadline."""
+REGRET_LEGEND = "Regret is 0 at the best value in the table and 1 at the median configuration's best."
 
 _MANY_SCENARIOS = 4
 
@@ -34,7 +35,7 @@ def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataF
     """
     study, goal = results.study, find_goal(results.study, scenario)
     better = "lower" if goal.do_minimize else "higher"
-    heading = f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {len(study.seeds)} seeds"
+    heading = f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
     lines = [heading, f"{goal.metric} ({better} is better)"]
     for deadline, rows in _of_scenario(comparison, scenario).groupby("deadline", sort=False):
         deadline_s = rows.deadline_s.iloc[0]
@@ -159,7 +160,7 @@ def describe(results: Results, brief: bool = False) -> str:
         parts.append(describe_overview(results, comparison))
     if not (brief and (study.preset == "scale" or len(study.scenarios) > _MANY_SCENARIOS)):
         parts += [describe_scenario(results, scenario, comparison) for scenario in study.scenarios]
-    return "\n\n".join([*parts, LEGEND])
+    return "\n\n".join([*parts, LEGEND if study.backend == "local" else f"{LEGEND}\n{REGRET_LEGEND}"])
 
 
 def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:

@@ -35,7 +35,8 @@ def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataF
     """
     study, goal = results.study, find_goal(results.study, scenario)
     better = "lower" if goal.do_minimize else "higher"
-    heading = f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
+    seeds = f"{len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
+    heading = f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {seeds}"
     lines = [heading, f"{goal.metric} ({better} is better)"]
     for deadline, rows in _of_scenario(comparison, scenario).groupby("deadline", sort=False):
         deadline_s = rows.deadline_s.iloc[0]

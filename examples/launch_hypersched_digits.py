@@ -18,7 +18,9 @@ from syne_hypersched.experiments.report import report_run
 
 
 def main() -> None:
-    args = parse_args(make_parser(__doc__))
+    parser = make_parser(__doc__)
+    parser.add_argument("--strategy", choices=("published", "adaptive"), default="published", help="see HyperSched")
+    args = parse_args(parser)
     logging.getLogger().setLevel(logging.WARNING)
     print(f"Tuning {ENTRY_POINT.name} on {args.num_devices} CPU slots for {args.deadline:g} s.")
 
@@ -32,6 +34,7 @@ def main() -> None:
         deadline_s=args.deadline,
         do_minimize=False,
         grace_period=2,
+        strategy=args.strategy,
         random_seed=args.seed,
     )
     tuner = Tuner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,11 @@ import pytest
 
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 30.0
+
+# A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would inherit;
+# some tests are about Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -59,5 +59,5 @@ def test_every_extra_that_make_installs_is_declared() -> None:
     declared = metadata("syne-hypersched").get_all("Provides-Extra") or []
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     used = {part.split()[0] for part in makefile.split(".installed-")[1:] if not part.startswith("%")}
-    assert used == {"demo", "dev"}
+    assert used == {"benchmarks", "demo", "dev"}
     assert used <= set(declared)

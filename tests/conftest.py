@@ -12,8 +12,8 @@ import pytest
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 30.0
 
-# A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would inherit;
-# some tests are about Ctrl-C.
+# A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would
+# inherit; some tests are about Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -11,6 +11,7 @@ import statistics
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from numbers import Integral, Real
 from types import MappingProxyType
 
@@ -78,6 +79,17 @@ class Scaling(ABC):
             raise ValueError(f"num_devices must be at least 1, but got {num_devices!r}")
         if allocation_grid is not None and allocation_grid < 1:
             raise ValueError(f"allocation_grid must be at least 1, but got {allocation_grid!r}")
+        sizes = self._usable_sizes.get((num_devices, allocation_grid))
+        if sizes is None:
+            sizes = self._usable_sizes[num_devices, allocation_grid] = self._find_usable(num_devices, allocation_grid)
+        return sizes
+
+    @cached_property
+    def _usable_sizes(self) -> dict[tuple[int, int | None], tuple[int, ...]]:
+        """What :meth:`usable_sizes` has found, until speed-ups change."""
+        return {}
+
+    def _find_usable(self, num_devices: int, allocation_grid: int | None) -> tuple[int, ...]:
         sizes, fastest = [1], self.speed_up(1)
         for size in range(2, num_devices + 1):
             if allocation_grid is not None and size > allocation_grid and size % allocation_grid:
@@ -190,6 +202,7 @@ class LearntScaling(Scaling):
                 ratio = windows[1].median / windows[size].median
                 self._log_ratios.setdefault(size, {})[trial_id] = math.log(ratio)
         self._deviations = None
+        self._usable_sizes.clear()
 
     def forget(self, trial_id: int) -> None:
         """Drops the epoch times of a trial that no longer runs; what it has measured of the scaling stays."""

@@ -37,6 +37,7 @@ STRATEGIES = ("published", "adaptive")
 _PUBLISHED_ONLY = {
     "allocation_grid": None,
     "recharge_period": 5,
+    "use_pausing": True,
     "speculation": True,
     "job_limit": True,
     "ignore_overhead": False,

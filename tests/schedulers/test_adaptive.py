@@ -126,6 +126,7 @@ def test_devices_are_never_oversubscribed_and_decisions_are_reproducible(
         ({"policy": "top_job"}, 'policy must be "uniform" or "none" with strategy="adaptive", but got \'top_job\''),
         ({"recharge_period": 3}, 'recharge_period must be left out with strategy="adaptive", but got 3'),
         ({"fixed_exploration": 0.5}, "fixed_exploration must be left out"),
+        ({"use_pausing": False}, "use_pausing must be left out"),
     ],
 )
 def test_arguments_of_the_published_rules_are_refused(argument, message):

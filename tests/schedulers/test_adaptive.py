@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from syne_tune import Tuner
 from syne_tune.config_space import uniform
 
-from syne_hypersched import HyperSched, LaunchCost, simulate
+from syne_hypersched import Deadline, ElasticSimulatorBackend, HyperSched, LaunchCost, simulate
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
 from syne_hypersched.blackboxes import TableBlackbox
+from syne_hypersched.experiments import check_run, holdings, load_run
 
 NUM_CONFIGS, NUM_LEVELS = 200, 27
 
@@ -85,6 +87,34 @@ def test_never_resizes_where_a_launch_costs_too_much():
     scheduler = make_scheduler(deadline_s=30.0)
     run(scheduler, launch_cost=LaunchCost(start_s=0.1, resume_s=8.0))
     assert not [decision for decision in scheduler.decisions if decision.what == "resize"]
+
+
+@pytest.mark.parametrize("start_jobs_without_delay", [True, False])
+def test_under_the_stock_tuner_in_both_of_its_modes(tmp_path, monkeypatch, start_jobs_without_delay):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    backend = ElasticSimulatorBackend(
+        TABLE, "elapsed_s", num_devices=8, launch_cost=LaunchCost(start_s=0.1, drain_s=0.2)
+    )
+    scheduler = make_scheduler()
+    tuner = Tuner(
+        backend,
+        scheduler,
+        Deadline(60, trial_backend=backend),
+        n_workers=8,
+        sleep_time=0,
+        start_jobs_without_delay=start_jobs_without_delay,
+        save_tuner=False,
+        suffix_tuner_name=False,
+        tuner_name="adaptive",
+    )
+    tuner.run()
+    run = load_run(tmp_path / "adaptive", time_attr="epoch")
+    assert check_run(run) == ()
+    most = max(len(holding.devices) for holding in holdings(run.events))
+    assert most > 1
+    assert run.admission_closed_s is not None
+    started_late = [event for event in run.events if event.event == "start" and event.time_s > run.admission_closed_s]
+    assert not started_late
 
 
 def test_is_the_plain_ladder_without_resizing():

@@ -35,6 +35,11 @@ class TestHyperSchedWithoutSpeculationAndWithSearcher(TestHyperSched):
         return super().make_scheduler(do_minimize, random_seed, speculation=False, job_limit=False, searcher="kde")
 
 
+class TestAdaptiveHyperSched(TestHyperSched):
+    def make_scheduler(self, do_minimize=True, random_seed=0):
+        return super().make_scheduler(do_minimize, random_seed, strategy="adaptive")
+
+
 class TestASHA(SchedulerContract):
     type = "stopping"
 

@@ -21,7 +21,7 @@ LONGEST_SHARE = 0.5
 """The last stretch is at most this share of the deadline: half of the time is for finding something worth finishing."""
 
 LENGTH_FACTOR = 1.5
-"""Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 1.6 does as well."""
+"""Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 2 does as well."""
 
 SURVIVORS = (4, 2, 1)
 """Trials for each full-size share of the devices, in the first, second and last third of the last stretch."""

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import syne_hypersched
 from benchmarking.comparison.runs import Outcome, Run
 from benchmarking.comparison.settings import Study
 
 FORMAT = 1
 """Raised whenever a finished run of an older version can no longer be read."""
+
+SOURCES: Mapping[str, Path] = MappingProxyType(
+    {
+        "syne_hypersched": Path(syne_hypersched.__file__).parent,
+        "comparison": Path(__file__).parent,
+        "shared_tables.py": Path(__file__).parents[1] / "shared_tables.py",
+    }
+)
+"""Folders and files, by name, whose content decides what comes out of a run of the same settings."""
+
+
+@functools.cache
+def source_digest() -> str:
+    """Digest of this project's source as it was at the first call: runs of one digest may stand side by side."""
+    return digest_of(SOURCES)
+
+
+def digest_of(sources: Mapping[str, Path]) -> str:
+    """SHA-256 of files and of all files in folders: of their names and contents, not of where they are.
+
+    Parameters
+    ----------
+    sources
+        Files and folders by the name that stands for their place. What Python has compiled is left out.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file or folder.
+    """
+    digest = hashlib.sha256()
+    for name, source in sorted(sources.items()):
+        files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+        for path in files:
+            if "__pycache__" in path.parts:
+                continue
+            content = path.read_bytes()
+            digest.update(f"{name}/{path.relative_to(source).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
@@ -38,8 +88,8 @@ class StudyFolder:
         Raises
         ------
         ValueError
-            It has the results of other settings, or of a version whose results cannot be read; the message says what
-            differs.
+            It has the results of other settings, of other source code, or of a version whose results cannot be read;
+            the message says what differs.
         """
         settings_path = self.path / "settings.json"
         study_json = json.loads(json.dumps(study.as_json()))
@@ -53,8 +103,13 @@ class StudyFolder:
                     f"{self.path} has results of other settings ({differences}): choose another --output, or give the "
                     "same settings to go on with them"
                 )
+            if stored.get("source") != source_digest():
+                raise ValueError(
+                    f"{self.path} has results of other source code, which must not be mixed with those of today's: "
+                    "choose another --output, or remove the folder to run everything again"
+                )
             return
-        settings = {"format": FORMAT, "study": study_json, "versions": _versions()}
+        settings = {"format": FORMAT, "study": study_json, "source": source_digest(), "versions": _versions()}
         write_whole(settings_path, json.dumps(settings, indent=2) + "\n")
 
     def of_run(self, run: Run) -> Path:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from benchmarking.comparison.runs import plan
 from benchmarking.comparison.simulated import simulate_run
-from benchmarking.comparison.storage import StudyFolder, differing, write_whole
+from benchmarking.comparison.storage import SOURCES, StudyFolder, differing, digest_of, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -64,3 +65,50 @@ def test_every_run_has_a_folder_of_its_own(tmp_path, small_study):
 def test_differences_are_found_at_any_depth():
     old, new = {"a": [{"b": 1}], "c": {"d": 2}}, {"a": [{"b": 3}], "c": {"d": 2}, "e": 1}
     assert differing(old, new) == ["a[0].b was 1 and is 3", "e was null and is 1"]
+
+
+def test_results_of_other_source_code_are_not_mixed_in(tmp_path, small_study):
+    StudyFolder(tmp_path).claim(small_study())
+    settings_path = tmp_path / "settings.json"
+    settings = json.loads(settings_path.read_text())
+    assert settings["source"] == digest_of(SOURCES)
+    for source in ("0" * 64, None):
+        write_whole(settings_path, json.dumps(settings | {"source": source}))
+        with pytest.raises(ValueError, match="has results of other source code"):
+            StudyFolder(tmp_path).claim(small_study())
+        with pytest.raises(ValueError, match="has results of other settings"):
+            StudyFolder(tmp_path).claim(small_study(seeds=(7,)))
+
+
+def test_the_digest_is_of_names_and_contents(tmp_path):
+    package, single = tmp_path / "package", tmp_path / "single.py"
+    write_whole(package / "a.py", "x = 1")
+    write_whole(package / "deeper" / "b.json", "{}")
+    write_whole(single, "y = 2")
+    sources = {"package": package, "single.py": single}
+    before = digest_of(sources)
+    assert before == digest_of(sources)
+
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(package, elsewhere)
+    write_whole(elsewhere / "__pycache__" / "a.pyc", b"\0")
+    assert digest_of({"package": elsewhere, "single.py": single}) == before
+
+    seen = {before}
+    for change in (
+        lambda: write_whole(package / "a.py", "x = 2"),
+        lambda: write_whole(package / "deeper" / "b.json", "[]"),
+        lambda: (package / "a.py").rename(package / "c.py"),
+        lambda: (package / "c.py").rename(package / "deeper" / "c.py"),
+        lambda: write_whole(package / "empty.py", ""),
+        lambda: write_whole(single, "y = 3"),
+    ):
+        change()
+        after = digest_of(sources)
+        assert after not in seen
+        seen.add(after)
+
+
+def test_what_is_not_there_has_no_digest(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        digest_of({"package": tmp_path / "missing"})

@@ -28,32 +28,37 @@ the launch cost."""
 ST_ADMISSION_OPEN = "st_admission_open"
 """Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""
 
-ST_STEP_TIME_S = "st_step_time_s"
+STEP_TIME_S = "step_time_s"
 """Key that a training script may report: seconds of an optimiser step, the median since its last report. This and the
-keys below make the policy ``goodput`` sharper; without them it works with the epoch times alone."""
+keys below make the policy ``goodput`` sharper; without them it works with the epoch times alone. They lack the prefix
+``st_``, which :class:`syne_tune.Reporter` refuses."""
 
-ST_BATCH_SIZE = "st_batch_size"
+BATCH_SIZE = "batch_size"
 """Key that a training script may report: global batch size of its steps, over all devices and micro-batches."""
 
-ST_ACCUMULATION_STEPS = "st_accumulation_steps"
+ACCUMULATION_STEPS = "accumulation_steps"
 """Key that a training script may report: micro-batches of a step before its last one; 0 where it is absent."""
 
-ST_NOISE_SCALE = "st_noise_scale"
+NOISE_SCALE = "noise_scale"
 """Key that a training script may report: gradient noise scale in samples, which is the trace of the covariance of a
 sample's gradient over the squared norm of the mean gradient."""
 
-ST_MIN_BATCH_SIZE = "st_min_batch_size"
+MIN_BATCH_SIZE = "min_batch_size"
 """Key that a training script may report if it chooses its global batch itself: the smallest, which is the user's."""
 
-ST_MAX_BATCH_SIZE = "st_max_batch_size"
+MAX_BATCH_SIZE = "max_batch_size"
 """Key that a training script may report if it chooses its global batch itself: the largest."""
 
-ST_THROUGHPUT = "st_throughput"
+THROUGHPUT = "throughput"
 """Key that a training script may report, for people to read: samples per second."""
 
-ST_EFFICIENCY = "st_efficiency"
+EFFICIENCY = "efficiency"
 """Key that a training script may report, for people to read: statistical efficiency of its batch, from 0 to 1, relative
 to the smallest batch."""
+
+EXIT_DRAINED = 75
+"""Exit code of a training script that has left because of SIGTERM, checkpointed inside an epoch perhaps, and is to be
+launched again if its backend did not send the signal (``EX_TEMPFAIL`` of sysexits: "try again")."""
 
 
 @runtime_checkable
@@ -95,6 +100,25 @@ class ElasticTrial(Protocol):
 
     def publish(self, result: Mapping[str, Any]) -> None:
         """Says that the trial is the incumbent because of ``result``: its checkpoint is to be published as ``best``."""
+        ...
+
+
+@runtime_checkable
+class RecordingTrial(Protocol):
+    """A trial whose backend keeps a record of what is decided about it. Optional: not every backend does."""
+
+    def note(self, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Has it recorded why the scheduler decides something, at a report of this trial.
+
+        Parameters
+        ----------
+        what
+            What is decided: ``"pause"``, ``"stop"`` or ``"resize"`` of this trial, or ``"close"`` (admission).
+        reason
+            Why, in words.
+        numbers
+            The numbers that decided, by name, all finite.
+        """
         ...
 
 

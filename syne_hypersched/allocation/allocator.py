@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syne_hypersched.allocation.goodput import Outlook, allocate_goodput
-from syne_hypersched.allocation.policies import GOODPUT, allocate, check_policy
+from syne_hypersched.allocation.policies import GOODPUT, allocate, check_policy, rank
 from syne_hypersched.allocation.resize import resized
 from syne_hypersched.allocation.scaling import LinearScaling, Scaling
 
@@ -97,6 +97,14 @@ class Allocator:
         """Devices that no live trial holds."""
         return self._num_devices - sum(live.num_devices for live in self._live.values())
 
+    def held(self, trial_id: int) -> int:
+        """Devices of a live trial."""
+        return self._live[trial_id].num_devices
+
+    def rank(self, trial_id: int) -> int:
+        """Rank of a live trial by its last value, from 1, the best."""
+        return rank({live_id: live.value for live_id, live in self._live.items()}).index(trial_id) + 1
+
     def begin(self, trial_id: int) -> None:
         """A trial is started or resumed, on one device.
 
@@ -138,7 +146,7 @@ class Allocator:
             num_free=self.num_free,
             reports_since_resize=live.reports_since_resize,
             recharge_period=self._recharge_period,
-            speed_up=self._speed_up(trial_id),
+            speed_up=self.speed_up(trial_id),
             time_left_s=time_left_s,
             launch_cost_s=launch_cost_s,
         )
@@ -148,7 +156,7 @@ class Allocator:
         live.reports_since_resize = 0
         return num_devices
 
-    def _speed_up(self, trial_id: int) -> Callable[[int], float]:
+    def speed_up(self, trial_id: int) -> Callable[[int], float]:
         """Speed of the trial by number of devices, in any unit."""
         rates = None if self._rates is None else self._rates(trial_id)
         if rates is None:

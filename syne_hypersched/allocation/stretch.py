@@ -49,6 +49,11 @@ def length_s(full_run_s: float, speed_up: float) -> float:
     return LENGTH_FACTOR * full_run_s / speed_up * (1 - 1 / speed_up) ** 2
 
 
+def planned_s(deadline_s: float, full_run_s: float, speed_up: float) -> float:
+    """Seconds before the deadline at which the last stretch begins: :func:`length_s`, at most half of the deadline."""
+    return min(LONGEST_SHARE * deadline_s, length_s(full_run_s, speed_up))
+
+
 def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: float, launch_cost_s: float) -> bool:
     """Whether the last stretch begins now.
 
@@ -63,7 +68,7 @@ def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: f
     launch_cost_s
         What a launch costs.
     """
-    if time_left_s > min(LONGEST_SHARE * deadline_s, length_s(full_run_s, speed_up)):
+    if time_left_s > planned_s(deadline_s, full_run_s, speed_up):
         return False
     return pays(1.0, speed_up, time_left_s, launch_cost_s)
 

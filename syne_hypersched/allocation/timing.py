@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched.allocation._shape_fit import Floats
 from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.launch_cost import LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 _EPOCHS = 1024
 """Epoch times on one device that the median is taken over."""
@@ -32,6 +36,18 @@ class Report:
     """In the first report of a launch, if the backend says so: seconds from the signal that led to the launch."""
     steps: Steps = UNKNOWN_STEPS
     """What the script says of its optimiser steps."""
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> Report:
+        """Takes what there is from a report of a script; ``now_s`` is when it came."""
+        return cls(
+            resource=resource,
+            time_s=result.get(ST_WORKER_TIME, now_s),
+            num_devices=result.get(ST_NUM_DEVICES, 1),
+            launch=result.get(ST_LAUNCH),
+            signal_to_report_s=result.get(ST_SIGNAL_TO_REPORT_S),
+            steps=Steps.from_result(result),
+        )
 
 
 @dataclass

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends._processes import TrialProcesses, last_lines, rank_log_name
 from syne_hypersched.backends.devices import DevicePool
-from syne_hypersched.backends.events import EventLog
+from syne_hypersched.backends.events import DECISION, EventLog
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
 from syne_hypersched.backends.reports import parse_reports
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
@@ -130,6 +130,12 @@ class Fleet:
             self._order(trial, 0)
             self._events.write(trial.drain_reason, trial_id, self.pool.held_by(trial_id), trial.launch)
             self._reconcile()
+
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Records why the scheduler decides something."""
+        with self._lock:
+            held, launch = self.pool.held_by(trial_id), self._trials[trial_id].launch
+            self._events.write(DECISION, trial_id, held, launch, reason, what=what, numbers=dict(numbers))
 
     def set_deadline(self, drain_at: float, kill_at: float) -> None:
         """From ``drain_at`` on (monotonic seconds) nothing is launched any more; at ``kill_at`` no process is left."""

@@ -166,6 +166,10 @@ class ElasticLocalBackend(LocalBackend):
         incumbent = Incumbent(trial_id, dict(config), dict(result), self.checkpoint_trial_path(trial_id))
         self._publisher.publish(self._experiment_path, incumbent)
 
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Records in ``events.jsonl`` why the scheduler decides something."""
+        self._fleet.note(trial_id, what, reason, numbers)
+
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.
 

@@ -21,6 +21,7 @@ from syne_hypersched.backends._virtual_news import News, Reports
 from syne_hypersched.backends._virtual_trial import Next, VirtualTrial
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.elastic import check_wish
+from syne_hypersched.backends.events import DECISION
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
@@ -222,6 +223,11 @@ class VirtualFleet:
         """Records that the trial is the incumbent because of ``result``."""
         trial = self._trials[trial_id]
         self.record("best", trial_id, trial.devices, trial.launch, result=dict(result))
+
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Records why the scheduler decides something."""
+        trial = self._trials[trial_id]
+        self.record(DECISION, trial_id, trial.devices, trial.launch, reason, what=what, numbers=dict(numbers))
 
     # Time.
 

@@ -28,10 +28,14 @@ class WishTaker(Protocol):
         """See :meth:`syne_hypersched.contract.ElasticTrial.publish`."""
         ...
 
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """See :meth:`syne_hypersched.contract.RecordingTrial.note`."""
+        ...
+
 
 @dataclass
 class ElasticTrial(TrialResult):
-    """A trial of an elastic backend; see :class:`syne_hypersched.contract.ElasticTrial` for its members."""
+    """A trial of an elastic backend; see :mod:`syne_hypersched.contract` for its members."""
 
     backend: WishTaker | None = None
     """Where wishes go. ``None`` only in a copy without a backend, which cannot be resized."""
@@ -56,6 +60,11 @@ class ElasticTrial(TrialResult):
         """Says that the trial is the incumbent because of ``result``."""
         if self.backend is not None:
             self.backend.publish(self.trial_id, result)
+
+    def note(self, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Has it recorded why the scheduler decides something, at a report of this trial."""
+        if self.backend is not None:
+            self.backend.note(self.trial_id, what, reason, numbers)
 
 
 def check_wish(num_devices: object, most: int) -> None:

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 EVENTS_FILENAME = "events.jsonl"
 """Name of the file, beside the tuner's results."""
 
+DECISION = "decision"
+"""The event that says why the scheduler decides something: ``what`` it decides, the ``reason`` and the ``numbers``."""
+
 
 class EventLog:
     """Appends events to a file; every line is written whole and at once, or not at all.
@@ -56,7 +59,7 @@ class EventLog:
         event
             What happened: ``setup``, ``start``, ``resume``, ``launch`` (the devices are held from here),
             ``first_report``, ``resize`` (a wish), ``drain``, ``exit`` (every process is reaped, the devices are free),
-            ``pause``, ``stop``, ``complete``, ``fail`` or ``best``.
+            ``pause``, ``stop``, ``complete``, ``fail``, ``best`` or :const:`DECISION`.
         trial_id, devices, launch
             Whom it concerns, the devices held, and the index of the launch.
         reason

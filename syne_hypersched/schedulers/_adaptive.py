@@ -16,6 +16,7 @@ from syne_hypersched.allocation import stretch
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._pausing import PausingHalving
+from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
 from syne_hypersched.schedulers._strategy import Strategy
 
 
@@ -89,35 +90,72 @@ class AdaptiveStrategy(Strategy):
         """Whether new trials may still start; in the last stretch none does."""
         return not self._closed and self._stretch is None
 
-    def close_if_due(self, now_s: float) -> str | None:
+    def close_if_due(self, now_s: float) -> Reason | None:
         """Begins the last stretch when it is time."""
         epoch_time_s = self._times.typical_epoch_time_s
         if not self._resizing or not self.admission_open or epoch_time_s is None:
             return None
-        size = stretch.full_size(self._scaling, self._num_devices)
-        speed_up, left_s = self._scaling.speed_up(size), self._deadline_s - now_s
-        full_run_s = self._max_t * epoch_time_s
+        size, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
+        speed_up = self._scaling.speed_up(size)
         if not stretch.begins(left_s, self._deadline_s, full_run_s, speed_up, self._times.relaunch_cost_s):
             return None
+        reason = self._stretch_reason(now_s, epoch_time_s)
         most = stretch.num_survivors(0.0, self._num_devices, size)
         paused = heapq.nsmallest(most, ((value, i) for i, value in self._best.items() if i not in self._devices))
         self._stretch = _Stretch(now_s, size, paused)
-        return (
-            f"the last stretch begins: {left_s:.3g} s are left, a full run takes {full_run_s:.3g} s on one device and "
-            f"{speed_up:.3g} times less on {size}, and a launch costs {self._times.relaunch_cost_s:.3g} s"
+        return reason
+
+    def admission(self, now_s: float) -> Reason:
+        """When the last stretch begins, by what is measured so far."""
+        epoch_time_s = self._times.typical_epoch_time_s
+        if self._resizing and epoch_time_s is not None:
+            return self._stretch_reason(now_s, epoch_time_s)
+        text = "no epoch time is known yet" if self._resizing else "no trial is resized, so there is no last stretch"
+        return because(text, time_left_s=self._deadline_s - now_s)
+
+    def _stretch_reason(self, now_s: float, epoch_time_s: float) -> Reason:
+        size, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
+        speed_up, launch_cost_s = self._scaling.speed_up(size), self._times.relaunch_cost_s
+        planned_s = stretch.planned_s(self._deadline_s, full_run_s, speed_up)
+        if not stretch.pays(1.0, speed_up, min(left_s, planned_s), launch_cost_s):
+            outcome = "there is no last stretch, since it would not pay"
+        elif left_s > planned_s:
+            outcome = f"the last stretch begins with {planned_s:.3g} s left"
+        else:
+            outcome = "the last stretch begins"
+        return because(
+            f"{outcome}: {left_s:.3g} s are left, a full run takes {full_run_s:.3g} s on one device and "
+            f"{speed_up:.3g} times less on {size}, and a launch costs {launch_cost_s:.3g} s",
+            time_left_s=left_s,
+            stretch_s=planned_s,
+            epoch_time_s=epoch_time_s,
+            full_run_s=full_run_s,
+            full_size=size,
+            speed_up=speed_up,
+            launch_cost_s=launch_cost_s,
         )
+
+    @property
+    def _full_size(self) -> int:
+        return stretch.full_size(self._scaling, self._num_devices)
 
     def close(self) -> None:
         """Nothing starts or is resumed any more."""
         self._closed = True
 
-    def next_paused(self, now_s: float) -> int | None:
+    def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """While exploring a trial that is no longer weak; in the last stretch a paused survivor."""
         if self._closed:
             return None
         if self._stretch is None:
-            return self._halving.promotable()
-        return next((i for i in self._survivors(self._stretch, now_s) if i not in self._devices), None)
+            trial_id = self._halving.promotable()
+            return None if trial_id is None else (trial_id, because("no longer weak at its rung"))
+        survivors = self._survivors(self._stretch, now_s)
+        for rank, trial_id in enumerate(survivors, start=1):
+            if trial_id not in self._devices:
+                text = f"rank {rank} of {len(survivors)} survivors of the last stretch"
+                return trial_id, because(text, rank=rank, num_survivors=len(survivors))
+        return None
 
     def begin(self, trial_id: int) -> None:
         """A trial is started or resumed, on one device."""
@@ -136,45 +174,69 @@ class AdaptiveStrategy(Strategy):
             self._halving.forget(trial_id)
             self._best.pop(trial_id, None)
 
-    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> str | None:
+    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
         """Holds a trial against its rung while exploring, against the others in the last stretch."""
-        self._best[trial_id] = min(value, self._best.get(trial_id, math.inf))
+        # A trial that has diverged is never resumed, however good it was before.
+        self._best[trial_id] = min(value, self._best.get(trial_id, math.inf)) if value < math.inf else math.inf
         weak = self._halving.report(trial_id, resource, value)
+        if value == math.inf:
+            return NOT_FINITE
         if self._stretch is None:
-            return "weak at its rung" if weak else None
+            return self._halving.why_weak(trial_id) if weak else None
         survivors = self._survivors(self._stretch, now_s)
-        return None if trial_id in survivors else f"not among the best {len(survivors)} in the last stretch"
+        if trial_id in survivors:
+            return None
+        rank = self._ranked(self._stretch).index(trial_id) + 1
+        return because(
+            f"rank {rank}, not among the best {len(survivors)} in the last stretch",
+            rank=rank,
+            num_survivors=len(survivors),
+            time_left_s=self._deadline_s - now_s,
+        )
 
     def pause(self, trial_id: int) -> None:
         """Has a weak trial wait at its rung."""
         if self._stretch is None:
             self._halving.pause(trial_id)
 
-    def resize(self, trial_id: int, now_s: float) -> tuple[int, str] | None:
+    def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """In the last stretch: an equal share of the devices, where the relaunch pays."""
         if self._stretch is None:
             return None
         held, survivors = self._devices[trial_id], self._survivors(self._stretch, now_s)
         wanted = min(self._stretch.size, self._num_devices // len(survivors))
+        left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
         if wanted > held:
             if self._is_probing:
                 return None
             promised = 0 if self._closed else sum(i not in self._devices for i in survivors)
             wanted = min(wanted, held + max(0, self.num_free - promised))
             wanted = max(size for size in self._scaling.usable_sizes(max(wanted, 1)) if size <= wanted)
-            speeds = self._scaling.speed_up(held), self._scaling.speed_up(wanted)
-            if wanted <= held or not stretch.pays(*speeds, self._deadline_s - now_s, self._times.relaunch_cost_s):
+            speed_ups = self._scaling.speed_up(held), self._scaling.speed_up(wanted)
+            if wanted <= held or not stretch.pays(*speed_ups, left_s, launch_cost_s):
                 return None
+            aim = "" if self._scaling_is_known else ", and shows what more devices are worth"
         if wanted == held:
             return None
         self._devices[trial_id] = wanted
-        return wanted, f"one of {len(survivors)} survivors"
+        return wanted, resizing(
+            (held, wanted),
+            survivors.index(trial_id) + 1,
+            len(survivors),
+            self._scaling.speed_up,
+            left_s,
+            launch_cost_s,
+            aim,
+        )
 
     @property
     def _is_probing(self) -> bool:
         """Whether one trial is about to show what more devices are worth, and the others wait for that."""
-        unknown = isinstance(self._scaling, LearntScaling) and not self._scaling.is_measured
-        return unknown and any(num_devices > 1 for num_devices in self._devices.values())
+        return not self._scaling_is_known and any(num_devices > 1 for num_devices in self._devices.values())
+
+    @property
+    def _scaling_is_known(self) -> bool:
+        return not isinstance(self._scaling, LearntScaling) or self._scaling.is_measured
 
     def never_resize(self) -> None:
         """Explores until the deadline: a last stretch pays only with trials that can be resized."""
@@ -184,8 +246,13 @@ class AdaptiveStrategy(Strategy):
         """The best trials, best first: those running and, as long as the tuner asks, those paused."""
         length_s = self._deadline_s - last.began_s
         passed = min(1.0, (now_s - last.began_s) / length_s) if length_s > 0 else 1.0
+        most = stretch.num_survivors(passed, self._num_devices, last.size)
+        ranked = self._ranked(last)[:most]
+        return [i for i in ranked if i in self._devices or self._best[i] < math.inf]
+
+    def _ranked(self, last: _Stretch) -> list[int]:
+        """All trials that may yet be survivors, best first."""
         candidates = [(self._best.get(i, math.inf), i) for i in self._devices]
         if not self._closed:
             candidates += [entry for entry in last.paused if entry[1] in self._best and entry[1] not in self._devices]
-        most = stretch.num_survivors(passed, self._num_devices, last.size)
-        return [i for value, i in heapq.nsmallest(most, candidates) if value < math.inf or i in self._devices]
+        return [trial_id for _, trial_id in sorted(candidates)]

@@ -1,9 +1,12 @@
-"""What HyperSched has decided, for plots, tests and people."""
+"""What HyperSched has decided and why, for plots, tests and people."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from syne_hypersched.schedulers._reasons import NO_REASON, Reason
 
 _KEPT = 10_000
 
@@ -19,24 +22,56 @@ class Decision(NamedTuple):
     """The trial; None for ``"close"``."""
     num_devices: int
     """Devices that the trial is to hold from now on."""
-    reason: str = ""
+    reason: str = NO_REASON.text
     """Why, in words, where there is more to say than what was decided."""
+    numbers: Mapping[str, float] = NO_REASON.numbers
+    """The numbers that decided, by name; see :class:`~syne_hypersched.schedulers._reasons.Reason`."""
+
+    def __str__(self) -> str:
+        whom = "admission" if self.trial_id is None else f"trial {self.trial_id}"
+        return f"{self.what} {whom}: {self.reason}" if self.reason else f"{self.what} {whom}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All members by name, as values of JSON."""
+        return {**self._asdict(), "numbers": dict(self.numbers)}
 
 
 class DecisionLog:
-    """The last 10,000 decisions."""
+    """The last 10,000 decisions, and the closing of admission however long ago it was."""
 
     def __init__(self) -> None:
         self._decisions: deque[Decision] = deque(maxlen=_KEPT)
+        self._closing: Decision | None = None
+        #: Decisions with a reason that are to be told the trial that reports next.
+        self._untold: list[Decision] = []
 
-    def add(self, time_s: float, what: str, trial_id: int | None, num_devices: int, reason: str = "") -> None:
+    @property
+    def closing(self) -> Decision | None:
+        """The decision to close admission; None before it."""
+        return self._closing
+
+    def add(self, time_s: float, what: str, trial_id: int | None, num_devices: int, reason: Reason = NO_REASON) -> None:
         """Adds a decision, see :class:`Decision`."""
-        self._decisions.append(Decision(time_s, what, trial_id, num_devices, reason))
+        decision = Decision(time_s, what, trial_id, num_devices, *reason)
+        self._decisions.append(decision)
+        if what == "close":
+            self._closing = decision
+        # A trial that is resumed is not the one that reports next.
+        if reason.text and what != "resume":
+            self._untold.append(decision)
 
     def as_list(self) -> list[Decision]:
         """The decisions, oldest first."""
         return list(self._decisions)
 
+    def take_untold(self) -> list[Decision]:
+        """The decisions with a reason since the last call, oldest first, without those to resume a trial."""
+        untold, self._untold = self._untold, []
+        return untold
+
     def restart(self) -> None:
         """Puts all decisions so far at time 0."""
         self._decisions = deque((decision._replace(time_s=0.0) for decision in self._decisions), maxlen=_KEPT)
+        if self._closing is not None:
+            self._closing = self._closing._replace(time_s=0.0)
+        self._untold = [decision._replace(time_s=0.0) for decision in self._untold]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from syne_hypersched.rungs import Rung, RungLadder
+from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, weak_at
 
 
 class RetrospectiveHalving:
@@ -42,9 +43,14 @@ class RetrospectiveHalving:
         rungs = self._ladder.passed(resource) if self._retrospective else recorded
         return value == math.inf or self._weak_at(trial_id, rungs) is not None
 
+    def why_weak(self, trial_id: int) -> Reason:
+        """Why the trial was called weak just now; :const:`NOT_FINITE` if no rung is the cause."""
+        rung = self._highest_weak_rung(trial_id)
+        return NOT_FINITE if rung is None else weak_at(trial_id, rung, 1 / self._share)
+
     def pause(self, trial_id: int) -> None:
         """Makes a trial wait at the highest rung where it is weak, until it no longer is."""
-        rung = self._weak_at(trial_id, self._ladder.rungs[::-1])
+        rung = self._highest_weak_rung(trial_id)
         if rung is not None:
             self._wait_at(trial_id, rung)
 
@@ -58,11 +64,14 @@ class RetrospectiveHalving:
         """The best paused trial, at the highest rung with any, that no rung would pause again; None without one."""
         for rung in self._ladder.rungs[::-1]:
             while (trial_id := rung.best_paused()) is not None and self._weak_at(trial_id, [rung]) is None:
-                weak_at = self._weak_at(trial_id, self._ladder.rungs[::-1]) if self._retrospective else None
-                if weak_at is None:
+                weak_rung = self._highest_weak_rung(trial_id) if self._retrospective else None
+                if weak_rung is None:
                     return trial_id
-                self._wait_at(trial_id, weak_at)
+                self._wait_at(trial_id, weak_rung)
         return None
+
+    def _highest_weak_rung(self, trial_id: int) -> Rung | None:
+        return self._weak_at(trial_id, self._ladder.rungs[::-1])
 
     def _weak_at(self, trial_id: int, rungs: Iterable[Rung]) -> Rung | None:
         """The first of these rungs where the trial is strictly worse than today's cutoff."""

@@ -5,44 +5,24 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from syne_tune.backend.trial_status import Trial
-from syne_tune.constants import ST_WORKER_TIME
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.admission import check_exploration
-from syne_hypersched.allocation.allocator import Allocator
-from syne_hypersched.allocation.learnt_throughput import Steps
-from syne_hypersched.allocation.policies import GOODPUT
-from syne_hypersched.allocation.scaling import Scaling, make_scaling
+from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
-from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, is_elastic
-from syne_hypersched.rungs import rung_levels
-from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
+from syne_hypersched.contract import ST_ADMISSION_OPEN, RecordingTrial, is_elastic
 from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, flag, integer
 from syne_hypersched.schedulers._clock import TuningClock
 from syne_hypersched.schedulers._decisions import Decision, DecisionLog
-from syne_hypersched.schedulers._halving import RetrospectiveHalving
-from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR, PausingHalving
-from syne_hypersched.schedulers._published import PublishedStrategy
-from syne_hypersched.schedulers._strategy import Strategy
+from syne_hypersched.schedulers._explain import Explanation, last_explained
+from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
+from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
+from syne_hypersched.schedulers._strategies import check_adaptive, check_strategy, make_strategy
 
 logger = logging.getLogger(__name__)
-
-STRATEGIES = ("published", "adaptive")
-
-#: Arguments that only the published rules have, with their defaults.
-_PUBLISHED_ONLY = {
-    "allocation_grid": None,
-    "recharge_period": 5,
-    "use_pausing": True,
-    "speculation": True,
-    "job_limit": True,
-    "ignore_overhead": False,
-    "fixed_exploration": None,
-}
 
 
 class HyperSched(MultiFidelityScheduler):
@@ -140,10 +120,8 @@ class HyperSched(MultiFidelityScheduler):
         points_to_evaluate: Sequence[dict[str, Any]] | None = None,
         random_seed: int | None = None,
     ) -> None:
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, but got {strategy!r}")
+        check_strategy(strategy)
         self.strategy = strategy
-        self._first_rung = grace_period
         if reduction_factor is None:
             reduction_factor = 4 if strategy == "published" else REDUCTION_FACTOR
         super().__init__(
@@ -174,18 +152,20 @@ class HyperSched(MultiFidelityScheduler):
             raise ValueError(f"fixed_exploration must be None with job_limit=False, but got {fixed_exploration!r}")
         self.fixed_exploration = fixed_exploration
         if strategy != "published":
-            self._check_adaptive()
+            check_adaptive(self)
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
         given = make_scaling(scaling, self.num_devices, assume_linear, learnt=self._times.learnt)
         # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
         self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
         known = None if given is self._times.learnt else given
-        self._strategy = self._make_strategy(given, known)
+        self._strategy = make_strategy(self, grace_period, self._times, given, known)
         #: Live trials that have not reported since this object was loaded from a file.
         self._unheard: dict[int, None] = {}
         self._resizable = True
         self._decisions = DecisionLog()
+        #: Time of the last report or suggestion.
+        self._now_s = 0.0
 
     @property
     def admission_open(self) -> bool:
@@ -202,6 +182,39 @@ class HyperSched(MultiFidelityScheduler):
         """The last 10,000 decisions, oldest first."""
         return self._decisions.as_list()
 
+    def explain(self, num_decisions: int = 20, trial_id: int | None = None) -> Explanation:
+        """Why admission was closed, and why trials were resized, paused, stopped or resumed.
+
+        Parameters
+        ----------
+        num_decisions
+            How many of the last decisions to explain, at least 0; some thousands are remembered.
+        trial_id
+            Explains only decisions about this trial.
+
+        Returns
+        -------
+        Explanation
+            ``print`` it, or take :meth:`~syne_hypersched.schedulers._explain.Explanation.to_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``num_decisions`` is not an integer of at least 0.
+        """
+        count = integer("num_decisions", num_decisions, least=0)
+        closing = self._decisions.closing
+        return Explanation(
+            strategy=self.strategy,
+            time_s=self._now_s,
+            deadline_s=self.deadline_s,
+            admission_open=self.admission_open,
+            admission_closed_s=None if closing is None else closing.time_s,
+            admission=self._strategy.admission(self._now_s) if closing is None else Reason(*closing[4:]),
+            allocation=self.allocation,
+            decisions=last_explained(self.decisions, count, trial_id),
+        )
+
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
 
@@ -210,16 +223,17 @@ class HyperSched(MultiFidelityScheduler):
         TrialSuggestion or None
             None closes admission for good: Syne Tune's tuner does not ask again.
         """
-        now_s = self._clock.now_s()
+        now_s = self._now_s = self._clock.now_s()
         self._close_if_due(now_s)
-        trial_id = self._strategy.next_paused(now_s)
-        if trial_id is not None:
-            self._begin(trial_id, "resume")
+        paused = self._strategy.next_paused(now_s)
+        if paused is not None:
+            trial_id, reason = paused
+            self._begin(trial_id, "resume", reason)
             return TrialSuggestion.resume_suggestion(trial_id)
         config = self._new_config() if self.admission_open else None
         if config is None:
             if self.admission_open:
-                self._log("close", None, 0, "the searcher has no further configuration")
+                self._log("close", None, 0, because("the searcher has no further configuration"))
             self._strategy.close()
             return None
         return TrialSuggestion.start_suggestion(config)
@@ -253,13 +267,13 @@ class HyperSched(MultiFidelityScheduler):
         trial_id, value, resource = trial.trial_id, self._value(result), self._resource(result)
         if self._clock.observe(result):
             self._forget_wall_time()
-        now_s = self._clock.now_s()
+        now_s = self._now_s = self._clock.now_s()
         if trial_id not in self._strategy:
             # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
             result[ST_ADMISSION_OPEN] = self.admission_open
             return self._weak_decision
         self._unheard.pop(trial_id, None)
-        self._times.report(trial_id, _report(result, resource, now_s), now_s)
+        self._times.report(trial_id, Report.from_result(result, resource, now_s), now_s)
         if now_s <= self.deadline_s:
             self._update_incumbent(trial, result)
         self._tell_searcher(trial, result)
@@ -267,9 +281,12 @@ class HyperSched(MultiFidelityScheduler):
             self._do_not_resize()
         self._close_if_due(now_s)
         result[ST_ADMISSION_OPEN] = self.admission_open
-        decision = self._decide(trial_id, resource, value, now_s)
+        decision, resize = self._decide(trial_id, resource, value, now_s), None
         if decision == SchedulerDecision.CONTINUE and self._resizable:
-            self._resize(trial, now_s)
+            resize = self._resize(trial_id, now_s)
+        self._note(trial)
+        if resize is not None:
+            trial.resize(resize)
         return decision
 
     def on_trial_error(self, trial: Trial) -> None:
@@ -288,43 +305,6 @@ class HyperSched(MultiFidelityScheduler):
         if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)
 
-    def _check_adaptive(self) -> None:
-        if self.policy not in ("uniform", "none"):
-            raise ValueError(f'policy must be "uniform" or "none" with strategy="adaptive", but got {self.policy!r}')
-        for name, default in _PUBLISHED_ONLY.items():
-            if getattr(self, name) != default:
-                raise ValueError(f'{name} must be left out with strategy="adaptive", but got {getattr(self, name)!r}')
-
-    def _make_strategy(self, scaling: Scaling, known: Scaling | None) -> Strategy:
-        if self.strategy == "adaptive":
-            halving = PausingHalving(self.max_t, self._first_rung, self.reduction_factor)
-            return AdaptiveStrategy(
-                self._times, scaling, halving, self.num_devices, self.deadline_s, self.max_t, self.policy != "none"
-            )
-        rates = partial(self._times.rates, num_devices=self.num_devices, scaling=known)
-        allocator = Allocator(
-            self.num_devices,
-            self.policy,
-            scaling,
-            self.allocation_grid,
-            self.recharge_period,
-            self.random_state,
-            rates=rates if self.policy == GOODPUT else None,
-            max_t=self.max_t,
-        )
-        levels = rung_levels(self.grace_period, self.reduction_factor, self.max_t)
-        return PublishedStrategy(
-            self._times,
-            RetrospectiveHalving(levels, self.reduction_factor, retrospective=self.speculation),
-            allocator,
-            self.deadline_s,
-            self.max_t,
-            self.reduction_factor,
-            self.job_limit,
-            self.ignore_overhead,
-            self.fixed_exploration,
-        )
-
     @property
     def _weak_decision(self) -> str:
         return str(SchedulerDecision.PAUSE if self.use_pausing else SchedulerDecision.STOP)
@@ -334,7 +314,10 @@ class HyperSched(MultiFidelityScheduler):
         weak = self._strategy.report(trial_id, resource, value, now_s)
         if resource >= self.max_t or now_s > self.deadline_s:
             decision = str(SchedulerDecision.STOP)
-            weak = "trained to the end" if resource >= self.max_t else "the deadline has passed"
+            if resource >= self.max_t:
+                weak = because("trained to the end", resource=resource, max_t=self.max_t)
+            else:
+                weak = because("the deadline has passed", late_s=now_s - self.deadline_s)
         elif weak is not None:
             decision = self._weak_decision
         else:
@@ -347,14 +330,14 @@ class HyperSched(MultiFidelityScheduler):
         self._log("pause" if paused else "stop", trial_id, 0, weak)
         return decision
 
-    def _begin(self, trial_id: int, what: str) -> None:
+    def _begin(self, trial_id: int, what: str, reason: Reason = NO_REASON) -> None:
         if self._strategy.num_free < 1:
             # A tuner that is loaded and run again has forgotten the trials that ran.
             for forgotten in list(self._unheard):
                 self._end(forgotten, resumable=False)
         self._strategy.begin(trial_id)
         self._times.start(trial_id, self._clock.now_s())
-        self._log(what, trial_id, 1)
+        self._log(what, trial_id, 1, reason)
 
     def _end(self, trial_id: int, resumable: bool) -> None:
         self._strategy.end(trial_id, resumable)
@@ -372,12 +355,20 @@ class HyperSched(MultiFidelityScheduler):
             self._resizable = False
             self._strategy.never_resize()
 
-    def _resize(self, trial: Trial, now_s: float) -> None:
-        resize = self._strategy.resize(trial.trial_id, now_s)
-        if resize is not None:
-            num_devices, reason = resize
-            trial.resize(num_devices)
-            self._log("resize", trial.trial_id, num_devices, reason)
+    def _resize(self, trial_id: int, now_s: float) -> int | None:
+        """Devices on which the trial is to go on; None if it goes on as it is."""
+        resize = self._strategy.resize(trial_id, now_s)
+        if resize is None:
+            return None
+        num_devices, reason = resize
+        self._log("resize", trial_id, num_devices, reason)
+        return num_devices
+
+    def _note(self, trial: Trial) -> None:
+        """Has the backend record why what was decided since the last report was decided, if it keeps a record."""
+        for decision in self._decisions.take_untold():
+            if isinstance(trial, RecordingTrial):
+                trial.note(decision.what, decision.reason, decision.numbers)
 
     def _forget_wall_time(self) -> None:
         """Puts all that happened before the first report of a simulated backend at time 0."""
@@ -385,20 +376,9 @@ class HyperSched(MultiFidelityScheduler):
             self._times.start(trial_id, 0.0)
         self._decisions.restart()
 
-    def _log(self, what: str, trial_id: int | None, num_devices: int, reason: str = "") -> None:
+    def _log(self, what: str, trial_id: int | None, num_devices: int, reason: Reason = NO_REASON) -> None:
         self._decisions.add(self._clock.now_s(), what, trial_id, num_devices, reason)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._unheard = dict.fromkeys(self.allocation)
-
-
-def _report(result: Mapping[str, Any], resource: float, now_s: float) -> Report:
-    return Report(
-        resource=resource,
-        time_s=result.get(ST_WORKER_TIME, now_s),
-        num_devices=result.get(ST_NUM_DEVICES, 1),
-        launch=result.get(ST_LAUNCH),
-        signal_to_report_s=result.get(ST_SIGNAL_TO_REPORT_S),
-        steps=Steps.from_result(result),
-    )

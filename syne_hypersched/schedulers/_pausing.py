@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from syne_hypersched.rungs import Rung, RungLadder
+from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, weak_at
 
 FIRST_RUNG = 2
 """Level of the first rung, in levels of a first report. What is reported first says little: on six of seven tables of
@@ -70,6 +71,20 @@ class PausingHalving:
             return False
         self._paused_at[trial_id] = reached[0]
         return True
+
+    def why_weak(self, trial_id: int) -> Reason:
+        """Why the trial was called weak just now; :const:`NOT_FINITE` if no rung is the cause."""
+        rung = self._paused_at.get(trial_id)
+        if rung is None:
+            return NOT_FINITE
+        if len(rung) >= LEAST_RECORDED:
+            return weak_at(trial_id, rung, 1 / self._share)
+        return because(
+            f"waits at the rung of level {rung.level:g} for others: {len(rung)} of {LEAST_RECORDED} values are there",
+            rung=rung.level,
+            num_recorded=len(rung),
+            least_recorded=LEAST_RECORDED,
+        )
 
     def pause(self, trial_id: int) -> None:
         """Has a trial that is weak wait at the rung that it has reached last, until it no longer is."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from syne_hypersched.allocation.admission import admission_closes, exploration_closes, time_needed_s
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._halving import RetrospectiveHalving
+from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
 from syne_hypersched.schedulers._strategy import Strategy
 
 
@@ -63,30 +66,48 @@ class PublishedStrategy(Strategy):
         """Whether new trials may still start."""
         return self._admission_open
 
-    def close_if_due(self, now_s: float) -> str | None:
+    def close_if_due(self, now_s: float) -> Reason | None:
         """Closes admission when a new trial can no longer win."""
         if not self._admission_open or self._times.longest_trial_s is None:
             # Before the first report nothing says yet whether time is simulated.
             return None
         if self._fixed_exploration is not None:
-            if not exploration_closes(now_s, self._deadline_s, self._fixed_exploration):
-                return None
-            reason = f"the share {self._fixed_exploration:g} of the deadline has passed"
+            closes = exploration_closes(now_s, self._deadline_s, self._fixed_exploration)
         else:
-            left_s, needed_s = self._deadline_s - now_s, self._time_needed_s() if self._job_limit else 0.0
-            if not admission_closes(left_s, needed_s):
-                return None
-            reason = f"{max(left_s, 0.0):.3g} s are left and a new trial needs {needed_s:.3g} s to win"
+            closes = admission_closes(self._deadline_s - now_s, self._time_needed_s())
+        if not closes:
+            return None
         self.close()
-        return reason
+        return self.admission(now_s)
+
+    def admission(self, now_s: float) -> Reason:
+        """The time left, and what a new trial needs to become the best."""
+        left_s = max(self._deadline_s - now_s, 0.0)
+        if self._fixed_exploration is not None:
+            return because(
+                f"{now_s:.3g} s have passed, and admission closes after the share {self._fixed_exploration:g} of "
+                f"{self._deadline_s:.3g} s",
+                time_left_s=left_s,
+                exploration=self._fixed_exploration,
+            )
+        needed_s = self._time_needed_s()
+        return because(
+            f"{left_s:.3g} s are left and a new trial needs {needed_s:.3g} s to win",
+            time_left_s=left_s,
+            time_needed_s=needed_s,
+            longest_trial_s=self._times.longest_trial_s,
+            epoch_time_s=self._times.epoch_time_s,
+            launch_cost_s=self._launch_cost_s,
+        )
 
     def close(self) -> None:
         """Closes admission."""
         self._admission_open = False
 
-    def next_paused(self, now_s: float) -> int | None:
+    def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """The best paused trial that no rung would pause again, while admission is open."""
-        return self._halving.promotable() if self._admission_open else None
+        trial_id = self._halving.promotable() if self._admission_open else None
+        return None if trial_id is None else (trial_id, because("no longer weak at any rung"))
 
     def begin(self, trial_id: int) -> None:
         """A trial is started or resumed, on one device."""
@@ -99,27 +120,34 @@ class PublishedStrategy(Strategy):
         if not resumable:
             self._halving.forget(trial_id)
 
-    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> str | None:
+    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
         """Holds a trial against the rungs that it has passed."""
         self._allocator.report(trial_id, value, resource)
-        weak = self._halving.report(trial_id, resource, value)
-        return f"worse than the best 1/{self._reduction_factor:g} of a rung" if weak else None
+        if not self._halving.report(trial_id, resource, value):
+            return None
+        return self._halving.why_weak(trial_id) if value < math.inf else NOT_FINITE
 
     def pause(self, trial_id: int) -> None:
         """Has a trial wait at the highest rung where it is weak."""
         self._halving.pause(trial_id)
 
-    def resize(self, trial_id: int, now_s: float) -> tuple[int, str] | None:
+    def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """Applies the resize rule, once admission is closed."""
         if self._admission_open:
             return None
-        num_devices = self._allocator.resize(trial_id, self._deadline_s - now_s, self._launch_cost_s)
-        return None if num_devices is None else (num_devices, "its share of the devices")
+        held, left_s, launch_cost_s = self._allocator.held(trial_id), self._deadline_s - now_s, self._launch_cost_s
+        num_devices = self._allocator.resize(trial_id, left_s, launch_cost_s)
+        if num_devices is None:
+            return None
+        rank, speed_up = self._allocator.rank(trial_id), self._allocator.speed_up(trial_id)
+        return num_devices, resizing((held, num_devices), rank, len(self._allocator), speed_up, left_s, launch_cost_s)
 
     @property
     def _launch_cost_s(self) -> float:
         return 0.0 if self._ignore_overhead else self._times.launch_cost_s
 
     def _time_needed_s(self) -> float:
+        if not self._job_limit:
+            return 0.0
         longest_s, epoch_s = self._times.longest_trial_s, self._times.epoch_time_s
         return time_needed_s(longest_s, self._launch_cost_s, self._reduction_factor, self._max_t, epoch_s)

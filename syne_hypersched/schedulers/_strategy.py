@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from syne_hypersched.schedulers._reasons import Reason
+
 
 class Strategy(ABC):
     """The decisions of HyperSched, in values alone: no trial objects, no clock, no searcher.
@@ -32,16 +34,20 @@ class Strategy(ABC):
         """Whether new trials may still start. Once closed, admission stays closed."""
 
     @abstractmethod
-    def close_if_due(self, now_s: float) -> str | None:
-        """Closes admission if it is time; then says why, in words."""
+    def close_if_due(self, now_s: float) -> Reason | None:
+        """Closes admission if it is time; then says why."""
+
+    @abstractmethod
+    def admission(self, now_s: float) -> Reason:
+        """What speaks for or against new trials at this time, whether admission is still open or not."""
 
     @abstractmethod
     def close(self) -> None:
         """Closes admission: there is nothing left to start, or the tuner will not ask again."""
 
     @abstractmethod
-    def next_paused(self, now_s: float) -> int | None:
-        """The paused trial that is to go on before anything new starts, if there is one."""
+    def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
+        """The paused trial that is to go on before anything new starts, if there is one, and why."""
 
     @abstractmethod
     def begin(self, trial_id: int) -> None:
@@ -58,15 +64,15 @@ class Strategy(ABC):
         """A trial has ended or, if it is resumable, is paused; it holds no devices any more."""
 
     @abstractmethod
-    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> str | None:
-        """A live trial has reported: None if it may go on, else why it is to be paused, in words."""
+    def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
+        """A live trial has reported: None if it may go on, else why it is to be paused."""
 
     @abstractmethod
     def pause(self, trial_id: int) -> None:
         """Keeps a trial that :meth:`report` has called weak for :meth:`next_paused`."""
 
     @abstractmethod
-    def resize(self, trial_id: int, now_s: float) -> tuple[int, str] | None:
+    def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """Devices on which a live trial that has just reported is to go on, and why; None if it goes on as it is."""
 
     def never_resize(self) -> None:  # noqa: B027

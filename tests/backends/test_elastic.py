@@ -9,7 +9,7 @@ from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched.backends import ElasticTrial
 from syne_hypersched.contract import ElasticTrial as Contract
-from syne_hypersched.contract import is_elastic
+from syne_hypersched.contract import RecordingTrial, is_elastic
 
 
 class Recorder:
@@ -30,6 +30,9 @@ class Recorder:
     def publish(self, trial_id, result):
         self.heard.append(("publish", trial_id, result))
 
+    def note(self, trial_id, what, reason, numbers):
+        self.heard.append(("note", trial_id, what, reason, numbers))
+
 
 def make_trial(backend):
     return ElasticTrial(
@@ -46,7 +49,14 @@ def test_wishes_reach_the_backend():
     trial.follow("epoch")
     trial.resize(2)
     trial.publish({"loss": 1.0})
-    assert recorder.heard == [("follow", "epoch"), ("resize", 5, 2), ("publish", 5, {"loss": 1.0})]
+    trial.note("pause", "it is weak", {"rank": 3})
+    assert isinstance(trial, RecordingTrial)
+    assert recorder.heard == [
+        ("follow", "epoch"),
+        ("resize", 5, 2),
+        ("publish", 5, {"loss": 1.0}),
+        ("note", 5, "pause", "it is weak", {"rank": 3}),
+    ]
 
 
 def test_a_copy_without_backend_has_no_devices_and_cannot_be_resized():
@@ -54,6 +64,7 @@ def test_a_copy_without_backend_has_no_devices_and_cannot_be_resized():
     assert trial.num_devices == 0
     trial.follow("epoch")
     trial.publish({})
+    trial.note("pause", "it is weak", {})
     with pytest.raises(ValueError, match="trial 5 has no backend"):
         trial.resize(2)
 

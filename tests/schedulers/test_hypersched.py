@@ -22,6 +22,7 @@ class Wishes:
     def __init__(self):
         self.devices = {}
         self.published = []
+        self.noted = []
         self.time_attrs = []
 
     def wished_devices(self, trial_id):
@@ -35,6 +36,9 @@ class Wishes:
 
     def publish(self, trial_id, result):
         self.published.append((trial_id, result["loss"]))
+
+    def note(self, trial_id, what, reason, numbers):
+        self.noted.append((trial_id, what, reason, numbers))
 
 
 class Tuning:

@@ -97,6 +97,11 @@ class Backend:
     def publish(self, trial_id, result):
         assert math.isfinite(result["loss"])
 
+    def note(self, trial_id, what, reason, numbers):
+        assert what in ("close", "pause", "stop", "resize")
+        assert reason
+        assert all(math.isfinite(number) for number in numbers.values())
+
 
 class ElasticTuning:
     """The tuner, a scheduler and a backend, to which things happen one by one."""

@@ -1,0 +1,108 @@
+"""The strategies of HyperSched by name, made from its arguments."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from syne_hypersched.allocation.allocator import Allocator
+from syne_hypersched.allocation.policies import GOODPUT
+from syne_hypersched.allocation.scaling import Scaling
+from syne_hypersched.allocation.timing import TrialTimes
+from syne_hypersched.rungs import rung_levels
+from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
+from syne_hypersched.schedulers._halving import RetrospectiveHalving
+from syne_hypersched.schedulers._pausing import PausingHalving
+from syne_hypersched.schedulers._published import PublishedStrategy
+from syne_hypersched.schedulers._strategy import Strategy
+
+if TYPE_CHECKING:
+    from syne_hypersched.schedulers._hypersched import HyperSched
+
+STRATEGIES = ("published", "adaptive")
+
+#: Arguments that only the published rules have, with their defaults.
+_PUBLISHED_ONLY = {
+    "allocation_grid": None,
+    "recharge_period": 5,
+    "use_pausing": True,
+    "speculation": True,
+    "job_limit": True,
+    "ignore_overhead": False,
+    "fixed_exploration": None,
+}
+
+
+def check_strategy(strategy: object) -> None:
+    """Raises a ValueError that lists the strategies if ``strategy`` is none of them."""
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {', '.join(map(repr, STRATEGIES))}, but got {strategy!r}")
+
+
+def check_adaptive(scheduler: HyperSched) -> None:
+    """Checks that the scheduler has no argument that the adaptive strategy would ignore.
+
+    Raises
+    ------
+    ValueError
+        It has one; the message names it.
+    """
+    if scheduler.policy not in ("uniform", "none"):
+        raise ValueError(f'policy must be "uniform" or "none" with strategy="adaptive", but got {scheduler.policy!r}')
+    for name, default in _PUBLISHED_ONLY.items():
+        given = getattr(scheduler, name)
+        if given != default:
+            raise ValueError(f'{name} must be left out with strategy="adaptive", but got {given!r}')
+
+
+def make_strategy(
+    scheduler: HyperSched, first_rung: float | None, times: TrialTimes, scaling: Scaling, known: Scaling | None
+) -> Strategy:
+    """The strategy that the scheduler's arguments ask for.
+
+    Parameters
+    ----------
+    scheduler
+        Whose arguments, once they are checked, are taken.
+    first_rung
+        Level of the first rung of the adaptive strategy, None for its own choice.
+    times
+        Times of the trials, which the scheduler keeps up to date.
+    scaling
+        Speed-up of a trial by number of devices, given or learnt.
+    known
+        The same where it is given, else None.
+    """
+    if scheduler.strategy == "adaptive":
+        return AdaptiveStrategy(
+            times,
+            scaling,
+            PausingHalving(scheduler.max_t, first_rung, scheduler.reduction_factor),
+            scheduler.num_devices,
+            scheduler.deadline_s,
+            scheduler.max_t,
+            resizing=scheduler.policy != "none",
+        )
+    rates = partial(times.rates, num_devices=scheduler.num_devices, scaling=known)
+    allocator = Allocator(
+        scheduler.num_devices,
+        scheduler.policy,
+        scaling,
+        scheduler.allocation_grid,
+        scheduler.recharge_period,
+        scheduler.random_state,
+        rates=rates if scheduler.policy == GOODPUT else None,
+        max_t=scheduler.max_t,
+    )
+    levels = rung_levels(scheduler.grace_period, scheduler.reduction_factor, scheduler.max_t)
+    return PublishedStrategy(
+        times,
+        RetrospectiveHalving(levels, scheduler.reduction_factor, retrospective=scheduler.speculation),
+        allocator,
+        scheduler.deadline_s,
+        scheduler.max_t,
+        scheduler.reduction_factor,
+        scheduler.job_limit,
+        scheduler.ignore_overhead,
+        scheduler.fixed_exploration,
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
+    from syne_hypersched.backends import ElasticPythonBackend as ElasticPythonBackend
     from syne_hypersched.backends import ElasticSimulatorBackend as ElasticSimulatorBackend
     from syne_hypersched.backends import LaunchCost as LaunchCost
     from syne_hypersched.deadline import Deadline as Deadline
@@ -26,6 +27,7 @@ __all__ = [
     "PASHA",
     "Deadline",
     "ElasticLocalBackend",
+    "ElasticPythonBackend",
     "ElasticSimulatorBackend",
     "HyperSched",
     "LaunchCost",
@@ -37,6 +39,7 @@ _MODULE_OF_NAME = {
     "ASHA": "syne_hypersched.schedulers",
     "Deadline": "syne_hypersched.deadline",
     "ElasticLocalBackend": "syne_hypersched.backends",
+    "ElasticPythonBackend": "syne_hypersched.backends",
     "ElasticSimulatorBackend": "syne_hypersched.backends",
     "HyperSched": "syne_hypersched.schedulers",
     "LaunchCost": "syne_hypersched.backends",

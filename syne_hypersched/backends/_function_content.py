@@ -1,0 +1,163 @@
+"""What a function consists of, described so that the same function is recognised in another process."""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import operator
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+#: What makes a code object do what it does, beside its constants; those of its attributes that say where it was
+#: written, and in which lines, do not.
+_PARTS_OF_CODE = (
+    "co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_varnames", "co_names",
+    "co_freevars", "co_cellvars", "co_code", "co_exceptiontable",
+)  # fmt: skip
+
+#: Members that every class gets, which say nothing of its own or depend on where it was written.
+_MADE_BY_PYTHON = frozenset(
+    {"__dict__", "__weakref__", "__module__", "__firstlineno__", "__static_attributes__", "__annotate__"}
+)
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A code object and those of the functions and classes that it defines."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def used_globals(function: types.FunctionType) -> set[str]:
+    """Names of the globals that a function uses, as far as they exist."""
+    return {
+        instruction.argval
+        for code in _codes(function.__code__)
+        for instruction in dis.get_instructions(code)
+        if instruction.opname == "LOAD_GLOBAL" and instruction.argval in function.__globals__
+    }
+
+
+def _in_a_module(value: types.FunctionType | type) -> bool:
+    """Whether a function or class can be found by its name in a module, so that it is not stored by value."""
+    module = sys.modules.get(value.__module__ or "__main__")
+    if module is None or module.__name__ == "__main__":
+        return False
+    try:
+        return operator.attrgetter(value.__qualname__)(module) is value
+    except AttributeError:
+        return False
+
+
+class FunctionContent:
+    """What a function consists of: its code, defaults and enclosing variables, and the globals that it uses.
+
+    Helper functions and classes of ``__main__`` belong to it with all that they consist of, those of modules with their
+    names alone. Nothing counts that differs between two processes or two places of the same code: addresses, the order
+    of sets, line numbers and file names.
+    """
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self._hash = hashlib.sha256()
+        #: Objects that may refer to themselves, by their addresses, which are theirs as long as they are kept here.
+        self._seen: dict[int, tuple[int, Any]] = {}
+        self._imports: dict[str, None] = {}
+        self._add(function)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same content, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """Modules that are imported or used, each once, in the order in which they were met."""
+        return tuple(self._imports)
+
+    def _add(self, value: Any) -> None:
+        self._note(type(value).__qualname__)
+        if value is None or isinstance(value, (bool, int, float, complex, str, bytes, types.EllipsisType)):
+            self._note(repr(value))
+        elif isinstance(value, types.CodeType):
+            self._add_code(value)
+        elif isinstance(value, (tuple, frozenset, set)):
+            self._add_all(value if isinstance(value, tuple) else sorted(value, key=repr))
+        elif id(value) in self._seen:
+            self._note(str(self._seen[id(value)][0]))
+        else:
+            self._seen[id(value)] = (len(self._seen), value)
+            self._add_object(value)
+
+    def _add_object(self, value: Any) -> None:
+        if isinstance(value, types.ModuleType):
+            self._name(value.__name__, "")
+        elif isinstance(value, (types.FunctionType, type)) and _in_a_module(value):
+            self._name(value.__module__, value.__qualname__)
+        elif isinstance(value, types.FunctionType):
+            self._add_function(value)
+        elif isinstance(value, type):
+            self._add_all(value.__bases__)
+            for name, member in sorted(vars(value).items()):
+                if name not in _MADE_BY_PYTHON:
+                    self._note(name)
+                    self._add(member)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self._add(value.__func__)
+        elif isinstance(value, property):
+            self._add_all((value.fget, value.fset, value.fdel))
+        elif isinstance(value, types.BuiltinFunctionType):
+            self._note(value.__qualname__)
+        elif isinstance(value, list):
+            self._add_all(value)
+        elif isinstance(value, dict):
+            self._add_all([part for item in value.items() for part in item])
+        else:
+            self._add_reduced(value)
+
+    def _add_function(self, value: types.FunctionType) -> None:
+        self._note(value.__name__)
+        self._add_code(value.__code__)
+        self._add_all((value.__defaults__, value.__kwdefaults__, vars(value)))
+        for cell in value.__closure__ or ():
+            try:
+                self._add(cell.cell_contents)
+            except ValueError:  # the variable of the enclosing function has no value yet
+                self._note("empty")
+        for name in sorted(used_globals(value)):
+            self._note(name)
+            self._add(value.__globals__[name])
+
+    def _add_code(self, code: types.CodeType) -> None:
+        for name in _PARTS_OF_CODE:
+            self._note(repr(getattr(code, name, None)))
+        self._add_all(code.co_consts)
+        for instruction in dis.get_instructions(code):
+            if instruction.opname == "IMPORT_NAME":
+                self._imports[instruction.argval] = None
+
+    def _add_reduced(self, value: Any) -> None:
+        """Adds an object as :mod:`copyreg` takes it apart; of one that cannot be taken apart the class has to do."""
+        self._add(type(value))
+        try:
+            reduced = value.__reduce_ex__(4)
+        except Exception:
+            return
+        if isinstance(reduced, str):
+            self._note(reduced)
+        else:
+            self._add_all([part if index < 3 else list(part or ()) for index, part in enumerate(reduced[:5])])
+
+    def _add_all(self, values: Any) -> None:
+        self._note(str(len(values)))
+        for value in values:
+            self._add(value)
+
+    def _name(self, module: str, name: str) -> None:
+        self._imports[module] = None
+        self._note(f"{module} {name}")
+
+    def _note(self, text: str) -> None:
+        self._hash.update(f"{len(text)} {text} ".encode())

@@ -1,0 +1,44 @@
+"""What a trial of ``ElasticPythonBackend`` runs: it calls the stored function with the trial's configuration.
+
+It does not import this package, which a trial need not be able to find. The names of arguments and of entries of the
+configuration are those that ``_python.py`` and Syne Tune write.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Loads the function that is named by the configuration, and calls it."""
+    # The folder of this file, which Python has put there: its modules would hide the user's of the same names.
+    del sys.path[0]
+
+    import argparse
+    import hashlib
+    import inspect
+    import io
+    import json
+    from pathlib import Path
+
+    import dill
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--st_config_json_filename", type=Path, required=True)
+    parser.add_argument("--st_checkpoint_dir", required=True)
+    args, _ = parser.parse_known_args()
+    config = json.loads(args.st_config_json_filename.read_text(encoding="utf-8"))
+    path = Path(config.pop("st_tune_function_path"))
+    stored = path.read_bytes()
+    if hashlib.sha256(stored).hexdigest() != config.pop("st_tune_function_sha256"):
+        raise ValueError(f"{path} must hold the function that the trial was started with, but has been replaced")
+    pickles = io.BytesIO(stored)
+    sys.path[:] = dill.load(pickles)  # before the function, whose modules may lie there
+    tune_function = dill.load(pickles)
+    if "st_checkpoint_dir" in inspect.signature(tune_function).parameters:
+        config["st_checkpoint_dir"] = args.st_checkpoint_dir
+    tune_function(**config)
+
+
+if __name__ == "__main__":
+    main()

@@ -122,25 +122,6 @@ class RecordingTrial(Protocol):
         ...
 
 
-@runtime_checkable
-class RecordingTrial(Protocol):
-    """A trial whose backend keeps a record of what is decided about it. Optional: not every backend does."""
-
-    def note(self, what: str, reason: str, numbers: Mapping[str, float]) -> None:
-        """Has it recorded why the scheduler decides something, at a report of this trial.
-
-        Parameters
-        ----------
-        what
-            What is decided: ``"pause"``, ``"stop"`` or ``"resize"`` of this trial, or ``"close"`` (admission).
-        reason
-            Why, in words.
-        numbers
-            The numbers that decided, by name, all finite.
-        """
-        ...
-
-
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")

@@ -16,12 +16,12 @@ from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, shape_model
 from syne_hypersched.contract import (
-    ST_ACCUMULATION_STEPS,
-    ST_BATCH_SIZE,
-    ST_MAX_BATCH_SIZE,
-    ST_MIN_BATCH_SIZE,
-    ST_NOISE_SCALE,
-    ST_STEP_TIME_S,
+    ACCUMULATION_STEPS,
+    BATCH_SIZE,
+    MAX_BATCH_SIZE,
+    MIN_BATCH_SIZE,
+    NOISE_SCALE,
+    STEP_TIME_S,
 )
 
 _WINDOW = 32
@@ -55,16 +55,16 @@ class Steps:
 
         An entry that makes no sense counts as absent: it must not end a tuning that can do without.
         """
-        step_time_s, batch_size = (_positive(result.get(key)) for key in (ST_STEP_TIME_S, ST_BATCH_SIZE))
-        smallest, largest = (_positive(result.get(key)) for key in (ST_MIN_BATCH_SIZE, ST_MAX_BATCH_SIZE))
+        step_time_s, batch_size = (_positive(result.get(key)) for key in (STEP_TIME_S, BATCH_SIZE))
+        smallest, largest = (_positive(result.get(key)) for key in (MIN_BATCH_SIZE, MAX_BATCH_SIZE))
         limits = None
         if smallest is not None and largest is not None and 1 <= smallest <= largest:
             limits = BatchLimits(int(smallest), int(largest))
         return cls(
             step_time_s=step_time_s,
             batch_size=batch_size,
-            accumulation_steps=int(_positive(result.get(ST_ACCUMULATION_STEPS)) or 0),
-            noise_scale=_positive(result.get(ST_NOISE_SCALE)),
+            accumulation_steps=int(_positive(result.get(ACCUMULATION_STEPS)) or 0),
+            noise_scale=_positive(result.get(NOISE_SCALE)),
             limits=limits,
         )
 

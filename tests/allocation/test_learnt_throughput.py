@@ -11,12 +11,12 @@ from syne_hypersched.allocation.goodput import BatchLimits
 from syne_hypersched.allocation.learnt_throughput import LearntThroughput, Steps
 from syne_hypersched.allocation.throughput import ThroughputModel
 from syne_hypersched.contract import (
-    ST_ACCUMULATION_STEPS,
-    ST_BATCH_SIZE,
-    ST_MAX_BATCH_SIZE,
-    ST_MIN_BATCH_SIZE,
-    ST_NOISE_SCALE,
-    ST_STEP_TIME_S,
+    ACCUMULATION_STEPS,
+    BATCH_SIZE,
+    MAX_BATCH_SIZE,
+    MIN_BATCH_SIZE,
+    NOISE_SCALE,
+    STEP_TIME_S,
 )
 
 MODEL = ThroughputModel(0.121, 0.00568, 0.0236, 0.00634, 1.14)
@@ -178,12 +178,12 @@ def test_bad_observations(arguments, message):
 class TestSteps:
     def test_everything_is_taken_from_a_report(self):
         result = {
-            ST_STEP_TIME_S: 0.25,
-            ST_BATCH_SIZE: 64,
-            ST_ACCUMULATION_STEPS: 3,
-            ST_NOISE_SCALE: 120.5,
-            ST_MIN_BATCH_SIZE: 32,
-            ST_MAX_BATCH_SIZE: 512,
+            STEP_TIME_S: 0.25,
+            BATCH_SIZE: 64,
+            ACCUMULATION_STEPS: 3,
+            NOISE_SCALE: 120.5,
+            MIN_BATCH_SIZE: 32,
+            MAX_BATCH_SIZE: 512,
             "loss": 0.1,
         }
         assert Steps.from_result(result) == Steps(0.25, 64.0, 3, 120.5, BatchLimits(32, 512))
@@ -194,14 +194,14 @@ class TestSteps:
     @pytest.mark.parametrize("nonsense", ["fast", None, math.nan, math.inf, -1, 0, True, [1]])
     def test_nonsense_counts_as_absent(self, nonsense):
         keys = (
-            ST_STEP_TIME_S,
-            ST_BATCH_SIZE,
-            ST_ACCUMULATION_STEPS,
-            ST_NOISE_SCALE,
-            ST_MIN_BATCH_SIZE,
-            ST_MAX_BATCH_SIZE,
+            STEP_TIME_S,
+            BATCH_SIZE,
+            ACCUMULATION_STEPS,
+            NOISE_SCALE,
+            MIN_BATCH_SIZE,
+            MAX_BATCH_SIZE,
         )
         assert Steps.from_result(dict.fromkeys(keys, nonsense)) == Steps()
 
     def test_limits_that_contradict_each_other_count_as_absent(self):
-        assert Steps.from_result({ST_MIN_BATCH_SIZE: 64, ST_MAX_BATCH_SIZE: 32}).limits is None
+        assert Steps.from_result({MIN_BATCH_SIZE: 64, MAX_BATCH_SIZE: 32}).limits is None

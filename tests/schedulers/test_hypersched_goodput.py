@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_TIME
 
 from syne_hypersched.allocation.throughput import ThroughputModel
-from syne_hypersched.contract import ST_BATCH_SIZE, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, ST_STEP_TIME_S
+from syne_hypersched.contract import BATCH_SIZE, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, STEP_TIME_S
 from tests.schedulers.test_hypersched import Tuning
 from tests.schedulers.test_hypersched_properties import TABLES, ElasticTuning, endings, happenings
 
@@ -46,7 +46,7 @@ class ElasticScripts(Tuning):
 
     def entries(self, trial_id, held):
         step_time_s = float(self.models[trial_id].step_time_s(held, 64 / held))
-        entries = {ST_STEP_TIME_S: step_time_s, ST_BATCH_SIZE: 64} if self.says_steps else {}
+        entries = {STEP_TIME_S: step_time_s, BATCH_SIZE: 64} if self.says_steps else {}
         if held != self.held[trial_id]:
             self.held[trial_id] = held
             self.launches[trial_id] += 1

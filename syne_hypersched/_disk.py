@@ -1,0 +1,69 @@
+"""The few operations on files that a crash can come between, behind one object, so that every crash can be tried."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from typing import BinaryIO
+
+
+class Disk:
+    """Files of this machine.
+
+    Paths are strings. After a crash of the machine only what was synced before is sure to be there: the content of a
+    file that :meth:`sync_file` was called for, and the names in a folder that :meth:`sync_folder` was called for.
+    """
+
+    def list_folder(self, path: str) -> list[str]:
+        """Names in a folder, in no particular order; none if there is no such folder."""
+        try:
+            return os.listdir(path)
+        except FileNotFoundError:
+            return []
+
+    def list_files(self, path: str) -> list[str]:
+        """Files below a folder, as paths relative to it with ``/`` between their parts, sorted."""
+        found = []
+        for folder, _, names in os.walk(path):
+            found += [os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/") for name in names]
+        return sorted(found)
+
+    def create_folder(self, path: str) -> None:
+        """Makes a folder and those above it, unless they exist."""
+        os.makedirs(path, exist_ok=True)
+
+    def create(self, path: str) -> BinaryIO:
+        """Opens a new file to write to."""
+        return open(path, "xb")
+
+    def open(self, path: str) -> BinaryIO:
+        """Opens a file to read."""
+        return open(path, "rb")
+
+    def sync_file(self, path: str) -> None:
+        """Returns when the content of a file would survive a crash of the machine."""
+        self._sync(path)
+
+    def sync_folder(self, path: str) -> None:
+        """Returns when the names in a folder would survive a crash of the machine."""
+        self._sync(path)
+
+    def rename(self, source: str, target: str) -> None:
+        """Gives a file or folder another name, at once: no moment sees neither or both."""
+        os.rename(source, target)
+
+    def remove(self, path: str) -> None:
+        """Removes a file, or a folder with all that is in it, if it exists."""
+        if os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+
+    def _sync(self, path: str) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,58 @@
+"""Averages over the samples of an epoch, on however many devices and launches they were computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from syne_hypersched.training._group import ProcessGroup
+
+
+class Averages:
+    """Weighted means by name, kept on the device of the run so that adding to them does not wait for it."""
+
+    def __init__(self, group: ProcessGroup) -> None:
+        self._group = group
+        #: Sum of weight times value, and sum of the weights.
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, weight: float, **means: Tensor | float) -> None:
+        """Adds means over so many samples.
+
+        Raises
+        ------
+        ValueError
+            A mean is not a single number.
+        """
+        for name, mean in means.items():
+            value = torch.as_tensor(mean).detach().to(self._group.device, torch.float64)
+            if value.numel() != 1:
+                raise ValueError(f"{name} must be a single number, but got a tensor of shape {tuple(value.shape)}")
+            # A device without a sample of its own computes one that does not count, whatever comes out.
+            term = torch.stack([value.reshape(()) * weight, value.new_tensor(weight)]) if weight else value.new_zeros(2)
+            self._sums[name] = self._sums[name] + term if name in self._sums else term
+
+    def means(self) -> dict[str, float]:
+        """The mean of each name over all devices; every device has to ask."""
+        return {name: total / weight for name, (total, weight) in self.state_dict().items() if weight > 0}
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._sums = {}
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """The sums over all devices; every device has to ask."""
+        if not self._sums:
+            return {}
+        totals = self._group.sum(torch.stack(list(self._sums.values()))).tolist()
+        return dict(zip(self._sums, totals, strict=True))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from sums over all devices, which rank 0 takes over."""
+        is_first = self._group.rank == 0
+        self._sums = {
+            name: torch.tensor(sums if is_first else [0.0, 0.0], dtype=torch.float64, device=self._group.device)
+            for name, sums in state.items()
+        }

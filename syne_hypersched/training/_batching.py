@@ -1,0 +1,165 @@
+"""How large the batch of a step is on the devices at hand, and what the learning rate has to do with it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from syne_hypersched.allocation.goodput import BatchLimits, efficiency
+from syne_hypersched.contract import (
+    ACCUMULATION_STEPS,
+    BATCH_SIZE,
+    EFFICIENCY,
+    MAX_BATCH_SIZE,
+    MIN_BATCH_SIZE,
+    NOISE_SCALE,
+    STEP_TIME_S,
+    THROUGHPUT,
+)
+from syne_hypersched.training._batch_size import (
+    LEARNING_RATE_RULES,
+    BatchPlan,
+    GoodputBatchSize,
+    learning_rate_factor,
+    split_batch,
+)
+
+BATCH_MODES = ("fixed", "weak", "goodput")
+"""``fixed``: the global batch is the user's. ``weak``: it is the user's times the number of devices (weak scaling).
+``goodput``: it is chosen within limits while the run goes on."""
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The steps from here on."""
+
+    batch_size: int
+    """Samples of a step, over all devices and micro-batches."""
+    micro_batches: int
+
+
+class Batching:
+    """Plans steps, and keeps what was measured of them.
+
+    Parameters
+    ----------
+    mode
+        One of :const:`BATCH_MODES`.
+    batch_size
+        Global batch size for which the user has set the learning rate; with ``"weak"``, that of one device.
+    num_devices
+        Devices of this launch.
+    max_batch_size
+        Largest global batch that ``"goodput"`` may choose, which needs it.
+    max_local_batch_size
+        Samples that fit into the memory of a device at once; None for any number.
+    learning_rate_rule
+        See :func:`learning_rate_factor`.
+
+    Raises
+    ------
+    ValueError
+        A number is below 1, ``mode`` or ``learning_rate_rule`` is unknown, or ``max_batch_size`` is missing with
+        ``"goodput"``, below ``batch_size``, or given with another mode.
+    """
+
+    def __init__(
+        self,
+        mode: str,
+        batch_size: int,
+        num_devices: int,
+        max_batch_size: int | None = None,
+        max_local_batch_size: int | None = None,
+        learning_rate_rule: str = "adascale",
+    ) -> None:
+        if mode not in BATCH_MODES:
+            raise ValueError(f"batch_mode must be one of {', '.join(map(repr, BATCH_MODES))}, but got {mode!r}")
+        for name, size in (("batch_size", batch_size), ("max_local_batch_size", max_local_batch_size)):
+            if size is not None and size < 1:
+                raise ValueError(f"{name} must be at least 1, but got {size!r}")
+        if learning_rate_rule not in LEARNING_RATE_RULES:
+            rules = ", ".join(map(repr, LEARNING_RATE_RULES))
+            raise ValueError(f"learning_rate_rule must be one of {rules}, but got {learning_rate_rule!r}")
+        if (mode == "goodput") != (max_batch_size is not None):
+            raise ValueError(
+                f"max_batch_size must be given if and only if batch_mode is 'goodput', but got {max_batch_size!r} with "
+                f"{mode!r}"
+            )
+        if max_batch_size is not None and max_batch_size < batch_size:
+            raise ValueError(f"max_batch_size must be at least batch_size = {batch_size}, but got {max_batch_size!r}")
+        self.batch_size = batch_size
+        self._num_devices = num_devices
+        self._max_local = max_local_batch_size
+        self._rule = learning_rate_rule
+        self._mode = mode
+        self._goodput: GoodputBatchSize | None = None
+        if max_batch_size is not None:
+            self._goodput = GoodputBatchSize(BatchLimits(batch_size, max_batch_size, max_local_batch_size))
+        self._plan = self._first_plan()
+        self._step_times_s: list[float] = []
+
+    @property
+    def needs_noise_scale(self) -> bool:
+        """Whether the plan or the learning rate depends on the noise scale."""
+        return self._mode == "goodput" or (self._mode == "weak" and self._rule == "adascale")
+
+    def next_plan(self, noise_scale: float | None) -> StepPlan:
+        """The plan to go on with, from what was measured so far; where nothing is chosen it is always the same."""
+        if self._goodput is not None:
+            chosen = self._goodput.plan(self._num_devices, noise_scale)
+            return StepPlan(chosen.batch_size, chosen.accumulation_steps + 1)
+        return self._plan
+
+    def follow(self, plan: StepPlan) -> None:
+        """Takes over a plan, so that all devices have that of one of them."""
+        if plan != self._plan:
+            self._step_times_s = []
+        self._plan = plan
+
+    def learning_rate_factor(self, noise_scale: float | None) -> float:
+        """Factor for the user's learning rate in the steps of the present plan."""
+        if self._plan.batch_size == self.batch_size:
+            return 1.0
+        return learning_rate_factor(self._rule, self._plan.batch_size, self.batch_size, noise_scale)
+
+    def record(self, step_time_s: float) -> None:
+        """Takes in the seconds of one whole step of the present plan."""
+        self._step_times_s.append(step_time_s)
+        if self._goodput is not None:
+            micro_batches = self._plan.micro_batches
+            local = self._plan.batch_size // (self._num_devices * micro_batches)
+            self._goodput.record(BatchPlan(self._num_devices, local, micro_batches - 1), step_time_s)
+
+    def measurements(self, noise_scale: float | None) -> dict[str, float]:
+        """What a report says of the steps since the last one; the keys are those of :mod:`syne_hypersched.contract`."""
+        found: dict[str, float] = {
+            BATCH_SIZE: self._plan.batch_size,
+            ACCUMULATION_STEPS: self._plan.micro_batches - 1,
+        }
+        if self._step_times_s:
+            found[STEP_TIME_S] = statistics.median(self._step_times_s)
+            found[THROUGHPUT] = self._plan.batch_size / found[STEP_TIME_S]
+        if self._goodput is not None:
+            found |= {MIN_BATCH_SIZE: self._goodput.limits.initial, MAX_BATCH_SIZE: self._goodput.limits.largest}
+        if noise_scale is not None and math.isfinite(noise_scale):
+            found[NOISE_SCALE] = noise_scale
+            found[EFFICIENCY] = float(efficiency(self._plan.batch_size, self.batch_size, noise_scale))
+        self._step_times_s = []
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was measured and chosen."""
+        return {} if self._goodput is None else self._goodput.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state_dict` gave, on another number of devices perhaps."""
+        if self._goodput is not None and state:
+            self._goodput.load_state_dict(state)
+
+    def _first_plan(self) -> StepPlan:
+        batch_size = self.batch_size * (self._num_devices if self._mode == "weak" else 1)
+        split = split_batch(batch_size, self._num_devices, self._max_local)
+        # The split rounds up to equal shares; the batch is to be just what was asked for.
+        return StepPlan(split.batch_size if self._mode == "goodput" else batch_size, split.accumulation_steps + 1)

@@ -1,0 +1,153 @@
+"""Checkpoints of which one whole and recent one exists at every moment, whenever a process or the machine dies.
+
+A checkpoint is a folder ``checkpoint-000000042`` with any files and a ``manifest.json`` that holds the size and the
+checksum of each of them. It is written aside, synced, and put in place by one rename. The last ``keep`` are kept; a
+reader takes the newest whose files match its manifest, and says so if that is not the newest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from syne_hypersched._disk import Disk
+
+_NAME = re.compile(r"checkpoint-(\d{9})")
+_ASIDE = ".aside"
+_MANIFEST = "manifest.json"
+_REPORTED = "reported"
+_FORMAT = 1
+_CHUNK = 1 << 20
+
+
+class CheckpointError(RuntimeError):
+    """There are checkpoints, but none of them can be loaded."""
+
+
+@dataclass(frozen=True)
+class _File:
+    size: int
+    checksum: str
+
+
+class CheckpointFolder:
+    """The checkpoints of one training run.
+
+    One process writes; others may read at the same time.
+
+    Parameters
+    ----------
+    path
+        Folder; made when the first checkpoint is written.
+    keep
+        Number of checkpoints that are kept, at least 1. Two survive a newest one that the disk has spoilt later.
+    disk
+        Where the folder is; another one than this machine's is for tests.
+
+    Raises
+    ------
+    ValueError
+        ``keep`` is below 1.
+    """
+
+    def __init__(self, path: str | Path, keep: int = 2, disk: Disk | None = None) -> None:
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, but got {keep!r}")
+        self.path = str(path)
+        self._keep = keep
+        self._disk = disk or Disk()
+
+    def begin(self) -> str:
+        """Makes an empty folder into which the files of the next checkpoint are to be written, and returns its path."""
+        disk = self._disk
+        disk.create_folder(self.path)
+        for name in disk.list_folder(self.path):
+            if name.endswith(_ASIDE):  # of a process that was killed while it wrote
+                disk.remove(f"{self.path}/{name}")
+        numbers = self._numbers()
+        aside = f"{self.path}/checkpoint-{(numbers[-1] + 1 if numbers else 1):09d}{_ASIDE}"
+        disk.create_folder(aside)
+        return aside
+
+    def commit(self, aside: str) -> str:
+        """Puts the folder that :meth:`begin` made in place, durably, and removes what is too old; returns its path."""
+        disk = self._disk
+        files = {}
+        for name in disk.list_files(aside):
+            disk.sync_file(f"{aside}/{name}")
+            files[name] = self._fingerprint(f"{aside}/{name}").__dict__
+        with disk.create(f"{aside}/{_MANIFEST}") as file:
+            file.write(json.dumps({"format": _FORMAT, "files": files}).encode())
+        disk.sync_file(f"{aside}/{_MANIFEST}")
+        disk.sync_folder(aside)
+        path = aside.removesuffix(_ASIDE)
+        disk.rename(aside, path)
+        disk.sync_folder(self.path)
+        # Only now: until the new name is durable, the old checkpoints are all there is.
+        for number in self._numbers()[: -self._keep]:
+            disk.remove(f"{self.path}/checkpoint-{number:09d}")
+        return path
+
+    def newest(self) -> str | None:
+        """Path of the newest whole checkpoint; None if there is none at all.
+
+        Raises
+        ------
+        CheckpointError
+            There are checkpoints, but each is torn or corrupt. Starting anew would throw away what can perhaps be
+            rescued, so that is left to the user, who may remove the folder.
+        """
+        numbers = self._numbers()
+        for number in reversed(numbers):
+            path = f"{self.path}/checkpoint-{number:09d}"
+            fault = self._fault(path)
+            if fault is None:
+                return path
+            warnings.warn(f"{path} is left out, since {fault}; the checkpoint before it is tried.", stacklevel=2)
+        if numbers:
+            raise CheckpointError(
+                f"None of the {len(numbers)} checkpoints in {self.path} is whole; remove the folder to start anew."
+            )
+        return None
+
+    def mark_reported(self, path: str) -> None:
+        """Notes that the report which belongs to a checkpoint was delivered."""
+        self._disk.create(f"{path}/{_REPORTED}").close()
+
+    def is_reported(self, path: str) -> bool:
+        """Whether :meth:`mark_reported` was called for a checkpoint."""
+        return _REPORTED in self._disk.list_folder(path)
+
+    def _numbers(self) -> list[int]:
+        found = (_NAME.fullmatch(name) for name in self._disk.list_folder(self.path))
+        return sorted(int(match[1]) for match in found if match is not None)
+
+    def _fault(self, path: str) -> str | None:
+        try:
+            with self._disk.open(f"{path}/{_MANIFEST}") as file:
+                manifest = json.loads(file.read())
+            if manifest["format"] != _FORMAT:
+                return f"its format is {manifest['format']!r}, and this version reads {_FORMAT}"
+            files = {name: _File(**entry) for name, entry in manifest["files"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return f"its {_MANIFEST} is missing or torn"
+        for name, expected in files.items():
+            try:
+                found = self._fingerprint(f"{path}/{name}")
+            except OSError:
+                return f"its {name} is missing"
+            if found != expected:
+                return f"its {name} is not what was written"
+        return None
+
+    def _fingerprint(self, path: str) -> _File:
+        digest, size = hashlib.blake2b(digest_size=16), 0
+        with self._disk.open(path) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+        return _File(size, digest.hexdigest())

@@ -1,0 +1,88 @@
+"""The processes that train one model together, one per device."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class ProcessGroup:
+    """The present process among those of the launch; one process needs no ``torch.distributed`` and does not start it.
+
+    Reads the standard environment: ``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``,
+    ``OMP_NUM_THREADS``. Collectives run on NCCL where each process has a GPU, and on Gloo otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.rank = int(os.environ.get("RANK", 0))
+        self.num_ranks = int(os.environ.get("WORLD_SIZE", 1))
+        self.device = _choose_device()
+        self._was_initialised = dist.is_initialized()
+        #: Between the CPUs, for what the GPUs should not be held up by.
+        self._cpu_group: dist.ProcessGroup | None = None
+        self._pending: tuple[Tensor, dist.Work] | None = None
+        if self.num_ranks > 1:
+            if not self._was_initialised:
+                dist.init_process_group("cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo")
+            self._cpu_group = dist.new_group(backend="gloo")
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks."""
+        if self.num_ranks > 1:
+            dist.all_reduce(values)
+        return values
+
+    def broadcast(self, value: Any) -> Any:
+        """The value that rank 0 has."""
+        if self.num_ranks == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, group=self._cpu_group)
+        return values[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all ranks, for every rank."""
+        if self.num_ranks == 1:
+            return [value]
+        values: list[Any] = [None] * self.num_ranks
+        dist.all_gather_object(values, value, group=self._cpu_group)
+        return values
+
+    def begin_agreement(self, urgency: int) -> None:
+        """Starts to find out the greatest ``urgency`` of any rank, in the background, unless that is under way."""
+        if self.num_ranks > 1 and self._pending is None:
+            value = torch.tensor([urgency], dtype=torch.int32)
+            work = dist.all_reduce(value, dist.ReduceOp.MAX, group=self._cpu_group, async_op=True)
+            self._pending = (value, work)
+
+    def agree(self, urgency: int) -> int:
+        """The greatest ``urgency`` of any rank when the agreement began, the same for every rank."""
+        if self.num_ranks == 1:
+            return urgency
+        self.begin_agreement(urgency)
+        pending, self._pending = self._pending, None
+        if pending is None:  # for the type checker: it was begun above
+            return urgency
+        value, work = pending
+        work.wait()
+        return int(value)
+
+    def close(self) -> None:
+        """Ends what this object has started."""
+        if self.num_ranks > 1 and not self._was_initialised and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _choose_device() -> torch.device:
+    """The GPU of this process where there is one, else the CPU with as many threads as this process may use."""
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+        return device
+    # PyTorch reads the variable only while it is imported, which may have been before it was set for this trial.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    return torch.device("cpu")

@@ -1,0 +1,162 @@
+"""What of a run is kept: gathered from its objects, written as one checkpoint, and given back to them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from syne_hypersched.training._checkpoints import CheckpointFolder
+from syne_hypersched.training._group import ProcessGroup
+from syne_hypersched.training._random import random_state, set_random_state
+
+_STATE = "state.pt"
+
+
+class Keeper:
+    """Keeps the state of a run in a folder, or nowhere.
+
+    All processes of a launch call the same methods at the same time; rank 0 writes, but for the shards of a model.
+
+    Parameters
+    ----------
+    folder
+        Where checkpoints are; None: nothing is kept.
+    group
+        The processes of the launch.
+    """
+
+    def __init__(self, folder: CheckpointFolder | None, group: ProcessGroup) -> None:
+        #: Things with ``state_dict`` and ``load_state_dict``, by name.
+        self.objects: dict[str, Any] = {}
+        #: Model whose parameters no process has as a whole.
+        self.sharded: nn.Module | None = None
+        self._folder = folder
+        self._group = group
+        self._is_tried = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything is kept."""
+        return self._folder is not None
+
+    def gather(self) -> dict[str, Any]:
+        """The state of now. Its tensors are those of the run, which will change."""
+        objects = {name: thing.state_dict() for name, thing in self.objects.items() if not self._is_sharded(thing)}
+        return {"objects": objects, "random": self._group.gather(random_state())}
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """A copy of the state of now in main memory, for rank 0, to be saved later if need be.
+
+        Shards stay on their devices; a run that has some is checkpointed at once instead.
+        """
+        if not self.is_active:
+            return None
+        state = self.gather()
+        if self.sharded is not None:
+            self.save(state)
+            return None
+        return _copy_to_cpu(state) if self._group.rank == 0 else state
+
+    def save(self, state: dict[str, Any], report: dict[str, Any] | None = None) -> str | None:
+        """Writes a checkpoint and returns its path when it is durable.
+
+        Raises
+        ------
+        TypeError
+            A state has more than tensors, numbers, strings and containers of them, and could not be loaded again.
+        """
+        if self._folder is None:
+            return None
+        is_writer = self._group.rank == 0
+        if is_writer and not self._is_tried:
+            _try_to_load(state["objects"])
+            self._is_tried = True
+        aside = self._group.broadcast(self._folder.begin() if is_writer else None)
+        if self.sharded is not None:
+            from syne_hypersched.training._sharded import save_shards
+
+            save_shards(aside, self.sharded, self._sharded_optimizers(), self._group)
+        path = None
+        if is_writer:
+            with open(os.path.join(aside, _STATE), "xb") as file:
+                torch.save({**state, "report": report}, file)
+            path = self._folder.commit(aside)
+        return path
+
+    def restore(self, when_loaded: Callable[[str, dict[str, Any]], None]) -> bool:
+        """Gives the objects the state of the newest whole checkpoint; False if there is none.
+
+        Parameters
+        ----------
+        when_loaded
+            Called, on rank 0, with the path and the report of a checkpoint whose report may not have been delivered.
+
+        Raises
+        ------
+        CheckpointError
+            There are checkpoints, but none of them is whole.
+        RuntimeError
+            The checkpoint is of a run that tracks other objects.
+        """
+        if self._folder is None:
+            return False
+        path = self._group.broadcast(self._folder.newest() if self._group.rank == 0 else None)
+        if path is None:
+            return False
+        state = torch.load(os.path.join(path, _STATE), map_location="cpu", weights_only=True)
+        expected = sorted(name for name, thing in self.objects.items() if not self._is_sharded(thing))
+        if sorted(state["objects"]) != expected:
+            raise RuntimeError(f"{path} holds {sorted(state['objects'])}, but this run has {expected}")
+        for name, saved in state["objects"].items():
+            self.objects[name].load_state_dict(saved)
+        if self.sharded is not None:
+            from syne_hypersched.training._sharded import load_shards
+
+            load_shards(path, self.sharded, self._sharded_optimizers(), self._group)
+        if len(state["random"]) == self._group.num_ranks:
+            set_random_state(state["random"][self._group.rank])
+        self._is_tried = True
+        if self._group.rank == 0 and state["report"] is not None and not self._folder.is_reported(path):
+            when_loaded(path, state["report"])
+        return True
+
+    def mark_reported(self, path: str) -> None:
+        """Notes that the report saved with a checkpoint was delivered."""
+        if self._folder is not None:
+            self._folder.mark_reported(path)
+
+    def _is_sharded(self, thing: Any) -> bool:
+        return self.sharded is not None and isinstance(thing, Optimizer)
+
+    def _sharded_optimizers(self) -> list[Optimizer]:
+        return [thing for thing in self.objects.values() if isinstance(thing, Optimizer)]
+
+
+def _try_to_load(states: dict[str, Any]) -> None:
+    for name, state in states.items():
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        buffer.seek(0)
+        try:
+            torch.load(buffer, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise TypeError(
+                f"the state_dict of {name} must consist of tensors, numbers, strings and containers of them, so that "
+                f"it can be loaded without executing code, but: {error}"
+            ) from error
+
+
+def _copy_to_cpu(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: _copy_to_cpu(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_copy_to_cpu(value) for value in state)
+    return state

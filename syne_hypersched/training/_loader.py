@@ -1,0 +1,200 @@
+"""A loader that goes on in the middle of an epoch, on another number of devices, as if nothing had happened.
+
+Fetching, collating, worker processes and pinned memory are those of :class:`torch.utils.data.DataLoader`; what is ours
+is which samples, in which order, on which device.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from syne_hypersched.training._batching import Batching
+from syne_hypersched.training._division import Part, divide, epoch_order
+from syne_hypersched.training._random import derive_seed, seeded
+
+if TYPE_CHECKING:
+    from syne_hypersched.training._run import ElasticRun
+
+
+class _SeededSamples(Dataset[Any]):
+    """Samples whose random augmentation depends on the epoch and the sample, not on who computes it when."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        epoch_seed, index = key
+        with seeded(derive_seed(epoch_seed, index)):
+            return self._dataset[index]
+
+
+class _Sampler:
+    """Hands the indices of one part after the other to the DataLoader, and the parts themselves to our loader."""
+
+    def __init__(self, as_tensor: bool) -> None:
+        self._as_tensor = as_tensor
+        self.parts: deque[Part] = deque()
+        self._epoch: tuple[Tensor, int, Callable[[int], list[Part]], int] | None = None
+
+    def begin(self, order: Tensor, batch_size: int, split: Callable[[int], list[Part]], sample_seed: int) -> None:
+        """The next iteration is over these samples."""
+        self._epoch = (order, batch_size, split, sample_seed)
+        self.parts.clear()
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._epoch is None:
+            return
+        order, batch_size, split, sample_seed = self._epoch
+        for batch in order.split(batch_size):  # type: ignore[no-untyped-call]
+            for part in split(len(batch)):
+                self.parts.append(part)
+                indices = batch[part.rows]
+                yield indices if self._as_tensor else [(sample_seed, index) for index in indices.tolist()]
+
+
+class ElasticLoader:
+    """Iterates over what this device has to compute; made by :meth:`ElasticRun.loader`.
+
+    A loader for training yields one micro-batch after the other, already on the device of the run, until the epoch (or
+    the round) is over, and nothing more until the next one begins. Between two steps it sees to it that the run is
+    checkpointed and ended when that was asked for. A loader for validation divides its data among the devices and
+    begins anew each time.
+    """
+
+    def __init__(
+        self,
+        run: ElasticRun,
+        dataset: Any,
+        batching: Batching,
+        train: bool,
+        shuffle: bool,
+        seed: int,
+        options: dict[str, Any],
+    ) -> None:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise TypeError(
+                f"dataset must have __len__ and __getitem__, but got {type(dataset).__name__}: the place in a stream "
+                "without them cannot be found again"
+            )
+        self.dataset = dataset
+        self.batching = batching
+        self.is_for_training = train
+        self._run = run
+        self._shuffle = shuffle
+        self._seed = seed
+        as_tensor = isinstance(dataset, TensorDataset)
+        self._sampler = _Sampler(as_tensor)
+        samples = {"dataset": dataset, "sampler": self._sampler, "batch_size": None}
+        if not as_tensor:
+            samples = {"dataset": _SeededSamples(dataset), "batch_sampler": self._sampler}
+        options.setdefault("persistent_workers", options.get("num_workers", 0) > 0)
+        options.setdefault("pin_memory", run.device.type == "cuda")
+        # Else workers are seeded from the process-wide generator, which would depend on how often it was asked.
+        generator = torch.Generator().manual_seed(derive_seed(seed, "workers"))
+        self._fetcher: DataLoader[Any] = DataLoader(**samples, generator=generator, **options)
+        #: The pass over the data, from 1, the samples of it whose steps are done, and the rest of it.
+        self._epoch = 1
+        self._num_done = 0
+        self._batches: Iterator[Any] | None = None
+        #: Samples until the round ends; None: it ends with the epoch. An epoch that has ended is a round of none left.
+        self._round_left: int | None = 0
+
+    def __len__(self) -> int:
+        """Micro-batches that this device computes in a whole epoch, with the batch size of now."""
+        plan, group = self.batching.next_plan(self._run.noise_scale), self._run.group
+        whole, rest = divmod(len(self.dataset), plan.batch_size)
+        sizes = [plan.batch_size] * bool(whole) + [rest] * bool(rest)
+        parts = [len(divide(size, group.rank, group.num_ranks, plan.micro_batches)) for size in sizes]
+        return parts[0] * whole + sum(parts[1:]) if whole else sum(parts)
+
+    def begin_round(self, epoch: int, num_steps: int | None) -> None:
+        """A round begins: an epoch from its start, or the samples of ``num_steps`` of the user's batches from here."""
+        if num_steps is None:
+            self._epoch, self._num_done, self._batches, self._round_left = epoch, 0, None, None
+        else:
+            self._round_left = num_steps * self.batching.batch_size
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.is_for_training:
+            yield from self._train()
+            return
+        for part, batch in self._pass(1, 0):
+            self._run.enter(self, part)
+            yield batch
+            self._run.between_steps(in_training=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data."""
+        return {
+            "epoch": self._epoch,
+            "num_done": self._num_done,
+            "round_left": self._round_left,
+            "batching": self.batching.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a place that :meth:`state_dict` gave, perhaps of another number of devices."""
+        self._epoch, self._num_done, self._round_left = state["epoch"], state["num_done"], state["round_left"]
+        self.batching.load_state_dict(state["batching"])
+        self._batches = None
+
+    def _train(self) -> Iterator[Any]:
+        while self._round_left is None or self._round_left > 0:
+            if self._batches is None:
+                self._batches = self._pass(self._epoch, self._num_done)
+            started = None
+            for part, batch in self._batches:
+                self._run.enter(self, part)
+                yield batch
+                if not part.is_last:
+                    continue
+                self._num_done += part.batch_size
+                # The first step of a launch, and of an epoch, takes longer than those that follow it.
+                if started is not None and part.is_even:
+                    self.batching.record(time.perf_counter() - started)
+                self._run.num_steps += 1
+                if self._round_left is not None:
+                    self._round_left -= part.batch_size
+                    if self._round_left <= 0:
+                        break
+                if self._num_done < len(self.dataset):
+                    self._run.between_steps(in_training=True)
+                started = time.perf_counter()
+            if self._num_done >= len(self.dataset):
+                self._epoch, self._num_done, self._batches = self._epoch + 1, 0, None
+                if self._round_left is None:
+                    self._round_left = 0
+        self._run.end_of_training()
+
+    def _pass(self, epoch: int, num_done: int) -> Iterator[tuple[Part, Any]]:
+        """The rest of a pass over the data, as this device computes it."""
+        group = self._run.group
+        plan = group.broadcast(self.batching.next_plan(self._run.noise_scale))
+        self.batching.follow(plan)
+        order = epoch_order(len(self.dataset), self._seed, epoch, self._shuffle)[num_done:]
+        self._sampler.begin(
+            order,
+            plan.batch_size,
+            lambda size: divide(size, group.rank, group.num_ranks, plan.micro_batches),
+            derive_seed(self._seed, "sample", epoch),
+        )
+        for batch in self._fetcher:
+            yield self._sampler.parts.popleft(), _to_device(batch, self._run.device)
+
+
+def _to_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: _to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        moved = [_to_device(value, device) for value in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
+    return batch

@@ -1,0 +1,543 @@
+"""A training run whose number of devices may change whenever it is relaunched, and that does not notice."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from syne_hypersched.contract import EXIT_DRAINED
+from syne_hypersched.training._averages import Averages
+from syne_hypersched.training._batching import Batching
+from syne_hypersched.training._checkpoints import CheckpointFolder
+from syne_hypersched.training._division import Part
+from syne_hypersched.training._dropout import Place, bind_dropout
+from syne_hypersched.training._group import ProcessGroup
+from syne_hypersched.training._keeper import Keeper
+from syne_hypersched.training._loader import ElasticLoader
+from syne_hypersched.training._noise_scale import GradientNoiseScale
+from syne_hypersched.training._random import derive_seed, seed_everything
+
+logger = logging.getLogger(__name__)
+
+_GO_ON, _SAVE, _LEAVE = range(3)
+"""What a process wants between two steps; the strongest wish of any of them is carried out by all."""
+
+
+class ElasticRun:
+    """Makes a training script elastic: it may be ended at any moment and go on, on any number of devices.
+
+    .. code-block:: python
+
+        with ElasticRun(args.st_checkpoint_dir, seed=args.seed) as run:
+            model = run.wrap(Net())
+            optimizer = run.track(optimizer=torch.optim.SGD(model.parameters(), lr=args.lr))
+            batches = run.loader(train_set, batch_size=64)
+            val_batches = run.loader(val_set, batch_size=256, train=False)
+            for epoch in run.epochs(args.epochs):
+                for images, labels in batches:
+                    loss = functional.cross_entropy(model(images), labels)
+                    run.step(loss)
+                    run.add(train_loss=loss)
+                with run.validating():
+                    for images, labels in val_batches:
+                        run.add(val_accuracy=(model(images).argmax(dim=1) == labels).float().mean())
+                run.report()
+
+    Works without Syne Tune's tuner and without a launcher too (``python train.py``): it is then one process on one
+    device. With several, each process runs the script, with the standard environment of ``torch.distributed``.
+
+    *Leaving.* On SIGTERM the step in progress is finished, the run is checkpointed where it is, in the middle of an
+    epoch if need be, and the process leaves with the exit code :const:`~syne_hypersched.contract.EXIT_DRAINED`. What
+    the body of the epoch does after the loop over a training loader is done again from its start when the run goes on,
+    and what it does before that loop is done again when the run goes on inside the epoch.
+
+    *Same numbers.* With a fixed batch size, the order of samples, the global batches, augmentation in a dataset and
+    :class:`BatchDropout` do not depend on the devices or on how often the run was relaunched. On the same number of
+    devices a run goes on bitwise as it would have; on another one, sums are taken in another order, and batch
+    normalisation and :class:`torch.nn.Dropout` change.
+
+    Parameters
+    ----------
+    checkpoint_dir
+        Folder for checkpoints, which Syne Tune passes as ``--st_checkpoint_dir``; None: nothing is kept.
+    seed
+        Of everything random.
+    keep
+        Checkpoints to keep, at least 1.
+    checkpoint_every_s
+        Seconds after which the run is checkpointed inside an epoch, so that a crash costs no more than that; None: only
+        when it reports.
+    reporter
+        Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
+
+    Raises
+    ------
+    ValueError
+        ``keep`` is below 1 or ``checkpoint_every_s`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        checkpoint_dir: str | Path | None = None,
+        *,
+        seed: int = 0,
+        keep: int = 2,
+        checkpoint_every_s: float | None = None,
+        reporter: Callable[..., None] | None = None,
+    ) -> None:
+        if checkpoint_every_s is not None and not checkpoint_every_s > 0:
+            raise ValueError(f"checkpoint_every_s must be above 0, but got {checkpoint_every_s!r}")
+        folder = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir, keep)
+        self.group = ProcessGroup()
+        #: Steps that the run has taken, in all of its launches.
+        self.num_steps = 0
+        #: Rounds that are done, and whether the next one has begun. A round is an epoch or a number of steps.
+        self._num_rounds = 0
+        self._is_inside = False
+        self._is_restored = False
+        self._averages = Averages(self.group)
+        self._keeper = Keeper(folder, self.group)
+        self._keeper.objects |= {"run": self, "averages": self._averages}
+        self._seed = seed
+        self._checkpoint_every_s = checkpoint_every_s
+        self._saved_at = time.monotonic()
+        self._reporter = reporter
+        self._models: list[nn.Module] = []
+        self._loaders: list[ElasticLoader] = []
+        self._noise: GradientNoiseScale | None = None
+        #: What this device computes at present, and where it got that from.
+        self._part: Part | None = None
+        self._loader: ElasticLoader | None = None
+        #: The state at the end of this round's training, which is saved if the run is ended during validation.
+        self._trained: dict[str, Any] | None = None
+        self._must_leave = False
+        self._handler_before: Any = None
+        seed_everything(seed)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self.group.device
+
+    @property
+    def num_devices(self) -> int:
+        """Devices, and processes, of this launch."""
+        return self.group.num_ranks
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reports."""
+        return self.group.rank == 0
+
+    @property
+    def noise_scale(self) -> float | None:
+        """Gradient noise scale in samples; None where it is not measured or not known yet."""
+        return None if self._noise is None else self._noise.noise_scale
+
+    def __enter__(self) -> ElasticRun:
+        if threading.current_thread() is threading.main_thread():
+            self._handler_before = signal.signal(signal.SIGTERM, self._on_sigterm)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._handler_before is not None:
+            signal.signal(signal.SIGTERM, self._handler_before)
+        for model in self._models:
+            if isinstance(model, DistributedDataParallel):
+                # Frames of an exception may keep the model, which keeps threads of Gloo, and one that outlives the
+                # interpreter aborts it.
+                vars(model).pop("reducer", None)
+                vars(model).pop("process_group", None)
+        gc.collect()
+        self.group.close()
+
+    # What a script hands over.
+
+    def wrap(
+        self,
+        model: nn.Module,
+        *,
+        shard_units: tuple[type[nn.Module], ...] | None = None,
+        find_unused_parameters: bool = False,
+    ) -> nn.Module:
+        """Moves a model to the device, keeps it in checkpoints, and has it trained by all devices together.
+
+        Parameters
+        ----------
+        model
+            The model; its optimisers are to be made afterwards.
+        shard_units
+            None: each device has a whole copy (DistributedDataParallel). Classes of modules: the parameters are sharded
+            over the devices (FSDP), and the modules of these classes are the units in which they are gathered.
+        find_unused_parameters
+            Whether some parameters do not take part in every step.
+
+        Returns
+        -------
+        torch.nn.Module
+            What is to be called in the forward pass; on one device, the model itself.
+
+        Raises
+        ------
+        ValueError
+            A second model is to be sharded.
+        """
+        model = model.to(self.device)
+        bind_dropout(model, self._place)
+        wrapped = model
+        if shard_units is not None:
+            from syne_hypersched.training._sharded import shard  # whose imports most runs need not wait for
+
+            if self._keeper.sharded is not None:
+                raise ValueError("shard_units can be given for one model of a run, but got it for a second one")
+            wrapped = self._keeper.sharded = shard(model, self.group, shard_units)
+        else:
+            self.track(**{f"model_{len(self._models)}": model})
+            if self.num_devices > 1 and any(parameter.requires_grad for parameter in model.parameters()):
+                wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
+        self._models.append(wrapped)
+        return wrapped
+
+    def track(self, **objects: Any) -> Any:
+        """Keeps objects in checkpoints: optimisers, learning rate schedulers, gradient scalers, averaged models.
+
+        Parameters
+        ----------
+        **objects
+            Things with ``state_dict`` and ``load_state_dict``, by any names. :meth:`step` steps those that are
+            optimisers, and uses a :class:`torch.amp.GradScaler` if there is one.
+
+        Returns
+        -------
+        object or tuple
+            What was given, in order.
+
+        Raises
+        ------
+        TypeError
+            An object lacks one of the methods.
+        ValueError
+            The name is taken.
+        """
+        for name, thing in objects.items():
+            if not (callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))):
+                raise TypeError(f"{name} must have state_dict and load_state_dict, but got {type(thing).__name__}")
+            if name in self._keeper.objects:
+                raise ValueError(f"{name!r} must be a name that is not taken, but something is tracked by it already")
+            self._keeper.objects[name] = thing
+        things = tuple(objects.values())
+        return things[0] if len(things) == 1 else things
+
+    def loader(
+        self,
+        dataset: Any,
+        batch_size: int,
+        *,
+        train: bool = True,
+        shuffle: bool | None = None,
+        batch_mode: str = "fixed",
+        max_batch_size: int | None = None,
+        max_local_batch_size: int | None = None,
+        learning_rate_rule: str = "adascale",
+        measure_noise: bool = False,
+        **options: Any,
+    ) -> ElasticLoader:
+        """A loader that divides each global batch among the devices.
+
+        Parameters
+        ----------
+        dataset
+            Has ``__len__`` and ``__getitem__``. A :class:`~torch.utils.data.TensorDataset` is indexed by whole batches.
+        batch_size
+            Global batch size.
+        train
+            Whether the model is trained with it; otherwise its samples only count in averages.
+        shuffle
+            Whether each epoch has an order of its own; by default if ``train``.
+        batch_mode
+            ``"fixed"``: the global batch stays as it is on any number of devices. ``"weak"``: ``batch_size`` is that of
+            one device. ``"goodput"``: it is chosen between ``batch_size`` and ``max_batch_size``, at the start of each
+            epoch and launch, so that progress per second is greatest, from measured step times and noise (Pollux).
+        max_batch_size
+            Largest global batch size, for ``"goodput"``.
+        max_local_batch_size
+            Samples that fit into the memory of a device; larger shares are computed in micro-batches.
+        learning_rate_rule
+            How the learning rate follows a batch that differs from ``batch_size``: ``"adascale"``, ``"square_root"`` or
+            ``"linear"``; see :func:`learning_rate_factor`.
+        measure_noise
+            Whether to measure the gradient noise scale, which is then reported, even if nothing depends on it.
+        **options
+            For :class:`torch.utils.data.DataLoader`: ``num_workers``, ``collate_fn``, ``prefetch_factor`` and so on.
+
+        Raises
+        ------
+        TypeError
+            The dataset has no length or cannot be indexed.
+        ValueError
+            See :class:`Batching`; or the noise scale is needed and no model was wrapped before, or it is sharded.
+        """
+        batching = Batching(
+            batch_mode, batch_size, self.num_devices, max_batch_size, max_local_batch_size, learning_rate_rule
+        )
+        number = len(self._loaders)
+        seed = derive_seed(self._seed, "loader", number)
+        loader = ElasticLoader(self, dataset, batching, train, train if shuffle is None else shuffle, seed, options)
+        if train and (measure_noise or batching.needs_noise_scale) and self._noise is None:
+            if not self._models or self._keeper.sharded is not None:
+                raise ValueError(
+                    "batch_mode, learning_rate_rule and measure_noise need the noise scale here, for which one model "
+                    f"must be wrapped and not sharded, but got {len(self._models)} models"
+                )
+            self._noise = self.track(noise_scale=GradientNoiseScale(self._models[0].parameters(), batch_size))
+        self._loaders.append(loader)
+        self.track(**{f"loader_{number}": loader})
+        return loader
+
+    # What a script does.
+
+    def epochs(self, num_epochs: int) -> Iterator[int]:
+        """Restores the run where it was, and yields the number of each epoch that is left; the first of all is 1."""
+        return self._rounds(num_epochs, None)
+
+    def rounds(self, num_rounds: int, num_steps: int) -> Iterator[int]:
+        """As :meth:`epochs`, but a round is the samples of ``num_steps`` batches, for data whose epochs take too long.
+
+        A loader for training yields that many samples and goes on with the same epoch in the next round. Rungs count
+        rounds then: ``max_t`` of a scheduler is ``num_rounds``.
+
+        Raises
+        ------
+        ValueError
+            ``num_steps`` is below 1.
+        """
+        if num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, but got {num_steps!r}")
+        return self._rounds(num_rounds, num_steps)
+
+    def step(self, loss: Tensor, max_norm: float | None = None) -> bool:
+        """The backward pass of a micro-batch and, if a step ends with it, that of all tracked optimisers.
+
+        Parameters
+        ----------
+        loss
+            Mean over the samples that the loader has given to this device.
+        max_norm
+            Norm to which the gradient of a step is clipped; None: it is not.
+
+        Returns
+        -------
+        bool
+            Whether the optimisers have stepped.
+        """
+        part, batching = self._present_part(), self._present_loader().batching
+        optimizers = [thing for thing in self._keeper.objects.values() if isinstance(thing, Optimizer)]
+        scaler = next(
+            (thing for thing in self._keeper.objects.values() if isinstance(thing, torch.amp.GradScaler)), None
+        )
+        scaled = loss * part.loss_weight
+        (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
+        if not part.is_last:
+            return False
+        self.group.begin_agreement(self._wish())
+        if scaler is not None:
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
+        if self._noise is not None and part.is_even:
+            self._noise.step(part.num_samples, part.loss_weight * (1.0 if scaler is None else scaler.get_scale()))
+        elif self._noise is not None:
+            self._noise.discard()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_([weight for model in self._models for weight in model.parameters()], max_norm)
+        for optimizer in optimizers:
+            with _learning_rates_times(batching.learning_rate_factor(self.noise_scale), optimizer):
+                if scaler is None:
+                    optimizer.step()
+                else:
+                    scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        if scaler is not None:
+            scaler.update()
+        return True
+
+    def add(self, **means: Tensor | float) -> None:
+        """Adds means over the samples of the present micro-batch to the averages that :meth:`report` reports."""
+        self._averages.add(self._present_part().num_samples, **means)
+
+    @contextlib.contextmanager
+    def validating(self) -> Iterator[None]:
+        """Inside the block the models are in evaluation mode and no gradients are kept."""
+        modes = [model.training for model in self._models]
+        for model in self._models:
+            model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for model, mode in zip(self._models, modes, strict=True):
+                model.train(mode)
+
+    def report(self, **metrics: Any) -> dict[str, Any]:
+        """Ends an epoch: checkpoints the run and, once that is durable, reports, on rank 0. All processes have to call.
+
+        Parameters
+        ----------
+        **metrics
+            Go into the report beside ``epoch``, the averages, and what was measured of the steps.
+
+        Returns
+        -------
+        dict
+            The report, the same in every process.
+
+        Raises
+        ------
+        RuntimeError
+            The epoch was reported before, or none has begun.
+        """
+        if not self._is_inside:
+            raise RuntimeError("report() must be called once in each epoch, but it has ended or not begun")
+        report = {"epoch": self._num_rounds + 1, **self._averages.means()}
+        loader = next((loader for loader in self._loaders if loader.is_for_training), None)
+        if loader is not None:
+            report |= loader.batching.measurements(self.noise_scale)
+        report.update(metrics)
+        agreed: dict[str, Any] = self.group.broadcast(report)
+        self._end_round(agreed)
+        return agreed
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the run is."""
+        return {"num_rounds": self._num_rounds, "is_inside": self._is_inside, "num_steps": self.num_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state_dict` gave."""
+        self._num_rounds, self._is_inside = state["num_rounds"], state["is_inside"]
+        self.num_steps = state["num_steps"]
+
+    # What loaders call.
+
+    def enter(self, loader: ElasticLoader, part: Part) -> None:
+        """Notes the part that this device is about to compute."""
+        self._loader, self._part = loader, part
+        if not loader.is_for_training:
+            return
+        for model in self._models:
+            if isinstance(model, DistributedDataParallel):
+                model.require_backward_grad_sync = part.is_last
+        if self._keeper.sharded is not None and self.num_devices > 1:
+            self._keeper.sharded.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
+
+    def between_steps(self, in_training: bool) -> None:
+        """Checkpoints the run, and leaves, if any process has been asked to; all processes call it together."""
+        wish = self.group.agree(self._wish())
+        if wish == _GO_ON:
+            return
+        if self._is_restored and in_training:
+            self._save(self._keeper.gather())
+        elif self._is_restored and self._trained is not None:
+            self._save(self._trained)
+        if wish == _LEAVE:
+            self._leave()
+
+    def end_of_training(self) -> None:
+        """The loop over a loader for training is over: this is where the run goes on if it is ended from here on."""
+        self._trained = self._keeper.snapshot()
+        self.between_steps(in_training=False)
+
+    # The rest.
+
+    def _rounds(self, num_rounds: int, num_steps: int | None) -> Iterator[int]:
+        if not self._is_restored:
+            if self._reporter is None and self.is_main:
+                from syne_tune import Reporter  # late, and once: it counts the seconds from here
+
+                self._reporter = Reporter()
+            self._keeper.restore(self._deliver)
+            self._is_restored = True
+        while self._num_rounds < num_rounds:
+            if not self._is_inside:
+                seed_everything(derive_seed(self._seed, "round", self._num_rounds, self.group.rank))
+                for loader in self._loaders:
+                    loader.begin_round(self._num_rounds + 1, num_steps)
+                self._is_inside = True
+            yield self._num_rounds + 1
+            if self._is_inside:
+                self._end_round(None)
+
+    def _end_round(self, report: dict[str, Any] | None) -> None:
+        self._num_rounds += 1
+        self._is_inside = False
+        self._averages.clear()
+        self._trained = None
+        path = self._save(self._keeper.gather() if self._keeper.is_active else {}, report)
+        if self.is_main and report is not None:
+            self._deliver(path, report)
+        if self.group.agree(self._wish()) == _LEAVE:
+            self._leave()
+
+    def _save(self, state: dict[str, Any], report: dict[str, Any] | None = None) -> str | None:
+        path = self._keeper.save(state, report)
+        self._saved_at = time.monotonic()
+        return path
+
+    def _deliver(self, path: str | None, report: dict[str, Any]) -> None:
+        if self._reporter is not None:
+            self._reporter(**report)
+        if path is not None:
+            self._keeper.mark_reported(path)
+
+    def _wish(self) -> int:
+        if self._must_leave:
+            return _LEAVE
+        is_due = self._checkpoint_every_s is not None and self._keeper.is_active and self.is_main
+        return _SAVE if is_due and time.monotonic() - self._saved_at >= (self._checkpoint_every_s or 0.0) else _GO_ON
+
+    def _leave(self) -> None:
+        if self.is_main:
+            where = f"in epoch {self._num_rounds + 1}" if self._is_inside else f"after epoch {self._num_rounds}"
+            logger.warning("Leaving on SIGTERM %s, after %d steps.", where, self.num_steps)
+        raise SystemExit(EXIT_DRAINED if self._keeper.is_active else 128 + signal.SIGTERM)
+
+    def _on_sigterm(self, signum: int, frame: object) -> None:
+        self._must_leave = True
+
+    def _place(self) -> Place | None:
+        if self._part is None or self._loader is None or not self._loader.is_for_training:
+            return None
+        return Place(derive_seed(self._seed, "step", self.num_steps), self._part.rows, self._part.batch_size)
+
+    def _present_part(self) -> Part:
+        if self._part is None:
+            raise RuntimeError("step() and add() must be called inside a loop over a loader of this run, but none runs")
+        return self._part
+
+    def _present_loader(self) -> ElasticLoader:
+        if self._loader is None or not self._loader.is_for_training:
+            raise RuntimeError(
+                "step() must be called inside a loop over a loader of this run that trains, but none runs"
+            )
+        return self._loader
+
+
+@contextlib.contextmanager
+def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]:
+    """Multiplies the learning rates inside the block, so that no scheduler of them gets to see it."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * factor
+    yield
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate

@@ -19,7 +19,7 @@ class Event:
     """Seconds since the tuning started."""
 
     event: str
-    """What happened: ``launch``, ``exit``, ``resize``..."""
+    """What happened: ``launch``, ``exit``, ``resize``...; ``decision`` is why the scheduler decides something."""
 
     trial_id: int | None = None
     """The trial, None for what concerns the whole run."""
@@ -34,7 +34,7 @@ class Event:
     """Why it happened."""
 
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Every other entry of the line, for example ``how`` of an ``exit`` or ``signal_to_report_s``."""
+    """Every other entry of the line: ``how`` of an ``exit``, ``what`` and ``numbers`` of a ``decision``..."""
 
     @classmethod
     def from_line(cls, line: str) -> Event:
@@ -60,6 +60,19 @@ class Event:
             raise ValueError(
                 f"a line must be a JSON object with a number 'time_s' and a string 'event', but is {line!r}"
             ) from error
+
+
+def describe_decision(event: Event) -> str:
+    """What the scheduler has decided, about whom, and why, in one line.
+
+    Parameters
+    ----------
+    event
+        An event ``decision``.
+    """
+    what = event.details.get("what", "")
+    whom = "admission" if what == "close" else f"trial {event.trial_id}"
+    return f"{what} {whom}: {event.reason}"
 
 
 class EventReader:

@@ -27,7 +27,7 @@ _REFRESHES_PER_S = 4.0
 
 
 class LiveProgress(TunerCallback):
-    """Shows time left, incumbent, admission and who holds which devices while the tuner runs.
+    """Shows time left, incumbent, admission, who holds which devices and why the scheduler last decided something.
 
     On a terminal, with the package ``rich``, this is a panel that stays at the bottom; elsewhere it is lines of text.
 
@@ -177,6 +177,7 @@ def _render(progress: Progress, now_s: float) -> RenderableType:
     counts = f"{progress.num_trials} trials started, {progress.num_resizes} resizes"
     admission.append(f"  {counts}" if admission else counts, style="dim")
     incumbent = Text(progress.describe_incumbent(), style="bold")
+    decision = Text(progress.describe_decision(), style="dim", no_wrap=True, overflow="ellipsis")
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("device", "trial", progress.time_attr, progress.metric, "launch", ""):
@@ -197,4 +198,4 @@ def _render(progress: Progress, now_s: float) -> RenderableType:
             str(trial.launch),
             Text("draining" if trial.draining else "", style="dim"),
         )
-    return Panel(Group(head, admission, incumbent, Text(), table), title="syne-hypersched", title_align="left")
+    return Panel(Group(head, admission, incumbent, decision, table), title="syne-hypersched", title_align="left")

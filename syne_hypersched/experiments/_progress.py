@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from syne_hypersched.experiments._events import Event
+from syne_hypersched.backends.events import DECISION
+from syne_hypersched.experiments._events import Event, describe_decision
 from syne_hypersched.experiments._run import Report, best_report
 
 
@@ -45,6 +46,8 @@ class Progress:
     last_report: dict[int, Report] = field(default_factory=dict)
     num_trials: int = 0
     num_resizes: int = 0
+    last_decision: Event | None = None
+    """Why the scheduler has decided something, the last time that it gave a reason."""
 
     def add_report(self, report: Report) -> None:
         """A trial has reported."""
@@ -71,6 +74,8 @@ class Progress:
             self.num_resizes += event.reason == "resize"
         elif event.event == "exit":
             self.live.pop(event.trial_id, None)
+        elif event.event == DECISION:
+            self.last_decision = event
 
     @property
     def holders(self) -> dict[str, int]:
@@ -94,6 +99,10 @@ class Progress:
         best = self.incumbent
         return f"incumbent trial {best.trial_id}: {self.metric} {best.value:.4f} at {self.time_attr} {best.resource:g}"
 
+    def describe_decision(self) -> str:
+        """The last decision with a reason; empty before there is one."""
+        return "" if self.last_decision is None else describe_decision(self.last_decision)
+
     def describe_devices(self) -> str:
         """Who holds which devices; a trial that has been asked to exit is marked with an asterisk."""
         holders = self.holders
@@ -107,5 +116,6 @@ class Progress:
             self.describe_admission(),
             self.describe_incumbent(),
             self.describe_devices(),
+            self.describe_decision(),
         )
         return " | ".join(part for part in parts if part)

@@ -18,7 +18,7 @@ from syne_tune.constants import (
     ST_WORKER_TIME,
 )
 
-from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._events import Event, read_events
 
@@ -106,6 +106,14 @@ class Run:
     def admission_closed_s(self) -> float | None:
         """When the tuner received the first report with admission closed, None if it stayed open."""
         return next((report.time_s for report in self.reports if report.admission_open is False), None)
+
+    @property
+    def decisions(self) -> tuple[Event, ...]:
+        """Why the scheduler closed admission and resized, paused or stopped trials, as far as it gave reasons.
+
+        ``details`` of each has ``what`` was decided and the ``numbers`` that decided.
+        """
+        return tuple(event for event in self.events if event.event == DECISION)
 
     @property
     def incumbent(self) -> Report | None:

@@ -30,6 +30,9 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
         broken = [violation.message for violation in violations if violation.rule == rule]
         lines.append(f"  {'FAIL' if broken else 'ok  '}  {meaning}")
         lines.extend(f"          {message}" for message in broken)
+    closing = next((event for event in run.decisions if event.details.get("what") == "close"), None)
+    if closing is not None:
+        lines.append(f"  note  admission was closed at {closing.time_s:.3f} s: {closing.reason}")
     live = [str(holding.trial_id) for holding in held if holding.end_s is None]
     if live:
         lines.append(f"  note  devices are still held by trials {', '.join(live)}: the run goes on or was cut off")

@@ -33,6 +33,14 @@ def test_devices_are_free_from_the_exit_on() -> None:
     assert progress.describe_devices() == "cpu0: -, cpu1: -"
 
 
+def test_the_last_decision_is_shown_with_its_reason() -> None:
+    pause = Event(3.0, "decision", 4, reason="rank 3 of 4", details={"what": "pause", "numbers": {"rank": 3}})
+    close = Event(5.0, "decision", 4, reason="it is late", details={"what": "close", "numbers": {}})
+    assert progress_of().describe_decision() == ""
+    assert progress_of(pause).describe(0.0).endswith(" | pause trial 4: rank 3 of 4")
+    assert progress_of(pause, close).describe_decision() == "close admission: it is late"
+
+
 def test_without_deadline_and_devices() -> None:
     progress = Progress("loss", True, "epoch")
     assert progress.describe(7.0) == "7 s gone | no incumbent yet"

@@ -99,6 +99,7 @@ class FunctionContent:
         elif isinstance(value, types.FunctionType):
             self._add_function(value)
         elif isinstance(value, type):
+            self._note(value.__qualname__)
             self._add_all(value.__bases__)
             for name, member in sorted(vars(value).items()):
                 if name not in _MADE_BY_PYTHON:
@@ -108,8 +109,6 @@ class FunctionContent:
             self._add(value.__func__)
         elif isinstance(value, property):
             self._add_all((value.fget, value.fset, value.fdel))
-        elif isinstance(value, types.BuiltinFunctionType):
-            self._note(value.__qualname__)
         elif isinstance(value, list):
             self._add_all(value)
         elif isinstance(value, dict):
@@ -139,11 +138,10 @@ class FunctionContent:
                 self._imports[instruction.argval] = None
 
     def _add_reduced(self, value: Any) -> None:
-        """Adds an object as :mod:`copyreg` takes it apart; of one that cannot be taken apart the class has to do."""
-        self._add(type(value))
+        """Adds an object as :mod:`pickle` takes it apart; of one that cannot be taken apart its type has to do."""
         try:
             reduced = value.__reduce_ex__(4)
-        except Exception:
+        except Exception:  # anything may come from a class of the user's
             return
         if isinstance(reduced, str):
             self._note(reduced)

@@ -24,17 +24,19 @@ _STORED, _RECORD = "tune_function.dill", "tune_function.json"
 class ElasticPythonBackend(ElasticLocalBackend):
     """Tunes a Python function on this machine, and changes the number of devices of its calls while they run.
 
-    To :class:`ElasticLocalBackend` what Syne Tune's ``PythonBackend`` is to ``LocalBackend``: every trial calls
-    ``tune_function`` with its configuration, in processes of its own, one for each device
-    (``processes="per_device"``). The function reports with :class:`syne_tune.Reporter`, rank 0's reports count. One
-    that takes an argument ``st_checkpoint_dir`` gets the folder (a string) for its checkpoints, which it may have to make;
-    it must go on from what it finds there, since a resized or resumed trial calls it anew.
+    To :class:`ElasticLocalBackend` what Syne Tune's ``PythonBackend`` is to its ``LocalBackend``: a trial calls
+    ``tune_function`` with its configuration, in processes of its own, one for each device unless
+    ``processes="single"``. The function reports with :class:`syne_tune.Reporter`; only rank 0's reports count. If it
+    has a parameter ``st_checkpoint_dir``, that is the path, a string, of the folder for its checkpoints, which the
+    function makes. It must go on from what it finds there, since a trial that is resized or resumed calls it anew.
 
     The function is stored in the experiment's folder as it is when the backend is made, with the values of the globals
-    that it uses; so it may be defined in a notebook, use modules imported there, and helper functions and classes. What
-    it takes from modules must be importable in the trials, which get this process's ``sys.path``. Different from
-    ``PythonBackend``, globals, defaults and enclosing variables work, values keep their types (through JSON), and an
-    experiment's folder that holds another function is an error.
+    that it uses. So it may be defined in a notebook and use modules that are imported there, helper functions and
+    classes. What it takes from a module is imported by the trial, with the ``sys.path`` of this process.
+
+    Deviations from Syne Tune's ``PythonBackend``, which strips a function of its globals, defaults and enclosing
+    variables: these work. Values keep their types, where there ``False`` becomes ``True``. A changed function under the
+    name of an old experiment is an error, where there the old function is called.
 
     Parameters
     ----------

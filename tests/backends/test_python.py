@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
-from syne_hypersched import ElasticPythonBackend
+import dill
+import pandas as pd
+import pytest
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.backend.trial_status import Status
+from syne_tune.config_space import choice, finrange, randint, uniform
+
+from syne_hypersched import ASHA, ElasticPythonBackend
+from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.testing import BackendContract
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -50,3 +63,242 @@ class TestElasticPythonBackend(BackendContract):
 class TestColdLaunches(BackendContract):
     def make_backend(self, folder):
         return make_backend(make_train(self.epoch_s), {"x": 1.0, "epochs": 1000}, self.num_devices, launch="cold")
+
+
+def run_trial(backend, config, wait_for):
+    """Starts one trial; returns its reports when it has ended, and its status."""
+    trial = backend.start_trial(config)
+    reports = []
+
+    def ended():
+        statuses, new = backend.fetch_status_results([trial.trial_id])
+        reports.extend(report for _, report in new)
+        return statuses[trial.trial_id][1] != Status.in_progress
+
+    wait_for(ended)
+    backend.stop_all()
+    return reports, trial.status
+
+
+def echo(number, flag, text, nothing, nested, choice_of_lists, default="as it is"):
+    from syne_tune import Reporter
+
+    Reporter()(loss=0.0, seen=repr([number, flag, text, nothing, nested, choice_of_lists, default]))
+
+
+def test_values_arrive_as_they_are(tmp_path, wait_for):
+    space = {
+        "number": randint(1, 3),
+        "flag": choice([True, False]),
+        "text": "two 'words' --flag",
+        "nothing": None,
+        "nested": {"a": [1, 2.5, "b"]},
+        "choice_of_lists": choice([[1, 2], [3]]),
+    }
+    backend = make_backend(echo, space)
+    backend.set_path(str(tmp_path / "run"))
+    values = [2, False, "two 'words' --flag", None, {"a": [1, 2.5, "b"]}, [3]]
+    (report,), status = run_trial(backend, dict(zip(space, values, strict=True)), wait_for)
+    assert status == Status.completed
+    assert report["seen"] == repr([*values, "as it is"])
+
+
+def test_every_rank_calls_the_function(tmp_path, wait_for):
+    def train(x, folder, st_checkpoint_dir):
+        rank, world_size = os.environ["RANK"], int(os.environ["WORLD_SIZE"])
+        Path(folder, rank).write_text(json.dumps([x, st_checkpoint_dir]))
+        from syne_tune import Reporter
+
+        Reporter()(loss=x, world_size=world_size)
+
+    space = {"x": uniform(0, 1), "folder": str(tmp_path)}
+    backend = make_backend(train, space, num_devices=3, num_devices_per_trial=3)
+    backend.set_path(str(tmp_path / "run"))
+    (report,), _ = run_trial(backend, {"x": 0.25, "folder": str(tmp_path)}, wait_for)
+    assert (report["loss"], report["world_size"]) == (0.25, 3)
+    for rank in "012":
+        assert json.loads((tmp_path / rank).read_text()) == [0.25, str(backend.checkpoint_trial_path(0))]
+
+
+@pytest.fixture
+def experiments(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    return tmp_path / "experiments"
+
+
+class ResizingASHA(ASHA):
+    """Resizes at every third epoch."""
+
+    def on_trial_result(self, trial, result):
+        decision = super().on_trial_result(trial=trial, result=result)
+        if decision == "CONTINUE" and result["epoch"] % 3 == 0:
+            trial.resize(1 + (trial.num_devices % 2))
+        return decision
+
+
+def test_trials_are_resized_and_promoted_under_the_stock_tuner(experiments):
+    space = {"x": uniform(0, 1), "epochs": 27}
+    scheduler = ResizingASHA(
+        space, "loss", "epoch", max_t=27, type="promotion", max_resource_attr="epochs", random_seed=1
+    )
+    tuner = Tuner(
+        make_backend(make_train(0.03), space), scheduler, StoppingCriterion(max_num_evaluations=100), n_workers=3,
+        sleep_time=0.02, results_update_interval=1,
+    )  # fmt: skip
+    assert tuner.name.startswith("train-")
+    tuner.run()
+    run = load_run(tuner.tuner_path, time_attr="epoch")
+    assert check_run(run) == ()
+    assert sum(event.event == "exit" and event.reason == "resize" for event in run.events) >= 1
+    assert sum(event.event == "resume" for event in run.events) >= 1
+    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    assert set(table.st_num_devices) == {1, 2}
+    assert (table.groupby("trial_id").epoch.min() == 1).all()
+
+
+NOTEBOOK = """
+import events  # a module of the user's that has the name of one of the backend's
+import sys
+from syne_tune import Reporter, StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_hypersched import ASHA, ElasticPythonBackend
+
+SCALE = 10
+
+class Model:
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def loss(self):
+        return SCALE * self.x + events.BIAS
+
+def train(x, epochs=2):
+    report = Reporter()
+    for epoch in range(1, epochs + 1):
+        report(epoch=epoch, loss=Model(x).loss())
+
+space = {"x": uniform(0, 1)}
+backend = ElasticPythonBackend(train, space, 2, device_type="cpu", launch=sys.argv[1])
+scheduler = ASHA(space, "loss", "epoch", max_t=2, random_seed=1)
+tuner = Tuner(
+    backend, scheduler, StoppingCriterion(max_num_trials_finished=2), 2, sleep_time=0.02, tuner_name="notebook",
+    suffix_tuner_name=False,
+)
+tuner.run()
+"""
+
+
+@pytest.mark.parametrize("launch", ["warm", pytest.param("cold", marks=pytest.mark.slow)])
+def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path, launch):
+    (tmp_path / "events.py").write_text("BIAS = 100")
+    (tmp_path / "launch.py").write_text(NOTEBOOK)
+    code = textwrap.dedent(
+        f"""
+        from syne_tune import Tuner
+        backend = Tuner.load({str(experiments / "notebook")!r}).trial_backend
+        trial = backend.start_trial({{"x": 0.5}})
+        while not (reports := backend.fetch_status_results([trial.trial_id])[1]):
+            pass
+        print(reports[0][1]["loss"])
+        backend.stop_all()
+        """
+    )
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    for command in ([str(tmp_path / "launch.py"), launch], ["-c", code]):
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, timeout=60)
+        assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) == 105  # of a trial of the loaded backend, whose process has no such function
+    table = pd.read_csv(experiments / "notebook" / "results.csv.zip")
+    assert len(table) >= 2
+    assert list(table.loss) == pytest.approx(list(10 * table.config_x + 100))
+
+
+def constant(x):
+    from syne_tune import Reporter
+
+    Reporter()(loss=1.0)
+
+
+def test_a_changed_function_in_the_folder_of_an_old_experiment_is_refused(tmp_path, wait_for):
+    def start(function):
+        backend = make_backend(function, {"x": 1.0})
+        backend.set_path(str(tmp_path / "run"))
+        return run_trial(backend, {"x": 1.0}, wait_for)
+
+    start(constant)
+    assert start(constant)[1] == Status.completed
+    stored = (tmp_path / "run" / "tune_function" / "tune_function.dill").read_bytes()
+    with pytest.raises(ValueError, match=r"must be the one .* constant with fingerprint .* another tuner_name"):
+        start(lambda x: None)
+    assert (tmp_path / "run" / "tune_function" / "tune_function.dill").read_bytes() == stored
+
+
+def test_a_function_that_was_replaced_in_its_folder_is_not_called(tmp_path, wait_for, caplog):
+    backend = make_backend(constant, {"x": 1.0})
+    backend.set_path(str(tmp_path / "run"))
+    run_trial(backend, {"x": 1.0}, wait_for)
+    path = tmp_path / "run" / "tune_function" / "tune_function.dill"
+    path.write_bytes(path.read_bytes() + b"more")
+    copy = dill.loads(dill.dumps(backend))
+    reports, status = run_trial(copy, {"x": 1.0}, wait_for)
+    assert (reports, status) == ([], Status.failed)
+    assert "must hold the function that the trial was started with" in caplog.text
+
+
+def test_what_the_function_uses_is_preloaded(tmp_path, wait_for):
+    def train(x):
+        import sys
+
+        loaded = sorted({"sklearn", "dill", "numpy"} & set(sys.modules))
+        from sklearn.linear_model import SGDClassifier
+        from syne_tune import Reporter
+
+        Reporter()(loss=SGDClassifier(alpha=x).alpha, loaded=loaded)
+
+    backend = make_backend(train, {"x": 1.0})
+    backend.set_path(str(tmp_path / "run"))
+    (report,), _ = run_trial(backend, {"x": 0.5}, wait_for)
+    assert report["loaded"] == ["dill", "numpy", "sklearn"]
+    assert report["loss"] == 0.5
+    (setup, *_) = read_events(tmp_path / "run" / "events.jsonl")
+    assert setup.event == "setup"
+    assert setup.details["mode"] == "warm"
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [((1, 2), r"x has \(1, 2\)"), (object(), "x has <object"), (choice([(1, 2), (3, 4)]), r"x has \(1, 2\)"),
+     ({1: 2}, r"x has \{1: 2\}"), (float("nan"), "x has nan"), (choice([b"a", b"b"]), "x has b'a'")],
+)  # fmt: skip
+def test_values_that_json_does_not_keep_are_refused(value, named):
+    with pytest.raises(ValueError, match=f"config_space must hold values that JSON keeps.*but {named}"):
+        make_backend(constant, {"x": value})
+
+
+@pytest.mark.parametrize("space", [None, ["x"], {1: 2}])
+def test_a_space_that_is_none_is_refused(space):
+    with pytest.raises(TypeError, match="config_space must map names to domains and constants, but got"):
+        make_backend(constant, space)
+
+
+def test_arguments_are_checked_against_the_space():
+    with pytest.raises(TypeError, match="must have arguments that are in config_space"):
+        make_backend(constant, {})
+    with pytest.raises(TypeError, match="must take every entry of config_space by keyword, but not y"):
+        make_backend(constant, {"x": finrange(0, 1, 3), "y": 1})
+
+
+@pytest.mark.parametrize("option", [{"entry_point": "a.py"}, {"binary": "python"}, {"pass_args_as_json": True}])
+def test_options_of_scripts_are_refused(option):
+    with pytest.raises(TypeError, match=f"{next(iter(option))} must not be given, since a function is tuned, but got"):
+        make_backend(constant, {"x": 1.0}, **option)
+
+
+def test_other_options_are_those_of_the_local_backend():
+    with pytest.raises(ValueError, match=r'processes must be "per_device" or "single"'):
+        make_backend(constant, {"x": 1.0}, processes="many")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'num_gpus'"):
+        make_backend(constant, {"x": 1.0}, num_gpus=1)
+    assert str(make_backend(constant, {"x": 1.0}, num_devices=3)) == "elastic local function constant on 3 devices"
+    assert str(make_backend(lambda x: 0, {"x": 1.0}).entrypoint_path()) == "function"

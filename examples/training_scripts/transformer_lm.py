@@ -1,0 +1,222 @@
+"""A small transformer that learns to write text, character by character, on one device or several, in PyTorch.
+
+Runs alone (``python transformer_lm.py --epochs 3``), as a trial of Syne Tune, and on several devices at once, started
+once per device with the environment of ``torch.distributed``. It may be ended and go on at any step, on any number of
+devices, and its losses are those of an undisturbed run. With ``--shard`` no device holds the whole model: parameters,
+gradients and the state of AdamW are sharded (FSDP), and sharded anew when the number of devices has changed.
+
+``--text FILE`` is what is learnt; by default it is Python's language reference, which the standard library holds for
+``help()``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from syne_tune import Reporter
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import TensorDataset
+
+from syne_hypersched.training import BatchDropout, ElasticRun
+
+VAL_SHARE = 0.1
+VAL_BATCH_SIZE = 128
+FINAL_LR_FACTOR = 0.1
+INITIAL_STD = 0.02
+
+
+class Block(nn.Module):
+    """Causal self-attention and a feed-forward network, each normalised before and added to what came in."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.queries_keys_values = nn.Linear(width, 3 * width, bias=False)
+        self.attention_output = nn.Linear(width, width, bias=False)
+        self.attention_dropout = BatchDropout(dropout)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
+            BatchDropout(dropout),
+        )
+
+    def attend(self, hidden: Tensor) -> Tensor:
+        """What each position takes from itself and those before it."""
+        # (3, samples, heads, positions, width of a head)
+        split = self.queries_keys_values(hidden).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys, values = split.unbind()
+        mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        return self.attention_output(mixed.transpose(1, 2).flatten(2))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Maps (samples, positions, width) to the same shape."""
+        hidden = hidden + self.attention_dropout(self.attend(self.attention_norm(hidden)))
+        return hidden + self.feed_forward(hidden)
+
+
+class LanguageModel(nn.Module):
+    """Decoder-only transformer; the embedding of the characters is also the output layer's weight."""
+
+    def __init__(self, num_characters: int, context: int, width: int, num_blocks: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.characters = nn.Embedding(num_characters, width)
+        self.positions = nn.Embedding(context, width)
+        self.dropout = BatchDropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_blocks))
+        self.norm = nn.LayerNorm(width)
+        for weight in self.parameters():
+            if weight.ndim > 1:
+                nn.init.normal_(weight, std=INITIAL_STD)
+        for block in self.blocks:
+            # What the blocks add to the residual stream is to have the same variance however many there are (GPT-2).
+            for layer in (block.attention_output, block.feed_forward[3]):
+                nn.init.normal_(layer.weight, std=INITIAL_STD / math.sqrt(2 * num_blocks))
+
+    def forward(self, characters: Tensor) -> Tensor:
+        """Logits (samples, positions, characters) of the next character at each position of (samples, positions)."""
+        positions = torch.arange(characters.shape[1], device=characters.device)
+        hidden = self.dropout(self.characters(characters) + self.positions(positions))
+        for block in self.blocks:
+            hidden = block(hidden)
+        return functional.linear(self.norm(hidden), self.characters.weight)
+
+
+def read_text(path: Path | None) -> str:
+    """The text of a file, or Python's language reference."""
+    if path is not None:
+        return path.read_text(encoding="utf-8")
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name] for name in sorted(topics))
+
+
+def make_datasets(text: str, context: int) -> tuple[TensorDataset, TensorDataset, int]:
+    """Windows of the text to train on, those of its last tenth to validate on, and the number of its characters.
+
+    A sample is ``context`` characters and, for each of them, the one that follows. Windows do not overlap.
+
+    Raises
+    ------
+    ValueError
+        The text is too short for a window of each kind.
+    """
+    characters = {character: index for index, character in enumerate(sorted(set(text)))}
+    indices = torch.tensor([characters[character] for character in text])
+    num_windows = (len(indices) - 1) // context
+    num_val = math.ceil(VAL_SHARE * num_windows)
+    if num_windows - num_val < 1:
+        raise ValueError(
+            f"the text must have more than {2 * context} characters, which is two windows of context={context}, "
+            f"but got {len(text)}"
+        )
+    inputs, targets = (indices[start : start + num_windows * context].view(num_windows, context) for start in (0, 1))
+    train, val = (
+        TensorDataset(inputs[windows], targets[windows]) for windows in (slice(0, -num_val), slice(-num_val, None))
+    )
+    return train, val, len(characters)
+
+
+def warmup_then_cosine(num_warmup_steps: int, num_steps: int) -> Callable[[int], float]:
+    """Factor of the learning rate in each step, from 0: up to 1 in a line, then down along a cosine.
+
+    Both ends are counted as steps that train: the factor of the first step is not 0, and that of the last one is
+    ``FINAL_LR_FACTOR``.
+    """
+
+    def factor(step: int) -> float:
+        if step < num_warmup_steps:
+            return (step + 1) / (num_warmup_steps + 1)
+        done = min(1.0, (step - num_warmup_steps) / max(1, num_steps - 1 - num_warmup_steps))
+        return FINAL_LR_FACTOR + (1 - FINAL_LR_FACTOR) * (1 + math.cos(math.pi * done)) / 2
+
+    return factor
+
+
+def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW that decays matrices, but neither biases nor the gains of normalisation."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [weight for weight in parameters if weight.ndim > 1], "weight_decay": weight_decay},
+        {"params": [weight for weight in parameters if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))
+
+
+def make_reporter() -> Callable[..., None]:
+    """Reports the perplexity too, which is that of the loss over all validation data, on whatever devices."""
+    report = Reporter()
+
+    def report_with_perplexity(val_loss: float, **metrics: Any) -> None:
+        # A model that has diverged has an infinite perplexity.
+        perplexity = math.exp(val_loss) if val_loss < 700 else math.inf
+        report(val_loss=val_loss, perplexity=perplexity, **metrics)
+
+    return report_with_perplexity
+
+
+def next_character_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+
+
+def train(args: argparse.Namespace) -> None:
+    train_set, val_set, num_characters = make_datasets(read_text(args.text)[: args.num_characters], args.context)
+    num_steps = args.epochs * math.ceil(len(train_set) / args.batch_size)
+    with ElasticRun(args.st_checkpoint_dir, seed=args.seed, reporter=make_reporter()) as run:
+        model = LanguageModel(num_characters, args.context, args.width, args.blocks, args.heads, args.dropout)
+        model = run.wrap(model, shard_units=(Block,) if args.shard else None)
+        optimizer = run.track(optimizer=make_optimizer(model, args.learning_rate, args.weight_decay))
+        num_warmup_steps = round(args.warmup_share * num_steps)
+        schedule = run.track(schedule=LambdaLR(optimizer, warmup_then_cosine(num_warmup_steps, num_steps)))
+        batches = run.loader(train_set, args.batch_size)
+        val_batches = run.loader(val_set, VAL_BATCH_SIZE, train=False)
+        for _ in run.epochs(args.epochs):
+            for inputs, targets in batches:
+                loss = next_character_loss(model, inputs, targets)
+                if run.step(loss, max_norm=args.max_norm):
+                    schedule.step()
+                run.add(train_loss=loss)
+            with run.validating():
+                for inputs, targets in val_batches:
+                    run.add(val_loss=next_character_loss(model, inputs, targets))
+            run.report()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--text", type=Path, help="file to learn, in UTF-8 (default: Python's language reference)")
+    parser.add_argument("--num_characters", type=int, help="how much of the text to use, from its start (default: all)")
+    parser.add_argument("--context", type=int, default=64, help="characters that a prediction can look back on")
+    parser.add_argument("--width", type=int, default=96, help="width of the model, a multiple of --heads")
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--learning_rate", type=float, default=3e-3, help="largest learning rate, after the warm-up")
+    parser.add_argument("--warmup_share", type=float, default=0.05, help="share of all steps that warm up")
+    parser.add_argument("--weight_decay", type=float, default=0.1)
+    parser.add_argument("--max_norm", type=float, default=1.0, help="norm to which gradients are clipped")
+    parser.add_argument("--batch_size", type=int, default=64, help="windows in a step, over all devices together")
+    # With a value or without one, since a tuner passes values.
+    parser.add_argument("--shard", type=int, nargs="?", const=1, default=0, help="shard the model over the devices")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--st_checkpoint_dir", help="where checkpoints are written to and resumed from")
+    args = parser.parse_args()
+    if args.width % args.heads:
+        parser.error(f"--width must be a multiple of --heads, but got {args.width} and {args.heads}")
+    if not 0 <= args.warmup_share <= 1:
+        parser.error(f"--warmup_share must be from 0 to 1, but got {args.warmup_share}")
+    return args
+
+
+if __name__ == "__main__":
+    train(parse_args())

@@ -79,7 +79,9 @@ class FunctionContent:
 
     def _add(self, value: Any) -> None:
         self._note(type(value).__qualname__)
-        if value is None or isinstance(value, (bool, int, float, complex, str, bytes, types.EllipsisType)):
+        if isinstance(value, bytes):
+            self._note(value)
+        elif value is None or isinstance(value, (bool, int, float, complex, str, types.EllipsisType)):
             self._note(repr(value))
         elif isinstance(value, types.CodeType):
             self._add_code(value)
@@ -157,5 +159,7 @@ class FunctionContent:
         self._imports[module] = None
         self._note(f"{module} {name}")
 
-    def _note(self, text: str) -> None:
-        self._hash.update(f"{len(text)} {text} ".encode())
+    def _note(self, text: str | bytes) -> None:
+        content = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        self._hash.update(b"%d " % len(content))  # so that no two sequences of notes are the same bytes
+        self._hash.update(content)

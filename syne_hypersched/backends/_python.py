@@ -32,7 +32,8 @@ class ElasticPythonBackend(ElasticLocalBackend):
 
     The function is stored in the experiment's folder as it is when the backend is made, with the values of the globals
     that it uses. So it may be defined in a notebook and use modules that are imported there, helper functions and
-    classes. What it takes from a module is imported by the trial, with the ``sys.path`` of this process.
+    classes. What it takes from a module is imported by the trial, with the ``sys.path`` of this process. Relative
+    imports do not work inside it, and a large data set is better read by the function than taken from a global.
 
     Deviations from Syne Tune's ``PythonBackend``, which strips a function of its globals, defaults and enclosing
     variables: these work. Values keep their types, where there ``False`` becomes ``True``. A changed function under the

@@ -6,13 +6,15 @@ configuration are those that ``_python.py`` and Syne Tune write.
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Loads the function that is named by the configuration, and calls it."""
-    # The folder of this file, which Python has put there: its modules would hide the user's of the same names.
-    del sys.path[0]
+    # Python has put the folder of this file there, whose modules would hide others of the same names.
+    here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path) != here]
 
     import argparse
     import hashlib

@@ -24,15 +24,12 @@ class TuneFunction:
     """Its name."""
     stored: bytes
     """Two pickles: ``sys.path``, to be restored before the second is loaded, and the function."""
+    sha256: str
+    """Checksum of ``stored``, in hexadecimal digits."""
     fingerprint: str
     """The same for the same function in every process; another one if it was changed."""
     imports: tuple[str, ...]
     """Modules that it imports, or uses."""
-
-    @property
-    def sha256(self) -> str:
-        """Checksum of ``stored``, in hexadecimal digits."""
-        return hashlib.sha256(self.stored).hexdigest()
 
 
 def serialise(tune_function: Callable[..., object], names: Collection[str]) -> TuneFunction:
@@ -76,10 +73,11 @@ def serialise(tune_function: Callable[..., object], names: Collection[str]) -> T
             f"({type(error).__name__}: {error}). Importing or making things inside the function helps."
         ) from error
     content = FunctionContent(portable)
-    return TuneFunction(tune_function.__name__, stored, content.fingerprint, content.imports)
+    checksum = hashlib.sha256(stored).hexdigest()
+    return TuneFunction(tune_function.__name__, stored, checksum, content.fingerprint, content.imports)
 
 
-def _check_arguments(tune_function: Callable[..., object], names: Collection[str]) -> None:
+def _check_arguments(tune_function: types.FunctionType, names: Collection[str]) -> None:
     """Checks that a function can be called with exactly these arguments, and ``st_checkpoint_dir`` if it takes that.
 
     Raises
@@ -97,7 +95,7 @@ def _check_arguments(tune_function: Callable[..., object], names: Collection[str
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]  # fmt: skip
-    called = f"tune_function {getattr(tune_function, '__name__', '')}{inspect.signature(tune_function)}"
+    called = f"tune_function {tune_function.__name__}{inspect.signature(tune_function)}"
     missing = [name for name in needed if name not in by_keyword or name not in {*names, ST_CHECKPOINT_DIR}]
     if missing:
         raise TypeError(

@@ -142,14 +142,13 @@ def warmup_then_cosine(num_warmup_steps: int, num_steps: int) -> Callable[[int],
     return factor
 
 
-def make_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW that decays matrices, but neither biases nor the gains of normalisation."""
+def weight_decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser that decays matrices, but neither biases nor the gains of normalisation."""
     parameters = list(model.parameters())
-    groups = [
+    return [
         {"params": [weight for weight in parameters if weight.ndim > 1], "weight_decay": weight_decay},
         {"params": [weight for weight in parameters if weight.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95))
 
 
 def make_reporter() -> Callable[..., None]:
@@ -174,7 +173,11 @@ def train(args: argparse.Namespace) -> None:
     with ElasticRun(args.st_checkpoint_dir, seed=args.seed, reporter=make_reporter()) as run:
         model = LanguageModel(num_characters, args.context, args.width, args.blocks, args.heads, args.dropout)
         model = run.wrap(model, shard_units=(Block,) if args.shard else None)
-        optimizer = run.track(optimizer=make_optimizer(model, args.learning_rate, args.weight_decay))
+        optimizer = run.track(
+            optimizer=torch.optim.AdamW(
+                weight_decay_groups(model, args.weight_decay), lr=args.learning_rate, betas=(0.9, 0.95)
+            )
+        )
         num_warmup_steps = round(args.warmup_share * num_steps)
         schedule = run.track(schedule=LambdaLR(optimizer, warmup_then_cosine(num_warmup_steps, num_steps)))
         batches = run.loader(train_set, args.batch_size)

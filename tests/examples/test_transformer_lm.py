@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._preload import modules_to_preload
+from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.contract import EXIT_DRAINED
+from syne_hypersched.experiments import check_run, load_run
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
+
+torch = pytest.importorskip("torch")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPT = EXAMPLES / "training_scripts" / "transformer_lm.py"
+#: 176 windows to train on and 19 to validate on, neither of which two devices can divide evenly into these batches.
+SMALL = ["--num_characters", "6250", "--context", "32", "--width", "32", "--heads", "2", "--batch_size", "25"]
+#: So many epochs that a run is always ended before the last one; the warm-up takes two of them.
+EPOCHS = ["--epochs", "1000", "--warmup_share", "0.002"]
+METRICS = ("train_loss", "val_loss", "perplexity")
+
+_spec = importlib.util.spec_from_file_location("transformer_lm", SCRIPT)
+assert _spec is not None
+assert _spec.loader is not None
+script: ModuleType = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(script)
+
+
+class Launches:
+    """Launches the script in forks of one server that has loaded PyTorch, as the local backend does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.exits: dict[int, LaunchExit] = {}
+        self.launcher = Launcher(
+            lambda launch, pids, moment: None,
+            lambda launch, ended, moment: self.exits.update({launch: ended}),
+            preload=modules_to_preload(SCRIPT),
+            log_path=folder / "server.log",
+        )
+        self.devices = find_devices(2, device_type="cpu")
+
+    def start(self, num_devices: int, arguments: list[str], folder: Path) -> int:
+        ranks = rank_environments(self.devices, self.devices.names[:num_devices], True, os.environ)
+        return self.launcher.launch(
+            LaunchSpec(
+                (str(SCRIPT), *SMALL, *EPOCHS, *arguments),
+                tuple(
+                    RankSpec(env, str(folder / f"out{rank}"), str(folder / f"err{rank}"), cores, num_threads=1)
+                    for rank, (env, cores) in enumerate(ranks)
+                ),
+                warm=True,
+                grace_s=30.0,
+                cwd=str(folder),
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def launches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launches]:
+    made = Launches(tmp_path_factory.mktemp("launches"))
+    yield made
+    made.launcher.close()
+
+
+class Trial:
+    """One training run in a folder of its own, which may be launched again and again."""
+
+    def __init__(self, launches: Launches, folder: Path, wait_for: Callable[..., None]) -> None:
+        self._launches, self._folder, self._wait_for = launches, folder, wait_for
+        folder.mkdir()
+
+    def train(self, num_devices: int, until: int, *arguments: str) -> None:
+        """Trains until so many epochs have been reported in all; the script leaves on SIGTERM."""
+        checkpoint = ["--st_checkpoint_dir", str(self._folder / "checkpoints of this trial")]
+        launch = self._launches.start(num_devices, [*checkpoint, *arguments], self._folder)
+        exits = self._launches.exits
+        self._wait_for(lambda: len(self.reports()) >= until or launch in exits)
+        self._launches.launcher.drain(launch, grace_s=30.0)
+        self._wait_for(lambda: launch in exits)
+        errors = [path.read_text() for path in sorted(self._folder.glob("err*"))]
+        assert exits[launch].exit_codes == (EXIT_DRAINED,) * num_devices, errors
+
+    def reports(self, rank: int = 0) -> list[dict[str, Any]]:
+        path = self._folder / f"out{rank}"
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line.partition(": ")[2]) for line in lines if "tune-metric" in line and line.endswith("\n")]
+
+    def shard_files(self) -> list[str]:
+        """Names of the files in the newest sharded checkpoint."""
+        folders = sorted(self._folder.glob("*/*/shards"))
+        return sorted(path.name for path in folders[-1].glob("*.distcp")) if folders else []
+
+
+@pytest.mark.parametrize("arguments", [[], ["--shard"]], ids=["copied", "sharded"])
+def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
+    arguments: list[str], launches: Launches, tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    resized = Trial(launches, tmp_path / "resized", wait_for)
+    for num_devices, until in ((1, 2), (2, 4), (1, 6)):
+        resized.train(num_devices, until, *arguments)
+        assert len(resized.shard_files()) == (num_devices if arguments else 0)
+    alone = Trial(launches, tmp_path / "alone", wait_for)
+    alone.train(1, len(resized.reports()))
+
+    assert [report["epoch"] for report in resized.reports()] == list(range(1, len(resized.reports()) + 1))
+    assert resized.reports(rank=1) == [], "only rank 0 reports"
+    for report, expected in zip(resized.reports(), alone.reports(), strict=False):
+        assert [report[name] for name in METRICS] == pytest.approx([expected[name] for name in METRICS], rel=1e-4)
+    first, last = alone.reports()[0], alone.reports()[-1]
+    assert last["val_loss"] < 0.95 * first["val_loss"]
+    assert last["perplexity"] == pytest.approx(math.exp(last["val_loss"]))
+
+
+def test_is_tuned_while_its_shards_are_kept(tmp_path: Path) -> None:
+    text = tmp_path / "a text.txt"
+    text.write_text("To be, or not to be, that is the question. " * 200, encoding="utf-8")
+    command = [sys.executable, str(EXAMPLES / "launch_transformer.py"), "--shard", "--text", str(text), "--width", "16"]
+    done = subprocess.run(
+        [*command, "--deadline", "12", "--num-devices", "2", "--output", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (path,) = (path.parent for path in tmp_path.glob("*/metadata.json"))
+    run = load_run(path, time_attr="epoch")
+    assert check_run(run) == ()
+    best = run.incumbent
+    assert best is not None
+    assert f"best val_loss {best.value:.4f}: trial {best.trial_id} at epoch {best.resource}" in done.stdout
+    assert list((path / "best" / "checkpoint").glob("*/shards/*.distcp"))
+
+
+def test_windows_hold_the_text_and_what_follows_each_character() -> None:
+    text = "".join(chr(ord("a") + index % 26) for index in range(101))
+    train, val, num_characters = script.make_datasets(text, context=10)
+    assert num_characters == 26
+    inputs, targets = (torch.cat(parts).flatten().tolist() for parts in zip(train.tensors, val.tensors, strict=True))
+    assert inputs == [index % 26 for index in range(100)]
+    assert targets == [index % 26 for index in range(1, 101)]
+    assert (len(train), len(val)) == (9, 1)
+
+
+@pytest.mark.parametrize("length", [0, 1, 20])
+def test_a_text_without_two_windows_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match=rf"more than 20 characters.*but got {length}"):
+        script.make_datasets("a" * length, context=10)
+    script.make_datasets("a" * 21, context=10)
+
+
+def test_text_is_that_of_the_file_or_of_the_standard_library(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("Grüße", encoding="utf-8")
+    assert script.read_text(path) == "Grüße"
+    text = script.read_text(None)
+    assert len(text) > 300_000
+    assert 'The "if" statement' in text
+
+
+def make_model(dropout: float = 0.0) -> Any:
+    torch.manual_seed(0)
+    return script.LanguageModel(num_characters=7, context=12, width=16, num_blocks=2, num_heads=4, dropout=dropout)
+
+
+def test_a_prediction_looks_back_but_not_ahead() -> None:
+    model = make_model().eval()
+    characters = torch.randint(0, 7, (3, 12), generator=torch.Generator().manual_seed(1))
+    changed = characters.clone()
+    changed[:, 6] = (changed[:, 6] + 1) % 7
+    with torch.no_grad():
+        difference = (model(characters) - model(changed)).abs().amax(dim=(0, 2))
+    assert (difference[:6] == 0).all()
+    assert (difference[6:] > 0).all()
+
+
+def test_weights_decay_but_neither_biases_nor_gains_do() -> None:
+    model = make_model()
+    decayed, others = script.weight_decay_groups(model, weight_decay=0.5)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    assert {id(weight) for group in (decayed, others) for weight in group["params"]} == set(names)
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.5, 0.0)
+    assert all(names[id(weight)].endswith("weight") for weight in decayed["params"])
+    is_norm_or_bias = [name.endswith("bias") or "norm" in name or "feed_forward.0" in name for name in names.values()]
+    assert len(others["params"]) == sum(is_norm_or_bias)
+
+
+@settings(max_examples=50)
+@given(num_steps=st.integers(1, 200), share=st.floats(0, 1))
+def test_learning_rate_warms_up_and_then_falls(num_steps: int, share: float) -> None:
+    num_warmup_steps = round(share * num_steps)
+    factor = script.warmup_then_cosine(num_warmup_steps, num_steps)
+    factors = [factor(step) for step in range(num_steps)]
+    assert all(0 < value <= 1 for value in factors)
+    rising, falling = factors[:num_warmup_steps], factors[num_warmup_steps:]
+    assert rising == sorted(set(rising))
+    assert falling == sorted(falling, reverse=True)
+    if falling:
+        assert falling[0] == pytest.approx(1.0)
+    if len(falling) > 1:
+        assert falling[-1] == pytest.approx(script.FINAL_LR_FACTOR)
+    # What a schedule asks for after the last step must not rise again.
+    assert factor(num_steps) <= factors[-1] or not falling
+
+
+def test_perplexity_of_a_model_that_has_diverged_is_infinite(capsys: pytest.CaptureFixture[str]) -> None:
+    report = script.make_reporter()
+    report(epoch=1, val_loss=1.5)
+    report(epoch=2, val_loss=1e4)
+    values = [json.loads(line.partition(": ")[2]) for line in capsys.readouterr().out.splitlines() if line]
+    assert [value["perplexity"] for value in values] == [pytest.approx(math.exp(1.5)), math.inf]
+
+
+@pytest.mark.parametrize("arguments", [["--width", "30"], ["--warmup_share", "1.5"]])
+def test_impossible_arguments_are_refused(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+    with pytest.raises(SystemExit):
+        script.parse_args()
+    assert f"but got {arguments[1]}" in capsys.readouterr().err
+
+
+def test_a_tuner_may_pass_a_value_for_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parsed(*arguments: str) -> Namespace:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+        args: Namespace = script.parse_args()
+        return args
+
+    shards = [parsed(*arguments).shard for arguments in ([], ["--shard"], ["--shard", "0"], ["--shard", "1"])]
+    assert shards == [0, 1, 0, 1]

@@ -93,8 +93,12 @@ SETTINGS = (
 
 
 def make_scenarios(tables: Sequence[str]) -> tuple[list[Scenario], list[Scenario]]:
-    """Those of the settings, and those of further scalings, which are run with half of the seeds."""
-    main, further = [], []
+    """Those of the settings, and those of further scalings, which are run with half of the seeds.
+
+    What scaling is worth would not be seen beside the outlier, which is left out there.
+    """
+    main = []
+    with_scalings = [table for table in tables if table != OUTLIER] or tables
     for table in tables:
         machines = set()
         for setting in SETTINGS:
@@ -104,13 +108,14 @@ def make_scenarios(tables: Sequence[str]) -> tuple[list[Scenario], list[Scenario
             main.append(
                 Scenario(table, setting.num_devices, schedulers, setting.scaling, Duration.parse(setting.launch_cost))
             )
-        done = {setting.scaling for setting in SETTINGS}
-        further += [
-            Scenario(table, num_devices, RESIZING, scaling, Duration.parse("1%"))
-            for num_devices in sorted({setting.num_devices for setting in SETTINGS})
-            for scaling in SCALINGS
-            if scaling not in done
-        ]
+    done = {setting.scaling for setting in SETTINGS}
+    further = [
+        Scenario(table, num_devices, RESIZING, scaling, Duration.parse("1%"))
+        for table in with_scalings
+        for num_devices in sorted({setting.num_devices for setting in SETTINGS})
+        for scaling in SCALINGS
+        if scaling not in done
+    ]
     return main, further
 
 
@@ -187,24 +192,17 @@ def setting_lines(setting: Setting, table: pd.DataFrame, output: Path) -> list[s
 
 
 def scaling_section(table: pd.DataFrame, num_seeds: int) -> list[str]:
-    """What the schedulers that resize come to under every scaling, on the same seeds."""
-    chosen = table[(table.launch_cost == "1%") & (table.seed < num_seeds)]
+    """What the schedulers that resize come to under every scaling, on the same tables and seeds."""
+    names = set(table.benchmark) - {OUTLIER} or {OUTLIER}
+    chosen = table[(table.launch_cost == "1%") & (table.seed < num_seeds) & table.benchmark.isin(names)]
     titles = {scaling: "poor" if scaling == POOR else scaling for scaling in SCALINGS}
-    lines = [
-        "## Scaling",
-        "",
-        f"The schedulers that resize, launch cost 1 %, the first {num_seeds} seeds, all tables.",
-        "",
-    ]
+    scope = f"mean of {_tables(len(names))}, the first {num_seeds} seeds"
+    lines = ["## Scaling", "", f"The schedulers that resize, launch cost 1 %, {scope}.", ""]
     for num_devices in sorted(set(chosen.num_devices)):
+        rows = chosen[chosen.num_devices == num_devices]
         for scheduler in RESIZING:
-            rows = chosen[chosen.num_devices == num_devices]
-            lines += [
-                f"### {TITLES[scheduler]}, {num_devices} devices",
-                "",
-                *scaling_lines(rows, scheduler, titles),
-                "",
-            ]
+            lines += [f"### {TITLES[scheduler]}, {num_devices} devices", ""]
+            lines += [*scaling_lines(rows, scheduler, titles), ""]
     return lines
 
 

@@ -38,6 +38,14 @@ def test_a_setting_has_runs_of_all_schedulers() -> None:
         assert set(rows[rows.scheduler.isin(RESIZING)].scaling) == {setting.scaling}
 
 
+def test_further_scalings_are_run_without_the_outlier() -> None:
+    settings, further = make_scenarios(["digits", OUTLIER])
+    assert {scenario.benchmark for scenario in settings} == {"digits", OUTLIER}
+    assert {scenario.benchmark for scenario in further} == {"digits"}
+    _, further = make_scenarios([OUTLIER])
+    assert {scenario.benchmark for scenario in further} == {OUTLIER}
+
+
 def table_of(regrets: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(
         {"benchmark": name, "scheduler": "random", "deadline": deadline, "seed": seed, "regret": regret}

@@ -69,6 +69,8 @@ class AdaptiveStrategy(Strategy):
         self._devices: dict[int, int] = {}
         #: Best value so far of every trial that has not ended.
         self._best: dict[int, float] = {}
+        #: A heap of best value and id of every trial at each of its pauses, so that the best can be found among many.
+        self._pauses: list[tuple[float, int]] = []
         self._stretch: _Stretch | None = None
         self._closed = False
 
@@ -101,8 +103,7 @@ class AdaptiveStrategy(Strategy):
             return None
         reason = self._stretch_reason(now_s, epoch_time_s)
         most = stretch.num_survivors(0.0, self._num_devices, size)
-        paused = heapq.nsmallest(most, ((value, i) for i, value in self._best.items() if i not in self._devices))
-        self._stretch = _Stretch(now_s, size, paused)
+        self._stretch = _Stretch(now_s, size, self._take_best_paused(most))
         return reason
 
     def admission(self, now_s: float) -> Reason:
@@ -173,6 +174,8 @@ class AdaptiveStrategy(Strategy):
         if not resumable:
             self._halving.forget(trial_id)
             self._best.pop(trial_id, None)
+        elif trial_id in self._best:
+            heapq.heappush(self._pauses, (self._best[trial_id], trial_id))
 
     def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
         """Holds a trial against its rung while exploring, against the others in the last stretch."""
@@ -241,6 +244,17 @@ class AdaptiveStrategy(Strategy):
     def never_resize(self) -> None:
         """Explores until the deadline: a last stretch pays only with trials that can be resized."""
         self._resizing, self._stretch = False, None
+
+    def _take_best_paused(self, count: int) -> list[tuple[float, int]]:
+        """Best value and id of the best paused trials, ascending; pauses that are over are passed over."""
+        found: list[tuple[float, int]] = []
+        while self._pauses and len(found) < count:
+            value, trial_id = pause = heapq.heappop(self._pauses)
+            is_paused = trial_id not in self._devices and self._best.get(trial_id) == value
+            # Two pauses with the same best value come one after the other.
+            if is_paused and pause not in found[-1:]:
+                found.append(pause)
+        return found
 
     def _survivors(self, last: _Stretch, now_s: float) -> list[int]:
         """The best trials, best first: those running and, as long as the tuner asks, those paused."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +13,10 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import Deadline, ElasticSimulatorBackend, HyperSched, LaunchCost, simulate
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
+from syne_hypersched.allocation.stretch import num_survivors
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import check_run, holdings, load_run
+from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
 
 NUM_CONFIGS, NUM_LEVELS = 200, 27
 
@@ -115,6 +119,27 @@ def test_under_the_stock_tuner_in_both_of_its_modes(tmp_path, monkeypatch, start
     assert run.admission_closed_s is not None
     started_late = [event for event in run.events if event.event == "start" and event.time_s > run.admission_closed_s]
     assert not started_late
+
+
+class BestOfAll(AdaptiveStrategy):
+    """Finds the best paused trials by looking at all trials, and says how many it has found."""
+
+    num_found = 0
+
+    def _take_best_paused(self, count):
+        found = super()._take_best_paused(count)
+        paused = [(value, i) for i, value in self._best.items() if i not in self._devices and value < math.inf]
+        assert found == sorted(paused)[:count]
+        self.num_found += len(found)
+        return found
+
+
+def test_the_best_paused_trials_are_found_without_looking_at_all():
+    for seed in range(5):
+        scheduler = make_scheduler(deadline_s=30.0 + seed, seed=seed)
+        scheduler._strategy.__class__ = BestOfAll
+        run(scheduler)
+        assert scheduler._strategy.num_found == num_survivors(0.0, num_devices=8, size=8)
 
 
 def test_is_the_plain_ladder_without_resizing():

@@ -55,9 +55,10 @@ def _in_a_module(value: types.FunctionType | type) -> bool:
 class FunctionContent:
     """What a function consists of: its code, defaults and enclosing variables, and the globals that it uses.
 
-    Helper functions and classes of ``__main__`` belong to it with all that they consist of, those of modules with their
-    names alone. Nothing counts that differs between two processes or two places of the same code: addresses, the order
-    of sets, line numbers and file names.
+    Helper functions and classes of ``__main__`` belong to it with all that they consist of, and so do Python's own
+    values and containers; functions and classes of modules count with their names alone, and objects of these classes,
+    such as arrays, with the names of their classes. Nothing counts that differs between two processes or two places of
+    the same code: addresses, the order of sets, line numbers and file names.
     """
 
     def __init__(self, function: types.FunctionType) -> None:
@@ -111,12 +112,16 @@ class FunctionContent:
             self._add(value.__func__)
         elif isinstance(value, property):
             self._add_all((value.fget, value.fset, value.fdel))
+        elif isinstance(value, types.BuiltinFunctionType):
+            self._note(f"{value.__module__} {value.__qualname__}")
         elif isinstance(value, list):
             self._add_all(value)
         elif isinstance(value, dict):
             self._add_all([part for item in value.items() for part in item])
         else:
-            self._add_reduced(value)
+            self._name(type(value).__module__, type(value).__qualname__)
+            if not _in_a_module(type(value)) and hasattr(value, "__dict__"):
+                self._add_all((type(value), vars(value)))
 
     def _add_function(self, value: types.FunctionType) -> None:
         self._note(value.__name__)
@@ -138,17 +143,6 @@ class FunctionContent:
         for instruction in dis.get_instructions(code):
             if instruction.opname == "IMPORT_NAME":
                 self._imports[instruction.argval] = None
-
-    def _add_reduced(self, value: Any) -> None:
-        """Adds an object as :mod:`pickle` takes it apart; of one that cannot be taken apart its type has to do."""
-        try:
-            reduced = value.__reduce_ex__(4)
-        except Exception:  # anything may come from a class of the user's
-            return
-        if isinstance(reduced, str):
-            self._note(reduced)
-        else:
-            self._add_all([part if index < 3 else list(part or ()) for index, part in enumerate(reduced[:5])])
 
     def _add_all(self, values: Any) -> None:
         self._note(str(len(values)))

@@ -1,0 +1,134 @@
+"""A small convolutional network in the manner of LeNet, on MNIST, Fashion-MNIST or any data in their files.
+
+Alone: ``python mnist.py --data_dir FOLDER --epochs 3``. As a trial of Syne Tune, and on any number of devices, see
+``launch_mnist.py``. The folder holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, with or without
+``.gz``, and the same of ``t10k`` for ``--validate_on test``. By default the last sixth of the training images is held
+out to validate on, so that the test images remain for whoever wants to know how good the tuned network really is.
+
+The network has no batch normalisation, and its drop-out does not depend on the devices: with a fixed batch a run that
+is resized loses exactly what it would have lost, but for the order in which sums are rounded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from _arguments import add_batch_arguments, add_run_arguments, batch_options
+from _idx import read_images_and_labels
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import TensorDataset
+
+from syne_hypersched.training import BatchDropout, ElasticRun
+
+HELD_OUT_SHARE = 1 / 6
+
+
+class LeNet(nn.Module):
+    """Two convolutions of ``width`` and ``2 * width`` channels, each with pooling, and two hidden layers.
+
+    With ``width=8`` the layers are about as large as those of LeNet-5 (LeCun et al., 1998). Takes images as they are in
+    the files: bytes of shape (n, 1, height, width).
+    """
+
+    def __init__(self, image_shape: tuple[int, int], num_classes: int, width: int, dropout: float):
+        super().__init__()
+        height_left, width_left = ((length // 2 - 4) // 2 for length in image_shape)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, width, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(width, 2 * width, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(2 * width * height_left * width_left, 16 * width),
+            nn.ReLU(),
+            BatchDropout(dropout),
+            nn.Linear(16 * width, 10 * width),
+            nn.ReLU(),
+            BatchDropout(dropout),
+            nn.Linear(10 * width, num_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images.float() / 255 - 0.5)
+
+
+def load_data(folder: Path, num_train: int | None, validate_on: str) -> tuple[TensorDataset, TensorDataset]:
+    """Images (n, 1, height, width) as bytes and labels (n,) to train on, and those to validate on.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        A file is missing or broken, or ``num_train`` is not from 1 to the number of images to train on.
+    """
+    images, labels = read_images_and_labels(folder, "train")
+    data = TensorDataset(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long())
+    if validate_on == "test":
+        test_images, test_labels = read_images_and_labels(folder, "t10k")
+        val_data = TensorDataset(torch.from_numpy(test_images).unsqueeze(1), torch.from_numpy(test_labels).long())
+        num_left = len(data)
+    else:
+        num_left = len(data) - max(1, round(len(data) * HELD_OUT_SHARE))
+        val_data = TensorDataset(*data[num_left:])
+    num_train = num_left if num_train is None else num_train
+    if not 1 <= num_train <= num_left:
+        raise ValueError(f"num_train must be from 1 to {num_left}, the images to train on, but got {num_train!r}")
+    return TensorDataset(*data[:num_train]), val_data
+
+
+def train(args: argparse.Namespace) -> None:
+    train_data, val_data = load_data(Path(args.data_dir), args.num_train, args.validate_on)
+    images, labels = train_data.tensors
+    num_classes = 1 + int(max(labels.max(), val_data.tensors[1].max()))
+    with ElasticRun(args.st_checkpoint_dir, seed=args.seed, checkpoint_every_s=args.checkpoint_every_s) as run:
+        model = run.wrap(LeNet(images.shape[2:], num_classes, args.width, args.dropout))
+        run.track(
+            optimizer=torch.optim.SGD(
+                model.parameters(),
+                lr=args.learning_rate,
+                momentum=args.momentum,
+                weight_decay=args.weight_decay,
+                nesterov=args.momentum > 0,
+            )
+        )
+        batches = run.loader(train_data, **batch_options(args))
+        val_batches = run.loader(val_data, batch_size=1000, train=False)
+        for _ in run.epochs(args.epochs):
+            for images, labels in batches:
+                loss = functional.cross_entropy(model(images), labels)
+                run.step(loss)
+                run.add(train_loss=loss)
+            with run.validating():
+                for images, labels in val_batches:
+                    logits = model(images)
+                    run.add(
+                        val_loss=functional.cross_entropy(logits, labels),
+                        val_accuracy=(logits.argmax(dim=1) == labels).float().mean(),
+                    )
+            run.report()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_run_arguments(parser)
+    add_batch_arguments(parser, batch_size=64)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--learning_rate", type=float, default=0.02)
+    parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument("--weight_decay", type=float, default=1e-4)
+    parser.add_argument("--width", type=int, default=8, help="channels of the first convolution")
+    parser.add_argument("--dropout", type=float, default=0.1, help="in both hidden layers")
+    parser.add_argument("--num_train", type=int, help="train on so many images only, to save time")
+    parser.add_argument("--validate_on", choices=("held_out", "test"), default="held_out")
+    args = parser.parse_args()
+    if args.data_dir is None:
+        parser.error("--data_dir is needed: the folder of the IDX files")
+    return args
+
+
+if __name__ == "__main__":
+    train(parse_args())

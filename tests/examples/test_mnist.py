@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.examples._scripts import (
+    fails,
+    finish,
+    finish_ranks,
+    interrupt_after_first_report,
+    launch,
+    load_script,
+    start,
+    start_ranks,
+)
+
+torch = pytest.importorskip("torch")
+
+DATA = Path(os.environ.get("SYNE_HYPERSCHED_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
+SMALL = ("--width", "4", "--batch_size", "25", "--dropout", "0.2", "--learning_rate", "0.05")
+
+
+@pytest.fixture(scope="module")
+def mnist() -> ModuleType:
+    return load_script("mnist")
+
+
+@pytest.fixture(scope="module")
+def idx() -> ModuleType:
+    return load_script("_idx")
+
+
+def encode(values: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+def write_data(folder: Path, num_images: int, part: str = "train", size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with a bright patch in the corner that the label says; the images are compressed, the labels are not."""
+    generator = np.random.default_rng(len(part))
+    images = generator.integers(0, 200, (num_images, size, size), dtype=np.uint8)
+    labels = generator.integers(0, 4, num_images, dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 2)
+        image[row * size // 2 :, column * size // 2 :][: size // 2, : size // 2] += 25
+    (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(encode(images)))
+    (folder / f"{part}-labels-idx1-ubyte").write_bytes(encode(labels))
+    return images, labels
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), compress=st.booleans(), seed=st.integers(0, 9))
+def test_what_is_written_is_read(
+    idx: ModuleType, tmp_path_factory: pytest.TempPathFactory, shape: list[int], compress: bool, seed: int
+) -> None:
+    values = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    path = tmp_path_factory.mktemp("idx") / "values"
+    content = encode(values)
+    path.with_name("values.gz" if compress else "values").write_bytes(gzip.compress(content) if compress else content)
+    np.testing.assert_array_equal(idx.read_idx(path), values)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "must begin with the bytes 00 00 08 of an IDX file, but begins with b''"),
+        (b"\x89PNG\r\n", "must begin with the bytes 00 00 08 of an IDX file"),
+        (bytes([0, 0, 0x0D, 1, 0, 0, 0, 0]), "must begin with the bytes 00 00 08 of an IDX file"),
+        (bytes([0, 0, 8, 0]), "must have a header with the lengths of its dimensions"),
+        (bytes([0, 0, 8, 3, 0, 0, 0, 1]), "must have a header with the lengths of its dimensions"),
+        (encode(np.zeros((2, 3), np.uint8))[:-1], r"must have 18 bytes, for shape \(2, 3\), but has 17"),
+        (encode(np.zeros((2, 3), np.uint8)) + b"x", r"must have 18 bytes, for shape \(2, 3\), but has 19"),
+        (gzip.compress(encode(np.zeros((9, 9), np.uint8)))[:-12], "must be a whole gzip file"),
+    ],
+)
+def test_broken_file_is_named_with_what_is_wrong(idx: ModuleType, tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "broken-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"broken-idx3-ubyte {message}"):
+        idx.read_idx(path)
+
+
+def test_images_and_labels_must_match(idx: ModuleType, tmp_path: Path) -> None:
+    write_data(tmp_path, 6)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(encode(np.zeros(5, np.uint8)))
+    with pytest.raises(ValueError, match=r"as many labels \(n,\), but their shapes are \(6, 16, 16\) and \(5,\)"):
+        idx.read_images_and_labels(tmp_path, "train")
+
+
+def test_the_last_sixth_is_held_out(mnist: ModuleType, tmp_path: Path) -> None:
+    images, labels = write_data(tmp_path, 60)
+    test_images, _ = write_data(tmp_path, 7, part="t10k")
+    train_data, val_data = mnist.load_data(tmp_path, num_train=20, validate_on="held_out")
+    np.testing.assert_array_equal(train_data.tensors[0][:, 0], images[:20])
+    np.testing.assert_array_equal(train_data.tensors[1], labels[:20])
+    np.testing.assert_array_equal(val_data.tensors[0][:, 0], images[50:])
+    np.testing.assert_array_equal(val_data.tensors[1], labels[50:])
+    train_data, val_data = mnist.load_data(tmp_path, num_train=None, validate_on="test")
+    assert len(train_data) == 60
+    np.testing.assert_array_equal(val_data.tensors[0][:, 0], test_images)
+    with pytest.raises(ValueError, match="num_train must be from 1 to 50, the images to train on, but got 51"):
+        mnist.load_data(tmp_path, num_train=51, validate_on="held_out")
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (16, 20), (12, 12)])
+def test_network_takes_images_of_any_size(mnist: ModuleType, shape: tuple[int, int]) -> None:
+    network = mnist.LeNet(shape, num_classes=7, width=2, dropout=0.5)
+    assert network(torch.zeros(3, 1, *shape, dtype=torch.uint8)).shape == (3, 7)
+
+
+def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    write_data(tmp_path, 360)
+    arguments = (*SMALL, "--data_dir", str(tmp_path), "--epochs")
+    checkpoint = ("--st_checkpoint_dir", str(tmp_path / "a folder"))
+    first = interrupt_after_first_report(start("mnist", *arguments, "100000", *checkpoint))
+    last = max(first) + 2
+    whole = start("mnist", *arguments, str(last))
+    rest = finish_ranks(start_ranks(2, "mnist", *arguments, str(last), *checkpoint))
+    expected = finish(whole)
+    assert [*first, *rest] == list(expected) == list(range(1, last + 1))
+    for epoch, values in (first | rest).items():
+        assert values == pytest.approx(expected[epoch], rel=1e-4)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    errors = fails("mnist", "--data_dir", str(tmp_path))
+    assert f"FileNotFoundError: there is neither {tmp_path / 'train-images-idx3-ubyte'} nor" in errors
+
+
+def test_is_tuned_with_a_batch_that_may_grow(tmp_path: Path) -> None:
+    write_data(tmp_path, 600)
+    arguments = ["--num-train", "400", "--batch-mode", "goodput", "--policy", "goodput", "--deadline", "7"]
+    run = launch("launch_mnist", "--data-dir", str(tmp_path), "--num-devices", "2", *arguments, output=tmp_path)
+    assert run.path is not None
+    results = pd.read_csv(run.path / "results.csv.zip")
+    assert (results["batch_size"] <= results["max_batch_size"]).all()
+    assert set(results["max_batch_size"]) == {1024}
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no MNIST in {DATA}")
+def test_learns_the_real_digits(mnist: ModuleType, idx: ModuleType) -> None:
+    images, labels = idx.read_images_and_labels(DATA, "train")
+    assert (images.shape, np.bincount(labels).tolist()) == (
+        (60_000, 28, 28),
+        [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+    )
+    errors = start("mnist", "--data_dir", str(DATA), "--num_train", "3000", "--epochs", "2", "--learning_rate", "0.05")
+    assert finish(errors)[2]["val_accuracy"] > 0.8

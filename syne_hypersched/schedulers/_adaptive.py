@@ -210,7 +210,7 @@ class AdaptiveStrategy(Strategy):
         wanted = min(self._stretch.size, self._num_devices // len(survivors))
         left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
         if wanted > held:
-            if self._is_probing:
+            if not self._may_grow(trial_id):
                 return None
             promised = 0 if self._closed else sum(i not in self._devices for i in survivors)
             wanted = min(wanted, held + max(0, self.num_free - promised))
@@ -232,10 +232,12 @@ class AdaptiveStrategy(Strategy):
             aim,
         )
 
-    @property
-    def _is_probing(self) -> bool:
-        """Whether one trial is about to show what more devices are worth, and the others wait for that."""
-        return not self._scaling_is_known and any(num_devices > 1 for num_devices in self._devices.values())
+    def _may_grow(self, trial_id: int) -> bool:
+        """With unknown scaling one trial at a time shows what more devices are worth, one whose epoch time is known."""
+        if self._scaling_is_known:
+            return True
+        is_probing = any(num_devices > 1 for num_devices in self._devices.values())
+        return not is_probing and self._times.learnt.epoch_time_s(trial_id, 1) is not None
 
     @property
     def _scaling_is_known(self) -> bool:

@@ -87,6 +87,18 @@ def test_where_scaling_is_unknown_one_trial_shows_it_first():
     assert 1 <= num_resizes[0] < num_resizes[1]
 
 
+@pytest.mark.parametrize("seed", [0, 9, 24, 25, 30, 36])  # there a survivor that was just resumed reports first
+def test_the_trial_that_shows_it_can_be_compared_with_itself_on_one_device(seed):
+    # After a resume, which starts a launch of its own, it takes two reports to know an epoch time.
+    scheduler = make_scheduler(scaling=None, seed=seed)
+    results = run(scheduler).results
+    probe = next(decision for decision in scheduler.decisions if decision.what == "resize")
+    assert "shows what more devices are worth" in probe.reason
+    before = results[(results.trial_id == probe.trial_id) & (results.st_tuner_time <= probe.time_s)]
+    assert len(before) > 1
+    assert before.st_launch.iloc[-1] == before.st_launch.iloc[-2]
+
+
 def test_never_resizes_where_a_launch_costs_too_much():
     scheduler = make_scheduler(deadline_s=30.0)
     run(scheduler, launch_cost=LaunchCost(start_s=0.1, resume_s=8.0))

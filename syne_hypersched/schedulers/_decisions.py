@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -75,3 +76,10 @@ class DecisionLog:
         if self._closing is not None:
             self._closing = self._closing._replace(time_s=0.0)
         self._untold = [decision._replace(time_s=0.0) for decision in self._untold]
+
+    def __getstate__(self) -> bytes:
+        # dill, with which the tuner saves its scheduler now and then, takes ten times as long for so many small tuples.
+        return pickle.dumps(self.__dict__)
+
+    def __setstate__(self, state: bytes) -> None:
+        self.__dict__.update(pickle.loads(state))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 
+import dill
+
 from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._reasons import because
 
@@ -55,3 +57,15 @@ def test_a_decision_in_words_and_as_json():
     assert json.loads(json.dumps(decision.to_dict())) == {
         "time_s": 2.0, "what": "resize", "trial_id": 3, "num_devices": 4, "reason": "grows", "numbers": {"gain": 1.5},
     }  # fmt: skip
+
+
+def test_a_stored_log_goes_on_as_it_was():
+    log = DecisionLog()
+    log.add(1.0, "start", 0, 1)
+    log.add(2.0, "close", None, 0, because("it is late", time_left_s=2.5))
+    copy = dill.loads(dill.dumps(log))
+    for either in (log, copy):
+        either.add(3.0, "stop", 0, 0, because("it is over"))
+    assert copy.as_list() == log.as_list()
+    assert copy.closing == log.closing
+    assert [decision.what for decision in copy.take_untold()] == ["close", "stop"]

@@ -1,14 +1,17 @@
-"""Runs example scripts as a user would, alone, on several ranks, or through their launch script."""
+"""Runs the examples on images for real: training scripts forked from a preloading server, as backends do it, on one or
+several ranks, and whole launch scripts.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,10 +20,12 @@ import pytest
 
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.experiments import Run, check_run, load_run
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TRAINING_SCRIPTS = EXAMPLES / "training_scripts"
-TIMINGS = ("step_time_s", "throughput")
+PRELOAD = ("syne_tune", "torch", "torch._dynamo", "_torchvision", "syne_hypersched.training")
+PATIENCE_S = 60.0
 
 
 def load_script(name: str) -> ModuleType:
@@ -35,56 +40,94 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-def start(name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(TRAINING_SCRIPTS / f"{name}.py"), *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Training:
+    """One launch of a training script, which may have several ranks."""
 
+    def __init__(self, launcher: Launcher, name: str, arguments: tuple[str, ...], num_ranks: int, folder: Path) -> None:
+        self._launcher = launcher
+        self._folder = folder
+        self.ended = threading.Event()
+        self.exit: LaunchExit | None = None
+        environment = dict(os.environ)
+        if num_ranks > 1:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+            environment |= {"WORLD_SIZE": str(num_ranks), "GLOO_SOCKET_IFNAME": "lo"}
+        ranks = tuple(
+            RankSpec(
+                environment | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if num_ranks > 1 else {}),
+                stdout=str(folder / f"out-{rank}"),
+                stderr=str(folder / f"err-{rank}"),
+                num_threads=1,
+            )
+            for rank in range(num_ranks)
+        )
+        script = str(TRAINING_SCRIPTS / f"{name}.py")
+        self.launch = launcher.launch(LaunchSpec((script, *arguments), ranks, warm=True, grace_s=PATIENCE_S))
 
-def start_ranks(num_ranks: int, name: str, *arguments: str) -> list[subprocess.Popen[str]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    together = {"WORLD_SIZE": str(num_ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    together["GLOO_SOCKET_IFNAME"] = "lo"
-    return [start(name, *arguments, RANK=str(rank), LOCAL_RANK=str(rank), **together) for rank in range(num_ranks)]
-
-
-def reports(printed: str) -> dict[int, dict[str, Any]]:
-    """What was reported at each epoch, without what differs from run to run."""
-    found = [json.loads(line.partition(": ")[2]) for line in printed.splitlines() if "[tune-metric]" in line]
-    return {
-        report["epoch"]: {
-            key: value
-            for key, value in report.items()
-            if key != "epoch" and key not in TIMINGS and not key.startswith("st_")
+    def reports(self, rank: int = 0) -> dict[int, dict[str, Any]]:
+        """What a rank has reported at each epoch so far, but for what is measured in seconds."""
+        path = self._folder / f"out-{rank}"
+        printed = path.read_text().splitlines() if path.exists() else []
+        found = [json.loads(line.partition(": ")[2]) for line in printed if line.startswith("[tune-metric]")]
+        left_out = ("epoch", "step_time_s", "throughput")
+        return {
+            report["epoch"]: {
+                key: value for key, value in report.items() if key not in left_out and not key.startswith("st_")
+            }
+            for report in found
         }
-        for report in found
-    }
+
+    def errors(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self._folder.glob("err-*")))
+
+    def interrupt_after_first_report(self) -> dict[int, dict[str, Any]]:
+        """Drains it once it has reported; all that it has reported when it is gone."""
+        give_up_at = time.monotonic() + PATIENCE_S
+        while not self.reports():
+            assert not self.ended.is_set(), self.errors()
+            assert time.monotonic() < give_up_at, f"no report within {PATIENCE_S} s"
+            time.sleep(0.01)
+        self._launcher.drain(self.launch, grace_s=PATIENCE_S)
+        return self.finish(EXIT_DRAINED)
+
+    def finish(self, exit_code: int = 0) -> dict[int, dict[str, Any]]:
+        """What it has reported when it is gone, by itself and with this exit code on every rank."""
+        assert self.ended.wait(PATIENCE_S), f"still running after {PATIENCE_S} s"
+        assert self.exit is not None
+        assert not self.exit.killed
+        assert set(self.exit.exit_codes) == {exit_code}, self.errors()
+        assert not any(self.reports(rank) for rank in range(1, len(self.exit.exit_codes))), "only rank 0 reports"
+        return self.reports()
 
 
-def finish(process: subprocess.Popen[str], returncode: int = 0) -> dict[int, dict[str, Any]]:
-    printed, errors = process.communicate(timeout=100)
-    assert process.returncode == returncode, errors
-    return reports(printed)
+class Scripts:
+    """Starts training scripts, each in a folder of its own below ``folder``."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._trainings: dict[int, Training] = {}
+        self._lock = threading.Lock()
+        self._launcher = Launcher(lambda *_: None, self._on_exit, PRELOAD, log_path=folder / "server.log")
 
-def finish_ranks(processes: list[subprocess.Popen[str]]) -> dict[int, dict[str, Any]]:
-    first, *others = [finish(process) for process in processes]
-    assert not any(others), "only rank 0 reports"
-    return first
+    def start(self, name: str, *arguments: str, num_ranks: int = 1) -> Training:
+        with self._lock, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(TRAINING_SCRIPTS), prepend=os.pathsep)
+            folder = self._folder / f"{name}-{len(self._trainings)}"
+            folder.mkdir()
+            training = Training(self._launcher, name, arguments, num_ranks, folder)
+            self._trainings[training.launch] = training
+        return training
 
+    def close(self) -> None:
+        self._launcher.close()
 
-def fails(name: str, *arguments: str) -> str:
-    """What the script says on its standard error before it ends with an error."""
-    process = start(name, *arguments)
-    _, errors = process.communicate(timeout=100)
-    assert process.returncode not in (0, None)
-    return errors
+    def _on_exit(self, launch: int, how: LaunchExit, moment: float) -> None:
+        with self._lock:
+            training = self._trainings[launch]
+        training.exit = how
+        training.ended.set()
 
 
 def launch(name: str, *arguments: str, output: Path) -> Run:
@@ -100,17 +143,18 @@ def launch(name: str, *arguments: str, output: Path) -> Run:
     best = run.incumbent
     assert best is not None
     assert f"best val_accuracy {best.value:.4f}: trial {best.trial_id} at epoch {best.resource:g}" in done.stdout
-    assert (path / "best" / "config.json").exists() or (path / "best" / "result.json").exists()
+    published = json.loads((path / "best" / "result.json").read_text())
+    assert published["trial_id"] == best.trial_id
     return run
 
 
-def interrupt_after_first_report(process: subprocess.Popen[str]) -> dict[int, dict[str, Any]]:
-    """Sends SIGTERM once the script has reported; it leaves as a backend that drains it expects."""
-    assert process.stdout is not None
-    seen: dict[int, dict[str, Any]] = {}
-    while not seen:
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        seen = reports(line)
-    process.send_signal(signal.SIGTERM)
-    return seen | finish(process, returncode=EXIT_DRAINED)
+def run_alone(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a training script as a user does who has neither a tuner nor a launcher."""
+    return subprocess.run(
+        [sys.executable, str(TRAINING_SCRIPTS / f"{name}.py"), *arguments],
+        env={name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )

@@ -29,9 +29,16 @@ class Disk:
             found += [os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/") for name in names]
         return sorted(found)
 
-    def create_folder(self, path: str) -> None:
-        """Makes a folder and those above it, unless they exist."""
-        os.makedirs(path, exist_ok=True)
+    def create_folder(self, path: str, durably: bool = False) -> None:
+        """Makes a folder and those above it, unless they exist; with ``durably`` they would survive a crash."""
+        if os.path.isdir(path):
+            return
+        above = os.path.dirname(os.path.abspath(path))
+        self.create_folder(above, durably)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        if durably:
+            self.sync_folder(above)
 
     def create(self, path: str) -> BinaryIO:
         """Opens a new file to write to."""

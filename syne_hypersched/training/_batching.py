@@ -57,12 +57,15 @@ class Batching:
         Samples that fit into the memory of a device at once; None for any number.
     learning_rate_rule
         See :func:`learning_rate_factor`.
+    virtual_devices
+        Parts into which every step is divided, whatever the devices; None: there are as many as devices.
 
     Raises
     ------
     ValueError
         A number is below 1, ``mode`` or ``learning_rate_rule`` is unknown, or ``max_batch_size`` is missing with
-        ``"goodput"``, below ``batch_size``, or given with another mode.
+        ``"goodput"``, below ``batch_size``, or given with another mode; or virtual devices are to compute something
+        else than a fixed batch, or more samples at once than fit.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Batching:
         max_batch_size: int | None = None,
         max_local_batch_size: int | None = None,
         learning_rate_rule: str = "adascale",
+        virtual_devices: int | None = None,
     ) -> None:
         if mode not in BATCH_MODES:
             raise ValueError(f"batch_mode must be one of {', '.join(map(repr, BATCH_MODES))}, but got {mode!r}")
@@ -89,7 +93,15 @@ class Batching:
             )
         if max_batch_size is not None and max_batch_size < batch_size:
             raise ValueError(f"max_batch_size must be at least batch_size = {batch_size}, but got {max_batch_size!r}")
+        if virtual_devices is not None and mode != "fixed":
+            raise ValueError(f"batch_mode must be 'fixed' where there are virtual devices, but got {mode!r}")
+        if virtual_devices is not None and batch_size > virtual_devices * (max_local_batch_size or batch_size):
+            raise ValueError(
+                f"max_local_batch_size must be at least the share of one of {virtual_devices} virtual devices in "
+                f"{batch_size} samples, but got {max_local_batch_size}: use more virtual devices"
+            )
         self.batch_size = batch_size
+        self._virtual_devices = virtual_devices
         self._num_devices = num_devices
         self._max_local = max_local_batch_size
         self._rule = learning_rate_rule
@@ -159,6 +171,8 @@ class Batching:
             self._goodput.load_state_dict(state)
 
     def _first_plan(self) -> StepPlan:
+        if self._virtual_devices is not None:
+            return StepPlan(self.batch_size, self._virtual_devices // self._num_devices)
         batch_size = self.batch_size * (self._num_devices if self._mode == "weak" else 1)
         split = split_batch(batch_size, self._num_devices, self._max_local)
         # The split rounds up to equal shares; the batch is to be just what was asked for.

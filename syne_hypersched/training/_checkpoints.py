@@ -12,7 +12,7 @@ import json
 import re
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from syne_hypersched._disk import Disk
 
@@ -64,7 +64,7 @@ class CheckpointFolder:
     def begin(self) -> str:
         """Makes an empty folder into which the files of the next checkpoint are to be written, and returns its path."""
         disk = self._disk
-        disk.create_folder(self.path)
+        disk.create_folder(self.path, durably=True)
         for name in disk.list_folder(self.path):
             if name.endswith(_ASIDE):  # of a process that was killed while it wrote
                 disk.remove(f"{self.path}/{name}")
@@ -83,7 +83,9 @@ class CheckpointFolder:
         with disk.create(f"{aside}/{_MANIFEST}") as file:
             file.write(json.dumps({"format": _FORMAT, "files": files}).encode())
         disk.sync_file(f"{aside}/{_MANIFEST}")
-        disk.sync_folder(aside)
+        folders = {f"{aside}/{parent}" for name in files for parent in PurePosixPath(name).parents}
+        for folder in sorted(folders, reverse=True):  # the innermost first; the last one is that of the checkpoint
+            disk.sync_folder(folder.removesuffix("/."))
         path = aside.removesuffix(_ASIDE)
         disk.rename(aside, path)
         disk.sync_folder(self.path)
@@ -106,6 +108,8 @@ class CheckpointFolder:
             path = f"{self.path}/checkpoint-{number:09d}"
             fault = self._fault(path)
             if fault is None:
+                # A process that was killed after its rename may have left a name that is not durable yet.
+                self._disk.sync_folder(self.path)
                 return path
             warnings.warn(f"{path} is left out, since {fault}; the checkpoint before it is tried.", stacklevel=2)
         if numbers:

@@ -6,7 +6,7 @@ what each of them computes, so their number may change at any step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ class Part:
     batch_size: int
     """Samples of the step, over all devices and micro-batches."""
     num_devices: int
+    """Devices among which the step is divided, virtual ones if there are any."""
     is_last: bool
     """Whether the step ends with this micro-batch."""
     is_even: bool
@@ -81,3 +82,18 @@ def divide(batch_size: int, rank: int, num_ranks: int, micro_batches: int) -> li
         )
         for number, share in enumerate(shares, start=1)
     ]
+
+
+def divide_virtually(batch_size: int, rank: int, num_ranks: int, num_virtual: int) -> list[Part]:
+    """The parts of one step that a device computes in place of several virtual ones, one for each of them.
+
+    Parameters
+    ----------
+    batch_size, rank, num_ranks
+        As for :func:`divide`.
+    num_virtual
+        Virtual devices, a multiple of ``num_ranks``; the first device has the first ones, and so on.
+    """
+    own = num_virtual // num_ranks
+    parts = [divide(batch_size, virtual, num_virtual, 1)[0] for virtual in range(rank * own, (rank + 1) * own)]
+    return [replace(part, is_last=False) for part in parts[:-1]] + parts[-1:]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from syne_hypersched.training._batching import Batching
-from syne_hypersched.training._division import Part, divide, epoch_order
+from syne_hypersched.training._batching import Batching, StepPlan
+from syne_hypersched.training._division import Part, divide, divide_virtually, epoch_order
 from syne_hypersched.training._random import derive_seed, seeded
 
 if TYPE_CHECKING:
@@ -108,10 +108,10 @@ class ElasticLoader:
 
     def __len__(self) -> int:
         """Micro-batches that this device computes in a whole epoch, with the batch size of now."""
-        plan, group = self.batching.next_plan(self._run.noise_scale), self._run.group
+        plan = self.batching.next_plan(self._run.noise_scale)
         whole, rest = divmod(len(self.dataset), plan.batch_size)
         sizes = [plan.batch_size] * bool(whole) + [rest] * bool(rest)
-        parts = [len(divide(size, group.rank, group.num_ranks, plan.micro_batches)) for size in sizes]
+        parts = [len(self._divide(size, plan)) for size in sizes]
         return parts[0] * whole + sum(parts[1:]) if whole else sum(parts)
 
     def begin_round(self, epoch: int, num_steps: int | None) -> None:
@@ -173,16 +173,21 @@ class ElasticLoader:
                     self._round_left = 0
         self._run.end_of_training()
 
+    def _divide(self, batch_size: int, plan: StepPlan) -> list[Part]:
+        group, num_virtual = self._run.group, self._run.virtual_devices if self.is_for_training else None
+        if num_virtual is not None:
+            return divide_virtually(batch_size, group.rank, group.num_ranks, num_virtual)
+        return divide(batch_size, group.rank, group.num_ranks, plan.micro_batches)
+
     def _pass(self, epoch: int, num_done: int) -> Iterator[tuple[Part, Any]]:
         """The rest of a pass over the data, as this device computes it."""
-        group = self._run.group
-        plan = group.broadcast(self.batching.next_plan(self._run.noise_scale))
+        plan = self._run.group.broadcast(self.batching.next_plan(self._run.noise_scale))
         self.batching.follow(plan)
         order = epoch_order(len(self.dataset), self._seed, epoch, self._shuffle)[num_done:]
         self._sampler.begin(
             order,
             plan.batch_size,
-            lambda size: divide(size, group.rank, group.num_ranks, plan.micro_batches),
+            lambda size: self._divide(size, plan),
             derive_seed(self._seed, "sample", epoch),
         )
         for batch in self._fetcher:

@@ -28,6 +28,7 @@ from syne_hypersched.training._keeper import Keeper
 from syne_hypersched.training._loader import ElasticLoader
 from syne_hypersched.training._noise_scale import GradientNoiseScale
 from syne_hypersched.training._random import derive_seed, seed_everything
+from syne_hypersched.training._virtual_devices import OrderedGradients
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ class ElasticRun:
 
     *Same numbers.* With a fixed batch size, the order of samples, the global batches, augmentation in a dataset and
     :class:`BatchDropout` do not depend on the devices or on how often the run was relaunched. On the same number of
-    devices a run goes on bitwise as it would have; on another one, sums are taken in another order, and batch
-    normalisation and :class:`torch.nn.Dropout` change.
+    devices a run goes on bitwise as it would have; on another one, sums are taken in another order, unless there are
+    virtual devices, and batch normalisation and :class:`torch.nn.Dropout` change.
 
     Parameters
     ----------
@@ -79,13 +80,17 @@ class ElasticRun:
     checkpoint_every_s
         Seconds after which the run is checkpointed inside an epoch, so that a crash costs no more than that; None: only
         when it reports.
+    virtual_devices
+        None, or a multiple of every number of devices that the run may get: each step is computed as if on so many,
+        which makes the weights bitwise the same on any number of devices of one kind, and the steps slower.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
 
     Raises
     ------
     ValueError
-        ``keep`` is below 1 or ``checkpoint_every_s`` is not above 0.
+        ``keep`` is below 1, ``checkpoint_every_s`` is not above 0, or ``virtual_devices`` is no multiple of the
+        devices.
     """
 
     def __init__(
@@ -95,12 +100,20 @@ class ElasticRun:
         seed: int = 0,
         keep: int = 2,
         checkpoint_every_s: float | None = None,
+        virtual_devices: int | None = None,
         reporter: Callable[..., None] | None = None,
     ) -> None:
         if checkpoint_every_s is not None and not checkpoint_every_s > 0:
             raise ValueError(f"checkpoint_every_s must be above 0, but got {checkpoint_every_s!r}")
         folder = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir, keep)
         self.group = ProcessGroup()
+        if virtual_devices is not None and (virtual_devices < 1 or virtual_devices % self.num_devices != 0):
+            raise ValueError(
+                f"virtual_devices must be a multiple of the {self.num_devices} devices of the launch, but got "
+                f"{virtual_devices!r}"
+            )
+        self.virtual_devices = virtual_devices
+        self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, self.group)
         #: Steps that the run has taken, in all of its launches.
         self.num_steps = 0
         #: Rounds that are done, and whether the next one has begun. A round is an epoch or a number of steps.
@@ -152,8 +165,6 @@ class ElasticRun:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._handler_before is not None:
-            signal.signal(signal.SIGTERM, self._handler_before)
         for model in self._models:
             if isinstance(model, DistributedDataParallel):
                 # Frames of an exception may keep the model, which keeps threads of Gloo, and one that outlives the
@@ -162,6 +173,8 @@ class ElasticRun:
                 vars(model).pop("process_group", None)
         gc.collect()
         self.group.close()
+        if self._handler_before is not None:
+            signal.signal(signal.SIGTERM, self._handler_before)
 
     # What a script hands over.
 
@@ -192,7 +205,7 @@ class ElasticRun:
         Raises
         ------
         ValueError
-            A second model is to be sharded.
+            A second model is to be sharded, or any where there are virtual devices.
         """
         model = model.to(self.device)
         bind_dropout(model, self._place)
@@ -200,12 +213,16 @@ class ElasticRun:
         if shard_units is not None:
             from syne_hypersched.training._sharded import shard  # whose imports most runs need not wait for
 
+            if self._ordered is not None:
+                raise ValueError("shard_units must be None where there are virtual devices, but got some")
             if self._keeper.sharded is not None:
                 raise ValueError("shard_units can be given for one model of a run, but got it for a second one")
             wrapped = self._keeper.sharded = shard(model, self.group, shard_units)
         else:
             self.track(**{f"model_{len(self._models)}": model})
-            if self.num_devices > 1 and any(parameter.requires_grad for parameter in model.parameters()):
+            if self._ordered is not None:
+                self._ordered.add_model(model)
+            elif self.num_devices > 1 and any(parameter.requires_grad for parameter in model.parameters()):
                 wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
         self._models.append(wrapped)
         return wrapped
@@ -290,7 +307,13 @@ class ElasticRun:
             See :class:`Batching`; or the noise scale is needed and no model was wrapped before, or it is sharded.
         """
         batching = Batching(
-            batch_mode, batch_size, self.num_devices, max_batch_size, max_local_batch_size, learning_rate_rule
+            batch_mode,
+            batch_size,
+            self.num_devices,
+            max_batch_size,
+            max_local_batch_size,
+            learning_rate_rule,
+            self.virtual_devices if train else None,
         )
         number = len(self._loaders)
         seed = derive_seed(self._seed, "loader", number)
@@ -349,8 +372,12 @@ class ElasticRun:
         )
         scaled = loss * part.loss_weight
         (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
+        if self._ordered is not None:
+            self._ordered.take()
         if not part.is_last:
             return False
+        if self._ordered is not None:
+            self._ordered.give_back()
         self.group.begin_agreement(self._wish())
         if scaler is not None:
             for optimizer in optimizers:

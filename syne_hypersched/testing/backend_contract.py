@@ -22,8 +22,8 @@ from syne_tune.backend.trial_backend import TrialBackend
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
-from syne_hypersched.backends.events import EVENTS_FILENAME
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, is_elastic
+from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, RecordingTrial, is_elastic
 from syne_hypersched.experiments import check_devices, holdings, read_events
 
 _SCRIPT = """
@@ -153,6 +153,18 @@ class BackendContract:
         assert status == Status.in_progress
         assert isinstance(trial, ElasticTrial)
         assert (trial.trial_id, trial.config, trial.num_devices) == (0, {"x": 1.0, "epochs": 1000}, 1)
+
+    def test_a_reason_that_is_noted_is_an_event(self, backend: TrialBackend) -> None:
+        """With what was decided, why, and the numbers that decided."""
+        trial = self.start(backend)
+        if not isinstance(trial, RecordingTrial):
+            pytest.skip("this backend keeps no record of decisions")
+        self.poll_until(backend, [0], lambda reports: reports[0])
+        trial.note("pause", "rank 3 of 4", {"rank": 3, "time_left_s": 2.5})
+        (event,) = [event for event in read_events(backend.local_path / EVENTS_FILENAME) if event.event == DECISION]
+        assert (event.trial_id, event.launch, len(event.devices)) == (0, 0, 1)
+        assert (event.details["what"], event.reason) == ("pause", "rank 3 of 4")
+        assert event.details["numbers"] == {"rank": 3, "time_left_s": 2.5}
 
     def test_a_resize_goes_unnoticed_but_for_the_devices(self, backend: TrialBackend) -> None:
         """Growing and shrinking lose no epoch, repeat none, and counters go on."""

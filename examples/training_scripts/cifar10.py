@@ -7,20 +7,19 @@ folder is what ``cifar-10-python.tar.gz`` holds. By default the fifth batch is h
 
 What a run consists of is handed to ``run.track``, so that it goes on from its checkpoint: optimiser, learning rate
 schedule, gradient scaler (mixed precision on GPUs), moving average of the weights. Batch normalisation is the one thing
-that depends on the number of devices, each of which sees its share of the batch only. On GPUs its statistics are taken
-over all of them; ``--norm group`` does without such statistics.
+that depends on the number of devices, see ``_networks.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from _arguments import add_batch_arguments, add_run_arguments, batch_options
 from _cifar10 import IMAGE_SHAPE, NUM_CLASSES, TEST_BATCH, TRAIN_BATCHES, read_batches
+from _networks import adapt_norm, add_network_arguments
 from _torchvision import datasets, models, v2
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +52,7 @@ def make_transform(augment: bool, from_pil: bool = False) -> v2.Transform:
         [
             *([v2.PILToTensor()] if from_pil else []),
             *([v2.RandomCrop(size, padding=4), v2.RandomHorizontalFlip()] if augment else []),
-            v2.ToDtype(torch.float32, scale=True),
+            v2.ToDtype(torch.get_default_dtype(), scale=True),
             v2.Normalize(MEAN, STD),
         ]
     )
@@ -82,7 +81,7 @@ def make_fake_data(num_images: int) -> tuple[Dataset[Any], Dataset[Any]]:
     )
 
 
-def make_network(name: str, norm: str) -> nn.Module:
+def make_network(name: str) -> nn.Module:
     """One of torchvision's networks, made for small images: its first convolution has 3x3 and stride 1, and no pooling.
 
     That is the change of He et al. (2016) for CIFAR-10; their stem for ImageNet would leave 8x8 of 32x32 pixels.
@@ -96,28 +95,19 @@ def make_network(name: str, norm: str) -> nn.Module:
     else:
         network.conv1[0] = new_stem
     network.maxpool = nn.Identity()
-    return with_group_norm(network) if norm == "group" else network
-
-
-def with_group_norm(network: nn.Module) -> nn.Module:
-    """Puts group normalisation, at most 32 groups, in the place of batch normalisation (Wu and He, 2018)."""
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name, nn.GroupNorm(math.gcd(32, child.num_features), child.num_features))
     return network
 
 
 def train(args: argparse.Namespace) -> None:
+    if args.precision == "double":
+        torch.set_default_dtype(torch.float64)
     if args.fake_data is not None:
         train_data, val_data = make_fake_data(args.fake_data)
     else:
         train_data, val_data = load_data(Path(args.data_dir), args.validate_on)
     with ElasticRun(args.st_checkpoint_dir, seed=args.seed, checkpoint_every_s=args.checkpoint_every_s) as run:
         on_gpu = run.device.type == "cuda"
-        network = make_network(args.network, args.norm)
-        if on_gpu and run.num_devices > 1:
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = adapt_norm(make_network(args.network), args.norm, run.device, run.num_devices)
         average = None
         if args.ema_decay > 0:
             average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(args.ema_decay), use_buffers=True)
@@ -158,12 +148,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_run_arguments(parser)
     add_batch_arguments(parser, batch_size=128)
+    add_network_arguments(parser)
     parser.add_argument("--fake_data", type=int, metavar="N", help="train on N images of noise instead of --data_dir")
     parser.add_argument("--validate_on", choices=("held_out", "test"), default="held_out")
     parser.add_argument("--num_workers", type=int, default=0, help="processes that augment images, for each device")
     parser.add_argument("--network", choices=NETWORKS, default="resnet18")
-    parser.add_argument("--norm", choices=("batch", "group"), default="batch")
-    parser.add_argument("--precision", choices=("mixed", "single"), default="mixed", help="on a CPU it is single")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--learning_rate", type=float, default=0.1, help="of the first epoch; falls as a cosine")
     parser.add_argument("--momentum", type=float, default=0.9)

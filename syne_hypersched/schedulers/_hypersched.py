@@ -204,13 +204,17 @@ class HyperSched(MultiFidelityScheduler):
         """
         count = integer("num_decisions", num_decisions, least=0)
         closing = self._decisions.closing
+        if closing is None:
+            admission = self._strategy.admission(self._now_s)
+        else:
+            admission = Reason(closing.reason, closing.numbers)
         return Explanation(
             strategy=self.strategy,
             time_s=self._now_s,
             deadline_s=self.deadline_s,
             admission_open=self.admission_open,
             admission_closed_s=None if closing is None else closing.time_s,
-            admission=self._strategy.admission(self._now_s) if closing is None else Reason(*closing[4:]),
+            admission=admission,
             allocation=self.allocation,
             decisions=last_explained(self.decisions, count, trial_id),
         )

@@ -78,7 +78,7 @@ class DecisionLog:
         self._untold = [decision._replace(time_s=0.0) for decision in self._untold]
 
     def __getstate__(self) -> bytes:
-        # dill, with which the tuner saves its scheduler now and then, takes four times as long for so many small tuples.
+        # dill, with which the tuner stores its scheduler, takes four times as long for so many small tuples.
         return pickle.dumps(self.__dict__)
 
     def __setstate__(self, state: bytes) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from syne_hypersched.experiments import Report, Run, check_run, load_run
+from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS, load_script, run_alone
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPT = EXAMPLES / "training_scripts" / "plain_script.py"
+SCRIPT = TRAINING_SCRIPTS / "plain_script.py"
 
 
 def reports(*arguments: str) -> list[dict[str, Any]]:
-    command = [sys.executable, str(SCRIPT), "--learning_rate", "0.3", "--num_hidden", "16", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run_alone("plain_script", "--learning_rate", "0.3", "--num_hidden", "16", *arguments)
+    assert done.returncode == 0, done.stderr
     found = [json.loads(line.partition(": ")[2]) for line in done.stdout.splitlines() if "tune-metric" in line]
     return [{name: report[name] for name in ("epoch", "val_loss", "val_error")} for report in found]
 
@@ -45,11 +45,7 @@ def test_goes_on_from_its_checkpoint_as_if_nothing_had_happened(tmp_path: Path) 
 
 
 def test_gradients_are_those_of_the_loss() -> None:
-    sys.path.insert(0, str(SCRIPT.parent))
-    try:
-        import plain_script
-    finally:
-        sys.path.pop(0)
+    plain_script = load_script("plain_script")
     generator = np.random.default_rng(0)
     points, arms = plain_script.make_spirals(generator)
     network = plain_script.make_network(5, generator)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -14,21 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from syne_hypersched.experiments import check_run, holdings, load_run
+from syne_hypersched.experiments import holdings
+from tests.examples._scripts import TRAINING_SCRIPTS, launch, load_script
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPT = EXAMPLES / "training_scripts" / "sklearn_partial_fit.py"
+SCRIPT = TRAINING_SCRIPTS / "sklearn_partial_fit.py"
 SMALL = ["--num_features", "40", "--copies", "1", "--learning_rate", "0.3"]
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sklearn_partial_fit", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("sklearn_partial_fit")
 
 
 def start(*arguments: str, num_threads: int = 1) -> subprocess.Popen[str]:
@@ -145,24 +139,12 @@ def test_checkpoint_is_replaced_as_a_whole(script: ModuleType, tmp_path: Path, m
 
 
 def test_is_tuned_on_more_and_fewer_threads_without_missing_an_epoch(tmp_path: Path) -> None:
-    command = [sys.executable, str(EXAMPLES / "launch_sklearn.py"), "--strategy", "published"]
-    done = subprocess.run(
-        [*command, "--deadline", "12", "--num-devices", "2", "--output", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    (path,) = (path.parent for path in tmp_path.glob("*/metadata.json"))
-    run = load_run(path, time_attr="epoch")
-    assert check_run(run) == ()
+    arguments = ("--strategy", "published", "--deadline", "12", "--num-devices", "2")
+    run = launch("launch_sklearn", *arguments, output=tmp_path)
     assert "resize" in {holding.reason for holding in holdings(run.events)}
     best = run.incumbent
     assert best is not None
     assert best.value > 0.5
-    assert f"best val_accuracy {best.value:.4f}: trial {best.trial_id} at epoch {best.resource}" in done.stdout
-    with np.load(path / "best" / "checkpoint" / "checkpoint.npz", allow_pickle=False) as arrays:
+    assert run.path is not None
+    with np.load(run.path / "best" / "checkpoint" / "checkpoint.npz", allow_pickle=False) as arrays:
         assert json.loads(str(arrays["state"]))["epoch"] >= best.resource

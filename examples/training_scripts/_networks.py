@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
+
+from syne_hypersched.training import BatchDropout
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,23 +25,31 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def adapt_norm(network: nn.Module, norm: str, device: torch.device, num_devices: int) -> nn.Module:
-    """Batch normalisation with statistics of the whole batch where that is possible, or none of it.
+def adapt_network(network: nn.Module, norm: str, device: torch.device, num_devices: int) -> nn.Module:
+    """Makes a network depend on the number of devices as little as can be; to be called before it is wrapped.
 
-    Several GPUs exchange the statistics, in modules with the same state, so that checkpoints fit any number of devices.
-    PyTorch has nothing of the kind for CPUs: there, each process normalises with its own share of the batch.
+    Drop-out takes its masks from the place in the global batch. Batch normalisation is replaced by group normalisation
+    if ``norm`` is ``"group"``; else several GPUs exchange their statistics, in modules with the same state, so that
+    checkpoints fit any number of devices. PyTorch has nothing of the kind for CPUs: there, each process normalises with
+    its own share of the batch.
     """
+    network = replace_modules(network, nn.Dropout, lambda dropout: BatchDropout(dropout.p))
     if norm == "group":
-        return with_group_norm(network)
+        return replace_modules(network, nn.BatchNorm2d, group_norm_for)
     if device.type == "cuda" and num_devices > 1:
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return network
 
 
-def with_group_norm(network: nn.Module) -> nn.Module:
-    """Puts group normalisation, at most 32 groups, in the place of batch normalisation (Wu and He, 2018)."""
+def group_norm_for(batch_norm: nn.BatchNorm2d) -> nn.GroupNorm:
+    """Group normalisation (Wu and He, 2018) of as many channels, in at most 32 groups."""
+    return nn.GroupNorm(math.gcd(32, batch_norm.num_features), batch_norm.num_features)
+
+
+def replace_modules(network: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> nn.Module:
+    """Puts what ``make`` makes of them in the place of all modules of ``kind`` inside a network."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name, nn.GroupNorm(math.gcd(32, child.num_features), child.num_features))
+            if isinstance(child, kind):
+                setattr(parent, name, make(child))
     return network

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from _arguments import add_batch_arguments, add_run_arguments, batch_options
 from _cifar10 import IMAGE_SHAPE, NUM_CLASSES, TEST_BATCH, TRAIN_BATCHES, read_batches
-from _networks import adapt_norm, add_network_arguments
+from _networks import adapt_network, add_network_arguments
 from _torchvision import datasets, models, v2
 from torch import Tensor, nn
 from torch.nn import functional
@@ -107,7 +107,7 @@ def train(args: argparse.Namespace) -> None:
         train_data, val_data = load_data(Path(args.data_dir), args.validate_on)
     with ElasticRun(args.st_checkpoint_dir, seed=args.seed, checkpoint_every_s=args.checkpoint_every_s) as run:
         on_gpu = run.device.type == "cuda"
-        network = adapt_norm(make_network(args.network), args.norm, run.device, run.num_devices)
+        network = adapt_network(make_network(args.network), args.norm, run.device, run.num_devices)
         average = None
         if args.ema_decay > 0:
             average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(args.ema_decay), use_buffers=True)

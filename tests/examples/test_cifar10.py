@@ -153,7 +153,7 @@ def test_networks_keep_the_resolution_that_small_images_need(cifar10: ModuleType
 
 @pytest.mark.parametrize("norm, kind", [("batch", torch.nn.BatchNorm2d), ("group", torch.nn.GroupNorm)])
 def test_one_kind_of_normalisation_is_left(cifar10: ModuleType, norm: str, kind: type[torch.nn.Module]) -> None:
-    network = cifar10.adapt_norm(cifar10.make_network("shufflenet_v2_x0_5"), norm, torch.device("cpu"), 2).eval()
+    network = cifar10.adapt_network(cifar10.make_network("shufflenet_v2_x0_5"), norm, torch.device("cpu"), 2).eval()
     kinds = {type(module) for module in network.modules()}
     assert {torch.nn.BatchNorm2d, torch.nn.GroupNorm} & kinds == {kind}
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
@@ -161,7 +161,7 @@ def test_one_kind_of_normalisation_is_left(cifar10: ModuleType, norm: str, kind:
 
 def test_several_gpus_share_their_statistics_in_the_same_checkpoint(cifar10: ModuleType) -> None:
     alone = cifar10.make_network("resnet18")
-    together = cifar10.adapt_norm(cifar10.make_network("resnet18"), "batch", torch.device("cuda"), 2)
+    together = cifar10.adapt_network(cifar10.make_network("resnet18"), "batch", torch.device("cuda"), 2)
     kinds = [type(module) for module in together.modules()]
     assert torch.nn.BatchNorm2d not in kinds
     assert torch.nn.SyncBatchNorm in kinds

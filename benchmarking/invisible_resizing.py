@@ -221,7 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--resizes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds of the disturbances")
     args = parser.parse_args(arguments)
-    print(f"{'script':<16}{'epochs':>7}{'launches':>9}{'left':>6}{'killed':>7}{'doubled':>8}  largest relative difference")
+    print(
+        f"{'script':<16}{'epochs':>7}{'launches':>9}{'left':>6}{'killed':>7}{'doubled':>8}  largest relative difference"
+    )
     for name in args.script or WORKLOADS:
         with tempfile.TemporaryDirectory() as folder:
             quiet, disturbed = Path(folder, "quiet"), Path(folder, "disturbed")

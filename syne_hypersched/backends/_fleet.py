@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
+#: A trial that leaves by itself more often than this between two reports, though nobody has asked it to, has failed.
+MAX_LEAVES = 3
 
 
 class Fleet:
@@ -277,6 +279,7 @@ class Fleet:
             if report is None:
                 continue
             trial.has_reported = True
+            trial.num_left = 0
             trial.queue.append(report)
             if "st_signal_to_report_s" in report:
                 self._events.write(
@@ -302,8 +305,12 @@ class Fleet:
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")
             devices = self.pool.release(trial.trial_id)
             trial.phase, trial.handle, trial.drain_reason = Phase.IDLE, None, ""
+            if exit_.has_left and not asked:
+                trial.num_left += 1
             if exit_.drained or exit_.lost:
                 how = "lost" if exit_.lost else "killed" if exit_.killed else "drained"
+            elif exit_.has_left and trial.num_left <= MAX_LEAVES:  # somebody else has sent it a SIGTERM
+                how = "drained"
             else:  # by itself, perhaps just before it could be asked to
                 how = "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
             self._events.write(

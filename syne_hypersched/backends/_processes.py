@@ -43,6 +43,8 @@ class TrialProcesses:
     queue: deque[dict[str, Any]] = field(default_factory=deque)
     delivered: list[dict[str, Any]] = field(default_factory=list)
     has_reported: bool = False
+    #: Launches that left by themselves to be launched again, since the last report.
+    num_left: int = 0
     tail: LogTail = field(init=False)
 
     def __post_init__(self) -> None:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from syne_hypersched.contract import EXIT_DRAINED
+
 
 @dataclass(frozen=True)
 class RankSpec:
@@ -82,6 +84,11 @@ class LaunchExit:
         if self.first_failed is not None:
             return self.exit_codes[self.first_failed]
         return next((code for code in self.exit_codes if code != 0), 0) if self.exit_codes else None
+
+    @property
+    def has_left(self) -> bool:
+        """Whether every rank has left on a SIGTERM, checkpointed, as an elastic training script does."""
+        return bool(self.exit_codes) and all(code == EXIT_DRAINED for code in self.exit_codes)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LaunchExit:

@@ -120,7 +120,8 @@ class CheckpointFolder:
 
     def mark_reported(self, path: str) -> None:
         """Notes that the report which belongs to a checkpoint was delivered."""
-        self._disk.create(f"{path}/{_REPORTED}").close()
+        if not self.is_reported(path):
+            self._disk.create(f"{path}/{_REPORTED}").close()
 
     def is_reported(self, path: str) -> bool:
         """Whether :meth:`mark_reported` was called for a checkpoint."""

@@ -67,7 +67,7 @@ def divide(batch_size: int, rank: int, num_ranks: int, micro_batches: int) -> li
     """
     micro_batches = min(micro_batches, -(-batch_size // num_ranks))
     is_even = batch_size % (num_ranks * micro_batches) == 0
-    shares = torch.arange(rank, batch_size, num_ranks).tensor_split(micro_batches)
+    shares = torch.arange(batch_size)[rank::num_ranks].tensor_split(micro_batches)
     # A model can seldom compute nothing, and the other devices wait for this one in the backward pass: it computes the
     # first sample, which does not count.
     idle = torch.zeros(1, dtype=torch.long)

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._averages import Averages
@@ -28,7 +27,7 @@ from syne_hypersched.training._keeper import Keeper
 from syne_hypersched.training._loader import ElasticLoader
 from syne_hypersched.training._noise_scale import GradientNoiseScale
 from syne_hypersched.training._random import derive_seed, seed_everything
-from syne_hypersched.training._virtual_devices import OrderedGradients
+from syne_hypersched.training._stepper import Stepper
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +112,6 @@ class ElasticRun:
                 f"{virtual_devices!r}"
             )
         self.virtual_devices = virtual_devices
-        self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, self.group)
         #: Steps that the run has taken, in all of its launches.
         self.num_steps = 0
         #: Rounds that are done, and whether the next one has begun. A round is an epoch or a number of steps.
@@ -123,13 +121,12 @@ class ElasticRun:
         self._averages = Averages(self.group)
         self._keeper = Keeper(folder, self.group)
         self._keeper.objects |= {"run": self, "averages": self._averages}
+        self._stepper = Stepper(self.group, self._keeper.objects, virtual_devices, lambda: self._wish())
         self._seed = seed
         self._checkpoint_every_s = checkpoint_every_s
         self._saved_at = time.monotonic()
         self._reporter = reporter
-        self._models: list[nn.Module] = []
         self._loaders: list[ElasticLoader] = []
-        self._noise: GradientNoiseScale | None = None
         #: What this device computes at present, and where it got that from.
         self._part: Part | None = None
         self._loader: ElasticLoader | None = None
@@ -157,7 +154,7 @@ class ElasticRun:
     @property
     def noise_scale(self) -> float | None:
         """Gradient noise scale in samples; None where it is not measured or not known yet."""
-        return None if self._noise is None else self._noise.noise_scale
+        return self._stepper.noise_scale
 
     def __enter__(self) -> ElasticRun:
         if threading.current_thread() is threading.main_thread():
@@ -165,12 +162,7 @@ class ElasticRun:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for model in self._models:
-            if isinstance(model, DistributedDataParallel):
-                # Frames of an exception may keep the model, which keeps threads of Gloo, and one that outlives the
-                # interpreter aborts it.
-                vars(model).pop("reducer", None)
-                vars(model).pop("process_group", None)
+        self._stepper.close()
         gc.collect()
         self.group.close()
         if self._handler_before is not None:
@@ -213,18 +205,20 @@ class ElasticRun:
         if shard_units is not None:
             from syne_hypersched.training._sharded import shard  # whose imports most runs need not wait for
 
-            if self._ordered is not None:
+            if self.virtual_devices is not None:
                 raise ValueError("shard_units must be None where there are virtual devices, but got some")
             if self._keeper.sharded is not None:
                 raise ValueError("shard_units can be given for one model of a run, but got it for a second one")
             wrapped = self._keeper.sharded = shard(model, self.group, shard_units)
         else:
-            self.track(**{f"model_{len(self._models)}": model})
-            if self._ordered is not None:
-                self._ordered.add_model(model)
-            elif self.num_devices > 1 and any(parameter.requires_grad for parameter in model.parameters()):
+            self.track(**{f"model_{len(self._stepper.models)}": model})
+            if (
+                self.virtual_devices is None
+                and self.num_devices > 1
+                and any(p.requires_grad for p in model.parameters())
+            ):
                 wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
-        self._models.append(wrapped)
+        self._stepper.add_model(wrapped)
         return wrapped
 
     def track(self, **objects: Any) -> Any:
@@ -318,13 +312,14 @@ class ElasticRun:
         number = len(self._loaders)
         seed = derive_seed(self._seed, "loader", number)
         loader = ElasticLoader(self, dataset, batching, train, train if shuffle is None else shuffle, seed, options)
-        if train and (measure_noise or batching.needs_noise_scale) and self._noise is None:
-            if not self._models or self._keeper.sharded is not None:
+        if train and (measure_noise or batching.needs_noise_scale) and self._stepper.noise is None:
+            models = self._stepper.models
+            if not models or self._keeper.sharded is not None:
                 raise ValueError(
                     "batch_mode, learning_rate_rule and measure_noise need the noise scale here, for which one model "
-                    f"must be wrapped and not sharded, but got {len(self._models)} models"
+                    f"must be wrapped and not sharded, but got {len(models)} models"
                 )
-            self._noise = self.track(noise_scale=GradientNoiseScale(self._models[0].parameters(), batch_size))
+            self._stepper.noise = self.track(noise_scale=GradientNoiseScale(models[0].parameters(), batch_size))
         self._loaders.append(loader)
         self.track(**{f"loader_{number}": loader})
         return loader
@@ -365,39 +360,7 @@ class ElasticRun:
         bool
             Whether the optimisers have stepped.
         """
-        part, batching = self._present_part(), self._present_loader().batching
-        optimizers = [thing for thing in self._keeper.objects.values() if isinstance(thing, Optimizer)]
-        scaler = next(
-            (thing for thing in self._keeper.objects.values() if isinstance(thing, torch.amp.GradScaler)), None
-        )
-        scaled = loss * part.loss_weight
-        (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
-        if self._ordered is not None:
-            self._ordered.take()
-        if not part.is_last:
-            return False
-        if self._ordered is not None:
-            self._ordered.give_back()
-        self.group.begin_agreement(self._wish())
-        if scaler is not None:
-            for optimizer in optimizers:
-                scaler.unscale_(optimizer)
-        if self._noise is not None and part.is_even:
-            self._noise.step(part.num_samples, part.loss_weight * (1.0 if scaler is None else scaler.get_scale()))
-        elif self._noise is not None:
-            self._noise.discard()
-        if max_norm is not None:
-            nn.utils.clip_grad_norm_([weight for model in self._models for weight in model.parameters()], max_norm)
-        for optimizer in optimizers:
-            with _learning_rates_times(batching.learning_rate_factor(self.noise_scale), optimizer):
-                if scaler is None:
-                    optimizer.step()
-                else:
-                    scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-        if scaler is not None:
-            scaler.update()
-        return True
+        return self._stepper.step(loss, self._present_part(), self._present_loader().batching, max_norm)
 
     def add(self, **means: Tensor | float) -> None:
         """Adds means over the samples of the present micro-batch to the averages that :meth:`report` reports."""
@@ -406,14 +369,15 @@ class ElasticRun:
     @contextlib.contextmanager
     def validating(self) -> Iterator[None]:
         """Inside the block the models are in evaluation mode and no gradients are kept."""
-        modes = [model.training for model in self._models]
-        for model in self._models:
+        models = self._stepper.models
+        modes = [model.training for model in models]
+        for model in models:
             model.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
-            for model, mode in zip(self._models, modes, strict=True):
+            for model, mode in zip(models, modes, strict=True):
                 model.train(mode)
 
     def report(self, **metrics: Any) -> dict[str, Any]:
@@ -459,13 +423,8 @@ class ElasticRun:
     def enter(self, loader: ElasticLoader, part: Part) -> None:
         """Notes the part that this device is about to compute."""
         self._loader, self._part = loader, part
-        if not loader.is_for_training:
-            return
-        for model in self._models:
-            if isinstance(model, DistributedDataParallel):
-                model.require_backward_grad_sync = part.is_last
-        if self._keeper.sharded is not None and self.num_devices > 1:
-            self._keeper.sharded.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
+        if loader.is_for_training:
+            self._stepper.enter(part)
 
     def between_steps(self, in_training: bool) -> None:
         """Checkpoints the run, and leaves, if any process has been asked to; all processes call it together."""
@@ -492,7 +451,8 @@ class ElasticRun:
                 from syne_tune import Reporter  # late, and once: it counts the seconds from here
 
                 self._reporter = Reporter()
-            self._keeper.restore(self._deliver)
+            if self._keeper.restore(self._deliver):
+                self._stepper.go_on()
             self._is_restored = True
         while self._num_rounds < num_rounds:
             if not self._is_inside:
@@ -557,14 +517,3 @@ class ElasticRun:
                 "step() must be called inside a loop over a loader of this run that trains, but none runs"
             )
         return self._loader
-
-
-@contextlib.contextmanager
-def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]:
-    """Multiplies the learning rates inside the block, so that no scheduler of them gets to see it."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate * factor
-    yield
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate

@@ -24,6 +24,7 @@ from syne_tune import Reporter
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=1000)
 parser.add_argument("--fail_on_rank", type=int, default=-2)
+parser.add_argument("--leave_at", type=int, default=0)
 parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 rank = int(os.environ.get("RANK", -1))
@@ -34,6 +35,12 @@ for epoch in range(done + 1, args.epochs + 1):
     time.sleep(0.03)
     if rank == args.fail_on_rank:
         sys.exit("this rank has a fault")
+    if epoch == args.leave_at:
+        args.st_checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        left = args.st_checkpoint_dir / f"left{len(list(args.st_checkpoint_dir.glob('left*')))}"
+        left.touch()
+        if left.name in ("left0", "left1") or epoch == 1:
+            sys.exit(75)
     report(epoch=epoch, rank=rank, num_cores=len(os.sched_getaffinity(0)))
     if rank <= 0:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -195,3 +202,19 @@ def test_a_backend_can_be_used_again_after_it_was_stopped(make_trials):
     assert trials.status == {0: Status.stopped}
     trials.start(epochs=2)
     trials.until(lambda: trials.status[1] == Status.completed)
+
+
+def test_a_script_that_leaves_by_itself_is_launched_again(make_trials):
+    trials = make_trials()
+    trials.start(epochs=6, leave_at=3)
+    trials.until(lambda: trials.status[0] == Status.completed)
+    assert [report["epoch"] for report in trials.reports] == list(range(1, 7))
+    assert [event.details["how"] for event in trials.events("exit")] == ["drained", "drained", "completed"]
+
+
+def test_a_script_that_does_nothing_but_leave_fails(make_trials, caplog):
+    trials = make_trials()
+    trials.start(epochs=6, leave_at=1)
+    trials.until(lambda: trials.status[0] == Status.failed)
+    assert len(trials.events("exit")) == _fleet.MAX_LEAVES + 1
+    assert "failed with exit code 75" in caplog.text

@@ -1,0 +1,133 @@
+"""From the loss of a micro-batch to the step of the optimisers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from syne_hypersched.training._batching import Batching
+from syne_hypersched.training._division import Part
+from syne_hypersched.training._group import ProcessGroup
+from syne_hypersched.training._noise_scale import GradientNoiseScale
+from syne_hypersched.training._virtual_devices import OrderedGradients
+
+
+class Stepper:
+    """Steps the models of a run.
+
+    Parameters
+    ----------
+    group
+        The processes of the launch.
+    tracked
+        What the run tracks by name, now and later; optimisers and a gradient scaler are found there.
+    virtual_devices
+        See :class:`ElasticRun`.
+    wish
+        What this process wants between two steps. The processes begin to agree on it while the optimisers step.
+    """
+
+    def __init__(
+        self,
+        group: ProcessGroup,
+        tracked: Mapping[str, Any],
+        virtual_devices: int | None,
+        wish: Callable[[], int],
+    ) -> None:
+        self.models: list[nn.Module] = []
+        self.noise: GradientNoiseScale | None = None
+        self._group = group
+        self._tracked = tracked
+        self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, group)
+        self._wish = wish
+
+    @property
+    def noise_scale(self) -> float | None:
+        """Gradient noise scale in samples, if it is measured and known."""
+        return None if self.noise is None else self.noise.noise_scale
+
+    def add_model(self, model: nn.Module) -> None:
+        """Takes in a model as it is called in the forward pass."""
+        self.models.append(model)
+        if self._ordered is not None:
+            self._ordered.add_model(model)
+
+    def enter(self, part: Part) -> None:
+        """Before the forward pass of a micro-batch: devices exchange gradients in the last one of a step only."""
+        for model in self.models:
+            if isinstance(model, DistributedDataParallel):
+                model.require_backward_grad_sync = part.is_last
+            elif callable(getattr(model, "set_requires_gradient_sync", None)):  # sharded, on several devices
+                model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
+
+    def step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
+        """See :meth:`ElasticRun.step`."""
+        scaler = next((thing for thing in self._tracked.values() if isinstance(thing, torch.amp.GradScaler)), None)
+        scaled = loss * part.loss_weight
+        (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
+        if self._ordered is not None:
+            self._ordered.take()
+        if not part.is_last:
+            return False
+        if self._ordered is not None:
+            self._ordered.give_back()
+        self._group.begin_agreement(self._wish())
+        optimizers = self._optimizers()
+        if scaler is not None:
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
+        if self.noise is not None and part.is_even:
+            self.noise.step(part.num_samples, part.loss_weight * (1.0 if scaler is None else scaler.get_scale()))
+        elif self.noise is not None:
+            self.noise.discard()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_([weight for model in self.models for weight in model.parameters()], max_norm)
+        factor = batching.learning_rate_factor(self.noise_scale)
+        for optimizer in optimizers:
+            with _learning_rates_times(factor, optimizer):
+                if scaler is None:
+                    optimizer.step()
+                else:
+                    scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        if scaler is not None:
+            scaler.update()
+        return True
+
+    def go_on(self) -> None:
+        """Tells the optimisers of a run that was restored that they have stepped before.
+
+        A learning rate scheduler would warn of being stepped first, in a launch that only has to validate an epoch.
+        """
+        for optimizer in self._optimizers():
+            optimizer._opt_called = True  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Lets go of what keeps the threads of Gloo.
+
+        Frames of an exception may keep the models, and a thread that outlives the interpreter aborts it.
+        """
+        for model in self.models:
+            if isinstance(model, DistributedDataParallel):
+                vars(model).pop("reducer", None)
+                vars(model).pop("process_group", None)
+
+    def _optimizers(self) -> list[Optimizer]:
+        return [thing for thing in self._tracked.values() if isinstance(thing, Optimizer)]
+
+
+@contextlib.contextmanager
+def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]:
+    """Multiplies the learning rates inside the block, so that no scheduler of them gets to see it."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * factor
+    yield
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate

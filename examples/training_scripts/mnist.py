@@ -31,11 +31,18 @@ class LeNet(nn.Module):
 
     With ``width=8`` the layers are about as large as those of LeNet-5 (LeCun et al., 1998). Takes images as they are in
     the files: bytes of shape (n, 1, height, width).
+
+    Raises
+    ------
+    ValueError
+        An image is too small to be pooled twice.
     """
 
     def __init__(self, image_shape: tuple[int, int], num_classes: int, width: int, dropout: float):
         super().__init__()
         height_left, width_left = ((length // 2 - 4) // 2 for length in image_shape)
+        if min(height_left, width_left) < 1:
+            raise ValueError(f"image_shape must be at least 12 by 12, but got {tuple(image_shape)}")
         self.layers = nn.Sequential(
             nn.Conv2d(1, width, 5, padding=2),
             nn.ReLU(),
@@ -52,6 +59,11 @@ class LeNet(nn.Module):
             BatchDropout(dropout),
             nn.Linear(10 * width, num_classes),
         )
+        for module in self.layers:
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                # PyTorch's own weights are smaller: the signal fades, and epochs pass before the loss falls.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.layers(images.float() / 255 - 0.5)
@@ -82,10 +94,10 @@ def load_data(folder: Path, num_train: int | None, validate_on: str) -> tuple[Te
 
 def train(args: argparse.Namespace) -> None:
     train_data, val_data = load_data(Path(args.data_dir), args.num_train, args.validate_on)
-    images, labels = train_data.tensors
-    num_classes = 1 + int(max(labels.max(), val_data.tensors[1].max()))
+    image_shape = train_data.tensors[0].shape[2:]
+    num_classes = 1 + int(max(data.tensors[1].max() for data in (train_data, val_data)))
     with ElasticRun(args.st_checkpoint_dir, seed=args.seed, checkpoint_every_s=args.checkpoint_every_s) as run:
-        model = run.wrap(LeNet(images.shape[2:], num_classes, args.width, args.dropout))
+        model = run.wrap(LeNet(image_shape, num_classes, args.width, args.dropout))
         run.track(
             optimizer=torch.optim.SGD(
                 model.parameters(),

@@ -152,7 +152,7 @@ def run_alone(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a training script as a user does who has neither a tuner nor a launcher."""
     return subprocess.run(
         [sys.executable, str(TRAINING_SCRIPTS / f"{name}.py"), *arguments],
-        env={name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # more threads only wait for each other where the cores are busy
         capture_output=True,
         text=True,
         timeout=100,

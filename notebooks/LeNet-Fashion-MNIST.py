@@ -1,0 +1,238 @@
+# %% [markdown]
+# # LeNet on Fashion-MNIST: tuning a function
+#
+# A notebook has no training script, it has a function. `ElasticPythonBackend` tunes that: every trial calls the function in
+# processes of its own, one for each device that it holds, and a trial that is paused or resized is called again and goes on
+# from its checkpoint. Three schedulers have the same devices and the same time: ASHA, PASHA and HyperSched.
+#
+# The data are the four IDX files of [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), compressed or not, in
+# the folder that the environment variable `SYNE_HYPERSCHED_FASHION_MNIST` names. Without it scikit-learn's handwritten digits,
+# enlarged to the same size, stand in, and every title says so. They are a far easier task.
+
+# %%
+# %matplotlib inline
+import os
+import sys
+from pathlib import Path
+
+import torch
+from sklearn.datasets import load_digits
+from torch.nn import functional
+from torch.utils.data import TensorDataset
+
+sys.path.insert(0, str(Path("examples/training_scripts").resolve()))
+from _idx import read_images_and_labels
+
+FOLDER = os.environ.get("SYNE_HYPERSCHED_FASHION_MNIST")
+DATA = f"files in {Path(FOLDER).name}" if FOLDER else "STAND-IN for Fashion-MNIST: enlarged digits of scikit-learn"
+
+
+def load_data(folder, val_share=1 / 6):
+    """Images (n, 1, 28, 28) as bytes and labels (n,), to train on and to validate on."""
+    if folder:
+        images, labels = (torch.from_numpy(part) for part in read_images_and_labels(Path(folder), "train"))
+        images = images.unsqueeze(1)
+    else:
+        images, labels = (torch.from_numpy(part) for part in load_digits(return_X_y=True))
+        images = functional.interpolate(images.view(-1, 1, 8, 8) * 255 / 16, size=28, mode="bilinear").byte()
+    labels = labels.long()
+    num_train = len(labels) - round(val_share * len(labels))
+    return TensorDataset(images[:num_train], labels[:num_train]), TensorDataset(images[num_train:], labels[num_train:])
+
+
+train_data, val_data = load_data(FOLDER)
+print(f"{DATA}: {len(train_data):,} images to train on, {len(val_data):,} to validate on")
+
+# %% [markdown]
+# ## The function
+#
+# Its arguments are the hyperparameters, and `st_checkpoint_dir`. It is an ordinary training loop inside an `ElasticRun`, which
+# gives each process its share of every batch, restores what was checkpointed, and reports. What the function uses of this
+# notebook goes with it: `load_data` and `FOLDER`. What comes from a module, as `LeNet` does, is imported by the trial.
+
+# %%
+from mnist import LeNet
+
+from syne_hypersched.training import ElasticRun
+
+
+def train(learning_rate, momentum, weight_decay, dropout, width, batch_size, epochs, st_checkpoint_dir):
+    train_data, val_data = load_data(FOLDER)
+    with ElasticRun(st_checkpoint_dir) as run:
+        model = run.wrap(LeNet((28, 28), num_classes=10, width=width, dropout=dropout))
+        run.track(
+            optimizer=torch.optim.SGD(
+                model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+            )
+        )
+        batches = run.loader(train_data, batch_size)
+        val_batches = run.loader(val_data, batch_size=500, train=False)
+        for _ in run.epochs(epochs):
+            for images, labels in batches:
+                loss = functional.cross_entropy(model(images), labels)
+                run.step(loss)
+                run.add(train_loss=loss)
+            with run.validating():
+                for images, labels in val_batches:
+                    is_right = model(images).argmax(dim=1) == labels
+                    run.add(val_accuracy=is_right.float().mean())
+            run.report()
+
+
+# %% [markdown]
+# ## Three schedulers
+#
+# The stock `Tuner` is all that is needed. ASHA and PASHA pause trials at rungs and resume the good ones, PASHA up to a cap that
+# rises only while the ranking of the best ones changes; HyperSched also gives trials more devices. The deadline counts
+# wall-clock seconds; when it has passed no process of a trial is left.
+
+# %%
+import logging
+from contextlib import redirect_stdout
+from tempfile import mkdtemp
+
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import choice, loguniform, uniform
+from syne_tune.results_callback import StoreResultsCallback
+
+from syne_hypersched import ASHA, PASHA, Deadline, ElasticPythonBackend, HyperSched
+from syne_hypersched.experiments import QuietTunerLogger, load_run
+
+logging.getLogger().setLevel(logging.WARNING)
+os.environ["SYNETUNE_FOLDER"] = mkdtemp()  # Syne Tune's results, and the checkpoints
+QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
+DEADLINE_S = 900.0 if FOLDER else 60.0
+MAX_REPORTS = 6 if QUICK else None
+NUM_DEVICES = None if torch.cuda.is_available() else 2  # all GPUs, or two CPU slots
+MAX_EPOCHS = 27 if FOLDER else 81
+CONFIG_SPACE = {
+    "learning_rate": loguniform(2e-3, 0.2),
+    "momentum": uniform(0.0, 0.95),
+    "weight_decay": loguniform(1e-6, 1e-2),
+    "dropout": uniform(0.0, 0.5),
+    "width": choice([4, 8]),
+    "batch_size": choice([16, 32, 64]),
+    "epochs": MAX_EPOCHS,
+}
+PROBLEM = {
+    "config_space": CONFIG_SPACE,
+    "metric": "val_accuracy",
+    "time_attr": "epoch",
+    "max_t": MAX_EPOCHS,
+    "do_minimize": False,
+    "random_seed": 0,
+}
+
+
+def tune(make_scheduler):
+    backend = ElasticPythonBackend(train, CONFIG_SPACE, num_devices=NUM_DEVICES)
+    deadline = Deadline(DEADLINE_S, trial_backend=backend)
+    enough = StoppingCriterion(max_num_evaluations=MAX_REPORTS)
+    tuner = Tuner(
+        trial_backend=backend,
+        scheduler=make_scheduler(backend.num_devices),
+        stop_criterion=lambda status: deadline(status) or enough(status),
+        n_workers=backend.num_devices,
+        max_failures=10,
+        sleep_time=0.05,
+        callbacks=[StoreResultsCallback()],
+        output_logger=QuietTunerLogger(),
+    )
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # the tuner prints its trials again and again
+        tuner.run()
+    return load_run(tuner.tuner_path)
+
+
+runs = {
+    "ASHA": tune(lambda num_devices: ASHA(**PROBLEM, type="promotion", max_resource_attr="epochs")),
+    "PASHA": tune(lambda num_devices: PASHA(**PROBLEM, max_resource_attr="epochs")),
+    "HyperSched": tune(
+        lambda num_devices: HyperSched(**PROBLEM, num_devices=num_devices, deadline_s=DEADLINE_S, grace_period=2)
+    ),
+}
+
+# %%
+import pandas as pd
+
+from syne_hypersched.experiments import trial_table
+
+rows = []
+for name, run in runs.items():
+    trials = trial_table(run)
+    best = run.incumbent
+    rows.append(
+        {
+            "scheduler": name,
+            "best accuracy": best.value,
+            "at epoch": int(best.resource),
+            "found after (s)": round(best.time_s, 1),
+            "trials": len(trials),
+            "epochs": int(sum(trial.resource for trial in trials)),
+            "launches": sum(trial.num_launches for trial in trials),
+            "lost to launches (s)": round(sum(trial.launch_cost_s or 0.0 for trial in trials), 1),
+        }
+    )
+caption = f"{DATA}; {len(runs['ASHA'].devices)} devices, {DEADLINE_S:g} s"
+pd.DataFrame(rows).set_index("scheduler").style.format(precision=4).set_caption(caption)
+
+# %% [markdown]
+# ## The learning curve of every trial
+#
+# A line is a launch, thicker on more devices; where a trial was paused, or relaunched, its lines are joined by a dotted one.
+# The star is the best result.
+
+# %%
+import matplotlib.pyplot as plt
+
+
+def draw_curves(axes, run, title):
+    launches = {}
+    for report in run.reports:
+        launches.setdefault(report.trial_id, {}).setdefault(report.launch, []).append(report)
+    for number, launches_of_trial in enumerate(launches.values()):
+        colour = plt.colormaps["tab20"](number % 20)
+        joined = [report for reports in launches_of_trial.values() for report in reports]
+        axes.plot([r.time_s for r in joined], [r.value for r in joined], ":", color=colour, linewidth=0.8)
+        for reports in launches_of_trial.values():
+            axes.plot(
+                [r.time_s for r in reports],
+                [r.value for r in reports],
+                color=colour,
+                linewidth=1.4 * reports[0].num_devices,
+                marker="o",
+                markersize=2.5,
+            )
+    best = run.incumbent
+    axes.plot(best.time_s, best.value, "*", color="black", markersize=12)
+    axes.set_title(f"{title}: best accuracy {best.value:.3f}", loc="left", fontsize=10)
+    axes.set_ylabel("validation accuracy")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+
+
+figure, panels = plt.subplots(
+    len(runs), figsize=(10, 3 * len(runs)), sharex=True, sharey=True, layout="constrained", dpi=70
+)
+for axes, (name, run) in zip(panels, runs.items(), strict=True):
+    draw_curves(axes, run, name)
+panels[-1].set_xlabel("seconds since the tuning started")
+panels[-1].set_xlim(0, DEADLINE_S)
+figure.suptitle(DATA)
+plt.show()
+
+# %% [markdown]
+# ## Who held which device
+#
+# The same run of HyperSched, with its devices below: one for each trial while new ones may start, all for those that are left at
+# the end.
+
+# %%
+from syne_hypersched.experiments import draw_run
+
+figure = draw_run(runs["HyperSched"], f"HyperSched; {DATA}")
+figure.set_dpi(60)
+figure
+
+# %% [markdown]
+# One run of each scheduler on one machine says how they work, not which is better: for that see `HyperSched-Deadlines`, where
+# every difference has an interval.

@@ -1,7 +1,7 @@
 """HyperSched tunes a small convolutional network on MNIST or Fashion-MNIST against a deadline.
 
 ``python launch_mnist.py --data-dir FOLDER``, where FOLDER holds the IDX files (see ``training_scripts/mnist.py``). On a
-few cores an epoch of all images takes too long for a deadline of minutes, so by default trials see 10,000 of them.
+few cores an epoch of all images takes too long for a deadline of minutes, so by default trials see some of them only.
 ``--policy goodput --batch-mode goodput`` lets the batch grow with the devices as far as that brings progress.
 """
 
@@ -15,7 +15,8 @@ MAX_EPOCHS = 81
 
 def main() -> None:
     parser = make_parser(__doc__, deadline_s=120.0)
-    parser.add_argument("--num-train", type=int, default=10_000, help="images to train on (default %(default)s)")
+    parser.add_argument("--num-train", type=int, default=5000, help="images to train on (default %(default)s)")
+    parser.add_argument("--num-val", type=int, default=2000, help="images to validate on (default %(default)s)")
     args = parser.parse_args()
     if args.data_dir is None:
         parser.error("--data-dir is needed: the folder of the IDX files")
@@ -27,6 +28,7 @@ def main() -> None:
         "dropout": uniform(0.0, 0.5),
         **batch_space(args, choice([64, 128, 256]), max_batch_size=1024),
         "num_train": args.num_train,
+        "num_val": args.num_val,
         "epochs": MAX_EPOCHS,
     }
     tune("mnist.py", config_space, MAX_EPOCHS, args)

@@ -69,31 +69,34 @@ class LeNet(nn.Module):
         return self.layers(images.float() / 255 - 0.5)
 
 
-def load_data(folder: Path, num_train: int | None, validate_on: str) -> tuple[TensorDataset, TensorDataset]:
+def load_data(
+    folder: Path, validate_on: str, num_train: int | None = None, num_val: int | None = None
+) -> tuple[TensorDataset, TensorDataset]:
     """Images (n, 1, height, width) as bytes and labels (n,) to train on, and those to validate on.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        A file is missing or broken, or ``num_train`` is not from 1 to the number of images to train on.
+        A file is missing or broken, or ``num_train`` or ``num_val`` is not from 1 to the number of images there are.
     """
-    images, labels = read_images_and_labels(folder, "train")
-    data = TensorDataset(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long())
+    images, labels = (torch.from_numpy(values) for values in read_images_and_labels(folder, "train"))
     if validate_on == "test":
-        test_images, test_labels = read_images_and_labels(folder, "t10k")
-        val_data = TensorDataset(torch.from_numpy(test_images).unsqueeze(1), torch.from_numpy(test_labels).long())
-        num_left = len(data)
+        val_images, val_labels = (torch.from_numpy(values) for values in read_images_and_labels(folder, "t10k"))
     else:
-        num_left = len(data) - max(1, round(len(data) * HELD_OUT_SHARE))
-        val_data = TensorDataset(*data[num_left:])
-    num_train = num_left if num_train is None else num_train
-    if not 1 <= num_train <= num_left:
-        raise ValueError(f"num_train must be from 1 to {num_left}, the images to train on, but got {num_train!r}")
-    return TensorDataset(*data[:num_train]), val_data
+        start = len(images) - max(1, round(len(images) * HELD_OUT_SHARE))
+        images, val_images = images[:start], images[start:]
+        labels, val_labels = labels[:start], labels[start:]
+    return _first("num_train", num_train, images, labels), _first("num_val", num_val, val_images, val_labels)
+
+
+def _first(name: str, number: int | None, images: Tensor, labels: Tensor) -> TensorDataset:
+    if number is not None and not 1 <= number <= len(images):
+        raise ValueError(f"{name} must be from 1 to {len(images)}, the images that there are, but got {number!r}")
+    return TensorDataset(images[:number].unsqueeze(1), labels[:number].long())
 
 
 def train(args: argparse.Namespace) -> None:
-    train_data, val_data = load_data(Path(args.data_dir), args.num_train, args.validate_on)
+    train_data, val_data = load_data(Path(args.data_dir), args.validate_on, args.num_train, args.num_val)
     image_shape = train_data.tensors[0].shape[2:]
     num_classes = 1 + int(max(data.tensors[1].max() for data in (train_data, val_data)))
     with ElasticRun(args.st_checkpoint_dir, seed=args.seed, checkpoint_every_s=args.checkpoint_every_s) as run:
@@ -135,6 +138,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=8, help="channels of the first convolution")
     parser.add_argument("--dropout", type=float, default=0.1, help="in both hidden layers")
     parser.add_argument("--num_train", type=int, help="train on so many images only, to save time")
+    parser.add_argument("--num_val", type=int, help="validate on so many images only, to save time")
     parser.add_argument("--validate_on", choices=("held_out", "test"), default="held_out")
     args = parser.parse_args()
     if args.data_dir is None:

@@ -90,16 +90,25 @@ def test_images_and_labels_must_match(idx: ModuleType, tmp_path: Path) -> None:
 def test_the_last_sixth_is_held_out(mnist: ModuleType, tmp_path: Path) -> None:
     images, labels = write_data(tmp_path, 60)
     test_images, _ = write_data(tmp_path, 7, part="t10k")
-    train_data, val_data = mnist.load_data(tmp_path, num_train=20, validate_on="held_out")
+    train_data, val_data = mnist.load_data(tmp_path, "held_out", num_train=20)
     np.testing.assert_array_equal(train_data.tensors[0][:, 0], images[:20])
     np.testing.assert_array_equal(train_data.tensors[1], labels[:20])
     np.testing.assert_array_equal(val_data.tensors[0][:, 0], images[50:])
     np.testing.assert_array_equal(val_data.tensors[1], labels[50:])
-    train_data, val_data = mnist.load_data(tmp_path, num_train=None, validate_on="test")
+    train_data, val_data = mnist.load_data(tmp_path, "test", num_val=5)
     assert len(train_data) == 60
-    np.testing.assert_array_equal(val_data.tensors[0][:, 0], test_images)
-    with pytest.raises(ValueError, match="num_train must be from 1 to 50, the images to train on, but got 51"):
-        mnist.load_data(tmp_path, num_train=51, validate_on="held_out")
+    np.testing.assert_array_equal(val_data.tensors[0][:, 0], test_images[:5])
+
+
+@pytest.mark.parametrize("name, number, most", [("num_train", 51, 50), ("num_train", 0, 50), ("num_val", 11, 10)])
+def test_more_images_than_there_are_are_refused(
+    mnist: ModuleType, tmp_path: Path, name: str, number: int, most: int
+) -> None:
+    write_data(tmp_path, 60)
+    with pytest.raises(
+        ValueError, match=f"{name} must be from 1 to {most}, the images that there are, but got {number}"
+    ):
+        mnist.load_data(tmp_path, "held_out", **{name: number})
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (16, 20), (12, 12)])
@@ -131,7 +140,18 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
 
 def test_is_tuned_with_a_batch_that_may_grow(tmp_path: Path) -> None:
     write_data(tmp_path, 600)
-    arguments = ["--num-train", "400", "--batch-mode", "goodput", "--policy", "goodput", "--deadline", "6"]
+    arguments = [
+        "--num-train",
+        "400",
+        "--num-val",
+        "100",
+        "--batch-mode",
+        "goodput",
+        "--policy",
+        "goodput",
+        "--deadline",
+        "6",
+    ]
     run = launch("launch_mnist", "--data-dir", str(tmp_path), "--num-devices", "2", *arguments, output=tmp_path)
     assert run.path is not None
     results = pd.read_csv(run.path / "results.csv.zip")
@@ -154,4 +174,4 @@ def test_learns_the_real_digits_alone(idx: ModuleType) -> None:
 
 def test_missing_file_is_named_with_both_of_its_names(mnist: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"neither .*/train-images-idx3-ubyte nor train-images-idx3-ubyte\.gz"):
-        mnist.load_data(tmp_path, num_train=None, validate_on="held_out")
+        mnist.load_data(tmp_path, "held_out")

@@ -2,10 +2,12 @@
 
 In the last stretch nothing new starts, and ever fewer trials, the best ones, share all devices. How long it is and how
 many survive follows from what is measured: the scaling, the launch cost and the time of a full run. Where more devices
-do not pay there is no last stretch at all.
+do not pay, or launches would take up too much of it, there is no last stretch at all.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from syne_hypersched.allocation.resize import MIN_GAIN, growth_gain
 from syne_hypersched.allocation.scaling import Scaling
@@ -24,7 +26,14 @@ LENGTH_FACTOR = 1.5
 """Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 2 does as well."""
 
 SURVIVORS = (4, 2, 1)
-"""Trials for each full-size share of the devices, in the first, second and last third of the last stretch."""
+"""Trials for each full-size share of the devices, phase by phase; where there is time for fewer phases, the last of
+them."""
+
+LAUNCHES_PER_PHASE = 3
+"""A phase is as long as so many launches, at least: its survivors are relaunched at its beginning, and should train for
+most of it."""
+
+_PLANS = tuple(SURVIVORS[skipped:] for skipped in range(len(SURVIVORS)))
 
 
 def full_size(scaling: Scaling, num_devices: int) -> int:
@@ -54,6 +63,27 @@ def planned_s(deadline_s: float, full_run_s: float, speed_up: float) -> float:
     return min(LONGEST_SHARE * deadline_s, length_s(full_run_s, speed_up))
 
 
+def phases(length_s: float, launch_cost_s: float) -> tuple[int, ...]:
+    """How many trials go on, for each full-size share of the devices, in the phases of a last stretch.
+
+    Parameters
+    ----------
+    length_s
+        Seconds that the last stretch takes.
+    launch_cost_s
+        What a launch costs.
+
+    Returns
+    -------
+    tuple of int
+        The end of :const:`SURVIVORS`, an entry for each phase, all of one length. Empty where launches leave no time
+        for a single phase: then there should be no last stretch.
+    """
+    shortest_s = LAUNCHES_PER_PHASE * launch_cost_s
+    # Multiplied rather than divided, since launches may cost next to nothing.
+    return next((plan for plan in _PLANS if len(plan) * shortest_s <= length_s), ())
+
+
 def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: float, launch_cost_s: float) -> bool:
     """Whether the last stretch begins now.
 
@@ -70,7 +100,22 @@ def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: f
     """
     if time_left_s > planned_s(deadline_s, full_run_s, speed_up):
         return False
-    return pays(1.0, speed_up, time_left_s, launch_cost_s)
+    return worthwhile(time_left_s, speed_up, launch_cost_s)
+
+
+def worthwhile(length_s: float, speed_up: float, launch_cost_s: float) -> bool:
+    """Whether a last stretch of this length has time for a phase, and more devices pay in it.
+
+    Parameters
+    ----------
+    length_s
+        Seconds that the last stretch takes.
+    speed_up
+        Speed-up at full size, at least 1.
+    launch_cost_s
+        What a launch costs.
+    """
+    return bool(phases(length_s, launch_cost_s)) and pays(1.0, speed_up, length_s, launch_cost_s)
 
 
 def pays(speed_up_held: float, speed_up_wanted: float, time_left_s: float, launch_cost_s: float) -> bool:
@@ -79,11 +124,13 @@ def pays(speed_up_held: float, speed_up_wanted: float, time_left_s: float, launc
     return growth_gain(0, 1, speeds.__getitem__, time_left_s, launch_cost_s) > MIN_GAIN
 
 
-def num_survivors(passed: float, num_devices: int, size: int) -> int:
+def num_survivors(plan: Sequence[int], passed: float, num_devices: int, size: int) -> int:
     """How many trials go on.
 
     Parameters
     ----------
+    plan
+        What :func:`phases` has given, at least one entry.
     passed
         Share of the last stretch that has passed, from 0 to 1.
     num_devices
@@ -96,5 +143,5 @@ def num_survivors(passed: float, num_devices: int, size: int) -> int:
     int
         From 1 to ``num_devices``.
     """
-    phase = min(int(passed * len(SURVIVORS)), len(SURVIVORS) - 1)
-    return max(1, min(num_devices, SURVIVORS[phase] * num_devices // size))
+    phase = min(int(passed * len(plan)), len(plan) - 1)
+    return max(1, min(num_devices, plan[phase] * num_devices // size))

@@ -24,6 +24,8 @@ from syne_hypersched.schedulers._strategy import Strategy
 class _Stretch:
     began_s: float
     size: int
+    plan: tuple[int, ...]
+    """Survivors by phase, see :func:`~syne_hypersched.allocation.stretch.phases`."""
     paused: list[tuple[float, int]]
     """Best value and id of the paused trials that may be resumed, ascending."""
 
@@ -98,12 +100,13 @@ class AdaptiveStrategy(Strategy):
         if not self._resizing or not self.admission_open or epoch_time_s is None:
             return None
         size, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
-        speed_up = self._scaling.speed_up(size)
-        if not stretch.begins(left_s, self._deadline_s, full_run_s, speed_up, self._times.relaunch_cost_s):
+        speed_up, launch_cost_s = self._scaling.speed_up(size), self._times.relaunch_cost_s
+        if not stretch.begins(left_s, self._deadline_s, full_run_s, speed_up, launch_cost_s):
             return None
         reason = self._stretch_reason(now_s, epoch_time_s)
-        most = stretch.num_survivors(0.0, self._num_devices, size)
-        self._stretch = _Stretch(now_s, size, self._take_best_paused(most))
+        plan = stretch.phases(left_s, launch_cost_s)
+        most = stretch.num_survivors(plan, 0.0, self._num_devices, size)
+        self._stretch = _Stretch(now_s, size, plan, self._take_best_paused(most))
         return reason
 
     def admission(self, now_s: float) -> Reason:
@@ -118,7 +121,7 @@ class AdaptiveStrategy(Strategy):
         size, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
         speed_up, launch_cost_s = self._scaling.speed_up(size), self._times.relaunch_cost_s
         planned_s = stretch.planned_s(self._deadline_s, full_run_s, speed_up)
-        if not stretch.pays(1.0, speed_up, min(left_s, planned_s), launch_cost_s):
+        if not stretch.worthwhile(min(left_s, planned_s), speed_up, launch_cost_s):
             outcome = "there is no last stretch, since it would not pay"
         elif left_s > planned_s:
             outcome = f"the last stretch begins with {planned_s:.3g} s left"
@@ -262,7 +265,7 @@ class AdaptiveStrategy(Strategy):
         """The best trials, best first: those running and, as long as the tuner asks, those paused."""
         length_s = self._deadline_s - last.began_s
         passed = min(1.0, (now_s - last.began_s) / length_s) if length_s > 0 else 1.0
-        most = stretch.num_survivors(passed, self._num_devices, last.size)
+        most = stretch.num_survivors(last.plan, passed, self._num_devices, last.size)
         ranked = self._ranked(last)[:most]
         return [i for i in ranked if i in self._devices or self._best[i] < math.inf]
 

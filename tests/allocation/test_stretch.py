@@ -36,9 +36,13 @@ class TestBegins:
         assert not stretch.begins(length_s + 1, 10_000.0, 1000.0, 5.0, 0.0)
         assert stretch.begins(length_s - 1, 10_000.0, 1000.0, 5.0, 0.0)
 
+    def test_not_where_a_launch_takes_more_than_a_third_of_it(self):
+        assert stretch.begins(48.0, 100.0, 1000.0, 5.0, 16.0)
+        assert not stretch.begins(48.0, 100.0, 1000.0, 5.0, 16.1)
+
     def test_not_where_launches_cost_more_than_they_gain(self):
-        assert stretch.begins(50.0, 100.0, 1000.0, 2.0, 20.0)
-        assert not stretch.begins(50.0, 100.0, 1000.0, 2.0, 24.0)
+        assert stretch.begins(48.0, 100.0, 1000.0, 1.7, 16.0)
+        assert not stretch.begins(48.0, 100.0, 1000.0, 1.6, 16.0)
 
     @given(left=st.floats(0, 1e6), full=st.floats(0, 1e6), cost=st.floats(0, 1e6))
     def test_never_without_speed_up(self, left, full, cost):
@@ -50,15 +54,40 @@ class TestBegins:
             assert stretch.begins(left, 1e6, 1e6, speed_up, cost)
 
 
-class TestSurvivors:
-    def test_thirds_with_four_two_and_one_at_full_size(self):
-        assert [stretch.num_survivors(x, 8, 8) for x in (0, 0.3, 0.34, 0.6, 0.67, 1)] == [4, 4, 2, 2, 1, 1]
-        assert [stretch.num_survivors(x, 32, 8) for x in (0, 0.5, 1)] == [16, 8, 4]
+class TestPhases:
+    def test_as_many_as_are_three_launches_long(self):
+        by_cost = {cost: stretch.phases(90.0, cost) for cost in (0.0, 10.0, 10.1, 15.0, 15.1, 30.0, 30.1)}
+        assert [len(plan) for plan in by_cost.values()] == [3, 3, 2, 2, 1, 1, 0]
+        assert by_cost[10.0] == (4, 2, 1)
+        assert by_cost[15.0] == (2, 1)
+        assert by_cost[30.0] == (1,)
 
-    @given(passed=st.floats(0, 1), num_devices=st.integers(1, 1000), size=st.integers(1, 8))
-    def test_at_least_one_and_no_more_than_devices(self, passed, num_devices, size):
+    @given(length_s=st.floats(0, 1e6), cost=st.floats(0, 1e6))
+    def test_all_end_with_full_size_and_none_is_shorter(self, length_s, cost):
+        plan = stretch.phases(length_s, cost)
+        if plan:
+            assert plan[-1] == 1
+            assert length_s / len(plan) >= stretch.LAUNCHES_PER_PHASE * cost * (1 - 1e-9)
+        else:
+            assert length_s < stretch.LAUNCHES_PER_PHASE * cost
+
+
+class TestSurvivors:
+    def test_halved_from_phase_to_phase(self):
+        assert [stretch.num_survivors((4, 2, 1), x, 8, 8) for x in (0, 0.3, 0.34, 0.6, 0.67, 1)] == [4, 4, 2, 2, 1, 1]
+        assert [stretch.num_survivors((4, 2, 1), x, 32, 8) for x in (0, 0.5, 1)] == [16, 8, 4]
+        assert [stretch.num_survivors((2, 1), x, 8, 8) for x in (0, 0.49, 0.5, 1)] == [2, 2, 1, 1]
+        assert [stretch.num_survivors((1,), x, 8, 4) for x in (0, 1)] == [2, 2]
+
+    @given(
+        plan=st.sampled_from([(4, 2, 1), (2, 1), (1,)]),
+        passed=st.floats(0, 1),
+        num_devices=st.integers(1, 1000),
+        size=st.integers(1, 8),
+    )
+    def test_at_least_one_and_no_more_than_devices(self, plan, passed, num_devices, size):
         size = min(size, num_devices)
-        survivors = stretch.num_survivors(passed, num_devices, size)
+        survivors = stretch.num_survivors(plan, passed, num_devices, size)
         assert 1 <= survivors <= num_devices
         assert survivors * size >= num_devices - size
 

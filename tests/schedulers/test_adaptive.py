@@ -13,7 +13,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import Deadline, ElasticSimulatorBackend, HyperSched, LaunchCost, simulate
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
-from syne_hypersched.allocation.stretch import num_survivors
+from syne_hypersched.allocation.stretch import SURVIVORS, num_survivors
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import check_run, holdings, load_run
 from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
@@ -151,7 +151,7 @@ def test_the_best_paused_trials_are_found_without_looking_at_all():
         scheduler = make_scheduler(deadline_s=30.0 + seed, seed=seed)
         scheduler._strategy.__class__ = BestOfAll
         run(scheduler)
-        assert scheduler._strategy.num_found == num_survivors(0.0, num_devices=8, size=8)
+        assert scheduler._strategy.num_found == num_survivors(SURVIVORS, 0.0, num_devices=8, size=8)
 
 
 def test_is_the_plain_ladder_without_resizing():

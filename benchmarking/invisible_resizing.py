@@ -45,6 +45,7 @@ class Workload:
 
 
 _DIGITS = ("--epochs", "40", "--width", "8", "--batch_size", "128", "--dropout", "0.2", "--learning_rate", "0.05")
+_TRANSFORMER = ("--epochs", "24", "--num_characters", "60000", "--width", "32", "--context", "32")
 
 WORKLOADS = {
     "digits_cnn": Workload(
@@ -53,7 +54,10 @@ WORKLOADS = {
         ("train_loss", "val_loss", "val_accuracy"),
     ),
     "digits_cnn_ddp": Workload(SCRIPTS / "digits_cnn.py", _DIGITS, ("train_loss", "val_loss", "val_accuracy")),
-    "transformer_lm": Workload(SCRIPTS / "transformer_lm.py", ("--epochs", "24"), ("train_loss", "val_loss")),
+    "transformer_lm": Workload(SCRIPTS / "transformer_lm.py", _TRANSFORMER, ("train_loss", "val_loss")),
+    "transformer_lm_sharded": Workload(
+        SCRIPTS / "transformer_lm.py", (*_TRANSFORMER, "--shard", "1"), ("train_loss", "val_loss")
+    ),
     "counting": Workload(
         ROOT / "benchmarking" / "counting_script.py",
         ("--epochs", "24"),

@@ -181,7 +181,7 @@ class CrashingDisk(Disk):
         return node
 
 
-class _Writer(io.RawIOBase, BinaryIO):  # type: ignore[misc]
+class _Writer(io.RawIOBase, BinaryIO):
     def __init__(self, disk: CrashingDisk, file: _File) -> None:
         super().__init__()
         self._disk = disk

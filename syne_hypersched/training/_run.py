@@ -366,6 +366,10 @@ class ElasticRun:
         """Adds means over the samples of the present micro-batch to the averages that :meth:`report` reports."""
         self._averages.add(self._present_part().num_samples, **means)
 
+    def means(self) -> dict[str, float]:
+        """The averages of what was added in this epoch, over all devices; all processes have to call it together."""
+        return self._averages.means()
+
     @contextlib.contextmanager
     def validating(self) -> Iterator[None]:
         """Inside the block the models are in evaluation mode and no gradients are kept."""

@@ -63,6 +63,5 @@ def test_a_seeded_block_leaves_no_trace():
     with seeded(5):
         inside = draw()
     assert draw() == expected
-    with pytest.raises(ZeroDivisionError), seeded(5):
+    with seeded(5):
         assert draw() == inside
-        raise ZeroDivisionError

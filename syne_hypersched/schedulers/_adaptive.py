@@ -10,14 +10,25 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from syne_hypersched.allocation import stretch
+from syne_hypersched.allocation.goodput import Outlook, allocate_goodput
+from syne_hypersched.allocation.policies import GOODPUT, allocate
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._pausing import PausingHalving
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
 from syne_hypersched.schedulers._strategy import Strategy
+
+if TYPE_CHECKING:
+    from syne_hypersched.allocation._shape_fit import Floats
+
+POLICIES = ("uniform", "top_job", GOODPUT, "none")
+"""How survivors share the devices in the last stretch: alike, the best first, or where devices bring the most progress.
+``none`` leaves the last stretch out: exploring until the deadline."""
 
 
 @dataclass
@@ -47,8 +58,10 @@ class AdaptiveStrategy(Strategy):
         Seconds after the start.
     max_t
         Maximum resource of a trial.
-    resizing
-        False leaves the last stretch out: exploring until the deadline.
+    policy
+        One of :const:`POLICIES`.
+    rates
+        For ``goodput``: gives the resource per second of a trial on 1 to ``num_devices`` devices, or None.
     """
 
     def __init__(
@@ -59,7 +72,8 @@ class AdaptiveStrategy(Strategy):
         num_devices: int,
         deadline_s: float,
         max_t: float,
-        resizing: bool = True,
+        policy: str = "uniform",
+        rates: Callable[[int], Floats | None] | None = None,
     ) -> None:
         self._times = times
         self._scaling = scaling
@@ -67,10 +81,14 @@ class AdaptiveStrategy(Strategy):
         self._num_devices = num_devices
         self._deadline_s = deadline_s
         self._max_t = max_t
-        self._resizing = resizing
+        self._policy = policy
+        self._rates = rates
+        self._resizing = policy != "none"
         self._devices: dict[int, int] = {}
         #: Best value so far of every trial that has not ended.
         self._best: dict[int, float] = {}
+        #: Resource that each of them has reported.
+        self._resource: dict[int, float] = {}
         #: A heap of best value and id of every trial at each of its pauses, so that the best can be found among many.
         self._pauses: list[tuple[float, int]] = []
         self._stretch: _Stretch | None = None
@@ -177,11 +195,13 @@ class AdaptiveStrategy(Strategy):
         if not resumable:
             self._halving.forget(trial_id)
             self._best.pop(trial_id, None)
+            self._resource.pop(trial_id, None)
         elif trial_id in self._best:
             heapq.heappush(self._pauses, (self._best[trial_id], trial_id))
 
     def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
         """Holds a trial against its rung while exploring, against the others in the last stretch."""
+        self._resource[trial_id] = resource
         # A trial that has diverged is never resumed, however good it was before.
         self._best[trial_id] = min(value, self._best.get(trial_id, math.inf)) if value < math.inf else math.inf
         weak = self._halving.report(trial_id, resource, value)
@@ -206,12 +226,12 @@ class AdaptiveStrategy(Strategy):
             self._halving.pause(trial_id)
 
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
-        """In the last stretch: an equal share of the devices, where the relaunch pays."""
+        """In the last stretch: what the policy gives the trial, where the relaunch pays."""
         if self._stretch is None:
             return None
         held, survivors = self._devices[trial_id], self._survivors(self._stretch, now_s)
-        wanted = min(self._stretch.size, self._num_devices // len(survivors))
         left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
+        wanted = self._share(trial_id, survivors, self._stretch.size, left_s, launch_cost_s)
         if wanted > held:
             if not self._may_grow(trial_id):
                 return None
@@ -234,6 +254,25 @@ class AdaptiveStrategy(Strategy):
             launch_cost_s,
             aim,
         )
+
+    def _share(self, trial_id: int, survivors: list[int], most: int, left_s: float, launch_cost_s: float) -> int:
+        """Devices that the policy gives one of the survivors, at most ``most``."""
+        if self._policy == "uniform":
+            # Unlike the policy of the published rules it leaves a remainder idle, rather than have it change hands, a
+            # launch each time, whenever two survivors change places.
+            return min(most, self._num_devices // len(survivors))
+        sizes = self._scaling.usable_sizes(most)
+        values = {survivor: self._best[survivor] for survivor in survivors}
+        if self._rates is None:
+            return allocate(self._policy, values, self._num_devices, sizes)[trial_id]
+        outlooks = {
+            survivor: Outlook(self._devices[survivor], self._resource[survivor], rates)
+            for survivor in survivors
+            if survivor in self._devices and (rates := self._rates(survivor)) is not None
+        }
+        return allocate_goodput(values, outlooks, self._num_devices, sizes, self._max_t, left_s, launch_cost_s)[
+            trial_id
+        ]
 
     def _may_grow(self, trial_id: int) -> bool:
         """With unknown scaling one trial at a time shows what more devices are worth, one whose epoch time is known."""

@@ -10,7 +10,7 @@ from syne_hypersched.allocation.policies import GOODPUT
 from syne_hypersched.allocation.scaling import Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.rungs import rung_levels
-from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
+from syne_hypersched.schedulers._adaptive import POLICIES, AdaptiveStrategy
 from syne_hypersched.schedulers._halving import RetrospectiveHalving
 from syne_hypersched.schedulers._pausing import PausingHalving
 from syne_hypersched.schedulers._published import PublishedStrategy
@@ -47,8 +47,9 @@ def check_adaptive(scheduler: HyperSched) -> None:
     ValueError
         It has one; the message names it.
     """
-    if scheduler.policy not in ("uniform", "none"):
-        raise ValueError(f'policy must be "uniform" or "none" with strategy="adaptive", but got {scheduler.policy!r}')
+    if scheduler.policy not in POLICIES:
+        choices = ", ".join(map(repr, POLICIES))
+        raise ValueError(f'policy must be one of {choices} with strategy="adaptive", but got {scheduler.policy!r}')
     for name, default in _PUBLISHED_ONLY.items():
         given = getattr(scheduler, name)
         if given != default:
@@ -73,6 +74,9 @@ def make_strategy(
     known
         The same where it is given, else None.
     """
+    rates = None
+    if scheduler.policy == GOODPUT:
+        rates = partial(times.rates, num_devices=scheduler.num_devices, scaling=known)
     if scheduler.strategy == "adaptive":
         return AdaptiveStrategy(
             times,
@@ -81,9 +85,9 @@ def make_strategy(
             scheduler.num_devices,
             scheduler.deadline_s,
             scheduler.max_t,
-            resizing=scheduler.policy != "none",
+            scheduler.policy,
+            rates,
         )
-    rates = partial(times.rates, num_devices=scheduler.num_devices, scaling=known)
     allocator = Allocator(
         scheduler.num_devices,
         scheduler.policy,
@@ -91,7 +95,7 @@ def make_strategy(
         scheduler.allocation_grid,
         scheduler.recharge_period,
         scheduler.random_state,
-        rates=rates if scheduler.policy == GOODPUT else None,
+        rates=rates,
         max_t=scheduler.max_t,
     )
     levels = rung_levels(scheduler.grace_period, scheduler.reduction_factor, scheduler.max_t)

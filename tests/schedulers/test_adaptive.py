@@ -13,10 +13,10 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import Deadline, ElasticSimulatorBackend, HyperSched, LaunchCost, simulate
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
-from syne_hypersched.allocation.stretch import SURVIVORS, num_survivors
+from syne_hypersched.allocation.stretch import SURVIVORS, num_survivors, planned_s
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import check_run, holdings, load_run
-from syne_hypersched.schedulers._adaptive import AdaptiveStrategy
+from syne_hypersched.schedulers._adaptive import POLICIES, AdaptiveStrategy
 
 NUM_CONFIGS, NUM_LEVELS = 200, 27
 
@@ -133,6 +133,45 @@ def test_under_the_stock_tuner_in_both_of_its_modes(tmp_path, monkeypatch, start
     assert not started_late
 
 
+def close_and_resizes(scheduler: HyperSched):
+    """When the last stretch began, and the resizes."""
+    (close,) = [decision for decision in scheduler.decisions if decision.what == "close"]
+    return close.time_s, [decision for decision in scheduler.decisions if decision.what == "resize"]
+
+
+def test_has_fewer_phases_where_launches_are_dearer():
+    most_survivors = []
+    for share in (0.0, 1 / 7, 1 / 4):  # of the last stretch, which has time for three, two and one phases of 3 launches
+        scheduler = make_scheduler()
+        stretch_s = planned_s(60, TABLE.full_run_s(), PUBLISHED_SCALING["resnet50"][8])
+        run(scheduler, launch_cost=LaunchCost(start_s=share * stretch_s))
+        _, resizes = close_and_resizes(scheduler)
+        most_survivors.append(max(decision.numbers["num_live"] for decision in resizes))
+    assert most_survivors == [4, 2, 1]
+
+
+def test_top_job_gives_the_best_survivor_what_the_others_can_spare():
+    # While four share eight devices alike, each has two; here the best one has five beside three others.
+    given = {}
+    for policy in ("uniform", "top_job"):
+        scheduler = make_scheduler(policy=policy, deadline_s=100.0)
+        run(scheduler, deadline_s=100.0)
+        close_s, resizes = close_and_resizes(scheduler)
+        first_third_s = close_s + (100 - close_s) / 3
+        first = [decision for decision in resizes if decision.time_s < first_third_s]
+        given[policy] = max(decision.num_devices for decision in first)
+    assert given["uniform"] == 2
+    assert given["top_job"] > 2
+
+
+def test_goodput_gives_most_to_the_better_ones():
+    scheduler = make_scheduler(policy="goodput")
+    run(scheduler)
+    _, resizes = close_and_resizes(scheduler)
+    assert {decision.numbers["rank"] for decision in resizes if decision.num_devices > 2} <= {1, 2}
+    assert max(decision.num_devices for decision in resizes) >= 5
+
+
 class BestOfAll(AdaptiveStrategy):
     """Finds the best paused trials by looking at all trials, and says how many it has found."""
 
@@ -168,13 +207,15 @@ def test_is_the_plain_ladder_without_resizing():
     deadline_s=st.floats(5, 200),
     launch_s=st.floats(0, 5),
     scaling=st.sampled_from(["resnet50", "babi", "linear", "none"]),
+    policy=st.sampled_from(POLICIES),
 )
 def test_devices_are_never_oversubscribed_and_decisions_are_reproducible(
-    seed, num_devices, deadline_s, launch_s, scaling
+    seed, num_devices, deadline_s, launch_s, scaling, policy
 ):
     runs = []
     for _ in range(2):
-        scheduler = make_scheduler(num_devices, deadline_s, scaling="babi" if scaling == "babi" else None, seed=seed)
+        given = "babi" if scaling == "babi" else None
+        scheduler = make_scheduler(num_devices, deadline_s, scaling=given, seed=seed, policy=policy)
         simulation = run(scheduler, launch_cost=LaunchCost(start_s=launch_s), scaling=scaling)
         held: dict[int, int] = {}
         for decision in scheduler.decisions:
@@ -190,7 +231,10 @@ def test_devices_are_never_oversubscribed_and_decisions_are_reproducible(
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ({"policy": "top_job"}, 'policy must be "uniform" or "none" with strategy="adaptive", but got \'top_job\''),
+        (
+            {"policy": "softmax"},
+            "policy must be one of 'uniform', 'top_job', 'goodput', 'none' with strategy=\"adaptive\"",
+        ),
         ({"recharge_period": 3}, 'recharge_period must be left out with strategy="adaptive", but got 3'),
         ({"fixed_exploration": 0.5}, "fixed_exploration must be left out"),
         ({"use_pausing": False}, "use_pausing must be left out"),

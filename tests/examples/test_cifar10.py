@@ -184,6 +184,6 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
 
 
 def test_is_tuned_on_noise(tmp_path: Path) -> None:
-    arguments = ["--fake-data", "40", "--network", "shufflenet_v2_x0_5", "--num-devices", "2", "--deadline", "12"]
+    arguments = ["--fake-data", "40", "--network", "shufflenet_v2_x0_5", "--num-devices", "2", "--deadline", "14"]
     run = launch("launch_cifar10", *arguments, output=tmp_path)
     assert len({report.trial_id for report in run.reports}) >= 2

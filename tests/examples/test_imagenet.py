@@ -108,5 +108,5 @@ def test_resized_in_the_middle_of_an_epoch_it_goes_on_as_if_nothing_had_happened
 def test_is_tuned_by_rounds(data_dir: Path, tmp_path: Path) -> None:
     arguments = ["--data-dir", str(data_dir), "--network", "shufflenet_v2_x0_5", "--image-size", "64"]
     arguments += ["--num-steps", "2", "--num-rounds", "40", "--batch-size", "12", "--num-workers", "1"]
-    run = launch("launch_imagenet", *arguments, "--num-devices", "2", "--deadline", "12", output=tmp_path)
+    run = launch("launch_imagenet", *arguments, "--num-devices", "2", "--deadline", "14", output=tmp_path)
     assert max(report.resource for report in run.reports) >= 2

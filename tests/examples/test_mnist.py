@@ -140,19 +140,9 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
 
 def test_is_tuned_with_a_batch_that_may_grow(tmp_path: Path) -> None:
     write_data(tmp_path, 600)
-    arguments = [
-        "--num-train",
-        "400",
-        "--num-val",
-        "100",
-        "--batch-mode",
-        "goodput",
-        "--policy",
-        "goodput",
-        "--deadline",
-        "6",
-    ]
-    run = launch("launch_mnist", "--data-dir", str(tmp_path), "--num-devices", "2", *arguments, output=tmp_path)
+    arguments = ["--data-dir", str(tmp_path), "--num-train", "400", "--num-val", "100"]
+    arguments += ["--batch-mode", "goodput", "--policy", "goodput", "--num-devices", "2", "--deadline", "10"]
+    run = launch("launch_mnist", *arguments, output=tmp_path)
     assert run.path is not None
     results = pd.read_csv(run.path / "results.csv.zip")
     assert (results["batch_size"] <= results["max_batch_size"]).all()
@@ -164,9 +154,8 @@ def test_learns_the_real_digits_alone(idx: ModuleType) -> None:
     images, labels = idx.read_images_and_labels(DATA, "train")
     assert images.shape == (60_000, 28, 28)
     assert np.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    done = run_alone(
-        "mnist", "--data_dir", str(DATA), "--num_train", "2000", "--learning_rate", "0.05", "--epochs", "1"
-    )
+    arguments = ["--num_train", "2000", "--num_val", "2000", "--learning_rate", "0.05", "--epochs", "1"]
+    done = run_alone("mnist", "--data_dir", str(DATA), *arguments)
     assert done.returncode == 0, done.stderr
     (accuracy,) = re.findall(r'"val_accuracy": ([\d.]+)', done.stdout)
     assert float(accuracy) > 0.6

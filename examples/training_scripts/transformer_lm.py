@@ -42,13 +42,10 @@ class Block(nn.Module):
         self.queries_keys_values = nn.Linear(width, 3 * width, bias=False)
         self.attention_output = nn.Linear(width, width, bias=False)
         self.attention_dropout = BatchDropout(dropout)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            nn.Linear(4 * width, width),
-            BatchDropout(dropout),
-        )
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward_hidden = nn.Linear(width, 4 * width)
+        self.feed_forward_output = nn.Linear(4 * width, width)
+        self.feed_forward_dropout = BatchDropout(dropout)
 
     def attend(self, hidden: Tensor) -> Tensor:
         """What each position takes from itself and those before it."""
@@ -58,10 +55,14 @@ class Block(nn.Module):
         mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
         return self.attention_output(mixed.transpose(1, 2).flatten(2))
 
+    def feed_forward(self, hidden: Tensor) -> Tensor:
+        """What each position makes of itself."""
+        return self.feed_forward_output(functional.gelu(self.feed_forward_hidden(hidden)))
+
     def forward(self, hidden: Tensor) -> Tensor:
         """Maps (samples, positions, width) to the same shape."""
         hidden = hidden + self.attention_dropout(self.attend(self.attention_norm(hidden)))
-        return hidden + self.feed_forward(hidden)
+        return hidden + self.feed_forward_dropout(self.feed_forward(self.feed_forward_norm(hidden)))
 
 
 class LanguageModel(nn.Module):
@@ -74,13 +75,11 @@ class LanguageModel(nn.Module):
         self.dropout = BatchDropout(dropout)
         self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_blocks))
         self.norm = nn.LayerNorm(width)
-        for weight in self.parameters():
+        # What the blocks add to the residual stream is to have the same variance however many there are (GPT-2).
+        output_std = INITIAL_STD / math.sqrt(2 * num_blocks)
+        for name, weight in self.named_parameters():
             if weight.ndim > 1:
-                nn.init.normal_(weight, std=INITIAL_STD)
-        for block in self.blocks:
-            # What the blocks add to the residual stream is to have the same variance however many there are (GPT-2).
-            for layer in (block.attention_output, block.feed_forward[3]):
-                nn.init.normal_(layer.weight, std=INITIAL_STD / math.sqrt(2 * num_blocks))
+                nn.init.normal_(weight, std=output_std if name.endswith("_output.weight") else INITIAL_STD)
 
     def forward(self, characters: Tensor) -> Tensor:
         """Logits (samples, positions, characters) of the next character at each position of (samples, positions)."""
@@ -170,9 +169,16 @@ def next_character_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Te
 def train(args: argparse.Namespace) -> None:
     train_set, val_set, num_characters = make_datasets(read_text(args.text)[: args.num_characters], args.context)
     num_steps = args.epochs * math.ceil(len(train_set) / args.batch_size)
-    with ElasticRun(args.st_checkpoint_dir, seed=args.seed, reporter=make_reporter()) as run:
-        model = LanguageModel(num_characters, args.context, args.width, args.blocks, args.heads, args.dropout)
-        model = run.wrap(model, shard_units=(Block,) if args.shard else None)
+    with ElasticRun(
+        args.st_checkpoint_dir,
+        seed=args.seed,
+        checkpoint_every_s=args.checkpoint_every_s,
+        reporter=make_reporter(),
+    ) as run:
+        model = run.wrap(
+            LanguageModel(num_characters, args.context, args.width, args.blocks, args.heads, args.dropout),
+            shard_units=(Block,) if args.shard else None,
+        )
         optimizer = run.track(
             optimizer=torch.optim.AdamW(
                 weight_decay_groups(model, args.weight_decay), lr=args.learning_rate, betas=(0.9, 0.95)
@@ -213,6 +219,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--shard", type=int, nargs="?", const=1, default=0, help="shard the model over the devices")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where checkpoints are written to and resumed from")
+    parser.add_argument(
+        "--checkpoint_every_s", type=float, help="seconds after which to checkpoint inside an epoch too"
+    )
     args = parser.parse_args()
     if args.width % args.heads:
         parser.error(f"--width must be a multiple of --heads, but got {args.width} and {args.heads}")

@@ -105,7 +105,7 @@ class Trial:
         return sorted(path.name for path in folders[-1].glob("*.distcp")) if folders else []
 
 
-@pytest.mark.parametrize("arguments", [[], ["--shard"]], ids=["copied", "sharded"])
+@pytest.mark.parametrize("arguments", [[], ["--shard", "--checkpoint_every_s", "0.1"]], ids=["copied", "sharded"])
 def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
     arguments: list[str], launches: Launches, tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
@@ -197,7 +197,7 @@ def test_weights_decay_but_neither_biases_nor_gains_do() -> None:
     assert {id(weight) for group in (decayed, others) for weight in group["params"]} == set(names)
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.5, 0.0)
     assert all(names[id(weight)].endswith("weight") for weight in decayed["params"])
-    is_norm_or_bias = [name.endswith("bias") or "norm" in name or "feed_forward.0" in name for name in names.values()]
+    is_norm_or_bias = [name.endswith("bias") or "norm" in name for name in names.values()]
     assert len(others["params"]) == sum(is_norm_or_bias)
 
 

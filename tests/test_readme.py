@@ -43,7 +43,7 @@ def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     best = Path(done.stdout.splitlines()[-1])
-    assert (best / "checkpoint" / "checkpoint.pt").is_file()
+    assert list((best / "checkpoint").glob("checkpoint-*/state.pt"))
 
     commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("python ")]
     assert len(commands) == 2

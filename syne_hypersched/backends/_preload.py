@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 #: Libraries that are slow to import, start no thread that a fork would miss and open no GPU when they are imported.
-PRELOADABLE = frozenset({"numpy", "pandas", "scipy", "sklearn", "syne_tune", "torch", "torchvision"})
+_PRELOADABLE = frozenset(
+    {"numpy", "pandas", "scipy", "sklearn", "syne_hypersched", "syne_tune", "torch", "torchvision"}
+)
 
-#: ``torch`` imports its compiler when the first optimiser is made, which takes a second more.
-_TORCH_LATER = "torch._dynamo"
+#: What libraries import only when they are used, which takes a second more: PyTorch its compiler when the first optimiser
+#: is made, and elastic runs the reporter when they report.
+_LATER = {"torch": "torch._dynamo", "syne_hypersched.training": "syne_tune.report"}
 
 
 def modules_to_preload(entry_point: Path) -> tuple[str, ...]:
-    """The modules of :data:`PRELOADABLE` that a script imports, with their submodules as it names them.
+    """The heavy libraries that a script imports; see :func:`heavy_modules`.
 
     The script is parsed, not run. Returns an empty tuple if it cannot be parsed; running it will say why.
     """
@@ -27,7 +31,13 @@ def modules_to_preload(entry_point: Path) -> tuple[str, ...]:
             names |= dict.fromkeys(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names[node.module] = None
-    modules = [name for name in names if name.partition(".")[0] in PRELOADABLE]
-    if any(name.partition(".")[0] == "torch" for name in modules):
-        modules.append(_TORCH_LATER)
-    return tuple(modules)
+    return heavy_modules(names)
+
+
+def heavy_modules(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of some modules that are worth importing before a fork, and what they import later."""
+    modules = [name for name in names if name.partition(".")[0] in _PRELOADABLE]
+    later = [
+        module for library, module in _LATER.items() if any(f"{name}.".startswith(f"{library}.") for name in modules)
+    ]
+    return (*modules, *later)

@@ -12,7 +12,7 @@ from syne_tune.config_space import Categorical, Domain
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends._local import ElasticLocalBackend
-from syne_hypersched.backends._preload import _TORCH_LATER, PRELOADABLE
+from syne_hypersched.backends._preload import heavy_modules
 from syne_hypersched.backends._tune_function import serialise
 
 _ENTRY_POINT = Path(__file__).with_name("_python_entry_point.py")
@@ -115,10 +115,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
 
 def _modules_to_preload(imports: Sequence[str]) -> tuple[str, ...]:
     """What the server of warm launches imports: dill, by which functions are loaded, and heavy libraries of theirs."""
-    modules = [name for name in imports if name.partition(".")[0] in PRELOADABLE]
-    if any(name.partition(".")[0] == "torch" for name in modules):
-        modules.append(_TORCH_LATER)
-    return ("dill", *modules)
+    return ("dill", *heavy_modules(imports))
 
 
 def _check_values(config_space: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syne_hypersched.backends._preload import modules_to_preload
+from syne_hypersched.backends._preload import heavy_modules, modules_to_preload
 
 
 def test_heavy_libraries_that_the_script_imports(tmp_path):
@@ -12,6 +12,13 @@ def test_heavy_libraries_that_the_script_imports(tmp_path):
         "def main():\n    import torch.nn.functional as F\n    import tensorflow\n"
     )
     assert modules_to_preload(script) == ("numpy", "sklearn.datasets", "torch.nn.functional", "torch._dynamo")
+
+
+def test_what_elastic_runs_import_when_they_report():
+    assert heavy_modules(["syne_hypersched.training", "torchmetrics"]) == (
+        "syne_hypersched.training",
+        "syne_tune.report",
+    )
 
 
 def test_a_script_that_cannot_be_parsed_preloads_nothing(tmp_path):

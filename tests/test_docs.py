@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,30 @@ def test_links_of_a_document_lead_somewhere(document):
         link["path"] for link in LINK.finditer(document.read_text()) if not (document.parent / link["path"]).exists()
     ]
     assert not broken
+
+
+def test_the_diff_of_the_tutorial_makes_a_script_that_is_elastic(tmp_path):
+    document = (ROOT / "docs" / "elastic-training.md").read_text()
+    program_of(document, tmp_path)
+    (diff,) = [block["code"] for block in CODE_BLOCK.finditer(document) if block["language"] == "diff"]
+    patched = subprocess.run(
+        ["git", "apply", "-p0", "--unidiff-zero", "-"],
+        cwd=tmp_path,
+        input=diff.replace("+++ elastic.py", "+++ plain.py"),
+        capture_output=True,
+        text=True,
+    )
+    assert patched.returncode == 0, patched.stderr
+    shutil.move(tmp_path / "plain.py", tmp_path / "elastic.py")
+
+    def train(epochs, *arguments):
+        command = [sys.executable, "elastic.py", "--epochs", str(epochs), *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        return re.findall(r'"epoch": (\d+), "train_loss": ([\d.e-]+)', done.stdout)
+
+    kept = ["--st_checkpoint_dir", "checkpoints"]
+    whole = train(3)
+    assert [epoch for epoch, _ in whole] == ["1", "2", "3"]
+    assert train(1, *kept) + train(3, *kept) == whole

@@ -8,6 +8,7 @@ do not pay, or launches would take up too much of it, there is no last stretch a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from syne_hypersched.allocation.resize import MIN_GAIN, growth_gain
 from syne_hypersched.allocation.scaling import Scaling
@@ -33,13 +34,27 @@ LAUNCHES_PER_PHASE = 3
 """A phase is as long as so many launches, at least: its survivors are relaunched at its beginning, and should train for
 most of it."""
 
-_PLANS = tuple(SURVIVORS[skipped:] for skipped in range(len(SURVIVORS)))
+LEAST_SPEED = 3.0
+"""The trials that are left in the end are together so many times as fast as one on one device, at least. What the
+search loses by not exploring on is the same however slow they are."""
 
 
-def full_size(scaling: Scaling, num_devices: int) -> int:
-    """The largest number of devices that one trial is to hold: the most that it still uses efficiently."""
+class Shares(NamedTuple):
+    """Equal parts of the devices, each as large as one trial is to hold at most: full size."""
+
+    size: int
+    """Devices of a trial at full size."""
+    speed_up: float
+    """Speed-up there, at least 1."""
+    number: int
+    """Trials at full size for which there are devices."""
+
+
+def full_size(scaling: Scaling, num_devices: int) -> Shares:
+    """Shares with the largest number of devices that one trial is to hold: the most that it still uses efficiently."""
     sizes = scaling.usable_sizes(min(num_devices, MOST_DEVICES))
-    return max(size for size in sizes if size == 1 or scaling.speed_up(size) >= LEAST_EFFICIENCY * size)
+    size = max(size for size in sizes if size == 1 or scaling.speed_up(size) >= LEAST_EFFICIENCY * size)
+    return Shares(size, scaling.speed_up(size), num_devices // size)
 
 
 def length_s(full_run_s: float, speed_up: float) -> float:
@@ -63,28 +78,33 @@ def planned_s(deadline_s: float, full_run_s: float, speed_up: float) -> float:
     return min(LONGEST_SHARE * deadline_s, length_s(full_run_s, speed_up))
 
 
-def phases(length_s: float, launch_cost_s: float) -> tuple[int, ...]:
+def phases(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
     """How many trials go on, for each full-size share of the devices, in the phases of a last stretch.
 
     Parameters
     ----------
     length_s
         Seconds that the last stretch takes.
+    size
+        Devices of a trial at full size.
     launch_cost_s
         What a launch costs.
 
     Returns
     -------
     tuple of int
-        The end of :const:`SURVIVORS`, an entry for each phase, all of one length. Empty where launches leave no time
-        for a single phase: then there should be no last stretch.
+        The end of :const:`SURVIVORS`, an entry for each phase, all of one length. In each a trial has two devices at
+        least, since without growing trials it is better to explore on. Empty where launches leave no time for a single
+        phase.
     """
-    shortest_s = LAUNCHES_PER_PHASE * launch_cost_s
+    survivors = [number for number in SURVIVORS if 2 * number <= size]
     # Multiplied rather than divided, since launches may cost next to nothing.
-    return next((plan for plan in _PLANS if len(plan) * shortest_s <= length_s), ())
+    while survivors and len(survivors) * LAUNCHES_PER_PHASE * launch_cost_s > length_s:
+        del survivors[0]
+    return tuple(survivors)
 
 
-def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: float, launch_cost_s: float) -> bool:
+def begins(time_left_s: float, deadline_s: float, full_run_s: float, shares: Shares, launch_cost_s: float) -> bool:
     """Whether the last stretch begins now.
 
     Parameters
@@ -93,29 +113,31 @@ def begins(time_left_s: float, deadline_s: float, full_run_s: float, speed_up: f
         Seconds until the deadline, now and at the start.
     full_run_s
         Seconds of a full run on one device.
-    speed_up
-        Speed-up at full size, at least 1.
+    shares
+        Full size.
     launch_cost_s
         What a launch costs.
     """
-    if time_left_s > planned_s(deadline_s, full_run_s, speed_up):
+    if time_left_s > planned_s(deadline_s, full_run_s, shares.speed_up):
         return False
-    return worthwhile(time_left_s, speed_up, launch_cost_s)
+    return worthwhile(time_left_s, shares, launch_cost_s)
 
 
-def worthwhile(length_s: float, speed_up: float, launch_cost_s: float) -> bool:
+def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
     """Whether a last stretch of this length has time for a phase, and more devices pay in it.
 
     Parameters
     ----------
     length_s
         Seconds that the last stretch takes.
-    speed_up
-        Speed-up at full size, at least 1.
+    shares
+        Full size.
     launch_cost_s
         What a launch costs.
     """
-    return bool(phases(length_s, launch_cost_s)) and pays(1.0, speed_up, length_s, launch_cost_s)
+    if shares.number * shares.speed_up < LEAST_SPEED or not phases(length_s, shares.size, launch_cost_s):
+        return False
+    return pays(1.0, shares.speed_up, length_s, launch_cost_s)
 
 
 def pays(speed_up_held: float, speed_up_wanted: float, time_left_s: float, launch_cost_s: float) -> bool:

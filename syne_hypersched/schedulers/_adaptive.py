@@ -117,14 +117,13 @@ class AdaptiveStrategy(Strategy):
         epoch_time_s = self._times.typical_epoch_time_s
         if not self._resizing or not self.admission_open or epoch_time_s is None:
             return None
-        size, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
-        speed_up, launch_cost_s = self._scaling.speed_up(size), self._times.relaunch_cost_s
-        if not stretch.begins(left_s, self._deadline_s, full_run_s, speed_up, launch_cost_s):
+        shares, left_s, launch_cost_s = self._full_size, self._deadline_s - now_s, self._times.relaunch_cost_s
+        if not stretch.begins(left_s, self._deadline_s, self._max_t * epoch_time_s, shares, launch_cost_s):
             return None
         reason = self._stretch_reason(now_s, epoch_time_s)
-        plan = stretch.phases(left_s, launch_cost_s)
-        most = stretch.num_survivors(plan, 0.0, self._num_devices, size)
-        self._stretch = _Stretch(now_s, size, plan, self._take_best_paused(most))
+        plan = stretch.phases(left_s, shares.size, launch_cost_s)
+        most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
+        self._stretch = _Stretch(now_s, shares.size, plan, self._take_best_paused(most))
         return reason
 
     def admission(self, now_s: float) -> Reason:
@@ -136,10 +135,10 @@ class AdaptiveStrategy(Strategy):
         return because(text, time_left_s=self._deadline_s - now_s)
 
     def _stretch_reason(self, now_s: float, epoch_time_s: float) -> Reason:
-        size, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
-        speed_up, launch_cost_s = self._scaling.speed_up(size), self._times.relaunch_cost_s
-        planned_s = stretch.planned_s(self._deadline_s, full_run_s, speed_up)
-        if not stretch.worthwhile(min(left_s, planned_s), speed_up, launch_cost_s):
+        shares, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
+        launch_cost_s = self._times.relaunch_cost_s
+        planned_s = stretch.planned_s(self._deadline_s, full_run_s, shares.speed_up)
+        if not stretch.worthwhile(min(left_s, planned_s), shares, launch_cost_s):
             outcome = "there is no last stretch, since it would not pay"
         elif left_s > planned_s:
             outcome = f"the last stretch begins with {planned_s:.3g} s left"
@@ -147,18 +146,18 @@ class AdaptiveStrategy(Strategy):
             outcome = "the last stretch begins"
         return because(
             f"{outcome}: {left_s:.3g} s are left, a full run takes {full_run_s:.3g} s on one device and "
-            f"{speed_up:.3g} times less on {size}, and a launch costs {launch_cost_s:.3g} s",
+            f"{shares.speed_up:.3g} times less on {shares.size}, and a launch costs {launch_cost_s:.3g} s",
             time_left_s=left_s,
             stretch_s=planned_s,
             epoch_time_s=epoch_time_s,
             full_run_s=full_run_s,
-            full_size=size,
-            speed_up=speed_up,
+            full_size=shares.size,
+            speed_up=shares.speed_up,
             launch_cost_s=launch_cost_s,
         )
 
     @property
-    def _full_size(self) -> int:
+    def _full_size(self) -> stretch.Shares:
         return stretch.full_size(self._scaling, self._num_devices)
 
     def close(self) -> None:

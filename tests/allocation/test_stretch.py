@@ -10,66 +10,81 @@ from syne_hypersched.allocation import stretch
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING, LinearScaling, TableScaling
 
 RESNET50 = TableScaling(PUBLISHED_SCALING["resnet50"])
+POOR = TableScaling({1: 1, 2: 1.5, 4: 2, 8: 2.4})
+FAST = stretch.Shares(size=8, speed_up=5.0, number=1)
 
 
 class TestFullSize:
-    @pytest.mark.parametrize(("num_devices", "size"), [(1, 1), (2, 2), (7, 7), (8, 8), (1000, 8)])
-    def test_as_many_as_there_are_up_to_eight_where_scaling_is_good(self, num_devices, size):
-        assert stretch.full_size(RESNET50, num_devices) == size
+    @pytest.mark.parametrize(
+        ("num_devices", "size", "number"), [(1, 1, 1), (2, 2, 1), (7, 7, 1), (8, 8, 1), (20, 8, 2), (1000, 8, 125)]
+    )
+    def test_as_many_as_there_are_up_to_eight_where_scaling_is_good(self, num_devices, size, number):
+        assert stretch.full_size(RESNET50, num_devices) == (size, RESNET50.speed_up(size), number)
 
     def test_no_device_that_does_less_than_half_of_its_work(self):
-        poor = TableScaling({1: 1, 2: 1.5, 4: 2, 8: 2.4})
-        assert stretch.full_size(poor, 8) == 4
+        assert stretch.full_size(POOR, 8) == (4, 2.0, 2)
 
     def test_one_device_where_more_do_not_help(self):
-        assert stretch.full_size(TableScaling({1: 1, 2: 0.9, 8: 0.8}), 8) == 1
+        assert stretch.full_size(TableScaling({1: 1, 2: 0.9, 8: 0.8}), 8) == (1, 1.0, 8)
 
 
 class TestBegins:
     def test_at_half_of_a_short_deadline(self):
-        assert not stretch.begins(51.0, 100.0, 1000.0, 5.0, 0.0)
-        assert stretch.begins(50.0, 100.0, 1000.0, 5.0, 0.0)
+        assert not stretch.begins(51.0, 100.0, 1000.0, FAST, 0.0)
+        assert stretch.begins(50.0, 100.0, 1000.0, FAST, 0.0)
 
     def test_when_a_full_run_at_full_size_is_just_possible_before_a_long_one(self):
         length_s = stretch.length_s(1000.0, 5.0)
         assert length_s == pytest.approx(1.5 * 200 * 0.64)
-        assert not stretch.begins(length_s + 1, 10_000.0, 1000.0, 5.0, 0.0)
-        assert stretch.begins(length_s - 1, 10_000.0, 1000.0, 5.0, 0.0)
+        assert not stretch.begins(length_s + 1, 10_000.0, 1000.0, FAST, 0.0)
+        assert stretch.begins(length_s - 1, 10_000.0, 1000.0, FAST, 0.0)
 
     def test_not_where_a_launch_takes_more_than_a_third_of_it(self):
-        assert stretch.begins(48.0, 100.0, 1000.0, 5.0, 16.0)
-        assert not stretch.begins(48.0, 100.0, 1000.0, 5.0, 16.1)
+        assert stretch.begins(48.0, 100.0, 1000.0, FAST, 16.0)
+        assert not stretch.begins(48.0, 100.0, 1000.0, FAST, 16.1)
 
     def test_not_where_launches_cost_more_than_they_gain(self):
-        assert stretch.begins(48.0, 100.0, 1000.0, 1.7, 16.0)
-        assert not stretch.begins(48.0, 100.0, 1000.0, 1.6, 16.0)
+        assert stretch.begins(48.0, 100.0, 1000.0, stretch.Shares(2, 1.7, 8), 16.0)
+        assert not stretch.begins(48.0, 100.0, 1000.0, stretch.Shares(2, 1.6, 8), 16.0)
 
-    @given(left=st.floats(0, 1e6), full=st.floats(0, 1e6), cost=st.floats(0, 1e6))
-    def test_never_without_speed_up(self, left, full, cost):
-        assert not stretch.begins(left, 1e6, full, 1.0, cost)
+    @pytest.mark.parametrize(
+        ("scaling", "num_devices", "does"),
+        [(RESNET50, 2, False), (RESNET50, 4, True), (POOR, 4, False), (POOR, 8, True), (LinearScaling(), 3, True)],
+    )
+    def test_only_where_those_left_in_the_end_are_three_times_as_fast_as_one_device(self, scaling, num_devices, does):
+        assert stretch.worthwhile(100.0, stretch.full_size(scaling, num_devices), 0.0) is does
+
+    @given(left=st.floats(0, 1e6), full=st.floats(0, 1e6), cost=st.floats(0, 1e6), number=st.integers(1, 100))
+    def test_never_without_speed_up(self, left, full, cost, number):
+        assert not stretch.begins(left, 1e6, full, stretch.Shares(1, 1.0, number), cost)
 
     @given(left=st.floats(1e-3, 1e6), speed_up=st.floats(1.2, 100), cost=st.floats(0, 1e6))
     def test_a_dearer_launch_never_makes_it_begin(self, left, speed_up, cost):
-        if stretch.begins(left, 1e6, 1e6, speed_up, 2 * cost):
-            assert stretch.begins(left, 1e6, 1e6, speed_up, cost)
+        shares = stretch.Shares(8, speed_up, 4)
+        if stretch.begins(left, 1e6, 1e6, shares, 2 * cost):
+            assert stretch.begins(left, 1e6, 1e6, shares, cost)
 
 
 class TestPhases:
     def test_as_many_as_are_three_launches_long(self):
-        by_cost = {cost: stretch.phases(90.0, cost) for cost in (0.0, 10.0, 10.1, 15.0, 15.1, 30.0, 30.1)}
+        by_cost = {cost: stretch.phases(90.0, 8, cost) for cost in (0.0, 10.0, 10.1, 15.0, 15.1, 30.0, 30.1)}
         assert [len(plan) for plan in by_cost.values()] == [3, 3, 2, 2, 1, 1, 0]
         assert by_cost[10.0] == (4, 2, 1)
         assert by_cost[15.0] == (2, 1)
         assert by_cost[30.0] == (1,)
 
-    @given(length_s=st.floats(0, 1e6), cost=st.floats(0, 1e6))
-    def test_all_end_with_full_size_and_none_is_shorter(self, length_s, cost):
-        plan = stretch.phases(length_s, cost)
+    @pytest.mark.parametrize(("size", "plan"), [(1, ()), (2, (1,)), (3, (1,)), (4, (2, 1)), (7, (2, 1))])
+    def test_in_all_of_them_trials_have_grown(self, size, plan):
+        assert stretch.phases(90.0, size, 0.0) == plan
+
+    @given(length_s=st.floats(0, 1e6), size=st.integers(1, 8), cost=st.floats(0, 1e6))
+    def test_all_end_with_full_size_and_none_is_shorter(self, length_s, size, cost):
+        plan = stretch.phases(length_s, size, cost)
         if plan:
             assert plan[-1] == 1
             assert length_s / len(plan) >= stretch.LAUNCHES_PER_PHASE * cost * (1 - 1e-9)
         else:
-            assert length_s < stretch.LAUNCHES_PER_PHASE * cost
+            assert size == 1 or length_s < stretch.LAUNCHES_PER_PHASE * cost
 
 
 class TestSurvivors:

@@ -154,7 +154,7 @@ runs = {
 # %%
 import pandas as pd
 
-from syne_hypersched.experiments import trial_table
+from syne_hypersched.experiments import holdings, trial_table
 
 rows = []
 for name, run in runs.items():
@@ -168,7 +168,7 @@ for name, run in runs.items():
             "found after (s)": round(best.time_s, 1),
             "trials": len(trials),
             "epochs": int(sum(trial.resource for trial in trials)),
-            "launches": sum(trial.num_launches for trial in trials),
+            "launches": len(holdings(run.events)),
             "lost to launches (s)": round(sum(trial.launch_cost_s or 0.0 for trial in trials), 1),
         }
     )

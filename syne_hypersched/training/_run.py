@@ -333,8 +333,9 @@ class ElasticRun:
     def rounds(self, num_rounds: int, num_steps: int) -> Iterator[int]:
         """As :meth:`epochs`, but a round is the samples of ``num_steps`` batches, for data whose epochs take too long.
 
-        A loader for training yields that many samples and goes on with the same epoch in the next round. Rungs count
-        rounds then: ``max_t`` of a scheduler is ``num_rounds``.
+        A loader for training yields whole steps until it has yielded so many samples, and goes on with the same epoch
+        in the next round; an epoch whose last batch is smaller makes a round one step longer. Rungs count rounds then:
+        ``max_t`` of a scheduler is ``num_rounds``.
 
         Raises
         ------

@@ -34,9 +34,9 @@ LAUNCHES_PER_PHASE = 3
 """A phase is as long as so many launches, at least: its survivors are relaunched at its beginning, and should train for
 most of it."""
 
-LEAST_SPEED = 3.0
-"""The trials that are left in the end are together so many times as fast as one on one device, at least. What the
-search loses by not exploring on is the same however slow they are."""
+LEAST_PROGRESS = 3.0
+"""In the last phase the trials that are left make so many times the progress of one trial on one device, at least, all
+together and less their launches. What the search loses by not exploring on is the same however little they make."""
 
 
 class Shares(NamedTuple):
@@ -126,6 +126,9 @@ def begins(time_left_s: float, deadline_s: float, full_run_s: float, shares: Sha
 def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
     """Whether a last stretch of this length has time for a phase, and more devices pay in it.
 
+    They pay if each trial makes more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times the progress in the
+    last phase, and all together make :const:`LEAST_PROGRESS`.
+
     Parameters
     ----------
     length_s
@@ -135,15 +138,21 @@ def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
     launch_cost_s
         What a launch costs.
     """
-    if shares.number * shares.speed_up < LEAST_SPEED or not phases(length_s, shares.size, launch_cost_s):
+    num_phases = len(phases(length_s, shares.size, launch_cost_s))
+    if num_phases == 0:
         return False
-    return pays(1.0, shares.speed_up, length_s, launch_cost_s)
+    gain = _gain(1.0, shares.speed_up, length_s / num_phases, launch_cost_s)
+    return gain > MIN_GAIN and shares.number * gain >= LEAST_PROGRESS
 
 
 def pays(speed_up_held: float, speed_up_wanted: float, time_left_s: float, launch_cost_s: float) -> bool:
     """Whether a relaunch at another speed gains more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN`."""
+    return _gain(speed_up_held, speed_up_wanted, time_left_s, launch_cost_s) > MIN_GAIN
+
+
+def _gain(speed_up_held: float, speed_up_wanted: float, time_left_s: float, launch_cost_s: float) -> float:
     speeds = (speed_up_held, speed_up_wanted)
-    return growth_gain(0, 1, speeds.__getitem__, time_left_s, launch_cost_s) > MIN_GAIN
+    return growth_gain(0, 1, speeds.__getitem__, time_left_s, launch_cost_s)
 
 
 def num_survivors(plan: Sequence[int], passed: float, num_devices: int, size: int) -> int:

@@ -44,15 +44,20 @@ class TestBegins:
         assert not stretch.begins(48.0, 100.0, 1000.0, FAST, 16.1)
 
     def test_not_where_launches_cost_more_than_they_gain(self):
-        assert stretch.begins(48.0, 100.0, 1000.0, stretch.Shares(2, 1.7, 8), 16.0)
-        assert not stretch.begins(48.0, 100.0, 1000.0, stretch.Shares(2, 1.6, 8), 16.0)
+        assert stretch.worthwhile(48.0, stretch.Shares(2, 1.7, 8), 16.0)
+        assert not stretch.worthwhile(48.0, stretch.Shares(2, 1.6, 8), 16.0)
 
     @pytest.mark.parametrize(
         ("scaling", "num_devices", "does"),
         [(RESNET50, 2, False), (RESNET50, 4, True), (POOR, 4, False), (POOR, 8, True), (LinearScaling(), 3, True)],
     )
-    def test_only_where_those_left_in_the_end_are_three_times_as_fast_as_one_device(self, scaling, num_devices, does):
+    def test_only_where_those_left_in_the_end_make_three_times_the_progress(self, scaling, num_devices, does):
         assert stretch.worthwhile(100.0, stretch.full_size(scaling, num_devices), 0.0) is does
+
+    def test_the_progress_is_less_the_launches(self):
+        # Two trials at twice the speed, in one phase.
+        assert stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 25.0)
+        assert not stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 25.1)
 
     @given(left=st.floats(0, 1e6), full=st.floats(0, 1e6), cost=st.floats(0, 1e6), number=st.integers(1, 100))
     def test_never_without_speed_up(self, left, full, cost, number):

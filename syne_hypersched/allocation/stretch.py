@@ -126,8 +126,8 @@ def begins(time_left_s: float, deadline_s: float, full_run_s: float, shares: Sha
 def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
     """Whether a last stretch of this length has time for a phase, and more devices pay in it.
 
-    They pay if each trial makes more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times the progress in the
-    last phase, and all together make :const:`LEAST_PROGRESS`.
+    They pay if in the last phase each trial makes more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times
+    the progress, and all together make :const:`LEAST_PROGRESS`.
 
     Parameters
     ----------

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from syne_tune import Reporter
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
@@ -150,18 +149,6 @@ def weight_decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str,
     ]
 
 
-def make_reporter() -> Callable[..., None]:
-    """Reports the perplexity too, which is that of the loss over all validation data, on whatever devices."""
-    report = Reporter()
-
-    def report_with_perplexity(val_loss: float, **metrics: Any) -> None:
-        # A model that has diverged has an infinite perplexity.
-        perplexity = math.exp(val_loss) if val_loss < 700 else math.inf
-        report(val_loss=val_loss, perplexity=perplexity, **metrics)
-
-    return report_with_perplexity
-
-
 def next_character_loss(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
@@ -173,7 +160,6 @@ def train(args: argparse.Namespace) -> None:
         args.st_checkpoint_dir,
         seed=args.seed,
         checkpoint_every_s=args.checkpoint_every_s,
-        reporter=make_reporter(),
     ) as run:
         model = run.wrap(
             LanguageModel(num_characters, args.context, args.width, args.blocks, args.heads, args.dropout),
@@ -197,7 +183,9 @@ def train(args: argparse.Namespace) -> None:
             with run.validating():
                 for inputs, targets in val_batches:
                     run.add(val_loss=next_character_loss(model, inputs, targets))
-            run.report()
+            val_loss = run.means()["val_loss"]
+            # A model that has diverged has an infinite perplexity.
+            run.report(perplexity=math.exp(val_loss) if val_loss < 700 else math.inf)
 
 
 def parse_args() -> argparse.Namespace:

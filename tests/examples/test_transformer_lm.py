@@ -219,14 +219,6 @@ def test_learning_rate_warms_up_and_then_falls(num_steps: int, share: float) -> 
     assert factor(num_steps) <= factors[-1] or not falling
 
 
-def test_perplexity_of_a_model_that_has_diverged_is_infinite(capsys: pytest.CaptureFixture[str]) -> None:
-    report = script.make_reporter()
-    report(epoch=1, val_loss=1.5)
-    report(epoch=2, val_loss=1e4)
-    values = [json.loads(line.partition(": ")[2]) for line in capsys.readouterr().out.splitlines() if line]
-    assert [value["perplexity"] for value in values] == [pytest.approx(math.exp(1.5)), math.inf]
-
-
 @pytest.mark.parametrize("arguments", [["--width", "30"], ["--warmup_share", "1.5"]])
 def test_impossible_arguments_are_refused(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -113,6 +113,7 @@ class Size:
     searcher_seeds: int = 3
     searcher_deadlines: tuple[str, ...] = ("0.5x", "1x")
     searcher_tables: int = 2
+    searchers: tuple[str, ...] = tuple(SEARCHERS)
 
     def of_machine(self, num_devices: int) -> tuple[tuple[str, ...], int]:
         """Deadlines and seeds with so many devices: 128 do in a full run what 8 do in 16, with less chance in it."""
@@ -121,7 +122,7 @@ class Size:
         return tuple(d for d in self.deadlines if d not in ("2x", "4x")), max(2, self.seeds // 2)
 
 
-QUICK = Size((4, 8), (BASE_SCALING, "none"), ("1%", "5%"), ("0.25x", "0.5x"), 2, 2, 2, ("0.25x",), 1)
+QUICK = Size((4, 8), (BASE_SCALING, "none"), ("1%", "5%"), ("0.25x", "0.5x"), 2, 2, 2, ("0.25x",), 1, (*SEARCHERS,)[:2])
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def write(grid: pd.DataFrame, ingredients: pd.DataFrame, searchers: pd.DataFrame
     setting = f"{BASE_DEVICES} devices, scaling {BASE_SCALING}, launch cost {BASE_COST}."
     lines += arms_section("What each ingredient is worth", setting, ingredients, INGREDIENTS)
     setting += " Model-based searchers begin with nothing, and so do not see the same configurations."
-    lines += arms_section("Searchers while exploring", setting, searchers, SEARCHERS)
+    lines += arms_section("Searchers while exploring", setting, searchers, {s: SEARCHERS[s] for s in size.searchers})
     lines.append(f"Made from the source code with the digest {source_digest()[:12]}.")
     (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     parts = {"grid": grid, "ingredients": ingredients, "searchers": searchers}
@@ -288,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     few = next(iter(kinds.values()))
     ingredients = runs(Machine(few, *base).scenarios(tuple(INGREDIENTS)), size.deadlines, size.ingredient_seeds)
     some = few[: size.searcher_tables]
-    searchers = runs(Machine(some, *base).scenarios(tuple(SEARCHERS)), size.searcher_deadlines, size.searcher_seeds)
+    searchers = runs(Machine(some, *base).scenarios(size.searchers), size.searcher_deadlines, size.searcher_seeds)
     write(run_grid(size, args.tables, runs), ingredients, searchers, size, args.output)
 
 

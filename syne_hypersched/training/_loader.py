@@ -103,6 +103,8 @@ class ElasticLoader:
         self._epoch = 1
         self._num_done = 0
         self._batches: Iterator[Any] | None = None
+        #: How a step of one size is divided: the last one that was asked for.
+        self._divided: dict[tuple[int, StepPlan], list[Part]] = {}
         #: Samples until the round ends; None: it ends with the epoch. An epoch that has ended is a round of none left.
         self._round_left: int | None = 0
 
@@ -174,6 +176,12 @@ class ElasticLoader:
         self._run.end_of_training()
 
     def _divide(self, batch_size: int, plan: StepPlan) -> list[Part]:
+        # Nearly all steps of an epoch are divided alike, and a small step takes not much longer than dividing it.
+        if (batch_size, plan) not in self._divided:
+            self._divided = {(batch_size, plan): self._divide_anew(batch_size, plan)}
+        return self._divided[batch_size, plan]
+
+    def _divide_anew(self, batch_size: int, plan: StepPlan) -> list[Part]:
         group, num_virtual = self._run.group, self._run.virtual_devices if self.is_for_training else None
         if num_virtual is not None:
             return divide_virtually(batch_size, group.rank, group.num_ranks, num_virtual)

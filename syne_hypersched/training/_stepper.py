@@ -69,7 +69,7 @@ class Stepper:
     def step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
         """See :meth:`ElasticRun.step`."""
         scaler = next((thing for thing in self._tracked.values() if isinstance(thing, torch.amp.GradScaler)), None)
-        scaled = loss * part.loss_weight
+        scaled = loss if part.loss_weight == 1 else loss * part.loss_weight
         (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
         if self._ordered is not None:
             self._ordered.take()

@@ -1,0 +1,105 @@
+"""What an elastic run costs a training script: microseconds a step, and milliseconds a checkpoint.
+
+    python benchmarking/training_overhead.py
+
+A step of a very small network, so that the overhead shows: a plain loop over a DataLoader, and the same with
+``ElasticRun``, on one device and alternating; medians of several epochs. The checkpoint is that of a model of the given
+size with SGD and momentum, on the disk of the working directory, synced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from syne_hypersched.training import ElasticRun
+
+NUM_SAMPLES = 64_000
+BATCH_SIZE = 64
+
+
+def make_model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def make_data() -> TensorDataset:
+    features = torch.randn(NUM_SAMPLES, 16)
+    return TensorDataset(features, (features.sum(dim=1) > 0).long())
+
+
+def plain_epochs(data: TensorDataset, num_epochs: int) -> Iterator[float]:
+    """Microseconds a step of a loop that reads whole batches, as ours does."""
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(num_epochs):
+        started = time.perf_counter()
+        order = torch.randperm(NUM_SAMPLES).split(BATCH_SIZE)
+        for features, labels in DataLoader(data, sampler=order, batch_size=None):
+            loss = functional.cross_entropy(model(features), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        yield 1e6 * (time.perf_counter() - started) / len(order)
+
+
+def elastic_epochs(data: TensorDataset, num_epochs: int, folder: str) -> Iterator[float]:
+    """Microseconds a step with ``ElasticRun``, without the checkpoint at the end of the epoch."""
+    with ElasticRun(folder, reporter=lambda **report: None) as run:
+        model = run.wrap(make_model())
+        run.track(optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+        loader = run.loader(data, BATCH_SIZE)
+        for _ in run.epochs(num_epochs):
+            started = time.perf_counter()
+            for features, labels in loader:
+                run.step(functional.cross_entropy(model(features), labels))
+            yield 1e6 * (time.perf_counter() - started) / len(loader)
+
+
+def checkpoint_times_ms(num_parameters: int, repetitions: int, folder: str) -> list[float]:
+    """Milliseconds of ``report()``: gather, write, sync, rename, remove the one before the last."""
+    times_ms = []
+    with ElasticRun(folder, reporter=lambda **report: None) as run:
+        model = run.wrap(nn.Linear(num_parameters, 1, bias=False))
+        optimizer = run.track(optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+        model.weight.grad = torch.zeros_like(model.weight)
+        optimizer.step()
+        for _ in run.epochs(repetitions):
+            started = time.perf_counter()
+            run.report()
+            times_ms.append(1e3 * (time.perf_counter() - started))
+    return times_ms
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=9, help="epochs of each loop (default %(default)s)")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    data = make_data()
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        plain, elastic = [], []
+        for one, other in zip(
+            plain_epochs(data, args.epochs), elastic_epochs(data, args.epochs, f"{folder}/steps"), strict=True
+        ):
+            plain.append(one)
+            elastic.append(other)
+        before, after = statistics.median(plain), statistics.median(elastic)
+        print(f"a step: plain {before:.0f} us, elastic {after:.0f} us, {after - before:.0f} us more")
+        for num_parameters in (10**4, 10**6, 10**7):
+            times_ms = checkpoint_times_ms(num_parameters, 9, f"{folder}/{num_parameters}")
+            print(
+                f"a checkpoint of {num_parameters:,} parameters and their momenta: {statistics.median(times_ms):.1f} ms"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -122,6 +122,20 @@ class RecordingTrial(Protocol):
         ...
 
 
+@runtime_checkable
+class LimitedTrial(Protocol):
+    """A trial whose backend finds out on how many devices it can run. Optional: not every backend does."""
+
+    @property
+    def max_num_devices(self) -> int | None:
+        """Most devices on which the trial can run; None: it has failed on no number of them.
+
+        When a trial fails on a number of devices after it has worked on fewer, it goes back to those, as
+        :attr:`ElasticTrial.num_devices` then says, and a wish for more devices than this is not carried out any more.
+        """
+        ...
+
+
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")

@@ -7,7 +7,6 @@ the tuner's thread, exits from the launcher's; one lock guards all state, and no
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,19 +14,20 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched.backends._processes import TrialProcesses, last_lines, rank_log_name
+from syne_hypersched.backends import _fleet_log as log
+from syne_hypersched.backends._failures import Failure, FailurePolicy, GiveUp, Retry
+from syne_hypersched.backends._processes import TrialProcesses, last_lines
+from syne_hypersched.backends._room import CheckpointRoom
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.events import DECISION, EventLog
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
-from syne_hypersched.backends.reports import parse_reports
+from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
-
-logger = logging.getLogger(__name__)
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
-#: A trial that leaves by itself more often than this between two reports, though nobody has asked it to, has failed.
-MAX_LEAVES = 3
+#: Attributes that a copy of the fleet in another process starts anew.
+_OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_active", "_deadline")
 
 
 class Fleet:
@@ -45,6 +45,8 @@ class Fleet:
         Makes the launch of a trial on devices: ``make_spec(processes, devices)``.
     grace_s
         Seconds from SIGTERM to SIGKILL.
+    policy
+        What to do about launches that fail.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Fleet:
         make_launcher: Callable[..., Launcher],
         make_spec: Callable[[TrialProcesses, tuple[str, ...]], LaunchSpec],
         grace_s: float,
+        policy: FailurePolicy,
     ) -> None:
         self.pool = pool
         self.time_attr: str | None = None
@@ -61,6 +64,8 @@ class Fleet:
         self._make_launcher = make_launcher
         self._make_spec = make_spec
         self._grace_s = grace_s
+        self._policy = policy
+        self.room = CheckpointRoom(policy, events)
         self._trials: dict[int, TrialProcesses] = {}
         #: Trials that want devices or hold some; the others cost nothing.
         self._active: dict[int, TrialProcesses] = {}
@@ -93,17 +98,24 @@ class Fleet:
             self._trials[trial.trial_id] = trial
             trial.status = Status.in_progress
             self._order(trial, num_devices)
-            trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
+            trial.expect_launch()
             self._events.write(event, trial.trial_id, reason=f"{num_devices} devices ordered")
             self._reconcile()
 
     def wish(self, trial_id: int, num_devices: int) -> None:
-        """The scheduler asks for another number of devices; a trial that is not to run keeps none."""
+        """The scheduler asks for another number of devices; a trial that is not to run keeps none.
+
+        Nor is one on which the trial has failed given again.
+        """
         with self._lock:
             trial = self._trials[trial_id]
             if trial.wants in (0, num_devices):
                 return
-            held = self.pool.held_by(trial_id)
+            held, limit = self.pool.held_by(trial_id), trial.failures.max_num_devices
+            if limit is not None and num_devices > limit:
+                reason = f"{trial.wants} -> {num_devices}: it has failed on {limit + 1}"
+                self._events.write("refuse", trial_id, held, trial.launch, reason, to=num_devices)
+                return
             self._events.write(
                 "resize", trial_id, held, trial.launch, f"{trial.wants} -> {num_devices}",
                 **{"from": trial.wants, "to": num_devices},
@@ -124,10 +136,7 @@ class Fleet:
         with self._lock:
             trial = self._trials[trial_id]
             trial.status = status
-            position = next((i for i, report in enumerate(trial.delivered) if report is after), None)
-            if position is not None:
-                trial.queue.extendleft(reversed(trial.delivered[position + 1 :]))
-                trial.delivered = []
+            trial.take_back(after)
             trial.drain_reason = "pause" if status == Status.paused else "stop"
             self._order(trial, 0)
             self._events.write(trial.drain_reason, trial_id, self.pool.held_by(trial_id), trial.launch)
@@ -161,17 +170,21 @@ class Fleet:
                 trial = self._trials[trial_id]
                 if trial.phase is not Phase.IDLE:
                     self._read(trial)
+                    self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
                 if trial.status not in (Status.paused, Status.stopped):
-                    trial.delivered = list(trial.queue)
-                    trial.queue.clear()
-                    reports += [(trial_id, report) for report in trial.delivered]
+                    reports += [(trial_id, report) for report in trial.deliver()]
             return statuses, reports
 
     def wishes(self, trial_id: int) -> int:
         """Devices on which a trial is to run; 0 if it is not."""
         trial = self._trials.get(trial_id)
         return 0 if trial is None else trial.wants
+
+    def max_num_devices(self, trial_id: int) -> int | None:
+        """Most devices on which a trial may be launched; None: it has failed on no number of them."""
+        trial = self._trials.get(trial_id)
+        return None if trial is None else trial.failures.max_num_devices
 
     def processes(self, trial_id: int) -> TrialProcesses | None:
         """The record of a trial, if it was ever started."""
@@ -205,7 +218,9 @@ class Fleet:
             give_up_at = time.monotonic() + self._grace_s + PATIENCE_S
             while live := list(self._active.values()):
                 if not self._changed.wait(timeout=max(0.0, min(1.0, give_up_at - time.monotonic()))):
-                    self._warn_of_the_undead(live)
+                    now = time.monotonic()
+                    late = [trial for trial in live if now - trial.signal_time > self._grace_s + 2]
+                    log.warn_of_the_undead(late, now)
                 if time.monotonic() >= give_up_at:
                     break
             launcher, self._launcher = self._launcher, None
@@ -234,7 +249,7 @@ class Fleet:
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif not self._too_late():
+            elif not self._too_late() and time.monotonic() >= trial.launch_at and self.room.is_enough(trial.trial_id):
                 self._launch(trial, action.num_devices)
         self._warn_of_waiting()
 
@@ -244,10 +259,10 @@ class Fleet:
     def _drain(self, trial: TrialProcesses) -> None:
         if self._launcher is None or trial.handle is None:
             return
-        if trial.wants:
+        if trial.wants and not trial.stalled:
             trial.drain_reason = "resize"
         trial.phase = Phase.DRAINING
-        trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
+        trial.expect_launch()
         self._launcher.drain(trial.handle, self._grace_s)
         self._events.write(
             "drain", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, trial.drain_reason,
@@ -258,6 +273,7 @@ class Fleet:
         devices = self.pool.acquire(trial.trial_id, num_devices)
         trial.launch += 1
         trial.phase, trial.resized, trial.drain_reason, trial.warned = Phase.RUNNING, False, "", False
+        trial.heard_at = time.monotonic()
         trial.stream.begin_launch(trial.launch, num_devices, trial.signal_timestamp)
         spec = self._make_spec(trial, devices)
         trial.handle = self._get_launcher().launch(spec)
@@ -271,27 +287,26 @@ class Fleet:
         return self._launcher
 
     def _read(self, trial: TrialProcesses, to_the_end: bool = False) -> None:
-        lines = trial.tail.lines(to_the_end)
-        if not lines:
-            return
-        for raw in parse_reports(lines, trial.stdout_path):
-            report = trial.stream.accept(raw, self.time_attr, time.time())
-            if report is None:
-                continue
-            trial.has_reported = True
-            trial.num_left = 0
-            trial.queue.append(report)
-            if "st_signal_to_report_s" in report:
+        for report in trial.read(self.time_attr, to_the_end):
+            if ST_SIGNAL_TO_REPORT_S in report:
                 self._events.write(
                     "first_report", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch,
-                    signal_to_report_s=report["st_signal_to_report_s"],
+                    signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
                 )  # fmt: skip
+
+    def _end_if_stalled(self, trial: TrialProcesses) -> None:
+        silent_s = time.monotonic() - trial.heard_at
+        if trial.phase is Phase.RUNNING and trial.wants and self._policy.has_stalled(silent_s):
+            trial.stalled, trial.drain_reason = True, "stall"
+            log.warn_of_stall(trial, silent_s)
+            self._drain(trial)
 
     # What the launcher tells, in its own thread.
 
     def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
         with self._lock:
             trial = self._trials[self._by_handle[handle]]
+            trial.heard_at = time.monotonic()
             self._events.write(
                 "launch", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, pids=pids,
                 wait_s=moment - trial.signal_time,
@@ -304,45 +319,33 @@ class Fleet:
             asked = trial.phase is Phase.DRAINING
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")
             devices = self.pool.release(trial.trial_id)
-            trial.phase, trial.handle, trial.drain_reason = Phase.IDLE, None, ""
-            if exit_.has_left and not asked:
-                trial.num_left += 1
-            if exit_.drained or exit_.lost:
-                how = "lost" if exit_.lost else "killed" if exit_.killed else "drained"
-            elif exit_.has_left and trial.num_left <= MAX_LEAVES:  # somebody else has sent it a SIGTERM
-                how = "drained"
-            else:  # by itself, perhaps just before it could be asked to
-                how = "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
+            how = trial.how_ended(exit_)
+            trial.phase, trial.handle, trial.drain_reason, trial.stalled = Phase.IDLE, None, "", False
             self._events.write(
                 "exit", trial.trial_id, devices, trial.launch, reason, how=how, exit_code=exit_.exit_code,
                 exit_codes=exit_.exit_codes, drain_s=max(0.0, moment - trial.signal_time) if asked else None,
             )  # fmt: skip
             # A trial that was paused and is resumed already has more to do than the script that has just ended knew.
-            if trial.wants and how in ("completed", "failed") and reason != "pause":
-                self._end(trial, exit_, how)
+            if trial.wants and how in ("completed", "failed", "stalled") and reason != "pause":
+                self._end(trial, exit_, how, len(devices))
             elif trial.wants:  # nothing is wrong with the trial: it goes on from its checkpoint
                 trial.resized = True
                 if not asked:
-                    trial.signal_timestamp, trial.signal_time = time.time(), time.monotonic()
+                    trial.expect_launch()
             self._note_activity(trial)
             self._reconcile()
             self._changed.notify_all()
 
-    def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str) -> None:
-        if how == "completed" and not trial.has_reported:
+    def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str, num_devices: int) -> None:
+        if how != "completed":
+            next_ = self._what_next(trial, exit_, num_devices)
+            log.tell_failure(trial, exit_, how, next_)
+            if isinstance(next_, Retry):
+                self._retry(trial, exit_, next_)
+                return
+        elif not trial.failures.has_reported:
             how = "failed"
-            logger.error(
-                "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
-                "has to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
-            )  # fmt: skip
-        elif how == "failed":
-            rank = exit_.first_failed or 0
-            log = trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, rank))
-            logger.error(
-                "Trial %d failed with exit code %s in launch %d%s%s. Log: %s\n%s", trial.trial_id, exit_.exit_code,
-                trial.launch, f" (rank {rank} first)" if len(exit_.exit_codes) > 1 else "",
-                f": {exit_.error}" if exit_.error else "", log, last_lines(log),
-            )  # fmt: skip
+            log.tell_silence(trial)
         self._order(trial, 0)
         trial.status = Status.completed if how == "completed" else Status.failed
         self._events.write(
@@ -350,36 +353,36 @@ class Fleet:
             exit_code=exit_.exit_code, log=str(trial.stderr_path),
         )  # fmt: skip
 
-    # Warnings.
+    def _what_next(self, trial: TrialProcesses, exit_: LaunchExit, num_devices: int) -> Retry | GiveUp:
+        last_words = last_lines(log.failed_log(trial, exit_), num_lines=1)
+        failure = Failure(num_devices, exit_.exit_code, last_words, knows_progress=self.time_attr is not None)
+        return trial.failures.fail(failure, self._policy)
+
+    def _retry(self, trial: TrialProcesses, exit_: LaunchExit, retry: Retry) -> None:
+        trial.resized = True
+        trial.expect_launch(retry.backoff_s)
+        self._events.write(
+            "retry", trial.trial_id, (), trial.launch, retry.reason, exit_code=exit_.exit_code,
+            backoff_s=retry.backoff_s, log=str(log.failed_log(trial, exit_)),
+        )  # fmt: skip
+        limit = trial.failures.max_num_devices
+        if limit is not None and trial.wants > limit:
+            self._order(trial, retry.num_devices)
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()
-        for trial in self._active.values():
-            waits = trial.wants and trial.phase is Phase.IDLE and now - trial.signal_time > PATIENCE_S
-            if waits and not trial.warned and not self._too_late():
-                trial.warned = True
-                logger.warning(
-                    "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s.",
-                    trial.trial_id, now - trial.signal_time, trial.wants, self.pool.num_free, len(self.pool),
-                    sorted(self.pool.holders),
-                )  # fmt: skip
-
-    def _warn_of_the_undead(self, live: list[TrialProcesses]) -> None:
-        for trial in live:
-            if not trial.warned and time.monotonic() - trial.signal_time > self._grace_s + 2:
-                trial.warned = True
-                logger.warning(
-                    "Processes of trial %d do not end %.0f s after SIGTERM. The events of this trial name their pids.",
-                    trial.trial_id, time.monotonic() - trial.signal_time,
-                )  # fmt: skip
+        waiting = [
+            trial
+            for trial in self._active.values()
+            if trial.wants and trial.phase is Phase.IDLE and now - trial.signal_time > PATIENCE_S
+        ]
+        if not self._too_late() and not self.room.is_missing:
+            log.warn_of_waiting(waiting, self.pool, now)
 
     def __getstate__(self) -> dict[str, Any]:
         """State without processes: what a copy of the fleet in another process can know of."""
         with self._lock:
-            state = self.__dict__.copy()
-            for name in ("_lock", "_changed", "_launcher", "_by_handle", "_active", "_deadline"):
-                del state[name]
-            return state
+            return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy in another process has no processes: what was running there is at its last checkpoint here."""
@@ -391,5 +394,5 @@ class Fleet:
         self._active = {}
         self._deadline = None
         for trial in self._trials.values():
-            trial.wants, trial.phase, trial.resized, trial.handle = 0, Phase.IDLE, False, None
+            trial.wants, trial.phase, trial.resized, trial.handle, trial.stalled = 0, Phase.IDLE, False, None, False
             self.pool.release(trial.trial_id)

@@ -18,9 +18,10 @@ from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG, ST_
 from syne_tune.util import dump_json_with_numpy, experiment_path
 
 from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
 from syne_hypersched.backends._preload import modules_to_preload
-from syne_hypersched.backends._processes import TrialProcesses, rank_log_name
+from syne_hypersched.backends._processes import TrialProcesses, rank_log_name, read_lines
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
@@ -75,12 +76,20 @@ class ElasticLocalBackend(LocalBackend):
     time_attr
         Entry of a report that is the resource level. Schedulers of this package say it themselves; with other
         schedulers it lets the backend drop what a resumed trial reports again.
+    retries, retry_backoff_s
+        A trial whose launch fails is launched again from its checkpoint after ``retry_backoff_s`` seconds, which double
+        each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
+        has the exceptions.
+    stall_timeout_s
+        A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
+    min_free_mb
+        Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
     delete_checkpoints, pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         An argument makes no sense, or asks for more devices than there are.
     """
 
@@ -98,6 +107,10 @@ class ElasticLocalBackend(LocalBackend):
         preload: Sequence[str] | None = None,
         grace_s: float = 5.0,
         time_attr: str | None = None,
+        retries: int = 2,
+        retry_backoff_s: float = 1.0,
+        stall_timeout_s: float | None = None,
+        min_free_mb: float = 100.0,
         delete_checkpoints: bool = False,
         pass_args_as_json: bool = False,
     ) -> None:
@@ -109,6 +122,7 @@ class ElasticLocalBackend(LocalBackend):
             raise ValueError(f'launch must be "warm", "cold" or None, but got {launch!r}')
         if not 0 <= grace_s < float("inf"):
             raise ValueError(f"grace_s must be a number of seconds, at least 0, but got {grace_s!r}")
+        policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
         if sys.platform != "linux":
             raise RuntimeError(
                 f"ElasticLocalBackend needs Linux to keep hold of process trees, but this is {sys.platform}"
@@ -140,8 +154,10 @@ class ElasticLocalBackend(LocalBackend):
         self._deadline_s: float | None = None
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
         self._publisher = BestPublisher(self._on_published)
-        self._fleet = Fleet(DevicePool(self.devices.names), self._events, self._make_launcher, self._spec, self.grace_s)
+        pool = DevicePool(self.devices.names)
+        self._fleet = Fleet(pool, self._events, self._make_launcher, self._spec, self.grace_s, policy)
         self._fleet.time_attr = time_attr
+        self._fleet.room.folder = Path(self.local_path)
         #: Trials whose checkpoints are deleted as soon as their processes are gone.
         self._delete_when_idle: set[int] = set()
 
@@ -155,6 +171,10 @@ class ElasticLocalBackend(LocalBackend):
         """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
         check_wish(num_devices, self.num_devices)
         self._fleet.wish(trial_id, num_devices)
+
+    def max_num_devices(self, trial_id: int) -> int | None:
+        """Most devices on which the trial can run; None: it has failed on no number of them."""
+        return self._fleet.max_num_devices(trial_id)
 
     def follow(self, time_attr: str) -> None:
         """Names the entry of a report that is the resource level."""
@@ -274,11 +294,11 @@ class ElasticLocalBackend(LocalBackend):
 
     def stdout(self, trial_id: int) -> list[str]:
         """Lines of the standard output of a trial (of rank 0)."""
-        return _read_lines(self.trial_path(trial_id) / "std.out")
+        return read_lines(self.trial_path(trial_id) / "std.out")
 
     def stderr(self, trial_id: int) -> list[str]:
         """Lines of the standard error of a trial (of rank 0)."""
-        return _read_lines(self.trial_path(trial_id) / "std.err")
+        return read_lines(self.trial_path(trial_id) / "std.err")
 
     def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
         """Called by the tuner: where trials write, and where the experiment's results are."""
@@ -286,6 +306,7 @@ class ElasticLocalBackend(LocalBackend):
         self._experiment_path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
         if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
             self._events.path = self._experiment_path / EVENTS_FILENAME
+            self._fleet.room.folder = Path(self.local_path)
 
     def __str__(self) -> str:
         return f"elastic local entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
@@ -370,11 +391,3 @@ def _binary(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str,
     if not parts or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"binary must name a program, but got {binary!r}")
     return parts
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readlines()
-    except FileNotFoundError:
-        return []

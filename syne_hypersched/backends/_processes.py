@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
+from syne_hypersched.backends._failures import FailureHistory
 from syne_hypersched.backends.reconcile import Phase, TrialState
-from syne_hypersched.backends.reports import LogTail, ReportStream
+from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
+from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.launch import LaunchExit
 
 
 @dataclass
@@ -31,7 +35,7 @@ class TrialProcesses:
     #: Index of the last launch, counted from 0, and the launcher's number of it while it lives.
     launch: int = -1
     handle: int | None = None
-    #: Why the launch is being drained: resize, pause, stop or deadline.
+    #: Why the launch is being drained: resize, pause, stop, stall or deadline.
     drain_reason: str = ""
     #: When the signal or order was given that the next launch answers: epoch seconds and monotonic seconds.
     signal_timestamp: float = 0.0
@@ -42,13 +46,59 @@ class TrialProcesses:
     #: Reports that the tuner has not seen, and those it was handed last.
     queue: deque[dict[str, Any]] = field(default_factory=deque)
     delivered: list[dict[str, Any]] = field(default_factory=list)
-    has_reported: bool = False
-    #: Launches that left by themselves to be launched again, since the last report.
-    num_left: int = 0
+    failures: FailureHistory = field(default_factory=FailureHistory)
+    #: Not to be launched before this moment, and when the present launch last showed that it lives: monotonic seconds.
+    launch_at: float = 0.0
+    heard_at: float = 0.0
+    #: Whether the launch is being drained because it has not reported for too long.
+    stalled: bool = False
     tail: LogTail = field(init=False)
 
     def __post_init__(self) -> None:
         self.tail = LogTail(self.stdout_path)
+
+    def expect_launch(self, backoff_s: float = 0.0) -> None:
+        """The next launch answers to this moment, or to the one when ``backoff_s`` seconds have gone by."""
+        self.signal_timestamp, self.signal_time = time.time() + backoff_s, time.monotonic() + backoff_s
+        self.launch_at = self.signal_time
+
+    def read(self, time_attr: str | None, to_the_end: bool = False) -> list[dict[str, Any]]:
+        """Takes new reports from the log, which are to be delivered, and returns them."""
+        lines = self.tail.lines(to_the_end)
+        accepted = [self.stream.accept(raw, time_attr, time.time()) for raw in parse_reports(lines, self.stdout_path)]
+        reports = [report for report in accepted if report is not None]
+        for report in reports:
+            self.failures.report(report[ST_NUM_DEVICES])
+        if reports:
+            self.heard_at = time.monotonic()
+        self.queue.extend(reports)
+        return reports
+
+    def deliver(self) -> list[dict[str, Any]]:
+        """The reports that the tuner has not seen."""
+        self.delivered = list(self.queue)
+        self.queue.clear()
+        return self.delivered
+
+    def take_back(self, after: dict[str, Any] | None) -> None:
+        """The tuner has not looked at what was delivered after this report: it is kept for the next time."""
+        position = next((i for i, report in enumerate(self.delivered) if report is after), None)
+        if position is not None:
+            self.queue.extendleft(reversed(self.delivered[position + 1 :]))
+            self.delivered = []
+
+    def how_ended(self, exit_: LaunchExit) -> str:
+        """In one word how the launch has ended: completed, failed, stalled, drained, killed (when drained) or lost."""
+        if self.stalled and exit_.drained:
+            return "stalled"
+        # By no fault of its own: somebody else has sent it a SIGTERM, or has killed what watches it.
+        interrupted = exit_.lost or (exit_.has_left and not exit_.drained)
+        if interrupted and self.failures.interrupt():
+            return "lost" if exit_.lost else "drained"
+        if exit_.drained and not exit_.lost:
+            return "killed" if exit_.killed else "drained"
+        # By itself, perhaps just before it could be asked to.
+        return "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
 
     def state(self, holds: int) -> TrialState:
         """What reconciliation has to know, given the number of devices held."""
@@ -71,3 +121,12 @@ def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
     except OSError:
         return "(the log cannot be read)"
     return "\n".join(lines[-num_lines:]).strip("\n") or "(the log is empty)"
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a log, none if it does not exist."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except FileNotFoundError:
+        return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from syne_tune.backend.trial_status import Status, TrialResult
 
@@ -33,6 +33,15 @@ class WishTaker(Protocol):
         ...
 
 
+@runtime_checkable
+class LimitKeeper(Protocol):
+    """What a backend also offers that finds out on how many devices its trials can run."""
+
+    def max_num_devices(self, trial_id: int) -> int | None:
+        """See :attr:`syne_hypersched.contract.LimitedTrial.max_num_devices`."""
+        ...
+
+
 @dataclass
 class ElasticTrial(TrialResult):
     """A trial of an elastic backend; see :mod:`syne_hypersched.contract` for its members."""
@@ -44,6 +53,11 @@ class ElasticTrial(TrialResult):
     def num_devices(self) -> int:
         """Devices on which the trial is to run."""
         return 0 if self.backend is None else self.backend.wished_devices(self.trial_id)
+
+    @property
+    def max_num_devices(self) -> int | None:
+        """Most devices on which the trial can run; None: it has failed on no number of them."""
+        return self.backend.max_num_devices(self.trial_id) if isinstance(self.backend, LimitKeeper) else None
 
     def resize(self, num_devices: int) -> None:
         """Asks for the trial to go on, from its checkpoint, on ``num_devices`` devices."""

@@ -11,7 +11,7 @@ import pytest
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched import ElasticLocalBackend
-from syne_hypersched.backends import _fleet
+from syne_hypersched.backends import _failures, _fleet
 from syne_hypersched.experiments import read_events
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -139,7 +139,7 @@ def test_a_trial_that_waits_for_devices_at_the_deadline_is_not_launched(make_tri
 
 
 def test_the_log_of_the_rank_that_failed_is_shown(make_trials, caplog):
-    trials = make_trials(num_devices_per_trial=2)
+    trials = make_trials(num_devices_per_trial=2, retries=0)
     trials.start(fail_on_rank=1)
     trials.until(lambda: trials.status[0] == Status.failed)
     (message,) = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
@@ -216,5 +216,6 @@ def test_a_script_that_does_nothing_but_leave_fails(make_trials, caplog):
     trials = make_trials()
     trials.start(epochs=6, leave_at=1)
     trials.until(lambda: trials.status[0] == Status.failed)
-    assert len(trials.events("exit")) == _fleet.MAX_LEAVES + 1
+    assert len(trials.events("exit")) == _failures.MAX_INTERRUPTIONS + 1
     assert "failed with exit code 75" in caplog.text
+    assert "ended from outside again and again" in caplog.text

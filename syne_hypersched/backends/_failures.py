@@ -1,0 +1,176 @@
+"""What to do about a launch that has ended as it should not: decided on exit codes, counts, times and sizes alone.
+
+A trial is launched again from its checkpoint, after a back-off, as long as this may help. It has failed
+
+1. after ``retries`` such launches without a new report,
+2. at once, if it has never reported and its program cannot be started or does not take its arguments,
+3. at the second launch that ends in the same words before the first report ever: a third one would do the same,
+4. if it has reported, but nobody has said which entry of a report is the resource level: work that is done again could
+   not be told from new work.
+
+A trial that fails on more devices than it has ever reported on goes back to the size that worked and stays there; this
+counts for none of the above.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+#: A launch that ended through no fault of its script is repeated so many times without a new report: its processes left
+#: on somebody else's SIGTERM, or what watches them was killed.
+MAX_INTERRUPTIONS = 5
+#: The back-off doubles with every failure up to this, or up to what the user has asked for if that is more.
+MAX_BACKOFF_S = 60.0
+#: Exit codes by which shells and this package say that there is no such program, or none that can be run.
+_CANNOT_START = (126, 127)
+#: Exit code by which programs, argparse among them, refuse their arguments.
+_WRONG_ARGUMENTS = 2
+
+
+@dataclass(frozen=True)
+class FailurePolicy:
+    """What a user allows; see :class:`~syne_hypersched.ElasticLocalBackend` for the arguments of the same names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value is of the wrong type or out of range; the message names the argument.
+    """
+
+    retries: int = 2
+    retry_backoff_s: float = 1.0
+    stall_timeout_s: float | None = None
+    min_free_mb: float = 100.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.retries, bool) or not isinstance(self.retries, int):
+            raise TypeError(f"retries must be an integer, but got {self.retries!r}")
+        if self.retries < 0:
+            raise ValueError(f"retries must be at least 0, but got {self.retries}")
+        for name, unit in (("retry_backoff_s", "seconds"), ("min_free_mb", "megabytes")):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a number of {unit}, at least 0, but got {value!r}")
+        if self.stall_timeout_s is not None and not 0 < self.stall_timeout_s < math.inf:
+            raise ValueError(
+                f"stall_timeout_s must be a number of seconds above 0, or None, but got {self.stall_timeout_s!r}"
+            )
+
+    def backoff_s(self, num_failures: int) -> float:
+        """Seconds to wait after the ``num_failures``-th failure in a row, counted from 1."""
+        longest = max(self.retry_backoff_s, MAX_BACKOFF_S)
+        return float(min(longest, self.retry_backoff_s * 2.0 ** min(num_failures - 1, 64)))
+
+    def has_stalled(self, silent_s: float) -> bool:
+        """Whether a launch that has not reported for so long is to be ended."""
+        return self.stall_timeout_s is not None and silent_s > self.stall_timeout_s
+
+    def lacks_space(self, free_mb: float) -> bool:
+        """Whether too little space is free for a launch, which will want to write a checkpoint."""
+        return free_mb < self.min_free_mb
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a launch has failed."""
+
+    num_devices: int
+    """Devices that it held."""
+    exit_code: int | None
+    """As in :attr:`syne_hypersched.launch.LaunchExit.exit_code`; None: no process could be started."""
+    last_words: str = ""
+    """Last line of the log of the rank that failed."""
+    knows_progress: bool = True
+    """Whether it is known which entry of a report is the resource level."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The trial is to be launched again from its checkpoint."""
+
+    num_devices: int
+    """On so many devices, once they are free."""
+    backoff_s: float
+    """After so many seconds."""
+    reason: str
+    """In words."""
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """The trial has failed."""
+
+    reason: str
+    """In words."""
+
+
+class FailureHistory:
+    """What has gone wrong with one trial so far, and on how many devices it is known to work. Plain data.
+
+    Attributes
+    ----------
+    num_failures, num_interruptions
+        Launches since the last new report that have failed, and that were ended by somebody else.
+    max_num_devices
+        Most devices on which the trial may still be launched; None: nothing is known against any number.
+    """
+
+    def __init__(self) -> None:
+        self.num_failures = 0
+        self.num_interruptions = 0
+        self.max_num_devices: int | None = None
+        #: Numbers of devices on which it has reported, ascending.
+        self._worked: tuple[int, ...] = ()
+        #: Exit code and last words of the last failure before the first report.
+        self._last: tuple[int, str] | None = None
+
+    @property
+    def has_reported(self) -> bool:
+        """Whether the trial has ever reported."""
+        return bool(self._worked)
+
+    def report(self, num_devices: int) -> None:
+        """A launch on so many devices has made a new report."""
+        self.num_failures = self.num_interruptions = 0
+        if num_devices not in self._worked:
+            self._worked = tuple(sorted((*self._worked, num_devices)))
+
+    def interrupt(self) -> bool:
+        """A launch was ended by somebody else; returns whether the trial may simply go on, which is no retry."""
+        self.num_interruptions += 1
+        return self.num_interruptions <= MAX_INTERRUPTIONS
+
+    def fail(self, failure: Failure, policy: FailurePolicy) -> Retry | GiveUp:
+        """A launch has failed; says what to do about it.
+
+        Returns
+        -------
+        Retry or GiveUp
+            The trial goes on or has failed.
+        """
+        size = failure.num_devices
+        smaller = [worked for worked in self._worked if worked < size]
+        if smaller and size not in self._worked:
+            self.max_num_devices = size - 1
+            return Retry(smaller[-1], policy.backoff_s(1), f"it fails on {size} devices and goes back to {smaller[-1]}")
+        self.num_failures += 1
+        hopeless = self._why_hopeless(failure)
+        if hopeless:
+            return GiveUp(hopeless)
+        if self.num_failures > policy.retries:
+            return GiveUp(f"{policy.retries} retries have brought no new report" if policy.retries else "")
+        return Retry(size, policy.backoff_s(self.num_failures), f"retry {self.num_failures} of {policy.retries}")
+
+    def _why_hopeless(self, failure: Failure) -> str:
+        code, last = failure.exit_code, self._last
+        if self.num_interruptions > MAX_INTERRUPTIONS:
+            return "its processes are ended from outside again and again"
+        if self.has_reported:
+            return "" if failure.knows_progress else "it is not retried, since time_attr is not known"
+        if code in _CANNOT_START:
+            return "its program cannot be started"
+        if code == _WRONG_ARGUMENTS:
+            return "its program seems to refuse its arguments"
+        self._last = (code, failure.last_words) if code is not None and code > 0 and failure.last_words else None
+        return "it ends in the same words before its first report" if last is not None and last == self._last else ""

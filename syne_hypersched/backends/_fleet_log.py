@@ -1,0 +1,76 @@
+"""What the fleet tells the user: which trial failed, where its log is, what it waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from syne_hypersched.backends._failures import GiveUp, Retry
+from syne_hypersched.backends._processes import TrialProcesses, last_lines, rank_log_name
+from syne_hypersched.backends.devices import DevicePool
+from syne_hypersched.launch import LaunchExit
+
+logger = logging.getLogger(__name__)
+
+
+def failed_log(trial: TrialProcesses, exit_: LaunchExit) -> Path:
+    """The standard error of the rank that failed first."""
+    return trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, exit_.first_failed or 0))
+
+
+def tell_failure(trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp) -> None:
+    """Says how a launch has ended and what is next: an error if the trial has failed, else a warning."""
+    log = failed_log(trial, exit_)
+    rank = f" (rank {exit_.first_failed or 0} first)" if len(exit_.exit_codes) > 1 else ""
+    error = f": {exit_.error}" if exit_.error else ""
+    if isinstance(next_, Retry):
+        logger.warning(
+            "Trial %d ended with exit code %s in launch %d%s%s (%s). It goes on from its checkpoint in %.1f s, %s."
+            " Log: %s\n%s", trial.trial_id, exit_.exit_code, trial.launch, rank, error, how, next_.backoff_s,
+            next_.reason, log, last_lines(log),
+        )  # fmt: skip
+        return
+    why = f" ({next_.reason})" if next_.reason else ""
+    logger.error(
+        "Trial %d failed with exit code %s in launch %d%s%s%s. Log: %s\n%s",
+        trial.trial_id, exit_.exit_code, trial.launch, rank, error, why, log, last_lines(log),
+    )  # fmt: skip
+
+
+def tell_silence(trial: TrialProcesses) -> None:
+    """Says that a trial has ended as if all was well, but has never reported."""
+    logger.error(
+        "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
+        "has to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
+    )  # fmt: skip
+
+
+def warn_of_stall(trial: TrialProcesses, silent_s: float) -> None:
+    """Says that a trial is ended because it does not report."""
+    logger.warning(
+        "Trial %d has not reported for %.0f s in launch %d: it is ended. Log: %s\n%s", trial.trial_id, silent_s,
+        trial.launch, trial.stderr_path, last_lines(trial.stderr_path),
+    )  # fmt: skip
+
+
+def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: float) -> None:
+    """Says which trials have waited long for devices, once for each."""
+    for trial in waiting:
+        if not trial.warned:
+            trial.warned = True
+            logger.warning(
+                "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s.",
+                trial.trial_id, now - trial.signal_time, trial.wants, pool.num_free, len(pool), sorted(pool.holders),
+            )  # fmt: skip
+
+
+def warn_of_the_undead(live: Iterable[TrialProcesses], now: float) -> None:
+    """Says whose processes do not end, once for each trial."""
+    for trial in live:
+        if not trial.warned:
+            trial.warned = True
+            logger.warning(
+                "Processes of trial %d do not end %.0f s after SIGTERM. The events of this trial name their pids.",
+                trial.trial_id, now - trial.signal_time,
+            )  # fmt: skip

@@ -1,0 +1,66 @@
+"""Whether there is room for the checkpoints of a launch."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from syne_hypersched.backends._failures import FailurePolicy
+from syne_hypersched.backends.events import EventLog
+
+logger = logging.getLogger(__name__)
+
+
+def free_mb(folder: Path) -> float:
+    """Megabytes (10^6 bytes) that may still be written below a folder, which need not exist yet.
+
+    On a file system that is mounted read-only there is no room; on one that cannot be asked there is no limit.
+    """
+    try:
+        existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+        status = os.statvfs(existing)
+    except OSError:
+        return float("inf")
+    return 0.0 if status.f_flag & os.ST_RDONLY else status.f_bavail * status.f_frsize / 1e6
+
+
+class CheckpointRoom:
+    """Holds launches back while the folder of checkpoints is full, and says so once each time.
+
+    A trial that trains while its checkpoints cannot be written works for nothing, and the tuner needs what little room
+    there is for its results.
+
+    Parameters
+    ----------
+    policy
+        Says how much room a launch needs.
+    events
+        Where to write that trials wait.
+
+    Attributes
+    ----------
+    folder
+        Where trials write their checkpoints.
+    is_missing
+        Whether there was too little room when a launch was last to be made.
+    """
+
+    def __init__(self, policy: FailurePolicy, events: EventLog) -> None:
+        self.folder = Path()
+        self.is_missing = False
+        self._policy = policy
+        self._events = events
+
+    def is_enough(self, trial_id: int) -> bool:
+        """Whether a trial may be launched now."""
+        free = free_mb(self.folder)
+        was_missing, self.is_missing = self.is_missing, self._policy.lacks_space(free)
+        if self.is_missing and not was_missing:
+            logger.warning(
+                "%.0f MB can be written to %s, but a launch needs %.0f MB (min_free_mb): trials wait until there is "
+                "room. Nothing is lost; they go on when files are removed.",
+                free, self.folder, self._policy.min_free_mb,
+            )  # fmt: skip
+            self._events.write("wait", trial_id, reason="no room for checkpoints", free_mb=free)
+        return not self.is_missing

@@ -116,10 +116,11 @@ class Size:
     searchers: tuple[str, ...] = tuple(SEARCHERS)
 
     def of_machine(self, num_devices: int) -> tuple[tuple[str, ...], int]:
-        """Deadlines and seeds with so many devices: 128 do in a full run what 8 do in 16, with less chance in it."""
-        if num_devices <= 32:
+        """Deadlines and seeds with so many devices: 32 try as much in one full run as 8 do in four."""
+        if num_devices <= 8:
             return self.deadlines, self.seeds
-        return tuple(d for d in self.deadlines if d not in ("2x", "4x")), max(2, self.seeds // 2)
+        deadlines = tuple(deadline for deadline in self.deadlines if deadline not in ("2x", "4x"))
+        return deadlines, self.seeds if num_devices <= 32 else max(2, self.seeds // 2)
 
 
 QUICK = Size((4, 8), (BASE_SCALING, "none"), ("1%", "5%"), ("0.25x", "0.5x"), 2, 2, 2, ("0.25x",), 1, (*SEARCHERS,)[:2])
@@ -237,7 +238,8 @@ random draw the same configurations in the same order on one seed. Deadlines and
 one device. The LCBench tables are predictions of a surrogate, the others are measured.
 
 The rules of the last stretch were chosen on {chosen}, with seeds below {first_seed}. The study
-has seeds from {first_seed}: {seeds} in the grid, {many} with more than 32 devices, where deadlines end at one full run.
+has seeds from {first_seed}: {seeds} in the grid, {many} with more than 32 devices. With more than 8 devices deadlines
+end at one full run.
 The ladder itself (rungs, one in three) was chosen earlier, on all tables but {outlier}."""
 
 

@@ -99,6 +99,27 @@ _SCRIPTS = (
         max_t=81,
     ),
     TrainingScript(
+        name="mnist",
+        description="a small CNN in the manner of LeNet on MNIST, from IDX files",
+        path=SCRIPTS_FOLDER / "mnist.py",
+        config_space={
+            "learning_rate": loguniform(1e-3, 0.3),
+            "momentum": uniform(0.5, 0.97),
+            "weight_decay": loguniform(1e-6, 1e-2),
+            "width": choice([4, 8, 12]),
+            "dropout": uniform(0.0, 0.5),
+            "batch_size": choice([64, 128, 256]),
+        },
+        metric="val_accuracy",
+        do_minimize=False,
+        max_t=81,
+        options=(
+            Option("data", "data_dir", "the folder of the IDX files"),
+            Option("num-train", "num_train", "a number of images to train on", convert=int, default=5000),
+            Option("num-val", "num_val", "a number of images to validate on", convert=int, default=2000),
+        ),
+    ),
+    TrainingScript(
         name="checkpoint-example",
         description="pretends to train, for a first try: needs no PyTorch",
         path=SCRIPTS_FOLDER / "checkpoint_example.py",

@@ -31,6 +31,7 @@ def test_the_tables_that_the_rules_were_chosen_on_stand_by_themselves() -> None:
 def test_many_devices_have_short_deadlines_and_fewer_seeds() -> None:
     size = Size(seeds=10)
     assert size.of_machine(8) == (size.deadlines, 10)
+    assert size.of_machine(32) == (("0.25x", "0.5x", "1x"), 10)
     assert size.of_machine(128) == (("0.25x", "0.5x", "1x"), 5)
 
 

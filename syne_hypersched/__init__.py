@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticSimulatorBackend as ElasticSimulatorBackend
     from syne_hypersched.backends import LaunchCost as LaunchCost
     from syne_hypersched.deadline import Deadline as Deadline
+    from syne_hypersched.recovery import Journal as Journal
+    from syne_hypersched.recovery import resume_experiment as resume_experiment
     from syne_hypersched.schedulers import ASHA as ASHA
     from syne_hypersched.schedulers import PASHA as PASHA
     from syne_hypersched.schedulers import HyperSched as HyperSched
@@ -30,7 +32,9 @@ __all__ = [
     "ElasticPythonBackend",
     "ElasticSimulatorBackend",
     "HyperSched",
+    "Journal",
     "LaunchCost",
+    "resume_experiment",
     "simulate",
     "__version__",
 ]
@@ -42,8 +46,10 @@ _MODULE_OF_NAME = {
     "ElasticPythonBackend": "syne_hypersched.backends",
     "ElasticSimulatorBackend": "syne_hypersched.backends",
     "HyperSched": "syne_hypersched.schedulers",
+    "Journal": "syne_hypersched.recovery",
     "LaunchCost": "syne_hypersched.backends",
     "PASHA": "syne_hypersched.schedulers",
+    "resume_experiment": "syne_hypersched.recovery",
     "simulate": "syne_hypersched.simulation",
 }
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 _TAG = f"[{ST_METRIC_TAG}]: "
 _REPORT = re.compile(re.escape(_TAG) + r"(\{.*\})")
 _MAX_LINE_BYTES = 1 << 20
+#: Entries of a report that a stream writes anew.
+_REWRITTEN = (ST_WORKER_TIME, ST_WORKER_ITER, ST_NUM_DEVICES, ST_LAUNCH, ST_SIGNAL_TO_REPORT_S)
 
 
 class LogTail:
@@ -125,6 +127,42 @@ class ReportStream:
         self._level_before = self._level_now
         self._first_of_launch = True
 
+    def restore(self, raw: Sequence[dict[str, Any]], delivered: Sequence[dict[str, Any]], time_attr: str | None) -> int:
+        """Goes on where another stream of the same log was when it had delivered some reports.
+
+        Parameters
+        ----------
+        raw
+            All reports in the log, in order.
+        delivered
+            What the other stream has made of some of them, in order.
+        time_attr
+            Entry with the resource level, if known.
+
+        Returns
+        -------
+        int
+            How many of ``raw`` come before what is new. Those after it are to be accepted.
+        """
+        position = 0
+        for report in delivered:
+            here = next((i for i in range(position, len(raw)) if _is_made_of(report, raw[i])), None)
+            if here is not None:
+                position = here + 1
+        if delivered:
+            last = delivered[-1]
+            time_s = last.get(ST_WORKER_TIME)
+            self._time_now = float(time_s) if isinstance(time_s, (int, float)) else 0.0
+            before = raw[position - 1].get(ST_WORKER_TIME) if position else None
+            self._time_before = self._time_now - before if isinstance(before, (int, float)) else self._time_now
+            self._iter_now = int(last[ST_WORKER_ITER]) + 1
+            self._launch, self._num_devices = int(last[ST_LAUNCH]), int(last[ST_NUM_DEVICES])
+            self._first_of_launch = False
+            levels = [report[time_attr] for report in delivered if time_attr in report]
+            self._level_now = max((level for level in levels if isinstance(level, (int, float))), default=-float("inf"))
+            self._level_before = self._level_now
+        return position
+
     def accept(self, raw: dict[str, Any], time_attr: str | None, now: float) -> dict[str, Any] | None:
         """The report as the tuner is to see it, or ``None`` if it repeats a level that was delivered before.
 
@@ -155,3 +193,11 @@ class ReportStream:
             self._first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
         return report
+
+
+def _is_made_of(report: dict[str, Any], raw: dict[str, Any]) -> bool:
+    return all(
+        name in report and (report[name] == value or (value != value and report[name] != report[name]))
+        for name, value in raw.items()
+        if name not in _REWRITTEN
+    )

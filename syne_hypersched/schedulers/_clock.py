@@ -60,6 +60,17 @@ class TuningClock:
             self._advance(time.monotonic() - self._started, "clock")
         return self._latest_s
 
+    def drive(self, clock: Callable[[], float]) -> Callable[[], float] | None:
+        """Takes the seconds from ``clock`` from now on, for example so that they can be recorded and replayed.
+
+        Returns
+        -------
+        callable or None
+            The callable that was given before, None if there was none.
+        """
+        before, self._clock = self._clock, clock
+        return before
+
     def observe(self, result: Mapping[str, Any]) -> bool:
         """Takes the time from the report of a simulated backend, if it is one.
 

@@ -1,0 +1,184 @@
+"""The journal of an experiment: all that has to be added to a tuner so that it can be resumed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dill
+from syne_tune.backend.trial_status import Trial
+from syne_tune.constants import ST_TUNER_TIME
+from syne_tune.results_callback import StoreResultsCallback
+
+from syne_hypersched._disk import Disk
+from syne_hypersched.backends import ElasticLocalBackend
+from syne_hypersched.recovery._journaled import JournaledScheduler
+from syne_hypersched.recovery._lock import ExperimentLock
+from syne_hypersched.recovery._progress import Progress
+from syne_hypersched.recovery._segments import Entry, Segments, SegmentWriter
+from syne_hypersched.recovery._ticks import Ticks
+
+logger = logging.getLogger(__name__)
+
+JOURNAL_DIRNAME = "journal"
+"""Name of the journal's folder in the experiment's folder."""
+
+LOCK_FILENAME = "lock"
+"""Name of the file in the journal's folder that a running tuner has locked."""
+
+SETUP_FILENAME = "setup.dill"
+"""Name of the file in the journal's folder with the tuner as it was before it started."""
+
+
+@dataclass
+class Takeover:
+    """What a tuner needs to go on where another one has died."""
+
+    lock: ExperimentLock
+    segments: Segments
+    progress: Progress
+    ticks: Ticks
+    elapsed_s: float
+
+
+class Journal(StoreResultsCallback):
+    """Callback of :class:`syne_tune.Tuner` by which an experiment can be resumed whose tuner was killed.
+
+    It takes the place of Syne Tune's ``StoreResultsCallback``, whose results it stores as well::
+
+        tuner = Tuner(backend, scheduler, stop_criterion, n_workers=4, callbacks=[Journal()])
+
+    What the scheduler is told and what it decides is appended to ``journal/`` in the experiment's folder, as lines of
+    JSON, before the tuner acts on it. They are synced to the disk once in every loop of the tuner that has any.
+    :func:`~syne_hypersched.resume_experiment` replays them. While it is journaled, the time that
+    :class:`~syne_hypersched.HyperSched` sees stands still within a call.
+
+    The folder is readable by the user alone, since configurations may hold secrets.
+
+    Raises
+    ------
+    ValueError
+        When the tuning starts: its backend is none of this package's local ones, or the experiment has a journal
+        already and is not being resumed.
+    RuntimeError
+        When the tuning starts: another tuner runs this experiment.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._disk = Disk()
+        self._ticks = Ticks()
+        self._lock: ExperimentLock | None = None
+        self._writer: SegmentWriter | None = None
+        self._takeover: Takeover | None = None
+        self._journaled: JournaledScheduler | None = None
+        #: Devices that resumed trials are to have once they are launched.
+        self._wishes: dict[int, int] = {}
+
+    def take_over(self, takeover: Takeover) -> None:
+        """Has the next start of the tuner go on with an experiment."""
+        self._takeover = takeover
+
+    def on_tuning_start(self, tuner: Any) -> None:
+        """Begins a segment of the journal, and stands between the tuner and its scheduler from here on."""
+        if not isinstance(tuner.trial_backend, ElasticLocalBackend):
+            raise ValueError(
+                "trial_backend must be an ElasticLocalBackend or ElasticPythonBackend for its experiment to be "
+                f"resumed, but got {type(tuner.trial_backend).__name__}"
+            )
+        if isinstance(tuner.scheduler, JournaledScheduler):
+            raise ValueError("callbacks must have one Journal, but got several")
+        folder = Path(tuner.tuner_path) / JOURNAL_DIRNAME
+        if self._takeover is None:
+            self._begin(tuner, folder)
+        super().on_tuning_start(tuner)
+        takeover, self._takeover = self._takeover, None
+        now = time.time()
+        if takeover is None:
+            segments, elapsed_s = Segments(), 0.0
+        else:
+            self._lock, self._ticks = takeover.lock, takeover.ticks
+            segments, elapsed_s = takeover.segments, takeover.elapsed_s
+        self._ticks.start(elapsed_s)
+        self._ticks.drive(tuner.scheduler)
+        self._journaled = JournaledScheduler(tuner.scheduler, self._ticks, self._record)
+        tuner.scheduler = self._journaled
+        self._tuner = tuner
+        header = {"timestamp": now, "time_s": elapsed_s, "pid": os.getpid()}
+        self._writer = SegmentWriter(str(folder), segments.next_number, header, len(segments.entries), self._disk)
+        if takeover is not None:
+            self._go_on(takeover.progress)
+
+    def _begin(self, tuner: Any, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = ExperimentLock(folder / LOCK_FILENAME)
+        if (folder / "000000.jsonl").exists():
+            self._release()
+            raise ValueError(
+                f"tuner_name must be that of a new experiment, but {folder.parent} has a journal already: "
+                "continue it with resume_experiment, or choose another name"
+            )
+        with open(os.open(folder / SETUP_FILENAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            lock, self._lock = self._lock, None
+            try:
+                dill.dump(tuner, file)
+            except Exception as error:  # whatever a user's object says
+                logger.warning("Without a tuner given to it, resume_experiment will fail on this experiment: %s", error)
+            self._lock = lock
+
+    def _go_on(self, progress: Progress) -> None:
+        journaled = self._journaled
+        assert journaled is not None
+        if progress.unremoved is not None:
+            journaled.on_trial_remove(trial=progress.trials[progress.unremoved])
+        journaled.go_on(progress.running, progress.pending, progress.exhausted)
+        self._wishes = dict(progress.num_devices)
+        for told in progress.told:
+            self._store(progress.trials[told.trial_id], told.result, told.decision, told.time_s)
+
+    def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
+        """Stores a result, with the time that the journal has."""
+        super().on_trial_result(trial, status, {ST_TUNER_TIME: self._ticks.now_s, **result}, decision)
+
+    def on_resume_trial(self, trial: Trial) -> None:
+        """Gives a trial that is launched again after a resume the devices that it had."""
+        wish = self._wishes.pop(trial.trial_id, None)
+        if wish is not None and wish != trial.num_devices:
+            trial.resize(wish)
+
+    def on_loop_end(self) -> None:
+        """Syncs what was journaled in this loop."""
+        if self._writer is not None and self._lock is not None:
+            self._writer.sync()
+            self._lock.touch()
+
+    def on_tuning_end(self) -> None:
+        """Stores all results and closes the journal, which can be resumed all the same."""
+        super().on_tuning_end()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self._journaled is not None:
+            self._tuner.scheduler, self._journaled = self._journaled.scheduler, None
+        self._release()
+
+    def _record(self, entry: Entry) -> None:
+        if self._writer is not None:
+            self._writer.append(entry)
+
+    def _store(self, trial: Trial, result: Mapping[str, Any], decision: str, time_s: float) -> None:
+        super().on_trial_result(trial, "InProgress", {ST_TUNER_TIME: time_s, **result}, decision)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy holds neither the lock nor the file.
+        return self.__dict__ | {"_lock": None, "_writer": None, "_takeover": None}

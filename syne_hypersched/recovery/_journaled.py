@@ -1,0 +1,165 @@
+"""A scheduler all of whose calls are journaled, in the order in which the tuner makes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from syne_tune.backend.trial_status import Status, Trial
+from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
+
+from syne_hypersched.contract import LimitedTrial, is_elastic
+from syne_hypersched.recovery._segments import Entry
+from syne_hypersched.recovery._ticks import Ticks
+
+
+class JournaledScheduler(TrialScheduler):
+    """Stands between the tuner and a scheduler while a journal is kept.
+
+    An entry is recorded when the scheduler has returned and before the tuner acts on it. What the scheduler did not
+    live to record, the tuner has not acted on: it is asked again after a resume.
+
+    Parameters
+    ----------
+    scheduler
+        The scheduler, which does not notice.
+    ticks
+        The time that it sees.
+    record
+        Takes the entry of each call.
+    """
+
+    def __init__(self, scheduler: TrialScheduler, ticks: Ticks, record: Callable[[Entry], None]) -> None:
+        # Not super().__init__(): that draws from NumPy's process-wide generator and keeps nothing that is needed here.
+        self.scheduler = scheduler
+        self.random_seed = scheduler.random_seed
+        self._ticks = ticks
+        self._record = record
+        self._relaunches: deque[int] = deque()
+        self._pending: TrialSuggestion | None = None
+        self._exhausted = False
+        #: Devices of each trial as the journal knows them: how many it is to have, and the most that it can have.
+        self._devices: dict[int, tuple[int, int | None]] = {}
+
+    def go_on(self, relaunches: Iterable[int], pending: TrialSuggestion | None, exhausted: bool) -> None:
+        """What :meth:`suggest` returns first after a resume, none of which the scheduler is asked for or told.
+
+        Parameters
+        ----------
+        relaunches
+            Trials that were running.
+        pending
+            The last suggestion, if the tuner died before it acted on it.
+        exhausted
+            Whether the scheduler has said that there is nothing more to suggest.
+        """
+        self._relaunches = deque(relaunches)
+        self._pending = pending
+        self._exhausted = exhausted
+
+    def suggest(self) -> TrialSuggestion | None:
+        """The scheduler's suggestion, after what a resume has to start again."""
+        if self._relaunches:
+            return TrialSuggestion.resume_suggestion(self._relaunches.popleft())
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            return pending
+        if self._exhausted:
+            return None
+        time_s = self._ticks.tick()
+        suggestion = self.scheduler.suggest()
+        self._record({"call": "suggest", "time_s": time_s, **describe(suggestion)})
+        self._exhausted = suggestion is None
+        return suggestion
+
+    def on_trial_add(self, trial: Trial) -> None:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        entry = self._about(trial, "add") | {"config": trial.config, "created": trial.creation_time.isoformat()}
+        self.scheduler.on_trial_add(trial=trial)
+        self._record(entry)
+
+    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        entry = self._about(trial, "result") | {"report": dict(result)}
+        entry["decision"] = decision = str(self.scheduler.on_trial_result(trial=trial, result=result))
+        added = {key: value for key, value in result.items() if key not in entry["report"]}
+        if added:
+            entry["added"] = added
+        now_has = self._look_at(trial)
+        if now_has is not None:
+            entry["num_devices"] = now_has[0]
+        self._record(entry)
+        return decision
+
+    def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        entry = self._about(trial, "complete")
+        self.scheduler.on_trial_complete(trial, result)
+        self._record(entry)
+
+    def on_trial_error(self, trial: Trial) -> None:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        entry = self._about(trial, "error") | {"status": str(getattr(trial, "status", Status.failed))}
+        self.scheduler.on_trial_error(trial)
+        self._record(entry)
+
+    def on_trial_remove(self, trial: Trial) -> None:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        entry = self._about(trial, "remove")
+        self.scheduler.on_trial_remove(trial=trial)
+        self._record(entry)
+
+    def metric_names(self) -> list[str]:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        return list(self.scheduler.metric_names())
+
+    def metric_mode(self) -> str | list[str]:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        mode: str | list[str] = self.scheduler.metric_mode()
+        return mode
+
+    def metadata(self) -> dict[str, Any]:
+        """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
+        return dict(self.scheduler.metadata())
+
+    def _about(self, trial: Trial, call: str) -> Entry:
+        """The beginning of an entry about a call that is to be made now."""
+        entry = {"call": call, "time_s": self._ticks.tick(), "trial_id": trial.trial_id}
+        has = self._look_at(trial)
+        return entry if has is None else entry | {"devices": has}
+
+    def _look_at(self, trial: Trial) -> tuple[int, int | None] | None:
+        """The trial's devices, if the journal does not know them; from now on it does."""
+        if not is_elastic(trial):
+            return None
+        has: tuple[int, int | None] = (
+            int(trial.num_devices),
+            trial.max_num_devices if isinstance(trial, LimitedTrial) else None,
+        )
+        if self._devices.get(trial.trial_id) == has:
+            return None
+        self._devices[trial.trial_id] = has
+        return has
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "scheduler":  # of a copy that has no state yet
+            raise AttributeError(name)
+        return getattr(self.scheduler, name)
+
+
+def describe(suggestion: TrialSuggestion | None) -> Entry:
+    """A suggestion as entries of the journal."""
+    if suggestion is None:
+        return {"what": "nothing"}
+    what = "start" if suggestion.spawn_new_trial_id else "resume"
+    return {"what": what, "from_trial_id": suggestion.checkpoint_trial_id, "config": suggestion.config}
+
+
+def described(entry: Entry) -> TrialSuggestion | None:
+    """The suggestion that :func:`describe` has described."""
+    if entry["what"] == "nothing":
+        return None
+    return TrialSuggestion(
+        spawn_new_trial_id=entry["what"] == "start", checkpoint_trial_id=entry["from_trial_id"], config=entry["config"]
+    )

@@ -1,0 +1,166 @@
+"""How far an experiment has come, by its journal alone: no scheduler is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
+
+from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.recovery._journaled import described
+from syne_hypersched.recovery._segments import Entry
+
+
+@dataclass(frozen=True)
+class Told:
+    """A report as the scheduler was told it, and what it made of it."""
+
+    trial_id: int
+    """The trial."""
+
+    report: dict[str, Any]
+    """What was reported, before the scheduler added to it."""
+
+    result: dict[str, Any]
+    """The same with what the scheduler has added."""
+
+    decision: str
+    """The scheduler's decision."""
+
+    time_s: float
+    """Seconds since the tuning started."""
+
+
+@dataclass
+class Progress:
+    """State of the trials after some entries of a journal. It is what these trials' backend is while they are replayed.
+
+    Parameters
+    ----------
+    num_devices_per_trial
+        Devices with which trials start and resume.
+    """
+
+    num_devices_per_trial: int = 1
+    trials: dict[int, ElasticTrial] = field(default_factory=dict)
+    #: Devices that each running trial is to have.
+    num_devices: dict[int, int] = field(default_factory=dict)
+    #: The most that each trial can have, as far as was known.
+    most_devices: dict[int, int | None] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
+    last_result: dict[int, dict[str, Any]] = field(default_factory=dict)
+    stopped_by_scheduler: list[int] = field(default_factory=list)
+    #: A suggestion of a new trial that was not added yet.
+    pending: TrialSuggestion | None = None
+    #: The trial that was paused or stopped last, until the scheduler is told of its removal.
+    unremoved: int | None = None
+    exhausted: bool = False
+    #: The last report that a scheduler has declared to be the incumbent's, while calls were replayed.
+    incumbent: tuple[int, dict[str, Any]] | None = None
+    time_s: float = 0.0
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """Trials that are running, in the order in which they were started or resumed."""
+        return tuple(self.num_devices)
+
+    def apply(self, entry: Entry) -> None:
+        """Takes one entry into account."""
+        self.time_s = max(self.time_s, entry["time_s"])
+        call = entry["call"]
+        if call == "suggest":
+            self._suggested(entry)
+        elif call == "result":
+            self._reported(entry)
+        else:
+            trial = self.trials[entry["trial_id"]]
+            if call == "add":
+                self.pending = None
+            elif call == "complete":
+                self._end(trial.trial_id, Status.completed)
+            elif call == "error":
+                self._end(trial.trial_id, entry["status"])
+            elif call == "remove":
+                self.unremoved = None
+
+    def look_at(self, entry: Entry) -> None:
+        """Takes notice of the devices that a trial had when an entry was made."""
+        if "devices" in entry:
+            num_devices, self.most_devices[entry["trial_id"]] = entry["devices"]
+            if entry["trial_id"] in self.num_devices:
+                self.num_devices[entry["trial_id"]] = num_devices
+
+    def add(self, entry: Entry) -> ElasticTrial:
+        """Makes the trial that an entry ``add`` is about."""
+        trial = ElasticTrial(
+            trial_id=entry["trial_id"],
+            config=entry["config"],
+            creation_time=datetime.fromisoformat(entry["created"]),
+            metrics=[],
+            status=Status.in_progress,
+            backend=self,
+        )
+        self.trials[trial.trial_id] = trial
+        self.num_devices[trial.trial_id] = self.num_devices_per_trial
+        return trial
+
+    def _suggested(self, entry: Entry) -> None:
+        suggestion = described(entry)
+        if suggestion is None:
+            self.exhausted = True
+        elif suggestion.spawn_new_trial_id:
+            self.pending = suggestion
+        else:
+            trial = self.trials[suggestion.checkpoint_trial_id]
+            trial.status = Status.in_progress
+            if suggestion.config is not None:
+                trial.config = suggestion.config
+            self.num_devices[trial.trial_id] = self.num_devices_per_trial
+
+    def _reported(self, entry: Entry) -> None:
+        trial_id, decision = entry["trial_id"], entry["decision"]
+        result = entry["report"] | entry.get("added", {})
+        self.last_result[trial_id] = result
+        self.told.append(Told(trial_id, entry["report"], result, decision, entry["time_s"]))
+        if decision == SchedulerDecision.STOP:
+            self._end(trial_id, Status.stopped)
+            self.stopped_by_scheduler.append(trial_id)
+            self.unremoved = trial_id
+        elif decision == SchedulerDecision.PAUSE:
+            self._end(trial_id, Status.paused)
+            self.unremoved = trial_id
+        elif "num_devices" in entry:  # resized at this report
+            self.num_devices[trial_id] = entry["num_devices"]
+
+    def _end(self, trial_id: int, status: str) -> None:
+        self.trials[trial_id].status = status
+        self.num_devices.pop(trial_id, None)
+
+    # What a scheduler asks of a trial whose calls are replayed (see syne_hypersched.contract).
+
+    def wished_devices(self, trial_id: int) -> int:
+        """Devices on which the trial is to run."""
+        return self.num_devices.get(trial_id, 0)
+
+    def max_num_devices(self, trial_id: int) -> int | None:
+        """Most devices on which the trial can run, as far as was known."""
+        return self.most_devices.get(trial_id)
+
+    def wish_devices(self, trial_id: int, num_devices: int) -> None:
+        """Takes the wish for granted."""
+        if trial_id in self.num_devices:
+            self.num_devices[trial_id] = num_devices
+
+    def follow(self, time_attr: str) -> None:
+        """Does nothing: the backend is told when it takes over."""
+
+    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        """Keeps the incumbent."""
+        self.incumbent = (trial_id, dict(result))
+
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Does nothing: it was recorded when it happened."""

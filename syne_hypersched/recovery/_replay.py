@@ -1,0 +1,99 @@
+"""Replays a journal to a scheduler, which comes out in the state that it was in when the journal ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from syne_tune.optimizer.scheduler import TrialScheduler
+
+from syne_hypersched.recovery._journaled import describe
+from syne_hypersched.recovery._progress import Progress
+from syne_hypersched.recovery._segments import Entry, as_json
+from syne_hypersched.recovery._ticks import Ticks
+
+logger = logging.getLogger(__name__)
+
+
+def replay(
+    entries: Sequence[Entry],
+    scheduler: TrialScheduler,
+    ticks: Ticks,
+    progress: Progress,
+    num_known: int = 0,
+    strict: bool = True,
+) -> None:
+    """Makes every call again that a journal has, and takes its outcome into ``progress``.
+
+    Parameters
+    ----------
+    entries
+        All entries of the journal.
+    scheduler
+        The scheduler in the state in which it was after the first ``num_known`` entries.
+    ticks
+        The time that it sees, which becomes that of each call.
+    progress
+        A new one.
+    num_known
+        Entries that the scheduler knows already, from a snapshot.
+    strict
+        Whether the scheduler must decide as the journal says. Else it is warned of once, and the journal prevails.
+
+    Raises
+    ------
+    ValueError
+        The scheduler decides otherwise than the journal says, or the journal makes no sense.
+    """
+    differed = False
+    for number, entry in enumerate(entries):
+        try:
+            if entry["call"] == "add":
+                progress.add(entry)
+            progress.look_at(entry)
+            if number >= num_known:
+                ticks.now_s = entry["time_s"]
+                wrote, does = _call(scheduler, entry, progress)
+                if wrote != does and not differed:
+                    differed = True
+                    _differs(number, entry, wrote, does, strict)
+            progress.apply(entry)
+        except (KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"entry {number} of the journal makes no sense: {entry!r}") from error
+
+
+def _call(scheduler: TrialScheduler, entry: Entry, progress: Progress) -> tuple[Any, Any]:
+    """Makes one call; what the journal says that came out, and what has come out."""
+    call = entry["call"]
+    if call == "suggest":
+        wrote = {key: entry[key] for key in ("what", "from_trial_id", "config") if key in entry}
+        return wrote, as_json(describe(scheduler.suggest()))
+    trial = progress.trials[entry["trial_id"]]
+    if call == "add":
+        scheduler.on_trial_add(trial=trial)
+    elif call == "result":
+        had = progress.wished_devices(trial.trial_id)
+        decision = str(scheduler.on_trial_result(trial=trial, result=dict(entry["report"])))
+        has = progress.wished_devices(trial.trial_id)
+        return (entry["decision"], entry.get("num_devices", had)), (decision, has)
+    elif call == "complete":
+        scheduler.on_trial_complete(trial, progress.last_result[trial.trial_id])
+    elif call == "error":
+        scheduler.on_trial_error(trial)
+    elif call == "remove":
+        scheduler.on_trial_remove(trial=trial)
+    return None, None
+
+
+def _differs(number: int, entry: Entry, wrote: Any, does: Any, strict: bool) -> None:
+    what = (
+        f"the scheduler must decide as the journal says, but at entry {number} ({entry['call']}) the journal has "
+        f"{wrote!r} and the scheduler decides {does!r}"
+    )
+    if strict:
+        raise ValueError(
+            f"{what}. Its code or arguments have changed, or it draws from a generator that is not its own. With "
+            "strict=False the journal prevails"
+        )
+    logger.warning("%s. The journal prevails; what the scheduler knows may differ from it from here on.", what)

@@ -1,0 +1,228 @@
+"""Continues an experiment whose tuner has ended before it was done, whatever has ended it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import stat
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Literal
+
+import dill
+from syne_tune import Tuner
+from syne_tune.backend.trial_status import Status
+from syne_tune.constants import ST_METADATA_FILENAME, ST_TUNER_CREATION_TIMESTAMP
+from syne_tune.tuning_status import TuningStatus
+from syne_tune.util import experiment_path
+
+from syne_hypersched._disk import Disk
+from syne_hypersched.backends._restore import RestoredTrial, restore_trials
+from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.experiments._events import Event, read_events
+from syne_hypersched.recovery._journal import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME, Journal, Takeover
+from syne_hypersched.recovery._lock import ExperimentLock
+from syne_hypersched.recovery._orphans import end_orphans, open_launches
+from syne_hypersched.recovery._progress import Progress
+from syne_hypersched.recovery._replay import replay
+from syne_hypersched.recovery._segments import Segments, read_segments, sync_segments
+from syne_hypersched.recovery._ticks import Ticks
+
+logger = logging.getLogger(__name__)
+
+
+def resume_experiment(
+    name_or_path: str | Path,
+    tuner: Tuner | None = None,
+    *,
+    time_passes: Literal["always", "running"] = "always",
+    strict: bool = True,
+) -> Tuner:
+    """Continues an experiment that was run with a :class:`~syne_hypersched.Journal`, and returns when it is done.
+
+    The scheduler is brought to the state in which the journal has left it, by making all its calls again. Processes
+    that the dead tuner has left behind are ended. Trials that were running are launched from their checkpoints, on as
+    many devices as they had; paused ones stay paused. Reports that are in the trials' logs and have not reached the
+    scheduler do so now; none is lost or counted twice.
+
+    Parameters
+    ----------
+    name_or_path
+        The experiment's name (``tuner.name``) or folder.
+    tuner
+        A tuner made anew as the first one was, and not yet run: with the same arguments, a ``Journal`` among its
+        callbacks. By default the one that the journal has stored. Loading that executes code, as unpickling does: who
+        may write to the experiment's folder may run anything as the user who resumes it. It is refused where others
+        may. With ``tuner`` nothing but JSON is read.
+    time_passes
+        ``"always"``: the time between death and resume counts, for deadlines and wall-clock limits alike.
+        ``"running"``: only the time counts in which a tuner was running.
+    strict
+        Whether to refuse to go on if the scheduler, asked again, decides otherwise than the journal says. Else the
+        journal prevails, with a warning.
+
+    Returns
+    -------
+    syne_tune.Tuner
+        The tuner, after it has run.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such experiment, or it has no journal.
+    RuntimeError
+        The experiment still runs.
+    PermissionError
+        The stored tuner is not the user's own, or others may write to it.
+    ValueError
+        An argument makes no sense, the journal is of another format or was changed, or the scheduler decides
+        otherwise.
+    """
+    if time_passes not in ("always", "running"):
+        raise ValueError(f'time_passes must be "always" or "running", but got {time_passes!r}')
+    path = find_experiment(name_or_path)
+    lock = ExperimentLock(path / JOURNAL_DIRNAME / LOCK_FILENAME)
+    try:
+        tuner = prepare(path, lock, tuner, time_passes, strict)
+    except BaseException:
+        lock.release()
+        raise
+    tuner.run()
+    return tuner
+
+
+def find_experiment(name_or_path: str | Path) -> Path:
+    """The folder of an experiment that has a journal.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
+    """
+    candidates = [Path(name_or_path), Path(experiment_path(tuner_name=str(name_or_path)))]
+    for candidate in candidates:
+        if (candidate / JOURNAL_DIRNAME).is_dir():
+            return candidate.resolve()
+    raise FileNotFoundError(
+        f"name_or_path must be an experiment that was run with a Journal among the tuner's callbacks, but neither "
+        f"{candidates[0]} nor {candidates[1]} has a folder {JOURNAL_DIRNAME!r}"
+    )
+
+
+def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: str, strict: bool) -> Tuner:
+    """A tuner that will go on with the experiment when it is run. See :func:`resume_experiment`."""
+    disk, folder = Disk(), str(path / JOURNAL_DIRNAME)
+    segments = read_segments(folder, disk)
+    if not segments.headers:
+        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it had begun. Start it anew")
+    sync_segments(folder, disk)
+    tuner = _load_tuner(path / JOURNAL_DIRNAME / SETUP_FILENAME) if tuner is None else tuner
+    journal = next((callback for callback in tuner.callbacks if isinstance(callback, Journal)), None)
+    if journal is None:
+        raise ValueError("tuner must have a Journal among its callbacks, but has none")
+    _move(tuner, path)
+    backend = tuner.trial_backend
+    ticks, progress = Ticks(), Progress(backend.num_devices_per_trial)
+    ticks.drive(tuner.scheduler)
+    replay(segments.entries, tuner.scheduler, ticks, progress, strict=strict)
+    elapsed_s = _elapsed_s(segments, progress, lock, time_passes)
+    _restore_backend(tuner, path, progress, elapsed_s)
+    _restore_tuner(tuner, path, progress, elapsed_s)
+    journal.take_over(Takeover(lock, segments, progress, ticks, elapsed_s))
+    return tuner
+
+
+def _load_tuner(path: Path) -> Tuner:
+    status = path.stat()
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
+        raise PermissionError(
+            f"{path} must belong to you and be writable by nobody else, because loading it executes code. Give "
+            "resume_experiment a tuner instead, and only JSON is read"
+        )
+    with open(path, "rb") as file:
+        return dill.load(file)
+
+
+def _move(tuner: Tuner, path: Path) -> None:
+    """Has the tuner and its backend work in the folder of the experiment."""
+    elsewhere = tuner.trial_backend_path != str(tuner.tuner_path)
+    tuner.name, tuner.tuner_path = path.name, path
+    if not elsewhere:
+        tuner.trial_backend_path = str(path)
+    # Syne Tune joins the name to the folder of all experiments, so that an absolute path stays what it is.
+    tuner.trial_backend.set_path(results_root=tuner.trial_backend_path, tuner_name=str(path))
+
+
+def _elapsed_s(segments: Segments, progress: Progress, lock: ExperimentLock, time_passes: str) -> float:
+    first, last = segments.headers[0], segments.headers[-1]
+    if time_passes == "always":
+        elapsed_s = time.time() - float(first["timestamp"])
+    else:
+        elapsed_s = float(last["time_s"]) + max(0.0, lock.last_alive - float(last["timestamp"]))
+    return max(progress.time_s, elapsed_s)
+
+
+def _restore_backend(tuner: Tuner, path: Path, progress: Progress, elapsed_s: float) -> None:
+    backend = tuner.trial_backend
+    events_path = path / EVENTS_FILENAME
+    events = read_events(events_path) if events_path.is_file() else ()
+    orphans = end_orphans(Path(tuner.trial_backend_path), path, events, backend.grace_s)
+    if orphans:
+        logger.warning("The dead tuner has left %d processes behind, which have ended now.", len(orphans))
+    _forget_unrecorded(Path(tuner.trial_backend_path), len(progress.trials))
+    time_attr = getattr(tuner.scheduler, "time_attr", None)
+    if time_attr is not None:
+        backend.follow(time_attr)
+    delivered: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for told in progress.told:
+        delivered[told.trial_id].append(told.report)
+    num_launches: dict[int, int] = {}
+    for event in events:
+        if event.event == "launch" and event.trial_id is not None:
+            num_launches[event.trial_id] = (event.launch or 0) + 1
+    restored = [
+        RestoredTrial(trial, delivered[trial_id], num_launches.get(trial_id, 0), progress.max_num_devices(trial_id))
+        for trial_id, trial in progress.trials.items()
+    ]
+    restore_trials(backend, restored, elapsed_s)
+    for launch in open_launches(events):
+        _write_exit(backend, launch)
+    if progress.incumbent is not None:
+        backend.publish(*progress.incumbent)
+
+
+def _write_exit(backend: Any, launch: Event) -> None:
+    backend._events.write(
+        "exit", launch.trial_id, launch.devices, launch.launch, "the tuner died", how="lost", exit_code=None
+    )  # fmt: skip
+
+
+def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
+    """Removes what a trial has left that was launched just before the journal would have named it."""
+    for folder in trials_path.iterdir():
+        if folder.name.isdigit() and int(folder.name) >= num_trials and (folder / "config.json").is_file():
+            shutil.rmtree(folder)
+
+
+def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, elapsed_s: float) -> None:
+    status = TuningStatus(metric_names=tuner.scheduler.metric_names())
+    status.start_time -= elapsed_s
+    running = set(progress.running)
+    status.update(
+        {
+            trial_id: (trial, Status.in_progress if trial_id in running else trial.status)
+            for trial_id, trial in progress.trials.items()
+        },
+        [(told.trial_id, told.result) for told in progress.told],
+    )
+    tuner.tuning_status = status
+    tuner.last_seen_result_per_trial = dict(progress.last_result)
+    tuner.trials_scheduler_stopped = set(progress.stopped_by_scheduler)
+    metadata_path = path / ST_METADATA_FILENAME
+    if metadata_path.is_file():
+        created = json.loads(metadata_path.read_text(encoding="utf-8")).get(ST_TUNER_CREATION_TIMESTAMP)
+        if created is not None:
+            tuner.metadata[ST_TUNER_CREATION_TIMESTAMP] = created

@@ -1,0 +1,127 @@
+"""An experiment in a process of its own, which can be killed and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from syne_hypersched.experiments import read_events
+from syne_hypersched.recovery._orphans import find_orphans
+
+SCRIPT = """
+import argparse, json, os, time
+from pathlib import Path
+from syne_tune import Reporter
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+parser.add_argument("--epochs", type=int, default=9)
+parser.add_argument("--st_checkpoint_dir", type=Path)
+args = parser.parse_args()
+checkpoint = args.st_checkpoint_dir / "epoch.json"
+done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
+report = Reporter()
+for epoch in range(done + 1, args.epochs + 1):
+    time.sleep(0.02)
+    report(epoch=epoch, loss=args.x + 1 / epoch)
+    if int(os.environ.get("RANK", 0)) == 0:
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.with_suffix(".new").write_text(json.dumps(epoch))
+        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+"""
+
+LAUNCH = """
+import sys
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Journal
+
+def make_tuner(kind, name, script):
+    space, options = {"x": uniform(0, 1)}, {"random_seed": 3}
+    backend = ElasticLocalBackend(script, 2, device_type="cpu", grace_s=1.0)
+    stop, n_workers = StoppingCriterion(max_num_trials_started=8), 2
+    if kind == "one-by-one":
+        scheduler = ASHA({**space, "epochs": 9}, "loss", "epoch", max_t=9, type="promotion", **options)
+        n_workers = 1
+    elif kind == "points":
+        points = [{"x": i / 10} for i in range(6)]
+        scheduler = ASHA(space, "loss", "epoch", max_t=9, grace_period=9, points_to_evaluate=points, **options)
+        stop = StoppingCriterion(max_num_trials_finished=6)
+    else:
+        scheduler = HyperSched(
+            {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=6,
+            fixed_exploration=0.3, recharge_period=2, grace_period=4, **options)
+        stop = Deadline(6, backend)
+    return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
+                 tuner_name=name, suffix_tuner_name=False, save_tuner=False, callbacks=[Journal()])
+
+if __name__ == "__main__":
+    make_tuner(*sys.argv[1:]).run()
+"""
+
+
+class Experiments:
+    """Experiments in a folder of their own."""
+
+    def __init__(self, folder: Path, wait_for: Callable[[Callable[[], object]], None]) -> None:
+        self.folder = folder
+        self.wait_for = wait_for
+        self.script = folder / "train.py"
+        self.launch = folder / "launch.py"
+        self.script.write_text(SCRIPT)
+        self.launch.write_text(LAUNCH)
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def path(self, name: str) -> Path:
+        return self.folder / "experiments" / name
+
+    def start(self, kind: str, name: str) -> subprocess.Popen[bytes]:
+        return self._run([str(self.launch), kind, name, str(self.script)])
+
+    def resume(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        return self._run(["-m", "syne_hypersched.experiments.resume", name, *options])
+
+    def num_lines(self, name: str) -> int:
+        return sum(path.read_bytes().count(b"\n") for path in self.path(name).glob("journal/*.jsonl"))
+
+    def results(self, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.path(name) / "results.csv.zip")
+
+    def kill_after(self, process: subprocess.Popen[bytes], name: str, num_lines: int) -> None:
+        """Kills a tuner once its journal has so many lines, or lets it end before."""
+        while process.poll() is None and self.num_lines(name) < num_lines:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def left_behind(self, name: str) -> list[psutil.Process]:
+        return find_orphans(self.path(name), self.path(name), read_events(self.path(name) / "events.jsonl"))
+
+    def _run(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"SYNETUNE_FOLDER": str(self.folder / "experiments")}
+        with open(self.folder / "tuner.log", "ab") as log:
+            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def experiments(tmp_path: Path, wait_for: Callable[..., None]) -> Iterator[Experiments]:
+    made = Experiments(tmp_path, wait_for)
+    yield made
+    made.close()

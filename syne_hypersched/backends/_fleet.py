@@ -7,6 +7,7 @@ the tuner's thread, exits from the launcher's; one lock guards all state, and no
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -273,7 +274,7 @@ class Fleet:
         devices = self.pool.acquire(trial.trial_id, num_devices)
         trial.launch += 1
         trial.phase, trial.resized, trial.drain_reason, trial.warned = Phase.RUNNING, False, "", False
-        trial.heard_at = time.monotonic()
+        trial.heard_at = math.inf  # the server may have to import what it preloads first
         trial.stream.begin_launch(trial.launch, num_devices, trial.signal_timestamp)
         spec = self._make_spec(trial, devices)
         trial.handle = self._get_launcher().launch(spec)

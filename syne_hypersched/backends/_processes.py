@@ -47,7 +47,7 @@ class TrialProcesses:
     queue: deque[dict[str, Any]] = field(default_factory=deque)
     delivered: list[dict[str, Any]] = field(default_factory=list)
     failures: FailureHistory = field(default_factory=FailureHistory)
-    #: Not to be launched before this moment, and when the present launch last showed that it lives: monotonic seconds.
+    #: Not to be launched before this moment, and when the present launch began or last reported: monotonic seconds.
     launch_at: float = 0.0
     heard_at: float = 0.0
     #: Whether the launch is being drained because it has not reported for too long.

@@ -353,6 +353,8 @@ def test_a_trial_that_ends_before_it_can_be_asked_to_is_not_launched_again(tmp_p
     backend.set_path(str(tmp_path / "run"))
     trial = backend.start_trial({})
     poll(backend, [0], bool, wait_for)
+    # The launcher may tell of a launch after its first report was read.
+    wait_for(lambda: any(event.event == "launch" for event in read_events(tmp_path / "run" / "events.jsonl")))
     (launched,) = [event for event in read_events(tmp_path / "run" / "events.jsonl") if event.event == "launch"]
     rank = psutil.Process(launched.details["pids"][0])
     supervisor = rank.parent()

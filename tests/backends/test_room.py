@@ -1,0 +1,51 @@
+"""Room for checkpoints: measured on this machine's disk, and what is said when there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from syne_hypersched.backends import _room
+from syne_hypersched.backends._failures import FailurePolicy
+from syne_hypersched.backends._room import CheckpointRoom, free_mb
+from syne_hypersched.backends.events import EventLog
+
+
+def test_a_folder_that_does_not_exist_yet_has_the_room_of_the_one_above(tmp_path):
+    expected = shutil.disk_usage(tmp_path).free / 1e6
+    assert free_mb(tmp_path / "not" / "yet") == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_system_that_is_mounted_read_only_has_no_room(tmp_path, monkeypatch, read_only):
+    status = list(os.statvfs(tmp_path))
+    status[8] = status[8] | os.ST_RDONLY if read_only else status[8] & ~os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(status))
+    assert (free_mb(tmp_path) == 0.0) == read_only
+
+
+def test_a_file_system_that_cannot_be_asked_has_no_limit(tmp_path, monkeypatch):
+    def cannot_say(path):
+        raise OSError("stale file handle")
+
+    monkeypatch.setattr(os, "statvfs", cannot_say)
+    assert free_mb(tmp_path) == float("inf")
+
+
+def test_it_is_said_once_each_time_that_room_runs_out(tmp_path, monkeypatch, caplog):
+    room = CheckpointRoom(FailurePolicy(min_free_mb=50), EventLog(tmp_path / "events.jsonl", lambda: 1.0))
+    room.folder = tmp_path
+    answers = []
+    for free in (60.0, 40.0, 30.0, 50.0, 20.0):
+        monkeypatch.setattr(_room, "free_mb", lambda folder, free=free: free)
+        answers.append(room.is_enough(trial_id=7))
+    assert answers == [True, False, False, True, False]
+    assert [f"{free} MB can be written to {tmp_path}" in caplog.text for free in (40, 30, 20)] == [True, False, True]
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(event["event"], event["trial_id"], event["free_mb"]) for event in events] == [
+        ("wait", 7, 40.0),
+        ("wait", 7, 20.0),
+    ]

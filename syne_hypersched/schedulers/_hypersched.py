@@ -81,8 +81,8 @@ class HyperSched(MultiFidelityScheduler):
     strategy
         ``"published"``: the rules of the paper; or ``"adaptive"``: dense rungs on one device each, then a last stretch
         in which the best few trials share all devices. When it begins and how many go on is derived from what is
-        measured (see ``docs/adaptive.md``). It takes ``policy`` ``"uniform"``, ``"top_job"``, ``"goodput"`` or ``"none"``
-        (no last stretch, and no resizing), and of the arguments for ablation ``assume_linear`` alone.
+        measured (see ``docs/adaptive.md``). It takes ``policy`` ``"uniform"``, ``"top_job"``, ``"goodput"`` or
+        ``"none"`` (no last stretch, and no resizing), and of the arguments for ablation ``assume_linear`` alone.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
 

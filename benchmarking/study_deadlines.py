@@ -167,13 +167,24 @@ def run_grid(size: Size, tables: Sequence[str], runs: Runs) -> pd.DataFrame:
 
 
 def groups(tables: Sequence[str]) -> dict[str, list[str]]:
-    """The tables by what they can tell, and by whether one of them would dominate a mean."""
+    """The tables by what they can tell; one that would dominate every mean is by itself."""
+    rest = [table for table in tables if table != OUTLIER]
     kinds = {
-        "tables that nothing was chosen on": [t for t in tables if t not in CHOSEN_ON and t != OUTLIER],
-        "tables that the rules were chosen on, other seeds": [t for t in tables if t in CHOSEN_ON],
-        OUTLIER: [t for t in tables if t == OUTLIER],
+        f"all tables but {OUTLIER}": rest,
+        "of these, tables that nothing was chosen on": unseen(tables),
+        "of these, tables that the rules were chosen on": [table for table in rest if table in CHOSEN_ON],
+        OUTLIER: [table for table in tables if table == OUTLIER],
     }
-    return {name: names for name, names in kinds.items() if names}
+    found: dict[str, list[str]] = {}
+    for name, names in kinds.items():
+        if names and names not in found.values():
+            found[name] = names
+    return found
+
+
+def unseen(tables: Sequence[str]) -> list[str]:
+    """The tables that the rules were not chosen on, without the one that would dominate every mean."""
+    return [table for table in tables if table not in CHOSEN_ON and table != OUTLIER]
 
 
 def grid_section(grid: pd.DataFrame, output: Path) -> list[str]:
@@ -286,9 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size = replace(size, **{name: value for name, value in given.items() if value is not None})
     runs = Runs(args.work, args.jobs)
     base = (BASE_DEVICES,), (BASE_SCALING,), (BASE_COST,)
-    # What the rules were not chosen on is best; the outlier would dominate a mean.
-    kinds = groups(args.tables)
-    few = next(iter(kinds.values()))
+    few = unseen(args.tables) or args.tables
     ingredients = runs(Machine(few, *base).scenarios(tuple(INGREDIENTS)), size.deadlines, size.ingredient_seeds)
     some = few[: size.searcher_tables]
     searchers = runs(Machine(some, *base).scenarios(size.searchers), size.searcher_deadlines, size.searcher_seeds)

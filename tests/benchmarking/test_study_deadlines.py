@@ -24,8 +24,9 @@ from benchmarking.study_deadlines import (
 
 def test_the_tables_that_the_rules_were_chosen_on_stand_by_themselves() -> None:
     kinds = groups(["new", OUTLIER, *CHOSEN_ON])
-    assert list(kinds.values()) == [["new"], list(CHOSEN_ON), [OUTLIER]]
+    assert list(kinds.values()) == [["new", *CHOSEN_ON], ["new"], list(CHOSEN_ON), [OUTLIER]]
     assert list(groups(["new"]).values()) == [["new"]]
+    assert list(groups([OUTLIER]).values()) == [[OUTLIER]]
 
 
 def test_many_devices_have_short_deadlines_and_fewer_seeds() -> None:

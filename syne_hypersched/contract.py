@@ -22,8 +22,8 @@ ST_LAUNCH = "st_launch"
 
 ST_SIGNAL_TO_REPORT_S = "st_signal_to_report_s"
 """Key in the first report of a launch: seconds from the signal that led to the launch (the drain signal for a resize,
-the tuner's order for a start or a resume) to this report. Less the seconds of the training in between, this is what
-the launch cost."""
+the tuner's order for a start or a resume) to this report, but for the seconds that a backend needs once, before its
+first launch. Less the seconds of the training in between, this is what the launch cost."""
 
 ST_ADMISSION_OPEN = "st_admission_open"
 """Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""

@@ -277,7 +277,9 @@ class Fleet:
         trial.heard_at = math.inf  # the server may have to import what it preloads first
         trial.stream.begin_launch(trial.launch, num_devices, trial.signal_timestamp)
         spec = self._make_spec(trial, devices)
-        trial.handle = self._get_launcher().launch(spec)
+        launcher = self._get_launcher()
+        trial.waits_for_server = not launcher.is_ready
+        trial.handle = launcher.launch(spec)
         self._by_handle[trial.handle] = trial.trial_id
 
     def _get_launcher(self) -> Launcher:
@@ -308,6 +310,10 @@ class Fleet:
         with self._lock:
             trial = self._trials[self._by_handle[handle]]
             trial.heard_at = time.monotonic()
+            if trial.waits_for_server:
+                # Importing what is preloaded is paid once; no later launch, for which this one is a measure, pays it.
+                trial.waits_for_server = False
+                trial.stream.count_from(time.time())
             self._events.write(
                 "launch", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, pids=pids,
                 wait_s=moment - trial.signal_time,

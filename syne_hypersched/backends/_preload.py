@@ -11,8 +11,8 @@ _PRELOADABLE = frozenset(
     {"numpy", "pandas", "scipy", "sklearn", "syne_hypersched", "syne_tune", "torch", "torchvision"}
 )
 
-#: What libraries import only when they are used, which takes a second more: PyTorch its compiler when the first optimiser
-#: is made, and elastic runs the reporter when they report.
+#: What libraries import only when they are used, which takes a second more: PyTorch its compiler with the first
+#: optimiser, and elastic runs the reporter when they report.
 _LATER = {"torch": "torch._dynamo", "syne_hypersched.training": "syne_tune.report"}
 
 

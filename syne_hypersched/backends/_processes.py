@@ -50,6 +50,8 @@ class TrialProcesses:
     #: Not to be launched before this moment, and when the present launch began or last reported: monotonic seconds.
     launch_at: float = 0.0
     heard_at: float = 0.0
+    #: Whether the launch was ordered while the preloading server was starting.
+    waits_for_server: bool = False
     #: Whether the launch is being drained because it has not reported for too long.
     stalled: bool = False
     tail: LogTail = field(init=False)

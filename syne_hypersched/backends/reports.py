@@ -127,6 +127,10 @@ class ReportStream:
         self._level_before = self._level_now
         self._first_of_launch = True
 
+    def count_from(self, timestamp: float) -> None:
+        """Has the launch answer to a later moment (seconds since the epoch) than the signal that led to it."""
+        self._signal_timestamp = timestamp
+
     def restore(self, raw: Sequence[dict[str, Any]], delivered: Sequence[dict[str, Any]], time_attr: str | None) -> int:
         """Goes on where another stream of the same log was when it had delivered some reports.
 

@@ -79,6 +79,11 @@ class Launcher:
         self._thread: threading.Thread | None = None
         self._closed = False
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the server has imported what it preloads, so that a launch takes no longer than any later one."""
+        return self._ready
+
     def launch(self, spec: LaunchSpec) -> int:
         """Starts the processes of ``spec`` and returns the number by which callbacks and orders name this launch."""
         with self._lock:

@@ -219,3 +219,14 @@ def test_a_script_that_does_nothing_but_leave_fails(make_trials, caplog):
     assert len(trials.events("exit")) == _failures.MAX_INTERRUPTIONS + 1
     assert "failed with exit code 75" in caplog.text
     assert "ended from outside again and again" in caplog.text
+
+
+def test_the_start_of_the_server_is_no_cost_of_a_launch(make_trials, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.5)\n")
+    trials = make_trials(preload=["slow_to_import"])
+    trials.start(epochs=3)
+    trials.until(lambda: trials.status[0] == Status.completed)
+    (launch,) = trials.events("launch")
+    assert launch.details["wait_s"] > 1.5
+    assert trials.reports[0]["st_signal_to_report_s"] < launch.details["wait_s"]

@@ -7,6 +7,7 @@ are compared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -137,9 +138,10 @@ def worst_lines(comparison: pd.DataFrame, limit: float, most: int = 12) -> list[
 
 def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], strong: str, path: Path) -> None:
     """A picture of regret by deadline, a panel for each group of tables."""
-    figure = Figure(figsize=(5.6 * len(rows), 4.6), layout="constrained")
-    panels = figure.subplots(1, len(rows), squeeze=False)[0]
-    for axes, (name, group) in zip(panels, rows.items(), strict=True):
+    num_rows = math.ceil(len(rows) / 2)
+    figure = Figure(figsize=(5.6 * min(2, len(rows)), 4.4 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, min(2, len(rows)), squeeze=False).ravel()
+    for axes, (name, group) in zip(panels, rows.items(), strict=False):
         regret, deadlines = by_seed(group, list(titles)), list(dict.fromkeys(group.deadline))
         for (scheduler, title), colour in zip(titles.items(), COLOURS, strict=False):
             intervals = _intervals(regret, scheduler, deadlines)
@@ -161,6 +163,8 @@ def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], str
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color="#E5E7EB")
         axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(rows) :]:
+        axes.remove()
     panels[0].set_ylabel("regret (0: best value in the table, 1: median)")
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=100)
@@ -173,26 +177,25 @@ def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
     """A picture of all ratios: machines below each other, launch costs and deadlines beside each other."""
     first = next(iter(comparisons.values()))
     machines = list(dict.fromkeys(zip(first.num_devices, first.scaling, strict=True)))
-    columns = [
-        (cost, deadline) for cost in dict.fromkeys(first.launch_cost) for deadline in dict.fromkeys(first.deadline)
-    ]
-    figure = Figure(
-        figsize=(3 + 0.48 * len(columns) * len(comparisons), 1.6 + 0.3 * len(machines)), layout="constrained"
-    )
-    panels = figure.subplots(1, len(comparisons), sharey=True, squeeze=False)[0]
+    deadlines = sorted(set(first.deadline), key=lambda deadline: float(deadline.removesuffix("x")))
+    columns = [(cost, deadline) for cost in dict.fromkeys(first.launch_cost) for deadline in deadlines]
+    height = 0.7 + (0.5 + 0.22 * len(machines)) * len(comparisons)
+    figure = Figure(figsize=(3 + 0.4 * len(columns), height), layout="constrained")
+    panels = figure.subplots(len(comparisons), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, comparison) in zip(panels, comparisons.items(), strict=True):
         ratios = np.full((len(machines), len(columns)), np.nan)
         for cell in comparison.itertuples():
-            place = machines.index((cell.num_devices, cell.scaling)), columns.index((cell.launch_cost, cell.deadline))
-            ratios[place] = cell.ratio
-            axes.text(*place[::-1], f"{cell.ratio:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7)
+            row, column = (
+                machines.index((cell.num_devices, cell.scaling)),
+                columns.index((cell.launch_cost, cell.deadline)),
+            )
+            ratios[row, column] = cell.ratio
+            axes.text(column, row, f"{cell.ratio:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7)
         axes.imshow(ratios, cmap="RdYlGn_r", norm=TwoSlopeNorm(1.0, 0.4, 1.3), aspect="auto")
-        axes.set_xticks(
-            range(len(columns)), [f"{cost}, {deadline}" for cost, deadline in columns], rotation=90, fontsize=7
-        )
-        axes.set_title(name, fontsize=10)
-    panels[0].set_yticks(
-        range(len(machines)), [f"{devices} devices, {scaling}" for devices, scaling in machines], fontsize=8
+        axes.set_yticks(range(len(machines)), [f"{size} devices, {scaling}" for size, scaling in machines], fontsize=7)
+        axes.set_title(name, fontsize=9)
+    panels[-1].set_xticks(
+        range(len(columns)), [f"{cost}, {deadline}" for cost, deadline in columns], rotation=90, fontsize=7
     )
     figure.supxlabel("launch cost, deadline", fontsize=9)
     figure.savefig(path, dpi=100)

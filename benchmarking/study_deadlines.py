@@ -4,7 +4,9 @@
     python benchmarking/study_deadlines.py --quick     # a small part, in a minute
     python benchmarking/study_deadlines.py --seeds 2 --tables cnn-cifar10 --output /tmp/study
 
-Writes ``README.md``, numbers and pictures, none of the data, to ``benchmarking/results/deadline-study``. Three parts:
+Writes ``README.md``, numbers and pictures, none of the data, to ``benchmarking/results/deadline-study``. Four parts:
+
+*Base*: one setting, with more seeds than the grid.
 
 *Grid*: deadlines x devices x scalings x launch costs. Schedulers that never resize are run for one scaling, which
 stands for all, and those that do not know the deadline once for all deadlines.
@@ -21,7 +23,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,6 +111,7 @@ class Size:
     costs: tuple[str, ...] = COSTS
     deadlines: tuple[str, ...] = DEADLINES
     seeds: int = 4
+    base_seeds: int = 12
     ingredient_seeds: int = 10
     searcher_seeds: int = 3
     searcher_deadlines: tuple[str, ...] = ("0.5x", "1x")
@@ -123,7 +126,9 @@ class Size:
         return deadlines, self.seeds if num_devices <= 32 else max(2, self.seeds // 2)
 
 
-QUICK = Size((4, 8), (BASE_SCALING, "none"), ("1%", "5%"), ("0.25x", "0.5x"), 2, 2, 2, ("0.25x",), 1, (*SEARCHERS,)[:2])
+QUICK = Size(
+    (4, 8), (BASE_SCALING, "none"), ("1%", "5%"), ("0.25x", "0.5x"), 2, 2, 2, 2, ("0.25x",), 1, (*SEARCHERS,)[:2]
+)
 
 
 @dataclass(frozen=True)
@@ -187,19 +192,28 @@ def unseen(tables: Sequence[str]) -> list[str]:
     return [table for table in tables if table not in CHOSEN_ON and table != OUTLIER]
 
 
-def grid_section(grid: pd.DataFrame, output: Path) -> list[str]:
-    """What the grid comes to; draws its pictures."""
-    kinds = {
-        name: grid[grid.benchmark.isin(names)] for name, names in groups(list(dict.fromkeys(grid.benchmark))).items()
-    }
-    base = {name: rows[_is_base(rows)] for name, rows in kinds.items()}
-    draw_regret(base, TITLES, ADAPTIVE, output / "regret.png")
+def by_group(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each of :func:`groups`."""
+    names = groups(list(dict.fromkeys(rows.benchmark)))
+    return {name: rows[rows.benchmark.isin(tables)] for name, tables in names.items()}
+
+
+def base_section(base: pd.DataFrame, output: Path) -> list[str]:
+    """All schedulers in the base setting; draws the picture."""
+    kinds = by_group(base)
+    draw_regret(kinds, TITLES, ADAPTIVE, output / "regret.png")
     lines = [f"## {BASE_DEVICES} devices, scaling {BASE_SCALING}, a launch costs {BASE_COST} of a full run", ""]
-    lines += ["![Regret by deadline](regret.png)", ""]
-    for name, rows in base.items():
+    lines += [f"{base.seed.nunique()} seeds.", "", "![Regret by deadline](regret.png)", ""]
+    for name, rows in kinds.items():
         lines += [f"### {_capital(name)}", "", *regret_lines(rows, TITLES), ""]
         lines += ["How much more regret than the adaptive strategy, paired by seed:", ""]
         lines += [*gain_lines(rows, ADAPTIVE, {s: t for s, t in TITLES.items() if s != ADAPTIVE}), ""]
+    return lines
+
+
+def grid_section(grid: pd.DataFrame, output: Path) -> list[str]:
+    """What the grid comes to; draws its pictures."""
+    kinds, lines = by_group(grid), []
     against_ladder = {name: compare(rows, ADAPTIVE, [LADDER]) for name, rows in kinds.items()}
     against_best = {name: compare(rows, ADAPTIVE, BASELINES) for name, rows in kinds.items()}
     for against, comparisons, limit, picture in (
@@ -226,10 +240,6 @@ def grid_section(grid: pd.DataFrame, output: Path) -> list[str]:
     return lines
 
 
-def _is_base(rows: pd.DataFrame) -> pd.Series:
-    return (rows.num_devices == BASE_DEVICES) & (rows.scaling == BASE_SCALING) & (rows.launch_cost == BASE_COST)
-
-
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
@@ -254,8 +264,8 @@ end at one full run.
 The ladder itself (rungs, one in three) was chosen earlier, on all tables but {outlier}."""
 
 
-def write(grid: pd.DataFrame, ingredients: pd.DataFrame, searchers: pd.DataFrame, size: Size, output: Path) -> None:
-    """Writes the report."""
+def write(parts: Mapping[str, pd.DataFrame], size: Size, output: Path) -> None:
+    """Writes the report on the parts of the study, by name."""
     output.mkdir(parents=True, exist_ok=True)
     introduction = INTRODUCTION.format(
         chosen=", ".join(CHOSEN_ON),
@@ -264,14 +274,16 @@ def write(grid: pd.DataFrame, ingredients: pd.DataFrame, searchers: pd.DataFrame
         many=size.of_machine(128)[1],
         outlier=OUTLIER,
     )
-    lines = ["# The adaptive strategy in many settings", "", introduction, "", *grid_section(grid, output)]
+    lines = ["# The adaptive strategy in many settings", "", introduction, ""]
+    lines += base_section(parts["base"], output) + grid_section(parts["grid"], output)
     setting = f"{BASE_DEVICES} devices, scaling {BASE_SCALING}, launch cost {BASE_COST}."
-    lines += arms_section("What each ingredient is worth", setting, ingredients, INGREDIENTS)
+    lines += arms_section("What each ingredient is worth", setting, parts["ingredients"], INGREDIENTS)
     setting += " Model-based searchers begin with nothing, and so do not see the same configurations."
-    lines += arms_section("Searchers while exploring", setting, searchers, {s: SEARCHERS[s] for s in size.searchers})
+    lines += arms_section(
+        "Searchers while exploring", setting, parts["searchers"], {s: SEARCHERS[s] for s in size.searchers}
+    )
     lines.append(f"Made from the source code with the digest {source_digest()[:12]}.")
     (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    parts = {"grid": grid, "ingredients": ingredients, "searchers": searchers}
     rows = pd.concat([part.assign(part=name) for name, part in parts.items()])
     means = rows.groupby(["part", *COLUMNS], sort=False)[["regret", "num_trials", "utilisation"]].mean()
     means.round(5).to_csv(output / "regret.csv")
@@ -298,10 +310,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = Runs(args.work, args.jobs)
     base = (BASE_DEVICES,), (BASE_SCALING,), (BASE_COST,)
     few = unseen(args.tables) or args.tables
-    ingredients = runs(Machine(few, *base).scenarios(tuple(INGREDIENTS)), size.deadlines, size.ingredient_seeds)
     some = few[: size.searcher_tables]
-    searchers = runs(Machine(some, *base).scenarios(size.searchers), size.searcher_deadlines, size.searcher_seeds)
-    write(run_grid(size, args.tables, runs), ingredients, searchers, size, args.output)
+    parts = {
+        "base": runs(Machine(args.tables, *base).scenarios(tuple(TITLES)), size.deadlines, size.base_seeds),
+        "ingredients": runs(Machine(few, *base).scenarios(tuple(INGREDIENTS)), size.deadlines, size.ingredient_seeds),
+        "searchers": runs(Machine(some, *base).scenarios(size.searchers), size.searcher_deadlines, size.searcher_seeds),
+        "grid": run_grid(size, args.tables, runs),
+    }
+    write(parts, size, args.output)
 
 
 if __name__ == "__main__":

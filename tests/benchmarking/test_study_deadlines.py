@@ -53,6 +53,7 @@ def test_a_small_study_from_beginning_to_end(tmp_path: Path, capsys) -> None:
     capsys.readouterr()
     means = pd.read_csv(output / "regret.csv")
     assert set(means.scheduler[means.part == "grid"]) == set(TITLES)
+    assert set(means.scheduler[means.part == "base"]) == set(TITLES)
     assert set(means.scheduler[means.part == "ingredients"]) == set(INGREDIENTS)
     assert set(means.scheduler[means.part == "searchers"]) == set(QUICK.searchers)
     assert means.regret.notna().all()

@@ -261,7 +261,7 @@ class AdaptiveStrategy(Strategy):
             # launch each time, whenever two survivors change places.
             return min(most, self._num_devices // len(survivors))
         sizes = self._scaling.usable_sizes(most)
-        values = {survivor: self._best[survivor] for survivor in survivors}
+        values = {survivor: self._best.get(survivor) for survivor in survivors}
         if self._rates is None:
             return allocate(self._policy, values, self._num_devices, sizes)[trial_id]
         outlooks = {

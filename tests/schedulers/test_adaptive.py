@@ -172,6 +172,39 @@ def test_goodput_gives_most_to_the_better_ones():
     assert max(decision.num_devices for decision in resizes) >= 5
 
 
+class BareTrial:
+    """A trial that has no backend, whose wish is kept."""
+
+    def __init__(self, trial_id: int) -> None:
+        self.trial_id, self.config, self.num_devices = trial_id, {"x": 0.5}, 1
+
+    def resize(self, num_devices: int) -> None:
+        self.num_devices = num_devices
+
+    def follow(self, time_attr: str) -> None:
+        pass
+
+    def publish(self, result: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("policy", [policy for policy in POLICIES if policy != "none"])
+def test_a_survivor_that_has_not_reported_ranks_last(policy):
+    times_s = [0.0]
+    scheduler = make_scheduler(policy=policy, clock=lambda: times_s[-1])
+    trials = [BareTrial(trial_id) for trial_id in range(2)]
+    for trial in trials:
+        assert scheduler.suggest() is not None
+        scheduler.on_trial_add(trial)
+    for epoch, now_s in enumerate((1.0, 2.0, 58.0), start=1):
+        times_s.append(now_s)
+        decision = scheduler.on_trial_result(trials[0], {"accuracy": 0.5, "epoch": epoch})
+        assert decision == "CONTINUE"
+    assert not scheduler.admission_open
+    assert trials[0].num_devices >= 4
+    assert trials[1].num_devices == 1
+
+
 class BestOfAll(AdaptiveStrategy):
     """Finds the best paused trials by looking at all trials, and says how many it has found."""
 

@@ -117,6 +117,11 @@ class Batching:
         """Whether the plan or the learning rate depends on the noise scale."""
         return self._mode == "goodput" or (self._mode == "weak" and self._rule == "adascale")
 
+    @property
+    def plan(self) -> StepPlan:
+        """The steps of now."""
+        return self._plan
+
     def next_plan(self, noise_scale: float | None) -> StepPlan:
         """The plan to go on with, from what was measured so far; where nothing is chosen it is always the same."""
         if self._goodput is not None:

@@ -83,6 +83,8 @@ class ElasticLoader:
                 f"dataset must have __len__ and __getitem__, but got {type(dataset).__name__}: the place in a stream "
                 "without them cannot be found again"
             )
+        if len(dataset) == 0:
+            raise ValueError("dataset must have samples, but got one without any")
         self.dataset = dataset
         self.batching = batching
         self.is_for_training = train
@@ -110,7 +112,7 @@ class ElasticLoader:
 
     def __len__(self) -> int:
         """Micro-batches that this device computes in a whole epoch, with the batch size of now."""
-        plan = self.batching.next_plan(self._run.noise_scale)
+        plan = self.batching.plan
         whole, rest = divmod(len(self.dataset), plan.batch_size)
         sizes = [plan.batch_size] * bool(whole) + [rest] * bool(rest)
         parts = [len(self._divide(size, plan)) for size in sizes]
@@ -148,6 +150,8 @@ class ElasticLoader:
         self._batches = None
 
     def _train(self) -> Iterator[Any]:
+        if not self._run.is_inside:
+            raise RuntimeError("a loader for training must be used inside a loop over run.epochs(), but none runs")
         while self._round_left is None or self._round_left > 0:
             if self._batches is None:
                 self._batches = self._pass(self._epoch, self._num_done)
@@ -159,7 +163,8 @@ class ElasticLoader:
                     continue
                 self._num_done += part.batch_size
                 # The first step of a launch, and of an epoch, takes longer than those that follow it.
-                if started is not None and part.is_even:
+                is_whole = part.is_even and part.batch_size == self.batching.plan.batch_size
+                if started is not None and is_whole:
                     self.batching.record(time.perf_counter() - started)
                 self._run.num_steps += 1
                 if self._round_left is not None:

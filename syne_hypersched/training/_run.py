@@ -116,7 +116,7 @@ class ElasticRun:
         self.num_steps = 0
         #: Rounds that are done, and whether the next one has begun. A round is an epoch or a number of steps.
         self._num_rounds = 0
-        self._is_inside = False
+        self.is_inside = False
         self._is_restored = False
         self._averages = Averages(self.group)
         self._keeper = Keeper(folder, self.group)
@@ -403,7 +403,7 @@ class ElasticRun:
         RuntimeError
             The epoch was reported before, or none has begun.
         """
-        if not self._is_inside:
+        if not self.is_inside:
             raise RuntimeError("report() must be called once in each epoch, but it has ended or not begun")
         report = {"epoch": self._num_rounds + 1, **self._averages.means()}
         loader = next((loader for loader in self._loaders if loader.is_for_training), None)
@@ -416,11 +416,11 @@ class ElasticRun:
 
     def state_dict(self) -> dict[str, Any]:
         """How far the run is."""
-        return {"num_rounds": self._num_rounds, "is_inside": self._is_inside, "num_steps": self.num_steps}
+        return {"num_rounds": self._num_rounds, "is_inside": self.is_inside, "num_steps": self.num_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what :meth:`state_dict` gave."""
-        self._num_rounds, self._is_inside = state["num_rounds"], state["is_inside"]
+        self._num_rounds, self.is_inside = state["num_rounds"], state["is_inside"]
         self.num_steps = state["num_steps"]
 
     # What loaders call.
@@ -460,18 +460,18 @@ class ElasticRun:
                 self._stepper.go_on()
             self._is_restored = True
         while self._num_rounds < num_rounds:
-            if not self._is_inside:
+            if not self.is_inside:
                 seed_everything(derive_seed(self._seed, "round", self._num_rounds, self.group.rank))
                 for loader in self._loaders:
                     loader.begin_round(self._num_rounds + 1, num_steps)
-                self._is_inside = True
+                self.is_inside = True
             yield self._num_rounds + 1
-            if self._is_inside:
+            if self.is_inside:
                 self._end_round(None)
 
     def _end_round(self, report: dict[str, Any] | None) -> None:
         self._num_rounds += 1
-        self._is_inside = False
+        self.is_inside = False
         self._averages.clear()
         self._trained = None
         path = self._save(self._keeper.gather() if self._keeper.is_active else {}, report)
@@ -499,7 +499,7 @@ class ElasticRun:
 
     def _leave(self) -> None:
         if self.is_main:
-            where = f"in epoch {self._num_rounds + 1}" if self._is_inside else f"after epoch {self._num_rounds}"
+            where = f"in epoch {self._num_rounds + 1}" if self.is_inside else f"after epoch {self._num_rounds}"
             logger.warning("Leaving on SIGTERM %s, after %d steps.", where, self.num_steps)
         raise SystemExit(EXIT_DRAINED if self._keeper.is_active else 128 + signal.SIGTERM)
 

@@ -136,3 +136,17 @@ def test_breaking_out_of_an_epoch_leaves_the_rest_out():
                 firsts.append(batch[0].item())
                 break
         assert firsts == [0, 0]
+
+
+def test_what_cannot_be_loaded_from_is_refused():
+    with ElasticRun(reporter=lambda **report: None) as run:
+        with pytest.raises(ValueError, match="dataset must have samples"):
+            run.loader(TensorDataset(torch.zeros(0, 3)), 4)
+        with pytest.raises(RuntimeError, match=r"inside a loop over run.epochs\(\)"):
+            next(iter(run.loader(TensorDataset(torch.arange(3)), 4)))
+        run.loader(TensorDataset(torch.arange(3)), 4)
+        epochs = run.epochs(1)
+        next(epochs)
+        run.report()
+        with pytest.raises(RuntimeError, match="inside a loop"):
+            next(iter(run._loaders[0]))

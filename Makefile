@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEADLINE_S ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compare notebooks report test test-slow lint format check clean
+.PHONY: help demo compare notebooks report chaos test test-slow lint format check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,6 +23,9 @@ notebooks: $(VENV)/.installed-dev  ## run the notebooks in full and store what c
 
 report: $(VENV)/.installed-benchmarks  ## run the report on tables of real learning curves anew (half an hour)
 	$(BIN)/python benchmarking/report_tables.py
+
+chaos: $(VENV)/.installed-dev  ## let everything go wrong in a run with hundreds of launches, and look what was lost
+	$(BIN)/python benchmarking/chaos.py
 
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(BIN)/python -m pytest -q

@@ -49,7 +49,7 @@ def tell_silence(trial: TrialProcesses) -> None:
 def warn_of_stall(trial: TrialProcesses, silent_s: float) -> None:
     """Says that a trial is ended because it does not report."""
     logger.warning(
-        "Trial %d has not reported for %.0f s in launch %d: it is ended. Log: %s\n%s", trial.trial_id, silent_s,
+        "Trial %d has not reported for %.1f s in launch %d: it is ended. Log: %s\n%s", trial.trial_id, silent_s,
         trial.launch, trial.stderr_path, last_lines(trial.stderr_path),
     )  # fmt: skip
 

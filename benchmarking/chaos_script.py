@@ -1,0 +1,138 @@
+"""Trains nothing, fast, and so that every mistake shows: the loss of an epoch depends on all epochs before it.
+
+Keeps its last two checkpoints, each with a checksum, and goes on from the newest that is whole. With several ranks, all
+wait for each other in every epoch, as in a collective. Used by ``chaos.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def training(x: float) -> Iterator[tuple[str, float]]:
+    """State and loss after each epoch."""
+    state, epoch = repr(x), 0
+    while True:
+        epoch += 1
+        state = next_state(state, epoch)
+        yield state, loss_of(x, epoch, state)
+
+
+def next_state(state: str, epoch: int) -> str:
+    return hashlib.sha256(f"{state} {epoch}".encode()).hexdigest()
+
+
+def loss_of(x: float, epoch: int, state: str) -> float:
+    return x + 1 / epoch + 0.1 * int(state[:8], 16) / 2**32
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Whole or not."""
+    return max(folder.glob("epoch-*.json"), default=None)
+
+
+def write_checkpoint(folder: Path, epoch: int, state: str) -> None:
+    text = json.dumps([epoch, state])
+    aside = folder / "aside"
+    aside.write_text(json.dumps([text, hashlib.sha256(text.encode()).hexdigest()]))
+    os.replace(aside, folder / f"epoch-{epoch:06d}.json")
+    for old in sorted(folder.glob("epoch-*.json"))[:-2]:
+        old.unlink()
+
+
+def read_checkpoint(folder: Path) -> tuple[int, str] | None:
+    """Epoch and state of the newest checkpoint that is whole; those that are torn are removed."""
+    while (path := newest_checkpoint(folder)) is not None:
+        try:
+            text, checksum = json.loads(path.read_text())
+            if hashlib.sha256(text.encode()).hexdigest() == checksum:
+                epoch, state = json.loads(text)
+                return epoch, state
+        except (ValueError, TypeError):
+            pass
+        print(f"{path} is torn", flush=True)
+        path.unlink()
+    return None
+
+
+class Ranks:
+    """The ranks of one launch, which meet in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rank, self.world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self._prefix = str(folder / f"supervisor-{os.getppid()}")
+
+    def meet(self, step: int) -> None:
+        """Returns when every rank has called it."""
+        files = [Path(f"{self._prefix}-step-{step}-{rank}") for rank in range(self.world_size)]
+        files[self.rank].touch()
+        while not all(file.exists() for file in files):
+            time.sleep(0.002)
+
+    def tell(self, number: int) -> None:
+        """Rank 0 tells the others a number."""
+        aside = Path(f"{self._prefix}-aside")
+        aside.write_text(str(number))
+        os.replace(aside, f"{self._prefix}-number")
+
+    def hear(self) -> int:
+        """The number that rank 0 tells."""
+        told = Path(f"{self._prefix}-number")
+        while not told.exists():
+            time.sleep(0.002)
+        return int(told.read_text())
+
+
+def leave_slowly(most_s: float) -> None:
+    """Has SIGTERM obeyed, but one time in four only after a while."""
+
+    def leave(*_: Any) -> None:
+        if random.random() < 0.25:
+            time.sleep(random.uniform(0.0, most_s))
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def main() -> None:
+    from syne_tune import Reporter
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--x", type=float, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--epoch_s", type=float, default=0.04)
+    parser.add_argument("--slow_exit_s", type=float, default=0.0)
+    parser.add_argument("--st_checkpoint_dir", type=Path, required=True)
+    args = parser.parse_args()
+    if args.slow_exit_s > 0:
+        leave_slowly(args.slow_exit_s)
+    folder = args.st_checkpoint_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    ranks = Ranks(folder)
+    if ranks.rank > 0:
+        for step in range(ranks.hear()):
+            ranks.meet(step)
+        return
+    done, state = read_checkpoint(folder) or (0, repr(args.x))
+    ranks.tell(max(0, args.epochs - done))
+    report = Reporter()
+    for step, epoch in enumerate(range(done + 1, args.epochs + 1)):
+        time.sleep(args.epoch_s / ranks.world_size)
+        ranks.meet(step)
+        state = next_state(state, epoch)
+        # Reported first: an epoch whose report is out is trained again at worst, and none is ever missing.
+        report(epoch=epoch, loss=loss_of(args.x, epoch, state))
+        write_checkpoint(folder, epoch, state)
+
+
+if __name__ == "__main__":
+    main()

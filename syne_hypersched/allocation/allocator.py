@@ -24,6 +24,7 @@ class _Live:
     value: float | None = None
     resource: float = 0.0
     reports_since_resize: int = 0
+    most: int | None = None
 
 
 class Allocator:
@@ -131,6 +132,17 @@ class Allocator:
         live.resource = resource
         live.reports_since_resize += 1
 
+    def limit(self, trial_id: int, num_devices: int, most: int) -> None:
+        """A live trial has failed on more devices than ``most``, and goes on on ``num_devices``.
+
+        What others get does not change: devices that this trial cannot use may stay idle.
+        """
+        live = self._live[trial_id]
+        live.most = most
+        if live.num_devices > most:
+            live.num_devices = num_devices
+            live.reports_since_resize = 0
+
     def resize(self, trial_id: int, time_left_s: float, launch_cost_s: float) -> int | None:
         """Applies the policy and the resize rule to a live trial that has just reported.
 
@@ -140,9 +152,12 @@ class Allocator:
             The number of devices on which it is to go on; None if it goes on as it is.
         """
         live = self._live[trial_id]
+        wanted = self._wanted(trial_id, time_left_s, launch_cost_s)
+        if live.most is not None and wanted > live.most:
+            wanted = max(self._scaling.usable_sizes(live.most, self._allocation_grid))
         num_devices = resized(
             live.num_devices,
-            self._wanted(trial_id, time_left_s, launch_cost_s),
+            wanted,
             num_free=self.num_free,
             reports_since_resize=live.reports_since_resize,
             recharge_period=self._recharge_period,

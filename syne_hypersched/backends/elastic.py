@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from syne_tune.backend.trial_status import Status, TrialResult
 
@@ -33,15 +33,6 @@ class WishTaker(Protocol):
         ...
 
 
-@runtime_checkable
-class LimitKeeper(Protocol):
-    """What a backend also offers that finds out on how many devices its trials can run."""
-
-    def max_num_devices(self, trial_id: int) -> int | None:
-        """See :attr:`syne_hypersched.contract.LimitedTrial.max_num_devices`."""
-        ...
-
-
 @dataclass
 class ElasticTrial(TrialResult):
     """A trial of an elastic backend; see :mod:`syne_hypersched.contract` for its members."""
@@ -57,7 +48,9 @@ class ElasticTrial(TrialResult):
     @property
     def max_num_devices(self) -> int | None:
         """Most devices on which the trial can run; None: it has failed on no number of them."""
-        return self.backend.max_num_devices(self.trial_id) if isinstance(self.backend, LimitKeeper) else None
+        # Not every backend finds out.
+        find: Callable[[int], int | None] | None = getattr(self.backend, "max_num_devices", None)
+        return None if find is None else find(self.trial_id)
 
     def resize(self, num_devices: int) -> None:
         """Asks for the trial to go on, from its checkpoint, on ``num_devices`` devices."""

@@ -85,6 +85,8 @@ class AdaptiveStrategy(Strategy):
         self._rates = rates
         self._resizing = policy != "none"
         self._devices: dict[int, int] = {}
+        #: Most devices on which a live trial can run, where it has failed on more.
+        self._most: dict[int, int] = {}
         #: Best value so far of every trial that has not ended.
         self._best: dict[int, float] = {}
         #: Resource that each of them has reported.
@@ -191,6 +193,7 @@ class AdaptiveStrategy(Strategy):
     def end(self, trial_id: int, resumable: bool) -> None:
         """A trial has ended or is paused."""
         self._devices.pop(trial_id, None)
+        self._most.pop(trial_id, None)
         if not resumable:
             self._halving.forget(trial_id)
             self._best.pop(trial_id, None)
@@ -231,6 +234,7 @@ class AdaptiveStrategy(Strategy):
         held, survivors = self._devices[trial_id], self._survivors(self._stretch, now_s)
         left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
         wanted = self._share(trial_id, survivors, self._stretch.size, left_s, launch_cost_s)
+        wanted = min(wanted, self._most.get(trial_id, wanted))
         if wanted > held:
             if not self._may_grow(trial_id):
                 return None
@@ -253,6 +257,12 @@ class AdaptiveStrategy(Strategy):
             launch_cost_s,
             aim,
         )
+
+    def limit(self, trial_id: int, num_devices: int, most: int) -> None:
+        """A live trial has failed on more devices than ``most``."""
+        self._most[trial_id] = most
+        if self._devices[trial_id] > most:
+            self._devices[trial_id] = num_devices
 
     def _share(self, trial_id: int, survivors: list[int], most: int, left_s: float, launch_cost_s: float) -> int:
         """Devices that the policy gives one of the survivors, at most ``most``."""

@@ -283,6 +283,8 @@ class HyperSched(MultiFidelityScheduler):
         self._tell_searcher(trial, result)
         if not is_elastic(trial):
             self._do_not_resize()
+        elif (most := getattr(trial, "max_num_devices", None)) is not None:
+            self._strategy.limit(trial_id, trial.num_devices, most)
         self._close_if_due(now_s)
         result[ST_ADMISSION_OPEN] = self.admission_open
         decision, resize = self._decide(trial_id, resource, value, now_s), None

@@ -142,6 +142,10 @@ class PublishedStrategy(Strategy):
         rank, speed_up = self._allocator.rank(trial_id), self._allocator.speed_up(trial_id)
         return num_devices, resizing((held, num_devices), rank, len(self._allocator), speed_up, left_s, launch_cost_s)
 
+    def limit(self, trial_id: int, num_devices: int, most: int) -> None:
+        """A live trial has failed on more devices than ``most``."""
+        self._allocator.limit(trial_id, num_devices, most)
+
     @property
     def _launch_cost_s(self) -> float:
         return 0.0 if self._ignore_overhead else self._times.launch_cost_s

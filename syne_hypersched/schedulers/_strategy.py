@@ -75,5 +75,9 @@ class Strategy(ABC):
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """Devices on which a live trial that has just reported is to go on, and why; None if it goes on as it is."""
 
+    @abstractmethod
+    def limit(self, trial_id: int, num_devices: int, most: int) -> None:
+        """A live trial has failed on more devices than ``most``, and goes on on ``num_devices``."""
+
     def never_resize(self) -> None:  # noqa: B027
         """The backend cannot resize trials."""

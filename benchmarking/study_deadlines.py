@@ -15,7 +15,7 @@ stands for all, and those that do not know the deadline once for all deadlines.
 
 *Searchers*: model-based search while exploring.
 
-The rules of the last stretch were chosen on the tables in :const:`CHOSEN_ON` with the seeds below
+The rules that say when not to resize were chosen on the tables in :const:`CHOSEN_ON` with the seeds below
 :const:`FIRST_SEED`. The study has other seeds, and reports on the other tables by themselves.
 """
 
@@ -176,8 +176,8 @@ def groups(tables: Sequence[str]) -> dict[str, list[str]]:
     rest = [table for table in tables if table != OUTLIER]
     kinds = {
         f"all tables but {OUTLIER}": rest,
-        "of these, tables that nothing was chosen on": unseen(tables),
-        "of these, tables that the rules were chosen on": [table for table in rest if table in CHOSEN_ON],
+        "of these, tables that the rules not to resize were not chosen on": unseen(tables),
+        "of these, tables that they were chosen on": [table for table in rest if table in CHOSEN_ON],
         OUTLIER: [table for table in tables if table == OUTLIER],
     }
     found: dict[str, list[str]] = {}
@@ -253,14 +253,15 @@ def arms_section(title: str, introduction: str, rows: pd.DataFrame, arms: dict[s
 
 
 INTRODUCTION = """\
-Made by `python benchmarking/study_deadlines.py`. Numbers are mean regrets over tables, with 95 % intervals over seeds.
-Regret is 0 at the best value in the table and 1 at the median configuration's best. All schedulers that search at
-random draw the same configurations in the same order on one seed. Deadlines and launch costs are in median full runs on
-one device. The LCBench tables are predictions of a surrogate, the others are measured.
+Made by `python benchmarking/study_deadlines.py`, with {devices} devices in the grid. Numbers are mean regrets over
+tables, with 95 % intervals over seeds. Regret is 0 at the best value in the table and 1 at the median configuration's
+best. All schedulers that search at random draw the same configurations in the same order on one seed. Deadlines and
+launch costs are in median full runs on one device. The LCBench tables are predictions of a surrogate, the others are
+measured.
 
-The rules of the last stretch were chosen on {chosen}, with seeds below {first_seed}. The study
-has seeds from {first_seed}: {seeds} in the grid, {many} with more than 32 devices. With more than 8 devices deadlines
-end at one full run.
+When not to resize was chosen on {chosen}, with
+seeds below {first_seed}. The study has seeds from {first_seed}: {base} in the base setting, and in the grid {seeds}, or
+{many} with more than 32 devices. With more than 8 devices deadlines end at one full run.
 The ladder itself (rungs, one in three) was chosen earlier, on all tables but {outlier}."""
 
 
@@ -270,6 +271,8 @@ def write(parts: Mapping[str, pd.DataFrame], size: Size, output: Path) -> None:
     introduction = INTRODUCTION.format(
         chosen=", ".join(CHOSEN_ON),
         first_seed=FIRST_SEED,
+        devices=", ".join(map(str, size.devices)),
+        base=size.base_seeds,
         seeds=size.seeds,
         many=size.of_machine(128)[1],
         outlier=OUTLIER,
@@ -305,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not args.tables:
         sys.exit(f"there are no tables in {data_folder()}: set SYNE_HYPERSCHED_DATA to the folder that holds them")
     size = QUICK if args.quick else Size()
-    given = {"seeds": args.seeds, "devices": args.devices and tuple(args.devices)}
+    given = {"seeds": args.seeds, "devices": args.devices and tuple(sorted(set(args.devices)))}
     size = replace(size, **{name: value for name, value in given.items() if value is not None})
     runs = Runs(args.work, args.jobs)
     base = (BASE_DEVICES,), (BASE_SCALING,), (BASE_COST,)

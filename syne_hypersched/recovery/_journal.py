@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dill
-from syne_tune.backend.trial_status import Trial
+from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.constants import ST_TUNER_TIME
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched._disk import Disk
 from syne_hypersched.backends import ElasticLocalBackend
+from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._progress import Progress
@@ -43,7 +43,8 @@ class Takeover:
     segments: Segments
     progress: Progress
     ticks: Ticks
-    elapsed_s: float
+    started_at: float
+    """When the tuning started, on the monotonic clock (s)."""
 
 
 class Journal(StoreResultsCallback):
@@ -60,23 +61,35 @@ class Journal(StoreResultsCallback):
 
     The folder is readable by the user alone, since configurations may hold secrets.
 
+    Parameters
+    ----------
+    snapshot_interval_s
+        Seconds from one snapshot of the scheduler to the next. They spare a resume the replay of what came before them.
+
     Raises
     ------
     ValueError
-        When the tuning starts: its backend is none of this package's local ones, or the experiment has a journal
-        already and is not being resumed.
+        ``snapshot_interval_s`` is not a positive number. When the tuning starts: its backend is none of this package's
+        local ones, or the experiment has a journal already and is not being resumed.
     RuntimeError
         When the tuning starts: another tuner runs this experiment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, snapshot_interval_s: float = 60.0) -> None:
+        if not 0 < snapshot_interval_s < float("inf"):
+            raise ValueError(f"snapshot_interval_s must be a positive number, but got {snapshot_interval_s!r}")
         super().__init__()
+        self.snapshot_interval_s = float(snapshot_interval_s)
         self._disk = Disk()
         self._ticks = Ticks()
         self._lock: ExperimentLock | None = None
         self._writer: SegmentWriter | None = None
         self._takeover: Takeover | None = None
         self._journaled: JournaledScheduler | None = None
+        self._snapshots: BackgroundSnapshots | None = None
+        self._num_entries = 0
+        #: Status of each trial when its new reports were fetched.
+        self._statuses: dict[int, str] = {}
         #: Devices that resumed trials are to have once they are launched.
         self._wishes: dict[int, int] = {}
 
@@ -103,7 +116,7 @@ class Journal(StoreResultsCallback):
             segments, elapsed_s = Segments(), 0.0
         else:
             self._lock, self._ticks = takeover.lock, takeover.ticks
-            segments, elapsed_s = takeover.segments, takeover.elapsed_s
+            segments, elapsed_s = takeover.segments, time.monotonic() - takeover.started_at
         self._ticks.start(elapsed_s)
         self._ticks.drive(tuner.scheduler)
         self._journaled = JournaledScheduler(tuner.scheduler, self._ticks, self._record)
@@ -139,7 +152,13 @@ class Journal(StoreResultsCallback):
         journaled.go_on(progress.running, progress.pending, progress.exhausted)
         self._wishes = dict(progress.num_devices)
         for told in progress.told:
-            self._store(progress.trials[told.trial_id], told.result, told.decision, told.time_s)
+            super().on_trial_result(
+                progress.trials[told.trial_id], told.status, {ST_TUNER_TIME: told.time_s, **told.result}, told.decision
+            )
+
+    def on_fetch_status_results(self, trial_status_dict: dict[int, tuple[Trial, str]], new_results: Any) -> None:
+        """Keeps the statuses, which are stored with the results."""
+        self._statuses = {trial_id: status for trial_id, (_, status) in trial_status_dict.items()}
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
         """Stores a result, with the time that the journal has."""
@@ -153,9 +172,12 @@ class Journal(StoreResultsCallback):
 
     def on_loop_end(self) -> None:
         """Syncs what was journaled in this loop."""
-        if self._writer is not None and self._lock is not None:
-            self._writer.sync()
-            self._lock.touch()
+        if self._writer is None or self._lock is None or self._snapshots is None or self._journaled is None:
+            return
+        self._writer.sync()
+        self._lock.touch()
+        if self._snapshots.is_due:
+            self._snapshots.take(self._num_entries, self._journaled.scheduler)
 
     def on_tuning_end(self) -> None:
         """Stores all results and closes the journal, which can be resumed all the same."""
@@ -163,16 +185,24 @@ class Journal(StoreResultsCallback):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        if self._snapshots is not None:
+            self._snapshots.has_ended(kill=True)
+            self._snapshots = None
         if self._journaled is not None:
             self._tuner.scheduler, self._journaled = self._journaled.scheduler, None
         self._release()
 
     def _record(self, entry: Entry) -> None:
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        if entry["call"] == "result":
+            entry["status"] = self._statuses.get(entry["trial_id"], Status.in_progress)
+        try:
             self._writer.append(entry)
-
-    def _store(self, trial: Trial, result: Mapping[str, Any], decision: str, time_s: float) -> None:
-        super().on_trial_result(trial, "InProgress", {ST_TUNER_TIME: time_s, **result}, decision)
+        except OSError:
+            self._writer = None  # what it would write after half a line could not be read
+            raise
+        self._num_entries += 1
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -181,4 +211,4 @@ class Journal(StoreResultsCallback):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy holds neither the lock nor the file.
-        return self.__dict__ | {"_lock": None, "_writer": None, "_takeover": None}
+        return self.__dict__ | {"_lock": None, "_writer": None, "_takeover": None, "_snapshots": None}

@@ -37,6 +37,7 @@ class ExperimentLock:
         self.last_alive = os.fstat(self._fd).st_mtime
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        os.utime(self._fd, (self.last_alive, self.last_alive))  # until it says so itself
 
     def touch(self) -> None:
         """Shows that the holder is alive."""

@@ -28,6 +28,9 @@ class Told:
     result: dict[str, Any]
     """The same with what the scheduler has added."""
 
+    status: str
+    """Status of the trial when the report was fetched."""
+
     decision: str
     """The scheduler's decision."""
 
@@ -125,7 +128,7 @@ class Progress:
         trial_id, decision = entry["trial_id"], entry["decision"]
         result = entry["report"] | entry.get("added", {})
         self.last_result[trial_id] = result
-        self.told.append(Told(trial_id, entry["report"], result, decision, entry["time_s"]))
+        self.told.append(Told(trial_id, entry["report"], result, entry["status"], decision, entry["time_s"]))
         if decision == SchedulerDecision.STOP:
             self._end(trial_id, Status.stopped)
             self.stopped_by_scheduler.append(trial_id)

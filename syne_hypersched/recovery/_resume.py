@@ -29,6 +29,7 @@ from syne_hypersched.recovery._orphans import end_orphans, open_launches
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._segments import Segments, read_segments, sync_segments
+from syne_hypersched.recovery._snapshot import UnusableSnapshotError, read_snapshot
 from syne_hypersched.recovery._ticks import Ticks
 
 logger = logging.getLogger(__name__)
@@ -125,13 +126,15 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
         raise ValueError("tuner must have a Journal among its callbacks, but has none")
     _move(tuner, path)
     backend = tuner.trial_backend
+    last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
+    started_at = time.monotonic() - _elapsed_s(segments, last_s, lock, time_passes)
     ticks, progress = Ticks(), Progress(backend.num_devices_per_trial)
+    num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
     ticks.drive(tuner.scheduler)
-    replay(segments.entries, tuner.scheduler, ticks, progress, strict=strict)
-    elapsed_s = _elapsed_s(segments, progress, lock, time_passes)
-    _restore_backend(tuner, path, progress, elapsed_s)
-    _restore_tuner(tuner, path, progress, elapsed_s)
-    journal.take_over(Takeover(lock, segments, progress, ticks, elapsed_s))
+    replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
+    _restore_backend(tuner, path, progress, started_at)
+    _restore_tuner(tuner, path, progress, started_at)
+    journal.take_over(Takeover(lock, segments, progress, ticks, started_at))
     return tuner
 
 
@@ -156,18 +159,37 @@ def _move(tuner: Tuner, path: Path) -> None:
     tuner.trial_backend.set_path(results_root=tuner.trial_backend_path, tuner_name=str(path))
 
 
-def _elapsed_s(segments: Segments, progress: Progress, lock: ExperimentLock, time_passes: str) -> float:
+def _load_snapshot(folder: str, disk: Disk, scheduler: Any, num_entries: int) -> int:
+    """Puts a scheduler into the state of the snapshot; how many entries it knows then, 0 if it stays as it is."""
+    try:
+        snapshot = read_snapshot(folder, disk)
+    except UnusableSnapshotError as error:
+        logger.warning("The whole journal is replayed: %s", error)
+        return 0
+    if snapshot is None or snapshot.num_entries > num_entries:
+        return 0
+    if type(snapshot.scheduler) is not type(scheduler) or snapshot.scheduler.metadata() != scheduler.metadata():
+        logger.warning("The whole journal is replayed: the snapshot is of a scheduler with other arguments")
+        return 0
+    # The object stays, because a stop criterion or a callback may hold on to it.
+    vars(scheduler).clear()
+    vars(scheduler).update(vars(snapshot.scheduler))
+    return snapshot.num_entries
+
+
+def _elapsed_s(segments: Segments, last_s: float, lock: ExperimentLock, time_passes: str) -> float:
     first, last = segments.headers[0], segments.headers[-1]
     if time_passes == "always":
         elapsed_s = time.time() - float(first["timestamp"])
     else:
         elapsed_s = float(last["time_s"]) + max(0.0, lock.last_alive - float(last["timestamp"]))
-    return max(progress.time_s, elapsed_s)
+    return max(last_s, elapsed_s)
 
 
-def _restore_backend(tuner: Tuner, path: Path, progress: Progress, elapsed_s: float) -> None:
+def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: float) -> None:
     backend = tuner.trial_backend
     events_path = path / EVENTS_FILENAME
+    _mend(events_path)
     events = read_events(events_path) if events_path.is_file() else ()
     orphans = end_orphans(Path(tuner.trial_backend_path), path, events, backend.grace_s)
     if orphans:
@@ -187,7 +209,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, elapsed_s: fl
         RestoredTrial(trial, delivered[trial_id], num_launches.get(trial_id, 0), progress.max_num_devices(trial_id))
         for trial_id, trial in progress.trials.items()
     ]
-    restore_trials(backend, restored, elapsed_s)
+    restore_trials(backend, restored, time.monotonic() - started_at)
     for launch in open_launches(events):
         _write_exit(backend, launch)
     if progress.incumbent is not None:
@@ -200,6 +222,13 @@ def _write_exit(backend: Any, launch: Event) -> None:
     )  # fmt: skip
 
 
+def _mend(path: Path) -> None:
+    """Cuts off a last line that was torn, so that the next one begins a line of its own."""
+    if path.is_file():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
 def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
     """Removes what a trial has left that was launched just before the journal would have named it."""
     for folder in trials_path.iterdir():
@@ -207,9 +236,9 @@ def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
             shutil.rmtree(folder)
 
 
-def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, elapsed_s: float) -> None:
+def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, started_at: float) -> None:
     status = TuningStatus(metric_names=tuner.scheduler.metric_names())
-    status.start_time -= elapsed_s
+    status.start_time -= time.monotonic() - started_at
     running = set(progress.running)
     status.update(
         {

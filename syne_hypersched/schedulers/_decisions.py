@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -77,9 +77,14 @@ class DecisionLog:
             self._closing = self._closing._replace(time_s=0.0)
         self._untold = [decision._replace(time_s=0.0) for decision in self._untold]
 
-    def __getstate__(self) -> bytes:
-        # dill, with which the tuner stores its scheduler, takes four times as long for so many small tuples.
-        return pickle.dumps(self.__dict__)
+    def __getstate__(self) -> str:
+        # dill, with which the tuner stores its scheduler, takes four times as long for so many small tuples. Pickled
+        # bytes in here would be loaded by pickle itself, whatever a careful reader of the whole allows.
+        logs = (self._decisions, self._untold, [] if self._closing is None else [self._closing])
+        return json.dumps([[(*decision[:-1], dict(decision.numbers)) for decision in log] for log in logs])
 
-    def __setstate__(self, state: bytes) -> None:
-        self.__dict__.update(pickle.loads(state))
+    def __setstate__(self, state: str) -> None:
+        decisions, untold, closing = ([Decision(*row) for row in log] for log in json.loads(state))
+        self._decisions = deque(decisions, maxlen=_KEPT)
+        self._untold = untold
+        self._closing = closing[0] if closing else None

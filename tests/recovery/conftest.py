@@ -62,7 +62,7 @@ def make_tuner(kind, name, script):
             fixed_exploration=0.3, recharge_period=2, grace_period=4, **options)
         stop = Deadline(6, backend)
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
-                 tuner_name=name, suffix_tuner_name=False, save_tuner=False, callbacks=[Journal()])
+                 tuner_name=name, suffix_tuner_name=False, callbacks=[Journal(snapshot_interval_s=0.3)])
 
 if __name__ == "__main__":
     make_tuner(*sys.argv[1:]).run()

@@ -8,7 +8,6 @@ import pytest
 
 from syne_hypersched.experiments import check_run, load_run, read_events
 
-
 NUM_POINTS = 6
 
 

@@ -1,0 +1,102 @@
+"""Takes snapshots in a process of their own, so that the tuner waits for a fork and not for the pickling."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+import warnings
+from typing import Any
+
+from syne_hypersched._disk import Disk
+from syne_hypersched.launch._linux import die_with_parent
+from syne_hypersched.recovery._snapshot import Snapshot, dump_snapshot, write_snapshot
+
+logger = logging.getLogger(__name__)
+
+
+class BackgroundSnapshots:
+    """Takes a snapshot every now and then, each by a fork of this process, which sees the scheduler as it is then.
+
+    The fork runs nothing but pickling, compression and file operations, none of which waits for another thread. One
+    that does not end is killed when the next one is due.
+
+    Parameters
+    ----------
+    folder
+        Folder of the journal.
+    interval_s
+        Seconds from one snapshot to the next.
+    disk
+        Where to write.
+    """
+
+    def __init__(self, folder: str, interval_s: float, disk: Disk) -> None:
+        self._folder = folder
+        self._interval_s = interval_s
+        self._disk = disk
+        self._due_at = time.monotonic() + interval_s
+        self._pid: int | None = None
+        self._failed = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a snapshot."""
+        return not self._failed and time.monotonic() >= self._due_at
+
+    def take(self, num_entries: int, scheduler: Any) -> None:
+        """Begins to take a snapshot and returns.
+
+        Parameters
+        ----------
+        num_entries
+            Entries of the journal, all synced, that the scheduler knows.
+        scheduler
+            The scheduler, between two calls.
+        """
+        self._due_at = time.monotonic() + self._interval_s
+        if not self.has_ended(kill=True):
+            return
+        tuner = os.getpid()
+        with warnings.catch_warnings():
+            # Python warns of forks beside other threads, because of what a child might do. This one does not.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
+        if self._pid == 0:
+            self._take_in_child(tuner, Snapshot(num_entries, scheduler))
+
+    def has_ended(self, kill: bool = False) -> bool:
+        """Whether no snapshot is being taken; with ``kill`` one that is gets killed.
+
+        Returns
+        -------
+        bool
+            False also after one that has failed: then there will be none any more.
+        """
+        if self._pid is None:
+            return not self._failed
+        if kill:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+        pid, status = os.waitpid(self._pid, 0 if kill else os.WNOHANG)
+        if pid == 0:
+            return False
+        self._pid = None
+        if os.waitstatus_to_exitcode(status) > 0:
+            self._failed = True
+            logger.warning(
+                "No snapshots are taken, because the scheduler or its searcher cannot be pickled or the disk is full. "
+                "A resume replays the whole journal, which takes longer."
+            )
+        return not self._failed
+
+    def _take_in_child(self, tuner: int, snapshot: Snapshot) -> None:
+        failed = 1
+        try:
+            die_with_parent(tuner)
+            write_snapshot(self._folder, dump_snapshot(snapshot), self._disk)
+            failed = 0
+        finally:
+            os._exit(failed)

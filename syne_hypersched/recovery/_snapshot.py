@@ -1,0 +1,170 @@
+"""Snapshots of a scheduler, so that a resume need not replay a long journal from its beginning.
+
+They save time and nothing else: without one, or with one that cannot be used, the whole journal is replayed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import json
+import pickle
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import syne_hypersched
+from syne_hypersched._disk import Disk
+from syne_hypersched.recovery._segments import Entry
+
+FORMAT = 1
+"""Version of a snapshot's format."""
+
+SNAPSHOT_FILENAME = "snapshot"
+"""Name of the file in the journal's folder."""
+
+#: Where the classes of a scheduler's state may come from. None does anything but take its state when it is loaded.
+_MODULES = (
+    "syne_hypersched.allocation",
+    "syne_hypersched.recovery._ticks",
+    "syne_hypersched.rungs",
+    "syne_hypersched.schedulers",
+    "syne_hypersched._sorted_floats",
+    "syne_tune.config_space",
+    "syne_tune.optimizer",
+    "collections",
+    "sortedcontainers",
+)
+#: What else a scheduler's state is made of: NumPy's arrays and random generators.
+_NAMES = frozenset(
+    {
+        ("array", "array"),
+        ("array", "_array_reconstructor"),
+        ("builtins", "bytearray"),
+        ("builtins", "dict"),
+        ("builtins", "frozenset"),
+        ("builtins", "list"),
+        ("builtins", "set"),
+        ("builtins", "tuple"),
+        ("functools", "partial"),
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy.random._pickle", "__randomstate_ctor"),
+        ("numpy.random._pickle", "__generator_ctor"),
+        ("numpy.random._pickle", "__bit_generator_ctor"),
+        ("numpy.random._mt19937", "MT19937"),
+        ("numpy.random._pcg64", "PCG64"),
+    }
+)
+
+
+class UnusableSnapshotError(ValueError):
+    """A snapshot that was torn, is of another format, or holds what is not allowed to be loaded."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A scheduler after some entries of the journal."""
+
+    num_entries: int
+    """How many."""
+
+    scheduler: Any
+    """The scheduler."""
+
+
+def dump_snapshot(snapshot: Snapshot) -> bytes:
+    """The bytes of a snapshot: a line of JSON, then the scheduler, pickled and compressed.
+
+    Raises
+    ------
+    Exception
+        Whatever an object of the scheduler raises that cannot be pickled.
+    """
+    content = zlib.compress(pickle.dumps(snapshot.scheduler, protocol=5), 1)
+    header = {
+        "format": FORMAT,
+        "version": syne_hypersched.__version__,
+        "num_entries": snapshot.num_entries,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    return json.dumps(header).encode() + b"\n" + content
+
+
+def write_snapshot(folder: str, content: bytes, disk: Disk) -> None:
+    """Puts a snapshot in the place of the one before, at once: a reader sees the old or the new one."""
+    new, path = f"{folder}/{SNAPSHOT_FILENAME}.new", f"{folder}/{SNAPSHOT_FILENAME}"
+    disk.remove(new)
+    with disk.create(new) as file:
+        file.write(content)
+    disk.sync_file(new)
+    disk.rename(new, path)
+    disk.sync_folder(folder)
+
+
+def read_snapshot(folder: str, disk: Disk) -> Snapshot | None:
+    """The snapshot in a journal's folder, None if there is none.
+
+    Loading it executes nothing but what makes the objects of a scheduler's state: classes of this package's schedulers,
+    of Syne Tune's, and of NumPy.
+
+    Raises
+    ------
+    UnusableSnapshotError
+        It was torn, is of another version, or holds anything else.
+    """
+    if SNAPSHOT_FILENAME not in disk.list_folder(folder):
+        return None
+    with disk.open(f"{folder}/{SNAPSHOT_FILENAME}") as file:
+        line, _, content = file.read().partition(b"\n")
+    header = _header(line)
+    wrote = (header.get("format"), header.get("version"))
+    if wrote != (FORMAT, syne_hypersched.__version__):
+        raise UnusableSnapshotError(
+            f"the snapshot must be of format {FORMAT} and version {syne_hypersched.__version__}, but says "
+            f"{wrote[0]!r} and {wrote[1]!r}"
+        )
+    num_entries = header.get("num_entries")
+    if header.get("sha256") != hashlib.sha256(content).hexdigest() or not isinstance(num_entries, int):
+        raise UnusableSnapshotError("the snapshot is torn")
+    try:
+        return Snapshot(num_entries, _Unpickler(io.BytesIO(zlib.decompress(content))).load())
+    except UnusableSnapshotError:
+        raise
+    except Exception as error:  # whatever a class of another version says to this state
+        raise UnusableSnapshotError(f"the snapshot cannot be loaded: {error!r}") from error
+
+
+def _header(line: bytes) -> Entry:
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise UnusableSnapshotError("the snapshot is torn")
+    return header
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, name: str) -> Any:
+        if (module_name, name) in _NAMES:
+            return super().find_class(module_name, name)
+        if any(f"{module_name}.".startswith(f"{allowed}.") for allowed in _MODULES):
+            found: Any = importlib.import_module(module_name)
+            # A module also shows what it has imported, which is not meant. A class may be inside another one.
+            for part in name.split("."):
+                found = getattr(found, part, None)
+                if not isinstance(found, type) or found.__module__ != module_name:
+                    break
+            else:
+                return found
+        raise UnusableSnapshotError(
+            f"the snapshot holds {module_name}.{name}, which is none of the classes that may be loaded from it"
+        )

@@ -16,8 +16,8 @@ from typing import Any
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends import _fleet_log as log
-from syne_hypersched.backends._failures import Failure, FailurePolicy, GiveUp, Retry
-from syne_hypersched.backends._processes import TrialProcesses, last_lines
+from syne_hypersched.backends._failures import FailurePolicy, Retry
+from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends._room import CheckpointRoom
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.events import DECISION, EventLog
@@ -98,7 +98,8 @@ class Fleet:
             self._closing = False
             self._trials[trial.trial_id] = trial
             trial.status = Status.in_progress
-            self._order(trial, num_devices)
+            limit = trial.failures.max_num_devices
+            self._order(trial, num_devices if limit is None else min(num_devices, limit))
             trial.expect_launch()
             self._events.write(event, trial.trial_id, reason=f"{num_devices} devices ordered")
             self._reconcile()
@@ -112,15 +113,11 @@ class Fleet:
             trial = self._trials[trial_id]
             if trial.wants in (0, num_devices):
                 return
-            held, limit = self.pool.held_by(trial_id), trial.failures.max_num_devices
+            change, limit = f"{trial.wants} -> {num_devices}", trial.failures.max_num_devices
             if limit is not None and num_devices > limit:
-                reason = f"{trial.wants} -> {num_devices}: it has failed on {limit + 1}"
-                self._events.write("refuse", trial_id, held, trial.launch, reason, to=num_devices)
+                self._record("refuse", trial, f"{change}: it has failed on {limit + 1}", to=num_devices)
                 return
-            self._events.write(
-                "resize", trial_id, held, trial.launch, f"{trial.wants} -> {num_devices}",
-                **{"from": trial.wants, "to": num_devices},
-            )  # fmt: skip
+            self._record("resize", trial, change, **{"from": trial.wants, "to": num_devices})
             self._order(trial, num_devices)
             self._reconcile()
 
@@ -140,14 +137,13 @@ class Fleet:
             trial.take_back(after)
             trial.drain_reason = "pause" if status == Status.paused else "stop"
             self._order(trial, 0)
-            self._events.write(trial.drain_reason, trial_id, self.pool.held_by(trial_id), trial.launch)
+            self._record(trial.drain_reason, trial)
             self._reconcile()
 
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         """Records why the scheduler decides something."""
         with self._lock:
-            held, launch = self.pool.held_by(trial_id), self._trials[trial_id].launch
-            self._events.write(DECISION, trial_id, held, launch, reason, what=what, numbers=dict(numbers))
+            self._record(DECISION, self._trials[trial_id], reason, what=what, numbers=dict(numbers))
 
     def set_deadline(self, drain_at: float, kill_at: float) -> None:
         """From ``drain_at`` on (monotonic seconds) nothing is launched any more; at ``kill_at`` no process is left."""
@@ -265,10 +261,7 @@ class Fleet:
         trial.phase = Phase.DRAINING
         trial.expect_launch()
         self._launcher.drain(trial.handle, self._grace_s)
-        self._events.write(
-            "drain", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, trial.drain_reason,
-            grace_s=self._grace_s,
-        )  # fmt: skip
+        self._record("drain", trial, trial.drain_reason, grace_s=self._grace_s)
 
     def _launch(self, trial: TrialProcesses, num_devices: int) -> None:
         devices = self.pool.acquire(trial.trial_id, num_devices)
@@ -292,10 +285,7 @@ class Fleet:
     def _read(self, trial: TrialProcesses, to_the_end: bool = False) -> None:
         for report in trial.read(self.time_attr, to_the_end):
             if ST_SIGNAL_TO_REPORT_S in report:
-                self._events.write(
-                    "first_report", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch,
-                    signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
-                )  # fmt: skip
+                self._record("first_report", trial, signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S])
 
     def _end_if_stalled(self, trial: TrialProcesses) -> None:
         silent_s = time.monotonic() - trial.heard_at
@@ -314,10 +304,7 @@ class Fleet:
                 # Importing what is preloaded is paid once; no later launch, for which this one is a measure, pays it.
                 trial.waits_for_server = False
                 trial.stream.count_from(time.time())
-            self._events.write(
-                "launch", trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, pids=pids,
-                wait_s=moment - trial.signal_time,
-            )  # fmt: skip
+            self._record("launch", trial, pids=pids, wait_s=moment - trial.signal_time)
 
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:
@@ -325,13 +312,13 @@ class Fleet:
             self._read(trial, to_the_end=True)
             asked = trial.phase is Phase.DRAINING
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")
-            devices = self.pool.release(trial.trial_id)
             how = trial.how_ended(exit_)
-            trial.phase, trial.handle, trial.drain_reason, trial.stalled = Phase.IDLE, None, "", False
-            self._events.write(
-                "exit", trial.trial_id, devices, trial.launch, reason, how=how, exit_code=exit_.exit_code,
-                exit_codes=exit_.exit_codes, drain_s=max(0.0, moment - trial.signal_time) if asked else None,
+            self._record(
+                "exit", trial, reason, how=how, exit_code=exit_.exit_code, exit_codes=exit_.exit_codes,
+                drain_s=max(0.0, moment - trial.signal_time) if asked else None,
             )  # fmt: skip
+            devices = self.pool.release(trial.trial_id)
+            trial.phase, trial.handle, trial.drain_reason, trial.stalled = Phase.IDLE, None, "", False
             # A trial that was paused and is resumed already has more to do than the script that has just ended knew.
             if trial.wants and how in ("completed", "failed", "stalled") and reason != "pause":
                 self._end(trial, exit_, how, len(devices))
@@ -345,7 +332,7 @@ class Fleet:
 
     def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str, num_devices: int) -> None:
         if how != "completed":
-            next_ = self._what_next(trial, exit_, num_devices)
+            next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
             log.tell_failure(trial, exit_, how, next_)
             if isinstance(next_, Retry):
                 self._retry(trial, exit_, next_)
@@ -355,26 +342,22 @@ class Fleet:
             log.tell_silence(trial)
         self._order(trial, 0)
         trial.status = Status.completed if how == "completed" else Status.failed
-        self._events.write(
-            "complete" if how == "completed" else "fail", trial.trial_id, (), trial.launch,
-            exit_code=exit_.exit_code, log=str(trial.stderr_path),
-        )  # fmt: skip
-
-    def _what_next(self, trial: TrialProcesses, exit_: LaunchExit, num_devices: int) -> Retry | GiveUp:
-        last_words = last_lines(log.failed_log(trial, exit_), num_lines=1)
-        failure = Failure(num_devices, exit_.exit_code, last_words, knows_progress=self.time_attr is not None)
-        return trial.failures.fail(failure, self._policy)
+        event = "complete" if how == "completed" else "fail"
+        self._record(event, trial, exit_code=exit_.exit_code, log=str(trial.failed_log(exit_)))
 
     def _retry(self, trial: TrialProcesses, exit_: LaunchExit, retry: Retry) -> None:
         trial.resized = True
         trial.expect_launch(retry.backoff_s)
-        self._events.write(
-            "retry", trial.trial_id, (), trial.launch, retry.reason, exit_code=exit_.exit_code,
-            backoff_s=retry.backoff_s, log=str(log.failed_log(trial, exit_)),
+        self._record(
+            "retry", trial, retry.reason, exit_code=exit_.exit_code, backoff_s=retry.backoff_s,
+            log=str(trial.failed_log(exit_)),
         )  # fmt: skip
         limit = trial.failures.max_num_devices
         if limit is not None and trial.wants > limit:
             self._order(trial, retry.num_devices)
+
+    def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:
+        self._events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 from syne_hypersched.backends._failures import GiveUp, Retry
-from syne_hypersched.backends._processes import TrialProcesses, last_lines, rank_log_name
+from syne_hypersched.backends._processes import TrialProcesses, last_lines
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.launch import LaunchExit
 
 logger = logging.getLogger(__name__)
 
 
-def failed_log(trial: TrialProcesses, exit_: LaunchExit) -> Path:
-    """The standard error of the rank that failed first."""
-    return trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, exit_.first_failed or 0))
-
-
 def tell_failure(trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp) -> None:
     """Says how a launch has ended and what is next: an error if the trial has failed, else a warning."""
-    log = failed_log(trial, exit_)
+    log = trial.failed_log(exit_)
     rank = f" (rank {exit_.first_failed or 0} first)" if len(exit_.exit_codes) > 1 else ""
     error = f": {exit_.error}" if exit_.error else ""
     if isinstance(next_, Retry):

@@ -10,7 +10,7 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched.backends._failures import FailureHistory
+from syne_hypersched.backends._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.reconcile import Phase, TrialState
 from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
 from syne_hypersched.contract import ST_NUM_DEVICES
@@ -101,6 +101,15 @@ class TrialProcesses:
             return "killed" if exit_.killed else "drained"
         # By itself, perhaps just before it could be asked to.
         return "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
+
+    def fail(self, exit_: LaunchExit, num_devices: int, policy: FailurePolicy, knows_progress: bool) -> Retry | GiveUp:
+        """What is to be done after a launch on so many devices has failed."""
+        last_words = last_lines(self.failed_log(exit_), num_lines=1)
+        return self.failures.fail(Failure(num_devices, exit_.exit_code, last_words, knows_progress), policy)
+
+    def failed_log(self, exit_: LaunchExit) -> Path:
+        """The standard error of the rank that failed first."""
+        return self.stderr_path.with_name(rank_log_name(self.stderr_path.name, exit_.first_failed or 0))
 
     def state(self, holds: int) -> TrialState:
         """What reconciliation has to know, given the number of devices held."""

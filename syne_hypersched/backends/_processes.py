@@ -104,7 +104,7 @@ class TrialProcesses:
 
     def fail(self, exit_: LaunchExit, num_devices: int, policy: FailurePolicy, knows_progress: bool) -> Retry | GiveUp:
         """What is to be done after a launch on so many devices has failed."""
-        last_words = last_lines(self.failed_log(exit_), num_lines=1)
+        *_, last_words = "", *(_tail(self.failed_log(exit_)) or "").splitlines()
         return self.failures.fail(Failure(num_devices, exit_.exit_code, last_words, knows_progress), policy)
 
     def failed_log(self, exit_: LaunchExit) -> Path:
@@ -124,14 +124,21 @@ def rank_log_name(name: str, rank: int) -> str:
 
 def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
     """The end of a log, for an error message."""
+    tail = _tail(path, max_bytes)
+    if tail is None:
+        return "(the log cannot be read)"
+    return "\n".join(tail.splitlines()[-num_lines:]).strip("\n") or "(the log is empty)"
+
+
+def _tail(path: Path, max_bytes: int = 4096) -> str | None:
+    """The end of a log; None if it cannot be read."""
     try:
         with open(path, "rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - max_bytes))
-            lines = file.read().decode(errors="replace").splitlines()
+            return file.read().decode(errors="replace")
     except OSError:
-        return "(the log cannot be read)"
-    return "\n".join(lines[-num_lines:]).strip("\n") or "(the log is empty)"
+        return None
 
 
 def read_lines(path: Path) -> list[str]:

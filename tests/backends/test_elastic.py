@@ -9,7 +9,7 @@ from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched.backends import ElasticTrial
 from syne_hypersched.contract import ElasticTrial as Contract
-from syne_hypersched.contract import RecordingTrial, is_elastic
+from syne_hypersched.contract import LimitedTrial, RecordingTrial, is_elastic
 
 
 class Recorder:
@@ -32,6 +32,20 @@ class Recorder:
 
     def note(self, trial_id, what, reason, numbers):
         self.heard.append(("note", trial_id, what, reason, numbers))
+
+
+class LimitingRecorder(Recorder):
+    """Knows on how many devices its trials can run."""
+
+    def max_num_devices(self, trial_id):
+        return {5: 2}.get(trial_id)
+
+
+def test_not_every_backend_knows_on_how_many_devices_a_trial_can_run():
+    assert make_trial(LimitingRecorder()).max_num_devices == 2
+    assert make_trial(Recorder()).max_num_devices is None
+    assert make_trial(None).max_num_devices is None
+    assert isinstance(make_trial(Recorder()), LimitedTrial)
 
 
 def make_trial(backend):

@@ -55,6 +55,8 @@ done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
 report = Reporter()
 for epoch in range(done + 1, args.epochs + 1):
     time.sleep(0.03 / world_size)
+    if args.mode == "crash at 3" and epoch == 3:
+        sys.exit("always here")
     report(epoch=epoch, loss=float("nan") if args.mode == "nan" else args.x + 1 / epoch)  # every rank: only one counts
     if rank == 0:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -240,6 +242,35 @@ def test_failures_are_borne_up_to_max_failures(script):
 
     tuner = run(make_backend(script, retry_backoff_s=0), scheduler, both_are_seen_or_it_is_late, max_failures=50)
     assert {Status.failed, Status.completed} <= statuses(tuner.tuning_status)
+    assert_sound(tuner)
+
+
+class ErrorCountingASHA(ASHA):
+    """Remembers which trials have failed."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.failed = []
+
+    def on_trial_error(self, trial):
+        super().on_trial_error(trial)
+        self.failed.append(trial.trial_id)
+
+
+def test_the_scheduler_hears_of_a_failure_once_and_only_after_the_retries(script):
+    points = [{"x": 0.5, "mode": "crash at 3"}, {"x": 0.5, "mode": ""}]
+    space = {"x": uniform(0, 1), "mode": choice(["crash at 3", ""])}
+    scheduler = ErrorCountingASHA(
+        space, "loss", "epoch", max_t=100, grace_period=50, points_to_evaluate=points, random_seed=1
+    )  # fmt: skip
+    backend = make_backend(script, retry_backoff_s=0.05)
+    # It would stop at a second failure.
+    tuner = run(backend, scheduler, lambda status: 0 in scheduler.failed, n_workers=2, max_failures=2)
+    assert scheduler.failed == [0]
+    events = [event for event in read_events(tuner.tuner_path / "events.jsonl") if event.trial_id == 0]
+    told = [event.event for event in events if event.event in ("launch", "retry", "fail")]
+    assert told == ["launch", "retry", "launch", "retry", "launch", "fail"]
+    assert list(results(tuner).query("trial_id == 0").epoch) == [1, 2]
     assert_sound(tuner)
 
 

@@ -17,9 +17,12 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from benchmarking.comparison.statistics import Interval, mean_interval
+from benchmarking.markdown import header, row
 
 LIMIT = 1.02
 """More regret than this, relative to its own plain ladder, and resizing has done harm."""
+
+COLOURS = ("#7F7F7F", "#56B4E9", "#0072B2", "#CC79A7", "#8C6D31", "#E69F00", "#D55E00", "#000000", "#009E73")
 
 MACHINE = ["num_devices", "scaling", "launch_cost"]
 
@@ -89,13 +92,13 @@ def regret_lines(rows: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
     regret = by_seed(rows, list(titles))
     deadlines = list(dict.fromkeys(rows.deadline))
     best = {deadline: regret.xs(deadline, level="deadline").mean().idxmin() for deadline in deadlines}
-    lines = _header("deadline", deadlines)
+    lines = header("deadline", deadlines)
     for scheduler, title in titles.items():
         cells = []
         for deadline, interval in zip(deadlines, _intervals(regret, scheduler, deadlines), strict=True):
             cell = f"{interval.mean:.3f} ± {interval.half_width:.3f}"
             cells.append(f"**{cell}**" if best[deadline] == scheduler else cell)
-        lines.append(_row(title, cells))
+        lines.append(row(title, cells))
     return lines
 
 
@@ -103,14 +106,14 @@ def gain_lines(rows: pd.DataFrame, reference: str, titles: Mapping[str, str]) ->
     """A Markdown table of how much more regret each scheduler has than a reference, seed by seed."""
     regret = by_seed(rows, list(dict.fromkeys([reference, *titles])))
     deadlines = list(dict.fromkeys(rows.deadline))
-    lines = _header("deadline", deadlines)
+    lines = header("deadline", deadlines)
     for scheduler, title in titles.items():
         cells = []
         for deadline in deadlines:
             here = regret.xs(deadline, level="deadline")
             gain = mean_interval(list(here[scheduler] - here[reference]))
             cells.append(f"{gain.mean:+.3f} ± {gain.half_width:.3f}")
-        lines.append(_row(title, cells))
+        lines.append(row(title, cells))
     return lines
 
 
@@ -118,21 +121,21 @@ def ratio_lines(comparison: pd.DataFrame, scaling: str) -> list[str]:
     """A Markdown table of the ratios on the machines with one scaling."""
     rows = comparison[comparison.scaling == scaling]
     deadlines = list(dict.fromkeys(rows.deadline))
-    lines = _header("devices, launch cost", deadlines)
+    lines = header("devices, launch cost", deadlines)
     for (num_devices, launch_cost), machine in rows.groupby(["num_devices", "launch_cost"], sort=False):
         ratios = dict(zip(machine.deadline, machine.ratio, strict=True))
         cells = [f"{ratios[deadline]:.3f}" if deadline in ratios else "" for deadline in deadlines]
-        lines.append(_row(f"{num_devices}, {launch_cost}", cells))
+        lines.append(row(f"{num_devices}, {launch_cost}", cells))
     return lines
 
 
 def worst_lines(comparison: pd.DataFrame, limit: float, most: int = 12) -> list[str]:
     """A Markdown table of the cells whose ratio is above a limit, the largest first."""
     worst = comparison[comparison.ratio > limit].nlargest(most, "ratio")
-    lines = _header("devices, scaling, launch cost, deadline", ["ratio", "difference of regret"])
+    lines = header("devices, scaling, launch cost, deadline", ["ratio", "difference of regret"])
     for cell in worst.itertuples():
         name = f"{cell.num_devices}, {cell.scaling}, {cell.launch_cost}, {cell.deadline}"
-        lines.append(_row(name, [f"{cell.ratio:.3f}", f"{-cell.difference:+.3f} ± {cell.half_width:.3f}"]))
+        lines.append(row(name, [f"{cell.ratio:.3f}", f"{-cell.difference:+.3f} ± {cell.half_width:.3f}"]))
     return lines
 
 
@@ -170,9 +173,6 @@ def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], str
     figure.savefig(path, dpi=100)
 
 
-COLOURS = ("#7F7F7F", "#56B4E9", "#0072B2", "#CC79A7", "#8C6D31", "#E69F00", "#D55E00", "#000000", "#009E73")
-
-
 def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
     """A picture of all ratios: machines below each other, launch costs and deadlines beside each other."""
     first = next(iter(comparisons.values()))
@@ -189,8 +189,8 @@ def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
                 machines.index((cell.num_devices, cell.scaling)),
                 columns.index((cell.launch_cost, cell.deadline)),
             )
-            ratios[row, column] = cell.ratio
-            axes.text(column, row, f"{cell.ratio:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7)
+            ratios[line, column] = cell.ratio
+            axes.text(column, line, f"{cell.ratio:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7)
         axes.imshow(ratios, cmap="RdYlGn_r", norm=TwoSlopeNorm(1.0, 0.4, 1.3), aspect="auto")
         axes.set_yticks(range(len(machines)), [f"{size} devices, {scaling}" for size, scaling in machines], fontsize=7)
         axes.set_title(name, fontsize=9)
@@ -203,11 +203,3 @@ def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
 
 def _intervals(regret: pd.DataFrame, scheduler: str, deadlines: Sequence[str]) -> list[Interval]:
     return [mean_interval(list(regret.xs(deadline, level="deadline")[scheduler])) for deadline in deadlines]
-
-
-def _header(first: str, columns: Sequence[str]) -> list[str]:
-    return [_row(first, columns), "| --- |" + " ---: |" * len(columns)]
-
-
-def _row(first: str, cells: Sequence[str]) -> str:
-    return f"| {first} | " + " | ".join(cells) + " |"

@@ -31,6 +31,7 @@ from benchmarking.comparison.settings import Duration, Scenario, Study
 from benchmarking.comparison.statistics import Interval, mean_interval
 from benchmarking.comparison.storage import source_digest
 from benchmarking.comparison.tables import results_table
+from benchmarking.markdown import header, row
 from benchmarking.report_tables import ROOT, study_digest
 from benchmarking.shared_tables import data_folder
 
@@ -106,17 +107,17 @@ def readings_of(rows: pd.DataFrame, scheduler: str, deadline: str) -> list[float
 def value_lines(rows: pd.DataFrame) -> list[str]:
     """A Markdown table of the metric at each deadline, with its interval and what the adaptive strategy gained."""
     deadlines = list(dict.fromkeys(rows.deadline))
-    lines = _header(deadlines)
+    lines = header("deadline", deadlines)
     for scheduler, title in TITLES.items():
         values = [mean_interval(readings_of(rows, scheduler, deadline)) for deadline in deadlines]
-        lines.append(_row(title, [_with_width(value, ".4f") for value in values]))
+        lines.append(row(title, [_with_width(value, ".4f") for value in values]))
     for scheduler, title in TITLES.items():
         if scheduler != ADAPTIVE:
             gains = [gain(rows, scheduler, deadline) for deadline in deadlines]
-            lines.append(_row(f"adaptive less {title}, paired", [_with_width(value, "+.4f") for value in gains]))
+            lines.append(row(f"adaptive less {title}, paired", [_with_width(value, "+.4f") for value in gains]))
     for scheduler, title in TITLES.items():
         numbers = [rows[(rows.scheduler == scheduler) & (rows.deadline == deadline)] for deadline in deadlines]
-        lines.append(_row(f"trials of {title}", [f"{number.num_trials.mean():.0f}" for number in numbers]))
+        lines.append(row(f"trials of {title}", [f"{number.num_trials.mean():.0f}" for number in numbers]))
     return lines
 
 
@@ -124,14 +125,6 @@ def gain(rows: pd.DataFrame, rival: str, deadline: str) -> Interval:
     """How much higher the metric of the adaptive strategy is than a rival's on the same seeds."""
     pairs = zip(readings_of(rows, ADAPTIVE, deadline), readings_of(rows, rival, deadline), strict=True)
     return mean_interval([own - other for own, other in pairs])
-
-
-def _header(deadlines: Sequence[str]) -> list[str]:
-    return [_row("deadline", deadlines), "| --- |" + " ---: |" * len(deadlines)]
-
-
-def _row(first: str, cells: Sequence[str]) -> str:
-    return f"| {first} | " + " | ".join(cells) + " |"
 
 
 def _with_width(interval: Interval, spec: str) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarking.comparison.statistics import Interval, mean_interval
+from benchmarking.markdown import header, row
 
 PLAIN = ("random", "asha:reduction_factor=3", "asha:reduction_factor=4", "syne-asha", "asha-promotion", "pasha")
 PUBLISHED, ADAPTIVE = "hypersched:scaling=given", "hypersched-adaptive:scaling=given"
@@ -73,35 +74,35 @@ def verdict(gain: Interval) -> str:
 
 def verdict_lines(means: Means, rivals: Sequence[str]) -> list[str]:
     """Whether the resizing schedulers are ahead, by their paired intervals."""
-    lines = _header("deadline", DEADLINES)
+    lines = header("deadline", DEADLINES)
     for name, regret in means.items():
         for scheduler in RESIZING:
             for rival in rivals:
                 cells = [verdict(gain) for gain in gains(regret, scheduler, rival)]
-                lines.append(_row(f"{TITLES[scheduler]}, against {TITLES[rival]}, {name}", cells))
+                lines.append(row(f"{TITLES[scheduler]}, against {TITLES[rival]}, {name}", cells))
         cells = [verdict(gain) for gain in gains_over_best(regret, ADAPTIVE)]
-        lines.append(_row(f"{TITLES[ADAPTIVE]}, against the best of the others there, {name}", cells))
+        lines.append(row(f"{TITLES[ADAPTIVE]}, against the best of the others there, {name}", cells))
     return lines
 
 
 def regret_lines(regret: pd.DataFrame) -> list[str]:
     """Mean regret with its interval, the lowest of each deadline in bold."""
     best = regret.groupby("scheduler").mean().idxmin()
-    lines = _header("deadline", DEADLINES)
+    lines = header("deadline", DEADLINES)
     for scheduler in SCHEDULERS:
         cells = [_with_width(interval, ".3f") for interval in intervals(regret, scheduler)]
         marked = [best[deadline] == scheduler for deadline in DEADLINES]
         cells = [f"**{cell}**" if is_best else cell for cell, is_best in zip(cells, marked, strict=True)]
-        lines.append(_row(TITLES[scheduler], cells))
+        lines.append(row(TITLES[scheduler], cells))
     return lines
 
 
 def gain_lines(regret: pd.DataFrame, scheduler: str, rivals: Sequence[str]) -> list[str]:
     """How much less regret a scheduler has than its rivals, seed by seed."""
-    lines = _header("deadline", DEADLINES)
+    lines = header("deadline", DEADLINES)
     for rival in rivals:
         cells = [_with_width(gain, "+.3f") for gain in gains(regret, scheduler, rival)]
-        lines.append(_row(f"less regret than {TITLES[rival]}", cells))
+        lines.append(row(f"less regret than {TITLES[rival]}", cells))
     return lines
 
 
@@ -110,18 +111,16 @@ def per_table_lines(table: pd.DataFrame, deadline: str) -> list[str]:
     names = list(dict.fromkeys(table.benchmark))
     chosen = table[table.deadline == deadline].groupby(["benchmark", "scheduler"], sort=False).regret
     means = chosen.mean().unstack("benchmark")
-    rows = [
-        _row(TITLES[scheduler], [f"{means.loc[scheduler, name]:.3f}" for name in names]) for scheduler in SCHEDULERS
-    ]
-    return _header("", names) + rows
+    rows = [row(TITLES[scheduler], [f"{means.loc[scheduler, name]:.3f}" for name in names]) for scheduler in SCHEDULERS]
+    return header("", names) + rows
 
 
 def scaling_lines(table: pd.DataFrame, scheduler: str, scalings: Mapping[str, str]) -> list[str]:
     """Mean regret of a scheduler by scaling; ``scalings`` has their titles."""
-    lines = _header("scaling", DEADLINES)
+    lines = header("scaling", DEADLINES)
     for scaling, title in scalings.items():
         regret = mean_by_seed(table[(table.scaling == scaling) & (table.scheduler == scheduler)])
-        lines.append(_row(title, [_with_width(interval, ".3f") for interval in intervals(regret, scheduler)]))
+        lines.append(row(title, [_with_width(interval, ".3f") for interval in intervals(regret, scheduler)]))
     return lines
 
 
@@ -158,14 +157,6 @@ def draw(means: Means, title: str, path: Path) -> None:
     panels[0].legend(frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
     figure.savefig(path, dpi=110)
-
-
-def _header(first: str, columns: Sequence[str]) -> list[str]:
-    return [_row(first, columns), "| --- |" + " ---: |" * len(columns)]
-
-
-def _row(first: str, cells: Sequence[str]) -> str:
-    return f"| {first} | " + " | ".join(cells) + " |"
 
 
 def _with_width(interval: Interval, spec: str) -> str:

@@ -185,10 +185,8 @@ def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
     for axes, (name, comparison) in zip(panels, comparisons.items(), strict=True):
         ratios = np.full((len(machines), len(columns)), np.nan)
         for cell in comparison.itertuples():
-            row, column = (
-                machines.index((cell.num_devices, cell.scaling)),
-                columns.index((cell.launch_cost, cell.deadline)),
-            )
+            line = machines.index((cell.num_devices, cell.scaling))
+            column = columns.index((cell.launch_cost, cell.deadline))
             ratios[line, column] = cell.ratio
             axes.text(column, line, f"{cell.ratio:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7)
         axes.imshow(ratios, cmap="RdYlGn_r", norm=TwoSlopeNorm(1.0, 0.4, 1.3), aspect="auto")

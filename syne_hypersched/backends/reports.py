@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from syne_tune.constants import ST_METRIC_TAG, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
+from syne_tune.constants import ST_METRIC_TAG, ST_WORKER_COST, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
 from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 logger = logging.getLogger(__name__)
 
 _TAG = f"[{ST_METRIC_TAG}]: "
-_REPORT = re.compile(re.escape(_TAG) + r"(\{.*\})")
 _MAX_LINE_BYTES = 1 << 20
+#: What Syne Tune's reporter adds to a report. Other names with this prefix are for the tuner to give.
+_RESERVED = "st_"
+_OF_REPORTER = frozenset({ST_WORKER_COST, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP})
 #: Entries of a report that a stream writes anew.
 _REWRITTEN = (ST_WORKER_TIME, ST_WORKER_ITER, ST_NUM_DEVICES, ST_LAUNCH, ST_SIGNAL_TO_REPORT_S)
 
@@ -75,21 +77,48 @@ class LogTail:
 
 
 def parse_reports(lines: Iterable[str], log_path: Path) -> list[dict[str, Any]]:
-    """The reports in lines of a log, in order. A report that is not whole is left out with a warning."""
+    """The reports in lines of a log, in order.
+
+    A report that is not whole is left out with a warning, and an entry of a report whose name is the tuner's to give
+    (``st_tuner_time``...) silently. An integer too large for a float is infinite, and half a surrogate pair is a
+    question mark, so that whoever calculates with a report or writes it down can.
+    """
     reports = []
     for line in lines:
         if _TAG not in line:
             continue
-        found = _REPORT.search(line)
-        try:
-            report = json.loads(found[1]) if found is not None else None
-        except (ValueError, RecursionError):
-            report = None
-        if isinstance(report, dict):
+        report = _parse(line)
+        if report is not None:
             reports.append(report)
         else:
             logger.warning("Ignored a report that is not whole in %s: %.200r", log_path, line)
     return reports
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    # No regular expression: a line of a megabyte full of tags would take it hours.
+    begin, end = line.find(_TAG + "{"), line.rfind("}")
+    if begin < 0 or end < begin:
+        return None
+    text = line[begin + len(_TAG) : end + 1]
+    try:
+        report = _DECODER.decode(text)
+        if "\\u" in text:
+            report = _DECODER.decode(json.dumps(report, ensure_ascii=False).encode(errors="replace").decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(report, dict):
+        return None
+    return {name: value for name, value in report.items() if not name.startswith(_RESERVED) or name in _OF_REPORTER}
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
+
+
+#: Integers of so many digits are within the range of a float.
+_MAX_DIGITS = 300
+_DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 class ReportStream:
@@ -155,15 +184,14 @@ class ReportStream:
                 position = here + 1
         if delivered:
             last = delivered[-1]
-            time_s = last.get(ST_WORKER_TIME)
-            self._time_now = float(time_s) if isinstance(time_s, (int, float)) else 0.0
+            self._time_now = float(last.get(ST_WORKER_TIME, 0.0))
             before = raw[position - 1].get(ST_WORKER_TIME) if position else None
-            self._time_before = self._time_now - before if isinstance(before, (int, float)) else self._time_now
+            self._time_before = self._time_now - before if _is_finite(before) else self._time_now
             self._iter_now = int(last[ST_WORKER_ITER]) + 1
             self._launch, self._num_devices = int(last[ST_LAUNCH]), int(last[ST_NUM_DEVICES])
             self._first_of_launch = False
             levels = [report[time_attr] for report in delivered if time_attr in report]
-            self._level_now = max((level for level in levels if isinstance(level, (int, float))), default=-float("inf"))
+            self._level_now = max(filter(_is_finite, levels), default=-float("inf"))
             self._level_before = self._level_now
         return position
 
@@ -177,18 +205,22 @@ class ReportStream:
         time_attr
             Entry with the resource level; ``None``: not known, nothing is recognised as repeated.
         now
-            Seconds since the epoch, for a report without a time stamp.
+            Seconds since the epoch, for a report without a time stamp, or with one that is no number.
         """
         level = raw.get(time_attr) if time_attr is not None else None
-        if isinstance(level, (int, float)):
+        if _is_finite(level):
             if level <= self._level_before:
                 return None
             self._level_now = max(self._level_now, level)
         report = dict(raw)
-        timestamp = report.setdefault(ST_WORKER_TIMESTAMP, now)
-        if isinstance(report.get(ST_WORKER_TIME), (int, float)):
+        timestamp = report.get(ST_WORKER_TIMESTAMP)
+        if not _is_finite(timestamp):
+            timestamp = report[ST_WORKER_TIMESTAMP] = now
+        if _is_finite(report.get(ST_WORKER_TIME)):
             self._time_now = max(self._time_now, self._time_before + report[ST_WORKER_TIME])
             report[ST_WORKER_TIME] = self._time_now
+        else:
+            report.pop(ST_WORKER_TIME, None)
         report[ST_WORKER_ITER] = self._iter_now
         self._iter_now += 1
         report[ST_NUM_DEVICES] = self._num_devices
@@ -197,6 +229,10 @@ class ReportStream:
             self._first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
         return report
+
+
+def _is_finite(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_made_of(report: dict[str, Any], raw: dict[str, Any]) -> bool:

@@ -1,0 +1,70 @@
+"""A short version of what the script does with a million inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import time
+
+import pytest
+
+from benchmarking import fuzz_reports
+from benchmarking.fuzz_reports import TAG, Audit, fuzz_configurations, fuzz_log
+
+
+@pytest.fixture(scope="module")
+def audit():
+    return Audit()
+
+
+def test_hostile_logs(tmp_path, audit):
+    counts = fuzz_log(5_000, random.Random(0), tmp_path, audit, patience_s=60)
+    assert counts["hostile lines"] == 5_000
+    assert counts["honest reports"] > 50
+    assert counts["hostile lines that are reports"] > 100
+
+
+@pytest.mark.usefixtures("no_process_left")
+def test_hostile_configurations(tmp_path, audit):
+    counts = fuzz_configurations(2_500, random.Random(0), tmp_path, audit, patience_s=60)
+    assert counts["values"] == 2_500
+
+
+def test_a_parser_that_evaluates_reports_is_caught(tmp_path, monkeypatch):
+    honest_parse = fuzz_reports.parse_reports
+
+    def parse(lines, path):
+        for line in lines:
+            with contextlib.suppress(Exception):
+                eval(line.partition(TAG)[2])
+        return honest_parse(lines, path)
+
+    monkeypatch.setattr(fuzz_reports, "parse_reports", parse)
+    with pytest.raises(AssertionError, match="executed"):
+        fuzz_log(500, random.Random(0), tmp_path, Audit(), patience_s=60)
+
+
+def test_a_parser_that_loses_a_report_is_caught(tmp_path, monkeypatch, audit):
+    parse = fuzz_reports.parse_reports
+    monkeypatch.setattr(fuzz_reports, "parse_reports", lambda lines, path: parse(lines, path)[:-1])
+    with pytest.raises(AssertionError, match="honest reports"):
+        fuzz_log(5_000, random.Random(0), tmp_path, audit, patience_s=60)
+
+
+def test_a_parser_that_hangs_is_caught(tmp_path, monkeypatch, audit):
+    monkeypatch.setattr(fuzz_reports, "parse_reports", lambda lines, path: time.sleep(60))
+    with pytest.raises(TimeoutError):
+        fuzz_log(500, random.Random(0), tmp_path, audit, patience_s=0.05)
+
+
+def test_a_shell_on_the_way_is_caught(tmp_path, monkeypatch, audit):
+    def through_a_shell(backend, config, patience_s):
+        for value in config.values():
+            os.system(f"true {value} 2> /dev/null > /dev/null")
+        return [json.dumps(config)]
+
+    monkeypatch.setattr(fuzz_reports, "_pass", through_a_shell)
+    with pytest.raises(AssertionError):
+        fuzz_configurations(100, random.Random(0), tmp_path, audit, patience_s=60)

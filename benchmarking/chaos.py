@@ -41,9 +41,7 @@ from syne_hypersched import ASHA, ElasticLocalBackend
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.backends.reports import LogTail, parse_reports
 from syne_hypersched.contract import is_elastic
-from syne_hypersched.experiments import Run, check_run, holdings, load_run
-from syne_hypersched.experiments._events import EventReader
-from syne_hypersched.experiments._run import Report
+from syne_hypersched.experiments import EventReader, Report, Run, check_run, holdings, load_run
 
 SCRIPT = Path(__file__).with_name("chaos_script.py")
 NUM_DEVICES = 4

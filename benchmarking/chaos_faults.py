@@ -12,7 +12,7 @@ import psutil
 
 from benchmarking.chaos_script import newest_checkpoint
 from syne_hypersched.backends import ElasticLocalBackend
-from syne_hypersched.experiments._events import EventReader
+from syne_hypersched.experiments import EventReader
 
 
 class FaultInjector:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 from collections.abc import Iterable
 
 from syne_hypersched.backends._failures import GiveUp, Retry
@@ -21,15 +23,23 @@ def tell_failure(trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retr
     if isinstance(next_, Retry):
         logger.warning(
             "Trial %d ended with exit code %s in launch %d%s%s (%s). It goes on from its checkpoint in %.1f s, %s."
-            " Log: %s\n%s", trial.trial_id, exit_.exit_code, trial.launch, rank, error, how, next_.backoff_s,
+            " Log: %s\n%s", trial.trial_id, _name(exit_.exit_code), trial.launch, rank, error, how, next_.backoff_s,
             next_.reason, log, last_lines(log),
         )  # fmt: skip
         return
     why = f" ({next_.reason})" if next_.reason else ""
     logger.error(
         "Trial %d failed with exit code %s in launch %d%s%s%s. Log: %s\n%s",
-        trial.trial_id, exit_.exit_code, trial.launch, rank, error, why, log, last_lines(log),
+        trial.trial_id, _name(exit_.exit_code), trial.launch, rank, error, why, log, last_lines(log),
     )  # fmt: skip
+
+
+def _name(exit_code: int | None) -> str:
+    """The exit code, with the name of the signal if it stands for one."""
+    if exit_code is not None and exit_code < 0:
+        with contextlib.suppress(ValueError):  # real-time signals have no names
+            return f"{exit_code} ({signal.Signals(-exit_code).name})"
+    return str(exit_code)
 
 
 def tell_silence(trial: TrialProcesses) -> None:

@@ -10,9 +10,8 @@ import psutil
 import pytest
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched import ElasticLocalBackend
 from syne_hypersched.backends import _failures, _fleet
-from syne_hypersched.experiments import read_events
+from tests.backends.trials import Trials
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -49,44 +48,9 @@ for epoch in range(done + 1, args.epochs + 1):
 """
 
 
-class Trials:
-    """A backend, and what it has reported."""
-
-    def __init__(self, folder, wait_for, **options):
-        script = folder / "train.py"
-        script.write_text(SCRIPT)
-        options = {"num_devices": 2, "device_type": "cpu", "grace_s": 0.5, "time_attr": "epoch", **options}
-        self.backend = ElasticLocalBackend(script, **options)
-        self.backend.set_path(str(folder / "run"))
-        self.folder = folder / "run"
-        self.wait_for = wait_for
-        self.ids = []
-        self.reports = []
-        self.status = {}
-
-    def start(self, **config):
-        trial = self.backend.start_trial(config)
-        self.ids.append(trial.trial_id)
-        return trial
-
-    def poll(self):
-        statuses, reports = self.backend.fetch_status_results(self.ids)
-        self.status = {trial_id: status for trial_id, (_, status) in statuses.items()}
-        self.reports += [report for _, report in reports]
-
-    def until(self, condition):
-        def polled():
-            self.poll()
-            return condition()
-
-        self.wait_for(polled)
-
-    def events(self, event):
-        return [each for each in read_events(self.folder / "events.jsonl") if each.event == event]
-
-    def last_rank(self):
-        """The process that was launched last."""
-        return psutil.Process(self.events("launch")[-1].details["pids"][0])
+def last_rank(trials):
+    """The process that was launched last."""
+    return psutil.Process(trials.events("launch")[-1].details["pids"][0])
 
 
 @pytest.fixture
@@ -94,7 +58,7 @@ def make_trials(tmp_path, wait_for):
     made = []
 
     def make(**options):
-        made.append(Trials(tmp_path, wait_for, **options))
+        made.append(Trials(tmp_path, SCRIPT, wait_for, **options))
         return made[-1]
 
     yield make
@@ -107,7 +71,7 @@ def test_a_trial_goes_on_when_what_watches_it_is_killed(make_trials, caplog, vic
     trials = make_trials()
     trials.start(epochs=20)
     trials.until(lambda: len(trials.reports) >= 3)
-    supervisor = trials.last_rank().parent()
+    supervisor = last_rank(trials).parent()
     os.kill((supervisor if victim == "supervisor" else supervisor.parent()).pid, signal.SIGKILL)
     trials.until(lambda: trials.status[0] == Status.completed)
     assert [report["epoch"] for report in trials.reports] == list(range(1, 21))
@@ -178,7 +142,7 @@ def test_what_does_not_end_is_a_warning_and_not_waited_for_for_ever(make_trials,
     trials = make_trials()
     trials.start()
     trials.until(lambda: trials.reports)
-    rank = trials.last_rank()
+    rank = last_rank(trials)
     supervisor = rank.parent()
     server = supervisor.parent()
     supervisor.suspend()  # stands for a process that the kernel does not let go

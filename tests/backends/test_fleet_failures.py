@@ -10,10 +10,10 @@ import psutil
 import pytest
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched import ElasticLocalBackend
 from syne_hypersched.backends import _room
 from syne_hypersched.contract import LimitedTrial
-from syne_hypersched.experiments import check_devices, read_events
+from syne_hypersched.experiments import check_devices
+from tests.backends.trials import Trials
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -72,58 +72,12 @@ for epoch in range(done + 1, args.epochs + 1):
 """
 
 
-class Trials:
-    """A backend, and what it has reported."""
-
-    def __init__(self, folder, wait_for, **options):
-        script = folder / "train.py"
-        script.write_text(SCRIPT)
-        defaults = {"num_devices": 2, "device_type": "cpu", "grace_s": 0.5, "retry_backoff_s": 0.05}
-        self.backend = ElasticLocalBackend(script, **(defaults | {"time_attr": "epoch"} | options))
-        self.backend.set_path(str(folder / "run"))
-        self.folder = folder / "run"
-        self.wait_for = wait_for
-        self.ids = []
-        self.epochs = {}
-        self.status = {}
-
-    def start(self, **config):
-        trial = self.backend.start_trial(config)
-        self.ids.append(trial.trial_id)
-        self.epochs[trial.trial_id] = []
-        return trial
-
-    def poll(self):
-        statuses, reports = self.backend.fetch_status_results(self.ids)
-        self.status = {trial_id: status for trial_id, (_, status) in statuses.items()}
-        for trial_id, report in reports:
-            self.epochs[trial_id].append(report["epoch"])
-
-    def until(self, condition):
-        def polled():
-            self.poll()
-            return condition()
-
-        self.wait_for(polled)
-
-    def until_ended(self, trial_id=0):
-        self.until(lambda: self.status[trial_id] != Status.in_progress)
-        return self.status[trial_id]
-
-    def events(self, *events):
-        return [each for each in read_events(self.folder / "events.jsonl") if each.event in events]
-
-    def ends(self):
-        """How each launch has ended."""
-        return [event.details["how"] for event in self.events("exit")]
-
-
 @pytest.fixture
 def make_trials(tmp_path, wait_for):
     made = []
 
     def make(**options):
-        made.append(Trials(tmp_path, wait_for, **options))
+        made.append(Trials(tmp_path, SCRIPT, wait_for, **({"retry_backoff_s": 0.05} | options)))
         return made[-1]
 
     yield make

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarking import chaos, chaos_script
 from benchmarking.chaos import Call, RestlessASHA, replay, run, wrong_reports
-from syne_hypersched.experiments._run import Report
+from syne_hypersched.experiments import Report
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 

@@ -57,6 +57,8 @@ for epoch in range(done + 1, args.epochs + 1):
     time.sleep(0.03 / world_size)
     if args.mode == "crash at 3" and epoch == 3:
         sys.exit("always here")
+    if args.mode == "crash on 2" and world_size == 2:
+        sys.exit("no room for two")
     report(epoch=epoch, loss=float("nan") if args.mode == "nan" else args.x + 1 / epoch)  # every rank: only one counts
     if rank == 0:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -272,6 +274,25 @@ def test_the_scheduler_hears_of_a_failure_once_and_only_after_the_retries(script
     assert told == ["launch", "retry", "launch", "retry", "launch", "fail"]
     assert list(results(tuner).query("trial_id == 0").epoch) == [1, 2]
     assert_sound(tuner)
+
+
+def test_hypersched_asks_once_for_a_size_on_which_a_trial_fails(script):
+    space = {"x": uniform(0, 1), "mode": "crash on 2"}
+    scheduler = HyperSched(
+        space, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=7, scaling={1: 1, 2: 2}, fixed_exploration=0.1,
+        random_seed=1,
+    )  # fmt: skip
+    backend = make_backend(script, 2, retries=0, retry_backoff_s=0.05)
+    tuner = run(backend, scheduler, Deadline(7, backend), n_workers=1)
+    assert_sound(tuner)
+    events = read_events(tuner.tuner_path / "events.jsonl")
+    assert [event.reason for event in events if event.event in ("resize", "refuse")] == ["1 -> 2"]
+    (retry,) = [event for event in events if event.event == "retry"]
+    assert retry.reason == "it fails on 2 devices and goes back to 1"
+    table = results(tuner)
+    assert set(table.st_num_devices) == {1}
+    # It has gone on after that.
+    assert table.st_launch.max() == 2
 
 
 def test_a_script_that_never_reports_fails_and_says_what_to_do(script, caplog):

@@ -12,6 +12,8 @@ drains have taken from the devices.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import statistics
 import sys
@@ -96,7 +98,8 @@ def tune(
         callbacks=[StoreResultsCallback()],
         output_logger=QuietTunerLogger(),
     )
-    tuner.run()
+    with contextlib.redirect_stdout(io.StringIO()):  # what the tuner says of each run
+        tuner.run()
     run = load_run(tuner.tuner_path)
     if faults := check_run(run):
         raise RuntimeError(f"the run has broken a rule: {faults}")

@@ -19,6 +19,9 @@ LEARNING_RATE_RULES = ("adascale", "square_root", "linear")
 _MIN_GAIN = 1.05
 """Goodput with another batch over goodput with the present one that a change must exceed."""
 
+_MAX_GROWTH = 2
+"""Largest factor between the batch of one plan and that of the next. AdaptDL has no such limit."""
+
 _WINDOW = 64
 """Step times that are kept of one batch on one number of devices."""
 
@@ -116,7 +119,7 @@ def split_batch(batch_size: int, num_devices: int, largest_local: int | None = N
 class GoodputBatchSize:
     """Chooses the batch size by goodput, from step times and the noise scale measured so far.
 
-    Until both are known the batch is the user's. Every replica must use the plan of one of them: step times differ.
+    Until both are known, and the noise scale is finite, the batch is the user's. Every replica must use the plan of one of them: step times differ.
 
     Parameters
     ----------
@@ -172,13 +175,17 @@ class GoodputBatchSize:
         Returns
         -------
         BatchPlan
-            The batch of the last plan, unless another one has a goodput more than 5 % higher.
+            The batch of the last plan, unless another one has a goodput more than 5 % higher. At most twice the batch
+            of the last plan: the noise scale is known for the batches so far, and in AdaScale's rule the learning rate
+            grows with the batch, which a run may not survive at one go.
         """
         present = split_batch(self._batch_size, num_devices, self.limits.largest_local)
         model = self.model
-        if model is None or noise_scale is None:
+        # Where no signal is seen in the gradients, that is not yet a reason to believe that there is none.
+        if model is None or noise_scale is None or not math.isfinite(noise_scale):
             return present
-        best = best_batches(model, noise_scale, num_devices, self.limits)
+        limits = replace(self.limits, largest=min(self.limits.largest, _MAX_GROWTH * self._batch_size))
+        best = best_batches(model, noise_scale, num_devices, limits)
         goodput = float(
             model.throughput(num_devices, present.local_batch_size, present.accumulation_steps)
             * efficiency(present.batch_size, self.limits.initial, noise_scale)

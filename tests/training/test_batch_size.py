@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -118,6 +119,16 @@ class TestGoodputBatchSize:
         sizer = GoodputBatchSize(BatchLimits(128, 8192))
         sizes = [train(sizer, 1, noise_scale).batch_size for noise_scale in (100.0, 100_000.0, 100.0)]
         assert sizes[0] < sizes[1] > sizes[2]
+
+    def test_doubles_at_most(self):
+        sizer = GoodputBatchSize(BatchLimits(128, 4096))
+        sizer.record(sizer.plan(1, None), float(MODEL.step_time_s(1, 128)))
+        sizes = [128, *(sizer.plan(1, 1e6).batch_size for _ in range(6))]
+        assert all(later <= 2 * earlier for earlier, later in pairwise(sizes))
+        assert sizes[-1] > 1024
+
+    def test_no_signal_is_no_reason_to_grow(self):
+        assert train(GoodputBatchSize(BatchLimits(128, 4096)), 1, noise_scale=math.inf).batch_size == 128
 
     def test_what_memory_cannot_hold_is_accumulated(self):
         sizer = GoodputBatchSize(BatchLimits(128, 1024, largest_local=100))

@@ -21,6 +21,7 @@ from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._segments import Entry, Segments, SegmentWriter
+from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
 
 logger = logging.getLogger(__name__)
@@ -59,29 +60,38 @@ class Journal(StoreResultsCallback):
     :func:`~syne_hypersched.resume_experiment` replays them. While it is journaled, the time that
     :class:`~syne_hypersched.HyperSched` sees stands still within a call.
 
+    SIGTERM, by which a pre-empted machine says that little time is left, ends the tuner as Ctrl-C does: results are
+    stored, trials checkpoint, ``best/`` is published. Here all processes are gone after ``drain_s`` seconds.
+
     The folder is readable by the user alone, since configurations may hold secrets.
 
     Parameters
     ----------
     snapshot_interval_s
         Seconds from one snapshot of the scheduler to the next. They spare a resume the replay of what came before them.
+    drain_s
+        Seconds for trials to checkpoint and exit after SIGTERM; by default the backend's ``grace_s``.
 
     Raises
     ------
     ValueError
-        ``snapshot_interval_s`` is not a positive number. When the tuning starts: its backend is none of this package's
-        local ones, or the experiment has a journal already and is not being resumed.
+        ``snapshot_interval_s`` is not a positive number, or ``drain_s`` a negative one. When the tuning starts: its
+        backend is none of this package's local ones, or the experiment has a journal already and is not being resumed.
     RuntimeError
         When the tuning starts: another tuner runs this experiment.
     """
 
-    def __init__(self, snapshot_interval_s: float = 60.0) -> None:
+    def __init__(self, snapshot_interval_s: float = 60.0, drain_s: float | None = None) -> None:
         if not 0 < snapshot_interval_s < float("inf"):
             raise ValueError(f"snapshot_interval_s must be a positive number, but got {snapshot_interval_s!r}")
+        if drain_s is not None and not 0 <= drain_s < float("inf"):
+            raise ValueError(f"drain_s must be a number of seconds, at least 0, or None, but got {drain_s!r}")
         super().__init__()
+        self.drain_s = drain_s
         self.snapshot_interval_s = float(snapshot_interval_s)
         self._disk = Disk()
         self._ticks = Ticks()
+        self._termination = Termination()
         self._lock: ExperimentLock | None = None
         self._writer: SegmentWriter | None = None
         self._takeover: Takeover | None = None
@@ -126,6 +136,7 @@ class Journal(StoreResultsCallback):
         self._writer = SegmentWriter(str(folder), segments.next_number, header, len(segments.entries), self._disk)
         if takeover is not None:
             self._go_on(takeover.progress)
+        self._termination.install()
 
     def _begin(self, tuner: Any, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -181,6 +192,11 @@ class Journal(StoreResultsCallback):
 
     def on_tuning_end(self) -> None:
         """Stores all results and closes the journal, which can be resumed all the same."""
+        self._termination.uninstall()
+        if self._termination.has_come:
+            backend = self._tuner.trial_backend
+            drain_s = backend.grace_s if self.drain_s is None else self.drain_s
+            backend.set_deadline(drain_s, drain_s)
         super().on_tuning_end()
         if self._writer is not None:
             self._writer.close()

@@ -17,7 +17,8 @@ class Crash(Exception):
 @dataclass
 class _File:
     content: bytearray = field(default_factory=bytearray)
-    is_synced: bool = False
+    #: Bytes at the beginning that have been synced; a file is only ever appended to.
+    num_synced: int = 0
 
 
 @dataclass
@@ -43,7 +44,7 @@ def _apply(entries: dict[str, Any], changes: Any) -> None:
 class CrashingDisk(Disk):
     """Files in memory that behave as those of a journaling file system do at the worst.
 
-    After a crash of the machine a file that was not synced since it was written has lost an end of any length or has
+    After a crash of the machine a file has lost an end of any length of what was written since it was synced, or has
     zeros there, and of the changes to a folder since it was synced only the first few, perhaps none, have taken place.
     After the end of the process alone everything is as it was at that moment.
 
@@ -109,7 +110,7 @@ class CrashingDisk(Disk):
         node = self._find(path)
         if not isinstance(node, _File):
             raise FileNotFoundError(path)
-        node.is_synced = True
+        node.num_synced = len(node.content)
 
     def sync_folder(self, path: str) -> None:
         """See :class:`Disk`."""
@@ -141,7 +142,6 @@ class CrashingDisk(Disk):
         for start in range(0, len(data), 512):
             self._operation()
             file.content += data[start : start + 512]
-            file.is_synced = False
 
     def _operation(self) -> None:
         if self.crash_after is None:
@@ -159,11 +159,11 @@ class CrashingDisk(Disk):
         for node in entries.values():
             if isinstance(node, _Folder):
                 self._lose(node)
-            elif not node.is_synced:
-                kept = self._generator.randint(0, len(node.content))
+            elif node.num_synced < len(node.content):
+                kept = self._generator.randint(node.num_synced, len(node.content))
                 tail = b"" if self._generator.random() < 0.5 else bytes(len(node.content) - kept)
                 node.content[kept:] = tail
-                node.is_synced = True
+                node.num_synced = len(node.content)
 
     def _find(self, path: str) -> _File | _Folder | None:
         node: _File | _Folder | None = self._root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 from syne_hypersched.experiments import check_run, load_run, read_events
 
@@ -59,6 +60,24 @@ def test_hypersched_goes_on_with_its_deadline_and_its_devices(experiments):
     assert table.st_tuner_time.max() < 6
     assert table.st_num_devices.iloc[-1] == 2
     assert (experiments.path("killed") / "best" / "result.json").is_file()
+
+
+def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
+    process = experiments.start("points", "terminated")
+    experiments.wait_for(lambda: experiments.num_lines("terminated") > 20)
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert experiments.left_behind("terminated") == []
+    events = read_events(experiments.path("terminated") / "events.jsonl")
+    exits = [event for event in events if event.event == "exit"]
+    assert {event.details["how"] for event in exits} <= {"completed", "drained"}
+    assert exits[-1].reason == "deadline"
+    assert (experiments.path("terminated") / "best" / "checkpoint" / "epoch.json").is_file()
+    # What had reached the scheduler is stored without a resume.
+    assert journaled(experiments, "terminated") == curves(experiments.results("terminated"), num_trials=100)
+    assert experiments.resume("terminated", "--time-passes", "running").wait() == 0
+    assert len(curves(experiments.results("terminated"))) == NUM_POINTS * 9
+    assert_sound(experiments, "terminated")
 
 
 def test_an_experiment_that_runs_is_not_resumed(experiments):

@@ -1,0 +1,41 @@
+"""SIGTERM to the tuner, by which a pre-empted machine says that little time is left."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+EXIT_TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a tuner that was ended by SIGTERM, as a shell would give it."""
+
+
+class Termination:
+    """Turns the first SIGTERM into an exception, so that the tuner ends as on Ctrl-C; later ones are ignored.
+
+    A handler of the user's own is left alone, and so are all where the tuner does not run in the main thread.
+    """
+
+    def __init__(self) -> None:
+        #: Whether SIGTERM has come.
+        self.has_come = False
+        self._installed = False
+
+    def install(self) -> None:
+        """Listens to SIGTERM."""
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._on_signal)
+            self._installed = True
+
+    def uninstall(self) -> None:
+        """Listens no longer, unless SIGTERM has come: then the process is about to end, and not to be disturbed."""
+        if self._installed and not self.has_come:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._installed = False
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        # Nothing else is done here, where the tuner may be holding any lock.
+        self.has_come = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(EXIT_TERMINATED)

@@ -119,7 +119,8 @@ def split_batch(batch_size: int, num_devices: int, largest_local: int | None = N
 class GoodputBatchSize:
     """Chooses the batch size by goodput, from step times and the noise scale measured so far.
 
-    Until both are known, and the noise scale is finite, the batch is the user's. Every replica must use the plan of one of them: step times differ.
+    Until both are known, and the noise scale is finite, the batch is the user's. Every replica must use the plan of one
+    of them: step times differ.
 
     Parameters
     ----------

@@ -8,8 +8,10 @@ import pytest
 
 from benchmarking import report_tables
 from benchmarking.comparison.storage import source_digest
-from benchmarking.regret_tables import DEADLINES, PLAIN, RESIZING, SCHEDULERS
+from benchmarking.regret_tables import ADAPTIVE, DEADLINES, PLAIN, PUBLISHED, RESIZING, SCHEDULERS
 from benchmarking.report_tables import OUTLIER, POOR, SCALINGS, SETTINGS, Setting, main, make_scenarios, means_of
+
+RESULTS = report_tables.ROOT / "benchmarking" / "results" / "real-tables"
 
 
 def test_schedulers_that_never_resize_are_run_once_for_all_scalings() -> None:
@@ -116,3 +118,71 @@ def test_missing_tables_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SYNE_HYPERSCHED_DATA", str(tmp_path))
     with pytest.raises(SystemExit, match=re.escape(f"there are no tables in {tmp_path}")):
         main([])
+
+
+@pytest.fixture(scope="module")
+def published_regret() -> pd.DataFrame:
+    """Mean regrets of the report in the repository, by setting, table and scheduler; columns are deadlines."""
+    table = pd.read_csv(RESULTS / "regret.csv")
+    keys = ["num_devices", "scaling", "launch_cost", "benchmark", "scheduler"]
+    return table.pivot(index=keys, columns="deadline", values="regret")[list(DEADLINES)]
+
+
+def regret_in(regret: pd.DataFrame, setting: Setting, with_outlier: bool) -> pd.DataFrame:
+    """Mean over the tables; rows are schedulers, columns deadlines."""
+    rows = setting.rows(regret.reset_index())
+    kept = rows if with_outlier else rows[rows.benchmark != OUTLIER]
+    return kept.groupby("scheduler")[list(DEADLINES)].mean()
+
+
+def test_the_text_says_what_the_numbers_of_the_published_rules_say(published_regret: pd.DataFrame) -> None:
+    for setting in SETTINGS:
+        regret = regret_in(published_regret, setting, with_outlier=False)
+        assert (regret.loc[PUBLISHED] > regret.loc[list(PLAIN[:3])]).all(axis=None)
+    table = SETTINGS[0].rows(pd.read_csv(RESULTS / "regret.csv"))
+    num_trials = table[table.benchmark != OUTLIER].groupby(["scheduler", "deadline"]).num_trials.mean()
+    for deadline in ("0.25x", "0.5x", "1x"):
+        assert 0.4 < num_trials[PUBLISHED, deadline] / num_trials[PLAIN[1], deadline] < 0.65
+    base = SETTINGS[0].rows(published_regret.reset_index()).set_index(["benchmark", "scheduler"])
+    at_short = base[["0.25x", "0.5x"]]
+    for benchmark in set(base.index.get_level_values("benchmark")):
+        behind = at_short.loc[benchmark, PUBLISHED] > at_short.loc[benchmark].loc[list(PLAIN[:3])]
+        assert not behind.any(axis=None) if benchmark == OUTLIER else behind.all(axis=None)
+
+
+def test_the_text_says_what_the_numbers_of_the_adaptive_strategy_say(published_regret: pd.DataFrame) -> None:
+    for setting in SETTINGS:
+        for with_outlier in (False, True):
+            regret = regret_in(published_regret, setting, with_outlier)
+            is_best = regret.idxmin() == ADAPTIVE
+            if setting.launch_cost == "5%":
+                assert abs(regret.loc[ADAPTIVE, "0.25x"] - regret.loc["random", "0.25x"]) < 0.03
+                is_best = is_best.drop("0.25x")
+            assert is_best.all()
+
+
+def test_the_text_says_what_the_other_numbers_say(published_regret: pd.DataFrame) -> None:
+    eight, thirty_two = (regret_in(published_regret, setting, with_outlier=False) for setting in SETTINGS[:2])
+    lead = {name: regret.loc[ADAPTIVE] / regret.drop(ADAPTIVE).min() for name, regret in ((8, eight), (32, thirty_two))}
+    assert (lead[32] < lead[8]).all()
+    poor = regret_in(published_regret, SETTINGS[4], with_outlier=False)
+    assert SETTINGS[4] == Setting(8, POOR, "1%")
+    assert (poor.loc[ADAPTIVE] > eight.loc[ADAPTIVE]).all()
+    for setting in SETTINGS:
+        regret = regret_in(published_regret, setting, with_outlier=True)
+        pd.testing.assert_series_equal(regret.loc["syne-asha"], regret.loc[PLAIN[1]], check_names=False)
+        assert (regret.loc["pasha"] > regret.loc[list(PLAIN[1:5])]).all(axis=None)
+        published_is_ahead = (regret.loc[PUBLISHED, "0.25x"] < regret.loc[list(PLAIN[1:3]), "0.25x"]).all()
+        assert published_is_ahead == (setting.scaling != POOR)
+
+
+def test_the_text_says_what_the_numbers_of_the_scalings_say() -> None:
+    text = (RESULTS / "README.md").read_text()
+    for section in re.split(r"\n### ", text.partition("\n## Scaling\n")[2])[1:]:
+        lines = [line.strip("| ").split(" | ") for line in section.splitlines() if " ± " in line]
+        means = {scaling: [float(cell.partition(" ")[0]) for cell in cells] for scaling, *cells in lines}
+        assert list(means) == ["poor" if scaling == POOR else scaling for scaling in SCALINGS]
+        resnets = [means[scaling] for scaling in ("resnet18", "resnet50", "resnet101", "resnet152")]
+        assert all(max(values) - min(values) < 0.03 for values in zip(*resnets, strict=True))
+        for scaling in ("babi", "poor"):
+            assert sum(means[scaling]) > sum(means["resnet50"])

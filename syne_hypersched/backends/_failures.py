@@ -48,14 +48,10 @@ class FailurePolicy:
             raise TypeError(f"retries must be an integer, but got {self.retries!r}")
         if self.retries < 0:
             raise ValueError(f"retries must be at least 0, but got {self.retries}")
-        for name, unit in (("retry_backoff_s", "seconds"), ("min_free_mb", "megabytes")):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be a number of {unit}, at least 0, but got {value!r}")
-        if self.stall_timeout_s is not None and not 0 < self.stall_timeout_s < math.inf:
-            raise ValueError(
-                f"stall_timeout_s must be a number of seconds above 0, or None, but got {self.stall_timeout_s!r}"
-            )
+        _check_number("retry_backoff_s", self.retry_backoff_s, "seconds, at least 0")
+        _check_number("min_free_mb", self.min_free_mb, "megabytes, at least 0")
+        if self.stall_timeout_s is not None:
+            _check_number("stall_timeout_s", self.stall_timeout_s, "seconds above 0, or None", above_zero=True)
 
     def backoff_s(self, num_failures: int) -> float:
         """Seconds to wait after the ``num_failures``-th failure in a row, counted from 1."""
@@ -69,6 +65,13 @@ class FailurePolicy:
     def lacks_space(self, free_mb: float) -> bool:
         """Whether too little space is free for a launch, which will want to write a checkpoint."""
         return free_mb < self.min_free_mb
+
+
+def _check_number(name: str, value: object, what: str, above_zero: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of {what}, but got {value!r}")
+    if not 0 <= value < math.inf or (above_zero and value == 0):
+        raise ValueError(f"{name} must be a number of {what}, but got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,8 @@ def test_when_there_is_too_little_space():
     [
         (TypeError, {"retries": 1.5}, "retries must be an integer, but got 1.5"),
         (TypeError, {"retries": True}, "retries must be an integer, but got True"),
+        (TypeError, {"retry_backoff_s": "1"}, "retry_backoff_s must be a number of seconds, at least 0, but got '1'"),
+        (TypeError, {"stall_timeout_s": True}, "stall_timeout_s must be a number of seconds above 0, or None"),
         (ValueError, {"retries": -1}, "retries must be at least 0, but got -1"),
         (ValueError, {"retry_backoff_s": -1}, "retry_backoff_s must be a number of seconds"),
         (ValueError, {"retry_backoff_s": math.nan}, "retry_backoff_s must be a number of seconds"),

@@ -109,6 +109,8 @@ class Journal(StoreResultsCallback):
 
     def on_tuning_start(self, tuner: Any) -> None:
         """Begins a segment of the journal, and stands between the tuner and its scheduler from here on."""
+        # The tuner does so right after this. If this is refused, it would fail on the missing folder and say only that.
+        Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
         if not isinstance(tuner.trial_backend, ElasticLocalBackend):
             raise ValueError(
                 "trial_backend must be an ElasticLocalBackend or ElasticPythonBackend for its experiment to be "

@@ -130,7 +130,8 @@ class Progress:
         self.last_result[trial_id] = result
         self.told.append(Told(trial_id, entry["report"], result, entry["status"], decision, entry["time_s"]))
         if decision == SchedulerDecision.STOP:
-            self._end(trial_id, Status.stopped)
+            completed = entry["status"] == Status.completed  # its script had ended already
+            self._end(trial_id, Status.completed if completed else Status.stopped)
             self.stopped_by_scheduler.append(trial_id)
             self.unremoved = trial_id
         elif decision == SchedulerDecision.PAUSE:

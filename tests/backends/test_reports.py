@@ -147,3 +147,68 @@ def test_a_report_without_a_time_stamp_gets_one():
     stream = ReportStream()
     stream.begin_launch(0, 1, 5.0)
     assert stream.accept({"epoch": 1}, "epoch", now=7.0)["st_worker_timestamp"] == 7.0
+
+
+def run_launches(launches, stream):
+    """What a script prints in launches that start at a checkpoint, and what a stream makes of it."""
+    raw, accepted = [], []
+    for launch, (first, count) in enumerate(launches):
+        stream.begin_launch(launch, 1 + launch % 2, 0.0)
+        for number in range(count):
+            printed = {"epoch": first + number, "st_worker_iter": number, "st_worker_time": 0.5 * (number + 1)}
+            printed["st_worker_timestamp"] = float(len(raw))
+            raw.append(printed)
+            accepted.append(stream.accept(printed, "epoch", 0.0))
+    return raw, accepted
+
+
+@given(
+    launches=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 5)), min_size=1, max_size=4),
+    num_delivered=st.integers(0, 20),
+)
+def test_a_restored_stream_goes_on_where_the_other_one_was(launches, num_delivered):
+    raw, accepted = run_launches(launches, ReportStream())
+    delivered = [report for report in accepted if report is not None][:num_delivered]
+    stream = ReportStream()
+    position = stream.restore(raw, delivered, "epoch")
+    # Nothing before the position is new, and every report beyond what was delivered comes after it.
+    new = [report for report in accepted if report is not None][num_delivered:]
+    assert [report for report in accepted[:position] if report is not None] == delivered
+    again = []
+    for printed in raw[position:]:
+        if printed["st_worker_iter"] == 0:
+            stream.begin_launch(0, 1, 0.0)
+        again.append(stream.accept(printed, "epoch", 0.0))
+    again = [report for report in again if report is not None]
+    levels = [report["epoch"] for report in delivered]
+    # Within one launch a level may come twice only if the script repeats it, which none of these does.
+    assert [report["epoch"] for report in again] == [report["epoch"] for report in new]
+    assert len(set(levels + [report["epoch"] for report in again])) == len(levels) + len(again)
+    counted = [report["st_worker_iter"] for report in delivered + again]
+    assert counted == list(range(len(counted)))
+    times = [report["st_worker_time"] for report in delivered + again]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("value", ["now", None, math.nan, math.inf, [], True])
+def test_a_time_stamp_that_is_none_is_replaced(value):
+    stream = ReportStream()
+    stream.begin_launch(0, 1, 0.0)
+    report = stream.accept({"epoch": 1, "st_worker_timestamp": value, "st_worker_time": value}, "epoch", now=7.0)
+    assert report["st_worker_timestamp"] == 7.0
+    assert "st_worker_time" not in report
+
+
+def test_names_that_are_the_tuners_to_give_are_left_out(tmp_path):
+    values = {"epoch": 1, "st_tuner_time": 5, "st_decision": "STOP", "st_worker_time": 0.5, "st_launch": 9}
+    assert parse_reports([line(**values)], tmp_path) == [{"epoch": 1, "st_worker_time": 0.5}]
+
+
+def test_what_nobody_can_write_down_or_calculate_with_is_replaced(tmp_path):
+    text = '[tune-metric]: {"note": "\\ud800!", "count": 1' + "0" * 400 + ', "pair": "\\ud83d\\ude00"}'
+    assert parse_reports([text], tmp_path) == [{"note": "?!", "count": math.inf, "pair": "\U0001f600"}]
+
+
+def test_a_megabyte_of_tags_is_read_at_once(tmp_path):
+    # With a regular expression this took minutes; the timeout of the test run is the limit here.
+    assert parse_reports(["[tune-metric]: {" * 65_536], tmp_path) == []

@@ -1,0 +1,150 @@
+"""The callback under the stock tuner, and what a resume refuses."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.backend import LocalBackend
+from syne_tune.config_space import uniform
+
+from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
+from syne_hypersched.recovery._segments import read_segments
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+
+@pytest.fixture
+def make(experiments, monkeypatch):
+    """Makes a tuner that trains three configurations to their ends."""
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(experiments.folder / "experiments"))
+
+    def make_tuner(num_trials=3, callbacks=None, backend=None, random_seed=1):
+        backend = ElasticLocalBackend(experiments.script, 1, device_type="cpu") if backend is None else backend
+        scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9, grace_period=9, random_seed=random_seed)
+        stop = StoppingCriterion(max_num_trials_finished=num_trials)
+        return Tuner(
+            backend, scheduler, stop, n_workers=1, sleep_time=0.01, tuner_name="test", suffix_tuner_name=False,
+            callbacks=[Journal()] if callbacks is None else callbacks,
+        )  # fmt: skip
+
+    return make_tuner
+
+
+@pytest.fixture
+def finished(make):
+    tuner = make()
+    tuner.run()
+    return tuner
+
+
+def num_results(experiments):
+    return len(experiments.results("test"))
+
+
+def test_files_are_for_the_user_alone(finished):
+    folder = finished.tuner_path / "journal"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "setup.dill").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_tuner_has_its_scheduler_back(finished):
+    assert type(finished.scheduler) is ASHA
+
+
+def test_an_experiment_goes_on_with_another_stop_criterion_and_json_alone(finished, make, experiments):
+    before = num_results(experiments)
+    (finished.tuner_path / "journal" / "setup.dill").unlink()
+    (finished.tuner_path / "journal" / "snapshot").unlink(missing_ok=True)
+    tuner = make(num_trials=5)
+    assert resume_experiment("test", tuner) is tuner
+    table = experiments.results("test")
+    assert len(table) > before
+    # Syne Tune stops when there are more than that.
+    assert len(table[table.epoch == 9]) == 6
+    assert not table.duplicated(["trial_id", "epoch"]).any()
+
+
+def test_a_resume_by_path_from_elsewhere(finished, experiments, monkeypatch):
+    path = finished.tuner_path
+    moved = path.rename(path.with_name("moved"))
+    monkeypatch.setenv("SYNETUNE_FOLDER", "/nowhere")
+    tuner = resume_experiment(moved)
+    assert tuner.tuner_path == moved
+    assert len(read_segments_of(moved).headers) == 2
+    assert not path.exists()
+
+
+def read_segments_of(path):
+    from syne_hypersched._disk import Disk
+
+    return read_segments(str(path / "journal"), Disk())
+
+
+def test_a_new_experiment_does_not_write_over_an_old_one(finished, make):
+    with pytest.raises(ValueError, match="has a journal already: continue it with resume_experiment"):
+        make().run()
+    assert len(read_segments_of(finished.tuner_path).headers) == 1
+
+
+def test_a_stored_tuner_that_others_can_write_to_is_not_loaded(finished):
+    (finished.tuner_path / "journal" / "setup.dill").chmod(0o666)
+    with pytest.raises(PermissionError, match="writable by nobody else, because loading it executes code"):
+        resume_experiment("test")
+
+
+def test_reading_the_journal_executes_nothing(finished, make, monkeypatch):
+    def load(*_, **__):
+        raise AssertionError("something was unpickled")
+
+    monkeypatch.setattr("dill.load", load)
+    monkeypatch.setattr(pickle, "load", load)
+    resume_experiment("test", make())
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "match"),
+    [("nothing", FileNotFoundError, "nor .* has a folder 'journal'"), ("test", ValueError, "time_passes must be")],
+)
+def test_bad_arguments(finished, name, error, match):
+    with pytest.raises(error, match=match):
+        resume_experiment(name, time_passes="never" if name == "test" else "always")
+
+
+def test_a_tuner_without_a_journal_is_refused(finished, make):
+    with pytest.raises(ValueError, match="tuner must have a Journal among its callbacks"):
+        resume_experiment("test", make(callbacks=[]))
+
+
+def test_a_tuner_with_another_seed_is_refused_before_anything_is_written(finished, make):
+    with pytest.raises(ValueError, match="the scheduler must decide as the journal says, but at entry 0"):
+        resume_experiment("test", make(random_seed=2))
+    assert len(read_segments_of(finished.tuner_path).headers) == 1
+    resume_experiment("test")  # and nothing is locked
+
+
+def test_a_broken_snapshot_is_done_without(finished, caplog):
+    (finished.tuner_path / "journal" / "snapshot").write_text(json.dumps({"format": 7}) + "\n")
+    resume_experiment("test")
+    assert "The whole journal is replayed: the snapshot must be of format 1" in caplog.text
+
+
+def test_other_backends_are_refused(make, experiments):
+    with pytest.raises(ValueError, match=r"ElasticLocalBackend or ElasticPythonBackend .* but got LocalBackend"):
+        make(backend=LocalBackend(str(experiments.script))).run()
+
+
+def test_a_second_journal_is_refused(make):
+    with pytest.raises((ValueError, RuntimeError), match=r"one Journal|still runs"):
+        make(callbacks=[Journal(), Journal()]).run()
+
+
+@pytest.mark.parametrize(
+    "options", [{"snapshot_interval_s": 0}, {"snapshot_interval_s": float("inf")}, {"drain_s": -1}]
+)
+def test_bad_options(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} must be .* but got"):
+        Journal(**options)

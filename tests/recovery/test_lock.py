@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from syne_hypersched.recovery._lock import ExperimentLock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from syne_hypersched.recovery._lock import ExperimentLock
+lock = ExperimentLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(100)
+"""
+
+
+def test_it_is_held_once_and_says_by_whom(tmp_path):
+    lock = ExperimentLock(tmp_path / "lock")
+    with pytest.raises(
+        RuntimeError, match=f"still runs \\(process {os.getpid()} on .*\\): it can be resumed only when"
+    ):
+        ExperimentLock(tmp_path / "lock")
+    lock.release()
+    ExperimentLock(tmp_path / "lock").release()
+
+
+def test_it_ends_with_its_holder(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(RuntimeError, match=f"process {holder.pid} on"):
+        ExperimentLock(tmp_path / "lock")
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    ExperimentLock(tmp_path / "lock").release()
+
+
+def test_who_only_tries_does_not_seem_alive(tmp_path):
+    path = tmp_path / "lock"
+    ExperimentLock(path).release()
+    os.utime(path, (1000.0, 1000.0))
+    lock = ExperimentLock(path)
+    lock.release()
+    assert lock.last_alive == 1000.0
+    lock = ExperimentLock(path)
+    assert lock.last_alive == 1000.0
+    lock.touch()
+    lock.release()
+    assert ExperimentLock(path).last_alive > 1e9
+
+
+def test_the_user_alone_can_read_it(tmp_path):
+    ExperimentLock(tmp_path / "lock").release()
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600

@@ -361,13 +361,10 @@ class Fleet:
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()
-        waiting = [
-            trial
-            for trial in self._active.values()
-            if trial.wants and trial.phase is Phase.IDLE and now - trial.signal_time > PATIENCE_S
-        ]
+        late = [trial for trial in self._active.values() if trial.wants and now - trial.signal_time > PATIENCE_S]
         if not self._too_late() and not self.room.is_missing:
-            log.warn_of_waiting(waiting, self.pool, now)
+            log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
+            log.warn_of_slow_start((trial for trial in late if trial.heard_at == math.inf), now)
 
     def __getstate__(self) -> dict[str, Any]:
         """State without processes: what a copy of the fleet in another process can know of."""

@@ -69,6 +69,18 @@ def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: fl
             )  # fmt: skip
 
 
+def warn_of_slow_start(late: Iterable[TrialProcesses], now: float) -> None:
+    """Says whose processes have been ordered long ago and do not exist yet, once for each trial."""
+    for trial in late:
+        if not trial.warned:
+            trial.warned = True
+            logger.warning(
+                "Trial %d was to be launched %.0f s ago: the preloading server seems to be stuck in an import. Its "
+                "output is in preloading.log beside the results; preload=() does without it.",
+                trial.trial_id, now - trial.signal_time,
+            )  # fmt: skip
+
+
 def warn_of_the_undead(live: Iterable[TrialProcesses], now: float) -> None:
     """Says whose processes do not end, once for each trial."""
     for trial in live:

@@ -137,6 +137,22 @@ def test_a_trial_that_waits_long_is_a_warning(make_trials, monkeypatch, caplog):
     assert caplog.text.count("has waited") == 1
 
 
+def test_a_server_that_is_stuck_is_a_warning(make_trials, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(_fleet, "PATIENCE_S", 0.3)
+    go = tmp_path / "go"
+    (tmp_path / "stuck.py").write_text(
+        f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    trials = make_trials(preload=["stuck"], stall_timeout_s=20.0)
+    trials.start(epochs=2)
+    trials.until(lambda: "Trial 0 was to be launched" in caplog.text)
+    trials.poll()
+    assert caplog.text.count("the preloading server seems to be stuck in an import") == 1
+    go.touch()
+    assert trials.until_ended() == Status.completed
+
+
 def test_what_does_not_end_is_a_warning_and_not_waited_for_for_ever(make_trials, monkeypatch, caplog):
     monkeypatch.setattr(_fleet, "PATIENCE_S", 3.0)
     trials = make_trials()

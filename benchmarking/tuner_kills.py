@@ -1,6 +1,7 @@
 """Kills the tuner at random moments, resumes the experiment each time, and checks that nothing is lost or doubled.
 
-The moments are anywhere: while it tunes, while it takes a snapshot, while it resumes. Three kinds of experiment are
+The moments are anywhere: while it tunes and while it resumes, and half of them, if possible, while it takes a snapshot.
+Three kinds of experiment are
 killed until they end by themselves, over and over:
 
 * ``one-by-one``: promotion ASHA with one worker. Every decision follows from those before, so that the results must
@@ -99,8 +100,16 @@ class Experiment:
         self.path = folder / "experiments" / name
         self._script, self._log = folder / "train.py", folder / "tuner.log"
 
-    def run(self, life_s: float | None) -> bool:
-        """Starts or resumes the tuner and kills it after ``life_s`` seconds; whether it has ended by itself before."""
+    def run(self, life_s: float | None, aim_s: float = 0.0) -> bool:
+        """Starts or resumes the tuner and kills it, unless it ends by itself before, which the return value says.
+
+        Parameters
+        ----------
+        life_s
+            Seconds until the kill; None: it is left alone.
+        aim_s
+            Seconds by which to wait longer, at most, for a snapshot that is just being written.
+        """
         begun = any(self.path.glob("journal/*.jsonl"))
         if not begun and self.path.exists():  # it was killed before it had written anything
             os.rename(self.path, self.path.with_name(f"{self.name}-stillborn-{time.monotonic_ns()}"))
@@ -114,6 +123,8 @@ class Experiment:
                     raise RuntimeError(f"the tuner has ended with code {code}:\n{self._log.read_text()[-6000:]}")
                 return True
             time.sleep(0.002)
+        while time.monotonic() < give_up_at + aim_s and not self.is_taking_a_snapshot():
+            time.sleep(0.0002)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         if life_s is None:
@@ -137,7 +148,7 @@ class Experiment:
                     found.add((entry["trial_id"], entry["report"]["epoch"], entry["report"]["loss"]))
         return found
 
-    def was_taking_a_snapshot(self) -> bool:
+    def is_taking_a_snapshot(self) -> bool:
         return (self.path / "journal" / "snapshot.new").exists()
 
     def faults(self) -> list[str]:
@@ -204,9 +215,12 @@ def kill_and_resume(kinds: Sequence[str], num_kills: int, seed: int, folder: Pat
         kind = kinds[counts["experiments"] % len(kinds)]
         experiment = Experiment(kind, f"{kind}-{counts['experiments']}", folder)
         before: Curves = set()
-        while counts["kills"] < num_kills and not experiment.run(generator.uniform(0, LONGEST_LIFE_S)):
+        while counts["kills"] < num_kills:
+            # Snapshots are written in a millisecond or two: every other kill is aimed at one.
+            if experiment.run(generator.uniform(0, LONGEST_LIFE_S), aim_s=generator.choice((0.0, 0.5))):
+                break
             counts["kills"] += 1
-            counts["of them while a snapshot was written"] += experiment.was_taking_a_snapshot()
+            counts["of them while a snapshot was written"] += experiment.is_taking_a_snapshot()
             now = experiment.journaled()
             if before - now:
                 faults.append(f"{experiment.name}: the journal has lost {sorted(before - now)}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dill
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.constants import ST_TUNER_TIME
 from syne_tune.results_callback import StoreResultsCallback
@@ -21,19 +19,15 @@ from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._segments import Entry, Segments, SegmentWriter
+from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, write_setup
 from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
-
-logger = logging.getLogger(__name__)
 
 JOURNAL_DIRNAME = "journal"
 """Name of the journal's folder in the experiment's folder."""
 
 LOCK_FILENAME = "lock"
 """Name of the file in the journal's folder that a running tuner has locked."""
-
-SETUP_FILENAME = "setup.dill"
-"""Name of the file in the journal's folder with the tuner as it was before it started."""
 
 
 @dataclass
@@ -149,13 +143,9 @@ class Journal(StoreResultsCallback):
                 f"tuner_name must be that of a new experiment, but {folder.parent} has a journal already: "
                 "continue it with resume_experiment, or choose another name"
             )
-        with open(os.open(folder / SETUP_FILENAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            lock, self._lock = self._lock, None
-            try:
-                dill.dump(tuner, file)
-            except Exception as error:  # whatever a user's object says
-                logger.warning("Without a tuner given to it, resume_experiment will fail on this experiment: %s", error)
-            self._lock = lock
+        setup = dump_setup(tuner)
+        if setup is not None:
+            write_setup(folder / SETUP_FILENAME, setup)
 
     def _go_on(self, progress: Progress) -> None:
         journaled = self._journaled

@@ -6,13 +6,11 @@ import json
 import logging
 import os
 import shutil
-import stat
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
-import dill
 from syne_tune import Tuner
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_METADATA_FILENAME, ST_TUNER_CREATION_TIMESTAMP
@@ -23,12 +21,13 @@ from syne_hypersched._disk import Disk
 from syne_hypersched.backends._restore import RestoredTrial, restore_trials
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.experiments._events import Event, read_events
-from syne_hypersched.recovery._journal import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME, Journal, Takeover
+from syne_hypersched.recovery._journal import JOURNAL_DIRNAME, LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._segments import Segments, read_segments, sync_segments
+from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, load_setup, write_setup
 from syne_hypersched.recovery._snapshot import UnusableSnapshotError, read_snapshot
 from syne_hypersched.recovery._ticks import Ticks
 
@@ -55,9 +54,9 @@ def resume_experiment(
         The experiment's name (``tuner.name``) or folder.
     tuner
         A tuner made anew as the first one was, and not yet run: with the same arguments, a ``Journal`` among its
-        callbacks. By default the one that the journal has stored. Loading that executes code, as unpickling does: who
-        may write to the experiment's folder may run anything as the user who resumes it. It is refused where others
-        may. With ``tuner`` nothing but JSON is read.
+        callbacks. It is stored in the place of the first one. By default the one that is stored. Loading that executes
+        code, as unpickling does: who may write to the experiment's folder may run anything as the user who resumes it.
+        It is refused where others may. With ``tuner`` nothing is loaded that could execute code.
     time_passes
         ``"always"``: the time between death and resume counts, for deadlines and wall-clock limits alike.
         ``"running"``: only the time counts in which a tuner was running.
@@ -120,7 +119,11 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     if not segments.headers:
         raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it had begun. Start it anew")
     sync_segments(folder, disk)
-    tuner = _load_tuner(path / JOURNAL_DIRNAME / SETUP_FILENAME) if tuner is None else tuner
+    setup_path, setup = path / JOURNAL_DIRNAME / SETUP_FILENAME, None
+    if tuner is None:
+        tuner = load_setup(setup_path)
+    else:
+        setup = dump_setup(tuner)  # before the replay changes it
     journal = next((callback for callback in tuner.callbacks if isinstance(callback, Journal)), None)
     if journal is None:
         raise ValueError("tuner must have a Journal among its callbacks, but has none")
@@ -134,19 +137,10 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
     _restore_backend(tuner, path, progress, started_at)
     _restore_tuner(tuner, path, progress, started_at)
+    if setup is not None:
+        write_setup(setup_path, setup)
     journal.take_over(Takeover(lock, segments, progress, ticks, started_at))
     return tuner
-
-
-def _load_tuner(path: Path) -> Tuner:
-    status = path.stat()
-    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
-        raise PermissionError(
-            f"{path} must belong to you and be writable by nobody else, because loading it executes code. Give "
-            "resume_experiment a tuner instead, and only JSON is read"
-        )
-    with open(path, "rb") as file:
-        return dill.load(file)
 
 
 def _move(tuner: Tuner, path: Path) -> None:

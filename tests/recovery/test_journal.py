@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
+from types import SimpleNamespace
 
 import pytest
 from syne_tune import StoppingCriterion, Tuner
@@ -11,7 +13,9 @@ from syne_tune.backend import LocalBackend
 from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
-from syne_hypersched.recovery._segments import read_segments
+from syne_hypersched._disk import Disk
+from syne_hypersched.recovery._resume import _elapsed_s
+from syne_hypersched.recovery._segments import Segments, read_segments
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -65,6 +69,33 @@ def test_an_experiment_goes_on_with_another_stop_criterion_and_json_alone(finish
     # Syne Tune stops when there are more than that.
     assert len(table[table.epoch == 9]) == 6
     assert not table.duplicated(["trial_id", "epoch"]).any()
+    # From now on it is this tuner that is stored.
+    assert resume_experiment("test").stop_criterion.max_num_trials_finished == 5
+
+
+def test_without_a_stored_tuner_one_must_be_given(finished):
+    (finished.tuner_path / "journal" / "setup.dill").unlink()
+    with pytest.raises(FileNotFoundError, match="give resume_experiment a tuner made as the first one was"):
+        resume_experiment("test")
+
+
+def test_a_tuner_that_cannot_be_stored_runs_with_a_warning(make, caplog):
+    tuner = make()
+    tuner.metadata["stream"] = (number for number in range(3))
+    tuner.save_tuner = False
+    tuner._save_metadata = lambda: None
+    tuner.run()
+    assert "give resume_experiment a tuner: this one cannot be stored" in caplog.text
+    assert not (tuner.tuner_path / "journal" / "setup.dill").exists()
+
+
+@pytest.mark.parametrize(("time_passes", "elapsed_s"), [("always", 1000.0), ("running", 170.0)])
+def test_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s):
+    """A tuner ran for 100 s; after 400 s another one began, whose last entry is at 160 s and which lived for 70 s."""
+    segments = Segments(headers=({"timestamp": 5000.0, "time_s": 0.0}, {"timestamp": 5400.0, "time_s": 100.0}))
+    monkeypatch.setattr(time, "time", lambda: 6000.0)
+    lock = SimpleNamespace(last_alive=5470.0)
+    assert _elapsed_s(segments, 160.0, lock, time_passes) == elapsed_s
 
 
 def test_a_resume_by_path_from_elsewhere(finished, experiments, monkeypatch):
@@ -78,8 +109,6 @@ def test_a_resume_by_path_from_elsewhere(finished, experiments, monkeypatch):
 
 
 def read_segments_of(path):
-    from syne_hypersched._disk import Disk
-
     return read_segments(str(path / "journal"), Disk())
 
 

@@ -1,0 +1,59 @@
+"""The tuner as it was before it started: the one file of a journal that is a pickle of anything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+import dill
+from syne_tune import Tuner
+
+logger = logging.getLogger(__name__)
+
+SETUP_FILENAME = "setup.dill"
+"""Name of the file in the journal's folder."""
+
+
+def dump_setup(tuner: Tuner) -> bytes | None:
+    """The bytes of a tuner that has not run; None, with a warning, if something of it cannot be pickled."""
+    try:
+        return bytes(dill.dumps(tuner))
+    except Exception as error:  # whatever a user's object says
+        logger.warning(
+            "To resume this experiment, give resume_experiment a tuner: this one cannot be stored (%s)", error
+        )
+        return None
+
+
+def write_setup(path: Path, content: bytes) -> None:
+    """Stores a tuner for the user alone, in place of the one before at once."""
+    new = path.with_suffix(".new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+def load_setup(path: Path) -> Tuner:
+    """The tuner that was stored. Loading it executes code.
+
+    Raises
+    ------
+    FileNotFoundError
+        None was stored.
+    PermissionError
+        The file is not the user's own, or others may write to it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}: give resume_experiment a tuner made as the first one was")
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022:
+            raise PermissionError(
+                f"{path} must belong to you and be writable by nobody else, because loading it executes code. Give "
+                "resume_experiment a tuner instead, and nothing is loaded that could"
+            )
+        return dill.load(file)

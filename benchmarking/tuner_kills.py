@@ -97,6 +97,8 @@ class Experiment:
 
     def __init__(self, kind: str, name: str, folder: Path) -> None:
         self.kind, self.name = kind, name
+        #: Whether a snapshot was just being written when the tuner was killed last.
+        self.hit_a_snapshot = False
         self.path = folder / "experiments" / name
         self._script, self._log = folder / "train.py", folder / "tuner.log"
 
@@ -125,6 +127,7 @@ class Experiment:
             time.sleep(0.002)
         while time.monotonic() < give_up_at + aim_s and not self.is_taking_a_snapshot():
             time.sleep(0.0002)
+        self.hit_a_snapshot = self.is_taking_a_snapshot()
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         if life_s is None:
@@ -220,7 +223,8 @@ def kill_and_resume(kinds: Sequence[str], num_kills: int, seed: int, folder: Pat
             if experiment.run(generator.uniform(0, LONGEST_LIFE_S), aim_s=generator.choice((0.0, 0.5))):
                 break
             counts["kills"] += 1
-            counts["of them while a snapshot was written"] += experiment.is_taking_a_snapshot()
+            counts["of them while a snapshot was written"] += experiment.hit_a_snapshot
+            counts["of them that left half a snapshot"] += experiment.is_taking_a_snapshot()
             now = experiment.journaled()
             if before - now:
                 faults.append(f"{experiment.name}: the journal has lost {sorted(before - now)}")

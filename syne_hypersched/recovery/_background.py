@@ -8,7 +8,8 @@ import os
 import signal
 import time
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from syne_hypersched._disk import Disk
 from syne_hypersched.launch._linux import die_with_parent
@@ -46,7 +47,7 @@ class BackgroundSnapshots:
         """Whether it is time for a snapshot."""
         return not self._failed and time.monotonic() >= self._due_at
 
-    def take(self, num_entries: int, scheduler: Any) -> None:
+    def take(self, num_entries: int, scheduler: Any, in_fork: Callable[[], None] = lambda: None) -> None:
         """Begins to take a snapshot and returns.
 
         Parameters
@@ -55,6 +56,8 @@ class BackgroundSnapshots:
             Entries of the journal, all synced, that the scheduler knows.
         scheduler
             The scheduler, between two calls.
+        in_fork
+            Called first in the fork, to give back what it must not hold.
         """
         self._due_at = time.monotonic() + self._interval_s
         if not self.has_ended(kill=True):
@@ -65,7 +68,7 @@ class BackgroundSnapshots:
             warnings.simplefilter("ignore", DeprecationWarning)
             self._pid = os.fork()
         if self._pid == 0:
-            self._take_in_child(tuner, Snapshot(num_entries, scheduler))
+            self._take_in_child(tuner, Snapshot(num_entries, scheduler), in_fork)
 
     def has_ended(self, kill: bool = False) -> bool:
         """Whether no snapshot is being taken; with ``kill`` one that is gets killed.
@@ -92,9 +95,10 @@ class BackgroundSnapshots:
             )
         return not self._failed
 
-    def _take_in_child(self, tuner: int, snapshot: Snapshot) -> None:
+    def _take_in_child(self, tuner: int, snapshot: Snapshot, in_fork: Callable[[], None]) -> NoReturn:
         failed = 1
         try:
+            in_fork()
             die_with_parent(tuner)
             write_snapshot(self._folder, dump_snapshot(snapshot), self._disk)
             failed = 0

@@ -129,7 +129,9 @@ class Journal(StoreResultsCallback):
         tuner.scheduler = self._journaled
         self._tuner = tuner
         header = {"timestamp": now, "time_s": elapsed_s, "pid": os.getpid()}
-        self._writer = SegmentWriter(str(folder), segments.next_number, header, len(segments.entries), self._disk)
+        self._num_entries = len(segments.entries)
+        self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)
+        self._snapshots = BackgroundSnapshots(str(folder), self.snapshot_interval_s, self._disk)
         if takeover is not None:
             self._go_on(takeover.progress)
         self._termination.install()
@@ -169,18 +171,20 @@ class Journal(StoreResultsCallback):
 
     def on_resume_trial(self, trial: Trial) -> None:
         """Gives a trial that is launched again after a resume the devices that it had."""
-        wish = self._wishes.pop(trial.trial_id, None)
-        if wish is not None and wish != trial.num_devices:
+        wish = self._wishes.pop(trial.trial_id, 0)
+        # 0: it had ended, which the scheduler was not told any more.
+        if wish not in (0, trial.num_devices):
             trial.resize(wish)
 
     def on_loop_end(self) -> None:
         """Syncs what was journaled in this loop."""
-        if self._writer is None or self._lock is None or self._snapshots is None or self._journaled is None:
+        if self._writer is not None:
+            self._writer.sync()
+        if self._lock is None or self._snapshots is None or self._journaled is None:
             return
-        self._writer.sync()
         self._lock.touch()
         if self._snapshots.is_due:
-            self._snapshots.take(self._num_entries, self._journaled.scheduler)
+            self._snapshots.take(self._num_entries, self._journaled.scheduler, in_fork=self._lock.release)
 
     def on_tuning_end(self) -> None:
         """Stores all results and closes the journal, which can be resumed all the same."""

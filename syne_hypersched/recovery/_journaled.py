@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 
+from syne_hypersched.backends.elastic import ElasticTrial, WishTaker
 from syne_hypersched.contract import LimitedTrial, is_elastic
 from syne_hypersched.recovery._segments import Entry
 from syne_hypersched.recovery._ticks import Ticks
@@ -76,38 +78,42 @@ class JournaledScheduler(TrialScheduler):
     def on_trial_add(self, trial: Trial) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "add") | {"config": trial.config, "created": trial.creation_time.isoformat()}
-        self.scheduler.on_trial_add(trial=trial)
+        with self._still(trial):
+            self.scheduler.on_trial_add(trial=trial)
         self._record(entry)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "result") | {"report": dict(result)}
-        entry["decision"] = decision = str(self.scheduler.on_trial_result(trial=trial, result=result))
+        with self._still(trial) as wishes:
+            entry["decision"] = decision = str(self.scheduler.on_trial_result(trial=trial, result=result))
         added = {key: value for key, value in result.items() if key not in entry["report"]}
         if added:
             entry["added"] = added
-        now_has = self._look_at(trial)
-        if now_has is not None:
-            entry["num_devices"] = now_has[0]
+        if wishes:
+            entry["num_devices"] = wishes[-1]
         self._record(entry)
         return decision
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "complete")
-        self.scheduler.on_trial_complete(trial, result)
+        with self._still(trial):
+            self.scheduler.on_trial_complete(trial, result)
         self._record(entry)
 
     def on_trial_error(self, trial: Trial) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "error") | {"status": str(getattr(trial, "status", Status.failed))}
-        self.scheduler.on_trial_error(trial)
+        with self._still(trial):
+            self.scheduler.on_trial_error(trial)
         self._record(entry)
 
     def on_trial_remove(self, trial: Trial) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "remove")
-        self.scheduler.on_trial_remove(trial=trial)
+        with self._still(trial):
+            self.scheduler.on_trial_remove(trial=trial)
         self._record(entry)
 
     def metric_names(self) -> list[str]:
@@ -124,28 +130,69 @@ class JournaledScheduler(TrialScheduler):
         return dict(self.scheduler.metadata())
 
     def _about(self, trial: Trial, call: str) -> Entry:
-        """The beginning of an entry about a call that is to be made now."""
-        entry = {"call": call, "time_s": self._ticks.tick(), "trial_id": trial.trial_id}
-        has = self._look_at(trial)
-        return entry if has is None else entry | {"devices": has}
+        """The beginning of an entry about a call that is to be made now, with the trial's devices if they are news."""
+        entry: Entry = {"call": call, "time_s": self._ticks.tick(), "trial_id": trial.trial_id}
+        if is_elastic(trial):
+            most = trial.max_num_devices if isinstance(trial, LimitedTrial) else None
+            has = (int(trial.num_devices), most)
+            if self._devices.get(trial.trial_id) != has:
+                self._devices[trial.trial_id] = entry["devices"] = has
+        return entry
 
-    def _look_at(self, trial: Trial) -> tuple[int, int | None] | None:
-        """The trial's devices, if the journal does not know them; from now on it does."""
-        if not is_elastic(trial):
-            return None
-        has: tuple[int, int | None] = (
-            int(trial.num_devices),
-            trial.max_num_devices if isinstance(trial, LimitedTrial) else None,
-        )
-        if self._devices.get(trial.trial_id) == has:
-            return None
-        self._devices[trial.trial_id] = has
-        return has
+    @contextmanager
+    def _still(self, trial: Trial) -> Iterator[list[int]]:
+        """Shows the scheduler the trial's devices as they were journaled, and lists the numbers that it wishes for.
+
+        The launcher's thread may change them at any time, when a process ends.
+        """
+        backend = trial.backend if isinstance(trial, ElasticTrial) else None
+        if backend is None:
+            yield []
+            return
+        view = _StillView(backend, trial.trial_id, *self._devices[trial.trial_id])
+        trial.backend = view
+        try:
+            yield view.wishes
+        finally:
+            trial.backend = backend
+            if view.wishes:
+                self._devices[trial.trial_id] = (view.wishes[-1], view.most)
 
     def __getattr__(self, name: str) -> Any:
         if name == "scheduler":  # of a copy that has no state yet
             raise AttributeError(name)
         return getattr(self.scheduler, name)
+
+
+class _StillView:
+    """A backend seen by one trial during one call. Parameters as they are named there; ``most`` is the limit."""
+
+    def __init__(self, backend: WishTaker, trial_id: int, num_devices: int, most: int | None) -> None:
+        self._backend = backend
+        self._trial_id = trial_id
+        self._num_devices = num_devices
+        self.most = most
+        self.wishes: list[int] = []
+
+    def wished_devices(self, trial_id: int) -> int:
+        return self._num_devices
+
+    def max_num_devices(self, trial_id: int) -> int | None:
+        return self.most
+
+    def wish_devices(self, trial_id: int, num_devices: int) -> None:
+        self._backend.wish_devices(trial_id, num_devices)
+        self.wishes.append(num_devices)
+        self._num_devices = num_devices
+
+    def follow(self, time_attr: str) -> None:
+        self._backend.follow(time_attr)
+
+    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        self._backend.publish(trial_id, result)
+
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        self._backend.note(trial_id, what, reason, numbers)
 
 
 def describe(suggestion: TrialSuggestion | None) -> Entry:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
+
+#: A process that a dead tuner was just forking has the lock, too, for the moment that it lives on.
+_PATIENCE_S = 1.0
+_PAUSE_S = 0.02
 
 
 class ExperimentLock:
@@ -24,20 +29,29 @@ class ExperimentLock:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._fd, 1000).decode(errors="replace").strip()
-            os.close(self._fd)
-            raise RuntimeError(
-                f"the experiment in {path.parent.parent} still runs ({holder or 'its tuner has just been started'}): "
-                "it can be resumed only when its tuner has ended"
-            ) from None
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while not self._is_free():
+            if time.monotonic() >= give_up_at:
+                holder = os.read(self._fd, 1000).decode(errors="replace").strip()
+                os.close(self._fd)
+                raise RuntimeError(
+                    f"the experiment in {path.parent.parent} still runs ({holder or 'its tuner has just been started'}"
+                    "): it can be resumed only when its tuner has ended"
+                )
+            time.sleep(_PAUSE_S)
         #: When the holder before was last alive (seconds since the epoch).
         self.last_alive = os.fstat(self._fd).st_mtime
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         os.utime(self._fd, (self.last_alive, self.last_alive))  # until it says so itself
+
+    def _is_free(self) -> bool:
+        """Takes the lock if nobody has it, and says so."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def touch(self) -> None:
         """Shows that the holder is alive."""

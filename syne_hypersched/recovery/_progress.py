@@ -156,8 +156,7 @@ class Progress:
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
         """Takes the wish for granted."""
-        if trial_id in self.num_devices:
-            self.num_devices[trial_id] = num_devices
+        self.num_devices[trial_id] = num_devices
 
     def follow(self, time_attr: str) -> None:
         """Does nothing: the backend is told when it takes over."""

@@ -14,8 +14,11 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
 from syne_hypersched._disk import Disk
+from syne_hypersched.recovery import _resume
+from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._resume import _elapsed_s
 from syne_hypersched.recovery._segments import Segments, read_segments
+from syne_hypersched.recovery._snapshot import read_snapshot
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -71,6 +74,37 @@ def test_an_experiment_goes_on_with_another_stop_criterion_and_json_alone(finish
     assert not table.duplicated(["trial_id", "epoch"]).any()
     # From now on it is this tuner that is stored.
     assert resume_experiment("test").stop_criterion.max_num_trials_finished == 5
+
+
+class WatchedJournal(Journal):
+    """Looks at itself when it has ended a loop."""
+
+    def on_tuning_start(self, tuner):
+        super().on_tuning_start(tuner)
+        self.num_synced, self.num_loops, self.snapshots, self.folder = 0, 0, [], tuner.tuner_path / "journal"
+        self._disk.sync_file = self._sync_file
+
+    def on_loop_end(self):
+        super().on_loop_end()
+        self.num_loops += 1
+        # One line more than there are entries: the header.
+        assert self.num_synced == self._num_entries + 1 or not self.num_loops
+        snapshot = read_snapshot(str(self.folder), Disk())
+        if snapshot is not None:
+            self.snapshots.append(snapshot.num_entries)
+
+    def _sync_file(self, path):
+        Disk().sync_file(path)
+        with open(path, "rb") as file:
+            self.num_synced = file.read().count(b"\n")
+
+
+def test_every_loop_is_synced_and_snapshots_are_taken(make):
+    journal = WatchedJournal(snapshot_interval_s=0.1)
+    make(callbacks=[journal]).run()
+    assert journal.num_loops > 10
+    assert len(set(journal.snapshots)) >= 3
+    assert journal.snapshots == sorted(journal.snapshots)
 
 
 def test_without_a_stored_tuner_one_must_be_given(finished):
@@ -152,6 +186,22 @@ def test_a_tuner_with_another_seed_is_refused_before_anything_is_written(finishe
         resume_experiment("test", make(random_seed=2))
     assert len(read_segments_of(finished.tuner_path).headers) == 1
     resume_experiment("test")  # and nothing is locked
+
+
+def test_a_resume_replays_only_what_came_after_the_snapshot(make, monkeypatch, caplog):
+    make(callbacks=[Journal(snapshot_interval_s=0.1)]).run()
+    known = []
+    monkeypatch.setattr(_resume, "replay", lambda *arguments: known.append(arguments[4]) or replay(*arguments))
+    tuner = resume_experiment("test")
+    assert known[0] > 10
+    assert "replayed" not in caplog.text
+    assert tuner.scheduler.incumbent.resource == 9
+    # With a tuner of other arguments the snapshot is of no use.
+    other = make()
+    other.scheduler.max_t = 10
+    resume_experiment("test", other)
+    assert known[1] == 0
+    assert "the snapshot is of a scheduler with other arguments" in caplog.text
 
 
 def test_a_broken_snapshot_is_done_without(finished, caplog):

@@ -228,3 +228,31 @@ def test_limits_of_a_trial_are_journaled():
     assert seen == live
     assert progress.num_devices == {0: 2}
     assert progress.max_num_devices(0) == 3
+
+
+def test_a_process_that_ends_during_a_call_does_not_look_like_a_wish():
+    """The launcher's thread takes a trial's devices away while the scheduler is deciding about it."""
+    backend, seen = Progress(), []
+
+    class Slow(ASHA):
+        def on_trial_result(self, trial, result):
+            backend.num_devices[0] = 0
+            seen.append(trial.num_devices)
+            return super().on_trial_result(trial, result)
+
+    def make():
+        return Slow(SPACE, "loss", "epoch", 27, grace_period=27, random_seed=0)
+
+    entries = []
+    scheduler = JournaledScheduler(make(), Ticks(), entries.append)
+    config = scheduler.suggest().config
+    trial = ElasticTrial(0, config, datetime(2024, 1, 1), metrics=[], status="InProgress", backend=backend)
+    backend.trials[0], backend.num_devices[0] = trial, 1
+    scheduler.on_trial_add(trial)
+    scheduler.on_trial_result(trial, {"epoch": 1, "loss": 1.0})
+    scheduler.on_trial_complete(trial, {"epoch": 1, "loss": 1.0})
+    assert trial.backend is backend
+    assert "num_devices" not in entries[2]
+    progress, _ = play([as_json(entry | {"status": "InProgress"}) for entry in entries], make())
+    assert seen == [1, 1]
+    assert progress.running == ()

@@ -34,7 +34,9 @@ class RestoredTrial:
     """Most devices on which it can run, None if nothing is known against any number."""
 
 
-def restore_trials(backend: ElasticLocalBackend, restored: Sequence[RestoredTrial], elapsed_s: float) -> None:
+def restore_trials(
+    backend: ElasticLocalBackend, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool
+) -> None:
     """Has a backend that has started nothing yet go on with the trials of another one, none of whose processes is left.
 
     What a trial has reported beyond what was delivered is delivered when the tuner resumes it.
@@ -47,7 +49,11 @@ def restore_trials(backend: ElasticLocalBackend, restored: Sequence[RestoredTria
         All trials, in the order of their ids, which are 0, 1, 2...
     elapsed_s
         Seconds since the tuning started.
+    is_set_up
+        Whether the other backend has recorded its devices. It may have died before.
     """
+    if not is_set_up:
+        backend._start_clock()
     backend.trial_ids = [known.trial.trial_id for known in restored]
     backend._trial_dict = {known.trial.trial_id: known.trial for known in restored}
     backend._started = time.time() - elapsed_s

@@ -203,7 +203,8 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
         RestoredTrial(trial, delivered[trial_id], num_launches.get(trial_id, 0), progress.max_num_devices(trial_id))
         for trial_id, trial in progress.trials.items()
     ]
-    restore_trials(backend, restored, time.monotonic() - started_at)
+    is_set_up = any(event.event == "setup" for event in events)
+    restore_trials(backend, restored, time.monotonic() - started_at, is_set_up)
     for launch in open_launches(events):
         _write_exit(backend, launch)
     if progress.incumbent is not None:

@@ -14,6 +14,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
 from syne_hypersched._disk import Disk
+from syne_hypersched.experiments import check_run, load_run
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._resume import _elapsed_s
@@ -202,6 +203,17 @@ def test_a_resume_replays_only_what_came_after_the_snapshot(make, monkeypatch, c
     resume_experiment("test", other)
     assert known[1] == 0
     assert "the snapshot is of a scheduler with other arguments" in caplog.text
+
+
+def test_a_tuner_that_died_before_its_first_trial_is_gone_on_with(finished, experiments):
+    path = finished.tuner_path
+    header, *_ = (path / "journal" / "000000.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "journal" / "000000.jsonl").write_bytes(header)
+    (path / "events.jsonl").unlink()
+    resume_experiment("test")
+    assert check_run(load_run(path, time_attr="epoch")) == ()
+    table = experiments.results("test")
+    assert len(table[table.epoch == 9]) == 4
 
 
 def test_a_broken_snapshot_is_done_without(finished, caplog):

@@ -18,6 +18,8 @@ from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.training import CheckpointFolder
 
 FOLDER = "/run/checkpoints"
+#: After so many crashes another run begins on an empty disk: the first checkpoint is the hardest to keep.
+_CRASHES_OF_A_RUN = 10
 
 
 def payload(number: int, size: int) -> bytes:
@@ -50,11 +52,12 @@ def read_checkpoint(folder: CheckpointFolder, disk: CrashingDisk) -> int | None:
 def crash_again_and_again(num_crashes: int, seed: int, keep: int = 2) -> Counter[str]:
     """Returns how often each thing happened."""
     generator = random.Random(seed)
-    disk = CrashingDisk(generator)
-    folder = CheckpointFolder(FOLDER, keep=keep, disk=disk)
-    number, durable = 0, None
     counts: Counter[str] = Counter()
     while counts["crashes"] < num_crashes:
+        if counts["crashes"] % _CRASHES_OF_A_RUN == 0:
+            disk = CrashingDisk(generator)
+            number, durable = 0, None
+        folder = CheckpointFolder(FOLDER, keep=keep, disk=disk)  # of another process than before
         disk.crash_after = generator.randrange(120)
         try:
             while True:

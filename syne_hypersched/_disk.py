@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from pathlib import Path
 from typing import BinaryIO
 
 
@@ -30,15 +31,16 @@ class Disk:
         return sorted(found)
 
     def create_folder(self, path: str, durably: bool = False) -> None:
-        """Makes a folder and those above it, unless they exist; with ``durably`` they would survive a crash."""
-        if os.path.isdir(path):
-            return
-        above = os.path.dirname(os.path.abspath(path))
-        self.create_folder(above, durably)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path)
+        """Makes a folder and those above it, unless they exist.
+
+        With ``durably`` all of them would survive a crash of the machine, also those that exist: whoever has made them
+        may have been killed before they were durable.
+        """
+        os.makedirs(path, exist_ok=True)
         if durably:
-            self.sync_folder(above)
+            for above in Path(path).resolve().parents:
+                with contextlib.suppress(PermissionError):  # nor can it have been made by this user
+                    self.sync_folder(str(above))
 
     def create(self, path: str) -> BinaryIO:
         """Opens a new file to write to."""

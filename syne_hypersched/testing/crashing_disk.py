@@ -83,8 +83,8 @@ class CrashingDisk(Disk):
             if name not in folder.entries:
                 self._operation()
                 folder.change((name, _Folder()))
-                if durably:
-                    self.sync_folder(above)
+            if durably:
+                self.sync_folder(above)
             folder, above = self._as_folder(folder.entries[name], path), f"{above}/{name}"
 
     def create(self, path: str) -> BinaryIO:

@@ -60,11 +60,14 @@ class CheckpointFolder:
         self.path = str(path)
         self._keep = keep
         self._disk = disk or Disk()
+        #: Whether this process has seen to it that the folder is durable.
+        self._has_folder = False
 
     def begin(self) -> str:
         """Makes an empty folder into which the files of the next checkpoint are to be written, and returns its path."""
         disk = self._disk
-        disk.create_folder(self.path, durably=True)
+        disk.create_folder(self.path, durably=not self._has_folder)
+        self._has_folder = True
         for name in disk.list_folder(self.path):
             if name.endswith(_ASIDE):  # of a process that was killed while it wrote
                 disk.remove(f"{self.path}/{name}")

@@ -1,7 +1,4 @@
-"""HyperSched as it was published: retrospective rung rule, admission rule, resize rule (Liaw et al., SoCC 2019).
-
-Deviation: the last live trial is not paused by a rung once admission is closed, since nothing would run after it.
-"""
+"""HyperSched as it was published: retrospective rung rule, admission rule, resize rule (Liaw et al., SoCC 2019)."""
 
 from __future__ import annotations
 
@@ -128,8 +125,6 @@ class PublishedStrategy(Strategy):
         self._allocator.report(trial_id, value, resource)
         if not self._halving.report(trial_id, resource, value):
             return None
-        if not self._admission_open and len(self._allocator) == 1 and value < math.inf:
-            return None  # nobody could use its devices
         return self._halving.why_weak(trial_id) if value < math.inf else NOT_FINITE
 
     def pause(self, trial_id: int) -> None:

@@ -228,17 +228,6 @@ class TestAdmission:
         assert [result["st_admission_open"] for result in tuning.results] == [True, True, False]
         assert tuning.scheduler.suggest() is None
 
-    def test_the_last_trial_goes_on_after_closing_though_it_is_weak(self):
-        tuning = Tuning(max_t=1000)
-        tuning.start(3)
-        assert tuning.report(0, 1, 0.5, now_s=10) == "CONTINUE"
-        assert tuning.report(1, 1, 0.9, now_s=11) == "PAUSE"
-        assert tuning.scheduler.admission_open
-        tuning.scheduler.on_trial_remove(trial=tuning.trials[0])  # stopped from outside
-        assert tuning.report(2, 1, 0.8, now_s=999) == "CONTINUE", "weak, but nobody could use its devices"
-        assert not tuning.scheduler.admission_open
-        assert tuning.report(2, 2, math.nan, now_s=999.5) == "PAUSE", "nothing is to be expected of it"
-
     def test_it_closes_at_the_deadline_without_the_rule(self):
         tuning = Tuning(job_limit=False, deadline_s=100)
         tuning.start()

@@ -21,7 +21,7 @@ def with_folder(x, st_checkpoint_dir, **others):
 def path_of_modules(x):
     import sys
 
-    print(sys.path)
+    print(list(dict.fromkeys(sys.path)))
 
 
 def call(function, folder, config):
@@ -40,7 +40,7 @@ def call(function, folder, config):
     [
         (as_given, [1.5, {"y": None}]),
         (with_folder, [1.5, "a folder", {"y": None}]),
-        (path_of_modules, [entry for entry in sys.path if entry]),
+        (path_of_modules, list(dict.fromkeys(entry for entry in sys.path if entry))),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -163,7 +163,8 @@ class ElasticRun:
 
     def __exit__(self, *error: object) -> None:
         self._stepper.close()
-        gc.collect()
+        if self.num_devices > 1:
+            gc.collect()
         self.group.close()
         if self._handler_before is not None:
             signal.signal(signal.SIGTERM, self._handler_before)

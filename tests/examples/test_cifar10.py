@@ -168,6 +168,7 @@ def test_several_gpus_share_their_statistics_in_the_same_checkpoint(cifar10: Mod
     together.load_state_dict(alone.state_dict())
 
 
+@pytest.mark.slow
 def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened(
     scripts: Scripts, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +184,7 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
         assert values == pytest.approx(expected[epoch], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_is_tuned_on_noise(tmp_path: Path) -> None:
     arguments = ["--fake-data", "40", "--network", "shufflenet_v2_x0_5", "--num-devices", "2", "--deadline", "14"]
     run = launch("launch_cifar10", *arguments, output=tmp_path)

@@ -105,6 +105,7 @@ def test_resized_in_the_middle_of_an_epoch_it_goes_on_as_if_nothing_had_happened
     assert expected[5]["optimizer_steps"] == 5 * 4
 
 
+@pytest.mark.slow
 def test_is_tuned_by_rounds(data_dir: Path, tmp_path: Path) -> None:
     arguments = ["--data-dir", str(data_dir), "--network", "shufflenet_v2_x0_5", "--image-size", "64"]
     arguments += ["--num-steps", "2", "--num-rounds", "40", "--batch-size", "12", "--num-workers", "1"]

@@ -68,6 +68,7 @@ def test_knows_nothing_of_this_project() -> None:
     assert not re.search("hypersched|devices?=|signal", SCRIPT.read_text().partition('"""\n\n')[2])
 
 
+@pytest.mark.slow
 def test_is_paused_and_resumed_by_pasha_without_missing_an_epoch(tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "launch_plain_script.py"), "--output", str(tmp_path)]
     done = subprocess.run(

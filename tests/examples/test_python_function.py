@@ -37,6 +37,7 @@ def test_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     assert losses("in parts", 6) == []
 
 
+@pytest.mark.slow
 def test_is_tuned_with_trials_that_go_on_where_they_were(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--output", str(tmp_path), "--deadline", "12", "--num-devices", "2"]
     # In its own folder: a launch script must not depend on where it is started from.

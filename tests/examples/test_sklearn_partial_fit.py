@@ -138,6 +138,7 @@ def test_checkpoint_is_replaced_as_a_whole(script: ModuleType, tmp_path: Path, m
     assert script.load_checkpoint(path, make_model(script)) == 1
 
 
+@pytest.mark.slow
 def test_is_tuned_on_more_and_fewer_threads_without_missing_an_epoch(tmp_path: Path) -> None:
     arguments = ("--strategy", "published", "--deadline", "12", "--num-devices", "2")
     run = launch("launch_sklearn", *arguments, output=tmp_path)

@@ -125,6 +125,7 @@ def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
     assert last["perplexity"] == pytest.approx(math.exp(last["val_loss"]))
 
 
+@pytest.mark.slow
 def test_is_tuned_while_its_shards_are_kept(tmp_path: Path) -> None:
     text = tmp_path / "a text.txt"
     text.write_text("To be, or not to be, that is the question. " * 200, encoding="utf-8")

@@ -30,7 +30,15 @@ def test_there_are_the_four_notebooks():
     assert names == {"HyperSched-Deadlines", "LeNet-Fashion-MNIST", "PASHA-NB201-Full", "PASHA-NB201-Summary"}
 
 
-@pytest.mark.parametrize("source", execute.sources(), ids=name_of)
+#: Its trials train in real time.
+SLOW = "LeNet-Fashion-MNIST"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem == SLOW else ()) for path in execute.sources()],
+    ids=name_of,
+)
 def test_a_notebook_runs(source):
     with warnings.catch_warnings():
         # The libraries that run the kernel warn of each other.

@@ -12,7 +12,6 @@ show whether every sample was counted exactly once an epoch.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -26,12 +25,12 @@ from typing import Any
 
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.backends.reports import LogTail, parse_reports
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "examples" / "training_scripts"
-_TAG = "[tune-metric]: "
 _PATIENCE_S = 120.0
 
 
@@ -92,6 +91,8 @@ class Trainer:
         self._exit: LaunchExit | None = None
         self._launcher = Launcher(self._on_launched, self._on_exit, preload=["torch"], log_path=folder / "server.log")
         self._handle = 0
+        self._tail = LogTail(self._log(0))
+        self._reports: list[dict[str, Any]] = []
         self.outcome = Outcome()
 
     def launch(self, num_devices: int) -> None:
@@ -133,7 +134,7 @@ class Trainer:
 
     def wait_for_report(self, count: int) -> bool:
         """Waits until ``count`` reports were made in all; False if the script has ended before."""
-        self._wait_until(lambda: self._count_reports() >= count or self._exit is not None)
+        self._wait_until(lambda: self.count_reports() >= count or self._exit is not None)
         return self._exit is None
 
     def finish(self) -> Outcome:
@@ -141,8 +142,8 @@ class Trainer:
         ended = self.wait_for_exit()
         if ended.exit_code != 0:
             sys.exit(f"{self._workload.script.name} failed: {(self._folder / 'err0').read_text()[-2000:]}")
-        for line in self._lines():
-            report = json.loads(line)
+        self.count_reports()
+        for report in self._reports:
             self.outcome.num_doubled += report["epoch"] in self.outcome.reports
             self.outcome.reports[report["epoch"]] = report
         return self.outcome
@@ -151,13 +152,10 @@ class Trainer:
         """Ends the preloading server."""
         self._launcher.close()
 
-    def _count_reports(self) -> int:
-        return len(self._lines())
-
-    def _lines(self) -> list[str]:
-        path = self._log(0)
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [line.split(_TAG, 1)[1] for line in lines if _TAG in line and line.endswith("}")]
+    def count_reports(self) -> int:
+        """Reads what is new in the log; the number of reports so far."""
+        self._reports += parse_reports(self._tail.lines(), self._tail.path)
+        return len(self._reports)
 
     def _log(self, rank: int) -> Path:
         return self._folder / f"out{rank}"
@@ -203,7 +201,7 @@ def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: in
                 trainer.kill()
             else:
                 trainer.ask_to_leave()
-            num_reports = trainer._count_reports()
+            num_reports = trainer.count_reports()
         else:
             trainer.launch(1 + num_resizes % 2)
         return trainer.finish()

@@ -50,7 +50,7 @@ def preload_torchvision() -> tuple[str, ...]:
     """Modules to preload for a script that imports ``_torchvision.py``, where the server of launches finds that too."""
     paths = [str(TRAINING_SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    return ("syne_tune", "torch", "torch._dynamo", "_torchvision")
+    return ("syne_tune", "torch", "torch._dynamo", "_torchvision", "syne_hypersched.training")
 
 
 def tune(

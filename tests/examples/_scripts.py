@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.experiments import Run, check_run, load_run
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
@@ -48,20 +49,11 @@ class Training:
         self._folder = folder
         self.ended = threading.Event()
         self.exit: LaunchExit | None = None
-        environment = dict(os.environ)
-        if num_ranks > 1:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
-            environment |= {"WORLD_SIZE": str(num_ranks), "GLOO_SOCKET_IFNAME": "lo"}
+        devices = find_devices(2, device_type="cpu")
+        environments = rank_environments(devices, devices.names[:num_ranks], True, os.environ)
         ranks = tuple(
-            RankSpec(
-                environment | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if num_ranks > 1 else {}),
-                stdout=str(folder / f"out-{rank}"),
-                stderr=str(folder / f"err-{rank}"),
-                num_threads=1,
-            )
-            for rank in range(num_ranks)
+            RankSpec(environment, str(folder / f"out-{rank}"), str(folder / f"err-{rank}"), num_threads=1)
+            for rank, (environment, _) in enumerate(environments)
         )
         script = str(TRAINING_SCRIPTS / f"{name}.py")
         self.launch = launcher.launch(LaunchSpec((script, *arguments), ranks, warm=True, grace_s=PATIENCE_S))

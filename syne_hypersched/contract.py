@@ -10,7 +10,7 @@ Nothing else is shared: schedulers do not import backends, backends do not impor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -132,6 +132,34 @@ class LimitedTrial(Protocol):
 
         When a trial fails on a number of devices after it has worked on fewer, it goes back to those, as
         :attr:`ElasticTrial.num_devices` then says, and a wish for more devices than this is not carried out any more.
+        """
+        ...
+
+
+@runtime_checkable
+class RemovingScheduler(Protocol):
+    """A scheduler that says whose checkpoints are needed no longer. Optional: not every scheduler knows.
+
+    The name is that of Syne Tune before 0.15. Syne Tune 0.16 has kept the other half of that interface,
+    ``RemoveCheckpointsSchedulerMixin``: its tuner asks a scheduler for a callback where the backend has
+    ``delete_checkpoints=True``, and the callback calls ``delete_checkpoint(trial_id)`` of any backend.
+    """
+
+    def trials_checkpoints_can_be_removed(self, since: int = 0) -> Sequence[int]:
+        """Trials that are never started again, and whose checkpoint no other trial is started from.
+
+        A trial is named once and for good, when it is certain: what will be resumed, whatever others report from now
+        on, is not known before.
+
+        Parameters
+        ----------
+        since
+            Leaves out so many of those that were named first.
+
+        Returns
+        -------
+        sequence of int
+            Their ids, in the order in which it became certain.
         """
         ...
 

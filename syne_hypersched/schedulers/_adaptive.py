@@ -227,6 +227,11 @@ class AdaptiveStrategy(Strategy):
         if self._stretch is None:
             self._halving.pause(trial_id)
 
+    def never_resumes(self, trial_id: int) -> bool:
+        """In the last stretch, if it was not among the best paused ones when that began."""
+        is_left = self._stretch is not None and all(candidate != trial_id for _, candidate in self._stretch.paused)
+        return self._closed or is_left
+
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """In the last stretch: what the policy gives the trial, where the relaunch pays."""
         if self._stretch is None:

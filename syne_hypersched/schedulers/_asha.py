@@ -18,7 +18,7 @@ from syne_tune.optimizer.scheduler import TrialSuggestion
 
 from syne_hypersched.rungs import RungLadder, rung_levels
 from syne_hypersched.schedulers._base import MultiFidelityScheduler, integer
-from syne_hypersched.schedulers._brackets import STOP, Decision, PromotionBracket, StoppingBracket
+from syne_hypersched.schedulers._brackets import PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
 from syne_hypersched.schedulers._searchers import Config
 
 
@@ -145,6 +145,7 @@ class ASHA(MultiFidelityScheduler):
         self._suggested: deque[StoppingBracket | PromotionBracket] = deque()
         #: Configurations of trials that may be resumed; kept only if their milestone has to be changed then.
         self._configs: dict[int, Config] = {}
+        self._exhausted = False
 
     @property
     def ladders(self) -> tuple[RungLadder, ...]:
@@ -157,19 +158,25 @@ class ASHA(MultiFidelityScheduler):
         Returns
         -------
         TrialSuggestion or None
-            None if the searcher has no further configuration. Syne Tune then suggests nothing ever again, so that
-            trials still paused stay so.
+            None if the searcher has no further configuration, and from then on: Syne Tune's tuner does not ask again.
+            Trials that are paused then stay so.
         """
+        if self._exhausted:
+            return None
         bracket = self._draw_bracket()
         promoted = bracket.promote()
         if promoted is not None:
             trial_id, milestone = promoted
+            self._checkpoints.resume(trial_id)
             config = self._configs.get(trial_id)
             return TrialSuggestion.resume_suggestion(
                 trial_id, None if config is None else self._up_to(milestone, config)
             )
         config = self._new_config()
         if config is None:
+            self._exhausted = True
+            for paused in self._checkpoints.paused:
+                self._checkpoints.end(paused)
             return None
         self._suggested.append(bracket)
         return TrialSuggestion.start_suggestion(self._up_to(bracket.first_milestone, config))
@@ -202,6 +209,11 @@ class ASHA(MultiFidelityScheduler):
         decision = bracket.report(trial.trial_id, resource, value)
         if decision == STOP:
             self._configs.pop(trial.trial_id, None)
+        if decision == PAUSE:
+            self._checkpoints.pause(trial.trial_id)
+        # What others report later may promote any trial but one that has diverged.
+        if decision == STOP or (decision == PAUSE and (value == math.inf or self._exhausted)):
+            self._checkpoints.end(trial.trial_id)
         return decision
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
@@ -224,6 +236,7 @@ class ASHA(MultiFidelityScheduler):
         bracket = self._bracket_of.get(trial.trial_id)
         if bracket is not None:
             bracket.end(trial.trial_id)
+        self._checkpoints.end(trial.trial_id)
         self._configs.pop(trial.trial_id, None)
 
     def _draw_bracket(self) -> StoppingBracket | PromotionBracket:

@@ -6,7 +6,7 @@ import inspect
 import logging
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -15,9 +15,12 @@ import numpy as np
 from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import Domain, config_space_to_json_dict, postprocess_config
 from syne_tune.optimizer.scheduler import TrialScheduler
+from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsSchedulerMixin
+from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.contract import is_elastic
+from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._searchers import Config, make_searcher
 
 logger = logging.getLogger(__name__)
@@ -37,7 +40,7 @@ class Incumbent:
     """That report."""
 
 
-class MultiFidelityScheduler(TrialScheduler):
+class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     """Base class of schedulers that compare trials at resource levels.
 
     A constructor argument that a subclass keeps as an attribute of the same name appears in :meth:`metadata`.
@@ -122,6 +125,7 @@ class MultiFidelityScheduler(TrialScheduler):
         self.grace_period = grace_period
         self.reduction_factor = reduction_factor
         self.incumbent: Incumbent | None = None
+        self._checkpoints = NeededCheckpoints()
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)
@@ -136,6 +140,7 @@ class MultiFidelityScheduler(TrialScheduler):
     def on_trial_error(self, trial: Trial) -> None:
         """Tells the searcher that a trial has failed, or was stopped by somebody else."""
         logger.warning("trial %d has failed or was stopped from outside", trial.trial_id)
+        self._checkpoints.end(trial.trial_id)
         self._searcher.on_trial_error(trial.trial_id)
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
@@ -145,6 +150,34 @@ class MultiFidelityScheduler(TrialScheduler):
     def on_trial_remove(self, trial: Trial) -> None:
         """Tells the searcher that a trial has ended because it was paused or stopped."""
         self._searcher.on_trial_end(trial.trial_id)
+
+    def trials_checkpoints_can_be_removed(self, since: int = 0) -> list[int]:
+        """Trials that are over, see :class:`~syne_hypersched.contract.RemovingScheduler`.
+
+        These are the trials that were stopped, have completed or failed, and of those that are paused the ones of which
+        it is certain that they are never resumed. No scheduler here starts a trial from another one's checkpoint.
+
+        Parameters
+        ----------
+        since
+            Leaves out so many of those that were named first, at least 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``since`` is not an integer of at least 0.
+        """
+        return self._checkpoints.over(integer("since", since, least=0))
+
+    def callback_for_checkpoint_removal(self, stop_criterion: Callable[[TuningStatus], bool]) -> CheckpointRemoval:
+        """What Syne Tune's tuner asks for where its backend has ``delete_checkpoints=True``.
+
+        Parameters
+        ----------
+        stop_criterion
+            The tuner's; without influence, since only what is certain is removed.
+        """
+        return CheckpointRemoval(self)
 
     def metric_names(self) -> list[str]:
         """The metric, as a list of one."""

@@ -239,6 +239,7 @@ class HyperSched(MultiFidelityScheduler):
             if self.admission_open:
                 self._log("close", None, 0, because("the searcher has no further configuration"))
             self._strategy.close()
+            self._strategy.give_up(self._checkpoints)
             return None
         return TrialSuggestion.start_suggestion(config)
 
@@ -333,6 +334,8 @@ class HyperSched(MultiFidelityScheduler):
         if paused and value < math.inf:
             self._strategy.pause(trial_id)
         self._end(trial_id, resumable=paused)
+        if value == math.inf:
+            self._checkpoints.end(trial_id)
         self._log("pause" if paused else "stop", trial_id, 0, weak)
         return decision
 
@@ -342,6 +345,7 @@ class HyperSched(MultiFidelityScheduler):
             for forgotten in list(self._unheard):
                 self._end(forgotten, resumable=False)
         self._strategy.begin(trial_id)
+        self._checkpoints.resume(trial_id)
         self._times.start(trial_id, self._clock.now_s())
         self._log(what, trial_id, 1, reason)
 
@@ -349,11 +353,14 @@ class HyperSched(MultiFidelityScheduler):
         self._strategy.end(trial_id, resumable)
         self._unheard.pop(trial_id, None)
         self._times.end(trial_id, self._clock.now_s(), resumable)
+        self._checkpoints.leave(trial_id, resumable)
+        self._strategy.give_up(self._checkpoints)
 
     def _close_if_due(self, now_s: float) -> None:
         reason = self._strategy.close_if_due(now_s)
         if reason is not None:
             self._log("close", None, 0, reason)
+            self._strategy.give_up(self._checkpoints)
 
     def _do_not_resize(self) -> None:
         if self._resizable:

@@ -131,6 +131,10 @@ class PublishedStrategy(Strategy):
         """Has a trial wait at the highest rung where it is weak."""
         self._halving.pause(trial_id)
 
+    def never_resumes(self, trial_id: int) -> bool:
+        """Once admission is closed no trial is resumed."""
+        return not self._admission_open
+
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """Applies the resize rule, once admission is closed."""
         if self._admission_open:

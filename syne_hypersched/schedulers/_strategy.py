@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
 from syne_hypersched.schedulers._reasons import Reason
 
 
@@ -70,6 +71,20 @@ class Strategy(ABC):
     @abstractmethod
     def pause(self, trial_id: int) -> None:
         """Keeps a trial that :meth:`report` has called weak for :meth:`next_paused`."""
+
+    @abstractmethod
+    def never_resumes(self, trial_id: int) -> bool:
+        """Whether a paused trial stays paused, whatever others report from now on.
+
+        As long as admission is open, any trial with a finite value may be good enough once others have done worse.
+        """
+
+    def give_up(self, checkpoints: NeededCheckpoints) -> None:
+        """Ends the paused trials that are never resumed, so that none of them can be, and says so."""
+        for trial_id in () if self.admission_open else checkpoints.paused:
+            if self.never_resumes(trial_id):
+                self.end(trial_id, resumable=False)
+                checkpoints.end(trial_id)
 
     @abstractmethod
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:

@@ -23,6 +23,8 @@ from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, S
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched.contract import RemovingScheduler
+
 _DECISIONS = (SchedulerDecision.CONTINUE, SchedulerDecision.PAUSE, SchedulerDecision.STOP)
 
 Step = tuple[Any, ...]
@@ -35,7 +37,8 @@ class TuningLoop:
 
     Trials report once a second. The metric depends on the configuration and the epoch alone. A paused trial keeps its
     epoch, a trial that is stopped, fails or completes does not come back. Misbehaviour that a tuner could not live with
-    fails an assertion.
+    fails an assertion; so does a trial that is resumed or running after the scheduler has said that its checkpoint is
+    needed no longer.
 
     Parameters
     ----------
@@ -49,10 +52,19 @@ class TuningLoop:
         -1 reports the negated metric.
     fail_every
         Every trial whose id is one less than a multiple of this fails after two epochs; 0 for none.
+    diverge_every
+        Every trial whose id is two less than a multiple of this reports NaN after two epochs; 0 for none.
     """
 
     def __init__(
-        self, metric: str, time_attr: str, num_workers: int, max_t: int, sign: float = 1.0, fail_every: int = 0
+        self,
+        metric: str,
+        time_attr: str,
+        num_workers: int,
+        max_t: int,
+        sign: float = 1.0,
+        fail_every: int = 0,
+        diverge_every: int = 0,
     ) -> None:
         self.metric = metric
         self.time_attr = time_attr
@@ -60,11 +72,14 @@ class TuningLoop:
         self.max_t = max_t
         self.sign = sign
         self.fail_every = fail_every
+        self.diverge_every = diverge_every
         self.trials: list[Trial] = []
         self.running: list[int] = []
         self.paused: list[int] = []
         self.epochs: dict[int, int] = {}
         self.last_result: dict[int, dict[str, Any]] = {}
+        #: Trials whose checkpoint the scheduler has said to be needed no longer, in this order.
+        self.over: list[int] = []
         self.exhausted = False
         self.time_s = 0
 
@@ -78,12 +93,21 @@ class TuningLoop:
         """
         return [step for _ in range(seconds) for step in self._second(scheduler)]
 
+    def _remove_checkpoints(self, scheduler: TrialScheduler) -> None:
+        if isinstance(scheduler, RemovingScheduler):
+            new = list(scheduler.trials_checkpoints_can_be_removed(len(self.over)))
+            assert len(set(new)) == len(new), f"a trial may be named once, but got {new}"
+            assert not set(new) & {*self.over, *self.running}, f"{new} are named, but {self.running} are running"
+            self.over += new
+
     def _second(self, scheduler: TrialScheduler) -> Iterator[Step]:
         while not self.exhausted and len(self.running) < self.num_workers:
             yield self._schedule(scheduler)
+            self._remove_checkpoints(scheduler)
         self.time_s += 1
         for trial_id in list(self.running):
             yield from self._epoch(scheduler, trial_id)
+            self._remove_checkpoints(scheduler)
 
     def _schedule(self, scheduler: TrialScheduler) -> Step:
         suggestion = scheduler.suggest()
@@ -94,6 +118,7 @@ class TuningLoop:
         if not suggestion.spawn_new_trial_id:
             trial_id = suggestion.checkpoint_trial_id
             assert trial_id in self.paused, "only a paused trial can be resumed"
+            assert trial_id not in self.over, f"the checkpoint of trial {trial_id}, now resumed, was given up before"
             self.paused.remove(trial_id)
             self.running.append(trial_id)
             if suggestion.config is not None:
@@ -140,8 +165,11 @@ class TuningLoop:
         # Curves of different floor and speed, which cross.
         floor = abs(config["x"] - 0.3) + 0.1 * (config["n"] % 3) + (0.2 if config["kind"] == "b" else 0.0)
         speed = 0.5 + math.log10(config["rate"]) / -10
+        loss = floor + (1 + config["x"]) * math.exp(-speed * epoch)
+        if self.diverge_every and (trial.trial_id + 2) % self.diverge_every == 0 and epoch > 2:
+            loss = math.nan
         return {
-            self.metric: self.sign * (floor + (1 + config["x"]) * math.exp(-speed * epoch)),
+            self.metric: self.sign * loss,
             self.time_attr: epoch,
             ST_TUNER_TIME: float(self.time_s),
             ST_WORKER_TIME: float(epoch),
@@ -262,6 +290,22 @@ class SchedulerContract:
         loaded_scheduler, loaded_loop = dill.loads(dill.dumps((scheduler, loop)))
         rest = self.seconds - seconds
         assert loaded_loop.run(loaded_scheduler, rest) == loop.run(scheduler, rest)
+
+    @pytest.mark.parametrize("random_seed", [0, 1, 2])
+    def test_checkpoints_are_given_up_when_a_trial_is_over(self, random_seed: int) -> None:
+        """And never before: the loop sees to it that no such trial is resumed or running."""
+        scheduler, loop = self.make_scheduler(random_seed=random_seed), self.make_loop(fail_every=5, diverge_every=4)
+        if not isinstance(scheduler, RemovingScheduler):
+            pytest.skip("this scheduler does not say whose checkpoints it needs no longer")
+        trace = loop.run(scheduler, self.seconds)
+        ended = {step[1] for step in trace if step[0] in ("fail", "complete")}
+        ended |= {step[1] for step in trace if step[0] == "report" and step[3] == SchedulerDecision.STOP}
+        assert ended
+        assert ended <= set(loop.over) <= ended | set(loop.paused)
+        # What was paused last is not resumed any more once there is nothing left to suggest.
+        assert not loop.exhausted or set(loop.paused) <= set(loop.over)
+        assert list(scheduler.trials_checkpoints_can_be_removed()) == loop.over
+        assert list(scheduler.trials_checkpoints_can_be_removed(len(loop.over))) == []
 
     def test_one_seed_gives_one_sequence_of_decisions(self) -> None:
         """Suggestions and decisions are the same for the same seed."""

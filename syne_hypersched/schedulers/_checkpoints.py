@@ -1,0 +1,92 @@
+"""Whose checkpoints are needed no longer, and the callback by which Syne Tune's tuner has them removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from syne_tune.tuner_callback import TunerCallback
+
+from syne_hypersched.contract import RemovingScheduler
+
+
+class NeededCheckpoints:
+    """Keeps apart the trials that a scheduler may start again and those that it never will.
+
+    A scheduler tells it what it decides. A trial that is over stays over: whoever ends one must not resume it.
+    """
+
+    def __init__(self) -> None:
+        self._paused: dict[int, None] = {}
+        self._over: list[int] = []
+        #: The same, to look one up.
+        self._is_over: set[int] = set()
+
+    @property
+    def paused(self) -> tuple[int, ...]:
+        """Trials that may be resumed, in the order in which they were paused."""
+        return tuple(self._paused)
+
+    def pause(self, trial_id: int) -> None:
+        """A trial is paused, and may be resumed unless it is over."""
+        if trial_id not in self._is_over:
+            self._paused[trial_id] = None
+
+    def leave(self, trial_id: int, resumable: bool) -> None:
+        """A trial runs no longer: it is paused if it is resumable, else over."""
+        if resumable:
+            self.pause(trial_id)
+        else:
+            self.end(trial_id)
+
+    def resume(self, trial_id: int) -> None:
+        """A trial is resumed."""
+        self._paused.pop(trial_id, None)
+
+    def end(self, trial_id: int) -> None:
+        """A trial is over: it is never started again, nor is its checkpoint copied. Nothing happens if it was over."""
+        self._paused.pop(trial_id, None)
+        if trial_id not in self._is_over:
+            self._is_over.add(trial_id)
+            self._over.append(trial_id)
+
+    def over(self, since: int = 0) -> list[int]:
+        """The trials that are over, in the order in which they ended, but for the first ``since``."""
+        return self._over[since:]
+
+
+class CheckpointRemoval(TunerCallback):
+    """Has the checkpoints removed that the scheduler needs no longer, once in every loop of the tuner.
+
+    The tuner itself makes it, where the backend has ``delete_checkpoints=True``; see
+    :meth:`~syne_hypersched.schedulers._base.MultiFidelityScheduler.callback_for_checkpoint_removal`. It works with
+    Syne Tune's own local backend as well.
+
+    Parameters
+    ----------
+    scheduler
+        Says which they are.
+    """
+
+    def __init__(self, scheduler: RemovingScheduler) -> None:
+        self._scheduler = scheduler
+        self._delete: Callable[[int], None] | None = None
+        #: How many trials that are over have been dealt with.
+        self._num_removed = 0
+
+    def on_tuning_start(self, tuner: Any) -> None:
+        """Takes the backend, and begins with the first trial again: a resumed experiment may have died in between."""
+        self._delete = tuner.trial_backend.delete_checkpoint
+        self._num_removed = 0
+
+    def on_loop_end(self) -> None:
+        """Has the backend remove what has become superfluous in this loop.
+
+        A callback that was given to the tuner, such as a :class:`~syne_hypersched.Journal`, is called before this one:
+        what made a trial superfluous is on the disk when its checkpoint goes.
+        """
+        if self._delete is None:
+            return
+        for trial_id in self._scheduler.trials_checkpoints_can_be_removed(self._num_removed):
+            self._delete(trial_id)
+            self._num_removed += 1

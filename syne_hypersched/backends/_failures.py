@@ -15,7 +15,9 @@ counts for none of the above.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: A launch that ended through no fault of its script is repeated so many times without a new report: its processes left
 #: on somebody else's SIGTERM, or what watches them was killed.
@@ -138,6 +140,43 @@ class FailureHistory:
         self.num_failures = self.num_interruptions = 0
         if num_devices not in self._worked:
             self._worked = tuple(sorted((*self._worked, num_devices)))
+
+    def state(self) -> dict[str, Any]:
+        """What a copy needs to go on, as data that JSON keeps; empty as long as nothing counts against the trial."""
+        if not self.num_failures and not self.num_interruptions and self.max_num_devices is None:
+            return {}
+        return {
+            "num_failures": self.num_failures,
+            "num_interruptions": self.num_interruptions,
+            "max_num_devices": self.max_num_devices,
+            "last": self._last,
+        }
+
+    def restore(self, state: Mapping[str, Any], has_reported_since: bool) -> None:
+        """Goes on from what :meth:`state` has said of a copy, after :meth:`report` was told all reports of the trial.
+
+        Parameters
+        ----------
+        state
+            The state.
+        has_reported_since
+            Whether there was a new report after that: then failures are forgotten, and the limit stands.
+        """
+        self.max_num_devices = state["max_num_devices"]
+        if not has_reported_since:
+            self.num_failures, self.num_interruptions = state["num_failures"], state["num_interruptions"]
+            self._last = None if state["last"] is None else (state["last"][0], state["last"][1])
+
+    def limit(self, num_devices: int) -> None:
+        """The trial may not be launched on more devices than this."""
+        self.max_num_devices = num_devices if self.max_num_devices is None else min(num_devices, self.max_num_devices)
+
+    def fitting(self, num_devices: int) -> int:
+        """Devices to launch the trial on when so many are asked for: these, or fewer on which it has worked."""
+        limit = self.max_num_devices
+        if limit is None or num_devices <= limit:
+            return num_devices
+        return max((worked for worked in self._worked if worked <= limit), default=limit)
 
     def interrupt(self) -> bool:
         """A launch was ended by somebody else; returns whether the trial may simply go on, which is no retry."""

@@ -78,6 +78,16 @@ class Fleet:
         self._launcher: Launcher | None = None
         self._by_handle: dict[int, int] = {}
 
+    def restore(self, trial: TrialProcesses, lost: tuple[str, ...] | None = None) -> None:
+        """Takes over a trial of a tuner that has died; ``lost``: devices of a launch whose end was not recorded."""
+        with self._lock:
+            if trial.status == Status.paused:
+                self._trials[trial.trial_id] = trial
+            if lost is not None:
+                self._events.write(
+                    "exit", trial.trial_id, lost, trial.launch, "the tuner died", how="lost", exit_code=None
+                )  # fmt: skip
+
     # Orders: recorded, carried out as far as possible at once, and never waited for.
 
     def start(self, trial: TrialProcesses, num_devices: int, event: str) -> None:
@@ -98,10 +108,10 @@ class Fleet:
             self._closing = False
             self._trials[trial.trial_id] = trial
             trial.status = Status.in_progress
-            limit = trial.failures.max_num_devices
-            self._order(trial, num_devices if limit is None else min(num_devices, limit))
+            self._order(trial, trial.failures.fitting(trial.resumes_on or num_devices))
+            trial.resumes_on = 0
             trial.expect_launch()
-            self._events.write(event, trial.trial_id, reason=f"{num_devices} devices ordered")
+            self._events.write(event, trial.trial_id, reason=f"{trial.wants} devices ordered")
             self._reconcile()
 
     def wish(self, trial_id: int, num_devices: int) -> None:
@@ -246,7 +256,7 @@ class Fleet:
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif not self._too_late() and time.monotonic() >= trial.launch_at and self.room.is_enough(trial.trial_id):
+            elif not self._too_late() and time.monotonic() >= trial.launch_at and self.room.admits(trial):
                 self._launch(trial, action.num_devices)
         self._warn_of_waiting()
 
@@ -315,7 +325,7 @@ class Fleet:
             how = trial.how_ended(exit_)
             self._record(
                 "exit", trial, reason, how=how, exit_code=exit_.exit_code, exit_codes=exit_.exit_codes,
-                drain_s=max(0.0, moment - trial.signal_time) if asked else None,
+                drain_s=max(0.0, moment - trial.signal_time) if asked else None, **trial.faults(),
             )  # fmt: skip
             devices = self.pool.release(trial.trial_id)
             trial.phase, trial.handle, trial.drain_reason, trial.stalled = Phase.IDLE, None, "", False
@@ -350,7 +360,7 @@ class Fleet:
         trial.expect_launch(retry.backoff_s)
         self._record(
             "retry", trial, retry.reason, exit_code=exit_.exit_code, backoff_s=retry.backoff_s,
-            log=str(trial.failed_log(exit_)),
+            log=str(trial.failed_log(exit_)), **trial.faults(),
         )  # fmt: skip
         limit = trial.failures.max_num_devices
         if limit is not None and trial.wants > limit:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +13,17 @@ from typing import Any
 
 from syne_tune.backend import LocalBackend
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG, ST_WORKER_TIMESTAMP
-from syne_tune.util import dump_json_with_numpy, experiment_path
+from syne_tune.constants import ST_WORKER_TIMESTAMP
+from syne_tune.util import experiment_path
 
+from syne_hypersched.backends._command import program, script_arguments
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
 from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends._processes import TrialProcesses, rank_log_name, read_lines
+from syne_hypersched.backends._restore import RestoredTrial
+from syne_hypersched.backends._room import NO_ROOM
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
@@ -132,7 +134,7 @@ class ElasticLocalBackend(LocalBackend):
             delete_checkpoints=delete_checkpoints,
             pass_args_as_json=pass_args_as_json,
         )
-        self._binary = _binary(binary, Path(entry_point))
+        self._binary = program(binary, Path(entry_point))
         python_script = binary is None and Path(entry_point).suffix == ".py"
         if launch == "warm" and not python_script:
             raise ValueError(
@@ -200,6 +202,29 @@ class ElasticLocalBackend(LocalBackend):
         self._deadline_s = self._time_s() + seconds_left
         self._start_clock()
         self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
+
+    def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
+        """Goes on with the trials of a backend whose tuner has died, after none of its processes is left.
+
+        Parameters
+        ----------
+        restored
+            All trials, in the order of their ids, which are 0, 1, 2...
+        elapsed_s
+            Seconds since the tuning started.
+        is_set_up
+            Whether the other backend has recorded its devices. It may have died before.
+        """
+        if not is_set_up:
+            self._start_clock()
+        self._started = time.time() - elapsed_s
+        for known in restored:
+            trial_id = known.trial.trial_id
+            processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr)
+            self._fleet.restore(processes, known.devices if known.is_lost else None)
+            self.trial_ids.append(trial_id)
+            self._trial_dict[trial_id] = known.trial
+            known.trial.backend, known.trial.status = self, processes.status
 
     # What the tuner calls.
 
@@ -319,20 +344,16 @@ class ElasticLocalBackend(LocalBackend):
         path = self.trial_path(trial_id)
         if trial is None:
             trial = TrialProcesses(trial_id, path / "std.out", path / "std.err")
-        path.mkdir(parents=True, exist_ok=True)
-        config_json = path / "config.json"
-        dump_json_with_numpy(config, config_json)
-        arguments = {ST_CONFIG_JSON_FNAME_ARG: str(config_json)} if self.pass_args_as_json else dict(config)
-        arguments[ST_CHECKPOINT_DIR] = str(self.checkpoint_trial_path(trial_id))
-        argv = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
-        for name, value in arguments.items():
-            if "\0" in f"{name}{value}":
-                raise ValueError(
-                    f"config must hold no null character, which no program can be given, but has {name}={value!r}"
-                )
-        trial.argv = (
-            (*self._binary, self.entry_point, *argv) if self.launch_mode == "cold" else (self.entry_point, *argv)
+        arguments = script_arguments(
+            config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)
         )
+        trial.argv = (*(self._binary if self.launch_mode == "cold" else ()), self.entry_point, *arguments)
+        trial.unwritten_config = config
+        try:
+            trial.write_config()
+        except OSError as error:
+            if error.errno not in NO_ROOM:  # else the launch waits for room
+                raise
         self._fleet.start(trial, self.num_devices_per_trial, event)
 
     def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
@@ -382,12 +403,3 @@ class ElasticLocalBackend(LocalBackend):
         for trial_id in idle:
             self.delete_checkpoint(trial_id)
             self._delete_when_idle.discard(trial_id)
-
-
-def _binary(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str, ...]:
-    if binary is None:
-        return (sys.executable,) if entry_point.suffix == ".py" else ()
-    parts = tuple(shlex.split(binary) if isinstance(binary, str) else binary)
-    if not parts or not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"binary must name a program, but got {binary!r}")
-    return parts

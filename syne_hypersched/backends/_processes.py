@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
+from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.reconcile import Phase, TrialState
@@ -25,6 +26,8 @@ class TrialProcesses:
     stdout_path: Path
     stderr_path: Path
     argv: tuple[str, ...] = ()
+    #: The configuration, until it is in its file.
+    unwritten_config: dict[str, Any] | None = None
     #: Devices on which the trial is to run; 0 while it is not to run.
     wants: int = 0
     phase: Phase = Phase.IDLE
@@ -54,10 +57,30 @@ class TrialProcesses:
     waits_for_server: bool = False
     #: Whether the launch is being drained because it has not reported for too long.
     stalled: bool = False
+    #: Devices with which it is started or resumed next, if other than what every trial starts and resumes with.
+    resumes_on: int = 0
     tail: LogTail = field(init=False)
 
     def __post_init__(self) -> None:
         self.tail = LogTail(self.stdout_path)
+
+    @property
+    def config_path(self) -> Path:
+        """The file with the trial's configuration, in the folder of its logs."""
+        return self.stdout_path.with_name("config.json")
+
+    def write_config(self) -> None:
+        """Makes the trial's folder with its configuration, unless that was done since it was started or resumed.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        if self.unwritten_config is not None:
+            self.config_path.parent.mkdir(parents=True, exist_ok=True)
+            dump_json_with_numpy(self.unwritten_config, self.config_path)
+            self.unwritten_config = None
 
     def expect_launch(self, backoff_s: float = 0.0) -> None:
         """The next launch answers to this moment, or to the one when ``backoff_s`` seconds have gone by."""
@@ -110,6 +133,11 @@ class TrialProcesses:
     def failed_log(self, exit_: LaunchExit) -> Path:
         """The standard error of the rank that failed first."""
         return self.stderr_path.with_name(rank_log_name(self.stderr_path.name, exit_.first_failed or 0))
+
+    def faults(self) -> dict[str, Any]:
+        """What counts against the trial, as an entry of an event from which it can be restored."""
+        state = self.failures.state()
+        return {"failures": {**state, "num_reports": self.stream.num_reports}} if state else {}
 
     def state(self, holds: int) -> TrialState:
         """What reconciliation has to know, given the number of devices held."""

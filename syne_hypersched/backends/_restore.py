@@ -1,16 +1,16 @@
-"""Trials of a tuner that has died, taken over by the elastic local backend of another one."""
+"""Trials of a tuner that has died, as a backend of another one takes them over."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_WORKER_ITER
 
-from syne_hypersched.backends._local import ElasticLocalBackend
 from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.backends.reports import parse_reports
@@ -22,65 +22,64 @@ class RestoredTrial:
     """What is known of a trial of the tuner that has died."""
 
     trial: ElasticTrial
-    """The trial, which becomes the backend's. If its status is in progress, it is handed over as a paused one."""
+    """The trial. If its status is in progress, it is taken over as a paused one, which the tuner will resume."""
 
     delivered: Sequence[dict[str, Any]] = ()
     """Its reports that the dead tuner has received."""
 
-    num_launches: int = 0
-    """How often it was launched."""
+    launch: int = -1
+    """Index of its last launch."""
+
+    devices: tuple[str, ...] = ()
+    """Devices of that launch."""
+
+    is_lost: bool = False
+    """Whether the end of that launch was not recorded."""
+
+    num_devices: int = 0
+    """Devices on which it is to go on; 0: as many as every trial resumes with."""
 
     max_num_devices: int | None = None
-    """Most devices on which it can run, None if nothing is known against any number."""
+    """Most devices on which it can run as far as the scheduler knew, None if nothing was known against any number."""
 
+    failures: Mapping[str, Any] | None = None
+    """The last entry ``failures`` of the trial's events (:meth:`TrialProcesses.faults`), None if there is none."""
 
-def restore_trials(
-    backend: ElasticLocalBackend, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool
-) -> None:
-    """Has a backend that has started nothing yet go on with the trials of another one, none of whose processes is left.
+    def processes(self, folder: Path, time_attr: str | None) -> TrialProcesses:
+        """The record of the trial's processes, as it was when they had ended.
 
-    What a trial has reported beyond what was delivered is delivered when the tuner resumes it.
+        What the trial has reported beyond what was delivered is queued, and delivered when the tuner resumes it.
 
-    Parameters
-    ----------
-    backend
-        The backend, with the paths of the experiment.
-    restored
-        All trials, in the order of their ids, which are 0, 1, 2...
-    elapsed_s
-        Seconds since the tuning started.
-    is_set_up
-        Whether the other backend has recorded its devices. It may have died before.
-    """
-    if not is_set_up:
-        backend._start_clock()
-    backend.trial_ids = [known.trial.trial_id for known in restored]
-    backend._trial_dict = {known.trial.trial_id: known.trial for known in restored}
-    backend._started = time.time() - elapsed_s
-    for known in restored:
-        trial = known.trial
-        trial.backend = backend
-        if trial.status in (Status.in_progress, Status.paused):
-            trial.status = Status.paused
-            path = backend.trial_path(trial.trial_id)
-            processes = TrialProcesses(trial.trial_id, path / "std.out", path / "std.err", status=Status.paused)
-            processes.launch = known.num_launches - 1
-            processes.failures.max_num_devices = known.max_num_devices
-            _read_log(processes, known.delivered, backend._fleet.time_attr)
-            backend._fleet._trials[trial.trial_id] = processes
+        Parameters
+        ----------
+        folder
+            Folder with its logs.
+        time_attr
+            Entry of a report that is the resource level, if known.
+        """
+        status = self.trial.status
+        made = TrialProcesses(self.trial.trial_id, folder / "std.out", folder / "std.err", status=status)
+        made.launch = self.launch
+        if status in (Status.in_progress, Status.paused):
+            made.status, made.resumes_on = Status.paused, self.num_devices
+            self._restore_reports(made, time_attr)
+        return made
 
-
-def _read_log(processes: TrialProcesses, delivered: Sequence[dict[str, Any]], time_attr: str | None) -> None:
-    """Queues the reports in a trial's log that were not delivered."""
-    stream, now = processes.stream, time.time()
-    raw = parse_reports(processes.tail.lines(to_the_end=True), processes.stdout_path)
-    position = stream.restore(raw, delivered, time_attr)
-    for report in raw[position:]:
-        # A script counts its reports anew in every launch.
-        if report.get(ST_WORKER_ITER) == 0:
-            stream.begin_launch(processes.launch, 1, now)
-        restored = stream.accept(report, time_attr, now)
-        if restored is not None:
-            processes.queue.append(restored)
-    for report in (*delivered, *processes.queue):
-        processes.failures.report(report[ST_NUM_DEVICES])
+    def _restore_reports(self, made: TrialProcesses, time_attr: str | None) -> None:
+        """Queues the reports in the trial's log that were not delivered, and counts its failures since the last one."""
+        stream, now = made.stream, time.time()
+        raw = parse_reports(made.tail.lines(to_the_end=True), made.stdout_path)
+        position = stream.restore(raw, self.delivered, time_attr)
+        for report in raw[position:]:
+            # A script counts its reports anew in every launch.
+            if report.get(ST_WORKER_ITER) == 0:
+                stream.begin_launch(self.launch, len(self.devices), now)
+            restored = stream.accept(report, time_attr, now)
+            if restored is not None:
+                made.queue.append(restored)
+        for report in (*self.delivered, *made.queue):
+            made.failures.report(report[ST_NUM_DEVICES])
+        if self.failures is not None:
+            made.failures.restore(self.failures, stream.num_reports > self.failures["num_reports"])
+        if self.max_num_devices is not None:
+            made.failures.limit(self.max_num_devices)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
 
 from syne_hypersched.backends._failures import FailurePolicy
+from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends.events import EventLog
 
 logger = logging.getLogger(__name__)
+
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors that somebody can do away with while trials wait: the disk or a quota is full, or it is mounted read-only."""
 
 
 def free_mb(folder: Path) -> float:
@@ -52,15 +58,26 @@ class CheckpointRoom:
         self._policy = policy
         self._events = events
 
-    def is_enough(self, trial_id: int) -> bool:
-        """Whether a trial may be launched now."""
+    def admits(self, trial: TrialProcesses) -> bool:
+        """Whether a trial may be launched now. If so, its configuration is in its folder."""
         free = free_mb(self.folder)
-        was_missing, self.is_missing = self.is_missing, self._policy.lacks_space(free)
+        lack = self._find_lack(free, trial)
+        was_missing, self.is_missing = self.is_missing, bool(lack)
         if self.is_missing and not was_missing:
             logger.warning(
-                "%.0f MB can be written to %s, but a launch needs %.0f MB (min_free_mb): trials wait until there is "
-                "room. Nothing is lost; they go on when files are removed.",
-                free, self.folder, self._policy.min_free_mb,
-            )  # fmt: skip
-            self._events.write("wait", trial_id, reason="no room for checkpoints", free_mb=free)
+                "%s: trials wait until there is room. Nothing is lost; they go on when files are removed.", lack
+            )
+            self._events.write("wait", trial.trial_id, reason="no room for checkpoints", free_mb=free)
         return not self.is_missing
+
+    def _find_lack(self, free: float, trial: TrialProcesses) -> str:
+        if self._policy.lacks_space(free):
+            return (
+                f"{free:.0f} MB can be written to {self.folder}, but a launch needs {self._policy.min_free_mb:.0f} MB "
+                "(min_free_mb)"
+            )
+        try:
+            trial.write_config()
+        except OSError as error:
+            return f"{self.folder} cannot be written to ({error.strerror or error})"
+        return ""

@@ -141,6 +141,11 @@ class ReportStream:
         self._num_devices = 0
         self._signal_timestamp = 0.0
 
+    @property
+    def num_reports(self) -> int:
+        """Number of reports so far, without those that were dropped."""
+        return self._iter_now
+
     def begin_launch(self, launch: int, num_devices: int, signal_timestamp: float) -> None:
         """A launch begins; reports from here on are its own.
 

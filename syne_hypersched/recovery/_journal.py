@@ -94,8 +94,6 @@ class Journal(StoreResultsCallback):
         self._num_entries = 0
         #: Status of each trial when its new reports were fetched.
         self._statuses: dict[int, str] = {}
-        #: Devices that resumed trials are to have once they are launched.
-        self._wishes: dict[int, int] = {}
 
     def take_over(self, takeover: Takeover) -> None:
         """Has the next start of the tuner go on with an experiment."""
@@ -155,7 +153,6 @@ class Journal(StoreResultsCallback):
         if progress.unremoved is not None:
             journaled.on_trial_remove(trial=progress.trials[progress.unremoved])
         journaled.go_on(progress.running, progress.pending, progress.exhausted)
-        self._wishes = dict(progress.num_devices)
         for told in progress.told:
             super().on_trial_result(
                 progress.trials[told.trial_id], told.status, {ST_TUNER_TIME: told.time_s, **told.result}, told.decision
@@ -168,13 +165,6 @@ class Journal(StoreResultsCallback):
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
         """Stores a result, with the time that the journal has."""
         super().on_trial_result(trial, status, {ST_TUNER_TIME: self._ticks.now_s, **result}, decision)
-
-    def on_resume_trial(self, trial: Trial) -> None:
-        """Gives a trial that is launched again after a resume the devices that it had."""
-        wish = self._wishes.pop(trial.trial_id, 0)
-        # 0: it had ended, which the scheduler was not told any more.
-        if wish not in (0, trial.num_devices):
-            trial.resize(wish)
 
     def on_loop_end(self) -> None:
         """Syncs what was journaled in this loop."""

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import experiment_path
 
 from syne_hypersched._disk import Disk
-from syne_hypersched.backends._restore import RestoredTrial, restore_trials
+from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.experiments._events import Event, read_events
 from syne_hypersched.recovery._journal import JOURNAL_DIRNAME, LOCK_FILENAME, Journal, Takeover
@@ -182,6 +183,9 @@ def _elapsed_s(segments: Segments, last_s: float, lock: ExperimentLock, time_pas
 
 def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: float) -> None:
     backend = tuner.trial_backend
+    most = max(progress.num_devices.values(), default=0)
+    if most > backend.num_devices:
+        raise ValueError(f"num_devices must be at least {most}, which a trial has had, but got {backend.num_devices}")
     events_path = path / EVENTS_FILENAME
     _mend(events_path)
     events = read_events(events_path) if events_path.is_file() else ()
@@ -195,26 +199,28 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     delivered: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for told in progress.told:
         delivered[told.trial_id].append(told.report)
-    num_launches: dict[int, int] = {}
+    launches: dict[int, Event] = {}
+    failures: dict[int, dict[str, Any]] = {}
     for event in events:
-        if event.event == "launch" and event.trial_id is not None:
-            num_launches[event.trial_id] = (event.launch or 0) + 1
-    restored = [
-        RestoredTrial(trial, delivered[trial_id], num_launches.get(trial_id, 0), progress.max_num_devices(trial_id))
-        for trial_id, trial in progress.trials.items()
-    ]
+        if event.trial_id is not None and event.event == "launch":
+            launches[event.trial_id] = event
+        if event.trial_id is not None and "failures" in event.details:
+            failures[event.trial_id] = event.details["failures"]
+    lost = {launch.trial_id for launch in open_launches(events)}
+    restored = []
+    for trial_id, trial in progress.trials.items():
+        known = RestoredTrial(
+            trial, delivered[trial_id], num_devices=progress.wished_devices(trial_id),
+            max_num_devices=progress.max_num_devices(trial_id), failures=failures.get(trial_id),
+        )  # fmt: skip
+        if trial_id in launches:
+            index, devices = launches[trial_id].launch, launches[trial_id].devices
+            known = replace(known, launch=index or 0, devices=devices, is_lost=trial_id in lost)
+        restored.append(known)
     is_set_up = any(event.event == "setup" for event in events)
-    restore_trials(backend, restored, time.monotonic() - started_at, is_set_up)
-    for launch in open_launches(events):
-        _write_exit(backend, launch)
+    backend.restore(restored, time.monotonic() - started_at, is_set_up)
     if progress.incumbent is not None:
         backend.publish(*progress.incumbent)
-
-
-def _write_exit(backend: Any, launch: Event) -> None:
-    backend._events.write(
-        "exit", launch.trial_id, launch.devices, launch.launch, "the tuner died", how="lost", exit_code=None
-    )  # fmt: skip
 
 
 def _mend(path: Path) -> None:

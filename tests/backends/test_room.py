@@ -10,6 +10,7 @@ import pytest
 
 from syne_hypersched.backends import _room
 from syne_hypersched.backends._failures import FailurePolicy
+from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends._room import CheckpointRoom, free_mb
 from syne_hypersched.backends.events import EventLog
 
@@ -41,7 +42,7 @@ def test_it_is_said_once_each_time_that_room_runs_out(tmp_path, monkeypatch, cap
     answers = []
     for free in (60.0, 40.0, 30.0, 50.0, 20.0):
         monkeypatch.setattr(_room, "free_mb", lambda folder, free=free: free)
-        answers.append(room.is_enough(trial_id=7))
+        answers.append(room.admits(TrialProcesses(7, tmp_path / "std.out", tmp_path / "std.err")))
     assert answers == [True, False, False, True, False]
     assert [f"{free} MB can be written to {tmp_path}" in caplog.text for free in (40, 30, 20)] == [True, False, True]
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]

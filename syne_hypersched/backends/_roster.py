@@ -1,0 +1,49 @@
+"""The records of trials' processes, kept as long as anything may still happen to a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched.backends._processes import TrialProcesses
+from syne_hypersched.backends.reconcile import Phase
+
+
+class Roster(dict[int, TrialProcesses]):
+    """Records by trial id. Of a trial that has ended for good only its status is kept, so that thousands cost little.
+
+    Attributes
+    ----------
+    ended
+        Final status of each trial whose record is gone, by trial id.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended: dict[int, str] = {}
+        #: Trials that had nothing to do when they were last looked at, and may have ended.
+        self._idle: dict[int, TrialProcesses] = {}
+
+    def note_idle(self, trial: TrialProcesses) -> None:
+        """A trial holds no devices and wants none."""
+        self._idle[trial.trial_id] = trial
+
+    def forget_ended(self, watched: Container[int]) -> None:
+        """Drops the records of trials that have ended for good.
+
+        Parameters
+        ----------
+        watched
+            Trials that the tuner still asks for. It may pause a trial at the last report of a script that has ended.
+        """
+        for trial_id, trial in [item for item in self._idle.items() if item[0] not in watched]:
+            del self._idle[trial_id]
+            if trial.phase is Phase.IDLE and not trial.wants and _has_ended(trial):
+                self.ended[trial_id] = trial.status
+                self.pop(trial_id, None)
+
+
+def _has_ended(trial: TrialProcesses) -> bool:
+    """Whether nobody will ask for the trial's reports or have it go on."""
+    return trial.status == Status.stopped or (trial.status in (Status.completed, Status.failed) and not trial.queue)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
@@ -19,6 +19,7 @@ from syne_hypersched.backends import _fleet_log as log
 from syne_hypersched.backends._failures import FailurePolicy, Retry
 from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends._room import CheckpointRoom
+from syne_hypersched.backends._roster import Roster
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.events import DECISION, EventLog
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
@@ -67,7 +68,7 @@ class Fleet:
         self._grace_s = grace_s
         self._policy = policy
         self.room = CheckpointRoom(policy, events)
-        self._trials: dict[int, TrialProcesses] = {}
+        self._trials = Roster()
         #: Trials that want devices or hold some; the others cost nothing.
         self._active: dict[int, TrialProcesses] = {}
         self._orders = 0
@@ -120,8 +121,8 @@ class Fleet:
         Nor is one on which the trial has failed given again.
         """
         with self._lock:
-            trial = self._trials[trial_id]
-            if trial.wants in (0, num_devices):
+            trial = self._trials.get(trial_id)
+            if trial is None or trial.wants in (0, num_devices):
                 return
             change, limit = f"{trial.wants} -> {num_devices}", trial.failures.max_num_devices
             if limit is not None and num_devices > limit:
@@ -142,7 +143,9 @@ class Fleet:
             The report at which this was decided. The tuner has not looked at later ones: they are kept for a resume.
         """
         with self._lock:
-            trial = self._trials[trial_id]
+            trial = self._trials.get(trial_id)
+            if trial is None:
+                return  # it has ended for good
             trial.status = status
             trial.take_back(after)
             trial.drain_reason = "pause" if status == Status.paused else "stop"
@@ -164,17 +167,21 @@ class Fleet:
 
     # What the tuner asks.
 
-    def poll(self, trial_ids: Iterable[int]) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:
+    def poll(self, trial_ids: Collection[int]) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:
         """Status of each trial in the tuner's terms, to which a relaunch goes unnoticed, and the new reports.
 
         A status says that a trial has ended only together with or after its last report.
         """
         with self._lock:
             self._reconcile()
+            self._trials.forget_ended(trial_ids)
             statuses: dict[int, str] = {}
             reports: list[tuple[int, dict[str, Any]]] = []
             for trial_id in trial_ids:
-                trial = self._trials[trial_id]
+                trial = self._trials.get(trial_id)
+                if trial is None:
+                    statuses[trial_id] = self._trials.ended[trial_id]
+                    continue
                 if trial.phase is not Phase.IDLE:
                     self._read(trial)
                     self._end_if_stalled(trial)
@@ -249,6 +256,7 @@ class Fleet:
             self._active[trial.trial_id] = trial
         else:
             self._active.pop(trial.trial_id, None)
+            self._trials.note_idle(trial)
 
     def _reconcile(self) -> None:
         states = [trial.state(len(self.pool.held_by(trial.trial_id))) for trial in self._active.values()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ class TrialProcesses:
     warned: bool = False
     stream: ReportStream = field(default_factory=ReportStream)
     #: Reports that the tuner has not seen, and those it was handed last.
-    queue: deque[dict[str, Any]] = field(default_factory=deque)
+    queue: list[dict[str, Any]] = field(default_factory=list)
     delivered: list[dict[str, Any]] = field(default_factory=list)
     failures: FailureHistory = field(default_factory=FailureHistory)
     #: Not to be launched before this moment, and when the present launch began or last reported: monotonic seconds.
@@ -101,15 +100,14 @@ class TrialProcesses:
 
     def deliver(self) -> list[dict[str, Any]]:
         """The reports that the tuner has not seen."""
-        self.delivered = list(self.queue)
-        self.queue.clear()
+        self.delivered, self.queue = self.queue, []
         return self.delivered
 
     def take_back(self, after: dict[str, Any] | None) -> None:
         """The tuner has not looked at what was delivered after this report: it is kept for the next time."""
         position = next((i for i, report in enumerate(self.delivered) if report is after), None)
         if position is not None:
-            self.queue.extendleft(reversed(self.delivered[position + 1 :]))
+            self.queue[:0] = self.delivered[position + 1 :]
             self.delivered = []
 
     def how_ended(self, exit_: LaunchExit) -> str:

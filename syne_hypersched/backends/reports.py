@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -109,7 +110,12 @@ def _parse(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(report, dict):
         return None
-    return {name: value for name, value in report.items() if not name.startswith(_RESERVED) or name in _OF_REPORTER}
+    # All reports share their names in memory: thousands of trials report the same ones.
+    return {
+        sys.intern(name): value
+        for name, value in report.items()
+        if not name.startswith(_RESERVED) or name in _OF_REPORTER
+    }
 
 
 def _integer(digits: str) -> int | float:

@@ -102,6 +102,22 @@ def test_a_trial_that_waits_for_devices_at_the_deadline_is_not_launched(make_tri
     assert [event.trial_id for event in trials.events("launch")] == [0]
 
 
+def test_a_trial_that_has_ended_leaves_its_status_and_takes_no_more_orders(make_trials):
+    trials = make_trials()
+    ended, other = trials.start(epochs=1), trials.start(epochs=1)
+    trials.until(lambda: set(trials.status.values()) == {Status.completed})
+    trials.backend.fetch_status_results([other.trial_id])  # as the tuner does, which has seen the end of the first one
+    assert trials.backend._fleet.processes(ended.trial_id) is None
+    assert trials.backend._fleet.processes(other.trial_id) is not None
+    ended.resize(2)
+    trials.backend.stop_trial(ended.trial_id)
+    trials.poll()
+    assert trials.status[ended.trial_id] == Status.completed
+    assert (ended.num_devices, ended.max_num_devices) == (0, None)
+    assert trials.epochs == {0: [1], 1: [1]}
+    assert len(trials.events("launch")) == 2
+
+
 def test_the_log_of_the_rank_that_failed_is_shown(make_trials, caplog):
     trials = make_trials(num_devices_per_trial=2, retries=0)
     trials.start(fail_on_rank=1)

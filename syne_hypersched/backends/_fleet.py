@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
@@ -29,7 +29,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
 #: Attributes that a copy of the fleet in another process starts anew.
-_OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_active", "_deadline")
+_OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline")
 
 
 class Fleet:
@@ -69,8 +69,6 @@ class Fleet:
         self._policy = policy
         self.room = CheckpointRoom(policy, events)
         self._trials = Roster()
-        #: Trials that want devices or hold some; the others cost nothing.
-        self._active: dict[int, TrialProcesses] = {}
         self._orders = 0
         self._deadline: tuple[float, float] | None = None
         self._closing = False
@@ -100,7 +98,7 @@ class Fleet:
             There can be no devices for it: as many trials as devices allow are running already.
         """
         with self._lock:
-            running = sum(other.wants > 0 for other in self._active.values())
+            running = sum(other.wants > 0 for other in self._trials.active)
             if (running + 1) * num_devices > len(self.pool):
                 raise ValueError(
                     f"n_workers must be at most {len(self.pool) // num_devices} with {len(self.pool)} devices and "
@@ -209,7 +207,7 @@ class Fleet:
         with self._lock:
             return [
                 (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
-                for trial in self._active.values()
+                for trial in self._trials.active
                 for _ in range(max(trial.wants, len(self.pool.held_by(trial.trial_id))))
             ]
 
@@ -223,14 +221,14 @@ class Fleet:
         with self._lock:
             reason = "deadline" if self._too_late() else "stop"
             self._closing = True
-            for trial in list(self._active.values()):
+            for trial in self._trials.active:
                 trial.drain_reason = reason
                 if trial.status == Status.in_progress:
                     trial.status = Status.stopped
                 self._order(trial, 0)
             self._reconcile()
             give_up_at = time.monotonic() + self._grace_s + PATIENCE_S
-            while live := list(self._active.values()):
+            while live := self._trials.active:
                 if not self._changed.wait(timeout=max(0.0, min(1.0, give_up_at - time.monotonic()))):
                     now = time.monotonic()
                     late = [trial for trial in live if now - trial.signal_time > self._grace_s + 2]
@@ -249,17 +247,10 @@ class Fleet:
         trial.wants = wants
         if not wants:
             trial.resized = False
-        self._note_activity(trial)
-
-    def _note_activity(self, trial: TrialProcesses) -> None:
-        if trial.wants or trial.phase is not Phase.IDLE:
-            self._active[trial.trial_id] = trial
-        else:
-            self._active.pop(trial.trial_id, None)
-            self._trials.note_idle(trial)
+        self._trials.note(trial)
 
     def _reconcile(self) -> None:
-        states = [trial.state(len(self.pool.held_by(trial.trial_id))) for trial in self._active.values()]
+        states = [trial.state(len(self.pool.held_by(trial.trial_id))) for trial in self._trials.active]
         for action in reconcile(states, self.pool.num_free):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
@@ -344,7 +335,7 @@ class Fleet:
                 trial.resized = True
                 if not asked:
                     trial.expect_launch()
-            self._note_activity(trial)
+            self._trials.note(trial)
             self._reconcile()
             self._changed.notify_all()
 
@@ -379,7 +370,7 @@ class Fleet:
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()
-        late = [trial for trial in self._active.values() if trial.wants and now - trial.signal_time > PATIENCE_S]
+        late = [trial for trial in self._trials.active if trial.wants and now - trial.signal_time > PATIENCE_S]
         if not self._too_late() and not self.room.is_missing:
             log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
             log.warn_of_slow_start((trial for trial in late if trial.heard_at == math.inf), now)
@@ -396,8 +387,8 @@ class Fleet:
         self._changed = threading.Condition(self._lock)
         self._launcher = None
         self._by_handle = {}
-        self._active = {}
         self._deadline = None
         for trial in self._trials.values():
             trial.wants, trial.phase, trial.resized, trial.handle, trial.stalled = 0, Phase.IDLE, False, None, False
             self.pool.release(trial.trial_id)
+            self._trials.note(trial)

@@ -22,12 +22,21 @@ class Roster(dict[int, TrialProcesses]):
     def __init__(self) -> None:
         super().__init__()
         self.ended: dict[int, str] = {}
-        #: Trials that had nothing to do when they were last looked at, and may have ended.
+        self._active: dict[int, TrialProcesses] = {}
+        #: Trials that have become idle and may have ended.
         self._idle: dict[int, TrialProcesses] = {}
 
-    def note_idle(self, trial: TrialProcesses) -> None:
-        """A trial holds no devices and wants none."""
-        self._idle[trial.trial_id] = trial
+    @property
+    def active(self) -> tuple[TrialProcesses, ...]:
+        """Trials that want devices or hold some, in the order in which they began to."""
+        return tuple(self._active.values())
+
+    def note(self, trial: TrialProcesses) -> None:
+        """Takes into account that a trial wants or holds other devices than before."""
+        is_active = trial.wants or trial.phase is not Phase.IDLE
+        to, other = (self._active, self._idle) if is_active else (self._idle, self._active)
+        other.pop(trial.trial_id, None)
+        to[trial.trial_id] = trial
 
     def forget_ended(self, watched: Container[int]) -> None:
         """Drops the records of trials that have ended for good.
@@ -39,7 +48,7 @@ class Roster(dict[int, TrialProcesses]):
         """
         for trial_id, trial in [item for item in self._idle.items() if item[0] not in watched]:
             del self._idle[trial_id]
-            if trial.phase is Phase.IDLE and not trial.wants and _has_ended(trial):
+            if _has_ended(trial):
                 self.ended[trial_id] = trial.status
                 self.pop(trial_id, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from syne_tune.backend.trial_status import Status
@@ -20,7 +21,7 @@ def roster_of(*trials: TrialProcesses) -> Roster:
     roster = Roster()
     for trial in trials:
         roster[trial.trial_id] = trial
-        roster.note_idle(trial)
+        roster.note(trial)
     return roster
 
 
@@ -65,9 +66,28 @@ def test_reports_that_the_tuner_has_not_seen_are_kept_unless_it_has_stopped_the_
     assert (list(roster), list(roster.ended)) == ([0], [1])
 
 
-def test_a_trial_whose_processes_are_still_there_is_kept() -> None:
-    trial = idle_trial(0, Status.stopped)
+@pytest.mark.parametrize("what", [{"wants": 1}, {"phase": Phase.DRAINING}])
+def test_a_trial_that_wants_or_holds_devices_is_active(what: dict[str, Any]) -> None:
+    trial = TrialProcesses(0, Path("std.out"), Path("std.err"), status=Status.stopped, **what)
     roster = roster_of(trial)
-    trial.phase = Phase.DRAINING
     roster.forget_ended(watched=[])
     assert roster[0] is trial
+    assert roster.active == (trial,)
+    trial.wants, trial.phase = 0, Phase.IDLE
+    roster.note(trial)
+    assert roster.active == ()
+    roster.forget_ended(watched=[])
+    assert not roster
+
+
+def test_a_paused_trial_is_forgotten_when_it_has_gone_on_and_ended() -> None:
+    trial = idle_trial(0, Status.paused)
+    roster = roster_of(trial)
+    roster.forget_ended(watched=[])
+    trial.wants, trial.status = 1, Status.in_progress
+    roster.note(trial)
+    assert roster.active == (trial,)
+    trial.wants, trial.status = 0, Status.completed
+    roster.note(trial)
+    roster.forget_ended(watched=[])
+    assert (dict(roster), roster.ended) == ({}, {0: Status.completed})

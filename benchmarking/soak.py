@@ -6,13 +6,15 @@
 A fast script (no PyTorch) under the stock tuner with ``ElasticLocalBackend``, ASHA and a journal. The table has, after
 each tenth of the trials: resident memory of the tuner's process, its open files, its children that nobody has waited
 for (zombies), all processes below it, and the median of the last thousand polls. What grows with the trials, shows.
+
+What remains of an ended trial is nearly all Syne Tune's own: a row of its table of trials and the statistics of each
+metric, a row for every report, which is stored in ``results.csv`` over and over, the last report, and the trial itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import os
 import statistics
 import sys
@@ -69,7 +71,7 @@ class Watcher(TunerCallback):
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def on_tuning_sleep(self, sleep_time: float) -> None:
+    def on_loop_end(self) -> None:
         """Looks at the process in every turn of the tuner's loop."""
         num_trials = len(self._backend.trial_ids)
         if num_trials < self._next:
@@ -106,13 +108,15 @@ def soak(num_trials: int, folder: Path) -> list[tuple[int, float]]:
         stop_criterion=StoppingCriterion(max_num_trials_finished=num_trials),
         n_workers=8,
         sleep_time=0.01,
+        results_update_interval=1.0,  # what pandas loads when it first stores results is in all rows of the table then
         save_tuner=False,
         tuner_name="soak",
         callbacks=[Journal(), watcher],
         output_logger=QuietTunerLogger(),
     )
     started = time.monotonic()
-    with contextlib.redirect_stdout(io.StringIO()):
+    # Syne Tune ends with a table of all trials, which would fill the screen and must not fill the memory.
+    with open(os.devnull, "w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing):
         tuner.run()
     print(f"{len(backend.trial_ids)} trials in {time.monotonic() - started:.0f} s")
     return watcher.rows

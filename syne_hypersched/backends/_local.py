@@ -16,12 +16,14 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.constants import ST_WORKER_TIMESTAMP
 from syne_tune.util import experiment_path
 
+from syne_hypersched.backends._checkpoint_removal import CheckpointRemover
 from syne_hypersched.backends._command import program, script_arguments
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
+from syne_hypersched.backends._launch_spec import launch_spec
 from syne_hypersched.backends._preload import modules_to_preload
-from syne_hypersched.backends._processes import TrialProcesses, rank_log_name, read_lines
+from syne_hypersched.backends._processes import TrialProcesses, read_lines
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends._room import NO_ROOM
 from syne_hypersched.backends.devices import DevicePool
@@ -29,7 +31,7 @@ from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint
-from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+from syne_hypersched.launch import Launcher, LaunchSpec
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,11 @@ class ElasticLocalBackend(LocalBackend):
         A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
     min_free_mb
         Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
-    delete_checkpoints, pass_args_as_json
+    delete_checkpoints
+        Whether the checkpoints of trials that are over are removed while the tuning goes on, and those of the others at
+        its end unless a :class:`~syne_hypersched.Journal` is kept. ``best/`` and the incumbent's checkpoints stay. By
+        default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
+    pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
 
     Raises
@@ -160,8 +166,9 @@ class ElasticLocalBackend(LocalBackend):
         self._fleet = Fleet(pool, self._events, self._make_launcher, self._spec, self.grace_s, policy)
         self._fleet.time_attr = time_attr
         self._fleet.room.folder = Path(self.local_path)
-        #: Trials whose checkpoints are deleted as soon as their processes are gone.
-        self._delete_when_idle: set[int] = set()
+        self._removal = CheckpointRemover(
+            delete_checkpoints, self.checkpoint_trial_path, self._needs_checkpoints, self._publisher.flush, self._events
+        )
 
     # The elastic contract (see syne_hypersched.contract.ElasticTrial).
 
@@ -276,9 +283,10 @@ class ElasticLocalBackend(LocalBackend):
         for trial_id, status in statuses.items():
             trial = self._trial_dict[trial_id]
             trial.status = status
+            if status != Status.in_progress:
+                self._removal.leave(trial_id)
             status_of[trial_id] = (trial, status)
-        if self._delete_when_idle:
-            self._delete_checkpoints_of_idle_trials()
+        self._removal.remove()
         return status_of, sorted(reports, key=lambda report: report[1][ST_WORKER_TIMESTAMP])
 
     def busy_trial_ids(self) -> list[tuple[int, str]]:
@@ -288,14 +296,14 @@ class ElasticLocalBackend(LocalBackend):
     def pause_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
         """Drains a trial, to be resumed later. Reports after ``result`` are kept until then."""
         self._trial_dict[trial_id].status = Status.paused
+        self._removal.leave(trial_id)
         self._fleet.halt(trial_id, Status.paused, result)
 
     def stop_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
         """Drains a trial for good."""
         self._trial_dict[trial_id].status = Status.stopped
+        self._removal.leave(trial_id, stopped=True)
         self._fleet.halt(trial_id, Status.stopped, result)
-        if self.delete_checkpoints:
-            self._delete_when_idle.add(trial_id)
 
     def stop_all(self) -> None:
         """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
@@ -304,9 +312,7 @@ class ElasticLocalBackend(LocalBackend):
             if trial.status == Status.in_progress:
                 trial.status = Status.stopped
         self._publisher.flush()
-        if self.delete_checkpoints:
-            self._delete_when_idle.update(self.trial_ids)
-            self._delete_checkpoints_of_idle_trials()
+        self._removal.finish(self.trial_ids, self._experiment_path)
         self._events.close()
 
     def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
@@ -316,6 +322,11 @@ class ElasticLocalBackend(LocalBackend):
             logger.warning(
                 "Trial %d has no checkpoint in %s: trial %d starts anew.", src_trial_id, source, tgt_trial_id
             )
+
+    def delete_checkpoint(self, trial_id: int) -> None:
+        """Has the checkpoints of a trial removed, once it has no process and is not the incumbent; returns at once."""
+        self._removal.request(trial_id)
+        self._removal.remove()
 
     def stdout(self, trial_id: int) -> list[str]:
         """Lines of the standard output of a trial (of rank 0)."""
@@ -355,6 +366,7 @@ class ElasticLocalBackend(LocalBackend):
             if error.errno not in NO_ROOM:  # else the launch waits for room
                 raise
         self._fleet.start(trial, self.num_devices_per_trial, event)
+        self._removal.start(trial_id)
 
     def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
         preload: tuple[str, ...] = ()
@@ -364,18 +376,8 @@ class ElasticLocalBackend(LocalBackend):
         return Launcher(preload=preload, log_path=self._experiment_path / "preloading.log", **callbacks)
 
     def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
-        env = rank_environments(self.devices, devices, self._per_device, os.environ)
-        ranks = tuple(
-            RankSpec(
-                env=rank_env,
-                stdout=str(trial.stdout_path.with_name(rank_log_name(trial.stdout_path.name, rank))),
-                stderr=str(trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, rank))),
-                cores=cores,
-                num_threads=len(cores) or None,
-            )
-            for rank, (rank_env, cores) in enumerate(env)
-        )
-        return LaunchSpec(trial.argv, ranks, self.launch_mode == "warm", self.grace_s, os.getcwd())
+        environments = rank_environments(self.devices, devices, self._per_device, os.environ)
+        return launch_spec(trial, environments, self.launch_mode == "warm", self.grace_s)
 
     # Time, events and checkpoints.
 
@@ -396,10 +398,7 @@ class ElasticLocalBackend(LocalBackend):
             result=incumbent.result,
         )  # fmt: skip
 
-    def _delete_checkpoints_of_idle_trials(self) -> None:
-        idle = [trial_id for trial_id in self._delete_when_idle if self._fleet.is_idle(trial_id)]
-        if idle:
-            self._publisher.flush()
-        for trial_id in idle:
-            self.delete_checkpoint(trial_id)
-            self._delete_when_idle.discard(trial_id)
+    def _needs_checkpoints(self, trial_id: int) -> bool:
+        """Whether the trial writes there, is to run, or is the incumbent, whose checkpoint may be published again."""
+        is_busy = self._fleet.wishes(trial_id) > 0 or not self._fleet.is_idle(trial_id)
+        return is_busy or trial_id == self._publisher.incumbent(self._experiment_path)

@@ -87,11 +87,18 @@ class BestPublisher:
         self._next: Incumbent | None = None
         self._busy = False
         self._thread: threading.Thread | None = None
+        self._trial_id: int | None = None
+
+    def incumbent(self, folder: Path) -> int | None:
+        """The trial that ``folder/best`` shows or is about to show; None if there is none."""
+        if self._trial_id is None:
+            self._trial_id = published_trial(folder)
+        return self._trial_id
 
     def publish(self, folder: Path, incumbent: Incumbent) -> None:
         """Has ``incumbent`` published as ``folder/best`` and returns at once."""
         with self._condition:
-            self._folder, self._next = folder, incumbent
+            self._folder, self._next, self._trial_id = folder, incumbent, incumbent.trial_id
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syne-hypersched-best", daemon=True)
                 self._thread.start()
@@ -122,6 +129,15 @@ class BestPublisher:
                 with self._condition:
                     self._busy = False
                     self._condition.notify_all()
+
+
+def published_trial(folder: Path) -> int | None:
+    """The trial that ``folder/best`` shows, None if there is no such folder or it does not say."""
+    try:
+        trial_id = json.loads((folder / BEST_DIRNAME / "result.json").read_text(encoding="utf-8"))["trial_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return trial_id if isinstance(trial_id, int) else None
 
 
 def publish(folder: Path, incumbent: Incumbent) -> bool:

@@ -20,6 +20,8 @@ from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import choice, uniform
 from syne_tune.optimizer.baselines import ASHA as StockASHA
 from syne_tune.optimizer.baselines import RandomSearch
+from syne_tune.results_callback import StoreResultsCallback
+from syne_tune.tuner_callback import TunerCallback
 
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched
 from syne_hypersched.experiments import check_run, load_run, read_events
@@ -421,18 +423,97 @@ def test_a_trial_that_ends_before_it_can_be_asked_to_is_not_launched_again(tmp_p
     assert sum(event.event == "launch" for event in events) == 1
 
 
-def test_checkpoints_of_stopped_trials_are_deleted_when_they_have_ended(script, wait_for):
+def test_checkpoints_of_stopped_trials_are_removed_when_they_have_ended_and_are_replaced(script, wait_for):
     backend = make_backend(script, delete_checkpoints=True)
     for mode in ("", "ignore"):
         backend.start_trial({"mode": mode})
     poll(backend, [0, 1], lambda reports: len({trial_id for trial_id, _ in reports}) == 2, wait_for)
     wait_for(lambda: all((backend.checkpoint_trial_path(i) / "epoch.json").exists() for i in (0, 1)))
     backend.stop_trial(1)
+    backend.start_trial({"mode": ""}, checkpoint_trial_id=1)  # as population-based training may
+    assert (backend.checkpoint_trial_path(2) / "epoch.json").exists()
     assert backend.checkpoint_trial_path(1).exists()  # it still writes there
     poll(backend, [0], lambda _: not backend.checkpoint_trial_path(1).exists(), wait_for)
     assert backend.checkpoint_trial_path(0).exists()
     backend.stop_all()
-    assert not backend.checkpoint_trial_path(0).exists()
+    assert not any(backend.checkpoint_trial_path(i).exists() for i in (0, 2))
+
+
+def test_the_incumbents_checkpoints_stay(script, wait_for):
+    backend = make_backend(script, delete_checkpoints=True)
+    trials = [backend.start_trial({}) for _ in range(2)]
+    poll(backend, [0, 1], lambda reports: len({trial_id for trial_id, _ in reports}) == 2, wait_for)
+    wait_for(lambda: all((backend.checkpoint_trial_path(i) / "epoch.json").exists() for i in (0, 1)))
+    trials[0].publish({"loss": 1.0})
+    for trial_id in (0, 1):
+        backend.stop_trial(trial_id)
+        backend.delete_checkpoint(trial_id)
+    poll(backend, [], lambda _: not backend.checkpoint_trial_path(1).exists(), wait_for)
+    backend.stop_all()
+    assert (backend.checkpoint_trial_path(0) / "epoch.json").exists()
+    assert (backend.local_path / "best" / "checkpoint" / "epoch.json").exists()
+    # A backend that knows nothing but the folder, as after a resume.
+    other = make_backend(script, delete_checkpoints=True)
+    other.set_path(str(backend.local_path))
+    other.delete_checkpoint(0)
+    other.stop_all()
+    assert backend.checkpoint_trial_path(0).exists()
+
+
+@pytest.mark.parametrize("strategy", ["published", "adaptive"])
+def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
+    options = {"fixed_exploration": 0.5, "grace_period": 2} if strategy == "published" else {"scaling": {1: 1, 4: 3}}
+    space = {"x": uniform(0, 1), "mode": choice(["", "", "nan"])}
+    scheduler = HyperSched(
+        space, "loss", "epoch", max_t=40, num_devices=4, deadline_s=6, strategy=strategy, random_seed=3, **options
+    )
+    backend = make_backend(script, delete_checkpoints=True)
+    running = backend.fetch_status_results
+    over_but_running = []
+
+    def watched(trial_ids):
+        over = set(scheduler.trials_checkpoints_can_be_removed())
+        over_but_running.extend(over & {trial_id for trial_id, _ in backend.busy_trial_ids()} & set(trial_ids))
+        return running(trial_ids)
+
+    backend.fetch_status_results = watched
+    tuner = run(backend, scheduler, Deadline(6, backend), save_tuner=False)
+    assert_sound(tuner)
+    events = read_events(tuner.tuner_path / "events.jsonl")
+    gone = {event.trial_id: event for event in events if event.event == "remove_checkpoint"}
+    assert len(gone) > 5
+    assert over_but_running == []
+    for event in events:
+        if event.trial_id in gone and event.event in ("start", "resume", "launch"):
+            assert event.time_s < gone[event.trial_id].time_s
+    assert sum(event.details["bytes_freed"] for event in gone.values()) > 0
+    left = [i for i in backend.trial_ids if backend.checkpoint_trial_path(i).exists()]
+    assert left == [scheduler.incumbent.trial_id]
+    assert (tuner.tuner_path / "best" / "checkpoint" / "epoch.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_the_stock_backend_removes_what_a_scheduler_of_this_package_needs_no_longer(script):
+    backend = LocalBackend(str(script), rotate_gpus=False, delete_checkpoints=True)
+    space = {"x": uniform(0, 1), "mode": choice(["", "nan"])}
+    scheduler = ASHA(space, "loss", "epoch", max_t=9, grace_period=3, type="promotion", random_seed=1)
+    kept = {}
+
+    class Watch(TunerCallback):
+        def on_tuning_end(self):
+            kept.update({i: backend.checkpoint_trial_path(i).exists() for i in backend.trial_ids})
+
+    tuner = run(
+        backend, scheduler, StoppingCriterion(max_num_trials_started=6), callbacks=[StoreResultsCallback(), Watch()]
+    )
+    for process in backend.trial_subprocess.values():
+        process.wait()
+    table = results(tuner)
+    # They are paused, but never resumed: Syne Tune alone keeps what they have written.
+    diverged = set(table[table.loss.isna() & (table.st_decision == "PAUSE")].trial_id)
+    assert diverged
+    assert not any(kept[trial_id] for trial_id in diverged)
+    assert any(kept.values())
 
 
 def test_a_trial_can_start_from_the_checkpoint_of_a_running_one(script, wait_for, caplog):

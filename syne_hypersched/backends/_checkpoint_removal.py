@@ -1,0 +1,244 @@
+"""Removes the checkpoints of trials that are over, so that an experiment of hundreds of trials keeps a few of them.
+
+What may go is decided by the scheduler, if it says so (:class:`~syne_hypersched.contract.RemovingScheduler`), else by
+:class:`StoppedTrials`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched.backends.events import EventLog
+
+logger = logging.getLogger(__name__)
+
+REMOVE_CHECKPOINT = "remove_checkpoint"
+"""The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
+
+JOURNAL_DIRNAME = "journal"
+"""Name of the folder in that of an experiment by which it can be resumed; see :mod:`syne_hypersched.recovery`."""
+
+
+class StoppedTrials:
+    """Which stopped trials may lose their checkpoints, under a scheduler that says nothing about it.
+
+    Syne Tune removes a checkpoint when its trial is stopped. That is too early for population-based training, which
+    stops a weak trial and decides at the same moment from whose checkpoint the next one is to start: from that of a
+    trial that may be stopped as well before the next one is started. Each start carries out one of these decisions, and
+    none is made but when a trial stops running. So nothing is pending any more as soon as every trial that has stopped
+    running has been replaced.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[int] = set()
+        self._num_vacant = 0
+        self._stopped: dict[int, None] = {}
+
+    def leave(self, trial_id: int, stopped: bool) -> None:
+        """A trial runs no longer: it was stopped for good, or else it has ended by itself or is paused."""
+        if trial_id in self._running:
+            self._running.discard(trial_id)
+            self._num_vacant += 1
+        if stopped:
+            self._stopped[trial_id] = None
+
+    def start(self, trial_id: int) -> tuple[int, ...]:
+        """A trial is started or resumed; returns those of the stopped ones whose checkpoints may go now."""
+        self._running.add(trial_id)
+        self._stopped.pop(trial_id, None)
+        self._num_vacant = max(0, self._num_vacant - 1)
+        if self._num_vacant:
+            return ()
+        removable, self._stopped = tuple(self._stopped), {}
+        return removable
+
+
+class CheckpointRemover:
+    """Removes folders of checkpoints in a thread of its own, since a large one takes long.
+
+    An error is one warning, and the tuning goes on.
+
+    Parameters
+    ----------
+    automatic
+        Whether also trials that were stopped lose their checkpoints, without a :meth:`request`, as
+        :class:`StoppedTrials` says.
+    folder_of
+        The folder of a trial's checkpoints.
+    is_needed
+        Whether the folder of a trial must stay for now: somebody writes or copies it.
+    before
+        Called in the thread before anything is removed: waits for what is still being copied.
+    events
+        Where to write what was removed.
+    """
+
+    def __init__(
+        self,
+        automatic: bool,
+        folder_of: Callable[[int], Path],
+        is_needed: Callable[[int], bool],
+        before: Callable[[], None],
+        events: EventLog,
+    ) -> None:
+        self._automatic = automatic
+        self._stopped = StoppedTrials()
+        self._folder_of = folder_of
+        self._is_needed = is_needed
+        self._before = before
+        self._events = events
+        #: Trials whose checkpoints are to go as soon as they are not needed, which :meth:`remove` finds out.
+        self._requested: dict[int, None] = {}
+        self._has_warned = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._condition = threading.Condition()
+        self._queue: dict[int, Path] = {}
+        self._is_busy = False
+        self._thread: threading.Thread | None = None
+
+    def leave(self, trial_id: int, stopped: bool = False) -> None:
+        """A trial runs no longer, because it was stopped for good or for another reason."""
+        self._stopped.leave(trial_id, stopped and self._automatic)
+
+    def start(self, trial_id: int) -> None:
+        """A trial is started or resumed: what has not been removed of it stays."""
+        self._requested.pop(trial_id, None)
+        with self._condition:
+            self._queue.pop(trial_id, None)
+        for removable in self._stopped.start(trial_id):
+            self.request(removable)
+
+    def request(self, trial_id: int) -> None:
+        """Has the checkpoints of a trial removed by one of the next calls of :meth:`remove`."""
+        self._requested[trial_id] = None
+
+    def remove(self) -> None:
+        """Has everything removed that is requested and not needed, and returns at once."""
+        ready = [trial_id for trial_id in self._requested if not self._is_needed(trial_id)]
+        for trial_id in ready:
+            del self._requested[trial_id]
+        # The folder of a trial is that of the moment: paths change when another experiment begins.
+        folders = {trial_id: self._folder_of(trial_id) for trial_id in ready}
+        if not folders:
+            return
+        with self._condition:
+            self._queue.update(folders)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="syne-hypersched-removal", daemon=True)
+                self._thread.start()
+            self._condition.notify_all()
+
+    def flush(self) -> None:
+        """Waits until everything is removed that :meth:`remove` was called for."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._queue and not self._is_busy)
+
+    def finish(self, trial_ids: Sequence[int], experiment: Path) -> None:
+        """Removes at the end of a tuning what is requested, and returns when it is gone.
+
+        If it is automatic, all trials' checkpoints go, as they do in Syne Tune, unless the experiment may be resumed:
+        what that might need stays.
+
+        Parameters
+        ----------
+        trial_ids
+            All trials.
+        experiment
+            The experiment's folder.
+        """
+        if self._automatic and not (experiment / JOURNAL_DIRNAME).exists():
+            self._requested.update(dict.fromkeys(trial_ids))
+        self.remove()
+        self.flush()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._queue)
+                self._is_busy = True
+            self._before()
+            with self._condition:
+                trial_id, folder = next(iter(self._queue.items()), (None, None))
+                if trial_id is not None:
+                    del self._queue[trial_id]
+            if trial_id is not None and folder is not None:
+                self._remove(trial_id, folder)
+            with self._condition:
+                self._is_busy = False
+                self._condition.notify_all()
+
+    def _remove(self, trial_id: int, folder: Path) -> None:
+        try:
+            bytes_freed = remove_checkpoints(folder)
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("Checkpoints that nobody needs stay, because %s cannot be removed: %s", folder, error)
+            return
+        if bytes_freed is not None:
+            self._events.write(REMOVE_CHECKPOINT, trial_id, bytes_freed=bytes_freed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        of_this_process = ("_condition", "_queue", "_is_busy", "_thread")
+        state = {name: value for name, value in self.__dict__.items() if name not in of_this_process}
+        with self._condition:
+            return state | {"_requested": {**self._requested, **dict.fromkeys(self._queue)}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+
+def remove_checkpoints(folder: Path) -> int | None:
+    """Removes a folder of checkpoints, which is gone for all others at once and whole.
+
+    No symbolic link is followed: of one in the folder, and of a folder that is itself one, only the link is removed.
+
+    Returns
+    -------
+    int or None
+        Bytes of the files that are gone, None if there was nothing to remove.
+
+    Raises
+    ------
+    OSError
+        Something cannot be removed, or the trial's folder is a symbolic link.
+    """
+    # A process that was killed before it was done has left this behind, or all of it.
+    aside = folder.with_name(f".{folder.name}-removed")
+    found = [path for path in (aside, folder) if os.path.lexists(path)]
+    if not found:
+        return None
+    if folder.parent.is_symlink():
+        raise OSError(errno.ELOOP, "the trial's folder is a symbolic link", str(folder.parent))
+    bytes_freed = 0
+    for path in found:
+        if path.is_symlink():
+            path.unlink()
+            continue
+        if path is folder:
+            os.rename(folder, aside)
+        bytes_freed += _size(aside)
+        shutil.rmtree(aside)
+    return bytes_freed
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below a folder that have no other name elsewhere."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(os.path.join(parent, name))
+                size += status.st_size if status.st_nlink == 1 else 0
+    return size

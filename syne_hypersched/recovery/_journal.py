@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,8 @@ from syne_hypersched.recovery._segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, write_setup
 from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
+
+logger = logging.getLogger(__name__)
 
 JOURNAL_DIRNAME = "journal"
 """Name of the journal's folder in the experiment's folder."""
@@ -57,6 +64,9 @@ class Journal(StoreResultsCallback):
     SIGTERM, by which a pre-empted machine says that little time is left, ends the tuner as Ctrl-C does: results are
     stored, trials checkpoint, ``best/`` is published. Here all processes are gone after ``drain_s`` seconds.
 
+    Where the journal cannot be written any more, as on a full disk, the experiment ends with an ``OSError`` that says
+    so, and can be resumed. Where only the results cannot be stored, it goes on, since the journal has them.
+
     The folder is readable by the user alone, since configurations may hold secrets.
 
     Parameters
@@ -73,6 +83,8 @@ class Journal(StoreResultsCallback):
         backend is none of this package's local ones, or the experiment has a journal already and is not being resumed.
     RuntimeError
         When the tuning starts: another tuner runs this experiment.
+    OSError
+        While it tunes: the journal cannot be written.
     """
 
     def __init__(self, snapshot_interval_s: float = 60.0, drain_s: float | None = None) -> None:
@@ -92,6 +104,8 @@ class Journal(StoreResultsCallback):
         self._journaled: JournaledScheduler | None = None
         self._snapshots: BackgroundSnapshots | None = None
         self._num_entries = 0
+        #: Whether the results could not be stored when this was tried last.
+        self._lacks_results = False
         #: Status of each trial when its new reports were fetched.
         self._statuses: dict[int, str] = {}
 
@@ -101,6 +115,7 @@ class Journal(StoreResultsCallback):
 
     def on_tuning_start(self, tuner: Any) -> None:
         """Begins a segment of the journal, and stands between the tuner and its scheduler from here on."""
+        self._tuner = tuner
         # The tuner does so right after this. If this is refused, it would fail on the missing folder and say only that.
         Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
         if not isinstance(tuner.trial_backend, ElasticLocalBackend):
@@ -113,7 +128,6 @@ class Journal(StoreResultsCallback):
         folder = Path(tuner.tuner_path) / JOURNAL_DIRNAME
         if self._takeover is None:
             self._begin(tuner, folder)
-        super().on_tuning_start(tuner)
         takeover, self._takeover = self._takeover, None
         now = time.time()
         if takeover is None:
@@ -125,10 +139,11 @@ class Journal(StoreResultsCallback):
         self._ticks.drive(tuner.scheduler)
         self._journaled = JournaledScheduler(tuner.scheduler, self._ticks, self._record)
         tuner.scheduler = self._journaled
-        self._tuner = tuner
         header = {"timestamp": now, "time_s": elapsed_s, "pid": os.getpid()}
         self._num_entries = len(segments.entries)
-        self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)
+        with self._ending_when_it_cannot_be_written():
+            self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)
+        super().on_tuning_start(tuner)  # not before: it would store that there are no results, if it was refused
         self._snapshots = BackgroundSnapshots(str(folder), self.snapshot_interval_s, self._disk)
         if takeover is not None:
             self._go_on(takeover.progress)
@@ -166,10 +181,31 @@ class Journal(StoreResultsCallback):
         """Stores a result, with the time that the journal has."""
         super().on_trial_result(trial, status, {ST_TUNER_TIME: self._ticks.now_s, **result}, decision)
 
+    def store_results(self) -> None:
+        """Stores all results so far, at once in the place of those before."""
+        if self.csv_file is None:
+            return
+        new = f"{self.csv_file}.new"
+        try:
+            self.dataframe().to_csv(new, index=False, compression={"method": "zip", "archive_name": "results.csv"})
+            os.replace(new, self.csv_file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.remove(new)
+            if not self._lacks_results:
+                logger.warning(
+                    "The results cannot be stored in %s (%s). The journal has them all, and resume_experiment(%r) "
+                    "stores them.", self.csv_file, error.strerror, self._tuner.name,
+                )  # fmt: skip
+            self._lacks_results = True
+        else:
+            self._lacks_results = False
+
     def on_loop_end(self) -> None:
         """Syncs what was journaled in this loop."""
         if self._writer is not None:
-            self._writer.sync()
+            with self._ending_when_it_cannot_be_written():
+                self._writer.sync()
         if self._lock is None or self._snapshots is None or self._journaled is None:
             return
         self._lock.touch()
@@ -184,9 +220,15 @@ class Journal(StoreResultsCallback):
             drain_s = backend.grace_s if self.drain_s is None else self.drain_s
             backend.set_deadline(drain_s, drain_s)
         super().on_tuning_end()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            except OSError as error:
+                logger.error("%s", self._unwritable(error))
+        if self._lacks_results or isinstance(sys.exc_info()[1], OSError):
+            # The tuner could not store itself either, and would not get to stopping the trials then.
+            self._tuner.save_tuner = False
         if self._snapshots is not None:
             self._snapshots.has_ended(kill=True)
             self._snapshots = None
@@ -199,12 +241,23 @@ class Journal(StoreResultsCallback):
             return
         if entry["call"] == "result":
             entry["status"] = self._statuses.get(entry["trial_id"], Status.in_progress)
-        try:
+        with self._ending_when_it_cannot_be_written():
             self._writer.append(entry)
-        except OSError:
-            self._writer = None  # what it would write after half a line could not be read
-            raise
         self._num_entries += 1
+
+    @contextmanager
+    def _ending_when_it_cannot_be_written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._writer = None  # what it would write after half a line could not be read
+            raise OSError(error.errno, self._unwritable(error)) from error
+
+    def _unwritable(self, error: OSError) -> str:
+        return (
+            f"{error.strerror}: the journal in {self._tuner.tuner_path / JOURNAL_DIRNAME} cannot be written, so the "
+            f"experiment ends here. When it can be, resume_experiment({self._tuner.name!r}) goes on with it"
+        )
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,17 +15,18 @@ import pandas as pd
 import psutil
 import pytest
 
-from syne_hypersched.experiments import read_events
+from syne_hypersched.experiments import Event, read_events
 from syne_hypersched.recovery._orphans import find_orphans
 
 SCRIPT = """
-import argparse, json, os, time
+import argparse, json, os, signal, sys, time
 from pathlib import Path
 from syne_tune import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--epochs", type=int, default=9)
+parser.add_argument("--fault", default="")
 parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 checkpoint = args.st_checkpoint_dir / "epoch.json"
@@ -32,6 +34,12 @@ done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
 report = Reporter()
 for epoch in range(done + 1, args.epochs + 1):
     time.sleep(0.02)
+    if args.fault == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if args.fault == "first" and args.x == 0 and epoch == 3:
+        sys.exit(f"a fault in process {os.getpid()}")
+    if args.fault == "large" and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        sys.exit("too large")
     report(epoch=epoch, loss=args.x + 1 / epoch)
     if int(os.environ.get("RANK", 0)) == 0:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -40,32 +48,52 @@ for epoch in range(done + 1, args.epochs + 1):
 """
 
 LAUNCH = """
-import sys
+import json, sys
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
-from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Journal
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched, Journal
 
-def make_tuner(kind, name, script):
-    space, options = {"x": uniform(0, 1)}, {"random_seed": 3}
-    backend = ElasticLocalBackend(script, 2, device_type="cpu", grace_s=1.0)
+def train(x, st_checkpoint_dir):
+    import json, os, time
+    from syne_tune import Reporter
+    os.makedirs(st_checkpoint_dir, exist_ok=True)
+    path = os.path.join(st_checkpoint_dir, "epoch.json")
+    done = json.load(open(path)) if os.path.exists(path) else 0
+    report = Reporter()
+    for epoch in range(done + 1, 10):
+        time.sleep(0.02)
+        report(epoch=epoch, loss=x + 1 / epoch)
+        with open(path + ".new", "w") as file:
+            json.dump(epoch, file)
+        os.replace(path + ".new", path)
+
+def make_tuner(kind, name, script, fault="", drain_s=None, journal=Journal, **options):
+    space, seed = {"x": uniform(0, 1)}, {"random_seed": 3}
+    options = {"device_type": "cpu", "grace_s": 1.0, **options}
+    if kind == "function":
+        backend = ElasticPythonBackend(train, space, 2, **options)
+    else:
+        backend = ElasticLocalBackend(script, 2, **options)
+        space["fault"] = fault
     stop, n_workers = StoppingCriterion(max_num_trials_started=8), 2
     if kind == "one-by-one":
-        scheduler = ASHA({**space, "epochs": 9}, "loss", "epoch", max_t=9, type="promotion", **options)
+        scheduler = ASHA({**space, "epochs": 9}, "loss", "epoch", max_t=9, type="promotion", **seed)
         n_workers = 1
-    elif kind == "points":
+    elif kind in ("points", "function"):
         points = [{"x": i / 10} for i in range(6)]
-        scheduler = ASHA(space, "loss", "epoch", max_t=9, grace_period=9, points_to_evaluate=points, **options)
+        scheduler = ASHA(space, "loss", "epoch", max_t=9, grace_period=9, points_to_evaluate=points, **seed)
         stop = StoppingCriterion(max_num_trials_finished=6)
     else:
         scheduler = HyperSched(
             {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=6,
-            fixed_exploration=0.3, recharge_period=2, grace_period=4, **options)
+            fixed_exploration=0.3, recharge_period=2, grace_period=4, **seed)
         stop = Deadline(6, backend)
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
-                 tuner_name=name, suffix_tuner_name=False, callbacks=[Journal(snapshot_interval_s=0.3)])
+                 tuner_name=name, suffix_tuner_name=False,
+                 callbacks=[journal(snapshot_interval_s=0.3, drain_s=drain_s)])
 
 if __name__ == "__main__":
-    make_tuner(*sys.argv[1:]).run()
+    make_tuner(*sys.argv[1:4], **json.loads(sys.argv[4])).run()
 """
 
 
@@ -84,8 +112,9 @@ class Experiments:
     def path(self, name: str) -> Path:
         return self.folder / "experiments" / name
 
-    def start(self, kind: str, name: str) -> subprocess.Popen[bytes]:
-        return self._run([str(self.launch), kind, name, str(self.script)])
+    def start(self, kind: str, name: str, **options: object) -> subprocess.Popen[bytes]:
+        """Starts a tuner; options are those of ``make_tuner`` above."""
+        return self._run([str(self.launch), kind, name, str(self.script), json.dumps(options)])
 
     def resume(self, name: str, *options: str) -> subprocess.Popen[bytes]:
         return self._run(["-m", "syne_hypersched.experiments.resume", name, *options])
@@ -103,13 +132,27 @@ class Experiments:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def events(self, name: str, *events: str) -> list[Event]:
+        path = self.path(name) / "events.jsonl"
+        return [event for event in read_events(path) if event.event in events] if path.exists() else []
+
+    def log(self) -> str:
+        return (self.folder / "tuner.log").read_text()
+
     def left_behind(self, name: str) -> list[psutil.Process]:
         return find_orphans(self.path(name), self.path(name), read_events(self.path(name) / "events.jsonl"))
 
     def _run(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         environment = os.environ | {"SYNETUNE_FOLDER": str(self.folder / "experiments")}
         with open(self.folder / "tuner.log", "ab") as log:
-            process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                # A process group of its own, as of a program in a terminal, which Ctrl-C interrupts as a whole.
+                start_new_session=True,
+            )
         self._processes.append(process)
         return process
 

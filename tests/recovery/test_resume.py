@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
+
+import dill
+import pytest
 
 from syne_hypersched.experiments import check_run, load_run, read_events
 
@@ -14,13 +18,17 @@ def curves(table, num_trials=NUM_POINTS):
     return {(row.trial_id, row.epoch, row.loss) for row in table.itertuples() if row.trial_id < num_trials}
 
 
-def journaled(experiments, name):
-    lines = [
+def entries(experiments, name):
+    return [
         json.loads(line)
         for path in sorted(experiments.path(name).glob("journal/*.jsonl"))
         for line in path.read_bytes().split(b"\n")[:-1]
     ]
-    return {(e["trial_id"], e["report"]["epoch"], e["report"]["loss"]) for e in lines if e.get("call") == "result"}
+
+
+def journaled(experiments, name):
+    results = [entry for entry in entries(experiments, name) if entry.get("call") == "result"]
+    return {(entry["trial_id"], entry["report"]["epoch"], entry["report"]["loss"]) for entry in results}
 
 
 def assert_sound(experiments, name):
@@ -28,13 +36,14 @@ def assert_sound(experiments, name):
     assert experiments.left_behind(name) == []
 
 
-def test_a_killed_experiment_ends_as_one_that_was_not(experiments):
-    process = experiments.start("points", "killed")
+@pytest.mark.parametrize("kind", ["points", "function"])
+def test_a_killed_experiment_ends_as_one_that_was_not(experiments, kind):
+    process = experiments.start(kind, "killed")
     for num_lines in (10, 40):
         experiments.kill_after(process, "killed", num_lines)
         before = journaled(experiments, "killed")
         process = experiments.resume("killed")
-    assert process.wait() == 0, (experiments.folder / "tuner.log").read_text()
+    assert process.wait() == 0, experiments.log()
     assert before <= curves(experiments.results("killed"), num_trials=100)
     # Every point was trained to its end, whoever did it.
     expected = {(i, epoch, i / 10 + 1 / epoch) for i in range(NUM_POINTS) for epoch in range(1, 10)}
@@ -45,22 +54,63 @@ def test_a_killed_experiment_ends_as_one_that_was_not(experiments):
 def test_hypersched_goes_on_with_its_deadline_and_its_devices(experiments):
     process = experiments.start("hypersched", "killed")
 
-    def has_grown():
-        path = experiments.path("killed") / "events.jsonl"
-        return path.exists() and any(event.event == "launch" and len(event.devices) == 2 for event in read_events(path))
-
-    experiments.wait_for(has_grown)
+    experiments.wait_for(lambda: any(len(launch.devices) == 2 for launch in experiments.events("killed", "launch")))
     experiments.wait_for((experiments.path("killed") / "journal" / "snapshot").is_file)
     process.kill()
     process.wait()
+    num_launches = len(experiments.events("killed", "launch"))
     before = journaled(experiments, "killed")
-    assert experiments.resume("killed").wait() == 0, (experiments.folder / "tuner.log").read_text()
+    assert experiments.resume("killed", "--time-passes", "running").wait() == 0, experiments.log()
     assert_sound(experiments, "killed")
     table = experiments.results("killed")
     assert before <= curves(table, num_trials=100)
     assert table.st_tuner_time.max() < 6
     assert table.st_num_devices.iloc[-1] == 2
     assert (experiments.path("killed") / "best" / "result.json").is_file()
+    # It is launched on two devices, not on one and then resized.
+    assert len(experiments.events("killed", "launch")[num_launches].devices) == 2
+
+
+def test_a_trial_that_had_failed_has_as_many_retries_left_as_it_had(experiments):
+    process = experiments.start("points", "killed", fault="first", retries=2, retry_backoff_s=1.5)
+    experiments.wait_for(lambda: len(experiments.events("killed", "retry")) == 2)
+    process.kill()  # in a back-off of three seconds
+    process.wait()
+    assert experiments.resume("killed").wait() == 0, experiments.log()
+    assert [event.trial_id for event in experiments.events("killed", "retry", "fail")] == [0, 0, 0]
+    ends = [event for event in experiments.events("killed", "exit") if event.trial_id == 0]
+    assert [event.details["how"] for event in ends] == ["failed"] * 3
+    assert (experiments.results("killed").trial_id == 0).sum() == 2
+    assert_sound(experiments, "killed")
+
+
+def test_a_size_on_which_a_trial_has_failed_stays_refused(experiments):
+    process = experiments.start("hypersched", "killed", fault="large", retry_backoff_s=1.0)
+    experiments.wait_for(lambda: experiments.events("killed", "retry"))
+    process.kill()  # in a back-off, before the scheduler could see that the trial has gone back
+    process.wait()
+    (failed,) = {event.trial_id for event in experiments.events("killed", "retry")}
+    num_launches = len(experiments.events("killed", "launch"))
+    assert experiments.resume("killed", "--time-passes", "running").wait() == 0, experiments.log()
+    again = [launch for launch in experiments.events("killed", "launch")[num_launches:] if launch.trial_id == failed]
+    assert {len(launch.devices) for launch in again} == {1}
+    # Every trial tries it once at most.
+    large = Counter(launch.trial_id for launch in experiments.events("killed", "launch") if len(launch.devices) == 2)
+    assert set(large.values()) == {1}
+    assert_sound(experiments, "killed")
+
+
+def test_fewer_devices_than_a_trial_had_are_refused(experiments):
+    process = experiments.start("hypersched", "killed")
+    experiments.wait_for(lambda: any(report.get("num_devices") == 2 for report in entries(experiments, "killed")))
+    process.kill()
+    process.wait()
+    setup = experiments.path("killed") / "journal" / "setup.dill"
+    tuner = dill.loads(setup.read_bytes())
+    tuner.trial_backend.num_devices = 1
+    setup.write_bytes(dill.dumps(tuner))
+    assert experiments.resume("killed").wait() == 2
+    assert "num_devices must be at least 2, which a trial has had, but got 1" in experiments.log()
 
 
 def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
@@ -85,6 +135,6 @@ def test_an_experiment_that_runs_is_not_resumed(experiments):
     experiments.wait_for(lambda: experiments.num_lines("running") > 3)
     process.send_signal(signal.SIGSTOP)  # so that it cannot have ended before it is to be resumed
     assert experiments.resume("running").wait() == 2
-    assert f"still runs (process {process.pid} on" in (experiments.folder / "tuner.log").read_text()
+    assert f"still runs (process {process.pid} on" in experiments.log()
     process.send_signal(signal.SIGCONT)
     assert process.wait() == 0

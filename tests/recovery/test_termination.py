@@ -1,0 +1,126 @@
+"""Tuners that are asked to end: by Ctrl-C, once or twice, and by SIGTERM."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+
+from syne_hypersched.experiments import check_run, load_run
+from syne_hypersched.recovery._orphans import open_launches
+from syne_hypersched.recovery._termination import EXIT_TERMINATED, Termination
+
+
+@pytest.fixture
+def begin(experiments):
+    """Starts HyperSched, and returns once a checkpoint of the incumbent is published."""
+
+    def begin_tuning(name, **options):
+        process = experiments.start("hypersched", name, **options)
+        experiments.wait_for((experiments.path(name) / "best" / "checkpoint" / "epoch.json").is_file)
+        return process
+
+    return begin_tuning
+
+
+def num_reports(experiments, name):
+    return len(experiments.results(name))
+
+
+def assert_can_be_resumed(experiments, name):
+    before = num_reports(experiments, name)
+    assert experiments.resume(name, "--time-passes", "running").wait() == 0, experiments.log()
+    assert num_reports(experiments, name) > before
+    assert check_run(load_run(experiments.path(name), time_attr="epoch")) == ()
+    assert experiments.left_behind(name) == []
+
+
+def test_ctrl_c_drains_publishes_and_leaves_an_experiment_that_can_be_resumed(experiments, begin):
+    process = begin("interrupted")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == -signal.SIGINT
+    assert experiments.left_behind("interrupted") == []
+    assert {event.details["how"] for event in experiments.events("interrupted", "exit")} == {"drained"}
+    assert open_launches(experiments.events("interrupted", "launch", "exit")) == []
+    best = json.loads((experiments.path("interrupted") / "best" / "result.json").read_text())
+    assert best["loss"] == experiments.results("interrupted").loss.min()
+    assert_can_be_resumed(experiments, "interrupted")
+
+
+def test_a_second_ctrl_c_ends_the_tuner_at_once(experiments, begin):
+    process = begin("interrupted", fault="deaf", grace_s=6.0)
+    os.killpg(process.pid, signal.SIGINT)
+    experiments.wait_for(lambda: experiments.events("interrupted", "drain"))
+    assert process.poll() is None  # it waits for trials that do not listen
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait() == -signal.SIGINT
+    # It did not wait until they were killed, and killed they are.
+    assert open_launches(experiments.events("interrupted", "launch", "exit"))
+    experiments.wait_for(lambda: experiments.left_behind("interrupted") == [])
+    assert_can_be_resumed(experiments, "interrupted")
+
+
+def test_sigterm_leaves_no_process_after_drain_s(experiments, begin):
+    process = begin("terminated", fault="deaf", grace_s=60.0, drain_s=1.0)
+    process.terminate()
+    # Less than the sixty seconds that trials are given elsewhere.
+    assert process.wait(timeout=30) == EXIT_TERMINATED
+    assert experiments.left_behind("terminated") == []
+    assert {event.details["how"] for event in experiments.events("terminated", "exit")} == {"killed"}
+    assert_can_be_resumed(experiments, "terminated")
+
+
+@pytest.fixture
+def handler():
+    """Puts the handler of SIGTERM back after a test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("handler")
+def test_only_the_first_sigterm_counts():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    termination = Termination()
+    termination.install()
+    with pytest.raises(SystemExit) as ended:
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == EXIT_TERMINATED == 143
+    assert termination.has_come
+    signal.raise_signal(signal.SIGTERM)
+    termination.uninstall()
+    signal.raise_signal(signal.SIGTERM)  # nor does one disturb the end
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_tuner_that_has_ended_listens_no_longer():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    termination = Termination()
+    termination.install()
+    assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    termination.uninstall()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert not termination.has_come
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_handler_of_the_users_own_is_left_alone():
+    seen = []
+    signal.signal(signal.SIGTERM, lambda signum, frame: seen.append(signum))
+    termination = Termination()
+    termination.install()
+    signal.raise_signal(signal.SIGTERM)
+    termination.uninstall()
+    assert seen == [signal.SIGTERM]
+    assert not termination.has_come
+
+
+def test_in_another_thread_than_the_main_one_nobody_listens():
+    before, termination = signal.getsignal(signal.SIGTERM), Termination()
+    thread = threading.Thread(target=termination.install)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG
+
+#: What argparse takes for a negative number and not for an option, in all versions of Python.
+_NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
 
 
 def program(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str, ...]:
@@ -28,7 +34,10 @@ def program(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str,
 
 
 def script_arguments(config: Mapping[str, Any], config_json: Path | None, checkpoint_path: Path) -> tuple[str, ...]:
-    """The arguments that a script is given.
+    """The arguments that a script is given: ``--name value``, which every way to read arguments understands.
+
+    A value that begins with a hyphen may be taken for an option. To :mod:`argparse` negative numbers are none as long
+    as they have no exponent, so they are written without; other such values are passed as ``--name=value``.
 
     Parameters
     ----------
@@ -51,4 +60,14 @@ def script_arguments(config: Mapping[str, Any], config_json: Path | None, checkp
             raise ValueError(
                 f"config must hold no null character, which no program can be given, but has {name}={value!r}"
             )
-    return tuple(part for name, value in arguments.items() for part in (f"--{name}", str(value)))
+    return tuple(part for name, value in arguments.items() for part in _argument(name, value))
+
+
+def _argument(name: str, value: Any) -> tuple[str, ...]:
+    text = str(value)
+    if isinstance(value, Real) and text.startswith("-") and "e" in text:
+        digits = format(Decimal(text), "f")
+        text = digits if "." in digits else f"{digits}.0"
+    if len(text) > 1 and text.startswith("-") and not _NEGATIVE_NUMBER.fullmatch(text):
+        return (f"--{name}={text}",)
+    return f"--{name}", text

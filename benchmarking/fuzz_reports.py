@@ -3,8 +3,8 @@
 * Logs: broken, huge, nested, binary and malicious lines are written to a file, which is read as a trial's log is, in
   pieces that end anywhere. Whole reports are among them, each of which must come out, once and in order. What comes out
   must be what a tuner can sort, calculate with and write down.
-* Configurations: hostile values are passed to real processes, which write down the arguments that they got. Each must
-  be what was sent, character by character.
+* Configurations: hostile values are passed to real processes, which read them with argparse and write down what they
+  got. Each must be what was sent, character by character.
 
 Nothing may raise, take longer than ``--patience`` seconds, or execute anything: an audit hook listens for compiled
 code, started programs and loaded pickles, and the payloads would create a file.
@@ -54,9 +54,17 @@ NAMES = (
 )  # fmt: skip
 AUDITED = ("compile", "exec", "os.exec", "os.posix_spawn", "os.system", "pickle.find_class", "subprocess.Popen")
 
-ECHO = """
-import json, sys
-print("[tune-metric]: " + json.dumps({"epoch": 1, "argv": sys.argv[1:]}), flush=True)
+#: Values that a reader of arguments may take for an option. Not "--", which argparse takes out before Python 3.13.
+LIKE_OPTIONS = ("-", "-x", "--x0", "--x1=2", "--st_checkpoint_dir", "-1e-05", "-1", "-.5", "-inf", "-a b", "-\n", "---")
+
+ECHO = f"""
+import argparse, json
+parser = argparse.ArgumentParser()
+parser.add_argument("-x", action="store_true")
+for index in range({VALUES_AT_A_TIME}):
+    parser.add_argument(f"--x{{index}}")
+parser.add_argument("--st_checkpoint_dir", required=True)
+print("[tune-metric]: " + json.dumps({{"epoch": 1, "arguments": vars(parser.parse_args())}}), flush=True)
 """
 
 
@@ -168,17 +176,19 @@ def _use(reports: list[dict[str, Any]]) -> None:
         json.dumps(report, ensure_ascii=False).encode()
 
 
-def hostile_argument(generator: random.Random, canary: Path) -> str:
+def hostile_argument(generator: random.Random, canary: Path) -> str | float:
     """A value of a configuration; every string can be passed but for null characters."""
-    kind = generator.randrange(4)
+    kind = generator.randrange(6)
     if kind == 0:
         return generator.choice(PAYLOADS).format(canary)
     if kind == 1:
         return "".join(chr(generator.choice((generator.randrange(1, 128), 0xE9, 0x1F600))) for _ in range(20))
     if kind == 2:
-        return generator.choice(
-            ("", " ", "--st_checkpoint_dir", "-", "--", "a b", "\n", "\\", "'", '"', "*", "~", "%s")
-        )
+        return generator.choice(("", " ", "a b", "\n", "\\", "'", '"', "*", "~", "%s", "@file", "=", "a=b"))
+    if kind == 3:
+        return generator.choice(LIKE_OPTIONS)
+    if kind == 4:
+        return generator.choice((-1.0, 1.0)) * generator.random() * 10.0 ** generator.randint(-300, 300)
     return generator.choice(VALUES[:18])
 
 
@@ -207,11 +217,11 @@ def fuzz_configurations(
         while counts["values"] < num_values:
             backend = backends[counts["configurations"] % 20 == 19]
             config = {f"x{i}": hostile_argument(generator, canary) for i in range(VALUES_AT_A_TIME)}
-            expected = [part for name, value in config.items() for part in (f"--{name}", value)]
             got = _pass(backend, config, patience_s)
-            assert got[: len(expected)] == expected, f"sent {expected}, but got {got}"
-            assert got[len(expected)] == "--st_checkpoint_dir"
-            assert len(got) == len(expected) + 2
+            for name, value in config.items():
+                same = float(got[name]) == value if isinstance(value, float) else got[name] == value
+                assert same, f"sent {value!r}, but got {got[name]!r}"
+            assert not got["x"], "a value was taken for an option"
             counts["values"] += VALUES_AT_A_TIME
             counts["configurations"] += 1
     finally:
@@ -221,13 +231,13 @@ def fuzz_configurations(
     return counts
 
 
-def _pass(backend: ElasticLocalBackend, config: dict[str, Any], patience_s: float) -> list[str]:
-    """The arguments that the script has got."""
+def _pass(backend: ElasticLocalBackend, config: dict[str, Any], patience_s: float) -> dict[str, Any]:
+    """The arguments that the script has got, by name."""
     trial_id = backend.start_trial(config).trial_id
     got, give_up_at = None, time.monotonic() + patience_s
     while True:
         statuses, reports = backend.fetch_status_results([trial_id])
-        got = reports[0][1]["argv"] if reports else got
+        got = reports[0][1]["arguments"] if reports else got
         if statuses[trial_id][1] != "InProgress":
             break
         if time.monotonic() > give_up_at:

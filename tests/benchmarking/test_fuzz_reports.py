@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import time
@@ -63,8 +62,21 @@ def test_a_shell_on_the_way_is_caught(tmp_path, monkeypatch, audit):
     def through_a_shell(backend, config, patience_s):
         for value in config.values():
             os.system(f"true {value} 2> /dev/null > /dev/null")
-        return [json.dumps(config)]
+        return config | {"x": False}
 
     monkeypatch.setattr(fuzz_reports, "_pass", through_a_shell)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="a payload was executed"):
+        fuzz_configurations(100, random.Random(0), tmp_path, audit, patience_s=60)
+
+
+def test_values_that_are_taken_for_options_are_caught(tmp_path, monkeypatch, audit):
+    def as_pairs(config, config_json, checkpoint_path):
+        return (
+            *(part for name, value in config.items() for part in (f"--{name}", str(value))),
+            "--st_checkpoint_dir",
+            "",
+        )
+
+    monkeypatch.setattr("syne_hypersched.backends._local.script_arguments", as_pairs)
+    with pytest.raises(AssertionError, match="expected one argument"):
         fuzz_configurations(100, random.Random(0), tmp_path, audit, patience_s=60)

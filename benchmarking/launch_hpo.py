@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -135,7 +138,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="folder of the results (default comparison-results/NAME, where NAME depends on the settings)",
+        help="folder of the results (default comparison-results/NAME, where NAME depends on the settings; it gets a "
+        "number when the source has changed since)",
     )
     execution.add_argument(
         "--jobs", type=int, default=num_cores(), metavar="N", help="processes that simulate (default: one a core)"
@@ -185,6 +189,23 @@ def default_output(study: Study) -> Path:
     return Path("comparison-results") / f"{study.preset}-{name}-{digest}"
 
 
+def usable_output(study: Study, folder: Path) -> tuple[Path, str | None]:
+    """The folder or, if what is in it must not be mixed with the study's results, the first with a number that is free.
+
+    Returns
+    -------
+    tuple
+        The folder, and why it is not the one that was asked for (None if it is).
+    """
+    from benchmarking.comparison.storage import StudyFolder
+
+    objection = StudyFolder(folder).objection(study)
+    if objection is None:
+        return folder, None
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(path for path in numbered if StudyFolder(path).objection(study) is None), f"{folder} {objection[0]}"
+
+
 def describe_names() -> str:
     """All names that the arguments know."""
     from benchmarking.comparison.benchmarks import benchmark_names
@@ -212,18 +233,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if a run has failed; 2 if the arguments make no sense; 130 if it was interrupted.
+        0; 1 if a run has failed; 2 if the arguments make no sense; 130 if it was interrupted; 141 if nobody reads on.
     """
     args = make_parser().parse_args(arguments)
     started = time.monotonic()
     try:
         find_preset(args.preset)
         if args.list:
-            print(describe_names())
+            print(describe_names(), flush=True)
             return 0
         study = study_of(args)
-        output = args.output or default_output(study)
+        output = args.output
+        if output is None:
+            output, why_not_default = usable_output(study, default_output(study))
+            if why_not_default is not None:
+                print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
         return _compare(study, output, args.jobs, started)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does. At its end, Python would complain about the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
         print(f"launch_hpo.py: error: {error}", file=sys.stderr)
         return 2
@@ -251,7 +280,7 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     print("pictures: " + (", ".join(map(str, pictures)) or "none, matplotlib is not installed"))
     print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
     print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
-    print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s")
+    print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)
     return 0
 
 

@@ -91,26 +91,48 @@ class StudyFolder:
             It has the results of other settings, of other source code, or of a version whose results cannot be read;
             the message says what differs.
         """
-        settings_path = self.path / "settings.json"
-        study_json = json.loads(json.dumps(study.as_json()))
-        if settings_path.exists():
-            stored = json.loads(settings_path.read_text(encoding="utf-8"))
-            if stored.get("format") != FORMAT:
-                raise ValueError(f"{self.path} was written by another version of this program: choose another --output")
-            if stored["study"] != study_json:
-                differences = "; ".join(differing(stored["study"], study_json))
-                raise ValueError(
-                    f"{self.path} has results of other settings ({differences}): choose another --output, or give the "
-                    "same settings to go on with them"
-                )
-            if stored.get("source") != source_digest():
-                raise ValueError(
-                    f"{self.path} has results of other source code, which must not be mixed with those of today's: "
-                    "choose another --output, or remove the folder to run everything again"
-                )
-            return
-        settings = {"format": FORMAT, "study": study_json, "source": source_digest(), "versions": _versions()}
-        write_whole(settings_path, json.dumps(settings, indent=2) + "\n")
+        objection = self.objection(study)
+        if objection is not None:
+            reason, advice = objection
+            raise ValueError(f"{self.path} {reason}: {advice}")
+        if not self._settings_path.exists():
+            settings = {
+                "format": FORMAT,
+                "study": _as_stored(study),
+                "source": source_digest(),
+                "versions": _versions(),
+            }
+            write_whole(self._settings_path, json.dumps(settings, indent=2) + "\n")
+
+    def objection(self, study: Study) -> tuple[str, str] | None:
+        """Why a study cannot have its results here.
+
+        Returns
+        -------
+        tuple of str, or None
+            What is in the folder instead, and what to do about it; None: the study can.
+        """
+        if not self._settings_path.exists():
+            return None
+        stored = json.loads(self._settings_path.read_text(encoding="utf-8"))
+        if stored.get("format") != FORMAT:
+            return "was written by another version of this program", "choose another --output"
+        if stored["study"] != _as_stored(study):
+            differences = "; ".join(differing(stored["study"], _as_stored(study)))
+            return (
+                f"has results of other settings ({differences})",
+                "choose another --output, or give the same settings to go on with them",
+            )
+        if stored.get("source") != source_digest():
+            return (
+                "has results of other source code, which must not be mixed with those of today's",
+                "choose another --output, or remove the folder to run everything again",
+            )
+        return None
+
+    @property
+    def _settings_path(self) -> Path:
+        return self.path / "settings.json"
 
     def of_run(self, run: Run) -> Path:
         """The folder of a run."""
@@ -134,6 +156,10 @@ class StudyFolder:
     def finish(self, run: Run, outcome: Outcome) -> None:
         """Stores the outcome of a run, which is finished thereby."""
         write_whole(self.of_run(run) / "outcome.json", json.dumps(outcome.as_json()) + "\n")
+
+
+def _as_stored(study: Study) -> Any:
+    return json.loads(json.dumps(study.as_json()))
 
 
 def differing(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
+from benchmarking import launch_hpo
 from benchmarking.launch_hpo import default_output, main, make_parser, study_of
 
 
@@ -53,6 +57,37 @@ def test_the_default_folder_belongs_to_the_settings():
     assert default_output(study()) == default_output(study())
     assert default_output(study()) != default_output(study("--seeds", "3"))
     assert default_output(study()).parent.name == "comparison-results"
+
+
+def test_results_of_other_source_are_left_where_they_are(table_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+    arguments += ["--schedulers", "asha", "--deadline", "10", "--seeds", "1", "--jobs", "1"]
+    assert run(*arguments) == 0
+    (folder,) = (tmp_path / "comparison-results").iterdir()
+    before = (folder / "results.csv").read_bytes()
+    assert "other source code" not in capsys.readouterr().err
+
+    monkeypatch.setattr("benchmarking.comparison.storage.source_digest", lambda: "of tomorrow")
+    for _ in range(2):  # the second time it goes on in the new folder
+        assert run(*arguments) == 0
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "other source code" in line]
+        new = f"comparison-results/{folder.name}-2"
+        assert line.startswith(f"comparison-results/{folder.name} has results of other source code")
+        assert line.endswith(f"today's are in {new}")
+        assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}-2"]
+    assert json.loads((tmp_path / new / "settings.json").read_text())["source"] == "of tomorrow"
+    assert (folder / "results.csv").read_bytes() == before
+    assert run(*arguments, "--output", folder) == 2
+    assert "choose another --output, or remove the folder" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, launch_hpo.__file__, "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
+        listing.stdout.close()  # before anything is written
+        assert listing.stderr.read() == ""
+        assert listing.wait() == 128 + signal.SIGPIPE
 
 
 def test_all_names_are_listed(capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -155,6 +156,65 @@ def test_retries_end_and_never_go_to_a_size_that_has_failed(events, retries):
             assert decision.num_devices == size
             assert decision.backoff_s == policy.backoff_s(retried)
         assert retried <= retries
+
+
+@settings(max_examples=200)
+@given(before=st.lists(EVENTS, max_size=15), after=st.lists(EVENTS, max_size=15), reports_later=st.booleans())
+def test_a_restored_history_decides_like_the_one_that_was_kept(before, after, reports_later):
+    """The state is taken after the last failure; reports are known from elsewhere, also those that came later."""
+    policy, kept = FailurePolicy(retries=3), FailureHistory()
+    state, reported = {}, []
+    for event in [*before, *([("report", 1)] if reports_later else [])]:
+        play(kept, event, policy)
+        if event[0] == "report":
+            reported.append(event[1])
+        else:
+            state, num_reported = kept.state(), len(reported)
+    restored = FailureHistory()
+    for size in reported:
+        restored.report(size)
+    if state:
+        restored.restore(json.loads(json.dumps(state)), has_reported_since=len(reported) > num_reported)
+    assert restored.max_num_devices == kept.max_num_devices
+    assert [play(restored, event, policy) for event in after] == [play(kept, event, policy) for event in after]
+
+
+def play(history, event, policy):
+    what, size, *rest = event
+    return history.report(size) if what == "report" else history.fail(Failure(size, *rest), policy)
+
+
+def test_a_history_without_faults_has_nothing_to_say():
+    trial = history(1, 2)
+    assert trial.state() == {}
+    trial.interrupt()
+    assert trial.state()["num_interruptions"] == 1
+    trial.report(1)
+    assert trial.state() == {}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit", "asked", "fitting"),
+    [
+        ((1, 2), None, 8, 8),
+        ((1, 2), 3, 3, 3),
+        ((1, 2), 3, 4, 2),  # not three, on which nobody knows whether it works
+        ((1, 4), 3, 4, 1),
+        ((4,), 3, 4, 3),  # it has worked on no number that is allowed
+    ],
+)
+def test_the_devices_that_a_trial_is_launched_on(sizes, limit, asked, fitting):
+    trial = history(*sizes)
+    if limit is not None:
+        trial.limit(limit)
+    assert trial.fitting(asked) == fitting
+
+
+def test_the_tighter_of_two_limits_stands():
+    trial = history()
+    for limit, expected in ((4, 4), (2, 2), (3, 2)):
+        trial.limit(limit)
+        assert trial.max_num_devices == expected
 
 
 @given(

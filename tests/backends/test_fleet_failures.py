@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -246,6 +247,31 @@ def test_trials_wait_for_room_on_the_disk(make_trials, monkeypatch, caplog):
     assert (event.reason, event.details["free_mb"]) == ("no room for checkpoints", 99.0)
     room["free"] = 100.0
     assert trials.until_ended(0) == trials.until_ended(1) == Status.completed
+
+
+def test_a_trial_that_is_started_on_a_full_disk_waits(make_trials, caplog):
+    trials = make_trials(min_free_mb=0)
+    folder = trials.folder / "0"
+    folder.mkdir(parents=True)
+    (folder / "config.json").symlink_to("/dev/full")
+    trials.start(epochs=2)
+    trials.poll()
+    assert trials.status[0] == Status.in_progress
+    assert trials.events("launch") == []
+    assert "cannot be written to (No space left on device): trials wait until there is room" in caplog.text
+    (folder / "config.json").unlink()
+    assert trials.until_ended() == Status.completed
+    assert trials.epochs[0] == [1, 2]
+    assert json.loads((folder / "config.json").read_text()) == {"epochs": 2}
+
+
+def test_a_folder_that_cannot_be_made_for_another_reason_is_an_error(make_trials):
+    trials = make_trials(min_free_mb=0)
+    trials.folder.mkdir(parents=True)
+    (trials.folder / "0").touch()
+    with pytest.raises(FileExistsError):
+        trials.backend.start_trial({"epochs": 2})
+    assert trials.backend.busy_trial_ids() == []
 
 
 def test_a_trial_goes_on_when_the_server_dies_in_its_back_off(make_trials, caplog):

@@ -50,3 +50,27 @@ def test_it_is_said_once_each_time_that_room_runs_out(tmp_path, monkeypatch, cap
         ("wait", 7, 40.0),
         ("wait", 7, 20.0),
     ]
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """A trial whose configuration cannot be written, because the disk is full."""
+    trial = TrialProcesses(7, tmp_path / "7" / "std.out", tmp_path / "7" / "std.err")
+    trial.unwritten_config = {"x": 1}
+    trial.config_path.parent.mkdir()
+    trial.config_path.symlink_to("/dev/full")
+    return trial
+
+
+def test_a_trial_waits_until_its_configuration_is_written(tmp_path, configured, caplog):
+    room = CheckpointRoom(FailurePolicy(min_free_mb=0), EventLog(tmp_path / "events.jsonl", lambda: 1.0))
+    room.folder = tmp_path
+    assert [room.admits(configured), room.admits(configured)] == [False, False]
+    assert room.is_missing
+    assert caplog.text.count(f"{tmp_path} cannot be written to (No space left on device): trials wait") == 1
+    configured.config_path.unlink()
+    assert room.admits(configured)
+    assert json.loads(configured.config_path.read_text()) == {"x": 1}
+    configured.config_path.unlink()
+    assert room.admits(configured)  # it is not written again
+    assert not configured.config_path.exists()

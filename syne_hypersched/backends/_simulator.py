@@ -34,8 +34,9 @@ class ElasticSimulatorBackend(SimulatorBackend):
 
     Whenever the tuner looks and nothing is new, time goes on to the next event. The tuner need not sleep, so use
     ``Tuner(..., sleep_time=0)``. End the tuning with :class:`~syne_hypersched.Deadline`, which counts virtual seconds
-    here; a :class:`syne_tune.StoppingCriterion` with ``max_wallclock_time`` counts them only together with
-    ``callbacks=[SimulatorCallback()]`` of Syne Tune's.
+    here. A :class:`syne_tune.StoppingCriterion` with ``max_wallclock_time`` counts real ones, of which hours of virtual
+    time take few, so that it ends nothing for very long; the backend cannot know of it. Only Syne Tune's
+    ``callbacks=[SimulatorCallback()]`` has it count virtual seconds.
 
     A trial holds its devices from its launch on. The launch takes ``launch_cost``, an epoch the seconds in the
     blackbox divided by the speed-up, and at its end the epoch is reported. A trial that is drained (paused, stopped,

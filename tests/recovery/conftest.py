@@ -67,7 +67,17 @@ def train(x, st_checkpoint_dir):
             json.dump(epoch, file)
         os.replace(path + ".new", path)
 
-def make_tuner(kind, name, script, fault="", drain_s=None, journal=Journal, **options):
+# As if the disk became full while the tuner writes its journal. Its trials were launched before.
+class FullDisk(Journal):
+    def on_loop_end(self):
+        super().on_loop_end()
+        import resource
+        folder = self._tuner.tuner_path / "journal"
+        if self._num_entries > 60 and not (folder / "000001.jsonl").exists():
+            size = (folder / "000000.jsonl").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, resource.RLIM_INFINITY))
+
+def make_tuner(kind, name, script, fault="", drain_s=None, full=False, **options):
     space, seed = {"x": uniform(0, 1)}, {"random_seed": 3}
     options = {"device_type": "cpu", "grace_s": 1.0, **options}
     if kind == "function":
@@ -90,7 +100,7 @@ def make_tuner(kind, name, script, fault="", drain_s=None, journal=Journal, **op
         stop = Deadline(6, backend)
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
                  tuner_name=name, suffix_tuner_name=False,
-                 callbacks=[journal(snapshot_interval_s=0.3, drain_s=drain_s)])
+                 callbacks=[(FullDisk if full else Journal)(snapshot_interval_s=0.3, drain_s=drain_s)])
 
 if __name__ == "__main__":
     make_tuner(*sys.argv[1:4], **json.loads(sys.argv[4])).run()

@@ -10,6 +10,7 @@ import dill
 import pytest
 
 from syne_hypersched.experiments import check_run, load_run, read_events
+from syne_hypersched.recovery._orphans import open_launches
 
 NUM_POINTS = 6
 
@@ -128,6 +129,40 @@ def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
     assert experiments.resume("terminated", "--time-passes", "running").wait() == 0
     assert before < curves(experiments.results("terminated"), num_trials=100)
     assert_sound(experiments, "terminated")
+
+
+def assert_goes_on(experiments, name, before):
+    assert experiments.left_behind(name) == []
+    assert experiments.resume(name).wait() == 0, experiments.log()
+    expected = {(i, epoch, i / 10 + 1 / epoch) for i in range(NUM_POINTS) for epoch in range(1, 10)}
+    assert before <= curves(experiments.results(name), num_trials=100)
+    assert curves(experiments.results(name)) == expected
+    assert_sound(experiments, name)
+
+
+def test_a_journal_that_cannot_be_written_ends_the_experiment(experiments):
+    process = experiments.start("points", "full", full=True)
+    assert process.wait() == 1
+    last = experiments.log().strip().splitlines()[-1]
+    assert last.startswith("OSError: [Errno 27] File too large: the journal in")
+    assert last.endswith("When it can be, resume_experiment('full') goes on with it")
+    # What had reached the scheduler is stored, and what was running has been drained.
+    before = journaled(experiments, "full")
+    assert before == curves(experiments.results("full"), num_trials=100)
+    assert open_launches(experiments.events("full", "launch", "exit")) == []
+    assert_goes_on(experiments, "full", before)
+
+
+def test_results_that_cannot_be_stored_are_in_the_journal(experiments):
+    process = experiments.start("points", "full")
+    in_the_way = experiments.path("full") / "results.csv.zip.new"
+    experiments.wait_for(in_the_way.parent.is_dir)
+    in_the_way.mkdir()
+    assert process.wait() == 0, experiments.log()
+    assert experiments.log().count("The results cannot be stored in") == 1
+    assert not (experiments.path("full") / "results.csv.zip").exists()
+    in_the_way.rmdir()
+    assert_goes_on(experiments, "full", journaled(experiments, "full"))
 
 
 def test_an_experiment_that_runs_is_not_resumed(experiments):

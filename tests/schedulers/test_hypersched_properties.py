@@ -17,6 +17,7 @@ from syne_hypersched.allocation.policies import POLICIES
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
+from syne_hypersched.schedulers._adaptive import POLICIES as ADAPTIVE_POLICIES
 from syne_hypersched.schedulers._hypersched import HyperSched
 
 TABLES = [None, {1: 1, 8: 8}, {1: 1, 2: 1.8, 3: 1.5, 8: 4}, {1: 1, 2: 0.5}]
@@ -133,6 +134,7 @@ class ElasticTuning:
         self.closed = False
         self.reported = False
         self.diverged = set()
+        self.over = []
 
     def clock(self):
         return self.wall_s
@@ -145,7 +147,8 @@ class ElasticTuning:
                 self.exhausted = True
                 break
             assert not self.closed, "a trial is admitted after closing"
-            assert not self.reported or self.latest_s() < DEADLINE_S, "a trial is admitted after the deadline"
+            if self.scheduler.strategy == "published":  # the adaptive one leaves it to the tuner to stop
+                assert not self.reported or self.latest_s() < DEADLINE_S, "a trial is admitted after the deadline"
             if suggestion.spawn_new_trial_id:
                 trial_id = len(self.trials)
                 self.trials[trial_id] = ElasticTrial(
@@ -155,6 +158,7 @@ class ElasticTuning:
                 trial_id = suggestion.checkpoint_trial_id
                 assert trial_id in self.paused
                 assert trial_id not in self.diverged
+                assert trial_id not in self.over, "a checkpoint is needed that was given up"
                 self.paused.remove(trial_id)
             self.running.append(trial_id)
             self.backend.order(trial_id, 1)
@@ -205,7 +209,8 @@ class ElasticTuning:
             speeds = np.interp(range(num_devices + 1), list(self.scaling), list(self.scaling.values()))
             assert all(speeds[size] < speeds[num_devices] for size in range(1, num_devices) if self.on_grid(size))
         assert self.on_grid(num_devices)
-        assert self.latest_s() < DEADLINE_S
+        # The adaptive strategy may shrink a trial at the deadline itself.
+        assert self.latest_s() < DEADLINE_S or self.scheduler.strategy == "adaptive"
 
     def on_grid(self, size):
         return self.grid is None or size <= self.grid or size % self.grid == 0
@@ -230,6 +235,9 @@ class ElasticTuning:
 
     def happen(self, event, index, number):
         """One event; ``index`` picks a trial, ``number`` is the rest."""
+        if event == "time passes":
+            self.wall_s = max(self.wall_s, number)
+            return
         self.wall_s += 0.25 + number / 8
         if event == "report" and (reporting := self.reporting()):
             self.report(reporting[index % len(reporting)], number, epochs=1 + index % 2)
@@ -252,8 +260,18 @@ class ElasticTuning:
             self.store_and_load()
         self.backend.now_s = self.wall_s
 
+    def check_over(self):
+        """No trial is given up that runs or is resumed later; once nothing starts any more all are."""
+        self.over += self.scheduler.trials_checkpoints_can_be_removed(len(self.over))
+        assert len(self.over) == len(set(self.over))
+        assert not set(self.over) & set(self.running)
+        ended = set(self.trials) - set(self.running) - set(self.paused)
+        assert ended | (self.diverged & set(self.paused)) <= set(self.over)
+        assert not self.exhausted or set(self.paused) <= set(self.over)
+
     def check(self):
         """What holds at every moment."""
+        self.check_over()
         held = [device for devices in self.backend.pool.holders.values() for device in devices]
         assert len(held) == len(set(held)) <= len(self.backend.pool), "a device has two holders"
         allocation = self.scheduler.allocation
@@ -302,6 +320,44 @@ tunings = st.builds(
 numbers = st.integers(0, 3)
 happenings = st.lists(st.tuples(st.sampled_from(FREQUENT + RARE), st.integers(0, 7), numbers), min_size=30, max_size=80)
 endings = st.sampled_from([["schedule"], ["deadline passes", "everybody reports", "schedule"]])
+
+
+ARMS = [
+    {"strategy": "adaptive", "reduction_factor": 1.2},
+    {"strategy": "adaptive"},
+    {"fixed_exploration": 0.6, "reduction_factor": 1.2},
+    {},
+]
+
+
+# Drawn evenly: what the strategies of Hypothesis draw hardly ever gets as far as a resume in the last stretch.
+@settings(max_examples=120, deadline=None)
+@given(st.randoms(use_true_random=True))
+def test_a_trial_is_given_up_only_if_it_would_never_have_been_resumed(random):
+    arms, size = random.choice(ARMS), random.randint(3, 8)
+    scaling = random.choice([None, {1: 1, 8: 8}, {1: 1, 8: 4}])
+    policy = random.choice(ADAPTIVE_POLICIES)
+    tuning, unbounded = (ElasticTuning(size, size, policy, scaling, None, arms) for _ in range(2))
+    unbounded.scheduler._strategy.give_up = do_nothing  # none of its trials is prevented from being resumed
+    early, late = (
+        [
+            (random.choice(FREQUENT + RARE), random.randint(0, 7), random.randint(0, 3))
+            for _ in range(random.randint(20, 60))
+        ]
+        for _ in range(2)
+    )
+    jump_s = random.choice([35.0, 60.0, 90.0])
+    for each in (tuning, unbounded):
+        each.schedule()
+        for event, index, number in [*early, ("time passes", 0, jump_s), *late]:
+            each.happen(event, index, number)
+            if each is tuning:
+                each.check_over()
+    assert tuning.scheduler.decisions == unbounded.scheduler.decisions
+
+
+def do_nothing(checkpoints):
+    pass
 
 
 @settings(max_examples=150, deadline=None)

@@ -77,7 +77,8 @@ class TrialProcesses:
             It cannot be written.
         """
         if self.unwritten_config is not None:
-            self.config_path.parent.mkdir(parents=True, exist_ok=True)
+            # For the user alone: configurations may hold secrets.
+            self.config_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             dump_json_with_numpy(self.unwritten_config, self.config_path)
             self.unwritten_config = None
 

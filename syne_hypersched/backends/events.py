@@ -85,7 +85,7 @@ class EventLog:
     def _append(self, line: bytes) -> None:
         if self._fd is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         written = os.write(self._fd, line)
         if written < len(line):
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)

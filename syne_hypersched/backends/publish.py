@@ -42,6 +42,7 @@ def copy_checkpoint(source: Path, target: Path) -> bool:
             return False
         shutil.rmtree(target, ignore_errors=True)
         try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.copytree(source, target)
         except (shutil.Error, FileNotFoundError):
             pass  # a file was replaced while it was copied
@@ -154,7 +155,7 @@ def publish(folder: Path, incumbent: Incumbent) -> bool:
     link = folder / BEST_DIRNAME
     old = folder / os.readlink(link) if link.is_symlink() else None
     new = folder / f".{BEST_DIRNAME}-{os.getpid()}-{time.monotonic_ns()}"
-    new.mkdir()
+    new.mkdir(mode=0o700)
     try:
         has_checkpoint = copy_checkpoint(incumbent.checkpoint, new / "checkpoint")
         dump_json_with_numpy(incumbent.config, new / "config.json")

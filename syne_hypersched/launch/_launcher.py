@@ -144,7 +144,7 @@ class Launcher:
         log = (
             subprocess.DEVNULL
             if self._log_path is None
-            else os.open(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            else os.open(self._log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         )
         try:
             self._server = subprocess.Popen(

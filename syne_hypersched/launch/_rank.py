@@ -56,7 +56,7 @@ def _redirect(rank: RankSpec) -> None:
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     for target, path in ((1, rank.stdout), (2, rank.stderr)):
-        log = os.open(path, flags, 0o644)
+        log = os.open(path, flags, 0o600)  # scripts may print secrets
         os.dup2(log, target)
         os.close(log)
     # Python's own objects may hold output or a position from before the fork.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed.constants import default_pg_timeout
 
 
 class ProcessGroup:
@@ -27,7 +30,12 @@ class ProcessGroup:
         self._pending: tuple[Tensor, dist.Work] | None = None
         if self.num_ranks > 1:
             if not self._was_initialised:
-                dist.init_process_group("cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo")
+                backend = "cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo"
+                if _is_loopback():
+                    store = _loopback_store(self.rank, self.num_ranks)
+                    dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.num_ranks)
+                else:
+                    dist.init_process_group(backend)
             self._cpu_group = dist.new_group(backend="gloo")
 
     def sum(self, values: Tensor) -> Tensor:
@@ -75,6 +83,19 @@ class ProcessGroup:
         """Ends what this object has started."""
         if self.num_ranks > 1 and not self._was_initialised and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _is_loopback() -> bool:
+    """Whether all processes are on this machine, as far as is known, and meet by themselves."""
+    is_agent_there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun has made them meet already
+    return os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost") and not is_agent_there
+
+
+def _loopback_store(rank: int, num_ranks: int) -> TCPStore:
+    """Where the processes meet: PyTorch's own listens to the whole network, whatever ``MASTER_ADDR`` is."""
+    port = int(os.environ["MASTER_PORT"])
+    listener = socket.create_server(("127.0.0.1", port)).detach() if rank == 0 else None
+    return TCPStore("127.0.0.1", port, num_ranks, rank == 0, default_pg_timeout, master_listen_fd=listener)
 
 
 def _choose_device() -> torch.device:

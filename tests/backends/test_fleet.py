@@ -118,6 +118,23 @@ def test_a_trial_that_has_ended_leaves_its_status_and_takes_no_more_orders(make_
     assert len(trials.events("launch")) == 2
 
 
+def test_what_may_hold_secrets_is_for_the_user_alone(make_trials):
+    before = os.umask(0)
+    try:
+        trials = make_trials(num_devices_per_trial=2, num_devices=4)
+        trial = trials.start(epochs=1)
+        trials.until(lambda: trials.status[0] == Status.completed)
+        trial.publish(trials.reports[0])
+        trials.backend.start_trial({"epochs": 1}, checkpoint_trial_id=0)  # whose folder is made for the checkpoint
+        trials.backend.stop_all()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o077 for path in trials.folder.iterdir()}
+    assert {"0", "1", "best", "events.jsonl", "preloading.log"} <= set(modes)
+    assert set(modes.values()) == {0}
+    assert (trials.folder / "0" / "std.rank1.out").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_log_of_the_rank_that_failed_is_shown(make_trials, caplog):
     trials = make_trials(num_devices_per_trial=2, retries=0)
     trials.start(fail_on_rank=1)

@@ -1,0 +1,53 @@
+"""The processes of a launch on one machine meet where nobody else can join them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends.discovery import find_devices
+
+pytest.importorskip("torch")
+
+SCRIPT = """
+import json, os, sys
+import psutil
+from syne_hypersched.training._group import ProcessGroup
+
+environments = json.loads(sys.argv[1])
+for environment in environments[1:]:  # ranks are forks: importing PyTorch once is enough
+    if os.fork() == 0:
+        os.environ.update(environment)
+        break
+else:
+    os.environ.update(environments[0])
+group = ProcessGroup()
+listening = [c.laddr.ip for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN]
+found = group.gather((group.rank, group.num_ranks, listening))
+group.close()
+if group.rank == 0:
+    os.wait()
+    print(json.dumps(found))
+"""
+
+
+def test_ranks_meet_on_the_loopback_interface() -> None:
+    devices = find_devices(2, device_type="cpu")
+    environments = [env for env, _ in rank_environments(devices, devices.names, True, os.environ)]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(environments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ranks = json.loads(done.stdout)
+    assert [(rank, num_ranks) for rank, num_ranks, _ in ranks] == [(0, 2), (1, 2)]
+    assert ranks[0][2], "rank 0 listens"
+    assert {address for _, _, listening in ranks for address in listening} == {"127.0.0.1"}

@@ -283,6 +283,22 @@ class BackendContract:
         self.poll_until(backend, [0], lambda _: len(backend.busy_trial_ids()) == 3)
         assert {trial_id for trial_id, _ in backend.busy_trial_ids()} == {0}
 
+    def test_checkpoints_go_when_their_trial_has_ended_and_not_before(self, backend: TrialBackend) -> None:
+        """A trial that is running goes on from them, whoever wants them removed."""
+        for _ in range(2):
+            self.start(backend)
+        reports = self.poll_until(backend, [0, 1], lambda reports: all(len(reports[i]) >= 2 for i in (0, 1)))
+        backend.stop_trial(trial_id=0)
+        for trial_id in (0, 1):
+            backend.delete_checkpoint(trial_id=trial_id)
+        self.statuses[1][0].resize(2)
+        reports[1] += self.poll_until(backend, [1], lambda reports: any(r[ST_LAUNCH] == 1 for r in reports[1]))[1]
+        epochs = [report["epoch"] for report in reports[1]]
+        assert epochs == list(range(1, len(epochs) + 1))
+        if hasattr(backend, "checkpoint_trial_path"):  # a simulation has no files
+            self.poll_until(backend, [1], lambda _: not backend.checkpoint_trial_path(0).exists())
+            assert backend.checkpoint_trial_path(1).exists()
+
     def test_the_backend_survives_dill(self, backend: TrialBackend) -> None:
         """The tuner stores it while trials run; the copy knows them, and has no processes."""
         self.start(backend)

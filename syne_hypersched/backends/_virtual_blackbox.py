@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from syne_tune.config_space import Integer
+from typing import Any
 
 from syne_hypersched.backends._virtual_costs import Failures, LaunchCost
 from syne_hypersched.backends._virtual_fleet import VirtualFleet
 from syne_hypersched.backends._virtual_launcher import VirtualLauncher
 from syne_hypersched.backends._virtual_speed import ScalingLike, make_speed_up
 from syne_hypersched.blackboxes import LearningCurve, learning_curve
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from syne_hypersched.blackboxes._level_by_level import with_levels
 
 
 class CurveOf:
@@ -36,9 +31,7 @@ class CurveOf:
     """
 
     def __init__(self, blackbox: Any, elapsed_time_attr: str, max_resource_attr: str | None, seed: int) -> None:
-        if not hasattr(blackbox, "learning_curve") and getattr(blackbox, "fidelity_values", None) is None:
-            blackbox = LevelByLevel(blackbox)
-        self.blackbox = blackbox
+        self.blackbox = with_levels(blackbox)
         self._elapsed_time_attr = elapsed_time_attr
         self._max_resource_attr = max_resource_attr
         self._seed = seed
@@ -53,49 +46,6 @@ class CurveOf:
             max_resource=max_resource,
             seed=self._seed,
         )
-
-
-class LevelByLevel:
-    """A blackbox that can be asked for one resource level at a time only, asked for all that its space has.
-
-    Those made by ``from_function`` of Syne Tune's are such.
-
-    Parameters
-    ----------
-    blackbox
-        Its ``fidelity_space`` must have one domain of integers.
-
-    Raises
-    ------
-    ValueError
-        The blackbox has no resource levels, or several kinds of them.
-    """
-
-    def __init__(self, blackbox: Any) -> None:
-        space = getattr(blackbox, "fidelity_space", None) or {}
-        domains = [(domain.lower, domain.upper) for domain in space.values() if isinstance(domain, Integer)]
-        if len(space) != 1 or len(domains) != 1:
-            raise ValueError(f"blackbox must have a fidelity_space of one domain of integers, but has {space!r}")
-        ((lower, upper),) = domains
-        self.fidelity_values = tuple(range(lower, upper + 1))
-        self.configuration_space = blackbox.configuration_space
-        self.objectives_names = list(blackbox.objectives_names)
-        self._blackbox = blackbox
-        (self._fidelity_name,) = space
-
-    def fidelity_name(self) -> str:
-        """Name of the resource level."""
-        return str(self._fidelity_name)
-
-    def objective_function(
-        self, configuration: Mapping[str, Any], fidelity: None = None, seed: int | None = None
-    ) -> npt.NDArray[np.float64]:
-        """All levels of a configuration, as an array of shape ``(levels, objectives)``."""
-        rows = []
-        for level in self.fidelity_values:
-            row = self._blackbox.objective_function(configuration, {self._fidelity_name: level}, seed)
-            rows.append([row[name] for name in self.objectives_names] if isinstance(row, Mapping) else row)
-        return np.array(rows, dtype=float)
 
 
 def make_virtual_fleet(

@@ -61,8 +61,11 @@ _NAMES = frozenset(
         ("numpy.random._pickle", "__bit_generator_ctor"),
         ("numpy.random._mt19937", "MT19937"),
         ("numpy.random._pcg64", "PCG64"),
+        (__name__, "left_out"),
     }
 )
+#: Models of other libraries that a searcher fits anew before it looks at them: left out, and None in the snapshot.
+_REFITTED = frozenset({("statsmodels.nonparametric.kernel_density", "KDEMultivariate")})
 
 
 class UnusableSnapshotError(ValueError):
@@ -88,7 +91,9 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
     Exception
         Whatever an object of the scheduler raises that cannot be pickled.
     """
-    content = zlib.compress(pickle.dumps(snapshot.scheduler, protocol=5), 1)
+    pickled = io.BytesIO()
+    _Pickler(pickled, protocol=5).dump(snapshot.scheduler)
+    content = zlib.compress(pickled.getvalue(), 1)
     header = {
         "format": FORMAT,
         "version": syne_hypersched.__version__,
@@ -123,7 +128,12 @@ def read_snapshot(folder: str, disk: Disk) -> Snapshot | None:
     if SNAPSHOT_FILENAME not in disk.list_folder(folder):
         return None
     with disk.open(f"{folder}/{SNAPSHOT_FILENAME}") as file:
-        line, _, content = file.read().partition(b"\n")
+        return load_snapshot(file.read())
+
+
+def load_snapshot(written: bytes) -> Snapshot:
+    """The snapshot that :func:`dump_snapshot` has written; see :func:`read_snapshot`."""
+    line, _, content = written.partition(b"\n")
     header = _header(line)
     wrote = (header.get("format"), header.get("version"))
     if wrote != (FORMAT, syne_hypersched.__version__):
@@ -150,6 +160,17 @@ def _header(line: bytes) -> Entry:
     if not isinstance(header, dict):
         raise UnusableSnapshotError("the snapshot is torn")
     return header
+
+
+def left_out() -> None:
+    """What stands in a snapshot for an object that is not needed."""
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if (type(obj).__module__, type(obj).__qualname__) in _REFITTED:
+            return left_out, ()
+        return NotImplemented
 
 
 class _Unpickler(pickle.Unpickler):

@@ -9,6 +9,8 @@ import json
 import os
 import pickle
 import random
+import signal
+import time
 import zlib
 
 import pytest
@@ -52,6 +54,22 @@ def test_the_scheduler_goes_on_as_if_nothing_had_happened(name, tmp_path):
     its_loop = copy.deepcopy(loop)
     assert its_loop.run(snapshot.scheduler, 60) == loop.run(scheduler, 60)
     assert snapshot.scheduler.metadata() == scheduler.metadata()
+
+
+def test_models_that_are_fitted_anew_are_left_out(tmp_path):
+    pytest.importorskip("statsmodels")
+    scheduler = ASHA(SPACE, "loss", "epoch", 27, searcher="kde", random_seed=0)
+    loop = TuningLoop("loss", "epoch", 5, 27)
+
+    def model_of(scheduler):
+        return scheduler._searcher.searcher.searcher.good_kde
+
+    while model_of(scheduler) is None:
+        loop.run(scheduler, 1)
+    write_snapshot(str(tmp_path), dump_snapshot(Snapshot(7, scheduler)), Disk())
+    again = read_snapshot(str(tmp_path), Disk()).scheduler
+    assert model_of(again) is None
+    assert copy.deepcopy(loop).run(again, 20) == loop.run(scheduler, 20)
 
 
 def test_ten_thousand_trials_are_less_than_a_megabyte():
@@ -157,6 +175,30 @@ def test_a_snapshot_is_taken_in_the_background(tmp_path, wait_for):
     snapshots.take(3, scheduler)
     wait_for(snapshots.has_ended)
     assert read_snapshot(str(tmp_path), Disk()).num_entries == 3
+
+
+class _Slow:
+    """Says when it is pickled, and takes its time."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        self.path.touch()
+        time.sleep(0.3)
+        return (dict, ())
+
+
+@pytest.mark.usefixtures("no_process_left")
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_of_the_tuner_is_not_meant_for_a_snapshot(tmp_path, wait_for, caplog, signal_):
+    snapshots, begun = BackgroundSnapshots(str(tmp_path), 1e-6, Disk()), tmp_path / "begun"
+    snapshots.take(3, _Slow(begun))
+    wait_for(begun.exists)
+    os.kill(snapshots._pid, signal_)
+    wait_for(snapshots.has_ended)
+    assert read_snapshot(str(tmp_path), Disk()) == Snapshot(3, {})
+    assert caplog.records == []
 
 
 @pytest.mark.usefixtures("no_process_left")

@@ -14,11 +14,11 @@ from syne_hypersched.blackboxes._level_by_level import with_levels
 class OneLevel:
     """Gives one level at a time, as a mapping or as a row."""
 
-    configuration_space = {"x": uniform(0, 1)}
     objectives_names = ("loss", "elapsed_s")
 
     def __init__(self, as_mapping: bool, fidelity_space: Any = None) -> None:
         self.fidelity_space = {"epoch": randint(2, 4)} if fidelity_space is None else fidelity_space
+        self.configuration_space = {"x": uniform(0, 1)}
         self._as_mapping = as_mapping
 
     def objective_function(

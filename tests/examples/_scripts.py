@@ -1,4 +1,4 @@
-"""Runs the examples on images for real: training scripts forked from a preloading server, as backends do it, on one or
+"""Runs the examples for real: training scripts forked from a preloading server, as backends do it, on one or
 several ranks, and whole launch scripts.
 """
 
@@ -61,8 +61,9 @@ class Training:
     def reports(self, rank: int = 0) -> dict[int, dict[str, Any]]:
         """What a rank has reported at each epoch so far, but for what is measured in seconds."""
         path = self._folder / f"out-{rank}"
-        printed = path.read_text().splitlines() if path.exists() else []
-        found = [json.loads(line.partition(": ")[2]) for line in printed if line.startswith("[tune-metric]")]
+        printed = path.read_text().splitlines(keepends=True) if path.exists() else []
+        lines = [line for line in printed if line.startswith("[tune-metric]") and line.endswith("\n")]
+        found = [json.loads(line.partition(": ")[2]) for line in lines]
         left_out = ("epoch", "step_time_s", "throughput")
         return {
             report["epoch"]: {
@@ -74,12 +75,12 @@ class Training:
     def errors(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self._folder.glob("err-*")))
 
-    def interrupt_after_first_report(self) -> dict[int, dict[str, Any]]:
-        """Drains it once it has reported; all that it has reported when it is gone."""
+    def interrupt_after(self, num_reports: int) -> dict[int, dict[str, Any]]:
+        """Drains it once it has reported so often; all that it has reported when it is gone."""
         give_up_at = time.monotonic() + PATIENCE_S
-        while not self.reports():
+        while len(self.reports()) < num_reports:
             assert not self.ended.is_set(), self.errors()
-            assert time.monotonic() < give_up_at, f"no report within {PATIENCE_S} s"
+            assert time.monotonic() < give_up_at, f"no {num_reports} reports within {PATIENCE_S} s"
             time.sleep(0.01)
         self._launcher.drain(self.launch, grace_s=PATIENCE_S)
         return self.finish(EXIT_DRAINED)

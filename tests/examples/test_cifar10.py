@@ -174,7 +174,7 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
 ) -> None:
     arguments = (*SMALL, *EXACT, "--data_dir", str(data_dir), "--ema_decay", "0.8", "--epochs", "4")
     checkpoint = ("--st_checkpoint_dir", str(tmp_path / "checkpoints"))
-    first = scripts.start("cifar10", *arguments, *checkpoint).interrupt_after_first_report()
+    first = scripts.start("cifar10", *arguments, *checkpoint).interrupt_after(1)
     whole = scripts.start("cifar10", *arguments)
     rest = scripts.start("cifar10", *arguments, *checkpoint, "--num_workers", "1", num_ranks=2).finish()
     expected = whole.finish()

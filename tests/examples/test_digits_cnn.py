@@ -22,7 +22,7 @@ def test_runs_alone() -> None:
 def test_resized_it_goes_on_as_if_nothing_had_happened(scripts: Scripts, tmp_path: Path) -> None:
     small = (*SMALL, "--virtual_devices", "2")
     kept = (*small, "--st_checkpoint_dir", str(tmp_path))
-    seen = scripts.start("digits_cnn", *kept, "--epochs", "1000").interrupt_after_first_report()
+    seen = scripts.start("digits_cnn", *kept, "--epochs", "1000").interrupt_after(1)
     last = max(seen) + 3
     seen |= scripts.start("digits_cnn", *kept, "--epochs", str(last), num_ranks=2).finish()
     alone = scripts.start("digits_cnn", *small, "--epochs", str(last)).finish()

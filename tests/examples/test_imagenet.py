@@ -94,7 +94,7 @@ def test_resized_in_the_middle_of_an_epoch_it_goes_on_as_if_nothing_had_happened
     arguments = ["--data_dir", str(data_dir), "--num_steps", "4", "--num_rounds", "5", "--batch_size", "7"]
     arguments += ["--network", "squeezenet1_1", "--image_size", "32", "--precision", "double", "--num_workers", "1"]
     checkpoint = ["--st_checkpoint_dir", str(tmp_path), "--checkpoint_every_s", "0.05"]
-    first = scripts.start("imagenet", *arguments, *checkpoint).interrupt_after_first_report()
+    first = scripts.start("imagenet", *arguments, *checkpoint).interrupt_after(1)
     whole = scripts.start("imagenet", *arguments)
     rest = scripts.start("imagenet", *arguments, *checkpoint, num_ranks=2).finish()
     expected = whole.finish()

@@ -128,7 +128,7 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
     write_data(tmp_path, 360)
     arguments = (*SMALL, "--data_dir", str(tmp_path), "--epochs")
     checkpoint = ("--st_checkpoint_dir", str(tmp_path / "a folder"))
-    first = scripts.start("mnist", *arguments, "100000", *checkpoint).interrupt_after_first_report()
+    first = scripts.start("mnist", *arguments, "100000", *checkpoint).interrupt_after(1)
     last = max(first) + 2
     whole = scripts.start("mnist", *arguments, str(last))
     rest = scripts.start("mnist", *arguments, str(last), *checkpoint, num_ranks=2).finish()

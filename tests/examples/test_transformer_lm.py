@@ -1,127 +1,54 @@
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
-import os
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.backends._environment import rank_environments
-from syne_hypersched.backends._preload import modules_to_preload
-from syne_hypersched.backends.discovery import find_devices
-from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.experiments import check_run, load_run
-from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
+from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS, Scripts, load_script
 
 torch = pytest.importorskip("torch")
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPT = EXAMPLES / "training_scripts" / "transformer_lm.py"
+SCRIPT = TRAINING_SCRIPTS / "transformer_lm.py"
 #: 176 windows to train on and 19 to validate on, neither of which two devices can divide evenly into these batches.
 SMALL = ["--num_characters", "6250", "--context", "32", "--width", "32", "--heads", "2", "--batch_size", "25"]
 #: So many epochs that a run is always ended before the last one; the warm-up takes two of them.
 EPOCHS = ["--epochs", "1000", "--warmup_share", "0.002"]
 METRICS = ("train_loss", "val_loss", "perplexity")
 
-_spec = importlib.util.spec_from_file_location("transformer_lm", SCRIPT)
-assert _spec is not None
-assert _spec.loader is not None
-script: ModuleType = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(script)
-
-
-class Launches:
-    """Launches the script in forks of one server that has loaded PyTorch, as the local backend does."""
-
-    def __init__(self, folder: Path) -> None:
-        self.exits: dict[int, LaunchExit] = {}
-        self.launcher = Launcher(
-            lambda launch, pids, moment: None,
-            lambda launch, ended, moment: self.exits.update({launch: ended}),
-            preload=modules_to_preload(SCRIPT),
-            log_path=folder / "server.log",
-        )
-        self.devices = find_devices(2, device_type="cpu")
-
-    def start(self, num_devices: int, arguments: list[str], folder: Path) -> int:
-        ranks = rank_environments(self.devices, self.devices.names[:num_devices], True, os.environ)
-        return self.launcher.launch(
-            LaunchSpec(
-                (str(SCRIPT), *SMALL, *EPOCHS, *arguments),
-                tuple(
-                    RankSpec(env, str(folder / f"out{rank}"), str(folder / f"err{rank}"), cores, num_threads=1)
-                    for rank, (env, cores) in enumerate(ranks)
-                ),
-                warm=True,
-                grace_s=30.0,
-                cwd=str(folder),
-            )
-        )
-
-
-@pytest.fixture(scope="module")
-def launches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launches]:
-    made = Launches(tmp_path_factory.mktemp("launches"))
-    yield made
-    made.launcher.close()
-
-
-class Trial:
-    """One training run in a folder of its own, which may be launched again and again."""
-
-    def __init__(self, launches: Launches, folder: Path, wait_for: Callable[..., None]) -> None:
-        self._launches, self._folder, self._wait_for = launches, folder, wait_for
-        folder.mkdir()
-
-    def train(self, num_devices: int, until: int, *arguments: str) -> None:
-        """Trains until so many epochs have been reported in all; the script leaves on SIGTERM."""
-        checkpoint = ["--st_checkpoint_dir", str(self._folder / "checkpoints of this trial")]
-        launch = self._launches.start(num_devices, [*checkpoint, *arguments], self._folder)
-        exits = self._launches.exits
-        self._wait_for(lambda: len(self.reports()) >= until or launch in exits)
-        self._launches.launcher.drain(launch, grace_s=30.0)
-        self._wait_for(lambda: launch in exits)
-        errors = [path.read_text() for path in sorted(self._folder.glob("err*"))]
-        assert exits[launch].exit_codes == (EXIT_DRAINED,) * num_devices, errors
-
-    def reports(self, rank: int = 0) -> list[dict[str, Any]]:
-        path = self._folder / f"out{rank}"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line.partition(": ")[2]) for line in lines if "tune-metric" in line and line.endswith("\n")]
-
-    def shard_files(self) -> list[str]:
-        """Names of the files in the newest sharded checkpoint."""
-        folders = sorted(self._folder.glob("*/*/shards"))
-        return sorted(path.name for path in folders[-1].glob("*.distcp")) if folders else []
+script = load_script("transformer_lm")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--shard", "--checkpoint_every_s", "0.1"]], ids=["copied", "sharded"])
 def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
-    arguments: list[str], launches: Launches, tmp_path: Path, wait_for: Callable[..., None]
+    arguments: list[str], scripts: Scripts, tmp_path: Path
 ) -> None:
-    resized = Trial(launches, tmp_path / "resized", wait_for)
-    for num_devices, until in ((1, 2), (2, 4), (1, 6)):
-        resized.train(num_devices, until, *arguments)
-        assert len(resized.shard_files()) == (num_devices if arguments else 0)
-    alone = Trial(launches, tmp_path / "alone", wait_for)
-    alone.train(1, len(resized.reports()))
+    def train(name: str, num_devices: int, num_reports: int) -> dict[int, dict[str, Any]]:
+        """What a run reports until it is ended by SIGTERM, after so many reports at least."""
+        checkpoints = ["--st_checkpoint_dir", str(tmp_path / name / "checkpoints of this trial")]
+        started = scripts.start("transformer_lm", *SMALL, *EPOCHS, *checkpoints, *arguments, num_ranks=num_devices)
+        return started.interrupt_after(num_reports)
 
-    assert [report["epoch"] for report in resized.reports()] == list(range(1, len(resized.reports()) + 1))
-    assert resized.reports(rank=1) == [], "only rank 0 reports"
-    for report, expected in zip(resized.reports(), alone.reports(), strict=False):
-        assert [report[name] for name in METRICS] == pytest.approx([expected[name] for name in METRICS], rel=1e-4)
-    first, last = alone.reports()[0], alone.reports()[-1]
-    assert last["val_loss"] < 0.95 * first["val_loss"]
+    resized: dict[int, dict[str, Any]] = {}
+    for num_devices in (1, 2, 1):
+        reports = train("resized", num_devices, num_reports=2)
+        assert list(reports) == list(range(len(resized) + 1, len(resized) + len(reports) + 1))
+        resized |= reports
+        newest = max((tmp_path / "resized").glob("*/*/shards"), default=tmp_path)
+        assert len(list(newest.glob("*.distcp"))) == (num_devices if arguments else 0)
+
+    alone = train("alone", 1, num_reports=len(resized))
+    for epoch, report in resized.items():
+        assert [report[name] for name in METRICS] == pytest.approx([alone[epoch][name] for name in METRICS], rel=1e-4)
+    last = alone[max(alone)]
+    assert last["val_loss"] < 0.95 * alone[1]["val_loss"]
     assert last["perplexity"] == pytest.approx(math.exp(last["val_loss"]))
 
 

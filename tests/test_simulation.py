@@ -34,7 +34,15 @@ SCHEDULERS = {
     "asha-promotion": lambda seed, deadline_s: ASHA(SPACE, "loss", "epoch", 27, type="promotion", random_seed=seed),
     "pasha": lambda seed, deadline_s: PASHA(SPACE, "loss", "epoch", 27, random_seed=seed),
     "hypersched": lambda seed, deadline_s: HyperSched(
-        SPACE, "loss", "epoch", 27, NUM_DEVICES, deadline_s, recharge_period=1, random_seed=seed
+        SPACE,
+        "loss",
+        "epoch",
+        27,
+        NUM_DEVICES,
+        deadline_s,
+        recharge_period=1,
+        random_seed=seed,
+        strategy="published",
     ),
     "syne-tune-asha": lambda seed, deadline_s: SyneTuneASHA(
         SPACE, metric="loss", time_attr="epoch", max_t=27, random_seed=seed

@@ -32,7 +32,11 @@ class HyperSched(MultiFidelityScheduler):
     left for a new trial to become the best, admission closes for good, and the devices that paused trials leave are
     given to those still running, which are relaunched from their checkpoints on more devices.
 
-    The algorithm is the published one (``strategy="published"``) with the faults of the authors' code mended: a trial
+    With ``strategy="adaptive"`` trials are explored on one device each, and the best few share all devices in a last
+    stretch. When it begins, how many go on, and whether resizing pays at all follows from what is measured (see
+    ``docs/adaptive.md``).
+
+    With ``strategy="published"`` the rules are those of the paper, with the faults of the authors' code mended: a trial
     without a report ranks worst, a paused trial is resumed only if no rung would pause it again at once, the cost of a
     launch is measured as a whole, growing keeps to the allocation grid, no number of devices that slows a trial down is
     used, and there is one clock. Beyond the paper, a trial that reports NaN or an infinity is paused at once and never
@@ -53,20 +57,23 @@ class HyperSched(MultiFidelityScheduler):
         Gives the seconds since the start. By default a simulated backend's time where reports carry
         ``st_tuner_time``, else wall time since the first call of :meth:`suggest`.
     policy
-        How devices left over are divided once admission is closed: ``"uniform"`` (round robin, best first),
-        ``"top_job"`` (all to the best trial), ``"softmax"`` (in proportion to the exponential of the metric),
-        ``"random"`` (drawn anew when a trial comes or goes), ``"none"``, or beyond the paper ``"goodput"`` (where they
-        bring the most expected progress by the deadline, see :mod:`~syne_hypersched.allocation.goodput`).
+        How devices left over are divided once admission is closed: ``"uniform"`` (alike; with the published rules round
+        robin, best first), ``"top_job"`` (all to the best trial), ``"none"``, beyond the paper ``"goodput"`` (where
+        they bring the most expected progress, see :mod:`~syne_hypersched.allocation.goodput`), and for the published
+        rules ``"softmax"`` (in proportion to the exponential of the metric) and ``"random"`` (drawn anew when a trial
+        comes or goes).
     allocation_grid
-        A trial holds more devices than this only in multiples of it. By default any number.
+        A trial holds more devices than this only in multiples of it. By default any number. For the published rules
+        alone, as all arguments down to ``use_pausing``, and from ``speculation`` to ``fixed_exploration`` but
+        ``assume_linear``.
     recharge_period
         A trial grows only after more reports than this since it was last started, resumed or resized.
     use_pausing
         Whether a weak trial is paused, so that it can be resumed while admission is open. Otherwise it is stopped.
     grace_period, reduction_factor
-        Level of the lowest rung, and the number of trials of which one is kept at a rung. By default 1 and 4; with
-        ``strategy="adaptive"`` twice the level of the very first report, and 3. Neighbouring rungs of the published
-        rules have the ratio ``reduction_factor``, those of the adaptive strategy the ratio 2.
+        Level of the lowest rung, and the number of trials of which one is kept at a rung. By default twice the level of
+        the very first report, and 3; with ``strategy="published"`` 1 and 4. Neighbouring rungs of the adaptive strategy
+        have the ratio 2, those of the published rules the ratio ``reduction_factor``.
     speculation
         Whether a trial is held against the rungs that it has passed at *every* report (retrospective rule), not only
         when it reaches them.
@@ -79,10 +86,7 @@ class HyperSched(MultiFidelityScheduler):
     fixed_exploration
         Share of the deadline after which admission closes, instead of the admission rule.
     strategy
-        ``"published"``: the rules of the paper; or ``"adaptive"``: dense rungs on one device each, then a last stretch
-        in which the best few trials share all devices. When it begins and how many go on is derived from what is
-        measured (see ``docs/adaptive.md``). It takes ``policy`` ``"uniform"``, ``"top_job"``, ``"goodput"`` or
-        ``"none"`` (no last stretch, and no resizing), and of the arguments for ablation ``assume_linear`` alone.
+        ``"adaptive"`` or ``"published"``, see above.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
 
@@ -114,7 +118,7 @@ class HyperSched(MultiFidelityScheduler):
         ignore_overhead: bool = False,
         assume_linear: bool = False,
         fixed_exploration: float | None = None,
-        strategy: str = "published",
+        strategy: str = "adaptive",
         searcher: str | object = "random_search",
         searcher_kwargs: dict[str, Any] | None = None,
         points_to_evaluate: Sequence[dict[str, Any]] | None = None,

@@ -53,7 +53,10 @@ def check_adaptive(scheduler: HyperSched) -> None:
     for name, default in _PUBLISHED_ONLY.items():
         given = getattr(scheduler, name)
         if given != default:
-            raise ValueError(f'{name} must be left out with strategy="adaptive", but got {given!r}')
+            raise ValueError(
+                f'{name} is for strategy="published" and must be left out with strategy="adaptive", the default, '
+                f"but got {given!r}"
+            )
 
 
 def make_strategy(

@@ -130,7 +130,7 @@ def test_hypersched_under_the_stock_tuner(script):
     # this machine is.
     scheduler = HyperSched(
         {"x": uniform(0, 1), "mode": choice(["", "nan"])}, "loss", "epoch", max_t=1000, grace_period=1000,
-        num_devices=4, deadline_s=6, fixed_exploration=0.4, recharge_period=2, random_seed=3,
+        num_devices=4, deadline_s=6, fixed_exploration=0.4, recharge_period=2, random_seed=3, strategy="published",
     )  # fmt: skip
     backend = make_backend(script)
     tuner = run(backend, scheduler, Deadline(6, backend), n_workers=2)
@@ -282,7 +282,7 @@ def test_hypersched_asks_once_for_a_size_on_which_a_trial_fails(script):
     space = {"x": uniform(0, 1), "mode": "crash on 2"}
     scheduler = HyperSched(
         space, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=7, scaling={1: 1, 2: 2}, fixed_exploration=0.1,
-        random_seed=1,
+        random_seed=1, strategy="published",
     )  # fmt: skip
     backend = make_backend(script, 2, retries=0, retry_backoff_s=0.05)
     tuner = run(backend, scheduler, Deadline(7, backend), n_workers=1)
@@ -318,7 +318,9 @@ def test_children_of_a_script_end_with_it(script):
 
 
 def test_a_missing_metric_is_an_error_that_names_it(script):
-    scheduler = HyperSched({"x": uniform(0, 1)}, "accuracy", "epoch", max_t=9, num_devices=4, deadline_s=60)
+    scheduler = HyperSched(
+        {"x": uniform(0, 1)}, "accuracy", "epoch", max_t=9, num_devices=4, deadline_s=60, strategy="published"
+    )
     with pytest.raises(ValueError, match=r"every report must have 'accuracy' \(the scheduler's metric\).*'loss'"):
         run(make_backend(script), scheduler, StoppingCriterion(max_wallclock_time=20))
 

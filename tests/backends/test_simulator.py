@@ -93,7 +93,9 @@ def test_the_deadline_counts_virtual_seconds():
 
 def test_hypersched_ends_at_its_deadline_without_a_criterion_that_knows_it():
     backend = make_backend()
-    scheduler = HyperSched(SPACE, "loss", "epoch", 27, num_devices=4, deadline_s=60, random_seed=1)
+    scheduler = HyperSched(
+        SPACE, "loss", "epoch", 27, num_devices=4, deadline_s=60, random_seed=1, strategy="published"
+    )
     tuner = run(backend, scheduler, StoppingCriterion(max_num_evaluations=100_000))
     late = results(tuner)[results(tuner).st_tuner_time > 60]
     assert set(late.st_decision) <= {"STOP"}
@@ -133,7 +135,9 @@ def test_every_run_keeps_the_rules_and_is_the_same_twice(scheduler):
             "asha": lambda: asha(),
             "promotion": lambda: asha(type="promotion"),
             "pasha": lambda: PASHA(SPACE, "loss", "epoch", max_t=27, random_seed=0),
-            "hypersched": lambda: HyperSched(SPACE, "loss", "epoch", 27, num_devices=4, deadline_s=90, random_seed=0),
+            "hypersched": lambda: HyperSched(
+                SPACE, "loss", "epoch", 27, num_devices=4, deadline_s=90, random_seed=0, strategy="published"
+            ),
             "random": lambda: RandomSearch(SPACE, ["loss"], random_seed=0),
         }[scheduler]()
         np.random.seed(7)  # Syne Tune's random search draws from the process-wide generator

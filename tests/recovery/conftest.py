@@ -96,7 +96,7 @@ def make_tuner(kind, name, script, fault="", drain_s=None, full=False, **options
     else:
         scheduler = HyperSched(
             {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=6,
-            fixed_exploration=0.3, recharge_period=2, grace_period=4, **seed)
+            fixed_exploration=0.3, recharge_period=2, grace_period=4, strategy="published", **seed)
         stop = Deadline(6, backend)
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
                  tuner_name=name, suffix_tuner_name=False,

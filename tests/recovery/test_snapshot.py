@@ -37,7 +37,9 @@ SCHEDULERS = {
     "asha": lambda: ASHA(SPACE, "loss", "epoch", 27, type="promotion", brackets=2, random_seed=0),
     "evolution": lambda: ASHA(SPACE, "loss", "epoch", 27, searcher="regularized_evolution", random_seed=0),
     "pasha": lambda: PASHA(SPACE, "loss", "epoch", 27, random_seed=0),
-    "hypersched": lambda: HyperSched(SPACE, "loss", "epoch", 27, num_devices=5, deadline_s=200, random_seed=0),
+    "hypersched": lambda: HyperSched(
+        SPACE, "loss", "epoch", 27, num_devices=5, deadline_s=200, random_seed=0, strategy="published"
+    ),
     "adaptive": lambda: HyperSched(
         SPACE, "loss", "epoch", 27, num_devices=5, deadline_s=200, strategy="adaptive", random_seed=0
     ),

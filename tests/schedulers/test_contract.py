@@ -19,6 +19,7 @@ class TestHyperSched(SchedulerContract):
             "reduction_factor": 3,
             "do_minimize": do_minimize,
             "random_seed": random_seed,
+            "strategy": "published",
         }
         return HyperSched(self.config_space, self.metric, self.time_attr, **{**arguments, **changes})
 

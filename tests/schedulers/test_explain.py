@@ -170,6 +170,7 @@ class ByHand:
 
     def __init__(self, **changes):
         arguments = {"max_t": 100, "num_devices": 4, "deadline_s": 1000, "scaling": {1: 1, 8: 8}, "random_seed": 0}
+        arguments["strategy"] = "published"
         self.now_s = 0.0
         self.scheduler = HyperSched(SPACE, "loss", "epoch", clock=lambda: self.now_s, **{**arguments, **changes})
 
@@ -239,7 +240,9 @@ def test_before_and_while_admission_is_open_the_rule_is_told():
 
 
 def test_explaining_changes_nothing_and_starts_no_clock():
-    scheduler = HyperSched(SPACE, "loss", "epoch", MAX_T, num_devices=2, deadline_s=100.0, random_seed=0)
+    scheduler = HyperSched(
+        SPACE, "loss", "epoch", MAX_T, num_devices=2, deadline_s=100.0, random_seed=0, strategy="published"
+    )
     for _ in range(2):
         assert scheduler.explain().time_s == 0.0
     time.sleep(0.05)
@@ -352,7 +355,15 @@ def test_with_real_processes_reasons_are_events_and_in_the_live_view(tmp_path, m
     entry_point.write_text(SCRIPT)
     backend = ElasticLocalBackend(entry_point, num_devices=2, device_type="cpu", preload=())
     scheduler = HyperSched(
-        SPACE, "loss", "epoch", 200, num_devices=2, deadline_s=5.0, fixed_exploration=0.3, random_seed=0
+        SPACE,
+        "loss",
+        "epoch",
+        200,
+        num_devices=2,
+        deadline_s=5.0,
+        fixed_exploration=0.3,
+        random_seed=0,
+        strategy="published",
     )
     Tuner(
         backend,

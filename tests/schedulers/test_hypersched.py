@@ -49,7 +49,7 @@ class Tuning:
         self.now_s = 0.0
         if "clock" not in changes:
             changes["clock"] = lambda: self.now_s
-        self.scheduler = HyperSched(SPACE, "loss", "epoch", **{**arguments, **changes})
+        self.scheduler = HyperSched(SPACE, "loss", "epoch", **{"strategy": "published", **arguments, **changes})
         self.wishes = Wishes()
         self.elastic = elastic
         self.trials = []
@@ -463,7 +463,15 @@ class TestArguments:
 
     def test_metadata_has_the_arguments(self):
         scheduler = HyperSched(
-            SPACE, "loss", "epoch", 9, num_devices=2, deadline_s=60, scaling=lambda n: 2 * n**0.5, random_seed=5
+            SPACE,
+            "loss",
+            "epoch",
+            9,
+            num_devices=2,
+            deadline_s=60,
+            scaling=lambda n: 2 * n**0.5,
+            random_seed=5,
+            strategy="published",
         )
         arguments = json.loads(json.dumps(scheduler.metadata()))["scheduler_kwargs"]
         assert arguments["scaling"] == {"1": 1.0, "2": pytest.approx(2**0.5)}

@@ -40,7 +40,12 @@ class Tuning:
     def __init__(self, num_trials, **options):
         self.now_s = 0.0
         if options.get("strategy") != "adaptive":
-            options = {"fixed_exploration": 0.5, "recharge_period": 0, "reduction_factor": 50} | options
+            options = {
+                "strategy": "published",
+                "fixed_exploration": 0.5,
+                "recharge_period": 0,
+                "reduction_factor": 50,
+            } | options
         self.scheduler = HyperSched(
             {"x": uniform(0, 1)}, "loss", "epoch", max_t=1000, num_devices=NUM_DEVICES, deadline_s=DEADLINE_S,
             scaling={1: 1, 8: 8}, clock=lambda: self.now_s, random_seed=0, **options,

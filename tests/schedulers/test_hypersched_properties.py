@@ -125,7 +125,7 @@ class ElasticTuning:
             policy=policy,
             allocation_grid=grid,
             random_seed=0,
-            **arms,
+            **{"strategy": "published", **arms},
         )
         self.trials = {}
         self.running = []

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.reports import LogTail, parse_reports
 from syne_hypersched.contract import EXIT_DRAINED
@@ -89,7 +90,8 @@ class Trainer:
         self._devices = find_devices(num_slots, device_type="cpu")
         self._pids: list[int] | None = None
         self._exit: LaunchExit | None = None
-        self._launcher = Launcher(self._on_launched, self._on_exit, preload=["torch"], log_path=folder / "server.log")
+        preload = modules_to_preload(workload.script)
+        self._launcher = Launcher(self._on_launched, self._on_exit, preload, log_path=folder / "server.log")
         self._handle = 0
         self._tail = LogTail(self._log(0))
         self._reports: list[dict[str, Any]] = []

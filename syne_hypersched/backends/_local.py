@@ -227,7 +227,7 @@ class ElasticLocalBackend(LocalBackend):
         self._started = time.time() - elapsed_s
         for known in restored:
             trial_id = known.trial.trial_id
-            processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr)
+            processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
             self._fleet.restore(processes, known.devices if known.is_lost else None)
             self.trial_ids.append(trial_id)
             self._trial_dict[trial_id] = known.trial

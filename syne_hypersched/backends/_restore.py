@@ -28,7 +28,7 @@ class RestoredTrial:
     """Its reports that the dead tuner has received."""
 
     launch: int = -1
-    """Index of its last launch."""
+    """Index of its last launch; -1: none was recorded."""
 
     devices: tuple[str, ...] = ()
     """Devices of that launch."""
@@ -45,7 +45,7 @@ class RestoredTrial:
     failures: Mapping[str, Any] | None = None
     """The last entry ``failures`` of the trial's events (:meth:`TrialProcesses.faults`), None if there is none."""
 
-    def processes(self, folder: Path, time_attr: str | None) -> TrialProcesses:
+    def processes(self, folder: Path, time_attr: str | None, num_devices_per_trial: int) -> TrialProcesses:
         """The record of the trial's processes, as it was when they had ended.
 
         What the trial has reported beyond what was delivered is queued, and delivered when the tuner resumes it.
@@ -56,16 +56,18 @@ class RestoredTrial:
             Folder with its logs.
         time_attr
             Entry of a report that is the resource level, if known.
+        num_devices_per_trial
+            Devices of a first launch, which the dead tuner may not have lived to record.
         """
         status = self.trial.status
         made = TrialProcesses(self.trial.trial_id, folder / "std.out", folder / "std.err", status=status)
         made.launch = self.launch
         if status in (Status.in_progress, Status.paused):
             made.status, made.resumes_on = Status.paused, self.num_devices
-            self._restore_reports(made, time_attr)
+            self._restore_reports(made, time_attr, len(self.devices) or num_devices_per_trial)
         return made
 
-    def _restore_reports(self, made: TrialProcesses, time_attr: str | None) -> None:
+    def _restore_reports(self, made: TrialProcesses, time_attr: str | None, num_devices: int) -> None:
         """Queues the reports in the trial's log that were not delivered, and counts its failures since the last one."""
         stream, now = made.stream, time.time()
         raw = parse_reports(made.tail.lines(to_the_end=True), made.stdout_path)
@@ -73,7 +75,7 @@ class RestoredTrial:
         for report in raw[position:]:
             # A script counts its reports anew in every launch.
             if report.get(ST_WORKER_ITER) == 0:
-                stream.begin_launch(self.launch, len(self.devices), now)
+                stream.begin_launch(max(0, self.launch), num_devices, now)
             restored = stream.accept(report, time_attr, now)
             if restored is not None:
                 made.queue.append(restored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -137,7 +138,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     ticks.drive(tuner.scheduler)
     replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
     _restore_backend(tuner, path, progress, started_at)
-    _restore_tuner(tuner, path, progress, started_at)
+    _restore_tuner(tuner, path, progress, started_at, created=float(segments.headers[0]["timestamp"]))
     if setup is not None:
         write_setup(setup_path, setup)
     journal.take_over(Takeover(lock, segments, progress, ticks, started_at))
@@ -237,7 +238,7 @@ def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
             shutil.rmtree(folder)
 
 
-def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, started_at: float) -> None:
+def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, started_at: float, created: float) -> None:
     status = TuningStatus(metric_names=tuner.scheduler.metric_names())
     status.start_time -= time.monotonic() - started_at
     running = set(progress.running)
@@ -251,8 +252,8 @@ def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, started_at: flo
     tuner.tuning_status = status
     tuner.last_seen_result_per_trial = dict(progress.last_result)
     tuner.trials_scheduler_stopped = set(progress.stopped_by_scheduler)
-    metadata_path = path / ST_METADATA_FILENAME
-    if metadata_path.is_file():
-        created = json.loads(metadata_path.read_text(encoding="utf-8")).get(ST_TUNER_CREATION_TIMESTAMP)
-        if created is not None:
-            tuner.metadata[ST_TUNER_CREATION_TIMESTAMP] = created
+    # Syne Tune's file is not written at once: a tuner may have died before it was whole.
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
+        created = metadata[ST_TUNER_CREATION_TIMESTAMP]
+    tuner.metadata[ST_TUNER_CREATION_TIMESTAMP] = created

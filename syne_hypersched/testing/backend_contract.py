@@ -288,6 +288,8 @@ class BackendContract:
         for _ in range(2):
             self.start(backend)
         reports = self.poll_until(backend, [0, 1], lambda reports: all(len(reports[i]) >= 2 for i in (0, 1)))
+        folders = [backend.checkpoint_trial_path(trial_id) for trial_id in (0, 1)]
+        has_files = folders[0].exists()  # a simulation has none
         backend.stop_trial(trial_id=0)
         for trial_id in (0, 1):
             backend.delete_checkpoint(trial_id=trial_id)
@@ -295,9 +297,8 @@ class BackendContract:
         reports[1] += self.poll_until(backend, [1], lambda reports: any(r[ST_LAUNCH] == 1 for r in reports[1]))[1]
         epochs = [report["epoch"] for report in reports[1]]
         assert epochs == list(range(1, len(epochs) + 1))
-        if hasattr(backend, "checkpoint_trial_path"):  # a simulation has no files
-            self.poll_until(backend, [1], lambda _: not backend.checkpoint_trial_path(0).exists())
-            assert backend.checkpoint_trial_path(1).exists()
+        self.poll_until(backend, [1], lambda _: not folders[0].exists())
+        assert folders[1].exists() == has_files
 
     def test_the_backend_survives_dill(self, backend: TrialBackend) -> None:
         """The tuner stores it while trials run; the copy knows them, and has no processes."""

@@ -6,8 +6,6 @@ import contextlib
 import gc
 import logging
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from syne_hypersched.training._checkpoints import CheckpointFolder
 from syne_hypersched.training._division import Part
 from syne_hypersched.training._dropout import Place, bind_dropout
 from syne_hypersched.training._group import ProcessGroup
+from syne_hypersched.training._interruptions import Interruptions, Wish
 from syne_hypersched.training._keeper import Keeper
 from syne_hypersched.training._loader import ElasticLoader
 from syne_hypersched.training._noise_scale import GradientNoiseScale
@@ -30,9 +29,6 @@ from syne_hypersched.training._random import derive_seed, seed_everything
 from syne_hypersched.training._stepper import Stepper
 
 logger = logging.getLogger(__name__)
-
-_GO_ON, _SAVE, _LEAVE = range(3)
-"""What a process wants between two steps; the strongest wish of any of them is carried out by all."""
 
 
 class ElasticRun:
@@ -102,8 +98,7 @@ class ElasticRun:
         virtual_devices: int | None = None,
         reporter: Callable[..., None] | None = None,
     ) -> None:
-        if checkpoint_every_s is not None and not checkpoint_every_s > 0:
-            raise ValueError(f"checkpoint_every_s must be above 0, but got {checkpoint_every_s!r}")
+        self._interruptions = Interruptions(checkpoint_every_s)
         folder = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir, keep)
         self.group = ProcessGroup()
         if virtual_devices is not None and (virtual_devices < 1 or virtual_devices % self.num_devices != 0):
@@ -123,8 +118,6 @@ class ElasticRun:
         self._keeper.objects |= {"run": self, "averages": self._averages}
         self._stepper = Stepper(self.group, self._keeper.objects, virtual_devices, lambda: self._wish())
         self._seed = seed
-        self._checkpoint_every_s = checkpoint_every_s
-        self._saved_at = time.monotonic()
         self._reporter = reporter
         self._loaders: list[ElasticLoader] = []
         #: What this device computes at present, and where it got that from.
@@ -132,8 +125,6 @@ class ElasticRun:
         self._loader: ElasticLoader | None = None
         #: The state at the end of this round's training, which is saved if the run is ended during validation.
         self._trained: dict[str, Any] | None = None
-        self._must_leave = False
-        self._handler_before: Any = None
         seed_everything(seed)
 
     @property
@@ -157,8 +148,7 @@ class ElasticRun:
         return self._stepper.noise_scale
 
     def __enter__(self) -> ElasticRun:
-        if threading.current_thread() is threading.main_thread():
-            self._handler_before = signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._interruptions.listen()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -166,8 +156,7 @@ class ElasticRun:
         if self.num_devices > 1:
             gc.collect()
         self.group.close()
-        if self._handler_before is not None:
-            signal.signal(signal.SIGTERM, self._handler_before)
+        self._interruptions.close()
 
     # What a script hands over.
 
@@ -435,13 +424,13 @@ class ElasticRun:
     def between_steps(self, in_training: bool) -> None:
         """Checkpoints the run, and leaves, if any process has been asked to; all processes call it together."""
         wish = self.group.agree(self._wish())
-        if wish == _GO_ON:
+        if wish == Wish.GO_ON:
             return
         if self._is_restored and in_training:
             self._save(self._keeper.gather())
         elif self._is_restored and self._trained is not None:
             self._save(self._trained)
-        if wish == _LEAVE:
+        if wish == Wish.LEAVE:
             self._leave()
 
     def end_of_training(self) -> None:
@@ -478,12 +467,12 @@ class ElasticRun:
         path = self._save(self._keeper.gather() if self._keeper.is_active else {}, report)
         if self.is_main and report is not None:
             self._deliver(path, report)
-        if self.group.agree(self._wish()) == _LEAVE:
+        if self.group.agree(self._wish()) == Wish.LEAVE:
             self._leave()
 
     def _save(self, state: dict[str, Any], report: dict[str, Any] | None = None) -> str | None:
         path = self._keeper.save(state, report)
-        self._saved_at = time.monotonic()
+        self._interruptions.note_checkpoint()
         return path
 
     def _deliver(self, path: str | None, report: dict[str, Any]) -> None:
@@ -492,20 +481,16 @@ class ElasticRun:
         if path is not None:
             self._keeper.mark_reported(path)
 
-    def _wish(self) -> int:
-        if self._must_leave:
-            return _LEAVE
-        is_due = self._checkpoint_every_s is not None and self._keeper.is_active and self.is_main
-        return _SAVE if is_due and time.monotonic() - self._saved_at >= (self._checkpoint_every_s or 0.0) else _GO_ON
+    def _wish(self) -> Wish:
+        wish = self._interruptions.wish
+        # One clock is enough, and there may be nowhere to save to.
+        return Wish.GO_ON if wish == Wish.SAVE and not (self._keeper.is_active and self.is_main) else wish
 
     def _leave(self) -> None:
         if self.is_main:
             where = f"in epoch {self._num_rounds + 1}" if self.is_inside else f"after epoch {self._num_rounds}"
             logger.warning("Leaving on SIGTERM %s, after %d steps.", where, self.num_steps)
         raise SystemExit(EXIT_DRAINED if self._keeper.is_active else 128 + signal.SIGTERM)
-
-    def _on_sigterm(self, signum: int, frame: object) -> None:
-        self._must_leave = True
 
     def _place(self) -> Place | None:
         if self._part is None or self._loader is None or not self._loader.is_for_training:

@@ -11,7 +11,7 @@ import dill
 import numpy as np
 import pytest
 
-from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint, publish
+from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint, publish, published_trial
 
 
 def incumbent(tmp_path, trial_id=0, **result):
@@ -146,3 +146,20 @@ def test_folders_and_links_are_copied(tmp_path, make):
     make(source)
     assert copy_checkpoint(source, tmp_path / "target")
     assert sorted(os.listdir(tmp_path / "target")) == sorted(os.listdir(source))
+
+
+def test_the_incumbent_is_known_at_once_and_from_the_folder_alone(tmp_path):
+    publisher = BestPublisher(lambda *_: None)
+    assert publisher.incumbent(tmp_path) is None
+    publisher.publish(tmp_path, incumbent(tmp_path, 7))
+    assert publisher.incumbent(tmp_path) == 7
+    publisher.flush()
+    assert BestPublisher(lambda *_: None).incumbent(tmp_path) == 7
+    assert dill.loads(dill.dumps(publisher)).incumbent(tmp_path) == 7
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"trial_id": "7"}', "null"])
+def test_a_result_that_says_nothing_names_no_incumbent(tmp_path, content):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "result.json").write_text(content)
+    assert published_trial(tmp_path) is None

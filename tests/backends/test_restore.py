@@ -45,7 +45,7 @@ def test_what_was_not_delivered_is_queued(tmp_path, first):
     delivered = seen(first, 1)
     write(tmp_path, 2, 3, 4)  # a launch from the checkpoint of the first epoch
     known = RestoredTrial(trial_of(Status.in_progress), delivered, launch=1, devices=("0", "1", "2"))
-    restored = known.processes(tmp_path, "epoch")
+    restored = known.processes(tmp_path, "epoch", 1)
     assert (restored.status, restored.launch) == (Status.paused, 1)
     assert [report["epoch"] for report in restored.queue] == [2, 3, 4]
     assert [report["st_num_devices"] for report in restored.queue] == [2, 2, 3]
@@ -54,7 +54,7 @@ def test_what_was_not_delivered_is_queued(tmp_path, first):
 
 @pytest.mark.parametrize("status", [Status.completed, Status.failed, Status.stopped])
 def test_a_trial_that_has_ended_stays_so(tmp_path, first, status):
-    restored = RestoredTrial(trial_of(status), seen(first, 1), num_devices=2).processes(tmp_path, "epoch")
+    restored = RestoredTrial(trial_of(status), seen(first, 1), num_devices=2).processes(tmp_path, "epoch", 1)
     assert (restored.status, restored.resumes_on, len(restored.queue)) == (status, 0, 0)
 
 
@@ -67,7 +67,7 @@ def test_failures_since_the_last_report_count(tmp_path, first, epochs_later, num
     assert failures["num_reports"] == 3
     write(tmp_path, *epochs_later)
     known = RestoredTrial(trial_of(Status.in_progress), delivered, launch=2, devices=("0", "1"), failures=failures)
-    restored = known.processes(tmp_path, "epoch")
+    restored = known.processes(tmp_path, "epoch", 1)
     decisions = [restored.failures.fail(Failure(2, 1), POLICY) for _ in range(num_retries_left + 1)]
     assert [type(decision) for decision in decisions] == [Retry] * num_retries_left + [GiveUp]
 
@@ -80,11 +80,17 @@ def test_a_size_on_which_it_has_failed_is_known_from_events_or_journal(tmp_path,
         known = RestoredTrial(
             trial_of(Status.paused), delivered, num_devices=4, max_num_devices=journaled, failures=failures
         )
-        restored = known.processes(tmp_path, "epoch")
+        restored = known.processes(tmp_path, "epoch", 1)
         assert restored.failures.max_num_devices == expected
         assert restored.failures.fitting(restored.resumes_on) == 2
 
 
 def test_a_trial_that_was_never_launched_is_taken_over(tmp_path):
-    restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, None)
+    restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, None, 1)
     assert (restored.launch, restored.queue, restored.faults()) == (-1, type(restored.queue)(), {})
+
+
+def test_reports_of_a_launch_that_nobody_lived_to_record_count(tmp_path):
+    write(tmp_path, 1, 2)
+    restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, "epoch", num_devices_per_trial=3)
+    assert [(report["st_num_devices"], report["st_launch"]) for report in restored.queue] == [(3, 0), (3, 0)]

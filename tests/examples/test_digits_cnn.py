@@ -13,6 +13,7 @@ SMALL = ("--width", "4", "--batch_size", "256", "--dropout", "0.1", "--learning_
 script = load_script("digits_cnn")
 
 
+@pytest.mark.slow  # the quick tests run another script alone, and this one in forks of a server
 def test_runs_alone() -> None:
     done = run_alone("digits_cnn", *SMALL, "--epochs", "2")
     assert done.returncode == 0, done.stderr

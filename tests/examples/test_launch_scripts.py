@@ -43,13 +43,13 @@ def test_unchanged_script_is_resized_and_misses_no_epoch(tmp_path: Path) -> None
 
 def test_digits_are_tuned_by_hypersched(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    run, printed = launch("launch_hypersched_digits.py", "--deadline", "20", "--num-devices", "2", output=tmp_path)
+    run, printed = launch("launch_hypersched_digits.py", "--deadline", "12", "--num-devices", "2", output=tmp_path)
     assert check_run(run) == ()
     assert {holding.devices for holding in holdings(run.events)} >= {("cpu0",), ("cpu1",)}
     assert all(holding.end_s is not None for holding in holdings(run.events))
     assert run.path is not None
     assert list((run.path / "best" / "checkpoint").glob("checkpoint-*/state.pt"))
-    assert re.search(r"s of 20 s left \| admission (open|closed) \| incumbent trial", printed)
+    assert re.search(r"s of 12 s left \| admission (open|closed) \| incumbent trial", printed)
     assert "picture: " in printed
 
 

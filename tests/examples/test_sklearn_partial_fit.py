@@ -51,11 +51,12 @@ def make_model(script: ModuleType, seed: int = 0) -> Any:
 
 
 def test_resumes_on_more_threads_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    alone = finish(start("--epochs", "4"))
-    assert list(alone) == [1, 2, 3, 4]
-    assert alone[4]["val_loss"] < 0.8 * alone[1]["val_loss"]
+    running_alone = start("--epochs", "4")
     checkpoint = ["--st_checkpoint_dir", str(tmp_path / "a folder")]
     first = finish(start("--epochs", "2", *checkpoint))
+    alone = finish(running_alone)
+    assert list(alone) == [1, 2, 3, 4]
+    assert alone[4]["val_loss"] < 0.8 * alone[1]["val_loss"]
     rest = finish(start("--epochs", "4", *checkpoint, num_threads=2))
     assert list(rest) == [3, 4]
     for epoch, values in (first | rest).items():

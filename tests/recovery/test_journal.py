@@ -216,6 +216,27 @@ def test_a_tuner_that_died_before_its_first_trial_is_gone_on_with(finished, expe
     assert len(table[table.epoch == 9]) == 4
 
 
+@pytest.mark.parametrize("torn", ["", '{"st_tuner_creation_timestamp": 17', "[]", None])
+def test_metadata_that_a_kill_has_torn_are_written_anew(finished, make, torn):
+    path = finished.tuner_path / "metadata.json"
+    whole = json.loads(path.read_text())
+    path.unlink()
+    if torn is not None:
+        path.write_text(torn)
+    resume_experiment("test", make())
+    again = json.loads(path.read_text())
+    assert again["scheduler_name"] == whole["scheduler_name"]
+    # When it was made is known from the journal, which was begun soon after.
+    assert again["st_tuner_creation_timestamp"] == read_segments_of(finished.tuner_path).headers[0]["timestamp"]
+
+
+def test_when_an_experiment_was_made_stays(finished, make):
+    path = finished.tuner_path / "metadata.json"
+    created = json.loads(path.read_text())["st_tuner_creation_timestamp"]
+    resume_experiment("test", make())
+    assert json.loads(path.read_text())["st_tuner_creation_timestamp"] == created
+
+
 def test_a_broken_snapshot_is_done_without(finished, caplog):
     (finished.tuner_path / "journal" / "snapshot").write_text(json.dumps({"format": 7}) + "\n")
     resume_experiment("test")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from syne_hypersched.training._interruptions import Interruptions, Wish
+
+
+def test_a_checkpoint_is_due_so_long_after_the_last_one() -> None:
+    interruptions = Interruptions(checkpoint_every_s=0.05)
+    time.sleep(0.06)
+    assert interruptions.wish == Wish.SAVE
+    interruptions.note_checkpoint()
+    noted_at = time.monotonic()
+    wish = interruptions.wish
+    assert wish == Wish.GO_ON or time.monotonic() - noted_at > 0.04
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [None, 1e9])
+def test_none_is_due(checkpoint_every_s: float | None) -> None:
+    assert Interruptions(checkpoint_every_s).wish == Wish.GO_ON
+
+
+def test_sigterm_is_a_wish_to_leave_until_it_is_closed() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
+    try:
+        interruptions = Interruptions(checkpoint_every_s=1e-9)
+        interruptions.listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruptions.wish == Wish.LEAVE == max(Wish)
+        interruptions.close()
+        assert not heard
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_another_thread_leaves_signals_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    interruptions = Interruptions(None)
+    thread = threading.Thread(target=interruptions.listen)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+    interruptions.close()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("checkpoint_every_s", [0, -1.0, float("nan")])
+def test_an_interval_is_above_0(checkpoint_every_s: float) -> None:
+    with pytest.raises(ValueError, match="checkpoint_every_s must be above 0, but got"):
+        Interruptions(checkpoint_every_s)

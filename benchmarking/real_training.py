@@ -35,7 +35,7 @@ from benchmarking.markdown import header, row
 from benchmarking.report_tables import ROOT, study_digest
 from benchmarking.shared_tables import data_folder
 
-ADAPTIVE = "hypersched-adaptive"
+ADAPTIVE = "hypersched"
 TITLES = {ADAPTIVE: "HyperSched, adaptive", "asha": "ASHA stopping, eta 3", "random": "random search"}
 EXPLANATION = """\
 Best `val_accuracy` reported by the deadline, with 95 % intervals over the seeds that have one; in brackets how many

@@ -16,7 +16,7 @@ from benchmarking.comparison.statistics import Interval, mean_interval
 from benchmarking.markdown import header, row
 
 PLAIN = ("random", "asha:reduction_factor=3", "asha:reduction_factor=4", "syne-asha", "asha-promotion", "pasha")
-PUBLISHED, ADAPTIVE = "hypersched:scaling=given", "hypersched-adaptive:scaling=given"
+PUBLISHED, ADAPTIVE = "hypersched-published:scaling=given", "hypersched:scaling=given"
 RESIZING = (PUBLISHED, ADAPTIVE)
 SCHEDULERS = (*PLAIN, *RESIZING)
 TITLES = {

@@ -113,7 +113,7 @@ def make_scheduler(deadline_s: float) -> HyperSched:
     return HyperSched(
         space, "loss", "epoch", MAX_T, NUM_DEVICES, deadline_s,
         scaling={1: 1, NUM_DEVICES: NUM_DEVICES}, recharge_period=1, grace_period=2, reduction_factor=2,
-        points_to_evaluate=points, random_seed=0,
+        points_to_evaluate=points, strategy="published", random_seed=0,
     )  # fmt: skip
 
 

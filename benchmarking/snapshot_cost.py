@@ -36,8 +36,8 @@ NUM_WORKERS = 100
 SCHEDULERS: dict[str, Callable[[], Any]] = {
     "ASHA": lambda: ASHA(SPACE, "loss", "epoch", MAX_T, type="promotion", random_seed=0),
     "PASHA": lambda: PASHA(SPACE, "loss", "epoch", MAX_T, random_seed=0),
-    "HyperSched": lambda: HyperSched(
-        SPACE, "loss", "epoch", MAX_T, num_devices=NUM_WORKERS, deadline_s=1e9, random_seed=0
+    "published": lambda: HyperSched(
+        SPACE, "loss", "epoch", MAX_T, num_devices=NUM_WORKERS, deadline_s=1e9, strategy="published", random_seed=0
     ),
     "adaptive": lambda: HyperSched(
         SPACE, "loss", "epoch", MAX_T, num_devices=NUM_WORKERS, deadline_s=1e9, strategy="adaptive", random_seed=0

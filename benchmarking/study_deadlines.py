@@ -59,7 +59,7 @@ CHOSEN_ON = (
     "lcbench-surrogate-covertype",
 )
 
-LADDER = "hypersched-adaptive:policy=none"
+LADDER = "hypersched:policy=none"
 BASELINES = (
     "random",
     "asha:reduction_factor=3",
@@ -80,20 +80,20 @@ TITLES = {
 }
 INGREDIENTS = {
     ADAPTIVE: "uniform (the default)",
-    "hypersched-adaptive:scaling=given:policy=top_job": "top_job: the best first",
-    "hypersched-adaptive:scaling=given:policy=goodput": "goodput: where devices bring most progress",
-    "hypersched-adaptive": "uniform, scaling unknown and learnt",
+    "hypersched:scaling=given:policy=top_job": "top_job: the best first",
+    "hypersched:scaling=given:policy=goodput": "goodput: where devices bring most progress",
+    "hypersched": "uniform, scaling unknown and learnt",
     LADDER: "no resizing: the ladder until the deadline",
-    "hypersched-adaptive:policy=none:grace_period=1": "the same, first rung at the first report",
+    "hypersched:policy=none:grace_period=1": "the same, first rung at the first report",
     "asha-promotion:reduction_factor=3": "ASHA promotion, eta 3",
     "asha:reduction_factor=3": "ASHA stopping, eta 3",
     "random": "random search",
 }
 SEARCHERS = {
     ADAPTIVE: "random search (the default)",
-    "hypersched-adaptive+kde:scaling=given": "kde",
-    "hypersched-adaptive+bore:scaling=given": "bore",
-    "hypersched-adaptive+cqr:scaling=given": "cqr",
+    "hypersched+kde:scaling=given": "kde",
+    "hypersched+bore:scaling=given": "bore",
+    "hypersched+cqr:scaling=given": "cqr",
 }
 BASE_SCALING, BASE_COST, BASE_DEVICES = "resnet50", "1%", 8
 SCALINGS = (BASE_SCALING, "linear", "babi", "none")

@@ -83,7 +83,7 @@ def make_tuner(kind: str, name: str, script: Path) -> Tuner:
         space["epochs"] = 10_000
         scheduler = HyperSched(
             space, "loss", "epoch", max_t=10_000, num_devices=2, deadline_s=12, fixed_exploration=0.3, grace_period=4,
-            recharge_period=2, random_seed=3,
+            recharge_period=2, strategy="published", random_seed=3,
         )  # fmt: skip
         stop = Deadline(12, backend)
     return Tuner(

@@ -42,6 +42,7 @@ def main() -> None:
         max_t=NUM_EPOCHS,
         num_devices=args.num_devices,
         deadline_s=args.deadline,
+        strategy="published",
         random_seed=args.seed,
     )
     tuner = Tuner(

@@ -30,7 +30,7 @@ def make_parser(description: str, deadline_s: float) -> argparse.ArgumentParser:
     parser.add_argument("--output", help="folder for the results (default: Syne Tune's own, ~/syne-tune)")
     parser.add_argument("--data-dir", help="folder of the data, see the training script")
     parser.add_argument("--policy", choices=("uniform", "goodput", "top_job", "none"), default="uniform")
-    parser.add_argument("--strategy", choices=("published", "adaptive"), default="published", help="see HyperSched")
+    parser.add_argument("--strategy", choices=("published", "adaptive"), default="adaptive", help="see HyperSched")
     parser.add_argument(
         "--batch-mode",
         choices=("fixed", "weak", "goodput"),

@@ -147,7 +147,9 @@ runs = {
     "ASHA": tune(lambda num_devices: ASHA(**PROBLEM, type="promotion", max_resource_attr="epochs")),
     "PASHA": tune(lambda num_devices: PASHA(**PROBLEM, max_resource_attr="epochs")),
     "HyperSched": tune(
-        lambda num_devices: HyperSched(**PROBLEM, num_devices=num_devices, deadline_s=DEADLINE_S, grace_period=2)
+        lambda num_devices: HyperSched(
+            **PROBLEM, num_devices=num_devices, deadline_s=DEADLINE_S, grace_period=2, strategy="published"
+        )
     ),
 }
 

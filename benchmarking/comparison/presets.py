@@ -10,20 +10,20 @@ from itertools import product
 from benchmarking.comparison.names import unknown_name
 from benchmarking.comparison.settings import Duration, Scenario, Study, TableFile
 
-DEFAULT_SCHEDULERS = ("hypersched", "hypersched-adaptive", "asha", "pasha", "asha-promotion", "random")
+DEFAULT_SCHEDULERS = ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion", "random")
 
 #: The arms of the ablation study, each with one part of HyperSched taken away or replaced.
 ABLATION_ARMS = (
-    "hypersched",
-    "hypersched:speculation=false",
-    "hypersched:job_limit=false",
-    "hypersched:fixed_exploration=0.5",
-    "hypersched:ignore_overhead=true",
-    "hypersched:assume_linear=true",
-    "hypersched:policy=top_job",
-    "hypersched:policy=softmax",
-    "hypersched:policy=random",
-    "hypersched:policy=none",
+    "hypersched-published",
+    "hypersched-published:speculation=false",
+    "hypersched-published:job_limit=false",
+    "hypersched-published:fixed_exploration=0.5",
+    "hypersched-published:ignore_overhead=true",
+    "hypersched-published:assume_linear=true",
+    "hypersched-published:policy=top_job",
+    "hypersched-published:policy=softmax",
+    "hypersched-published:policy=random",
+    "hypersched-published:policy=none",
     "asha",
 )
 
@@ -85,7 +85,7 @@ class Preset:
 def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
     """The base scenario with every option of HyperSched varied, and its neighbours in every property of the machine."""
     base = Machine(machine.benchmarks[:1], machine.num_devices[:1], machine.scalings[:1], machine.launch_costs[:1])
-    arms = [f"hypersched:{name}={value}" for name, values in SENSITIVE_OPTIONS.items() for value in values]
+    arms = [f"hypersched-published:{name}={value}" for name, values in SENSITIVE_OPTIONS.items() for value in values]
     neighbours = [
         Machine(base.benchmarks, SENSITIVE_DEVICES, base.scalings, base.launch_costs),
         Machine(base.benchmarks, base.num_devices, base.scalings, SENSITIVE_LAUNCH_COSTS),
@@ -99,11 +99,13 @@ def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenari
 PRESETS = {
     "default": Preset("the schedulers of this package and random search", DEFAULT_SCHEDULERS, "asha"),
     "ablation": Preset(
-        "HyperSched without one of its parts at a time, as in the authors' ablation study", ABLATION_ARMS, "hypersched"
+        "HyperSched without one of its parts at a time, as in the authors' ablation study",
+        ABLATION_ARMS,
+        "hypersched-published",
     ),
     "sensitivity": Preset(
         "HyperSched's options and the machine varied one at a time, as in the authors' sensitivity study",
-        ("hypersched", "asha"),
+        ("hypersched-published", "asha"),
         "asha",
         make_scenarios=_one_at_a_time,
     ),

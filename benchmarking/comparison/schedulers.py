@@ -46,11 +46,9 @@ class _Kind:
 
 
 _KINDS = {
-    "hypersched": _Kind(
-        "HyperSched as published: knows the deadline, resizes trials", HyperSched, {}, knows_deadline=True
-    ),
-    "hypersched-adaptive": _Kind(
-        "HyperSched with the adaptive strategy", HyperSched, {"strategy": "adaptive"}, knows_deadline=True
+    "hypersched": _Kind("HyperSched: knows the deadline, resizes trials", HyperSched, {}, knows_deadline=True),
+    "hypersched-published": _Kind(
+        "HyperSched with the rules of its paper", HyperSched, {"strategy": "published"}, knows_deadline=True
     ),
     "asha": _Kind("ASHA by stopping", ASHA, {"type": "stopping"}),
     "asha-promotion": _Kind("ASHA by promotion, as in its paper", ASHA, {"type": "promotion"}),

@@ -37,7 +37,7 @@ def test_the_sensitivity_study_varies_one_thing_at_a_time():
             name for name in ("num_devices", "scaling", "launch_cost") if getattr(other, name) != getattr(base, name)
         ]
         assert len(changed) == 1
-        assert other.schedulers == ("hypersched", "asha")
+        assert other.schedulers == ("hypersched-published", "asha")
     moved = make_study("sensitivity", num_devices=(16,))
     assert moved.scenarios[0].num_devices == 16
 

@@ -90,7 +90,7 @@ def test_a_run_ends_when_one_more_trial_would_start(small_study):
 def test_a_table_of_speed_ups_is_used(small_study):
     def trained(scaling):
         study = small_study(
-            schedulers=("hypersched:policy=top_job:recharge_period=0:speculation=false",),
+            schedulers=("hypersched-published:policy=top_job:recharge_period=0:speculation=false",),
             scalings=(scaling,),
             deadlines=("2x",),
             seeds=(0,),

@@ -53,6 +53,7 @@ def test_every_sample_counts_once_an_epoch(tmp_path, arguments):
     assert largest_difference(alone, resized, "train_loss") < 1e-4
 
 
+@pytest.mark.slow  # tests/examples/test_digits_cnn.py resizes the same script with virtual devices, in fewer launches
 def test_virtual_devices_make_it_bitwise(tmp_path):
     alone, resized = both(shortened("digits_cnn", 4), tmp_path, num_resizes=1, seed=0)
     assert [report["train_loss"] for report in alone.reports.values()] == [

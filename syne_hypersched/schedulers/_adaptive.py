@@ -40,6 +40,9 @@ class _Stretch:
     paused: list[tuple[float, int]]
     """Best value and id of the paused trials that may be resumed, ascending."""
 
+    def __post_init__(self) -> None:
+        self.resumable = frozenset(trial_id for _, trial_id in self.paused)
+
 
 class AdaptiveStrategy(Strategy):
     """See the module.
@@ -229,8 +232,7 @@ class AdaptiveStrategy(Strategy):
 
     def never_resumes(self, trial_id: int) -> bool:
         """In the last stretch, if it was not among the best paused ones when that began."""
-        is_left = self._stretch is not None and all(candidate != trial_id for _, candidate in self._stretch.paused)
-        return self._closed or is_left
+        return self._closed or (self._stretch is not None and trial_id not in self._stretch.resumable)
 
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
         """In the last stretch: what the policy gives the trial, where the relaunch pays."""

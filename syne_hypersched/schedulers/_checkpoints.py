@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,23 @@ class NeededCheckpoints:
     """
 
     def __init__(self) -> None:
-        self._paused: dict[int, None] = {}
+        # Ordered, since the first one is to be found without a search however many are gone.
+        self._paused: OrderedDict[int, None] = OrderedDict()
         self._over: list[int] = []
         #: The same, to look one up.
         self._is_over: set[int] = set()
 
     @property
     def paused(self) -> tuple[int, ...]:
-        """Trials that may be resumed, in the order in which they were paused."""
+        """Trials that may be resumed, the one that was paused or looked at last at the end."""
         return tuple(self._paused)
+
+    def look_at(self, count: int) -> list[int]:
+        """The next ``count`` trials that may be resumed, or all if there are fewer; all have their turn."""
+        trial_ids = [trial_id for trial_id, _ in zip(self._paused, range(count), strict=False)]
+        for trial_id in trial_ids:
+            self._paused.move_to_end(trial_id)
+        return trial_ids
 
     def pause(self, trial_id: int) -> None:
         """A trial is paused, and may be resumed unless it is over."""

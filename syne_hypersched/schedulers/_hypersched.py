@@ -364,7 +364,7 @@ class HyperSched(MultiFidelityScheduler):
         reason = self._strategy.close_if_due(now_s)
         if reason is not None:
             self._log("close", None, 0, reason)
-            self._strategy.give_up(self._checkpoints)
+        self._strategy.give_up(self._checkpoints)
 
     def _do_not_resize(self) -> None:
         if self._resizable:

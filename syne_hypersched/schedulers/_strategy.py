@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
 from syne_hypersched.schedulers._reasons import Reason
 
+_GIVEN_UP_AT_ONCE = 64
+"""Paused trials that are looked at in one call of :meth:`Strategy.give_up`."""
+
 
 class Strategy(ABC):
     """The decisions of HyperSched, in values alone: no trial objects, no clock, no searcher.
@@ -80,8 +83,11 @@ class Strategy(ABC):
         """
 
     def give_up(self, checkpoints: NeededCheckpoints) -> None:
-        """Ends the paused trials that are never resumed, so that none of them can be, and says so."""
-        for trial_id in () if self.admission_open else checkpoints.paused:
+        """Ends paused trials that are never resumed, so that none of them can be, and says so.
+
+        A few at a time, since thousands may be paused when admission closes, and no report is to wait for all of them.
+        """
+        for trial_id in () if self.admission_open else checkpoints.look_at(_GIVEN_UP_AT_ONCE):
             if self.never_resumes(trial_id):
                 self.end(trial_id, resumable=False)
                 checkpoints.end(trial_id)

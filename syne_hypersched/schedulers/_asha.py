@@ -63,6 +63,10 @@ class ASHA(MultiFidelityScheduler):
         to the trial's milestone, rounded up to a whole unit where ``grace_period`` and ``max_t`` are integers, so that
         the script stops by itself and does no work that a pause would discard; otherwise it is set to ``max_t``. None
         means that the configuration has no such entry, and then trials are only ever paused by the backend.
+    max_paused
+        Most paused trials that may be resumed at a time, at least 1, so that a backend with ``delete_checkpoints=True``
+        keeps no more checkpoints. When there are more, the worst one at the lowest rung is given up. By default any
+        number, as in the paper. With ``type="promotion"`` only.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
 
@@ -97,6 +101,7 @@ class ASHA(MultiFidelityScheduler):
         reduction_factor: float = 3,
         brackets: int = 1,
         max_resource_attr: str | None = None,
+        max_paused: int | None = None,
         searcher: str | object = "random_search",
         searcher_kwargs: dict[str, Any] | None = None,
         points_to_evaluate: Sequence[Config] | None = None,
@@ -114,9 +119,12 @@ class ASHA(MultiFidelityScheduler):
             random_seed=random_seed,
             grace_period=grace_period,
             reduction_factor=reduction_factor,
+            max_paused=max_paused,
         )
         if type not in ("stopping", "promotion"):
             raise ValueError(f"type must be 'stopping' or 'promotion', but got {type!r}")
+        if type == "stopping" and max_paused is not None:
+            raise ValueError(f'max_paused must be left out with type="stopping", which pauses none, got {max_paused!r}')
         if max_resource_attr is not None and not isinstance(max_resource_attr, str):
             raise TypeError(
                 f"max_resource_attr must be the name of a script argument or None, got {max_resource_attr!r}"
@@ -210,10 +218,12 @@ class ASHA(MultiFidelityScheduler):
         if decision == STOP:
             self._configs.pop(trial.trial_id, None)
         if decision == PAUSE:
-            self._checkpoints.pause(trial.trial_id)
+            self._checkpoints.pause(trial.trial_id, resource, value)
         # What others report later may promote any trial but one that has diverged.
         if decision == STOP or (decision == PAUSE and (value == math.inf or self._exhausted)):
             self._checkpoints.end(trial.trial_id)
+        if (surplus := self._checkpoints.surplus()) is not None:
+            self._end(surplus)
         return decision
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
@@ -224,20 +234,20 @@ class ASHA(MultiFidelityScheduler):
         bracket = self._bracket_of.get(trial.trial_id)
         if bracket is not None and bracket.is_running(trial.trial_id):
             bracket.report(trial.trial_id, self._resource(result), self._value(result))
-            self._end(trial)
+            self._end(trial.trial_id)
         super().on_trial_complete(trial, result)
 
     def on_trial_error(self, trial: Trial) -> None:
         """Ends a trial that has failed or was stopped from outside: it is never promoted, but its values count."""
-        self._end(trial)
+        self._end(trial.trial_id)
         super().on_trial_error(trial)
 
-    def _end(self, trial: Trial) -> None:
-        bracket = self._bracket_of.get(trial.trial_id)
+    def _end(self, trial_id: int) -> None:
+        bracket = self._bracket_of.get(trial_id)
         if bracket is not None:
-            bracket.end(trial.trial_id)
-        self._checkpoints.end(trial.trial_id)
-        self._configs.pop(trial.trial_id, None)
+            bracket.end(trial_id)
+        self._checkpoints.end(trial_id)
+        self._configs.pop(trial_id, None)
 
     def _draw_bracket(self) -> StoppingBracket | PromotionBracket:
         if self.brackets == 1:

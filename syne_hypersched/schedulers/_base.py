@@ -70,6 +70,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         Level of the lowest rung, at most ``max_t``.
     reduction_factor
         Ratio of neighbouring rung levels; about one in ``reduction_factor`` trials gets beyond a rung. Greater than 1.
+    max_paused
+        Most paused trials that may be resumed at a time, at least 1; by default any number.
 
     Attributes
     ----------
@@ -97,6 +99,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         random_seed: int | None = None,
         grace_period: float = 1,
         reduction_factor: float = 3,
+        max_paused: int | None = None,
     ) -> None:
         _check_config_space(config_space)
         _check_key("metric", metric)
@@ -125,7 +128,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.grace_period = grace_period
         self.reduction_factor = reduction_factor
         self.incumbent: Incumbent | None = None
-        self._checkpoints = NeededCheckpoints()
+        self.max_paused = None if max_paused is None else integer("max_paused", max_paused, least=1)
+        self._checkpoints = NeededCheckpoints(self.max_paused)
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +17,20 @@ class NeededCheckpoints:
     """Keeps apart the trials that a scheduler may start again and those that it never will.
 
     A scheduler tells it what it decides. A trial that is over stays over: whoever ends one must not resume it.
+
+    Parameters
+    ----------
+    max_paused
+        Most trials that may be resumed at a time; by default any number.
     """
 
-    def __init__(self) -> None:
-        # Ordered, since the first one is to be found without a search however many are gone.
-        self._paused: OrderedDict[int, None] = OrderedDict()
+    def __init__(self, max_paused: int | None = None) -> None:
+        self._max_paused = max_paused
+        # Ordered, since the first one is to be found without a search however many are gone. The values are the keys of
+        # the heap below.
+        self._paused: OrderedDict[int, tuple[float, float, int]] = OrderedDict()
+        #: The weakest first, with those that are paused no longer; nothing without a maximum.
+        self._weakest: list[tuple[float, float, int]] = []
         self._over: list[int] = []
         #: The same, to look one up.
         self._is_over: set[int] = set()
@@ -36,15 +47,26 @@ class NeededCheckpoints:
             self._paused.move_to_end(trial_id)
         return trial_ids
 
-    def pause(self, trial_id: int) -> None:
-        """A trial is paused, and may be resumed unless it is over."""
-        if trial_id not in self._is_over:
-            self._paused[trial_id] = None
+    def pause(self, trial_id: int, resource: float = 0.0, value: float = math.inf) -> None:
+        """A trial is paused at a resource level and a value, and may be resumed unless it is over."""
+        if trial_id in self._is_over:
+            return
+        self._paused[trial_id] = key = (resource, -value, -trial_id)
+        if self._max_paused is not None:
+            heapq.heappush(self._weakest, key)
 
-    def leave(self, trial_id: int, resumable: bool) -> None:
+    def surplus(self) -> int | None:
+        """The weakest trial, if more than the maximum may be resumed: at the lowest level, of the worst value there."""
+        if self._max_paused is None or len(self._paused) <= self._max_paused:
+            return None
+        while self._paused.get(-self._weakest[0][2]) != self._weakest[0]:
+            heapq.heappop(self._weakest)
+        return -self._weakest[0][2]
+
+    def leave(self, trial_id: int, resumable: bool, resource: float = 0.0, value: float = math.inf) -> None:
         """A trial runs no longer: it is paused if it is resumable, else over."""
         if resumable:
-            self.pause(trial_id)
+            self.pause(trial_id, resource, value)
         else:
             self.end(trial_id)
 

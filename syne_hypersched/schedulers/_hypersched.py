@@ -87,6 +87,8 @@ class HyperSched(MultiFidelityScheduler):
         Share of the deadline after which admission closes, instead of the admission rule.
     strategy
         ``"adaptive"`` or ``"published"``, see above.
+    max_paused
+        Most paused trials that may be resumed at a time, see :class:`~syne_hypersched.schedulers.ASHA`.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
 
@@ -119,6 +121,7 @@ class HyperSched(MultiFidelityScheduler):
         assume_linear: bool = False,
         fixed_exploration: float | None = None,
         strategy: str = "adaptive",
+        max_paused: int | None = None,
         searcher: str | object = "random_search",
         searcher_kwargs: dict[str, Any] | None = None,
         points_to_evaluate: Sequence[dict[str, Any]] | None = None,
@@ -140,6 +143,7 @@ class HyperSched(MultiFidelityScheduler):
             random_seed=random_seed,
             grace_period=1 if grace_period is None else grace_period,
             reduction_factor=reduction_factor,
+            max_paused=max_paused,
         )
         self.num_devices = integer("num_devices", num_devices, least=1)
         self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
@@ -337,7 +341,7 @@ class HyperSched(MultiFidelityScheduler):
         # No checkpoint leads back from NaN: such a trial is paused, but never resumed.
         if paused and value < math.inf:
             self._strategy.pause(trial_id)
-        self._end(trial_id, resumable=paused)
+        self._end(trial_id, paused, resource, value)
         if value == math.inf:
             self._checkpoints.end(trial_id)
         self._log("pause" if paused else "stop", trial_id, 0, weak)
@@ -353,11 +357,14 @@ class HyperSched(MultiFidelityScheduler):
         self._times.start(trial_id, self._clock.now_s())
         self._log(what, trial_id, 1, reason)
 
-    def _end(self, trial_id: int, resumable: bool) -> None:
+    def _end(self, trial_id: int, resumable: bool, resource: float = 0.0, value: float = math.inf) -> None:
         self._strategy.end(trial_id, resumable)
         self._unheard.pop(trial_id, None)
         self._times.end(trial_id, self._clock.now_s(), resumable)
-        self._checkpoints.leave(trial_id, resumable)
+        self._checkpoints.leave(trial_id, resumable, resource, value)
+        if (surplus := self._checkpoints.surplus()) is not None:
+            self._strategy.end(surplus, resumable=False)
+            self._checkpoints.end(surplus)
         self._strategy.give_up(self._checkpoints)
 
     def _close_if_due(self, now_s: float) -> None:

@@ -177,6 +177,8 @@ class PASHA(ASHA):
     max_resource_attr
         Name of the argument of the training script that tells it how far to train; it is set to the trial's next rung.
         See :class:`~syne_hypersched.schedulers.ASHA`.
+    max_paused
+        Most paused trials that may be resumed at a time, see :class:`~syne_hypersched.schedulers.ASHA`.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`. With a model-based searcher, such as
         ``"botorch"``, this is PASHA-BO.
@@ -200,6 +202,7 @@ class PASHA(ASHA):
         grace_period: float = 1,
         reduction_factor: float = 3,
         max_resource_attr: str | None = None,
+        max_paused: int | None = None,
         searcher: str | object = "random_search",
         searcher_kwargs: dict[str, Any] | None = None,
         points_to_evaluate: Sequence[Config] | None = None,
@@ -215,6 +218,7 @@ class PASHA(ASHA):
             grace_period=grace_period,
             reduction_factor=reduction_factor,
             max_resource_attr=max_resource_attr,
+            max_paused=max_paused,
             searcher=searcher,
             searcher_kwargs=searcher_kwargs,
             points_to_evaluate=points_to_evaluate,

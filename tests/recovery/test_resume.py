@@ -73,9 +73,9 @@ def test_hypersched_goes_on_with_its_deadline_and_its_devices(experiments):
 
 
 def test_a_trial_that_had_failed_has_as_many_retries_left_as_it_had(experiments):
-    process = experiments.start("points", "killed", fault="first", retries=2, retry_backoff_s=1.5)
+    process = experiments.start("points", "killed", fault="first", retries=2, retry_backoff_s=1.0)
     experiments.wait_for(lambda: len(experiments.events("killed", "retry")) == 2)
-    process.kill()  # in a back-off of three seconds
+    process.kill()  # in a back-off of two seconds
     process.wait()
     assert experiments.resume("killed").wait() == 0, experiments.log()
     assert [event.trial_id for event in experiments.events("killed", "retry", "fail")] == [0, 0, 0]

@@ -19,8 +19,8 @@ from syne_hypersched.testing.scheduler_contract import TuningLoop
 SPACE = {"x": uniform(0, 1), "rate": loguniform(1e-5, 1e-1), "n": randint(1, 10), "kind": choice(["a", "b", "c"])}
 
 
-def make_scheduler(kind, max_t, seed, points=None):
-    options = {"random_seed": seed, "points_to_evaluate": points}
+def make_scheduler(kind, max_t, seed, **options):
+    options["random_seed"] = seed
     if kind == "pasha":
         return PASHA(SPACE, "loss", "epoch", max_t, **options)
     if kind in ("stopping", "promotion"):
@@ -45,6 +45,43 @@ def test_a_trial_is_named_once_and_for_good():
     checkpoints.leave(1, resumable=True)
     checkpoints.leave(3, resumable=False)
     assert (checkpoints.paused, checkpoints.over(2)) == ((1,), [3])
+
+
+def test_the_surplus_is_the_worst_trial_at_the_lowest_level():
+    checkpoints = NeededCheckpoints(max_paused=2)
+    for trial_id, resource, value in ((0, 3, 0.9), (1, 1, 0.2), (2, 1, 0.5)):
+        assert checkpoints.surplus() is None
+        checkpoints.pause(trial_id, resource, value)
+    assert checkpoints.surplus() == 2
+    checkpoints.end(2)
+    assert checkpoints.surplus() is None
+    checkpoints.resume(1)
+    checkpoints.pause(1, 9, 0.1)
+    checkpoints.pause(3, 9, 0.3)
+    assert checkpoints.surplus() == 0  # trial 1 is not held against what it had been before
+    assert NeededCheckpoints().surplus() is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(["promotion", "pasha", "published", "adaptive"]), st.integers(1, 6), st.integers(0, 100))
+def test_no_more_trials_than_the_maximum_may_be_resumed(kind, max_paused, seed):
+    scheduler = make_scheduler(kind, 27, seed, max_paused=max_paused)
+    loop = TuningLoop("loss", "epoch", 4, 27, 1.0, 7, 5)
+    for _ in range(60):
+        loop.run(scheduler, 1)  # fails if a trial that is over is resumed
+        assert len(set(loop.paused) - set(loop.over)) <= max_paused
+
+
+@pytest.mark.parametrize("kind", ["promotion", "pasha", "published", "adaptive"])
+def test_the_maximum_is_checked(kind):
+    for wrong in (0, -1, 1.5, "3"):
+        with pytest.raises((TypeError, ValueError), match="max_paused must be"):
+            make_scheduler(kind, 9, 0, max_paused=wrong)
+
+
+def test_stopping_pauses_none():
+    with pytest.raises(ValueError, match='max_paused must be left out with type="stopping"'):
+        make_scheduler("stopping", 9, 0, max_paused=3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -147,6 +147,7 @@ def test_metadata_is_json(searcher: str) -> None:
         "random_seed": 5,
         "grace_period": 1,
         "reduction_factor": 3,
+        "max_paused": None,
     }
     restored = from_json_dict(json.loads(metadata["config_space"]))
     assert isinstance(restored["lr"], Float)

@@ -26,10 +26,10 @@ class NeededCheckpoints:
 
     def __init__(self, max_paused: int | None = None) -> None:
         self._max_paused = max_paused
-        # Ordered, since the first one is to be found without a search however many are gone. The values are the keys of
-        # the heap below.
-        self._paused: OrderedDict[int, tuple[float, float, int]] = OrderedDict()
-        #: The weakest first, with those that are paused no longer; nothing without a maximum.
+        # Ordered, since the first one is to be found without a search however many are gone. With a maximum, the values
+        # are the keys of the heap below.
+        self._paused: OrderedDict[int, tuple[float, float, int] | None] = OrderedDict()
+        #: The weakest first, with those that are paused no longer.
         self._weakest: list[tuple[float, float, int]] = []
         self._over: list[int] = []
         #: The same, to look one up.
@@ -51,8 +51,9 @@ class NeededCheckpoints:
         """A trial is paused at a resource level and a value, and may be resumed unless it is over."""
         if trial_id in self._is_over:
             return
-        self._paused[trial_id] = key = (resource, -value, -trial_id)
+        self._paused[trial_id] = None
         if self._max_paused is not None:
+            self._paused[trial_id] = key = (resource, -value, -trial_id)
             heapq.heappush(self._weakest, key)
 
     def surplus(self) -> int | None:
@@ -80,6 +81,14 @@ class NeededCheckpoints:
         if trial_id not in self._is_over:
             self._is_over.add(trial_id)
             self._over.append(trial_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A snapshot of a tuning with thousands of trials is to be small.
+        return {name: value for name, value in self.__dict__.items() if name != "_is_over"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._is_over = set(self._over)
 
     def over(self, since: int = 0) -> list[int]:
         """The trials that are over, in the order in which they ended, but for the first ``since``."""

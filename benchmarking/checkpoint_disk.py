@@ -54,7 +54,17 @@ for epoch in range(done + 1, 28):
         print("[tune-metric]: " + json.dumps(report), flush=True)
 """
 
-SCHEDULERS = ("ASHA, stopping", "ASHA, promotion", "PASHA", "HyperSched, published", "HyperSched, adaptive")
+MAX_PAUSED = "max_paused"
+"""Ends the name of a scheduler of which at most twice as many trials as there are devices may be resumed."""
+SCHEDULERS = (
+    "ASHA, stopping",
+    "ASHA, promotion",
+    "PASHA",
+    f"PASHA, {MAX_PAUSED}",
+    "HyperSched, published",
+    "HyperSched, adaptive",
+    f"HyperSched, adaptive, {MAX_PAUSED}",
+)
 NUM_DEVICES = 4
 MAX_T = 27
 FIFTHS = 5
@@ -115,13 +125,16 @@ def _size(folder: Path) -> int:
 
 def make_scheduler(name: str, seconds: float) -> Any:
     """One of :const:`SCHEDULERS`."""
-    space, seed = {"x": uniform(0, 1)}, {"random_seed": 0}
-    if name.startswith("HyperSched"):
-        strategy = name.split(", ")[1]
-        return HyperSched(space, "loss", "epoch", MAX_T, NUM_DEVICES, seconds, strategy=strategy, **seed)
-    if name == "PASHA":
-        return PASHA(space, "loss", "epoch", MAX_T, **seed)
-    return ASHA(space, "loss", "epoch", MAX_T, type=name.split(", ")[1], **seed)
+    space = {"x": uniform(0, 1)}
+    options: dict[str, Any] = {"random_seed": 0}
+    kind, *rest = name.split(", ")
+    if MAX_PAUSED in rest:
+        options["max_paused"] = 2 * NUM_DEVICES
+    if kind == "HyperSched":
+        return HyperSched(space, "loss", "epoch", MAX_T, NUM_DEVICES, seconds, strategy=rest[0], **options)
+    if kind == "PASHA":
+        return PASHA(space, "loss", "epoch", MAX_T, **options)
+    return ASHA(space, "loss", "epoch", MAX_T, type=rest[0], **options)
 
 
 def measure(name: str, seconds: float, delete_checkpoints: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._explain import Explanation, last_explained
 from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
-from syne_hypersched.schedulers._strategies import check_adaptive, check_strategy, make_strategy
+from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, check_adaptive, check_strategy, make_strategy
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ class HyperSched(MultiFidelityScheduler):
     strategy
         ``"adaptive"`` or ``"published"``, see above.
     max_paused
-        Most paused trials that may be resumed at a time, see :class:`~syne_hypersched.schedulers.ASHA`.
+        Most paused trials that may be resumed at a time, see :class:`~syne_hypersched.schedulers.ASHA`. By default ten
+        for each device; with ``strategy="published"`` any number, as in the paper.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
 
@@ -131,6 +132,9 @@ class HyperSched(MultiFidelityScheduler):
         self.strategy = strategy
         if reduction_factor is None:
             reduction_factor = 4 if strategy == "published" else REDUCTION_FACTOR
+        num_devices = integer("num_devices", num_devices, least=1)
+        if max_paused is None and strategy == "adaptive":
+            max_paused = PAUSED_PER_DEVICE * num_devices
         super().__init__(
             config_space,
             metric,
@@ -145,7 +149,7 @@ class HyperSched(MultiFidelityScheduler):
             reduction_factor=reduction_factor,
             max_paused=max_paused,
         )
-        self.num_devices = integer("num_devices", num_devices, least=1)
+        self.num_devices = num_devices
         self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
         self.policy = policy
         self.allocation_grid = None if allocation_grid is None else integer("allocation_grid", allocation_grid, 1)

@@ -72,6 +72,11 @@ def test_no_more_trials_than_the_maximum_may_be_resumed(kind, max_paused, seed):
         assert len(set(loop.paused) - set(loop.over)) <= max_paused
 
 
+def test_only_the_adaptive_strategy_has_a_maximum_of_its_own():
+    assert make_scheduler("adaptive", 27, 0).max_paused == 40
+    assert [make_scheduler(kind, 27, 0).max_paused for kind in ("promotion", "pasha", "published")] == [None] * 3
+
+
 @pytest.mark.parametrize("kind", ["promotion", "pasha", "published", "adaptive"])
 def test_the_maximum_is_checked(kind):
     for wrong in (0, -1, 1.5, "3"):

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, or 2 if the experiment cannot be resumed.
+        0, or 2 if the experiment cannot be resumed, or ends with an error.
     """
     parser = argparse.ArgumentParser(prog="python -m syne_hypersched.experiments.resume", description=__doc__)
     parser.add_argument("name", help="name or folder of the experiment, which was run with a Journal")
@@ -28,10 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--not-strict", action="store_true", help="go on if the scheduler decides otherwise, too")
     options = parser.parse_args(arguments)
     try:
-        resume_experiment(options.name, time_passes=options.time_passes, strict=not options.not_strict)
+        tuner = resume_experiment(options.name, time_passes=options.time_passes, strict=not options.not_strict)
     except (OSError, RuntimeError, ValueError) as error:
-        print(f"cannot resume {options.name}: {error}", file=sys.stderr)
+        print(f"{options.name} could not be resumed, or not to its end: {error}", file=sys.stderr)
         return 2
+    best = tuner.tuner_path / "best"
+    print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")
+    print(f"What it came to: python -m syne_hypersched.experiments.report {tuner.tuner_path}")
     return 0
 
 

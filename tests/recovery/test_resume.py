@@ -127,6 +127,7 @@ def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
     before = journaled(experiments, "terminated")
     assert before == curves(experiments.results("terminated"), num_trials=100)
     assert experiments.resume("terminated", "--time-passes", "running").wait() == 0
+    assert f"Its best checkpoint is in {experiments.path('terminated') / 'best'}" in experiments.log()
     assert before < curves(experiments.results("terminated"), num_trials=100)
     assert_sound(experiments, "terminated")
 

@@ -49,15 +49,15 @@ class TestBegins:
 
     @pytest.mark.parametrize(
         ("scaling", "num_devices", "does"),
-        [(RESNET50, 2, False), (RESNET50, 4, True), (POOR, 4, False), (POOR, 8, True), (LinearScaling(), 3, True)],
+        [(RESNET50, 2, False), (RESNET50, 4, True), (POOR, 4, False), (POOR, 8, True), (LinearScaling(), 3, False)],
     )
-    def test_only_where_those_left_in_the_end_make_three_times_the_progress(self, scaling, num_devices, does):
+    def test_only_where_those_left_in_the_end_make_enough_progress(self, scaling, num_devices, does):
         assert stretch.worthwhile(100.0, stretch.full_size(scaling, num_devices), 0.0) is does
 
     def test_the_progress_is_less_the_launches(self):
         # Two trials at twice the speed, in one phase.
-        assert stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 25.0)
-        assert not stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 25.1)
+        assert stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 18.75)
+        assert not stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 18.8)
 
     @given(left=st.floats(0, 1e6), full=st.floats(0, 1e6), cost=st.floats(0, 1e6), number=st.integers(1, 100))
     def test_never_without_speed_up(self, left, full, cost, number):

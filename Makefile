@@ -24,10 +24,11 @@ notebooks: $(VENV)/.installed-dev  ## run the notebooks in full and store what c
 report: $(VENV)/.installed-benchmarks  ## run the report on tables of real learning curves anew (half an hour)
 	$(BIN)/python benchmarking/report_tables.py
 
-chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random moments, and look whether anything was lost
+chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random moments, and look whether anything was lost (a quarter of an hour)
 	$(BIN)/python benchmarking/chaos.py
 	$(BIN)/python benchmarking/tuner_kills.py
 	$(BIN)/python benchmarking/fuzz_reports.py
+	$(BIN)/python benchmarking/soak.py
 
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(BIN)/python -m pytest -q

@@ -7,7 +7,8 @@ Every scheduler has the machine for itself for the same time, one after the othe
 them take turns, each time in another order, so that a machine that slows down treats them alike. Nothing else should
 run.
 
-Beside what the digits came to stands what the simulator predicts from the learning curves that come with the package,
+Digits are tuned in two search spaces: that of the demo, where most configurations are good, and that of the learning
+curves that come with the package. Beside what the latter came to stands what the simulator predicts from these curves,
 for the same deadlines, devices, seeds and schedulers; it knows the launch cost from ``--launch-cost`` alone. MNIST is
 looked for in the folder ``mnist`` of the one that the environment variable SYNE_HYPERSCHED_DATA names, by default
 ``../shared/data`` beside the repository. Writes ``README.md`` and ``readings.csv``; the experiments, in Syne Tune's
@@ -41,8 +42,9 @@ EXPLANATION = """\
 Best `val_accuracy` reported by the deadline, with 95 % intervals over the seeds that have one; in brackets how many
 have. The schedulers took turns."""
 
-TABLES = {"digits-cnn": "digits"}
-"""The table of learning curves of a script, where there is one."""
+SCRIPTS = ("digits-cnn", "digits-cnn-table", "mnist")
+TABLES = {"digits-cnn-table": "digits"}
+"""The table of learning curves of a script, where there is one: the same configurations and data."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def write(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scripts", nargs="+", choices=("digits-cnn", "mnist"), help="default: those with data")
+    parser.add_argument("--scripts", nargs="+", choices=SCRIPTS, help="default: those with data")
     parser.add_argument(
         "--deadlines", nargs="+", default=["30s", "60s", "120s"], help="such as 30s or 2m (30s 60s 120s)"
     )
@@ -174,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.seeds < 2:
         parser.error(f"--seeds must be at least 2, since an interval needs as many, but got {args.seeds}")
     if args.scripts is None:
-        args.scripts = ["digits-cnn", *(["mnist"] if mnist_folder().is_dir() else [])]
+        args.scripts = [script for script in SCRIPTS if script != "mnist" or mnist_folder().is_dir()]
     elif "mnist" in args.scripts and not mnist_folder().is_dir():
         parser.error(f"there is no MNIST in {mnist_folder()}: set SYNE_HYPERSCHED_DATA to the folder above it")
     try:

@@ -81,8 +81,8 @@ def learning_rate_in(epoch: int, learning_rate: float, final_lr_factor: float, n
 
 
 def train(args: argparse.Namespace, run: ElasticRun) -> None:
-    (clean_x, train_y), (val_x, val_y) = load_data()
-    clean_x, train_y = clean_x.repeat(TRAIN_COPIES, 1, 1, 1), train_y.repeat(TRAIN_COPIES)
+    (clean_x, train_y), (val_x, val_y) = load_data(args.val_share)
+    clean_x, train_y = clean_x.repeat(args.train_copies, 1, 1, 1), train_y.repeat(args.train_copies)
     train_x = torch.empty_like(clean_x)
     # Every trial is measured on the same distorted images.
     val_x = distort(val_x.repeat(VAL_COPIES, 1, 1, 1), torch.Generator().manual_seed(0))
@@ -132,6 +132,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=64, help="images in a step, over all devices together")
     parser.add_argument("--max_batch_size", type=int, help="let the batch grow up to this where goodput does")
     parser.add_argument("--virtual_devices", type=int, help="train as if on so many devices, bitwise the same on any")
+    parser.add_argument("--val_share", type=float, default=0.25, help="share of the images to validate on")
+    parser.add_argument(
+        "--train_copies", type=int, default=TRAIN_COPIES, help="times that an epoch has each image, distorted anew"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where the checkpoint is written to and resumed from")
     return parser.parse_args()

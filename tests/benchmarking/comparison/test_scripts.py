@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarking.comparison.scripts import Option, TrainingScript, find_script, script_names
+from benchmarking.measure_digits import SPACE, VAL_SHARE
 
 
 def test_every_script_is_there_and_has_a_problem():
@@ -35,3 +36,17 @@ def test_options_reach_the_script(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             script.problem((given,))
+
+
+def test_the_script_of_the_table_has_the_search_space_of_the_table():
+    space = find_script("digits-cnn-table").config_space
+    for name, domain in SPACE.items():
+        if isinstance(domain, list):
+            assert space[name].categories == domain
+        else:
+            assert (space[name].lower, space[name].upper) == domain[:2]
+            assert (space[name].value_type, type(space[name].get_sampler()).__name__) == (
+                float,
+                "_LogUniform" if domain[2] else "_Uniform",
+            )
+    assert space["val_share"] == VAL_SHARE

@@ -63,6 +63,7 @@ def test_links_of_a_document_lead_somewhere(document):
     assert not broken
 
 
+@pytest.mark.slow
 def test_the_diff_of_the_tutorial_makes_a_script_that_is_elastic(tmp_path):
     document = (ROOT / "docs" / "elastic-training.md").read_text()
     program_of(document, tmp_path)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from benchmarking.checkpoint_disk import main, megabytes_at
 
 
+@pytest.mark.slow
 def test_a_short_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     output = tmp_path / "disk.json"

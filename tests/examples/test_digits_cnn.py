@@ -20,6 +20,7 @@ def test_runs_alone() -> None:
     assert [line.count('"val_accuracy"') for line in done.stdout.splitlines()] == [1, 1]
 
 
+@pytest.mark.slow
 def test_resized_it_goes_on_as_if_nothing_had_happened(scripts: Scripts, tmp_path: Path) -> None:
     small = (*SMALL, "--virtual_devices", "2")
     kept = (*small, "--st_checkpoint_dir", str(tmp_path))

@@ -24,6 +24,7 @@ def launch(name: str, *arguments: str, output: Path) -> tuple[Run, str]:
     return load_run(path, time_attr="epoch"), done.stdout
 
 
+@pytest.mark.slow
 def test_unchanged_script_is_resized_and_misses_no_epoch(tmp_path: Path) -> None:
     run, printed = launch("launch_checkpoint_example.py", "--deadline", "12", output=tmp_path)
     assert check_run(run) == ()
@@ -41,6 +42,7 @@ def test_unchanged_script_is_resized_and_misses_no_epoch(tmp_path: Path) -> None
     assert json.loads((run.path / "best" / "result.json").read_text())["trial_id"] == best.trial_id
 
 
+@pytest.mark.slow
 def test_digits_are_tuned_by_hypersched(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     run, printed = launch("launch_hypersched_digits.py", "--deadline", "12", "--num-devices", "2", output=tmp_path)

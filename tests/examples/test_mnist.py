@@ -138,6 +138,7 @@ def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened
         assert values == pytest.approx(expected[epoch], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_is_tuned_with_a_batch_that_may_grow(tmp_path: Path) -> None:
     write_data(tmp_path, 600)
     arguments = ["--data-dir", str(tmp_path), "--num-train", "400", "--num-val", "100"]

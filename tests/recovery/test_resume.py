@@ -85,6 +85,7 @@ def test_a_trial_that_had_failed_has_as_many_retries_left_as_it_had(experiments)
     assert_sound(experiments, "killed")
 
 
+@pytest.mark.slow
 def test_a_size_on_which_a_trial_has_failed_stays_refused(experiments):
     process = experiments.start("hypersched", "killed", fault="large", retry_backoff_s=1.0)
     experiments.wait_for(lambda: experiments.events("killed", "retry"))

@@ -51,7 +51,7 @@ def test_ctrl_c_drains_publishes_and_leaves_an_experiment_that_can_be_resumed(ex
 
 
 def test_a_second_ctrl_c_ends_the_tuner_at_once(experiments, begin):
-    process = begin("interrupted", fault="deaf", grace_s=6.0)
+    process = begin("interrupted", fault="deaf", grace_s=3.0)
     os.killpg(process.pid, signal.SIGINT)
     experiments.wait_for(lambda: experiments.events("interrupted", "drain"))
     assert process.poll() is None  # it waits for trials that do not listen

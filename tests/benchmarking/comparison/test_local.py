@@ -58,6 +58,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingScript:
     return script
 
 
+@pytest.mark.slow
 def test_real_processes_under_the_same_schedulers(script, tmp_path, monkeypatch):
     monkeypatch.delenv("SYNETUNE_FOLDER", raising=False)
     study = make_study(

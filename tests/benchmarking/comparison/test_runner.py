@@ -79,7 +79,8 @@ def test_arguments_are_checked(small_study):
         run_study(small_study(), jobs=0)
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_study_that_was_interrupted_goes_on(table_path, tmp_path, how):
     output = tmp_path / "out"
     options = ["--table", str(table_path), "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]

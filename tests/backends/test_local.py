@@ -170,7 +170,7 @@ def promotion(max_resource_attr):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
+@pytest.mark.parametrize("max_resource_attr", [None, pytest.param("epochs", marks=pytest.mark.slow)])
 def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
     tuner = run(make_backend(script), promotion(max_resource_attr), StoppingCriterion(max_num_evaluations=150))
     assert_sound(tuner)
@@ -278,6 +278,7 @@ def test_the_scheduler_hears_of_a_failure_once_and_only_after_the_retries(script
     assert_sound(tuner)
 
 
+@pytest.mark.slow
 def test_hypersched_asks_once_for_a_size_on_which_a_trial_fails(script):
     space = {"x": uniform(0, 1), "mode": "crash on 2"}
     scheduler = HyperSched(
@@ -462,7 +463,7 @@ def test_the_incumbents_checkpoints_stay(script, wait_for):
     assert backend.checkpoint_trial_path(0).exists()
 
 
-@pytest.mark.parametrize("strategy", ["published", "adaptive"])
+@pytest.mark.parametrize("strategy", ["published", pytest.param("adaptive", marks=pytest.mark.slow)])
 def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
     options = {"fixed_exploration": 0.5, "grace_period": 2} if strategy == "published" else {"scaling": {1: 1, 4: 3}}
     space = {"x": uniform(0, 1), "mode": choice(["", "", "nan"])}

@@ -309,7 +309,10 @@ def test_points_to_evaluate_come_first_and_in_order():
     assert [pasha.suggest().config for _ in points] == points
 
 
-@pytest.mark.parametrize("searcher", ["kde", "bore", "cqr", "botorch", "regularized_evolution"])
+SLOW_SEARCHER = pytest.param("cqr", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("searcher", ["kde", "bore", SLOW_SEARCHER, "botorch", "regularized_evolution"])
 def test_works_with_model_based_searchers(searcher):
     pasha = make_pasha(max_t=9, searcher=searcher)
     trials, epochs = {}, {}

@@ -73,6 +73,7 @@ def test_all_processes_leave_together_in_mid_epoch(tmp_path):
         trainer.close()
 
 
+@pytest.mark.slow
 def test_a_batch_chosen_by_goodput_is_the_same_on_all_devices(tmp_path):
     workload = replace(
         WORKLOADS["digits_cnn_ddp"],

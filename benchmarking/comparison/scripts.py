@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,27 +81,29 @@ class TrainingScript:
         return Problem(space, self.metric, self.do_minimize, self.time_attr, max_t)
 
 
+_DIGITS = TrainingScript(
+    name="digits-cnn",
+    description="a small CNN on scikit-learn's handwritten digits",
+    path=SCRIPTS_FOLDER / "digits_cnn.py",
+    config_space={
+        "learning_rate": loguniform(3e-3, 0.5),
+        "momentum": uniform(0.0, 0.97),
+        "weight_decay": loguniform(1e-6, 1e-2),
+        "width": choice([8, 12, 16]),
+        "dropout": uniform(0.0, 0.5),
+        "batch_size": choice([128, 256, 512]),
+    },
+    metric="val_accuracy",
+    do_minimize=False,
+    max_t=81,
+)
+
 _SCRIPTS = (
-    TrainingScript(
-        name="digits-cnn",
-        description="a small CNN on scikit-learn's handwritten digits",
-        path=SCRIPTS_FOLDER / "digits_cnn.py",
-        config_space={
-            "learning_rate": loguniform(3e-3, 0.5),
-            "momentum": uniform(0.0, 0.97),
-            "weight_decay": loguniform(1e-6, 1e-2),
-            "width": choice([8, 12, 16]),
-            "dropout": uniform(0.0, 0.5),
-            "batch_size": choice([128, 256, 512]),
-        },
-        metric="val_accuracy",
-        do_minimize=False,
-        max_t=81,
-    ),
-    TrainingScript(
+    _DIGITS,
+    replace(
+        _DIGITS,
         name="digits-cnn-table",
         description="the same in the search space and with the data of the table digits",
-        path=SCRIPTS_FOLDER / "digits_cnn.py",
         config_space={
             "learning_rate": loguniform(1e-3, 1.0),
             "final_lr_factor": loguniform(1e-3, 1.0),
@@ -113,9 +115,6 @@ _SCRIPTS = (
             "val_share": 0.5,
             "train_copies": 1,
         },
-        metric="val_accuracy",
-        do_minimize=False,
-        max_t=81,
     ),
     TrainingScript(
         name="mnist",

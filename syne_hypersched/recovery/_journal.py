@@ -19,6 +19,7 @@ from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched._disk import Disk
 from syne_hypersched.backends import ElasticLocalBackend
+from syne_hypersched.backends._checkpoint_removal import JOURNAL_DIRNAME
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
@@ -29,9 +30,6 @@ from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
 
 logger = logging.getLogger(__name__)
-
-JOURNAL_DIRNAME = "journal"
-"""Name of the journal's folder in the experiment's folder."""
 
 LOCK_FILENAME = "lock"
 """Name of the file in the journal's folder that a running tuner has locked."""

@@ -20,10 +20,11 @@ from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import experiment_path
 
 from syne_hypersched._disk import Disk
+from syne_hypersched.backends._checkpoint_removal import JOURNAL_DIRNAME
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.experiments._events import Event, read_events
-from syne_hypersched.recovery._journal import JOURNAL_DIRNAME, LOCK_FILENAME, Journal, Takeover
+from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
 from syne_hypersched.recovery._progress import Progress

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import syne_hypersched
+from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch._linux import start_time
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
@@ -54,6 +55,9 @@ class Launcher:
         Modules that the server imports before it forks.
     log_path
         File for what the server prints, such as warnings of preloaded modules.
+    on_checkpoint
+        Called as ``on_checkpoint(launch, news)`` with the checkpoint from which a launch begins, and with each report
+        whose checkpoint has been found, for launches that say where their checkpoints are.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Launcher:
         on_exit: Callable[[int, LaunchExit, float], None],
         preload: Sequence[str] = (),
         log_path: Path | None = None,
+        on_checkpoint: Callable[[int, Beginning | Matched], None] | None = None,
     ) -> None:
         self._on_launched = on_launched
+        self._on_checkpoint = on_checkpoint
         self._on_exit = on_exit
         self._preload = tuple(preload)
         self._log_path = log_path
@@ -101,6 +107,13 @@ class Launcher:
         with self._lock:
             if launch in self._live:
                 self._send({"command": "drain", "launch": launch, "grace_s": grace_s})
+
+    def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
+        """Tells all launches which entries of a report are the resource level and the metric."""
+        with self._lock:
+            entries = {"time_attr": time_attr, "metric": metric, "do_minimize": do_minimize}
+            for launch in self._live:
+                self._send({"command": "follow", "launch": launch, **entries})
 
     def set_deadline(self, drain_at: float, kill_at: float) -> None:
         """Has every launch, also later ones, drained at ``drain_at`` and killed at ``kill_at`` (monotonic seconds).
@@ -229,6 +242,10 @@ class Launcher:
                 known = self._live.pop(message["launch"], None) is not None
             if known:
                 self._on_exit(message["launch"], LaunchExit.from_json(message["exit"]), message["time"])
+        elif event in ("began", "matched"):
+            if self._on_checkpoint is not None:
+                news = Beginning(**message["began"]) if event == "began" else Matched(**message["matched"])
+                self._on_checkpoint(message["launch"], news)
         elif event == "ready":
             with self._lock:
                 self._ready = True

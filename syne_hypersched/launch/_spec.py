@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from syne_hypersched.checkpoints import CheckpointSpec, Ending
 from syne_hypersched.contract import EXIT_DRAINED
 
 
@@ -40,6 +41,8 @@ class LaunchSpec:
     """Seconds from SIGTERM to SIGKILL when the launch is drained without a grace period of its own."""
     cwd: str | None = None
     """Working directory; ``None``: the server's."""
+    checkpoints: CheckpointSpec | None = None
+    """What is to be done about checkpoints; ``None``: nothing."""
 
     def to_json(self, base_env: dict[str, str]) -> dict[str, Any]:
         """The spec as plain JSON types, environments as differences to ``base_env`` so that a message stays small."""
@@ -58,7 +61,8 @@ class LaunchSpec:
             env = {key: value for key, value in base_env.items() if key not in rank["unset"]} | rank["set"]
             fields = {key: value for key, value in rank.items() if key not in ("set", "unset")}
             ranks.append(RankSpec(**{**fields, "env": env, "cores": tuple(rank["cores"])}))
-        return cls(**{**data, "argv": tuple(data["argv"]), "ranks": tuple(ranks)})
+        checkpoints = None if data["checkpoints"] is None else CheckpointSpec(**data["checkpoints"])
+        return cls(**{**data, "argv": tuple(data["argv"]), "ranks": tuple(ranks), "checkpoints": checkpoints})
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class LaunchExit:
     """Whether the preloading server died and the launch was ended because of that."""
     error: str = ""
     """Why no process could be started; empty if one was."""
+    checkpoints: Ending | None = None
+    """How the checkpoint folder was left; ``None``: nobody has watched it, or who did was killed."""
 
     @property
     def exit_code(self) -> int | None:
@@ -93,7 +99,13 @@ class LaunchExit:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LaunchExit:
         """The exit from the supervisor's message."""
-        return cls(**{**data, "exit_codes": tuple(data["exit_codes"])})
+        ending = data.get("checkpoints")
+        checkpoints = None if ending is None else Ending(**ending)
+        return cls(**{**data, "exit_codes": tuple(data["exit_codes"]), "checkpoints": checkpoints})
+
+    def to_json(self) -> dict[str, Any]:
+        """The message that :meth:`from_json` reads."""
+        return asdict(self)
 
 
 def encode(message: dict[str, Any]) -> bytes:

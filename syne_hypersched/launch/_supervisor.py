@@ -11,16 +11,23 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 import traceback
+from dataclasses import asdict
 from typing import Any, NoReturn
 
+from syne_hypersched.checkpoints import Beginning, GenerationKeeper
 from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
 from syne_hypersched.launch._rank import RANK_SIGNALS, run_rank
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
 #: When one rank has failed, the others usually wait for it in a collective for ever: they get this long to end too.
 PEER_GRACE_S = 2.0
+#: Share of the grace period for which SIGTERM is held back while a process saves; the rest is for what it does then.
+_SAVING_SHARE = 0.8
+#: While SIGTERM is held back, it is looked again after so many seconds.
+_LOOK_S = 0.005
 
 
 class Supervisor:
@@ -45,9 +52,15 @@ class Supervisor:
         self._rank_of: dict[int, int] = {}
         self._exit_codes: list[int | None] = [None] * len(spec.ranks)
         self._first_failed: int | None = None
-        self._drained = self._killed = self._lost = False
+        #: Whether the ranks are to leave, and whether they have been told.
+        self._drained = self._terminated = False
+        self._killed = self._lost = False
         #: When the remaining processes are killed (monotonic seconds); None while nobody has to exit.
         self._kill_at: float | None = None
+        #: When SIGTERM is sent at the latest (monotonic seconds); None while nobody has asked for it, or it was sent.
+        self._term_at: float | None = None
+        self._send_lock = threading.Lock()
+        self._keeper = None if spec.checkpoints is None else GenerationKeeper(spec.checkpoints, self._send)
 
     def run(self) -> NoReturn:
         """Starts the ranks, waits for all of them, ends what they left behind, reports, and exits."""
@@ -56,14 +69,22 @@ class Supervisor:
         for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, lambda *_: None)
         error = ""
+        beginning = Beginning()
+        private_fds: tuple[int, ...] = (self._pipe.fileno(), wakeup_read, wakeup_write)
+        if self._keeper is not None:
+            beginning = self._keeper.prepare()
+            private_fds += self._keeper.private_fds
         try:
-            self._start_ranks((self._pipe.fileno(), wakeup_read, wakeup_write))
+            self._start_ranks(private_fds)
         except OSError as os_error:
             error = f"cannot start a process: {os_error}"
             self._kill_ranks()  # they would wait for the others for ever
+        if self._keeper is not None:
+            self._keeper.start(list(self._rank_of))
         self._send(
             {"event": "launched", "supervisor": os.getpid(), "pids": list(self._rank_of), "time": time.monotonic()}
         )
+        self._send({"event": "began", "began": asdict(beginning)})
         while self._rank_of:
             sources = [wakeup_read] if self._lost else [wakeup_read, self._pipe.fileno()]
             ready, _, _ = select.select(sources, [], [], self._timeout())
@@ -76,15 +97,17 @@ class Supervisor:
                 self._receive()
             self._keep_time()
         kill_descendants()
+        ending = None if self._keeper is None else self._keeper.finish(self._exit_codes, self._terminated)
         exit_ = LaunchExit(
             exit_codes=tuple(self._exit_codes),
             first_failed=self._first_failed,
-            drained=self._drained,
+            drained=self._terminated,
             killed=self._killed,
             lost=self._lost,
             error=error,
+            checkpoints=ending,
         )
-        self._send({"event": "exit", "exit": exit_.__dict__, "time": time.monotonic()})
+        self._send({"event": "exit", "exit": exit_.to_json(), "time": time.monotonic()})
         os._exit(0)
 
     def _start_ranks(self, own_fds: tuple[int, ...]) -> None:
@@ -105,6 +128,8 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         moments = [self._kill_at] if self._kill_at is not None else []
+        if self._term_at is not None:
+            moments.append(time.monotonic() + _LOOK_S)
         if self._deadline is not None:
             moments += [moment for moment in self._deadline if moment > time.monotonic()]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -115,6 +140,8 @@ class Supervisor:
             drain_at, kill_at = self._deadline
             if now >= drain_at:
                 self._drain(kill_at - now)
+        if self._term_at is not None and (now >= self._term_at or not self._is_saving()):
+            self._terminate()
         if self._kill_at is not None and now >= self._kill_at and self._rank_of:
             self._kill_ranks()
             self._kill_at = None if self._deadline is None or now >= self._deadline[1] else self._deadline[1]
@@ -131,11 +158,25 @@ class Supervisor:
         kill_at = time.monotonic() + max(0.0, grace_s)
         if not self._drained:
             self._drained = True
-            for pid in self._rank_of:
-                _kill(pid, signal.SIGTERM)
             self._kill_at = kill_at if self._kill_at is None else min(kill_at, self._kill_at)
+            # A process that is saving is let finish: SIGTERM may end it at once.
+            self._term_at = time.monotonic() + _SAVING_SHARE * max(0.0, grace_s)
+            if not self._is_saving():
+                self._terminate()
         elif self._kill_at is not None:
             self._kill_at = min(kill_at, self._kill_at)
+            if self._term_at is not None:
+                self._term_at = min(self._term_at, time.monotonic() + _SAVING_SHARE * max(0.0, grace_s))
+
+    def _is_saving(self) -> bool:
+        return self._keeper is not None and self._keeper.is_saving()
+
+    def _terminate(self) -> None:
+        self._term_at, self._terminated = None, True
+        if self._keeper is not None:
+            self._keeper.drain()
+        for pid in self._rank_of:
+            _kill(pid, signal.SIGTERM)
 
     def _reap(self) -> None:
         while True:
@@ -150,7 +191,7 @@ class Supervisor:
                 continue  # an orphan that this process had adopted
             code = os.waitstatus_to_exitcode(status)
             self._exit_codes[rank] = code
-            if code != 0 and not self._drained and self._first_failed is None:
+            if code != 0 and not self._terminated and self._first_failed is None:
                 self._first_failed = rank
                 self._kill_at = time.monotonic() + PEER_GRACE_S
 
@@ -168,9 +209,11 @@ class Supervisor:
                 self._drain(message["grace_s"])
             elif message["command"] == "deadline":
                 self._deadline = (message["drain_at"], message["kill_at"])
+            elif message["command"] == "follow" and self._keeper is not None:
+                self._keeper.follow(message["time_attr"], message["metric"], message["do_minimize"])
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # the server is gone: nobody listens
+        with self._send_lock, contextlib.suppress(OSError):  # the server is gone: nobody listens
             self._pipe.sendall(encode(message))
 
 

@@ -1,0 +1,26 @@
+"""Which report belongs to which checkpoint, and all that happens to checkpoints on the disk.
+
+Each state in which a trial's checkpoint folder was whole is kept for a while as a *generation*, by the process that
+watches the trial's launch (:class:`GenerationKeeper`), and tied to the report that it belongs to. What is published,
+copied to another trial, or put back after a script was killed while it saved, is a generation.
+"""
+
+from syne_hypersched.checkpoints._keeper import GenerationKeeper as GenerationKeeper
+from syne_hypersched.checkpoints._matching import Order as Order
+from syne_hypersched.checkpoints._spec import Beginning as Beginning
+from syne_hypersched.checkpoints._spec import CheckpointSpec as CheckpointSpec
+from syne_hypersched.checkpoints._spec import Ending as Ending
+from syne_hypersched.checkpoints._store import Generation as Generation
+from syne_hypersched.checkpoints._store import GenerationStore as GenerationStore
+from syne_hypersched.checkpoints._store import Matched as Matched
+
+__all__ = [
+    "Beginning",
+    "CheckpointSpec",
+    "Ending",
+    "Generation",
+    "GenerationKeeper",
+    "GenerationStore",
+    "Matched",
+    "Order",
+]

@@ -1,0 +1,119 @@
+"""The events of a checkpoint folder and of the log beside it, in their order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from syne_hypersched.checkpoints import _inotify as inotify
+from syne_hypersched.checkpoints._inotify import Inotify
+
+_IN_FOLDER = (
+    inotify.CREATE | inotify.MODIFY | inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.DELETE
+    | inotify.DONT_FOLLOW | inotify.ONLYDIR
+)  # fmt: skip
+_IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DELETE | inotify.ONLYDIR
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something has happened to an entry of the checkpoint folder."""
+
+    kind: Literal["written", "closed", "moved", "moved away", "removed", "lost"]
+    """``lost``: events are missing, anything may have happened."""
+
+    path: str = ""
+    """The entry, relative to the folder."""
+
+
+class ChangeWatch:
+    """Watches a checkpoint folder, which need not exist yet, with all folders in it, and a log.
+
+    Parameters
+    ----------
+    folder, log
+        The folder and the log; that in which the folder will be exists.
+
+    Raises
+    ------
+    OSError
+        The kernel gives no further watch.
+    """
+
+    def __init__(self, folder: str, log: str) -> None:
+        self._folder = folder
+        self._name = os.path.basename(folder)
+        self._inotify = Inotify()
+        #: Folder of each watch, relative to that of the checkpoints; None: the one in which that is.
+        self._paths: dict[int, str | None] = {}
+        try:
+            os.close(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._log_watch = self._inotify.add(log, inotify.MODIFY)
+            self._paths[self._inotify.add(os.path.dirname(folder), _IN_PARENT)] = None
+            self._add("")
+        except BaseException:
+            self._inotify.close()
+            raise
+
+    @property
+    def fd(self) -> int:
+        """File descriptor that is readable when there is news."""
+        return self._inotify.fd
+
+    def read(self) -> list[Change | None]:
+        """What has happened since the last call, in order; ``None`` stands for something that was added to the log."""
+        found: list[Change | None] = []
+        for event in self._inotify.read():
+            if event.mask & inotify.Q_OVERFLOW:
+                found += [Change("lost"), None]
+                self._add("")
+            elif event.watch == self._log_watch:
+                if not found or found[-1] is not None:
+                    found.append(None)
+            elif event.mask & inotify.IGNORED:
+                self._paths.pop(event.watch, None)
+            elif event.watch in self._paths:
+                found += self._in_folder(event)
+        return found
+
+    def _in_folder(self, event: inotify.Event) -> list[Change]:
+        parent = self._paths[event.watch]
+        if parent is None:
+            return self._in_parent(event)
+        path = f"{parent}{event.name}"
+        is_folder = bool(event.mask & inotify.ISDIR)
+        if event.mask & (inotify.CREATE | inotify.MOVED_TO) and is_folder:
+            self._add(f"{path}/")
+        if event.mask & inotify.MOVED_TO:
+            return [Change("moved", path)]
+        if event.mask & inotify.MOVED_FROM:
+            return [Change("moved away", path)]
+        if event.mask & inotify.DELETE:
+            return [Change("removed", path)]
+        if is_folder:
+            return [Change("written", path)]
+        return [Change("closed" if event.mask & inotify.CLOSE_WRITE else "written", path)]
+
+    def _in_parent(self, event: inotify.Event) -> list[Change]:
+        if event.name != self._name:
+            return []
+        if event.mask & (inotify.CREATE | inotify.MOVED_TO):
+            self._add("")
+        # What was put into it before it was watched has left no events.
+        return [Change("lost")]
+
+    def _add(self, path: str) -> None:
+        """Watches a folder and those in it; there may be none."""
+        folder = os.path.join(self._folder, path)
+        with contextlib.suppress(OSError):
+            self._paths[self._inotify.add(folder, _IN_FOLDER)] = path
+            with os.scandir(folder) as entries:
+                below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            for name in below:
+                self._add(f"{path}{name}/")
+
+    def close(self) -> None:
+        """Ends it."""
+        self._inotify.close()

@@ -1,0 +1,166 @@
+"""Folders of files as values, and how a file gets a second name or a copy."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+#: ``ioctl`` by which a file system gives a file a second body that shares its blocks (Btrfs, XFS, bcachefs, ZFS).
+_FICLONE = 0x40049409
+#: Errors that say that this file cannot have a second name here, while a copy can be made.
+_NO_LINK = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+)
+
+
+class FileState(NamedTuple):
+    """One entry of a folder. Two equal states of one path hold the same bytes, unless a clock was set back."""
+
+    kind: str
+    """``"file"``, ``"folder"`` or ``"link"`` (symbolic, which is not followed)."""
+    inode: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+
+
+#: Entries below a folder, by their path relative to it, with ``/`` between its parts, in sorted order.
+Tree = dict[str, FileState]
+
+
+def read_tree(folder: Path | str) -> Tree:
+    """The entries below a folder; none if there is no such folder. What vanishes meanwhile is left out."""
+    found: Tree = {}
+    _read_into(found, os.fspath(folder), "")
+    return dict(sorted(found.items()))
+
+
+def _read_into(found: Tree, folder: str, prefix: str) -> None:
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        path = f"{prefix}{entry.name}"
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            # A folder's own number and times change with its entries, which are listed themselves.
+            found[path] = FileState("folder")
+            _read_into(found, entry.path, f"{path}/")
+        elif stat.S_ISLNK(status.st_mode):
+            found[path] = FileState("link", status.st_ino, status.st_size, status.st_mtime_ns)
+        elif stat.S_ISREG(status.st_mode):
+            found[path] = FileState("file", status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def num_bytes(tree: Mapping[str, FileState]) -> int:
+    """Bytes of the files of a tree."""
+    return sum(state.size for state in tree.values() if state.kind == "file")
+
+
+def copy_file(source: str, target: str) -> int:
+    """Copies a file with its mode and times, sharing its blocks where the file system can.
+
+    Returns
+    -------
+    int
+        Bytes that were copied, 0 if the blocks are shared.
+
+    Raises
+    ------
+    OSError
+        The file is gone, or cannot be written.
+    """
+    copied = 0
+    with open(source, "rb") as reader, open(target, "xb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+        except OSError:
+            if not _copy_in_kernel(reader.fileno(), writer.fileno()):
+                shutil.copyfileobj(reader, writer, 1 << 20)
+            copied = os.fstat(writer.fileno()).st_size
+    shutil.copystat(source, target)
+    return copied
+
+
+def _copy_in_kernel(source: int, target: int) -> bool:
+    """Copies without a detour through this process; False if the kernel cannot, and nothing was copied."""
+    offset = 0
+    try:
+        while count := os.copy_file_range(source, target, 1 << 30, offset, offset):
+            offset += count
+    except OSError as error:
+        if offset or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        return False
+    # Some file systems (of /proc, old network ones) copy nothing and say so by no error.
+    return offset > 0 or os.fstat(source).st_size == 0
+
+
+def link_file(source: str, target: str) -> int:
+    """Gives a file a second name, or copies it where the file system does not let it have one.
+
+    Returns
+    -------
+    int
+        Bytes that were copied.
+
+    Raises
+    ------
+    OSError
+        The file is gone, or cannot be written.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        return copy_file(source, target)
+    return 0
+
+
+def place_tree(
+    tree: Mapping[str, FileState], target: Path | str, source: Callable[[str], str], is_linked: Callable[[str], bool]
+) -> int:
+    """Makes a folder with the entries of a tree.
+
+    Parameters
+    ----------
+    tree
+        The entries.
+    target
+        The folder, which must not exist.
+    source
+        Where an entry is now, by its path in the tree.
+    is_linked
+        Whether a file gets a second name, where possible, rather than a copy.
+
+    Returns
+    -------
+    int
+        Bytes that were copied.
+
+    Raises
+    ------
+    OSError
+        An entry is gone, or cannot be written.
+    """
+    os.makedirs(target, mode=0o700)
+    copied = 0
+    for path, state in tree.items():
+        here = os.path.join(target, path)
+        if state.kind == "folder":
+            os.mkdir(here)
+        elif state.kind == "link":
+            os.symlink(os.readlink(source(path)), here)
+        else:
+            copied += link_file(source(path), here) if is_linked(path) else copy_file(source(path), here)
+    return copied

@@ -1,0 +1,87 @@
+"""What happens in a folder, told by the kernel: inotify, without polling."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MODIFY = 0x2
+ATTRIB = 0x4
+CLOSE_WRITE = 0x8
+MOVED_FROM = 0x40
+MOVED_TO = 0x80
+CREATE = 0x100
+DELETE = 0x200
+DELETE_SELF = 0x400
+Q_OVERFLOW = 0x4000
+IGNORED = 0x8000
+ONLYDIR = 0x1000000
+DONT_FOLLOW = 0x2000000
+ISDIR = 0x40000000
+
+_HEADER = struct.Struct("iIII")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Event(NamedTuple):
+    """One event; ``mask`` has the bits of this module, ``name`` is the entry's, empty for the watched file itself."""
+
+    watch: int
+    mask: int
+    name: str
+
+
+class Inotify:
+    """One queue of events.
+
+    Raises
+    ------
+    OSError
+        The kernel gives no further queue: ``fs.inotify.max_user_instances`` is reached, or there is no inotify.
+    """
+
+    def __init__(self) -> None:
+        self.fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")
+
+    def add(self, path: str, mask: int) -> int:
+        """Watches a file or folder and returns the number of the watch; the same one for the same file.
+
+        Raises
+        ------
+        OSError
+            There is no such file, or ``fs.inotify.max_user_watches`` is reached.
+        """
+        return _checked(_libc.inotify_add_watch(self.fd, os.fsencode(path), ctypes.c_uint32(mask)), path)
+
+    def read(self) -> list[Event]:
+        """The events that have happened since the last call, in order."""
+        events: list[Event] = []
+        while True:
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except BlockingIOError:
+                return events
+            events += _parse(data)
+
+    def close(self) -> None:
+        """Ends all watches."""
+        os.close(self.fd)
+
+
+def _parse(data: bytes) -> Iterator[Event]:
+    offset = 0
+    while offset < len(data):
+        watch, mask, _, length = _HEADER.unpack_from(data, offset)
+        offset += _HEADER.size
+        yield Event(watch, mask, os.fsdecode(data[offset : offset + length].rstrip(b"\0")))
+        offset += length
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error), what)
+    return result

@@ -1,0 +1,87 @@
+"""How a script makes the files of its checkpoints, learnt from what it does to them."""
+
+from __future__ import annotations
+
+import re
+
+from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._store import Kept
+
+_DIGITS = re.compile(r"\d+")
+
+
+class Habits:
+    """Says which files a script will not write to any more, so that a second name of them is as good as a copy.
+
+    That is so for what was moved into place whole. It is likely for a file with a number in its name, if another file
+    with another number was there before it and was never written to again; :meth:`written` says if it was wrong.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Kept] = {}
+        #: Patterns of names, with numbers left out: of files that were written in place again, of those that were
+        #: taken, with the first name of each, and of those that are always moved away.
+        self._rewritten: set[str] = set()
+        self._taken: dict[str, str] = {}
+        self._asides: set[str] = set()
+
+    def know(self, kept: dict[str, Kept]) -> None:
+        """Takes over what is known of files that are there already."""
+        self._kept.update(kept)
+
+    def of(self, tree: Tree) -> dict[str, Kept]:
+        """How each file of a tree was made."""
+        return {path: self._kept.get(path, "written") for path, state in tree.items() if state.kind == "file"}
+
+    def written(self, path: str, taken: Tree) -> bool:
+        """A file is being written to.
+
+        Parameters
+        ----------
+        path
+            Its path.
+        taken
+            What was there when a generation was taken last.
+
+        Returns
+        -------
+        bool
+            Whether it was thought that this would not happen: a second name of the file shows the change.
+        """
+        pattern = _DIGITS.sub("#", path)
+        is_surprise = False
+        if path in taken:
+            is_surprise = self._kept.get(path, "written") != "written"
+            self._rewritten.add(pattern)
+            self._kept[path] = "written"
+        elif self._kept.get(path) != "new":
+            other = self._taken.get(pattern)
+            is_new = pattern != path and other not in (None, path) and pattern not in self._rewritten
+            self._kept[path] = "new" if is_new else "written"
+        return is_surprise
+
+    def moved(self, path: str, tree: Tree) -> None:
+        """A file or folder was moved into its place."""
+        self._kept[path] = "moved"
+        for below in tree:
+            if below.startswith(f"{path}/"):
+                self._kept[below] = "moved"
+
+    def moved_away(self, path: str) -> None:
+        """A file or folder was moved to another place: it was written aside."""
+        self._kept.pop(path, None)
+        self._asides.add(_DIGITS.sub("#", path))
+
+    def take(self, tree: Tree) -> None:
+        """A generation was taken."""
+        for path in tree:
+            self._taken.setdefault(_DIGITS.sub("#", path), path)
+        self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
+
+    def is_aside(self, path: str) -> bool:
+        """Whether a file of such a name has been moved to its place before, and this one will be."""
+        return _DIGITS.sub("#", path) in self._asides
+
+    def is_rewritten(self, path: str) -> bool:
+        """Whether a file of such a name is known to be written in place, again and again."""
+        return _DIGITS.sub("#", path) in self._rewritten

@@ -1,0 +1,328 @@
+"""Which state of the checkpoint folder belongs to which report, decided on what was seen in which order.
+
+A script saves and reports in one of two orders. *Early*: it trains an epoch, saves, reports; the state at a report is
+that of the report. *Late*: it trains, reports, saves; the state of a report is the next one. Nobody says which, so it
+is concluded, and what is not certain is said to be uncertain: a state that was written after the i-th and before the
+next report holds what was trained after i or i + 1 reports, whatever the script does.
+
+Pure: numbers in, numbers out. Reports of a trial are counted from 1, over all its launches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import Any
+
+from syne_hypersched.checkpoints._store import Matched, Notes
+
+#: A script that saves after it has reported begins to within so many seconds.
+LATE_SAVE_S = 0.05
+#: The same where it is known that it saves then.
+KNOWN_LATE_SAVE_S = 0.5
+#: So many of the last levels are kept.
+_NUM_LEVELS = 4
+
+
+class Order(str, Enum):
+    """In which order a script saves and reports."""
+
+    UNKNOWN = "unknown"
+    EARLY = "early"
+    LATE = "late"
+    MIXED = "mixed"
+    """What was seen contradicts itself; nothing is concluded from an order."""
+
+    def and_(self, other: Order) -> Order:
+        """What is known after further evidence."""
+        if other is Order.UNKNOWN or other is self:
+            return self
+        return other if self is Order.UNKNOWN else Order.MIXED
+
+
+@dataclass
+class State:
+    """A state of the checkpoint folder, from its first change to the next change after a report."""
+
+    after: int
+    """At least so many reports had been printed when its first change was made."""
+
+    before: int
+    """At most so many had been printed when its last change was made."""
+
+    began_s: float
+    """When it was first and last changed (monotonic seconds)."""
+
+    ended_s: float
+
+    drained: bool = False
+    """Whether the script had been asked to leave."""
+
+    generation: int | None = None
+    """The generation that was taken of it."""
+
+    settled: bool = False
+    """Whether nothing will be added to it: there was a report since, or a pause, or the script has ended."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best report so far."""
+
+    report: int
+    end: int
+    values: Mapping[str, Any]
+    value: float
+    launch: int
+
+
+class Matcher:
+    """See the module. One for each launch.
+
+    Parameters
+    ----------
+    launch
+        Index of the launch.
+    notes
+        What the launches before have left.
+    order
+        What is known of the script already.
+    began_s
+        When the launch began (monotonic seconds).
+    goes_on
+        Whether the launch begins from the checkpoint folder as the launch before has left it.
+    """
+
+    def __init__(self, launch: int, notes: Notes, order: Order, began_s: float, goes_on: bool) -> None:
+        self.order = order
+        self.num_reports = notes.num_reports
+        self.current: State | None = None
+        #: Entries of the reports that are the resource level and the metric; None as long as they are not known.
+        self.time_attr: str | None = None
+        self.metric: str | None = None
+        self._sign = 1.0
+        self._launch = launch
+        self._last_report_s = began_s
+        self._evidence = notes.evidence if goes_on else None
+        state = notes.evidence or {}
+        #: Levels of the last reports by their number, and the highest of the launches before.
+        self._levels: dict[int, float] = {int(number): level for number, level in state.get("levels", {}).items()}
+        self._level_before = self._highest = float(state.get("highest", -math.inf))
+        self._was_saved_first = bool(state.get("saved_first", False))
+        self._best = None if notes.best is None else Best(**notes.best)
+        self._is_matched = self._best is None or any(known.report == self._best.report for known in notes.matched)
+        self.matched = list(notes.matched)
+        #: What :meth:`news` returns next.
+        self._news: list[Matched] = []
+        #: The state that belongs to the best report if the script saves early.
+        self._early: State | None = None
+        self._drained = False
+        # Of this launch.
+        self._first = self.num_reports + 1
+        self._saved_first = False
+        self._all_saved = True
+
+    def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
+        """Says which entries of a report are the resource level and the metric."""
+        self.time_attr, self.metric, self._sign = time_attr, metric, 1.0 if do_minimize else -1.0
+
+    @property
+    def needed(self) -> frozenset[int]:
+        """Generations that may be published."""
+        needed = {known.generation for known in self.matched[-1:]}
+        if not self._is_matched and self._early is not None and self._early.generation is not None:
+            needed.add(self._early.generation)
+        return frozenset(needed)
+
+    @property
+    def wants_state(self) -> bool:
+        """Whether the present state, if it is taken, is that of the best report, or might be."""
+        if self._is_matched or self.current is None or self._best is None:
+            return False
+        return self.current is self._early or self.current.after >= self._best.report
+
+    def report(self, values: Mapping[str, Any], end: int, time_s: float) -> None:
+        """The script has reported.
+
+        Parameters
+        ----------
+        values
+            What it has reported.
+        end
+            Where the report ends in the log (bytes).
+        time_s
+            When that was noticed (monotonic seconds).
+        """
+        self.settle()
+        self.num_reports += 1
+        number, state = self.num_reports, self.current
+        is_saved = (
+            state is not None and state.after <= number - 1 <= state.before and state.ended_s >= self._last_report_s
+        )
+        if number == self._first:
+            self._saved_first = is_saved
+        elif not is_saved:
+            self._all_saved = False
+        level = _number(values.get(self.time_attr)) if self.time_attr is not None else None
+        if level is not None:
+            self._levels[number] = level
+            self._levels.pop(number - _NUM_LEVELS, None)
+            self._learn_from_first(number, level)
+        is_redone = level is not None and level <= self._level_before
+        if level is not None:
+            self._highest = max(self._highest, level)
+        value = _number(values.get(self.metric)) if self.metric is not None else None
+        if value is not None and not is_redone and (self._best is None or self._sign * value < self._best.value):
+            self._best = Best(number, end, dict(values), self._sign * value, self._launch)
+            self._is_matched = False
+            self._early = state if state is not None and self._is_early(state, number, time_s) else None
+            self._match_early()
+        self._last_report_s = time_s
+
+    def _is_early(self, state: State, number: int, time_s: float) -> bool:
+        """Whether a state is that of the report that comes just after it."""
+        if not state.after == state.before == number - 1 or self.order in (Order.LATE, Order.MIXED):
+            return False
+        if self.order is Order.EARLY:
+            return True
+        # Who saves early does it when the epoch is over; who saves late, when the one before has just been reported.
+        return time_s - state.ended_s < state.began_s - self._last_report_s
+
+    def change(self, after: int, before: int, time_s: float, is_save: bool = True) -> None:
+        """The checkpoint folder has changed.
+
+        Parameters
+        ----------
+        after, before
+            At least and at most so many reports had been printed then.
+        time_s
+            When that was noticed (monotonic seconds).
+        is_save
+            Whether anything was written, rather than only removed.
+        """
+        state = self.current
+        if state is not None and (not is_save or (state.after == state.before == after == before)):
+            # The same state, which goes on. What was taken of it lacks something.
+            state.generation, state.settled = None, False
+            state.ended_s = time_s if is_save else state.ended_s
+        elif is_save:
+            self.current = State(after, before, time_s, time_s, self._drained)
+        if is_save and self._early is not None and self._early.generation is None:
+            self._early = None  # it was not taken in time, and is gone
+
+    def taken(self, number: int) -> None:
+        """The present state of the checkpoint folder, which has not changed meanwhile, is a generation."""
+        if self.current is None:
+            return
+        self.current.generation = number
+        self._match_early()
+        if self.current.settled:
+            self._match_late()
+
+    def settle(self) -> None:
+        """Nothing will be added to the present state."""
+        if self.current is not None:
+            self.current.settled = True
+            self._match_late()
+
+    def drain(self) -> None:
+        """The script has been asked to leave."""
+        self._drained = True
+
+    def end(self, succeeded: bool) -> None:
+        """The script has ended, with exit code 0 by itself if ``succeeded``."""
+        self.settle()
+        num_reports = self.num_reports - self._first + 1
+        if not succeeded or self._drained or num_reports < 2 or not self._all_saved:
+            return
+        saved_last = self.current is not None and self.current.after == self.num_reports
+        if self._saved_first:
+            self._learn(Order.MIXED if saved_last else Order.EARLY)
+        elif saved_last:
+            self._learn(Order.LATE)
+
+    def _learn_from_first(self, number: int, level: float) -> None:
+        """Learns from the first report of a launch after which of the reports before its checkpoint was written."""
+        known, self._evidence = self._evidence, None
+        if number != self._first or known is None or known.get("step") is None or known.get("level") is None:
+            return
+        loaded = level - known["step"]
+        if math.isclose(loaded, known["level"], abs_tol=1e-9) and not known["drained"]:
+            # A script that also saves before it has trained looks as if it saved early.
+            self._learn(Order.MIXED if self._was_saved_first else Order.LATE)
+        elif math.isclose(loaded, known["level"] + known["step"], abs_tol=1e-9):
+            self._learn(Order.EARLY)
+
+    def _learn(self, order: Order) -> None:
+        self.order = self.order.and_(order)
+
+    def awaits_save(self, now_s: float) -> bool:
+        """Whether the script, which has just reported, is likely to begin to save now."""
+        state = self.current
+        if self.num_reports < self._first or (state is not None and state.after >= self.num_reports):
+            return False
+        if self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first):
+            return False
+        return now_s - self._last_report_s < (KNOWN_LATE_SAVE_S if self.order is Order.LATE else LATE_SAVE_S)
+
+    def _match_early(self) -> None:
+        if not self._is_matched and self._early is not None and self._early.generation is not None:
+            self._add(self._early.generation, "exact")
+
+    def _match_late(self) -> None:
+        state, best = self.current, self._best
+        if self._is_matched or best is None or state is None or state.generation is None or not state.settled:
+            return
+        if self._early is None and state.after >= best.report:
+            is_exact = self.order is Order.LATE and state.after == state.before == best.report
+            self._add(state.generation, "exact" if is_exact else state.before + 1 - best.report)
+
+    def _add(self, generation: int, match: Any) -> None:
+        best = self._best
+        if best is not None:
+            matched = Matched(best.report, best.end, best.values, best.launch, generation, match)
+            self.matched = [*self.matched[-1:], matched]
+            self._news.append(matched)
+            self._is_matched = True
+
+    def news(self) -> list[Matched]:
+        """What was matched since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    def notes(self) -> Notes:
+        """What the next launch has to know."""
+        state = self.current
+        step = self._step()
+        evidence: dict[str, Any] = {
+            "levels": {str(number): level for number, level in self._levels.items()},
+            "highest": self._highest if math.isfinite(self._highest) else -1e308,
+            "saved_first": self._was_saved_first or self._saved_first,
+            "step": step,
+            "level": None,
+            "drained": False,
+        }
+        if state is not None and state.after == state.before:
+            first = 0.0 if step is None else self._levels.get(1, math.nan) - step
+            level = self._levels.get(state.after, first if state.after == 0 else math.nan)
+            evidence |= {"level": level if math.isfinite(level) else None, "drained": state.drained}
+        best = None if self._best is None else asdict(self._best)
+        return Notes(num_reports=self.num_reports, best=best, matched=list(self.matched), evidence=evidence)
+
+    def _step(self) -> float | None:
+        levels = [self._levels[number] for number in sorted(self._levels)]
+        steps = [later - earlier for earlier, later in pairwise(levels) if later > earlier]
+        return steps[-1] if steps else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,79 @@
+"""What a launch is to do about its trial's checkpoints, and what became of it: values that cross processes as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """What the supervisor of a launch has to know."""
+
+    folder: str
+    """The trial's checkpoint folder, which need not exist."""
+
+    log: str
+    """The log in which the reports are."""
+
+    launch: int
+    """Index of the launch."""
+
+    num_reports: int = 0
+    """Reports that the launches before have left in the log..."""
+
+    log_end: int = 0
+    """...and how many bytes of it have been read."""
+
+    go_back_from: int | None = None
+    """The last launch could not go on from this generation: this one begins with the one before."""
+
+    keep: int = 2
+    """Generations that are kept, besides the one of the best report."""
+
+    min_free_bytes: int = 0
+    """Nothing is copied that would leave less room on the disk than this."""
+
+    order: str = "unknown"
+    """In which order the script saves and reports, see :class:`~syne_hypersched.checkpoints._matching.Order`."""
+
+    time_attr: str | None = None
+    metric: str | None = None
+    do_minimize: bool = True
+    """Entries of a report that are the resource level and the metric; ``None``: not known yet."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """From which checkpoint a launch begins."""
+
+    generation: int | None = None
+    """The generation that is in the checkpoint folder; None if it is none that is known, or empty."""
+
+    restored: str = ""
+    """Why the folder was replaced by that generation; empty if it was left as it was."""
+
+    error: str = ""
+    """Why it could not be replaced."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a launch has left the checkpoint folder."""
+
+    is_whole: bool = True
+    """Whether nobody was killed while writing there."""
+
+    generation: int | None = None
+    """The last generation that was taken."""
+
+    num_taken: int = 0
+    """Generations that were taken during the launch."""
+
+    bytes_copied: int = 0
+    """What that has cost."""
+
+    order: str = "unknown"
+    """What is known of the script now."""
+
+    error: str = ""
+    """Why generations could not be taken; empty if they could."""

@@ -1,0 +1,312 @@
+"""The generations of one trial's checkpoint folder, on the disk: the states in which it was whole.
+
+Beside a trial's ``checkpoints`` lies the folder ``.generations``. Each generation is a folder of its own, put in place
+by one rename, with the files below ``files/`` and what is known of them in ``generation.json``. ``notes.json`` says
+which generation belongs to which report, and how the last launch has left the checkpoint folder. One process writes,
+the supervisor of the trial's launch or, between launches, the tuner; anybody may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from syne_hypersched.checkpoints._files import FileState, Tree, place_tree, read_tree
+
+Kept = Literal["moved", "new", "written"]
+"""How a script makes a file: ``moved`` into place whole, ``new`` under a name of its own each time, or ``written`` in
+place. The first two are not written to any more, so that a second name keeps what they hold."""
+
+Match = Literal["exact"] | int
+"""How sure it is that a generation belongs to a report: it is that of the report, or may be newer by so many."""
+
+_GENERATION = "generation.json"
+_NOTES = "notes.json"
+_FILES = "files"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A state in which the checkpoint folder was whole."""
+
+    number: int
+    """Counts up with every generation of a trial."""
+
+    launch: int
+    """Index of the launch that has made it; -1: it was there before the first."""
+
+    after: int
+    """At least so many reports of the trial were printed before the first of its changes."""
+
+    before: int
+    """At most so many were printed before the last of its changes. Equal to ``after`` where no report came between."""
+
+    live: Tree
+    """The checkpoint folder as it was when this was taken."""
+
+    kept: Mapping[str, Kept]
+    """How each file was made."""
+
+    bytes_copied: int = 0
+    """What taking it has cost."""
+
+    def is_final(self, path: str) -> bool:
+        """Whether nobody writes to a file any more, so that a second name of it is as good as a copy."""
+        return self.kept.get(path, "written") != "written"
+
+    def newer_by(self, report: int) -> int:
+        """How many reports newer than the ``report``-th it may be at most; below 0: it may be older."""
+        return self.before + 1 - report if self.after >= report else -1
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A report and the generation that belongs to it."""
+
+    report: int
+    """The report is the trial's ``report``-th, counted from 1."""
+
+    end: int
+    """Where the report ends in the log (bytes)."""
+
+    values: Mapping[str, Any]
+    """What was reported."""
+
+    launch: int
+    """Index of the launch that has reported."""
+
+    generation: int
+    """Number of the generation."""
+
+    match: Match
+    """How sure that is."""
+
+
+@dataclass
+class Notes:
+    """What is known beside the generations themselves."""
+
+    num_reports: int = 0
+    """Reports of the trial so far."""
+
+    log_end: int = 0
+    """Bytes of the log in which they are."""
+
+    best: dict[str, Any] | None = None
+    """The best of them, as the matcher keeps it."""
+
+    matched: list[Matched] = field(default_factory=list)
+    """The last reports that were the best ones so far, and their generations."""
+
+    left: Tree | None = None
+    """The checkpoint folder as the last launch has left it, if it is whole; None: that is not known."""
+
+    evidence: dict[str, Any] | None = None
+    """What the matcher needs to learn from the next launch in which order the script saves and reports."""
+
+
+class GenerationStore:
+    """The generations of one trial.
+
+    Parameters
+    ----------
+    checkpoints
+        The trial's checkpoint folder.
+    """
+
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = Path(checkpoints)
+        self.folder = generations_folder(self.checkpoints)
+
+    def numbers(self) -> list[int]:
+        """Numbers of the generations, ascending."""
+        try:
+            return sorted(int(name) for name in os.listdir(self.folder) if name.isdigit())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def files(self, number: int) -> Path:
+        """The folder with the files of a generation."""
+        return self._path(number) / _FILES
+
+    def read(self, number: int) -> Generation | None:
+        """What is known of a generation; None if it is gone, or its description cannot be read."""
+        try:
+            data = json.loads((self._path(number) / _GENERATION).read_text(encoding="utf-8"))
+            if data.pop("format") != _FORMAT:
+                return None
+            data["live"] = {path: FileState(*state) for path, state in data["live"].items()}
+            return Generation(**data)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def generations(self) -> list[Generation]:
+        """All generations that can be read, the oldest first."""
+        return [found for number in self.numbers() if (found := self.read(number)) is not None]
+
+    def take(self, generation: Generation, older: Generation | None) -> Generation:
+        """Takes the checkpoint folder as it is as a generation.
+
+        Parameters
+        ----------
+        generation
+            What is known of it. Its ``live`` says what there is.
+        older
+            A generation from which files that have not changed since are taken.
+
+        Returns
+        -------
+        Generation
+            The same, with the bytes that were copied.
+
+        Raises
+        ------
+        OSError
+            A file is gone, because the script goes on writing, or there is no room.
+        """
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        aside = self.folder / f".{generation.number}"
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            copied = self._place(generation, older, aside / _FILES)
+            taken = Generation(**{**_fields(generation), "bytes_copied": copied})
+            _write_json(aside / _GENERATION, {**asdict(taken), "format": _FORMAT})
+            os.rename(aside, self._path(generation.number))
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)  # half of it would fill a full disk further at every try
+            raise
+        return taken
+
+    def _place(self, generation: Generation, older: Generation | None, target: Path) -> int:
+        def source(path: str) -> str:
+            if is_unchanged(path) and older is not None:
+                return os.path.join(self.files(older.number), path)
+            return os.path.join(self.checkpoints, path)
+
+        def is_unchanged(path: str) -> bool:
+            return older is not None and older.live.get(path) == generation.live[path]
+
+        return place_tree(generation.live, target, source, lambda path: is_unchanged(path) or generation.is_final(path))
+
+    def is_sound(self, generation: Generation) -> bool:
+        """Whether a generation still holds what was taken: nobody has written through a second name of its files."""
+        there = read_tree(self.files(generation.number))
+        if there.keys() != generation.live.keys():
+            return False
+        return all(
+            (mine.size, mine.mtime_ns) == (state.size, state.mtime_ns)
+            for path, state in generation.live.items()
+            if (mine := there[path]).kind == "file"
+        )
+
+    def newest(self, before: int | None = None) -> Generation | None:
+        """The newest sound generation, or the newest one with a smaller number than ``before``."""
+        for number in reversed(self.numbers()):
+            if before is None or number < before:
+                found = self.read(number)
+                if found is not None and self.is_sound(found):
+                    return found
+        return None
+
+    def remove(self, number: int) -> None:
+        """Removes a generation, which is gone for all others at once."""
+        aside = self.folder / f".{number}-removed"
+        with contextlib.suppress(OSError):
+            os.rename(self._path(number), aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def restore(self, generation: Generation) -> Generation:
+        """Makes the checkpoint folder what a generation holds. What was there is gone.
+
+        Returns
+        -------
+        Generation
+            The generation, which knows of the folder as it is now.
+
+        Raises
+        ------
+        OSError
+            There is no room; the folder stays as it was.
+        """
+        aside = self.folder / ".restored"
+        old = self.folder / ".replaced"
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)
+        files = self.files(generation.number)
+        # What the script will write to is copied.
+        place_tree(generation.live, aside, lambda path: os.path.join(files, path), generation.is_final)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.checkpoints, old)
+        os.rename(aside, self.checkpoints)
+        shutil.rmtree(old, ignore_errors=True)
+        now = Generation(**{**_fields(generation), "live": read_tree(self.checkpoints)})
+        _write_json(self._path(now.number) / _GENERATION, {**asdict(now), "format": _FORMAT})
+        return now
+
+    def publish(self, generation: Generation, target: Path) -> None:
+        """Makes a folder of its own with the files of a generation.
+
+        Raises
+        ------
+        OSError
+            The generation is gone, or there is no room.
+        """
+        files = self.files(generation.number)
+        # Nobody writes to a file that was copied here, and nobody can to one that was moved into its place.
+        place_tree(
+            generation.live,
+            target,
+            lambda path: os.path.join(files, path),
+            lambda path: generation.kept.get(path) != "new",
+        )
+        if not self.is_sound(generation):
+            raise OSError(f"generation {generation.number} of {self.checkpoints} was changed")
+
+    def notes(self) -> Notes:
+        """What was noted last; nothing if that cannot be read."""
+        try:
+            data = json.loads((self.folder / _NOTES).read_text(encoding="utf-8"))
+            left = data["left"]
+            data["left"] = None if left is None else {path: FileState(*state) for path, state in left.items()}
+            data["matched"] = [Matched(**entry) for entry in data["matched"]]
+            return Notes(**data)
+        except (OSError, ValueError, KeyError, TypeError):
+            return Notes()
+
+    def note(self, notes: Notes) -> None:
+        """Notes it in the place of what was noted before.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        _write_json(self.folder / _NOTES, asdict(notes))
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}"
+
+
+def generations_folder(checkpoints: Path) -> Path:
+    """Where the generations of a checkpoint folder are."""
+    return checkpoints.with_name(f".{checkpoints.name}-generations")
+
+
+def _fields(generation: Generation) -> dict[str, Any]:
+    # Not asdict, which would turn states into lists.
+    return {name: getattr(generation, name) for name in Generation.__dataclass_fields__}
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    aside = path.with_name(f".{path.name}.new")
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(data, file, default=str)
+    os.replace(aside, path)

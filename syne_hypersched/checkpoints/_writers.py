@@ -1,0 +1,62 @@
+"""Who is writing to files below a folder, by what the kernel says of processes (``/proc``)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+#: The kernel has begun to end the process (``PF_EXITING`` in ``include/linux/sched.h``).
+_PF_EXITING = 0x4
+
+
+def open_for_writing(pids: Iterable[int], folder: str) -> frozenset[str]:
+    """Files below a folder that processes, or processes that they have started, have open for writing.
+
+    Parameters
+    ----------
+    pids
+        The processes. One that has ended, or belongs to somebody else, has nothing open.
+    folder
+        The folder, without symbolic links in its path.
+    """
+    prefix = folder.rstrip("/") + "/"
+    found = set()
+    for pid in _with_descendants(pids):
+        # The process may end at any moment.
+        with contextlib.suppress(OSError):
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    path = os.readlink(f"/proc/{pid}/fd/{number}")
+                    if path.startswith(prefix) and _writes(pid, number):
+                        found.add(path)
+    return frozenset(found)
+
+
+def _writes(pid: int, number: str) -> bool:
+    with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+        flags = next((line.split()[1] for line in file if line.startswith(b"flags:")), b"0")
+    return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
+
+
+def _with_descendants(pids: Iterable[int]) -> list[int]:
+    todo, found = list(pids), []
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                    todo += [int(child) for child in file.read().split()]
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and the kernel has not begun to end it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name may hold anything, brackets too.
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return fields[0] not in (b"Z", b"X") and not int(fields[6]) & _PF_EXITING

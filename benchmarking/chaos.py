@@ -39,7 +39,7 @@ from benchmarking.chaos_faults import FaultInjector
 from benchmarking.chaos_script import training
 from syne_hypersched import ASHA, ElasticLocalBackend
 from syne_hypersched.backends.events import EVENTS_FILENAME
-from syne_hypersched.backends.reports import LogTail, parse_reports
+from syne_hypersched.backends.reports import LogTail
 from syne_hypersched.contract import is_elastic
 from syne_hypersched.experiments import EventReader, Report, Run, check_run, holdings, load_run
 
@@ -194,7 +194,7 @@ def lost_reports(result: Run, backend: ElasticLocalBackend, statuses: dict[int, 
     for trial_id, status in statuses.items():
         if status in (Status.completed, Status.failed):
             log = Path(backend.trial_path(trial_id)) / "std.out"
-            printed = max((report["epoch"] for report in parse_reports(LogTail(log).lines(True), log)), default=0)
+            printed = max((report.values["epoch"] for report in LogTail(log).reports(to_the_end=True)), default=0)
             if printed > delivered.get(trial_id, 0):
                 known = delivered.get(trial_id, 0)
                 yield f"{status} trial {trial_id} has printed epoch {printed}, and {known} is the last one known"

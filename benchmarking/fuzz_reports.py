@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched import ElasticLocalBackend
-from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
+from syne_hypersched.backends.reports import LogTail, RawReport, ReportStream
 
 TAG = "[tune-metric]: "
 LINES_AT_A_TIME = 500
@@ -121,6 +121,11 @@ def honest_line(number: int) -> bytes:
     return f"{TAG}{json.dumps(values)}".encode()
 
 
+def read(tail: LogTail) -> list[RawReport]:
+    """What is tested: the new reports in a log."""
+    return tail.reports()
+
+
 def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audit, patience_s: float) -> Counter[str]:
     """Reads ``num_lines`` hostile lines as the log of a trial.
 
@@ -141,6 +146,8 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
             if generator.random() < 0.02:
                 sent.append(next(numbers))
                 lines.append(honest_line(sent[-1]))
+                if generator.random() < 0.5:  # two writers of one log know nothing of each other's lines
+                    lines[-2:] = [lines[-2] + lines[-1]]
         content = b"\n".join(lines) + b"\n"
         cut = generator.randrange(len(content))
         got: list[dict[str, Any]] = []
@@ -148,7 +155,7 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
             with open(path, "ab") as file:
                 file.write(part)
             with _patience(patience_s), audit.listening():
-                raw = parse_reports(tail.lines(), path)
+                raw = [report.values for report in read(tail)]
                 # The resource level is not named here: hostile reports of high levels would make honest ones old.
                 got += [report for one in raw if (report := stream.accept(one, None, time.time())) is not None]
                 _use(got)

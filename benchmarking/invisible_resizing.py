@@ -26,7 +26,7 @@ from typing import Any
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends.discovery import find_devices
-from syne_hypersched.backends.reports import LogTail, parse_reports
+from syne_hypersched.backends.reports import LogTail
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
@@ -156,7 +156,7 @@ class Trainer:
 
     def count_reports(self) -> int:
         """Reads what is new in the log; the number of reports so far."""
-        self._reports += parse_reports(self._tail.lines(), self._tail.path)
+        self._reports += [report.values for report in self._tail.reports()]
         return len(self._reports)
 
     def _log(self, rank: int) -> Path:

@@ -170,6 +170,9 @@ class Fleet:
 
         A status says that a trial has ended only together with or after its last report.
         """
+        for trial in map(self._trials.get, trial_ids):
+            if trial is not None and trial.phase is not Phase.IDLE:
+                trial.tail.look()  # may be many megabytes
         with self._lock:
             self._reconcile()
             self._trials.forget_ended(trial_ids)
@@ -293,8 +296,8 @@ class Fleet:
 
     def _read(self, trial: TrialProcesses, to_the_end: bool = False) -> None:
         for report in trial.read(self.time_attr, to_the_end):
-            if ST_SIGNAL_TO_REPORT_S in report:
-                self._record("first_report", trial, signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S])
+            if report.is_new and ST_SIGNAL_TO_REPORT_S in report.values:
+                self._record("first_report", trial, signal_to_report_s=report.values[ST_SIGNAL_TO_REPORT_S])
 
     def _end_if_stalled(self, trial: TrialProcesses) -> None:
         silent_s = time.monotonic() - trial.heard_at
@@ -318,6 +321,8 @@ class Fleet:
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:
             trial = self._trials[self._by_handle.pop(handle)]
+        trial.tail.look(to_the_end=True)  # may be many megabytes
+        with self._lock:
             self._read(trial, to_the_end=True)
             asked = trial.phase is Phase.DRAINING
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")

@@ -12,7 +12,7 @@ from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.reconcile import Phase, TrialState
-from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
+from syne_hypersched.backends.reports import LogTail, ReportStream, StreamedReport
 from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.launch import LaunchExit
 
@@ -87,17 +87,18 @@ class TrialProcesses:
         self.signal_timestamp, self.signal_time = time.time() + backoff_s, time.monotonic() + backoff_s
         self.launch_at = self.signal_time
 
-    def read(self, time_attr: str | None, to_the_end: bool = False) -> list[dict[str, Any]]:
-        """Takes new reports from the log, which are to be delivered, and returns them."""
-        lines = self.tail.lines(to_the_end)
-        accepted = [self.stream.accept(raw, time_attr, time.time()) for raw in parse_reports(lines, self.stdout_path)]
-        reports = [report for report in accepted if report is not None]
-        for report in reports:
-            self.failures.report(report[ST_NUM_DEVICES])
-        if reports:
+    def read(self, time_attr: str | None, to_the_end: bool = False) -> list[StreamedReport]:
+        """Takes new reports from the log and returns them, with those that are not to be delivered."""
+        read, now = [], time.time()
+        for raw in self.tail.reports(to_the_end):
+            report = self.stream.accept(raw.values, time_attr, now)
+            read.append(StreamedReport(raw.values if report is None else report, raw.end, report is not None))
+            if report is not None:
+                self.failures.report(report[ST_NUM_DEVICES])
+                self.queue.append(report)
+        if read:
             self.heard_at = time.monotonic()
-        self.queue.extend(reports)
-        return reports
+        return read
 
     def deliver(self) -> list[dict[str, Any]]:
         """The reports that the tuner has not seen."""

@@ -13,7 +13,6 @@ from syne_tune.constants import ST_WORKER_ITER
 
 from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends.elastic import ElasticTrial
-from syne_hypersched.backends.reports import parse_reports
 from syne_hypersched.contract import ST_NUM_DEVICES
 
 
@@ -70,7 +69,7 @@ class RestoredTrial:
     def _restore_reports(self, made: TrialProcesses, time_attr: str | None, num_devices: int) -> None:
         """Queues the reports in the trial's log that were not delivered, and counts its failures since the last one."""
         stream, now = made.stream, time.time()
-        raw = parse_reports(made.tail.lines(to_the_end=True), made.stdout_path)
+        raw = [report.values for report in made.tail.reports(to_the_end=True)]
         position = stream.restore(raw, self.delivered, time_attr)
         for report in raw[position:]:
             # A script counts its reports anew in every launch.

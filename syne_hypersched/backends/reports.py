@@ -1,130 +1,34 @@
-"""From the lines of a log to the reports that the tuner gets: nothing twice, and counters that go on."""
+"""From what a script prints to the reports that the tuner gets: nothing twice, and counters that go on."""
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from syne_tune.constants import ST_METRIC_TAG, ST_WORKER_COST, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
+from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
+from syne_hypersched.backends._log_tail import LogTail as LogTail
+from syne_hypersched.backends._report_lines import RawReport as RawReport
 from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
-logger = logging.getLogger(__name__)
-
-_TAG = f"[{ST_METRIC_TAG}]: "
-_MAX_LINE_BYTES = 1 << 20
-#: What Syne Tune's reporter adds to a report. Other names with this prefix are for the tuner to give.
-_RESERVED = "st_"
-_OF_REPORTER = frozenset({ST_WORKER_COST, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP})
 #: Entries of a report that a stream writes anew.
 _REWRITTEN = (ST_WORKER_TIME, ST_WORKER_ITER, ST_NUM_DEVICES, ST_LAUNCH, ST_SIGNAL_TO_REPORT_S)
 
 
-class LogTail:
-    """Reads what was appended to a log since the last time; a poll costs the new bytes, not the whole log.
+@dataclass(frozen=True, slots=True)
+class StreamedReport:
+    """A report that was read from a log."""
 
-    Survives pickling: it goes on where it was.
-    """
+    values: dict[str, Any]
+    """The report as the tuner is to see it; as it was printed if it repeats a level that was delivered before."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset = 0
-        self._pending = b""
-        self._fd: int | None = None
+    end: int
+    """Bytes of the log up to its end, see :attr:`RawReport.end`."""
 
-    def lines(self, to_the_end: bool = False) -> list[str]:
-        """The lines that were completed since the last call, without line ends.
-
-        Parameters
-        ----------
-        to_the_end
-            The writer has ended: a last line without a line end counts as complete.
-        """
-        if self._fd is None:
-            try:
-                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                return []
-        lines: list[bytes] = []
-        while chunk := os.pread(self._fd, 1 << 20, self._offset):
-            self._offset += len(chunk)
-            *whole, self._pending = (self._pending + chunk).split(b"\n")
-            lines += whole
-            # Nobody reports in lines of a megabyte; a log without line ends must not be kept in memory.
-            if len(self._pending) > _MAX_LINE_BYTES:
-                lines.append(self._pending)
-                self._pending = b""
-        if to_the_end:
-            self.close()
-            if self._pending:
-                lines.append(self._pending)
-                self._pending = b""
-        return [line.decode(errors="replace") for line in lines]
-
-    def close(self) -> None:
-        """Gives the file descriptor back; a later call opens the log again."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_fd": None}
-
-
-def parse_reports(lines: Iterable[str], log_path: Path) -> list[dict[str, Any]]:
-    """The reports in lines of a log, in order.
-
-    A report that is not whole is left out with a warning, and an entry of a report whose name is the tuner's to give
-    (``st_tuner_time``...) silently. An integer too large for a float is infinite, and half a surrogate pair is a
-    question mark, so that whoever calculates with a report or writes it down can.
-    """
-    reports = []
-    for line in lines:
-        if _TAG not in line:
-            continue
-        report = _parse(line)
-        if report is not None:
-            reports.append(report)
-        else:
-            logger.warning("Ignored a report that is not whole in %s: %.200r", log_path, line)
-    return reports
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    # No regular expression: a line of a megabyte full of tags would take it hours.
-    begin, end = line.find(_TAG + "{"), line.rfind("}")
-    if begin < 0 or end < begin:
-        return None
-    text = line[begin + len(_TAG) : end + 1]
-    try:
-        report = _DECODER.decode(text)
-        if "\\u" in text:
-            report = _DECODER.decode(json.dumps(report, ensure_ascii=False).encode(errors="replace").decode())
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(report, dict):
-        return None
-    # All reports share their names in memory: thousands of trials report the same ones.
-    return {
-        sys.intern(name): value
-        for name, value in report.items()
-        if not name.startswith(_RESERVED) or name in _OF_REPORTER
-    }
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
-
-
-#: Integers of so many digits are within the range of a float.
-_MAX_DIGITS = 300
-_DECODER = json.JSONDecoder(parse_int=_integer)
+    is_new: bool
+    """Whether it is to be delivered."""
 
 
 class ReportStream:

@@ -1,92 +1,14 @@
-"""From logs to reports: every byte is read once, nothing is reported twice, counters go on."""
+"""From raw reports to those that the tuner gets: nothing is reported twice, counters go on."""
 
 from __future__ import annotations
 
-import json
 import math
-import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from syne_tune.report import retrieve
 
-from syne_hypersched.backends.reports import LogTail, ReportStream, parse_reports
-
-
-def line(**values):
-    return f"[tune-metric]: {json.dumps(values)}"
-
-
-@given(st.lists(st.binary(max_size=20), max_size=12))
-def test_a_tail_gives_every_line_once_however_it_is_written(tmp_path_factory, chunks):
-    path = tmp_path_factory.mktemp("log") / "std.out"
-    tail, seen = LogTail(path), []
-    for chunk in chunks:
-        with open(path, "ab") as file:
-            file.write(chunk)
-        seen += tail.lines()
-        tail = pickle.loads(pickle.dumps(tail))
-    seen += tail.lines(to_the_end=True)
-    whole = b"".join(chunks).split(b"\n")
-    assert seen == [part.decode(errors="replace") for part in whole[: len(whole) if whole[-1] else -1]]
-
-
-def test_a_tail_waits_for_a_log_that_does_not_exist_yet(tmp_path):
-    tail = LogTail(tmp_path / "std.out")
-    assert tail.lines() == []
-    (tmp_path / "std.out").write_text("one\ntw")
-    assert tail.lines() == ["one"]
-    with open(tmp_path / "std.out", "a") as file:
-        file.write("o\n")
-    assert tail.lines() == ["two"]
-    tail.close()
-
-
-def test_a_log_without_line_ends_is_not_kept_in_memory(tmp_path):
-    path = tmp_path / "std.out"
-    path.write_bytes(b"x" * (3 << 20))
-    tail = LogTail(path)
-    read = sum(map(len, tail.lines()))
-    assert (3 << 20) - read <= 1 << 20  # at most a megabyte waits for its line end
-    assert sum(map(len, tail.lines(to_the_end=True))) == (3 << 20) - read
-
-
-def test_a_log_of_many_megabytes_is_read_line_by_line(tmp_path):
-    lines = [f"line {i} " + "é" * (i % 50) for i in range(60_000)]
-    (tmp_path / "std.out").write_text("\n".join(lines), encoding="utf-8")
-    tail = LogTail(tmp_path / "std.out")
-    assert tail.lines() + tail.lines(to_the_end=True) == lines
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        line(epoch=1, loss=0.5),
-        "epoch 1:  50%|#####     |\r" + line(epoch=1, loss=0.5),
-        line(epoch=1, nested={"a": [1, {"b": 2}]}),
-        line(note="braces } { and [tune-metric]: inside"),
-        "nothing here",
-        "[tune-metric] no colon",
-        "",
-    ],
-)
-def test_reports_are_those_that_syne_tune_finds(text, tmp_path):
-    assert parse_reports([text], tmp_path) == retrieve([text])
-
-
-@pytest.mark.parametrize(
-    "text", ['[tune-metric]: {"epoch": 1, "lo', "[tune-metric]: {1: 2}", "[tune-metric]: " + "[" * 9]
-)
-def test_what_is_not_whole_is_left_out_with_a_warning(text, tmp_path, caplog):
-    assert parse_reports([text, line(epoch=2)], tmp_path / "std.out") == [{"epoch": 2}]
-    assert str(tmp_path / "std.out") in caplog.text
-
-
-def test_nan_is_a_number(tmp_path):
-    (report,) = parse_reports(['[tune-metric]: {"loss": NaN, "best": -Infinity}'], tmp_path)
-    assert math.isnan(report["loss"])
-    assert report["best"] == -math.inf
+from syne_hypersched.backends.reports import ReportStream
 
 
 def stream_of(*launches, time_attr="epoch"):
@@ -197,18 +119,3 @@ def test_a_time_stamp_that_is_none_is_replaced(value):
     report = stream.accept({"epoch": 1, "st_worker_timestamp": value, "st_worker_time": value}, "epoch", now=7.0)
     assert report["st_worker_timestamp"] == 7.0
     assert "st_worker_time" not in report
-
-
-def test_names_that_are_the_tuners_to_give_are_left_out(tmp_path):
-    values = {"epoch": 1, "st_tuner_time": 5, "st_decision": "STOP", "st_worker_time": 0.5, "st_launch": 9}
-    assert parse_reports([line(**values)], tmp_path) == [{"epoch": 1, "st_worker_time": 0.5}]
-
-
-def test_what_nobody_can_write_down_or_calculate_with_is_replaced(tmp_path):
-    text = '[tune-metric]: {"note": "\\ud800!", "count": 1' + "0" * 400 + ', "pair": "\\ud83d\\ude00"}'
-    assert parse_reports([text], tmp_path) == [{"note": "?!", "count": math.inf, "pair": "\U0001f600"}]
-
-
-def test_a_megabyte_of_tags_is_read_at_once(tmp_path):
-    # With a regular expression this took minutes; the timeout of the test run is the limit here.
-    assert parse_reports(["[tune-metric]: {" * 65_536], tmp_path) == []

@@ -32,28 +32,28 @@ def test_hostile_configurations(tmp_path, audit):
 
 
 def test_a_parser_that_evaluates_reports_is_caught(tmp_path, monkeypatch):
-    honest_parse = fuzz_reports.parse_reports
+    honest_read = fuzz_reports.read
 
-    def parse(lines, path):
-        for line in lines:
+    def read(tail):
+        for line in tail.path.read_text(errors="replace").splitlines():
             with contextlib.suppress(Exception):
                 eval(line.partition(TAG)[2])
-        return honest_parse(lines, path)
+        return honest_read(tail)
 
-    monkeypatch.setattr(fuzz_reports, "parse_reports", parse)
+    monkeypatch.setattr(fuzz_reports, "read", read)
     with pytest.raises(AssertionError, match="executed"):
         fuzz_log(500, random.Random(0), tmp_path, Audit(), patience_s=60)
 
 
 def test_a_parser_that_loses_a_report_is_caught(tmp_path, monkeypatch, audit):
-    parse = fuzz_reports.parse_reports
-    monkeypatch.setattr(fuzz_reports, "parse_reports", lambda lines, path: parse(lines, path)[:-1])
+    read = fuzz_reports.read
+    monkeypatch.setattr(fuzz_reports, "read", lambda tail: read(tail)[:-1])
     with pytest.raises(AssertionError, match="honest reports"):
         fuzz_log(5_000, random.Random(0), tmp_path, audit, patience_s=60)
 
 
 def test_a_parser_that_hangs_is_caught(tmp_path, monkeypatch, audit):
-    monkeypatch.setattr(fuzz_reports, "parse_reports", lambda lines, path: time.sleep(60))
+    monkeypatch.setattr(fuzz_reports, "read", lambda tail: time.sleep(60))
     with pytest.raises(TimeoutError):
         fuzz_log(500, random.Random(0), tmp_path, audit, patience_s=0.05)
 

@@ -1,0 +1,136 @@
+"""The reports that were appended to a log since the last time, whatever else is written there, and how much of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched.backends._report_lines import TAG, RawReport, reports_of
+
+logger = logging.getLogger(__name__)
+
+#: Bytes that are read at once. A report that is longer is torn.
+CHUNK_BYTES = 2 << 20
+#: Bytes that one call of :meth:`LogTail.reports` reads, and reports that wait to be taken before it stops to read.
+_BYTES_AT_ONCE = 2 * CHUNK_BYTES
+_MAX_WAITING = 10_000
+
+
+class LogTail:
+    """Reads the reports in what was appended to a log since the last time.
+
+    A call costs the new bytes, not the whole log; lines without a report are not even split. All methods may be called
+    in several threads. It survives pickling: it goes on where it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        #: Bytes of the log that need not be looked at again.
+        self._offset = 0
+        self._found: list[RawReport] = []
+        self._has_warned = False
+        self._fd: int | None = None
+        self._lock = threading.Lock()
+
+    def look(self, to_the_end: bool = False) -> None:
+        """Reads what there is, for :meth:`reports` to take. It may take long: no lock should be held meanwhile.
+
+        Does nothing if the log has not been opened yet, unless it is read to the end.
+
+        Parameters
+        ----------
+        to_the_end
+            The writer has ended: what it has not finished is torn.
+        """
+        with self._lock:
+            if self._fd is not None or to_the_end:
+                self._read(to_the_end, None)
+
+    def reports(self, to_the_end: bool = False) -> list[RawReport]:
+        """The reports that were completed since the last call, in order.
+
+        Reads a few megabytes at most, for the rest is read by the next call or by :meth:`look`.
+
+        Parameters
+        ----------
+        to_the_end
+            The writer has ended: all is read, and what it has not finished is torn.
+        """
+        with self._lock:
+            self._read(to_the_end, None if to_the_end else _BYTES_AT_ONCE)
+            found, self._found = self._found, []
+            return found
+
+    def close(self) -> None:
+        """Gives the file descriptor back; a later call opens the log again."""
+        with self._lock:
+            self._close()
+
+    def _read(self, to_the_end: bool, max_bytes: int | None) -> None:
+        if self._fd is None:
+            try:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return
+        # What is written meanwhile is for the next time: a writer may be as quick as this.
+        stop = None if max_bytes is None else self._offset + max_bytes
+        while to_the_end or len(self._found) < _MAX_WAITING:
+            chunk = os.pread(self._fd, CHUNK_BYTES, self._offset)
+            is_full = len(chunk) == CHUNK_BYTES
+            if is_full and stop is None:
+                stop = os.fstat(self._fd).st_size
+            is_last = not is_full or (stop is not None and self._offset + len(chunk) >= stop)
+            self._offset += self._scan(chunk, ends=to_the_end and is_last, is_full=is_full)
+            if is_last:
+                break
+        if to_the_end:
+            self._close()
+
+    def _scan(self, chunk: bytes, ends: bool, is_full: bool) -> int:
+        """Finds the reports in a chunk; returns how many bytes of it need not be read again."""
+        position = 0
+        while (tag := chunk.find(TAG, position)) >= 0:
+            end = chunk.find(b"\n", tag)
+            line = chunk[tag:] if end < 0 else chunk[tag:end]
+            found = reports_of(line, self._offset + tag, is_whole=end >= 0 or ends)
+            self._found += found.reports
+            if found.torn is not None:
+                self._warn(found.torn)
+            position = tag + found.used
+            if found.waits:
+                if position > 0 or not is_full:
+                    return position
+                # It is longer than a chunk: a log without line ends must not be kept in memory.
+                self._warn(line[:200])
+                position = len(TAG)
+        if ends:
+            return len(chunk)
+        # The beginning of a tag may be there already.
+        return max(position, len(chunk) - len(TAG) + 1)
+
+    def _warn(self, torn: bytes) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Ignored a report that is not whole in %s: %.200r. Have only one process and thread print at a time, "
+                "and no report of more than %d bytes. Others of this log will be ignored without a word.",
+                self.path, torn.decode(errors="replace"), CHUNK_BYTES,
+            )  # fmt: skip
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            state = {name: value for name, value in self.__dict__.items() if name not in ("_fd", "_lock")}
+            return state | {"_found": list(self._found)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._fd = None
+        self._lock = threading.Lock()

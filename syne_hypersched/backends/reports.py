@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
-from syne_hypersched.backends._log_tail import LogTail as LogTail
-from syne_hypersched.backends._report_lines import RawReport as RawReport
+from syne_hypersched._log_tail import LogTail as LogTail
+from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 #: Entries of a report that a stream writes anew.

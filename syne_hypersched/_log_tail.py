@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.backends._report_lines import TAG, RawReport, reports_of
+from syne_hypersched._report_lines import TAG, RawReport, reports_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +26,19 @@ class LogTail:
     in several threads. It survives pickling: it goes on where it was.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
         #: Bytes of the log that need not be looked at again.
-        self._offset = 0
+        self._offset = offset
         self._found: list[RawReport] = []
         self._has_warned = False
         self._fd: int | None = None
         self._lock = threading.Lock()
+
+    @property
+    def position(self) -> int:
+        """Bytes of the log that need not be looked at again."""
+        return self._offset
 
     def look(self, to_the_end: bool = False) -> None:
         """Reads what there is, for :meth:`reports` to take. It may take long: no lock should be held meanwhile.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syne_tune.report import retrieve
 
-from syne_hypersched.backends._report_lines import RawReport, reports_of
+from syne_hypersched._report_lines import RawReport, reports_of
 
 
 def report(**values):

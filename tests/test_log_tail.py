@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syne_hypersched.backends import _log_tail
-from syne_hypersched.backends._log_tail import LogTail
-from syne_hypersched.backends._report_lines import reports_of
+from syne_hypersched._log_tail import LogTail
+from syne_hypersched._report_lines import reports_of
 
 
 def report(**values):

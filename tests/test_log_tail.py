@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.backends import _log_tail
+from syne_hypersched import _log_tail
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched._report_lines import reports_of
 

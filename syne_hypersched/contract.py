@@ -123,6 +123,19 @@ class RecordingTrial(Protocol):
 
 
 @runtime_checkable
+class MeasuredTrial(Protocol):
+    """A trial whose backend keeps the checkpoints of good reports. Optional: not every backend does."""
+
+    def measure(self, metric: str, do_minimize: bool) -> None:
+        """Names the entry of a report by which trials are compared, and says whether it is to be minimised.
+
+        The checkpoint of a trial's best report is then kept until it is published or beaten, however late the tuner
+        looks at the report.
+        """
+        ...
+
+
+@runtime_checkable
 class LimitedTrial(Protocol):
     """A trial whose backend finds out on how many devices it can run. Optional: not every backend does."""
 

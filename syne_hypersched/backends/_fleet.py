@@ -11,18 +11,20 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends import _fleet_log as log
+from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._failures import FailurePolicy, Retry
 from syne_hypersched.backends._processes import TrialProcesses
-from syne_hypersched.backends._room import CheckpointRoom
 from syne_hypersched.backends._roster import Roster
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.events import DECISION, EventLog
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
+from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
 
@@ -49,6 +51,8 @@ class Fleet:
         Seconds from SIGTERM to SIGKILL.
     policy
         What to do about launches that fail.
+    checkpoints
+        What is done about checkpoints.
     """
 
     def __init__(
@@ -59,15 +63,15 @@ class Fleet:
         make_spec: Callable[[TrialProcesses, tuple[str, ...]], LaunchSpec],
         grace_s: float,
         policy: FailurePolicy,
+        checkpoints: Checkpoints,
     ) -> None:
         self.pool = pool
-        self.time_attr: str | None = None
+        self._checkpoints = checkpoints
         self._events = events
         self._make_launcher = make_launcher
         self._make_spec = make_spec
         self._grace_s = grace_s
         self._policy = policy
-        self.room = CheckpointRoom(policy, events)
         self._trials = Roster()
         self._orders = 0
         self._deadline: tuple[float, float] | None = None
@@ -76,6 +80,18 @@ class Fleet:
         self._changed = threading.Condition(self._lock)
         self._launcher: Launcher | None = None
         self._by_handle: dict[int, int] = {}
+
+    @property
+    def time_attr(self) -> str | None:
+        """Entry of the reports that is the resource level, if known."""
+        return self._checkpoints.time_attr
+
+    def follow(self) -> None:
+        """Tells the launches that run which entries of a report are the resource level and the metric."""
+        with self._lock:
+            if self._launcher is not None:
+                known = self._checkpoints
+                self._launcher.follow(known.time_attr, known.metric, known.do_minimize)
 
     def restore(self, trial: TrialProcesses, lost: tuple[str, ...] | None = None) -> None:
         """Takes over a trial of a tuner that has died; ``lost``: devices of a launch whose end was not recorded."""
@@ -258,9 +274,12 @@ class Fleet:
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif not self._too_late() and time.monotonic() >= trial.launch_at and self.room.admits(trial):
+            elif not self._too_late() and time.monotonic() >= trial.launch_at and self._has_room(trial):
                 self._launch(trial, action.num_devices)
         self._warn_of_waiting()
+
+    def _has_room(self, trial: TrialProcesses) -> bool:
+        return self._checkpoints.room.admits(trial.trial_id, trial.write_config)
 
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
@@ -277,11 +296,8 @@ class Fleet:
 
     def _launch(self, trial: TrialProcesses, num_devices: int) -> None:
         devices = self.pool.acquire(trial.trial_id, num_devices)
-        trial.launch += 1
-        trial.phase, trial.resized, trial.drain_reason, trial.warned = Phase.RUNNING, False, "", False
-        trial.heard_at = math.inf  # the server may have to import what it preloads first
-        trial.stream.begin_launch(trial.launch, num_devices, trial.signal_timestamp)
-        spec = self._make_spec(trial, devices)
+        trial.begin_launch(num_devices)
+        spec = replace(self._make_spec(trial, devices), checkpoints=self._checkpoints.spec(trial))
         launcher = self._get_launcher()
         trial.waits_for_server = not launcher.is_ready
         trial.handle = launcher.launch(spec)
@@ -289,7 +305,9 @@ class Fleet:
 
     def _get_launcher(self) -> Launcher:
         if self._launcher is None:
-            self._launcher = self._make_launcher(on_launched=self._on_launched, on_exit=self._on_exit)
+            self._launcher = self._make_launcher(
+                on_launched=self._on_launched, on_exit=self._on_exit, on_checkpoint=self._on_checkpoint
+            )
             if self._deadline is not None:
                 self._launcher.set_deadline(*self._deadline)
         return self._launcher
@@ -318,6 +336,10 @@ class Fleet:
                 trial.stream.count_from(time.time())
             self._record("launch", trial, pids=pids, wait_s=moment - trial.signal_time)
 
+    def _on_checkpoint(self, handle: int, news: Beginning | Matched) -> None:
+        with self._lock:
+            self._checkpoints.hear(self._trials[self._by_handle[handle]], news)
+
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:
             trial = self._trials[self._by_handle.pop(handle)]
@@ -330,6 +352,7 @@ class Fleet:
             self._record(
                 "exit", trial, reason, how=how, exit_code=exit_.exit_code, exit_codes=exit_.exit_codes,
                 drain_s=max(0.0, moment - trial.signal_time) if asked else None, **trial.faults(),
+                **self._checkpoints.hear_end(trial, exit_.checkpoints),
             )  # fmt: skip
             devices = self.pool.release(trial.trial_id)
             trial.phase, trial.handle, trial.drain_reason, trial.stalled = Phase.IDLE, None, "", False
@@ -341,6 +364,7 @@ class Fleet:
                 if not asked:
                     trial.expect_launch()
             self._trials.note(trial)
+            self._checkpoints.publisher.notice(trial.trial_id)
             self._reconcile()
             self._changed.notify_all()
 
@@ -349,6 +373,7 @@ class Fleet:
             next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
             log.tell_failure(trial, exit_, how, next_)
             if isinstance(next_, Retry):
+                trial.distrust_checkpoint(exit_.checkpoints)
                 self._retry(trial, exit_, next_)
                 return
         elif not trial.failures.has_reported:
@@ -376,7 +401,7 @@ class Fleet:
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()
         late = [trial for trial in self._trials.active if trial.wants and now - trial.signal_time > PATIENCE_S]
-        if not self._too_late() and not self.room.is_missing:
+        if not self._too_late() and not self._checkpoints.room.is_missing:
             log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
             log.warn_of_slow_start((trial for trial in late if trial.heard_at == math.inf), now)
 

@@ -16,7 +16,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.constants import ST_WORKER_TIMESTAMP
 from syne_tune.util import experiment_path
 
-from syne_hypersched.backends._checkpoint_removal import CheckpointRemover
+from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._command import program, script_arguments
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._failures import FailurePolicy
@@ -25,12 +25,12 @@ from syne_hypersched.backends._launch_spec import launch_spec
 from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends._processes import TrialProcesses, read_lines
 from syne_hypersched.backends._restore import RestoredTrial
-from syne_hypersched.backends._room import NO_ROOM
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
-from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint
+from syne_hypersched.checkpoints.copying import copy_checkpoint
+from syne_hypersched.checkpoints.room import NO_ROOM
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 logger = logging.getLogger(__name__)
@@ -161,13 +161,14 @@ class ElasticLocalBackend(LocalBackend):
         self._started: float | None = None
         self._deadline_s: float | None = None
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
-        self._publisher = BestPublisher(self._on_published)
+        self._checkpoints = Checkpoints(
+            self.checkpoint_trial_path, self._processes, self._events, delete_checkpoints, policy.min_free_mb
+        )
+        self._checkpoints.time_attr = time_attr
+        self._set_checkpoint_paths()
         pool = DevicePool(self.devices.names)
-        self._fleet = Fleet(pool, self._events, self._make_launcher, self._spec, self.grace_s, policy)
-        self._fleet.time_attr = time_attr
-        self._fleet.room.folder = Path(self.local_path)
-        self._removal = CheckpointRemover(
-            delete_checkpoints, self.checkpoint_trial_path, self._needs_checkpoints, self._publisher.flush, self._events
+        self._fleet = Fleet(
+            pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
         )
 
     # The elastic contract (see syne_hypersched.contract.ElasticTrial).
@@ -187,13 +188,18 @@ class ElasticLocalBackend(LocalBackend):
 
     def follow(self, time_attr: str) -> None:
         """Names the entry of a report that is the resource level."""
-        self._fleet.time_attr = time_attr
+        if time_attr != self._checkpoints.time_attr:
+            self._checkpoints.time_attr = time_attr
+            self._fleet.follow()
+
+    def measure(self, metric: str, do_minimize: bool) -> None:
+        """Names the entry of a report by which trials are compared, and whether it is to be minimised."""
+        if self._checkpoints.measure(metric, do_minimize):
+            self._fleet.follow()
 
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
         """Has the trial's checkpoint, configuration and ``result`` published as ``best/``; returns at once."""
-        config = self._trial_dict[trial_id].config
-        incumbent = Incumbent(trial_id, dict(config), dict(result), self.checkpoint_trial_path(trial_id))
-        self._publisher.publish(self._experiment_path, incumbent)
+        self._checkpoints.publish(trial_id, self._trial_dict[trial_id].config, result)
 
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         """Records in ``events.jsonl`` why the scheduler decides something."""
@@ -244,6 +250,7 @@ class ElasticLocalBackend(LocalBackend):
             More trials are started than devices allow, or a value of ``config`` cannot be passed to a program.
         """
         trial_id = self.new_trial_id()
+        self._checkpoints.begin_trial(trial_id)
         if checkpoint_trial_id is not None:
             self.copy_checkpoint(src_trial_id=checkpoint_trial_id, tgt_trial_id=trial_id)
         self._schedule(trial_id=trial_id, config=config)
@@ -278,15 +285,15 @@ class ElasticLocalBackend(LocalBackend):
         self, trial_ids: list[int]
     ) -> tuple[dict[int, tuple[Trial, str]], list[tuple[int, dict[str, Any]]]]:
         """Status of each trial, and the reports that are new since the last call, sorted by time."""
+        self._checkpoints.removal.remove()  # not what ends now: its last reports have not been looked at
         statuses, reports = self._fleet.poll(trial_ids)
         status_of = {}
         for trial_id, status in statuses.items():
             trial = self._trial_dict[trial_id]
             trial.status = status
             if status != Status.in_progress:
-                self._removal.leave(trial_id)
+                self._checkpoints.removal.leave(trial_id)
             status_of[trial_id] = (trial, status)
-        self._removal.remove()
         return status_of, sorted(reports, key=lambda report: report[1][ST_WORKER_TIMESTAMP])
 
     def busy_trial_ids(self) -> list[tuple[int, str]]:
@@ -296,13 +303,13 @@ class ElasticLocalBackend(LocalBackend):
     def pause_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
         """Drains a trial, to be resumed later. Reports after ``result`` are kept until then."""
         self._trial_dict[trial_id].status = Status.paused
-        self._removal.leave(trial_id)
+        self._checkpoints.removal.leave(trial_id)
         self._fleet.halt(trial_id, Status.paused, result)
 
     def stop_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
         """Drains a trial for good."""
         self._trial_dict[trial_id].status = Status.stopped
-        self._removal.leave(trial_id, stopped=True)
+        self._checkpoints.removal.leave(trial_id, stopped=True)
         self._fleet.halt(trial_id, Status.stopped, result)
 
     def stop_all(self) -> None:
@@ -311,8 +318,8 @@ class ElasticLocalBackend(LocalBackend):
         for trial in self._trial_dict.values():
             if trial.status == Status.in_progress:
                 trial.status = Status.stopped
-        self._publisher.flush()
-        self._removal.finish(self.trial_ids, self._experiment_path)
+        self._checkpoints.publisher.flush()
+        self._checkpoints.removal.finish(self.trial_ids, self._experiment_path)
         self._events.close()
 
     def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
@@ -325,8 +332,8 @@ class ElasticLocalBackend(LocalBackend):
 
     def delete_checkpoint(self, trial_id: int) -> None:
         """Has the checkpoints of a trial removed, once it has no process and is not the incumbent; returns at once."""
-        self._removal.request(trial_id)
-        self._removal.remove()
+        self._checkpoints.removal.request(trial_id)
+        self._checkpoints.removal.remove()
 
     def stdout(self, trial_id: int) -> list[str]:
         """Lines of the standard output of a trial (of rank 0)."""
@@ -342,7 +349,11 @@ class ElasticLocalBackend(LocalBackend):
         self._experiment_path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
         if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
             self._events.path = self._experiment_path / EVENTS_FILENAME
-            self._fleet.room.folder = Path(self.local_path)
+            self._set_checkpoint_paths()
+
+    def _set_checkpoint_paths(self) -> None:
+        self._checkpoints.experiment = Path(self._experiment_path)
+        self._checkpoints.room.folder = Path(self.local_path)
 
     def __str__(self) -> str:
         return f"elastic local entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
@@ -366,7 +377,7 @@ class ElasticLocalBackend(LocalBackend):
             if error.errno not in NO_ROOM:  # else the launch waits for room
                 raise
         self._fleet.start(trial, self.num_devices_per_trial, event)
-        self._removal.start(trial_id)
+        self._checkpoints.removal.start(trial_id)
 
     def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
         preload: tuple[str, ...] = ()
@@ -384,6 +395,7 @@ class ElasticLocalBackend(LocalBackend):
     def _start_clock(self) -> None:
         if self._started is None:
             self._started = time.time()
+            self._checkpoints.begin()
             self._events.write(
                 "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
                 deadline_s=self._deadline_s,
@@ -392,13 +404,5 @@ class ElasticLocalBackend(LocalBackend):
     def _time_s(self) -> float:
         return 0.0 if self._started is None else time.time() - self._started
 
-    def _on_published(self, incumbent: Incumbent, has_checkpoint: bool) -> None:
-        self._events.write(
-            "best", incumbent.trial_id, reason="" if has_checkpoint else "the trial has no checkpoint yet",
-            result=incumbent.result,
-        )  # fmt: skip
-
-    def _needs_checkpoints(self, trial_id: int) -> bool:
-        """Whether the trial writes there, is to run, or is the incumbent, whose checkpoint may be published again."""
-        is_busy = self._fleet.wishes(trial_id) > 0 or not self._fleet.is_idle(trial_id)
-        return is_busy or trial_id == self._publisher.incumbent(self._experiment_path)
+    def _processes(self, trial_id: int) -> TrialProcesses | None:
+        return self._fleet.processes(trial_id)

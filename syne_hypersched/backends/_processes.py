@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
+from syne_tune.constants import ST_WORKER_ITER
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.reconcile import Phase, TrialState
 from syne_hypersched.backends.reports import LogTail, ReportStream, StreamedReport
+from syne_hypersched.checkpoints import Ending
 from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.launch import LaunchExit
 
@@ -56,6 +60,15 @@ class TrialProcesses:
     waits_for_server: bool = False
     #: Whether the launch is being drained because it has not reported for too long.
     stalled: bool = False
+    #: Reports in the log so far, and the number of each one that is queued or was handed out last, by its iteration.
+    num_raw: int = 0
+    numbers: dict[int, int] = field(default_factory=dict)
+    #: Reports before the present launch; the generation from which the next one is to go back if this one cannot go on;
+    #: the same, if it could not; whether that was done since the last report.
+    num_raw_before: int = 0
+    began_from: int | None = None
+    go_back_from: int | None = None
+    went_back: bool = False
     #: Devices with which it is started or resumed next, if other than what every trial starts and resumes with.
     resumes_on: int = 0
     tail: LogTail = field(init=False)
@@ -91,18 +104,53 @@ class TrialProcesses:
         """Takes new reports from the log and returns them, with those that are not to be delivered."""
         read, now = [], time.time()
         for raw in self.tail.reports(to_the_end):
+            self.num_raw += 1
             report = self.stream.accept(raw.values, time_attr, now)
             read.append(StreamedReport(raw.values if report is None else report, raw.end, report is not None))
             if report is not None:
                 self.failures.report(report[ST_NUM_DEVICES])
                 self.queue.append(report)
+                self.numbers[report[ST_WORKER_ITER]] = self.num_raw
         if read:
             self.heard_at = time.monotonic()
+            self.went_back = False
         return read
+
+    def number_of(self, report: Mapping[str, Any]) -> int | None:
+        """Which of all reports in the log a report is, counted from 1; None if it was handed out long ago."""
+        return self.numbers.get(report.get(ST_WORKER_ITER, -1))
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it has no process and is to have none."""
+        return not self.wants and self.phase is Phase.IDLE
+
+    def begin_launch(self, num_devices: int) -> None:
+        """A launch begins."""
+        self.launch += 1
+        self.phase, self.resized, self.drain_reason, self.warned = Phase.RUNNING, False, "", False
+        self.heard_at = math.inf  # the server may have to import what it preloads first
+        self.num_raw_before, self.began_from = self.num_raw, None
+        self.stream.begin_launch(self.launch, num_devices, self.signal_timestamp)
+
+    def distrust_checkpoint(self, ending: Ending | None) -> None:
+        """A launch has failed. If it seems not to have loaded its checkpoint, the next one goes back by one, once.
+
+        Parameters
+        ----------
+        ending
+            How it has left the checkpoint folder, if that is known. Who has written there had got further.
+        """
+        was_idle = self.num_raw == self.num_raw_before and ending is not None and not ending.has_changed
+        if was_idle and self.began_from is not None and not self.went_back:
+            self.go_back_from, self.went_back = self.began_from, True
 
     def deliver(self) -> list[dict[str, Any]]:
         """The reports that the tuner has not seen."""
         self.delivered, self.queue = self.queue, []
+        if len(self.numbers) > len(self.delivered):
+            kept = (report[ST_WORKER_ITER] for report in self.delivered)
+            self.numbers = {iteration: self.numbers[iteration] for iteration in kept if iteration in self.numbers}
         return self.delivered
 
     def take_back(self, after: dict[str, Any] | None) -> None:

@@ -71,13 +71,16 @@ class RestoredTrial:
         stream, now = made.stream, time.time()
         raw = [report.values for report in made.tail.reports(to_the_end=True)]
         position = stream.restore(raw, self.delivered, time_attr)
+        made.num_raw = position
         for report in raw[position:]:
+            made.num_raw += 1
             # A script counts its reports anew in every launch.
             if report.get(ST_WORKER_ITER) == 0:
                 stream.begin_launch(max(0, self.launch), num_devices, now)
             restored = stream.accept(report, time_attr, now)
             if restored is not None:
                 made.queue.append(restored)
+                made.numbers[restored[ST_WORKER_ITER]] = made.num_raw
         for report in (*self.delivered, *made.queue):
             made.failures.report(report[ST_NUM_DEVICES])
         if self.failures is not None:

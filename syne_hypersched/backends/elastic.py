@@ -68,6 +68,13 @@ class ElasticTrial(TrialResult):
         if self.backend is not None:
             self.backend.publish(self.trial_id, result)
 
+    def measure(self, metric: str, do_minimize: bool) -> None:
+        """Names the entry of a report by which trials are compared."""
+        # Not every backend wants to know.
+        measure: Callable[[str, bool], None] | None = getattr(self.backend, "measure", None)
+        if measure is not None:
+            measure(metric, do_minimize)
+
     def note(self, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         """Has it recorded why the scheduler decides something, at a report of this trial."""
         if self.backend is not None:

@@ -19,6 +19,9 @@ EVENTS_FILENAME = "events.jsonl"
 DECISION = "decision"
 """The event that says why the scheduler decides something: ``what`` it decides, the ``reason`` and the ``numbers``."""
 
+REMOVE_CHECKPOINT = "remove_checkpoint"
+"""The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
+
 
 class EventLog:
     """Appends events to a file; every line is written whole and at once, or not at all.
@@ -61,6 +64,7 @@ class EventLog:
             ``first_report``, ``resize`` (a wish), ``drain``, ``exit`` (every process is reaped, the devices are free),
             ``retry`` (a launch has failed, another one follows), ``refuse`` (a wish for more devices than the trial can
             run on), ``wait`` (for room on the disk), ``pause``, ``stop``, ``complete``, ``fail``, ``best``,
+            ``unpublished`` (a better report has no whole checkpoint), ``restore`` (an older checkpoint was put back),
             ``remove_checkpoint`` or :const:`DECISION`.
         trial_id, devices, launch
             Whom it concerns, the devices held, and the index of the launch.

@@ -13,6 +13,7 @@ from syne_hypersched.checkpoints._spec import Ending as Ending
 from syne_hypersched.checkpoints._store import Generation as Generation
 from syne_hypersched.checkpoints._store import GenerationStore as GenerationStore
 from syne_hypersched.checkpoints._store import Matched as Matched
+from syne_hypersched.checkpoints._store import Notes as Notes
 
 __all__ = [
     "Beginning",
@@ -22,5 +23,6 @@ __all__ = [
     "GenerationKeeper",
     "GenerationStore",
     "Matched",
+    "Notes",
     "Order",
 ]

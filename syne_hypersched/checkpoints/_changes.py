@@ -21,7 +21,7 @@ _IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DE
 class Change:
     """Something has happened to an entry of the checkpoint folder."""
 
-    kind: Literal["written", "closed", "moved", "moved away", "removed", "lost"]
+    kind: Literal["created", "written", "closed", "moved", "moved away", "removed", "lost"]
     """``lost``: events are missing, anything may have happened."""
 
     path: str = ""
@@ -92,8 +92,8 @@ class ChangeWatch:
             return [Change("moved away", path)]
         if event.mask & inotify.DELETE:
             return [Change("removed", path)]
-        if is_folder:
-            return [Change("written", path)]
+        if event.mask & inotify.CREATE:
+            return [Change("created", path)]
         return [Change("closed" if event.mask & inotify.CLOSE_WRITE else "written", path)]
 
     def _in_parent(self, event: inotify.Event) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
@@ -70,8 +71,10 @@ class GenerationKeeper:
         self._is_dirty = False
         self._changed_s = 0.0
         self._changed: set[str] = set()
-        #: Whether there were changes since it was last seen that nobody is writing.
-        self._is_unproven = False
+        self._num_changes = 0
+        #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
+        self._unproven: set[str] = set()
+        self._untold: set[str] = set()
         self._has_reported = False
         #: When a generation was begun and taken last, and when it is tried again if it could not be.
         self._tried_s = (0.0, 0.0)
@@ -93,7 +96,7 @@ class GenerationKeeper:
         notes = store.notes()
         notes.num_reports, notes.log_end = spec.num_reports, spec.log_end
         live = read_tree(spec.folder)
-        self._number = max(store.numbers(), default=0)
+        self._number = max((notes.num_generations, *store.numbers()))
         self._kept = [found for found in store.generations() if store.is_sound(found)]
         for number in set(store.numbers()) - {found.number for found in self._kept}:
             store.remove(number)
@@ -103,7 +106,8 @@ class GenerationKeeper:
         self._matcher.follow(spec.time_attr, spec.metric, spec.do_minimize)
         self._taken_tree = read_tree(spec.folder)
         if beginning.generation is None:
-            self._is_dirty, self._taken_tree = bool(live), {}
+            # What is known to be whole is taken, as soon as there is time.
+            self._is_dirty, self._taken_tree = bool(live) and (is_known or not self._kept), {}
         else:
             self._habits.know(dict(next(g for g in self._kept if g.number == beginning.generation).kept))
             self._habits.take(self._taken_tree)
@@ -121,9 +125,10 @@ class GenerationKeeper:
         if older:
             newest, reason = older[-1], f"the launch before could not go on from generation {spec.go_back_from}"
         elif newest is not None and live == newest.live:
-            return Beginning(newest.number), True
+            return Beginning(newest.number, go_back_from=newest.number), True
         elif (left is not None and live == left) or newest is None:
-            return Beginning(), left is not None and live == left
+            # Perhaps not whole: a script may end while it saves.
+            return Beginning(go_back_from=None if newest is None else newest.number + 1), left is not None
         else:
             reason = "the checkpoint folder is not known to be whole"
         try:
@@ -134,7 +139,7 @@ class GenerationKeeper:
         for found in [found for found in self._kept if older and found.number > restored.number]:
             self._kept.remove(found)
             self._store.remove(found.number)
-        return Beginning(restored.number, reason), True
+        return Beginning(restored.number, restored.number, reason), True
 
     @property
     def private_fds(self) -> tuple[int, ...]:
@@ -189,9 +194,11 @@ class GenerationKeeper:
     def _timeout_s(self) -> float | None:
         with self._lock:
             state = self._matcher.current
-            if not self._is_dirty and (state is None or state.settled):
-                return None
-            return max(_LOOK_S, self._changed_s + QUIET_S - time.monotonic(), self._retry_at - time.monotonic())
+            now, decides_s = time.monotonic(), self._matcher.decides_s
+            waits_s = math.inf if decides_s is None else max(0.0, decides_s - now)
+            if self._is_dirty or (state is not None and not state.settled):
+                waits_s = min(waits_s, max(_LOOK_S, self._changed_s + QUIET_S - now, self._retry_at - now))
+            return None if waits_s == math.inf else waits_s
 
     def _look(self, watch: ChangeWatch) -> None:
         """Takes note of what has happened."""
@@ -216,6 +223,8 @@ class GenerationKeeper:
         after = self._matcher.num_reports
         self._note(seen[first:last], before, after)
         self._note(seen[max(first, last) :], after, after)
+        if any(change is not None and change.kind == "closed" for change in seen):
+            self._prove()  # as soon as possible, since its process may be killed
 
     def _log_size(self) -> int:
         try:
@@ -248,23 +257,32 @@ class GenerationKeeper:
         now = time.monotonic()
         is_surprised = False
         for change in found:
-            if change.kind in ("written", "closed"):
+            if change.kind in ("created", "written", "closed"):
                 self._written_s[os.path.join(self._folder, change.path)] = now
                 is_surprised |= self._habits.written(change.path, self._taken_tree)
+                (self._unproven if change.kind == "written" else self._untold).add(change.path)
             elif change.kind == "moved":
                 self._habits.moved(change.path, read_tree(self._spec.folder))
             elif change.kind == "moved away":
                 self._habits.moved_away(change.path)
+                self._forget(change.path)  # who moves a file has finished it
+            elif change.kind == "lost":
+                self._unproven.add(change.path)
             if change.kind in ("removed", "moved away"):
                 self._changed.discard(change.path)
             else:
                 self._changed.add(change.path)
         if is_surprised:
             self._remove_unsound()
-        self._is_dirty = self._is_unproven = True
+        self._is_dirty = True
+        self._num_changes += 1
         self._changed_s = now
         is_save = any(change.kind not in ("removed", "moved away") for change in found)
         self._matcher.change(after, before, now, is_save)
+
+    def _forget(self, moved: str) -> None:
+        for paths in (self._unproven, self._untold):
+            paths.difference_update([path for path in paths if path == moved or path.startswith(f"{moved}/")])
 
     def _remove_unsound(self) -> None:
         for found in list(self._kept):
@@ -287,12 +305,15 @@ class GenerationKeeper:
 
     def _prove(self) -> bool:
         """Whether all files are closed, by processes that have lived on: the kernel closes those of a dead one, too."""
-        if self._is_unproven and not self._is_writing() and all(map(is_alive, self._pids)):
-            self._is_unproven = False
-        return not self._is_unproven
+        if (self._unproven or self._untold) and not self._is_writing() and all(map(is_alive, self._pids)):
+            self._unproven.clear()
+            self._untold.clear()
+        return not self._unproven and not self._untold
 
     def _act(self, watch: ChangeWatch) -> None:
         now, state = time.monotonic(), self._matcher.current
+        if self._matcher.tick(now):
+            self._tell_news()
         is_quiet = now - self._changed_s >= QUIET_S
         if not self._is_dirty:
             if is_quiet and state is not None and not state.settled:
@@ -313,10 +334,13 @@ class GenerationKeeper:
             self._matcher.settle()
         self._tell_news()
 
-    def _take(self, watch: ChangeWatch | None) -> None:
+    def _take(self, watch: ChangeWatch) -> None:
         """Takes a generation, unless the folder changes meanwhile or there is no room."""
-        began_s = time.monotonic()
+        began_s, num_changes = time.monotonic(), self._num_changes
         live = read_tree(self._spec.folder)
+        self._look(watch)
+        if self._num_changes != num_changes:
+            return  # it may be half of one state and half of the next
         older = self._kept[-1] if self._kept else None
         if not live or (older is not None and older.live == live):
             if older is not None and live:
@@ -328,24 +352,16 @@ class GenerationKeeper:
         if not self._has_room(generation, older):
             self._fail("there is no room on the disk for a generation of the checkpoint")
             return
-        self._is_dirty = False
         try:
             taken = self._store.take(generation, older)
         except OSError as error:
-            if watch is not None:
-                self._look(watch)
-            if not self._is_dirty:  # nobody has changed it
-                self._is_dirty = True
+            self._look(watch)
+            if self._num_changes == num_changes:  # nobody has changed it
                 self._fail(f"a generation of the checkpoint could not be taken: {error}")
             return
         finally:
             self._tried_s = (began_s, time.monotonic())
-        if watch is not None:
-            self._look(watch)
-        if self._is_dirty or read_tree(self._spec.folder) != live:
-            self._is_dirty = True
-            self._store.remove(taken.number)
-            return
+        self._is_dirty = False
         self._number = taken.number
         self._changed.clear()
         self._taken_tree = live
@@ -400,7 +416,7 @@ class GenerationKeeper:
 
     def _note_all(self, left: Tree | None) -> None:
         notes = self._matcher.notes()
-        notes.left, notes.log_end = left, self._seen_size
+        notes.left, notes.log_end, notes.num_generations = left, self._seen_size, self._number
         try:
             self._store.note(notes)
         except OSError as error:
@@ -427,25 +443,21 @@ class GenerationKeeper:
             return Ending(is_whole=False, error=self._error)
         self._look(self._watch)
         self._read_reports(self._log_size(), to_the_end=True)
-        is_whole = not self._is_unproven or (not self._was_writing and _have_left(exit_codes, was_drained))
-        live: Tree | None = None
-        if is_whole:
-            self._is_unproven = False
-            live = read_tree(self._spec.folder)
+        has_left = not self._was_writing and all(code in (0, EXIT_DRAINED) for code in exit_codes)
+        is_whole = has_left or not (self._unproven or self._untold)
+        # A script that ends by an exception may have been writing then, and so may one that is killed when it has just
+        # made an empty file. That is tried, and no generation is taken of it.
+        may_be_whole = is_whole or not self._unproven or all(code is not None and code >= 0 for code in exit_codes)
+        live: Tree | None = read_tree(self._spec.folder) if may_be_whole else None
+        if is_whole and live is not None:
             older = self._kept[-1] if self._kept else None
             # The next launch takes what would have to be copied, while its script gets ready.
             if self._is_dirty and (self._matcher.wants_state or not self._bytes_to_copy(self._describe(live), older)):
                 self._take(self._watch)
-            self._matcher.end(all(code == 0 for code in exit_codes))
+            self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         self._tell_news()
         if live or self._store.folder.exists():
             self._note_all(live)
         self._watch.close()
-        last = self._kept[-1].number if self._kept else None
         order = self._matcher.order.value
-        return Ending(is_whole, last, self._num_taken, self._bytes_copied, order, self._error)
-
-
-def _have_left(exit_codes: Sequence[int | None], was_drained: bool) -> bool:
-    """Whether processes have ended by themselves, in a way in which nobody leaves in the middle of a file."""
-    return all(code is not None and (code in (0, EXIT_DRAINED) or (was_drained and code > 0)) for code in exit_codes)
+        return Ending(is_whole, self._num_changes > 0, self._num_taken, self._bytes_copied, order, self._error)

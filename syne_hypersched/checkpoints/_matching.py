@@ -119,6 +119,9 @@ class Matcher:
         self._news: list[Matched] = []
         #: The state that belongs to the best report if the script saves early.
         self._early: State | None = None
+        #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
+        self._gap_s = 0.0
+        self._seems_early = self._seems_late = False
         self._drained = False
         # Of this launch.
         self._first = self.num_reports + 1
@@ -174,22 +177,40 @@ class Matcher:
         is_redone = level is not None and level <= self._level_before
         if level is not None:
             self._highest = max(self._highest, level)
-        value = _number(values.get(self.metric)) if self.metric is not None else None
+        # Without a metric the last report is as good as any.
+        value = _number(values.get(self.metric)) if self.metric is not None else -float(number)
         if value is not None and not is_redone and (self._best is None or self._sign * value < self._best.value):
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
             self._is_matched = False
-            self._early = state if state is not None and self._is_early(state, number, time_s) else None
+            self._early = state if state is not None and self._may_be_early(state, number) else None
+            self._gap_s = 0.0 if state is None else time_s - state.ended_s
             self._match_early()
         self._last_report_s = time_s
 
-    def _is_early(self, state: State, number: int, time_s: float) -> bool:
-        """Whether a state is that of the report that comes just after it."""
-        if not state.after == state.before == number - 1 or self.order in (Order.LATE, Order.MIXED):
+    def _may_be_early(self, state: State, number: int) -> bool:
+        """Whether a state may be that of the report that comes just after it."""
+        if not state.after == state.before == number - 1:
             return False
-        if self.order is Order.EARLY:
-            return True
-        # Who saves early does it when the epoch is over; who saves late, when the one before has just been reported.
-        return time_s - state.ended_s < state.began_s - self._last_report_s
+        return self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first and not self._seems_late)
+
+    @property
+    def decides_s(self) -> float | None:
+        """When :meth:`tick` has something to say (monotonic seconds), unless there is a change before."""
+        if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
+            return None
+        return self._last_report_s + self._gap_s
+
+    def tick(self, time_s: float) -> bool:
+        """Time has passed without a change. Returns whether that has told anything.
+
+        Who saves late does it soon after a report. A report that had a checkpoint shortly before it, and gets none for
+        longer, is that of a script that saves early.
+        """
+        if self.decides_s is None or time_s < self.decides_s:
+            return False
+        self._seems_early = True
+        self._match_early()
+        return True
 
     def change(self, after: int, before: int, time_s: float, is_save: bool = True) -> None:
         """The checkpoint folder has changed.
@@ -204,6 +225,12 @@ class Matcher:
             Whether anything was written, rather than only removed.
         """
         state = self.current
+        if is_save and self._early is not None and self._early is state and not self._is_matched:
+            if time_s - self._last_report_s > self._gap_s:
+                self._seems_early = True
+                self._match_early()
+            else:
+                self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
         if state is not None and (not is_save or (state.after == state.before == after == before)):
             # The same state, which goes on. What was taken of it lacks something.
             state.generation, state.settled = None, False
@@ -232,8 +259,9 @@ class Matcher:
         """The script has been asked to leave."""
         self._drained = True
 
-    def end(self, succeeded: bool) -> None:
+    def end(self, succeeded: bool, time_s: float) -> None:
         """The script has ended, with exit code 0 by itself if ``succeeded``."""
+        self.tick(time_s)
         self.settle()
         num_reports = self.num_reports - self._first + 1
         if not succeeded or self._drained or num_reports < 2 or not self._all_saved:
@@ -249,6 +277,8 @@ class Matcher:
         known, self._evidence = self._evidence, None
         if number != self._first or known is None or known.get("step") is None or known.get("level") is None:
             return
+        if level <= self._level_before:
+            return  # it reports anew what it has loaded, or trains it again
         loaded = level - known["step"]
         if math.isclose(loaded, known["level"], abs_tol=1e-9) and not known["drained"]:
             # A script that also saves before it has trained looks as if it saved early.
@@ -269,8 +299,11 @@ class Matcher:
         return now_s - self._last_report_s < (KNOWN_LATE_SAVE_S if self.order is Order.LATE else LATE_SAVE_S)
 
     def _match_early(self) -> None:
-        if not self._is_matched and self._early is not None and self._early.generation is not None:
-            self._add(self._early.generation, "exact")
+        early = self._early
+        if self._is_matched or early is None or early.generation is None:
+            return
+        if self._seems_early or self.order is Order.EARLY:
+            self._add(early.generation, "exact")
 
     def _match_late(self) -> None:
         state, best = self.current, self._best

@@ -49,6 +49,9 @@ class Beginning:
     generation: int | None = None
     """The generation that is in the checkpoint folder; None if it is none that is known, or empty."""
 
+    go_back_from: int | None = None
+    """The next launch's :attr:`CheckpointSpec.go_back_from` if this one cannot go on; None: there is no older one."""
+
     restored: str = ""
     """Why the folder was replaced by that generation; empty if it was left as it was."""
 
@@ -63,8 +66,8 @@ class Ending:
     is_whole: bool = True
     """Whether nobody was killed while writing there."""
 
-    generation: int | None = None
-    """The last generation that was taken."""
+    has_changed: bool = False
+    """Whether anything was changed there during the launch."""
 
     num_taken: int = 0
     """Generations that were taken during the launch."""

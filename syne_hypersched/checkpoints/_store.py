@@ -96,6 +96,9 @@ class Notes:
     num_reports: int = 0
     """Reports of the trial so far."""
 
+    num_generations: int = 0
+    """The highest number of a generation so far."""
+
     log_end: int = 0
     """Bytes of the log in which they are."""
 
@@ -176,6 +179,8 @@ class GenerationStore:
         shutil.rmtree(aside, ignore_errors=True)
         try:
             copied = self._place(generation, older, aside / _FILES)
+            if not self._is_sound(generation, aside / _FILES):
+                raise OSError(f"{self.checkpoints} was changed while it was taken")
             taken = Generation(**{**_fields(generation), "bytes_copied": copied})
             _write_json(aside / _GENERATION, {**asdict(taken), "format": _FORMAT})
             os.rename(aside, self._path(generation.number))
@@ -197,7 +202,10 @@ class GenerationStore:
 
     def is_sound(self, generation: Generation) -> bool:
         """Whether a generation still holds what was taken: nobody has written through a second name of its files."""
-        there = read_tree(self.files(generation.number))
+        return self._is_sound(generation, self.files(generation.number))
+
+    def _is_sound(self, generation: Generation, files: Path) -> bool:
+        there = read_tree(files)
         if there.keys() != generation.live.keys():
             return False
         return all(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from syne_hypersched.backends.publish import BEST_DIRNAME
+from syne_hypersched.checkpoints.best import BEST_DIRNAME
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._trials import format_trials, trial_table

@@ -84,7 +84,8 @@ class Supervisor:
         self._send(
             {"event": "launched", "supervisor": os.getpid(), "pids": list(self._rank_of), "time": time.monotonic()}
         )
-        self._send({"event": "began", "began": asdict(beginning)})
+        if self._keeper is not None:
+            self._send({"event": "began", "began": asdict(beginning)})
         while self._rank_of:
             sources = [wakeup_read] if self._lost else [wakeup_read, self._pipe.fileno()]
             ready, _, _ = select.select(sources, [], [], self._timeout())

@@ -19,7 +19,7 @@ from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched._disk import Disk
 from syne_hypersched.backends import ElasticLocalBackend
-from syne_hypersched.backends._checkpoint_removal import JOURNAL_DIRNAME
+from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock

@@ -191,6 +191,11 @@ class _StillView:
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
         self._backend.publish(trial_id, result)
 
+    def measure(self, metric: str, do_minimize: bool) -> None:
+        measure = getattr(self._backend, "measure", None)
+        if measure is not None:
+            measure(metric, do_minimize)
+
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         self._backend.note(trial_id, what, reason, numbers)
 

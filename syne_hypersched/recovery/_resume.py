@@ -20,9 +20,9 @@ from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import experiment_path
 
 from syne_hypersched._disk import Disk
-from syne_hypersched.backends._checkpoint_removal import JOURNAL_DIRNAME
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
 from syne_hypersched.experiments._events import Event, read_events
 from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
@@ -198,6 +198,9 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     time_attr = getattr(tuner.scheduler, "time_attr", None)
     if time_attr is not None:
         backend.follow(time_attr)
+    metric, do_minimize = (getattr(tuner.scheduler, name, None) for name in ("metric", "do_minimize"))
+    if metric is not None and do_minimize is not None:
+        backend.measure(metric, do_minimize)
     delivered: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for told in progress.told:
         delivered[told.trial_id].append(told.report)

@@ -19,7 +19,7 @@ from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsS
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
-from syne_hypersched.contract import is_elastic
+from syne_hypersched.contract import MeasuredTrial, is_elastic
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._searchers import Config, make_searcher
 
@@ -217,9 +217,11 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         }
 
     def follow(self, trial: Trial) -> None:
-        """Tells an elastic trial which entry of its reports is the resource level."""
+        """Tells an elastic trial which entries of its reports are the resource level and the metric."""
         if is_elastic(trial):
             trial.follow(self.time_attr)
+        if isinstance(trial, MeasuredTrial):
+            trial.measure(self.metric, self.do_minimize)
 
     def _value(self, result: Mapping[str, Any]) -> float:
         """The metric of a report as a value to be minimised; NaN and infinities are ``+inf``, the worst value.

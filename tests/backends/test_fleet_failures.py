@@ -11,7 +11,7 @@ import psutil
 import pytest
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched.backends import _room
+from syne_hypersched.checkpoints import room as room_module
 from syne_hypersched.contract import LimitedTrial
 from syne_hypersched.experiments import check_devices
 from tests.backends.trials import Trials
@@ -234,7 +234,7 @@ def test_reports_that_cannot_be_told_from_repeated_ones_are_not_risked(make_tria
 
 def test_trials_wait_for_room_on_the_disk(make_trials, monkeypatch, caplog):
     room = {"free": 99.0}
-    monkeypatch.setattr(_room, "free_mb", lambda folder: room["free"])
+    monkeypatch.setattr(room_module, "free_mb", lambda folder: room["free"])
     trials = make_trials()
     trials.start(epochs=2)
     trials.start(epochs=2)

@@ -8,11 +8,9 @@ import shutil
 
 import pytest
 
-from syne_hypersched.backends import _room
-from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._processes import TrialProcesses
-from syne_hypersched.backends._room import CheckpointRoom, free_mb
-from syne_hypersched.backends.events import EventLog
+from syne_hypersched.checkpoints import room as room_module
+from syne_hypersched.checkpoints.room import CheckpointRoom, free_mb
 
 
 def test_a_folder_that_does_not_exist_yet_has_the_room_of_the_one_above(tmp_path):
@@ -37,19 +35,16 @@ def test_a_file_system_that_cannot_be_asked_has_no_limit(tmp_path, monkeypatch):
 
 
 def test_it_is_said_once_each_time_that_room_runs_out(tmp_path, monkeypatch, caplog):
-    room = CheckpointRoom(FailurePolicy(min_free_mb=50), EventLog(tmp_path / "events.jsonl", lambda: 1.0))
+    missing = []
+    room = CheckpointRoom(50, lambda trial_id, free: missing.append((trial_id, free)))
     room.folder = tmp_path
     answers = []
     for free in (60.0, 40.0, 30.0, 50.0, 20.0):
-        monkeypatch.setattr(_room, "free_mb", lambda folder, free=free: free)
-        answers.append(room.admits(TrialProcesses(7, tmp_path / "std.out", tmp_path / "std.err")))
+        monkeypatch.setattr(room_module, "free_mb", lambda folder, free=free: free)
+        answers.append(room.admits(7, lambda: None))
     assert answers == [True, False, False, True, False]
     assert [f"{free} MB can be written to {tmp_path}" in caplog.text for free in (40, 30, 20)] == [True, False, True]
-    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert [(event["event"], event["trial_id"], event["free_mb"]) for event in events] == [
-        ("wait", 7, 40.0),
-        ("wait", 7, 20.0),
-    ]
+    assert missing == [(7, 40.0), (7, 20.0)]
 
 
 @pytest.fixture
@@ -63,14 +58,18 @@ def configured(tmp_path):
 
 
 def test_a_trial_waits_until_its_configuration_is_written(tmp_path, configured, caplog):
-    room = CheckpointRoom(FailurePolicy(min_free_mb=0), EventLog(tmp_path / "events.jsonl", lambda: 1.0))
+    room = CheckpointRoom(0, lambda *_: None)
+
+    def admits():
+        return room.admits(configured.trial_id, configured.write_config)
+
     room.folder = tmp_path
-    assert [room.admits(configured), room.admits(configured)] == [False, False]
+    assert [admits(), admits()] == [False, False]
     assert room.is_missing
     assert caplog.text.count(f"{tmp_path} cannot be written to (No space left on device): trials wait") == 1
     configured.config_path.unlink()
-    assert room.admits(configured)
+    assert admits()
     assert json.loads(configured.config_path.read_text()) == {"x": 1}
     configured.config_path.unlink()
-    assert room.admits(configured)  # it is not written again
+    assert admits()  # it is not written again
     assert not configured.config_path.exists()

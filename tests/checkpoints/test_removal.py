@@ -11,15 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.backends._checkpoint_removal import (
+from syne_hypersched.checkpoints.removal import (
     JOURNAL_DIRNAME,
-    REMOVE_CHECKPOINT,
     CheckpointRemover,
     StoppedTrials,
     remove_checkpoints,
 )
-from syne_hypersched.backends.events import EventLog
-from syne_hypersched.experiments import read_events
 from syne_hypersched.recovery._journal import JOURNAL_DIRNAME as recovery_dirname
 
 
@@ -88,10 +85,11 @@ class Removals:
         self.needed = set()
         self.may_begin = threading.Event()
         self.may_begin.set()
-        self.events = EventLog(folder / "events.jsonl", lambda: 0.0)
+        self.removed = []
         self.remover = CheckpointRemover(
-            automatic, self.path, self.needed.__contains__, self.may_begin.wait, self.events
-        )
+            automatic, self.path, self.needed.__contains__, lambda trial_id: trial_id not in self.needed,
+            self.may_begin.wait, lambda *removed: self.removed.append(removed),
+        )  # fmt: skip
         for trial_id in range(4):
             make_checkpoints(self.path(trial_id))
 
@@ -112,10 +110,7 @@ def test_what_is_needed_stays_until_it_no_longer_is(tmp_path):
     assert removals.left() == [1, 2, 3]
     removals.needed.clear()
     assert removals.left() == [2, 3]
-    removed = [
-        (event.event, event.trial_id, event.details["bytes_freed"]) for event in read_events(removals.events.path)
-    ]
-    assert removed == [(REMOVE_CHECKPOINT, 0, 1000), (REMOVE_CHECKPOINT, 1, 1000)]
+    assert removals.removed == [(0, 1000), (1, 1000)]
 
 
 def test_removing_waits_for_copies_and_a_start_prevents_it(tmp_path):
@@ -163,7 +158,7 @@ def test_stopped_trials_go_when_they_are_replaced_if_that_is_wanted(tmp_path, au
 
 
 def test_a_copy_goes_on_with_what_was_requested(tmp_path):
-    remover = CheckpointRemover(True, tmp_path.joinpath, bool, dict, EventLog(tmp_path / "events.jsonl", float))
+    remover = CheckpointRemover(True, tmp_path.joinpath, bool, bool, dict, print)
     remover.request(1)
     copy = dill.loads(dill.dumps(remover))
     copy.flush()

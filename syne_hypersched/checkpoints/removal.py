@@ -16,12 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.backends.events import EventLog
+from syne_hypersched.checkpoints._files import read_tree
+from syne_hypersched.checkpoints._store import GenerationStore
 
 logger = logging.getLogger(__name__)
-
-REMOVE_CHECKPOINT = "remove_checkpoint"
-"""The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
 
 JOURNAL_DIRNAME = "journal"
 """Name of the folder in that of an experiment by which it can be resumed; see :mod:`syne_hypersched.recovery`."""
@@ -57,6 +55,10 @@ class StoppedTrials:
         self._num_vacant = max(0, self._num_vacant - 1)
         if self._num_vacant:
             return ()
+        return self.release()
+
+    def release(self) -> tuple[int, ...]:
+        """Those of the stopped trials whose checkpoints go although they might yet be copied: there is no room."""
         removable, self._stopped = tuple(self._stopped), {}
         return removable
 
@@ -75,10 +77,12 @@ class CheckpointRemover:
         The folder of a trial's checkpoints.
     is_needed
         Whether the folder of a trial must stay for now: somebody writes or copies it.
+    may_trim
+        Whether all that is needed of a trial is its folder: nobody writes there, and all its reports were looked at.
     before
         Called in the thread before anything is removed: waits for what is still being copied.
-    events
-        Where to write what was removed.
+    on_removed
+        Called in the thread with a trial whose checkpoints are gone, and how many bytes that were.
     """
 
     def __init__(
@@ -86,33 +90,43 @@ class CheckpointRemover:
         automatic: bool,
         folder_of: Callable[[int], Path],
         is_needed: Callable[[int], bool],
+        may_trim: Callable[[int], bool],
         before: Callable[[], None],
-        events: EventLog,
+        on_removed: Callable[[int, int], None],
     ) -> None:
         self._automatic = automatic
         self._stopped = StoppedTrials()
         self._folder_of = folder_of
         self._is_needed = is_needed
+        self._may_trim = may_trim
         self._before = before
-        self._events = events
-        #: Trials whose checkpoints are to go as soon as they are not needed, which :meth:`remove` finds out.
+        self._on_removed = on_removed
+        #: Trials whose checkpoints are to go as soon as they are not needed, which :meth:`remove` finds out, and those
+        #: of which only generations are.
         self._requested: dict[int, None] = {}
+        self._untrimmed: dict[int, None] = {}
         self._has_warned = False
         self._begin()
 
     def _begin(self) -> None:
         self._condition = threading.Condition()
-        self._queue: dict[int, Path] = {}
+        #: Folders to be dealt with, and whether they are to be removed.
+        self._queue: dict[int, tuple[Path, bool]] = {}
         self._is_busy = False
         self._thread: threading.Thread | None = None
 
     def leave(self, trial_id: int, stopped: bool = False) -> None:
-        """A trial runs no longer, because it was stopped for good or for another reason."""
+        """A trial runs no longer, because it was stopped for good or for another reason.
+
+        Its checkpoint folder is whole and stays; generations of it are needed no longer.
+        """
+        self._untrimmed[trial_id] = None
         self._stopped.leave(trial_id, stopped and self._automatic)
 
     def start(self, trial_id: int) -> None:
         """A trial is started or resumed: what has not been removed of it stays."""
         self._requested.pop(trial_id, None)
+        self._untrimmed.pop(trial_id, None)
         with self._condition:
             self._queue.pop(trial_id, None)
         for removable in self._stopped.start(trial_id):
@@ -122,17 +136,26 @@ class CheckpointRemover:
         """Has the checkpoints of a trial removed by one of the next calls of :meth:`remove`."""
         self._requested[trial_id] = None
 
+    def make_room(self) -> None:
+        """Has everything removed that may be removed at all, and returns at once: the disk is full."""
+        for removable in self._stopped.release():
+            self.request(removable)
+        self.remove()
+
     def remove(self) -> None:
         """Has everything removed that is requested and not needed, and returns at once."""
-        ready = [trial_id for trial_id in self._requested if not self._is_needed(trial_id)]
-        for trial_id in ready:
-            del self._requested[trial_id]
         # The folder of a trial is that of the moment: paths change when another experiment begins.
-        folders = {trial_id: self._folder_of(trial_id) for trial_id in ready}
-        if not folders:
+        ready: dict[int, tuple[Path, bool]] = {}
+        for trial_id in [trial_id for trial_id in self._untrimmed if self._may_trim(trial_id)]:
+            del self._untrimmed[trial_id]
+            ready[trial_id] = (self._folder_of(trial_id), False)
+        for trial_id in [trial_id for trial_id in self._requested if not self._is_needed(trial_id)]:
+            del self._requested[trial_id]
+            ready[trial_id] = (self._folder_of(trial_id), True)
+        if not ready:
             return
         with self._condition:
-            self._queue.update(folders)
+            self._queue.update(ready)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syne-hypersched-removal", daemon=True)
                 self._thread.start()
@@ -168,11 +191,13 @@ class CheckpointRemover:
                 self._is_busy = True
             self._before()
             with self._condition:
-                trial_id, folder = next(iter(self._queue.items()), (None, None))
+                trial_id, (folder, is_whole) = next(iter(self._queue.items()), (None, (Path(), False)))
                 if trial_id is not None:
                     del self._queue[trial_id]
-            if trial_id is not None and folder is not None:
+            if trial_id is not None and is_whole:
                 self._remove(trial_id, folder)
+            elif trial_id is not None:
+                trim_generations(folder)
             with self._condition:
                 self._is_busy = False
                 self._condition.notify_all()
@@ -186,13 +211,14 @@ class CheckpointRemover:
                 logger.warning("Checkpoints that nobody needs stay, because %s cannot be removed: %s", folder, error)
             return
         if bytes_freed is not None:
-            self._events.write(REMOVE_CHECKPOINT, trial_id, bytes_freed=bytes_freed)
+            self._on_removed(trial_id, bytes_freed)
 
     def __getstate__(self) -> dict[str, Any]:
         of_this_process = ("_condition", "_queue", "_is_busy", "_thread")
         state = {name: value for name, value in self.__dict__.items() if name not in of_this_process}
         with self._condition:
-            return state | {"_requested": {**self._requested, **dict.fromkeys(self._queue)}}
+            removals = [trial_id for trial_id, (_, is_whole) in self._queue.items() if is_whole]
+            return state | {"_requested": {**self._requested, **dict.fromkeys(removals)}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -200,7 +226,7 @@ class CheckpointRemover:
 
 
 def remove_checkpoints(folder: Path) -> int | None:
-    """Removes a folder of checkpoints, which is gone for all others at once and whole.
+    """Removes a folder of checkpoints with its generations; the folder is gone for all others at once and whole.
 
     No symbolic link is followed: of one in the folder, and of a folder that is itself one, only the link is removed.
 
@@ -214,31 +240,45 @@ def remove_checkpoints(folder: Path) -> int | None:
     OSError
         Something cannot be removed, or the trial's folder is a symbolic link.
     """
-    # A process that was killed before it was done has left this behind, or all of it.
-    aside = folder.with_name(f".{folder.name}-removed")
-    found = [path for path in (aside, folder) if os.path.lexists(path)]
+    generations = GenerationStore(folder).folder
+    # A process that was killed before it was done has left the second of each behind, or all of it.
+    asides = {path: path.with_name(f".{path.name.lstrip('.')}-removed") for path in (folder, generations)}
+    found = [path for pair in asides.items() for path in pair if os.path.lexists(path)]
     if not found:
         return None
     if folder.parent.is_symlink():
         raise OSError(errno.ELOOP, "the trial's folder is a symbolic link", str(folder.parent))
-    bytes_freed = 0
-    for path in found:
-        if path.is_symlink():
-            path.unlink()
-            continue
-        if path is folder:
-            os.rename(folder, aside)
-        bytes_freed += _size(aside)
-        shutil.rmtree(aside)
+    bytes_freed = _size([path for path in found if not path.is_symlink()])
+    for path, aside in asides.items():
+        for one in (aside, path):
+            if one.is_symlink():
+                one.unlink()
+            elif one.exists():
+                if one is path:
+                    os.rename(path, aside)
+                shutil.rmtree(aside)
     return bytes_freed
 
 
-def _size(folder: Path) -> int:
-    """Bytes of the files below a folder that have no other name elsewhere."""
-    size = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(os.path.join(parent, name))
-                size += status.st_size if status.st_nlink == 1 else 0
-    return size
+def _size(folders: Sequence[Path]) -> int:
+    """Bytes of the files below some folders that have no other name elsewhere."""
+    sizes: dict[int, int] = {}
+    names_left: dict[int, int] = {}
+    for folder in folders:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.lstat(os.path.join(parent, name))
+                    sizes[status.st_ino] = status.st_size
+                    names_left[status.st_ino] = names_left.get(status.st_ino, status.st_nlink) - 1
+    return sum(size for inode, size in sizes.items() if not names_left[inode])
+
+
+def trim_generations(folder: Path) -> None:
+    """Removes the generations of a trial that runs no longer: if its folder is whole all of them, else all but one."""
+    store = GenerationStore(folder)
+    live, left, newest = read_tree(folder), store.notes().left, store.newest()
+    is_whole = live == left or (newest is not None and newest.live == live)
+    for number in store.numbers():
+        if is_whole or newest is None or number != newest.number:
+            store.remove(number)

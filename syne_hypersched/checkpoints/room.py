@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
-
-from syne_hypersched.backends._failures import FailurePolicy
-from syne_hypersched.backends._processes import TrialProcesses
-from syne_hypersched.backends.events import EventLog
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +36,10 @@ class CheckpointRoom:
 
     Parameters
     ----------
-    policy
-        Says how much room a launch needs.
-    events
-        Where to write that trials wait.
+    min_free_mb
+        How much room a launch needs.
+    on_missing
+        Called with the trial and the megabytes that are free each time that room runs out. It removes what it can.
 
     Attributes
     ----------
@@ -52,32 +49,40 @@ class CheckpointRoom:
         Whether there was too little room when a launch was last to be made.
     """
 
-    def __init__(self, policy: FailurePolicy, events: EventLog) -> None:
+    def __init__(self, min_free_mb: float, on_missing: Callable[[int, float], None]) -> None:
         self.folder = Path()
         self.is_missing = False
-        self._policy = policy
-        self._events = events
+        self.min_free_mb = min_free_mb
+        self._on_missing = on_missing
 
-    def admits(self, trial: TrialProcesses) -> bool:
-        """Whether a trial may be launched now. If so, its configuration is in its folder."""
+    def admits(self, trial_id: int, write_config: Callable[[], None]) -> bool:
+        """Whether a trial may be launched now. If so, its configuration is in its folder.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        write_config
+            Writes its configuration, unless that was done.
+        """
         free = free_mb(self.folder)
-        lack = self._find_lack(free, trial)
+        lack = self._find_lack(free, write_config)
         was_missing, self.is_missing = self.is_missing, bool(lack)
         if self.is_missing and not was_missing:
             logger.warning(
                 "%s: trials wait until there is room. Nothing is lost; they go on when files are removed.", lack
             )
-            self._events.write("wait", trial.trial_id, reason="no room for checkpoints", free_mb=free)
+            self._on_missing(trial_id, free)
         return not self.is_missing
 
-    def _find_lack(self, free: float, trial: TrialProcesses) -> str:
-        if self._policy.lacks_space(free):
+    def _find_lack(self, free: float, write_config: Callable[[], None]) -> str:
+        if free < self.min_free_mb:
             return (
-                f"{free:.0f} MB can be written to {self.folder}, but a launch needs {self._policy.min_free_mb:.0f} MB "
+                f"{free:.0f} MB can be written to {self.folder}, but a launch needs {self.min_free_mb:.0f} MB "
                 "(min_free_mb)"
             )
         try:
-            trial.write_config()
+            write_config()
         except OSError as error:
             return f"{self.folder} cannot be written to ({error.strerror or error})"
         return ""

@@ -1,0 +1,313 @@
+"""``best/``: the incumbent's checkpoint, configuration and metric, kept current while the tuning goes on.
+
+What is published is a pair: a report, and the generation of the checkpoint folder that belongs to it. A report whose
+checkpoint is not whole yet waits for it; one that never gets a whole one leaves the better pair of before in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syne_tune.util import dump_json_with_numpy
+
+from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
+from syne_hypersched.contract import ST_LAUNCH
+
+logger = logging.getLogger(__name__)
+
+BEST_DIRNAME = "best"
+"""Name of the folder in the experiment's folder. A symbolic link, so that it can be replaced atomically."""
+
+ST_CHECKPOINT = "st_checkpoint"
+"""Key in ``best/result.json``: to which report the checkpoint belongs (``level``, ``launch``), which ``generation`` it
+is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result.
+Null if there is no checkpoint."""
+
+#: Entries of a report that the backend writes anew.
+_REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """What is to be published."""
+
+    trial_id: int
+    config: dict[str, Any]
+    result: dict[str, Any]
+    """The report, as the tuner got it."""
+    checkpoints: Path
+    """The trial's checkpoint folder."""
+    time_attr: str | None = None
+    """Entry of the report that is the resource level."""
+    report: int | None = None
+    """It is the trial's so-many-th report in its log, counted from 1; None if that is not known."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of an incumbent."""
+
+    is_new: bool
+    """Whether it is in ``best/`` now, rather than what was there before."""
+    checkpoint: dict[str, Any] | None
+    """Of :const:`ST_CHECKPOINT`; None: it has no checkpoint, or none that is whole."""
+    reason: str = ""
+    """Why it has none, or is not in ``best/``."""
+
+
+class BestPublisher:
+    """Publishes incumbents in a thread of its own, since copying a checkpoint may take long; the latest one wins.
+
+    Parameters
+    ----------
+    on_published
+        Called with the incumbent and what became of it, in the publisher's thread.
+    is_live
+        Whether a trial has processes that may still save.
+    """
+
+    def __init__(self, on_published: Callable[[Incumbent, Published], None], is_live: Callable[[int], bool]) -> None:
+        self._on_published = on_published
+        self._is_live = is_live
+        #: Entry of a report that is the metric, and its sign; None as long as nobody has said.
+        self.metric: str | None = None
+        self.do_minimize = True
+        self._begin()
+
+    def _begin(self) -> None:
+        self._condition = threading.Condition()
+        self._folder: Path | None = None
+        self._next: Incumbent | None = None
+        #: How often there was news, and up to which of it was acted on.
+        self._news = self._seen = 0
+        self._busy = False
+        self._thread: threading.Thread | None = None
+        self._trial_id: int | None = None
+
+    def incumbent(self, folder: Path) -> int | None:
+        """The trial that ``folder/best`` shows or is about to show; None if there is none."""
+        if self._trial_id is None:
+            self._trial_id = published_trial(folder)
+        return self._trial_id
+
+    def awaits(self, trial_id: int) -> bool:
+        """Whether a trial's checkpoint is still to be published."""
+        waiting = self._next
+        return waiting is not None and waiting.trial_id == trial_id
+
+    def publish(self, folder: Path, incumbent: Incumbent) -> None:
+        """Has ``incumbent`` published as ``folder/best`` as soon as it has a whole checkpoint; returns at once."""
+        with self._condition:
+            self._folder, self._next, self._trial_id = folder, incumbent, incumbent.trial_id
+            self._news += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="syne-hypersched-best", daemon=True)
+                self._thread.start()
+            self._condition.notify_all()
+
+    def notice(self, trial_id: int) -> None:
+        """There may be news of a trial's checkpoint, or its processes have ended."""
+        with self._condition:
+            if self.awaits(trial_id):
+                self._news += 1
+                self._condition.notify_all()
+
+    def rest(self) -> None:
+        """Waits until nothing is being copied."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._busy)
+
+    def flush(self) -> None:
+        """Waits until everything is published that has a whole checkpoint, or will have none."""
+        with self._condition:
+            self._news += 1
+            self._condition.notify_all()
+            self._condition.wait_for(
+                lambda: self._thread is None or (not self._busy and (self._next is None or self._seen == self._news))
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("_on_published", "_is_live", "metric", "do_minimize")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._next is not None and self._seen < self._news)
+                folder, incumbent, self._seen, self._busy = self._folder, self._next, self._news, True
+            is_done = True
+            try:
+                if folder is not None and incumbent is not None:
+                    is_done = self._try(folder, incumbent)
+            except Exception as error:  # whatever it is, the next incumbent is to be published
+                logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
+            finally:
+                with self._condition:
+                    if is_done and self._next is incumbent:
+                        self._next = None
+                    self._busy = False
+                    self._condition.notify_all()
+
+    def _try(self, folder: Path, incumbent: Incumbent) -> bool:
+        """Publishes an incumbent if that can be done now; whether there is nothing left to be done."""
+        is_last = not self._is_live(incumbent.trial_id)  # to be asked before it is looked whether there is anything
+        present = published_result(folder)
+        if present is not None and present.get(ST_CHECKPOINT) is not None and self._is_as_good(present, incumbent):
+            return True
+        found = find_generation(GenerationStore(incumbent.checkpoints), incumbent, is_last)
+        if found is not None:
+            generation, match = found
+            checkpoint = publish(folder, incumbent, generation, match)
+            self._on_published(incumbent, Published(True, checkpoint))
+            return True
+        has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
+        reason = "none of its checkpoints is whole and of that report" if is_last else "it has no whole checkpoint yet"
+        if not has_checkpoint and not _is_of(present, incumbent):
+            publish(folder, incumbent, None)
+            self._on_published(incumbent, Published(True, None, reason))
+        elif has_checkpoint and is_last:
+            self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
+        return is_last
+
+    def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
+        """Whether what is published is as good as an incumbent already, as it may be after a resume."""
+        if self.metric is None:
+            return False
+        there, new = present.get(self.metric), incumbent.result.get(self.metric)
+        if not isinstance(there, (int, float)) or not isinstance(new, (int, float)):
+            return False
+        return there <= new if self.do_minimize else there >= new
+
+
+def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool) -> tuple[Generation, Match] | None:
+    """The generation that belongs to a report; None if there is none, or none yet.
+
+    Parameters
+    ----------
+    store
+        The generations of the trial.
+    incumbent
+        The report.
+    is_last
+        Whether nobody will say any more which one it is. Then it is the oldest one that is newer than the report.
+    """
+    for matched in reversed(store.notes().matched):
+        if matched.launch == incumbent.result.get(ST_LAUNCH) and _is_made_of(incumbent.result, matched.values):
+            generation = store.read(matched.generation)
+            if generation is not None and store.is_sound(generation):
+                return generation, matched.match
+    if is_last and incumbent.report is not None:
+        for generation in store.generations():
+            newer_by = generation.newer_by(incumbent.report)
+            if newer_by >= 0 and store.is_sound(generation):
+                return generation, newer_by
+    return None
+
+
+def _is_made_of(result: dict[str, Any], values: Any) -> bool:
+    return all(
+        name in result and (result[name] == value or (value != value and result[name] != result[name]))
+        for name, value in values.items()
+        if name not in _REWRITTEN
+    )
+
+
+def _is_of(present: dict[str, Any] | None, incumbent: Incumbent) -> bool:
+    """Whether what is published is the same report."""
+    names = (ST_LAUNCH, "st_worker_iter")
+    return (
+        present is not None
+        and present.get("trial_id") == incumbent.trial_id
+        and all(present.get(name) == incumbent.result.get(name) for name in names)
+    )
+
+
+def published_result(folder: Path) -> dict[str, Any] | None:
+    """What ``folder/best/result.json`` holds; None if there is none that can be read."""
+    try:
+        result = json.loads((folder / BEST_DIRNAME / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return result if isinstance(result, dict) else None
+
+
+def published_trial(folder: Path) -> int | None:
+    """The trial that ``folder/best`` shows, None if there is no such folder or it does not say."""
+    trial_id = (published_result(folder) or {}).get("trial_id")
+    return trial_id if isinstance(trial_id, int) else None
+
+
+def publish(
+    folder: Path, incumbent: Incumbent, generation: Generation | None, match: Match = "exact"
+) -> dict[str, Any] | None:
+    """Makes ``folder/best`` show ``incumbent``: ``checkpoint/``, ``config.json`` and ``result.json``.
+
+    The folder is written aside and put in place by one rename, so that a reader sees the old or the new incumbent.
+
+    Parameters
+    ----------
+    folder
+        The experiment's folder.
+    incumbent
+        What to publish.
+    generation, match
+        The generation of its checkpoint, if it has one, and how sure that is.
+
+    Returns
+    -------
+    dict or None
+        What is published as :const:`ST_CHECKPOINT`.
+
+    Raises
+    ------
+    OSError
+        There is no room, or the generation is gone; what was published before is untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / BEST_DIRNAME
+    old = folder / os.readlink(link) if link.is_symlink() else None
+    new = folder / f".{BEST_DIRNAME}-{os.getpid()}-{time.monotonic_ns()}"
+    new.mkdir(mode=0o700)
+    checkpoint = None
+    try:
+        if generation is not None:
+            GenerationStore(incumbent.checkpoints).publish(generation, new / "checkpoint")
+            level = None if incumbent.time_attr is None else incumbent.result.get(incumbent.time_attr)
+            launch = incumbent.result.get(ST_LAUNCH)
+            checkpoint = {"level": level, "launch": launch, "generation": generation.number, "match": match}
+        dump_json_with_numpy(incumbent.config, new / "config.json")
+        result = {"trial_id": incumbent.trial_id, **incumbent.result, ST_CHECKPOINT: checkpoint}
+        with open(new / "result.json", "w", encoding="utf-8") as file:
+            json.dump(result, file, default=str)
+        temporary = folder / f"{new.name}.link"
+        temporary.symlink_to(new.name)
+        os.replace(temporary, link)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)  # half of it would fill a full disk further at every incumbent
+        raise
+    if old is not None and old != new:
+        shutil.rmtree(old, ignore_errors=True)
+    return checkpoint
+
+
+def set_aside(folder: Path) -> None:
+    """Gives what an earlier experiment of the same name has published another name, ``best-before``."""
+    link, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
+    if not link.is_symlink():
+        return
+    if before.is_symlink():
+        shutil.rmtree(folder / os.readlink(before), ignore_errors=True)
+    os.replace(link, before)

@@ -56,6 +56,8 @@ class Plan:
     num_pauses: int
     pause_s: float
     epoch_s: float
+    lag_s: float
+    """Seconds between report and save, or save and report."""
     max_t: int
     peak: int
     on_sigterm: str
@@ -63,6 +65,8 @@ class Plan:
     exit_code: int
     kills: tuple[tuple[float, str], ...]
     """Seconds after the first launch, and what is killed then."""
+    max_reports: int | None = None
+    """It ends after so many reports, if not before."""
 
     @property
     def publishes(self) -> bool:
@@ -75,7 +79,8 @@ class Plan:
         kills = "".join(f", kills {what} at {at_s:.1f}" for at_s, what in self.kills)
         return (
             f"{self.backend} {self.launch} {self.scheduler} on {self.num_devices}, {self.order!r}, {self.writer} "
-            f"{_bytes(self.size)}, epochs {self.epoch_s * 1e3:.0f} ms, sleep {self.sleep_time:g} s, "
+            f"{_bytes(self.size)}, epochs {self.epoch_s * 1e3:.0f} ms, lag {self.lag_s * 1e3:.0f} ms, "
+            f"sleep {self.sleep_time:g} s, "
             f"SIGTERM {self.on_sigterm}{kills}"
         )
 
@@ -125,6 +130,7 @@ def draw(seed: int, index: int) -> Plan:
         num_pauses=num_pauses,
         pause_s=round(r.uniform(0.2, 1.0) * epoch_s / num_pauses, 4) if num_pauses else 0.0,
         epoch_s=round(epoch_s, 4),
+        lag_s=round(r.choice((0.0, 0.0, 0.0, 0.5, 2.0)) * epoch_s, 4),
         max_t=r.choice((9, 27, 27, 81)),
         peak=r.choice((0, 3, 3, 4, 6, 10)),
         on_sigterm=on_sigterm,
@@ -202,7 +208,7 @@ def make_tuner(plan: Plan, folder: Path) -> Tuner:
     stop = (
         Deadline(plan.duration_s, backend)
         if plan.has_deadline
-        else StoppingCriterion(max_wallclock_time=plan.duration_s)
+        else StoppingCriterion(max_wallclock_time=plan.duration_s, max_num_evaluations=plan.max_reports)
     )
     return Tuner(
         backend, _make_scheduler(plan, space), stop, n_workers=plan.n_workers, sleep_time=plan.sleep_time,

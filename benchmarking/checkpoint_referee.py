@@ -157,9 +157,12 @@ def broken_on_purpose(order: str) -> frozenset[str]:
     Who reports before he saves, or does not save every epoch, begins below where he was.
     """
     below = frozenset({"below", "began_below", "restart"})
-    if order in (script.REPORT_FIRST, script.REPORT_THEN_BETTER, script.NEVER):
+    reports_first = (script.REPORT_FIRST, script.REPORT_THEN_FEW, script.REPORT_THEN_BETTER, script.REPORT_THEN_THREAD)
+    if order in (*reports_first, script.INITIAL, script.NEVER):
         return below
-    if order == script.SAVE_FIRST:
+    if order == script.AGAIN:
+        return frozenset()
+    if order in (script.SAVE_FIRST, script.BOTH):
         return frozenset({"missing"})
     return below | {"missing"}
 

@@ -26,12 +26,17 @@ WHEN_BETTER = "save if better, report"
 REPORT_THEN_BETTER = "report, save if better"
 INITIAL = "save at the start, report, save"
 THREAD = "save in a thread, report"
+REPORT_THEN_THREAD = "report, save in a thread"
+AGAIN = "save, report, again at launch"
+REPORT_THEN_FEW = "report, save every 3"
+BOTH = "save, report, save"
 ON_SIGTERM = "save on SIGTERM"
 NEVER = "never save"
 ORDERS = (
-    SAVE_FIRST, REPORT_FIRST, EVERY_FEW, WHEN_BETTER, REPORT_THEN_BETTER, INITIAL, THREAD, ON_SIGTERM, NEVER,
+    SAVE_FIRST, REPORT_FIRST, AGAIN, EVERY_FEW, REPORT_THEN_FEW, WHEN_BETTER, REPORT_THEN_BETTER, INITIAL, THREAD,
+    REPORT_THEN_THREAD, BOTH, ON_SIGTERM, NEVER,
 )  # fmt: skip
-#: Epochs between two saves of :const:`EVERY_FEW`.
+#: Epochs between two saves of :const:`EVERY_FEW` and :const:`REPORT_THEN_FEW`.
 FEW = 3
 
 
@@ -67,29 +72,43 @@ class Training:
 
     def run(self) -> None:
         self._begin()
-        order = self._plan["order"]
         for epoch in range(self._done + 1, self._plan["max_t"] + 1):
             time.sleep(self._plan["epoch_s"])
             with self._undisturbed():
-                loss = loss_of(self._x, epoch, self._plan["peak"])
-                is_better, self._best = loss < self._best, min(loss, self._best)
-                if order == ON_SIGTERM:
-                    self._done = epoch
-                if (
-                    order == SAVE_FIRST
-                    or (order == EVERY_FEW and epoch % FEW == 0)
-                    or (order == WHEN_BETTER and is_better)
-                ):
-                    self._save(epoch)
-                elif order == THREAD:
-                    self._save_in_thread(epoch)
-                self._report(epoch, loss)
-                if order in (REPORT_FIRST, INITIAL) or (order == REPORT_THEN_BETTER and is_better):
-                    self._save(epoch)
+                self._end_epoch(epoch)
             if self._must_leave:
-                sys.exit(75)
+                break
         if self._thread is not None:
             self._thread.join()
+        if self._must_leave:
+            sys.exit(75)
+
+    def _end_epoch(self, epoch: int) -> None:
+        order, loss = self._plan["order"], self._loss(epoch)
+        is_better, self._best = loss < self._best, min(loss, self._best)
+        if order == ON_SIGTERM:
+            self._done = epoch
+        if (
+            order in (SAVE_FIRST, AGAIN, BOTH)
+            or (order == EVERY_FEW and epoch % FEW == 0)
+            or (order == WHEN_BETTER and is_better)
+        ):
+            self._save(epoch)
+            time.sleep(self._plan["lag_s"])
+        elif order == THREAD:
+            self._save_in_thread(epoch)
+            time.sleep(self._plan["lag_s"])
+        self._report(epoch, loss)
+        if (
+            order in (REPORT_FIRST, INITIAL, BOTH)
+            or (order == REPORT_THEN_FEW and epoch % FEW == 0)
+            or (order == REPORT_THEN_BETTER and is_better)
+        ):
+            time.sleep(self._plan["lag_s"])
+            self._save(epoch)
+        elif order == REPORT_THEN_THREAD:
+            time.sleep(self._plan["lag_s"])
+            self._save_in_thread(epoch)
 
     def _begin(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +128,8 @@ class Training:
             signal.signal(signal.SIGTERM, self._leave_soon)
         if self._plan["order"] == INITIAL and found.state == "none":
             self._save(0)
+        if self._plan["order"] == AGAIN and self._done:  # it may have been killed before it had reported this
+            self._report(self._done, self._loss(self._done))
 
     def _loss(self, epoch: int) -> float:
         return loss_of(self._x, epoch, self._plan["peak"])

@@ -1,6 +1,6 @@
 """Hundreds of short experiments with all ways of saving and reporting: is ``best/`` the best model, and whole?
 
-    python benchmarking/best_checkpoint.py                      # 300 experiments: a quarter of an hour on two cores
+    python benchmarking/best_checkpoint.py                      # 300 experiments: twenty minutes on two cores
     python benchmarking/best_checkpoint.py --runs 30 --seed 4
     python benchmarking/best_checkpoint.py --only 17 --keep /tmp/run-17
 

@@ -102,7 +102,7 @@ class Experiment:
             if ended:
                 code = os.waitstatus_to_exitcode(status)
                 if code != 0:
-                    self.crashed = f"exit code {code}: {self._log.read_text(errors='replace')[-3000:]}"
+                    self.crashed = f"exit code {code}: {last_error(self._log)}"
                 return False
             if self._kill_what_is_due(pid):
                 self._look()
@@ -217,6 +217,13 @@ class Experiment:
             crashed=self.crashed,
             hung=self.hung,
         )
+
+
+def last_error(log: Path, max_chars: int = 3000) -> str:
+    """The last traceback in a log, or else its end."""
+    text = log.read_text(errors="replace")
+    begin = text.rfind("Traceback (most recent call last)")
+    return text[-max_chars:] if begin < 0 else text[begin : begin + max_chars]
 
 
 def writes_below(pid: int, folder: Path) -> bool:

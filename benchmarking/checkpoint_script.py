@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarking.checkpoint_writers import WRITERS, Identity, Writer, inspect
+from benchmarking.checkpoint_seals import Identity
+from benchmarking.checkpoint_writers import WRITERS, Writer, inspect
 
 SAVE_FIRST = "save, report"
 REPORT_FIRST = "report, save"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarking.checkpoint_writers import HEAVY, WRITERS, Found, Identity, inspect
+from benchmarking.checkpoint_seals import Identity
+from benchmarking.checkpoint_writers import HEAVY, WRITERS, Found, inspect
 
 IDENTITY = Identity(x=0.25, launch=1, epoch=3, size=200_000)
 LIGHT = [name for name in WRITERS if name not in HEAVY]

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEADLINE_S ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compare notebooks report chaos test test-slow lint format check clean
+.PHONY: help demo compare notebooks report chaos checkpoints test test-slow lint format check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +29,9 @@ chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random mome
 	$(BIN)/python benchmarking/tuner_kills.py
 	$(BIN)/python benchmarking/fuzz_reports.py
 	$(BIN)/python benchmarking/soak.py
+
+checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and look whether best/ is the best model, whole (half an hour)
+	$(BIN)/python benchmarking/best_checkpoint.py
 
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(BIN)/python -m pytest -q

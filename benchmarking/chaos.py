@@ -3,11 +3,12 @@
     python benchmarking/chaos.py                        # a run without faults, then one with them: two minutes
     python benchmarking/chaos.py --reports 500 --seed 3
 
-Promotion ASHA with restless resizes tunes a fast script on four CPU slots. Meanwhile ranks, supervisors and the
-preloading server are killed, ranks are stopped, newest checkpoints are torn, and scripts take their time to leave.
-Then it is checked that no report was lost, doubled or wrong, that no process and no device is left, and that the
-scheduler is in the state to which a replay of its calls leads whose reports are computed anew, epoch by epoch, without
-any processes.
+Promotion ASHA with restless resizes tunes a fast script on four CPU slots. Of three trials one writes its checkpoints
+in place and after the report, one saves before it reports, and one reports first and keeps two. Meanwhile ranks,
+supervisors and the preloading server are killed, ranks are stopped, newest checkpoints are torn, and scripts take their
+time to leave. Then it is checked that no report was lost, doubled or wrong, that no process and no device is left, and
+that the scheduler is in the state to which a replay of its calls leads whose reports are computed anew, epoch by epoch,
+without any processes.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ import numpy as np
 import psutil
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.config_space import uniform
+from syne_tune.config_space import choice, uniform
 from syne_tune.optimizer.scheduler import SchedulerDecision
 
 from benchmarking.chaos_faults import FaultInjector
-from benchmarking.chaos_script import training
+from benchmarking.chaos_script import WRITERS, training
 from syne_hypersched import ASHA, ElasticLocalBackend
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.backends.reports import LogTail
@@ -64,7 +65,7 @@ class RestlessASHA(ASHA):
     """Promotion ASHA that remembers its calls, and has trials resized between one and two devices all the time."""
 
     def __init__(self, seed: int, slow_exit_s: float) -> None:
-        space = {"x": uniform(0, 1), "epochs": MAX_T, "slow_exit_s": slow_exit_s}
+        space = {"x": uniform(0, 1), "writer": choice(list(WRITERS)), "epochs": MAX_T, "slow_exit_s": slow_exit_s}
         super().__init__(
             space, "loss", "epoch", max_t=MAX_T, type="promotion", grace_period=3, random_seed=seed
         )  # fmt: skip
@@ -155,6 +156,8 @@ def run(num_reports: int, seed: int, mean_pause_s: float | None, folder: Path) -
         ends=Counter(event.details["how"] for event in result.events if event.event == "exit"),
         faults=faults,
     )
+    if mean_pause_s is None and outcome.num_failed:
+        outcome.wrong.append(f"{outcome.num_failed} trials have failed, and nothing was done to them")
     outcome.wrong += [f"process {process} is left" for process in left]
     outcome.wrong += [f"a device is left to trial {trial_id}" for trial_id, _ in backend.busy_trial_ids()]
     outcome.wrong += [f"{holding} has no end" for holding in holdings(result.events) if holding.end_s is None]

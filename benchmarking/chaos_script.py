@@ -1,7 +1,7 @@
 """Trains nothing, fast, and so that every mistake shows: the loss of an epoch depends on all epochs before it.
 
-Keeps its last two checkpoints, each with a checksum, and goes on from the newest that is whole. With several ranks, all
-wait for each other in every epoch, as in a collective. Used by ``chaos.py``.
+It saves in one of three ways (:const:`WRITERS`), each checkpoint with a checksum. With several ranks, all wait for each
+other in every epoch, as in a collective. Used by ``chaos.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+#: ``two``: after the report, aside and renamed; the last two are kept, and the newest that is whole is gone on from.
+#: ``early``: before the report, the same way, and a launch begins by reporting once more what it has loaded.
+#: ``plain``: after the report, over the only one that there is, and the script fails if that is torn.
+WRITERS = ("two", "early", "plain")
+#: What a plain writer waits for in the middle, so that it is met there.
+PAUSE_S = 0.002
 
 
 def training(x: float) -> Iterator[tuple[str, float]]:
@@ -37,20 +44,34 @@ def loss_of(x: float, epoch: int, state: str) -> float:
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """Whole or not."""
-    return max(folder.glob("epoch-*.json"), default=None)
+    return max(folder.glob("epoch-*.json"), default=None) or next(iter(folder.glob(_PLAIN)), None)
 
 
-def write_checkpoint(folder: Path, epoch: int, state: str) -> None:
+def write_checkpoint(folder: Path, epoch: int, state: str, writer: str = "two") -> None:
     text = json.dumps([epoch, state])
+    content = json.dumps([text, hashlib.sha256(text.encode()).hexdigest()])
+    if writer == "plain":
+        with open(folder / _PLAIN, "w", buffering=1) as file:
+            file.write(content[: len(content) // 2])
+            file.flush()
+            time.sleep(PAUSE_S)
+            file.write(content[len(content) // 2 :])
+        return
     aside = folder / "aside"
-    aside.write_text(json.dumps([text, hashlib.sha256(text.encode()).hexdigest()]))
+    aside.write_text(content)
     os.replace(aside, folder / f"epoch-{epoch:06d}.json")
     for old in sorted(folder.glob("epoch-*.json"))[:-2]:
         old.unlink()
 
 
-def read_checkpoint(folder: Path) -> tuple[int, str] | None:
-    """Epoch and state of the newest checkpoint that is whole; those that are torn are removed."""
+def read_checkpoint(folder: Path, writer: str = "two") -> tuple[int, str] | None:
+    """Epoch and state of the newest checkpoint that is whole; those that are torn are removed.
+
+    Raises
+    ------
+    ValueError
+        The only checkpoint of a plain writer is torn.
+    """
     while (path := newest_checkpoint(folder)) is not None:
         try:
             text, checksum = json.loads(path.read_text())
@@ -59,9 +80,14 @@ def read_checkpoint(folder: Path) -> tuple[int, str] | None:
                 return epoch, state
         except (ValueError, TypeError):
             pass
+        if writer == "plain":
+            raise ValueError(f"{path} is torn")
         print(f"{path} is torn", flush=True)
         path.unlink()
     return None
+
+
+_PLAIN = "model.json"
 
 
 class Ranks:
@@ -111,6 +137,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--epoch_s", type=float, default=0.04)
     parser.add_argument("--slow_exit_s", type=float, default=0.0)
+    parser.add_argument("--writer", choices=WRITERS, default="two")
     parser.add_argument("--st_checkpoint_dir", type=Path, required=True)
     args = parser.parse_args()
     if args.slow_exit_s > 0:
@@ -122,16 +149,21 @@ def main() -> None:
         for step in range(ranks.hear()):
             ranks.meet(step)
         return
-    done, state = read_checkpoint(folder) or (0, repr(args.x))
+    done, state = read_checkpoint(folder, args.writer) or (0, repr(args.x))
     ranks.tell(max(0, args.epochs - done))
     report = Reporter()
+    if done and args.writer == "early":  # it may not have been reported before the process was killed
+        report(epoch=done, loss=loss_of(args.x, done, state))
     for step, epoch in enumerate(range(done + 1, args.epochs + 1)):
         time.sleep(args.epoch_s / ranks.world_size)
         ranks.meet(step)
         state = next_state(state, epoch)
-        # Reported first: an epoch whose report is out is trained again at worst, and none is ever missing.
+        if args.writer == "early":
+            write_checkpoint(folder, epoch, state, args.writer)
+        # Reported first by the others: an epoch whose report is out is trained again at worst, and none is missing.
         report(epoch=epoch, loss=loss_of(args.x, epoch, state))
-        write_checkpoint(folder, epoch, state)
+        if args.writer != "early":
+            write_checkpoint(folder, epoch, state, args.writer)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarking/soak.py                 # some minutes on two cores
     python benchmarking/soak.py --trials 200
 
-A fast script (no PyTorch) under the stock tuner with ``ElasticLocalBackend``, ASHA and a journal. The table has, after
+A fast script (no PyTorch) under the stock tuner with ``ElasticLocalBackend``, ASHA and a journal. Of three trials one
+writes its checkpoints aside, one in place after the report, and one none at all. The table has, after
 each tenth of the trials: resident memory of the tuner's process, its open files, its children that nobody has waited
 for (zombies), all processes below it, and the median of the last thousand polls. What grows with the trials, shows.
 
@@ -36,15 +37,32 @@ from syne_hypersched.experiments import QuietTunerLogger
 SCRIPT = """
 import argparse
 import json
+import os
 import time
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--st_checkpoint_dir")
 args = parser.parse_args()
+way = ("aside", "plain", "none")[int(1000 * args.x) % 3]
+path = os.path.join(args.st_checkpoint_dir, "epoch.json")
+os.makedirs(args.st_checkpoint_dir, exist_ok=True)
+
+
+def save(epoch):
+    with open(path if way == "plain" else path + ".new", "w") as file:
+        json.dump(epoch, file)
+    if way == "aside":
+        os.replace(path + ".new", path)
+
+
 for epoch in range(1, 4):
+    if way == "aside":
+        save(epoch)
     report = {"epoch": epoch, "loss": args.x + 1 / epoch, "st_worker_timestamp": time.time()}
     print("[tune-metric]: " + json.dumps(report), flush=True)
+    if way == "plain":
+        save(epoch)
 """
 
 

@@ -10,7 +10,8 @@ killed until they end by themselves, over and over:
 * ``hypersched``: HyperSched with a deadline, on trials that are resized. Its decisions depend on the time.
 
 In all of them every report that was journaled before a kill must be in the final results, once, with no epoch missing,
-and no process may be left behind.
+and no process may be left behind. Each trial writes its checkpoint in one of three ways: aside after the report, in
+place after the report (and fails if it is torn), or aside before the report, which the next launch makes once more.
 
     python benchmarking/tuner_kills.py --kills 100
 """
@@ -49,16 +50,31 @@ arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 folder, x, epochs = arguments["--st_checkpoint_dir"], float(arguments["--x"]), int(arguments["--epochs"])
 os.makedirs(folder, exist_ok=True)
 path, begun = os.path.join(folder, "epoch.json"), time.time()
-done = json.load(open(path)) if os.path.exists(path) else 0
-for number, epoch in enumerate(range(done + 1, epochs + 1)):
-    time.sleep(0.02)
-    report = {"epoch": epoch, "loss": x + 1 / epoch, "st_worker_iter": number, "st_worker_time": time.time() - begun,
+way = ("aside", "plain", "early")[int(1000 * x) % 3]
+
+def report(epoch):
+    values = {"epoch": epoch, "loss": x + 1 / epoch, "st_worker_time": time.time() - begun,
               "st_worker_timestamp": time.time()}
-    print("[tune-metric]: " + json.dumps(report), flush=True)
+    print("[tune-metric]: " + json.dumps(values), flush=True)
+
+def save(epoch):
     if os.environ.get("RANK", "0") == "0":
-        with open(path + ".new", "w") as file:
-            json.dump(epoch, file)
-        os.replace(path + ".new", path)
+        with open(path if way == "plain" else path + ".new", "w") as file:
+            file.write("[" + str(epoch))
+            if way == "plain":
+                file.flush()
+                time.sleep(0.002)
+            file.write("]")
+        if way != "plain":
+            os.replace(path + ".new", path)
+
+done = json.load(open(path))[0] if os.path.exists(path) else 0
+if done and way == "early":
+    report(done)
+for epoch in range(done + 1, epochs + 1):
+    time.sleep(0.02)
+    for do in (save, report) if way == "early" else (report, save):
+        do(epoch)
 """
 
 Curves = set[tuple[int, int, float]]

@@ -41,12 +41,14 @@ def train(learning_rate: float, weight_decay: float, batch_size: int, epochs: in
     train_rows, val_rows = np.split(np.random.default_rng(0).permutation(len(images)), [1300])
 
     weights, epochs_done = np.zeros((64, 10)), 0
+    report = Reporter()
     checkpoint = Path(st_checkpoint_dir) / "checkpoint.npz"
     if checkpoint.exists():
         with np.load(checkpoint) as state:
-            weights, epochs_done = state["weights"], int(state["epoch"])
+            weights, epochs_done, val_loss = state["weights"], int(state["epoch"]), float(state["val_loss"])
+        # The trial may have been ended between checkpoint and report. Otherwise this report is dropped.
+        report(epoch=epochs_done, val_loss=val_loss)
 
-    report = Reporter()
     for epoch in range(epochs_done + 1, epochs + 1):
         # Every epoch has an order of its own, the same whether the trial was interrupted or not.
         order = np.random.default_rng(epoch).permutation(train_rows)
@@ -55,12 +57,13 @@ def train(learning_rate: float, weight_decay: float, batch_size: int, epochs: in
             error = softmax(images[batch] @ weights) - one_hot[batch]
             weights -= learning_rate * (images[batch].T @ error / len(batch) + weight_decay * weights)
         probability = softmax(images[val_rows] @ weights)[np.arange(len(val_rows)), digits[val_rows]]
-        # Before the checkpoint: if the trial is stopped in between, the epoch is trained again and none is missing.
-        report(epoch=epoch, val_loss=float(-np.log(probability + 1e-12).mean()))
+        val_loss = float(-np.log(probability + 1e-12).mean())
+        # Aside and renamed, the checkpoint is always a whole one; before the report, it is the one that is reported on.
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         aside = checkpoint.with_name("aside.npz")
-        np.savez(aside, weights=weights, epoch=epoch)
+        np.savez(aside, weights=weights, epoch=epoch, val_loss=val_loss)
         os.replace(aside, checkpoint)
+        report(epoch=epoch, val_loss=val_loss)
 
 
 def main() -> None:

@@ -72,11 +72,12 @@ class RestoredTrial:
         raw = [report.values for report in made.tail.reports(to_the_end=True)]
         position = stream.restore(raw, self.delivered, time_attr)
         made.num_raw = position
+        before = raw[position - 1] if position else None
         for report in raw[position:]:
             made.num_raw += 1
-            # A script counts its reports anew in every launch.
-            if report.get(ST_WORKER_ITER) == 0:
+            if _begins_launch(report, before, time_attr):
                 stream.begin_launch(max(0, self.launch), num_devices, now)
+            before = report
             restored = stream.accept(report, time_attr, now)
             if restored is not None:
                 made.queue.append(restored)
@@ -87,3 +88,14 @@ class RestoredTrial:
             made.failures.restore(self.failures, stream.num_reports > self.failures["num_reports"])
         if self.max_num_devices is not None:
             made.failures.limit(self.max_num_devices)
+
+
+def _begins_launch(report: Mapping[str, Any], before: Mapping[str, Any] | None, time_attr: str | None) -> bool:
+    """Whether a report is the first of a launch, given the one before it in the log."""
+    # Syne Tune's reporter counts anew in every launch. Scripts that print reports themselves need not count.
+    if before is None or report.get(ST_WORKER_ITER) == 0:
+        return True
+    if ST_WORKER_ITER in report or time_attr is None:
+        return False
+    level, last = report.get(time_attr), before.get(time_attr)
+    return isinstance(level, (int, float)) and isinstance(last, (int, float)) and level <= last

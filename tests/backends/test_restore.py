@@ -20,11 +20,12 @@ def trial_of(status):
     return ElasticTrial(3, {"x": 1}, datetime(2024, 1, 1), metrics=[], status=status)
 
 
-def write(folder, *epochs):
+def write(folder, *epochs, counts=True):
     """One launch's part of a log."""
     with open(folder / "std.out", "a") as log:
         for number, epoch in enumerate(epochs):
-            log.write(f"[tune-metric]: {json.dumps({'epoch': epoch, 'st_worker_iter': number})}\n")
+            report = {"epoch": epoch, "st_worker_iter": number} if counts else {"epoch": epoch}
+            log.write(f"[tune-metric]: {json.dumps(report)}\n")
 
 
 def seen(trial, num_reports):
@@ -90,7 +91,19 @@ def test_a_trial_that_was_never_launched_is_taken_over(tmp_path):
     assert (restored.launch, restored.queue, restored.faults()) == (-1, type(restored.queue)(), {})
 
 
-def test_reports_of_a_launch_that_nobody_lived_to_record_count(tmp_path):
-    write(tmp_path, 1, 2)
+@pytest.mark.parametrize("counts", [True, False])
+def test_reports_of_a_launch_that_nobody_lived_to_record_count(tmp_path, counts):
+    write(tmp_path, 1, 2, counts=counts)
     restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, "epoch", num_devices_per_trial=3)
     assert [(report["st_num_devices"], report["st_launch"]) for report in restored.queue] == [(3, 0), (3, 0)]
+
+
+def test_a_script_that_does_not_count_its_reports(tmp_path):
+    write(tmp_path, 1, 2, 3, counts=False)
+    delivered = seen(TrialProcesses(3, tmp_path / "std.out", tmp_path / "std.err"), 1)
+    write(tmp_path, 2, 3, 4, counts=False)  # trained again from the checkpoint of the first epoch
+    known = RestoredTrial(trial_of(Status.in_progress), delivered, launch=1, devices=("0", "1", "2"))
+    restored = known.processes(tmp_path, "epoch", 1)
+    assert [report["epoch"] for report in restored.queue] == [2, 3, 4]
+    assert [report["st_num_devices"] for report in restored.queue] == [2, 2, 3]
+    assert [report["st_launch"] for report in restored.queue] == [0, 0, 1]

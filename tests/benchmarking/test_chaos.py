@@ -35,6 +35,19 @@ def test_a_checkpoint_that_is_torn_is_left_out_for_the_one_before(tmp_path):
     assert chaos_script.read_checkpoint(tmp_path) is None
 
 
+def test_a_plain_writer_has_one_checkpoint_and_fails_if_it_is_torn(tmp_path):
+    for epoch in (1, 2, 3):
+        chaos_script.write_checkpoint(tmp_path, epoch, f"state {epoch}", "plain")
+    assert chaos_script.read_checkpoint(tmp_path, "plain") == (3, "state 3")
+    (path,) = tmp_path.iterdir()
+    assert chaos_script.newest_checkpoint(tmp_path) == path
+    path.write_text(path.read_text()[:-7])
+    with pytest.raises(ValueError, match="torn"):
+        chaos_script.read_checkpoint(tmp_path, "plain")
+    path.unlink()
+    assert chaos_script.read_checkpoint(tmp_path, "plain") is None
+
+
 def recorded_calls(num_suggestions=6):
     """A scheduler that was told of trials which report one after the other until they are paused."""
     scheduler = RestlessASHA(seed=0, slow_exit_s=0.0)

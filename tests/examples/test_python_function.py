@@ -33,8 +33,9 @@ def test_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     whole = losses("whole", 6)
     assert [epoch for epoch, _ in whole] == [1, 2, 3, 4, 5, 6]
     assert whole[-1][1] < 0.5 * whole[0][1]
-    assert losses("in parts", 4) + losses("in parts", 6) == whole
-    assert losses("in parts", 6) == []
+    # What it has loaded it reports once more, in case that it was ended before it could. Backends drop the second one.
+    assert losses("in parts", 4) + losses("in parts", 6)[1:] == whole
+    assert losses("in parts", 6) == whole[-1:]
 
 
 @pytest.mark.slow
@@ -53,5 +54,4 @@ def test_is_tuned_with_trials_that_go_on_where_they_were(tmp_path: Path) -> None
     assert f"best val_loss {best.value:.4f}: trial {best.trial_id} at epoch {best.resource}" in done.stdout
     with np.load(path / "best" / "checkpoint" / "checkpoint.npz") as state:
         assert state["weights"].shape == (64, 10)
-        # The function reports an epoch before it writes the checkpoint.
-        assert state["epoch"] >= best.resource - 1
+        assert state["epoch"] >= best.resource

@@ -275,7 +275,8 @@ def explained(events: Sequence[Event]) -> Iterator[tuple[int, int | None]]:
     """Reports of which the run says why their checkpoint is not in best/."""
     for event in events:
         if event.trial_id is not None and event.reason and event.event not in _OTHER_EVENTS:
-            level = event.details.get("level", event.details.get("result", {}).get(TIME_ATTR))
+            # That the best report of a trial has no whole checkpoint is said of those before it, too.
+            level = event.details.get("level")
             yield event.trial_id, None if level is None else int(level)
 
 

@@ -84,9 +84,11 @@ class ChangeWatch:
             return self._in_parent(event)
         path = f"{parent}{event.name}"
         is_folder = bool(event.mask & inotify.ISDIR)
-        if event.mask & (inotify.CREATE | inotify.MOVED_TO) and is_folder:
-            self._add(f"{path}/")
+        if event.mask & inotify.CREATE and is_folder:
+            return self._enter(f"{path}/")
         if event.mask & inotify.MOVED_TO:
+            if is_folder:
+                self._add(f"{path}/")
             return [Change("moved", path)]
         if event.mask & inotify.MOVED_FROM:
             return [Change("moved away", path)]
@@ -100,9 +102,16 @@ class ChangeWatch:
         if event.name != self._name:
             return []
         if event.mask & (inotify.CREATE | inotify.MOVED_TO):
-            self._add("")
-        # What was put into it before it was watched has left no events.
+            return self._enter("")
         return [Change("lost")]
+
+    def _enter(self, path: str) -> list[Change]:
+        """A folder is there. What was put into it before it was watched has left no events; if empty it is no news."""
+        self._add(path)
+        with contextlib.suppress(OSError):
+            if not os.listdir(os.path.join(self._folder, path)):
+                return []
+        return [Change("lost", path.rstrip("/"))]
 
     def _add(self, path: str) -> None:
         """Watches a folder and those in it; there may be none."""

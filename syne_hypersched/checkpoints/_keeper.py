@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched._log_tail import LogTail
+from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._files import Tree, read_tree
 from syne_hypersched.checkpoints._kept import Habits
@@ -72,6 +73,9 @@ class GenerationKeeper:
         self._changed_s = 0.0
         self._changed: set[str] = set()
         self._num_changes = 0
+        #: Where a checkpoint ends, and whether the last one may go on.
+        self._bursts = Bursts()
+        self._is_open = False
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
@@ -255,8 +259,9 @@ class GenerationKeeper:
         if not found:
             return
         now = time.monotonic()
-        is_surprised = False
+        is_surprised, begins = False, False
         for change in found:
+            begins |= self._bursts_begin(change)
             if change.kind in ("created", "written", "closed"):
                 self._written_s[os.path.join(self._folder, change.path)] = now
                 is_surprised |= self._habits.written(change.path, self._taken_tree)
@@ -278,7 +283,17 @@ class GenerationKeeper:
         self._num_changes += 1
         self._changed_s = now
         is_save = any(change.kind not in ("removed", "moved away") for change in found)
-        self._matcher.change(after, before, now, is_save)
+        self._matcher.change(after, before, now, is_save, goes_on=self._is_open and not begins)
+        self._is_open = self._is_open or is_save
+
+    def _bursts_begin(self, change: Change) -> bool:
+        """Whether a checkpoint begins with a change."""
+        begins = change.kind in ("created", "written", "moved") and self._bursts.write(change.path)
+        if change.kind in ("closed", "moved"):
+            self._bursts.finish(change.path)
+        elif change.kind == "moved away":
+            self._bursts.leave(change.path)
+        return begins
 
     def _forget(self, moved: str) -> None:
         for paths in (self._unproven, self._untold):
@@ -296,11 +311,15 @@ class GenerationKeeper:
         """Files that are being written."""
         if not self._is_dirty:
             return frozenset()
+        return open_for_writing(self._pids, self._folder) - self._logs()
+
+    def _logs(self) -> frozenset[str]:
+        """Files that are open all the time, and no checkpoints."""
         now = time.monotonic()
         return frozenset(
             path
-            for path in open_for_writing(self._pids, self._folder)
-            if self._open_reports.get(path, 0) < _LOG_REPORTS or now - self._written_s.get(path, 0.0) < _LOG_IDLE_S
+            for path, num_reports in self._open_reports.items()
+            if num_reports >= _LOG_REPORTS and now - self._written_s.get(path, 0.0) >= _LOG_IDLE_S
         )
 
     def _prove(self) -> bool:
@@ -325,12 +344,14 @@ class GenerationKeeper:
         at_once = all(map(self._habits.is_rewritten, self._changed)) and now - ended_s >= ended_s - began_s
         # What has a name of files that are always moved away will be, too.
         is_aside = any(map(self._habits.is_aside, self._changed)) and now - self._changed_s < _ASIDE_S
-        is_time = self._has_reported or at_once or (is_quiet and not is_aside)
+        # A checkpoint of several files may be in the making while the script reports.
+        is_time = ((self._has_reported or at_once) and self._bursts.is_complete) or (is_quiet and not is_aside)
         if not is_time or now < self._retry_at or not self._prove():
             return
         self._has_reported = False
         self._take(watch)
         if is_quiet and not self._is_dirty:
+            self._is_open = False
             self._matcher.settle()
         self._tell_news()
 
@@ -361,6 +382,9 @@ class GenerationKeeper:
             return
         finally:
             self._tried_s = (began_s, time.monotonic())
+        if self._was_disturbed(watch, generation, older, num_changes):
+            self._store.remove(taken.number)
+            return
         self._is_dirty = False
         self._number = taken.number
         self._changed.clear()
@@ -371,6 +395,18 @@ class GenerationKeeper:
         self._bytes_copied += taken.bytes_copied
         self._matcher.taken(taken.number)
         self._prune()
+
+    def _was_disturbed(
+        self, watch: ChangeWatch, generation: Generation, older: Generation | None, num_changes: int
+    ) -> bool:
+        """Whether somebody may have written to what was copied: a file is empty before the kernel says that it was cut.
+
+        What has only got second names cannot be written to, and is what it was when it was listed.
+        """
+        if not self._paths_to_copy(generation, older):
+            return False
+        self._look(watch)
+        return self._num_changes != num_changes or bool(open_for_writing(self._pids, self._folder) - self._logs())
 
     def _describe(self, live: Tree) -> Generation:
         """The generation that would be taken now."""
@@ -383,14 +419,17 @@ class GenerationKeeper:
         self._error = self._error or error
         self._retry_at = time.monotonic() + _RETRY_S
 
-    def _bytes_to_copy(self, generation: Generation, older: Generation | None) -> int:
-        return sum(
-            state.size
+    def _paths_to_copy(self, generation: Generation, older: Generation | None) -> list[str]:
+        return [
+            path
             for path, state in generation.live.items()
             if state.kind == "file"
             and not generation.is_final(path)
             and (older is None or older.live.get(path) != state)
-        )
+        ]
+
+    def _bytes_to_copy(self, generation: Generation, older: Generation | None) -> int:
+        return sum(generation.live[path].size for path in self._paths_to_copy(generation, older))
 
     def _has_room(self, generation: Generation, older: Generation | None) -> bool:
         copied = self._bytes_to_copy(generation, older)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
+from syne_hypersched.checkpoints._bursts import pattern_of
 from syne_hypersched.checkpoints._files import Tree
 from syne_hypersched.checkpoints._store import Kept
-
-_DIGITS = re.compile(r"\d+")
 
 
 class Habits:
@@ -48,7 +45,7 @@ class Habits:
         bool
             Whether it was thought that this would not happen: a second name of the file shows the change.
         """
-        pattern = _DIGITS.sub("#", path)
+        pattern = pattern_of(path)
         is_surprise = False
         if path in taken:
             is_surprise = self._kept.get(path, "written") != "written"
@@ -70,18 +67,18 @@ class Habits:
     def moved_away(self, path: str) -> None:
         """A file or folder was moved to another place: it was written aside."""
         self._kept.pop(path, None)
-        self._asides.add(_DIGITS.sub("#", path))
+        self._asides.add(pattern_of(path))
 
     def take(self, tree: Tree) -> None:
         """A generation was taken."""
         for path in tree:
-            self._taken.setdefault(_DIGITS.sub("#", path), path)
+            self._taken.setdefault(pattern_of(path), path)
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
 
     def is_aside(self, path: str) -> bool:
         """Whether a file of such a name has been moved to its place before, and this one will be."""
-        return _DIGITS.sub("#", path) in self._asides
+        return pattern_of(path) in self._asides
 
     def is_rewritten(self, path: str) -> bool:
         """Whether a file of such a name is known to be written in place, again and again."""
-        return _DIGITS.sub("#", path) in self._rewritten
+        return pattern_of(path) in self._rewritten

@@ -212,7 +212,7 @@ class Matcher:
         self._match_early()
         return True
 
-    def change(self, after: int, before: int, time_s: float, is_save: bool = True) -> None:
+    def change(self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False) -> None:
         """The checkpoint folder has changed.
 
         Parameters
@@ -223,18 +223,23 @@ class Matcher:
             When that was noticed (monotonic seconds).
         is_save
             Whether anything was written, rather than only removed.
+        goes_on
+            Whether it is of the same checkpoint as the change before, although there was a report between them.
         """
         state = self.current
         if is_save and self._early is not None and self._early is state and not self._is_matched:
-            if time_s - self._last_report_s > self._gap_s:
+            if goes_on:
+                self._early = None
+            elif time_s - self._last_report_s > self._gap_s:
                 self._seems_early = True
                 self._match_early()
             else:
                 self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
-        if state is not None and (not is_save or (state.after == state.before == after == before)):
+        if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             # The same state, which goes on. What was taken of it lacks something.
             state.generation, state.settled = None, False
-            state.ended_s = time_s if is_save else state.ended_s
+            if is_save:
+                state.before, state.ended_s = max(state.before, before), time_s
         elif is_save:
             self.current = State(after, before, time_s, time_s, self._drained)
         if is_save and self._early is not None and self._early.generation is None:
@@ -275,12 +280,14 @@ class Matcher:
     def _learn_from_first(self, number: int, level: float) -> None:
         """Learns from the first report of a launch after which of the reports before its checkpoint was written."""
         known, self._evidence = self._evidence, None
-        if number != self._first or known is None or known.get("step") is None or known.get("level") is None:
+        if number != self._first or known is None or known["step"] is None or known["level"] is None:
             return
+        if known["drained"]:
+            return  # a script may do anything on SIGTERM
         if level <= self._level_before:
             return  # it reports anew what it has loaded, or trains it again
         loaded = level - known["step"]
-        if math.isclose(loaded, known["level"], abs_tol=1e-9) and not known["drained"]:
+        if math.isclose(loaded, known["level"], abs_tol=1e-9):
             # A script that also saves before it has trained looks as if it saved early.
             self._learn(Order.MIXED if self._was_saved_first else Order.LATE)
         elif math.isclose(loaded, known["level"] + known["step"], abs_tol=1e-9):

@@ -44,10 +44,13 @@ class Averages:
 
     def state_dict(self) -> dict[str, list[float]]:
         """The sums over all devices; every device has to ask."""
-        if not self._sums:
+        # Devices may have added other things, or in another order.
+        names = list(dict.fromkeys(name for names in self._group.gather(list(self._sums)) for name in names))
+        if not names:
             return {}
-        totals = self._group.sum(torch.stack(list(self._sums.values()))).tolist()
-        return dict(zip(self._sums, totals, strict=True))
+        nothing = torch.zeros(2, dtype=torch.float64, device=self._group.device)
+        totals = self._group.sum(torch.stack([self._sums.get(name, nothing) for name in names])).tolist()
+        return dict(zip(names, totals, strict=True))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from sums over all devices, which rank 0 takes over."""

@@ -80,7 +80,8 @@ class ProcessGroup:
         return int(value)
 
     def close(self) -> None:
-        """Ends what this object has started."""
+        """Ends what this object has started; processes that wait for this one are told so at once."""
+        self._cpu_group = self._pending = None
         if self.num_ranks > 1 and not self._was_initialised and dist.is_initialized():
             dist.destroy_process_group()
 

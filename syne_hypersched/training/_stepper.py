@@ -46,6 +46,8 @@ class Stepper:
         self._tracked = tracked
         self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, group)
         self._wish = wish
+        #: Whether there are gradients of the first micro-batches of a step.
+        self._is_inside_step = False
 
     @property
     def noise_scale(self) -> float | None:
@@ -73,6 +75,7 @@ class Stepper:
         (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
         if self._ordered is not None:
             self._ordered.take()
+        self._is_inside_step = not part.is_last
         if not part.is_last:
             return False
         if self._ordered is not None:
@@ -99,6 +102,18 @@ class Stepper:
         if scaler is not None:
             scaler.update()
         return True
+
+    def abandon(self) -> None:
+        """Forgets the gradients of a step of which not all micro-batches were computed."""
+        if not self._is_inside_step:
+            return
+        self._is_inside_step = False
+        for optimizer in self._optimizers():
+            optimizer.zero_grad(set_to_none=True)
+        if self._ordered is not None:
+            self._ordered.discard()
+        if self.noise is not None:
+            self.noise.discard()
 
     def go_on(self) -> None:
         """Tells the optimisers of a run that was restored that they have stepped before.

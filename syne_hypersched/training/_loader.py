@@ -195,6 +195,8 @@ class ElasticLoader:
             raise RuntimeError("a loader for training must be used inside a loop over run.epochs(), but none runs")
         if self._open is not None:
             self._abandon()
+        if self._num_done >= len(self.dataset):  # the script has left the last loop after the last step of a pass
+            self._end_pass()
         loop = self._loop = object()
         try:
             while self._round_left is None or self._round_left > 0:
@@ -227,13 +229,16 @@ class ElasticLoader:
                 else:
                     is_over = True
                 if is_over or self._num_done >= len(self.dataset):
-                    self._epoch, self._num_done, self._batches = self._epoch + 1, 0, None
-                    if self._round_left is None:
-                        self._round_left = 0
+                    self._end_pass()
         finally:
             if self._loop is loop:
                 self._leave()
         self._run.end_of_training()
+
+    def _end_pass(self) -> None:
+        self._epoch, self._num_done, self._batches = self._epoch + 1, 0, None
+        if self._round_left is None:
+            self._round_left = 0
 
     def _leave(self) -> None:
         """The loop is over, or the script has left it, perhaps in the middle of a step."""

@@ -23,11 +23,18 @@ class Averages:
 
         Raises
         ------
+        TypeError
+            A mean is no number at all.
         ValueError
             A mean is not a single number.
         """
         for name, mean in means.items():
-            value = torch.as_tensor(mean).detach().to(self._group.device, torch.float64)
+            try:
+                value = torch.as_tensor(mean)
+            except (TypeError, ValueError, RuntimeError):
+                got = type(mean).__name__
+                raise TypeError(f"{name} must be a number or a tensor with one, but got {got}") from None
+            value = value.detach().to(self._group.device, torch.float64)
             if value.numel() != 1:
                 raise ValueError(f"{name} must be a single number, but got a tensor of shape {tuple(value.shape)}")
             # A device without a sample of its own computes one that does not count, whatever comes out.

@@ -69,39 +69,15 @@ class Stepper:
                 model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
 
     def step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
-        """See :meth:`ElasticRun.step`."""
-        scaler = next((thing for thing in self._tracked.values() if isinstance(thing, torch.amp.GradScaler)), None)
-        scaled = loss if part.loss_weight == 1 else loss * part.loss_weight
-        (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
-        if self._ordered is not None:
-            self._ordered.take()
-        self._is_inside_step = not part.is_last
-        if not part.is_last:
-            return False
-        if self._ordered is not None:
-            self._ordered.give_back()
-        self._group.begin_agreement(self._wish())
-        optimizers = self._optimizers()
-        if scaler is not None:
-            for optimizer in optimizers:
-                scaler.unscale_(optimizer)
-        if self.noise is not None and part.is_even:
-            self.noise.step(part.num_samples, part.loss_weight * (1.0 if scaler is None else scaler.get_scale()))
-        elif self.noise is not None:
-            self.noise.discard()
-        if max_norm is not None:
-            nn.utils.clip_grad_norm_([weight for model in self.models for weight in model.parameters()], max_norm)
-        factor = batching.learning_rate_factor(self.noise_scale)
-        for optimizer in optimizers:
-            with _learning_rates_times(factor, optimizer):
-                if scaler is None:
-                    optimizer.step()
-                else:
-                    scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-        if scaler is not None:
-            scaler.update()
-        return True
+        """See :meth:`ElasticRun.step`; a step that fails leaves nothing of its gradients."""
+        self._is_inside_step = True
+        try:
+            has_stepped = self._step(loss, part, batching, max_norm)
+        except Exception:
+            self.abandon()
+            raise
+        self._is_inside_step = not has_stepped
+        return has_stepped
 
     def abandon(self) -> None:
         """Forgets the gradients of a step of which not all micro-batches were computed."""
@@ -133,6 +109,39 @@ class Stepper:
                 vars(model).pop("reducer", None)
                 vars(model).pop("process_group", None)
 
+    def _step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
+        scaler = next((thing for thing in self._tracked.values() if isinstance(thing, torch.amp.GradScaler)), None)
+        scaled = loss if part.loss_weight == 1 else loss * part.loss_weight
+        (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
+        if self._ordered is not None:
+            self._ordered.take()
+        if not part.is_last:
+            return False
+        if self._ordered is not None:
+            self._ordered.give_back()
+        self._group.begin_agreement(self._wish())
+        optimizers = self._optimizers()
+        if scaler is not None:
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
+        if self.noise is not None and part.is_even:
+            self.noise.step(part.num_samples, part.loss_weight * (1.0 if scaler is None else scaler.get_scale()))
+        elif self.noise is not None:
+            self.noise.discard()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_([weight for model in self.models for weight in model.parameters()], max_norm)
+        factor = batching.learning_rate_factor(self.noise_scale)
+        for optimizer in optimizers:
+            with _learning_rates_times(factor, optimizer):
+                if scaler is None:
+                    optimizer.step()
+                else:
+                    scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        if scaler is not None:
+            scaler.update()
+        return True
+
     def _optimizers(self) -> list[Optimizer]:
         return [thing for thing in self._tracked.values() if isinstance(thing, Optimizer)]
 
@@ -143,6 +152,8 @@ def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * factor
-    yield
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+    try:
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate

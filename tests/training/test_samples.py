@@ -226,3 +226,12 @@ def test_what_collating_draws_does_not_depend_on_workers(no_process_left):
     alone = mixtures()
     assert len(set(alone)) == 10
     assert mixtures(num_workers=2) == alone
+
+
+def test_workers_whose_work_was_left_begin_the_next_epoch_with_its_samples(no_process_left):
+    def firsts(**options: Any) -> list[list[float]]:
+        with ElasticRun(reporter=lambda **report: None) as run:
+            loader = run.loader(Sometimes(from_all, set(range(NUM_SAMPLES))), 3, **options)
+            return [batch.tolist() for _ in run.epochs(3) for _, batch in zip(range(2), loader, strict=False)]
+
+    assert firsts(num_workers=2, prefetch_factor=4) == firsts()

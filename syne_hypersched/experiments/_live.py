@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 import time
@@ -13,6 +14,7 @@ from syne_tune.tuner_callback import TunerCallback
 from syne_tune.tuner_logger import TunerLogger
 from syne_tune.util import metric_name_mode
 
+from syne_hypersched._extras import needs_extra
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
 from syne_hypersched.experiments._events import EventReader
@@ -45,6 +47,8 @@ class LiveProgress(TunerCallback):
     ------
     ValueError
         ``interval_s`` is not positive.
+    ModuleNotFoundError
+        The panel is to be shown, and ``rich`` is not installed.
     """
 
     def __init__(self, interval_s: float = 1.0, panel: bool | None = None) -> None:
@@ -52,6 +56,9 @@ class LiveProgress(TunerCallback):
             raise ValueError(f"interval_s must be positive, but got {interval_s!r}")
         self.interval_s = interval_s
         self.panel = _can_show_panel() if panel is None else panel
+        if panel:
+            with needs_extra("LiveProgress(panel=True)", "demo"):
+                importlib.import_module("rich.live")
         self._progress: Progress | None = None
         self._reader: EventReader | None = None
         self._started = 0.0

@@ -21,6 +21,8 @@ from syne_tune.optimizer.schedulers.searchers.last_value_multi_fidelity_searcher
 from syne_tune.optimizer.schedulers.searchers.searcher_factory import searcher_cls
 from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers as searcher_names
 
+from syne_hypersched._extras import needs_extra
+
 Config = dict[str, Any]
 
 
@@ -95,11 +97,12 @@ def make_searcher(
         if kwargs:
             raise TypeError(f"searcher_kwargs of random_search may only have points_to_evaluate, but got {kwargs!r}")
         return RandomSearcher(config_space, points, random_seed)
-    named = searcher_cls(searcher)
-    _check_kwargs(searcher, named, kwargs)
-    stock = LastValueMultiFidelitySearcher(
-        config_space=dict(config_space), random_seed=random_seed, searcher=named, searcher_kwargs=kwargs
-    )
+    with needs_extra(f"searcher {searcher!r}", "searchers"):
+        named = searcher_cls(searcher)
+        _check_kwargs(searcher, named, kwargs)
+        stock = LastValueMultiFidelitySearcher(
+            config_space=dict(config_space), random_seed=random_seed, searcher=named, searcher_kwargs=kwargs
+        )
     return StockSearcher(stock, config_space, points, random_seed)
 
 

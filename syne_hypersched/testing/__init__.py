@@ -5,7 +5,10 @@ Needs pytest. A suite is used by subclassing it in a test module of one's own.
 
 from __future__ import annotations
 
-import pytest
+from syne_hypersched._extras import needs_extra
+
+with needs_extra(__name__, "dev"):
+    import pytest
 
 # Registered before the suites are imported, so that their failing assertions show values.
 pytest.register_assert_rewrite("syne_hypersched.testing.scheduler_contract", "syne_hypersched.testing.backend_contract")

@@ -6,6 +6,11 @@ is worth it.
 
 from __future__ import annotations
 
+from syne_hypersched._extras import needs_extra
+
+with needs_extra(__name__, "torch"):
+    import torch as torch
+
 from syne_hypersched.contract import EXIT_DRAINED as EXIT_DRAINED
 from syne_hypersched.training._batch_size import BatchPlan as BatchPlan
 from syne_hypersched.training._batch_size import GoodputBatchSize as GoodputBatchSize

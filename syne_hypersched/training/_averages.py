@@ -23,11 +23,18 @@ class Averages:
 
         Raises
         ------
+        TypeError
+            A mean is no number at all.
         ValueError
             A mean is not a single number.
         """
         for name, mean in means.items():
-            value = torch.as_tensor(mean).detach().to(self._group.device, torch.float64)
+            try:
+                value = torch.as_tensor(mean)
+            except (TypeError, ValueError, RuntimeError):
+                got = type(mean).__name__
+                raise TypeError(f"{name} must be a number or a tensor with one, but got {got}") from None
+            value = value.detach().to(self._group.device, torch.float64)
             if value.numel() != 1:
                 raise ValueError(f"{name} must be a single number, but got a tensor of shape {tuple(value.shape)}")
             # A device without a sample of its own computes one that does not count, whatever comes out.
@@ -44,10 +51,13 @@ class Averages:
 
     def state_dict(self) -> dict[str, list[float]]:
         """The sums over all devices; every device has to ask."""
-        if not self._sums:
+        # Devices may have added other things, or in another order.
+        names = list(dict.fromkeys(name for names in self._group.gather(list(self._sums)) for name in names))
+        if not names:
             return {}
-        totals = self._group.sum(torch.stack(list(self._sums.values()))).tolist()
-        return dict(zip(self._sums, totals, strict=True))
+        nothing = torch.zeros(2, dtype=torch.float64, device=self._group.device)
+        totals = self._group.sum(torch.stack([self._sums.get(name, nothing) for name in names])).tolist()
+        return dict(zip(names, totals, strict=True))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from sums over all devices, which rank 0 takes over."""

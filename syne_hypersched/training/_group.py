@@ -80,7 +80,8 @@ class ProcessGroup:
         return int(value)
 
     def close(self) -> None:
-        """Ends what this object has started."""
+        """Ends what this object has started; processes that wait for this one are told so at once."""
+        self._cpu_group = self._pending = None
         if self.num_ranks > 1 and not self._was_initialised and dist.is_initialized():
             dist.destroy_process_group()
 
@@ -105,5 +106,8 @@ def _choose_device() -> torch.device:
         torch.cuda.set_device(device)
         return device
     # PyTorch reads the variable only while it is imported, which may have been before it was set for this trial.
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    # It may be a list, with a number for each level of nested loops.
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        torch.set_num_threads(int(wanted))
     return torch.device("cpu")

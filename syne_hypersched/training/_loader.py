@@ -6,33 +6,23 @@ is which samples, in which order, on which device.
 
 from __future__ import annotations
 
-import time
+import inspect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from syne_hypersched.training._batching import Batching, StepPlan
 from syne_hypersched.training._division import Part, divide, divide_virtually, epoch_order
-from syne_hypersched.training._random import derive_seed, seeded
+from syne_hypersched.training._random import derive_seed
+from syne_hypersched.training._samples import SeededCollation, SeededSamples
+from syne_hypersched.training._step_clock import StepClock
 
 if TYPE_CHECKING:
     from syne_hypersched.training._run import ElasticRun
-
-
-class _SeededSamples(Dataset[Any]):
-    """Samples whose random augmentation depends on the epoch and the sample, not on who computes it when."""
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch_seed, index = key
-        with seeded(derive_seed(epoch_seed, index)):
-            return self._dataset[index]
 
 
 class _Sampler:
@@ -40,23 +30,26 @@ class _Sampler:
 
     def __init__(self, as_tensor: bool) -> None:
         self._as_tensor = as_tensor
-        self.parts: deque[Part] = deque()
-        self._epoch: tuple[Tensor, int, Callable[[int], list[Part]], int] | None = None
+        self._pass: tuple[Tensor, int, Callable[[int], list[Part]], int, deque[Part]]
 
-    def begin(self, order: Tensor, batch_size: int, split: Callable[[int], list[Part]], sample_seed: int) -> None:
-        """The next iteration is over these samples."""
-        self._epoch = (order, batch_size, split, sample_seed)
-        self.parts.clear()
+    def begin(
+        self, order: Tensor, batch_size: int, split: Callable[[int], list[Part]], sample_seed: int
+    ) -> deque[Part]:
+        """The next iteration is over these samples; gives the parts that it has handed out."""
+        self._pass = (order, batch_size, split, sample_seed, deque[Part]())
+        return self._pass[-1]
 
     def __iter__(self) -> Iterator[Any]:
-        if self._epoch is None:
-            return
-        order, batch_size, split, sample_seed = self._epoch
+        return self._indices(*self._pass)
+
+    def _indices(
+        self, order: Tensor, batch_size: int, split: Callable[[int], list[Part]], sample_seed: int, parts: deque[Part]
+    ) -> Iterator[Any]:
         for batch in order.split(batch_size):  # type: ignore[no-untyped-call]
             for part in split(len(batch)):
-                self.parts.append(part)
+                parts.append(part)
                 indices = batch[part.rows]
-                yield indices if self._as_tensor else [(sample_seed, index) for index in indices.tolist()]
+                yield indices if self._as_tensor else (sample_seed, indices.tolist())
 
 
 class ElasticLoader:
@@ -91,11 +84,18 @@ class ElasticLoader:
         self._run = run
         self._shuffle = shuffle
         self._seed = seed
-        as_tensor = isinstance(dataset, TensorDataset)
+        collate = options.pop("collate_fn", None)
+        # One that has its own way with single samples, or whose samples are to be collated by the user, is like others.
+        as_tensor = isinstance(dataset, TensorDataset) and collate is None
+        as_tensor = as_tensor and type(dataset).__getitem__ is TensorDataset.__getitem__
         self._sampler = _Sampler(as_tensor)
         samples = {"dataset": dataset, "sampler": self._sampler, "batch_size": None}
         if not as_tensor:
-            samples = {"dataset": _SeededSamples(dataset), "batch_sampler": self._sampler}
+            samples = {
+                "dataset": SeededSamples(dataset),
+                "batch_sampler": self._sampler,
+                "collate_fn": SeededCollation(collate or default_collate, is_seeded=collate is not None),
+            }
         options.setdefault("persistent_workers", options.get("num_workers", 0) > 0)
         options.setdefault("pin_memory", run.device.type == "cuda")
         # Else workers are seeded from the process-wide generator, which would depend on how often it was asked.
@@ -104,7 +104,14 @@ class ElasticLoader:
         #: The pass over the data, from 1, the samples of it whose steps are done, and the rest of it.
         self._epoch = 1
         self._num_done = 0
-        self._batches: Iterator[Any] | None = None
+        self._batches: Generator[Any, None, None] | None = None
+        #: The loop that runs; the part that it has handed out last, and that part while its step is not done.
+        self._loop: object = None
+        self._part: Part | None = None
+        self._open: Part | None = None
+        #: Whether the body of that loop runs.
+        self.is_in_step = False
+        self._clock = StepClock(run.device)
         #: How a step of one size is divided: the last one that was asked for.
         self._divided: dict[tuple[int, StepPlan], list[Part]] = {}
         #: Samples until the round ends; None: it ends with the epoch. An epoch that has ended is a round of none left.
@@ -120,19 +127,53 @@ class ElasticLoader:
 
     def begin_round(self, epoch: int, num_steps: int | None) -> None:
         """A round begins: an epoch from its start, or the samples of ``num_steps`` of the user's batches from here."""
+        if self._open is not None:
+            self._abandon()
         if num_steps is None:
             self._epoch, self._num_done, self._batches, self._round_left = epoch, 0, None, None
+            self._loop = None
         else:
             self._round_left = num_steps * self.batching.batch_size
+
+    def has_open(self, part: Part) -> bool:
+        """Whether the step that ends with this part is under way."""
+        return self._open is part
+
+    def note_step(self) -> None:
+        """The step that the last part belongs to is done, whether or not the script comes back for another one."""
+        part = self._open
+        if part is None or not part.is_last:
+            return
+        self._open = None
+        self._num_done += part.batch_size
+        if self._round_left is not None:
+            self._round_left -= part.batch_size
+        self._clock.note_step()
+
+    def finish_measuring(self) -> None:
+        """Waits until the steps so far are computed, and takes note of how long they took."""
+        self._clock.leave(self._is_typical())
+        self._record(wait=True)
+
+    def close(self) -> None:
+        """Ends the worker processes; a loop that begins later starts others."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+        self._fetcher._iterator = None
 
     def __iter__(self) -> Iterator[Any]:
         if self.is_for_training:
             yield from self._train()
             return
-        for part, batch in self._pass(1, 0):
-            self._run.enter(self, part)
-            yield batch
-            self._run.between_steps(in_training=False)
+        before = self._run.present
+        try:
+            for part, batch in self._pass(1, 0):
+                self._run.enter(self, part)
+                yield batch
+                self._run.between_steps(in_training=False)
+        finally:
+            self._run.leave_validation(self, before)
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the data."""
@@ -152,33 +193,77 @@ class ElasticLoader:
     def _train(self) -> Iterator[Any]:
         if not self._run.is_inside:
             raise RuntimeError("a loader for training must be used inside a loop over run.epochs(), but none runs")
-        while self._round_left is None or self._round_left > 0:
-            if self._batches is None:
-                self._batches = self._pass(self._epoch, self._num_done)
-            started = None
-            for part, batch in self._batches:
-                self._run.enter(self, part)
-                yield batch
-                if not part.is_last:
-                    continue
-                self._num_done += part.batch_size
-                # The first step of a launch, and of an epoch, takes longer than those that follow it.
-                is_whole = part.is_even and part.batch_size == self.batching.plan.batch_size
-                if started is not None and is_whole:
-                    self.batching.record(time.perf_counter() - started)
-                self._run.num_steps += 1
-                if self._round_left is not None:
-                    self._round_left -= part.batch_size
-                    if self._round_left <= 0:
+        if self._open is not None:
+            self._abandon()
+        if self._num_done >= len(self.dataset):  # the script has left the last loop after the last step of a pass
+            self._end_pass()
+        loop = self._loop = object()
+        try:
+            while self._round_left is None or self._round_left > 0:
+                if self._batches is None:
+                    self._batches = self._pass(self._epoch, self._num_done)
+                is_over = False
+                for part, batch in self._batches:
+                    self._part = self._open = part
+                    self._run.enter(self, part)
+                    self.is_in_step = True
+                    yield batch
+                    if self._loop is not loop:
+                        raise RuntimeError(
+                            "a loader for training must be in one loop at a time, and in a new one in each epoch, but "
+                            "an older iterator of it was asked for another batch"
+                        )
+                    self.is_in_step = False
+                    if not part.is_last:
+                        continue
+                    if self._open is part:
+                        self._run.count_step()
+                    self._clock.end(self._is_typical())
+                    self._record(wait=False)
+                    if self._round_left is not None and self._round_left <= 0:
                         break
-                if self._num_done < len(self.dataset):
-                    self._run.between_steps(in_training=True)
-                started = time.perf_counter()
-            if self._num_done >= len(self.dataset):
-                self._epoch, self._num_done, self._batches = self._epoch + 1, 0, None
-                if self._round_left is None:
-                    self._round_left = 0
+                    if self._num_done < len(self.dataset):
+                        self._run.between_steps(in_training=True)
+                    # The first step of a launch, and of an epoch, takes longer than those that follow it.
+                    self._clock.begin()
+                else:
+                    is_over = True
+                if is_over or self._num_done >= len(self.dataset):
+                    self._end_pass()
+        finally:
+            if self._loop is loop:
+                self._leave()
         self._run.end_of_training()
+
+    def _end_pass(self) -> None:
+        self._epoch, self._num_done, self._batches = self._epoch + 1, 0, None
+        if self._round_left is None:
+            self._round_left = 0
+
+    def _leave(self) -> None:
+        """The loop is over, or the script has left it, perhaps in the middle of a step."""
+        self.is_in_step = False
+        self._clock.leave(self._is_typical())
+        if self._open is not None:
+            self._abandon()
+        elif (
+            self._batches is not None and inspect.getgeneratorstate(self._batches) == inspect.GEN_CLOSED
+        ):  # a sample could not be fetched
+            self._batches = None
+
+    def _abandon(self) -> None:
+        """What was handed out and is not done is handed out again."""
+        self._open, self._batches, self._loop, self.is_in_step = None, None, None, False
+        self._run.abandon_step()
+
+    def _is_typical(self) -> bool:
+        """Whether the last step took as long as most do."""
+        part = self._part
+        return part is not None and part.is_even and part.batch_size == self.batching.plan.batch_size
+
+    def _record(self, wait: bool) -> None:
+        for time_s in self._clock.take(wait):
+            self.batching.record(time_s)
 
     def _divide(self, batch_size: int, plan: StepPlan) -> list[Part]:
         # Nearly all steps of an epoch are divided alike, and a small step takes not much longer than dividing it.
@@ -192,19 +277,20 @@ class ElasticLoader:
             return divide_virtually(batch_size, group.rank, group.num_ranks, num_virtual)
         return divide(batch_size, group.rank, group.num_ranks, plan.micro_batches)
 
-    def _pass(self, epoch: int, num_done: int) -> Iterator[tuple[Part, Any]]:
+    def _pass(self, epoch: int, num_done: int) -> Generator[tuple[Part, Any], None, None]:
         """The rest of a pass over the data, as this device computes it."""
+        self._record(wait=True)  # they are those of the plan of now
         plan = self._run.group.broadcast(self.batching.next_plan(self._run.noise_scale))
         self.batching.follow(plan)
         order = epoch_order(len(self.dataset), self._seed, epoch, self._shuffle)[num_done:]
-        self._sampler.begin(
+        parts = self._sampler.begin(
             order,
             plan.batch_size,
             lambda size: self._divide(size, plan),
             derive_seed(self._seed, "sample", epoch),
         )
         for batch in self._fetcher:
-            yield self._sampler.parts.popleft(), _to_device(batch, self._run.device)
+            yield parts.popleft(), _to_device(batch, self._run.device)
 
 
 def _to_device(batch: Any, device: torch.device) -> Any:

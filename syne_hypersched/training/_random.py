@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,17 @@ def derive_seed(*parts: int | str) -> int:
     """A seed of 63 bits that depends on all parts and on nothing else."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def derive_seeds(part: int | str, numbers: Iterable[int]) -> list[int]:
+    """``derive_seed(part, number)`` of each number, in half the time."""
+    start = hashlib.blake2b(f"{part}/".encode(), digest_size=8)
+    seeds = []
+    for number in numbers:
+        digest = start.copy()
+        digest.update(b"%d" % number)
+        seeds.append(int.from_bytes(digest.digest(), "big") >> 1)
+    return seeds
 
 
 def seed_everything(seed: int, cuda: bool = True) -> None:
@@ -58,14 +69,41 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
+class Generator(NamedTuple):
+    """One of the process-wide generators on the CPU, as far as it concerns the samples of a dataset."""
+
+    seed: Callable[[int], object]
+    draw: Callable[[], float]
+    """A number by which it is seen whether anything was drawn since the generator was seeded, but for one time in some
+    2 ** 53."""
+
+
+GENERATORS = {
+    "python": Generator(random.seed, random.random),
+    "numpy": Generator(lambda seed: np.random.seed(seed % 2**32), np.random.random_sample),
+    "torch": Generator(
+        torch.default_generator.manual_seed,
+        lambda: torch.rand((), generator=torch.default_generator, dtype=torch.float64, device="cpu").item(),
+    ),
+}
+"""By name."""
+
+
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Inside the block everything random on the CPU depends on ``seed``; outside nothing has been drawn."""
+def generators_kept() -> Iterator[None]:
+    """What is drawn or seeded on the CPU inside the block has not happened outside of it."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed_everything(seed, cuda=False)
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside the block everything random on the CPU depends on ``seed``; outside nothing has been drawn."""
+    with generators_kept():
+        seed_everything(seed, cuda=False)
+        yield

@@ -46,6 +46,8 @@ class Stepper:
         self._tracked = tracked
         self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, group)
         self._wish = wish
+        #: Whether there are gradients of the first micro-batches of a step.
+        self._is_inside_step = False
 
     @property
     def noise_scale(self) -> float | None:
@@ -67,7 +69,47 @@ class Stepper:
                 model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
 
     def step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
-        """See :meth:`ElasticRun.step`."""
+        """See :meth:`ElasticRun.step`; a step that fails leaves nothing of its gradients."""
+        self._is_inside_step = True
+        try:
+            has_stepped = self._step(loss, part, batching, max_norm)
+        except Exception:
+            self.abandon()
+            raise
+        self._is_inside_step = not has_stepped
+        return has_stepped
+
+    def abandon(self) -> None:
+        """Forgets the gradients of a step of which not all micro-batches were computed."""
+        if not self._is_inside_step:
+            return
+        self._is_inside_step = False
+        for optimizer in self._optimizers():
+            optimizer.zero_grad(set_to_none=True)
+        if self._ordered is not None:
+            self._ordered.discard()
+        if self.noise is not None:
+            self.noise.discard()
+
+    def go_on(self) -> None:
+        """Tells the optimisers of a run that was restored that they have stepped before.
+
+        A learning rate scheduler would warn of being stepped first, in a launch that only has to validate an epoch.
+        """
+        for optimizer in self._optimizers():
+            optimizer._opt_called = True  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Lets go of what keeps the threads of Gloo.
+
+        Frames of an exception may keep the models, and a thread that outlives the interpreter aborts it.
+        """
+        for model in self.models:
+            if isinstance(model, DistributedDataParallel):
+                vars(model).pop("reducer", None)
+                vars(model).pop("process_group", None)
+
+    def _step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
         scaler = next((thing for thing in self._tracked.values() if isinstance(thing, torch.amp.GradScaler)), None)
         scaled = loss if part.loss_weight == 1 else loss * part.loss_weight
         (scaled if scaler is None else scaler.scale(scaled)).backward()  # type: ignore[no-untyped-call]
@@ -100,24 +142,6 @@ class Stepper:
             scaler.update()
         return True
 
-    def go_on(self) -> None:
-        """Tells the optimisers of a run that was restored that they have stepped before.
-
-        A learning rate scheduler would warn of being stepped first, in a launch that only has to validate an epoch.
-        """
-        for optimizer in self._optimizers():
-            optimizer._opt_called = True  # type: ignore[attr-defined]
-
-    def close(self) -> None:
-        """Lets go of what keeps the threads of Gloo.
-
-        Frames of an exception may keep the models, and a thread that outlives the interpreter aborts it.
-        """
-        for model in self.models:
-            if isinstance(model, DistributedDataParallel):
-                vars(model).pop("reducer", None)
-                vars(model).pop("process_group", None)
-
     def _optimizers(self) -> list[Optimizer]:
         return [thing for thing in self._tracked.values() if isinstance(thing, Optimizer)]
 
@@ -128,6 +152,8 @@ def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * factor
-    yield
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+    try:
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate

@@ -53,6 +53,10 @@ class OrderedGradients:
         for parameter in self._parameters:
             parameter.grad = None
 
+    def discard(self) -> None:
+        """Forgets what was taken since the last step."""
+        self._gradients = []
+
     def give_back(self) -> None:
         """Gives the parameters the mean gradient over all virtual devices."""
         own = torch.stack(self._gradients)

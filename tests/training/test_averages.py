@@ -40,3 +40,6 @@ def test_they_go_on_from_their_state(averages):
 def test_a_mean_is_one_number(averages):
     with pytest.raises(ValueError, match=r"loss must be a single number, but got a tensor of shape \(2,\)"):
         averages.add(1, loss=torch.ones(2))
+    for value, got in ((None, "NoneType"), ("text", "str"), ([object()], "list")):
+        with pytest.raises(TypeError, match=f"loss must be a number or a tensor with one, but got {got}"):
+            averages.add(1, loss=value)

@@ -51,3 +51,19 @@ def test_ranks_meet_on_the_loopback_interface() -> None:
     assert [(rank, num_ranks) for rank, num_ranks, _ in ranks] == [(0, 2), (1, 2)]
     assert ranks[0][2], "rank 0 listens"
     assert {address for _, _, listening in ranks for address in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("variable, num_threads", [("1", 1), ("2,1", 2), ("", 3), ("many", 3)])
+def test_threads_are_as_many_as_the_variable_says(variable, num_threads, monkeypatch):
+    import torch
+
+    from syne_hypersched.training._group import ProcessGroup
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    try:
+        ProcessGroup()
+        assert torch.get_num_threads() == num_threads
+    finally:
+        torch.set_num_threads(before)

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from syne_hypersched.training._random import (  # noqa: E402
     derive_seed,
+    derive_seeds,
     random_state,
     seed_everything,
     seeded,
@@ -34,6 +35,10 @@ def test_seeds_depend_on_all_parts():
     seeds = {derive_seed(*parts) for parts in [(1, 2), (12,), (1, "2", 3), (1, 23), ("a", 1), (1, "a")]}
     assert len(seeds) == 6
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_many_seeds_are_those_of_each():
+    assert derive_seeds(7, [0, 12, 10**9]) == [derive_seed(7, number) for number in (0, 12, 10**9)]
 
 
 def test_seeding_makes_the_same_numbers():

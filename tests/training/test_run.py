@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -272,6 +273,40 @@ def test_the_learning_rate_follows_the_batch_in_the_step_alone():
     assert run.noise_scale is not None
 
 
+def test_a_step_that_fails_leaves_no_trace():
+    """As when a batch is too long for the memory, and the script goes on with the next one."""
+
+    class Fails(torch.optim.SGD):
+        is_failing = False
+
+        def step(self, closure=None):
+            if self.is_failing:
+                raise MemoryError
+            return super().step(closure)
+
+    def train(is_failing: bool) -> tuple[list[Any], list[float]]:
+        with ElasticRun(reporter=print) as run:
+            model = run.wrap(nn.Linear(4, 1))
+            optimizer = run.track(optimizer=Fails(model.parameters(), lr=0.1))
+            batches = run.loader(make_data(), 10, batch_mode="goodput", max_batch_size=50, learning_rate_rule="linear")
+            from syne_hypersched.training._batching import StepPlan
+
+            batches.batching.next_plan = lambda noise_scale: StepPlan(20, 1)
+            rates = []
+            for _ in run.epochs(1):
+                for number, (features, target, _) in enumerate(batches):
+                    optimizer.is_failing = number == 2
+                    if is_failing or not optimizer.is_failing:
+                        with pytest.raises(MemoryError) if optimizer.is_failing else contextlib.nullcontext():
+                            run.step(functional.mse_loss(model(features), target))
+                    rates.append(optimizer.param_groups[0]["lr"])
+            return model.weight.tolist(), rates
+
+    weights, rates = train(is_failing=True)
+    assert rates == [0.1] * 5, "the learning rate is as it was"
+    assert weights == train(is_failing=False)[0], "its gradients are not in the next step"
+
+
 def test_what_is_not_tracked_right_is_refused(tmp_path):
     with ElasticRun(tmp_path, reporter=print) as run:
         with pytest.raises(TypeError, match="optimizer must have state_dict and load_state_dict, but got dict"):
@@ -297,6 +332,53 @@ def test_what_is_not_tracked_right_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             ElasticRun(tmp_path, **options)
+
+
+def test_a_report_holds_plain_values_and_can_be_loaded_again(tmp_path):
+    """NumPy's numbers in a checkpoint would keep it from being loaded."""
+    reports = []
+
+    def fail(**report):
+        reports.append(report)
+        raise Killed
+
+    def launch(reporter):
+        with ElasticRun(tmp_path, reporter=reporter) as run:
+            for epoch in run.epochs(2):
+                loss = torch.tensor(0.5, requires_grad=True)
+                run.report(loss=loss, accuracy=np.float64(0.25), epoch_again=np.int64(epoch), is_best=np.True_)
+
+    with pytest.raises(Killed):
+        launch(fail)
+    launch(lambda **report: reports.append(report))
+    assert [report["epoch"] for report in reports] == [1, 1, 2]
+    for report in reports:
+        assert (report["loss"], report["accuracy"], report["is_best"]) == (0.5, 0.25, True)
+        assert report["epoch_again"] == report["epoch"]
+        assert {type(value) for value in report.values()} == {int, float, bool}
+
+
+def test_a_report_through_syne_tune_holds_numbers(capsys):
+    with ElasticRun() as run:
+        for _ in run.epochs(1):
+            run.report(loss=torch.tensor(0.5), accuracy=np.float32(0.25))
+    printed = capsys.readouterr().out
+    assert '"loss": 0.5, "accuracy": 0.25' in printed
+    assert "null" not in printed
+
+
+def test_a_bad_report_does_not_end_the_epoch_nor_gets_into_a_checkpoint(tmp_path):
+    reports = []
+    with ElasticRun(tmp_path, reporter=lambda **report: reports.append(report)) as run:
+        for _ in run.epochs(1):
+            for value, error in ((None, TypeError), (torch.ones(2), TypeError), ({1, 2}, TypeError)):
+                with pytest.raises(error, match=r"^loss must be a"):
+                    run.report(loss=value)
+            with pytest.raises(ValueError, match="st_loss must be a name"):
+                run.report(st_loss=1.0)
+            assert list(tmp_path.iterdir()) == []
+            run.report(loss=1.0)
+    assert [report["loss"] for report in reports] == [1.0]
 
 
 def test_an_epoch_is_reported_once():

@@ -1,0 +1,29 @@
+"""What a missing library says: what needs it, and the extra of this package that brings it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Inside the block libraries are imported.
+
+    Parameters
+    ----------
+    what
+        What needs them.
+    extra
+        The extra of this package that brings them.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        One is not installed; the message says how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f'{what} needs {error.name}, which is not installed: pip install "syne-hypersched[{extra}]"'
+        raise ModuleNotFoundError(message, name=error.name, path=error.path) from None

@@ -91,8 +91,10 @@ class TrialProcesses:
         """Takes new reports from the log and returns them, with those that are not to be delivered."""
         read, now = [], time.time()
         for raw in self.tail.reports(to_the_end):
-            report = self.stream.accept(raw.values, time_attr, now)
-            read.append(StreamedReport(raw.values if report is None else report, raw.end, report is not None))
+            known, report = self.stream.beginning, self.stream.accept(raw.values, time_attr, now)
+            beginning = self.stream.beginning if known is None else None
+            values = raw.values if report is None else report
+            read.append(StreamedReport(values, raw.end, report is not None, beginning))
             if report is not None:
                 self.failures.report(report[ST_NUM_DEVICES])
                 self.queue.append(report)

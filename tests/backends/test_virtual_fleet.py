@@ -44,6 +44,7 @@ def test_a_launch_holds_its_devices_before_the_first_epoch():
         "elapsed_s": 5.0,
         "st_worker_timestamp": 8.0,
         "st_worker_time": 5.0,
+        "st_device_time": 10.0,
         "st_worker_iter": 0,
         "st_num_devices": 2,
         "st_launch": 0,

@@ -42,7 +42,7 @@ class OldLogs:
         if logs and not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "%s has logs of an earlier run under this name. They are kept as %s. To keep runs apart, give each tuner "
-                "a name of its own; to go on with a run, use resume_experiment.",
+                "%s has logs of an earlier run under this name. They are kept as %s. To keep runs apart, give each "
+                "tuner a name of its own; to go on with a run, use resume_experiment.",
                 folder, ", ".join(f"{name}.{number}" for name in sorted(logs)),
             )  # fmt: skip

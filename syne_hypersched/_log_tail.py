@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 #: Bytes that are read at once. A report that is longer is torn.
 CHUNK_BYTES = 2 << 20
 #: Bytes that one call of :meth:`LogTail.reports` reads, and reports that wait to be taken before it stops to read.
-_BYTES_AT_ONCE = 2 * CHUNK_BYTES
+_BYTES_AT_ONCE = CHUNK_BYTES
 _MAX_WAITING = 10_000
 
 
@@ -57,7 +57,7 @@ class LogTail:
     def reports(self, to_the_end: bool = False) -> list[RawReport]:
         """The reports that were completed since the last call, in order.
 
-        Reads a few megabytes at most, for the rest is read by the next call or by :meth:`look`.
+        Reads two megabytes at most, for the rest is read by the next call or by :meth:`look`.
 
         Parameters
         ----------

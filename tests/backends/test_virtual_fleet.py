@@ -82,6 +82,26 @@ def test_start_resize_pause_and_resume_by_hand():
     assert fleet.device_seconds_training == 10 + 2 * 5 + 2 * 20 + 10
 
 
+def test_seconds_of_devices_go_on_over_a_resize_and_a_pause():
+    fleet, _ = make_fleet(num_devices=2, cost=COST)
+    fleet.start(0, {"epoch_s": 10}, 1, "start")
+    reports = []
+
+    def until_reported():
+        while not (taken := fleet.take()[0]):
+            fleet.poll()
+        reports.extend(report for _, report in taken)
+
+    until_reported()
+    fleet.wish_devices(0, 2)
+    until_reported()
+    fleet.halt(0, Status.paused)
+    fleet.start(0, {"epoch_s": 10}, 1, "resume")
+    until_reported()
+    times = [(report["st_num_devices"], report["st_worker_time"], report["st_device_time"]) for report in reports]
+    assert times == [(1, 10, 10), (2, 15, 20), (1, 25, 30)]
+
+
 def test_what_was_trained_since_the_last_report_is_lost():
     fleet, _ = make_fleet()
     fleet.start(0, {"epoch_s": 10}, 1, "start")

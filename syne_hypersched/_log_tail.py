@@ -33,7 +33,7 @@ class LogTail:
         #: Bytes that the log had when it was last read; those behind the offset may be the beginning of a report.
         self._size = -1
         self._found: list[RawReport] = []
-        self._has_looked = self._has_warned = False
+        self._has_looked = self._is_behind = self._has_warned = False
         self._fd: int | None = None
         self._lock = threading.Lock()
 
@@ -41,6 +41,11 @@ class LogTail:
     def position(self) -> int:
         """Bytes of the log that need not be looked at again."""
         return self._offset
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there was more to read when it was last read, among which may be reports."""
+        return self._is_behind
 
     def look(self, to_the_end: bool = False) -> None:
         """Reads what there is, for :meth:`reports` to take. It may take long: no lock should be held meanwhile.
@@ -97,6 +102,7 @@ class LogTail:
             if is_last:
                 self._size = stop
                 break
+        self._is_behind = self._size < size
         if to_the_end:
             self._close()
 

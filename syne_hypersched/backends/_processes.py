@@ -98,7 +98,7 @@ class TrialProcesses:
             if report is not None:
                 self.failures.report(report[ST_NUM_DEVICES])
                 self.queue.append(report)
-        if read:
+        if read or self.tail.is_behind:
             self.heard_at = time.monotonic()
         return read
 

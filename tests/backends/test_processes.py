@@ -149,3 +149,14 @@ def test_what_is_read_is_queued_unless_it_was_delivered_by_an_earlier_launch(tri
     assert [report["launch"] for report in trial.deliver()] == [0, 0]
     assert trial.stream.num_reports == 2
     trial.read("epoch", to_the_end=True)
+
+
+def test_what_is_not_read_yet_may_be_a_report(trial):
+    trial.stdout_path.write_text("x" * (5 << 20) + "\n")
+    heard = []
+    for _ in range(5):
+        trial.heard_at = 0.0
+        trial.read("epoch")
+        heard.append(trial.heard_at > 0)
+    assert heard == [True, True, False, False, False]
+    trial.tail.close()

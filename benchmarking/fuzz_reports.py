@@ -50,7 +50,7 @@ VALUES = (
 )  # fmt: skip
 NAMES = (
     "epoch", "loss", "st_worker_timestamp", "st_worker_time", "st_worker_iter", "st_tuner_time", "st_num_devices",
-    "st_launch", "trial_id", "st_decision", "", "__class__", "config_x", "\\ud800", "é", "a b",
+    "st_launch", "st_device_time", "trial_id", "st_decision", "", "__class__", "config_x", "\\ud800", "é", "a b",
 )  # fmt: skip
 AUDITED = ("compile", "exec", "os.exec", "os.posix_spawn", "os.system", "pickle.find_class", "subprocess.Popen")
 
@@ -122,8 +122,10 @@ def honest_line(number: int) -> bytes:
 
 
 def read(tail: LogTail) -> list[RawReport]:
-    """What is tested: the new reports in a log."""
-    return tail.reports()
+    """What is tested: the new reports in a log, as two polls read them."""
+    first = tail.reports()
+    tail.look()
+    return first + tail.reports()
 
 
 def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audit, patience_s: float) -> Counter[str]:
@@ -137,10 +139,12 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
         Some lines took longer than ``patience_s`` seconds.
     """
     canary, path = folder / "canary", folder / "std.out"
-    tail, stream, numbers, counts = LogTail(path), ReportStream(), itertools.count(1), Counter[str]()
+    tail, numbers, counts = LogTail(path), itertools.count(1), Counter[str]()
+    stream, levelled = ReportStream(), ReportStream()
     stream.begin_launch(0, 1, 0.0)
     while counts["hostile lines"] < num_lines:
         sent, lines = [], []
+        levelled.begin_launch(counts["hostile lines"] // LINES_AT_A_TIME, 2, 0.0)
         for _ in range(LINES_AT_A_TIME):
             lines.append(hostile_line(generator, canary))
             if generator.random() < 0.02:
@@ -156,6 +160,7 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
                 file.write(part)
             with _patience(patience_s), audit.listening():
                 raw = [report.values for report in read(tail)]
+                _use([report for one in raw if (report := levelled.accept(one, "epoch", time.time())) is not None])
                 # The resource level is not named here: hostile reports of high levels would make honest ones old.
                 got += [report for one in raw if (report := stream.accept(one, None, time.time())) is not None]
                 _use(got)
@@ -176,6 +181,7 @@ def _use(reports: list[dict[str, Any]]) -> None:
     for report in sorted(reports, key=lambda report: report["st_worker_timestamp"]):
         assert math.isfinite(report["st_worker_timestamp"])
         assert math.isfinite(report.get("st_worker_time", 0.0))
+        assert math.isfinite(report.get("st_device_time", 0.0))
         assert "st_tuner_time" not in report
         for value in report.values():
             if isinstance(value, (int, float)):

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 #: Bytes that are read at once. A report that is longer is torn.
 CHUNK_BYTES = 2 << 20
 #: Bytes that one call of :meth:`LogTail.reports` reads, and reports that wait to be taken before it stops to read.
-_BYTES_AT_ONCE = 2 * CHUNK_BYTES
+_BYTES_AT_ONCE = CHUNK_BYTES
 _MAX_WAITING = 10_000
 
 
@@ -30,8 +30,10 @@ class LogTail:
         self.path = path
         #: Bytes of the log that need not be looked at again.
         self._offset = offset
+        #: Bytes that the log had when it was last read; those behind the offset may be the beginning of a report.
+        self._size = -1
         self._found: list[RawReport] = []
-        self._has_warned = False
+        self._has_looked = self._is_behind = self._has_warned = False
         self._fd: int | None = None
         self._lock = threading.Lock()
 
@@ -39,6 +41,11 @@ class LogTail:
     def position(self) -> int:
         """Bytes of the log that need not be looked at again."""
         return self._offset
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there was more to read when it was last read, among which may be reports."""
+        return self._is_behind
 
     def look(self, to_the_end: bool = False) -> None:
         """Reads what there is, for :meth:`reports` to take. It may take long: no lock should be held meanwhile.
@@ -53,11 +60,12 @@ class LogTail:
         with self._lock:
             if self._fd is not None or to_the_end:
                 self._read(to_the_end, None)
+                self._has_looked = not to_the_end
 
     def reports(self, to_the_end: bool = False) -> list[RawReport]:
         """The reports that were completed since the last call, in order.
 
-        Reads a few megabytes at most, for the rest is read by the next call or by :meth:`look`.
+        Reads nothing if :meth:`look` has just been called, and else two megabytes at most: the next call goes on.
 
         Parameters
         ----------
@@ -65,7 +73,9 @@ class LogTail:
             The writer has ended: all is read, and what it has not finished is torn.
         """
         with self._lock:
-            self._read(to_the_end, None if to_the_end else _BYTES_AT_ONCE)
+            if to_the_end or not self._has_looked:
+                self._read(to_the_end, None if to_the_end else _BYTES_AT_ONCE)
+            self._has_looked = False
             found, self._found = self._found, []
             return found
 
@@ -81,16 +91,18 @@ class LogTail:
             except FileNotFoundError:
                 return
         # What is written meanwhile is for the next time: a writer may be as quick as this.
-        stop = None if max_bytes is None else self._offset + max_bytes
-        while to_the_end or len(self._found) < _MAX_WAITING:
-            chunk = os.pread(self._fd, CHUNK_BYTES, self._offset)
-            is_full = len(chunk) == CHUNK_BYTES
-            if is_full and stop is None:
-                stop = os.fstat(self._fd).st_size
-            is_last = not is_full or (stop is not None and self._offset + len(chunk) >= stop)
-            self._offset += self._scan(chunk, ends=to_the_end and is_last, is_full=is_full)
+        size = os.fstat(self._fd).st_size
+        if size == self._size and not to_the_end:
+            return
+        stop = size if max_bytes is None else min(size, self._offset + max_bytes)
+        while self._offset < stop and (to_the_end or len(self._found) < _MAX_WAITING):
+            chunk = os.pread(self._fd, min(CHUNK_BYTES, stop - self._offset), self._offset)
+            is_last = not chunk or self._offset + len(chunk) >= stop
+            self._offset += self._scan(chunk, ends=to_the_end and is_last, is_full=len(chunk) == CHUNK_BYTES)
             if is_last:
+                self._size = stop
                 break
+        self._is_behind = self._size < size
         if to_the_end:
             self._close()
 

@@ -96,7 +96,9 @@ def test_a_call_reads_a_bounded_part_and_the_next_goes_on(tmp_path):
     append(path, b"x" * (20 << 20) + b"\n" + report(epoch=1).encode() + b"\n")
     calls = 1
     while not (reports := tail.reports()):
+        assert tail.is_behind
         calls += 1
+    assert not tail.is_behind
     assert epochs(reports) == [1]
     assert calls > 3
     tail.close()

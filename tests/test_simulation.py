@@ -296,3 +296,20 @@ def test_the_metric_is_that_of_the_curve_and_devices_are_kept_busy():
 def test_an_argument_that_makes_no_sense_is_an_error(arguments, error, message):
     with pytest.raises(error, match=message):
         simulate(with_seed("asha", 0, 1.0), RoundCurves(), **{"num_devices": 2, "max_num_results": 100} | arguments)
+
+
+@pytest.mark.parametrize("time_attr", ["st_worker_time", "st_device_time"])
+@pytest.mark.parametrize("strategy", ["published", "adaptive", "stopping", "promotion", "PASHA"])
+def test_time_is_a_resource(strategy, time_attr):
+    if strategy == "PASHA":
+        scheduler = PASHA(SPACE, "loss", time_attr, 27, random_seed=0)
+    elif strategy in ("stopping", "promotion"):
+        scheduler = ASHA(SPACE, "loss", time_attr, 27, type=strategy, random_seed=0)
+    else:
+        scheduler = HyperSched(SPACE, "loss", time_attr, 27, NUM_DEVICES, 60.0, random_seed=0, strategy=strategy)
+    results = simulate(scheduler, RoundCurves(27), num_devices=NUM_DEVICES, deadline_s=60.0).results
+    for _, trial in results.groupby("trial_id"):
+        devices_s = trial.st_num_devices * trial.st_worker_time.diff().fillna(trial.st_worker_time)
+        assert trial.st_device_time.tolist() == pytest.approx(devices_s.cumsum().tolist())
+        # Nobody trains on for an epoch that begins with the last second of the budget used.
+        assert (trial[time_attr] < 27).sum() >= len(trial) - 1

@@ -19,6 +19,7 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends import _fleet_log as log
 from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._failures import FailurePolicy, Retry
+from syne_hypersched.backends._levels import Relaunches
 from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends._roster import Roster
 from syne_hypersched.backends.devices import DevicePool
@@ -73,6 +74,7 @@ class Fleet:
         self._grace_s = grace_s
         self._policy = policy
         self._trials = Roster()
+        self._relaunches = Relaunches()
         self._orders = 0
         self._deadline: tuple[float, float] | None = None
         self._closing = False
@@ -99,9 +101,8 @@ class Fleet:
             if trial.status == Status.paused:
                 self._trials[trial.trial_id] = trial
             if lost is not None:
-                self._events.write(
-                    "exit", trial.trial_id, lost, trial.launch, "the tuner died", how="lost", exit_code=None
-                )  # fmt: skip
+                reason = "the tuner died"
+                self._events.write("exit", trial.trial_id, lost, trial.launch, reason, how="lost", exit_code=None)
 
     # Orders: recorded, carried out as far as possible at once, and never waited for.
 
@@ -186,9 +187,7 @@ class Fleet:
 
         A status says that a trial has ended only together with or after its last report.
         """
-        for trial in map(self._trials.get, trial_ids):
-            if trial is not None and trial.phase is not Phase.IDLE:
-                trial.tail.look()  # may be many megabytes
+        self._trials.look()
         with self._lock:
             self._reconcile()
             self._trials.forget_ended(trial_ids)
@@ -314,6 +313,8 @@ class Fleet:
 
     def _read(self, trial: TrialProcesses, to_the_end: bool = False) -> None:
         for report in trial.read(self.time_attr, to_the_end):
+            if report.beginning is not None:
+                log.tell_beginning(trial, report.beginning, self._relaunches, self._record)
             if report.is_new and ST_SIGNAL_TO_REPORT_S in report.values:
                 self._record("first_report", trial, signal_to_report_s=report.values[ST_SIGNAL_TO_REPORT_S])
 
@@ -343,7 +344,7 @@ class Fleet:
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:
             trial = self._trials[self._by_handle.pop(handle)]
-        trial.tail.look(to_the_end=True)  # may be many megabytes
+        trial.tail.look(to_the_end=True)
         with self._lock:
             self._read(trial, to_the_end=True)
             asked = trial.phase is Phase.DRAINING

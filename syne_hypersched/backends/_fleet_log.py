@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from syne_hypersched.backends._failures import GiveUp, Retry
+from syne_hypersched.backends._levels import Beginning, Relaunches
 from syne_hypersched.backends._processes import TrialProcesses, last_lines
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.launch import LaunchExit
@@ -56,6 +57,34 @@ def warn_of_stall(trial: TrialProcesses, silent_s: float) -> None:
         "Trial %d has not reported for %.1f s in launch %d: it is ended. Log: %s\n%s", trial.trial_id, silent_s,
         trial.launch, trial.stderr_path, last_lines(trial.stderr_path),
     )  # fmt: skip
+
+
+def tell_beginning(
+    trial: TrialProcesses, beginning: Beginning, relaunches: Relaunches, record: Callable[..., None]
+) -> None:
+    """Says where a relaunch has begun: an event if it does work again, and a warning once if that is the rule.
+
+    Parameters
+    ----------
+    trial, beginning
+        What was launched again, and where it has begun.
+    relaunches
+        Those of all trials, to which this one is added.
+    record
+        Writes an event, given its name, the trial and entries.
+    """
+    if beginning.is_redone:
+        record("redo", trial, level=beginning.level, first=beginning.first, before=beginning.before)
+    if relaunches.note(beginning):
+        logger.warning(
+            "%d of %d relaunches have begun anew: launch %d of trial %d has reported level %g first, though %g was "
+            "reached before, and what it reports up to there is left out. Either the script does not load its "
+            "checkpoint: have it look for one in --st_checkpoint_dir before it trains. Or it loads it, but counts from "
+            "the beginning again: have it save its count too. Or it saves too rarely: have it save before each report. "
+            "Each case is an event 'redo' in events.jsonl. Log: %s",
+            relaunches.num_anew, relaunches.num_seen, trial.launch, trial.trial_id, beginning.level, beginning.before,
+            trial.stdout_path,
+        )  # fmt: skip
 
 
 def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: float) -> None:

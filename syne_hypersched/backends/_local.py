@@ -22,6 +22,7 @@ from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
 from syne_hypersched.backends._launch_spec import launch_spec
+from syne_hypersched.backends._old_logs import OldLogs
 from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends._processes import TrialProcesses, read_lines
 from syne_hypersched.backends._restore import RestoredTrial
@@ -161,6 +162,7 @@ class ElasticLocalBackend(LocalBackend):
         self._started: float | None = None
         self._deadline_s: float | None = None
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._old_logs = OldLogs()
         self._checkpoints = Checkpoints(
             self.checkpoint_trial_path, self._processes, self._events, delete_checkpoints, policy.min_free_mb
         )
@@ -365,6 +367,7 @@ class ElasticLocalBackend(LocalBackend):
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
         if trial is None:
+            self._old_logs.set_aside(Path(path))
             trial = TrialProcesses(trial_id, path / "std.out", path / "std.err")
         arguments = script_arguments(
             config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)

@@ -105,14 +105,17 @@ class TrialProcesses:
         read, now = [], time.time()
         for raw in self.tail.reports(to_the_end):
             self.num_raw += 1
-            report = self.stream.accept(raw.values, time_attr, now)
-            read.append(StreamedReport(raw.values if report is None else report, raw.end, report is not None))
+            known, report = self.stream.beginning, self.stream.accept(raw.values, time_attr, now)
+            beginning = self.stream.beginning if known is None else None
+            values = raw.values if report is None else report
+            read.append(StreamedReport(values, raw.end, report is not None, beginning))
             if report is not None:
                 self.failures.report(report[ST_NUM_DEVICES])
                 self.queue.append(report)
                 self.numbers[report[ST_WORKER_ITER]] = self.num_raw
-        if read:
+        if read or self.tail.is_behind:
             self.heard_at = time.monotonic()
+        if read:
             self.went_back = False
         return read
 

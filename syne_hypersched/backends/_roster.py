@@ -31,6 +31,11 @@ class Roster(dict[int, TrialProcesses]):
         """Trials that want devices or hold some, in the order in which they began to."""
         return tuple(self._active.values())
 
+    def look(self) -> None:
+        """Has the logs of active trials read, which may be many megabytes: no lock is to be held meanwhile."""
+        for trial in self.active:
+            trial.tail.look()
+
     def note(self, trial: TrialProcesses) -> None:
         """Takes into account that a trial wants or holds other devices than before."""
         is_active = trial.wants or trial.phase is not Phase.IDLE

@@ -13,7 +13,7 @@ from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, S
 
 from syne_hypersched.backends.reconcile import Phase, TrialState
 from syne_hypersched.blackboxes import LearningCurve
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 
 class Next(Enum):
@@ -70,6 +70,8 @@ class VirtualTrial:
     num_reports: int = 0
     worker_s: float = 0.0
     """Seconds that it has trained, those lost not counted."""
+    device_s: float = 0.0
+    """The same, each second counted as often as there were devices."""
     epoch_s: float = 0.0
     """Seconds of the epoch that is being trained, on the devices held."""
     next: Next = Next.REPORT
@@ -101,10 +103,12 @@ class VirtualTrial:
     def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
         """The epoch that was being trained has ended; its report as the tuner is to see it."""
         self.worker_s += self.epoch_s
+        self.device_s += self.epoch_s * self.holds
         report = dict(self.curve.reports[self.num_trained])
         report[elapsed_time_attr] = self.worker_s
         report[ST_WORKER_TIMESTAMP] = report[ST_TUNER_TIME] = time_s
         report[ST_WORKER_TIME] = self.worker_s
+        report[ST_DEVICE_TIME] = self.device_s
         report[ST_WORKER_ITER] = self.num_reports
         report[ST_NUM_DEVICES] = self.holds
         report[ST_LAUNCH] = self.launch

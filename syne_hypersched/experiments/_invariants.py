@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from syne_tune.constants import ST_WORKER_TIME
+
+from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._events import Event
 from syne_hypersched.experiments._run import Report, Run
 
@@ -16,7 +19,7 @@ RULES = {
     "devices": "at every moment no more devices are held than there are",
     "owners": "no device has two owners",
     "launches": "no trial is launched before its last launch has ended",
-    "twice": "no resource level of a trial is reported twice",
+    "twice": "no report of a trial is delivered twice, nor work that was done again",
     "missing": "no resource level is missing between a trial's first and last",
 }
 """Names of the rules and what they say."""
@@ -60,7 +63,8 @@ def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
         raise ValueError(f"step must be positive, but got {step!r}")
     if not run.devices:
         raise ValueError(f"the run must have an event 'setup' with its devices, but {run.path} has none")
-    found = [*check_devices(run.events, run.devices), *check_reports(run.reports, step)]
+    distance = None if run.time_attr in (ST_WORKER_TIME, ST_DEVICE_TIME) else step
+    found = [*check_devices(run.events, run.devices), *check_reports(run.reports, distance)]
     order = list(RULES)
     return tuple(sorted(found, key=lambda violation: order.index(violation.rule)))
 
@@ -108,31 +112,46 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
     return tuple(violations)
 
 
-def check_reports(reports: Iterable[Report], step: float = 1.0) -> tuple[Violation, ...]:
+def check_reports(reports: Iterable[Report], step: float | None = 1.0) -> tuple[Violation, ...]:
     """Checks the resource levels reported: the rules ``twice`` and ``missing``.
+
+    A script may report a level more than once in one launch. Then that many reports of it may come from several
+    launches, the first of which may have ended between them. One report that is delivered twice may not.
 
     Parameters
     ----------
     reports
         Reports of all trials.
     step
-        Distance of the resource levels that the training script reports.
+        Distance of the resource levels that the training script reports; None: they are not evenly spaced.
     """
-    levels: dict[int, list[float]] = defaultdict(list)
+    levels: dict[int, dict[float, list[Report]]] = defaultdict(lambda: defaultdict(list))
     for report in reports:
-        levels[report.trial_id].append(report.resource)
+        levels[report.trial_id][report.resource].append(report)
+    most = max((_most_of_a_launch(same) for reported in levels.values() for same in reported.values()), default=1)
     violations = []
     for trial_id, reported in levels.items():
-        for level, number in sorted(Counter(reported).items()):
-            if number > 1:
-                message = f"trial {trial_id} has reported level {level:g} {number} times"
+        for level, same in sorted(reported.items()):
+            if len(same) > most or _repeats(same):
+                message = f"trial {trial_id} has reported level {level:g} {len(same)} times"
                 violations.append(Violation("twice", trial_id, message))
-        distinct = sorted(set(reported))
-        for before, after in pairwise(distinct):
-            if not math.isclose(after - before, step):
+        for before, after in pairwise(sorted(reported)):
+            if step is not None and not math.isclose(after - before, step):
                 message = f"trial {trial_id} has reported level {after:g} after {before:g}, levels being {step:g} apart"
                 violations.append(Violation("missing", trial_id, message))
     return tuple(violations)
+
+
+def _most_of_a_launch(same: Sequence[Report]) -> int:
+    """How often a launch has reported a level, if it is known which launch has reported what."""
+    distinct = {(report.launch, report.iteration) for report in same if None not in (report.launch, report.iteration)}
+    return max(Counter(launch for launch, _ in distinct).values(), default=1)
+
+
+def _repeats(same: Sequence[Report]) -> bool:
+    """Whether a report of a level was delivered twice."""
+    iterations = [report.iteration for report in same if report.iteration is not None]
+    return len(set(iterations)) < len(iterations)
 
 
 def _list(names: Iterable[Any]) -> str:

@@ -15,6 +15,7 @@ from syne_tune.constants import (
     ST_RESULTS_DATAFRAME_FILENAME,
     ST_TRIAL_ID,
     ST_TUNER_TIME,
+    ST_WORKER_ITER,
     ST_WORKER_TIME,
 )
 
@@ -56,6 +57,9 @@ class Report:
 
     decision: str = ""
     """What the scheduler decided: CONTINUE, PAUSE or STOP."""
+
+    iteration: int | None = None
+    """How many reports of the trial came before it; None with a backend or a script that does not count them."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,7 @@ def _read_results(path: Path, metric: str, time_attr: str) -> tuple[tuple[Report
                 worker_time_s=row.get(ST_WORKER_TIME),
                 admission_open=row.get(ST_ADMISSION_OPEN),
                 decision=row.get(ST_DECISION) or "",
+                iteration=_integer(row.get(ST_WORKER_ITER)),
             )
         )
         configs[row[ST_TRIAL_ID]] = {

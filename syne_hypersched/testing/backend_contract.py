@@ -23,7 +23,7 @@ from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
 from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, RecordingTrial, is_elastic
+from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, RecordingTrial, is_elastic
 from syne_hypersched.experiments import check_devices, holdings, read_events
 
 _SCRIPT = """
@@ -180,7 +180,7 @@ class BackendContract:
         reports += self.until_completed(backend, 0)
         assert [report["epoch"] for report in reports] == list(range(1, 41))
         assert [report[ST_WORKER_ITER] for report in reports] == list(range(40))
-        for counter in (ST_WORKER_TIME, ST_LAUNCH):
+        for counter in (ST_WORKER_TIME, ST_DEVICE_TIME, ST_LAUNCH):
             values = [report[counter] for report in reports]
             assert values == sorted(values)
         assert [report[ST_NUM_DEVICES] for report in reports if report[ST_LAUNCH] == 3][:1] == [1]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from syne_hypersched.backends._failures import MAX_INTERRUPTIONS, FailurePolicy, GiveUp, Retry
+from syne_hypersched.backends._levels import Beginning
 from syne_hypersched.backends._processes import TrialProcesses, last_lines, rank_log_name, read_lines
 from syne_hypersched.backends.reconcile import Phase, TrialState
 from syne_hypersched.launch import LaunchExit
@@ -123,3 +126,37 @@ def test_what_the_tuner_has_not_looked_at_is_delivered_again(trial):
     assert trial.deliver() == reports[1:]
     trial.take_back({"epoch": 2})  # equal to one, but not that one: the tuner says after which it has decided
     assert trial.deliver() == []
+
+
+def print_report(trial, **values):
+    with open(trial.stdout_path, "a") as file:
+        file.write(f"[tune-metric]: {json.dumps(values)}\n")
+
+
+def test_what_is_read_is_queued_unless_it_was_delivered_by_an_earlier_launch(trial):
+    for launch in range(2):
+        trial.stream.begin_launch(launch, 1, 0.0)
+        trial.heard_at = 0.0
+        for epoch in (1, 2):
+            print_report(trial, epoch=epoch, launch=launch)
+        read = trial.read("epoch")
+        # Whoever does work again is no less alive.
+        assert trial.heard_at > 0
+        assert [(report.values["epoch"], report.is_new) for report in read] == [(1, launch == 0), (2, launch == 0)]
+        assert [report.beginning for report in read] == [Beginning(1, 1, 2) if launch else None, None]
+        content = trial.stdout_path.read_text()
+        assert [content[: report.end].count("}") for report in read] == [2 * launch + 1, 2 * launch + 2]
+    assert [report["launch"] for report in trial.deliver()] == [0, 0]
+    assert trial.stream.num_reports == 2
+    trial.read("epoch", to_the_end=True)
+
+
+def test_what_is_not_read_yet_may_be_a_report(trial):
+    trial.stdout_path.write_text("x" * (5 << 20) + "\n")
+    heard = []
+    for _ in range(5):
+        trial.heard_at = 0.0
+        trial.read("epoch")
+        heard.append(trial.heard_at > 0)
+    assert heard == [True, True, False, False, False]
+    trial.tail.close()

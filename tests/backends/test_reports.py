@@ -47,6 +47,26 @@ def test_one_launch_may_report_a_level_twice():
     assert [r["epoch"] for r in stream_of((1, [(1, 1.0), (1, 1.5), (2, 2.0)]))] == [1, 1, 2]
 
 
+@pytest.mark.parametrize("time_attr", ["st_worker_time", "st_device_time"])
+def test_time_is_a_level_that_never_repeats(time_attr):
+    reports = stream_of((1, [(1, 1.0), (2, 2.0)]), (4, [(2, 0.5), (3, 1.5)]), (2, [(4, 1.0)]), time_attr=time_attr)
+    assert [r["epoch"] for r in reports] == [1, 2, 2, 3, 4]
+    assert [r["st_worker_time"] for r in reports] == [1.0, 2.0, 2.5, 3.5, 4.5]
+    assert [r["st_device_time"] for r in reports] == [1.0, 2.0, 4.0, 8.0, 10.0]
+
+
+def test_time_of_work_done_again_counts_though_its_reports_do_not():
+    reports = stream_of((1, [(1, 1.0), (2, 2.0)]), (2, [(1, 0.5), (2, 1.0)]), (1, [(2, 1.0), (3, 2.0)]))
+    assert [(r["epoch"], r["st_worker_time"], r["st_device_time"]) for r in reports] == [
+        (1, 1.0, 1.0), (2, 2.0, 2.0), (3, 5.0, 6.0)
+    ]  # fmt: skip
+
+
+def test_times_stay_finite():
+    reports = stream_of((4, [(1, 1e308), (2, -math.inf), (3, 2.0)]))
+    assert [r.get("st_device_time") for r in reports] == [0.0, None, 8.0]
+
+
 def test_without_a_resource_level_nothing_is_dropped():
     assert len(stream_of((1, [(1, 1.0)]), (1, [(1, 1.0)]), time_attr=None)) == 2
 
@@ -108,8 +128,28 @@ def test_a_restored_stream_goes_on_where_the_other_one_was(launches, num_deliver
     assert len(set(levels + [report["epoch"] for report in again])) == len(levels) + len(again)
     counted = [report["st_worker_iter"] for report in delivered + again]
     assert counted == list(range(len(counted)))
-    times = [report["st_worker_time"] for report in delivered + again]
-    assert times == sorted(times)
+    for time_attr in ("st_worker_time", "st_device_time"):
+        times = [report[time_attr] for report in delivered + again]
+        assert times == sorted(times)
+
+
+@pytest.mark.parametrize("num_delivered", range(6))
+def test_a_restored_stream_knows_the_times_and_the_second_report_of_a_level(num_delivered):
+    launches = [(1, [(1, 1.0), (1, 1.5), (2, 2.0)]), (3, [(2, 0.5), (2, 1.0), (3, 2.0)])]
+    raw = [
+        {"epoch": epoch, "st_worker_time": time_s, "st_worker_iter": number, "st_worker_timestamp": moment + 2 + time_s}
+        for moment, (_, reports) in zip((0.0, 100.0), launches, strict=True)
+        for number, (epoch, time_s) in enumerate(reports)
+    ]
+    expected = stream_of(*launches)
+    stream = ReportStream()
+    position = stream.restore(raw, expected[:num_delivered], "epoch")
+    got = expected[:num_delivered]
+    for printed in raw[position:]:
+        if printed["st_worker_iter"] == 0:
+            stream.begin_launch(*((0, 1, 0.0) if printed["st_worker_timestamp"] < 100 else (1, 3, 100.0)))
+        got.append(stream.accept(printed, "epoch", 0.0))
+    assert [report for report in got if report is not None] == expected
 
 
 @pytest.mark.parametrize("value", ["now", None, math.nan, math.inf, [], True])

@@ -44,6 +44,7 @@ def test_a_launch_holds_its_devices_before_the_first_epoch():
         "elapsed_s": 5.0,
         "st_worker_timestamp": 8.0,
         "st_worker_time": 5.0,
+        "st_device_time": 10.0,
         "st_worker_iter": 0,
         "st_num_devices": 2,
         "st_launch": 0,
@@ -79,6 +80,26 @@ def test_start_resize_pause_and_resume_by_hand():
     # Until 67: trial 0 held one device for 14 s and two for 10, and trained 10 s on one and 5 s on two.
     assert fleet.device_seconds_held == 14 + 2 * 10
     assert fleet.device_seconds_training == 10 + 2 * 5 + 2 * 20 + 10
+
+
+def test_seconds_of_devices_go_on_over_a_resize_and_a_pause():
+    fleet, _ = make_fleet(num_devices=2, cost=COST)
+    fleet.start(0, {"epoch_s": 10}, 1, "start")
+    reports = []
+
+    def until_reported():
+        while not (taken := fleet.take()[0]):
+            fleet.poll()
+        reports.extend(report for _, report in taken)
+
+    until_reported()
+    fleet.wish_devices(0, 2)
+    until_reported()
+    fleet.halt(0, Status.paused)
+    fleet.start(0, {"epoch_s": 10}, 1, "resume")
+    until_reported()
+    times = [(report["st_num_devices"], report["st_worker_time"], report["st_device_time"]) for report in reports]
+    assert times == [(1, 10, 10), (2, 15, 20), (1, 25, 30)]
 
 
 def test_what_was_trained_since_the_last_report_is_lost():

@@ -100,6 +100,7 @@ class SimulatedRun:
             "epoch": self.epochs[trial_id],
             "accuracy": 1.0 - 0.9 ** self.epochs[trial_id] * (0.5 + 0.01 * trial_id),
             "st_worker_time": self.worker_time_s[trial_id],
+            "st_worker_iter": self.epochs[trial_id] - 1,
             "st_num_devices": num_devices,
             "st_launch": self.launches[trial_id],
             "st_admission_open": self.admission_open,

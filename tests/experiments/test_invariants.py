@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.experiments import Event, Run, check_devices, check_reports, check_run, load_run
+from syne_hypersched.experiments import Event, Report, Run, check_devices, check_reports, check_run, load_run
 
 runs = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 seeds = st.integers(0, 10_000)
@@ -96,6 +96,41 @@ def test_levels_may_lie_further_apart_when_the_script_says_so(simulate: Callable
     assert {violation.rule for violation in check_reports(wide, step=1)} == {"missing"}
     with pytest.raises(ValueError, match="step must be positive, but got 0"):
         check_run(run, step=0)
+
+
+def report(level: float, launch: int, iteration: int | None, trial_id: int = 0) -> Report:
+    return Report(trial_id, 1.0, level, 0.5, 1, launch, iteration=iteration)
+
+
+@pytest.mark.parametrize(
+    ("reported", "twice"),
+    [
+        # The script's own: training and validation, each reported.
+        ([(1, 0), (1, 0), (2, 0), (2, 0)], []),
+        # A launch that has ended between the two.
+        ([(1, 0), (1, 0), (2, 0), (2, 1), (3, 1), (3, 1)], []),
+        # Work done again that the backend has not recognised.
+        ([(1, 0), (2, 0), (2, 1)], [2]),
+        ([(1, 0), (1, 0), (2, 0), (2, 0), (2, 1), (2, 1)], [2]),
+    ],
+)
+def test_a_script_may_report_a_level_twice_but_a_backend_may_not(
+    reported: list[tuple[int, int]], twice: list[int]
+) -> None:
+    reports = [report(level, launch, iteration) for iteration, (level, launch) in enumerate(reported)]
+    found = [violation.message for violation in check_reports(reports) if violation.rule == "twice"]
+    assert len(found) == len(twice)
+    assert all(f"level {level} " in message for level, message in zip(twice, found, strict=True))
+    # One report that comes twice is never the script's.
+    assert {violation.rule for violation in check_reports([*reports, reports[0]])} == {"twice"}
+
+
+def test_levels_in_seconds_lie_anywhere(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate())
+    reports = tuple(replace(report, resource=0.37 * report.resource) for report in run.reports)
+    assert rules(replace(run, reports=reports)) == {"missing"}
+    for time_attr in ("st_worker_time", "st_device_time"):
+        assert rules(replace(run, reports=reports, time_attr=time_attr)) == set()
 
 
 def test_run_without_a_record_of_its_devices_cannot_be_checked() -> None:

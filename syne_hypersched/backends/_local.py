@@ -34,6 +34,7 @@ from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint
+from syne_hypersched.contract import Situation
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class ElasticLocalBackend(LocalBackend):
         self.grace_s = float(grace_s)
         self.devices = find_devices(num_devices, gpus_to_use, device_type)
         self.num_devices = len(self.devices.names)
+        self.situation = Situation(self.num_devices)
         if not 1 <= num_devices_per_trial <= self.num_devices:
             raise ValueError(
                 f"num_devices_per_trial must be from 1 to {self.num_devices}, the number of devices, "
@@ -169,7 +171,6 @@ class ElasticLocalBackend(LocalBackend):
         self._attention = Attention()
         self._preload = None if preload is None else tuple(preload)
         self._started: float | None = None
-        self._deadline_s: float | None = None
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
         self._publisher = BestPublisher(self._on_published)
         pool = DevicePool(self.devices.names)
@@ -216,8 +217,11 @@ class ElasticLocalBackend(LocalBackend):
         :class:`syne_hypersched.Deadline`.
         """
         now = time.monotonic()
-        self._deadline_s = self._time_s() + seconds_left
+        deadline_s, was_told = self._time_s() + seconds_left, self._started is not None
+        self.situation.deadline_s = deadline_s
         self._start_clock()
+        if was_told and self.situation.takes_plan:
+            self._events.write("deadline", deadline_s=deadline_s)
         self._attention.set_due(now + seconds_left - drain_s)
         self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
 
@@ -411,7 +415,7 @@ class ElasticLocalBackend(LocalBackend):
             self._started = time.time()
             self._events.write(
                 "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
-                deadline_s=self._deadline_s,
+                deadline_s=self.situation.deadline_s,
             )  # fmt: skip
 
     def _time_s(self) -> float:

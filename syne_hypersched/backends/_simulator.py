@@ -116,6 +116,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
         super().__init__(entry_point=__file__, elapsed_time_attr=elapsed_time_attr, tuner_sleep_time=0.0)
         self.num_devices = int(num_devices)
         self.num_devices_per_trial = int(num_devices_per_trial)
+        self.situation = self._fleet.situation
         self.grace_s = float(launch_cost.drain_s)
         self._time_keeper = VirtualTimeKeeper(self._fleet)
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_keeper.time)

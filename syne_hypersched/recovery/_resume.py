@@ -198,6 +198,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     time_attr = getattr(tuner.scheduler, "time_attr", None)
     if time_attr is not None:
         backend.follow(time_attr)
+    backend.situation.planned_deadline_s = getattr(tuner.scheduler, "deadline_s", None)
     delivered: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for told in progress.told:
         delivered[told.trial_id].append(told.report)

@@ -15,12 +15,15 @@ from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.contract import ST_ADMISSION_OPEN, RecordingTrial, is_elastic
 from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, flag, integer
+from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
 from syne_hypersched.schedulers._clock import TuningClock
+from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
 from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._explain import Explanation, last_explained
 from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
 from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, check_adaptive, check_strategy, make_strategy
+from syne_hypersched.schedulers._strategy import Strategy
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +50,11 @@ class HyperSched(MultiFidelityScheduler):
     config_space, metric, time_attr, max_t, do_minimize
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; ``max_t`` stops a trial.
     num_devices
-        Devices that all trials hold together, at least ``n_workers`` of the tuner.
+        Devices that all trials hold together, at least ``n_workers`` of the tuner. By default those of the backend,
+        which must be one of this package's.
     deadline_s
-        Seconds after the start of the tuning. Results that come later count for nothing.
+        Seconds after the start of the tuning. Results that come later count for nothing. By default that of the
+        :class:`~syne_hypersched.Deadline` that the backend is told of.
     scaling
         Speed-up of a trial by number of devices, as a table that contains 1 or a callable. By default it is learnt
         from the epoch times reported; ``"goodput"`` then learns it for each trial.
@@ -105,8 +110,8 @@ class HyperSched(MultiFidelityScheduler):
         metric: str,
         time_attr: str,
         max_t: float,
-        num_devices: int,
-        deadline_s: float,
+        num_devices: int | None = None,
+        deadline_s: float | None = None,
         do_minimize: bool = True,
         scaling: Mapping[int, float] | Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
@@ -132,9 +137,6 @@ class HyperSched(MultiFidelityScheduler):
         self.strategy = strategy
         if reduction_factor is None:
             reduction_factor = 4 if strategy == "published" else REDUCTION_FACTOR
-        num_devices = integer("num_devices", num_devices, least=1)
-        if max_paused is None and strategy == "adaptive":
-            max_paused = PAUSED_PER_DEVICE * num_devices
         super().__init__(
             config_space,
             metric,
@@ -149,8 +151,9 @@ class HyperSched(MultiFidelityScheduler):
             reduction_factor=reduction_factor,
             max_paused=max_paused,
         )
-        self.num_devices = num_devices
-        self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
+        # Any of the two is None until the first trial is added, if it is for the backend to say.
+        self.num_devices: Any = None if num_devices is None else integer("num_devices", num_devices, least=1)
+        self.deadline_s: Any = None if deadline_s is None else finite_number("deadline_s", deadline_s, above=0)
         self.policy = policy
         self.allocation_grid = None if allocation_grid is None else integer("allocation_grid", allocation_grid, 1)
         self.recharge_period = integer("recharge_period", recharge_period, least=0)
@@ -167,11 +170,15 @@ class HyperSched(MultiFidelityScheduler):
             check_adaptive(self)
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
-        given = make_scaling(scaling, self.num_devices, assume_linear, learnt=self._times.learnt)
-        # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
-        self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
-        known = None if given is self._times.learnt else given
-        self._strategy = make_strategy(self, grace_period, self._times, given, known)
+        self.scaling: dict[int, float] | None = None
+        #: Arguments that are needed for the plans, until these are made.
+        self._unplanned: tuple[Any, float | None] | None = (scaling, grace_period)
+        self._strategy: Strategy
+        self._has_agreed = False
+        #: Arguments as they were given, where they are filled in later.
+        self._given: dict[str, Any] | None = None
+        if num_devices is not None and deadline_s is not None:
+            self._plan()
         #: Live trials that have not reported since this object was loaded from a file.
         self._unheard: dict[int, None] = {}
         self._resizable = True
@@ -182,12 +189,12 @@ class HyperSched(MultiFidelityScheduler):
     @property
     def admission_open(self) -> bool:
         """Whether new trials may still start."""
-        return self._strategy.admission_open
+        return self._unplanned is not None or self._strategy.admission_open
 
     @property
     def allocation(self) -> dict[int, int]:
         """Devices that each live trial holds, or has been asked to go on with."""
-        return self._strategy.allocation
+        return {} if self._unplanned is not None else self._strategy.allocation
 
     @property
     def decisions(self) -> list[Decision]:
@@ -216,14 +223,16 @@ class HyperSched(MultiFidelityScheduler):
         """
         count = integer("num_decisions", num_decisions, least=0)
         closing = self._decisions.closing
-        if closing is None:
+        if self._unplanned is not None:
+            admission = because("no trial has started yet")
+        elif closing is None:
             admission = self._strategy.admission(self._now_s)
         else:
             admission = Reason(closing.reason, closing.numbers)
         return Explanation(
             strategy=self.strategy,
             time_s=self._now_s,
-            deadline_s=self.deadline_s,
+            deadline_s=math.inf if self.deadline_s is None else self.deadline_s,
             admission_open=self.admission_open,
             admission_closed_s=None if closing is None else closing.time_s,
             admission=admission,
@@ -240,6 +249,9 @@ class HyperSched(MultiFidelityScheduler):
             None closes admission for good: Syne Tune's tuner does not ask again.
         """
         now_s = self._now_s = self._clock.now_s()
+        if self._unplanned is not None:  # with the first trial the backend says what there is to plan with
+            config = self._new_config()
+            return None if config is None else TrialSuggestion.start_suggestion(config)
         self._close_if_due(now_s)
         paused = self._strategy.next_paused(now_s)
         if paused is not None:
@@ -261,7 +273,8 @@ class HyperSched(MultiFidelityScheduler):
         Raises
         ------
         ValueError
-            All devices are held by other trials, or the backend starts trials on more than one device.
+            All devices are held by other trials, the backend starts trials on more than one device, or it has fewer
+            devices than this scheduler.
         """
         if is_elastic(trial) and trial.num_devices != 1:
             raise ValueError(
@@ -269,6 +282,14 @@ class HyperSched(MultiFidelityScheduler):
                 f"num_devices_per_trial=1, but trial {trial.trial_id} was started on {trial.num_devices}"
             )
         super().on_trial_add(trial)
+        if not self._has_agreed:
+            if self._unplanned is not None:
+                self._given = super().metadata()["scheduler_kwargs"]
+            self.num_devices = agree_on_devices(trial, self.num_devices)
+            self.deadline_s = agree_on_deadline(trial, self.deadline_s)
+            self._has_agreed = True
+        if self._unplanned is not None:
+            self._plan()
         self._begin(trial.trial_id, "start")
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
@@ -323,6 +344,26 @@ class HyperSched(MultiFidelityScheduler):
         super().on_trial_remove(trial)
         if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)
+
+    def metadata(self) -> dict[str, Any]:
+        """See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; a default is what it was at first."""
+        metadata = super().metadata()
+        if self._given is not None:
+            metadata["scheduler_kwargs"] = dict(self._given)
+        return metadata
+
+    def _plan(self) -> None:
+        """Makes the strategy, when it is known how many devices and how much time there are."""
+        assert self._unplanned is not None
+        (scaling, grace_period), self._unplanned = self._unplanned, None
+        if self.max_paused is None and self.strategy == "adaptive":
+            self.max_paused = PAUSED_PER_DEVICE * self.num_devices
+            self._checkpoints = NeededCheckpoints(self.max_paused)
+        given = make_scaling(scaling, self.num_devices, self.assume_linear, learnt=self._times.learnt)
+        # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
+        self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
+        known = None if given is self._times.learnt else given
+        self._strategy = make_strategy(self, grace_period, self._times, given, known)
 
     @property
     def _weak_decision(self) -> str:

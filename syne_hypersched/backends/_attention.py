@@ -33,13 +33,16 @@ class Attention:
         """The tuner looks for new reports."""
         self._stale.enter()
 
-    def has_looked(self, statuses: Mapping[int, str], reports: Sequence[tuple[int, dict[str, Any]]]) -> None:
-        """The tuner gets these."""
+    def has_looked(
+        self, statuses: Mapping[int, str], reports: Sequence[tuple[int, dict[str, Any]]], may_stop: bool
+    ) -> None:
+        """The tuner gets these, for a scheduler that may pause or stop trials."""
         for trial_id, status in statuses.items():
             if status != Status.in_progress:
                 self._news.leave(trial_id)
         self._news.fetched(len(reports))
-        self._stale.leave(reports)
+        completed = [trial_id for trial_id, status in statuses.items() if may_stop and status == Status.completed]
+        self._stale.leave(reports, completed)
 
     def wait(self, at_most_s: float) -> None:
         """Returns when there is news, at the latest after ``at_most_s`` seconds and after one second."""

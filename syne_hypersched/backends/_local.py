@@ -138,6 +138,8 @@ class ElasticLocalBackend(LocalBackend):
             raise ValueError(f'launch must be "warm", "cold" or None, but got {launch!r}')
         if not 0 <= grace_s < float("inf"):
             raise ValueError(f"grace_s must be a number of seconds, at least 0, but got {grace_s!r}")
+        if share_devices is not None and not isinstance(share_devices, bool):
+            raise TypeError(f"share_devices must be True, False or None, but got {share_devices!r}")
         policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
         if sys.platform != "linux":
             raise RuntimeError(
@@ -295,7 +297,7 @@ class ElasticLocalBackend(LocalBackend):
         """Status of each trial, and the reports that are new since the last call, sorted by time."""
         self._attention.looks()
         statuses, reports = self._fleet.poll(trial_ids)
-        self._attention.has_looked(statuses, reports)
+        self._attention.has_looked(statuses, reports, may_stop=self._fleet.time_attr is not None)
         status_of = {}
         for trial_id, status in statuses.items():
             trial = self._trial_dict[trial_id]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from syne_tune.constants import ST_WORKER_TIMESTAMP
+from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIMESTAMP
 
 from syne_hypersched.contract import ST_LAUNCH
 
@@ -45,8 +45,10 @@ class StaleWatch:
         self._sleeps_s: list[float] = []
         self._asleep_s = self._between_s = 0.0
         self._num_reports = self._num_halts = 0
-        #: Seconds from one report of a trial to its next, and how many such spans.
-        self._span_s, self._num_spans = 0.0, 0
+        #: Trials that have trained from start to end between two polls, so that nothing could be decided about them.
+        self._num_unseen = 0
+        #: Seconds from one report of a trial to its next, how many such spans, and in how many looks at a trial.
+        self._span_s, self._num_spans, self._num_batches = 0.0, 0, 0
         #: What was handed out last: the reports of each trial, in order.
         self._handed: dict[int, list[dict[str, Any]]] = {}
         self._late: Counter[int] = Counter()
@@ -69,19 +71,22 @@ class StaleWatch:
             self._sleeps_s.append(asleep_s)
             del self._sleeps_s[:-100]
 
-    def leave(self, reports: Sequence[Report]) -> None:
-        """A poll ends, and hands out these reports."""
+    def leave(self, reports: Sequence[Report], completed: Collection[int] = ()) -> None:
+        """A poll ends, and hands out these reports; of some trials, which have completed, they are the last."""
         if self._is_over:
             return
         self._warn_if_due()
         handed: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for trial_id, report in reports:
             handed[trial_id].append(report)
-        for of_trial in handed.values():
+        for trial_id, of_trial in handed.items():
+            if trial_id in completed and len(of_trial) > 1 and of_trial[0].get(ST_WORKER_ITER) == 0:
+                self._num_unseen += 1
             of_launch = [report for report in of_trial if report.get(ST_LAUNCH) == of_trial[-1].get(ST_LAUNCH)]
             stamps = [report[ST_WORKER_TIMESTAMP] for report in of_launch]
             self._span_s += max(stamps) - min(stamps)
             self._num_spans += len(stamps) - 1
+            self._num_batches += 1
         self._num_reports += len(reports)
         self._handed = handed
         self._left = self._clock(), self._processor_clock()
@@ -101,23 +106,32 @@ class StaleWatch:
 
     def advice(self) -> str | None:
         """What is to be said, if anything."""
-        late, share = sum(self._late.values()), 0.0
-        if self._num_reports:
-            share = late / self._num_reports
-        if self._num_halts < LEAST_HALTS or late < LEAST_LATE or share < LEAST_SHARE or not self._num_spans:
+        late = sum(self._late.values())
+        share = late / self._num_reports if self._num_reports else 0.0
+        if self._num_halts >= LEAST_HALTS and late >= LEAST_LATE and share >= LEAST_SHARE:
+            what = (
+                f"{share:.0%} of the epochs so far ({late} of {self._num_reports}) were trained after the report at "
+                "which their trial was to be paused or stopped"
+            )
+        elif self._num_unseen >= LEAST_HALTS:
+            what = (
+                f"{self._num_unseen} trials have trained from start to end between two looks, so that none of them "
+                "could be paused or stopped"
+            )
+        else:
             return None
-        if not self._sleeps_s or self._asleep_s < ASLEEP_SHARE * self._between_s:
+        if not self._sleeps_s or not self._num_spans or self._asleep_s < ASLEEP_SHARE * self._between_s:
             return None
         every_s = sorted(self._sleeps_s)[len(self._sleeps_s) // 2]
-        report_s = self._span_s / self._num_spans
+        # A script that does not say when it reports seems to do so when it is looked at: all at once.
+        report_s = self._span_s / self._num_spans or every_s * self._num_batches / (self._num_batches + self._num_spans)
         if every_s < 2 * report_s:
             return None
         better_s = min(0.1, max(0.01, report_s / 2))
         return (
-            f"The tuner looks every {every_s:.2g} s, but trials report every {report_s:.2g} s: {share:.0%} of the "
-            f"epochs so far ({late} of {self._num_reports}) were trained after the report at which their trial was to "
-            f"be paused or stopped. Have the tuner wait for reports with Tuner(..., callbacks=[WaitForReports()]), "
-            f"from syne_hypersched, or set sleep_time={better_s:.1g}."
+            f"The tuner looks every {every_s:.2g} s, but trials report every {report_s:.2g} s: {what}. Have the tuner "
+            "wait for reports with Tuner(..., callbacks=[WaitForReports()]), from syne_hypersched, or set "
+            f"sleep_time={better_s:.1g}."
         )
 
     def _warn_if_due(self) -> None:

@@ -134,6 +134,8 @@ class ElasticSimulatorBackend(SimulatorBackend):
         Used by :class:`syne_hypersched.Deadline`.
         """
         self._fleet.set_deadline(seconds_left, drain_s)
+        if self.situation.takes_plan:
+            self._events.write("deadline", deadline_s=self.situation.deadline_s)
 
     # What the tuner calls.
 

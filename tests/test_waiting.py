@@ -95,13 +95,13 @@ def test_trials_are_stopped_at_the_report_that_decides(kind, callback, script, m
     # Nothing but a report, or an exit, ends a wait: looking now and then would not do.
     monkeypatch.setattr("syne_hypersched.backends._news.MOST_S", 20.0)
     clocked = Clocked()
-    tuner = make_tuner(make_backend(kind, script), [callback(), clocked])
+    tuner = make_tuner(make_backend(kind, script), [callback(), clocked], num_finished=3)
     tuner.run()
     assert set(clocked.sleeps) == {0}
     assert tuner.sleep_time == 30.0
     table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
     stopped = table[(table.st_decision == "STOP") & (table.epoch < 27)]
-    assert len(stopped) >= 3
+    assert len(stopped) >= 2
     for trial_id in stopped.trial_id:
         log = (tuner.trial_backend.trial_path(trial_id) / "std.out").read_text()
         assert log.count("tune-metric") < 27
@@ -213,7 +213,7 @@ def test_ctrl_c_ends_a_tuner_that_waits(script, tmp_path):
 def test_it_is_warned_of_a_tuner_that_sleeps(script, caplog):
     """Real trials that report all their epochs while the tuner sleeps."""
     script.write_text(SCRIPT.replace("0.02", "0.001"))
-    tuner = make_tuner(make_backend("cold", script), None, num_finished=8, sleep_time=0.5)
+    tuner = make_tuner(make_backend("cold", script), None, num_finished=6, sleep_time=0.4)
     tuner.run()
     (message,) = (record.message for record in caplog.records if "The tuner looks every" in record.message)
     assert "trials have trained from start to end" in message or "of the epochs so far" in message

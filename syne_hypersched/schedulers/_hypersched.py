@@ -11,24 +11,20 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.admission import check_exploration
-from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.contract import ST_ADMISSION_OPEN, RecordingTrial, is_elastic
-from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, flag, integer
-from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
+from syne_hypersched.schedulers._base import finite_number, flag, integer
 from syne_hypersched.schedulers._clock import TuningClock
-from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
-from syne_hypersched.schedulers._decisions import Decision, DecisionLog
-from syne_hypersched.schedulers._explain import Explanation, last_explained
+from syne_hypersched.schedulers._decisions import DecisionLog
 from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
+from syne_hypersched.schedulers._planning import PlanningScheduler
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
-from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, check_adaptive, check_strategy, make_strategy
-from syne_hypersched.schedulers._strategy import Strategy
+from syne_hypersched.schedulers._strategies import check_adaptive, check_strategy
 
 logger = logging.getLogger(__name__)
 
 
-class HyperSched(MultiFidelityScheduler):
+class HyperSched(PlanningScheduler):
     """Maximises the best metric at a deadline, by Liaw et al. (HyperSched, SoCC 2019).
 
     Trials compete in rungs as in asynchronous successive halving, and a weak one is paused. Once too little time is
@@ -170,75 +166,13 @@ class HyperSched(MultiFidelityScheduler):
             check_adaptive(self)
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
-        self.scaling: dict[int, float] | None = None
-        #: Arguments that are needed for the plans, until these are made.
-        self._unplanned: tuple[Any, float | None] | None = (scaling, grace_period)
-        self._strategy: Strategy
-        self._has_agreed = False
-        #: Arguments as they were given, where they are filled in later.
-        self._given: dict[str, Any] | None = None
-        if num_devices is not None and deadline_s is not None:
-            self._plan()
-        #: Live trials that have not reported since this object was loaded from a file.
-        self._unheard: dict[int, None] = {}
-        self._resizable = True
         self._decisions = DecisionLog()
         #: Time of the last report or suggestion.
         self._now_s = 0.0
-
-    @property
-    def admission_open(self) -> bool:
-        """Whether new trials may still start."""
-        return self._unplanned is not None or self._strategy.admission_open
-
-    @property
-    def allocation(self) -> dict[int, int]:
-        """Devices that each live trial holds, or has been asked to go on with."""
-        return {} if self._unplanned is not None else self._strategy.allocation
-
-    @property
-    def decisions(self) -> list[Decision]:
-        """The last 10,000 decisions, oldest first."""
-        return self._decisions.as_list()
-
-    def explain(self, num_decisions: int = 20, trial_id: int | None = None) -> Explanation:
-        """Why admission was closed, and why trials were resized, paused, stopped or resumed.
-
-        Parameters
-        ----------
-        num_decisions
-            How many of the last decisions to explain, at least 0; some thousands are remembered.
-        trial_id
-            Explains only decisions about this trial.
-
-        Returns
-        -------
-        Explanation
-            ``print`` it, or take :meth:`~syne_hypersched.schedulers._explain.Explanation.to_dict`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            ``num_decisions`` is not an integer of at least 0.
-        """
-        count = integer("num_decisions", num_decisions, least=0)
-        closing = self._decisions.closing
-        if self._unplanned is not None:
-            admission = because("no trial has started yet")
-        elif closing is None:
-            admission = self._strategy.admission(self._now_s)
-        else:
-            admission = Reason(closing.reason, closing.numbers)
-        return Explanation(
-            strategy=self.strategy,
-            time_s=self._now_s,
-            deadline_s=math.inf if self.deadline_s is None else self.deadline_s,
-            admission_open=self.admission_open,
-            admission_closed_s=None if closing is None else closing.time_s,
-            admission=admission,
-            allocation=self.allocation,
-            decisions=last_explained(self.decisions, count, trial_id),
-        )
+        self._prepare(scaling, grace_period)
+        #: Live trials that have not reported since this object was loaded from a file.
+        self._unheard: dict[int, None] = {}
+        self._resizable = True
 
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
@@ -282,14 +216,7 @@ class HyperSched(MultiFidelityScheduler):
                 f"num_devices_per_trial=1, but trial {trial.trial_id} was started on {trial.num_devices}"
             )
         super().on_trial_add(trial)
-        if not self._has_agreed:
-            if self._unplanned is not None:
-                self._given = super().metadata()["scheduler_kwargs"]
-            self.num_devices = agree_on_devices(trial, self.num_devices)
-            self.deadline_s = agree_on_deadline(trial, self.deadline_s)
-            self._has_agreed = True
-        if self._unplanned is not None:
-            self._plan()
+        self._agree(trial)
         self._begin(trial.trial_id, "start")
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
@@ -344,26 +271,6 @@ class HyperSched(MultiFidelityScheduler):
         super().on_trial_remove(trial)
         if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)
-
-    def metadata(self) -> dict[str, Any]:
-        """See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; a default is what it was at first."""
-        metadata = super().metadata()
-        if self._given is not None:
-            metadata["scheduler_kwargs"] = dict(self._given)
-        return metadata
-
-    def _plan(self) -> None:
-        """Makes the strategy, when it is known how many devices and how much time there are."""
-        assert self._unplanned is not None
-        (scaling, grace_period), self._unplanned = self._unplanned, None
-        if self.max_paused is None and self.strategy == "adaptive":
-            self.max_paused = PAUSED_PER_DEVICE * self.num_devices
-            self._checkpoints = NeededCheckpoints(self.max_paused)
-        given = make_scaling(scaling, self.num_devices, self.assume_linear, learnt=self._times.learnt)
-        # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
-        self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
-        known = None if given is self._times.learnt else given
-        self._strategy = make_strategy(self, grace_period, self._times, given, known)
 
     @property
     def _weak_decision(self) -> str:

@@ -230,8 +230,10 @@ def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
         run(backend, scheduler, stop)
         assert scheduler.num_devices == 2
         recorded_s = load_run(backend._experiment_path, time_attr="epoch").deadline_s
-        # The tuning has started a little before the backend was told.
-        assert [scheduler.deadline_s, stop.deadline_s, recorded_s] == pytest.approx([1.0] * 3, rel=0.5)
+        assert recorded_s == pytest.approx(backend.situation.deadline_s)
+        # Where the scheduler takes it, the tuning has started a little before the backend was told.
+        assert scheduler.deadline_s == (of_scheduler or backend.situation.deadline_s)
+        assert stop.deadline_s == 1.0
     assert not warnings_of(caplog)
 
 
@@ -274,8 +276,8 @@ def test_a_resumed_scheduler_knows_what_the_backend_had_said(of_scheduler, of_cr
     )  # fmt: skip
     tuner.run()
     lines = (tuner.tuner_path / "journal" / "000000.jsonl").read_text().splitlines()
-    # Where the scheduler's deadline is taken, the backend says it later than its devices.
-    assert sum('"situation":' in line for line in lines) == (1 if of_scheduler is None else 2)
+    # Where the scheduler's deadline is taken, the backend says it later than its devices, at the first report.
+    assert sum('"situation":' in line for line in lines) in ((1,) if of_scheduler is None else (1, 2))
     resumed = resume_experiment("journaled")
     assert (resumed.scheduler.num_devices, resumed.scheduler.deadline_s) == (2, tuner.scheduler.deadline_s)
     assert resumed.scheduler.allocation == tuner.scheduler.allocation

@@ -97,7 +97,7 @@ def make_backend(kind, tmp_path):
         ("asha", "local"),
         ("pasha", "local"),
         ("adaptive", "local"),
-        ("published", "local"),
+        pytest.param("published", "local", marks=pytest.mark.slow),
         pytest.param("asha", "function", marks=pytest.mark.slow),
     ],
 )

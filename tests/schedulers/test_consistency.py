@@ -261,7 +261,7 @@ def test_a_stop_criterion_that_the_backend_does_not_know(kind, criterion, tmp_pa
 @pytest.mark.parametrize("kind", ["simulator", "local"])
 def test_workers_of_a_tuner(kind, tmp_path, caplog):
     backend = make_backend(kind, tmp_path)
-    run(backend, ASHA(SPACE, "loss", "epoch", 27), StoppingCriterion(max_num_trials_started=2), n_workers=1)
+    run(backend, ASHA(SPACE, "loss", "epoch", 27), StoppingCriterion(max_num_evaluations=3), n_workers=1)
     (message,) = warnings_of(caplog)
     assert "runs 1 trials at a time, but the backend has 2 devices" in message
 

@@ -145,7 +145,8 @@ def test_one_of_several_callbacks_waits(script):
 
 
 @pytest.mark.parametrize("sleep_time", [0, 0.01])
-def test_other_backends_sleep_as_before(sleep_time, script):
+def test_other_backends_sleep_as_before(sleep_time, script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # Syne Tune's backend leaves a file where it is made
     clocked = Clocked()
     script.write_text(SCRIPT.replace(""": %f}'""", """: %f, "st_worker_timestamp": 1.0}'"""))
     backend = LocalBackend(str(script))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from syne_hypersched.schedulers import PASHA as PASHA
     from syne_hypersched.schedulers import HyperSched as HyperSched
     from syne_hypersched.simulation import simulate as simulate
+    from syne_hypersched.waiting import WaitForReports as WaitForReports
 
 __version__ = "0.1.0.dev0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "HyperSched",
     "Journal",
     "LaunchCost",
+    "WaitForReports",
     "resume_experiment",
     "simulate",
     "__version__",
@@ -49,6 +51,7 @@ _MODULE_OF_NAME = {
     "Journal": "syne_hypersched.recovery",
     "LaunchCost": "syne_hypersched.backends",
     "PASHA": "syne_hypersched.schedulers",
+    "WaitForReports": "syne_hypersched.waiting",
     "resume_experiment": "syne_hypersched.recovery",
     "simulate": "syne_hypersched.simulation",
 }

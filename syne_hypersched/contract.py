@@ -11,6 +11,7 @@ Nothing else is shared: schedulers do not import backends, backends do not impor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -149,6 +150,51 @@ class LimitedTrial(Protocol):
 
         When a trial fails on a number of devices after it has worked on fewer, it goes back to those, as
         :attr:`ElasticTrial.num_devices` then says, and a wish for more devices than this is not carried out any more.
+        """
+        ...
+
+
+@dataclass
+class Situation:
+    """What a backend was told. It keeps it in an attribute ``situation``."""
+
+    num_devices: int
+    """Devices that it shares out among all trials."""
+
+    deadline_s: float | None = None
+    """Seconds after the start of the tuning by which it ends all trials. None: it was not told; infinite: never."""
+
+    planned_deadline_s: float | None = None
+    """The deadline for which the scheduler plans, once it has said so (s)."""
+
+    takes_plan: bool = False
+    """Whether a stop criterion is to take that deadline, since it has none of its own."""
+
+
+@runtime_checkable
+class SituatedTrial(Protocol):
+    """A trial that says what its backend was told, so that the scheduler can compare. Optional: not every trial does.
+
+    A scheduler looks at it when it gets its first trials, and must decide alike when these calls are replayed.
+    """
+
+    @property
+    def num_devices_total(self) -> int | None:
+        """Devices that the backend shares out among all trials; None: it does not say."""
+        ...
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Seconds after the start of the tuning by which the backend ends all trials. None: it was not told."""
+        ...
+
+    def plan_for(self, deadline_s: float) -> bool:
+        """Tells the backend for which deadline the scheduler plans, in seconds after the start of the tuning.
+
+        Returns
+        -------
+        bool
+            Whether the trials will be ended by then, since a stop criterion takes this deadline.
         """
         ...
 

@@ -20,12 +20,14 @@ class Deadline:
     :class:`~syne_hypersched.ElasticSimulatorBackend` the deadline counts virtual seconds. With other backends the tuner
     stops the trials when it next looks.
 
-    Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``.
+    Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``. Without a number,
+    ``Deadline(trial_backend=backend)``, it is the deadline for which :class:`~syne_hypersched.HyperSched` plans.
 
     Parameters
     ----------
     deadline_s
-        Seconds after the start of the tuning.
+        Seconds after the start of the tuning. By default those of the scheduler, which the backend is told when the
+        first trial starts.
     trial_backend
         The tuner's backend, if it can keep a deadline.
     drain_s
@@ -35,41 +37,80 @@ class Deadline:
     Raises
     ------
     ValueError
-        ``deadline_s`` is not a positive number, or ``drain_s`` not a number from 0 to below ``deadline_s``.
+        ``deadline_s`` is not a positive number, or ``drain_s`` not a number from 0 to below ``deadline_s``. Or there is
+        no ``deadline_s``, and no backend of this package, or, when the first trial has started, no scheduler that has
+        one.
     """
 
-    def __init__(self, deadline_s: float, trial_backend: Any = None, drain_s: float | None = None) -> None:
-        if not 0 < deadline_s < float("inf"):
-            raise ValueError(f"deadline_s must be a positive number of seconds, but got {deadline_s!r}")
-        if drain_s is None:
-            drain_s = min(float(getattr(trial_backend, "grace_s", 0.0)), deadline_s / 20)
-        if not 0 <= drain_s < deadline_s:
-            raise ValueError(f"drain_s must be at least 0 and below deadline_s = {deadline_s}, but got {drain_s!r}")
-        self.deadline_s = float(deadline_s)
-        self.drain_s = float(drain_s)
+    def __init__(
+        self, deadline_s: float | None = None, trial_backend: Any = None, drain_s: float | None = None
+    ) -> None:
         self._trial_backend = trial_backend
+        self._wished_drain_s = drain_s
         #: When the tuning started (seconds since the epoch): the deadline also holds for a tuner that was saved.
         self._started: float | None = None
         #: When the tuner stops, by :meth:`_now_s`; None until the backend knows the deadline.
         self._stop_at: float | None = None
+        self.deadline_s: float | None = None
+        self.drain_s = 0.0
+        if deadline_s is None:
+            situation = getattr(trial_backend, "situation", None)
+            if situation is None:
+                raise ValueError(
+                    "deadline_s must be given, or trial_backend must be one of this package that can say for which "
+                    f"deadline the scheduler plans, but got {trial_backend!r}"
+                )
+            situation.takes_plan = True
+        else:
+            self._set(deadline_s)
+
+    def _set(self, deadline_s: float) -> None:
+        if not 0 < deadline_s < float("inf"):
+            raise ValueError(f"deadline_s must be a positive number of seconds, but got {deadline_s!r}")
+        drain_s = self._wished_drain_s
+        if drain_s is None:
+            drain_s = min(float(getattr(self._trial_backend, "grace_s", 0.0)), deadline_s / 20)
+        if not 0 <= drain_s < deadline_s:
+            raise ValueError(f"drain_s must be at least 0 and below deadline_s = {deadline_s}, but got {drain_s!r}")
+        self.deadline_s, self.drain_s = float(deadline_s), float(drain_s)
 
     def __call__(self, status: TuningStatus) -> bool:
-        """Whether it is time to stop."""
+        """Whether it is time to stop.
+
+        Raises
+        ------
+        ValueError
+            Neither this criterion nor the scheduler has a deadline.
+        """
+        deadline_s = self.deadline_s
+        if deadline_s is None:
+            deadline_s = self._planned_s(status)
+            if deadline_s is None:
+                return False
         if self._stop_at is None:
-            seconds_left = self._seconds_left(status)
+            seconds_left = self._seconds_left(deadline_s, status)
             set_deadline = getattr(self._trial_backend, "set_deadline", None)
             if set_deadline is not None:
                 set_deadline(seconds_left, self.drain_s)
             self._stop_at = self._now_s() + seconds_left - self.drain_s
         return self._now_s() >= self._stop_at
 
-    def _seconds_left(self, status: TuningStatus) -> float:
+    def _planned_s(self, status: TuningStatus) -> float | None:
+        """The deadline for which the scheduler plans; None before it has said so."""
+        planned_s: float | None = self._trial_backend.situation.planned_deadline_s
+        if planned_s is not None:
+            self._set(planned_s)
+        elif status.num_trials_started:
+            raise ValueError("deadline_s must be given, since this scheduler does not plan for a deadline")
+        return planned_s
+
+    def _seconds_left(self, deadline_s: float, status: TuningStatus) -> float:
         if self._is_virtual:
-            return self.deadline_s - self._now_s()
+            return deadline_s - self._now_s()
         now = time.time()
         if self._started is None:
             self._started = now - status.wallclock_time
-        return self._started + self.deadline_s - now
+        return self._started + deadline_s - now
 
     @property
     def _is_virtual(self) -> bool:

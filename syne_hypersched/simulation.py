@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -253,6 +254,8 @@ def simulate(
     positive_integer("n_workers", n_workers)
     if deadline_s is not None:
         fleet.set_deadline(deadline_s, min(launch_cost.drain_s, deadline_s / 20))
+    else:
+        fleet.situation.deadline_s = math.inf
     loop = _TuningLoop(scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result)
     events = None if events_path is None else _record_events(fleet, Path(events_path))
     loop.run()

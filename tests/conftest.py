@@ -18,6 +18,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Devices are not shared with other runs of these tests, which would be warned of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
+
+
 @pytest.fixture
 def wait_for() -> Callable[[Callable[[], object]], None]:
     """Waits until a condition holds."""

@@ -8,6 +8,7 @@ import dill
 import pytest
 
 from syne_hypersched import Deadline
+from syne_hypersched.contract import Situation
 
 
 class Clocks:
@@ -125,3 +126,36 @@ def test_the_virtual_deadline_of_a_saved_tuner_stays_where_it_was(clocks):
     copy = dill.loads(dill.dumps(deadline))
     assert not copy(status(0.0))
     assert copy._trial_backend.calls[-1] == (40.0, 2.0)
+
+
+def test_the_deadline_of_the_scheduler_is_taken_when_it_is_known(clocks):
+    backend = Backend()
+    backend.situation = Situation(2)
+    deadline = Deadline(trial_backend=backend)
+    assert backend.situation.takes_plan
+    started = SimpleNamespace(num_trials_started=0, wallclock_time=0.0)
+    assert not deadline(started)
+    clocks.pass_(1)
+    backend.situation.planned_deadline_s = 100.0
+    assert not deadline(SimpleNamespace(num_trials_started=1, wallclock_time=1.0))
+    assert backend.calls == [(99.0, 2.0)]
+    assert deadline.deadline_s == 100.0
+    clocks.pass_(97)
+    assert deadline(status(98.0))
+
+
+def test_somebody_has_to_say_when_the_deadline_is(clocks):
+    for backend in (None, object(), Backend()):
+        with pytest.raises(ValueError, match="deadline_s must be given, or trial_backend"):
+            Deadline(trial_backend=backend)
+    backend = Backend()
+    backend.situation = Situation(2)
+    with pytest.raises(ValueError, match="does not plan for a deadline"):
+        Deadline(trial_backend=backend)(SimpleNamespace(num_trials_started=1, wallclock_time=0.0))
+
+
+def test_draining_fits_before_the_deadline_of_the_scheduler(clocks):
+    backend = Backend()
+    backend.situation = Situation(2, planned_deadline_s=3.0)
+    with pytest.raises(ValueError, match="drain_s must be at least 0 and below deadline_s = 3"):
+        Deadline(trial_backend=backend, drain_s=5)(SimpleNamespace(num_trials_started=1, wallclock_time=0.0))

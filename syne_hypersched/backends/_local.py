@@ -16,8 +16,11 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.constants import ST_WORKER_TIMESTAMP
 from syne_tune.util import experiment_path
 
+from syne_hypersched.backends._attention import Attention
 from syne_hypersched.backends._checkpoints import Checkpoints
+from syne_hypersched.backends._claims import claim
 from syne_hypersched.backends._command import program, script_arguments
+from syne_hypersched.backends._device_locks import DeviceLocks
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
@@ -32,6 +35,7 @@ from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_tr
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 from syne_hypersched.checkpoints.copying import copy_checkpoint
 from syne_hypersched.checkpoints.room import NO_ROOM
+from syne_hypersched.contract import Situation
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 logger = logging.getLogger(__name__)
@@ -93,6 +97,9 @@ class ElasticLocalBackend(LocalBackend):
         Whether the checkpoints of trials that are over are removed while the tuning goes on, and those of the others at
         its end unless a :class:`~syne_hypersched.Journal` is kept. ``best/`` and the incumbent's checkpoints stay. By
         default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
+    share_devices
+        Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
+        a warning for CPU slots (``docs/first-run.md``).
     pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
 
@@ -121,6 +128,7 @@ class ElasticLocalBackend(LocalBackend):
         stall_timeout_s: float | None = None,
         min_free_mb: float = 100.0,
         delete_checkpoints: bool = False,
+        share_devices: bool | None = None,
         pass_args_as_json: bool = False,
     ) -> None:
         if not Path(entry_point).is_file():
@@ -131,6 +139,8 @@ class ElasticLocalBackend(LocalBackend):
             raise ValueError(f'launch must be "warm", "cold" or None, but got {launch!r}')
         if not 0 <= grace_s < float("inf"):
             raise ValueError(f"grace_s must be a number of seconds, at least 0, but got {grace_s!r}")
+        if share_devices is not None and not isinstance(share_devices, bool):
+            raise TypeError(f"share_devices must be True, False or None, but got {share_devices!r}")
         policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
         if sys.platform != "linux":
             raise RuntimeError(
@@ -151,6 +161,7 @@ class ElasticLocalBackend(LocalBackend):
         self.grace_s = float(grace_s)
         self.devices = find_devices(num_devices, gpus_to_use, device_type)
         self.num_devices = len(self.devices.names)
+        self.situation = Situation(self.num_devices)
         if not 1 <= num_devices_per_trial <= self.num_devices:
             raise ValueError(
                 f"num_devices_per_trial must be from 1 to {self.num_devices}, the number of devices, "
@@ -158,9 +169,11 @@ class ElasticLocalBackend(LocalBackend):
             )
         self.num_devices_per_trial = num_devices_per_trial
         self._per_device = processes == "per_device"
+        self._share_devices, self._may_move = share_devices, num_devices is not None
+        self._locks = DeviceLocks()
+        self._attention = Attention()
         self._preload = None if preload is None else tuple(preload)
         self._started: float | None = None
-        self._deadline_s: float | None = None
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
         self._old_logs = OldLogs()
         self._checkpoints = Checkpoints(
@@ -214,8 +227,12 @@ class ElasticLocalBackend(LocalBackend):
         :class:`syne_hypersched.Deadline`.
         """
         now = time.monotonic()
-        self._deadline_s = self._time_s() + seconds_left
+        deadline_s, was_told = self._time_s() + seconds_left, self._started is not None
+        self.situation.deadline_s = deadline_s
         self._start_clock()
+        if was_told and self.situation.takes_plan:
+            self._events.write("deadline", deadline_s=deadline_s)
+        self._attention.set_due(now + seconds_left - drain_s)
         self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
@@ -287,8 +304,10 @@ class ElasticLocalBackend(LocalBackend):
         self, trial_ids: list[int]
     ) -> tuple[dict[int, tuple[Trial, str]], list[tuple[int, dict[str, Any]]]]:
         """Status of each trial, and the reports that are new since the last call, sorted by time."""
+        self._attention.looks()
         self._checkpoints.removal.remove()  # not what ends now: its last reports have not been looked at
         statuses, reports = self._fleet.poll(trial_ids)
+        self._attention.has_looked(statuses, reports, may_stop=self._fleet.time_attr is not None)
         status_of = {}
         for trial_id, status in statuses.items():
             trial = self._trial_dict[trial_id]
@@ -298,6 +317,10 @@ class ElasticLocalBackend(LocalBackend):
             status_of[trial_id] = (trial, status)
         return status_of, sorted(reports, key=lambda report: report[1][ST_WORKER_TIMESTAMP])
 
+    def wait_for_news(self, at_most_s: float) -> None:
+        """Returns as soon as a trial has reported or ended, at the latest after ``at_most_s`` seconds and after one."""
+        self._attention.wait(at_most_s)
+
     def busy_trial_ids(self) -> list[tuple[int, str]]:
         """One entry for each device that is held by or promised to a trial."""
         return self._fleet.occupied()
@@ -305,12 +328,14 @@ class ElasticLocalBackend(LocalBackend):
     def pause_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
         """Drains a trial, to be resumed later. Reports after ``result`` are kept until then."""
         self._trial_dict[trial_id].status = Status.paused
+        self._attention.halts(trial_id, result)
         self._checkpoints.removal.leave(trial_id)
         self._fleet.halt(trial_id, Status.paused, result)
 
     def stop_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
         """Drains a trial for good."""
         self._trial_dict[trial_id].status = Status.stopped
+        self._attention.halts(trial_id, result)
         self._checkpoints.removal.leave(trial_id, stopped=True)
         self._fleet.halt(trial_id, Status.stopped, result)
 
@@ -323,6 +348,8 @@ class ElasticLocalBackend(LocalBackend):
         self._checkpoints.publisher.flush()
         self._checkpoints.removal.finish(self.trial_ids, self._experiment_path)
         self._events.close()
+        self._attention.end()
+        self._locks.release()
 
     def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
         """Copies the checkpoint of a trial, which may be running, to another one."""
@@ -363,6 +390,8 @@ class ElasticLocalBackend(LocalBackend):
     # Launching.
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
+        experiment = self._experiment_path.name
+        self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
         self._start_clock()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
@@ -380,6 +409,7 @@ class ElasticLocalBackend(LocalBackend):
             if error.errno not in NO_ROOM:  # else the launch waits for room
                 raise
         self._fleet.start(trial, self.num_devices_per_trial, event)
+        self._attention.starts(trial_id, trial.stdout_path)
         self._checkpoints.removal.start(trial_id)
 
     def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
@@ -387,6 +417,7 @@ class ElasticLocalBackend(LocalBackend):
         if self.launch_mode == "warm":
             preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
         self._experiment_path.mkdir(parents=True, exist_ok=True)
+        callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
         return Launcher(preload=preload, log_path=self._experiment_path / "preloading.log", **callbacks)
 
     def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
@@ -401,7 +432,7 @@ class ElasticLocalBackend(LocalBackend):
             self._checkpoints.begin()
             self._events.write(
                 "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
-                deadline_s=self._deadline_s,
+                deadline_s=self.situation.deadline_s,
             )  # fmt: skip
 
     def _time_s(self) -> float:

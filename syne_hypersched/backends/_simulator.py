@@ -116,6 +116,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
         super().__init__(entry_point=__file__, elapsed_time_attr=elapsed_time_attr, tuner_sleep_time=0.0)
         self.num_devices = int(num_devices)
         self.num_devices_per_trial = int(num_devices_per_trial)
+        self.situation = self._fleet.situation
         self.grace_s = float(launch_cost.drain_s)
         self._time_keeper = VirtualTimeKeeper(self._fleet)
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_keeper.time)
@@ -133,6 +134,8 @@ class ElasticSimulatorBackend(SimulatorBackend):
         Used by :class:`syne_hypersched.Deadline`.
         """
         self._fleet.set_deadline(seconds_left, drain_s)
+        if self.situation.takes_plan:
+            self._events.write("deadline", deadline_s=self.situation.deadline_s)
 
     # What the tuner calls.
 
@@ -180,6 +183,9 @@ class ElasticSimulatorBackend(SimulatorBackend):
             statuses[trial_id] = (trial, trial.status)
         self._sleep_watch.leave()
         return statuses, reports
+
+    def wait_for_news(self, at_most_s: float) -> None:
+        """Returns at once: the time goes on to the next event when the tuner looks, and need not be waited for."""
 
     def busy_trial_ids(self) -> list[tuple[int, str]]:
         """One entry for each device that is held by or promised to a trial."""

@@ -24,7 +24,7 @@ from syne_hypersched.backends.elastic import check_wish
 from syne_hypersched.backends.events import DECISION
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
 from syne_hypersched.blackboxes import LearningCurve
-from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
 
 
 class VirtualFleet:
@@ -62,6 +62,7 @@ class VirtualFleet:
         self.record: Callable[..., None] = _record_nothing
         self.time_s = 0.0
         self.device_seconds_held = self.device_seconds_training = 0.0
+        self.situation = Situation(num_devices)
         self.pool = DevicePool([f"device{index}" for index in range(num_devices)])
         self._curve_of = curve_of
         self._launcher = launcher
@@ -166,7 +167,7 @@ class VirtualFleet:
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Trials drain from ``drain_s`` before the deadline on, and nothing is launched; at it, all have ended."""
-        self._kill_at_s = self.time_s + seconds_left
+        self._kill_at_s = self.situation.deadline_s = self.time_s + seconds_left
         self._drain_at_s = max(self.time_s, self.time_s + seconds_left - drain_s)
 
     def stop_all(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from syne_tune.backend.trial_status import Status, TrialResult
 
+from syne_hypersched.contract import Situation
+
 
 class WishTaker(Protocol):
     """What a backend offers to its trials."""
@@ -51,6 +53,27 @@ class ElasticTrial(TrialResult):
         # Not every backend finds out.
         find: Callable[[int], int | None] | None = getattr(self.backend, "max_num_devices", None)
         return None if find is None else find(self.trial_id)
+
+    @property
+    def num_devices_total(self) -> int | None:
+        """Devices that the backend shares out among all trials; None: it does not say."""
+        return None if self._situation is None else self._situation.num_devices
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Seconds after the start of the tuning by which the backend ends all trials; None: it was not told."""
+        return None if self._situation is None else self._situation.deadline_s
+
+    def plan_for(self, deadline_s: float) -> bool:
+        """Tells the backend for which deadline the scheduler plans; whether it will end the trials by then."""
+        if self._situation is None:
+            return False
+        self._situation.planned_deadline_s = deadline_s
+        return self._situation.takes_plan
+
+    @property
+    def _situation(self) -> Situation | None:
+        return getattr(self.backend, "situation", None)
 
     def resize(self, num_devices: int) -> None:
         """Asks for the trial to go on, from its checkpoint, on ``num_devices`` devices."""

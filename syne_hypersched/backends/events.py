@@ -60,12 +60,12 @@ class EventLog:
         Parameters
         ----------
         event
-            What happened: ``setup``, ``start``, ``resume``, ``launch`` (the devices are held from here),
-            ``first_report``, ``resize`` (a wish), ``drain``, ``exit`` (every process is reaped, the devices are free),
-            ``retry`` (a launch has failed, another one follows), ``refuse`` (a wish for more devices than the trial can
-            run on), ``wait`` (for room on the disk), ``pause``, ``stop``, ``complete``, ``fail``, ``best``,
-            ``unpublished`` (a better report has no whole checkpoint), ``restore`` (an older checkpoint was put back),
-            ``remove_checkpoint`` or :const:`DECISION`.
+            What happened: ``setup``, ``deadline`` (where it is known later than ``setup``), ``start``, ``resume``,
+            ``launch`` (the devices are held from here), ``first_report``, ``resize`` (a wish), ``drain``, ``exit``
+            (every process is reaped, the devices are free), ``retry`` (a launch has failed, another one follows),
+            ``refuse`` (a wish for more devices than the trial can run on), ``wait`` (for room on the disk), ``pause``,
+            ``stop``, ``complete``, ``fail``, ``best``, ``unpublished`` (a better report has no whole checkpoint),
+            ``restore`` (an older checkpoint was put back), ``remove_checkpoint`` or :const:`DECISION`.
         trial_id, devices, launch
             Whom it concerns, the devices held, and the index of the launch.
         reason

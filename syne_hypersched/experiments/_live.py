@@ -20,6 +20,7 @@ from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICE
 from syne_hypersched.experiments._events import EventReader
 from syne_hypersched.experiments._progress import Progress
 from syne_hypersched.experiments._run import Report
+from syne_hypersched.waiting import Wait
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,6 +33,8 @@ class LiveProgress(TunerCallback):
     """Shows time left, incumbent, admission, who holds which devices and why the scheduler last decided something.
 
     On a terminal, with the package ``rich``, this is a panel that stays at the bottom; elsewhere it is lines of text.
+
+    With this callback the tuner waits for reports instead of sleeping (see :class:`~syne_hypersched.WaitForReports`).
 
     Example: ``Tuner(..., callbacks=[StoreResultsCallback(), LiveProgress()])``.
 
@@ -65,6 +68,7 @@ class LiveProgress(TunerCallback):
         self._last_shown = -math.inf
         self._last_line = ""
         self._live: Live | None = None
+        self._wait = Wait()
 
     def on_tuning_start(self, tuner: Tuner) -> None:
         """Starts to show; called by the tuner."""
@@ -79,6 +83,11 @@ class LiveProgress(TunerCallback):
 
             self._live = Live(auto_refresh=False, transient=False)
             self._live.start()
+        self._wait.begin(tuner)
+
+    def on_tuning_sleep(self, sleep_time: float) -> None:
+        """Waits for news; called by the tuner."""
+        self._wait.sleep()
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
         """Takes note of a report; called by the tuner."""
@@ -107,6 +116,7 @@ class LiveProgress(TunerCallback):
         if self._live is not None:
             self._live.stop()
             self._live = None
+        self._wait.end()
 
     def _show(self, last: bool) -> None:
         progress, reader = self._progress, self._reader

@@ -103,7 +103,9 @@ class Run:
     @property
     def deadline_s(self) -> float | None:
         """The deadline in seconds after the start of the tuning, None if there was none."""
-        deadline_s = self.setup.get("deadline_s")
+        # A stop criterion that takes the deadline of the scheduler says so only when the first trial has started.
+        said = (event.details.get("deadline_s") for event in self.events if event.event in ("setup", "deadline"))
+        deadline_s = next((deadline_s for deadline_s in said if deadline_s is not None), None)
         return None if deadline_s is None else float(deadline_s)
 
     @property

@@ -28,6 +28,7 @@ from syne_hypersched.recovery._segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, write_setup
 from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
+from syne_hypersched.waiting import Wait
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Journal(StoreResultsCallback):
     JSON, before the tuner acts on it. They are synced to the disk once in every loop of the tuner that has any.
     :func:`~syne_hypersched.resume_experiment` replays them. While it is journaled, the time that
     :class:`~syne_hypersched.HyperSched` sees stands still within a call.
+
+    With this callback the tuner waits for reports instead of sleeping (see :class:`~syne_hypersched.WaitForReports`).
 
     SIGTERM, by which a pre-empted machine says that little time is left, ends the tuner as Ctrl-C does: results are
     stored, trials checkpoint, ``best/`` is published. Here all processes are gone after ``drain_s`` seconds.
@@ -106,6 +109,7 @@ class Journal(StoreResultsCallback):
         self._lacks_results = False
         #: Status of each trial when its new reports were fetched.
         self._statuses: dict[int, str] = {}
+        self._wait = Wait()
 
     def take_over(self, takeover: Takeover) -> None:
         """Has the next start of the tuner go on with an experiment."""
@@ -146,6 +150,11 @@ class Journal(StoreResultsCallback):
         if takeover is not None:
             self._go_on(takeover.progress)
         self._termination.install()
+        self._wait.begin(tuner)
+
+    def on_tuning_sleep(self, sleep_time: float) -> None:
+        """Waits for news; called by the tuner."""
+        self._wait.sleep()
 
     def _begin(self, tuner: Any, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -232,6 +241,7 @@ class Journal(StoreResultsCallback):
             self._snapshots = None
         if self._journaled is not None:
             self._tuner.scheduler, self._journaled = self._journaled.scheduler, None
+        self._wait.end()
         self._release()
 
     def _record(self, entry: Entry) -> None:

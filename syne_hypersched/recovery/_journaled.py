@@ -11,7 +11,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 
 from syne_hypersched.backends.elastic import ElasticTrial, WishTaker
-from syne_hypersched.contract import LimitedTrial, is_elastic
+from syne_hypersched.contract import LimitedTrial, Situation, is_elastic
 from syne_hypersched.recovery._segments import Entry
 from syne_hypersched.recovery._ticks import Ticks
 
@@ -43,6 +43,8 @@ class JournaledScheduler(TrialScheduler):
         self._exhausted = False
         #: Devices of each trial as the journal knows them: how many it is to have, and the most that it can have.
         self._devices: dict[int, tuple[int, int | None]] = {}
+        #: The same of what the backend was told.
+        self._situation: tuple[int, float | None] | None = None
 
     def go_on(self, relaunches: Iterable[int], pending: TrialSuggestion | None, exhausted: bool) -> None:
         """What :meth:`suggest` returns first after a resume, none of which the scheduler is asked for or told.
@@ -137,6 +139,9 @@ class JournaledScheduler(TrialScheduler):
             has = (int(trial.num_devices), most)
             if self._devices.get(trial.trial_id) != has:
                 self._devices[trial.trial_id] = entry["devices"] = has
+        situation: Situation | None = getattr(getattr(trial, "backend", None), "situation", None)
+        if situation is not None and self._situation != (situation.num_devices, situation.deadline_s):
+            self._situation = entry["situation"] = (situation.num_devices, situation.deadline_s)
         return entry
 
     @contextmanager
@@ -173,6 +178,11 @@ class _StillView:
         self._num_devices = num_devices
         self.most = most
         self.wishes: list[int] = []
+
+    @property
+    def situation(self) -> Situation | None:
+        # Only the tuner's thread changes it, and not within a call.
+        return getattr(self._backend, "situation", None)
 
     def wished_devices(self, trial_id: int) -> int:
         return self._num_devices

@@ -11,6 +11,7 @@ from syne_tune.backend.trial_status import Status
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.contract import Situation
 from syne_hypersched.recovery._journaled import described
 from syne_hypersched.recovery._segments import Entry
 
@@ -65,6 +66,8 @@ class Progress:
     #: The last report that a scheduler has declared to be the incumbent's, while calls were replayed.
     incumbent: tuple[int, dict[str, Any]] | None = None
     time_s: float = 0.0
+    #: What the backend had been told; None in journals of earlier versions.
+    situation: Situation | None = None
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -91,7 +94,11 @@ class Progress:
                 self.unremoved = None
 
     def look_at(self, entry: Entry) -> None:
-        """Takes notice of the devices that a trial had when an entry was made."""
+        """Takes notice of the devices that a trial had, and of what the backend was told, when an entry was made."""
+        if "situation" in entry:
+            num_devices, deadline_s = entry["situation"]
+            # What there was to warn of, was warned of.
+            self.situation = Situation(num_devices, deadline_s, takes_plan=True)
         if "devices" in entry:
             num_devices, self.most_devices[entry["trial_id"]] = entry["devices"]
             if entry["trial_id"] in self.num_devices:

@@ -198,6 +198,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     time_attr = getattr(tuner.scheduler, "time_attr", None)
     if time_attr is not None:
         backend.follow(time_attr)
+    backend.situation.planned_deadline_s = getattr(tuner.scheduler, "deadline_s", None)
     metric, do_minimize = (getattr(tuner.scheduler, name, None) for name in ("metric", "do_minimize"))
     if metric is not None and do_minimize is not None:
         backend.measure(metric, do_minimize)

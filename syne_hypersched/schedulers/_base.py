@@ -21,6 +21,7 @@ from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.contract import MeasuredTrial, is_elastic
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
+from syne_hypersched.schedulers._consistency import Workers
 from syne_hypersched.schedulers._searchers import Config, make_searcher
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,9 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         An argument is of the wrong type or out of range; the message names it.
     """
 
+    #: Devices that the scheduler was told of; None where it need not know.
+    num_devices: int | None = None
+
     def __init__(
         self,
         config_space: dict[str, Any],
@@ -130,6 +134,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.incumbent: Incumbent | None = None
         self.max_paused = None if max_paused is None else integer("max_paused", max_paused, least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
+        self._workers = Workers()
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)
@@ -140,6 +145,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     def on_trial_add(self, trial: Trial) -> None:
         """Tells an elastic backend which entry of the reports is the resource level."""
         self.follow(trial)
+        self._workers.add(trial)
 
     def on_trial_error(self, trial: Trial) -> None:
         """Tells the searcher that a trial has failed, or was stopped by somebody else."""
@@ -252,10 +258,13 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     def _new_config(self) -> Config | None:
         """The next configuration of the searcher, complete with the constants; None if it has no more."""
         config = self._searcher.suggest()
+        if config is None:
+            self._workers.give_up()
         return None if config is None else dict(postprocess_config(config, self.config_space))
 
     def _tell_searcher(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """Tells the searcher the value of a report, unless it is not finite: models cannot be fitted to that."""
+        self._workers.report(self.num_devices)
         value = self._value(result)
         if value < math.inf:
             self._searcher.on_trial_result(trial.trial_id, trial.config, value, result[self.time_attr])

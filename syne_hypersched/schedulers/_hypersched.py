@@ -11,21 +11,20 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.admission import check_exploration
-from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.contract import ST_ADMISSION_OPEN, RecordingTrial, is_elastic
-from syne_hypersched.schedulers._base import MultiFidelityScheduler, finite_number, flag, integer
+from syne_hypersched.schedulers._base import finite_number, flag, integer
 from syne_hypersched.schedulers._clock import TuningClock
-from syne_hypersched.schedulers._decisions import Decision, DecisionLog
-from syne_hypersched.schedulers._explain import Explanation, last_explained
+from syne_hypersched.schedulers._decisions import DecisionLog
 from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
+from syne_hypersched.schedulers._planning import PlanningScheduler
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
-from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, check_adaptive, check_strategy, make_strategy
+from syne_hypersched.schedulers._strategies import check_adaptive, check_strategy
 
 logger = logging.getLogger(__name__)
 
 
-class HyperSched(MultiFidelityScheduler):
+class HyperSched(PlanningScheduler):
     """Maximises the best metric at a deadline, by Liaw et al. (HyperSched, SoCC 2019).
 
     Trials compete in rungs as in asynchronous successive halving, and a weak one is paused. Once too little time is
@@ -47,9 +46,11 @@ class HyperSched(MultiFidelityScheduler):
     config_space, metric, time_attr, max_t, do_minimize
         As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; ``max_t`` stops a trial.
     num_devices
-        Devices that all trials hold together, at least ``n_workers`` of the tuner.
+        Devices that all trials hold together, at least ``n_workers`` of the tuner. By default those of the backend,
+        which must be one of this package's.
     deadline_s
-        Seconds after the start of the tuning. Results that come later count for nothing.
+        Seconds after the start of the tuning. Results that come later count for nothing. By default that of the
+        :class:`~syne_hypersched.Deadline` that the backend is told of.
     scaling
         Speed-up of a trial by number of devices, as a table that contains 1 or a callable. By default it is learnt
         from the epoch times reported; ``"goodput"`` then learns it for each trial.
@@ -105,8 +106,8 @@ class HyperSched(MultiFidelityScheduler):
         metric: str,
         time_attr: str,
         max_t: float,
-        num_devices: int,
-        deadline_s: float,
+        num_devices: int | None = None,
+        deadline_s: float | None = None,
         do_minimize: bool = True,
         scaling: Mapping[int, float] | Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
@@ -132,9 +133,6 @@ class HyperSched(MultiFidelityScheduler):
         self.strategy = strategy
         if reduction_factor is None:
             reduction_factor = 4 if strategy == "published" else REDUCTION_FACTOR
-        num_devices = integer("num_devices", num_devices, least=1)
-        if max_paused is None and strategy == "adaptive":
-            max_paused = PAUSED_PER_DEVICE * num_devices
         super().__init__(
             config_space,
             metric,
@@ -149,8 +147,9 @@ class HyperSched(MultiFidelityScheduler):
             reduction_factor=reduction_factor,
             max_paused=max_paused,
         )
-        self.num_devices = num_devices
-        self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
+        # Any of the two is None until the first trial is added, if it is for the backend to say.
+        self.num_devices: Any = None if num_devices is None else integer("num_devices", num_devices, least=1)
+        self.deadline_s: Any = None if deadline_s is None else finite_number("deadline_s", deadline_s, above=0)
         self.policy = policy
         self.allocation_grid = None if allocation_grid is None else integer("allocation_grid", allocation_grid, 1)
         self.recharge_period = integer("recharge_period", recharge_period, least=0)
@@ -167,69 +166,13 @@ class HyperSched(MultiFidelityScheduler):
             check_adaptive(self)
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
-        given = make_scaling(scaling, self.num_devices, assume_linear, learnt=self._times.learnt)
-        # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
-        self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
-        known = None if given is self._times.learnt else given
-        self._strategy = make_strategy(self, grace_period, self._times, given, known)
-        #: Live trials that have not reported since this object was loaded from a file.
-        self._unheard: dict[int, None] = {}
-        self._resizable = True
         self._decisions = DecisionLog()
         #: Time of the last report or suggestion.
         self._now_s = 0.0
-
-    @property
-    def admission_open(self) -> bool:
-        """Whether new trials may still start."""
-        return self._strategy.admission_open
-
-    @property
-    def allocation(self) -> dict[int, int]:
-        """Devices that each live trial holds, or has been asked to go on with."""
-        return self._strategy.allocation
-
-    @property
-    def decisions(self) -> list[Decision]:
-        """The last 10,000 decisions, oldest first."""
-        return self._decisions.as_list()
-
-    def explain(self, num_decisions: int = 20, trial_id: int | None = None) -> Explanation:
-        """Why admission was closed, and why trials were resized, paused, stopped or resumed.
-
-        Parameters
-        ----------
-        num_decisions
-            How many of the last decisions to explain, at least 0; some thousands are remembered.
-        trial_id
-            Explains only decisions about this trial.
-
-        Returns
-        -------
-        Explanation
-            ``print`` it, or take :meth:`~syne_hypersched.schedulers._explain.Explanation.to_dict`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            ``num_decisions`` is not an integer of at least 0.
-        """
-        count = integer("num_decisions", num_decisions, least=0)
-        closing = self._decisions.closing
-        if closing is None:
-            admission = self._strategy.admission(self._now_s)
-        else:
-            admission = Reason(closing.reason, closing.numbers)
-        return Explanation(
-            strategy=self.strategy,
-            time_s=self._now_s,
-            deadline_s=self.deadline_s,
-            admission_open=self.admission_open,
-            admission_closed_s=None if closing is None else closing.time_s,
-            admission=admission,
-            allocation=self.allocation,
-            decisions=last_explained(self.decisions, count, trial_id),
-        )
+        self._prepare(scaling, grace_period)
+        #: Live trials that have not reported since this object was loaded from a file.
+        self._unheard: dict[int, None] = {}
+        self._resizable = True
 
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
@@ -240,6 +183,9 @@ class HyperSched(MultiFidelityScheduler):
             None closes admission for good: Syne Tune's tuner does not ask again.
         """
         now_s = self._now_s = self._clock.now_s()
+        if self._unplanned is not None:  # with the first trial the backend says what there is to plan with
+            config = self._new_config()
+            return None if config is None else TrialSuggestion.start_suggestion(config)
         self._close_if_due(now_s)
         paused = self._strategy.next_paused(now_s)
         if paused is not None:
@@ -261,7 +207,8 @@ class HyperSched(MultiFidelityScheduler):
         Raises
         ------
         ValueError
-            All devices are held by other trials, or the backend starts trials on more than one device.
+            All devices are held by other trials, the backend starts trials on more than one device, or it has fewer
+            devices than this scheduler.
         """
         if is_elastic(trial) and trial.num_devices != 1:
             raise ValueError(
@@ -269,6 +216,7 @@ class HyperSched(MultiFidelityScheduler):
                 f"num_devices_per_trial=1, but trial {trial.trial_id} was started on {trial.num_devices}"
             )
         super().on_trial_add(trial)
+        self._agree(trial)
         self._begin(trial.trial_id, "start")
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:

@@ -1,0 +1,140 @@
+"""A scheduler that plans with devices and a deadline, which its backend may be the one to know."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from syne_tune.backend.trial_status import Trial
+
+from syne_hypersched.allocation.scaling import make_scaling
+from syne_hypersched.allocation.timing import TrialTimes
+from syne_hypersched.schedulers._base import MultiFidelityScheduler, integer
+from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
+from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
+from syne_hypersched.schedulers._decisions import Decision, DecisionLog
+from syne_hypersched.schedulers._explain import Explanation, last_explained
+from syne_hypersched.schedulers._reasons import Reason, because
+from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, make_strategy
+from syne_hypersched.schedulers._strategy import Strategy
+
+
+class PlanningScheduler(MultiFidelityScheduler):
+    """The part of :class:`~syne_hypersched.HyperSched` that makes its strategy, and says what this has decided."""
+
+    #: Any of the two is None until the first trial is added, if it is for the backend to say.
+    num_devices: Any
+    deadline_s: Any
+    strategy: str
+    assume_linear: bool
+    scaling: dict[int, float] | None
+    _strategy: Strategy
+    _times: TrialTimes
+    _decisions: DecisionLog
+    #: Time of the last report or suggestion.
+    _now_s: float
+    #: What the strategy is made of, scaling and first rung, until it is made.
+    _unplanned: tuple[Any, float | None] | None
+    #: The arguments as they were given, where some were filled in later.
+    _given: dict[str, Any] | None
+    _has_agreed: bool
+
+    @property
+    def admission_open(self) -> bool:
+        """Whether new trials may still start."""
+        return self._unplanned is not None or self._strategy.admission_open
+
+    @property
+    def allocation(self) -> dict[int, int]:
+        """Devices that each live trial holds, or has been asked to go on with."""
+        return {} if self._unplanned is not None else self._strategy.allocation
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """The last 10,000 decisions, oldest first."""
+        return self._decisions.as_list()
+
+    def explain(self, num_decisions: int = 20, trial_id: int | None = None) -> Explanation:
+        """Why admission was closed, and why trials were resized, paused, stopped or resumed.
+
+        Parameters
+        ----------
+        num_decisions
+            How many of the last decisions to explain, at least 0; some thousands are remembered.
+        trial_id
+            Explains only decisions about this trial.
+
+        Returns
+        -------
+        Explanation
+            ``print`` it, or take :meth:`~syne_hypersched.schedulers._explain.Explanation.to_dict`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``num_decisions`` is not an integer of at least 0.
+        """
+        count = integer("num_decisions", num_decisions, least=0)
+        closing = self._decisions.closing
+        if self._unplanned is not None:
+            admission = because("no trial has started yet")
+        elif closing is None:
+            admission = self._strategy.admission(self._now_s)
+        else:
+            admission = Reason(closing.reason, closing.numbers)
+        return Explanation(
+            strategy=self.strategy,
+            time_s=self._now_s,
+            deadline_s=math.inf if self.deadline_s is None else self.deadline_s,
+            admission_open=self.admission_open,
+            admission_closed_s=None if closing is None else closing.time_s,
+            admission=admission,
+            allocation=self.allocation,
+            decisions=last_explained(self.decisions, count, trial_id),
+        )
+
+    def metadata(self) -> dict[str, Any]:
+        """See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; a default is what it was at first."""
+        metadata = super().metadata()
+        if self._given is not None:
+            metadata["scheduler_kwargs"] = dict(self._given)
+        return metadata
+
+    def _prepare(self, scaling: Any, first_rung: float | None) -> None:
+        """Makes the strategy, if it is known how many devices and how much time there are, else when it is.
+
+        Parameters
+        ----------
+        scaling
+            As it was given.
+        first_rung
+            Level of the first rung of the adaptive strategy, None for its own choice.
+        """
+        self.scaling = None
+        self._unplanned, self._given, self._has_agreed = (scaling, first_rung), None, False
+        if self.num_devices is not None and self.deadline_s is not None:
+            self._plan()
+
+    def _agree(self, trial: Trial) -> None:
+        """The first trial is added: compares with what its backend was told, and takes from it what was left open."""
+        if self._has_agreed:
+            return
+        if self._unplanned is not None:
+            self._given = super().metadata()["scheduler_kwargs"]
+        self.num_devices = agree_on_devices(trial, self.num_devices)
+        self.deadline_s = agree_on_deadline(trial, self.deadline_s)
+        self._has_agreed = True
+        if self._unplanned is not None:
+            self._plan()
+
+    def _plan(self) -> None:
+        assert self._unplanned is not None
+        (scaling, first_rung), self._unplanned = self._unplanned, None
+        if self.max_paused is None and self.strategy == "adaptive":
+            self.max_paused = PAUSED_PER_DEVICE * self.num_devices
+            self._checkpoints = NeededCheckpoints(self.max_paused)
+        given = make_scaling(scaling, self.num_devices, self.assume_linear, learnt=self._times.learnt)
+        # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
+        self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
+        known = None if given is self._times.learnt else given
+        self._strategy = make_strategy(self, first_rung, self._times, given, known)

@@ -1,0 +1,123 @@
+"""A tuner that looks rarely: what a trial has trained after the report at which it is paused is kept for its resume."""
+
+from __future__ import annotations
+
+import inspect
+import time
+
+import pandas as pd
+import pytest
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_tune.results_callback import StoreResultsCallback
+
+from syne_hypersched import ASHA, PASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched
+from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+MAX_T = 27
+
+
+def train(x, st_checkpoint_dir, epochs=27, pause_s=0.01):
+    """Checkpoints and reports whole epochs, and leaves between two of them; all that it trains is in a file."""
+    import json
+    import os
+    import signal
+    import time
+    from pathlib import Path
+
+    from syne_tune import Reporter
+
+    asked = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    folder = Path(st_checkpoint_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "epoch.json"
+    done = json.loads(path.read_text()) if path.exists() else 0
+    report = Reporter()
+    for epoch in range(done + 1, epochs + 1):
+        time.sleep(pause_s)
+        with open(folder / "trained.txt", "a") as file:
+            file.write(f"{epoch}\n")
+        path.with_suffix(".new").write_text(json.dumps(epoch))
+        os.replace(path.with_suffix(".new"), path)
+        report(epoch=epoch, loss=x + 1 / epoch)
+        if asked:
+            break
+
+
+class LooksRarely(StoreResultsCallback):
+    """Keeps the tuner from looking until some trial has reported several epochs that it has not seen."""
+
+    def on_tuning_start(self, tuner):
+        super().on_tuning_start(tuner)
+        self._backend = tuner.trial_backend
+        self._seen = 0
+
+    def on_fetch_status_results(self, trial_status_dict, new_results):
+        self._seen = self._num_reported()
+
+    def on_tuning_sleep(self, sleep_time):
+        give_up_at = time.monotonic() + 1.0
+        while self._num_reported() < self._seen + 12 and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+
+    def _num_reported(self):
+        logs = self._backend.local_path.glob("*/std.out")
+        return sum(log.read_text().count("tune-metric") for log in logs)
+
+
+def make_scheduler(kind, deadline_s):
+    arguments = ({"x": uniform(0, 1)}, "loss", "epoch", MAX_T)
+    if kind in ("adaptive", "published"):
+        options = {"fixed_exploration": 0.7, "recharge_period": 2} if kind == "published" else {}
+        return HyperSched(*arguments, 2, deadline_s, strategy=kind, random_seed=1, **options)
+    cls = {"asha": ASHA, "pasha": PASHA}[kind]
+    return cls(*arguments, random_seed=1, **({"type": "promotion"} if kind == "asha" else {}))
+
+
+def make_backend(kind, tmp_path):
+    options = {"num_devices": 2, "device_type": "cpu", "grace_s": 20.0, "processes": "single"}
+    if kind == "function":
+        return ElasticPythonBackend(train, {"x": uniform(0, 1)}, **options)
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import argparse\n\n" + inspect.getsource(train)
+        + "\nparser = argparse.ArgumentParser()\nparser.add_argument('--x', type=float)\n"
+        "parser.add_argument('--st_checkpoint_dir')\nargs = parser.parse_args()\n"
+        "train(args.x, args.st_checkpoint_dir)\n"
+    )  # fmt: skip
+    return ElasticLocalBackend(script, **options)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "backend"),
+    [
+        ("asha", "local"),
+        ("pasha", "local"),
+        ("adaptive", "local"),
+        pytest.param("published", "local", marks=pytest.mark.slow),
+        pytest.param("asha", "function", marks=pytest.mark.slow),
+    ],
+)
+def test_no_epoch_is_trained_twice_and_reports_come_in_order(scheduler, backend, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    backend = make_backend(backend, tmp_path)
+    stop = Deadline(4, backend) if scheduler in ("adaptive", "published") else StoppingCriterion(max_wallclock_time=3)
+    tuner = Tuner(
+        backend, make_scheduler(scheduler, 4), stop, n_workers=2, sleep_time=0.0, save_tuner=False,
+        callbacks=[LooksRarely()], output_logger=QuietTunerLogger(), tuner_name="test",
+    )  # fmt: skip
+    tuner.run()
+    assert check_run(load_run(tuner.tuner_path, time_attr="epoch")) == ()
+    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    num_kept = 0
+    for trial_id, seen in table.groupby("trial_id"):
+        trained = (backend.checkpoint_trial_path(trial_id) / "trained.txt").read_text().split()
+        assert [int(epoch) for epoch in trained] == list(range(1, len(trained) + 1))
+        assert list(seen.epoch) == list(range(1, len(seen) + 1))
+        after_pause = seen.st_decision.shift() == "PAUSE"
+        num_kept += (after_pause & (seen.st_launch == seen.st_launch.shift())).sum()
+    if scheduler in ("asha", "pasha"):  # HyperSched may have resumed none
+        assert num_kept > 0

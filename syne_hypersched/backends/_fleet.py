@@ -189,6 +189,10 @@ class Fleet:
                 statuses[trial_id] = trial.status
                 if trial.status not in (Status.paused, Status.stopped):
                     reports += [(trial_id, report) for report in trial.deliver()]
+                if trial.wants and trial.phase is Phase.IDLE and self._too_late():
+                    # It is never launched again: a tuner that waits for its trials to end must not wait for it.
+                    statuses[trial_id] = trial.status = Status.stopped
+                    self._order(trial, 0)
             return statuses, reports
 
     def wishes(self, trial_id: int) -> int:

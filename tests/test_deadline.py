@@ -23,7 +23,9 @@ class Clocks:
 def clocks(monkeypatch):
     clocks = Clocks()
     fake = SimpleNamespace(monotonic=lambda: clocks.monotonic_s, time=lambda: clocks.time_s)
-    monkeypatch.setattr("syne_hypersched.deadline.time", fake)
+    for module in ("deadline", "_moments"):
+        monkeypatch.setattr(f"syne_hypersched.{module}.time", fake)
+    monkeypatch.setattr("syne_hypersched._moments.boot_id", lambda: None)
     return clocks
 
 

@@ -24,7 +24,7 @@ from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.events import DECISION, EventLog
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
@@ -284,7 +284,7 @@ class Fleet:
         trial.launch += 1
         trial.phase, trial.resized, trial.drain_reason, trial.warned = Phase.RUNNING, False, "", False
         trial.heard_at = math.inf  # the server may have to import what it preloads first
-        trial.stream.begin_launch(trial.launch, num_devices, trial.signal_timestamp)
+        trial.begin_launch(num_devices)
         spec = self._make_spec(trial, devices)
         launcher = self._get_launcher()
         trial.waits_for_server = not launcher.is_ready
@@ -319,8 +319,8 @@ class Fleet:
             if trial.waits_for_server:
                 # Importing what is preloaded is paid once; no later launch, for which this one is a measure, pays it.
                 trial.waits_for_server = False
-                trial.stream.count_from(time.time())
-            self._record("launch", trial, pids=pids, wait_s=moment - trial.signal_time)
+                trial.count_from_now()
+            self._record("launch", trial, **identify(pids), wait_s=moment - trial.signal_time)
 
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from syne_tune.util import dump_json_with_numpy
 from syne_hypersched.backends._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.reconcile import Phase, TrialState
 from syne_hypersched.backends.reports import LogTail, ReportStream, StreamedReport
-from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import LaunchExit
 
 
@@ -42,6 +42,8 @@ class TrialProcesses:
     #: When the signal or order was given that the next launch answers: epoch seconds and monotonic seconds.
     signal_timestamp: float = 0.0
     signal_time: float = 0.0
+    #: When the signal or order was given that the present launch answers: monotonic seconds.
+    answers_to: float = 0.0
     status: str = Status.in_progress
     warned: bool = False
     stream: ReportStream = field(default_factory=ReportStream)
@@ -87,6 +89,16 @@ class TrialProcesses:
         self.signal_timestamp, self.signal_time = time.time() + backoff_s, time.monotonic() + backoff_s
         self.launch_at = self.signal_time
 
+    def begin_launch(self, num_devices: int) -> None:
+        """A launch begins, the next one."""
+        self.stream.begin_launch(self.launch, num_devices, self.signal_timestamp)
+        self.answers_to = self.signal_time
+
+    def count_from_now(self) -> None:
+        """Has the launch answer to this moment, and not to the signal that led to it."""
+        self.stream.count_from(time.time())
+        self.answers_to = time.monotonic()
+
     def read(self, time_attr: str | None, to_the_end: bool = False) -> list[StreamedReport]:
         """Takes new reports from the log and returns them, with those that are not to be delivered."""
         read, now = [], time.time()
@@ -94,6 +106,10 @@ class TrialProcesses:
             report = self.stream.accept(raw.values, time_attr, now)
             read.append(StreamedReport(raw.values if report is None else report, raw.end, report is not None))
             if report is not None:
+                if ST_SIGNAL_TO_REPORT_S in report:
+                    # Script and tuner have only the clock of the wall in common, which may have been set meanwhile.
+                    most_s = max(0.0, time.monotonic() - self.answers_to)
+                    report[ST_SIGNAL_TO_REPORT_S] = min(report[ST_SIGNAL_TO_REPORT_S], most_s)
                 self.failures.report(report[ST_NUM_DEVICES])
                 self.queue.append(report)
         if read:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import sys
 import time
@@ -13,6 +15,7 @@ from syne_tune.tuner_callback import TunerCallback
 from syne_tune.tuner_logger import TunerLogger
 from syne_tune.util import metric_name_mode
 
+from syne_hypersched import checks
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
 from syne_hypersched.experiments._events import EventReader
@@ -22,6 +25,8 @@ from syne_hypersched.experiments._run import Report
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
+
+logger = logging.getLogger(__name__)
 
 _REFRESHES_PER_S = 4.0
 
@@ -43,15 +48,15 @@ class LiveProgress(TunerCallback):
 
     Raises
     ------
+    TypeError
+        ``interval_s`` is not a number, or ``panel`` neither True nor False nor None.
     ValueError
         ``interval_s`` is not positive.
     """
 
     def __init__(self, interval_s: float = 1.0, panel: bool | None = None) -> None:
-        if not interval_s > 0:
-            raise ValueError(f"interval_s must be positive, but got {interval_s!r}")
-        self.interval_s = interval_s
-        self.panel = _can_show_panel() if panel is None else panel
+        self.interval_s = checks.positive_seconds("interval_s", interval_s)
+        self.panel = _can_show_panel() if panel is None else checks.truth("panel", panel)
         self._progress: Progress | None = None
         self._reader: EventReader | None = None
         self._started = 0.0
@@ -65,8 +70,9 @@ class LiveProgress(TunerCallback):
         metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
         deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
         self._progress = Progress(metric, mode == "min", getattr(scheduler, "time_attr", "epoch"), deadline_s)
-        self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME)
-        self._started = time.monotonic()
+        self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME, strict=False)
+        # A tuner that goes on with an experiment has used up some of its time.
+        self._started = time.monotonic() - max(0.0, getattr(tuner.tuning_status, "wallclock_time", 0.0))
         if self.panel:
             from rich.live import Live
 
@@ -98,13 +104,22 @@ class LiveProgress(TunerCallback):
         """Shows the end and gives the terminal back; called by the tuner."""
         self._show(last=True)
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
             self._live = None
 
     def _show(self, last: bool) -> None:
         progress, reader = self._progress, self._reader
         if progress is None or reader is None:
             return
+        try:
+            self._show_progress(progress, reader, last)
+        except OSError as error:
+            # The terminal is gone, or the disk that the output goes to is full: the tuning is worth more than its view.
+            self._progress = None
+            logger.warning("The progress is shown no longer (%s); the tuning goes on.", error.strerror or error)
+
+    def _show_progress(self, progress: Progress, reader: EventReader, last: bool) -> None:
         for event in reader.read_new():
             progress.add_event(event)
         now_s = time.monotonic() - self._started

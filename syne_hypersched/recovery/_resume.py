@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import time
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +19,11 @@ from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import experiment_path
 
 from syne_hypersched._disk import Disk
+from syne_hypersched._moments import Moment
 from syne_hypersched.backends._checkpoint_removal import JOURNAL_DIRNAME
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME
-from syne_hypersched.experiments._events import Event, read_events
+from syne_hypersched.experiments._events import Event, EventReader
 from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
@@ -138,6 +138,12 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
     ticks.drive(tuner.scheduler)
     replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
+    if progress.left_out:
+        call, trial_id, raised = progress.left_out[-1]
+        logger.warning(
+            "What made the scheduler raise is not told to it again (%d times), the last time a %r of trial %d: %s",
+            len(progress.left_out), call, trial_id, raised,
+        )  # fmt: skip
     _restore_backend(tuner, path, progress, started_at)
     _restore_tuner(tuner, path, progress, started_at, created=float(segments.headers[0]["timestamp"]))
     if setup is not None:
@@ -175,11 +181,12 @@ def _load_snapshot(folder: str, disk: Disk, scheduler: Any, num_entries: int) ->
 
 
 def _elapsed_s(segments: Segments, last_s: float, lock: ExperimentLock, time_passes: str) -> float:
-    first, last = segments.headers[0], segments.headers[-1]
+    begun = [Moment.of(header) for header in segments.headers]
     if time_passes == "always":
-        elapsed_s = time.time() - float(first["timestamp"])
+        ends = [*begun[1:], Moment.now()]
+        elapsed_s = sum(moment.seconds_until(end) for moment, end in zip(begun, ends, strict=True))
     else:
-        elapsed_s = float(last["time_s"]) + max(0.0, lock.last_alive - float(last["timestamp"]))
+        elapsed_s = float(segments.headers[-1]["time_s"]) + begun[-1].seconds_until(lock.last_alive)
     return max(last_s, elapsed_s)
 
 
@@ -190,7 +197,10 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
         raise ValueError(f"num_devices must be at least {most}, which a trial has had, but got {backend.num_devices}")
     events_path = path / EVENTS_FILENAME
     _mend(events_path)
-    events = read_events(events_path) if events_path.is_file() else ()
+    reader = EventReader(events_path, strict=False)
+    events = reader.read_new()
+    if reader.num_left_out:
+        logger.warning("%d lines of %s are no events, and are left out.", reader.num_left_out, events_path)
     orphans = end_orphans(Path(tuner.trial_backend_path), path, events, backend.grace_s)
     if orphans:
         logger.warning("The dead tuner has left %d processes behind, which have ended now.", len(orphans))
@@ -198,9 +208,6 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     time_attr = getattr(tuner.scheduler, "time_attr", None)
     if time_attr is not None:
         backend.follow(time_attr)
-    delivered: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for told in progress.told:
-        delivered[told.trial_id].append(told.report)
     launches: dict[int, Event] = {}
     failures: dict[int, dict[str, Any]] = {}
     for event in events:
@@ -212,7 +219,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     restored = []
     for trial_id, trial in progress.trials.items():
         known = RestoredTrial(
-            trial, delivered[trial_id], num_devices=progress.wished_devices(trial_id),
+            trial, progress.delivered.get(trial_id, ()), num_devices=progress.wished_devices(trial_id),
             max_num_devices=progress.max_num_devices(trial_id), failures=failures.get(trial_id),
         )  # fmt: skip
         if trial_id in launches:

@@ -89,5 +89,5 @@ def test_panel_is_chosen_by_the_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_interval_is_checked() -> None:
-    with pytest.raises(ValueError, match="interval_s must be positive, but got 0"):
+    with pytest.raises(ValueError, match="interval_s must be a positive number of seconds, but got 0"):
         LiveProgress(interval_s=0)

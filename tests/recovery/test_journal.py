@@ -14,6 +14,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
 from syne_hypersched._disk import Disk
+from syne_hypersched._moments import Moment
 from syne_hypersched.experiments import check_run, load_run
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._replay import replay
@@ -129,7 +130,7 @@ def test_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s):
     """A tuner ran for 100 s; after 400 s another one began, whose last entry is at 160 s and which lived for 70 s."""
     segments = Segments(headers=({"timestamp": 5000.0, "time_s": 0.0}, {"timestamp": 5400.0, "time_s": 100.0}))
     monkeypatch.setattr(time, "time", lambda: 6000.0)
-    lock = SimpleNamespace(last_alive=5470.0)
+    lock = SimpleNamespace(last_alive=Moment(5470.0))
     assert _elapsed_s(segments, 160.0, lock, time_passes) == elapsed_s
 
 

@@ -46,12 +46,12 @@ def test_who_only_tries_does_not_seem_alive(tmp_path):
     os.utime(path, (1000.0, 1000.0))
     lock = ExperimentLock(path)
     lock.release()
-    assert lock.last_alive == 1000.0
+    assert lock.last_alive.timestamp == 1000.0
     lock = ExperimentLock(path)
-    assert lock.last_alive == 1000.0
+    assert lock.last_alive.timestamp == 1000.0
     lock.touch()
     lock.release()
-    assert ExperimentLock(path).last_alive > 1e9
+    assert ExperimentLock(path).last_alive.timestamp > 1e9
 
 
 def test_the_user_alone_can_read_it(tmp_path):

@@ -17,12 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import syne_hypersched
-<<<<<<< HEAD
 from syne_hypersched.checkpoints import Beginning, Matched
-from syne_hypersched.launch._linux import start_time
-=======
 from syne_hypersched.launch._identity import is_same, start_ticks
->>>>>>> d95915b (Processes of a dead tuner are known by what no setting of a clock changes; times are monotonic; one set of argument checks; what a crash has torn ends in a sentence)
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
 logger = logging.getLogger(__name__)

@@ -29,6 +29,7 @@ from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends._processes import TrialProcesses, read_lines
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends._room import NO_ROOM
+from syne_hypersched.backends._tuner_watch import TunerWatch
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
@@ -165,6 +166,7 @@ class ElasticLocalBackend(LocalBackend):
         self._fleet = Fleet(pool, self._events, self._make_launcher, self._spec, self.grace_s, policy)
         self._fleet.time_attr = time_attr
         self._fleet.room.folder = Path(self.local_path)
+        self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
         self._removal = CheckpointRemover(
             delete_checkpoints, self.checkpoint_trial_path, self._needs_checkpoints, self._publisher.flush, self._events
         )
@@ -352,6 +354,7 @@ class ElasticLocalBackend(LocalBackend):
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
         self._start_clock()
+        self._tuner_watch.begin()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
         if trial is None:

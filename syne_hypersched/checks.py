@@ -181,8 +181,14 @@ def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
     ValueError
         It is none of them.
     """
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
+    if not any(_is_choice(value, choice) for choice in choices):
         *most, last = (f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in choices)
         listed = f"{', '.join(most)} or {last}" if most else last
         raise ValueError(f"{name} must be {listed}, but got {value!r}")
     return value
+
+
+def _is_choice(value: Any, choice: Any) -> bool:
+    """Whether two values are equal and of one kind: ``True`` is no number."""
+    same_kind = isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool)
+    return same_kind and bool(value == choice)

@@ -179,8 +179,7 @@ class ElasticLocalBackend(LocalBackend):
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
         """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
-        check_wish(num_devices, self.num_devices)
-        self._fleet.wish(trial_id, num_devices)
+        self._fleet.wish(trial_id, check_wish(num_devices, self.num_devices))
 
     def max_num_devices(self, trial_id: int) -> int | None:
         """Most devices on which the trial can run; None: it has failed on no number of them."""
@@ -206,7 +205,8 @@ class ElasticLocalBackend(LocalBackend):
         Kept by the supervisors of the processes, so that it holds even while the tuner is busy. Used by
         :class:`syne_hypersched.Deadline`.
         """
-        now, seconds_left = time.monotonic(), min(seconds_left, checks.LONGEST_S)
+        now, seconds_left = time.monotonic(), min(checks.number("seconds_left", seconds_left), checks.LONGEST_S)
+        drain_s = checks.seconds("drain_s", drain_s)
         self._deadline_s = self._time_s() + seconds_left
         self._start_clock()
         self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)

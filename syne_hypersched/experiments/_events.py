@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched import checks
+
 _OWN_FIELDS = ("time_s", "event", "trial_id", "devices", "num_devices", "launch", "reason")
 
 
@@ -91,8 +93,8 @@ class EventReader:
         Lines that were left out so far.
     """
 
-    def __init__(self, path: Path, strict: bool = True) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, strict: bool = True) -> None:
+        self.path = checks.path("path", path)
         self.strict = strict
         self.num_left_out = 0
         self._offset = 0
@@ -143,7 +145,7 @@ def read_events(path: Path | str) -> tuple[Event, ...]:
     ValueError
         A line other than an unfinished last one is not an event.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     return EventReader(path).read_new()

@@ -14,7 +14,7 @@ from syne_hypersched import checks
 _MOST_NAMES = 3
 
 
-def find_run(name_or_path: str | Path) -> Path:
+def find_run(name_or_path: str | Path, parameter: str = "path") -> Path:
     """The folder of an experiment, which has a ``metadata.json``.
 
     Parameters
@@ -22,6 +22,8 @@ def find_run(name_or_path: str | Path) -> Path:
     name_or_path
         The experiment's folder or, if there is none, its name (``tuner.name``) among all experiments of Syne Tune,
         which are in ``~/syne-tune`` unless ``SYNETUNE_FOLDER`` says otherwise.
+    parameter
+        What the argument is called, for messages.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def find_run(name_or_path: str | Path) -> Path:
     def has_metadata(folder: Path) -> bool:
         return bool((folder / ST_METADATA_FILENAME).is_file())
 
-    candidates = candidate_folders(name_or_path)
+    candidates = candidate_folders(name_or_path, parameter)
     for candidate in candidates:
         if has_metadata(candidate):
             return candidate
@@ -44,9 +46,9 @@ def find_run(name_or_path: str | Path) -> Path:
     )
 
 
-def candidate_folders(name_or_path: str | Path) -> tuple[Path, Path]:
+def candidate_folders(name_or_path: str | Path, parameter: str) -> tuple[Path, Path]:
     """Where an experiment may be that is named or whose folder is given."""
-    path = checks.path("name_or_path", name_or_path, "the name or the folder of an experiment")
+    path = checks.path(parameter, name_or_path, "the name or the folder of an experiment")
     return path.expanduser(), Path(experiment_path(tuner_name=str(name_or_path)))
 
 

@@ -11,6 +11,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syne_hypersched import checks
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._timeline import Holding, holdings, last_moment_s
 from syne_hypersched.experiments._trials import trial_table
@@ -27,7 +28,7 @@ _FAINT = "#6B7480"
 _CLOSED = "#F3F4F6"
 
 
-def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 160) -> Path:
+def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 160) -> Path:
     """Draws the picture of a run, as :func:`draw_run` does, and saves it.
 
     Parameters
@@ -55,7 +56,7 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 16
     OSError
         The file cannot be written; one that was there before is still whole.
     """
-    path = Path(path)
+    path, dpi = checks.path("path", path, "a file to be written"), checks.number("dpi", dpi, "positive", above=0)
     path = path if path.suffix else path.with_name(f"{path.name}.png")
     figure = draw_run(run, title)
     aside = path.with_name(f".{path.stem}.new{path.suffix}")

@@ -16,14 +16,15 @@ from syne_tune import Tuner
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_METADATA_FILENAME, ST_TUNER_CREATION_TIMESTAMP
 from syne_tune.tuning_status import TuningStatus
-from syne_tune.util import experiment_path
 
+from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched.backends._checkpoint_removal import JOURNAL_DIRNAME
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.experiments._events import Event, EventReader
+from syne_hypersched.experiments._find import candidate_folders, similar_names
 from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
@@ -80,12 +81,14 @@ def resume_experiment(
         The experiment still runs.
     PermissionError
         The stored tuner is not the user's own, or others may write to it.
-    ValueError
+    TypeError, ValueError
         An argument makes no sense, the journal is of another format or was changed, or the scheduler decides
         otherwise.
     """
-    if time_passes not in ("always", "running"):
-        raise ValueError(f'time_passes must be "always" or "running", but got {time_passes!r}')
+    checks.one_of("time_passes", time_passes, ("always", "running"))
+    checks.truth("strict", strict)
+    if tuner is not None and not isinstance(tuner, Tuner):
+        raise TypeError(f"tuner must be a syne_tune.Tuner or None, but got {tuner!r}")
     path = find_experiment(name_or_path)
     lock = ExperimentLock(path / JOURNAL_DIRNAME / LOCK_FILENAME)
     try:
@@ -105,13 +108,18 @@ def find_experiment(name_or_path: str | Path) -> Path:
     FileNotFoundError
         There is none.
     """
-    candidates = [Path(name_or_path), Path(experiment_path(tuner_name=str(name_or_path)))]
+
+    def has_journal(folder: Path) -> bool:
+        return (folder / JOURNAL_DIRNAME).is_dir()
+
+    candidates = candidate_folders(name_or_path, "name_or_path")
     for candidate in candidates:
-        if (candidate / JOURNAL_DIRNAME).is_dir():
+        if has_journal(candidate):
             return candidate.resolve()
     raise FileNotFoundError(
         f"name_or_path must be an experiment that was run with a Journal among the tuner's callbacks, but neither "
         f"{candidates[0]} nor {candidates[1]} has a folder {JOURNAL_DIRNAME!r}"
+        f"{similar_names(name_or_path, has_journal)}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -230,8 +231,12 @@ def _reports(
         if name not in names:
             raise ValueError(f"{path} must have an entry {name!r}, but has {', '.join(names)}")
     for row in rows:
-        trial_id, resource, value = _integer(row.get(ST_TRIAL_ID)), row.get(time_attr), row.get(metric)
-        if trial_id is None or not is_number(resource):
+        trial_id, resource, value = (
+            _integer(row.get(ST_TRIAL_ID)),
+            _number(row.get(time_attr)),
+            _number(row.get(metric)),
+        )
+        if trial_id is None or resource is None:
             num_left_out += 1
             continue
         reports.append(
@@ -239,7 +244,7 @@ def _reports(
                 trial_id=trial_id,
                 time_s=row.get(ST_TUNER_TIME) or 0.0,
                 resource=resource,
-                value=float(value) if is_number(value) else math.nan,
+                value=math.nan if value is None else float(value),
                 num_devices=_integer(row.get(ST_NUM_DEVICES)),
                 launch=_integer(row.get(ST_LAUNCH)),
                 signal_to_report_s=row.get(ST_SIGNAL_TO_REPORT_S),
@@ -257,4 +262,13 @@ def _reports(
 
 def _integer(value: Any) -> int | None:
     # A column with an empty cell has floats.
-    return int(value) if is_number(value) and math.isfinite(value) else None
+    number = _number(value)
+    return int(number) if number is not None and math.isfinite(number) else None
+
+
+def _number(value: Any) -> float | None:
+    """A cell as a number; None if it is none. One cell with a text makes all others of its column texts."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return int(value) if value.isdigit() else float(value)
+    return value if is_number(value) else None

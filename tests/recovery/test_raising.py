@@ -131,7 +131,7 @@ def test_a_trial_whose_reports_make_it_raise_again_and_again_is_stopped(make, ex
     assert again.tuning_status.num_trials_started == 3
 
 
-@pytest.mark.parametrize("call", ["add", "complete"])
+@pytest.mark.parametrize("call", ["complete", pytest.param("add", marks=pytest.mark.slow)])
 def test_other_calls_at_which_it_raises(make, experiments, call):
     with pytest.raises(ValueError, match=f"cannot bear a {call}"):
         make(calls=(call,)).run()

@@ -99,8 +99,18 @@ def test_it_ends_after_a_failure_too_many_while_others_wait(tmp_path, monkeypatc
     backend = ElasticLocalBackend(tmp_path / "train.py", 2, device_type="cpu", grace_s=0.5, preload=(), retries=0)
     space = {"x": uniform(0, 2)}
     scheduler = ASHA(space, "loss", "epoch", MAX_T, points_to_evaluate=[{"x": 1}, {"x": 2}])
+
+    class SoonAfterTheFailure:
+        is_set = False
+
+        def __call__(self, status):
+            if status.num_trials_failed and not self.is_set:
+                self.is_set = True
+                backend.set_deadline(0.5, 0.3)
+            return False  # it is the tuner that stops, after so many failures
+
     with pytest.raises(ValueError, match="Trial - 0 failed"):
-        make_tuner(backend, scheduler, Deadline(2.0, backend)).run()
+        make_tuner(backend, scheduler, SoonAfterTheFailure()).run()
     assert backend.busy_trial_ids() == []
 
 

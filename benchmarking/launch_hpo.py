@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarking.comparison.names import folder_name, unknown_name
 from benchmarking.comparison.presets import PRESETS, find_preset, make_study, num_cores
 from benchmarking.comparison.settings import BACKENDS, Study, TableFile
+from syne_hypersched._console import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -371,4 +372,4 @@ def _name_and_value(text: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -8,6 +8,9 @@ from typing import Any
 
 from syne_tune.tuning_status import TuningStatus
 
+from syne_hypersched import checks
+from syne_hypersched._moments import Stopwatch
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,7 +21,8 @@ class Deadline:
     :class:`~syne_hypersched.ElasticLocalBackend` this is done on time by the processes that watch the trials, whatever
     ``sleep_time`` the tuner has and however long a searcher thinks. With
     :class:`~syne_hypersched.ElasticSimulatorBackend` the deadline counts virtual seconds. With other backends the tuner
-    stops the trials when it next looks.
+    stops the trials when it next looks. A tuner with ``wait_trial_completion_when_stopping=True`` ends at the deadline
+    as well: trials that it would wait for are stopped then.
 
     Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``. Without a number,
     ``Deadline(trial_backend=backend)``, it is the deadline for which :class:`~syne_hypersched.HyperSched` plans.
@@ -36,6 +40,8 @@ class Deadline:
 
     Raises
     ------
+    TypeError
+        ``deadline_s`` or ``drain_s`` is not a number.
     ValueError
         ``deadline_s`` is not a positive number, or ``drain_s`` not a number from 0 to below ``deadline_s``. Or there is
         no ``deadline_s``, and no backend of this package, or, when the first trial has started, no scheduler that has
@@ -47,8 +53,8 @@ class Deadline:
     ) -> None:
         self._trial_backend = trial_backend
         self._wished_drain_s = drain_s
-        #: When the tuning started (seconds since the epoch): the deadline also holds for a tuner that was saved.
-        self._started: float | None = None
+        #: Seconds since the tuning started: the deadline also holds for a tuner that was saved.
+        self._stopwatch = Stopwatch()
         #: When the tuner stops, by :meth:`_now_s`; None until the backend knows the deadline.
         self._stop_at: float | None = None
         self.deadline_s: float | None = None
@@ -65,14 +71,13 @@ class Deadline:
             self._set(deadline_s)
 
     def _set(self, deadline_s: float) -> None:
-        if not 0 < deadline_s < float("inf"):
-            raise ValueError(f"deadline_s must be a positive number of seconds, but got {deadline_s!r}")
+        deadline_s = checks.positive_seconds("deadline_s", deadline_s)
         drain_s = self._wished_drain_s
         if drain_s is None:
             drain_s = min(float(getattr(self._trial_backend, "grace_s", 0.0)), deadline_s / 20)
-        if not 0 <= drain_s < deadline_s:
-            raise ValueError(f"drain_s must be at least 0 and below deadline_s = {deadline_s}, but got {drain_s!r}")
-        self.deadline_s, self.drain_s = float(deadline_s), float(drain_s)
+        rule = f"at least 0 and below deadline_s = {deadline_s:g} seconds"
+        self.drain_s = checks.number("drain_s", drain_s, rule, at_least=0.0, below=deadline_s)
+        self.deadline_s = deadline_s
 
     def __call__(self, status: TuningStatus) -> bool:
         """Whether it is time to stop.
@@ -107,10 +112,9 @@ class Deadline:
     def _seconds_left(self, deadline_s: float, status: TuningStatus) -> float:
         if self._is_virtual:
             return deadline_s - self._now_s()
-        now = time.time()
-        if self._started is None:
-            self._started = now - status.wallclock_time
-        return self._started + deadline_s - now
+        if not self._stopwatch.is_running:
+            self._stopwatch.start(elapsed_s=status.wallclock_time)
+        return deadline_s - self._stopwatch.elapsed_s()
 
     @property
     def _is_virtual(self) -> bool:

@@ -25,13 +25,14 @@ from syne_tune.constants import (
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 from syne_tune.util import dump_json_with_numpy
 
-from syne_hypersched.backends._virtual_blackbox import make_virtual_fleet, positive_integer, positive_seconds
+from syne_hypersched.backends._virtual_blackbox import make_virtual_fleet
 from syne_hypersched.backends._virtual_costs import NO_COST, Failures, LaunchCost
 from syne_hypersched.backends._virtual_fleet import VirtualFleet
 from syne_hypersched.backends._virtual_speed import ScalingLike
 from syne_hypersched.backends._virtual_trial import virtual_moment
 from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.checks import positive_integer, positive_seconds
 
 if TYPE_CHECKING:
     import numpy.typing as npt

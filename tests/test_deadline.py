@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import dill
+import numpy as np
 import pytest
 
 from syne_hypersched import Deadline
@@ -24,7 +25,9 @@ class Clocks:
 def clocks(monkeypatch):
     clocks = Clocks()
     fake = SimpleNamespace(monotonic=lambda: clocks.monotonic_s, time=lambda: clocks.time_s)
-    monkeypatch.setattr("syne_hypersched.deadline.time", fake)
+    for module in ("deadline", "_moments"):
+        monkeypatch.setattr(f"syne_hypersched.{module}.time", fake)
+    monkeypatch.setattr("syne_hypersched._moments.boot_id", lambda: None)
     return clocks
 
 
@@ -76,9 +79,10 @@ def test_the_deadline_of_a_saved_tuner_goes_on(clocks):
     deadline = Deadline(100)
     deadline(status(0.0))
     clocks.pass_(60)
-    copy = dill.loads(dill.dumps(deadline))
+    stored = dill.dumps(deadline)
     clocks.monotonic_s = 3.0  # another machine start
     clocks.time_s += 30
+    copy = dill.loads(stored)
     assert not copy(status(0.0))
     clocks.pass_(11)
     assert copy(status(11.0))
@@ -159,3 +163,39 @@ def test_draining_fits_before_the_deadline_of_the_scheduler(clocks):
     backend.situation = Situation(2, planned_deadline_s=3.0)
     with pytest.raises(ValueError, match="drain_s must be at least 0 and below deadline_s = 3"):
         Deadline(trial_backend=backend, drain_s=5)(SimpleNamespace(num_trials_started=1, wallclock_time=0.0))
+
+
+@pytest.mark.parametrize("deadline_s", ["60", True, [60], np.array([60.0])])
+def test_a_deadline_is_a_number(deadline_s):
+    with pytest.raises(TypeError, match="deadline_s must be a positive number of seconds, but got "):
+        Deadline(deadline_s)
+    with pytest.raises(TypeError, match="drain_s must be at least 0 and below deadline_s = 60 seconds, but got '5'"):
+        Deadline(60, drain_s="5")
+
+
+@pytest.mark.parametrize("deadline_s", [np.int64(60), np.float32(60), 60])
+def test_numbers_of_numpy_are_numbers(clocks, deadline_s):
+    backend = Backend()
+    Deadline(deadline_s, trial_backend=backend)(status(0.0))
+    assert backend.calls == [(60.0, 2.0)]
+    assert type(backend.calls[0][0]) is float
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_setting_the_clock_does_not_move_the_deadline(clocks, step_s, monkeypatch):
+    monkeypatch.setattr("syne_hypersched._moments.boot_id", lambda: "this start")
+    monkeypatch.setattr("syne_hypersched._moments.seconds_since_boot", lambda: clocks.monotonic_s)
+    backend = Backend()
+    deadline = Deadline(100, trial_backend=backend)
+    deadline(status(0.0))
+    clocks.pass_(40)
+    clocks.time_s += step_s
+    assert not deadline(status(40.0))
+    copy = dill.loads(dill.dumps(deadline))
+    clocks.time_s += step_s
+    clocks.pass_(20)
+    assert not copy(status(0.0))
+    assert copy._trial_backend.calls[-1] == (40.0, 2.0)
+    clocks.pass_(38)
+    assert deadline(status(98.0))
+    assert copy(status(98.0))

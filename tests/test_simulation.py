@@ -284,7 +284,7 @@ def test_the_metric_is_that_of_the_curve_and_devices_are_kept_busy():
     ("arguments", "error", "message"),
     [
         ({"deadline_s": 0}, ValueError, "deadline_s must be a positive"),
-        ({"deadline_s": "60"}, TypeError, "deadline_s must be a number"),
+        ({"deadline_s": "60"}, TypeError, "deadline_s must be a positive number"),
         ({"max_num_trials": 0}, ValueError, "max_num_trials must be at least 1"),
         ({"max_num_results": 1.5}, TypeError, "max_num_results must be an integer"),
         ({"n_workers": 0}, ValueError, "n_workers must be at least 1"),

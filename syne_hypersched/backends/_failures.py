@@ -14,10 +14,11 @@ counts for none of the above.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from syne_hypersched import checks
 
 #: A launch that ended through no fault of its script is repeated so many times without a new report: its processes left
 #: on somebody else's SIGTERM, or what watches them was killed.
@@ -46,14 +47,20 @@ class FailurePolicy:
     min_free_mb: float = 100.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int):
-            raise TypeError(f"retries must be an integer, but got {self.retries!r}")
-        if self.retries < 0:
-            raise ValueError(f"retries must be at least 0, but got {self.retries}")
-        _check_number("retry_backoff_s", self.retry_backoff_s, "seconds, at least 0")
-        _check_number("min_free_mb", self.min_free_mb, "megabytes, at least 0")
+        megabytes = checks.number(
+            "min_free_mb", self.min_free_mb, "a number of megabytes, at least 0", at_least=0.0
+        )  # fmt: skip
+        values: dict[str, Any] = {
+            "retries": checks.integer("retries", self.retries, at_least=0),
+            "retry_backoff_s": checks.seconds("retry_backoff_s", self.retry_backoff_s),
+            "min_free_mb": megabytes,
+        }
         if self.stall_timeout_s is not None:
-            _check_number("stall_timeout_s", self.stall_timeout_s, "seconds above 0, or None", above_zero=True)
+            values["stall_timeout_s"] = checks.number(
+                "stall_timeout_s", self.stall_timeout_s, "a number of seconds above 0, or None", above=0.0
+            )
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def backoff_s(self, num_failures: int) -> float:
         """Seconds to wait after the ``num_failures``-th failure in a row, counted from 1."""
@@ -67,13 +74,6 @@ class FailurePolicy:
     def lacks_space(self, free_mb: float) -> bool:
         """Whether too little space is free for a launch, which will want to write a checkpoint."""
         return free_mb < self.min_free_mb
-
-
-def _check_number(name: str, value: object, what: str, above_zero: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of {what}, but got {value!r}")
-    if not 0 <= value < math.inf or (above_zero and value == 0):
-        raise ValueError(f"{name} must be a number of {what}, but got {value!r}")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from syne_hypersched.backends.events import DECISION, EventLog
 from syne_hypersched.backends.reconcile import Drain, Phase, reconcile
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
@@ -204,6 +204,10 @@ class Fleet:
                 statuses[trial_id] = trial.status
                 if trial.status not in (Status.paused, Status.stopped):
                     reports += [(trial_id, report) for report in trial.deliver()]
+                if trial.wants and trial.phase is Phase.IDLE and self._too_late():
+                    # It is never launched again: a tuner that waits for its trials to end must not wait for it.
+                    statuses[trial_id] = trial.status = Status.stopped
+                    self._order(trial, 0)
             return statuses, reports
 
     def wishes(self, trial_id: int) -> int:
@@ -334,8 +338,8 @@ class Fleet:
             if trial.waits_for_server:
                 # Importing what is preloaded is paid once; no later launch, for which this one is a measure, pays it.
                 trial.waits_for_server = False
-                trial.stream.count_from(time.time())
-            self._record("launch", trial, pids=pids, wait_s=moment - trial.signal_time)
+                trial.count_from_now()
+            self._record("launch", trial, **identify(pids), wait_s=moment - trial.signal_time)
 
     def _on_checkpoint(self, handle: int, news: Beginning | Matched) -> None:
         with self._lock:

@@ -13,9 +13,10 @@ from typing import Any
 
 from syne_tune.backend import LocalBackend
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.constants import ST_WORKER_TIMESTAMP
 from syne_tune.util import experiment_path
 
+from syne_hypersched import checks
+from syne_hypersched._moments import Stopwatch
 from syne_hypersched.backends._attention import Attention
 from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._claims import claim
@@ -24,11 +25,14 @@ from syne_hypersched.backends._device_locks import DeviceLocks
 from syne_hypersched.backends._environment import rank_environments
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
+from syne_hypersched.backends._interruption import ResumeHint, telling_how_to_go_on
 from syne_hypersched.backends._launch_spec import launch_spec
 from syne_hypersched.backends._old_logs import OldLogs
+from syne_hypersched.backends._order import by_time
 from syne_hypersched.backends._preload import modules_to_preload
 from syne_hypersched.backends._processes import TrialProcesses, read_lines
 from syne_hypersched.backends._restore import RestoredTrial
+from syne_hypersched.backends._tuner_watch import TunerWatch
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
@@ -131,16 +135,13 @@ class ElasticLocalBackend(LocalBackend):
         share_devices: bool | None = None,
         pass_args_as_json: bool = False,
     ) -> None:
-        if not Path(entry_point).is_file():
+        if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
-        if processes not in ("per_device", "single"):
-            raise ValueError(f'processes must be "per_device" or "single", but got {processes!r}')
-        if launch not in (None, "warm", "cold"):
-            raise ValueError(f'launch must be "warm", "cold" or None, but got {launch!r}')
-        if not 0 <= grace_s < float("inf"):
-            raise ValueError(f"grace_s must be a number of seconds, at least 0, but got {grace_s!r}")
-        if share_devices is not None and not isinstance(share_devices, bool):
-            raise TypeError(f"share_devices must be True, False or None, but got {share_devices!r}")
+        checks.one_of("processes", processes, ("per_device", "single"))
+        checks.one_of("launch", launch, ("warm", "cold", None))
+        if time_attr is not None:
+            checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
+        checks.one_of("share_devices", share_devices, (True, False, None))
         policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
         if sys.platform != "linux":
             raise RuntimeError(
@@ -148,8 +149,8 @@ class ElasticLocalBackend(LocalBackend):
             )
         super().__init__(
             entry_point=os.path.abspath(entry_point),
-            delete_checkpoints=delete_checkpoints,
-            pass_args_as_json=pass_args_as_json,
+            delete_checkpoints=checks.truth("delete_checkpoints", delete_checkpoints),
+            pass_args_as_json=checks.truth("pass_args_as_json", pass_args_as_json),
         )
         self._binary = program(binary, Path(entry_point))
         python_script = binary is None and Path(entry_point).suffix == ".py"
@@ -158,29 +159,28 @@ class ElasticLocalBackend(LocalBackend):
                 f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'
             )
         self.launch_mode = "warm" if python_script and launch != "cold" else "cold"
-        self.grace_s = float(grace_s)
+        self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
         self.devices = find_devices(num_devices, gpus_to_use, device_type)
         self.num_devices = len(self.devices.names)
         self.situation = Situation(self.num_devices)
-        if not 1 <= num_devices_per_trial <= self.num_devices:
-            raise ValueError(
-                f"num_devices_per_trial must be from 1 to {self.num_devices}, the number of devices, "
-                f"but got {num_devices_per_trial!r}"
-            )
-        self.num_devices_per_trial = num_devices_per_trial
+        self.num_devices_per_trial = checks.integer(
+            "num_devices_per_trial", num_devices_per_trial, 1, self.num_devices, "the number of devices"
+        )
         self._per_device = processes == "per_device"
         self._share_devices, self._may_move = share_devices, num_devices is not None
         self._locks = DeviceLocks()
         self._attention = Attention()
-        self._preload = None if preload is None else tuple(preload)
-        self._started: float | None = None
+        self._preload = None if preload is None else checks.names("preload", preload)
+        self._stopwatch = Stopwatch()
         self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._resume_hint = ResumeHint()
         self._old_logs = OldLogs()
         self._checkpoints = Checkpoints(
             self.checkpoint_trial_path, self._processes, self._events, delete_checkpoints, policy.min_free_mb
         )
         self._checkpoints.time_attr = time_attr
         self._set_checkpoint_paths()
+        self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
         pool = DevicePool(self.devices.names)
         self._fleet = Fleet(
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
@@ -194,8 +194,7 @@ class ElasticLocalBackend(LocalBackend):
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
         """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
-        check_wish(num_devices, self.num_devices)
-        self._fleet.wish(trial_id, num_devices)
+        self._fleet.wish(trial_id, check_wish(num_devices, self.num_devices))
 
     def max_num_devices(self, trial_id: int) -> int | None:
         """Most devices on which the trial can run; None: it has failed on no number of them."""
@@ -226,8 +225,9 @@ class ElasticLocalBackend(LocalBackend):
         Kept by the supervisors of the processes, so that it holds even while the tuner is busy. Used by
         :class:`syne_hypersched.Deadline`.
         """
-        now = time.monotonic()
-        deadline_s, was_told = self._time_s() + seconds_left, self._started is not None
+        now, seconds_left = time.monotonic(), min(checks.number("seconds_left", seconds_left), checks.LONGEST_S)
+        drain_s = checks.seconds("drain_s", drain_s)
+        deadline_s, was_told = self._time_s() + seconds_left, self._stopwatch.is_running
         self.situation.deadline_s = deadline_s
         self._start_clock()
         if was_told and self.situation.takes_plan:
@@ -249,7 +249,7 @@ class ElasticLocalBackend(LocalBackend):
         """
         if not is_set_up:
             self._start_clock()
-        self._started = time.time() - elapsed_s
+        self._stopwatch.start(elapsed_s)
         for known in restored:
             trial_id = known.trial.trial_id
             processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
@@ -315,7 +315,8 @@ class ElasticLocalBackend(LocalBackend):
             if status != Status.in_progress:
                 self._checkpoints.removal.leave(trial_id)
             status_of[trial_id] = (trial, status)
-        return status_of, sorted(reports, key=lambda report: report[1][ST_WORKER_TIMESTAMP])
+        self._resume_hint.look(self._experiment_path, self._time_s(), self.situation.deadline_s)
+        return status_of, by_time(reports)
 
     def wait_for_news(self, at_most_s: float) -> None:
         """Returns as soon as a trial has reported or ended, at the latest after ``at_most_s`` seconds and after one."""
@@ -341,15 +342,16 @@ class ElasticLocalBackend(LocalBackend):
 
     def stop_all(self) -> None:
         """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
-        self._fleet.stop_all()
-        for trial in self._trial_dict.values():
-            if trial.status == Status.in_progress:
-                trial.status = Status.stopped
-        self._checkpoints.publisher.flush()
-        self._checkpoints.removal.finish(self.trial_ids, self._experiment_path)
-        self._events.close()
-        self._attention.end()
-        self._locks.release()
+        with telling_how_to_go_on(self._experiment_path, grace_s=self.grace_s):
+            self._fleet.stop_all()
+            for trial in self._trial_dict.values():
+                if trial.status == Status.in_progress:
+                    trial.status = Status.stopped
+            self._checkpoints.publisher.flush()
+            self._checkpoints.removal.finish(self.trial_ids, self._experiment_path)
+            self._events.close()
+            self._attention.end()
+            self._locks.release()
 
     def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
         """Copies the checkpoint of a trial, which may be running, to another one."""
@@ -393,6 +395,7 @@ class ElasticLocalBackend(LocalBackend):
         experiment = self._experiment_path.name
         self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
         self._start_clock()
+        self._tuner_watch.begin()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
         if trial is None:
@@ -427,8 +430,8 @@ class ElasticLocalBackend(LocalBackend):
     # Time, events and checkpoints.
 
     def _start_clock(self) -> None:
-        if self._started is None:
-            self._started = time.time()
+        if not self._stopwatch.is_running:
+            self._stopwatch.start()
             self._checkpoints.begin()
             self._events.write(
                 "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
@@ -436,7 +439,7 @@ class ElasticLocalBackend(LocalBackend):
             )  # fmt: skip
 
     def _time_s(self) -> float:
-        return 0.0 if self._started is None else time.time() - self._started
+        return self._stopwatch.elapsed_s()
 
     def _processes(self, trial_id: int) -> TrialProcesses | None:
         return self._fleet.processes(trial_id)

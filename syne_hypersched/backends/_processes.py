@@ -17,7 +17,7 @@ from syne_hypersched.backends._failures import Failure, FailureHistory, FailureP
 from syne_hypersched.backends.reconcile import Phase, TrialState
 from syne_hypersched.backends.reports import LogTail, ReportStream, StreamedReport
 from syne_hypersched.checkpoints import Ending
-from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import LaunchExit
 
 
@@ -46,6 +46,8 @@ class TrialProcesses:
     #: When the signal or order was given that the next launch answers: epoch seconds and monotonic seconds.
     signal_timestamp: float = 0.0
     signal_time: float = 0.0
+    #: When the signal or order was given that the present launch answers: monotonic seconds.
+    answers_to: float = 0.0
     status: str = Status.in_progress
     warned: bool = False
     stream: ReportStream = field(default_factory=ReportStream)
@@ -100,6 +102,11 @@ class TrialProcesses:
         self.signal_timestamp, self.signal_time = time.time() + backoff_s, time.monotonic() + backoff_s
         self.launch_at = self.signal_time
 
+    def count_from_now(self) -> None:
+        """Has the launch answer to this moment, and not to the signal that led to it."""
+        self.stream.count_from(time.time())
+        self.answers_to = time.monotonic()
+
     def read(self, time_attr: str | None, to_the_end: bool = False) -> list[StreamedReport]:
         """Takes new reports from the log and returns them, with those that are not to be delivered."""
         read, now = [], time.time()
@@ -110,6 +117,10 @@ class TrialProcesses:
             values = raw.values if report is None else report
             read.append(StreamedReport(values, raw.end, report is not None, beginning))
             if report is not None:
+                if ST_SIGNAL_TO_REPORT_S in report:
+                    # Script and tuner have only the clock of the wall in common, which may have been set meanwhile.
+                    most_s = max(0.0, time.monotonic() - self.answers_to)
+                    report[ST_SIGNAL_TO_REPORT_S] = min(report[ST_SIGNAL_TO_REPORT_S], most_s)
                 self.failures.report(report[ST_NUM_DEVICES])
                 self.queue.append(report)
                 self.numbers[report[ST_WORKER_ITER]] = self.num_raw
@@ -129,8 +140,9 @@ class TrialProcesses:
         return not self.wants and self.phase is Phase.IDLE
 
     def begin_launch(self, num_devices: int) -> None:
-        """A launch begins."""
+        """A launch begins, the next one."""
         self.launch += 1
+        self.answers_to = self.signal_time
         self.phase, self.resized, self.drain_reason, self.warned = Phase.RUNNING, False, "", False
         self.heard_at = math.inf  # the server may have to import what it preloads first
         self.num_raw_before, self.began_from = self.num_raw, None

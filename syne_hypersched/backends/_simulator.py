@@ -13,6 +13,7 @@ from syne_tune.backend.simulator_backend.time_keeper import SimulatedTimeKeeper
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.util import experiment_path
 
+from syne_hypersched.backends._interruption import telling_how_to_go_on
 from syne_hypersched.backends._virtual_blackbox import make_virtual_fleet
 from syne_hypersched.backends._virtual_costs import NO_COST, Failures, LaunchCost
 from syne_hypersched.backends._virtual_fleet import VirtualFleet
@@ -205,11 +206,12 @@ class ElasticSimulatorBackend(SimulatorBackend):
 
     def stop_all(self) -> None:
         """Drains all trials; the time goes on until all devices are free."""
-        self._fleet.stop_all()
-        for trial in self._trial_dict.values():
-            if trial.status == Status.in_progress:
-                trial.status = Status.stopped
-        self._events.close()
+        with telling_how_to_go_on(self._experiment_path, can_resume=False):
+            self._fleet.stop_all()
+            for trial in self._trial_dict.values():
+                if trial.status == Status.in_progress:
+                    trial.status = Status.stopped
+            self._events.close()
 
     def stdout(self, trial_id: int) -> list[str]:
         """There is no script that prints anything."""

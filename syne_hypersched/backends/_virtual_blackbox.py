@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from syne_hypersched.backends._virtual_costs import Failures, LaunchCost
@@ -13,6 +12,7 @@ from syne_hypersched.backends._virtual_launcher import VirtualLauncher
 from syne_hypersched.backends._virtual_speed import ScalingLike, make_speed_up
 from syne_hypersched.blackboxes import LearningCurve, learning_curve
 from syne_hypersched.blackboxes._level_by_level import with_levels
+from syne_hypersched.checks import positive_integer
 
 
 class CurveOf:
@@ -96,35 +96,3 @@ def make_virtual_fleet(
         VirtualLauncher(make_speed_up(scaling, num_devices), launch_cost, failures),
         elapsed_time_attr,
     )
-
-
-def positive_integer(name: str, number: Any) -> None:
-    """Checks an argument.
-
-    Raises
-    ------
-    TypeError
-        It is not an integer.
-    ValueError
-        It is below 1.
-    """
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"{name} must be an integer, but got {number!r}")
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, but got {number!r}")
-
-
-def positive_seconds(name: str, seconds: Any) -> None:
-    """Checks an argument.
-
-    Raises
-    ------
-    TypeError
-        It is not a number.
-    ValueError
-        It is not positive and finite.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, Real):
-        raise TypeError(f"{name} must be a number of seconds, but got {seconds!r}")
-    if not 0 < float(seconds) < math.inf:
-        raise ValueError(f"{name} must be a positive number of seconds, but got {seconds!r}")

@@ -134,7 +134,7 @@ class VirtualFleet:
         ValueError
             ``num_devices`` is not an integer from 1 to the number of devices.
         """
-        check_wish(num_devices, len(self.pool))
+        num_devices = check_wish(num_devices, len(self.pool))
         trial = self._trials[trial_id]
         if trial.wants in (0, num_devices):
             return

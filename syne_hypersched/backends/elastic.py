@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol
 
 from syne_tune.backend.trial_status import Status, TrialResult
@@ -104,18 +105,19 @@ class ElasticTrial(TrialResult):
             self.backend.note(self.trial_id, what, reason, numbers)
 
 
-def check_wish(num_devices: object, most: int) -> None:
-    """Checks the number of devices that a scheduler wishes for a trial.
+def check_wish(num_devices: object, most: int) -> int:
+    """The number of devices that a scheduler wishes for a trial.
 
     Raises
     ------
     ValueError
         It is not an integer from 1 to ``most``.
     """
-    if isinstance(num_devices, bool) or not isinstance(num_devices, int):
+    if isinstance(num_devices, bool) or not isinstance(num_devices, Integral):
         raise ValueError(f"num_devices must be an integer, but got {num_devices!r}")
-    if not 1 <= num_devices <= most:
+    if not 1 <= int(num_devices) <= most:
         raise ValueError(f"num_devices must be from 1 to {most}, but got {num_devices}")
+    return int(num_devices)
 
 
 def paused_trial(trials: Mapping[int, ElasticTrial], trial_id: int) -> ElasticTrial:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched import checks
+
 _OWN_FIELDS = ("time_s", "event", "trial_id", "devices", "num_devices", "launch", "reason")
 
 
@@ -82,10 +84,19 @@ class EventReader:
     ----------
     path
         The file, which need not exist yet.
+    strict
+        Whether a line that is not an event is an error. Else it is left out, as after a crash or on a full disk.
+
+    Attributes
+    ----------
+    num_left_out
+        Lines that were left out so far.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, strict: bool = True) -> None:
+        self.path = checks.path("path", path)
+        self.strict = strict
+        self.num_left_out = 0
         self._offset = 0
         self._num_lines = 0
 
@@ -97,7 +108,7 @@ class EventReader:
         Raises
         ------
         ValueError
-            A whole line is not an event; the message has the file, the line's number and its text.
+            With ``strict``, a whole line is not an event; the message has the file, the line's number and its text.
         """
         try:
             with self.path.open("rb") as file:
@@ -106,11 +117,14 @@ class EventReader:
         except FileNotFoundError:
             return ()
         events = []
-        for line in whole.decode("utf-8").split("\n") if newline else ():
+        for line in whole.decode("utf-8", errors="replace").split("\n") if newline else ():
             self._num_lines += 1
             try:
                 events.append(Event.from_line(line))
             except ValueError as error:
+                if not self.strict:
+                    self.num_left_out += 1
+                    continue
                 raise ValueError(f"{self.path}, line {self._num_lines}: {error}") from error
         self._offset += len(whole) + len(newline)
         return tuple(events)
@@ -131,7 +145,7 @@ def read_events(path: Path | str) -> tuple[Event, ...]:
     ValueError
         A line other than an unfinished last one is not an event.
     """
-    path = Path(path)
+    path = checks.path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     return EventReader(path).read_new()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import math
 import sys
 import time
@@ -14,6 +16,7 @@ from syne_tune.tuner_callback import TunerCallback
 from syne_tune.tuner_logger import TunerLogger
 from syne_tune.util import metric_name_mode
 
+from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
@@ -25,6 +28,8 @@ from syne_hypersched.waiting import Wait
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
+
+logger = logging.getLogger(__name__)
 
 _REFRESHES_PER_S = 4.0
 
@@ -48,6 +53,8 @@ class LiveProgress(TunerCallback):
 
     Raises
     ------
+    TypeError
+        ``interval_s`` is not a number, or ``panel`` neither True nor False nor None.
     ValueError
         ``interval_s`` is not positive.
     ModuleNotFoundError
@@ -55,10 +62,8 @@ class LiveProgress(TunerCallback):
     """
 
     def __init__(self, interval_s: float = 1.0, panel: bool | None = None) -> None:
-        if not interval_s > 0:
-            raise ValueError(f"interval_s must be positive, but got {interval_s!r}")
-        self.interval_s = interval_s
-        self.panel = _can_show_panel() if panel is None else panel
+        self.interval_s = checks.positive_seconds("interval_s", interval_s)
+        self.panel = _can_show_panel() if panel is None else checks.truth("panel", panel)
         if panel:
             with needs_extra("LiveProgress(panel=True)", "demo"):
                 importlib.import_module("rich.live")
@@ -76,8 +81,9 @@ class LiveProgress(TunerCallback):
         metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
         deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
         self._progress = Progress(metric, mode == "min", getattr(scheduler, "time_attr", "epoch"), deadline_s)
-        self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME)
-        self._started = time.monotonic()
+        self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME, strict=False)
+        # A tuner that goes on with an experiment has used up some of its time.
+        self._started = time.monotonic() - max(0.0, getattr(tuner.tuning_status, "wallclock_time", 0.0))
         if self.panel:
             from rich.live import Live
 
@@ -114,7 +120,8 @@ class LiveProgress(TunerCallback):
         """Shows the end and gives the terminal back; called by the tuner."""
         self._show(last=True)
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
             self._live = None
         self._wait.end()
 
@@ -122,6 +129,14 @@ class LiveProgress(TunerCallback):
         progress, reader = self._progress, self._reader
         if progress is None or reader is None:
             return
+        try:
+            self._show_progress(progress, reader, last)
+        except OSError as error:
+            # The terminal is gone, or the disk that the output goes to is full: the tuning is worth more than its view.
+            self._progress = None
+            logger.warning("The progress is shown no longer (%s); the tuning goes on.", error.strerror or error)
+
+    def _show_progress(self, progress: Progress, reader: EventReader, last: bool) -> None:
         for event in reader.read_new():
             progress.add_event(event)
         now_s = time.monotonic() - self._started

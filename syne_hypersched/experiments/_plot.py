@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syne_hypersched import checks
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._timeline import Holding, holdings, last_moment_s
 from syne_hypersched.experiments._trials import trial_table
@@ -25,7 +28,7 @@ _FAINT = "#6B7480"
 _CLOSED = "#F3F4F6"
 
 
-def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 160) -> Path:
+def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 160) -> Path:
     """Draws the picture of a run, as :func:`draw_run` does, and saves it.
 
     Parameters
@@ -50,9 +53,20 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: int = 16
         matplotlib is not installed.
     ValueError
         The run has no report yet.
+    OSError
+        The file cannot be written; one that was there before is still whole.
     """
-    path = Path(path)
-    draw_run(run, title).savefig(path, dpi=dpi)
+    path, dpi = checks.path("path", path, "a file to be written"), checks.number("dpi", dpi, "positive", above=0)
+    path = path if path.suffix else path.with_name(f"{path.name}.png")
+    figure = draw_run(run, title)
+    aside = path.with_name(f".{path.stem}.new{path.suffix}")
+    try:
+        figure.savefig(aside, dpi=dpi)
+        os.replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
     return path
 
 
@@ -173,7 +187,7 @@ def _label(panel: Axes, text: str, report: Report, colour: str) -> None:
 
 def _value_limits(values: Sequence[float]) -> tuple[float, float]:
     """All values with a margin, but no room for outliers many times beyond the bulk of them."""
-    ordered = sorted(values)
+    ordered = sorted(values) or [0.0]  # none is finite
     low, high = ordered[0], ordered[-1]
     first, third = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
     reach = 6 * (third - first) or (high - low) or 1.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,10 +22,13 @@ from syne_tune.constants import (
 )
 
 from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
+from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.experiments._events import Event, read_events
+from syne_hypersched.experiments._events import Event, EventReader
+from syne_hypersched.experiments._find import find_run
+from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
 
-_CONFIG_PREFIX = "config_"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Report:
     """How many reports of the trial came before it; None with a backend or a script that does not count them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """An experiment.
 
@@ -89,6 +94,16 @@ class Run:
 
     path: Path | None = None
     """Folder of the experiment."""
+
+    problems: tuple[str, ...] = ()
+    """What of its files could not be read, in words."""
+
+    def __repr__(self) -> str:
+        trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
+        counts = f"{len(trials)} trials, {len(self.reports)} reports, {len(self.events)} events"
+        best = self.incumbent
+        found = "" if best is None else f", best {self.metric} {best.value:.6g}"
+        return f"<Run {'' if self.path is None else f'{self.path}: '}{counts}{found}>"
 
     @property
     def setup(self) -> Mapping[str, Any]:
@@ -140,65 +155,101 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     ----------
     path
         The experiment's folder (``tuner.tuner_path``) with ``metadata.json``, ``results.csv.zip`` and, if its backend
-        was elastic, ``events.jsonl``.
+        was elastic, ``events.jsonl``; or the experiment's name (``tuner.name``).
     time_attr
         Entry of the results that is the resource level; by default the scheduler's own ``time_attr``.
 
     Returns
     -------
     Run
-        The experiment; of one that still runs, what has been written so far.
+        The experiment; of one that still runs, what has been written so far. What cannot be read, as after a crash or
+        on a full disk, is left out, with a warning; :attr:`Run.problems` says what. Results that cannot be read are
+        taken from the journal, if there is one.
 
     Raises
     ------
     FileNotFoundError
-        The folder has no ``metadata.json``.
+        There is no such experiment: no folder with a ``metadata.json``.
     ValueError
-        The scheduler has not stored its ``time_attr`` and none is given, or the results lack an entry.
+        The scheduler has not stored its ``time_attr`` and none is given, the results lack an entry, or
+        ``metadata.json`` is not whole.
     """
-    path = Path(path)
+    path = find_run(path)
     metadata_path = path / ST_METADATA_FILENAME
-    if not metadata_path.is_file():
-        raise FileNotFoundError(f"there is no file {metadata_path}: {path} is not the folder of an experiment")
-    metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
+    metadata = _read_metadata(metadata_path)
     if time_attr is None:
-        time_attr = metadata.get("time_attr") or metadata.get("scheduler_kwargs", {}).get("time_attr")
+        time_attr = metadata.get("time_attr") or (metadata.get("scheduler_kwargs") or {}).get("time_attr")
     if time_attr is None:
         raise ValueError(f"time_attr must be given, since the scheduler has not stored it in {metadata_path}")
-    metric = metadata["metric_names"][0]
-    mode = metadata["metric_mode"]
-    reports, configs = _read_results(path / ST_RESULTS_DATAFRAME_FILENAME, metric, time_attr)
-    events_path = path / EVENTS_FILENAME
+    metric, mode = metadata["metric_names"][0], metadata["metric_mode"]
+    rows, unreadable = read_rows(path)
+    reports, configs, incomplete = _reports(rows, path / ST_RESULTS_DATAFRAME_FILENAME, metric, time_attr)
+    events, torn = _read_events(path / EVENTS_FILENAME)
+    problems = tuple(filter(None, (unreadable, incomplete, torn)))
+    for problem in problems:
+        logger.warning("%s.", problem)
     return Run(
         metric=metric,
         do_minimize=(mode if isinstance(mode, str) else mode[0]) == "min",
         time_attr=time_attr,
         reports=reports,
-        events=read_events(events_path) if events_path.is_file() else (),
+        events=events,
         configs=configs,
         path=path,
+        problems=problems,
     )
 
 
-def _read_results(path: Path, metric: str, time_attr: str) -> tuple[tuple[Report, ...], dict[int, dict[str, Any]]]:
-    import pandas as pd
-
+def _read_metadata(path: Path) -> dict[str, Any]:
     try:
-        table = pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.EmptyDataError):
-        return (), {}
-    for name in (metric, time_attr):
-        if name not in table:
-            raise ValueError(f"{path} must have an entry {name!r}, but has {', '.join(table.columns)}")
-    rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
-    reports, configs = [], {}
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        metadata = None
+    has_all = isinstance(metadata, dict) and metadata.get("metric_names") and "metric_mode" in metadata
+    if not has_all:
+        raise ValueError(
+            f"{path} must be a JSON object with metric_names and metric_mode, but is not: it was cut off, as on a full "
+            "disk, or is of another program"
+        )
+    return dict(metadata)
+
+
+def _read_events(path: Path) -> tuple[tuple[Event, ...], str]:
+    """All events, and what is wrong with them."""
+    if not path.is_file():
+        return (), ""
+    reader = EventReader(path, strict=False)
+    try:
+        events = reader.read_new()
+    except OSError as error:
+        return (), f"{path} cannot be read ({error.strerror}): the events are missing here"
+    problem = f"{reader.num_left_out} lines of {path} are no events, and are left out" if reader.num_left_out else ""
+    return events, problem
+
+
+def _reports(
+    rows: Rows, path: Path, metric: str, time_attr: str
+) -> tuple[tuple[Report, ...], dict[int, dict[str, Any]], str]:
+    """The reports, the configurations of their trials, and what is wrong with them."""
+    reports, configs, num_left_out = [], {}, 0
+    names = dict.fromkeys(name for row in rows for name in row)
+    for name in (metric, time_attr) if rows else ():
+        if name not in names:
+            raise ValueError(f"{path} must have an entry {name!r}, but has {', '.join(names)}")
     for row in rows:
-        value = row[metric]
+        trial_id, resource, value = (
+            _integer(row.get(ST_TRIAL_ID)),
+            _number(row.get(time_attr)),
+            _number(row.get(metric)),
+        )
+        if trial_id is None or resource is None:
+            num_left_out += 1
+            continue
         reports.append(
             Report(
-                trial_id=row[ST_TRIAL_ID],
-                time_s=row[ST_TUNER_TIME],
-                resource=row[time_attr],
+                trial_id=trial_id,
+                time_s=row.get(ST_TUNER_TIME) or 0.0,
+                resource=resource,
                 value=math.nan if value is None else float(value),
                 num_devices=_integer(row.get(ST_NUM_DEVICES)),
                 launch=_integer(row.get(ST_LAUNCH)),
@@ -209,18 +260,22 @@ def _read_results(path: Path, metric: str, time_attr: str) -> tuple[tuple[Report
                 iteration=_integer(row.get(ST_WORKER_ITER)),
             )
         )
-        configs[row[ST_TRIAL_ID]] = {
-            name.removeprefix(_CONFIG_PREFIX): value for name, value in row.items() if name.startswith(_CONFIG_PREFIX)
+        configs[trial_id] = {
+            name.removeprefix(CONFIG_PREFIX): value for name, value in row.items() if name.startswith(CONFIG_PREFIX)
         }
-    return tuple(reports), configs
-
-
-def _plain(value: Any) -> Any:
-    """A cell of a table as a Python value; an empty cell is None."""
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    problem = f"{num_left_out} reports in {path} have no {time_attr}, and are left out" if num_left_out else ""
+    return tuple(reports), configs, problem
 
 
 def _integer(value: Any) -> int | None:
     # A column with an empty cell has floats.
-    return None if value is None else int(value)
+    number = _number(value)
+    return int(number) if number is not None and math.isfinite(number) else None
+
+
+def _number(value: Any) -> float | None:
+    """A cell as a number; None if it is none. One cell with a text makes all others of its column texts."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return int(value) if value.isdigit() else float(value)
+    return value if is_number(value) else None

@@ -1,12 +1,15 @@
-"""Sums a run up: ``python -m syne_hypersched.experiments.report PATH``."""
+"""Sums a run up: ``python -m syne_hypersched.experiments.report NAME``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from syne_hypersched import checks
+from syne_hypersched._console import run_command
 from syne_hypersched.checkpoints.best import BEST_DIRNAME
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
@@ -28,11 +31,10 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
 
     Raises
     ------
-    ValueError
-        ``num_trials`` is below 1.
+    TypeError, ValueError
+        ``num_trials`` is not an integer, or is below 1.
     """
-    if num_trials < 1:
-        raise ValueError(f"num_trials must be at least 1, but got {num_trials!r}")
+    num_trials = checks.positive_integer("num_trials", num_trials)
     trials = trial_table(run)
     lines = [format_trials(trials[:num_trials], run.metric, run.time_attr)]
     if len(trials) > num_trials:
@@ -59,18 +61,19 @@ def report_run(
     Parameters
     ----------
     path
-        The experiment's folder.
+        The experiment's folder or name.
     time_attr
         Entry of the results that is the resource level; by default the scheduler's own.
     figure_path
-        Where to write the picture; by default into the experiment's folder.
+        Where to write the picture; by default into the experiment's folder or, if nothing can be written there, into a
+        new temporary one.
     num_trials
         Most trials in the table.
 
     Returns
     -------
     str
-        The description, with the path of the picture. Without matplotlib it says what is missing instead.
+        The description, with the path of the picture. Where there can be none, it says why instead.
 
     Raises
     ------
@@ -78,12 +81,27 @@ def report_run(
         The run cannot be read, as in :func:`load_run`.
     """
     run = load_run(path, time_attr)
-    figure_path = Path(path) / FIGURE_FILENAME if figure_path is None else Path(figure_path)
+    described = describe_run(run, num_trials)
+    return f"{described}\n{_draw(run, None if figure_path is None else checks.path('figure_path', figure_path))}"
+
+
+def _draw(run: Run, figure_path: Path | None) -> str:
+    """Draws the picture; says where it is, or why there is none."""
     try:
-        picture = f"picture: {plot_run(run, figure_path)}"
+        if figure_path is not None:
+            return f"picture: {plot_run(run, figure_path)}"
+        if run.path is None:
+            return "no picture: the run has no folder"
+        try:
+            return f"picture: {plot_run(run, run.path / FIGURE_FILENAME)}"
+        except OSError as error:
+            elsewhere = Path(tempfile.mkdtemp(prefix=f"{run.path.name}-")) / FIGURE_FILENAME
+            picture = plot_run(run, elsewhere)
+            return f"picture: {picture}, since {run.path} cannot be written ({error.strerror or error})"
+    except OSError as error:
+        return f"no picture: {error.filename or figure_path} cannot be written ({error.strerror or error})"
     except (ImportError, ValueError) as error:
-        picture = f"no picture: {error}"
-    return f"{describe_run(run, num_trials)}\n{picture}"
+        return f"no picture: {error}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,16 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 if the run cannot be read.
     """
     parser = argparse.ArgumentParser(prog="python -m syne_hypersched.experiments.report", description=__doc__)
-    parser.add_argument("path", help="folder of the experiment")
+    parser.add_argument("path", help="name or folder of the experiment")
     parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
-    parser.add_argument("--figure", help="where to write the picture, by default into the folder")
+    parser.add_argument("--figure", help="where to write the picture, by default into the folder of the experiment")
     parser.add_argument("--num-trials", type=int, default=20, help="most trials in the table (default 20)")
     options = parser.parse_args(arguments)
     try:
-        print(report_run(options.path, options.time_attr, options.figure, options.num_trials))
+        described = report_run(options.path, options.time_attr, options.figure, options.num_trials)
     except (OSError, ValueError) as error:
         print(f"cannot report on {options.path}: {error}", file=sys.stderr)
         return 2
+    print(described)
     return 0
 
 
@@ -113,4 +132,4 @@ def _short(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

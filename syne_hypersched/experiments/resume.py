@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from syne_hypersched._console import run_command
 from syne_hypersched.recovery import resume_experiment
 
 
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         tuner = resume_experiment(options.name, time_passes=options.time_passes, strict=not options.not_strict)
+    except BrokenPipeError:
+        raise  # nobody reads what this prints any more
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{options.name} could not be resumed, or not to its end: {error}", file=sys.stderr)
         return 2
@@ -39,4 +42,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

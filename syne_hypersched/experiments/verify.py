@@ -1,4 +1,4 @@
-"""Checks a run from the command line: ``python -m syne_hypersched.experiments.verify PATH``."""
+"""Checks a run from the command line: ``python -m syne_hypersched.experiments.verify NAME``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from syne_hypersched._console import run_command
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import holdings
@@ -41,7 +42,9 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
         lines.append(
             f"  note  the last process was gone {abs(late_s):.3f} s {'after' if late_s > 0 else 'before'} the deadline"
         )
-    lines.append(f"{len(violations)} violations" if violations else "all rules hold")
+    lines += [f"  note  {problem}" for problem in run.problems]
+    holds = "all rules hold in what could be read" if run.problems else "all rules hold"
+    lines.append(f"{len(violations)} violations" if violations else holds)
     return "\n".join(lines)
 
 
@@ -51,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all rules hold, 1 if one is broken, 2 if the run cannot be read.
+        0 if all rules hold, 1 if one is broken, 2 if the run, or a part of it, cannot be read.
     """
     parser = argparse.ArgumentParser(prog="python -m syne_hypersched.experiments.verify", description=__doc__)
-    parser.add_argument("path", help="folder of the experiment")
+    parser.add_argument("path", help="name or folder of the experiment")
     parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
     parser.add_argument("--step", type=float, default=1.0, help="distance of the levels that the script reports")
     options = parser.parse_args(arguments)
@@ -65,8 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"cannot check {options.path}: {error}", file=sys.stderr)
         return 2
     print(verdict(run, violations))
-    return 1 if violations else 0
+    if violations:
+        return 1
+    return 2 if run.problems else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

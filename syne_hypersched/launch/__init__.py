@@ -1,8 +1,12 @@
 """How a trial's processes are started, signalled and reaped: warm or cold, one or many, never left behind."""
 
+from syne_hypersched.launch._identity import here as here
+from syne_hypersched.launch._identity import identify as identify
+from syne_hypersched.launch._identity import is_here as is_here
+from syne_hypersched.launch._identity import is_same as is_same
 from syne_hypersched.launch._launcher import Launcher as Launcher
 from syne_hypersched.launch._spec import LaunchExit as LaunchExit
 from syne_hypersched.launch._spec import LaunchSpec as LaunchSpec
 from syne_hypersched.launch._spec import RankSpec as RankSpec
 
-__all__ = ["LaunchExit", "LaunchSpec", "Launcher", "RankSpec"]
+__all__ = ["LaunchExit", "LaunchSpec", "Launcher", "RankSpec", "here", "identify", "is_here", "is_same"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import syne_hypersched
 from syne_hypersched.checkpoints import Beginning, Matched
-from syne_hypersched.launch._linux import start_time
+from syne_hypersched.launch._identity import is_same, start_ticks
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ _BOOT = (
 class _Live:
     """A launch that has not ended."""
 
-    supervisor: tuple[int, float] | None = None
-    """Process id and start time of its supervisor, once known."""
+    supervisor: tuple[int, int] | None = None
+    """Process id and start time (:func:`~syne_hypersched.launch.start_ticks`) of its supervisor, once known."""
 
 
 class Launcher:
@@ -231,7 +231,7 @@ class Launcher:
     def _handle(self, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "launched":
-            started = start_time(message["supervisor"])
+            started = start_ticks(message["supervisor"])
             with self._lock:
                 live = self._live.get(message["launch"])
                 if live is not None and started is not None:
@@ -263,5 +263,5 @@ class Launcher:
 
 def _wait_until_gone(live: _Live) -> None:
     """Waits for the end of a supervisor that outlived the server; it drains its launch by itself."""
-    while live.supervisor is not None and start_time(live.supervisor[0]) == live.supervisor[1]:
+    while live.supervisor is not None and is_same(*live.supervisor):
         time.sleep(0.02)

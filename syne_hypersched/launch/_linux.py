@@ -1,4 +1,4 @@
-"""The three Linux services that make process trees certain: death signals, subreapers, process start times."""
+"""The two Linux services that make process trees certain: death signals and subreapers."""
 
 from __future__ import annotations
 
@@ -57,15 +57,3 @@ def kill_descendants() -> None:
             return
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.1)
-
-
-def start_time(pid: int) -> float | None:
-    """When process ``pid`` started (seconds since the epoch), or ``None`` if there is no such process but a zombie.
-
-    A pid alone may have been given to another process meanwhile; pid and start time together name one process for good.
-    """
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
-    except psutil.NoSuchProcess:
-        return None

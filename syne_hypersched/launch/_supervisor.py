@@ -133,6 +133,8 @@ class Supervisor:
             moments.append(time.monotonic() + _LOOK_S)
         if self._deadline is not None:
             moments += [moment for moment in self._deadline if moment > time.monotonic()]
+            if not self._drained:
+                moments.append(self._deadline[0])  # which may have passed before the processes were started
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _keep_time(self) -> None:

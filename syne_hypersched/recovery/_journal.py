@@ -17,7 +17,9 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.constants import ST_TUNER_TIME
 from syne_tune.results_callback import StoreResultsCallback
 
+from syne_hypersched import checks
 from syne_hypersched._disk import Disk
+from syne_hypersched._moments import Moment
 from syne_hypersched.backends import ElasticLocalBackend
 from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
 from syne_hypersched.recovery._background import BackgroundSnapshots
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILENAME = "lock"
 """Name of the file in the journal's folder that a running tuner has locked."""
+
+#: What a call of a scheduler tells it, in words.
+_WHAT_WAS_TOLD = {"add": "the start", "result": "a report", "complete": "the end", "error": "the failure"}
 
 
 @dataclass
@@ -79,6 +84,8 @@ class Journal(StoreResultsCallback):
 
     Raises
     ------
+    TypeError
+        ``snapshot_interval_s`` or ``drain_s`` is not a number.
     ValueError
         ``snapshot_interval_s`` is not a positive number, or ``drain_s`` a negative one. When the tuning starts: its
         backend is none of this package's local ones, or the experiment has a journal already and is not being resumed.
@@ -89,13 +96,9 @@ class Journal(StoreResultsCallback):
     """
 
     def __init__(self, snapshot_interval_s: float = 60.0, drain_s: float | None = None) -> None:
-        if not 0 < snapshot_interval_s < float("inf"):
-            raise ValueError(f"snapshot_interval_s must be a positive number, but got {snapshot_interval_s!r}")
-        if drain_s is not None and not 0 <= drain_s < float("inf"):
-            raise ValueError(f"drain_s must be a number of seconds, at least 0, or None, but got {drain_s!r}")
         super().__init__()
-        self.drain_s = drain_s
-        self.snapshot_interval_s = float(snapshot_interval_s)
+        self.snapshot_interval_s = checks.positive_seconds("snapshot_interval_s", snapshot_interval_s)
+        self.drain_s = None if drain_s is None else checks.seconds("drain_s", drain_s)
         self._disk = Disk()
         self._ticks = Ticks()
         self._termination = Termination()
@@ -131,7 +134,6 @@ class Journal(StoreResultsCallback):
         if self._takeover is None:
             self._begin(tuner, folder)
         takeover, self._takeover = self._takeover, None
-        now = time.time()
         if takeover is None:
             segments, elapsed_s = Segments(), 0.0
         else:
@@ -141,7 +143,7 @@ class Journal(StoreResultsCallback):
         self._ticks.drive(tuner.scheduler)
         self._journaled = JournaledScheduler(tuner.scheduler, self._ticks, self._record)
         tuner.scheduler = self._journaled
-        header = {"timestamp": now, "time_s": elapsed_s, "pid": os.getpid()}
+        header = {**Moment.now().entries, "time_s": elapsed_s, "pid": os.getpid()}
         self._num_entries = len(segments.entries)
         with self._ending_when_it_cannot_be_written():
             self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)
@@ -174,7 +176,7 @@ class Journal(StoreResultsCallback):
         assert journaled is not None
         if progress.unremoved is not None:
             journaled.on_trial_remove(trial=progress.trials[progress.unremoved])
-        journaled.go_on(progress.running, progress.pending, progress.exhausted)
+        journaled.go_on(progress.running, progress.pending, progress.exhausted, progress.have_raised)
         for told in progress.told:
             super().on_trial_result(
                 progress.trials[told.trial_id], told.status, {ST_TUNER_TIME: told.time_s, **told.result}, told.decision
@@ -252,6 +254,21 @@ class Journal(StoreResultsCallback):
         with self._ending_when_it_cannot_be_written():
             self._writer.append(entry)
         self._num_entries += 1
+        if "raised" in entry:
+            self._tell_raised(entry)
+
+    def _tell_raised(self, entry: Entry) -> None:
+        what = _WHAT_WAS_TOLD.get(entry["call"], entry["call"])
+        if "decision" in entry:
+            logger.error(
+                "The scheduler has raised at another report of trial %d, which is stopped: %s",
+                entry["trial_id"], entry["raised"],
+            )  # fmt: skip
+        else:
+            logger.error(
+                "The scheduler has raised at %s of trial %d: %s. resume_experiment(%r) goes on without telling it that "
+                "again.", what, entry["trial_id"], entry["raised"], self._tuner.name,
+            )  # fmt: skip
 
     @contextmanager
     def _ending_when_it_cannot_be_written(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
 
 from syne_hypersched.backends.elastic import ElasticTrial, WishTaker
 from syne_hypersched.contract import LimitedTrial, Situation, is_elastic
@@ -21,6 +21,10 @@ class JournaledScheduler(TrialScheduler):
 
     An entry is recorded when the scheduler has returned and before the tuner acts on it. What the scheduler did not
     live to record, the tuner has not acted on: it is asked again after a resume.
+
+    A scheduler that raises ends the tuning. What it was told then is recorded as ``raised``, and a resume does not tell
+    it again, or it would end in the same error for ever. If the scheduler raises at a report of the same trial once
+    more after the resume, the trial is stopped, and the tuning goes on.
 
     Parameters
     ----------
@@ -45,8 +49,16 @@ class JournaledScheduler(TrialScheduler):
         self._devices: dict[int, tuple[int, int | None]] = {}
         #: The same of what the backend was told.
         self._situation: tuple[int, float | None] | None = None
+        #: Trials at whose reports the scheduler has raised before the resume.
+        self._have_raised: frozenset[int] = frozenset()
 
-    def go_on(self, relaunches: Iterable[int], pending: TrialSuggestion | None, exhausted: bool) -> None:
+    def go_on(
+        self,
+        relaunches: Iterable[int],
+        pending: TrialSuggestion | None,
+        exhausted: bool,
+        have_raised: Iterable[int] = (),
+    ) -> None:
         """What :meth:`suggest` returns first after a resume, none of which the scheduler is asked for or told.
 
         Parameters
@@ -57,7 +69,10 @@ class JournaledScheduler(TrialScheduler):
             The last suggestion, if the tuner died before it acted on it.
         exhausted
             Whether the scheduler has said that there is nothing more to suggest.
+        have_raised
+            Trials at whose reports the scheduler has raised.
         """
+        self._have_raised = frozenset(have_raised)
         self._relaunches = deque(relaunches)
         self._pending = pending
         self._exhausted = exhausted
@@ -80,41 +95,48 @@ class JournaledScheduler(TrialScheduler):
     def on_trial_add(self, trial: Trial) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "add") | {"config": trial.config, "created": trial.creation_time.isoformat()}
-        with self._still(trial):
+        with self._recording_errors(entry), self._still(trial):
             self.scheduler.on_trial_add(trial=trial)
         self._record(entry)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "result") | {"report": dict(result)}
-        with self._still(trial) as wishes:
-            entry["decision"] = decision = str(self.scheduler.on_trial_result(trial=trial, result=result))
+        with self._recording_errors(entry), self._still(trial) as wishes:
+            try:
+                entry["decision"] = str(self.scheduler.on_trial_result(trial=trial, result=result))
+            except Exception as error:
+                if wishes:
+                    entry["num_devices"] = wishes[-1]
+                if trial.trial_id not in self._have_raised:
+                    raise
+                entry["raised"], entry["decision"] = _in_a_line(error), SchedulerDecision.STOP
         added = {key: value for key, value in result.items() if key not in entry["report"]}
         if added:
             entry["added"] = added
         if wishes:
             entry["num_devices"] = wishes[-1]
         self._record(entry)
-        return decision
+        return str(entry["decision"])
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "complete")
-        with self._still(trial):
+        with self._recording_errors(entry), self._still(trial):
             self.scheduler.on_trial_complete(trial, result)
         self._record(entry)
 
     def on_trial_error(self, trial: Trial) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "error") | {"status": str(getattr(trial, "status", Status.failed))}
-        with self._still(trial):
+        with self._recording_errors(entry), self._still(trial):
             self.scheduler.on_trial_error(trial)
         self._record(entry)
 
     def on_trial_remove(self, trial: Trial) -> None:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
         entry = self._about(trial, "remove")
-        with self._still(trial):
+        with self._recording_errors(entry), self._still(trial):
             self.scheduler.on_trial_remove(trial=trial)
         self._record(entry)
 
@@ -143,6 +165,17 @@ class JournaledScheduler(TrialScheduler):
         if situation is not None and self._situation != (situation.num_devices, situation.deadline_s):
             self._situation = entry["situation"] = (situation.num_devices, situation.deadline_s)
         return entry
+
+    @contextmanager
+    def _recording_errors(self, entry: Entry) -> Iterator[None]:
+        """Records that the scheduler has raised, unless that may be no fault of what it was told."""
+        try:
+            yield
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            self._record({**entry, "raised": _in_a_line(error)})
+            raise
 
     @contextmanager
     def _still(self, trial: Trial) -> Iterator[list[int]]:
@@ -208,6 +241,10 @@ class _StillView:
 
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
         self._backend.note(trial_id, what, reason, numbers)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def describe(suggestion: TrialSuggestion | None) -> Entry:

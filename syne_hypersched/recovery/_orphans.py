@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from syne_hypersched.experiments._events import Event
+from syne_hypersched.launch import here, is_here, is_same
 
-#: Clocks tick: a process that was there when an event was written seems to have started at most so much after it.
-_TICK_S = 1.0
+logger = logging.getLogger(__name__)
+
 _PAUSE_S = 0.02
+#: What does not die this long after SIGKILL is somebody else's to end.
+_PATIENCE_S = 30.0
 
 
 def find_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Event]) -> list[psutil.Process]:
     """Processes that belong to an experiment whose tuner has died.
 
-    They are known by what they write to, which is a log of a trial or of the preloading server, or by their pid and
-    start time: a launch has recorded the pid when its process was there already, so that a process with this pid that
-    started later is somebody else's.
+    They are known by what they write to, which is a log of a trial or of the preloading server, or by what a launch has
+    recorded of them: pid and start time, on this host since it was started, in this namespace of pids. All of that must
+    be the same. A pid alone says nothing, since it is given to other processes and exists on other machines as well.
 
     Parameters
     ----------
@@ -34,10 +39,10 @@ def find_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Even
         What the experiment has recorded.
     """
     recorded = {
-        pid: float(launch.details["timestamp"])
+        pid: started
         for launch in open_launches(events)
-        for pid in launch.details.get("pids", ())
-        if "timestamp" in launch.details
+        if is_here(launch.details)
+        for pid, started in zip(_list(launch, "pids"), _list(launch, "start_ticks"), strict=False)
     }
     trials, server_log = os.path.realpath(trials_path), os.path.realpath(experiment_path / "preloading.log")
     found = []
@@ -47,9 +52,30 @@ def find_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Even
         with contextlib.suppress(psutil.Error):
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            is_recorded = process.pid in recorded and process.create_time() <= recorded[process.pid] + _TICK_S
-            if is_recorded or any(_is_log(path, trials, server_log) for path in _outputs(process.pid)):
+            is_recorded = process.pid in recorded and is_same(process.pid, recorded[process.pid])
+            if is_recorded or _writes_to_a_log(process.pid, trials, server_log):
                 found.append(process)
+    return found
+
+
+def doubtful_pids(events: Iterable[Event]) -> dict[str, list[int]]:
+    """Pids of launches without an end of which nobody can say here whether their processes are still there.
+
+    Returns
+    -------
+    dict
+        By where they were launched: a host, or nothing in events of a version that did not record it. Of those on this
+        host, only pids that somebody has at present. Processes of an earlier start of this host are gone for sure.
+    """
+    found: dict[str, list[int]] = {}
+    for launch in open_launches(events):
+        host, pids = launch.details.get("host"), _list(launch, "pids")
+        if host is None:
+            pids = [pid for pid in pids if isinstance(pid, int) and psutil.pid_exists(pid)]
+        elif is_here(launch.details) or (host == here()["host"] and launch.details.get("boot_id") != here()["boot_id"]):
+            pids = []
+        if pids:
+            found.setdefault(str(host or ""), []).extend(pids)
     return found
 
 
@@ -70,30 +96,64 @@ def end_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Event
     """Waits until every process that a dead tuner has left behind is gone; kills what is there after ``grace_s``.
 
     The supervisors of trials notice the death of the tuner and drain them, so that there is mostly nothing to kill.
+    Processes that may be left behind but cannot be known for sure are left alone, with a warning.
 
     Returns
     -------
     list of int
         Pids of the processes that were found.
+
+    Raises
+    ------
+    RuntimeError
+        Some do not end, even when they are killed.
     """
     pids: dict[int, None] = {}
-    kill_at = time.monotonic() + grace_s
+    begun = time.monotonic()
     while orphans := find_orphans(trials_path, experiment_path, events):
         pids |= dict.fromkeys(orphan.pid for orphan in orphans)
-        if time.monotonic() >= kill_at:
+        waited_s = time.monotonic() - begun
+        if waited_s >= grace_s:
             for orphan in orphans:
                 with contextlib.suppress(psutil.Error):
                     orphan.kill()
+        if waited_s >= grace_s + _PATIENCE_S:
+            raise RuntimeError(
+                f"processes {', '.join(str(orphan.pid) for orphan in orphans)} of the dead tuner must have ended "
+                f"before the experiment goes on, but do not end {waited_s:.0f} s after they were to: end them, or ask "
+                "whoever they belong to"
+            )
         time.sleep(_PAUSE_S)
+    for host, doubtful in doubtful_pids(events).items():
+        why = f"was launched on {host}, of which nothing is known here" if host else "was recorded without a start time"
+        logger.warning(
+            "The dead tuner has left behind what %s: pids %s. They may be anybody's by now, and are left alone. If "
+            "some still train for this experiment, end them.", why, ", ".join(map(str, doubtful)),
+        )  # fmt: skip
     return list(pids)
 
 
-def _outputs(pid: int) -> list[str]:
-    paths = []
+def _list(launch: Event, name: str) -> list[Any]:
+    value = launch.details.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _writes_to_a_log(pid: int, trials: str, server_log: str) -> bool:
+    return any(_is_log(path, trials, server_log) and _is_same_file(path, pid, fd) for fd, path in _outputs(pid))
+
+
+def _outputs(pid: int) -> Iterator[tuple[int, str]]:
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
-            paths.append(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-    return paths
+            yield descriptor, os.readlink(f"/proc/{pid}/fd/{descriptor}")
+
+
+def _is_same_file(path: str, pid: int, descriptor: int) -> bool:
+    """Whether what a process writes to is the file that has this path here: in a container, paths are others'."""
+    try:
+        return os.path.samestat(os.stat(path), os.stat(f"/proc/{pid}/fd/{descriptor}"))
+    except OSError:
+        return False
 
 
 def _is_log(path: str, trials: str, server_log: str) -> bool:

@@ -56,6 +56,12 @@ class Progress:
     #: The most that each trial can have, as far as was known.
     most_devices: dict[int, int | None] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
+    #: Reports of each trial that the tuner has received, as they were reported: told or left out.
+    delivered: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    #: Calls at which the scheduler has raised, which it does not know of: kind of call, trial, and what it has raised.
+    left_out: list[tuple[str, int, str]] = field(default_factory=list)
+    #: Trials at whose reports the scheduler has raised.
+    have_raised: set[int] = field(default_factory=set)
     last_result: dict[int, dict[str, Any]] = field(default_factory=dict)
     stopped_by_scheduler: list[int] = field(default_factory=list)
     #: A suggestion of a new trial that was not added yet.
@@ -78,6 +84,8 @@ class Progress:
         """Takes one entry into account."""
         self.time_s = max(self.time_s, entry["time_s"])
         call = entry["call"]
+        if "raised" in entry and "decision" not in entry:
+            self.left_out.append((call, entry["trial_id"], entry["raised"]))
         if call == "suggest":
             self._suggested(entry)
         elif call == "result":
@@ -86,6 +94,8 @@ class Progress:
             trial = self.trials[entry["trial_id"]]
             if call == "add":
                 self.pending = None
+                if "raised" in entry:  # the scheduler does not know of this trial
+                    self._end(trial.trial_id, Status.failed)
             elif call == "complete":
                 self._end(trial.trial_id, Status.completed)
             elif call == "error":
@@ -132,7 +142,14 @@ class Progress:
             self.num_devices[trial.trial_id] = self.num_devices_per_trial
 
     def _reported(self, entry: Entry) -> None:
-        trial_id, decision = entry["trial_id"], entry["decision"]
+        trial_id = entry["trial_id"]
+        self.delivered.setdefault(trial_id, []).append(entry["report"])
+        if "raised" in entry:
+            self.have_raised.add(trial_id)
+        if "decision" not in entry:
+            self.num_devices[trial_id] = entry.get("num_devices", self.num_devices[trial_id])
+            return
+        decision = entry["decision"]
         result = entry["report"] | entry.get("added", {})
         self.last_result[trial_id] = result
         self.told.append(Told(trial_id, entry["report"], result, entry["status"], decision, entry["time_s"]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from syne_tune.optimizer.scheduler import TrialScheduler
@@ -26,6 +27,8 @@ def replay(
 ) -> None:
     """Makes every call again that a journal has, and takes its outcome into ``progress``.
 
+    A call at which the scheduler has raised is not made again, unless the tuning went on after it.
+
     Parameters
     ----------
     entries
@@ -39,12 +42,13 @@ def replay(
     num_known
         Entries that the scheduler knows already, from a snapshot.
     strict
-        Whether the scheduler must decide as the journal says. Else it is warned of once, and the journal prevails.
+        Whether the scheduler must decide as the journal says, and raise nowhere else. Else it is warned of once, and
+        the journal prevails.
 
     Raises
     ------
     ValueError
-        The scheduler decides otherwise than the journal says, or the journal makes no sense.
+        The scheduler decides otherwise than the journal says or raises, or the journal makes no sense.
     """
     differed = False
     for number, entry in enumerate(entries):
@@ -52,10 +56,13 @@ def replay(
             if entry["call"] == "add":
                 progress.add(entry)
             progress.look_at(entry)
-            if number >= num_known:
+            if number >= num_known and not ("raised" in entry and "decision" not in entry):
                 ticks.now_s = entry["time_s"]
-                wrote, does = _call(scheduler, entry, progress)
-                if wrote != does and not differed:
+                try:
+                    wrote, does = _call(scheduler, entry, progress)
+                except _RaisedError as raised:
+                    wrote, does = raised.wrote, f"to raise {type(raised.__cause__).__name__}: {raised.__cause__}"
+                if "raised" not in entry and wrote != does and not differed:
                     differed = True
                     _differs(number, entry, wrote, does, strict)
             progress.apply(entry)
@@ -63,26 +70,47 @@ def replay(
             raise ValueError(f"entry {number} of the journal makes no sense: {entry!r}") from error
 
 
+class _RaisedError(Exception):
+    """The scheduler has raised, where the journal has written something."""
+
+    def __init__(self, wrote: Any) -> None:
+        super().__init__()
+        self.wrote = wrote
+
+
+@contextmanager
+def _asking(wrote: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise _RaisedError(wrote) from error
+
+
 def _call(scheduler: TrialScheduler, entry: Entry, progress: Progress) -> tuple[Any, Any]:
     """Makes one call; what the journal says that came out, and what has come out."""
     call = entry["call"]
+    wrote: Any
     if call == "suggest":
         wrote = {key: entry[key] for key in ("what", "from_trial_id", "config") if key in entry}
-        return wrote, as_json(describe(scheduler.suggest()))
+        with _asking(wrote):
+            return wrote, as_json(describe(scheduler.suggest()))
     trial = progress.trials[entry["trial_id"]]
-    if call == "add":
-        scheduler.on_trial_add(trial=trial)
-    elif call == "result":
-        had = progress.wished_devices(trial.trial_id)
-        decision = str(scheduler.on_trial_result(trial=trial, result=dict(entry["report"])))
-        has = progress.wished_devices(trial.trial_id)
-        return (entry["decision"], entry.get("num_devices", had)), (decision, has)
-    elif call == "complete":
-        scheduler.on_trial_complete(trial, progress.last_result[trial.trial_id])
-    elif call == "error":
-        scheduler.on_trial_error(trial)
-    elif call == "remove":
-        scheduler.on_trial_remove(trial=trial)
+    if call == "result":
+        report = dict(entry["report"])
+        wrote = (entry["decision"], entry.get("num_devices", progress.wished_devices(trial.trial_id)))
+        with _asking(wrote):
+            decision = str(scheduler.on_trial_result(trial=trial, result=report))
+        return wrote, (decision, progress.wished_devices(trial.trial_id))
+    last = progress.last_result[trial.trial_id] if call == "complete" else {}
+    with _asking(None):
+        if call == "add":
+            scheduler.on_trial_add(trial=trial)
+        elif call == "complete":
+            scheduler.on_trial_complete(trial, last)
+        elif call == "error":
+            scheduler.on_trial_error(trial)
+        elif call == "remove":
+            scheduler.on_trial_remove(trial=trial)
     return None, None
 
 

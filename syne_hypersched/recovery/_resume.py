@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import time
-from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +16,15 @@ from syne_tune import Tuner
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_METADATA_FILENAME, ST_TUNER_CREATION_TIMESTAMP
 from syne_tune.tuning_status import TuningStatus
-from syne_tune.util import experiment_path
 
+from syne_hypersched import checks
 from syne_hypersched._disk import Disk
+from syne_hypersched._moments import Moment
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
-from syne_hypersched.experiments._events import Event, read_events
+from syne_hypersched.experiments._events import Event, EventReader
+from syne_hypersched.experiments._find import candidate_folders, similar_names
 from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
@@ -80,12 +81,14 @@ def resume_experiment(
         The experiment still runs.
     PermissionError
         The stored tuner is not the user's own, or others may write to it.
-    ValueError
+    TypeError, ValueError
         An argument makes no sense, the journal is of another format or was changed, or the scheduler decides
         otherwise.
     """
-    if time_passes not in ("always", "running"):
-        raise ValueError(f'time_passes must be "always" or "running", but got {time_passes!r}')
+    checks.one_of("time_passes", time_passes, ("always", "running"))
+    checks.truth("strict", strict)
+    if tuner is not None and not isinstance(tuner, Tuner):
+        raise TypeError(f"tuner must be a syne_tune.Tuner or None, but got {tuner!r}")
     path = find_experiment(name_or_path)
     lock = ExperimentLock(path / JOURNAL_DIRNAME / LOCK_FILENAME)
     try:
@@ -105,13 +108,18 @@ def find_experiment(name_or_path: str | Path) -> Path:
     FileNotFoundError
         There is none.
     """
-    candidates = [Path(name_or_path), Path(experiment_path(tuner_name=str(name_or_path)))]
+
+    def has_journal(folder: Path) -> bool:
+        return (folder / JOURNAL_DIRNAME).is_dir()
+
+    candidates = candidate_folders(name_or_path, "name_or_path")
     for candidate in candidates:
-        if (candidate / JOURNAL_DIRNAME).is_dir():
+        if has_journal(candidate):
             return candidate.resolve()
     raise FileNotFoundError(
         f"name_or_path must be an experiment that was run with a Journal among the tuner's callbacks, but neither "
         f"{candidates[0]} nor {candidates[1]} has a folder {JOURNAL_DIRNAME!r}"
+        f"{similar_names(name_or_path, has_journal)}"
     )
 
 
@@ -138,6 +146,12 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
     ticks.drive(tuner.scheduler)
     replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
+    if progress.left_out:
+        call, trial_id, raised = progress.left_out[-1]
+        logger.warning(
+            "What made the scheduler raise is not told to it again (%d times), the last time a %r of trial %d: %s",
+            len(progress.left_out), call, trial_id, raised,
+        )  # fmt: skip
     _restore_backend(tuner, path, progress, started_at)
     _restore_tuner(tuner, path, progress, started_at, created=float(segments.headers[0]["timestamp"]))
     if setup is not None:
@@ -175,11 +189,12 @@ def _load_snapshot(folder: str, disk: Disk, scheduler: Any, num_entries: int) ->
 
 
 def _elapsed_s(segments: Segments, last_s: float, lock: ExperimentLock, time_passes: str) -> float:
-    first, last = segments.headers[0], segments.headers[-1]
+    begun = [Moment.of(header) for header in segments.headers]
     if time_passes == "always":
-        elapsed_s = time.time() - float(first["timestamp"])
+        ends = [*begun[1:], Moment.now()]
+        elapsed_s = sum(moment.seconds_until(end) for moment, end in zip(begun, ends, strict=True))
     else:
-        elapsed_s = float(last["time_s"]) + max(0.0, lock.last_alive - float(last["timestamp"]))
+        elapsed_s = float(segments.headers[-1]["time_s"]) + begun[-1].seconds_until(lock.last_alive)
     return max(last_s, elapsed_s)
 
 
@@ -190,7 +205,10 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
         raise ValueError(f"num_devices must be at least {most}, which a trial has had, but got {backend.num_devices}")
     events_path = path / EVENTS_FILENAME
     _mend(events_path)
-    events = read_events(events_path) if events_path.is_file() else ()
+    reader = EventReader(events_path, strict=False)
+    events = reader.read_new()
+    if reader.num_left_out:
+        logger.warning("%d lines of %s are no events, and are left out.", reader.num_left_out, events_path)
     orphans = end_orphans(Path(tuner.trial_backend_path), path, events, backend.grace_s)
     if orphans:
         logger.warning("The dead tuner has left %d processes behind, which have ended now.", len(orphans))
@@ -202,9 +220,6 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     metric, do_minimize = (getattr(tuner.scheduler, name, None) for name in ("metric", "do_minimize"))
     if metric is not None and do_minimize is not None:
         backend.measure(metric, do_minimize)
-    delivered: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for told in progress.told:
-        delivered[told.trial_id].append(told.report)
     launches: dict[int, Event] = {}
     failures: dict[int, dict[str, Any]] = {}
     for event in events:
@@ -216,7 +231,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: f
     restored = []
     for trial_id, trial in progress.trials.items():
         known = RestoredTrial(
-            trial, delivered[trial_id], num_devices=progress.wished_devices(trial_id),
+            trial, progress.delivered.get(trial_id, ()), num_devices=progress.wished_devices(trial_id),
             max_num_devices=progress.max_num_devices(trial_id), failures=failures.get(trial_id),
         )  # fmt: skip
         if trial_id in launches:

@@ -46,6 +46,8 @@ def load_setup(path: Path) -> Tuner:
         None was stored.
     PermissionError
         The file is not the user's own, or others may write to it.
+    ValueError
+        It is torn, or something that it needs is missing.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}: give resume_experiment a tuner made as the first one was")
@@ -56,4 +58,10 @@ def load_setup(path: Path) -> Tuner:
                 f"{path} must belong to you and be writable by nobody else, because loading it executes code. Give "
                 "resume_experiment a tuner instead, and nothing is loaded that could"
             )
-        return dill.load(file)
+        try:
+            return dill.load(file)
+        except Exception as error:  # whatever a torn file or a user's object says
+            raise ValueError(
+                f"{path} cannot be loaded ({type(error).__name__}: {error}): give resume_experiment a tuner made as "
+                "the first one was"
+            ) from error

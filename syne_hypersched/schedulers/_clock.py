@@ -10,6 +10,8 @@ from typing import Any
 
 from syne_tune.constants import ST_TUNER_TIME
 
+from syne_hypersched._moments import loaded_reading, stored_reading
+
 
 class TuningClock:
     """Seconds since the tuning started; they never run backwards.
@@ -96,12 +98,9 @@ class TuningClock:
         # A reading of the monotonic clock means nothing in another process.
         state = dict(self.__dict__)
         if self._started is not None:
-            state["_started"] = {"elapsed_s": time.monotonic() - self._started, "stored_at": time.time()}
+            state["_started"] = stored_reading(self._started)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        stored = state["_started"]
-        if stored is not None:
-            elapsed_s = stored["elapsed_s"] + max(0.0, time.time() - stored["stored_at"])
-            self._started = time.monotonic() - elapsed_s
+        self._started = None if state["_started"] is None else loaded_reading(state["_started"])

@@ -97,7 +97,8 @@ def test_a_trial_that_waits_for_devices_at_the_deadline_is_not_launched(make_tri
     trials.start()
     trials.wait_for(lambda: trials.events("exit"))
     trials.poll()
-    assert trials.backend.busy_trial_ids() == [(1, Status.in_progress)]
+    assert trials.backend.busy_trial_ids() == []
+    assert trials.status[1] == Status.stopped
     trials.backend.stop_all()
     assert [event.trial_id for event in trials.events("launch")] == [0]
 

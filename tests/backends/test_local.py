@@ -11,6 +11,7 @@ import sys
 import textwrap
 
 import dill
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -618,6 +619,37 @@ def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for):
 def test_arguments_must_make_sense(script, options, message):
     with pytest.raises(ValueError, match=message):
         ElasticLocalBackend(script, **{"num_devices": 4, "device_type": "cpu", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grace_s": "5"}, "grace_s must be a number of seconds, at least 0, but got '5'"),
+        ({"grace_s": None}, "grace_s must be a number of seconds"),
+        ({"retries": 1.0}, "retries must be an integer, but got 1.0"),
+        ({"retry_backoff_s": "1"}, "retry_backoff_s must be a number of seconds"),
+        ({"stall_timeout_s": "60"}, "stall_timeout_s must be a number of seconds above 0, or None, but got '60'"),
+        ({"min_free_mb": "100"}, "min_free_mb must be a number of megabytes"),
+        ({"num_devices_per_trial": 1.0}, "num_devices_per_trial must be an integer, but got 1.0"),
+        ({"num_devices_per_trial": True}, "num_devices_per_trial must be an integer, but got True"),
+        ({"time_attr": 3}, "time_attr must be the name of an entry of a report, or None, but got 3"),
+        ({"delete_checkpoints": "False"}, "delete_checkpoints must be True or False, but got 'False'"),
+        ({"pass_args_as_json": 1}, "pass_args_as_json must be True or False, but got 1"),
+        ({"preload": "torch"}, "preload must be a sequence of names"),
+        ({"entry_point": 3}, "entry_point must be an existing file, but got 3"),
+    ],
+)
+def test_arguments_must_be_of_their_types(script, options, message):
+    with pytest.raises(TypeError, match=message):
+        ElasticLocalBackend(**{"entry_point": script, "num_devices": 4, "device_type": "cpu", **options})
+
+
+def test_numbers_of_numpy_are_numbers(script):
+    backend = ElasticLocalBackend(
+        script, 4, device_type="cpu", grace_s=np.float32(2), retries=np.int64(1), min_free_mb=np.int32(5),
+        num_devices_per_trial=np.int64(2), retry_backoff_s=np.float64(1), stall_timeout_s=np.int64(60),
+    )  # fmt: skip
+    assert (type(backend.grace_s), type(backend.num_devices_per_trial)) == (float, int)
 
 
 def test_the_script_must_exist(tmp_path):

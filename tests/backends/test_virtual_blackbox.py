@@ -9,7 +9,7 @@ from syne_tune.config_space import randint, uniform
 
 from syne_hypersched import ElasticSimulatorBackend, LaunchCost
 from syne_hypersched.backends import Failures
-from syne_hypersched.backends._virtual_blackbox import CurveOf, positive_seconds
+from syne_hypersched.backends._virtual_blackbox import CurveOf
 from tests.backends.virtual import RoundCurves
 
 pytest.importorskip("huggingface_hub", reason="syne_tune.blackbox_repository needs it")
@@ -126,9 +126,3 @@ def test_numpy_integers_are_integers():
         RoundCurves(), "elapsed_s", np.int64(2), launch_cost=LaunchCost(), failures=Failures(0.0), seed=np.int32(1)
     )
     assert type(backend.num_devices) is int
-
-
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-def test_seconds_are_positive(seconds):
-    with pytest.raises(ValueError, match="deadline_s must be a positive number of seconds"):
-        positive_seconds("deadline_s", seconds)

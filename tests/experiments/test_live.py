@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import dill
 import pytest
 from syne_tune import Tuner
+from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import uniform
 from syne_tune.results_callback import StoreResultsCallback
 
@@ -89,5 +94,60 @@ def test_panel_is_chosen_by_the_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_interval_is_checked() -> None:
-    with pytest.raises(ValueError, match="interval_s must be positive, but got 0"):
+    with pytest.raises(ValueError, match="interval_s must be a positive number of seconds, but got 0"):
         LiveProgress(interval_s=0)
+
+
+@pytest.mark.parametrize("wrong", ["1", True, None])
+def test_interval_is_a_number(wrong: object) -> None:
+    with pytest.raises(TypeError, match="interval_s must be a positive number of seconds, but got "):
+        LiveProgress(interval_s=wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="panel must be True or False, but got 'no'"):
+        LiveProgress(panel="no")  # type: ignore[arg-type]
+
+
+def make_tuner(folder: Path, wallclock_time: float = 0.0, deadline_s: float | None = None) -> Any:
+    """What the view asks of a tuner."""
+    scheduler = SimpleNamespace(metric_names=lambda: ["loss"], metric_mode=lambda: "min", time_attr="epoch")
+    return SimpleNamespace(
+        scheduler=scheduler,
+        stop_criterion=SimpleNamespace(deadline_s=deadline_s),
+        tuner_path=folder,
+        tuning_status=SimpleNamespace(wallclock_time=wallclock_time),
+    )
+
+
+def test_a_terminal_that_is_gone_ends_the_view_and_not_the_tuning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Gone(io.StringIO):
+        num_written = 0
+
+        def write(self, text: str) -> int:
+            self.num_written += 1
+            raise BrokenPipeError(32, "Broken pipe")
+
+    gone = Gone()
+    live = LiveProgress(panel=False)
+    live.on_tuning_start(make_tuner(tmp_path))
+    with contextlib.redirect_stdout(gone):
+        live.on_loop_end()
+        live.on_trial_result(Trial(0, {}, datetime.now()), "InProgress", {"loss": 1.0}, "CONTINUE")
+        live.on_tuning_end()
+    assert gone.num_written == 1
+    assert caplog.text.count("The progress is shown no longer (Broken pipe); the tuning goes on.") == 1
+
+
+def test_a_line_that_is_no_event_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    live = LiveProgress(panel=False)
+    (tmp_path / "events.jsonl").write_text('torn\n{}\n{"time_s": 0, "event": "setup", "devices": ["cpu7"]}\n')
+    live.on_tuning_start(make_tuner(tmp_path))
+    live.on_loop_end()
+    assert "cpu7: -" in capsys.readouterr().out
+
+
+def test_a_tuner_that_goes_on_has_used_up_some_of_its_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    live = LiveProgress(panel=False)
+    live.on_tuning_start(make_tuner(tmp_path, wallclock_time=1000.0, deadline_s=1001.0))
+    live.on_tuning_end()
+    assert capsys.readouterr().out.startswith(("1 s of 1001 s left", "0 s of 1001 s left"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,32 @@ def test_run_without_reports_is_described(simulate: Callable[..., Path]) -> None
     assert "no picture: the run must have reports" in text
 
 
+def test_a_folder_that_cannot_be_written_gets_no_picture_and_another_one_does(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    (path / "run.png").mkdir()  # which stops everybody, whatever rights they have
+    text = report_run(path)
+    assert "best accuracy" in text
+    _, _, last = text.rpartition("picture: ")
+    picture, _, why = last.partition(", since ")
+    assert why.startswith(f"{path} cannot be written (")
+    assert Path(picture).stat().st_size > 10_000
+    shutil.rmtree(Path(picture).parent)
+    assert [each.name for each in path.iterdir() if each.name.startswith(".")] == []
+
+
+def test_a_picture_that_cannot_be_written_where_it_is_wanted(simulate: Callable[..., Path], tmp_path: Path) -> None:
+    text = report_run(simulate(), figure_path=tmp_path / "nowhere" / "run.png")
+    assert "best accuracy" in text
+    assert text.endswith("cannot be written (No such file or directory)")
+    assert f"no picture: {tmp_path / 'nowhere'}" in text
+
+
+def test_a_picture_without_a_suffix_is_a_png(simulate: Callable[..., Path], tmp_path: Path) -> None:
+    text = report_run(simulate(), figure_path=tmp_path / "picture")
+    assert text.endswith(f"picture: {tmp_path / 'picture.png'}")
+    assert (tmp_path / "picture.png").exists()
+
+
 def test_command_line(simulate: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = tmp_path / "other.png"
     assert main([str(simulate()), "--figure", str(figure)]) == 0
@@ -55,4 +82,6 @@ def test_command_line(simulate: Callable[..., Path], tmp_path: Path, capsys: pyt
     assert main([str(tmp_path)]) == 2
     assert "cannot report on" in capsys.readouterr().err
     command = [sys.executable, "-m", "syne_hypersched.experiments.report", "--help"]
-    assert "folder of the experiment" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert (
+        "name or folder of the experiment" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    )

@@ -229,6 +229,15 @@ def test_a_rank_that_dies_ends_the_others(launches):
     assert (exit_.first_failed, exit_.exit_code, exit_.killed, exit_.drained) == (1, 5, True, False)
 
 
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_launch_that_starts_when_the_deadline_has_passed_ends_at_once(launches, warm):
+    """As one that was ordered in time, and waited for the server to start."""
+    script = launches.script("import time; time.sleep(1000)")
+    now = time.monotonic()
+    launches.launcher.set_deadline(now - 2.0, now - 1.0)
+    assert launches.run([script], warm=warm).drained
+
+
 def test_the_deadline_is_kept_whatever_the_tuner_does(launches):
     honest = launches.script("import time\nprint('ready', flush=True)\ntime.sleep(60)")
     stubborn = launches.script(STUBBORN + "time.sleep(60)", "stubborn.py")

@@ -14,6 +14,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
 from syne_hypersched._disk import Disk
+from syne_hypersched._moments import Moment
 from syne_hypersched.experiments import check_run, load_run
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._replay import replay
@@ -129,8 +130,53 @@ def test_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s):
     """A tuner ran for 100 s; after 400 s another one began, whose last entry is at 160 s and which lived for 70 s."""
     segments = Segments(headers=({"timestamp": 5000.0, "time_s": 0.0}, {"timestamp": 5400.0, "time_s": 100.0}))
     monkeypatch.setattr(time, "time", lambda: 6000.0)
-    lock = SimpleNamespace(last_alive=5470.0)
+    lock = SimpleNamespace(last_alive=Moment(5470.0))
     assert _elapsed_s(segments, 160.0, lock, time_passes) == elapsed_s
+
+
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+@pytest.mark.parametrize(("time_passes", "elapsed_s"), [("always", 1000.0), ("running", 170.0)])
+def test_setting_the_clock_changes_no_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s, step_s):
+    """The same, on one machine whose clock of the wall is set again and again."""
+
+    def moment(boot_s, num_steps):
+        return Moment(5000.0 + boot_s + num_steps * step_s, boot_s, "this start")
+
+    headers = ({**moment(0.0, 0).entries, "time_s": 0.0}, {**moment(400.0, 1).entries, "time_s": 100.0})
+    monkeypatch.setattr(Moment, "now", lambda: moment(1000.0, 3))
+    lock = SimpleNamespace(last_alive=moment(470.0, 2))
+    assert _elapsed_s(Segments(headers=headers), 160.0, lock, time_passes) == elapsed_s
+
+
+def test_a_torn_tuner_is_told_and_one_can_be_given(finished, make):
+    path = finished.tuner_path / "journal" / "setup.dill"
+    for content in (b"", path.read_bytes()[:100], b"no pickle"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"setup\.dill cannot be loaded .* give resume_experiment a tuner made as"):
+            resume_experiment("test")
+    resume_experiment("test", make())
+
+
+def test_lines_that_are_no_events_do_not_keep_an_experiment_from_going_on(finished, caplog):
+    events = finished.tuner_path / "events.jsonl"
+    content = events.read_bytes()
+    events.write_bytes(b"\0\0\n" + content + b'{"time_s": 3, "eve')
+    resume_experiment("test")
+    assert f"1 lines of {events} are no events, and are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"name_or_path": 3}, TypeError, "name_or_path must be the name or the folder of an experiment, but got 3"),
+        ({"strict": "no"}, TypeError, "strict must be True or False, but got 'no'"),
+        ({"tuner": "x"}, TypeError, r"tuner must be a syne_tune\.Tuner or None, but got 'x'"),
+        ({"time_passes": None}, ValueError, 'time_passes must be "always" or "running", but got None'),
+    ],
+)
+def test_arguments_of_a_resume(arguments, error, message):
+    with pytest.raises(error, match=message):
+        resume_experiment(**{"name_or_path": "test", **arguments})
 
 
 def test_a_resume_by_path_from_elsewhere(finished, experiments, monkeypatch):
@@ -259,4 +305,11 @@ def test_a_second_journal_is_refused(make):
 def test_bad_options(options):
     (name,) = options
     with pytest.raises(ValueError, match=f"{name} must be .* but got"):
+        Journal(**options)
+
+
+@pytest.mark.parametrize("options", [{"snapshot_interval_s": "60"}, {"snapshot_interval_s": None}, {"drain_s": "5"}])
+def test_options_of_another_type(options):
+    (name,) = options
+    with pytest.raises(TypeError, match=f"{name} must be .* but got"):
         Journal(**options)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from syne_hypersched._moments import Moment
 from syne_hypersched.recovery._lock import ExperimentLock
 
 HOLD = """
@@ -46,14 +47,35 @@ def test_who_only_tries_does_not_seem_alive(tmp_path):
     os.utime(path, (1000.0, 1000.0))
     lock = ExperimentLock(path)
     lock.release()
-    assert lock.last_alive == 1000.0
+    assert lock.last_alive.timestamp == 1000.0
     lock = ExperimentLock(path)
-    assert lock.last_alive == 1000.0
+    assert lock.last_alive.timestamp == 1000.0
     lock.touch()
     lock.release()
-    assert ExperimentLock(path).last_alive > 1e9
+    assert ExperimentLock(path).last_alive.timestamp > 1e9
 
 
 def test_the_user_alone_can_read_it(tmp_path):
     ExperimentLock(tmp_path / "lock").release()
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_when_it_was_last_held_is_known_by_a_clock_that_nobody_can_set(tmp_path):
+    path = tmp_path / "lock"
+    before = Moment.now()
+    lock = ExperimentLock(path)
+    lock.touch()
+    lock.release()
+    after = Moment.now()
+    os.utime(path, (1000.0, 1000.0))
+    alive = ExperimentLock(path).last_alive
+    assert before.boot_s - 1e-3 <= alive.boot_s <= after.boot_s
+    assert alive.boot_id == before.boot_id
+
+
+@pytest.mark.parametrize("content", ["", "process 3 on there", "process 3 on there\n", "process 3 on there\ntorn"])
+def test_an_older_or_a_torn_one_has_the_time_of_its_file(tmp_path, content):
+    path = tmp_path / "lock"
+    path.write_text(content)
+    os.utime(path, (1000.0, 1000.0))
+    assert ExperimentLock(path).last_alive == Moment(1000.0)

@@ -11,14 +11,17 @@ import psutil
 import pytest
 
 from syne_hypersched.experiments import Event
-from syne_hypersched.recovery._orphans import end_orphans, find_orphans, open_launches
+from syne_hypersched.launch import here, identify
+from syne_hypersched.recovery import _orphans
+from syne_hypersched.recovery._orphans import doubtful_pids, end_orphans, find_orphans, open_launches
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
 
 
-def launch(pid, timestamp, trial_id=0, event="launch"):
-    return Event(0.0, event, trial_id, ("cpu0",), 0, details={"pids": [pid], "timestamp": timestamp})
+def launch(pid, trial_id=0, event="launch", **other):
+    """The event of a launch that has just happened; ``other`` entries as another machine or version has them."""
+    return Event(0.0, event, trial_id, ("cpu0",), 0, details={**identify([pid]), **other})
 
 
 @pytest.fixture
@@ -56,19 +59,88 @@ def test_who_writes_to_another_file_is_left_alone(tmp_path, start, name):
 
 def test_by_pid_and_start_time(tmp_path, start):
     process = start()
-    begun = psutil.Process(process.pid).create_time()
-    assert [orphan.pid for orphan in find_orphans(tmp_path, tmp_path, [launch(process.pid, begun + 0.5)])] == [
-        process.pid
-    ]
-    # The pid was recorded long before this process began: it has been given to somebody else since.
-    assert find_orphans(tmp_path, tmp_path, [launch(process.pid, begun - 60)]) == []
+    launched = launch(process.pid)
+    assert [orphan.pid for orphan in find_orphans(tmp_path, tmp_path, [launched])] == [process.pid]
+    assert doubtful_pids([launched]) == {}
     # The launch has ended.
-    events = [launch(process.pid, begun + 0.5), launch(process.pid, begun + 1, event="exit")]
-    assert find_orphans(tmp_path, tmp_path, events) == []
+    assert find_orphans(tmp_path, tmp_path, [launched, launch(process.pid, event="exit")]) == []
+    # The clock of the wall plays no part in it.
+    moved = launch(process.pid, timestamp=5.0)
+    assert [orphan.pid for orphan in find_orphans(tmp_path, tmp_path, [moved])] == [process.pid]
+
+
+#: A process that has the pid of one that was recorded, and is another one, or may be.
+STRANGERS = {
+    "its pid was used again": {"start_ticks": [5]},
+    "it has not lived to be looked at": {"start_ticks": [None]},
+    "another host": {"host": "elsewhere"},
+    "another container": {"pid_namespace": "pid:[1]"},
+    "before this host was started": {"boot_id": "00000000-0000-0000-0000-000000000000"},
+    "an older version": {"start_ticks": None, "host": None, "boot_id": None, "pid_namespace": None},
+    "a line of something else": {"pids": "12", "start_ticks": 7},
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_stranger_is_never_killed(tmp_path, start, stranger):
+    process = start()
+    event = launch(process.pid, **STRANGERS[stranger])
+    assert find_orphans(tmp_path, tmp_path, [event]) == []
+    assert end_orphans(tmp_path, tmp_path, [event], grace_s=0) == []
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("stranger", "why"),
+    [
+        ("another host", "was launched on elsewhere, of which nothing is known here: pids {pid}"),
+        ("another container", f"was launched on {here()['host']}, of which nothing is known here: pids {{pid}}"),
+        ("an older version", "was recorded without a start time: pids {pid}"),
+        ("before this host was started", ""),
+        ("its pid was used again", ""),
+    ],
+)
+def test_who_may_be_left_behind_is_named(tmp_path, start, caplog, stranger, why):
+    process = start()
+    end_orphans(tmp_path, tmp_path, [launch(process.pid, **STRANGERS[stranger])], grace_s=0)
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == bool(why)
+    assert all(why.format(pid=process.pid) in message and "left alone" in message for message in warned)
+
+
+def test_pids_of_an_older_version_that_nobody_has_are_not_mentioned(tmp_path, start, caplog):
+    process = start()
+    process.kill()
+    process.wait()
+    end_orphans(tmp_path, tmp_path, [launch(process.pid, **STRANGERS["an older version"])], grace_s=0)
+    assert caplog.records == []
+
+
+def test_a_file_of_the_same_path_elsewhere_is_another_one(tmp_path, start):
+    """As in a container with folders of its own: the path is that of a log, the file is not."""
+    log, moved = tmp_path / "0" / "std.out", tmp_path / "0" / "std.old"
+    log.parent.mkdir()
+    with open(log, "w") as file:
+        process = start(file)
+    readlink = os.readlink
+    assert [orphan.pid for orphan in find_orphans(tmp_path, tmp_path, ())] == [process.pid]
+    log.rename(moved)
+    log.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "readlink", lambda path: readlink(path).replace("std.old", "std.out"))
+        assert find_orphans(tmp_path, tmp_path, ()) == []
 
 
 def test_this_process_is_none(tmp_path):
-    assert find_orphans(tmp_path, tmp_path, [launch(os.getpid(), time.time())]) == []
+    assert find_orphans(tmp_path, tmp_path, [launch(os.getpid())]) == []
+
+
+def test_what_does_not_die_is_named_and_not_waited_for_for_ever(tmp_path, start, monkeypatch):
+    process = start()
+    monkeypatch.setattr(psutil.Process, "kill", lambda self: None)  # as of a process of another user
+    monkeypatch.setattr(_orphans, "_PATIENCE_S", 0.05)
+    with pytest.raises(RuntimeError, match=f"processes {process.pid} of the dead tuner must have ended"):
+        end_orphans(tmp_path, tmp_path, [launch(process.pid)], grace_s=0)
 
 
 def test_they_are_waited_for_and_killed_in_the_end(tmp_path, start):
@@ -82,8 +154,8 @@ def test_they_are_waited_for_and_killed_in_the_end(tmp_path, start):
 
 
 def test_open_launches():
-    events = [launch(1, 0.0, trial_id) for trial_id in (0, 1, 2)]
-    events += [launch(1, 0.0, 1, event="exit"), Event(0.0, "setup"), launch(2, 0.0, 1)]
+    events = [launch(1, trial_id) for trial_id in (0, 1, 2)]
+    events += [launch(1, 1, event="exit"), Event(0.0, "setup"), launch(2, 1)]
     assert [(event.trial_id, event.details["pids"]) for event in open_launches(events)] == [
         (0, [1]),
         (2, [1]),

@@ -6,6 +6,7 @@ import time
 import dill
 import pytest
 
+from syne_hypersched import _moments
 from syne_hypersched.schedulers._clock import TuningClock
 
 
@@ -17,6 +18,8 @@ class FakeTime:
         self.wall_s = 5e8
         monkeypatch.setattr(time, "monotonic", lambda: self.monotonic_s)
         monkeypatch.setattr(time, "time", lambda: self.wall_s)
+        # As on a machine that was started anew between any two looks: only the clock of the wall goes on.
+        monkeypatch.setattr(_moments, "boot_id", lambda: None)
 
     def advance(self, seconds):
         self.monotonic_s += seconds

@@ -1,0 +1,72 @@
+"""Notices a tuner that has ended without stopping its trials."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from syne_tune import Tuner
+
+logger = logging.getLogger(__name__)
+
+#: Seconds from one look to the next.
+PERIOD_S = 1.0
+
+
+class TunerWatch:
+    """Stops the trials of a tuner whose ``run`` has ended, and has not stopped them itself.
+
+    Syne Tune's tuner stores its results and itself before it stops the trials. If that raises, as on a full disk, or is
+    interrupted by another Ctrl-C, it never gets to it. In a program the trials end with the process; in a notebook they
+    would train on, and hold their devices, with nobody to tell them anything.
+
+    Parameters
+    ----------
+    stop
+        Stops the trials.
+    has_trials
+        Whether there are any that run.
+    """
+
+    def __init__(self, stop: Callable[[], None], has_trials: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._has_trials = has_trials
+        self._run: FrameType | None = None
+
+    def begin(self) -> None:
+        """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet."""
+        run: FrameType | None = sys._getframe(1)
+        while run is not None and run.f_code is not Tuner.run.__code__:
+            run = run.f_back
+        if run is not None and run is not self._run:
+            self._run = run
+            arguments = (run, threading.get_ident())
+            threading.Thread(target=self._watch, args=arguments, name="syne-hypersched-watch", daemon=True).start()
+
+    def _watch(self, run: FrameType, thread: int) -> None:
+        ended = threading.Event()  # which nobody sets: it lets this thread sleep
+        while is_running(run, thread):
+            ended.wait(PERIOD_S)
+        if self._run is not run:
+            return  # another tuner has taken over the trials
+        self._run = None
+        if self._has_trials():
+            logger.warning(
+                "The tuner has ended without stopping its trials: they are asked to checkpoint and exit now."
+            )
+            self._stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_run": None}
+
+
+def is_running(frame: FrameType, thread: int) -> bool:
+    """Whether a call that a thread has begun has not returned or raised yet."""
+    current = sys._current_frames().get(thread)
+    while current is not None and current is not frame:
+        current = current.f_back
+    return current is not None

@@ -1,0 +1,194 @@
+"""Checks of arguments: what a user gives is what it has to be, or an error names the argument, the rule and the value.
+
+NumPy's numbers are numbers here. Text is none, nor is a truth value.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, TypeGuard
+
+LONGEST_S = 1e9
+"""Seconds that stand for ever: 31 years, which is more than any clock of the system minds waiting."""
+
+
+def number(
+    name: str,
+    value: object,
+    rule: str = "a finite number",
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+) -> float:
+    """A finite number within bounds.
+
+    Parameters
+    ----------
+    name, value
+        The argument.
+    rule
+        What it must be, in words, for the message.
+    above, at_least, below, at_most
+        Bounds, two of them exclusive.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not finite, or out of bounds.
+    """
+    if not is_number(value):
+        raise TypeError(f"{name} must be {rule}, but got {value!r}")
+    try:
+        number_ = float(value)
+    except OverflowError:
+        number_ = math.inf
+    if not (above < number_ < below and at_least <= number_ <= at_most and math.isfinite(number_)):
+        raise ValueError(f"{name} must be {rule}, but got {value!r}")
+    return number_
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number, of Python or of NumPy, and no truth value."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def positive_seconds(name: str, value: object) -> float:
+    """A positive number of seconds; see :func:`number`."""
+    return number(name, value, "a positive number of seconds", above=0.0)
+
+
+def seconds(name: str, value: object) -> float:
+    """A number of seconds, at least 0; see :func:`number`."""
+    return number(name, value, "a number of seconds, at least 0", at_least=0.0)
+
+
+def integer(name: str, value: object, at_least: int | None = None, at_most: int | None = None, why: str = "") -> int:
+    """An integer within bounds.
+
+    Parameters
+    ----------
+    name, value
+        The argument.
+    at_least, at_most
+        Bounds.
+    why
+        What the upper bound is, in words, for the message.
+
+    Raises
+    ------
+    TypeError
+        It is not an integer.
+    ValueError
+        It is out of bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, but got {value!r}")
+    integer_ = int(value)
+    too_small = at_least is not None and integer_ < at_least
+    if too_small or (at_most is not None and integer_ > at_most):
+        if at_most is None:
+            raise ValueError(f"{name} must be at least {at_least}, but got {value!r}")
+        bounds = f"at most {at_most}" if at_least is None else f"from {at_least} to {at_most}"
+        raise ValueError(f"{name} must be {bounds}{f', {why}' if why else ''}, but got {value!r}")
+    return integer_
+
+
+def positive_integer(name: str, value: object) -> int:
+    """An integer of at least 1; see :func:`integer`."""
+    return integer(name, value, at_least=1)
+
+
+def truth(name: str, value: object) -> bool:
+    """A truth value, of Python or of NumPy.
+
+    Raises
+    ------
+    TypeError
+        It is anything else, such as the text ``"False"``, which counts as true.
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{name} must be True or False, but got {value!r}")
+    return bool(value)
+
+
+def text(name: str, value: object, rule: str = "a text that is not empty") -> str:
+    """A text that is not empty.
+
+    Raises
+    ------
+    TypeError
+        It is no text.
+    ValueError
+        It is empty.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be {rule}, but got {value!r}")
+    if not value:
+        raise ValueError(f"{name} must be {rule}, but got {value!r}")
+    return value
+
+
+def names(name: str, value: Any) -> tuple[str, ...]:
+    """A sequence of names.
+
+    Raises
+    ------
+    TypeError
+        It is none, for example one name alone.
+    ValueError
+        A name is empty.
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f'{name} must be a sequence of names, such as ["torch"], but got {value!r}')
+    return tuple(text(name, each, "a sequence of names") for each in value)
+
+
+def path(name: str, value: object, rule: str = "a path") -> Path:
+    """A path, as text or as an object that is one.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    ValueError
+        It is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be {rule}, but got {value!r}")
+    if not os.fspath(value):
+        raise ValueError(f"{name} must be {rule}, but got {value!r}")
+    return Path(value)
+
+
+def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """One of a few values.
+
+    Raises
+    ------
+    ValueError
+        It is none of them.
+    """
+    if not any(_is_choice(value, choice) for choice in choices):
+        *most, last = (f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in choices)
+        listed = f"{', '.join(most)} or {last}" if most else last
+        raise ValueError(f"{name} must be {listed}, but got {value!r}")
+    return value
+
+
+def _is_choice(value: Any, choice: Any) -> bool:
+    """Whether two values are equal and of one kind: ``True`` is no number."""
+    same_kind = isinstance(value, type(choice)) and isinstance(value, bool) == isinstance(choice, bool)
+    return same_kind and bool(value == choice)

@@ -1,0 +1,63 @@
+"""The folder of an experiment, by its name or path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from syne_tune.constants import ST_METADATA_FILENAME
+from syne_tune.util import experiment_path
+
+from syne_hypersched import checks
+
+#: So many names of other experiments are in a message at most.
+_MOST_NAMES = 3
+
+
+def find_run(name_or_path: str | Path, parameter: str = "path") -> Path:
+    """The folder of an experiment, which has a ``metadata.json``.
+
+    Parameters
+    ----------
+    name_or_path
+        The experiment's folder or, if there is none, its name (``tuner.name``) among all experiments of Syne Tune,
+        which are in ``~/syne-tune`` unless ``SYNETUNE_FOLDER`` says otherwise.
+    parameter
+        What the argument is called, for messages.
+
+    Raises
+    ------
+    TypeError
+        It is neither text nor a path.
+    FileNotFoundError
+        There is no such experiment.
+    """
+
+    def has_metadata(folder: Path) -> bool:
+        return bool((folder / ST_METADATA_FILENAME).is_file())
+
+    candidates = candidate_folders(name_or_path, parameter)
+    for candidate in candidates:
+        if has_metadata(candidate):
+            return candidate
+    raise FileNotFoundError(
+        f"there is no file {candidates[0] / ST_METADATA_FILENAME}: {candidates[0]} is not the folder of an experiment, "
+        f"nor is {candidates[-1]}{similar_names(name_or_path, has_metadata)}"
+    )
+
+
+def candidate_folders(name_or_path: str | Path, parameter: str) -> tuple[Path, Path]:
+    """Where an experiment may be that is named or whose folder is given."""
+    path = checks.path(parameter, name_or_path, "the name or the folder of an experiment")
+    return path.expanduser(), Path(experiment_path(tuner_name=str(name_or_path)))
+
+
+def similar_names(name_or_path: str | Path, is_one: Callable[[Path], bool]) -> str:
+    """The end of a message: names of the latest experiments whose names begin alike, since Syne Tune appends a date."""
+    path = Path(experiment_path(tuner_name=str(name_or_path)))
+    if not path.name or not path.parent.is_dir():
+        return ""
+    names = sorted(
+        folder.name for folder in path.parent.iterdir() if folder.name.startswith(path.name) and is_one(folder)
+    )
+    return f". There is {' and '.join(names[-_MOST_NAMES:])}" if names else ""

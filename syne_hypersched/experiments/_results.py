@@ -1,0 +1,76 @@
+"""The results of an experiment as rows: from the table that the tuner stores, or else from the journal."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from syne_tune.constants import ST_DECISION, ST_RESULTS_DATAFRAME_FILENAME, ST_TRIAL_ID, ST_TUNER_TIME
+
+from syne_hypersched._disk import Disk
+from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
+
+CONFIG_PREFIX = "config_"
+"""What the names of entries begin with that are of a trial's configuration."""
+
+Rows = list[dict[str, Any]]
+"""Reports in the order in which the tuner received them; an empty cell is None."""
+
+
+def read_rows(folder: Path) -> tuple[Rows, str]:
+    """All reports that an experiment has stored.
+
+    Returns
+    -------
+    tuple
+        The rows, and what is wrong with them: an empty text if nothing is.
+    """
+    path = folder / ST_RESULTS_DATAFRAME_FILENAME
+    try:
+        return _from_table(path), ""
+    except FileNotFoundError:
+        return [], ""
+    except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
+        problem = f"{path} cannot be read ({_in_a_line(error)})"
+    try:
+        rows = _from_journal(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        rows = []
+    if rows:
+        return rows, f"{problem}: the results are those of the journal"
+    return [], f"{problem}: the results are missing here"
+
+
+def _from_table(path: Path) -> Rows:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        return []  # a tuner that has had no result has stored that
+    return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _from_journal(folder: Path) -> Rows:
+    from syne_hypersched.recovery._segments import read_segments  # which reads events, as this package does
+
+    configs: dict[int, dict[str, Any]] = {}
+    rows = []
+    for entry in read_segments(str(folder / JOURNAL_DIRNAME), Disk()).entries:
+        if entry["call"] == "add":
+            configs[entry["trial_id"]] = {f"{CONFIG_PREFIX}{key}": value for key, value in entry["config"].items()}
+        elif entry["call"] == "result" and "decision" in entry:
+            told = {ST_TRIAL_ID: entry["trial_id"], ST_TUNER_TIME: entry["time_s"], ST_DECISION: entry["decision"]}
+            rows.append(entry["report"] | entry.get("added", {}) | told | configs.get(entry["trial_id"], {}))
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a table as a Python value; an empty cell is None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,53 @@
+"""What names a process for good: a pid alone is soon given to somebody else's, and means nothing on another machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from syne_hypersched._moments import boot_id
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since the machine did, which no setting of a clock changes.
+
+    Returns
+    -------
+    int or None
+        None if there is no such process but a zombie.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name of the program, in parentheses, may hold blanks and parentheses itself.
+            state, *fields = file.read().rpartition(b")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in (b"Z", b"X") else int(fields[18])
+
+
+def identify(pids: Sequence[int]) -> dict[str, Any]:
+    """Processes of this machine as entries of an event by which :func:`is_same` knows them again."""
+    return {"pids": list(pids), "start_ticks": [start_ticks(pid) for pid in pids], **here()}
+
+
+@cache
+def here() -> dict[str, Any]:
+    """Where pids mean what they mean to this process: this host since it was started, and this namespace of pids."""
+    namespace = None
+    with contextlib.suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")
+    return {"host": socket.gethostname(), "boot_id": boot_id(), "pid_namespace": namespace}
+
+
+def is_here(recorded: Mapping[str, Any]) -> bool:
+    """Whether the pids in an event mean here what they meant there. Where it does not say so for sure, they do not."""
+    return all(value is not None and recorded.get(name) == value for name, value in here().items())
+
+
+def is_same(pid: int, started: object) -> bool:
+    """Whether the process that has a pid now is the one that was recorded, given where it was recorded is here."""
+    return started is not None and start_ticks(pid) == started

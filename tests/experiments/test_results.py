@@ -1,0 +1,116 @@
+"""What a full disk or a crash has left of an experiment is used, or named in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from syne_hypersched.experiments import load_run
+from syne_hypersched.experiments._results import read_rows
+from syne_hypersched.experiments.report import main as report
+from syne_hypersched.experiments.verify import main as verify
+from syne_hypersched.recovery._segments import encode
+
+
+def cut(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.95])
+@pytest.mark.parametrize("name", ["results.csv.zip", "metadata.json", "events.jsonl"])
+def test_a_file_that_was_cut_off_ends_in_a_sentence(
+    simulate: Callable[..., Path], name: str, share: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = simulate()
+    cut(path / name, share)
+    codes = report([str(path)]), verify([str(path)])
+    printed = capsys.readouterr()
+    assert set(codes) <= {0, 1, 2}
+    if name == "metadata.json":
+        assert codes == (2, 2)
+        assert printed.err.count("metadata.json must be a JSON object with metric_names and metric_mode") == 2
+    elif name == "results.csv.zip":
+        assert codes == (0, 2)
+        assert "no trial has reported a finite accuracy" in printed.out
+        assert "the results are missing here" in printed.out
+        assert "all rules hold in what could be read" in printed.out
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", "{}", '{"metric_names": []}', "[" * 100_000])
+def test_metadata_of_something_else(simulate: Callable[..., Path], content: str) -> None:
+    path = simulate()
+    (path / "metadata.json").write_text(content)
+    with pytest.raises(ValueError, match=r"metadata\.json must be a JSON object with metric_names"):
+        load_run(path)
+
+
+def test_lines_that_are_no_events_are_left_out(simulate: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    path = simulate()
+    whole = load_run(path)
+    lines = (path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "events.jsonl").write_bytes(b"".join([*lines[:3], b"\0\xff\n", b'{"time_s": 1}\n', *lines[3:]]))
+    run = load_run(path)
+    assert run.events == whole.events
+    assert run.problems == (f"2 lines of {path / 'events.jsonl'} are no events, and are left out",)
+    assert run.problems[0] in caplog.text
+
+
+def test_results_that_cannot_be_read_are_those_of_the_journal(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    whole = load_run(path)
+    (path / "journal").mkdir()
+    entries = [{"format": 1, "num_before": 0, "timestamp": 0.0, "time_s": 0.0}]
+    rows, problem = read_rows(path)
+    assert problem == ""
+    told = ("trial_id", "st_tuner_time", "st_decision")
+    for trial_id in dict.fromkeys(row["trial_id"] for row in rows):
+        config = {"learning_rate": whole.configs[trial_id]["learning_rate"]}  # type: ignore[index]
+        entries.append({"call": "add", "time_s": 0.0, "trial_id": trial_id, "config": config, "created": ""})
+    for row in rows:
+        reported = {name: value for name, value in row.items() if name not in told and not name.startswith("config_")}
+        entry = {"call": "result", "time_s": row["st_tuner_time"], "trial_id": row["trial_id"], "report": reported}
+        entries.append(entry | {"decision": row["st_decision"]})
+    entries.append({"call": "result", "time_s": 99.0, "trial_id": 0, "report": {}, "raised": "ValueError: no metric"})
+    (path / "journal" / "000000.jsonl").write_bytes(b"".join(map(encode, entries)))
+    cut(path / "results.csv.zip", 0.5)
+    run = load_run(path)
+    assert run.reports == whole.reports
+    assert run.configs == whole.configs
+    assert run.problems[0].endswith("the results are those of the journal")
+
+
+def test_reports_without_a_level_are_left_out_and_values_of_other_kinds_are_none(
+    simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip").astype({"epoch": object, "accuracy": object})
+    table.loc[0, "epoch"], table.loc[1, "epoch"], table.loc[2, "accuracy"] = None, "last", "good"
+    table.to_csv(path / "results.csv.zip", index=False)
+    run = load_run(path)
+    assert len(run.reports) == len(table) - 2
+    assert run.problems == (f"2 reports in {path / 'results.csv.zip'} have no epoch, and are left out",)
+    assert report([str(path)]) == 0
+    assert "best accuracy" in capsys.readouterr().out
+
+
+def test_a_run_without_a_finite_value_can_be_drawn(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    table["accuracy"] = float("nan")
+    table.to_csv(path / "results.csv.zip", index=False)
+    assert report([str(path)]) == 0
+    assert (path / "run.png").exists()
+
+
+def test_a_run_is_one_line(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    run = load_run(path)
+    assert repr(run).startswith(f"<Run {path}: ")
+    assert "\n" not in repr(run)
+    assert len(repr(run)) < 120 + len(str(path))
+    (path / "results.csv.zip").unlink()
+    assert ", best" not in repr(load_run(path))

@@ -1,0 +1,74 @@
+"""How a command ends whose reader wants no more, or that is interrupted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = """
+import sys
+from syne_hypersched._console import run_command
+
+def main():
+    {body}
+    return 3
+
+sys.exit(run_command(main))
+"""
+
+
+def run(body, **options):
+    return subprocess.run([sys.executable, "-c", COMMAND.format(body=body)], cwd=ROOT, check=False, **options)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("num_lines", [1, 100_000])
+def test_a_reader_that_has_gone_is_no_error(stream, num_lines):
+    reader, writer = os.pipe()
+    os.close(reader)
+    other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    try:
+        ended = run(
+            f"[print(i, file=sys.{stream}) for i in range({num_lines})]", **{stream: writer, other: subprocess.PIPE}
+        )
+    finally:
+        os.close(writer)
+    assert getattr(ended, other) == b""
+    assert ended.returncode == 0
+
+
+def test_otherwise_it_ends_as_it_says():
+    ended = run("print('all')", capture_output=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"all\n", b"")
+
+
+def test_an_interruption_is_told_without_a_traceback():
+    ended = run("raise KeyboardInterrupt", capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "\nInterrupted.\n")
+    words = "error = KeyboardInterrupt(); error.__notes__ = ['To go on: this']; raise error"
+    assert run(words, capture_output=True, text=True).stderr == "\nTo go on: this\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["-m", "syne_hypersched.experiments.report", "--help"], 0),
+        (["-m", "syne_hypersched.experiments.verify", "--help"], 0),
+        (["-m", "syne_hypersched.experiments.resume", "--help"], 0),
+        (["benchmarking/launch_hpo.py", "--help"], 0),
+        (["benchmarking/launch_hpo.py", "--list"], 141),  # which it says, since there is more to come from it
+    ],
+)
+def test_every_command_lets_its_reader_go(command, code):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run([sys.executable, *command], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (code, b"")

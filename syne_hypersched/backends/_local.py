@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from syne_hypersched._moments import Stopwatch
 from syne_hypersched.backends._attention import Attention
 from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._claims import claim
-from syne_hypersched.backends._command import program, script_arguments
+from syne_hypersched.backends._command import ScriptArguments, program
 from syne_hypersched.backends._device_locks import DeviceLocks
-from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._environment import rank_environments, server_environment
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
 from syne_hypersched.backends._interruption import ResumeHint, telling_how_to_go_on
@@ -106,6 +106,10 @@ class ElasticLocalBackend(LocalBackend):
         a warning for CPU slots (``docs/first-run.md``).
     pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
+    arguments
+        What the script is given, if not ``--name value`` for all that is configured: a list in which ``{name}`` is a
+        value, ``{?name}`` a flag and ``{...}`` the rest, as in ``["train", "lr={lr}", "{?fast}", "{...}"]``; see
+        ``docs/scripts.md``.
 
     Raises
     ------
@@ -134,6 +138,7 @@ class ElasticLocalBackend(LocalBackend):
         delete_checkpoints: bool = False,
         share_devices: bool | None = None,
         pass_args_as_json: bool = False,
+        arguments: Sequence[str] | None = None,
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
@@ -153,6 +158,7 @@ class ElasticLocalBackend(LocalBackend):
             pass_args_as_json=checks.truth("pass_args_as_json", pass_args_as_json),
         )
         self._binary = program(binary, Path(entry_point))
+        self._arguments = ScriptArguments(arguments)
         python_script = binary is None and Path(entry_point).suffix == ".py"
         if launch == "warm" and not python_script:
             raise ValueError(
@@ -401,7 +407,7 @@ class ElasticLocalBackend(LocalBackend):
         if trial is None:
             self._old_logs.set_aside(Path(path))
             trial = TrialProcesses(trial_id, path / "std.out", path / "std.err")
-        arguments = script_arguments(
+        arguments = self._arguments.of(
             config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)
         )
         trial.argv = (*(self._binary if self.launch_mode == "cold" else ()), self.entry_point, *arguments)
@@ -415,13 +421,16 @@ class ElasticLocalBackend(LocalBackend):
         self._attention.starts(trial_id, trial.stdout_path)
         self._checkpoints.removal.start(trial_id)
 
-    def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
+    def _make_launcher(self, **callbacks: Any) -> Launcher:
         preload: tuple[str, ...] = ()
         if self.launch_mode == "warm":
             preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
         self._experiment_path.mkdir(parents=True, exist_ok=True)
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
-        return Launcher(preload=preload, log_path=self._experiment_path / "preloading.log", **callbacks)
+        return Launcher(
+            preload=preload, log_path=self._experiment_path / "preloading.log",
+            environment=lambda: server_environment(self.devices, os.environ), **callbacks,
+        )  # fmt: skip
 
     def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
         environments = rank_environments(self.devices, devices, self._per_device, os.environ)

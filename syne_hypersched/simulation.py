@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -113,7 +114,7 @@ class Simulation:
         Raises
         ------
         ValueError
-            A report has no such entry.
+            There are reports, and none has such an entry.
         """
         _, best = self.trajectory(metric, do_minimize)
         return float(best[-1]) if len(best) else float("nan")
@@ -126,7 +127,7 @@ class Simulation:
         Parameters
         ----------
         metric
-            Entry of the reports; NaN counts as no value.
+            Entry of the reports; NaN counts as no value, and so does what is no number or is missing in a report.
         do_minimize
             Whether the least value is the best.
 
@@ -138,16 +139,15 @@ class Simulation:
         Raises
         ------
         ValueError
-            A report has no such entry.
+            There are reports, and none has such an entry.
         """
         reports = [entry.report for entry in self._results]
-        lacking = next((report for report in reports if metric not in report), None)
-        if lacking is not None:
+        if reports and not any(metric in report for report in reports):
             raise ValueError(
-                f"metric must be an entry of every report, one of {', '.join(lacking)}, but got {metric!r}"
+                f"metric must be an entry of the reports, one of {', '.join(reports[0])}, but got {metric!r}"
             )
         times_s = np.array([report[ST_TUNER_TIME] for report in reports], dtype=float)
-        values = np.array([report[metric] for report in reports], dtype=float)
+        values = np.array([_number(report.get(metric)) for report in reports], dtype=float)
         return times_s, (np.fmin if do_minimize else np.fmax).accumulate(values)
 
     def save(self, path: Path | str) -> None:
@@ -170,6 +170,10 @@ class Simulation:
         events_path = path / EVENTS_FILENAME
         if self.events_path is not None and self.events_path.resolve() != events_path.resolve():
             shutil.copyfile(self.events_path, events_path)
+
+
+def _number(entry: object) -> float:
+    return float(entry) if isinstance(entry, Real) and not isinstance(entry, bool) else float("nan")
 
 
 OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
@@ -237,6 +241,9 @@ def simulate(
             positive_integer(name, number)
     if deadline_s is not None:
         positive_seconds("deadline_s", deadline_s)
+        deadline_s = float(deadline_s)
+    if on_result is not None and not callable(on_result):
+        raise TypeError(f"on_result must be a function or None, but got {on_result!r}")
     fleet = make_virtual_fleet(
         blackbox,
         elapsed_time_attr,
@@ -251,6 +258,8 @@ def simulate(
     if n_workers is None:
         n_workers = num_devices // num_devices_per_trial
     positive_integer("n_workers", n_workers)
+    # NumPy's integers are no values of JSON, in which events are written.
+    num_devices, n_workers, num_devices_per_trial = int(num_devices), int(n_workers), int(num_devices_per_trial)
     if deadline_s is not None:
         fleet.set_deadline(deadline_s, min(launch_cost.drain_s, deadline_s / 20))
     loop = _TuningLoop(scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result)

@@ -52,7 +52,7 @@ class Report:
         return cls(
             resource=resource,
             time_s=now_s if trained_s is None else trained_s,
-            num_devices=result.get(ST_NUM_DEVICES, 1),
+            num_devices=max(result.get(ST_NUM_DEVICES, 1), 1),
             launch=result.get(ST_LAUNCH),
             signal_to_report_s=_finite(result.get(ST_SIGNAL_TO_REPORT_S)),
             steps=Steps.from_result(result),
@@ -66,6 +66,8 @@ class _Running:
     last: Report | None = None
     total_s: float = 0.0
     """Seconds for which it has been running until its last report, all its launches together."""
+    is_first: bool = False
+    """Whether it was started before anything was reported."""
 
 
 class TrialTimes:
@@ -93,6 +95,7 @@ class TrialTimes:
         self._first: dict[int, FirstReport] = {}
         self._first_launch_s: dict[int, float] = {}
         self._longest_ended_s = 0.0
+        self._has_reported = self._has_evidence = False
         self._launch_costs = LaunchCosts()
         #: Of those alone that go on from a checkpoint.
         self._relaunch_costs = LaunchCosts()
@@ -103,7 +106,7 @@ class TrialTimes:
 
     def start(self, trial_id: int, now_s: float) -> None:
         """A trial is started or resumed."""
-        self._running[trial_id] = _Running(now_s)
+        self._running[trial_id] = _Running(now_s, is_first=not self._has_reported)
 
     def report(self, trial_id: int, report: Report, now_s: float) -> None:
         """A running trial has reported; a report of a trial that does not run is left out."""
@@ -112,6 +115,7 @@ class TrialTimes:
             return
         running.total_s = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
         self.longest_trial_s = max(self.longest_trial_s or 0.0, running.total_s)
+        self._has_reported, self._has_evidence = True, self._has_evidence or not running.is_first
         last, running.last = running.last, report
         if last is not None and last.launch == report.launch and last.num_devices == report.num_devices:
             self._epochs(trial_id, last, report)
@@ -156,11 +160,13 @@ class TrialTimes:
 
     @property
     def longest_training_s(self) -> float | None:
-        """As :attr:`longest_trial_s`, without first launches that took unusually long; None until epochs are timed.
+        """As :attr:`longest_trial_s`, but for cold starts; None until more than these has been seen.
 
-        The first launch of all may find nothing in any cache, and one first epoch tells nothing from such a launch.
+        The first launches find nothing in any cache, and a first epoch alone cannot be told from such a launch. So the
+        trials that were started before anything was reported count from their second report on, and a first launch that
+        took unusually long does not count.
         """
-        if not len(self._single_device_epochs_s):
+        if not self._has_evidence:
             return None
         trained = (self._training_s(trial_id, running) for trial_id, running in self._running.items())
         return max(self._longest_ended_s, max(trained, default=0.0))
@@ -169,6 +175,8 @@ class TrialTimes:
         first = self._first.get(trial_id)
         if first is None:
             launch_s = self._first_launch_s.get(trial_id, 0.0)
+        elif running.is_first:
+            return 0.0
         else:
             launch_s = 0.0 if first.trained_s is None else first.signal_to_report_s - first.trained_s
         is_cold = launch_s > max(_COLD_FACTOR * self.launch_cost_s, _COLD_SHARE * running.total_s)
@@ -230,6 +238,7 @@ class TrialTimes:
         epoch_time_s = seconds / epochs
         if not 0 < epoch_time_s < math.inf:
             return
+        self._has_evidence = True
         if (first := self._first.pop(trial_id, None)) is not None:
             self._first_launch_s[trial_id] = first.cost_s(epoch_time_s, epochs) or 0.0
         self.learnt.observe(trial_id, report.num_devices, epoch_time_s)

@@ -87,7 +87,8 @@ class JournaledScheduler(TrialScheduler):
         entry = self._about(trial, "result") | {"report": dict(result)}
         with self._still(trial) as wishes:
             entry["decision"] = decision = str(self.scheduler.on_trial_result(trial=trial, result=result))
-        added = {key: value for key, value in result.items() if key not in entry["report"]}
+        before = entry["report"]
+        added = {key: value for key, value in result.items() if key not in before or before[key] is not value}
         if added:
             entry["added"] = added
         if wishes:

@@ -249,7 +249,7 @@ class AdaptiveStrategy(Strategy):
         """In the last stretch, or when nothing can be started any more: what the policy gives it, where that pays."""
         if self._stretch is not None:
             survivors, full_size = self._survivors(self._stretch, now_s), self._stretch.size
-        elif self._closed and self._resizing:
+        elif self._closed and self._resizing and self._times.typical_epoch_time_s is not None:
             survivors = sorted(self._devices, key=lambda i: (self._best.get(i, math.inf), i))
             full_size = self._full_size.size
         else:

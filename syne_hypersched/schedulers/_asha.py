@@ -20,7 +20,7 @@ from syne_tune.optimizer.scheduler import TrialSuggestion
 from syne_hypersched.rungs import RungLadder, rung_levels
 from syne_hypersched.schedulers._arguments import Config, integer
 from syne_hypersched.schedulers._base import MultiFidelityScheduler
-from syne_hypersched.schedulers._brackets import PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
+from syne_hypersched.schedulers._brackets import CONTINUE, PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
 from syne_hypersched.schedulers._reports import Usable
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class ASHA(MultiFidelityScheduler):
     max_resource_attr
         Name of the argument of the training script that tells it how far to train. With ``type="promotion"`` it is set
         to the trial's milestone, rounded up to a whole unit where ``grace_period`` and ``max_t`` are integers, so that
-        the script stops by itself and does no work that a pause would discard; otherwise it is set to ``max_t``. None
+        the script stops by itself and does no work that a pause would discard; otherwise, and for trials that are
+        resumed when the searcher has run out of configurations, it is set to ``max_t``. None
         means that the configuration has no such entry, and then trials are only ever paused by the backend.
     max_paused
         Most paused trials that may be resumed at a time, at least 1, so that a backend with ``delete_checkpoints=True``
@@ -163,6 +164,8 @@ class ASHA(MultiFidelityScheduler):
         self._suggested: deque[StoppingBracket | PromotionBracket] = deque()
         #: Configurations of trials that may be resumed; kept only if their milestone has to be changed then.
         self._configs: dict[int, Config] = {}
+        #: Running trials whose scripts were told to end at a milestone.
+        self._told: set[int] = set()
         #: Whether the searcher has no further configuration, and whether the tuner was told that there is none to run.
         self._all_suggested = self._exhausted = False
         self._warned = False
@@ -204,7 +207,11 @@ class ASHA(MultiFidelityScheduler):
         trial_id, milestone = promoted
         self._resume(trial_id)
         config = self._configs.get(trial_id)
-        return TrialSuggestion.resume_suggestion(trial_id, None if config is None else self._up_to(milestone, config))
+        if config is not None:
+            config = self._up_to(milestone, config)
+            if not self._all_suggested:
+                self._told.add(trial_id)
+        return TrialSuggestion.resume_suggestion(trial_id, config)
 
     def on_trial_add(self, trial: Trial) -> None:
         """Takes a new trial into the bracket that its suggestion was made for."""
@@ -214,6 +221,7 @@ class ASHA(MultiFidelityScheduler):
         self._bracket_of[trial.trial_id] = bracket
         if self.max_resource_attr is not None and self.type == "promotion":
             self._configs[trial.trial_id] = dict(trial.config)
+            self._told.add(trial.trial_id)
 
     def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> Decision:
         """Decides whether a trial goes on, is paused (only with ``type="promotion"``) or is stopped.
@@ -234,6 +242,8 @@ class ASHA(MultiFidelityScheduler):
         decision = bracket.report(trial.trial_id, resource, value)
         if decision == STOP:
             self._configs.pop(trial.trial_id, None)
+        if decision != CONTINUE:
+            self._told.discard(trial.trial_id)
         if decision == PAUSE:
             self._checkpoints.pause(trial.trial_id, resource, value)
         # What others report later may promote any trial but one that has diverged.
@@ -268,15 +278,21 @@ class ASHA(MultiFidelityScheduler):
             bracket.end(trial_id)
         self._checkpoints.end(trial_id)
         self._configs.pop(trial_id, None)
+        self._told.discard(trial_id)
 
     def _promote_anywhere(self) -> tuple[int, float] | None:
-        """A trial of any bracket that is promotable, or may yet be."""
+        """A trial of any bracket that is promotable, or may yet be.
+
+        Scripts that were told their milestone end there, so that the tuner is to go on asking until they have done so.
+        It is then given any trial.
+        """
         for bracket in self._brackets:
             if (promoted := bracket.promote()) is not None:
                 return promoted
-        for bracket in self._brackets:
-            if (promoted := bracket.promote_in_advance()) is not None:
-                return promoted
+        for hopeless in (False, True) if self._told else (False,):
+            for bracket in self._brackets:
+                if (promoted := bracket.promote_in_advance(hopeless)) is not None:
+                    return promoted
         return None
 
     def _warn_of_milestone(self, trial: Trial, resource: float) -> None:
@@ -300,5 +316,8 @@ class ASHA(MultiFidelityScheduler):
     def _up_to(self, milestone: float, config: Config) -> Config:
         if self.max_resource_attr is None:
             return config
+        if self._all_suggested:
+            # A trial may have to go on at its milestone, since nobody could resume it.
+            milestone = self.max_t
         whole_units = isinstance(self.grace_period, int) and isinstance(self.max_t, int)
         return config | {self.max_resource_attr: math.ceil(milestone) if whole_units else milestone}

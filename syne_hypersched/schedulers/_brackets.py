@@ -86,7 +86,7 @@ class StoppingBracket:
         """No trial is ever paused, and so none is promoted."""
         return None
 
-    def promote_in_advance(self) -> tuple[int, float] | None:
+    def promote_in_advance(self, hopeless: bool = False) -> tuple[int, float] | None:
         """No trial is ever paused, and so none is promoted."""
         return None
 
@@ -191,11 +191,16 @@ class PromotionBracket:
                 return self._promoted(trial_id, rung)
         return None
 
-    def promote_in_advance(self) -> tuple[int, float] | None:
+    def promote_in_advance(self, hopeless: bool = False) -> tuple[int, float] | None:
         """Promotes a trial that is not promotable, but may yet be when others have arrived at its rung.
 
         For a worker that is free while nothing new can be started: once Syne Tune's tuner was told that there is
         nothing to do for it, it never asks again, and no paused trial goes on any more.
+
+        Parameters
+        ----------
+        hopeless
+            Whether a trial is taken even if it can never be promotable, unless its value is not finite.
 
         Returns
         -------
@@ -208,7 +213,11 @@ class PromotionBracket:
         found, from_below = None, 0
         for rung in self.ladder.rungs:
             num_coming = from_below + self._num_coming(rung)
-            hopeful = [i for i in paused.get(rung.level, ()) if self._may_be_promoted(i, rung, num_coming)]
+            hopeful = [
+                trial_id
+                for trial_id in paused.get(rung.level, ())
+                if (hopeless and rung.value(trial_id) < math.inf) or self._may_be_promoted(trial_id, rung, num_coming)
+            ]
             if hopeful:
                 found = (min((rung.value(trial_id), trial_id) for trial_id in hopeful)[1], rung)
             from_below += len(hopeful)

@@ -85,8 +85,8 @@ class HyperSched(ExplainedScheduler):
         Whether a weak trial is paused, so that it can be resumed while admission is open. Otherwise it is stopped.
     grace_period, reduction_factor
         Level of the lowest rung, and the number of trials of which one is kept at a rung. By default twice the level of
-        the very first report (see above), and 3; with ``strategy="published"`` 1 and 4. Neighbouring rungs of the adaptive strategy
-        have the ratio 2, those of the published rules the ratio ``reduction_factor``.
+        the very first report (see above), and 3; with ``strategy="published"`` 1 and 4. Neighbouring rungs of the
+        adaptive strategy have the ratio 2, those of the published rules the ratio ``reduction_factor``.
     speculation
         Whether a trial is held against the rungs that it has passed at *every* report (retrospective rule), not only
         when it reaches them.

@@ -169,12 +169,12 @@ class ReportReader:
             logger.warning("%s", message)
 
 
-def _plain(number: Real) -> float:
+def _plain(number: Any) -> float:
     """The number as Python's own type, an ``int`` where it is one; infinite where it is too large for a float."""
     if isinstance(number, float):
         return number
     try:
         as_float = float(number)
     except OverflowError:
-        return math.copysign(math.inf, -1 if str(number).startswith("-") else 1)
+        return math.inf if number > 0 else -math.inf
     return int(number) if isinstance(number, Integral) else as_float

@@ -310,8 +310,9 @@ class _TuningLoop:
         self._max_num_trials = max_num_trials
         self._max_num_results = max_num_results
         self._on_result = on_result
-        #: Trials that run, with their last result.
-        self._running: dict[int, dict[str, Any] | None] = {}
+        #: Trials that run, and the last result of each trial.
+        self._running: dict[int, None] = {}
+        self._last: dict[int, dict[str, Any]] = {}
         self._exhausted = False
 
     @property
@@ -335,7 +336,7 @@ class _TuningLoop:
 
     def _tell(self, trial_id: int, result: dict[str, Any]) -> None:
         trial, status = self._trials[trial_id], self._fleet.status(trial_id)
-        self._running[trial_id] = result
+        self._last[trial_id] = result
         decision = self._scheduler.on_trial_result(trial=trial, result=result)
         self.results.append(_Result(trial_id, trial.config, status, result, decision))
         if self._on_result is not None:
@@ -353,11 +354,12 @@ class _TuningLoop:
         """A trial has ended by itself; nothing is left to do if the scheduler has stopped or paused it at the end."""
         if trial_id not in self._running:
             return
-        trial, last = self._trials[trial_id], self._running.pop(trial_id)
+        trial = self._trials[trial_id]
+        del self._running[trial_id]
         if self._fleet.status(trial_id) == Status.failed:
             self._scheduler.on_trial_error(trial)
         else:
-            self._scheduler.on_trial_complete(trial, last)
+            self._scheduler.on_trial_complete(trial, self._last.get(trial_id, {}))
 
     def _start_trials(self) -> bool:
         """Starts what the scheduler suggests, and says whether there is anything left to wait for."""

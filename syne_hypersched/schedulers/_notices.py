@@ -36,7 +36,7 @@ class Notices:
         if strategy == "published":
             advice += ', or strategy="adaptive"'
         logger.warning(
-            "%.3g s of %.3g s stay unused: no trial runs any more, and none is started or resumed because %s. "
+            "%.4g s of %.4g s stay unused: no trial runs any more, and none is started or resumed because %s. "
             "To use the time: %s",
             left_s, deadline_s, why_closed or "there is nothing to start", advice,
         )  # fmt: skip

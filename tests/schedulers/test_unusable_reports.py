@@ -106,6 +106,7 @@ def test_syne_tunes_statistics_go_on(report, tmp_path, monkeypatch):
 def train(x, st_checkpoint_dir):
     import json
     import os
+    import time
 
     os.makedirs(st_checkpoint_dir, exist_ok=True)
     path = os.path.join(st_checkpoint_dir, "epoch.json")
@@ -115,7 +116,7 @@ def train(x, st_checkpoint_dir):
             done = json.load(file)
 
     def say(**report):
-        print("[tune-metric]: " + json.dumps(report), flush=True)
+        print("[tune-metric]: " + json.dumps({**report, "st_worker_timestamp": time.time()}), flush=True)
 
     for epoch in range(done + 1, 10):
         with open(path + ".new", "w") as file:
@@ -190,6 +191,7 @@ def test_it_ends_neither_a_tuning_nor_its_resume(name, make_backend, tmp_path, m
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_it_ends_no_tuning_on_syne_tunes_own_backend(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     tuner = make_tuner("adaptive", LocalBackend(make_script(tmp_path)))

@@ -242,6 +242,8 @@ def simulate(
     if deadline_s is not None:
         positive_seconds("deadline_s", deadline_s)
         deadline_s = float(deadline_s)
+    if not all(callable(getattr(scheduler, name, None)) for name in ("suggest", "on_trial_result")):
+        raise TypeError(f"scheduler must be a scheduler, with suggest() and on_trial_result(), but got {scheduler!r}")
     if on_result is not None and not callable(on_result):
         raise TypeError(f"on_result must be a function or None, but got {on_result!r}")
     fleet = make_virtual_fleet(

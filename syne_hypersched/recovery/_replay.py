@@ -69,6 +69,9 @@ def _call(scheduler: TrialScheduler, entry: Entry, progress: Progress) -> tuple[
     if call == "suggest":
         wrote = {key: entry[key] for key in ("what", "from_trial_id", "config") if key in entry}
         return wrote, as_json(describe(scheduler.suggest()))
+    if call == "extend":
+        scheduler.extend_deadline(entry["deadline_s"])
+        return None, None
     trial = progress.trials[entry["trial_id"]]
     if call == "add":
         scheduler.on_trial_add(trial=trial)

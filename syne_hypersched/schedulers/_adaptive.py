@@ -171,6 +171,16 @@ class AdaptiveStrategy(Strategy):
         """Nothing starts or is resumed any more."""
         self._closed = True
 
+    def set_deadline(self, deadline_s: float, reopen: bool) -> None:
+        """Takes another deadline; with ``reopen`` it goes on exploring."""
+        self._deadline_s = deadline_s
+        if not reopen:
+            return
+        for pause in () if self._stretch is None else self._stretch.paused:
+            heapq.heappush(self._pauses, pause)
+        self._stretch, self._closed = None, False
+        self._devices = dict.fromkeys(self._devices, 1)
+
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """While exploring a trial that is no longer weak; in the last stretch a paused survivor."""
         if self._closed:

@@ -172,9 +172,10 @@ def _is_in(domain: Domain, value: Any) -> bool:
     if isinstance(domain, (Float, Integer, FiniteRange)):
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
             return False
-        if isinstance(domain, Integer) and value != round(value):
-            return False
-        return bool(domain.lower <= value <= domain.upper)
+        # In this order: infinity cannot be rounded.
+        return bool(domain.lower <= value <= domain.upper) and (
+            not isinstance(domain, Integer) or value == round(float(value))
+        )
     try:
         # A category that is a float is recognised within a hundredth, as Syne Tune does when it casts values.
         is_near = isinstance(domain, Categorical) and isinstance(domain.categories[0], float)

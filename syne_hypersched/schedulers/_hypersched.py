@@ -193,6 +193,27 @@ class HyperSched(ExplainedScheduler):
         self._all_suggested = False
         self._decisions = DecisionLog()
 
+    def assume_deadline(self, deadline_s: float) -> None:
+        """Takes another deadline than that of the constructor, before anything has happened."""
+        self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
+        self._strategy.set_deadline(self.deadline_s, reopen=False)
+
+    def extend_deadline(self, deadline_s: float) -> None:
+        """Goes on until a later deadline, see :class:`~syne_hypersched.contract.ExtendableScheduler`.
+
+        Admission opens again, and the rule that closes it is applied anew. Paused trials that were given up when it was
+        closed stay so.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``deadline_s`` is no number, or not later than the deadline.
+        """
+        self.deadline_s = finite_number("deadline_s", deadline_s, above=self.deadline_s)
+        self._strategy.set_deadline(self.deadline_s, reopen=True)
+        self._decisions.reopen()
+        self._notices.reopen()
+
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
 

@@ -22,6 +22,10 @@ class Notices:
             logger.warning("no trial will be resized unless configurations run out: %s", never_resizes_because)
         self._has_begun = True
 
+    def reopen(self) -> None:
+        """The deadline is another one, and trials start again."""
+        self._nothing_starts = self._said_unused = False
+
     def nothing_more_starts(self) -> None:
         """The tuner was told that there is nothing to start or to resume; it does not ask again."""
         self._nothing_starts = True

@@ -109,6 +109,13 @@ class PublishedStrategy(Strategy):
         """Closes admission."""
         self._admission_open = False
 
+    def set_deadline(self, deadline_s: float, reopen: bool) -> None:
+        """Takes another deadline; with ``reopen`` the rule for admission is applied anew."""
+        self._deadline_s = deadline_s
+        if reopen:
+            self._admission_open, self._time_is_up = True, False
+            self._allocator.take_back()
+
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """The best paused trial that no rung would pause again, while admission is open."""
         trial_id = self._halving.promotable() if self._admission_open else None

@@ -54,6 +54,10 @@ class Strategy(ABC):
         """
 
     @abstractmethod
+    def set_deadline(self, deadline_s: float, reopen: bool) -> None:
+        """Takes another deadline; with ``reopen`` admission opens again, and every live trial holds one device."""
+
+    @abstractmethod
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """The paused trial that is to go on before anything new starts, if there is one, and why."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
 from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, PASHA, HyperSched
@@ -62,6 +63,18 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "promotion": asha("promotion"),
     "pasha": asha("pasha"),
 }
+
+
+def on_real_backends(function: Any, local: Any) -> list[Any]:
+    """Every scheduler with either backend of processes, as parameters; most of them run with the slow tests."""
+    quick = {("adaptive", local), ("published", function), ("promotion", function)}
+    return [
+        pytest.param(name, backend, marks=() if (name, backend) in quick else pytest.mark.slow)
+        for name in FAMILIES
+        for backend in (function, local)
+    ]
+
+
 PAUSING = [name for name in FAMILIES if name != "stopping"]
 
 

@@ -14,7 +14,7 @@ from syne_hypersched import ASHA, PASHA, ElasticLocalBackend, ElasticPythonBacke
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.experiments import QuietTunerLogger
 from syne_hypersched.schedulers._pausing import PausingHalving
-from tests.schedulers.families import FAMILIES, MAX_T, SPACE, Curves, Listed
+from tests.schedulers.families import FAMILIES, MAX_T, SPACE, Curves, Listed, on_real_backends
 
 
 def rungs(halving, levels):
@@ -104,8 +104,7 @@ def train(x, st_checkpoint_dir):
 
 
 @pytest.mark.usefixtures("no_process_left")
-@pytest.mark.parametrize("local", [False, True])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("name", "local"), on_real_backends(False, True))
 def test_scripts_that_count_from_zero(name, local, tmp_path, monkeypatch):
     import inspect
 

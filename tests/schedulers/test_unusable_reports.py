@@ -20,7 +20,7 @@ from syne_hypersched import (
 )
 from syne_hypersched.experiments import QuietTunerLogger
 from syne_hypersched.recovery import resume_experiment
-from tests.schedulers.families import FAMILIES, SPACE, Curves, Listed
+from tests.schedulers.families import FAMILIES, SPACE, Curves, Listed, on_real_backends
 
 BAD = {
     "without the metric": {"epoch": 2.0, "test_score": 0.9},
@@ -178,8 +178,7 @@ def local_backend(folder):
 
 
 @pytest.mark.usefixtures("no_process_left")
-@pytest.mark.parametrize("make_backend", [function_backend, local_backend])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("name", "make_backend"), on_real_backends(function_backend, local_backend))
 def test_it_ends_neither_a_tuning_nor_its_resume(name, make_backend, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):

@@ -77,7 +77,10 @@ class PublishedStrategy(Strategy):
         if self._fixed_exploration is not None:
             closes = exploration_closes(now_s, self._deadline_s, self._fixed_exploration)
         else:
-            closes = admission_closes(self._deadline_s - now_s, self._time_needed_s())
+            left_s = self._deadline_s - now_s
+            # Cold starts, which make it less, are looked for among all trials only when it matters.
+            closes = admission_closes(left_s, self._time_needed_s(cold_starts=True))
+            closes = closes and admission_closes(left_s, self._time_needed_s())
         if not closes:
             return None
         self._time_is_up, was_open = True, self._admission_open
@@ -191,11 +194,12 @@ class PublishedStrategy(Strategy):
     def _launch_cost_s(self) -> float:
         return 0.0 if self._ignore_overhead else self._times.launch_cost_s
 
-    def _time_needed_s(self) -> float:
+    def _time_needed_s(self, cold_starts: bool = False) -> float:
+        """What a new trial needs to win; with ``cold_starts`` as in the paper, which takes them for training."""
         if not self._job_limit:
             return 0.0
         longest_s, epoch_s = self._times.longest_trial_s, self._times.epoch_time_s
-        if not self._ignore_overhead and longest_s is not None:
+        if not self._ignore_overhead and longest_s is not None and not cold_starts:
             # One cold start, which the paper does not speak of, says nothing of how long a new trial has to train.
             trained_s = self._times.longest_training_s
             longest_s = None if trained_s is None else min(longest_s, trained_s + self._launch_cost_s)

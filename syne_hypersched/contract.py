@@ -227,6 +227,25 @@ class RemovingScheduler(Protocol):
         ...
 
 
+@runtime_checkable
+class ExtendableScheduler(Protocol):
+    """A scheduler with a deadline that a resume may postpone. Optional: not every scheduler has one."""
+
+    deadline_s: float
+
+    def assume_deadline(self, deadline_s: float) -> None:
+        """Takes another deadline, before anything has happened: that of the run whose calls are repeated now."""
+        ...
+
+    def extend_deadline(self, deadline_s: float) -> None:
+        """Goes on until a later deadline.
+
+        Nothing runs when it is called. The trials that were running are launched again on as many devices as trials
+        start with, and the tuner asks for suggestions again even if it was told that there are none.
+        """
+        ...
+
+
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")

@@ -23,6 +23,10 @@ _INTEGER_TOLERANCE = 1e-9
 """A position within a rung that is this close (relatively) to an integer is that integer: ``1 - 1/3`` is not exact."""
 
 
+MOST_RUNGS = 1000
+"""Most rungs of a ladder; with more of them the ratio was given by mistake."""
+
+
 def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> tuple[float | int, ...]:
     """The levels ``grace_period * reduction_factor ** i`` that lie strictly below ``max_t``, ascending.
 
@@ -48,7 +52,7 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     TypeError
         An argument is not a number.
     ValueError
-        An argument is not finite or out of range.
+        An argument is not finite or out of range, or there would be more than :const:`MOST_RUNGS` rungs.
     """
     level = _exact("grace_period", grace_period)
     ratio = _exact("reduction_factor", reduction_factor)
@@ -60,6 +64,11 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
     if end <= 0:
         raise ValueError(f"max_t must be positive, but got {max_t!r}")
     levels: list[float | int] = []
+    if _log(end) - _log(level) > MOST_RUNGS * _log(ratio):
+        raise ValueError(
+            f"reduction_factor must give at most {MOST_RUNGS} rungs between grace_period = {grace_period!r} and "
+            f"max_t = {max_t!r}, but got {reduction_factor!r}"
+        )
     while level < end:
         levels.append(int(level) if level.denominator == 1 else float(level))
         level *= ratio
@@ -261,3 +270,7 @@ def _exact(name: str, number: float) -> Fraction:
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, but got {number!r}")
     return Fraction(repr(float(number)))
+
+
+def _log(number: Fraction) -> float:
+    return math.log(number.numerator) - math.log(number.denominator)

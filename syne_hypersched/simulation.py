@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -115,7 +116,7 @@ class Simulation:
         Raises
         ------
         ValueError
-            A report has no such entry.
+            There are reports, and none has such an entry.
         """
         _, best = self.trajectory(metric, do_minimize)
         return float(best[-1]) if len(best) else float("nan")
@@ -128,7 +129,7 @@ class Simulation:
         Parameters
         ----------
         metric
-            Entry of the reports; NaN counts as no value.
+            Entry of the reports; NaN counts as no value, and so does what is no number or is missing in a report.
         do_minimize
             Whether the least value is the best.
 
@@ -140,16 +141,15 @@ class Simulation:
         Raises
         ------
         ValueError
-            A report has no such entry.
+            There are reports, and none has such an entry.
         """
         reports = [entry.report for entry in self._results]
-        lacking = next((report for report in reports if metric not in report), None)
-        if lacking is not None:
+        if reports and not any(metric in report for report in reports):
             raise ValueError(
-                f"metric must be an entry of every report, one of {', '.join(lacking)}, but got {metric!r}"
+                f"metric must be an entry of the reports, one of {', '.join(reports[0])}, but got {metric!r}"
             )
         times_s = np.array([report[ST_TUNER_TIME] for report in reports], dtype=float)
-        values = np.array([report[metric] for report in reports], dtype=float)
+        values = np.array([_number(report.get(metric)) for report in reports], dtype=float)
         return times_s, (np.fmin if do_minimize else np.fmax).accumulate(values)
 
     def save(self, path: Path | str) -> None:
@@ -172,6 +172,10 @@ class Simulation:
         events_path = path / EVENTS_FILENAME
         if self.events_path is not None and self.events_path.resolve() != events_path.resolve():
             shutil.copyfile(self.events_path, events_path)
+
+
+def _number(entry: object) -> float:
+    return float(entry) if isinstance(entry, Real) and not isinstance(entry, bool) else float("nan")
 
 
 OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
@@ -239,6 +243,11 @@ def simulate(
             positive_integer(name, number)
     if deadline_s is not None:
         positive_seconds("deadline_s", deadline_s)
+        deadline_s = float(deadline_s)
+    if not all(callable(getattr(scheduler, name, None)) for name in ("suggest", "on_trial_result")):
+        raise TypeError(f"scheduler must be a scheduler, with suggest() and on_trial_result(), but got {scheduler!r}")
+    if on_result is not None and not callable(on_result):
+        raise TypeError(f"on_result must be a function or None, but got {on_result!r}")
     fleet = make_virtual_fleet(
         blackbox,
         elapsed_time_attr,
@@ -253,6 +262,8 @@ def simulate(
     if n_workers is None:
         n_workers = num_devices // num_devices_per_trial
     positive_integer("n_workers", n_workers)
+    # NumPy's integers are no values of JSON, in which events are written.
+    num_devices, n_workers, num_devices_per_trial = int(num_devices), int(n_workers), int(num_devices_per_trial)
     if deadline_s is not None:
         fleet.set_deadline(deadline_s, min(launch_cost.drain_s, deadline_s / 20))
     else:
@@ -305,8 +316,9 @@ class _TuningLoop:
         self._max_num_trials = max_num_trials
         self._max_num_results = max_num_results
         self._on_result = on_result
-        #: Trials that run, with their last result.
-        self._running: dict[int, dict[str, Any] | None] = {}
+        #: Trials that run, and the last result of each trial.
+        self._running: dict[int, None] = {}
+        self._last: dict[int, dict[str, Any]] = {}
         self._exhausted = False
 
     @property
@@ -330,7 +342,7 @@ class _TuningLoop:
 
     def _tell(self, trial_id: int, result: dict[str, Any]) -> None:
         trial, status = self._trials[trial_id], self._fleet.status(trial_id)
-        self._running[trial_id] = result
+        self._last[trial_id] = result
         decision = self._scheduler.on_trial_result(trial=trial, result=result)
         self.results.append(_Result(trial_id, trial.config, status, result, decision))
         if self._on_result is not None:
@@ -348,11 +360,12 @@ class _TuningLoop:
         """A trial has ended by itself; nothing is left to do if the scheduler has stopped or paused it at the end."""
         if trial_id not in self._running:
             return
-        trial, last = self._trials[trial_id], self._running.pop(trial_id)
+        trial = self._trials[trial_id]
+        del self._running[trial_id]
         if self._fleet.status(trial_id) == Status.failed:
             self._scheduler.on_trial_error(trial)
         else:
-            self._scheduler.on_trial_complete(trial, last)
+            self._scheduler.on_trial_complete(trial, self._last.get(trial_id, {}))
 
     def _start_trials(self) -> bool:
         """Starts what the scheduler suggests, and says whether there is anything left to wait for."""

@@ -169,3 +169,13 @@ def test_ladder_of_no_rungs() -> None:
 def test_ladder_refuses_levels_that_do_not_ascend() -> None:
     with pytest.raises(ValueError, match=r"levels must be strictly ascending, but got \[1, 3, 3\]"):
         RungLadder((1, 3, 3))
+
+
+@pytest.mark.parametrize("arguments", [(1, 1 + 1e-9, 81), (1, 1.0001, 81), (1e-300, 1.5, 1e300)])
+def test_a_ratio_next_to_one_is_refused_at_once(arguments):
+    with pytest.raises(ValueError, match="reduction_factor must give at most 1000 rungs between grace_period = "):
+        rung_levels(*arguments)
+
+
+def test_levels_far_apart_have_few_rungs():
+    assert len(rung_levels(1e-300, 10, 1e300)) == 600

@@ -238,7 +238,7 @@ def test_the_best_value_so_far():
 
 
 def test_a_metric_that_nobody_reports_is_an_error():
-    with pytest.raises(ValueError, match="metric must be an entry of every report, one of epoch, loss"):
+    with pytest.raises(ValueError, match="metric must be an entry of the reports, one of epoch, loss"):
         simulated("asha").best("accuracy")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,6 +35,8 @@ def simulate_run(study: Study, run: Run, path: Path | None = None) -> Outcome:
     path
         Folder into which the run is stored in Syne Tune's format; None stores nothing.
     """
+    # Said once in a tuning, this is said once too often in each of hundreds of runs.
+    logging.getLogger("syne_hypersched.schedulers._notices").setLevel(logging.ERROR)
     scenario = run.scenario
     benchmark = load_benchmark(scenario.benchmark, study.table)
     problem = benchmark.problem

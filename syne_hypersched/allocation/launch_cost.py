@@ -7,9 +7,44 @@ checkpoint read, work lost and redone. The original HyperSched counted only part
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 from syne_hypersched.allocation._window import QuantileWindow
 
 _WINDOW = 256
+
+
+class FirstReport(NamedTuple):
+    """What the first report of a launch says."""
+
+    signal_to_report_s: float
+    """Seconds from the signal that led to the launch to this report."""
+    epochs: float | None
+    """Resource trained in between; None if its level, 0 or below, does not say."""
+    trained_s: float | None = None
+    """Seconds for which the script says to have trained before it, in all launches; None if it does not say."""
+
+    def cost_s(self, epoch_time_s: float, epochs: float = 0.0) -> float | None:
+        """Seconds of the launch that were no training; None if that cannot be told.
+
+        A first level of 0 may come after a first epoch or before it: the time that the script says to have trained
+        tells which.
+
+        Parameters
+        ----------
+        epoch_time_s
+            Seconds for one unit of resource.
+        epochs
+            Resource between this report and the next one of the launch; 0 if there was none.
+        """
+        if self.epochs is not None:
+            trained_s = self.epochs * epoch_time_s
+        elif epochs > 0:
+            trained_s = min(epochs * epoch_time_s, math.inf if self.trained_s is None else self.trained_s)
+        else:
+            return None
+        return max(self.signal_to_report_s - trained_s, 0.0)
 
 
 class LaunchCosts:
@@ -29,27 +64,17 @@ class LaunchCosts:
 
     def __init__(self, window: int = _WINDOW) -> None:
         self._costs_s = QuantileWindow(window)
-        self._open: dict[int, tuple[float, float]] = {}
+        self._open: dict[int, FirstReport] = {}
 
     def __len__(self) -> int:
         """Number of launches measured and still remembered."""
         return len(self._costs_s)
 
-    def first_report(self, trial_id: int, signal_to_report_s: float, epochs: float) -> None:
-        """Takes in the first report of a launch.
+    def first_report(self, trial_id: int, first: FirstReport) -> None:
+        """Takes in the first report of a launch of a trial, of which only the latest launch can be open."""
+        self._open[trial_id] = first
 
-        Parameters
-        ----------
-        trial_id
-            The trial, of which only the latest launch can be open.
-        signal_to_report_s
-            Seconds from the signal that led to the launch to this report.
-        epochs
-            Resource trained in between.
-        """
-        self._open[trial_id] = (signal_to_report_s, epochs)
-
-    def settle(self, trial_id: int, epoch_time_s: float | None) -> None:
+    def settle(self, trial_id: int, epoch_time_s: float | None, epochs: float = 0.0) -> None:
         """Ends the measurement of a trial's open launch, if there is one.
 
         Parameters
@@ -58,11 +83,13 @@ class LaunchCosts:
             The trial.
         epoch_time_s
             Seconds for one epoch on the devices of that launch; None leaves the launch out.
+        epochs
+            Resource between its first and its second report; 0 if there was no second one.
         """
-        launch = self._open.pop(trial_id, None)
-        if launch is not None and epoch_time_s is not None:
-            signal_to_report_s, epochs = launch
-            self._costs_s.add(max(signal_to_report_s - epochs * epoch_time_s, 0.0))
+        first = self._open.pop(trial_id, None)
+        cost_s = None if first is None or epoch_time_s is None else first.cost_s(epoch_time_s, epochs)
+        if cost_s is not None:
+            self._costs_s.add(cost_s)
 
     def p90_s(self) -> float:
         """The 90th percentile of the costs, in seconds.

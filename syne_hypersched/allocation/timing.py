@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,14 @@ from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched.allocation._shape_fit import Floats
 from syne_hypersched.allocation._window import QuantileWindow
-from syne_hypersched.allocation.launch_cost import LaunchCosts
+from syne_hypersched.allocation.launch_cost import FirstReport, LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
 from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+
+_COLD_FACTOR, _COLD_SHARE = 2, 0.25
+"""A first launch that cost more than so many times the 90th percentile of all launches, and more than this share of the
+time for which its trial has been running, is left out of the time for which the trial has trained."""
 
 _EPOCHS = 1024
 """Epoch times on one device that the median is taken over."""
@@ -36,17 +42,21 @@ class Report:
     """In the first report of a launch, if the backend says so: seconds from the signal that led to the launch."""
     steps: Steps = UNKNOWN_STEPS
     """What the script says of its optimiser steps."""
+    trained_s: float | None = None
+    """Seconds for which the trial has trained, if its script says so."""
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> Report:
         """Takes what there is from a report of a script; ``now_s`` is when it came."""
+        trained_s = _finite(result.get(ST_WORKER_TIME))
         return cls(
             resource=resource,
-            time_s=result.get(ST_WORKER_TIME, now_s),
-            num_devices=result.get(ST_NUM_DEVICES, 1),
+            time_s=now_s if trained_s is None else trained_s,
+            num_devices=max(result.get(ST_NUM_DEVICES, 1), 1),
             launch=result.get(ST_LAUNCH),
-            signal_to_report_s=result.get(ST_SIGNAL_TO_REPORT_S),
+            signal_to_report_s=_finite(result.get(ST_SIGNAL_TO_REPORT_S)),
             steps=Steps.from_result(result),
+            trained_s=trained_s,
         )
 
 
@@ -54,6 +64,10 @@ class Report:
 class _Running:
     started_s: float
     last: Report | None = None
+    total_s: float = 0.0
+    """Seconds for which it has been running until its last report, all its launches together."""
+    is_first: bool = False
+    """Whether it was started before anything was reported."""
 
 
 class TrialTimes:
@@ -77,6 +91,11 @@ class TrialTimes:
         self._running: dict[int, _Running] = {}
         self._earlier_s: dict[int, float] = {}
         self._resource: dict[int, float] = {}
+        #: First reports of trials that have not reported twice in one launch, and the cost of all other first launches.
+        self._first: dict[int, FirstReport] = {}
+        self._first_launch_s: dict[int, float] = {}
+        self._longest_ended_s = 0.0
+        self._has_reported = self._has_evidence = False
         self._launch_costs = LaunchCosts()
         #: Of those alone that go on from a checkpoint.
         self._relaunch_costs = LaunchCosts()
@@ -87,27 +106,39 @@ class TrialTimes:
 
     def start(self, trial_id: int, now_s: float) -> None:
         """A trial is started or resumed."""
-        self._running[trial_id] = _Running(now_s)
+        self._running[trial_id] = _Running(now_s, is_first=not self._has_reported)
 
     def report(self, trial_id: int, report: Report, now_s: float) -> None:
         """A running trial has reported; a report of a trial that does not run is left out."""
         running = self._running.get(trial_id)
         if running is None:
             return
-        total_s = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
-        self.longest_trial_s = max(self.longest_trial_s or 0.0, total_s)
+        running.total_s = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
+        self.longest_trial_s = max(self.longest_trial_s or 0.0, running.total_s)
+        self._has_reported, self._has_evidence = True, self._has_evidence or not running.is_first
         last, running.last = running.last, report
         if last is not None and last.launch == report.launch and last.num_devices == report.num_devices:
             self._epochs(trial_id, last, report)
         else:
             if last is not None:
                 self._settle_launch(trial_id, last.num_devices)
-            epochs = report.resource - self._resource.get(trial_id, 0.0)
-            if report.signal_to_report_s is not None and epochs >= 0:
-                self._launch_costs.first_report(trial_id, report.signal_to_report_s, epochs)
-                if report.launch:
-                    self._relaunch_costs.first_report(trial_id, report.signal_to_report_s, epochs)
-        self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, 0.0))
+            self._begin_launch(trial_id, report, now_s - running.started_s)
+        self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, report.resource))
+
+    def _begin_launch(self, trial_id: int, report: Report, running_s: float) -> None:
+        before, epochs = self._resource.get(trial_id), None
+        if before is not None:
+            epochs = report.resource - before
+        elif report.resource > 0:
+            epochs = report.resource
+        signal_to_report_s = running_s if report.signal_to_report_s is None else report.signal_to_report_s
+        first = FirstReport(signal_to_report_s, epochs, report.trained_s)
+        if before is None:
+            self._first[trial_id] = first
+        if report.signal_to_report_s is not None and (epochs is None or epochs >= 0):
+            self._launch_costs.first_report(trial_id, first)
+            if report.launch:
+                self._relaunch_costs.first_report(trial_id, first)
 
     def end(self, trial_id: int, now_s: float, resumable: bool) -> None:
         """A trial has ended or is paused."""
@@ -118,11 +149,38 @@ class TrialTimes:
             self._settle_launch(trial_id, running.last.num_devices)
         self.learnt.forget(trial_id)
         self.throughput.forget(trial_id)
+        self._longest_ended_s = max(self._longest_ended_s, self._training_s(trial_id, running))
         if resumable:
             self._earlier_s[trial_id] = self._earlier_s.get(trial_id, 0.0) + now_s - running.started_s
         else:
             self._earlier_s.pop(trial_id, None)
             self._resource.pop(trial_id, None)
+            self._first.pop(trial_id, None)
+            self._first_launch_s.pop(trial_id, None)
+
+    @property
+    def longest_training_s(self) -> float | None:
+        """As :attr:`longest_trial_s`, but for cold starts; None until more than these has been seen.
+
+        The first launches find nothing in any cache, and a first epoch alone cannot be told from such a launch. So the
+        trials that were started before anything was reported count from their second report on, and a first launch that
+        took unusually long does not count.
+        """
+        if not self._has_evidence:
+            return None
+        trained = (self._training_s(trial_id, running) for trial_id, running in self._running.items())
+        return max(self._longest_ended_s, max(trained, default=0.0))
+
+    def _training_s(self, trial_id: int, running: _Running) -> float:
+        first = self._first.get(trial_id)
+        if first is None:
+            launch_s = self._first_launch_s.get(trial_id, 0.0)
+        elif running.is_first:
+            return 0.0
+        else:
+            launch_s = 0.0 if first.trained_s is None else first.signal_to_report_s - first.trained_s
+        is_cold = launch_s > max(_COLD_FACTOR * self.launch_cost_s, _COLD_SHARE * running.total_s)
+        return running.total_s - launch_s if is_cold else running.total_s
 
     @property
     def epoch_time_s(self) -> float | None:
@@ -178,6 +236,11 @@ class TrialTimes:
         if epochs <= 0 or seconds <= 0:
             return
         epoch_time_s = seconds / epochs
+        if not 0 < epoch_time_s < math.inf:
+            return
+        self._has_evidence = True
+        if (first := self._first.pop(trial_id, None)) is not None:
+            self._first_launch_s[trial_id] = first.cost_s(epoch_time_s, epochs) or 0.0
         self.learnt.observe(trial_id, report.num_devices, epoch_time_s)
         self.throughput.observe(trial_id, report.num_devices, epoch_time_s, report.steps)
         if report.num_devices == 1:
@@ -185,11 +248,18 @@ class TrialTimes:
             if trial_id not in self._timed:
                 self._timed.add(trial_id)
                 self._first_epochs_s.add(epoch_time_s)
-        self._settle(trial_id, epoch_time_s)
+        self._settle(trial_id, epoch_time_s, epochs)
 
     def _settle_launch(self, trial_id: int, num_devices: int) -> None:
         self._settle(trial_id, self.learnt.epoch_time_s(trial_id, num_devices))
 
-    def _settle(self, trial_id: int, epoch_time_s: float | None) -> None:
-        self._launch_costs.settle(trial_id, epoch_time_s)
-        self._relaunch_costs.settle(trial_id, epoch_time_s)
+    def _settle(self, trial_id: int, epoch_time_s: float | None, epochs: float = 0.0) -> None:
+        self._launch_costs.settle(trial_id, epoch_time_s, epochs)
+        self._relaunch_costs.settle(trial_id, epoch_time_s, epochs)
+
+
+def _finite(entry: object) -> float | None:
+    """An entry of a report where it is a finite number: one that makes no sense must not end a tuning."""
+    if isinstance(entry, bool) or not isinstance(entry, Real) or not math.isfinite(entry):
+        return None
+    return float(entry)

@@ -88,6 +88,11 @@ def make_virtual_fleet(
         raise TypeError(f"launch_cost must be a LaunchCost, but got {launch_cost!r}")
     if failures is not None and not isinstance(failures, Failures):
         raise TypeError(f"failures must be Failures or None, but got {failures!r}")
+    if max_resource_attr is not None and not isinstance(max_resource_attr, str):
+        raise TypeError(
+            "max_resource_attr must be the name of an entry of the configuration or None, "
+            f"but got {max_resource_attr!r}"
+        )
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"seed must be an integer, but got {seed!r}")
     return VirtualFleet(

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from syne_tune.config_space import randint
+from syne_tune.config_space import randint, uniform
 
-from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve, plain_number
+from syne_hypersched.blackboxes._checks import check_members, checked_levels
+from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve
 from syne_hypersched.blackboxes._space import UnitCube, infer_domain
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class TableBlackbox:
 
     Raises
     ------
+    TypeError
+        An argument is of the wrong type; the message names it.
     ValueError
         Shapes do not fit, a configuration occurs twice, a time is missing, or times fall; the message
         names the row.
@@ -73,8 +76,7 @@ class TableBlackbox:
         description: str = "",
         is_synthetic: bool = False,
     ) -> None:
-        if not configurations:
-            raise ValueError("configurations must name at least one configuration, but got none")
+        check_members(configurations, metrics, configuration_space, time_attr, elapsed_time_attr)
         if lookup not in LOOKUPS:
             raise ValueError(f"lookup must be one of {', '.join(map(repr, LOOKUPS))}, but got {lookup!r}")
         self.name, self.description, self.is_synthetic, self.lookup = name, description, bool(is_synthetic), lookup
@@ -93,9 +95,7 @@ class TableBlackbox:
                 f"{elapsed_time_attr!r} and {', '.join(self._metrics)}"
             )
         num_levels = self._elapsed_s.shape[2]
-        self.levels = tuple(plain_number(level) for level in (range(1, num_levels + 1) if levels is None else levels))
-        if len(self.levels) != num_levels or any(b <= a for a, b in zip(self.levels, self.levels[1:], strict=False)):
-            raise ValueError(f"levels must be {num_levels} ascending numbers, but got {list(self.levels)}")
+        self.levels = checked_levels(range(1, num_levels + 1) if levels is None else levels, num_levels)
         self._lengths = _lengths(self._elapsed_s)
         self._index = _index(self.configurations)
         names = list(self.configurations[0])
@@ -254,7 +254,10 @@ class TableBlackbox:
     @property
     def fidelity_space(self) -> dict[str, Any]:
         """Domain of the resource level."""
-        return {self.time_attr: randint(int(self.levels[0]), int(self.levels[-1]))}
+        low, high = self.levels[0], self.levels[-1]
+        if all(isinstance(level, int) for level in self.levels):
+            return {self.time_attr: randint(low, high)}
+        return {self.time_attr: uniform(low, high)}
 
     def fidelity_name(self) -> str:
         """The name of the resource level."""

@@ -51,6 +51,8 @@ class Takeover:
     ticks: Ticks
     started_at: float
     """When the tuning started, on the monotonic clock (s)."""
+    extension: Entry | None = None
+    """The entry that says that the deadline is a later one, if it is."""
 
 
 class Journal(StoreResultsCallback):
@@ -150,6 +152,8 @@ class Journal(StoreResultsCallback):
         super().on_tuning_start(tuner)  # not before: it would store that there are no results, if it was refused
         self._snapshots = BackgroundSnapshots(str(folder), self.snapshot_interval_s, self._disk)
         if takeover is not None:
+            if takeover.extension is not None:
+                self._record(takeover.extension)
             self._go_on(takeover.progress)
         self._termination.install()
         self._wait.begin(tuner)

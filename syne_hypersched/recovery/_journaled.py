@@ -111,7 +111,8 @@ class JournaledScheduler(TrialScheduler):
                 if trial.trial_id not in self._have_raised:
                     raise
                 entry["raised"], entry["decision"] = _in_a_line(error), SchedulerDecision.STOP
-        added = {key: value for key, value in result.items() if key not in entry["report"]}
+        before = entry["report"]
+        added = {key: value for key, value in result.items() if key not in before or before[key] is not value}
         if added:
             entry["added"] = added
         if wishes:

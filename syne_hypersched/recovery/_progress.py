@@ -90,6 +90,10 @@ class Progress:
             self._suggested(entry)
         elif call == "result":
             self._reported(entry)
+        elif call == "extend":
+            # See _extension.py: all are launched again on as many devices as trials start with.
+            self.exhausted = False
+            self.num_devices = dict.fromkeys(self.num_devices, self.num_devices_per_trial)
         else:
             trial = self.trials[entry["trial_id"]]
             if call == "add":
@@ -109,7 +113,7 @@ class Progress:
             num_devices, deadline_s = entry["situation"]
             # What there was to warn of, was warned of.
             self.situation = Situation(num_devices, deadline_s, takes_plan=True)
-        if "devices" in entry:
+        if "devices" in entry:  # never in an entry that is about no trial
             num_devices, self.most_devices[entry["trial_id"]] = entry["devices"]
             if entry["trial_id"] in self.num_devices:
                 self.num_devices[entry["trial_id"]] = num_devices

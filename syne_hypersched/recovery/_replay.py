@@ -94,6 +94,9 @@ def _call(scheduler: TrialScheduler, entry: Entry, progress: Progress) -> tuple[
         wrote = {key: entry[key] for key in ("what", "from_trial_id", "config") if key in entry}
         with _asking(wrote):
             return wrote, as_json(describe(scheduler.suggest()))
+    if call == "extend":
+        scheduler.extend_deadline(entry["deadline_s"])
+        return None, None
     trial = progress.trials[entry["trial_id"]]
     if call == "result":
         report = dict(entry["report"])

@@ -25,6 +25,7 @@ from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
 from syne_hypersched.experiments._events import Event, EventReader
 from syne_hypersched.experiments._find import candidate_folders, similar_names
+from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
 from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
@@ -58,9 +59,11 @@ def resume_experiment(
         The experiment's name (``tuner.name``) or folder.
     tuner
         A tuner made anew as the first one was, and not yet run: with the same arguments, a ``Journal`` among its
-        callbacks. It is stored in the place of the first one. By default the one that is stored. Loading that executes
-        code, as unpickling does: who may write to the experiment's folder may run anything as the user who resumes it.
-        It is refused where others may. With ``tuner`` nothing is loaded that could execute code.
+        callbacks. It is stored in the place of the first one. Its scheduler and its :class:`~syne_hypersched.Deadline`
+        may have a later deadline: what was decided until now stays decided, and trials start again. By default the one
+        that is stored. Loading that executes code, as unpickling does: who may write to the experiment's folder may run
+        anything as the user who resumes it. It is refused where others may. With ``tuner`` nothing is loaded that could
+        execute code.
     time_passes
         ``"always"``: the time between death and resume counts, for deadlines and wall-clock limits alike.
         ``"running"``: only the time counts in which a tuner was running.
@@ -143,7 +146,12 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
     started_at = time.monotonic() - _elapsed_s(segments, last_s, lock, time_passes)
     ticks, progress = Ticks(), Progress(backend.num_devices_per_trial)
-    num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
+    deadline_s, num_known = deadline_wanted(tuner.scheduler), 0
+    if is_extended_to(segments.entries, deadline_s):
+        num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
+    if num_known == 0:
+        assume_first_deadline(tuner.scheduler, segments.entries, path, deadline_s)
+        num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
     ticks.drive(tuner.scheduler)
     replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
     if progress.left_out:
@@ -152,11 +160,12 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
             "What made the scheduler raise is not told to it again (%d times), the last time a %r of trial %d: %s",
             len(progress.left_out), call, trial_id, raised,
         )  # fmt: skip
+    extension = extend(tuner.scheduler, deadline_s, progress)
     _restore_backend(tuner, path, progress, started_at)
     _restore_tuner(tuner, path, progress, started_at, created=float(segments.headers[0]["timestamp"]))
     if setup is not None:
         write_setup(setup_path, setup)
-    journal.take_over(Takeover(lock, segments, progress, ticks, started_at))
+    journal.take_over(Takeover(lock, segments, progress, ticks, started_at, extension))
     return tuner
 
 

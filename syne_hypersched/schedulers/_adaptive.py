@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from syne_hypersched.allocation import stretch
 from syne_hypersched.allocation.goodput import Outlook, allocate_goodput
 from syne_hypersched.allocation.policies import GOODPUT, allocate
-from syne_hypersched.allocation.scaling import LearntScaling, Scaling
+from syne_hypersched.allocation.scaling import LearntScaling, LinearScaling, Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._pausing import PausingHalving
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
@@ -98,6 +98,8 @@ class AdaptiveStrategy(Strategy):
         self._pauses: list[tuple[float, int]] = []
         self._stretch: _Stretch | None = None
         self._closed = False
+        #: Whether the searcher has no further configuration.
+        self._all_suggested = False
 
     def __contains__(self, trial_id: object) -> bool:
         return trial_id in self._devices
@@ -120,7 +122,7 @@ class AdaptiveStrategy(Strategy):
     def close_if_due(self, now_s: float) -> Reason | None:
         """Begins the last stretch when it is time."""
         epoch_time_s = self._times.typical_epoch_time_s
-        if not self._resizing or not self.admission_open or epoch_time_s is None:
+        if not self._resizing or self._stretch is not None or epoch_time_s is None:
             return None
         shares, left_s, launch_cost_s = self._full_size, self._deadline_s - now_s, self._times.relaunch_cost_s
         if not stretch.begins(left_s, self._deadline_s, self._max_t * epoch_time_s, shares, launch_cost_s):
@@ -129,7 +131,7 @@ class AdaptiveStrategy(Strategy):
         plan = stretch.phases(left_s, shares.size, launch_cost_s)
         most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
         self._stretch = _Stretch(now_s, shares.size, plan, self._take_best_paused(most))
-        return reason
+        return None if self._closed else reason
 
     def admission(self, now_s: float) -> Reason:
         """When the last stretch begins, by what is measured so far."""
@@ -169,6 +171,16 @@ class AdaptiveStrategy(Strategy):
         """Nothing starts or is resumed any more."""
         self._closed = True
 
+    def set_deadline(self, deadline_s: float, reopen: bool) -> None:
+        """Takes another deadline; with ``reopen`` it goes on exploring."""
+        self._deadline_s = deadline_s
+        if not reopen:
+            return
+        for pause in () if self._stretch is None else self._stretch.paused:
+            heapq.heappush(self._pauses, pause)
+        self._stretch, self._closed = None, False
+        self._devices = dict.fromkeys(self._devices, 1)
+
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """While exploring a trial that is no longer weak; in the last stretch a paused survivor."""
         if self._closed:
@@ -182,6 +194,12 @@ class AdaptiveStrategy(Strategy):
                 text = f"rank {rank} of {len(survivors)} survivors of the last stretch"
                 return trial_id, because(text, rank=rank, num_survivors=len(survivors))
         return None
+
+    def next_weak(self, now_s: float) -> tuple[int, Reason] | None:
+        """While exploring, the paused trial with the best value."""
+        self._all_suggested = True
+        best = self._best_paused() if self.admission_open else None
+        return None if best is None else (best[1], because("the best paused trial, and there is nothing new to start"))
 
     def begin(self, trial_id: int) -> None:
         """A trial is started or resumed, on one device."""
@@ -213,6 +231,9 @@ class AdaptiveStrategy(Strategy):
         if value == math.inf:
             return NOT_FINITE
         if self._stretch is None:
+            if weak and self._is_spared(trial_id):
+                self._halving.forget(trial_id)
+                return None
             return self._halving.why_weak(trial_id) if weak else None
         survivors = self._survivors(self._stretch, now_s)
         if trial_id in survivors:
@@ -235,12 +256,17 @@ class AdaptiveStrategy(Strategy):
         return self._closed or (self._stretch is not None and trial_id not in self._stretch.resumable)
 
     def resize(self, trial_id: int, now_s: float) -> tuple[int, Reason] | None:
-        """In the last stretch: what the policy gives the trial, where the relaunch pays."""
-        if self._stretch is None:
+        """In the last stretch, or when nothing can be started any more: what the policy gives it, where that pays."""
+        if self._stretch is not None:
+            survivors, full_size = self._survivors(self._stretch, now_s), self._stretch.size
+        elif self._closed and self._resizing and self._times.typical_epoch_time_s is not None:
+            survivors = sorted(self._devices, key=lambda i: (self._best.get(i, math.inf), i))
+            full_size = self._full_size.size
+        else:
             return None
-        held, survivors = self._devices[trial_id], self._survivors(self._stretch, now_s)
+        held = self._devices[trial_id]
         left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
-        wanted = self._share(trial_id, survivors, self._stretch.size, left_s, launch_cost_s)
+        wanted = self._share(trial_id, survivors, full_size, left_s, launch_cost_s)
         wanted = min(wanted, self._most.get(trial_id, wanted))
         if wanted > held:
             if not self._may_grow(trial_id):
@@ -301,18 +327,49 @@ class AdaptiveStrategy(Strategy):
     def _scaling_is_known(self) -> bool:
         return not isinstance(self._scaling, LearntScaling) or self._scaling.is_measured
 
+    def never_resizes_because(self) -> str | None:
+        """Devices, or their scaling, for which the last stretch would not pay even if launches cost nothing."""
+        shares = self._full_size
+        known = "" if self._scaling_is_known else " at best"
+        if not self._scaling_is_known:
+            shares = stretch.full_size(LinearScaling(), self._num_devices)
+        if not self._resizing or self._num_devices < 2 or stretch.worthwhile(self._deadline_s, shares, 0.0):
+            return None
+        return (
+            f"with num_devices={self._num_devices}, {shares.number} trials on {shares.size} devices each, "
+            f"{shares.speed_up:.3g} times as fast as one device{known}, make "
+            f"{shares.number * shares.speed_up:.3g} times the progress of one trial on one device. Below "
+            f"{stretch.LEAST_PROGRESS:g} times it is better to go on exploring on one device each"
+        )
+
     def never_resize(self) -> None:
         """Explores until the deadline: a last stretch pays only with trials that can be resized."""
         self._resizing, self._stretch = False, None
+
+    def _is_spared(self, trial_id: int) -> bool:
+        """Whether a weak trial goes on, since nothing new can take its device and no paused trial is ahead of it."""
+        if self._closed or not self._all_suggested:
+            return self._closed
+        best = self._best_paused()
+        return best is None or best[0] >= self._best[trial_id]
+
+    def _best_paused(self) -> tuple[float, int] | None:
+        """Best value and id of the best paused trial that may be resumed."""
+        while self._pauses and not self._is_paused(*self._pauses[0]):
+            heapq.heappop(self._pauses)
+        return self._pauses[0] if self._pauses and self._pauses[0][0] < math.inf else None
+
+    def _is_paused(self, value: float, trial_id: int) -> bool:
+        """Whether an entry of the pauses is of a trial that is paused still, and has the value that it had."""
+        return trial_id not in self._devices and self._best.get(trial_id) == value
 
     def _take_best_paused(self, count: int) -> list[tuple[float, int]]:
         """Best value and id of the best paused trials, ascending; pauses that are over are passed over."""
         found: list[tuple[float, int]] = []
         while self._pauses and len(found) < count:
-            value, trial_id = pause = heapq.heappop(self._pauses)
-            is_paused = trial_id not in self._devices and self._best.get(trial_id) == value
+            pause = heapq.heappop(self._pauses)
             # Two pauses with the same best value come one after the other.
-            if is_paused and pause not in found[-1:]:
+            if self._is_paused(*pause) and pause not in found[-1:]:
                 found.append(pause)
         return found
 

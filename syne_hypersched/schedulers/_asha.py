@@ -6,6 +6,7 @@ MLSys 2020. The decisions are those of the brackets; :class:`ASHA` connects them
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -17,9 +18,12 @@ from syne_tune.config_space import Domain
 from syne_tune.optimizer.scheduler import TrialSuggestion
 
 from syne_hypersched.rungs import RungLadder, rung_levels
-from syne_hypersched.schedulers._base import MultiFidelityScheduler, integer
-from syne_hypersched.schedulers._brackets import PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
-from syne_hypersched.schedulers._searchers import Config
+from syne_hypersched.schedulers._arguments import Config, integer
+from syne_hypersched.schedulers._base import MultiFidelityScheduler
+from syne_hypersched.schedulers._brackets import CONTINUE, PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
+from syne_hypersched.schedulers._reports import Usable
+
+logger = logging.getLogger(__name__)
 
 
 class ASHA(MultiFidelityScheduler):
@@ -44,6 +48,12 @@ class ASHA(MultiFidelityScheduler):
     is at least as good as the interpolated quantile of the rung whose order is the ratio of the levels, as it was in
     Syne Tune before 0.15.
 
+    A searcher may run out of configurations: a grid, a small space, a list of points. Then a free worker goes on with a
+    paused trial that may yet become promotable, and the best one is always trained to ``max_t``. Where there is none
+    for it (more workers than configurations), Syne Tune's tuner asks for no trial to resume from then on. From then on
+    no trial is paused: at a rung it goes on if it is promotable, or could be when those still to come turn out worse,
+    and is stopped otherwise.
+
     Parameters
     ----------
     config_space, metric, time_attr, max_t, do_minimize
@@ -61,7 +71,8 @@ class ASHA(MultiFidelityScheduler):
     max_resource_attr
         Name of the argument of the training script that tells it how far to train. With ``type="promotion"`` it is set
         to the trial's milestone, rounded up to a whole unit where ``grace_period`` and ``max_t`` are integers, so that
-        the script stops by itself and does no work that a pause would discard; otherwise it is set to ``max_t``. None
+        the script stops by itself and does no work that a pause would discard; otherwise, and for trials that are
+        resumed when the searcher has run out of configurations, it is set to ``max_t``. None
         means that the configuration has no such entry, and then trials are only ever paused by the backend.
     max_paused
         Most paused trials that may be resumed at a time, at least 1, so that a backend with ``delete_checkpoints=True``
@@ -153,7 +164,11 @@ class ASHA(MultiFidelityScheduler):
         self._suggested: deque[StoppingBracket | PromotionBracket] = deque()
         #: Configurations of trials that may be resumed; kept only if their milestone has to be changed then.
         self._configs: dict[int, Config] = {}
-        self._exhausted = False
+        #: Running trials whose scripts were told to end at a milestone.
+        self._told: set[int] = set()
+        #: Whether the searcher has no further configuration, and whether the tuner was told that there is none to run.
+        self._all_suggested = self._exhausted = False
+        self._warned = False
 
     @property
     def ladders(self) -> tuple[RungLadder, ...]:
@@ -163,31 +178,40 @@ class ASHA(MultiFidelityScheduler):
     def suggest(self) -> TrialSuggestion | None:
         """Resumes a trial that is promotable, else starts a new one.
 
+        Where the searcher has no further configuration it resumes one that may yet become promotable.
+
         Returns
         -------
         TrialSuggestion or None
-            None if the searcher has no further configuration, and from then on: Syne Tune's tuner does not ask again.
-            Trials that are paused then stay so.
+            None if there is no such trial either, and from then on: Syne Tune's tuner does not ask again. Trials that
+            are paused then stay so, and no further one is paused.
         """
         if self._exhausted:
             return None
         bracket = self._draw_bracket()
         promoted = bracket.promote()
-        if promoted is not None:
-            trial_id, milestone = promoted
-            self._checkpoints.resume(trial_id)
-            config = self._configs.get(trial_id)
-            return TrialSuggestion.resume_suggestion(
-                trial_id, None if config is None else self._up_to(milestone, config)
-            )
-        config = self._new_config()
-        if config is None:
+        config = None if promoted is not None or self._all_suggested else self._new_config()
+        if config is not None:
+            self._suggested.append(bracket)
+            return TrialSuggestion.start_suggestion(self._up_to(bracket.first_milestone, config))
+        if promoted is None:
+            self._all_suggested = True
+            promoted = self._promote_anywhere()
+        if promoted is None:
             self._exhausted = True
+            for other in self._brackets:
+                other.stop_resuming()
             for paused in self._checkpoints.paused:
                 self._checkpoints.end(paused)
             return None
-        self._suggested.append(bracket)
-        return TrialSuggestion.start_suggestion(self._up_to(bracket.first_milestone, config))
+        trial_id, milestone = promoted
+        self._resume(trial_id)
+        config = self._configs.get(trial_id)
+        if config is not None:
+            config = self._up_to(milestone, config)
+            if not self._all_suggested:
+                self._told.add(trial_id)
+        return TrialSuggestion.resume_suggestion(trial_id, config)
 
     def on_trial_add(self, trial: Trial) -> None:
         """Takes a new trial into the bracket that its suggestion was made for."""
@@ -197,26 +221,29 @@ class ASHA(MultiFidelityScheduler):
         self._bracket_of[trial.trial_id] = bracket
         if self.max_resource_attr is not None and self.type == "promotion":
             self._configs[trial.trial_id] = dict(trial.config)
+            self._told.add(trial.trial_id)
 
-    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> Decision:
+    def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> Decision:
         """Decides whether a trial goes on, is paused (only with ``type="promotion"``) or is stopped.
 
         Raises
         ------
         ValueError
-            The report lacks the metric or the resource level, or the trial was never added.
+            The trial was never added.
         """
-        value, resource = self._value(result), self._resource(result)
+        value, resource = report
         try:
             bracket = self._bracket_of[trial.trial_id]
         except KeyError:
             raise ValueError(f"trial {trial.trial_id} has reported, but on_trial_add was never called for it") from None
         if bracket.is_running(trial.trial_id):
-            self._tell_searcher(trial, result)
-            self._update_incumbent(trial, result)
+            self._tell_searcher(trial, report)
+            self._update_incumbent(trial, result, report)
         decision = bracket.report(trial.trial_id, resource, value)
         if decision == STOP:
             self._configs.pop(trial.trial_id, None)
+        if decision != CONTINUE:
+            self._told.discard(trial.trial_id)
         if decision == PAUSE:
             self._checkpoints.pause(trial.trial_id, resource, value)
         # What others report later may promote any trial but one that has diverged.
@@ -233,7 +260,10 @@ class ASHA(MultiFidelityScheduler):
         """
         bracket = self._bracket_of.get(trial.trial_id)
         if bracket is not None and bracket.is_running(trial.trial_id):
-            bracket.report(trial.trial_id, self._resource(result), self._value(result))
+            last = self._reports.last(trial.trial_id, result)
+            if last is not None:
+                bracket.report(trial.trial_id, last.resource, last.value)
+                self._warn_of_milestone(trial, last.resource)
             self._end(trial.trial_id)
         super().on_trial_complete(trial, result)
 
@@ -248,6 +278,35 @@ class ASHA(MultiFidelityScheduler):
             bracket.end(trial_id)
         self._checkpoints.end(trial_id)
         self._configs.pop(trial_id, None)
+        self._told.discard(trial_id)
+
+    def _promote_anywhere(self) -> tuple[int, float] | None:
+        """A trial of any bracket that is promotable, or may yet be.
+
+        Scripts that were told their milestone end there, so that the tuner is to go on asking until they have done so.
+        It is then given any trial.
+        """
+        for bracket in self._brackets:
+            if (promoted := bracket.promote()) is not None:
+                return promoted
+        for hopeless in (False, True) if self._told else (False,):
+            for bracket in self._brackets:
+                if (promoted := bracket.promote_in_advance(hopeless)) is not None:
+                    return promoted
+        return None
+
+    def _warn_of_milestone(self, trial: Trial, resource: float) -> None:
+        """Says once that a script has left at its milestone when nobody could resume it."""
+        told = trial.config.get(self.max_resource_attr, math.inf)
+        if self._warned or not self._exhausted or not told <= resource < self.max_t:
+            return
+        self._warned = True
+        logger.warning(
+            "trial %d has ended at %s=%g of max_t=%g, where %s had told its script to end, and cannot be resumed: the "
+            "searcher had no further configuration for a free worker, after which Syne Tune's tuner asks for no trial "
+            "to resume. Use no more workers than there are configurations, or leave max_resource_attr out",
+            trial.trial_id, self.time_attr, resource, self.max_t, self.max_resource_attr,
+        )  # fmt: skip
 
     def _draw_bracket(self) -> StoppingBracket | PromotionBracket:
         if self.brackets == 1:
@@ -257,5 +316,8 @@ class ASHA(MultiFidelityScheduler):
     def _up_to(self, milestone: float, config: Config) -> Config:
         if self.max_resource_attr is None:
             return config
+        if self._all_suggested:
+            # A trial may have to go on at its milestone, since nobody could resume it.
+            milestone = self.max_t
         whole_units = isinstance(self.grace_period, int) and isinstance(self.max_t, int)
         return config | {self.max_resource_attr: math.ceil(milestone) if whole_units else milestone}

@@ -8,21 +8,30 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from syne_tune.backend.trial_status import Trial
-from syne_tune.config_space import Domain, config_space_to_json_dict, postprocess_config
-from syne_tune.optimizer.scheduler import TrialScheduler
+from syne_tune.config_space import config_space_to_json_dict, postprocess_config
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsSchedulerMixin
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.contract import MeasuredTrial, is_elastic
+from syne_hypersched.schedulers._arguments import (
+    Config,
+    checked_points,
+    configuration_space,
+    entry_name,
+    finite_number,
+    flag,
+    integer,
+)
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._consistency import Workers
-from syne_hypersched.schedulers._searchers import Config, make_searcher
+from syne_hypersched.schedulers._reports import ReportReader, Usable
+from syne_hypersched.schedulers._searchers import make_searcher
 
 logger = logging.getLogger(__name__)
 
@@ -105,11 +114,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         reduction_factor: float = 3,
         max_paused: int | None = None,
     ) -> None:
-        _check_config_space(config_space)
-        _check_key("metric", metric)
-        _check_key("time_attr", time_attr)
-        if not isinstance(do_minimize, bool):
-            raise TypeError(f"do_minimize must be True or False, but got {do_minimize!r}")
+        config_space = configuration_space(config_space)
+        do_minimize = flag("do_minimize", do_minimize)
         max_t = finite_number("max_t", max_t, above=0)
         grace_period = finite_number("grace_period", grace_period, above=0)
         if grace_period > max_t:
@@ -121,20 +127,25 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         if random_seed < 0:
             raise ValueError(f"random_seed must not be negative, but got {random_seed!r}")
         super().__init__(random_seed=random_seed)
-        self.config_space = dict(config_space)
-        self.metric = metric
-        self.time_attr = time_attr
+        self.config_space = config_space
+        self.metric = entry_name("metric", metric)
+        self.time_attr = entry_name("time_attr", time_attr)
         self.max_t = max_t
         self.do_minimize = do_minimize
         self.searcher = searcher
+        if searcher_kwargs is not None and not isinstance(searcher_kwargs, Mapping):
+            raise TypeError(f"searcher_kwargs must be a dictionary or None, but got {searcher_kwargs!r}")
         self.searcher_kwargs = None if searcher_kwargs is None else dict(searcher_kwargs)
-        self.points_to_evaluate = None if points_to_evaluate is None else [dict(p) for p in points_to_evaluate]
+        self.points_to_evaluate = (
+            None if points_to_evaluate is None else checked_points(points_to_evaluate, config_space)
+        )
         self.grace_period = grace_period
         self.reduction_factor = reduction_factor
         self.incumbent: Incumbent | None = None
         self.max_paused = None if max_paused is None else integer("max_paused", max_paused, least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
+        self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t)
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)
@@ -147,18 +158,44 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.follow(trial)
         self._workers.add(trial)
 
+    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
+        """Decides on a report, and adds to it what the scheduler has to say.
+
+        A report without the metric or ``time_attr``, or with one that is no number, is left out: the trial goes on,
+        nothing is recorded, and a warning says so once. An entry of the two that is no number is made NaN.
+
+        Returns
+        -------
+        str
+            One of Syne Tune's decisions.
+        """
+        report = self._reports.read(trial.trial_id, result)
+        decision = str(SchedulerDecision.CONTINUE) if report is None else self._on_report(trial, result, report)
+        self._add_to(result)
+        return decision
+
+    def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> str:
+        """Decides on a report that can be used."""
+        raise NotImplementedError(f"{type(self).__name__} must define _on_report()")
+
+    def _add_to(self, result: dict[str, Any]) -> None:
+        """Adds to a report what the scheduler has to say, whatever the decision was; by default nothing."""
+
     def on_trial_error(self, trial: Trial) -> None:
         """Tells the searcher that a trial has failed, or was stopped by somebody else."""
         logger.warning("trial %d has failed or was stopped from outside", trial.trial_id)
+        self._reports.end(trial.trial_id)
         self._checkpoints.end(trial.trial_id)
         self._searcher.on_trial_error(trial.trial_id)
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
         """Tells the searcher that a trial has ended; its last result has been told before."""
+        self._reports.end(trial.trial_id)
         self._searcher.on_trial_end(trial.trial_id)
 
     def on_trial_remove(self, trial: Trial) -> None:
         """Tells the searcher that a trial has ended because it was paused or stopped."""
+        self._reports.end(trial.trial_id)
         self._searcher.on_trial_end(trial.trial_id)
 
     def trials_checkpoints_can_be_removed(self, since: int = 0) -> list[int]:
@@ -229,31 +266,10 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         if isinstance(trial, MeasuredTrial):
             trial.measure(self.metric, self.do_minimize)
 
-    def _value(self, result: Mapping[str, Any]) -> float:
-        """The metric of a report as a value to be minimised; NaN and infinities are ``+inf``, the worst value.
-
-        Raises
-        ------
-        ValueError
-            The metric is not in the report, or is not a number.
-        """
-        metric = self._number(result, self.metric, "metric")
-        if not math.isfinite(metric):
-            return math.inf
-        return metric if self.do_minimize else -metric
-
-    def _resource(self, result: Mapping[str, Any]) -> float:
-        """The resource level of a report.
-
-        Raises
-        ------
-        ValueError
-            It is not in the report, or is not a finite number.
-        """
-        resource = self._number(result, self.time_attr, "time_attr")
-        if not math.isfinite(resource):
-            raise ValueError(f"{self.time_attr} (time_attr) must be finite in a report, but got {resource!r}")
-        return resource
+    def _resume(self, trial_id: int) -> None:
+        """A paused trial is resumed."""
+        self._checkpoints.resume(trial_id)
+        self._reports.resume(trial_id)
 
     def _new_config(self) -> Config | None:
         """The next configuration of the searcher, complete with the constants; None if it has no more."""
@@ -262,14 +278,13 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             self._workers.give_up()
         return None if config is None else dict(postprocess_config(config, self.config_space))
 
-    def _tell_searcher(self, trial: Trial, result: Mapping[str, Any]) -> None:
+    def _tell_searcher(self, trial: Trial, report: Usable) -> None:
         """Tells the searcher the value of a report, unless it is not finite: models cannot be fitted to that."""
         self._workers.report(self.num_devices)
-        value = self._value(result)
-        if value < math.inf:
-            self._searcher.on_trial_result(trial.trial_id, trial.config, value, result[self.time_attr])
+        if report.value < math.inf:
+            self._searcher.on_trial_result(trial.trial_id, trial.config, report.value, report.resource)
 
-    def _update_incumbent(self, trial: Trial, result: Mapping[str, Any]) -> bool:
+    def _update_incumbent(self, trial: Trial, result: Mapping[str, Any], report: Usable) -> bool:
         """Makes the trial the incumbent if this report is the best one so far, and publishes it on an elastic backend.
 
         Returns
@@ -277,114 +292,12 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         bool
             Whether the incumbent has changed.
         """
-        value = self._value(result)
-        if value >= (math.inf if self.incumbent is None else self.incumbent.value):
+        if report.value >= (math.inf if self.incumbent is None else self.incumbent.value):
             return False
-        self.incumbent = Incumbent(trial.trial_id, value, self._resource(result), dict(result))
+        self.incumbent = Incumbent(trial.trial_id, report.value, report.resource, dict(result))
         if is_elastic(trial):
             trial.publish(result)
         return True
-
-    def _number(self, result: Mapping[str, Any], key: str, argument: str) -> float:
-        try:
-            number = result[key]
-        except KeyError:
-            raise ValueError(
-                f"every report must have {key!r} (the scheduler's {argument}), but one has only {sorted(result)}"
-            ) from None
-        if isinstance(number, (float, int)):
-            return number
-        if isinstance(number, Real):
-            return float(number)
-        raise ValueError(f"{key!r} (the scheduler's {argument}) must be a number in every report, but got {number!r}")
-
-
-def finite_number(name: str, number: Any, above: float) -> float:
-    """Checks a number that is an argument.
-
-    Parameters
-    ----------
-    name
-        Name of the argument, for the message.
-    number
-        Its value.
-    above
-        It must be greater than this.
-
-    Returns
-    -------
-    float or int
-        The number, an ``int`` if it is an integer type, as Python's own type.
-
-    Raises
-    ------
-    TypeError
-        It is not a number.
-    ValueError
-        It is not finite, or too small.
-    """
-    if isinstance(number, bool) or not isinstance(number, Real):
-        raise TypeError(f"{name} must be a number, but got {number!r}")
-    plain = int(number) if isinstance(number, Integral) else float(number)
-    if not (math.isfinite(plain) and plain > above):
-        raise ValueError(f"{name} must be finite and greater than {above}, but got {number!r}")
-    return plain
-
-
-def integer(name: str, number: Any, least: int | None = None) -> int:
-    """Checks an integer that is an argument.
-
-    Parameters
-    ----------
-    name
-        Name of the argument, for the message.
-    number
-        Its value.
-    least
-        The least that it may be.
-
-    Returns
-    -------
-    int
-        The number, as Python's own type.
-
-    Raises
-    ------
-    TypeError
-        It is not an integer.
-    ValueError
-        It is below ``least``.
-    """
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"{name} must be an integer, but got {number!r}")
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, but got {number!r}")
-    return int(number)
-
-
-def flag(name: str, value: Any) -> bool:
-    """Checks an argument that is true or false.
-
-    Raises
-    ------
-    TypeError
-        It is neither.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, but got {value!r}")
-    return value
-
-
-def _check_config_space(config_space: object) -> None:
-    if not isinstance(config_space, Mapping):
-        raise TypeError(f"config_space must be a dictionary, but got {config_space!r}")
-    if not any(isinstance(domain, Domain) for domain in config_space.values()):
-        raise ValueError(f"config_space must have at least one domain to search, but got {dict(config_space)!r}")
-
-
-def _check_key(name: str, key: object) -> None:
-    if not isinstance(key, str) or not key:
-        raise TypeError(f"{name} must be the name of an entry of the reports, but got {key!r}")
 
 
 def _as_json(value: Any) -> Any:

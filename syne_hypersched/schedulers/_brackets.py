@@ -18,6 +18,9 @@ CONTINUE: Final = "CONTINUE"
 PAUSE: Final = "PAUSE"
 STOP: Final = "STOP"
 
+_ROUNDING = 1e-9
+"""A rank that is this close to the last one that is good enough is that rank."""
+
 
 class StoppingBracket:
     """The stopping variant: at each rung, a trial goes on if it is among the best so far, else it is stopped.
@@ -83,6 +86,13 @@ class StoppingBracket:
         """No trial is ever paused, and so none is promoted."""
         return None
 
+    def promote_in_advance(self, hopeless: bool = False) -> tuple[int, float] | None:
+        """No trial is ever paused, and so none is promoted."""
+        return None
+
+    def stop_resuming(self) -> None:
+        """Nothing changes: no trial is ever paused."""
+
     def end(self, trial_id: int) -> None:
         """Ends a trial for good; what it has recorded stays."""
         self._running.discard(trial_id)
@@ -112,6 +122,7 @@ class PromotionBracket:
         # A trial is a key of one of the two, or has ended.
         self._milestone: dict[int, float] = {}
         self._paused_at: dict[int, Rung] = {}
+        self._resumes = True
 
     @property
     def first_milestone(self) -> float:
@@ -145,7 +156,8 @@ class PromotionBracket:
         -------
         Decision
             ``CONTINUE``, ``PAUSE`` at a milestone, or ``STOP`` at ``max_t``. The report of a trial that is not running
-            changes nothing and means ``PAUSE`` if the trial is paused and ``STOP`` if it has ended.
+            changes nothing and means ``PAUSE`` if the trial is paused and ``STOP`` if it has ended. After
+            :meth:`stop_resuming` a milestone means ``CONTINUE`` for a trial that may yet be promoted, else ``STOP``.
         """
         if trial_id not in self._milestone:
             return PAUSE if trial_id in self._paused_at else STOP
@@ -155,6 +167,8 @@ class PromotionBracket:
         del self._milestone[trial_id]
         if resource >= self.max_t:
             return STOP
+        if not self._resumes:
+            return self._go_on_or_stop(trial_id, recorded[0])
         recorded[0].pause(trial_id)
         self._paused_at[trial_id] = recorded[0]
         return PAUSE
@@ -172,14 +186,75 @@ class PromotionBracket:
             The trial, which is running from now on, and its milestone. None if no trial is promotable.
         """
         for rung in reversed(self._open_rungs()):
-            next_level = self._next_level[rung.level]
-            trial_id = promotable_trial(rung, rung.level / next_level)
+            trial_id = promotable_trial(rung, self._order(rung))
             if trial_id is not None:
-                rung.unpause(trial_id)
-                del self._paused_at[trial_id]
-                self._milestone[trial_id] = next_level
-                return trial_id, next_level
+                return self._promoted(trial_id, rung)
         return None
+
+    def promote_in_advance(self, hopeless: bool = False) -> tuple[int, float] | None:
+        """Promotes a trial that is not promotable, but may yet be when others have arrived at its rung.
+
+        For a worker that is free while nothing new can be started: once Syne Tune's tuner was told that there is
+        nothing to do for it, it never asks again, and no paused trial goes on any more.
+
+        Parameters
+        ----------
+        hopeless
+            Whether a trial is taken even if it can never be promotable, unless its value is not finite.
+
+        Returns
+        -------
+        tuple or None
+            As of :meth:`promote`: the best such trial of the highest rung that has one.
+        """
+        paused: dict[float, list[int]] = {}
+        for trial_id, rung in self._paused_at.items():
+            paused.setdefault(rung.level, []).append(trial_id)
+        found, from_below = None, 0
+        for rung in self.ladder.rungs:
+            num_coming = from_below + self._num_coming(rung)
+            hopeful = [
+                trial_id
+                for trial_id in paused.get(rung.level, ())
+                if (hopeless and rung.value(trial_id) < math.inf) or self._may_be_promoted(trial_id, rung, num_coming)
+            ]
+            if hopeful:
+                found = (min((rung.value(trial_id), trial_id) for trial_id in hopeful)[1], rung)
+            from_below += len(hopeful)
+        return None if found is None else self._promoted(*found)
+
+    def stop_resuming(self) -> None:
+        """From now on no trial is resumed, so that none is paused in vain."""
+        self._resumes = False
+
+    def _promoted(self, trial_id: int, rung: Rung) -> tuple[int, float]:
+        rung.unpause(trial_id)
+        del self._paused_at[trial_id]
+        self._milestone[trial_id] = self._next_level[rung.level]
+        return trial_id, self._next_level[rung.level]
+
+    def _go_on_or_stop(self, trial_id: int, rung: Rung) -> Decision:
+        """Decides on a trial that has just arrived at a rung, where nothing is resumed any more."""
+        if not self._may_be_promoted(trial_id, rung, self._num_coming(rung)):
+            return STOP
+        self._milestone[trial_id] = self._next_level[rung.level]
+        return CONTINUE
+
+    def _may_be_promoted(self, trial_id: int, rung: Rung, num_coming: int) -> bool:
+        """Whether a trial is promotable, or will be if those who are yet to arrive at its rung are worse.
+
+        Unlike :meth:`promote` this takes a trial that is alone at a rung, and will be: it is the best.
+        """
+        value, most_better = rung.value(trial_id), self._order(rung) * (len(rung) + num_coming - 1)
+        return value < math.inf and rung.num_better(value) <= most_better + _ROUNDING
+
+    def _num_coming(self, rung: Rung) -> int:
+        """Running trials that have not arrived at a rung yet."""
+        return sum(trial_id not in rung for trial_id in self._milestone)
+
+    def _order(self, rung: Rung) -> float:
+        """Order of the quantile that a trial has to reach at a rung in order to be promoted."""
+        return rung.level / self._next_level[rung.level]
 
     def _open_rungs(self) -> Sequence[Rung]:
         """The rungs, ascending, from which trials may be promoted."""

@@ -70,6 +70,10 @@ class DecisionLog:
         untold, self._untold = self._untold, []
         return untold
 
+    def reopen(self) -> None:
+        """Admission is open again: its closing is one decision among others."""
+        self._closing = None
+
     def restart(self) -> None:
         """Puts all decisions so far at time 0."""
         self._decisions = deque((decision._replace(time_s=0.0) for decision in self._decisions), maxlen=_KEPT)

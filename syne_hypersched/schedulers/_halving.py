@@ -36,6 +36,8 @@ class RetrospectiveHalving:
         self._retrospective = retrospective
         #: The rung at which each paused trial waits to be promotable.
         self._paused_at: dict[int, Rung] = {}
+        #: Trials that are weak at no rung up to a level, whatever they have recorded there.
+        self._pardoned: dict[int, float] = {}
 
     def report(self, trial_id: int, resource: float, value: float) -> bool:
         """Records a report, and says whether the trial is weak; a value of ``+inf`` always is."""
@@ -70,12 +72,35 @@ class RetrospectiveHalving:
                 self._wait_at(trial_id, weak_rung)
         return None
 
+    def best_paused(self) -> int | None:
+        """The best paused trial at the highest rung with any, weak as it is."""
+        return next((best for rung in self._ladder.rungs[::-1] if (best := rung.best_paused()) is not None), None)
+
+    def is_outdone(self, trial_id: int) -> bool:
+        """Whether a paused trial is ahead of one that is weak: at a higher rung, or better at the same one."""
+        own, best = self._highest_weak_rung(trial_id), self.best_paused()
+        if own is None or best is None:
+            return False
+        rung = self._paused_at[best]
+        return (rung.level, -rung.value(best)) > (own.level, -own.value(trial_id))
+
+    def pardon(self, trial_id: int) -> None:
+        """Holds a trial only against rungs that it has not reached yet."""
+        reached = [rung.level for rung in self._ladder.rungs if trial_id in rung]
+        self._pardoned[trial_id] = max(reached, default=-math.inf)
+
+    def end_pardons(self) -> None:
+        """Holds all trials against all rungs again."""
+        self._pardoned.clear()
+
     def _highest_weak_rung(self, trial_id: int) -> Rung | None:
         return self._weak_at(trial_id, self._ladder.rungs[::-1])
 
     def _weak_at(self, trial_id: int, rungs: Iterable[Rung]) -> Rung | None:
         """The first of these rungs where the trial is strictly worse than today's cutoff."""
         for rung in rungs:
+            if rung.level <= self._pardoned.get(trial_id, -math.inf):
+                continue
             if trial_id in rung and len(rung) >= 2 and rung.value(trial_id) > rung.quantile(self._share):
                 return rung
         return None

@@ -12,13 +12,15 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.admission import check_exploration
 from syne_hypersched.allocation.timing import Report, TrialTimes
-from syne_hypersched.contract import ST_ADMISSION_OPEN, RecordingTrial, is_elastic
-from syne_hypersched.schedulers._base import finite_number, flag, integer
+from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
+from syne_hypersched.schedulers._arguments import finite_number, flag, integer
 from syne_hypersched.schedulers._clock import TuningClock
 from syne_hypersched.schedulers._decisions import DecisionLog
+from syne_hypersched.schedulers._notices import Notices
 from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
 from syne_hypersched.schedulers._planning import PlanningScheduler
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
+from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers._strategies import check_adaptive, check_strategy
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,18 @@ class HyperSched(PlanningScheduler):
     without a report ranks worst, a paused trial is resumed only if no rung would pause it again at once, the cost of a
     launch is measured as a whole, growing keeps to the allocation grid, no number of devices that slows a trial down is
     used, and there is one clock. Beyond the paper, a trial that reports NaN or an infinity is paused at once and never
-    resumed, and a report after the deadline stops its trial.
+    resumed, a report after the deadline stops its trial, the rule for admission does not take a cold start for training
+    (a first epoch that nothing can be compared with yet, a first launch that took unusually long), and the last trial
+    that runs is not paused when none can be resumed, since the time that is left would bring nothing.
+
+    A searcher may run out of configurations: a grid, a small space, a list of points. Then a free device goes to the
+    best paused trial, weak as it is, and a weak trial is paused only for the sake of one that is ahead of it. Where
+    there is none for it (more workers than configurations), Syne Tune's tuner asks for no trial to resume from then on.
+    Trials then share the devices, and none is paused for being weak until the time is up: until the last stretch
+    begins, or admission would have closed.
+
+    A first level of 0 or below, as of a baseline before training, is no unit: the rungs of the adaptive strategy begin
+    at twice the first level that is at least one in 2,048 of ``max_t``.
 
     Parameters
     ----------
@@ -73,8 +86,8 @@ class HyperSched(PlanningScheduler):
         Whether a weak trial is paused, so that it can be resumed while admission is open. Otherwise it is stopped.
     grace_period, reduction_factor
         Level of the lowest rung, and the number of trials of which one is kept at a rung. By default twice the level of
-        the very first report, and 3; with ``strategy="published"`` 1 and 4. Neighbouring rungs of the adaptive strategy
-        have the ratio 2, those of the published rules the ratio ``reduction_factor``.
+        the very first report (see above), and 3; with ``strategy="published"`` 1 and 4. Neighbouring rungs of the
+        adaptive strategy have the ratio 2, those of the published rules the ratio ``reduction_factor``.
     speculation
         Whether a trial is held against the rungs that it has passed at *every* report (retrospective rule), not only
         when it reaches them.
@@ -167,15 +180,40 @@ class HyperSched(PlanningScheduler):
         self._clock = TuningClock(clock)
         self._times = TrialTimes()
         self._decisions = DecisionLog()
-        #: Time of the last report or suggestion.
-        self._now_s = 0.0
         self._prepare(scaling, grace_period)
         #: Live trials that have not reported since this object was loaded from a file.
         self._unheard: dict[int, None] = {}
         self._resizable = True
+        self._notices = Notices()
+        #: Whether the searcher has no further configuration.
+        self._all_suggested = False
+
+    def assume_deadline(self, deadline_s: float) -> None:
+        """Takes another deadline than that of the constructor, before anything has happened."""
+        self.deadline_s = finite_number("deadline_s", deadline_s, above=0)
+        if self._unplanned is None:
+            self._strategy.set_deadline(self.deadline_s, reopen=False)
+
+    def extend_deadline(self, deadline_s: float) -> None:
+        """Goes on until a later deadline, see :class:`~syne_hypersched.contract.ExtendableScheduler`.
+
+        Admission opens again, and the rule that closes it is applied anew. Paused trials that were given up when it was
+        closed stay so.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``deadline_s`` is no number, or not later than the deadline.
+        """
+        self.deadline_s = finite_number("deadline_s", deadline_s, above=self.deadline_s)
+        self._strategy.set_deadline(self.deadline_s, reopen=True)
+        self._decisions.reopen()
+        self._notices.reopen()
 
     def suggest(self) -> TrialSuggestion | None:
         """The next trial while admission is open: a paused one that may go on, else a new configuration.
+
+        Where the searcher has no further configuration, it is the best paused trial, weak as it is.
 
         Returns
         -------
@@ -186,20 +224,27 @@ class HyperSched(PlanningScheduler):
         if self._unplanned is not None:  # with the first trial the backend says what there is to plan with
             config = self._new_config()
             return None if config is None else TrialSuggestion.start_suggestion(config)
+        self._notices.begin(self._strategy.never_resizes_because())
         self._close_if_due(now_s)
         paused = self._strategy.next_paused(now_s)
+        if paused is None and self.admission_open:
+            config = None if self._all_suggested else self._new_config()
+            if config is not None:
+                return TrialSuggestion.start_suggestion(config)
+            self._all_suggested = True
+            paused = self._strategy.next_weak(now_s)
         if paused is not None:
             trial_id, reason = paused
+            self._resume(trial_id)
             self._begin(trial_id, "resume", reason)
             return TrialSuggestion.resume_suggestion(trial_id)
-        config = self._new_config() if self.admission_open else None
-        if config is None:
-            if self.admission_open:
-                self._log("close", None, 0, because("the searcher has no further configuration"))
-            self._strategy.close()
-            self._strategy.give_up(self._checkpoints)
-            return None
-        return TrialSuggestion.start_suggestion(config)
+        if self.admission_open:
+            self._log("close", None, 0, because("the searcher has no further configuration, and no trial is paused"))
+        self._strategy.close()
+        self._strategy.give_up(self._checkpoints)
+        self._notices.nothing_more_starts()
+        self._say_what_is_unused()
+        return None
 
     def on_trial_add(self, trial: Trial) -> None:
         """Takes notice of a new trial, which holds one device.
@@ -219,42 +264,37 @@ class HyperSched(PlanningScheduler):
         self._agree(trial)
         self._begin(trial.trial_id, "start")
 
-    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
-        """Decides whether a trial goes on, and once admission is closed on how many devices.
-
-        Adds ``st_admission_open`` to ``result``.
-
-        Raises
-        ------
-        ValueError
-            The metric or ``time_attr`` is not in the report, or is not a number.
-        """
-        trial_id, value, resource = trial.trial_id, self._value(result), self._resource(result)
+    def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> str:
+        """Decides whether a trial goes on, and once admission is closed on how many devices."""
+        trial_id = trial.trial_id
         if self._clock.observe(result):
             self._forget_wall_time()
         now_s = self._now_s = self._clock.now_s()
         if trial_id not in self._strategy:
             # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
-            result[ST_ADMISSION_OPEN] = self.admission_open
             return self._weak_decision
         self._unheard.pop(trial_id, None)
-        self._times.report(trial_id, Report.from_result(result, resource, now_s), now_s)
+        self._times.report(trial_id, Report.from_result(result, report.resource, now_s), now_s)
         if now_s <= self.deadline_s:
-            self._update_incumbent(trial, result)
-        self._tell_searcher(trial, result)
+            self._update_incumbent(trial, result, report)
+        self._tell_searcher(trial, report)
         if not is_elastic(trial):
             self._do_not_resize()
         elif (most := getattr(trial, "max_num_devices", None)) is not None:
             self._strategy.limit(trial_id, trial.num_devices, most)
         self._close_if_due(now_s)
-        result[ST_ADMISSION_OPEN] = self.admission_open
-        decision, resize = self._decide(trial_id, resource, value, now_s), None
+        self._add_to(result)
+        decision, resize = self._decide(trial_id, report, now_s), None
         if decision == SchedulerDecision.CONTINUE and self._resizable:
             resize = self._resize(trial_id, now_s)
         self._note(trial)
         if resize is not None:
             trial.resize(resize)
         return decision
+
+    def _add_to(self, result: dict[str, Any]) -> None:
+        """Adds ``st_admission_open``."""
+        result[ST_ADMISSION_OPEN] = self.admission_open
 
     def on_trial_error(self, trial: Trial) -> None:
         """Takes notice that a trial has failed: it is never resumed, and what it has recorded in rungs stays."""
@@ -276,8 +316,9 @@ class HyperSched(PlanningScheduler):
     def _weak_decision(self) -> str:
         return str(SchedulerDecision.PAUSE if self.use_pausing else SchedulerDecision.STOP)
 
-    def _decide(self, trial_id: int, resource: float, value: float, now_s: float) -> str:
+    def _decide(self, trial_id: int, report: Usable, now_s: float) -> str:
         """Whether the trial goes on; it no longer holds devices if not."""
+        value, resource = report
         weak = self._strategy.report(trial_id, resource, value, now_s)
         if resource >= self.max_t or now_s > self.deadline_s:
             decision = str(SchedulerDecision.STOP)
@@ -305,7 +346,6 @@ class HyperSched(PlanningScheduler):
             for forgotten in list(self._unheard):
                 self._end(forgotten, resumable=False)
         self._strategy.begin(trial_id)
-        self._checkpoints.resume(trial_id)
         self._times.start(trial_id, self._clock.now_s())
         self._log(what, trial_id, 1, reason)
 
@@ -318,6 +358,15 @@ class HyperSched(PlanningScheduler):
             self._strategy.end(surplus, resumable=False)
             self._checkpoints.end(surplus)
         self._strategy.give_up(self._checkpoints)
+        self._say_what_is_unused()
+
+    def _say_what_is_unused(self) -> None:
+        """Says once how much of the time is left when nothing runs and nothing starts any more."""
+        if not self.allocation:
+            closing = self._decisions.closing
+            self._notices.nothing_runs(
+                self._clock.now_s(), self.deadline_s, self.strategy, None if closing is None else closing.reason
+            )
 
     def _close_if_due(self, now_s: float) -> None:
         reason = self._strategy.close_if_due(now_s)
@@ -340,20 +389,11 @@ class HyperSched(PlanningScheduler):
         self._log("resize", trial_id, num_devices, reason)
         return num_devices
 
-    def _note(self, trial: Trial) -> None:
-        """Has the backend record why what was decided since the last report was decided, if it keeps a record."""
-        for decision in self._decisions.take_untold():
-            if isinstance(trial, RecordingTrial):
-                trial.note(decision.what, decision.reason, decision.numbers)
-
     def _forget_wall_time(self) -> None:
         """Puts all that happened before the first report of a simulated backend at time 0."""
         for trial_id in self.allocation:
             self._times.start(trial_id, 0.0)
         self._decisions.restart()
-
-    def _log(self, what: str, trial_id: int | None, num_devices: int, reason: Reason = NO_REASON) -> None:
-        self._decisions.add(self._clock.now_s(), what, trial_id, num_devices, reason)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -7,17 +7,16 @@ Tune.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from syne_tune.backend.trial_status import Trial
-
 from syne_hypersched.rungs import Rung, rung_levels
+from syne_hypersched.schedulers._arguments import Config
 from syne_hypersched.schedulers._asha import ASHA
-from syne_hypersched.schedulers._brackets import Decision, PromotionBracket
+from syne_hypersched.schedulers._brackets import STOP, Decision, PromotionBracket
 from syne_hypersched.schedulers._epsilon import CrissCrossEpsilon, LearningCurves
 from syne_hypersched.schedulers._ranking import RankingCriterion, criterion_factory
-from syne_hypersched.schedulers._searchers import Config
 
 ST_PASHA_MAX_T = "st_pasha_max_t"
 """Key that PASHA adds to every result: the cap after the report."""
@@ -106,10 +105,23 @@ class ProgressiveBracket(PromotionBracket):
         if resource < self.max_t and resource not in self._curves.setdefault(trial_id, {}):
             self._curves[trial_id][resource] = value
             self._compare(trial_id, resource)
+        if decision == STOP and resource < self.max_t:
+            # Nothing is resumed any more. Its own arrival may have moved the cap.
+            return self._go_on_or_stop(trial_id, self.ladder.passed(resource)[0])
         return decision
 
     def _open_rungs(self) -> Sequence[Rung]:
         return [rung for rung in self.ladder.rungs if rung.level < self._cap]
+
+    def _may_be_promoted(self, trial_id: int, rung: Rung, num_coming: int) -> bool:
+        """At the cap, and beyond, only the best goes on, and only if a worker would be idle otherwise.
+
+        Whether the cap is going to move is not known; what is known is that nothing else can be done for that worker.
+        """
+        if rung.level < self._cap:
+            return super()._may_be_promoted(trial_id, rung, num_coming)
+        value, others_run = rung.value(trial_id), bool(self._milestone) or not self._resumes
+        return others_run and value < math.inf and rung.num_better(value) == 0
 
     def _compare(self, trial_id: int, resource: float) -> None:
         if self._top == 0:
@@ -246,15 +258,7 @@ class PASHA(ASHA):
         """Distance, in units of the metric, up to which trials count as equal; None if the criterion has none."""
         return self._bracket.epsilon
 
-    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> Decision:
-        """Decides whether a trial goes on or is paused or stopped, and adds the cap and epsilon to the result.
-
-        Raises
-        ------
-        ValueError
-            The report lacks the metric or the resource level, or the trial was never added.
-        """
-        decision = super().on_trial_result(trial, result)
+    def _add_to(self, result: dict[str, Any]) -> None:
+        """Adds the cap and epsilon."""
         result[ST_PASHA_MAX_T] = self.current_max_t
         result[ST_PASHA_EPSILON] = self.epsilon
-        return decision

@@ -14,6 +14,10 @@ real learning curves the order after one epoch is unrelated to the order at the 
 RATIO = 2
 """Ratio of neighbouring rungs. With few trials, dense rungs find out earlier which of them are weak."""
 
+MOST_RUNGS = 10
+"""A level of less than one in ``FIRST_RUNG * 2 ** MOST_RUNGS`` of the maximum says nothing of the unit of the reports.
+It is 0 or below, for what was reported before training, or some milliseconds where time is the resource."""
+
 REDUCTION_FACTOR = 3
 """One trial in this many is kept at a rung."""
 
@@ -35,7 +39,8 @@ class PausingHalving:
     max_t
         Maximum resource; no rung lies there or above.
     first_rung
-        Level of the first rung; by default twice the level of the first report of all.
+        Level of the first rung; by default twice the first level reported that is not next to nothing, see
+        :const:`MOST_RUNGS`.
     reduction_factor
         One in this many trials is kept at a rung.
     """
@@ -60,9 +65,9 @@ class PausingHalving:
 
     def report(self, trial_id: int, resource: float, value: float) -> bool:
         """Records a report, and says whether the trial is weak; a value of ``+inf`` always is."""
-        if self._ladder is None:
+        if self._ladder is None and FIRST_RUNG * resource * RATIO**MOST_RUNGS >= self._max_t:
             self._ladder = self._make_ladder(FIRST_RUNG * resource)
-        reached = self._ladder.record(trial_id, resource, value)
+        reached = () if self._ladder is None else self._ladder.record(trial_id, resource, value)
         if value == math.inf:
             return True
         if value < self._best[0]:

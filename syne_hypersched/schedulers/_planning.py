@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from syne_tune.backend.trial_status import Trial
 
 from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import TrialTimes
-from syne_hypersched.schedulers._base import MultiFidelityScheduler, integer
 from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
 from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
-from syne_hypersched.schedulers._decisions import Decision, DecisionLog
-from syne_hypersched.schedulers._explain import Explanation, last_explained
+from syne_hypersched.schedulers._explained import ExplainedScheduler
 from syne_hypersched.schedulers._reasons import Reason, because
 from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, make_strategy
-from syne_hypersched.schedulers._strategy import Strategy
 
 
-class PlanningScheduler(MultiFidelityScheduler):
-    """The part of :class:`~syne_hypersched.HyperSched` that makes its strategy, and says what this has decided."""
+class PlanningScheduler(ExplainedScheduler):
+    """The part of :class:`~syne_hypersched.HyperSched` that makes its strategy."""
 
     #: Any of the two is None until the first trial is added, if it is for the backend to say.
     num_devices: Any
     deadline_s: Any
-    strategy: str
     assume_linear: bool
     scaling: dict[int, float] | None
-    _strategy: Strategy
     _times: TrialTimes
-    _decisions: DecisionLog
-    #: Time of the last report or suggestion.
-    _now_s: float
     #: What the strategy is made of, scaling and first rung, until it is made.
     _unplanned: tuple[Any, float | None] | None
     #: The arguments as they were given, where some were filled in later.
@@ -49,49 +40,8 @@ class PlanningScheduler(MultiFidelityScheduler):
         """Devices that each live trial holds, or has been asked to go on with."""
         return {} if self._unplanned is not None else self._strategy.allocation
 
-    @property
-    def decisions(self) -> list[Decision]:
-        """The last 10,000 decisions, oldest first."""
-        return self._decisions.as_list()
-
-    def explain(self, num_decisions: int = 20, trial_id: int | None = None) -> Explanation:
-        """Why admission was closed, and why trials were resized, paused, stopped or resumed.
-
-        Parameters
-        ----------
-        num_decisions
-            How many of the last decisions to explain, at least 0; some thousands are remembered.
-        trial_id
-            Explains only decisions about this trial.
-
-        Returns
-        -------
-        Explanation
-            ``print`` it, or take :meth:`~syne_hypersched.schedulers._explain.Explanation.to_dict`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            ``num_decisions`` is not an integer of at least 0.
-        """
-        count = integer("num_decisions", num_decisions, least=0)
-        closing = self._decisions.closing
-        if self._unplanned is not None:
-            admission = because("no trial has started yet")
-        elif closing is None:
-            admission = self._strategy.admission(self._now_s)
-        else:
-            admission = Reason(closing.reason, closing.numbers)
-        return Explanation(
-            strategy=self.strategy,
-            time_s=self._now_s,
-            deadline_s=math.inf if self.deadline_s is None else self.deadline_s,
-            admission_open=self.admission_open,
-            admission_closed_s=None if closing is None else closing.time_s,
-            admission=admission,
-            allocation=self.allocation,
-            decisions=last_explained(self.decisions, count, trial_id),
-        )
+    def _admission(self) -> Reason:
+        return because("no trial has started yet") if self._unplanned is not None else super()._admission()
 
     def metadata(self) -> dict[str, Any]:
         """See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; a default is what it was at first."""

@@ -22,8 +22,7 @@ from syne_tune.optimizer.schedulers.searchers.searcher_factory import searcher_c
 from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers as searcher_names
 
 from syne_hypersched._extras import needs_extra
-
-Config = dict[str, Any]
+from syne_hypersched.schedulers._arguments import Config, checked_points
 
 
 class Searcher(Protocol):
@@ -86,7 +85,7 @@ def make_searcher(
     points = kwargs.pop("points_to_evaluate", None) if isinstance(searcher, str) else None
     if points is not None and points_to_evaluate is not None:
         raise ValueError("points_to_evaluate must be given once, but is also in searcher_kwargs")
-    points = _checked_points(points_to_evaluate if points_to_evaluate is not None else points or [], config_space)
+    points = checked_points(points_to_evaluate if points_to_evaluate is not None else points or [], config_space)
     if not isinstance(searcher, str):
         if kwargs:
             raise TypeError(f"searcher_kwargs must be None when searcher is an object, but got {kwargs!r}")
@@ -258,22 +257,6 @@ class _ProcessWideGenerators:
             if torch is not None:
                 self._torch = torch.get_rng_state().numpy()
                 torch.set_rng_state(outer_torch)
-
-
-def _checked_points(points: Sequence[Config], config_space: Mapping[str, Any]) -> list[Config]:
-    searched = {name for name, domain in config_space.items() if isinstance(domain, Domain)}
-    checked = []
-    for index, point in enumerate(points):
-        if not isinstance(point, Mapping):
-            raise TypeError(f"points_to_evaluate[{index}] must be a dictionary, but got {point!r}")
-        missing, unknown = sorted(searched - set(point)), sorted(set(point) - set(config_space))
-        if missing or unknown:
-            raise ValueError(
-                f"points_to_evaluate[{index}] must have the names of config_space, "
-                f"but lacks {missing} and has {unknown} beyond it"
-            )
-        checked.append(dict(point))
-    return checked
 
 
 def _check_kwargs(name: str, searcher_class: type, kwargs: Mapping[str, Any]) -> None:

@@ -47,11 +47,27 @@ class Strategy(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Closes admission: there is nothing left to start, or the tuner will not ask again."""
+        """Closes admission: there is nothing left to start, and the tuner will not ask again.
+
+        Where that was not because of the time left, no trial is paused for being weak until the time is up: nobody
+        could resume it, and nothing else needs its device.
+        """
+
+    @abstractmethod
+    def set_deadline(self, deadline_s: float, reopen: bool) -> None:
+        """Takes another deadline; with ``reopen`` admission opens again, and every live trial holds one device."""
 
     @abstractmethod
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """The paused trial that is to go on before anything new starts, if there is one, and why."""
+
+    @abstractmethod
+    def next_weak(self, now_s: float) -> tuple[int, Reason] | None:
+        """The paused trial that is to go on although it is weak, since there is nothing new to start, and why.
+
+        From the first call on the searcher has no further configuration. A weak trial is then paused only for the sake
+        of another one that is paused and ahead of it.
+        """
 
     @abstractmethod
     def begin(self, trial_id: int) -> None:
@@ -99,6 +115,10 @@ class Strategy(ABC):
     @abstractmethod
     def limit(self, trial_id: int, num_devices: int, most: int) -> None:
         """A live trial has failed on more devices than ``most``, and goes on on ``num_devices``."""
+
+    def never_resizes_because(self) -> str | None:
+        """Why it is certain from the start that no trial will be resized; None if it is not."""
+        return None
 
     def never_resize(self) -> None:  # noqa: B027
         """The backend cannot resize trials."""

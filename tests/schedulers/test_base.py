@@ -16,6 +16,7 @@ from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
 from syne_hypersched.contract import ElasticTrial
 from syne_hypersched.schedulers._base import MultiFidelityScheduler
+from syne_hypersched.schedulers._reports import Usable
 
 SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
 CONFIG = {"lr": 0.1, "n": 1, "c": "a", "constant": 7}
@@ -72,44 +73,19 @@ def test_refuses_bad_arguments(kwargs: dict[str, Any], error: type[Exception], m
         make(**kwargs)
 
 
-@pytest.mark.parametrize(
-    ("metric", "minimized", "maximized"),
-    [(2, 2, -2), (np.float32(0.5), 0.5, -0.5), (np.int64(3), 3, -3)]
-    + [(worst, math.inf, math.inf) for worst in (math.nan, math.inf, -math.inf, np.float64("nan"))],
-)
-def test_values_are_to_be_minimized(metric: Any, minimized: float, maximized: float) -> None:
-    assert make()._value({"loss": metric}) == minimized
-    assert make(do_minimize=False)._value({"loss": metric}) == maximized
-
-
-def test_reports_without_a_key_say_which() -> None:
-    with pytest.raises(ValueError, match=r"'loss' \(the scheduler's metric\), but one has only \['acc', 'epoch'\]"):
-        make()._value({"epoch": 1, "acc": 1.0})
-    with pytest.raises(ValueError, match=r"'epoch' \(the scheduler's time_attr\), but one has only \['loss'\]"):
-        make()._resource({"loss": 1.0})
-
-
-@pytest.mark.parametrize("bad", ["0.5", None, [0.5], np.array([0.5])])
-def test_reports_that_are_not_numbers(bad: Any) -> None:
-    with pytest.raises(ValueError, match="must be a number in every report, but got"):
-        make()._value({"loss": bad})
-
-
-def test_resource_must_be_finite() -> None:
-    assert make()._resource({"epoch": 3}) == 3
-    with pytest.raises(ValueError, match=r"epoch \(time_attr\) must be finite in a report, but got nan"):
-        make()._resource({"epoch": math.nan})
-
-
 def test_incumbent_is_the_best_finite_report_and_is_published() -> None:
-    scheduler = make(do_minimize=False)
+    class Recording(MultiFidelityScheduler):
+        def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> str:
+            return str(self._update_incumbent(trial, result, report))
+
+    scheduler = Recording(SPACE, "loss", "epoch", 27, do_minimize=False)
     first, second = RecordedTrial(0), RecordedTrial(1)
     assert isinstance(first, ElasticTrial)
     changed = [
-        scheduler._update_incumbent(trial, {"loss": metric, "epoch": epoch, "extra": "x"})
+        scheduler.on_trial_result(trial, {"loss": metric, "epoch": epoch, "extra": "x"})
         for trial, metric, epoch in [(first, math.nan, 1), (first, 0.5, 2), (second, 0.5, 1), (second, 0.75, 2)]
     ]
-    assert changed == [False, True, False, True]
+    assert changed == ["False", "True", "False", "True"]
     assert scheduler.incumbent is not None
     assert (scheduler.incumbent.trial_id, scheduler.incumbent.value, scheduler.incumbent.resource) == (1, -0.75, 2)
     assert scheduler.incumbent.result == {"loss": 0.75, "epoch": 2, "extra": "x"}

@@ -453,14 +453,6 @@ class TestArguments:
         with pytest.raises(error, match=message):
             Tuning(**changes)
 
-    def test_a_missing_metric_or_resource_names_the_key_and_those_reported(self):
-        tuning = Tuning()
-        tuning.start()
-        for result, key in (({"epoch": 1}, "loss"), ({"loss": 0.5}, "epoch")):
-            with pytest.raises(ValueError, match=f"every report must have '{key}' .* but one has only"):
-                tuning.scheduler.on_trial_result(trial=tuning.trials[0], result=result)
-        assert tuning.report(0, 1, 0.5) == "CONTINUE"
-
     def test_metadata_has_the_arguments(self):
         scheduler = HyperSched(
             SPACE,

@@ -1,0 +1,58 @@
+"""Checks of the arguments of a table of learning curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from numbers import Real
+
+from syne_hypersched.blackboxes._curve import plain_number
+
+
+def check_members(
+    configurations: object, metrics: object, configuration_space: object, time_attr: object, elapsed_time_attr: object
+) -> None:
+    """Checks the types of what a table is made of.
+
+    Raises
+    ------
+    TypeError
+        One is of the wrong type; the message names it.
+    ValueError
+        There is no configuration.
+    """
+    if isinstance(configurations, (str, Mapping)) or not isinstance(configurations, Iterable):
+        raise TypeError(f"configurations must be a list of dictionaries, but got {configurations!r}")
+    for index, row in enumerate(configurations):
+        if not isinstance(row, Mapping):
+            raise TypeError(f"configurations[{index}] must be a dictionary, but got {row!r}")
+    if not len(list(configurations)):
+        raise ValueError("configurations must name at least one configuration, but got none")
+    for name, members in (("metrics", metrics), ("configuration_space", configuration_space)):
+        if not isinstance(members, Mapping) and not (members is None and name == "configuration_space"):
+            raise TypeError(f"{name} must be a dictionary, but got {members!r:.200}")
+    for name, key in (("time_attr", time_attr), ("elapsed_time_attr", elapsed_time_attr)):
+        if not isinstance(key, str) or not key:
+            raise TypeError(f"{name} must be a name, but got {key!r}")
+
+
+def checked_levels(levels: object, num_levels: int) -> tuple[int | float, ...]:
+    """The resource levels as Python's own numbers, ``int`` where they are integral.
+
+    Raises
+    ------
+    TypeError
+        They are no numbers.
+    ValueError
+        They are not ``num_levels`` finite numbers that ascend.
+    """
+    if isinstance(levels, str) or not isinstance(levels, Iterable):
+        raise TypeError(f"levels must be numbers, but got {levels!r}")
+    given = list(levels)
+    if not all(isinstance(level, Real) and not isinstance(level, bool) for level in given):
+        raise TypeError(f"levels must be numbers, but got {given!r}")
+    plain = tuple(plain_number(level) for level in given if math.isfinite(level))
+    if len(plain) != num_levels or any(high <= low for low, high in pairwise(plain)):
+        raise ValueError(f"levels must be {num_levels} ascending numbers, all finite, but got {given!r}")
+    return plain

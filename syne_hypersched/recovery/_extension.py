@@ -1,0 +1,82 @@
+"""A resume with a later deadline: what was decided is repeated as it was, and the later deadline holds from there.
+
+Without this the scheduler would be asked for decisions that it does not take with the later deadline, and what the
+tuner was told last, that there is nothing more to start, would hold for good.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from syne_tune.constants import ST_METADATA_FILENAME
+
+from syne_hypersched.contract import ExtendableScheduler
+from syne_hypersched.recovery._progress import Progress
+from syne_hypersched.recovery._segments import Entry
+
+logger = logging.getLogger(__name__)
+
+EXTEND = "extend"
+"""Name of the call, in the entries of a journal."""
+
+
+def deadline_wanted(scheduler: Any) -> float | None:
+    """The deadline with which a scheduler was made for a resume; None if it has none that can be extended."""
+    if not isinstance(scheduler, ExtendableScheduler) or scheduler.deadline_s is None:
+        return None
+    return float(scheduler.deadline_s)
+
+
+def is_extended_to(entries: Sequence[Entry], wanted_s: float | None) -> bool:
+    """Whether the journal has an extension to this deadline, so that a snapshot may be of it."""
+    return wanted_s in [entry["deadline_s"] for entry in entries if entry["call"] == EXTEND]
+
+
+def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, wanted_s: float | None) -> None:
+    """Gives a scheduler the deadline of the first tuner, if it was made with a later one.
+
+    Parameters
+    ----------
+    scheduler
+        The scheduler, to which nothing has happened yet.
+    entries
+        Entries of the journal.
+    path
+        Folder of the experiment.
+    wanted_s
+        See :func:`deadline_wanted`.
+    """
+    first_s = next((entry["from_s"] for entry in entries if entry["call"] == EXTEND), None)
+    if wanted_s is None:
+        return
+    if first_s is None:
+        try:
+            metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
+            first_s = float(metadata["scheduler_kwargs"]["deadline_s"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # not written at once: a tuner may have died before it was whole
+    if first_s < wanted_s:
+        scheduler.assume_deadline(first_s)
+
+
+def extend(scheduler: Any, wanted_s: float | None, progress: Progress) -> Entry | None:
+    """Has a scheduler that knows all that has happened go on until a later deadline, if it was made with one.
+
+    Returns
+    -------
+    dict or None
+        The entry for the journal, which ``progress`` knows already; None if the deadline is no later one.
+    """
+    if wanted_s is None or wanted_s <= scheduler.deadline_s:
+        return None
+    entry = {
+        "call": EXTEND, "time_s": progress.time_s, "from_s": scheduler.deadline_s, "deadline_s": wanted_s,
+    }  # fmt: skip
+    logger.info("The deadline is %.4g s instead of %.4g s.", wanted_s, scheduler.deadline_s)
+    scheduler.extend_deadline(wanted_s)
+    progress.apply(entry)
+    return entry

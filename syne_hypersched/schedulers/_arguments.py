@@ -1,0 +1,190 @@
+"""Checks of what is given to a scheduler: numbers, flags, names, the configuration space, the points to try first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from syne_tune.config_space import Categorical, Domain, FiniteRange, Float, Integer
+
+Config = dict[str, Any]
+
+
+def finite_number(name: str, number: Any, above: float) -> float:
+    """Checks a number that is an argument.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for the message.
+    number
+        Its value.
+    above
+        It must be greater than this.
+
+    Returns
+    -------
+    float or int
+        The number, an ``int`` if it is an integer type, as Python's own type.
+
+    Raises
+    ------
+    TypeError
+        It is not a number.
+    ValueError
+        It is not finite, or too small.
+    """
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, Real):
+        raise TypeError(f"{name} must be a number, but got {number!r}")
+    try:
+        plain = int(number) if isinstance(number, Integral) else float(number)
+        is_fine = math.isfinite(plain) and plain > above
+    except OverflowError:
+        is_fine = False
+    if not is_fine:
+        raise ValueError(f"{name} must be finite and greater than {above}, but got {number!r}")
+    return plain
+
+
+def integer(name: str, number: Any, least: int | None = None) -> int:
+    """Checks an integer that is an argument.
+
+    Parameters
+    ----------
+    name
+        Name of the argument, for the message.
+    number
+        Its value.
+    least
+        The least that it may be.
+
+    Returns
+    -------
+    int
+        The number, as Python's own type.
+
+    Raises
+    ------
+    TypeError
+        It is not an integer.
+    ValueError
+        It is below ``least``.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise TypeError(f"{name} must be an integer, but got {number!r}")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, but got {number!r}")
+    return int(number)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Checks an argument that is true or false, NumPy's included.
+
+    Raises
+    ------
+    TypeError
+        It is neither.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, but got {value!r}")
+    return bool(value)
+
+
+def entry_name(name: str, key: object) -> str:
+    """Checks an argument that names an entry of the reports.
+
+    Raises
+    ------
+    TypeError
+        It is not a name.
+    """
+    if not isinstance(key, str) or not key:
+        raise TypeError(f"{name} must be the name of an entry of the reports, but got {key!r}")
+    return key
+
+
+def configuration_space(config_space: object) -> dict[str, Any]:
+    """Checks a configuration space.
+
+    Raises
+    ------
+    TypeError
+        It is not a dictionary.
+    ValueError
+        It has nothing to search.
+    """
+    if not isinstance(config_space, Mapping):
+        raise TypeError(f"config_space must be a dictionary, but got {config_space!r}")
+    if not any(isinstance(domain, Domain) for domain in config_space.values()):
+        raise ValueError(f"config_space must have at least one domain to search, but got {dict(config_space)!r}")
+    return dict(config_space)
+
+
+def checked_points(points: object, config_space: Mapping[str, Any]) -> list[Config]:
+    """Checks configurations that are to be tried first.
+
+    Parameters
+    ----------
+    points
+        The configurations.
+    config_space
+        Configuration space: names to domains or constants.
+
+    Returns
+    -------
+    list of dict
+        The same.
+
+    Raises
+    ------
+    TypeError
+        They are not a list of dictionaries.
+    ValueError
+        One lacks a domain of ``config_space``, has a name that is not in it, or a value outside of its domain.
+    """
+    if isinstance(points, (str, bytes, Mapping)) or not isinstance(points, Iterable):
+        raise TypeError(f"points_to_evaluate must be a list of dictionaries, but got {points!r}")
+    searched = {name for name, domain in config_space.items() if isinstance(domain, Domain)}
+    checked = []
+    for index, point in enumerate(points):
+        if not isinstance(point, Mapping):
+            raise TypeError(f"points_to_evaluate[{index}] must be a dictionary, but got {point!r}")
+        missing, unknown = sorted(searched - set(point)), sorted(map(str, set(point) - set(config_space)))
+        if missing or unknown:
+            raise ValueError(
+                f"points_to_evaluate[{index}] must have the names of config_space, "
+                f"but lacks {missing} and has {unknown} beyond it"
+            )
+        for name in sorted(searched):
+            if not _is_in(config_space[name], point[name]):
+                raise ValueError(
+                    f"points_to_evaluate[{index}][{name!r}] must be in {_described(config_space[name])}, the domain of "
+                    f"{name!r} in config_space, but got {point[name]!r}"
+                )
+        checked.append(dict(point))
+    return checked
+
+
+def _is_in(domain: Domain, value: Any) -> bool:
+    if isinstance(domain, (Float, Integer, FiniteRange)):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+            return False
+        # In this order: infinity cannot be rounded.
+        return bool(domain.lower <= value <= domain.upper) and (
+            not isinstance(domain, Integer) or value == round(float(value))
+        )
+    try:
+        # A category that is a float is recognised within a hundredth, as Syne Tune does when it casts values.
+        is_near = isinstance(domain, Categorical) and isinstance(domain.categories[0], float)
+        return bool(domain.is_valid(domain.cast(value) if is_near else value))
+    except (AssertionError, TypeError, ValueError, NotImplementedError):
+        return False
+
+
+def _described(domain: Domain) -> str:
+    if isinstance(domain, Categorical):
+        return f"{list(domain.categories)!r}"
+    return f"[{domain.lower!r}, {domain.upper!r}]" if hasattr(domain, "lower") else repr(domain)

@@ -1,0 +1,180 @@
+"""What a scheduler takes from a report: a value and a resource level, or nothing where it has none that can be used.
+
+A report that cannot be used is left out. It is the affair of one trial, often a last line with a test score, and must
+end neither the tuning nor its resume. The user is warned once of each kind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+_MANY = 20
+"""After so many reports, none of which could be used, the names are wrong rather than a report."""
+
+_SHOWN = 60
+"""Characters of a value, and entries of a report, that a message shows at most."""
+
+
+class Usable(NamedTuple):
+    """What is in a report that can be used."""
+
+    value: float
+    """The metric, to be minimised; ``+inf``, the worst, stands for NaN and infinities."""
+    resource: float
+    """The resource level, finite."""
+
+
+class Unusable(NamedTuple):
+    """Why a report cannot be used."""
+
+    argument: str
+    """``"metric"`` or ``"time_attr"``: which argument of the scheduler names the entry."""
+    kind: str
+    """What it lacks: ``"missing"``, ``"no number"`` or ``"not finite"``."""
+
+
+def read_report(result: Mapping[str, Any], metric: str, time_attr: str, do_minimize: bool) -> Usable | Unusable:
+    """Takes the metric and the resource level from a report.
+
+    Parameters
+    ----------
+    result
+        The report.
+    metric, time_attr
+        Names of the two entries.
+    do_minimize
+        Whether the metric is to be minimised.
+    """
+    for argument, key in (("metric", metric), ("time_attr", time_attr)):
+        if key not in result:
+            return Unusable(argument, "missing")
+        if not is_number(result[key]):
+            return Unusable(argument, "no number")
+    value, resource = _plain(result[metric]), _plain(result[time_attr])
+    if not math.isfinite(resource):
+        return Unusable("time_attr", "not finite")
+    if not math.isfinite(value):
+        return Usable(math.inf, resource)
+    return Usable(value if do_minimize else -value, resource)
+
+
+def is_number(entry: object) -> bool:
+    """Whether an entry of a report is a number; true and false are none."""
+    return isinstance(entry, Real) and not isinstance(entry, (bool, np.bool_))
+
+
+class ReportReader:
+    """Reads the reports of all trials, and warns of those that are left out or make no sense.
+
+    Parameters
+    ----------
+    metric, time_attr, do_minimize, max_t
+        As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
+    """
+
+    def __init__(self, metric: str, time_attr: str, do_minimize: bool, max_t: float) -> None:
+        self._metric = metric
+        self._time_attr = time_attr
+        self._do_minimize = do_minimize
+        self._max_t = max_t
+        #: The last report of each running trial that could be used; None of one that was resumed and has none yet.
+        self._last: dict[int, Usable | None] = {}
+        #: Kinds of reports that were warned of, with the number of reports so far if none could be used.
+        self._warned: set[str] = set()
+        self._num_in_vain: int | None = 0
+
+    def read(self, trial_id: int, result: dict[str, Any]) -> Usable | None:
+        """Takes what can be used from a report of a running trial, or leaves the report out.
+
+        An entry that is no number is made NaN in a report that is left out. Whoever calculates with the results, such
+        as Syne Tune's own statistics of each metric, can do so then.
+
+        Returns
+        -------
+        Usable or None
+            None if the report is left out.
+        """
+        report = read_report(result, self._metric, self._time_attr, self._do_minimize)
+        if isinstance(report, Unusable):
+            self._leave_out(trial_id, result, report)
+            return None
+        self._num_in_vain = None
+        if trial_id not in self._last and report.resource > self._max_t:
+            self._warn(
+                "beyond",
+                f"trial {trial_id} has reported {self._time_attr}={report.resource:g} (time_attr) first of all, which "
+                f"is beyond max_t={self._max_t:g}: it is stopped at its first report, and so is every other trial that "
+                f"does the same. If the script reports steps or samples rather than epochs under {self._time_attr!r}, "
+                "give max_t (and grace_period) in that unit, or name another entry as time_attr",
+            )
+        self._last[trial_id] = report
+        return report
+
+    def last(self, trial_id: int, result: Mapping[str, Any]) -> Usable | None:
+        """What can be used of the last report of a trial, or else of the last one before it; None without any."""
+        report = read_report(result, self._metric, self._time_attr, self._do_minimize)
+        return self._last.get(trial_id) if isinstance(report, Unusable) else report
+
+    def resume(self, trial_id: int) -> None:
+        """A trial is resumed: its next report is not its first."""
+        self._last[trial_id] = None
+
+    def end(self, trial_id: int) -> None:
+        """A trial runs no longer."""
+        self._last.pop(trial_id, None)
+
+    def _leave_out(self, trial_id: int, result: dict[str, Any], why: Unusable) -> None:
+        key = self._metric if why.argument == "metric" else self._time_attr
+        entries = ", ".join([name for name in result if not name.startswith("st_")][:_SHOWN]) or "nothing else"
+        if why.kind == "missing":
+            near = difflib.get_close_matches(key, result, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            lacks = f"without {key!r}{hint}; it has {entries}"
+        else:
+            lacks = (
+                f"{key}={result[key]!r:.{_SHOWN}}, which is {'no' if why.kind == 'no number' else 'no finite'} number"
+            )
+        self._warn(
+            f"{why.argument} {why.kind}",
+            f"trial {trial_id} has reported {lacks}. {key!r} is the scheduler's {why.argument}: the report is left "
+            "out, and so are others like it. If it is none that is to be compared, such as a last one with a test "
+            f"score, nothing is lost; else have the script report {key!r} as a number every time, or name another "
+            f"{why.argument}",
+        )
+        if self._num_in_vain is not None:
+            self._num_in_vain += 1
+            if self._num_in_vain == _MANY:
+                self._warn(
+                    "in vain",
+                    f"none of the first {_MANY} reports could be used, so that nothing is compared or kept as the "
+                    f"best: the scheduler's metric is {self._metric!r} and its time_attr {self._time_attr!r}, and "
+                    f"trial {trial_id} has reported {entries}. Stop the tuning and correct the names",
+                )
+        for name in (self._metric, self._time_attr):
+            if name in result and not is_number(result[name]):
+                result[name] = math.nan
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            logger.warning("%s", message)
+
+
+def _plain(number: Any) -> float:
+    """The number as Python's own type, an ``int`` where it is one; infinite where it is too large for a float."""
+    if isinstance(number, float):
+        return number
+    try:
+        as_float = float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+    return int(number) if isinstance(number, Integral) else as_float

@@ -1,0 +1,61 @@
+"""A resume with a later deadline, in values; with processes it is tried in ``tests/schedulers/test_time_left.py``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from syne_tune.config_space import uniform
+
+from syne_hypersched import ASHA, HyperSched
+from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
+from syne_hypersched.recovery._progress import Progress
+
+SPACE = {"x": uniform(0, 1)}
+EXTENSION = {"call": "extend", "time_s": 5.0, "from_s": 4.0, "deadline_s": 9.0}
+
+
+def make(deadline_s):
+    return HyperSched(SPACE, "loss", "epoch", 9, num_devices=2, deadline_s=deadline_s, random_seed=0)
+
+
+def write_metadata(folder, deadline_s):
+    folder.joinpath("metadata.json").write_text(json.dumps(make(deadline_s).metadata()))
+
+
+def test_a_scheduler_without_a_deadline_is_left_alone(tmp_path):
+    scheduler = ASHA(SPACE, "loss", "epoch", 9)
+    wanted = deadline_wanted(scheduler)
+    assert wanted is None
+    assume_first_deadline(scheduler, [EXTENSION], tmp_path, wanted)
+    assert extend(scheduler, wanted, Progress()) is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "stored_s", "made_s", "replayed_s"),
+    [([], 4.0, 9.0, 4.0), ([], 9.0, 9.0, 9.0), ([], 9.0, 5.0, 5.0), ([], None, 9.0, 9.0), ([EXTENSION], 9.0, 9.0, 4.0)],
+)
+def test_what_was_decided_is_replayed_with_the_deadline_of_then(entries, stored_s, made_s, replayed_s, tmp_path):
+    if stored_s is not None:
+        write_metadata(tmp_path, stored_s)
+    scheduler = make(made_s)
+    wanted = deadline_wanted(scheduler)
+    assume_first_deadline(scheduler, entries, tmp_path, wanted)
+    assert scheduler.deadline_s == replayed_s
+    entry = extend(scheduler, wanted, Progress(time_s=5.0))
+    assert scheduler.deadline_s == made_s
+    expected = {"call": "extend", "time_s": 5.0, "from_s": replayed_s, "deadline_s": made_s}
+    assert entry == (expected if replayed_s < made_s else None)
+
+
+def test_running_trials_go_on_on_as_many_devices_as_trials_start_with():
+    progress = Progress(num_devices_per_trial=1, num_devices={3: 4, 5: 1}, exhausted=True)
+    progress.apply(EXTENSION)
+    assert progress.num_devices == {3: 1, 5: 1}
+    assert not progress.exhausted
+
+
+def test_a_snapshot_may_be_of_an_extension():
+    assert is_extended_to([EXTENSION], 9.0)
+    assert not is_extended_to([EXTENSION], 8.0)
+    assert not is_extended_to([], None)

@@ -1,0 +1,136 @@
+"""What a scheduler takes from a report, and what it says of one that it leaves out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from fractions import Fraction
+
+import dill
+import numpy as np
+import pytest
+
+from syne_hypersched.schedulers._reports import ReportReader, Unusable, Usable, read_report
+
+BAD = ["0.5", "", None, [0.5], {"a": 1}, True, np.bool_(False), np.array([0.5]), 1j]
+
+
+@pytest.mark.parametrize(
+    ("metric", "minimized", "maximized"),
+    [(2, 2, -2), (np.float32(0.5), 0.5, -0.5), (np.int64(3), 3, -3), (Fraction(1, 2), 0.5, -0.5)]
+    + [(worst, math.inf, math.inf) for worst in (math.nan, math.inf, -math.inf, np.float64("nan"), 10**400)],
+)
+def test_values_are_to_be_minimised(metric, minimized, maximized):
+    report = {"loss": metric, "epoch": np.int64(3)}
+    assert read_report(report, "loss", "epoch", True) == Usable(minimized, 3)
+    assert read_report(report, "loss", "epoch", False) == Usable(maximized, 3)
+    assert type(read_report(report, "loss", "epoch", True)[1]) is int
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_number_cannot_be_used(bad):
+    assert read_report({"loss": bad, "epoch": 1}, "loss", "epoch", True) == Unusable("metric", "no number")
+    assert read_report({"loss": 1.0, "epoch": bad}, "loss", "epoch", True) == Unusable("time_attr", "no number")
+
+
+@pytest.mark.parametrize("level", [math.nan, math.inf, -math.inf, 10**400, -(10**400)])
+def test_a_level_is_finite(level):
+    assert read_report({"loss": 1.0, "epoch": level}, "loss", "epoch", True) == Unusable("time_attr", "not finite")
+
+
+def test_what_is_missing_cannot_be_used():
+    assert read_report({"epoch": 1}, "loss", "epoch", True) == Unusable("metric", "missing")
+    assert read_report({"loss": 1.0}, "loss", "epoch", True) == Unusable("time_attr", "missing")
+
+
+@pytest.fixture
+def reader():
+    return ReportReader("val_loss", "epoch", True, 27)
+
+
+def messages(caplog):
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_each_kind_is_warned_of_once_with_trial_key_and_advice(reader, caplog):
+    assert reader.read(0, {"val_loss": 0.5, "epoch": 1}) == Usable(0.5, 1)
+    assert messages(caplog) == []
+    for _ in range(3):
+        assert reader.read(3, {"epoch": 2, "test_score": 0.9, "st_worker_time": 3.0}) is None
+        assert reader.read(4, {"epoch": 2, "val_loss": "low"}) is None
+        assert reader.read(5, {"val_loss": 0.5}) is None
+        assert reader.read(6, {"val_loss": 0.5, "epoch": math.nan}) is None
+    missing, text, level, nan = messages(caplog)
+    assert missing.startswith("trial 3 has reported without 'val_loss'; it has epoch, test_score. ")
+    assert "is the scheduler's metric: the report is left out" in missing
+    assert text.startswith("trial 4 has reported val_loss='low', which is no number.")
+    assert level.startswith("trial 5 has reported without 'epoch'")
+    assert nan.startswith("trial 6 has reported epoch=nan, which is no finite number.")
+
+
+def test_a_name_that_is_nearly_right_is_named(reader, caplog):
+    reader.read(0, {"epoch": 2, "valid_loss": 0.9})
+    assert "without 'val_loss' (did you mean 'valid_loss'?)" in caplog.text
+
+
+def test_many_reports_in_vain_are_said_to_be_so(reader, caplog):
+    for _ in range(30):
+        reader.read(0, {"epoch": 2, "accuracy": 0.9})
+    assert len(messages(caplog)) == 2
+    assert "none of the first 20 reports could be used" in messages(caplog)[1]
+
+
+def test_one_good_report_is_enough_not_to_say_so(reader, caplog):
+    reader.read(0, {"epoch": 1, "val_loss": 0.9})
+    for _ in range(30):
+        reader.read(0, {"epoch": 2, "accuracy": 0.9})
+    assert len(messages(caplog)) == 1
+
+
+def test_what_is_no_number_becomes_nan_so_that_statistics_go_on(reader):
+    report = {"epoch": 1, "val_loss": None, "note": "kept"}
+    reader.read(0, report)
+    assert math.isnan(report["val_loss"])
+    assert (report["epoch"], report["note"]) == (1, "kept")
+    untouched = {"epoch": 1, "val_loss": math.inf}
+    reader.read(0, untouched)
+    assert untouched == {"epoch": 1, "val_loss": math.inf}
+
+
+def test_a_first_level_beyond_max_t_is_said_with_the_likely_cause(reader, caplog):
+    assert reader.read(2, {"epoch": 400, "val_loss": 0.5}) == Usable(0.5, 400)
+    assert reader.read(3, {"epoch": 400, "val_loss": 0.5}) == Usable(0.5, 400)
+    (message,) = messages(caplog)
+    assert message.startswith("trial 2 has reported epoch=400 (time_attr) first of all, which is beyond max_t=27")
+    assert "steps or samples rather than epochs" in message
+
+
+def test_a_later_level_beyond_max_t_is_none_to_speak_of(reader, caplog):
+    reader.read(0, {"epoch": 27, "val_loss": 0.5})
+    reader.read(0, {"epoch": 28, "val_loss": 0.5})
+    reader.end(0)
+    reader.resume(0)
+    reader.read(0, {"epoch": 29, "val_loss": 0.5})
+    assert messages(caplog) == []
+
+
+def test_the_last_report_that_can_be_used(reader):
+    reader.read(0, {"epoch": 1, "val_loss": 0.5})
+    reader.read(0, {"epoch": 2})
+    assert reader.last(0, {"epoch": 2}) == Usable(0.5, 1)
+    assert reader.last(0, {"epoch": 3, "val_loss": 0.25}) == Usable(0.25, 3)
+    reader.end(0)
+    assert reader.last(0, {"epoch": 2}) is None
+
+
+def test_it_survives_dill_and_warns_no_second_time(reader, caplog):
+    reader.read(0, {"epoch": 1})
+    dill.loads(dill.dumps(reader)).read(0, {"epoch": 1})
+    assert len(messages(caplog)) == 1
+
+
+def test_warnings_come_through_the_packages_logger(reader, caplog):
+    reader.read(0, {"epoch": 1})
+    assert [(record.name, record.levelno) for record in caplog.records] == [
+        ("syne_hypersched.schedulers._reports", logging.WARNING)
+    ]

@@ -25,6 +25,8 @@ from syne_hypersched.contract import EXIT_DRAINED
 
 #: After so many seconds without a change a script is taken to be done with a checkpoint, for now.
 QUIET_S = 0.03
+#: A launch that is to end waits for so many seconds at most for a save that may begin or go on soon.
+_PATIENCE_S = 0.5
 #: While files are open for writing, it is looked again after so many seconds.
 _LOOK_S = 0.02
 #: A file written aside is moved to its place within so many seconds, or never.
@@ -88,6 +90,8 @@ class GenerationKeeper:
         self._written_s: dict[str, float] = {}
         self._seen_size = spec.log_end
         self._num_taken = self._bytes_copied = 0
+        #: When it was first asked whether a process is saving, since the launch is to end.
+        self._asked_s: float | None = None
         self._was_writing = False
         self._ends = False
         self._error = ""
@@ -174,8 +178,12 @@ class GenerationKeeper:
             if not self._prove() and self._is_writing():
                 return True
             now, state = time.monotonic(), self._matcher.current
-            may_go_on = state is not None and not state.settled and now - self._changed_s < QUIET_S
-            return may_go_on or self._matcher.awaits_save(now)
+            if self._asked_s is None:
+                self._asked_s = now
+            if now - self._asked_s > _PATIENCE_S:
+                return False  # it goes on and on
+            is_whole = state is None or state.settled or self._bursts.is_complete
+            return (not is_whole and now - self._changed_s < QUIET_S) or self._matcher.awaits_save(now, self._asked_s)
 
     def drain(self) -> None:
         """The processes are asked to leave now."""

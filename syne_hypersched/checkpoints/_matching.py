@@ -296,9 +296,19 @@ class Matcher:
     def _learn(self, order: Order) -> None:
         self.order = self.order.and_(order)
 
-    def awaits_save(self, now_s: float) -> bool:
-        """Whether the script, which has just reported, is likely to begin to save now."""
+    def awaits_save(self, now_s: float, asked_s: float) -> bool:
+        """Whether the script, which has just reported, is likely to begin to save now.
+
+        Parameters
+        ----------
+        now_s
+            Now (monotonic seconds).
+        asked_s
+            When that was first asked: who has reported again since then had something else to do than to save.
+        """
         state = self.current
+        if self._last_report_s > asked_s:
+            return False
         if self.num_reports < self._first or (state is not None and state.after >= self.num_reports):
             return False
         if self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first):

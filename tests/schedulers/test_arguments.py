@@ -159,7 +159,7 @@ def test_the_simulation_takes_numbers_of_numpy(tmp_path):
         ("num_devices", "2", "num_devices must be an integer, but got '2'"),
         ("num_devices", 2.0, "num_devices must be an integer, but got 2.0"),
         ("n_workers", "2", "n_workers must be an integer"),
-        ("deadline_s", "60", "deadline_s must be a number of seconds, but got '60'"),
+        ("deadline_s", "60", "deadline_s must be a positive number of seconds, but got '60'"),
         ("max_num_trials", "3", "max_num_trials must be an integer"),
         ("max_num_results", 3.0, "max_num_results must be an integer"),
         ("num_devices_per_trial", 1.0, "num_devices_per_trial must be an integer"),

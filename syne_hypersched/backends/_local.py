@@ -146,7 +146,8 @@ class ElasticLocalBackend(LocalBackend):
         checks.one_of("launch", launch, ("warm", "cold", None))
         if time_attr is not None:
             checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
-        checks.one_of("share_devices", share_devices, (True, False, None))
+        if share_devices is not None and not isinstance(share_devices, bool):
+            raise TypeError(f"share_devices must be True, False or None, but got {share_devices!r}")
         policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
         if sys.platform != "linux":
             raise RuntimeError(

@@ -21,6 +21,10 @@ from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import LaunchExit
 
 
+#: Of so many reports of a trial it is remembered which ones in the log they are.
+_MAX_NUMBERS = 1_000
+
+
 @dataclass
 class TrialProcesses:
     """One trial's processes. Only :class:`Fleet` changes it."""
@@ -62,7 +66,7 @@ class TrialProcesses:
     waits_for_server: bool = False
     #: Whether the launch is being drained because it has not reported for too long.
     stalled: bool = False
-    #: Reports in the log so far, and the number of each one that is queued or was handed out last, by its iteration.
+    #: Reports in the log so far, and the numbers of the last ones by their iterations.
     num_raw: int = 0
     numbers: dict[int, int] = field(default_factory=dict)
     #: Reports before the present launch; the generation from which the next one is to go back if this one cannot go on;
@@ -163,9 +167,8 @@ class TrialProcesses:
     def deliver(self) -> list[dict[str, Any]]:
         """The reports that the tuner has not seen."""
         self.delivered, self.queue = self.queue, []
-        if len(self.numbers) > len(self.delivered):
-            kept = (report[ST_WORKER_ITER] for report in self.delivered)
-            self.numbers = {iteration: self.numbers[iteration] for iteration in kept if iteration in self.numbers}
+        for iteration in list(self.numbers)[: len(self.numbers) - _MAX_NUMBERS]:
+            del self.numbers[iteration]
         return self.delivered
 
     def take_back(self, after: dict[str, Any] | None) -> None:

@@ -37,7 +37,7 @@ def test_cpu_slots_are_cores_and_threads():
     assert [(env["OMP_NUM_THREADS"], cores) for env, cores in ranks] == [("2", (0, 1)), ("2", (2, 3))]
     ((env, cores),) = rank_environments(SLOTS, ("cpu0", "cpu1"), False, {})
     assert (env["OMP_NUM_THREADS"], cores) == ("4", (0, 1, 2, 3))
-    assert "CUDA_VISIBLE_DEVICES" not in env
+    assert env["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_gloo_stays_on_this_machine_unless_told_otherwise():

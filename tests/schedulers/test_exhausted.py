@@ -188,7 +188,8 @@ def train(x, st_checkpoint_dir):
         with open(path) as file:
             done = json.load(file)
     report = Reporter()
-    for epoch in range(done + 1, 10):
+    # A pause may come between a checkpoint and its report, which is then made after the resume.
+    for epoch in range(max(done, 1), 10):
         with open(path + ".new", "w") as file:
             json.dump(epoch, file)
         os.replace(path + ".new", path)
@@ -200,7 +201,7 @@ class Interrupted(Journal):
 
     def on_trial_result(self, trial, status, result, decision):
         super().on_trial_result(trial, status, result, decision)
-        if trial.config["x"] == BEST and result["epoch"] == 2 and self.interrupts:
+        if trial.config["x"] == BEST and result["epoch"] >= 2 and self.interrupts:
             raise KeyboardInterrupt
 
     interrupts = True

@@ -91,12 +91,13 @@ def train(x, st_checkpoint_dir):
 
     os.makedirs(st_checkpoint_dir, exist_ok=True)
     path = os.path.join(st_checkpoint_dir, "epoch.json")
-    done = -1
+    done = 0
     if os.path.exists(path):
         with open(path) as file:
             done = json.load(file)
     report = Reporter()
-    for epoch in range(done + 1, 10):
+    # A pause may come between a checkpoint and its report, which is then made after the resume.
+    for epoch in range(done, 10):
         with open(path + ".new", "w") as file:
             json.dump(epoch, file)
         os.replace(path + ".new", path)

@@ -244,7 +244,8 @@ def train(x, st_checkpoint_dir):
         with open(path) as file:
             done = json.load(file)
     report = Reporter()
-    for epoch in range(done + 1, 1000):
+    # A drain may come between a checkpoint and its report, which is then made after the resume.
+    for epoch in range(max(done, 1), 1000):
         time.sleep(0.03)
         with open(path + ".new", "w") as file:
             json.dump(epoch, file)

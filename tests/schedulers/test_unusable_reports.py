@@ -118,7 +118,7 @@ def train(x, st_checkpoint_dir):
     def say(**report):
         print("[tune-metric]: " + json.dumps({**report, "st_worker_timestamp": time.time()}), flush=True)
 
-    for epoch in range(done + 1, 10):
+    for epoch in range(max(done, 1), 10):
         with open(path + ".new", "w") as file:
             json.dump(epoch, file)
         os.replace(path + ".new", path)
@@ -193,6 +193,7 @@ def test_it_ends_neither_a_tuning_nor_its_resume(name, make_backend, tmp_path, m
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_it_ends_no_tuning_on_syne_tunes_own_backend(tmp_path, monkeypatch):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # Syne Tune writes a file std.out where it is
     tuner = make_tuner("adaptive", LocalBackend(make_script(tmp_path)))
     tuner.run()
     assert tuner.scheduler.incumbent is not None

@@ -20,7 +20,6 @@ from syne_hypersched.checkpoints import Ending
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import LaunchExit
 
-
 #: Of so many reports of a trial it is remembered which ones in the log they are.
 _MAX_NUMBERS = 1_000
 

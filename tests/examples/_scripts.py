@@ -52,7 +52,7 @@ class Training:
         devices = find_devices(2, device_type="cpu")
         environments = rank_environments(devices, devices.names[:num_ranks], True, os.environ)
         ranks = tuple(
-            RankSpec(environment, str(folder / f"out-{rank}"), str(folder / f"err-{rank}"), num_threads=1)
+            RankSpec(environment, str(folder / f"out-{rank}"), str(folder / f"err-{rank}"))
             for rank, (environment, _) in enumerate(environments)
         )
         script = str(TRAINING_SCRIPTS / f"{name}.py")

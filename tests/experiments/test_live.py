@@ -108,11 +108,10 @@ def test_interval_is_a_number(wrong: object) -> None:
 
 def make_tuner(folder: Path, wallclock_time: float = 0.0, deadline_s: float | None = None) -> Any:
     """What the view asks of a tuner."""
-    scheduler = SimpleNamespace(
-        trial_backend=object(), metric_names=lambda: ["loss"], metric_mode=lambda: "min", time_attr="epoch"
-    )
+    scheduler = SimpleNamespace(metric_names=lambda: ["loss"], metric_mode=lambda: "min", time_attr="epoch")
     return SimpleNamespace(
         scheduler=scheduler,
+        trial_backend=object(),
         stop_criterion=SimpleNamespace(deadline_s=deadline_s),
         tuner_path=folder,
         tuning_status=SimpleNamespace(wallclock_time=wallclock_time),

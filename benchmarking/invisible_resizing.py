@@ -108,7 +108,7 @@ class Trainer:
         )
         held = self._devices.names[:num_devices]
         ranks = tuple(
-            RankSpec(env, str(self._log(rank)), str(self._folder / f"err{rank}"), cores, num_threads=1)
+            RankSpec(env, str(self._log(rank)), str(self._folder / f"err{rank}"), cores)
             for rank, (env, cores) in enumerate(rank_environments(self._devices, held, True, os.environ))
         )
         self._handle = self._launcher.launch(LaunchSpec(argv, ranks, True, 30.0, str(self._folder)))

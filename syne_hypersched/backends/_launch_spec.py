@@ -34,7 +34,6 @@ def launch_spec(
             stdout=str(trial.stdout_path.with_name(rank_log_name(trial.stdout_path.name, rank))),
             stderr=str(trial.stderr_path.with_name(rank_log_name(trial.stderr_path.name, rank))),
             cores=cores,
-            num_threads=len(cores) or None,
         )
         for rank, (environment, cores) in enumerate(environments)
     )

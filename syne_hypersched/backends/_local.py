@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -368,7 +368,7 @@ class ElasticLocalBackend(LocalBackend):
         self._fleet.start(trial, self.num_devices_per_trial, event)
         self._removal.start(trial_id)
 
-    def _make_launcher(self, **callbacks: Callable[..., None]) -> Launcher:
+    def _make_launcher(self, **callbacks: Any) -> Launcher:
         preload: tuple[str, ...] = ()
         if self.launch_mode == "warm":
             preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,26 @@ from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, enc
 
 logger = logging.getLogger(__name__)
 
-#: Runs the server from the same files as this module, installed or not, without leaving a trace in ``sys.path``.
-_BOOT = (
-    "import sys; sys.path.insert(1, {root!r}); from syne_hypersched.launch._server import main; "
-    "del sys.path[1]; main(sys.argv[1:])"
-)
+#: Runs the server from the same files as this module, installed or not, and leaves ``sys.path`` as a script finds it,
+#: but for the script's folder. Until the server has its modules, Python's own library comes first: neither the working
+#: directory, which ``-c`` adds, nor a folder in ``PYTHONPATH`` may have a say in what it is made of.
+_BOOT = """\
+import os, sys
+own = set(sys.modules)
+if not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]
+path, library = sys.path[:], os.path.dirname(os.__file__)
+sys.path.append({root!r})
+sys.path.sort(key=lambda entry: (
+    not (entry == library or entry.startswith(os.path.join(library, "lib-dynload"))), entry != {root!r}
+))
+from syne_hypersched.launch._script import run_script
+from syne_hypersched.launch._server import main
+sys.path[:] = path
+script = main(sys.argv[1:], own)
+if script:
+    run_script(script)
+"""
 
 
 @dataclass
@@ -58,6 +73,8 @@ class Launcher:
     on_checkpoint
         Called as ``on_checkpoint(launch, news)`` with the checkpoint from which a launch begins, and with each report
         whose checkpoint has been found, for launches that say where their checkpoints are.
+    environment
+        Variables that the server has beside those of this process, or with other values.
     """
 
     def __init__(
@@ -67,12 +84,16 @@ class Launcher:
         preload: Sequence[str] = (),
         log_path: Path | None = None,
         on_checkpoint: Callable[[int, Beginning | Matched], None] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._on_launched = on_launched
         self._on_checkpoint = on_checkpoint
         self._on_exit = on_exit
         self._preload = tuple(preload)
         self._log_path = log_path
+        self._environment = dict(environment or {})
+        #: Why launches have been cold that were to be warm, as it was told.
+        self._reasons: set[str] = set()
         self._lock = threading.Lock()
         self._ids = itertools.count()
         self._live: dict[int, _Live] = {}
@@ -150,7 +171,7 @@ class Launcher:
             return
         ours, theirs = socket.socketpair()
         self._ready = False
-        self._base_env = dict(os.environ)
+        self._base_env = {**os.environ, **self._environment}
         root = str(Path(syne_hypersched.__file__).resolve().parent.parent)
         argv = [sys.executable, "-c", _BOOT.format(root=root)]
         argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]
@@ -249,6 +270,13 @@ class Launcher:
         elif event == "ready":
             with self._lock:
                 self._ready = True
+        elif event == "cold":
+            if message["reason"] not in self._reasons:
+                self._reasons.add(message["reason"])
+                logger.warning(
+                    "%s is launched cold, with an interpreter of its own, which takes longer: %s.",
+                    message["script"], message["reason"],
+                )  # fmt: skip
         elif event == "preload_failed":
             logger.warning(
                 "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"]

@@ -16,14 +16,18 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
 
 from syne_hypersched.launch._linux import adopt_orphans
+from syne_hypersched.launch._script import ScriptStart, flush_before_fork, spared_at_exit
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._supervisor import supervise
+from syne_hypersched.launch._threads import follow_thread_variables
+from syne_hypersched.launch._warmth import searched_first, why_cold
 
 #: How often the server looks whether the tuner still lives (its socket may have been inherited by another process).
 PARENT_CHECK_S = 1.0
@@ -39,11 +43,22 @@ class _Supervised:
 
 
 class Server:
-    """See the module. ``control`` is the socket to the tuner's process ``tuner_pid``."""
+    """See the module.
 
-    def __init__(self, control: socket.socket, tuner_pid: int) -> None:
+    Parameters
+    ----------
+    control
+        Socket to the tuner's process.
+    tuner_pid
+        Its process id.
+    own_modules
+        Names of the modules that every interpreter has loaded when it starts.
+    """
+
+    def __init__(self, control: socket.socket, tuner_pid: int, own_modules: Collection[str]) -> None:
         self._control = control
         self._tuner_pid = tuner_pid
+        self._own_modules = frozenset(own_modules)
         self._commands = LineBuffer()
         self._base_env = dict(os.environ)
         self._supervised: dict[int, _Supervised] = {}
@@ -58,11 +73,13 @@ class Server:
     def preload(self, modules: list[str]) -> None:
         """Imports ``modules``; one that cannot be imported is named to the tuner and left to the script."""
         started = time.monotonic()
-        for module in modules:
-            try:
-                importlib.import_module(module)
-            except Exception as error:
-                self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
+        with spared_at_exit():
+            for module in modules:
+                try:
+                    importlib.import_module(module)
+                except Exception as error:
+                    what = f"{type(error).__name__}: {error}"
+                    self._tell({"event": "preload_failed", "module": module, "error": what})
         if modules and _uses_gpu():
             # Start over without preloading: the new image reads on where this one stopped.
             self._tell({"event": "preload_uses_gpu", "modules": modules})
@@ -72,6 +89,8 @@ class Server:
 
     def serve(self) -> None:
         """Serves until the tuner closes the socket or dies, then drains all launches and returns."""
+        follow_thread_variables()
+        flush_before_fork()
         gc.collect()
         gc.freeze()  # children share the memory of objects that the collector does not touch
         adopt_orphans()
@@ -114,6 +133,8 @@ class Server:
                 self._order(self._supervised[command["launch"]], command)
 
     def _launch(self, launch: int, spec: LaunchSpec) -> None:
+        if spec.warm:
+            spec = self._cold_if_needed(spec)
         ours, theirs = socket.socketpair()
         me = os.getpid()
         try:
@@ -134,6 +155,16 @@ class Server:
         supervised = _Supervised(launch, pid, spec.grace_s, ours, LineBuffer())
         self._supervised[launch] = supervised
         self._selector.register(ours, selectors.EVENT_READ, supervised)
+
+    def _cold_if_needed(self, spec: LaunchSpec) -> LaunchSpec:
+        """The launch with an interpreter of its own if a fork of this process would not do what the script expects."""
+        for rank in spec.ranks:
+            folders = searched_first(spec.argv[0], rank.env, spec.cwd)
+            reason = why_cold(rank.env, self._base_env, folders, sys.modules, self._own_modules)
+            if reason:
+                self._tell({"event": "cold", "script": spec.argv[0], "reason": reason})
+                return replace(spec, warm=False, argv=(sys.executable, *spec.argv))
+        return spec
 
     def _order(self, supervised: _Supervised, command: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # it is leaving
@@ -204,10 +235,22 @@ def _uses_gpu() -> bool:
     return False
 
 
-def main(argv: list[str]) -> None:
-    """Entry point of the server's process: file descriptor of the socket, tuner's pid, preload list (with commas)."""
+def main(argv: list[str], own_modules: Collection[str]) -> tuple[str, ...] | None:
+    """The server's process. Returns in its forks as well: with the script that they are to run, and its arguments.
+
+    Parameters
+    ----------
+    argv
+        File descriptor of the socket, the tuner's process id, and the preload list (with commas).
+    own_modules
+        Names of the modules that every interpreter has loaded when it starts.
+    """
     control = socket.socket(fileno=int(argv[0]))
     control.set_inheritable(False)
-    server = Server(control, tuner_pid=int(argv[1]))
+    server = Server(control, int(argv[1]), own_modules)
     server.preload([module for module in argv[2].split(",") if module])
-    server.serve()
+    try:
+        server.serve()
+    except ScriptStart as start:  # in the process of a rank
+        return start.argv
+    return None

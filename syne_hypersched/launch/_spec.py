@@ -22,9 +22,6 @@ class RankSpec:
     """File to which standard error is appended."""
     cores: tuple[int, ...] = ()
     """CPU cores to which the process is pinned; empty: not pinned."""
-    num_threads: int | None = None
-    """Threads for libraries that read their number of threads when they are loaded, as torch does; only a warm launch
-    needs it, since there they are loaded already. ``None``: leave as it is."""
 
 
 @dataclass(frozen=True)

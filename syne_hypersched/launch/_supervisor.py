@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from syne_hypersched.checkpoints import Beginning, GenerationKeeper
 from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
 from syne_hypersched.launch._rank import RANK_SIGNALS, run_rank
+from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 
 #: When one rank has failed, the others usually wait for it in a collective for ever: they get this long to end too.
@@ -229,8 +230,9 @@ def supervise(spec: LaunchSpec, pipe: socket.socket, deadline: tuple[float, floa
         adopt_orphans()
         die_with_parent(server_pid, signal.SIGTERM)
         Supervisor(spec, pipe, deadline).run()
+    except ScriptStart:
+        raise  # in the process of a rank
     except BaseException:
         traceback.print_exc()  # to the server's log
-    finally:
         kill_descendants()
         os._exit(1)

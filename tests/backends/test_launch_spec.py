@@ -13,7 +13,7 @@ def test_each_rank_has_its_environment_its_cores_and_its_logs(tmp_path):
     spec = launch_spec(trial, [({"RANK": "0"}, (4, 5)), ({"RANK": "1"}, ())], warm=True, grace_s=2.5)
     assert (spec.argv, spec.warm, spec.grace_s, spec.cwd) == (("train.py", "--x", "1"), True, 2.5, os.getcwd())
     first, second = spec.ranks
-    assert (first.env, first.cores, first.num_threads) == ({"RANK": "0"}, (4, 5), 2)
-    assert (second.env, second.cores, second.num_threads) == ({"RANK": "1"}, (), None)
+    assert (first.env, first.cores) == ({"RANK": "0"}, (4, 5))
+    assert (second.env, second.cores) == ({"RANK": "1"}, ())
     assert [first.stdout, first.stderr] == [str(tmp_path / "std.out"), str(tmp_path / "std.err")]
     assert [second.stdout, second.stderr] == [str(tmp_path / "std.rank1.out"), str(tmp_path / "std.rank1.err")]

@@ -42,7 +42,7 @@ def test_torch_warm_on_one_device_and_on_two(make_launches):
     devices = find_devices(2, device_type="cpu")
     for held, expected in ((devices.names[:1], [20.0]), (devices.names, [2.0, 2.0])):
         ranks = tuple(
-            RankSpec(env, f"{launches.folder}/out{i}", f"{launches.folder}/err{i}", cores, num_threads=len(cores))
+            RankSpec(env, f"{launches.folder}/out{i}", f"{launches.folder}/err{i}", cores)
             for i, (env, cores) in enumerate(rank_environments(devices, held, True, os.environ))
         )
         launch = launches.launcher.launch(LaunchSpec((script,), ranks, True, 1.0, str(launches.folder)))
@@ -50,4 +50,4 @@ def test_torch_warm_on_one_device_and_on_two(make_launches):
         assert exit_.exit_code == 0, launches.lines(f"err{exit_.first_failed}")
         said = [launches.lines(f"out{i}")[-1].split() for i in range(len(held))]
         assert [float(gradient) for _, gradient in said] == expected
-        assert [int(threads) for threads, _ in said] == [rank.num_threads for rank in ranks]
+        assert [int(threads) for threads, _ in said] == [len(rank.cores) for rank in ranks]

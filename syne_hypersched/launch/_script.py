@@ -1,0 +1,160 @@
+"""A Python script in a forked process, run and ended as ``python SCRIPT ARGUMENTS`` would run and end it.
+
+A fork for a script leaves all functions of the server, by an exception, up to where its interpreter has started. There
+the script runs, and then the interpreter comes to its own end, with threads, exit functions, destructors and open files.
+Only what the server had preloaded is left out of that end, since tearing it down takes longer than many an epoch.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import contextlib
+import ctypes
+import gc
+import importlib.machinery
+import io
+import os
+import stat
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fopen.restype = ctypes.c_void_p
+_run_file = ctypes.pythonapi.PyRun_FileExFlags
+_run_file.argtypes = (
+    ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object, ctypes.c_int, ctypes.c_void_p,
+)  # fmt: skip
+_run_file.restype = ctypes.py_object
+_FILE_INPUT = 257
+
+#: Objects that may hold data that is not in their file yet.
+_WRITERS = frozenset({io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper})
+
+#: Names of modules that are left as they are when the process ends.
+_spared: set[str] = set()
+
+
+class ScriptStart(BaseException):
+    """Tells the outermost function that this process is to become the script with these arguments."""
+
+    def __init__(self, argv: tuple[str, ...]) -> None:
+        super().__init__(argv)
+        self.argv = argv
+        # What the functions hold that this leaves is the server's. It is never destroyed here, so that no file
+        # descriptor is closed that belongs to the script by then.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+def run_script(argv: tuple[str, ...]) -> None:
+    """Runs a Python script as ``python SCRIPT ARGUMENTS`` would; to be called where the interpreter has started.
+
+    Raises
+    ------
+    SystemExit
+        The interpreter ends by it, unless it simply returns.
+    KeyboardInterrupt
+        The interpreter ends by it; it has been reported already.
+    """
+    path = os.path.abspath(argv[0])
+    sys.argv = list(argv)
+    sys.orig_argv = [sys.executable, *argv]
+    if not getattr(sys.flags, "safe_path", False):  # of Python 3.11
+        sys.path.insert(0, str(Path(path).resolve().parent))
+    file = _libc.fopen(os.fsencode(path), b"rb")
+    if file is None:
+        error = ctypes.get_errno()
+        print(f"{sys.executable}: can't open file {path!r}: [Errno {error}] {os.strerror(error)}", file=sys.stderr)
+        sys.exit(2)
+    main = types.ModuleType("__main__")
+    namespace = vars(main)
+    namespace.update(__annotations__={}, __builtins__=builtins, __file__=path, __cached__=None)
+    namespace["__loader__"] = importlib.machinery.SourceFileLoader("__main__", path)
+    sys.modules["__main__"] = main
+    del main  # so that the module is destroyed when sys.modules is emptied
+    failure: BaseException | None = None
+    try:
+        _run_file(file, os.fsencode(path), _FILE_INPUT, namespace, namespace, 1, None)
+    except SystemExit:
+        raise
+    except BaseException as exception:
+        failure = exception.with_traceback(exception.__traceback__ and exception.__traceback__.tb_next)
+    if failure is not None:
+        _report(failure)
+    for name in ("__file__", "__cached__"):  # as the interpreter does, before it calls exit functions
+        namespace.pop(name, None)
+    if type(failure) is KeyboardInterrupt:
+        # The interpreter is to die of the signal after its end.
+        sys.excepthook = _Silent()
+        raise failure
+    if failure is not None:
+        sys.exit(1)
+
+
+def _report(failure: BaseException) -> None:
+    """Does what the interpreter does with an exception that a script has not caught (``PyErr_Print``)."""
+    kind, traceback = type(failure), failure.__traceback__
+    last = {"last_type": kind, "last_value": failure, "last_traceback": traceback}
+    if sys.version_info >= (3, 12):
+        last["last_exc"] = failure
+    vars(sys).update(last)
+    display, write = sys.__excepthook__, ctypes.pythonapi.PySys_WriteStderr
+    hook = vars(sys).get("excepthook", None)
+    if "excepthook" not in vars(sys):
+        write(b"sys.excepthook is missing\n")
+        hook = display
+    second: BaseException | None = None
+    try:
+        hook(kind, failure, traceback)  # type: ignore[misc]
+    except SystemExit:
+        raise
+    except BaseException as exception:
+        second = exception.with_traceback(exception.__traceback__ and exception.__traceback__.tb_next)
+    if second is not None:
+        write(b"Error in sys.excepthook:\n")
+        display(type(second), second, second.__traceback__)
+        write(b"\nOriginal exception was:\n")
+        display(kind, failure, traceback)
+
+
+class _Silent:
+    """Says nothing of an exception that has been reported, and takes itself back."""
+
+    def __init__(self) -> None:
+        names = ("excepthook", "last_exc", "last_type", "last_value", "last_traceback")
+        self._before = {name: vars(sys)[name] for name in names if name in vars(sys)}
+
+    def __call__(self, *exception: object) -> None:
+        vars(sys).update(self._before)
+
+
+@contextlib.contextmanager
+def spared_at_exit() -> Iterator[None]:
+    """What is imported meanwhile stays as it is when this process, or a fork of it, ends."""
+    atexit.register(_spare)  # to be called last: what is registered first is
+    before = sys.modules.keys() | set()
+    yield
+    _spared.update(sys.modules.keys() - before)
+
+
+def flush_before_fork() -> None:
+    """Writes out what has been printed, so that no fork prints it again."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    _libc.fflush(None)
+
+
+def _spare() -> None:
+    # What the modules that stay refer to is not destroyed; no file may stay unwritten for that.
+    for candidate in gc.get_objects():
+        if type(candidate) in _WRITERS:
+            with contextlib.suppress(Exception):
+                if stat.S_ISREG(os.fstat(candidate.fileno()).st_mode):
+                    candidate.flush()
+    # From here to the end no other thread gets to look at what is missing.
+    sys.setswitchinterval(10.0)
+    spared = {name: sys.modules.pop(name) for name in _spared & sys.modules.keys()}
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(spared))

@@ -1,0 +1,106 @@
+"""Whether a fork of the preloading server would do what a new interpreter does; pure functions."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+from collections.abc import Collection, Mapping, Sequence
+from types import ModuleType
+
+from syne_hypersched.launch._threads import THREAD_VARIABLES
+
+#: Beginnings of variables that are read once: by the interpreter and by the dynamic loader at the start of a process,
+#: or by a library when it is loaded.
+READ_ONCE = (
+    "PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "LANG", "LC_", "TZ", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_",
+    "GOTO_", "BLIS_", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_LOGS",
+    "TORCH_COMPILE", "TORCH_TRACE", "TORCH_SHOW_CPP_STACKTRACES", "TORCH_CPU_ALLOCATOR", "PYTORCH_JIT",
+)  # fmt: skip
+
+#: Variables that act on what the interpreter does before the first line of a script.
+_AT_THE_START = frozenset(
+    {
+        "PYTHONINSPECT", "PYTHONPROFILEIMPORTTIME", "PYTHONVERBOSE", "PYTHONDUMPREFS", "PYTHONDUMPREFSFILE",
+        "PYTHONMALLOCSTATS", "PYTHONPERFSUPPORT", "PYTHON_PERF_JIT_SUPPORT", "PYTHONEXECUTABLE",
+    }
+)  # fmt: skip
+
+
+def is_read_once(name: str) -> bool:
+    """Whether a variable has no effect any more on a process that has loaded its libraries."""
+    return name.startswith(READ_ONCE) and name not in THREAD_VARIABLES
+
+
+def why_cold(
+    env: Mapping[str, str],
+    server_env: Mapping[str, str],
+    folders: Sequence[str],
+    loaded: Mapping[str, ModuleType],
+    own: Collection[str],
+) -> str:
+    """Why a script must have an interpreter of its own; empty if a fork of the server does the same.
+
+    Parameters
+    ----------
+    env
+        Environment of the script.
+    server_env
+        Environment with which the server was started.
+    folders
+        The folders that a new interpreter searches for modules before its own library.
+    loaded
+        Modules that the server has loaded, by name.
+    own
+        Names of those that every interpreter has loaded before a script begins.
+    """
+    for name in sorted(_AT_THE_START & env.keys()):
+        if env[name]:
+            return f"{name} is set, which acts on the start of an interpreter"
+    changed = sorted(
+        name for name in env.keys() | server_env.keys() if is_read_once(name) and env.get(name) != server_env.get(name)
+    )
+    if changed:
+        names = ", ".join(changed)
+        return f"{names} changed after the preloading server had started, and is read only when a process starts"
+    for folder in folders:
+        hidden = hidden_module(folder, loaded, own)
+        if hidden:
+            return f"{hidden} hides a module that the preloading server has loaded"
+    return ""
+
+
+def searched_first(script: str, env: Mapping[str, str], cwd: str | None) -> list[str]:
+    """The folders that a new interpreter searches for modules before its own library."""
+    folders = [] if env.get("PYTHONSAFEPATH") else [os.path.dirname(os.path.realpath(script))]
+    path = env.get("PYTHONPATH")
+    return folders + [os.path.join(cwd or os.getcwd(), entry) for entry in (path.split(os.pathsep) if path else ())]
+
+
+def hidden_module(folder: str, loaded: Mapping[str, ModuleType], own: Collection[str]) -> str | None:
+    """A file or package of ``folder`` that a new interpreter would import instead of a module that is loaded."""
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return None
+    suffixes = sorted(importlib.machinery.all_suffixes(), key=len, reverse=True)
+    for entry in entries:
+        suffix = next((suffix for suffix in suffixes if entry.endswith(suffix)), "")
+        name = entry.removesuffix(suffix)
+        if name in own or name not in loaded or _is_part_of_the_interpreter(loaded[name]):
+            continue
+        path = os.path.join(folder, entry)
+        if not suffix:
+            inits = (os.path.join(path, f"__init__{suffix}") for suffix in suffixes)
+            path = next((init for init in inits if os.path.isfile(init)), "")
+        if path and not _is_from(loaded[name], path):
+            return path
+    return None
+
+
+def _is_part_of_the_interpreter(module: ModuleType) -> bool:
+    return getattr(getattr(module, "__spec__", None), "origin", None) in ("built-in", "frozen")
+
+
+def _is_from(module: ModuleType, path: str) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and os.path.realpath(os.path.dirname(file)) == os.path.realpath(os.path.dirname(path))

@@ -1,25 +1,21 @@
 """A Python script in a forked process, run and ended as ``python SCRIPT ARGUMENTS`` would run and end it.
 
 A fork for a script leaves all functions of the server, by an exception, up to where its interpreter has started. There
-the script runs, and then the interpreter comes to its own end, with threads, exit functions, destructors and open files.
-Only what the server had preloaded is left out of that end, since tearing it down takes longer than many an epoch.
+the script runs, and then the interpreter comes to its own end, with threads, exit functions, destructors and open
+files; see ``_end.py``.
 """
 
 from __future__ import annotations
 
-import atexit
 import builtins
-import contextlib
 import ctypes
-import gc
 import importlib.machinery
-import io
 import os
-import stat
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
+
+from syne_hypersched.launch._end import expect_exit_code, skip_destructors_of_the_server
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fopen.restype = ctypes.c_void_p
@@ -29,12 +25,6 @@ _run_file.argtypes = (
 )  # fmt: skip
 _run_file.restype = ctypes.py_object
 _FILE_INPUT = 257
-
-#: Objects that may hold data that is not in their file yet.
-_WRITERS = frozenset({io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper})
-
-#: Names of modules that are left as they are when the process ends.
-_spared: set[str] = set()
 
 
 class ScriptStart(BaseException):
@@ -58,6 +48,7 @@ def run_script(argv: tuple[str, ...]) -> None:
     KeyboardInterrupt
         The interpreter ends by it; it has been reported already.
     """
+    skip_destructors_of_the_server()
     path = os.path.abspath(argv[0])
     sys.argv = list(argv)
     sys.orig_argv = [sys.executable, *argv]
@@ -77,7 +68,9 @@ def run_script(argv: tuple[str, ...]) -> None:
     failure: BaseException | None = None
     try:
         _run_file(file, os.fsencode(path), _FILE_INPUT, namespace, namespace, 1, None)
-    except SystemExit:
+        expect_exit_code(None)
+    except SystemExit as end:
+        expect_exit_code(end.code)
         raise
     except BaseException as exception:
         failure = exception.with_traceback(exception.__traceback__ and exception.__traceback__.tb_next)
@@ -90,6 +83,7 @@ def run_script(argv: tuple[str, ...]) -> None:
         sys.excepthook = _Silent()
         raise failure
     if failure is not None:
+        expect_exit_code(1)
         sys.exit(1)
 
 
@@ -128,33 +122,3 @@ class _Silent:
 
     def __call__(self, *exception: object) -> None:
         vars(sys).update(self._before)
-
-
-@contextlib.contextmanager
-def spared_at_exit() -> Iterator[None]:
-    """What is imported meanwhile stays as it is when this process, or a fork of it, ends."""
-    atexit.register(_spare)  # to be called last: what is registered first is
-    before = sys.modules.keys() | set()
-    yield
-    _spared.update(sys.modules.keys() - before)
-
-
-def flush_before_fork() -> None:
-    """Writes out what has been printed, so that no fork prints it again."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    _libc.fflush(None)
-
-
-def _spare() -> None:
-    # What the modules that stay refer to is not destroyed; no file may stay unwritten for that.
-    for candidate in gc.get_objects():
-        if type(candidate) in _WRITERS:
-            with contextlib.suppress(Exception):
-                if stat.S_ISREG(os.fstat(candidate.fileno()).st_mode):
-                    candidate.flush()
-    # From here to the end no other thread gets to look at what is missing.
-    sys.setswitchinterval(10.0)
-    spared = {name: sys.modules.pop(name) for name in _spared & sys.modules.keys()}
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(spared))

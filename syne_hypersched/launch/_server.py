@@ -22,8 +22,9 @@ from typing import Any
 
 import psutil
 
+from syne_hypersched.launch._end import register_end, spare_loaded_modules
 from syne_hypersched.launch._linux import adopt_orphans
-from syne_hypersched.launch._script import ScriptStart, flush_before_fork, spared_at_exit
+from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._supervisor import supervise
 from syne_hypersched.launch._threads import follow_thread_variables
@@ -73,13 +74,12 @@ class Server:
     def preload(self, modules: list[str]) -> None:
         """Imports ``modules``; one that cannot be imported is named to the tuner and left to the script."""
         started = time.monotonic()
-        with spared_at_exit():
-            for module in modules:
-                try:
-                    importlib.import_module(module)
-                except Exception as error:
-                    what = f"{type(error).__name__}: {error}"
-                    self._tell({"event": "preload_failed", "module": module, "error": what})
+        register_end()
+        for module in modules:
+            try:
+                importlib.import_module(module)
+            except Exception as error:
+                self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
         if modules and _uses_gpu():
             # Start over without preloading: the new image reads on where this one stopped.
             self._tell({"event": "preload_uses_gpu", "modules": modules})
@@ -90,7 +90,7 @@ class Server:
     def serve(self) -> None:
         """Serves until the tuner closes the socket or dies, then drains all launches and returns."""
         follow_thread_variables()
-        flush_before_fork()
+        spare_loaded_modules()
         gc.collect()
         gc.freeze()  # children share the memory of objects that the collector does not touch
         adopt_orphans()

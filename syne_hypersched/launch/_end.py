@@ -1,0 +1,101 @@
+"""How much of the interpreter's end a script in a fork of the preloading server goes through: what can be seen of it.
+
+Threads are joined, exit functions called, the script's own modules destroyed with all that they hold, and streams
+flushed, by the interpreter. What the server had loaded before it forked is left as it is, in Python as in C: tearing
+down PyTorch takes a quarter of a second, during which the devices of the trial are not free.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import io
+import os
+import stat
+import sys
+import weakref
+from typing import TextIO
+
+_libc = ctypes.CDLL(None)
+
+#: Objects that may hold data that is not in their file yet.
+_WRITERS = frozenset({io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper})
+
+#: Modules that the interpreter uses for what it says at its end, and those that it ends with in any case.
+_NEEDED = frozenset({"sys", "builtins", "__main__", "warnings", "linecache"})
+
+#: Names of modules that are left as they are.
+_spared: frozenset[str] = frozenset()
+#: The exit code of the script; None: not known.
+_exit_code: int | None = None
+
+
+def register_end() -> None:
+    """To be called in the server before it loads anything: exit functions are called last if registered first."""
+    atexit.register(_before_the_end)
+
+
+def spare_loaded_modules() -> None:
+    """To be called in the server when it has loaded what it is to load, and will fork next."""
+    global _spared
+    _spared = frozenset(sys.modules.keys() - _NEEDED)
+    # No fork may print again what has been printed.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    _libc.fflush(None)
+
+
+def skip_destructors_of_the_server() -> None:
+    """To be called in a fork: what libraries have registered with C's ``exit`` and Python's ``weakref`` is skipped."""
+    with contextlib.suppress(AttributeError):  # another C library than glibc
+        # Called with the exit code, after everything that is registered from here on.
+        _libc.on_exit(_libc._exit, None)
+        _libc.__cxa_atexit(_libc.fflush, None, None)
+    for finalizer in getattr(weakref.finalize, "_registry", {}).values():
+        finalizer.atexit = False
+
+
+def expect_exit_code(code: object) -> None:
+    """Notes what the script gives to ``sys.exit``; nothing is known of what is neither None nor a small number."""
+    global _exit_code
+    if code is None:
+        _exit_code = 0
+    elif type(code) is int and 0 <= code <= 255:
+        _exit_code = code
+
+
+def _before_the_end() -> None:
+    # What the modules that stay refer to is not destroyed; no file may stay unwritten for that.
+    for candidate in gc.get_objects():
+        if type(candidate) in _WRITERS:
+            with contextlib.suppress(Exception):
+                if stat.S_ISREG(os.fstat(candidate.fileno()).st_mode):
+                    candidate.flush()
+    with contextlib.suppress(Exception):  # of broken streams, with which the interpreter goes on to its very end
+        if _exit_code is not None and sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__:
+            # The last member of the last module: when it is destroyed, nothing is left to be seen.
+            vars(sys)["syne_hypersched_end"] = _End((sys.stdout, sys.stderr), _exit_code)
+    # From here to the end no other thread gets to look at what is missing.
+    sys.setswitchinterval(10.0)
+    spared = {name: sys.modules.pop(name) for name in _spared if name in sys.modules}
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(spared))
+
+
+class _End:
+    """Ends the process when it is destroyed."""
+
+    def __init__(self, streams: tuple[TextIO, ...], code: int) -> None:
+        for stream in streams:
+            stream.flush()
+        self._streams, self._code, self._exit = streams, code, ctypes.pythonapi.exit
+
+    def __del__(self) -> None:
+        try:
+            for stream in self._streams:
+                stream.flush()
+        except BaseException:  # the interpreter will say so
+            return
+        self._exit(self._code)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
+import string
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG
+
+logger = logging.getLogger(__name__)
+
+#: The part of a template that stands for all that has no place of its own.
+_EVERYTHING = "{...}"
 
 #: What argparse takes for a negative number and not for an option, in all versions of Python.
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")
@@ -33,8 +40,132 @@ def program(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str,
     return parts
 
 
-def script_arguments(config: Mapping[str, Any], config_json: Path | None, checkpoint_path: Path) -> tuple[str, ...]:
-    """The arguments that a script is given: ``--name value``, which every way to read arguments understands.
+class ArgumentTemplate:
+    """The arguments of a script, with places for the values of a configuration.
+
+    Parameters
+    ----------
+    parts
+        One entry for each argument: text with ``{NAME}`` or ``{NAME:FORMAT}`` for a value, and ``{{`` and ``}}`` for
+        braces. Two kinds of entries are more or less than one argument: ``{...}`` stands for all that has no place of
+        its own, as ``--name value``, and ``{?NAME}`` for ``--NAME`` if the value is true, else for nothing.
+        ``{?NAME:YES|NO}`` stands for the argument ``YES`` or ``NO`` instead; either may be empty, which is no argument.
+
+    Raises
+    ------
+    TypeError
+        ``parts`` is no list of strings.
+    ValueError
+        An entry cannot be read.
+    """
+
+    def __init__(self, parts: Sequence[str] = (_EVERYTHING,)) -> None:
+        if isinstance(parts, (str, bytes)) or not isinstance(parts, Sequence):
+            raise TypeError(f'arguments must be a list of strings, such as ["--lr", "{{lr}}"], but got {parts!r}')
+        for part in parts:
+            if not isinstance(part, str):
+                raise TypeError(f"arguments must be a list of strings, but has {part!r}")
+        self.parts = tuple(parts)
+        self._fields = tuple(_parse(part) for part in self.parts)
+        #: Names of the values that have a place of their own.
+        self.names = frozenset(
+            name.removeprefix("?")
+            for fields in self._fields
+            for _, name, _ in fields
+            if name is not None and name != "..."
+        )
+
+    def left_out(self, names: Iterable[str]) -> list[str]:
+        """Those of some values that the script is not given."""
+        return [] if _EVERYTHING in self.parts else [name for name in names if name not in self.names]
+
+    def fill(self, values: Mapping[str, Any], everything: Mapping[str, Any]) -> tuple[str, ...]:
+        """The arguments.
+
+        Parameters
+        ----------
+        values
+            What places may ask for.
+        everything
+            What ``{...}`` stands for, unless it has a place of its own.
+
+        Raises
+        ------
+        ValueError
+            A place has no value, a flag is neither true nor false, a format does not fit, or no program can be given a
+            value.
+        """
+        unknown = sorted(self.names - values.keys())
+        if unknown:
+            raise ValueError(
+                f"arguments must have places for what there is, which is {', '.join(values)}, but has "
+                f"{', '.join(f'{{{name}}}' for name in unknown)}"
+            )
+        filled: list[str] = []
+        for fields in self._fields:
+            name, spec = fields[0][1:] if fields else (None, "")
+            if name == "...":
+                for item in everything.items():
+                    filled += _argument(*item) if item[0] not in self.names else ()
+            elif name is not None and name.startswith("?"):
+                filled += _flag(name[1:], values[name[1:]], spec)
+            else:
+                filled.append("".join(text + _formatted(values, name, spec) for text, name, spec in fields))
+        for argument in filled:
+            if "\0" in argument:
+                raise ValueError(
+                    f"config must hold no null character, which no program can be given, but has it in {argument!r}"
+                )
+        return tuple(filled)
+
+
+def _parse(part: str) -> tuple[tuple[str, str | None, str], ...]:
+    """Texts of a part, each with name and format of the value that comes after it, if any."""
+    try:
+        parsed = tuple(string.Formatter().parse(part))
+    except ValueError as error:
+        raise ValueError(
+            f"arguments must have a closing brace for each opening one, and two of them for a brace, but has {part!r}"
+        ) from error
+    for text, name, spec, conversion in parsed:
+        if name is None:
+            continue
+        if name in ("", "?") or conversion or "{" in (spec or ""):
+            raise ValueError(
+                "arguments must have a name, and perhaps a format, in each pair of braces, and two braces for one that "
+                f"is meant, but has {part!r}"
+            )
+        if (name == "..." or name.startswith("?")) and (text or len(parsed) > 1):
+            raise ValueError(f"arguments must have {{{name}}} as an entry of its own, but has {part!r}")
+    return tuple((text, name, spec or "") for text, name, spec, _ in parsed)
+
+
+def _formatted(values: Mapping[str, Any], name: str | None, spec: str) -> str:
+    if name is None:
+        return ""
+    try:
+        return format(values[name], spec) if spec else str(values[name])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"arguments must have formats that fit the values, but has {{{name}:{spec}}} for {values[name]!r}"
+        ) from error
+
+
+def _flag(name: str, value: Any, spec: str) -> tuple[str, ...]:
+    if isinstance(value, str) or value not in (False, True):
+        raise ValueError(f"arguments must have {{?{name}}} for a value that is true or false, but it is {value!r}")
+    yes, _, no = (spec or f"--{name}").partition("|")
+    chosen = yes if value else no
+    return (chosen,) if chosen else ()
+
+
+def script_arguments(
+    config: Mapping[str, Any],
+    config_json: Path | None,
+    checkpoint_path: Path,
+    template: ArgumentTemplate | None = None,
+) -> tuple[str, ...]:
+    """The arguments that a script is given: by default ``--name value``, which every way to read arguments understands.
 
     A value that begins with a hyphen may be taken for an option. To :mod:`argparse` negative numbers are none as long
     as they have no exponent, so they are written without; other such values are passed as ``--name=value``.
@@ -47,20 +178,46 @@ def script_arguments(config: Mapping[str, Any], config_json: Path | None, checkp
         File with the configuration, if the script is to read it there.
     checkpoint_path
         Folder for its checkpoints.
+    template
+        What the arguments are; by default all of them.
 
     Raises
     ------
     ValueError
-        A name or a value cannot be passed to a program.
+        A name or a value cannot be passed to a program, or does not fit the template.
     """
-    arguments = dict(config) if config_json is None else {ST_CONFIG_JSON_FNAME_ARG: str(config_json)}
-    arguments[ST_CHECKPOINT_DIR] = str(checkpoint_path)
-    for name, value in arguments.items():
-        if "\0" in f"{name}{value}":
-            raise ValueError(
-                f"config must hold no null character, which no program can be given, but has {name}={value!r}"
-            )
-    return tuple(part for name, value in arguments.items() for part in _argument(name, value))
+    where = {ST_CHECKPOINT_DIR: str(checkpoint_path)}
+    file = {} if config_json is None else {ST_CONFIG_JSON_FNAME_ARG: str(config_json)}
+    everything = {**(file or config), **where}
+    return (template or ArgumentTemplate()).fill({**config, **file, **where}, everything)
+
+
+class ScriptArguments:
+    """The arguments of the scripts of a backend, which warns once of what they leave out.
+
+    Parameters
+    ----------
+    parts
+        See :class:`ArgumentTemplate`; ``None``: all of them.
+    """
+
+    def __init__(self, parts: Sequence[str] | None = None) -> None:
+        self._template = ArgumentTemplate() if parts is None else ArgumentTemplate(parts)
+        self._told: set[str] = set()
+
+    def of(self, config: Mapping[str, Any], config_json: Path | None, checkpoint_path: Path) -> tuple[str, ...]:
+        """See :func:`script_arguments`."""
+        arguments = script_arguments(config, config_json, checkpoint_path, self._template)
+        names = [*(config if config_json is None else [ST_CONFIG_JSON_FNAME_ARG]), ST_CHECKPOINT_DIR]
+        left_out = [name for name in self._template.left_out(names) if name not in self._told]
+        if left_out:
+            self._told.update(left_out)
+            logger.warning(
+                "The script is not given %s, for which arguments has no place, nor %s for all without a place.%s",
+                ", ".join(left_out), _EVERYTHING,
+                " A trial that is paused or resized then starts anew." if ST_CHECKPOINT_DIR in left_out else "",
+            )  # fmt: skip
+        return arguments
 
 
 def _argument(name: str, value: Any) -> tuple[str, ...]:

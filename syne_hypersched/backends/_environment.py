@@ -5,12 +5,17 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
+from syne_hypersched.backends._inherited import without_launcher
 from syne_hypersched.backends.discovery import Devices
 
-#: Variables of torch.distributed, which a trial must not inherit from a launcher around the tuner.
-_DISTRIBUTED = frozenset(
-    {"RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-)
+#: Variables that say which GPUs a process sees: of CUDA, and of AMD's two layers. None if empty.
+_GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+#: Variables with the number of threads of single libraries, which count before OMP_NUM_THREADS.
+_OWN_THREADS = (
+    "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS",
+)  # fmt: skip
 
 
 def rank_environments(
@@ -35,9 +40,7 @@ def rank_environments(
     list of (dict, tuple of int)
         One entry for each rank; no cores: the process is not pinned.
     """
-    env = {name: value for name, value in inherited.items() if name not in _DISTRIBUTED}
-    if devices.are_gpus:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    env = _common_environment(devices, held, inherited)
     num_ranks = len(held) if per_device else 1
     if num_ranks > 1:
         env |= {"WORLD_SIZE": str(num_ranks), "LOCAL_WORLD_SIZE": str(num_ranks)}
@@ -50,10 +53,42 @@ def rank_environments(
             rank_env |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         own = held[rank : rank + 1] if per_device else held
         cores = tuple(sorted({core for device in own for core in devices.cores.get(device, ())}))
-        if cores:
-            rank_env["OMP_NUM_THREADS"] = str(len(cores))
+        rank_env |= _thread_variables(devices.num_threads(own), inherited)
         ranks.append((rank_env, cores))
     return ranks
+
+
+def server_environment(devices: Devices, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Environment of the server that loads libraries for trials: theirs, as far as it is the same for all of them.
+
+    It sees the GPUs that the tuner sees, which trials share out, and libraries that are loaded in it have as many
+    threads as those of a trial on one device.
+    """
+    env = _common_environment(devices, (), inherited)
+    if devices.are_gpus:
+        env |= {name: inherited[name] for name in _GPU_VARIABLES if name in inherited}
+    return env | _thread_variables(devices.num_threads(devices.names[:1]), inherited)
+
+
+def _common_environment(devices: Devices, held: tuple[str, ...], inherited: Mapping[str, str]) -> dict[str, str]:
+    env = without_launcher(inherited)
+    if devices.are_gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+        return env
+    # Else every trial would take the first GPU of this machine, and the second rank of one the second GPU.
+    return env | dict.fromkeys(_GPU_VARIABLES, "")
+
+
+def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What makes BLAS and OpenMP libraries use so many threads; users may have set less for single libraries."""
+    if num_threads is None:
+        return {}
+    threads = {"OMP_NUM_THREADS": str(num_threads)}
+    for name in _OWN_THREADS:
+        wanted = inherited.get(name, "")
+        if wanted.isdigit() and int(wanted) > num_threads:
+            threads[name] = str(num_threads)
+    return threads
 
 
 def _free_port() -> int:

@@ -17,8 +17,8 @@ from syne_tune.constants import ST_WORKER_TIMESTAMP
 from syne_tune.util import experiment_path
 
 from syne_hypersched.backends._checkpoint_removal import CheckpointRemover
-from syne_hypersched.backends._command import program, script_arguments
-from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._command import ScriptArguments, program
+from syne_hypersched.backends._environment import rank_environments, server_environment
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
 from syne_hypersched.backends._launch_spec import launch_spec
@@ -27,7 +27,7 @@ from syne_hypersched.backends._processes import TrialProcesses, read_lines
 from syne_hypersched.backends._restore import RestoredTrial
 from syne_hypersched.backends._room import NO_ROOM
 from syne_hypersched.backends.devices import DevicePool
-from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.backends.discovery import as_integer, find_devices
 from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 from syne_hypersched.backends.publish import BestPublisher, Incumbent, copy_checkpoint
@@ -94,6 +94,10 @@ class ElasticLocalBackend(LocalBackend):
         default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
     pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
+    arguments
+        What the script is given, if not ``--name value`` for all that is configured: a list in which ``{name}`` is a
+        value, ``{?name}`` a flag and ``{...}`` the rest, as in ``["train", "lr={lr}", "{?fast}", "{...}"]``; see
+        ``docs/scripts.md``.
 
     Raises
     ------
@@ -121,6 +125,7 @@ class ElasticLocalBackend(LocalBackend):
         min_free_mb: float = 100.0,
         delete_checkpoints: bool = False,
         pass_args_as_json: bool = False,
+        arguments: Sequence[str] | None = None,
     ) -> None:
         if not Path(entry_point).is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
@@ -141,6 +146,7 @@ class ElasticLocalBackend(LocalBackend):
             pass_args_as_json=pass_args_as_json,
         )
         self._binary = program(binary, Path(entry_point))
+        self._arguments = ScriptArguments(arguments)
         python_script = binary is None and Path(entry_point).suffix == ".py"
         if launch == "warm" and not python_script:
             raise ValueError(
@@ -150,6 +156,7 @@ class ElasticLocalBackend(LocalBackend):
         self.grace_s = float(grace_s)
         self.devices = find_devices(num_devices, gpus_to_use, device_type)
         self.num_devices = len(self.devices.names)
+        num_devices_per_trial = as_integer("num_devices_per_trial", num_devices_per_trial)
         if not 1 <= num_devices_per_trial <= self.num_devices:
             raise ValueError(
                 f"num_devices_per_trial must be from 1 to {self.num_devices}, the number of devices, "
@@ -355,7 +362,7 @@ class ElasticLocalBackend(LocalBackend):
         path = self.trial_path(trial_id)
         if trial is None:
             trial = TrialProcesses(trial_id, path / "std.out", path / "std.err")
-        arguments = script_arguments(
+        arguments = self._arguments.of(
             config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)
         )
         trial.argv = (*(self._binary if self.launch_mode == "cold" else ()), self.entry_point, *arguments)
@@ -373,7 +380,10 @@ class ElasticLocalBackend(LocalBackend):
         if self.launch_mode == "warm":
             preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
         self._experiment_path.mkdir(parents=True, exist_ok=True)
-        return Launcher(preload=preload, log_path=self._experiment_path / "preloading.log", **callbacks)
+        return Launcher(
+            preload=preload, log_path=self._experiment_path / "preloading.log",
+            environment=lambda: server_environment(self.devices, os.environ), **callbacks,
+        )  # fmt: skip
 
     def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
         environments = rank_environments(self.devices, devices, self._per_device, os.environ)

@@ -49,7 +49,8 @@ class ElasticPythonBackend(ElasticLocalBackend):
     num_devices
         Devices to share out, as in :class:`ElasticLocalBackend`.
     **options
-        What else :class:`ElasticLocalBackend` takes, but for ``entry_point``, ``binary`` and ``pass_args_as_json``.
+        What else :class:`ElasticLocalBackend` takes, but for ``entry_point``, ``binary``, ``pass_args_as_json``
+        and ``arguments``.
         ``preload`` is by default what the function imports or uses of the libraries named there.
 
     Raises
@@ -67,7 +68,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         num_devices: int | None = None,
         **options: Any,
     ) -> None:
-        for name in ("entry_point", "binary", "pass_args_as_json"):
+        for name in ("entry_point", "binary", "pass_args_as_json", "arguments"):
             if name in options:
                 raise TypeError(f"{name} must not be given, since a function is tuned, but got {options[name]!r}")
         _check_values(config_space)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import operator
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from syne_hypersched.backends._cpu_quota import cpu_quota
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -18,11 +24,20 @@ class Devices:
     """GPUs: tokens for ``CUDA_VISIBLE_DEVICES``. CPU slots: ``cpu0``, ``cpu1``, ..."""
     cores: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """CPU slots: the cores of each; empty for GPUs."""
+    threads: dict[str, int] = field(default_factory=dict)
+    """CPU slots: threads for each, where a quota of CPU time allows less than one for each core."""
 
     @property
     def are_gpus(self) -> bool:
         """Whether the devices are GPUs rather than CPU slots."""
         return not self.cores
+
+    def num_threads(self, names: Sequence[str]) -> int | None:
+        """How many threads a process has that holds these devices; None: GPUs, to which no cores belong."""
+        if self.are_gpus:
+            return None
+        num_cores = len({core for name in names for core in self.cores[name]})
+        return min(num_cores, sum(self.threads.get(name, len(self.cores[name])) for name in names))
 
 
 def visible_gpus(env: Mapping[str, str], installed: Sequence[str]) -> tuple[str, ...]:
@@ -123,36 +138,42 @@ def find_devices(
     env: Mapping[str, str] | None = None,
     installed: Sequence[str] | None = None,
     cores: Sequence[int] | None = None,
+    quota: float | None = None,
 ) -> Devices:
     """The devices that a backend is to use.
 
     Parameters
     ----------
     num_devices
-        Number of devices; ``None``: all visible GPUs or, with CPU slots, one slot for each core.
+        Number of devices; ``None``: all visible GPUs or, with CPU slots, one slot for each core, or for each CPU that
+        control groups grant if these are fewer.
     gpus_to_use
         Positions among the visible GPUs, if not all are to be used.
     device_type
         ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
     env, installed, cores
         Environment, UUIDs of the GPUs and usable CPU cores; by default those of this process and machine.
+    quota
+        CPU seconds that may be used in a second; None: any. By default, if no cores are given, those of this process.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         More devices are asked for than there are, or an argument makes no sense.
     """
     if device_type not in ("auto", "gpu", "cpu"):
         raise ValueError(f'device_type must be "auto", "gpu" or "cpu", but got {device_type!r}')
-    if num_devices is not None and (isinstance(num_devices, bool) or not isinstance(num_devices, int)):
-        raise TypeError(f"num_devices must be an integer or None, but got {num_devices!r}")
-    if num_devices is not None and num_devices < 1:
-        raise ValueError(f"num_devices must be at least 1, but got {num_devices}")
+    if num_devices is not None:
+        num_devices = as_integer("num_devices", num_devices, "an integer or None")
+        if num_devices < 1:
+            raise ValueError(f"num_devices must be at least 1, but got {num_devices}")
     gpus: tuple[str, ...] = ()
     if device_type != "cpu":
         gpus = visible_gpus(os.environ if env is None else env, installed_gpus() if installed is None else installed)
     if gpus_to_use is not None:
-        positions = list(gpus_to_use)
+        if isinstance(gpus_to_use, (str, bytes)) or not isinstance(gpus_to_use, Iterable):
+            raise TypeError(f"gpus_to_use must be a list of positions, but got {gpus_to_use!r}")
+        positions = [as_integer("gpus_to_use", position, "a list of integers") for position in gpus_to_use]
         if len(set(positions)) != len(positions) or not set(positions) <= set(range(len(gpus))):
             raise ValueError(
                 f"gpus_to_use must name different positions among the {len(gpus)} visible GPUs, but got {positions}"
@@ -166,14 +187,37 @@ def find_devices(
                 'use device_type="cpu" for CPU slots'
             )
         return Devices(gpus[:count])
-    usable = sorted(os.sched_getaffinity(0) if cores is None else cores)
-    return _cpu_slots(len(usable) if num_devices is None else num_devices, usable)
+    if device_type == "auto" and env is None and os.path.exists("/dev/kfd"):
+        logger.warning(
+            "This machine seems to have GPUs of AMD, which cannot be shared out: trials run on CPU slots, without GPUs."
+        )
+    if cores is None:
+        cores, quota = tuple(os.sched_getaffinity(0)), cpu_quota()
+    granted = len(cores) if quota is None else max(1, min(len(cores), int(quota)))
+    return _cpu_slots(granted if num_devices is None else num_devices, sorted(cores), granted)
 
 
-def _cpu_slots(num_slots: int, cores: Sequence[int]) -> Devices:
+def as_integer(name: str, value: object, what: str = "an integer") -> int:
+    """``value`` as Python's own integer, whichever library it comes from.
+
+    Raises
+    ------
+    TypeError
+        It is none.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise TypeError(f"{name} must be {what}, but got {value!r}")
+
+
+def _cpu_slots(num_slots: int, cores: Sequence[int], granted: int) -> Devices:
     """Shares the cores out to slots; with more slots than cores, slots share cores in turn."""
     share = max(1, len(cores) // num_slots)
+    threads = max(1, min(share, granted // num_slots))
     slots = {
         f"cpu{slot}": tuple(cores[(slot * share + i) % len(cores)] for i in range(share)) for slot in range(num_slots)
     }
-    return Devices(tuple(slots), slots)
+    return Devices(tuple(slots), slots, {} if threads == share else dict.fromkeys(slots, threads))

@@ -16,7 +16,7 @@ import os
 import stat
 import sys
 import weakref
-from typing import TextIO
+from typing import Any
 
 _libc = ctypes.CDLL(None)
 
@@ -87,7 +87,7 @@ def _before_the_end() -> None:
 class _End:
     """Ends the process when it is destroyed."""
 
-    def __init__(self, streams: tuple[TextIO, ...], code: int) -> None:
+    def __init__(self, streams: tuple[Any, ...], code: int) -> None:
         for stream in streams:
             stream.flush()
         self._streams, self._code, self._exit = streams, code, ctypes.pythonapi.exit

@@ -74,7 +74,7 @@ class Launcher:
         Called as ``on_checkpoint(launch, news)`` with the checkpoint from which a launch begins, and with each report
         whose checkpoint has been found, for launches that say where their checkpoints are.
     environment
-        Variables that the server has beside those of this process, or with other values.
+        The environment of the server when it is started; by default that of this process.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Launcher:
         preload: Sequence[str] = (),
         log_path: Path | None = None,
         on_checkpoint: Callable[[int, Beginning | Matched], None] | None = None,
-        environment: Mapping[str, str] | None = None,
+        environment: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         self._on_launched = on_launched
         self._on_checkpoint = on_checkpoint
         self._on_exit = on_exit
         self._preload = tuple(preload)
         self._log_path = log_path
-        self._environment = dict(environment or {})
+        self._environment = environment or (lambda: os.environ)
         #: Why launches have been cold that were to be warm, as it was told.
         self._reasons: set[str] = set()
         self._lock = threading.Lock()
@@ -171,7 +171,7 @@ class Launcher:
             return
         ours, theirs = socket.socketpair()
         self._ready = False
-        self._base_env = {**os.environ, **self._environment}
+        self._base_env = dict(self._environment())
         root = str(Path(syne_hypersched.__file__).resolve().parent.parent)
         argv = [sys.executable, "-c", _BOOT.format(root=root)]
         argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]

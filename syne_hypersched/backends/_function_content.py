@@ -33,15 +33,24 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 def used_globals(function: types.FunctionType) -> set[str]:
     """Names of the globals that a function uses, as far as they exist."""
-    return {
-        instruction.argval
-        for code in _codes(function.__code__)
-        for instruction in dis.get_instructions(code)
-        if instruction.opname == "LOAD_GLOBAL" and instruction.argval in function.__globals__
-    }
+    names = {name for code in _codes(function.__code__) for name in _global_names(code)}
+    return names & function.__globals__.keys()
 
 
-def _in_a_module(value: types.FunctionType | type) -> bool:
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    """Names that a code object looks for among the globals, or may look for there."""
+    stored = {"__name__"}  # every class body asks for it
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "STORE_NAME":
+            stored.add(instruction.argval)
+        elif instruction.opname == "LOAD_NAME":  # in the body of a class, whose own names come first
+            if instruction.argval not in stored:
+                yield instruction.argval
+        elif instruction.opname in ("LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"):
+            yield instruction.argval
+
+
+def in_a_module(value: types.FunctionType | type) -> bool:
     """Whether a function or class can be found by its name in a module, so that it is not stored by value."""
     module = sys.modules.get(value.__module__ or "__main__")
     if module is None or module.__name__ == "__main__":
@@ -97,7 +106,7 @@ class FunctionContent:
     def _add_object(self, value: Any) -> None:
         if isinstance(value, types.ModuleType):
             self._name(value.__name__, "")
-        elif isinstance(value, (types.FunctionType, type)) and _in_a_module(value):
+        elif isinstance(value, (types.FunctionType, type)) and in_a_module(value):
             self._name(value.__module__, value.__qualname__)
         elif isinstance(value, types.FunctionType):
             self._add_function(value)
@@ -120,7 +129,7 @@ class FunctionContent:
             self._add_all([part for item in value.items() for part in item])
         else:
             self._name(type(value).__module__, type(value).__qualname__)
-            if not _in_a_module(type(value)) and hasattr(value, "__dict__"):
+            if not in_a_module(type(value)) and hasattr(value, "__dict__"):
                 self._add_all((type(value), vars(value)))
 
     def _add_function(self, value: types.FunctionType) -> None:

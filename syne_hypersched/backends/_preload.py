@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import ast
+import logging
 from collections.abc import Iterable
 from pathlib import Path
+
+from syne_hypersched.launch import is_read_when_loaded
+
+logger = logging.getLogger(__name__)
 
 #: Libraries that are slow to import, start no thread that a fork would miss and open no GPU when they are imported.
 _PRELOADABLE = frozenset(
@@ -19,19 +24,31 @@ _LATER = {"torch": "torch._dynamo", "syne_hypersched.training": "syne_tune.repor
 def modules_to_preload(entry_point: Path) -> tuple[str, ...]:
     """The heavy libraries that a script imports; see :func:`heavy_modules`.
 
-    The script is parsed, not run. Returns an empty tuple if it cannot be parsed; running it will say why.
+    The script is parsed, not run. Returns an empty tuple if it cannot be parsed (running it will say why), or if it
+    names a variable that the libraries read when they are loaded.
     """
     try:
         tree = ast.parse(entry_point.read_bytes(), filename=str(entry_point))
     except (OSError, SyntaxError, ValueError):
         return ()
     names: dict[str, None] = {}
+    variables: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= dict.fromkeys(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names[node.module] = None
-    return heavy_modules(names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            variables.add(node.value)
+    variables = set(filter(is_read_when_loaded, variables))
+    modules = heavy_modules(names)
+    if modules and variables:
+        logger.warning(
+            "%s names %s, which libraries read when they are loaded: none is preloaded, and launches take longer. Name "
+            "libraries that need not see it with preload=[...].", entry_point.name, ", ".join(sorted(variables)),
+        )  # fmt: skip
+        return ()
+    return modules
 
 
 def heavy_modules(names: Iterable[str]) -> tuple[str, ...]:

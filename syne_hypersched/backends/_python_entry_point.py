@@ -8,6 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def load_function(load: Callable[[], Any]) -> Callable[..., object]:
+    """Makes the function of what ``dump_function`` has pickled; ``load`` returns one object after the other."""
+    namespace = load()
+    for _ in range(3):
+        namespace.update(load())
+    function: Callable[..., object] = load()
+    return function
 
 
 def main() -> None:
@@ -36,10 +47,12 @@ def main() -> None:
         raise ValueError(f"{path} must hold the function that the trial was started with, but has been replaced")
     pickles = io.BytesIO(stored)
     sys.path[:] = dill.load(pickles)  # before the function, whose modules may lie there
-    tune_function = dill.load(pickles)
+    tune_function = load_function(dill.Unpickler(pickles).load)
     if "st_checkpoint_dir" in inspect.signature(tune_function).parameters:
         config["st_checkpoint_dir"] = args.st_checkpoint_dir
-    tune_function(**config)
+    result = tune_function(**config)
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(f"tune_function must run when it is called, but it has returned {result!r}, which nothing runs")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import dill
 from syne_tune.constants import ST_CHECKPOINT_DIR
 
-from syne_hypersched.backends._function_content import FunctionContent, used_globals
+from syne_hypersched.backends._function_content import FunctionContent
+from syne_hypersched.backends._function_pickle import dump_function, portable_function
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class TuneFunction:
     name: str
     """Its name."""
     stored: bytes
-    """Two pickles: ``sys.path``, to be restored before the second is loaded, and the function."""
+    """Two pickles: ``sys.path``, to be restored before the second is loaded, and what ``dump_function`` returns."""
     sha256: str
     """Checksum of ``stored``, in hexadecimal digits."""
     fingerprint: str
@@ -37,7 +38,7 @@ def serialise(tune_function: Callable[..., object], names: Collection[str]) -> T
 
     The function itself, and helper functions and classes of ``__main__``, which is where scripts and notebooks define
     theirs, are stored by value; functions and classes of modules by their names. Values of globals and of enclosing
-    functions are those of this moment.
+    functions are those of this moment. Functions of ``__main__`` share their globals where they run, as they do here.
 
     Parameters
     ----------
@@ -49,24 +50,17 @@ def serialise(tune_function: Callable[..., object], names: Collection[str]) -> T
     Raises
     ------
     TypeError
-        It is not a function, takes other arguments, or holds something that cannot be serialised.
+        It is not a function or one that does not run when it is called, takes other arguments, or holds something that
+        cannot be serialised.
     """
     if not isinstance(tune_function, types.FunctionType):
-        raise TypeError(f"tune_function must be a function made by def or lambda, but got {tune_function!r}")
+        advice = "; write a function that calls it" if hasattr(tune_function, "__call__") else ""  # noqa: B004
+        raise TypeError(f"tune_function must be a function made by def or lambda, but got {tune_function!r}{advice}")
+    _check_kind(tune_function)
     _check_arguments(tune_function, names)
-    portable = types.FunctionType(
-        tune_function.__code__,
-        {name: tune_function.__globals__[name] for name in sorted(used_globals(tune_function))},
-        tune_function.__name__,
-        tune_function.__defaults__,
-        tune_function.__closure__,
-    )
-    portable.__kwdefaults__ = tune_function.__kwdefaults__
-    vars(portable).update(vars(tune_function))  # __wrapped__, of a function that was decorated
-    # Not that of its module, which is then not needed where the function runs.
-    portable.__module__ = "__main__"
+    portable = portable_function(tune_function)
     try:
-        stored = dill.dumps([os.path.abspath(path) for path in sys.path]) + dill.dumps(portable, recurse=True)
+        stored = dill.dumps([os.path.abspath(path) for path in sys.path]) + dump_function(portable)
     except Exception as error:
         raise TypeError(
             f"tune_function must be serialisable with the globals that it uses, but {tune_function.__name__} is not "
@@ -75,6 +69,30 @@ def serialise(tune_function: Callable[..., object], names: Collection[str]) -> T
     content = FunctionContent(portable)
     checksum = hashlib.sha256(stored).hexdigest()
     return TuneFunction(tune_function.__name__, stored, checksum, content.fingerprint, content.imports)
+
+
+def _check_kind(tune_function: types.FunctionType) -> None:
+    """Checks that a call of a function runs it.
+
+    Raises
+    ------
+    TypeError
+        It makes an object that would have to be run.
+    """
+    for is_kind, kind, advice in (
+        (
+            inspect.iscoroutinefunction,
+            "a coroutine function",
+            "; a function that calls asyncio.run with it can be tuned",
+        ),
+        (inspect.isasyncgenfunction, "an asynchronous generator function", ""),
+        (inspect.isgeneratorfunction, "a generator function", ""),
+    ):
+        if is_kind(tune_function):
+            raise TypeError(
+                f"tune_function must run when it is called, but {tune_function.__name__} is {kind}, of which a call "
+                f"runs nothing{advice}"
+            )
 
 
 def _check_arguments(tune_function: types.FunctionType, names: Collection[str]) -> None:

@@ -9,13 +9,18 @@ from types import ModuleType
 
 from syne_hypersched.launch._threads import THREAD_VARIABLES
 
-#: Beginnings of variables that are read once: by the interpreter and by the dynamic loader at the start of a process,
-#: or by a library when it is loaded.
-READ_ONCE = (
-    "PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "LANG", "LC_", "TZ", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_",
-    "GOTO_", "BLIS_", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_LOGS",
-    "TORCH_COMPILE", "TORCH_TRACE", "TORCH_SHOW_CPP_STACKTRACES", "TORCH_CPU_ALLOCATOR", "PYTORCH_JIT",
+#: Beginnings of variables that the interpreter and the C library read when a process starts.
+_READ_AT_THE_START = ("PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "LANG", "LC_", "TZ")
+
+#: Beginnings of variables that libraries read when they are loaded.
+_READ_WHEN_LOADED = (
+    "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_",
+    "TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_LOGS", "TORCH_COMPILE_", "TORCH_TRACE", "TORCH_SHOW_CPP_STACKTRACES",
+    "PYTORCH_JIT",
 )  # fmt: skip
+
+#: Those of them that can be set later, or that say nothing to a library that has been loaded.
+_HARMLESS = frozenset({*THREAD_VARIABLES, "KMP_DUPLICATE_LIB_OK"})
 
 #: Variables that act on what the interpreter does before the first line of a script.
 _AT_THE_START = frozenset(
@@ -26,9 +31,9 @@ _AT_THE_START = frozenset(
 )  # fmt: skip
 
 
-def is_read_once(name: str) -> bool:
-    """Whether a variable has no effect any more on a process that has loaded its libraries."""
-    return name.startswith(READ_ONCE) and name not in THREAD_VARIABLES
+def is_read_when_loaded(name: str) -> bool:
+    """Whether a variable has no effect any more on libraries that have been loaded."""
+    return name.startswith(_READ_WHEN_LOADED) and name not in _HARMLESS
 
 
 def why_cold(
@@ -57,7 +62,9 @@ def why_cold(
         if env[name]:
             return f"{name} is set, which acts on the start of an interpreter"
     changed = sorted(
-        name for name in env.keys() | server_env.keys() if is_read_once(name) and env.get(name) != server_env.get(name)
+        name
+        for name in env.keys() | server_env.keys()
+        if env.get(name) != server_env.get(name) and (name.startswith(_READ_AT_THE_START) or is_read_when_loaded(name))
     )
     if changed:
         names = ", ".join(changed)

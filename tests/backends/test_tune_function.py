@@ -9,6 +9,7 @@ import sys
 import dill
 import pytest
 
+from syne_hypersched.backends._python_entry_point import load_function
 from syne_hypersched.backends._tune_function import serialise
 
 FACTOR = 3
@@ -20,7 +21,7 @@ def times_factor(x):
 
 def load(function):
     pickles = io.BytesIO(function.stored)
-    return dill.load(pickles), dill.load(pickles)
+    return dill.load(pickles), load_function(dill.Unpickler(pickles).load)
 
 
 def test_what_is_stored_is_the_path_and_the_function_with_what_it_uses():

@@ -30,10 +30,10 @@ def portable_function(function: types.FunctionType) -> types.FunctionType:
 def dump_function(function: types.FunctionType) -> bytes:
     """Pickles what :func:`load_function` of ``_python_entry_point.py`` makes the function of.
 
-    These are objects for one unpickler: the namespace of ``__main__``, three dictionaries that are to be put into it, and
-    the function. Functions of ``__main__`` refer to its namespace, wherever they are loaded, so that they share what they
-    change there, may call each other, and may use it in the body of a class. What has to be put into it shows in which of
-    them are pickled, and that in what is put into it: until nothing is missing.
+    These are objects for one unpickler: the namespace of ``__main__``, three dictionaries that are to be put into it,
+    and the function. Functions of ``__main__`` refer to its namespace, wherever they are loaded, so that they share
+    what they change there, may call each other, and may use it in the body of a class. What has to be put into it shows
+    in which of them are pickled, and that in what is put into it: until nothing is missing.
     """
     main = vars(sys.modules["__main__"])
     needed: set[str] = set()

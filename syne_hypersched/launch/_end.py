@@ -16,7 +16,6 @@ import os
 import stat
 import sys
 import weakref
-from typing import Any
 
 _libc = ctypes.CDLL(None)
 
@@ -74,10 +73,8 @@ def _before_the_end() -> None:
             with contextlib.suppress(Exception):
                 if stat.S_ISREG(os.fstat(candidate.fileno()).st_mode):
                     candidate.flush()
-    with contextlib.suppress(Exception):  # of broken streams, with which the interpreter goes on to its very end
-        if _exit_code is not None and sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__:
-            # The last member of the last module: when it is destroyed, nothing is left to be seen.
-            vars(sys)["syne_hypersched_end"] = _End((sys.stdout, sys.stderr), _exit_code)
+    # The last member of the last module: when it is destroyed, nothing is left to be seen.
+    vars(sys)["syne_hypersched_end"] = _End()
     # From here to the end no other thread gets to look at what is missing.
     sys.setswitchinterval(10.0)
     spared = {name: sys.modules.pop(name) for name in _spared if name in sys.modules}
@@ -85,17 +82,25 @@ def _before_the_end() -> None:
 
 
 class _End:
-    """Ends the process when it is destroyed."""
+    """Writes out the interpreter's streams when it is destroyed, and then ends the process if all is well with them."""
 
-    def __init__(self, streams: tuple[Any, ...], code: int) -> None:
-        for stream in streams:
-            stream.flush()
-        self._streams, self._code, self._exit = streams, code, ctypes.pythonapi.exit
+    def __init__(self) -> None:
+        # As in a new process these are destroyed with the module sys, whatever a script has put in their places. Here
+        # what is left alone may refer to them.
+        self._streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
+        self._exit, self._code = ctypes.pythonapi.exit, _exit_code
+        if self._streams != [vars(sys).get("stdout"), vars(sys).get("stderr")] or not self._flush():
+            self._code = None  # the interpreter has something to say, and goes on to its very end
 
     def __del__(self) -> None:
-        try:
-            for stream in self._streams:
+        if self._flush() and self._code is not None:
+            self._exit(self._code)
+
+    def _flush(self) -> bool:
+        is_well = True
+        for stream in self._streams:
+            try:
                 stream.flush()
-        except BaseException:  # the interpreter will say so
-            return
-        self._exit(self._code)
+            except BaseException:
+                is_well = False
+        return is_well

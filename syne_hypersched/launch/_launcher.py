@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import syne_hypersched
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch._linux import start_time
@@ -23,7 +25,7 @@ from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, enc
 
 logger = logging.getLogger(__name__)
 
-#: Runs the server from the same files as this module, installed or not, and leaves ``sys.path`` as a script finds it,
+#: Runs the server from the same files as this process, installed or not, and leaves ``sys.path`` as a script finds it,
 #: but for the script's folder. Until the server has its modules, Python's own library comes first: neither the working
 #: directory, which ``-c`` adds, nor a folder in ``PYTHONPATH`` may have a say in what it is made of.
 _BOOT = """\
@@ -32,10 +34,8 @@ own = set(sys.modules)
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]
 path, library = sys.path[:], os.path.dirname(os.__file__)
-sys.path.append({root!r})
-sys.path.sort(key=lambda entry: (
-    not (entry == library or entry.startswith(os.path.join(library, "lib-dynload"))), entry != {root!r}
-))
+first = [library, os.path.join(library, "lib-dynload"), *{roots!r}]
+sys.path[:] = [*first, *(entry for entry in path if entry not in first)]
 from syne_hypersched.launch._script import run_script
 from syne_hypersched.launch._server import main
 sys.path[:] = path
@@ -172,8 +172,8 @@ class Launcher:
         ours, theirs = socket.socketpair()
         self._ready = False
         self._base_env = dict(self._environment())
-        root = str(Path(syne_hypersched.__file__).resolve().parent.parent)
-        argv = [sys.executable, "-c", _BOOT.format(root=root)]
+        roots = [str(Path(package.__file__ or "").resolve().parent.parent) for package in (syne_hypersched, psutil)]
+        argv = [sys.executable, "-c", _BOOT.format(roots=roots)]
         argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]
         log = (
             subprocess.DEVNULL

@@ -121,6 +121,7 @@ class ThreadNumbers:
 
     def __init__(self) -> None:
         self._pools = loaded_pools()
+        self._has_started = False
         #: What the numbers of a package's libraries were set by: environment and number of cores.
         self._set_by: dict[str, tuple[dict[str, str], int]] = {}
         self._waiting = {pool.owner for pool in self._pools}
@@ -134,13 +135,20 @@ class ThreadNumbers:
 
     def start(self) -> None:
         """Sets the numbers for a script that begins now in this process."""
+        self._has_started = True
         self._update(self._waiting)
 
-    def package_is_imported(self, name: str) -> None:
-        """The script imports a package: its libraries, and those it needs, have their final numbers."""
+    def package_is_imported(self, name: str) -> bool:
+        """The script imports a package: its libraries, and those it needs, have their final numbers.
+
+        Returns whether it was the script, so that this package needs to be watched no longer.
+        """
+        if not self._has_started:
+            return False
         brought = {name, *_BRINGS.get(name, ())} & self._waiting
         self._update(brought)
         self._waiting -= brought
+        return True
 
     def _update(self, owners: Iterable[str]) -> None:
         now = env, num_cores = _thread_environment(), len(os.sched_getaffinity(0))
@@ -176,8 +184,9 @@ class _WatchedSpec(ModuleSpec):
     @property
     def _initializing(self) -> bool:
         members = vars(self)
-        self.__class__ = ModuleSpec  # type: ignore[assignment]
-        members.pop("_when_imported")(self.name.partition(".")[0])
+        if members["_when_imported"](self.name.partition(".")[0]):
+            self.__class__ = ModuleSpec  # type: ignore[assignment]
+            del members["_when_imported"]
         return bool(members.get("_initializing", False))
 
     @_initializing.setter
@@ -185,7 +194,7 @@ class _WatchedSpec(ModuleSpec):
         vars(self)["_initializing"] = value
 
 
-def _watch(module: ModuleType, when_imported: Callable[[str], None]) -> None:
+def _watch(module: ModuleType, when_imported: Callable[[str], bool]) -> None:
     spec: Any = getattr(module, "__spec__", None)
     if type(spec) is ModuleSpec:
         vars(spec)["_when_imported"] = when_imported

@@ -1,0 +1,83 @@
+"""What the end of a warm launch leaves out: what the server has loaded, and nothing of the script."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+PRELOADED = """
+import atexit, sys, tempfile
+
+class Loud:
+    def __del__(self):
+        print("destroyed", file=sys.__stdout__)
+
+loud = Loud()
+folder = tempfile.TemporaryDirectory()
+"""
+
+
+@pytest.fixture
+def preloading(make_launches, monkeypatch):
+    launches = make_launches(preload=["preloaded"])
+    monkeypatch.setenv("PYTHONPATH", str(launches.folder))
+    (launches.folder / "preloaded.py").write_text(PRELOADED)
+    return launches
+
+
+def test_what_the_server_has_loaded_stays(preloading):
+    script = preloading.script("import os, preloaded; print(os.path.isdir(preloaded.folder.name))")
+    for _ in range(2):
+        assert preloading.run([script]).exit_code == 0
+    assert preloading.lines("out0") == ["True", "True"]  # neither destroyed by the first launch nor with it
+
+
+def test_files_that_preloaded_modules_refer_to_are_written(preloading):
+    script = preloading.script(
+        """
+        import preloaded
+        preloaded.kept = [open("text", "w"), open("binary", "wb")]
+        preloaded.kept[0].write("whole"), preloaded.kept[1].write(b"whole")
+        """
+    )
+    assert preloading.run([script]).exit_code == 0
+    assert [preloading.lines(name) for name in ("text", "binary")] == [["whole"], ["whole"]]
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 75, 255])
+def test_the_code_is_that_of_the_script(preloading, code):
+    assert preloading.run([preloading.script(f"import sys; sys.exit({code})")]).exit_code == code
+
+
+def test_threads_that_go_on_are_no_obstacle(preloading):
+    script = preloading.script(
+        """
+        import threading
+        def work():
+            while True:
+                import json
+                sorted(range(100))
+        for _ in range(4):
+            threading.Thread(target=work, daemon=True).start()
+        print("end")
+        """
+    )
+    for _ in range(5):
+        assert preloading.run([script]).exit_code == 0
+    assert preloading.lines("out0") == ["end"] * 5
+    assert preloading.lines("err0") == []
+
+
+def test_libraries_that_the_script_loads_are_ended(preloading):
+    """What is registered with C's exit after the fork is called, and the buffers of C are written."""
+    script = preloading.script(
+        """
+        import ctypes
+        c = ctypes.CDLL(None)
+        c.__cxa_atexit(c.puts, b"registered", None)
+        c.printf(b"buffered\\n")
+        """
+    )
+    assert preloading.run([script]).exit_code == 0
+    assert preloading.lines("out0") == ["buffered", "registered"]

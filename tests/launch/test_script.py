@@ -1,0 +1,84 @@
+"""A warm launch does what ``python SCRIPT`` does: each script runs both ways, and both leave the same behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+from tests.launch.scripts import SCRIPTS
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+#: What differs between two runs of one program: addresses, and names that are drawn at random.
+CHANGING = re.compile(rb"0x[0-9a-f]+|tmp\w{8}")
+
+
+class Outcomes:
+    """Exit codes and files of all scripts, warm and cold."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._left: dict[int, tuple[str, bool]] = {}
+        self._exits: dict[tuple[str, bool], int | None] = {}
+        self._ended = threading.Event()
+        # Without what the tests themselves were started with, such as PYTHONUNBUFFERED.
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        launcher = Launcher(
+            lambda *_: None, self._on_exit, log_path=folder / "server.log", environment=lambda: self._env
+        )
+        try:
+            for name, text in SCRIPTS.items():
+                for warm in (True, False):
+                    self._launch(launcher, name, text, warm)
+            self._launch(launcher, "", "", True)  # nothing has ended before it is known what all is
+            assert self._ended.wait(100), f"{set(self._left.values()) - self._exits.keys()} do not end"
+        finally:
+            launcher.close()
+
+    def _launch(self, launcher: Launcher, name: str, text: str, warm: bool) -> None:
+        # The folders of both have names of one length, and the script sees no difference but in the name.
+        folder = self.folder(name, warm)
+        folder.mkdir(parents=True)
+        (folder / "helper.py").write_text('f = open("helped", "w")\nf.write("x")\n')
+        (folder / "train.py").write_text(text)
+        argv = (str(folder / "train.py"), "--a", "b c")
+        rank = RankSpec(self._env, str(folder / "out"), str(folder / "err"))
+        spec = LaunchSpec(argv if warm else (sys.executable, *argv), (rank,), warm, 1.0, str(folder))
+        self._left[launcher.launch(spec)] = (name, warm)
+
+    def _on_exit(self, launch, exit_, moment):
+        self._exits[launch] = exit_.exit_code
+        if len(self._exits) == 2 * len(SCRIPTS) + 1:
+            self._ended.set()
+
+    def folder(self, name: str, warm: bool) -> Path:
+        return self._folder / ("warm" if warm else "cold") / re.sub(r"\W", "_", name or "last")
+
+    def left(self, name: str, warm: bool) -> dict[str, object]:
+        """What a script has left: exit code, logs and files."""
+        (launch,) = (launch for launch, known in self._left.items() if known == (name, warm))
+        folder = self.folder(name, warm)
+        content: dict[str, object] = {"exit code": self._exits[launch]}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name not in ("train.py", "helper.py") and path.suffix != ".pyc":
+                data = path.read_bytes().replace(str(folder).encode(), b"FOLDER")
+                content[path.name] = len(data) if path.name == "db" else CHANGING.sub(b"...", data)
+        return content
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    return Outcomes(tmp_path_factory.mktemp("scripts"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_warm_is_as_cold(outcomes, name):
+    cold = outcomes.left(name, warm=False)
+    assert outcomes.left(name, warm=True) == cold
+    assert cold != {"exit code": 0, "out": b"", "err": b""}, "shows nothing"

@@ -1,0 +1,140 @@
+"""Numbers of threads of libraries that were loaded before the fork: those of a new process in the same environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+
+import pytest
+
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+from syne_hypersched.launch._threads import ThreadPool, loaded_pools
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+CORES = tuple(sorted(os.sched_getaffinity(0)))[:2]
+needs_two_cores = pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+
+SHOW = """
+import threadpoolctl
+for pool in sorted(threadpoolctl.threadpool_info(), key=lambda pool: pool["filepath"]):
+    print(pool["internal_api"], pool["num_threads"])
+if "torch" in sys.modules:
+    print("torch", sys.modules["torch"].get_num_threads())
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "num_cores", "number"),
+    [
+        ({}, 3, 3),
+        ({"OMP_NUM_THREADS": "2"}, 3, 2),
+        ({"OMP_NUM_THREADS": "2,1"}, 3, 2),
+        ({"OMP_NUM_THREADS": "8"}, 3, 3),
+        ({"OMP_NUM_THREADS": "8", "OPENBLAS_NUM_THREADS": "1"}, 3, 1),
+        ({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "0"}, 3, 1),
+        ({"OMP_NUM_THREADS": "many", "MKL_NUM_THREADS": "1"}, 3, 3),
+    ],
+)
+def test_the_variable_that_counts(env, num_cores, number):
+    pool = ThreadPool("numpy", ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), True, lambda number: None)
+    assert pool.number(env, num_cores) == number
+
+
+def test_what_is_no_library_is_left_out(tmp_path):
+    maps = tmp_path / "maps"
+    maps.write_text(
+        "7f00-7f01 r-xp 00000000 00:01 1    /a b/site-packages/numpy.libs/libopenblas-1.so\n"
+        "7f00-7f01 rw-p 00000000 00:00 0 \n7f00-7f01 r-xp 00000000 00:01 1    /usr/lib/libgomp.so.1 (deleted)\n"
+    )
+    assert [pool for pool in loaded_pools(maps) if pool.owner != "torch"] == []
+
+
+class Slots:
+    """Launches a script on cores, warm and cold, as on a CPU slot."""
+
+    def __init__(self, folder, wait_for, preload, server_env):
+        self._folder, self._wait_for, self._exits = folder, wait_for, {}
+        env = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+        self._env = env
+        self.launcher = Launcher(
+            lambda *_: None,
+            lambda launch, exit_, moment: self._exits.update({launch: exit_}),
+            preload=preload,
+            log_path=folder / "server.log",
+            environment=lambda: {**env, **server_env},
+        )
+
+    def says(self, text, cores, env):
+        """What the script says warm, and cold."""
+        script = self._folder / "train.py"
+        script.write_text("import os, sys\n" + textwrap.dedent(text) + SHOW)
+        said = []
+        for argv in ((str(script),), (sys.executable, str(script))):
+            out, err = self._folder / "out", self._folder / "err"
+            rank = RankSpec({**self._env, **env}, str(out), str(err), cores)
+            launch = self.launcher.launch(LaunchSpec(argv, (rank,), len(argv) == 1, 1.0, str(self._folder)))
+            self._wait_for(lambda launch=launch: launch in self._exits)
+            assert self._exits[launch].exit_code == 0, err.read_text()
+            said.append(out.read_text().splitlines())
+            out.unlink()
+        return said
+
+
+@pytest.fixture
+def make_slots(tmp_path, wait_for):
+    pytest.importorskip("threadpoolctl")
+    made = []
+
+    def make(preload, **server_env):
+        made.append(Slots(tmp_path, wait_for, preload, server_env))
+        return made[-1]
+
+    yield make
+    for slots in made:
+        slots.launcher.close()
+
+
+@needs_two_cores
+@pytest.mark.parametrize(
+    ("text", "cores", "env", "expected"),
+    [
+        ("import numpy", 2, {"OMP_NUM_THREADS": "2"}, 2),
+        ("import numpy", 1, {"OMP_NUM_THREADS": "1"}, 1),
+        ("import numpy", 1, {}, 1),
+        ("import numpy", 2, {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}, 1),
+        ("os.environ['OMP_NUM_THREADS'] = '1'\nimport numpy", 2, {"OMP_NUM_THREADS": "2"}, 1),
+        ("os.environ['OPENBLAS_NUM_THREADS'] = '1'\nfrom numpy import linalg", 2, {"OMP_NUM_THREADS": "2"}, 1),
+        ("os.environ.update(OMP_NUM_THREADS='1')\n__import__('importlib').import_module('numpy')", 2, {}, 1),
+        ("import numpy\nos.environ['OMP_NUM_THREADS'] = '1'\nimport numpy.linalg", 2, {"OMP_NUM_THREADS": "2"}, 2),
+    ],
+)
+@pytest.mark.parametrize("of_server", ["1", "2"])
+def test_numpy_has_as_many_threads_as_cold(make_slots, text, cores, env, expected, of_server):
+    warm, cold = make_slots(["numpy"], OMP_NUM_THREADS=of_server).says(text, CORES[:cores], env)
+    assert warm == cold
+    assert cold == [f"openblas {expected}"]
+
+
+@pytest.mark.slow
+@needs_two_cores
+@pytest.mark.parametrize("of_server", ["1", "2"])
+def test_every_library_has_as_many_threads_as_cold(make_slots, of_server):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    modules = ["numpy", "scipy.linalg", "sklearn.cluster", "torch"]
+    slots = make_slots(modules, OMP_NUM_THREADS=of_server)
+    everything = f"import {', '.join(modules)}"
+    for text in (
+        everything,
+        f"os.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
+        f"os.environ['MKL_NUM_THREADS'] = '1'\n{everything}",
+        f"import numpy\nos.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
+        f"from torch import nn\nos.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
+        f"from sklearn.cluster import KMeans\nos.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
+        f"{everything}\nos.environ['OMP_NUM_THREADS'] = '1'\n{everything}",
+    ):
+        warm, cold = slots.says(text, CORES, {"OMP_NUM_THREADS": "2"})
+        assert warm == cold, text
+        assert len(cold) >= 5

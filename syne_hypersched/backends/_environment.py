@@ -40,7 +40,9 @@ def rank_environments(
     list of (dict, tuple of int)
         One entry for each rank; no cores: the process is not pinned.
     """
-    env = _common_environment(devices, held, inherited)
+    env = without_launcher(inherited) | _no_gpus(devices)
+    if devices.are_gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
     num_ranks = len(held) if per_device else 1
     if num_ranks > 1:
         env |= {"WORLD_SIZE": str(num_ranks), "LOCAL_WORLD_SIZE": str(num_ranks)}
@@ -64,19 +66,13 @@ def server_environment(devices: Devices, inherited: Mapping[str, str]) -> dict[s
     It sees the GPUs that the tuner sees, which trials share out, and libraries that are loaded in it have as many
     threads as those of a trial on one device.
     """
-    env = _common_environment(devices, (), inherited)
-    if devices.are_gpus:
-        env |= {name: inherited[name] for name in _GPU_VARIABLES if name in inherited}
-    return env | _thread_variables(devices.num_threads(devices.names[:1]), inherited)
+    threads = _thread_variables(devices.num_threads(devices.names[:1]), inherited)
+    return without_launcher(inherited) | _no_gpus(devices) | threads
 
 
-def _common_environment(devices: Devices, held: tuple[str, ...], inherited: Mapping[str, str]) -> dict[str, str]:
-    env = without_launcher(inherited)
-    if devices.are_gpus:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
-        return env
-    # Else every trial would take the first GPU of this machine, and the second rank of one the second GPU.
-    return env | dict.fromkeys(_GPU_VARIABLES, "")
+def _no_gpus(devices: Devices) -> dict[str, str]:
+    """Hides GPUs where devices are CPU slots: else all trials would take the first one, and second ranks the second."""
+    return {} if devices.are_gpus else dict.fromkeys(_GPU_VARIABLES, "")
 
 
 def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> dict[str, str]:

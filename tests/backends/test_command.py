@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.backends._command import program, script_arguments
+from syne_hypersched.backends._command import ArgumentTemplate, ScriptArguments, program, script_arguments
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
@@ -87,3 +89,136 @@ def test_a_script_that_reads_its_configuration_is_told_where():
 def test_what_no_program_can_be_given_is_refused(config):
     with pytest.raises(ValueError, match="config must hold no null character"):
         script_arguments(config, None, Path("/check"))
+
+
+CONFIG = {"lr": 0.1, "model.width": 8, "name": "a b", "fast": True, "slow": False, "negative": -1e-7, "nothing": None}
+
+
+def fill(*parts, config=CONFIG, config_json=None):
+    return script_arguments(config, config_json, Path("/check"), ArgumentTemplate(parts))
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("train", ("train",)),
+        ("", ("",)),
+        ("{lr}", ("0.1",)),
+        ("lr={lr}", ("lr=0.1",)),
+        ("+trainer.width={model.width}", ("+trainer.width=8",)),
+        ("{name}:{lr}/{name}", ("a b:0.1/a b",)),
+        ("--name={name}", ("--name=a b",)),
+        ("{lr:.3e}", ("1.000e-01",)),
+        ("{nothing} {fast}", ("None True",)),
+        ("{{{lr}}}", ("{0.1}",)),
+        ('{{"lr": {lr}}}', ('{"lr": 0.1}',)),
+        ("{{}}", ("{}",)),
+        ("{negative}", ("-1e-07",)),
+        ("{?fast}", ("--fast",)),
+        ("{?slow}", ()),
+        ("{?fast:-f|--no-fast}", ("-f",)),
+        ("{?slow:-s|--no-slow}", ("--no-slow",)),
+        ("{?slow:-s}", ()),
+        ("{?fast:|--no-fast}", ()),
+        ("{?slow:|--no-slow}", ("--no-slow",)),
+        ("{st_checkpoint_dir}", ("/check",)),
+        ("dir={st_checkpoint_dir}/last", ("dir=/check/last",)),
+    ],
+)
+def test_a_template_is_filled(part, expected):
+    assert fill(part) == expected
+    assert fill("before", part, "after") == ("before", *expected, "after")
+
+
+def test_the_rest_is_what_has_no_place_of_its_own():
+    config = {"lr": 1, "fast": True, "x": -1e16, "y": "-e"}
+    assert fill("train", "lr={lr}", "{?fast}", "{...}", "--end", config=config) == (
+        "train", "lr=1", "--fast", "--x", "-10000000000000000.0", "--y=-e", "--st_checkpoint_dir", "/check", "--end",
+    )  # fmt: skip
+    assert fill("{...}") == script_arguments(CONFIG, None, Path("/check"))
+    assert fill("{st_checkpoint_dir}", "{...}", config={"x": 1}) == ("/check", "--x", "1")
+    assert fill() == ()
+
+
+def test_a_script_that_reads_its_configuration_may_have_arguments_as_well():
+    json_path = Path("/trial/config.json")
+    assert fill("lr={lr}", "{...}", config_json=json_path) == (
+        "lr=0.1", "--st_config_json_filename", "/trial/config.json", "--st_checkpoint_dir", "/check",
+    )  # fmt: skip
+    assert fill("{st_config_json_filename}", config_json=json_path) == ("/trial/config.json",)
+
+
+@settings(max_examples=200)
+@given(text=TEXT, more=TEXT)
+def test_what_a_value_holds_is_never_read_as_part_of_the_template(text, more):
+    config = {"text": text, "more": more}
+    assert fill("{text}", "a={text},b={more}", config=config) == (text, f"a={text},b={more}")
+
+
+@pytest.mark.parametrize("value", [True, False, 1, 0, np.True_, np.int64(0)])
+def test_flags_are_true_or_false(value):
+    assert fill("{?x}", config={"x": value}) == (("--x",) if value else ())
+
+
+@pytest.mark.parametrize("value", ["True", "", 2, 0.5, None, [1]])
+def test_what_is_no_flag_is_an_error(value):
+    with pytest.raises(ValueError, match=r"arguments must have \{\?x\} for a value that is true or false, but it is"):
+        fill("{?x}", config={"x": value})
+
+
+def test_unknown_places_are_named_with_what_there_is():
+    with pytest.raises(ValueError, match=r"which is lr, x, st_checkpoint_dir, but has \{l\}, \{momentum\}"):
+        fill("{l}", "{?momentum}", "{lr}", config={"lr": 1, "x": 2})
+    with pytest.raises(ValueError, match=r"has \{st_config_json_filename\}"):
+        fill("{st_config_json_filename}")
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("{lr", "a closing brace for each opening one"),
+        ("lr}", "a closing brace for each opening one"),
+        ("{}", "a name, and perhaps a format, in each pair of braces"),
+        ("{?}", "a name, and perhaps a format"),
+        ("{lr!r}", "a name, and perhaps a format"),
+        ("{lr:{width}}", "a name, and perhaps a format"),
+        ('{"lr": {lr}}', "a name, and perhaps a format, in each pair of braces, and two braces for one that is meant"),
+        ("--{...}", r"\{\.\.\.\} as an entry of its own"),
+        ("{?fast}!", r"\{\?fast\} as an entry of its own"),
+    ],
+)
+def test_a_template_that_cannot_be_read_is_an_error(part, message):
+    with pytest.raises(ValueError, match=f"arguments must have {message}"):
+        ArgumentTemplate([part])
+
+
+@pytest.mark.parametrize("parts", ["--lr {lr}", b"x", 5, {"lr": 1}, ["--lr", 5], [Path("x")]])
+def test_a_template_is_a_list_of_strings(parts):
+    with pytest.raises(TypeError, match="arguments must be a list of strings"):
+        ArgumentTemplate(parts)
+
+
+def test_formats_fit_their_values():
+    with pytest.raises(ValueError, match=r"formats that fit the values, but has \{name:\.3f\} for 'a b'"):
+        fill("{name:.3f}")
+
+
+def test_what_no_program_can_be_given_is_refused_in_a_template():
+    with pytest.raises(ValueError, match="config must hold no null character"):
+        fill("x={x}", config={"x": "a\0b"})
+
+
+def test_what_is_left_out_is_told_once(caplog):
+    arguments = ScriptArguments(["{lr}"])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            arguments.of({"lr": 1, "x": 2}, None, Path("/check"))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "The script is not given x, st_checkpoint_dir, for which arguments has no place, nor {...} for all without a "
+        "place. A trial that is paused or resized then starts anew."
+    )
+    caplog.clear()
+    ScriptArguments().of({"lr": 1}, None, Path("/check"))
+    ScriptArguments(["{st_config_json_filename}", "{st_checkpoint_dir}"]).of({"lr": 1}, Path("/c"), Path("/check"))
+    assert not caplog.records

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from syne_hypersched.backends.discovery import find_devices, installed_gpus, parse_nvidia_smi, visible_gpus
+from syne_hypersched.backends import discovery
+from syne_hypersched.backends.discovery import as_integer, find_devices, installed_gpus, parse_nvidia_smi, visible_gpus
 
 GPUS = ("GPU-aaaa-1", "GPU-aabb-2", "GPU-cccc-3", "GPU-dddd-4")
 MIGS = ("MIG-1111", "MIG-2222")
@@ -77,10 +79,49 @@ def test_the_impossible_is_an_error(arguments, message):
         find(**arguments)
 
 
-@pytest.mark.parametrize("num_devices", [1.0, True, "2"])
+@pytest.mark.parametrize("num_devices", [1.0, True, "2", np.float64(2), np.array([1, 2]), np.True_])
 def test_a_number_of_devices_is_an_integer(num_devices):
-    with pytest.raises(TypeError, match="num_devices"):
+    with pytest.raises(TypeError, match="num_devices must be an integer or None, but got"):
         find(num_devices)
+
+
+@pytest.mark.parametrize("gpus_to_use", ["0,1", 1, [0.0], [True], ["0"]])
+def test_positions_are_a_list_of_integers(gpus_to_use):
+    with pytest.raises(TypeError, match="gpus_to_use must be a list of"):
+        find(gpus_to_use=gpus_to_use)
+
+
+def test_integers_of_numpy_are_integers():
+    assert find(np.int64(2)).names == find(2).names
+    assert find(gpus_to_use=np.array([2, 0])).names == find(gpus_to_use=(np.int32(2), 0)).names == ("2", "0")
+    assert type(as_integer("n", np.int64(3))) is int
+
+
+@pytest.mark.parametrize(
+    ("num_devices", "quota", "slots", "threads"),
+    [
+        (None, None, 4, 1),
+        (None, 2.0, 2, 1),
+        (None, 2.9, 2, 1),
+        (None, 0.5, 1, 1),
+        (None, 64.0, 4, 1),
+        (1, 3.0, 1, 3),
+        (2, 2.0, 2, 1),
+        (4, 2.0, 4, 1),
+        (8, 2.0, 8, 1),
+    ],
+)
+def test_a_quota_of_cpu_time_counts(num_devices, quota, slots, threads):
+    devices = find_devices(num_devices, device_type="cpu", env={}, installed=(), cores=range(4), quota=quota)
+    assert len(devices.names) == slots
+    assert {devices.num_threads([name]) for name in devices.names} == {threads}
+    # Where the time is spent is the kernel's affair.
+    assert {core for cores in devices.cores.values() for core in cores} == set(range(4))
+
+
+def test_the_quota_of_this_process_counts(monkeypatch):
+    monkeypatch.setattr(discovery, "cpu_quota", lambda: 1.0)
+    assert find_devices(device_type="cpu").names == ("cpu0",)
 
 
 def test_the_listing_of_nvidia_smi():

@@ -21,6 +21,17 @@ def test_what_elastic_runs_import_when_they_report():
     )
 
 
+def test_libraries_that_read_what_the_script_sets_are_not_preloaded(tmp_path, caplog):
+    script = tmp_path / "train.py"
+    script.write_text("import os\nos.environ['OMP_PROC_BIND'] = 'true'\nimport numpy\n")
+    assert modules_to_preload(script) == ()
+    assert "train.py names OMP_PROC_BIND, which libraries read when they are loaded" in caplog.text
+    script.write_text(
+        "import os\nos.environ['OMP_NUM_THREADS'] = '1'\nos.environ['PYTHONHASHSEED'] = '1'\nimport numpy\n"
+    )
+    assert modules_to_preload(script) == ("numpy",)
+
+
 def test_a_script_that_cannot_be_parsed_preloads_nothing(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("def f(:")

@@ -110,8 +110,49 @@ def test_what_cannot_be_serialised_is_an_error_that_says_what_to_do():
     assert next(numbers) == 0
 
 
-def test_helpers_of_main_that_call_each_other_are_more_than_dill_can_follow():
+def test_helpers_that_call_each_other():
     namespace = {"__name__": "__main__"}
     exec("def f(x):\n    return g(x)\ndef g(x):\n    return x and f(x - 1)\ndef train(x):\n    return f(x)", namespace)
-    with pytest.raises(TypeError, match=r"train is not \(RecursionError"):
-        serialise(namespace["train"], ["x"])
+    _, loaded = load(serialise(namespace["train"], ["x"]))
+    assert loaded(x=3) == 0
+
+
+def test_what_runs_nothing_when_it_is_called_is_refused():
+    async def coroutine(x):
+        pass
+
+    def generator(x):
+        yield x
+
+    async def asynchronous_generator(x):
+        yield x
+
+    for function, kind in (
+        (coroutine, "coroutine is a coroutine function"),
+        (generator, "generator is a generator function"),
+        (asynchronous_generator, "asynchronous_generator is an asynchronous generator function"),
+    ):
+        with pytest.raises(TypeError, match=f"tune_function must run when it is called, but {kind}"):
+            serialise(function, ["x"])
+
+    def runs(x):
+        return list(generator(x))
+
+    _, loaded = load(serialise(runs, ["x"]))
+    assert loaded(x=2) == [2]
+
+
+class Model:
+    def train(self, x):
+        return x
+
+    def __call__(self, x):
+        return x
+
+
+@pytest.mark.parametrize(
+    "value", [Model().train, Model(), functools.partial(times_factor), functools.lru_cache(times_factor)]
+)
+def test_other_callables_are_refused_with_advice(value):
+    with pytest.raises(TypeError, match=r"made by def or lambda, but got .*; write a function that calls it"):
+        serialise(value, ["x"])

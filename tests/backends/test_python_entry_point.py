@@ -54,3 +54,15 @@ def test_a_configuration_that_does_not_fit_fails_as_a_call_does(tmp_path):
     done = call(as_given, tmp_path, {"y": 1})
     assert done.returncode == 1
     assert done.stderr.strip().endswith("as_given() missing 1 required positional argument: 'x'")
+
+
+def test_what_is_returned_and_would_have_to_be_run_is_an_error(tmp_path):
+    def train(x):
+        async def inner():
+            pass
+
+        return inner()
+
+    done = call(train, tmp_path, {"x": 1})
+    assert done.returncode == 1
+    assert "TypeError: tune_function must run when it is called, but it has returned <coroutine object" in done.stderr

@@ -54,7 +54,8 @@ class ElasticLocalBackend(LocalBackend):
     num_devices
         Devices to share out; by default all GPUs that ``CUDA_VISIBLE_DEVICES`` shows or, without GPUs, one CPU slot for
         each core that this process may use (or is granted by its control groups). A CPU slot is a share of the cores:
-        its trial is pinned to it, with ``OMP_NUM_THREADS`` to match, and sees no GPU. ``Tuner(n_workers=...)`` must not be larger.
+        its trial is pinned to it, with ``OMP_NUM_THREADS`` to match, and sees no GPU. ``Tuner(n_workers=...)`` must not
+        be larger.
     num_devices_per_trial
         Devices with which trials start and resume.
     device_type

@@ -253,4 +253,5 @@ def main(argv: list[str], own_modules: Collection[str]) -> tuple[str, ...] | Non
         server.serve()
     except ScriptStart as start:  # in the process of a rank
         return start.argv
+    control.close()
     return None

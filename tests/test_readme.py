@@ -48,7 +48,7 @@ def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None
     commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("python ")]
     assert len(commands) == 2
     for command in commands:
-        arguments = shlex.split(command.replace("PATH", str(best.parent)))
+        arguments = shlex.split(command.replace("NAME", str(best.parent)))
         done = subprocess.run([sys.executable, *arguments[1:]], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert (best.parent / "run.png").is_file()

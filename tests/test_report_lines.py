@@ -8,9 +8,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from syne_tune import constants
 from syne_tune.report import retrieve
 
-from syne_hypersched._report_lines import RawReport, reports_of
+from syne_hypersched._report_lines import OF_REPORTER, TAG, RawReport, reports_of
 
 
 def report(**values):
@@ -125,3 +126,13 @@ def test_what_nobody_can_write_down_or_calculate_with_is_replaced():
 def test_a_megabyte_of_tags_is_read_at_once(text):
     # With a regular expression, or a slice for each tag, this took minutes: the limit is the timeout of the test run.
     assert values_in(text + report(epoch=1)) == [{"epoch": 1}]
+
+
+def test_the_names_are_those_of_syne_tune():
+    assert TAG.decode() == f"[{constants.ST_METRIC_TAG}]: "
+    assert {
+        constants.ST_WORKER_COST,
+        constants.ST_WORKER_ITER,
+        constants.ST_WORKER_TIME,
+        constants.ST_WORKER_TIMESTAMP,
+    } == OF_REPORTER

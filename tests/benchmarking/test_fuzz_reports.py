@@ -70,13 +70,13 @@ def test_a_shell_on_the_way_is_caught(tmp_path, monkeypatch, audit):
 
 
 def test_values_that_are_taken_for_options_are_caught(tmp_path, monkeypatch, audit):
-    def as_pairs(config, config_json, checkpoint_path):
+    def as_pairs(self, config, config_json, checkpoint_path):
         return (
             *(part for name, value in config.items() for part in (f"--{name}", str(value))),
             "--st_checkpoint_dir",
             "",
         )
 
-    monkeypatch.setattr("syne_hypersched.backends._local.script_arguments", as_pairs)
+    monkeypatch.setattr("syne_hypersched.backends._command.ScriptArguments.of", as_pairs)
     with pytest.raises(AssertionError, match="expected one argument"):
         fuzz_configurations(100, random.Random(0), tmp_path, audit, patience_s=60)

@@ -170,7 +170,7 @@ def run_real(folder: Path, deadline_s: float) -> Outcome:
     backend, scheduler = make_backend(folder), make_scheduler(deadline_s)
     with experiments_in(folder):
         tuner = Tuner(
-            backend, scheduler, Deadline(deadline_s, trial_backend=backend), NUM_DEVICES,
+            backend, scheduler, Deadline(deadline_s, trial_backend=backend, drain_s=0.0), NUM_DEVICES,
             sleep_time=0.01, save_tuner=False, output_logger=QuietTunerLogger(),
         )  # fmt: skip
         tuner.run()

@@ -38,10 +38,10 @@ def test_every_decision_is_that_of_real_processes(tmp_path):
         "start": 7,
         "resume": 1,
         "resize": 3,
-        "pause": 7,
+        "pause": 6,
         "close": 1,
     }
-    assert len(report_times(real, simulated)) == len(simulated.results) == 41
+    assert len(report_times(real, simulated)) == len(simulated.results) == 49
 
 
 @pytest.mark.slow

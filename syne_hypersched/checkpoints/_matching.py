@@ -212,13 +212,23 @@ class Matcher:
         self._match_early()
         return True
 
+    def touch(self, time_s: float) -> None:
+        """The script begins to write to the checkpoint folder."""
+        if self._early is None or self._early is not self.current or self._is_matched:
+            return
+        if time_s - self._last_report_s > self._gap_s:
+            self._seems_early = True
+            self._match_early()
+        else:
+            self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
+
     def change(self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False) -> None:
-        """The checkpoint folder has changed.
+        """The checkpoint folder has changed: a file is finished and in its place, or was removed.
 
         Parameters
         ----------
         after, before
-            At least and at most so many reports had been printed then.
+            At least so many reports had been printed when that was begun, and at most so many when it was done.
         time_s
             When that was noticed (monotonic seconds).
         is_save
@@ -227,19 +237,16 @@ class Matcher:
             Whether it is of the same checkpoint as the change before, although there was a report between them.
         """
         state = self.current
-        if is_save and self._early is not None and self._early is state and not self._is_matched:
-            if goes_on:
-                self._early = None
-            elif time_s - self._last_report_s > self._gap_s:
-                self._seems_early = True
-                self._match_early()
-            else:
-                self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
+        if goes_on and self._early is state:
+            self._early = None  # it was not done at the report
+        elif is_save:
+            self.touch(time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             # The same state, which goes on. What was taken of it lacks something.
             state.generation, state.settled = None, False
             if is_save:
-                state.before, state.ended_s = max(state.before, before), time_s
+                state.after, state.before = min(state.after, after), max(state.before, before)
+                state.ended_s = time_s
         elif is_save:
             self.current = State(after, before, time_s, time_s, self._drained)
         if is_save and self._early is not None and self._early.generation is None:

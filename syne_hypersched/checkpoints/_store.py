@@ -147,7 +147,7 @@ class GenerationStore:
                 return None
             data["live"] = {path: FileState(*state) for path, state in data["live"].items()}
             return Generation(**data)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def generations(self) -> list[Generation]:
@@ -285,7 +285,7 @@ class GenerationStore:
             data["left"] = None if left is None else {path: FileState(*state) for path, state in left.items()}
             data["matched"] = [Matched(**entry) for entry in data["matched"]]
             return Notes(**data)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Notes()
 
     def note(self, notes: Notes) -> None:

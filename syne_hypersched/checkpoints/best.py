@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ ST_CHECKPOINT = "st_checkpoint"
 is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result.
 Null if there is no checkpoint."""
 
+#: So many incumbents that have no whole checkpoint yet are remembered beside the last one.
+_MAX_WAITING = 20
 #: Entries of a report that the backend writes anew.
 _REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
 
@@ -64,6 +67,14 @@ class Published:
     """Why it has none, or is not in ``best/``."""
 
 
+class _Outcome(Enum):
+    """What has come of an attempt to publish an incumbent."""
+
+    DONE = "done"
+    NOT_YET = "not yet"
+    NEVER = "never"
+
+
 class BestPublisher:
     """Publishes incumbents in a thread of its own, since copying a checkpoint may take long; the latest one wins.
 
@@ -86,7 +97,8 @@ class BestPublisher:
     def _begin(self) -> None:
         self._condition = threading.Condition()
         self._folder: Path | None = None
-        self._next: Incumbent | None = None
+        #: What is to be published, the best one last. Those before it are for the case that it has no checkpoint.
+        self._waiting: list[Incumbent] = []
         #: How often there was news, and up to which of it was acted on.
         self._news = self._seen = 0
         self._busy = False
@@ -101,13 +113,13 @@ class BestPublisher:
 
     def awaits(self, trial_id: int) -> bool:
         """Whether a trial's checkpoint is still to be published."""
-        waiting = self._next
-        return waiting is not None and waiting.trial_id == trial_id
+        return any(incumbent.trial_id == trial_id for incumbent in list(self._waiting))
 
     def publish(self, folder: Path, incumbent: Incumbent) -> None:
         """Has ``incumbent`` published as ``folder/best`` as soon as it has a whole checkpoint; returns at once."""
         with self._condition:
-            self._folder, self._next, self._trial_id = folder, incumbent, incumbent.trial_id
+            self._folder, self._trial_id = folder, incumbent.trial_id
+            self._waiting = [*self._waiting[-_MAX_WAITING:], incumbent]
             self._news += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syne-hypersched-best", daemon=True)
@@ -132,7 +144,7 @@ class BestPublisher:
             self._news += 1
             self._condition.notify_all()
             self._condition.wait_for(
-                lambda: self._thread is None or (not self._busy and (self._next is None or self._seen == self._news))
+                lambda: self._thread is None or (not self._busy and (not self._waiting or self._seen == self._news))
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,44 +158,54 @@ class BestPublisher:
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._next is not None and self._seen < self._news)
-                folder, incumbent, self._seen, self._busy = self._folder, self._next, self._news, True
-            is_done = True
-            try:
-                if folder is not None and incumbent is not None:
-                    is_done = self._try(folder, incumbent)
-            except Exception as error:  # whatever it is, the next incumbent is to be published
-                logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
-            finally:
+                self._condition.wait_for(lambda: self._waiting and self._seen < self._news)
+                folder, waiting, self._seen, self._busy = self._folder, self._waiting[::-1], self._news, True
+            for incumbent in waiting:
+                try:
+                    outcome = _Outcome.DONE if folder is None else self._try(folder, incumbent)
+                except Exception as error:  # whatever it is, the next incumbent is to be published
+                    logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
+                    outcome = _Outcome.NEVER
                 with self._condition:
-                    if is_done and self._next is incumbent:
-                        self._next = None
-                    self._busy = False
-                    self._condition.notify_all()
+                    position = self._waiting.index(incumbent) if incumbent in self._waiting else -1
+                    if outcome is _Outcome.DONE:
+                        del self._waiting[: position + 1]
+                        break
+                    if outcome is _Outcome.NEVER and position >= 0:
+                        del self._waiting[position]
+            with self._condition:
+                self._busy = False
+                self._condition.notify_all()
 
-    def _try(self, folder: Path, incumbent: Incumbent) -> bool:
-        """Publishes an incumbent if that can be done now; whether there is nothing left to be done."""
+    def _try(self, folder: Path, incumbent: Incumbent) -> _Outcome:
+        """Publishes an incumbent if that can be done now."""
         is_last = not self._is_live(incumbent.trial_id)  # to be asked before it is looked whether there is anything
         present = published_result(folder)
-        if present is not None and present.get(ST_CHECKPOINT) is not None and self._is_as_good(present, incumbent):
-            return True
+        has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
+        if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
+            return _Outcome.DONE
         found = find_generation(GenerationStore(incumbent.checkpoints), incumbent, is_last)
         if found is not None:
             generation, match = found
             checkpoint = publish(folder, incumbent, generation, match)
             self._on_published(incumbent, Published(True, checkpoint))
-            return True
-        has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
+            return _Outcome.DONE
         reason = "none of its checkpoints is whole and of that report" if is_last else "it has no whole checkpoint yet"
-        if not has_checkpoint and not _is_of(present, incumbent):
+        if has_checkpoint:
+            if is_last:
+                self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
+        elif present is None or not self._is_as_good(present, incumbent):
             publish(folder, incumbent, None)
             self._on_published(incumbent, Published(True, None, reason))
-        elif has_checkpoint and is_last:
-            self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
-        return is_last
+        return _Outcome.NEVER if is_last else _Outcome.NOT_YET
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
         """Whether what is published is as good as an incumbent already, as it may be after a resume."""
+        names = (ST_LAUNCH, "st_worker_iter")
+        if present.get("trial_id") == incumbent.trial_id and all(
+            name in present and present[name] == incumbent.result.get(name) for name in names
+        ):
+            return True
         if self.metric is None:
             return False
         there, new = present.get(self.metric), incumbent.result.get(self.metric)
@@ -222,16 +244,6 @@ def _is_made_of(result: dict[str, Any], values: Any) -> bool:
         name in result and (result[name] == value or (value != value and result[name] != result[name]))
         for name, value in values.items()
         if name not in _REWRITTEN
-    )
-
-
-def _is_of(present: dict[str, Any] | None, incumbent: Incumbent) -> bool:
-    """Whether what is published is the same report."""
-    names = (ST_LAUNCH, "st_worker_iter")
-    return (
-        present is not None
-        and present.get("trial_id") == incumbent.trial_id
-        and all(present.get(name) == incumbent.result.get(name) for name in names)
     )
 
 

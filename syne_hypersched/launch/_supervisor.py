@@ -99,7 +99,7 @@ class Supervisor:
                 self._receive()
             self._keep_time()
         kill_descendants()
-        ending = None if self._keeper is None else self._keeper.finish(self._exit_codes, self._terminated)
+        ending = None if self._keeper is None else self._keeper.finish(self._exit_codes)
         exit_ = LaunchExit(
             exit_codes=tuple(self._exit_codes),
             first_failed=self._first_failed,

@@ -1,0 +1,261 @@
+"""Sees what a launch does to its checkpoint folder and what it reports, and tells the matcher in which order."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from syne_hypersched._log_tail import LogTail
+from syne_hypersched.checkpoints._bursts import Bursts
+from syne_hypersched.checkpoints._changes import Change, ChangeWatch
+from syne_hypersched.checkpoints._files import Tree, read_tree
+from syne_hypersched.checkpoints._kept import Habits
+from syne_hypersched.checkpoints._matching import Matcher
+from syne_hypersched.checkpoints._spec import CheckpointSpec
+from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
+
+#: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log.
+_LOG_REPORTS = 3
+_LOG_IDLE_S = 0.25
+
+
+class Observer:
+    """See the module.
+
+    Parameters
+    ----------
+    spec
+        Where the folder and the log are.
+    watch
+        Tells what happens there.
+    matcher
+        Is told of reports, and of what is begun and finished.
+    on_surprise
+        Called when a file is written to that was not to be written to any more.
+
+    Attributes
+    ----------
+    is_dirty
+        Whether the folder has changed since a generation was taken.
+    changed_s
+        When it changed last (monotonic seconds).
+    changed
+        What has changed since a generation was taken.
+    num_changes
+        How often it was seen to have changed.
+    has_reported
+        Whether the script has reported since a generation was taken.
+    seen_size
+        Bytes of the log that were looked at.
+    taken
+        What was there when a generation was taken last.
+    habits
+        How the script makes its files.
+    """
+
+    def __init__(
+        self, spec: CheckpointSpec, watch: ChangeWatch, matcher: Matcher, on_surprise: Callable[[], None]
+    ) -> None:
+        self._log = spec.log
+        self._folder = os.path.realpath(spec.folder)
+        self._watch = watch
+        self._matcher = matcher
+        self._on_surprise = on_surprise
+        self._tail = LogTail(Path(spec.log), spec.log_end)
+        self.pids: tuple[int, ...] = ()
+        self.habits = Habits()
+        self.taken: Tree = {}
+        self.is_dirty = self.has_reported = False
+        self.changed_s = 0.0
+        self.changed: set[str] = set()
+        self.num_changes = 0
+        self.seen_size = spec.log_end
+        #: Where a checkpoint ends, and whether the last one may go on.
+        self._bursts = Bursts()
+        self._is_open = False
+        #: How many reports there were when each file was begun that is not closed yet, each that is finished aside, and
+        #: the one that is being moved.
+        self._begun: dict[str, int] = {}
+        self._aside: dict[str, int] = {}
+        self._moving: int | None = None
+        #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
+        self._unproven: set[str] = set()
+        self._untold: set[str] = set()
+        #: How many reports saw each file open, and when each was last written to.
+        self._open_reports: dict[str, int] = {}
+        self._written_s: dict[str, float] = {}
+
+    # What has become of the folder.
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the checkpoint ends as the ones before did, so that nothing is to be added to it."""
+        return self._bursts.is_complete and not self._begun
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether every file that was written to was closed, by a process that has lived on."""
+        return not self._unproven and not self._untold
+
+    @property
+    def may_be_whole(self) -> bool:
+        """The same, but for files that were only opened or made."""
+        return not self._unproven
+
+    def writing(self) -> frozenset[str]:
+        """Files that are being written."""
+        return self.open_files() if self.is_dirty else frozenset()
+
+    def open_files(self) -> frozenset[str]:
+        """Files that are open for writing, but for those that always are."""
+        now = time.monotonic()
+        logs = {
+            path
+            for path, num_reports in self._open_reports.items()
+            if num_reports >= _LOG_REPORTS and now - self._written_s.get(path, 0.0) >= _LOG_IDLE_S
+        }
+        return open_for_writing(self.pids, self._folder) - logs
+
+    def prove(self) -> bool:
+        """Looks whether all files are closed, by processes that live: the kernel closes those of a dead one, too."""
+        if not self.is_proven and not self.writing() and all(map(is_alive, self.pids)):
+            self._unproven.clear()
+            self._untold.clear()
+        return self.is_proven
+
+    def note_taken(self, live: Tree) -> None:
+        """A generation was taken of the folder as it is."""
+        self.is_dirty = False
+        self.changed.clear()
+        self.taken = live
+        self.habits.take(live)
+
+    def close_checkpoint(self) -> None:
+        """Nothing more is added to the checkpoint: what comes is another one."""
+        self._is_open = False
+
+    # What happens.
+
+    def look(self) -> None:
+        """Takes note of what has happened."""
+        seen, size = self._watch.read(), self._log_size()
+        for _ in range(3):
+            more = self._watch.read()
+            if not more:
+                break
+            seen, size = seen + more, self._log_size()
+        else:
+            seen.append(None)  # there may be more: what comes now is not known to be after the reports
+        if not seen:
+            return
+        # The log may have grown after an event that is looked at only now. So what happened between two additions to
+        # the log has happened at some moment between what was known of it before and what is known now.
+        first = next((i for i, change in enumerate(seen) if change is None), len(seen))
+        last = len(seen) - next((i for i, change in enumerate(reversed(seen)) if change is None), len(seen))
+        before = self._matcher.num_reports
+        self._note(seen[:first], before, before)
+        if first < len(seen):
+            self._read_reports(size)
+        after = self._matcher.num_reports
+        self._note(seen[first:last], before, after)
+        self._note(seen[max(first, last) :], after, after)
+        if any(change is not None and change.kind == "closed" for change in seen):
+            self.prove()  # as soon as possible, since its process may be killed
+
+    def look_to_the_end(self) -> None:
+        """Takes note of the last things that have happened: every process is gone."""
+        self.look()
+        self._read_reports(self._log_size(), to_the_end=True)
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(self._log).st_size
+        except OSError:
+            return self.seen_size
+
+    def _read_reports(self, size: int, to_the_end: bool = False) -> None:
+        now = time.monotonic()
+        while True:
+            position = self._tail.position
+            for raw in self._tail.reports(to_the_end):
+                self._matcher.report(raw.values, raw.end, now)
+                self.has_reported = True
+                for path in open_for_writing(self.pids, self._folder) if self.is_dirty else ():
+                    self._open_reports[path] = self._open_reports.get(path, 0) + 1
+            if self._tail.position >= size or self._tail.position == position:
+                break
+        self.seen_size = size
+
+    def _note(self, changes: Sequence[Change | None], after: int, before: int) -> None:
+        """Takes note of changes, before which at least and at most so many reports were printed."""
+        found = [change for change in changes if change is not None]
+        if not found:
+            return
+        now, is_surprise = time.monotonic(), False
+        for change in found:
+            if change.kind in ("created", "written", "closed"):
+                self._written_s[os.path.join(self._folder, change.path)] = now
+                is_surprise |= self.habits.written(change.path, self.taken)
+                (self._unproven if change.kind == "written" else self._untold).add(change.path)
+            self._advance(change, after, before, now)
+            if change.kind in ("removed", "moved away"):
+                self.changed.discard(change.path)
+            else:
+                self.changed.add(change.path)
+        if is_surprise:
+            self._on_surprise()
+        self.is_dirty = True
+        self.num_changes += 1
+        self.changed_s = now
+
+    def _advance(self, change: Change, after: int, before: int, now: float) -> None:
+        """Tells the matcher what is begun, and what is finished and in its place."""
+        path = change.path
+        if change.kind == "lost":
+            self._unproven.add(path)
+            self._finish(path, after, before, now)
+        elif change.kind in ("created", "written") and not self._is_name(path):
+            self._begun.setdefault(path, after)
+            self._matcher.touch(now)
+        elif change.kind in ("created", "closed"):
+            self._finish(path, self._begun.pop(path, after), before, now)
+        elif change.kind == "moved away":
+            self._moving = min([after, *self._leave(path)])
+        elif change.kind == "moved":
+            self.habits.moved(path, read_tree(self._folder))
+            began_after, self._moving = after if self._moving is None else self._moving, None
+            self._finish(path, began_after, before, now)
+        else:
+            self._begun.pop(path, None)
+            self._matcher.change(after, before, now, is_save=False)
+
+    def _finish(self, path: str, after: int, before: int, now: float) -> None:
+        """A file or folder is finished; it is in its own place, or will be moved there."""
+        if self.habits.is_aside(path):
+            self._aside[path] = after
+            return
+        begins = self._bursts.add(path)
+        self._matcher.change(after, before, now, goes_on=self._is_open and not begins)
+        self._is_open = True
+
+    def _leave(self, path: str) -> list[int]:
+        """A file or folder is moved away, finished; returns how many reports there were when its files were begun."""
+        self.habits.moved_away(path)
+
+        def is_below(other: str) -> bool:
+            return f"{other}/".startswith(f"{path}/")
+
+        for paths in (self._unproven, self._untold):
+            paths.difference_update([other for other in paths if is_below(other)])
+        return [begun.pop(other) for begun in (self._begun, self._aside) for other in list(begun) if is_below(other)]
+
+    def _is_name(self, path: str) -> bool:
+        """Whether an entry is a mere name, which is made at once and never closed: a link."""
+        try:
+            status = os.lstat(os.path.join(self._folder, path))
+        except OSError:
+            return False
+        return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1

@@ -1,0 +1,139 @@
+"""The generations that a launch finds, takes and keeps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+
+from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec
+from syne_hypersched.checkpoints._store import Generation, GenerationStore, Notes
+
+
+class NoRoomError(Exception):
+    """There is too little room on the disk for a generation."""
+
+
+class Shelf:
+    """See the module.
+
+    Parameters
+    ----------
+    spec
+        What the launch is to do.
+    store
+        Where generations are.
+    notes
+        What the launches before have left.
+
+    Attributes
+    ----------
+    number
+        The highest number of a generation so far.
+    num_taken, bytes_copied
+        How many the launch has taken, and what that has cost.
+    """
+
+    def __init__(self, spec: CheckpointSpec, store: GenerationStore, notes: Notes) -> None:
+        self._spec = spec
+        self._store = store
+        self._left = notes.left
+        self._kept = [found for found in store.generations() if store.is_sound(found)]
+        self.number = max((notes.num_generations, *store.numbers()))
+        self.num_taken = self.bytes_copied = 0
+        for number in set(store.numbers()) - {found.number for found in self._kept}:
+            store.remove(number)
+
+    @property
+    def newest(self) -> Generation | None:
+        """The newest one."""
+        return self._kept[-1] if self._kept else None
+
+    def begin(self, live: Tree) -> tuple[Beginning, bool]:
+        """Puts a generation into the checkpoint folder if need be.
+
+        Parameters
+        ----------
+        live
+            The folder as it is.
+
+        Returns
+        -------
+        Beginning and bool
+            From which generation the launch begins, and whether the folder is known to be whole.
+        """
+        spec, newest = self._spec, self.newest
+        older = [found for found in self._kept if spec.go_back_from is not None and found.number < spec.go_back_from]
+        if older:
+            newest, reason = older[-1], f"the launch before could not go on from generation {spec.go_back_from}"
+        elif newest is not None and live == newest.live:
+            return Beginning(newest.number, go_back_from=newest.number), True
+        elif (self._left is not None and live == self._left) or newest is None:
+            # Perhaps not whole: a script may end while it saves.
+            return Beginning(go_back_from=None if newest is None else newest.number + 1), self._left is not None
+        else:
+            reason = "the checkpoint folder is not known to be whole"
+        try:
+            restored = self._store.restore(newest)
+        except OSError as error:
+            return Beginning(error=f"generation {newest.number} cannot be put back: {error}"), False
+        self._kept = [restored if found.number == restored.number else found for found in self._kept]
+        self._remove_if(lambda found: bool(older) and found.number > restored.number)
+        return Beginning(restored.number, restored.number, reason), True
+
+    def find(self, number: int) -> Generation | None:
+        """The one with a number, if it is kept."""
+        return next((found for found in self._kept if found.number == number), None)
+
+    def bytes_to_copy(self, generation: Generation) -> int:
+        """What it would cost to take a generation; 0 where second names do."""
+        older = self.newest
+        return sum(
+            state.size
+            for path, state in generation.live.items()
+            if state.kind == "file"
+            and not generation.is_final(path)
+            and (older is None or older.live.get(path) != state)
+        )
+
+    def take(self, generation: Generation) -> Generation:
+        """Takes a generation, which is not kept yet.
+
+        Raises
+        ------
+        NoRoomError
+            There is no room for a copy.
+        OSError
+            A file is gone or was changed, or cannot be copied.
+        """
+        copied = self.bytes_to_copy(generation)
+        if copied:
+            status = os.statvfs(os.path.dirname(self._spec.folder))
+            if status.f_bavail * status.f_frsize < copied + self._spec.min_free_bytes:
+                raise NoRoomError("there is no room on the disk for a generation of the checkpoint")
+        return self._store.take(generation, self.newest)
+
+    def discard(self, generation: Generation) -> None:
+        """Removes one that was taken and is not to be kept."""
+        self._store.remove(generation.number)
+
+    def keep(self, generation: Generation) -> None:
+        """Keeps one that was taken."""
+        self.number = generation.number
+        self._kept.append(generation)
+        self.num_taken += 1
+        self.bytes_copied += generation.bytes_copied
+
+    def prune(self, needed: Collection[int]) -> None:
+        """Removes all but the last ones and those that are needed."""
+        last = {found.number for found in self._kept[-self._spec.keep :]}
+        self._remove_if(lambda found: found.number not in last and found.number not in needed)
+
+    def remove_unsound(self) -> None:
+        """Removes those that somebody has written to through a second name."""
+        self._remove_if(lambda found: not self._store.is_sound(found))
+
+    def _remove_if(self, condition: Callable[[Generation], bool]) -> None:
+        for found in [found for found in self._kept if condition(found)]:
+            self._kept.remove(found)
+            self._store.remove(found.number)

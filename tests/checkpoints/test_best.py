@@ -1,0 +1,239 @@
+"""best/ is a report and the checkpoint that belongs to it, whole at every moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import dill
+import numpy as np
+import pytest
+
+from syne_hypersched.checkpoints import Generation, GenerationStore, Matched
+from syne_hypersched.checkpoints._files import read_tree
+from syne_hypersched.checkpoints.best import (
+    BestPublisher,
+    Incumbent,
+    publish,
+    published_result,
+    published_trial,
+    set_aside,
+)
+
+
+class Trials:
+    """Trials with generations, and what was published of them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.live = set()
+        self.told = []
+        self.publisher = BestPublisher(lambda *told: self.told.append(told), self.live.__contains__)
+        self.publisher.metric = "loss"
+
+    def store(self, trial_id):
+        return GenerationStore(self.folder / str(trial_id) / "checkpoints")
+
+    def take(self, trial_id, epoch, after=None, before=None):
+        """The checkpoint folder holds an epoch, and a generation is taken of it."""
+        store = self.store(trial_id)
+        store.checkpoints.mkdir(parents=True, exist_ok=True)
+        (store.checkpoints / "model").write_text(f"{trial_id} at {epoch}")
+        number, after = len(store.numbers()) + 1, epoch if after is None else after
+        live = read_tree(store.checkpoints)
+        store.take(Generation(number, 0, after, after if before is None else before, live, {}), None)
+        return number
+
+    def match(self, trial_id, epoch, loss, generation, match="exact"):
+        store = self.store(trial_id)
+        notes = store.notes()
+        notes.matched.append(Matched(epoch, 0, self.report(epoch, loss), 0, generation, match))
+        store.note(notes)
+        self.publisher.notice(trial_id)
+
+    def report(self, epoch, loss):
+        return {"epoch": epoch, "loss": loss, "st_worker_timestamp": 1000.0 + epoch}
+
+    def incumbent(self, trial_id, epoch, loss, **fields):
+        result = {**self.report(epoch, loss), "st_launch": 0, "st_worker_iter": epoch - 1, **fields}
+        config = {"lr": np.float64(0.1), "n": np.int64(3)}
+        return Incumbent(trial_id, config, result, self.store(trial_id).checkpoints, "epoch", epoch)
+
+    def publish(self, trial_id, epoch, loss):
+        self.publisher.publish(self.folder, self.incumbent(trial_id, epoch, loss))
+
+    def best(self):
+        """Trial, level, what is in the checkpoint and how sure that is."""
+        self.publisher.flush()
+        result = published_result(self.folder)
+        model = self.folder / "best" / "checkpoint" / "model"
+        known = result["st_checkpoint"]
+        text = model.read_text() if model.exists() else None
+        return result["trial_id"], result["epoch"], text, None if known is None else known["match"]
+
+
+@pytest.fixture
+def trials(tmp_path):
+    return Trials(tmp_path)
+
+
+def test_everything_about_the_incumbent_is_there(trials):
+    trials.take(0, 3)
+    generation = trials.store(0).read(1)
+    publish(trials.folder, trials.incumbent(0, 3, 0.5), generation, "exact")
+    best = trials.folder / "best"
+    assert (best / "checkpoint" / "model").read_text() == "0 at 3"
+    assert json.loads((best / "config.json").read_text()) == {"lr": 0.1, "n": 3}
+    assert json.loads((best / "result.json").read_text()) == {
+        "trial_id": 0, "epoch": 3, "loss": 0.5, "st_worker_timestamp": 1003.0, "st_launch": 0, "st_worker_iter": 2,
+        "st_checkpoint": {"level": 3, "launch": 0, "generation": 1, "match": "exact"},
+    }  # fmt: skip
+
+
+def test_the_checkpoint_is_the_one_of_the_report_however_late_it_is_published(trials):
+    for epoch in (1, 2, 3, 8):
+        trials.take(0, epoch)
+    trials.match(0, 3, 0.1, generation=3)
+    trials.publish(0, 3, 0.1)
+    assert trials.best() == (0, 3, "0 at 3", "exact")
+
+
+def test_a_report_whose_checkpoint_is_still_to_come_is_published_with_it(trials):
+    trials.live.add(0)
+    trials.publish(0, 3, 0.1)
+    assert trials.best() == (0, 3, None, None)  # there is nothing better to show yet
+    trials.match(0, 3, 0.1, trials.take(0, 3), 1)
+    assert trials.best() == (0, 3, "0 at 3", 1)
+    assert not trials.publisher.awaits(0)
+
+
+def test_what_has_a_checkpoint_stays_until_something_better_has_one(trials):
+    trials.match(0, 2, 0.5, trials.take(0, 2))
+    trials.publish(0, 2, 0.5)
+    trials.live.add(1)
+    trials.publish(1, 1, 0.4)
+    assert trials.best() == (0, 2, "0 at 2", "exact")
+    trials.live.clear()
+    trials.publisher.notice(1)
+    assert trials.best() == (0, 2, "0 at 2", "exact")
+    incumbent, published = trials.told[-1]
+    assert (incumbent.trial_id, published.is_new) == (1, False)
+    assert "best/ stays as it is" in published.reason
+
+
+def test_at_the_end_a_newer_checkpoint_will_do_and_an_older_one_will_not(trials):
+    trials.take(0, 2)
+    trials.publish(0, 3, 0.5)
+    assert trials.best() == (0, 3, None, None)
+    trials.take(0, 5, after=4, before=5)
+    trials.publish(0, 3, 0.5)
+    assert trials.best() == (0, 3, "0 at 5", 3)
+
+
+def test_trials_that_never_save_are_published_without_checkpoint(trials):
+    trials.publish(0, 1, 0.5)
+    assert trials.best() == (0, 1, None, None)
+    trials.publish(1, 1, 0.4)
+    assert trials.best() == (1, 1, None, None)
+    assert not (trials.folder / "best" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(("do_minimize", "better", "worse"), [(True, 0.1, 0.2), (False, 0.2, 0.1)])
+def test_after_a_resume_it_is_replaced_only_by_something_better(trials, do_minimize, better, worse):
+    trials.publisher.do_minimize = do_minimize
+    trials.match(0, 3, better, trials.take(0, 3))
+    trials.publish(0, 3, better)
+    assert trials.best() == (0, 3, "0 at 3", "exact")
+    trials.match(0, 2, worse, trials.take(0, 6))
+    for _ in range(2):
+        trials.publish(0, 2, worse)
+        assert trials.best() == (0, 3, "0 at 3", "exact")
+
+
+def test_an_older_one_is_replaced_and_removed(trials):
+    for trial_id in range(3):
+        trials.match(trial_id, 1, 0.5 - trial_id / 10, trials.take(trial_id, 1))
+        trials.publish(trial_id, 1, 0.5 - trial_id / 10)
+        assert trials.best()[:3] == (trial_id, 1, f"{trial_id} at 1")
+    assert sum(name.startswith(".best") for name in os.listdir(trials.folder)) == 1
+
+
+def test_a_reader_sees_the_old_or_the_new_one(trials):
+    for trial_id in range(2):
+        trials.take(trial_id, 1)
+    generations = [trials.store(trial_id).read(1) for trial_id in range(2)]
+    publish(trials.folder, trials.incumbent(0, 1, 0.5), generations[0])
+    ended = threading.Event()
+    torn = []
+
+    def read():
+        while not ended.is_set():
+            # A reader opens the folder once, as copying it does, and then reads its files.
+            folder = os.path.realpath(trials.folder / "best")
+            try:
+                trial_id = json.loads(Path(folder, "result.json").read_text())["trial_id"]
+                model = Path(folder, "checkpoint", "model").read_text()
+            except FileNotFoundError:
+                continue  # that one has been replaced and removed meanwhile
+            if model != f"{trial_id} at 1":
+                torn.append((trial_id, model))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(100):
+        publish(trials.folder, trials.incumbent(number % 2, 1, 0.5), generations[number % 2])
+        assert (trials.folder / "best" / "result.json").exists()
+    ended.set()
+    reader.join()
+    assert not torn
+
+
+def test_what_cannot_be_published_is_a_warning(tmp_path, trials, caplog):
+    (tmp_path / "file").write_text("")
+    trials.publisher.publish(tmp_path / "file", trials.incumbent(0, 1, 0.5))
+    trials.publisher.flush()
+    assert "Cannot publish" in caplog.text
+
+
+def test_what_fails_half_way_leaves_nothing_and_does_not_end_the_publisher(trials, caplog):
+    good = trials.incumbent(1, 1, 0.4)
+    bad = Incumbent(1, {}, {**good.result, (1, 2): "no JSON"}, good.checkpoints, "epoch", 1)
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    trials.publish(0, 1, 0.5)
+    trials.match(1, 1, 0.4, trials.take(1, 1))
+    trials.best()
+    trials.publisher.publish(trials.folder, bad)
+    assert trials.best() == (0, 1, "0 at 1", "exact")
+    assert "Cannot publish" in caplog.text
+    assert sum(name.startswith(".best") for name in os.listdir(trials.folder)) == 1
+    trials.publish(1, 1, 0.4)
+    assert trials.best() == (1, 1, "1 at 1", "exact")
+
+
+def test_a_copy_publishes_anew(trials):
+    trials.publish(0, 1, 0.5)
+    trials.best()
+    copy = dill.loads(dill.dumps(BestPublisher(print, bool)))
+    copy.metric = "loss"
+    assert copy.incumbent(trials.folder) == 0
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"trial_id": "no number"}', "{}"])
+def test_a_result_that_says_nothing_is_of_no_trial(tmp_path, content):
+    assert published_trial(tmp_path) is None
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "result.json").write_text(content)
+    assert published_trial(tmp_path) is None
+
+
+def test_what_an_earlier_experiment_has_published_gets_another_name(trials):
+    set_aside(trials.folder)
+    for number in range(2):
+        trials.take(number, 1)
+        publish(trials.folder, trials.incumbent(number, 1, 0.5), trials.store(number).read(1))
+        set_aside(trials.folder)
+        assert not (trials.folder / "best").exists()
+        assert (trials.folder / "best-before" / "checkpoint" / "model").read_text() == f"{number} at 1"
+    assert sum(name.startswith(".best") for name in os.listdir(trials.folder)) == 1

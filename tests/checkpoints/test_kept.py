@@ -1,0 +1,60 @@
+"""How a script makes its files, learnt from what it does."""
+
+from __future__ import annotations
+
+from syne_hypersched.checkpoints._files import FileState
+from syne_hypersched.checkpoints._kept import Habits
+
+
+def tree(*paths):
+    return {path: FileState("file", number, 1, 1) for number, path in enumerate(paths)}
+
+
+def test_what_was_moved_into_place_is_not_written_to_any_more():
+    habits = Habits()
+    habits.written("model.tmp", {})
+    habits.moved_away("model.tmp")
+    habits.moved("model", tree("model"))
+    assert habits.of(tree("model")) == {"model": "moved"}
+    assert habits.is_aside("model.tmp")
+
+
+def test_a_file_that_is_written_again_is_copied():
+    habits = Habits()
+    habits.written("model", {})
+    assert habits.of(tree("model")) == {"model": "written"}
+    habits.take(tree("model"))
+    assert not habits.is_rewritten("model")
+    assert not habits.written("model", tree("model"))
+    assert habits.is_rewritten("model")
+
+
+def test_files_with_numbers_are_taken_for_new_ones_from_the_second_on():
+    habits = Habits()
+    habits.written("model-1", {})
+    habits.take(tree("model-1"))
+    habits.written("model-2", tree("model-1"))
+    assert habits.of(tree("model-1", "model-2")) == {"model-1": "written", "model-2": "new"}
+
+
+def test_numbers_that_come_round_again_are_a_surprise_once():
+    habits = Habits()
+    for number in (0, 1, 2):
+        habits.written(f"model-{number}", tree(*(f"model-{before}" for before in range(number))))
+        habits.take(tree(*(f"model-{before}" for before in range(number + 1))))
+    everything = tree("model-0", "model-1", "model-2")
+    assert not habits.written("model-0", everything)  # this one was copied
+    assert habits.written("model-1", everything)
+    habits.take(everything)
+    assert not habits.written("model-2", everything) or habits.of(everything)["model-2"] == "written"
+    habits.written("model-3", everything)
+    assert habits.of(tree("model-3")) == {"model-3": "written"}
+
+
+def test_a_folder_that_was_moved_has_all_its_files_in_place():
+    habits = Habits()
+    habits.moved("checkpoint-3", tree("checkpoint-3/model", "checkpoint-30/model"))
+    assert habits.of(tree("checkpoint-3/model", "checkpoint-30/model")) == {
+        "checkpoint-3/model": "moved",
+        "checkpoint-30/model": "written",
+    }

@@ -1,0 +1,243 @@
+"""Which state of the checkpoint folder belongs to which report: histories as they are seen, without files or clocks."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syne_hypersched.checkpoints import Notes, Order
+from syne_hypersched.checkpoints._matching import KNOWN_LATE_SAVE_S, LATE_SAVE_S, Matcher
+
+
+class History:
+    """A launch as it is seen: what is taken is taken at once, and carries the epoch that the script had trained."""
+
+    def __init__(self, order=Order.UNKNOWN, notes=None, launch=0, goes_on=True, now=0.0):
+        self.matcher = Matcher(launch, notes or Notes(), order, now, goes_on)
+        self.matcher.follow("epoch", "loss", True)
+        self.now = now
+        #: The epoch inside each generation, by its number.
+        self.contents = {}
+
+    def report(self, epoch, loss, after_s=0.0):
+        self.now += after_s
+        self.matcher.report({"epoch": epoch, "loss": loss}, self.matcher.num_reports + 1, self.now)
+
+    def save(self, epoch, after_s=0.0, quiet=True, between=None):
+        self.now += after_s
+        number = self.matcher.num_reports
+        self.matcher.change(*(between or (number, number)), self.now)
+        self.contents[len(self.contents) + 1] = epoch
+        self.matcher.taken(len(self.contents))
+        if quiet:
+            self.wait(0.03)
+
+    def wait(self, seconds):
+        self.now += seconds
+        self.matcher.tick(self.now)
+        self.matcher.settle()
+
+    def matched(self):
+        """Of the best report, the epoch that its generation holds, and how sure that is."""
+        known = self.matcher.matched[-1]
+        return known.values["epoch"], self.contents[known.generation], known.match
+
+
+def test_who_saves_before_the_report_has_the_checkpoint_of_the_report():
+    history = History()
+    for epoch, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (4, 2.0), (5, 3.0)):
+        history.save(epoch, after_s=1.0, quiet=False)
+        history.report(epoch, loss, after_s=0.01)
+        history.wait(0.5)
+    assert history.matched() == (3, 3, "exact")
+
+
+def test_who_saves_after_the_report_has_the_next_one_which_may_be_newer():
+    history = History()
+    for epoch, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        history.report(epoch, loss, after_s=1.0)
+        history.save(epoch, after_s=0.001)
+    assert history.matched() == (2, 2, 1)
+
+
+def test_the_order_is_known_once_a_script_has_ended():
+    history = History()
+    for epoch in range(1, 4):
+        history.report(epoch, 1 / epoch, after_s=1.0)
+        history.save(epoch, after_s=0.001)
+    history.matcher.end(True, history.now)
+    assert history.matcher.order is Order.LATE
+    later = History(order=history.matcher.order)
+    later.report(1, 1.0, after_s=1.0)
+    later.save(1, after_s=0.001)
+    assert later.matched() == (1, 1, "exact")
+
+
+def test_the_order_is_known_once_a_script_goes_on_from_its_checkpoint():
+    for is_early in (True, False):
+        history = History()
+        for epoch in range(1, 4):
+            if is_early:
+                history.save(epoch, after_s=1.0)
+            history.report(epoch, 1 / epoch, after_s=0.01 if is_early else 1.0)
+            if not is_early:
+                history.save(epoch, after_s=0.01)
+        history.matcher.end(False, history.now)
+        again = History(notes=history.matcher.notes(), launch=1)
+        again.report(4, 0.1, after_s=1.0)
+        assert again.matcher.order is (Order.EARLY if is_early else Order.LATE)
+
+
+@pytest.mark.parametrize("first", [3, 2, 1])
+def test_what_is_reported_again_says_nothing_of_the_order(first):
+    history = History()
+    for epoch in range(1, 4):
+        history.report(epoch, 1 / epoch, after_s=1.0)
+        history.save(epoch)
+    history.matcher.end(False, history.now)
+    again = History(notes=history.matcher.notes(), launch=1)
+    again.report(first, 0.1, after_s=1.0)
+    assert again.matcher.order is Order.UNKNOWN
+
+
+def test_a_checkpoint_before_any_training_is_not_that_of_the_first_report():
+    history = History()
+    history.save(0, after_s=0.5)
+    history.report(1, 1.0, after_s=1.0)
+    history.save(1, after_s=0.001)
+    assert history.matched() == (1, 1, 1)
+
+
+def test_a_late_save_that_takes_its_time_is_not_that_of_the_next_report():
+    history = History()
+    for epoch in range(1, 5):
+        history.report(epoch, 1 / epoch, after_s=0.03)
+        history.save(epoch, after_s=0.06)
+    epoch, content, match = history.matched()
+    assert match != "exact"
+    assert epoch <= content <= epoch + match
+
+
+def test_a_save_across_a_report_is_of_either():
+    history = History()
+    history.report(1, 1.0, after_s=1.0)
+    history.save(1, between=(0, 1), after_s=0.001)
+    assert not history.matcher.matched
+    history.save(2, between=(1, 2), after_s=1.0)
+    assert history.matched() == (1, 2, 2)
+
+
+def test_files_that_are_written_on_after_a_report_are_of_the_checkpoint_begun_before_it():
+    history = History()
+    history.report(1, 1.0, after_s=1.0)
+    history.now += 0.01
+    history.matcher.change(1, 1, history.now)
+    history.report(2, 0.5, after_s=0.01)
+    history.matcher.change(2, 2, history.now, goes_on=True)
+    history.contents[1] = 1
+    history.matcher.taken(1)
+    history.wait(0.03)
+    assert not history.matcher.matched  # of report 2, for which it may be too old
+
+
+def test_only_the_best_report_has_its_checkpoint_kept():
+    history = History()
+    for epoch, loss in ((1, 3.0), (2, 1.0), (3, 2.0), (4, 2.5)):
+        history.save(epoch, after_s=1.0)
+        history.report(epoch, loss, after_s=0.01)
+        history.wait(0.5)
+    assert history.matcher.needed == {2}
+
+
+def test_without_a_metric_the_last_report_is_the_best():
+    history = History()
+    history.matcher.follow("epoch", None, True)
+    for epoch in (1, 2, 3):
+        history.save(epoch, after_s=1.0)
+        history.report(epoch, 1.0, after_s=0.01)
+        history.wait(0.5)
+    assert history.matched() == (3, 3, "exact")
+
+
+def test_work_that_is_done_again_is_no_better():
+    history = History()
+    for epoch in (1, 2, 3):
+        history.save(epoch, after_s=1.0)
+        history.report(epoch, 1 / epoch, after_s=0.01)
+        history.wait(0.5)
+    again = History(notes=history.matcher.notes(), launch=1, goes_on=False)
+    again.contents = dict(history.contents)
+    again.save(3, after_s=1.0)
+    again.report(3, 0.01, after_s=0.01)
+    again.wait(0.5)
+    assert again.matched() == (3, 3, "exact")
+    assert again.matcher.matched[-1].launch == 0
+
+
+@pytest.mark.parametrize("value", [None, "0.1", True, float("nan"), 10**400, [1]])
+def test_what_is_no_number_is_no_best(value):
+    history = History()
+    history.save(1, after_s=1.0)
+    history.report(1, value, after_s=0.01)
+    history.wait(0.5)
+    assert not history.matcher.matched
+
+
+def test_after_a_report_a_save_is_awaited_unless_the_script_has_saved_before():
+    late, early = History(), History()
+    early.save(1, after_s=1.0)
+    for history in (late, early):
+        history.report(1, 1.0, after_s=0.01)
+    assert late.matcher.awaits_save(late.now + LATE_SAVE_S / 2, late.now)
+    assert not late.matcher.awaits_save(late.now + 2 * LATE_SAVE_S, late.now)
+    assert not early.matcher.awaits_save(early.now + LATE_SAVE_S / 2, early.now)
+    known = History(order=Order.LATE)
+    known.report(1, 1.0, after_s=1.0)
+    assert known.matcher.awaits_save(known.now + KNOWN_LATE_SAVE_S / 2, known.now)
+    known.save(1)
+    assert not known.matcher.awaits_save(known.now, known.now)
+
+
+def test_a_script_that_goes_on_reporting_is_not_waited_for():
+    history = History()
+    history.report(1, 1.0, after_s=1.0)
+    asked_s = history.now
+    history.report(2, 1.0, after_s=0.001)
+    assert not history.matcher.awaits_save(history.now, asked_s)
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["early", "late", "every second, early", "every second, late", "twice"]))
+@settings(max_examples=300)
+def test_a_match_is_never_older_and_never_newer_than_it_says(seed, kind):
+    """Whatever the script's order, losses and launches; a launch may end at any moment."""
+    draw = random.Random(seed)
+    notes, order, saved, contents = None, Order.UNKNOWN, 0, {}
+    for launch in range(3):
+        history = History(order=order, notes=notes, launch=launch, goes_on=draw.random() < 0.8, now=100.0 * launch)
+        history.contents = contents
+        ends_at = draw.randint(saved + 1, 12)
+        ended = False
+        for epoch in range(saved + 1, 13):
+            is_saved = "second" not in kind or epoch % 2 == 0
+            if is_saved and kind in ("early", "every second, early", "twice"):
+                history.save(epoch, after_s=1.0, quiet=draw.random() < 0.5)
+                saved = epoch
+            history.report(epoch, draw.random(), after_s=0.01 if is_saved and "late" not in kind else 1.0)
+            if draw.random() < 0.5:
+                history.wait(0.1)
+            if epoch == ends_at and draw.random() < 0.7:
+                ended = True
+                break
+            if is_saved and kind in ("late", "every second, late", "twice"):
+                history.save(epoch, after_s=0.001, quiet=draw.random() < 0.5)
+                saved = epoch
+        history.matcher.end(not ended, history.now)
+        notes, order = history.matcher.notes(), history.matcher.order
+        for known in history.matcher.matched:
+            content, level = contents[known.generation], known.values["epoch"]
+            assert content == level if known.match == "exact" else level <= content <= level + known.match
+        if saved >= 12:
+            break

@@ -15,6 +15,7 @@ import io
 import os
 import stat
 import sys
+import types
 import weakref
 
 _libc = ctypes.CDLL(None)
@@ -75,10 +76,40 @@ def _before_the_end() -> None:
                     candidate.flush()
     # The last member of the last module: when it is destroyed, nothing is left to be seen.
     vars(sys)["syne_hypersched_end"] = _End()
+    if "dill._dill" in _spared:
+        vars(sys.modules["dill._dill"])["_main_module"] = None  # see _script.py
     # From here to the end no other thread gets to look at what is missing.
     sys.setswitchinterval(10.0)
     spared = {name: sys.modules.pop(name) for name in _spared if name in sys.modules}
+    # The interpreter takes the modules that are still alive in the opposite order of their import, after it has
+    # destroyed the others.
+    spared["syne_hypersched_end"] = sys.modules["syne_hypersched_end"] = types.ModuleType("syne_hypersched_end")
+    vars(spared["syne_hypersched_end"])["namespaces"] = _Namespaces()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(spared))
+
+
+class _Namespaces:
+    """When it is destroyed, empties namespaces that have outlived their modules.
+
+    A function that was registered with a preloaded library, for instance, keeps that of its module.
+    """
+
+    def __init__(self) -> None:
+        names = [name for name in sys.modules if name not in _spared and name not in ("sys", "builtins", "__main__")]
+        #: By their addresses, since nothing must refer to them; there may be something else by then. In the order in
+        #: which they are emptied: a script before what it has imported.
+        self._names = {id(getattr(sys.modules.get(name), "__dict__", None)): name for name in ("__main__", *names)}
+        self._get_objects, self._collect = gc.get_objects, gc.collect
+
+    def __del__(self) -> None:
+        found = {id(each): each for each in self._get_objects() if id(each) in self._names and type(each) is dict}
+        for address, name in self._names.items():
+            namespace = found.get(address)
+            if namespace is not None and namespace.get("__name__") == name:
+                for member in namespace:
+                    if member not in ("__name__", "__builtins__"):
+                        namespace[member] = None
+                self._collect()
 
 
 class _End:

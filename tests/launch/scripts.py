@@ -499,6 +499,27 @@ a = D()
 import sys
 sys.modules['__main__'].b = D()
 """,
+    "functions that modules refer to": r"""
+import copyreg, gzip, json
+
+class A:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self):
+        print("del", self.name)
+
+def reduce(a):
+    return A, (a.name,)
+
+copyreg.pickle(A, reduce)
+json.hook = lambda: a
+a = A("a")
+a.me = a
+archive = gzip.GzipFile("z", "wb", mtime=0)
+archive.write(b"whole")
+import helper
+json.helped = helper.use
+""",
     "files that modules refer to": r"""
 import builtins, json, sys
 for number, module in enumerate((builtins, json, sys)):

@@ -45,7 +45,7 @@ class Outcomes:
         # The folders of both have names of one length, and the script sees no difference but in the name.
         folder = self.folder(name, warm)
         folder.mkdir(parents=True)
-        (folder / "helper.py").write_text('f = open("helped", "w")\nf.write("x")\n')
+        (folder / "helper.py").write_text('f = open("helped", "w")\nf.write("x")\ndef use():\n    return f\n')
         (folder / "train.py").write_text(text)
         argv = (str(folder / "train.py"), "--a", "b c")
         rank = RankSpec(self._env, str(folder / "out"), str(folder / "err"))

@@ -333,7 +333,8 @@ def _of_sightings(evidence: Evidence) -> Iterator[Fault]:
                 seen.add(fault)
                 yield Fault(fault.rule, f"for a while {fault.message}")
         if last is not None:
-            worse = best.value > last.value and not _same(best.value, last.value)
+            # A result without a checkpoint gives way to one that has one.
+            worse = best.value > last.value and not _same(best.value, last.value) and last.found.state != "none"
             had, has = _is_good(last), _is_good(best)
             same = (best.trial_id, best.epoch) == (last.trial_id, last.epoch)
             if worse:

@@ -190,11 +190,11 @@ class BestPublisher:
             checkpoint = publish(folder, incumbent, generation, match)
             self._on_published(incumbent, Published(True, checkpoint))
             return _Outcome.DONE
-        reason = "none of its checkpoints is whole and of that report" if is_last else "it has no whole checkpoint yet"
+        reason = "none of its checkpoints is whole and of that report"
         if has_checkpoint:
             if is_last:
                 self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
-        elif present is None or not self._is_as_good(present, incumbent):
+        elif is_last and (present is None or not self._is_as_good(present, incumbent)):
             publish(folder, incumbent, None)
             self._on_published(incumbent, Published(True, None, reason))
         return _Outcome.NEVER if is_last else _Outcome.NOT_YET

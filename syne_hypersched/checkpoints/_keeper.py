@@ -111,6 +111,12 @@ class GenerationKeeper:
             self._thread = threading.Thread(target=self._run, args=(self._watch,), name="checkpoints", daemon=True)
             self._thread.start()
 
+    def forget(self, pid: int) -> None:
+        """A process has left by itself, so that the files that it has closed are whole."""
+        with self._lock:
+            if self._watch is not None:
+                self._observer.pids = tuple(other for other in self._observer.pids if other != pid)
+
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
         """Says which entries of a report are the resource level and the metric."""
         with self._lock:
@@ -207,7 +213,7 @@ class GenerationKeeper:
             observer.note_taken(live)
             return
         generation = self._describe(live)
-        is_copied = shelf.bytes_to_copy(generation) > 0
+        is_copied = bool(shelf.paths_to_copy(generation))
         try:
             taken = shelf.take(generation)
         except NoRoomError as error:
@@ -285,7 +291,7 @@ class GenerationKeeper:
         live: Tree | None = read_tree(self._spec.folder) if is_tried else None
         if is_whole and live is not None:
             # The next launch takes what would have to be copied, while its script gets ready.
-            is_cheap = not self._shelf.bytes_to_copy(self._describe(live))
+            is_cheap = not self._shelf.paths_to_copy(self._describe(live))
             if observer.is_dirty and (self._matcher.wants_state or is_cheap):
                 self._take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())

@@ -85,16 +85,16 @@ class Shelf:
         """The one with a number, if it is kept."""
         return next((found for found in self._kept if found.number == number), None)
 
-    def bytes_to_copy(self, generation: Generation) -> int:
-        """What it would cost to take a generation; 0 where second names do."""
+    def paths_to_copy(self, generation: Generation) -> list[str]:
+        """Files that would have to be copied to take a generation; none where second names do."""
         older = self.newest
-        return sum(
-            state.size
+        return [
+            path
             for path, state in generation.live.items()
             if state.kind == "file"
             and not generation.is_final(path)
             and (older is None or older.live.get(path) != state)
-        )
+        ]
 
     def take(self, generation: Generation) -> Generation:
         """Takes a generation, which is not kept yet.
@@ -106,7 +106,7 @@ class Shelf:
         OSError
             A file is gone or was changed, or cannot be copied.
         """
-        copied = self.bytes_to_copy(generation)
+        copied = sum(generation.live[path].size for path in self.paths_to_copy(generation))
         if copied:
             status = os.statvfs(os.path.dirname(self._spec.folder))
             if status.f_bavail * status.f_frsize < copied + self._spec.min_free_bytes:

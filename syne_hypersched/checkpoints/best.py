@@ -34,7 +34,7 @@ is, and how sure that is: ``match`` is ``"exact"``, or how many reports the chec
 Null if there is no checkpoint."""
 
 #: So many incumbents that have no whole checkpoint yet are remembered beside the last one.
-_MAX_WAITING = 20
+_MAX_WAITING = 1_000
 #: Entries of a report that the backend writes anew.
 _REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
 

@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from hypothesis import settings
 
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 30.0
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would
 # inherit; some tests are about Ctrl-C.

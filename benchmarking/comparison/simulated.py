@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,6 @@ def simulate_run(study: Study, run: Run, path: Path | None = None) -> Outcome:
     path
         Folder into which the run is stored in Syne Tune's format; None stores nothing.
     """
-    # Said once in a tuning, this is said once too often in each of hundreds of runs.
-    logging.getLogger("syne_hypersched.schedulers._notices").setLevel(logging.ERROR)
     scenario = run.scenario
     benchmark = load_benchmark(scenario.benchmark, study.table)
     problem = benchmark.problem
@@ -53,21 +52,34 @@ def simulate_run(study: Study, run: Run, path: Path | None = None) -> Outcome:
         make_scheduler(spec, problem, run.seed, scenario.num_devices, deadlines_s[-1], points, given)
     )
     log = ReportLog(problem.metric, problem.time_attr)
-    simulation = simulate(
-        scheduler,
-        benchmark.table,
-        num_devices=scenario.num_devices,
-        deadline_s=deadlines_s[-1],
-        max_num_trials=study.max_num_trials,
-        scaling=scaling,
-        launch_cost=LaunchCost(start_s=launch_cost.in_seconds(benchmark.full_run_s)),
-        seed=benchmark.table_seed(run.seed),
-        on_result=log,
-    )
+    with _without_notices():
+        simulation = simulate(
+            scheduler,
+            benchmark.table,
+            num_devices=scenario.num_devices,
+            deadline_s=deadlines_s[-1],
+            max_num_trials=study.max_num_trials,
+            scaling=scaling,
+            launch_cost=LaunchCost(start_s=launch_cost.in_seconds(benchmark.full_run_s)),
+            seed=benchmark.table_seed(run.seed),
+            on_result=log,
+        )
     if path is not None:
         store(simulation, path)
     scale = benchmark.regret_scale(run.seed)
     return Outcome.of(run, log.reports(), deadlines_s, problem.do_minimize, scheduler.elapsed_s, scale)
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """What a scheduler says once in a tuning is said too often in hundreds of runs."""
+    notices = logging.getLogger("syne_hypersched.schedulers._notices")
+    before = notices.level
+    notices.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        notices.setLevel(before)
 
 
 class ReportLog:

@@ -32,7 +32,7 @@ def trials(tmp_path, wait_for):
 def test_events_count_seconds_whatever_the_wall_shows(trials, monkeypatch, step_s):
     begun, real = time.monotonic(), time.time
     trials.start(ahead_s=0.0)
-    trials.until(lambda: trials.reports)
+    trials.until(lambda: trials.reports and trials.events("launch"))
     monkeypatch.setattr(time, "time", lambda: real() + step_s)
     monkeypatch.setattr(trials.backend._events, "_timestamp", time.time)
     trials.backend.set_deadline(2.0, 0.5)
@@ -62,7 +62,7 @@ def test_a_clock_that_is_set_back_turns_no_reports_around(trials):
 
 def test_a_launch_names_its_processes_for_good(trials):
     trials.start(ahead_s=0.0)
-    trials.until(lambda: trials.reports)
+    trials.until(lambda: trials.reports and trials.events("launch"))
     (launch,) = trials.events("launch")
     (pid,), (started,) = launch.details["pids"], launch.details["start_ticks"]
     assert is_here(launch.details)

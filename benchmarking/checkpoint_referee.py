@@ -156,7 +156,7 @@ def broken_on_purpose(order: str) -> frozenset[str]:
     One that saves before it reports may be killed between the two: it goes on after an epoch that nobody has heard of.
     Who reports before he saves, or does not save every epoch, begins below where he was.
     """
-    below = frozenset({"below", "began_below", "restart"})
+    below = frozenset({"anew"})
     reports_first = (script.REPORT_FIRST, script.REPORT_THEN_FEW, script.REPORT_THEN_BETTER, script.REPORT_THEN_THREAD)
     if order in (*reports_first, script.INITIAL, script.NEVER):
         return below

@@ -20,6 +20,7 @@ from typing import Any
 
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched.checkpoints._files import num_bytes, read_tree
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
 from syne_hypersched.contract import ST_LAUNCH
 
@@ -30,8 +31,8 @@ BEST_DIRNAME = "best"
 
 ST_CHECKPOINT = "st_checkpoint"
 """Key in ``best/result.json``: to which report the checkpoint belongs (``level``, ``launch``), which ``generation`` it
-is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result.
-Null if there is no checkpoint."""
+is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result. The
+number of its files and their bytes (``num_files``, ``num_bytes``) show if it was changed. Null if there is none."""
 
 #: So many incumbents that have no whole checkpoint yet are remembered beside the last one.
 _MAX_WAITING = 1_000
@@ -256,6 +257,12 @@ def published_result(folder: Path) -> dict[str, Any] | None:
     return result if isinstance(result, dict) else None
 
 
+def measure_checkpoint(folder: Path) -> tuple[int, int]:
+    """How many files a checkpoint has, and bytes in them."""
+    tree = read_tree(folder)
+    return sum(state.kind == "file" for state in tree.values()), num_bytes(tree)
+
+
 def published_trial(folder: Path) -> int | None:
     """The trial that ``folder/best`` shows, None if there is no such folder or it does not say."""
     trial_id = (published_result(folder) or {}).get("trial_id")
@@ -299,7 +306,11 @@ def publish(
             GenerationStore(incumbent.checkpoints).publish(generation, new / "checkpoint")
             level = None if incumbent.time_attr is None else incumbent.result.get(incumbent.time_attr)
             launch = incumbent.result.get(ST_LAUNCH)
-            checkpoint = {"level": level, "launch": launch, "generation": generation.number, "match": match}
+            num_files, size = measure_checkpoint(new / "checkpoint")
+            checkpoint = {
+                "level": level, "launch": launch, "generation": generation.number, "match": match,
+                "num_files": num_files, "num_bytes": size,
+            }  # fmt: skip
         dump_json_with_numpy(incumbent.config, new / "config.json")
         result = {"trial_id": incumbent.trial_id, **incumbent.result, ST_CHECKPOINT: checkpoint}
         with open(new / "result.json", "w", encoding="utf-8") as file:

@@ -12,8 +12,10 @@ from typing import Any
 from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched.contract import ST_DEVICE_TIME
+from syne_hypersched.experiments._best import check_best
 from syne_hypersched.experiments._events import Event
 from syne_hypersched.experiments._run import Report, Run
+from syne_hypersched.experiments._timeline import holdings
 
 RULES = {
     "devices": "at every moment no more devices are held than there are",
@@ -21,6 +23,8 @@ RULES = {
     "launches": "no trial is launched before its last launch has ended",
     "twice": "no report of a trial is delivered twice, nor work that was done again",
     "missing": "no resource level is missing between a trial's first and last",
+    "anew": "no trial begins anew, again and again, when it is launched from its checkpoint",
+    "best": "best/ holds the checkpoint of its result, whole, and of the best report that has one",
 }
 """Names of the rules and what they say."""
 
@@ -65,6 +69,9 @@ def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
         raise ValueError(f"the run must have an event 'setup' with its devices, but {run.path} has none")
     distance = None if run.time_attr in (ST_WORKER_TIME, ST_DEVICE_TIME) else step
     found = [*check_devices(run.events, run.devices), *check_reports(run.reports, distance)]
+    found += check_beginnings(run.events)
+    if all(holding.end_s is not None for holding in holdings(run.events)):  # else it is being written, perhaps
+        found += [Violation("best", trial_id, message) for trial_id, message in check_best(run)]
     order = list(RULES)
     return tuple(sorted(found, key=lambda violation: order.index(violation.rule)))
 
@@ -140,6 +147,28 @@ def check_reports(reports: Iterable[Report], step: float | None = 1.0) -> tuple[
                 message = f"trial {trial_id} has reported level {after:g} after {before:g}, levels being {step:g} apart"
                 violations.append(Violation("missing", trial_id, message))
     return tuple(violations)
+
+
+def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:
+    """Checks where relaunches have begun: the rule ``anew``.
+
+    A trial that had not saved yet begins anew rightly, and so does work that is done again since the last checkpoint.
+    """
+    anew: dict[int, list[Event]] = defaultdict(list)
+    for event in events:
+        if event.event == "redo" and event.trial_id is not None:
+            level, first, before = (float(event.details.get(name, 0)) for name in ("level", "first", "before"))
+            if level <= first < before:
+                anew[event.trial_id].append(event)
+    return tuple(
+        Violation(
+            "anew", trial_id,
+            f"trial {trial_id} has begun at level {redone[-1].details['level']:g} in {len(redone)} launches, the last "
+            f"time after it had reached {redone[-1].details['before']:g}: it does not seem to load its checkpoint",
+        )
+        for trial_id, redone in anew.items()
+        if len(redone) > 1
+    )  # fmt: skip
 
 
 def _most_of_a_launch(same: Sequence[Report]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import run_command
-from syne_hypersched.checkpoints.best import BEST_DIRNAME
+from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._trials import format_trials, trial_table
@@ -47,9 +47,9 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
         lines.append(f"best {run.metric} {best.value:.4f}: trial {best.trial_id} at {run.time_attr} {best.resource:g}")
         config = (run.configs or {}).get(best.trial_id, {})
         lines.append("configuration: " + ", ".join(f"{name}={_short(value)}" for name, value in config.items()))
-    best_path = None if run.path is None else run.path / BEST_DIRNAME
-    if best_path is not None and best_path.exists():
-        lines.append(f"checkpoint, configuration and result: {best_path}")
+    published = describe_best(run)
+    if published:
+        lines.append(published)
     return "\n".join(lines)
 
 

@@ -88,7 +88,9 @@ def test_everything_about_the_incumbent_is_there(trials):
     assert json.loads((best / "config.json").read_text()) == {"lr": 0.1, "n": 3}
     assert json.loads((best / "result.json").read_text()) == {
         "trial_id": 0, "epoch": 3, "loss": 0.5, "st_worker_timestamp": 1003.0, "st_launch": 0, "st_worker_iter": 2,
-        "st_checkpoint": {"level": 3, "launch": 0, "generation": 1, "match": "exact"},
+        "st_checkpoint": {
+            "level": 3, "launch": 0, "generation": 1, "match": "exact", "num_files": 1, "num_bytes": 6,
+        },
     }  # fmt: skip
 
 

@@ -24,12 +24,6 @@ def test_report_has_table_incumbent_and_picture(simulate: Callable[..., Path]) -
     assert "checkpoint" not in text
 
 
-def test_published_checkpoint_is_pointed_to(simulate: Callable[..., Path]) -> None:
-    path = simulate()
-    (path / "best").mkdir()
-    assert f"checkpoint, configuration and result: {path / 'best'}" in describe_run(load_run(path))
-
-
 def test_table_is_cut_after_the_best_trials(simulate: Callable[..., Path]) -> None:
     run = load_run(simulate(num_devices=3))
     whole = describe_run(run).splitlines()

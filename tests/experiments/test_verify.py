@@ -17,7 +17,7 @@ def test_sound_run(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[
     assert main([str(path)]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"{path}: 2 devices, ")
-    assert printed.count("  ok    ") == 5
+    assert printed.count("  ok    ") == 7
     assert "the last process was gone" in printed
     assert printed.endswith("all rules hold\n")
 

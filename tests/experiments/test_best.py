@@ -1,0 +1,116 @@
+"""What is in best/: in words, and whether it is what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syne_hypersched.experiments import Event, Run, check_run, load_run
+from syne_hypersched.experiments.report import describe_run
+
+
+@pytest.fixture
+def run(simulate: Callable[..., Path]) -> Run:
+    return load_run(simulate(2, 20.0))
+
+
+def put(run: Run, match: Any = "exact", **changes: Any) -> Path:
+    """Publishes the incumbent, and returns the file of its checkpoint."""
+    best, incumbent = run.path / "best", run.incumbent
+    (best / "checkpoint").mkdir(parents=True)
+    (best / "checkpoint" / "model").write_text("weights")
+    checkpoint = {
+        "level": incumbent.resource, "launch": 0, "generation": 1, "match": match, "num_files": 1, "num_bytes": 7,
+    }  # fmt: skip
+    result = {
+        "trial_id": incumbent.trial_id, run.time_attr: incumbent.resource, run.metric: incumbent.value,
+        "st_checkpoint": checkpoint, **changes,
+    }  # fmt: skip
+    (best / "result.json").write_text(json.dumps(result))
+    return best / "checkpoint" / "model"
+
+
+def found(run: Run) -> list[str]:
+    return [violation.message for violation in check_run(run) if violation.rule == "best"]
+
+
+def test_the_checkpoint_of_the_best_report(run: Run) -> None:
+    put(run)
+    text = describe_run(run)
+    assert f"checkpoint, configuration and result: {run.path / 'best'}" in text
+    assert text.endswith(f"the checkpoint is of trial {run.incumbent.trial_id} at epoch {run.incumbent.resource:g}")
+    assert found(run) == []
+
+
+def test_a_checkpoint_that_may_be_newer(run: Run) -> None:
+    put(run, match=2)
+    assert describe_run(run).endswith("or up to 2 reports newer")
+    assert found(run) == []
+
+
+def test_no_checkpoint(run: Run) -> None:
+    put(run, st_checkpoint=None)
+    assert f"configuration and result, but no checkpoint: {run.path / 'best'}" in describe_run(run)
+    assert found(run) == []
+
+
+def test_nothing_was_published(run: Run) -> None:
+    assert "best/" not in describe_run(run)
+    assert found(run) == []
+
+
+def test_a_checkpoint_that_is_gone_or_torn(run: Run) -> None:
+    model = put(run)
+    model.write_text("we")
+    (message,) = found(run)
+    assert "whose checkpoint had 1 files with 7 bytes and has 1 with 2" in message
+    model.unlink()
+    (message,) = found(run)
+    assert "its checkpoint is gone" in message
+
+
+@pytest.mark.parametrize(("by", "what"), [(-1, "older"), (1, "newer")])
+def test_a_checkpoint_of_another_level(run: Run, by: int, what: str) -> None:
+    put(run)
+    path = run.path / "best" / "result.json"
+    result = json.loads(path.read_text())
+    result["st_checkpoint"]["level"] += by
+    path.write_text(json.dumps(result))
+    (message,) = found(run)
+    assert f"whose checkpoint is {what}" in message
+
+
+def test_something_better_has_to_be_spoken_of(run: Run) -> None:
+    worse = run.incumbent.value + (1 if run.do_minimize else -1)
+    put(run, **{run.metric: worse})
+    assert "what was better has left no whole checkpoint" in describe_run(run)
+    (message,) = found(run)
+    assert f"while trial {run.incumbent.trial_id} has" in message
+    event = replace(
+        run.events[-1], event="unpublished", trial_id=run.incumbent.trial_id, reason="torn",
+        details={"result": {run.metric: run.incumbent.value}},
+    )  # fmt: skip
+    assert found(replace(run, events=(*run.events, event))) == []
+
+
+def redo(run: Run, level: float, before: float) -> Event:
+    return replace(run.events[-1], event="redo", trial_id=0, details={"level": level, "first": 1.0, "before": before})
+
+
+def test_a_trial_that_begins_anew_again_and_again(run: Run) -> None:
+    once = (*run.events, redo(run, 1, 5))
+    assert check_run(replace(run, events=once)) == ()
+    (violation,) = check_run(replace(run, events=(*once, redo(run, 1, 9))))
+    assert violation.rule == "anew"
+    assert "begun at level 1 in 2 launches, the last time after it had reached 9" in violation.message
+
+
+@pytest.mark.parametrize(("level", "before"), [(4, 5), (1, 1), (5, 5)])
+def test_work_that_is_done_again_since_the_last_checkpoint(run: Run, level: float, before: float) -> None:
+    again = redo(run, level, before)
+    assert check_run(replace(run, events=(*run.events, again, again))) == ()

@@ -19,6 +19,7 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends import _fleet_log as log
 from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._failures import FailurePolicy, Retry
+from syne_hypersched.backends._fleet_view import FleetView
 from syne_hypersched.backends._levels import Relaunches
 from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends._roster import Roster
@@ -35,7 +36,7 @@ PATIENCE_S = 30.0
 _OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline")
 
 
-class Fleet:
+class Fleet(FleetView):
     """See the module.
 
     Parameters
@@ -82,11 +83,6 @@ class Fleet:
         self._changed = threading.Condition(self._lock)
         self._launcher: Launcher | None = None
         self._by_handle: dict[int, int] = {}
-
-    @property
-    def time_attr(self) -> str | None:
-        """Entry of the reports that is the resource level, if known."""
-        return self._checkpoints.time_attr
 
     def follow(self) -> None:
         """Tells the launches that run which entries of a report are the resource level and the metric."""
@@ -209,34 +205,6 @@ class Fleet:
                     statuses[trial_id] = trial.status = Status.stopped
                     self._order(trial, 0)
             return statuses, reports
-
-    def wishes(self, trial_id: int) -> int:
-        """Devices on which a trial is to run; 0 if it is not."""
-        trial = self._trials.get(trial_id)
-        return 0 if trial is None else trial.wants
-
-    def max_num_devices(self, trial_id: int) -> int | None:
-        """Most devices on which a trial may be launched; None: it has failed on no number of them."""
-        trial = self._trials.get(trial_id)
-        return None if trial is None else trial.failures.max_num_devices
-
-    def processes(self, trial_id: int) -> TrialProcesses | None:
-        """The record of a trial, if it was ever started."""
-        return self._trials.get(trial_id)
-
-    def occupied(self) -> list[tuple[int, str]]:
-        """One entry (trial id, status) for each device that is held or promised."""
-        with self._lock:
-            return [
-                (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
-                for trial in self._trials.active
-                for _ in range(max(trial.wants, len(self.pool.held_by(trial.trial_id))))
-            ]
-
-    def is_idle(self, trial_id: int) -> bool:
-        """Whether no process of the trial exists."""
-        trial = self._trials.get(trial_id)
-        return trial is None or trial.phase is Phase.IDLE
 
     def stop_all(self) -> None:
         """Drains every trial, waits until every process is gone, and ends the launcher."""

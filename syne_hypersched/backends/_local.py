@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from syne_hypersched.backends._checkpoints import Checkpoints
 from syne_hypersched.backends._claims import claim
 from syne_hypersched.backends._command import ScriptArguments, program
 from syne_hypersched.backends._device_locks import DeviceLocks
+from syne_hypersched.backends._elastic_contract import ElasticContract
 from syne_hypersched.backends._environment import rank_environments, server_environment
 from syne_hypersched.backends._failures import FailurePolicy
 from syne_hypersched.backends._fleet import Fleet
@@ -30,14 +31,14 @@ from syne_hypersched.backends._launch_spec import launch_spec
 from syne_hypersched.backends._old_logs import OldLogs
 from syne_hypersched.backends._order import by_time
 from syne_hypersched.backends._preload import modules_to_preload
-from syne_hypersched.backends._processes import TrialProcesses, read_lines
+from syne_hypersched.backends._processes import TrialProcesses
 from syne_hypersched.backends._restore import RestoredTrial
+from syne_hypersched.backends._trial_files import TrialFiles
 from syne_hypersched.backends._tuner_watch import TunerWatch
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.discovery import find_devices
-from syne_hypersched.backends.elastic import ElasticTrial, check_wish, paused_trial
+from syne_hypersched.backends.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
-from syne_hypersched.checkpoints.copying import copy_checkpoint
 from syne_hypersched.checkpoints.room import NO_ROOM
 from syne_hypersched.contract import Situation
 from syne_hypersched.launch import Launcher, LaunchSpec
@@ -45,7 +46,7 @@ from syne_hypersched.launch import Launcher, LaunchSpec
 logger = logging.getLogger(__name__)
 
 
-class ElasticLocalBackend(LocalBackend):
+class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
     """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
 
     A drop-in for :class:`syne_tune.backend.LocalBackend` under the stock :class:`syne_tune.Tuner`: a script that
@@ -194,39 +195,6 @@ class ElasticLocalBackend(LocalBackend):
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
         )
 
-    # The elastic contract (see syne_hypersched.contract.ElasticTrial).
-
-    def wished_devices(self, trial_id: int) -> int:
-        """Devices on which the trial is to run; 0 if it is not to run."""
-        return self._fleet.wishes(trial_id)
-
-    def wish_devices(self, trial_id: int, num_devices: int) -> None:
-        """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
-        self._fleet.wish(trial_id, check_wish(num_devices, self.num_devices))
-
-    def max_num_devices(self, trial_id: int) -> int | None:
-        """Most devices on which the trial can run; None: it has failed on no number of them."""
-        return self._fleet.max_num_devices(trial_id)
-
-    def follow(self, time_attr: str) -> None:
-        """Names the entry of a report that is the resource level."""
-        if time_attr != self._checkpoints.time_attr:
-            self._checkpoints.time_attr = time_attr
-            self._fleet.follow()
-
-    def measure(self, metric: str, do_minimize: bool) -> None:
-        """Names the entry of a report by which trials are compared, and whether it is to be minimised."""
-        if self._checkpoints.measure(metric, do_minimize):
-            self._fleet.follow()
-
-    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
-        """Has the trial's checkpoint, configuration and ``result`` published as ``best/``; returns at once."""
-        self._checkpoints.publish(trial_id, self._trial_dict[trial_id].config, result)
-
-    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
-        """Records in ``events.jsonl`` why the scheduler decides something."""
-        self._fleet.note(trial_id, what, reason, numbers)
-
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.
 
@@ -360,27 +328,6 @@ class ElasticLocalBackend(LocalBackend):
             self._events.close()
             self._attention.end()
             self._locks.release()
-
-    def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
-        """Copies the checkpoint of a trial, which may be running, to another one."""
-        source = self.checkpoint_trial_path(src_trial_id)
-        if not copy_checkpoint(source, self.checkpoint_trial_path(tgt_trial_id)):
-            logger.warning(
-                "Trial %d has no checkpoint in %s: trial %d starts anew.", src_trial_id, source, tgt_trial_id
-            )
-
-    def delete_checkpoint(self, trial_id: int) -> None:
-        """Has the checkpoints of a trial removed, once it has no process and is not the incumbent; returns at once."""
-        self._checkpoints.removal.request(trial_id)
-        self._checkpoints.removal.remove()
-
-    def stdout(self, trial_id: int) -> list[str]:
-        """Lines of the standard output of a trial (of rank 0)."""
-        return read_lines(self.trial_path(trial_id) / "std.out")
-
-    def stderr(self, trial_id: int) -> list[str]:
-        """Lines of the standard error of a trial (of rank 0)."""
-        return read_lines(self.trial_path(trial_id) / "std.err")
 
     def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
         """Called by the tuner: where trials write, and where the experiment's results are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
@@ -42,8 +41,6 @@ from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
 from syne_hypersched.checkpoints.room import NO_ROOM
 from syne_hypersched.contract import Situation
 from syne_hypersched.launch import Launcher, LaunchSpec
-
-logger = logging.getLogger(__name__)
 
 
 class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):

@@ -47,6 +47,11 @@ class LogTail:
         """Whether there was more to read when it was last read, among which may be reports."""
         return self._is_behind
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether :meth:`look` has just been called, and has found nothing for :meth:`reports` to take."""
+        return self._has_looked and not self._found and not self._is_behind
+
     def look(self, to_the_end: bool = False) -> None:
         """Reads what there is, for :meth:`reports` to take. It may take long: no lock should be held meanwhile.
 

@@ -195,10 +195,12 @@ class Fleet(FleetView):
                     statuses[trial_id] = self._trials.ended[trial_id]
                     continue
                 if trial.phase is not Phase.IDLE:
-                    self._read(trial)
-                    self._end_if_stalled(trial)
+                    if not trial.tail.is_idle:
+                        self._read(trial)
+                    if self._policy.stall_timeout_s is not None:
+                        self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
-                if trial.status not in (Status.paused, Status.stopped):
+                if trial.has_news and trial.status not in (Status.paused, Status.stopped):
                     reports += [(trial_id, report) for report in trial.deliver()]
                 if trial.wants and trial.phase is Phase.IDLE and self._too_late():
                     # It is never launched again: a tuner that waits for its trials to end must not wait for it.

@@ -163,11 +163,17 @@ class TrialProcesses:
         if was_idle and self.began_from is not None and not self.went_back:
             self.go_back_from, self.went_back = self.began_from, True
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there are reports that the tuner has not seen, or has seen just now."""
+        return bool(self.queue or self.delivered)
+
     def deliver(self) -> list[dict[str, Any]]:
         """The reports that the tuner has not seen."""
         self.delivered, self.queue = self.queue, []
-        for iteration in list(self.numbers)[: len(self.numbers) - _MAX_NUMBERS]:
-            del self.numbers[iteration]
+        if len(self.numbers) > _MAX_NUMBERS:
+            for iteration in list(self.numbers)[: len(self.numbers) - _MAX_NUMBERS]:
+                del self.numbers[iteration]
         return self.delivered
 
     def take_back(self, after: dict[str, Any] | None) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after it has reported begins to within so many seconds.
-LATE_SAVE_S = 0.05
+LATE_SAVE_S = 0.02
 #: The same where it is known that it saves then.
 KNOWN_LATE_SAVE_S = 0.5
 #: So many of the last levels are kept.
@@ -125,7 +125,7 @@ class Matcher:
         self._drained = False
         # Of this launch.
         self._first = self.num_reports + 1
-        self._saved_first = False
+        self._saved_first = self._saved_last = False
         self._all_saved = True
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
@@ -165,6 +165,7 @@ class Matcher:
         is_saved = (
             state is not None and state.after <= number - 1 <= state.before and state.ended_s >= self._last_report_s
         )
+        self._saved_last = is_saved
         if number == self._first:
             self._saved_first = is_saved
         elif not is_saved:
@@ -314,8 +315,8 @@ class Matcher:
             When that was first asked: who has reported again since then had something else to do than to save.
         """
         state = self.current
-        if self._last_report_s > asked_s:
-            return False
+        if self._last_report_s > asked_s or (self.num_reports > self._first and not self._saved_last):
+            return False  # it has not saved after the report before, either
         if self.num_reports < self._first or (state is not None and state.after >= self.num_reports):
             return False
         if self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first):

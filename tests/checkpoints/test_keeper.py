@@ -516,6 +516,7 @@ def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):
     script.keeper.drain()
     may_end.set()
     script.do("file.close()")
+    wait_for(lambda: not script.keeper.is_saving())
     assert script.end().is_whole
 
 

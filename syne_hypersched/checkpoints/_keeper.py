@@ -68,7 +68,6 @@ class GenerationKeeper:
         self._retry_at = 0.0
         #: When it was first asked whether a process is saving, since the launch is to end.
         self._asked_s: float | None = None
-        self._was_writing = False
         #: What is to be told to the matcher.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends = False
@@ -177,7 +176,7 @@ class GenerationKeeper:
     def drain(self) -> None:
         """The processes are asked to leave now."""
         if self._watch is not None:
-            self._was_writing = bool(self._observer.writing())
+            self._observer.doubt()
             self._matcher.drain()
 
     def _run(self, watch: ChangeWatch) -> None:
@@ -326,7 +325,7 @@ class GenerationKeeper:
         observer.pids = ()
         self._look()
         observer.look_to_the_end()
-        has_left = not self._was_writing and all(code in (0, EXIT_DRAINED) for code in exit_codes)
+        has_left = not observer.is_doubted and all(code in (0, EXIT_DRAINED) for code in exit_codes)
         is_whole = has_left or observer.is_proven
         # A script that ends by an exception may have been writing then, and so may one that is killed when it has just
         # made an empty file. That is tried, and no generation is taken of it.

@@ -87,6 +87,8 @@ class Observer:
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
+        #: Files that were being written when the processes were asked to leave: who leaves closes them, half written.
+        self._doubted: set[str] = set()
         #: How many reports saw each file open, and when each was last written to.
         self._open_reports: dict[str, int] = {}
         self._written_s: dict[str, float] = {}
@@ -108,12 +110,21 @@ class Observer:
     @property
     def is_proven(self) -> bool:
         """Whether every file that was written to was closed, by a process that has lived on."""
-        return not self._unproven and not self._untold
+        return not self._unproven and not self._untold and not self._doubted
 
     @property
     def may_be_whole(self) -> bool:
         """The same, but for files that were only opened or made."""
-        return not self._unproven
+        return not self._unproven and not self._doubted
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a file may be torn because the processes were asked to leave while they wrote it."""
+        return bool(self._doubted)
+
+    def doubt(self) -> None:
+        """The processes are asked to leave now. Any thread may say so."""
+        self._doubted = {os.path.relpath(path, self._folder) for path in self.writing()}
 
     def writing(self) -> frozenset[str]:
         """Files that are being written."""
@@ -147,6 +158,8 @@ class Observer:
     def prove(self) -> bool:
         """Looks whether all files are closed, by processes that live: the kernel closes those of a dead one, too."""
         # In this order, since a process that dies is seen to do so before its files are closed.
+        if self._doubted:
+            return False
         if not self.is_proven and self.pids and not self.writing() and all(map(is_alive, self.pids)):
             self._unproven.clear()
             self._untold.clear()
@@ -209,6 +222,7 @@ class Observer:
             for raw in self._tail.reports(to_the_end):
                 self._matcher.report(raw.values, raw.end, now)
                 self.has_reported = True
+                self._doubted.clear()
                 for path in open_for_writing(self.pids, self._folder) if self.is_dirty else ():
                     self._open_reports[path] = self._open_reports.get(path, 0) + 1
             if self._tail.position >= size or self._tail.position == position:
@@ -256,6 +270,7 @@ class Observer:
             self._finish(path, began_after, before, now)
         else:
             self._begun.pop(path, None)
+            self._doubted.discard(path)
             self._matcher.change(after, before, now, is_save=False)
 
     def _finish(self, path: str, after: int, before: int, now: float) -> None:
@@ -274,7 +289,7 @@ class Observer:
         def is_below(other: str) -> bool:
             return f"{other}/".startswith(f"{path}/")
 
-        for paths in (self._unproven, self._untold):
+        for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
         return [begun.pop(other) for begun in (self._begun, self._aside) for other in list(begun) if is_below(other)]
 

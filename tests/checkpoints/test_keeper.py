@@ -308,6 +308,40 @@ def test_a_write_that_never_ends_is_not_waited_for_beyond_the_grace_period(launc
     assert not launches.end(launch).is_whole
 
 
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_who_leaves_in_order_in_the_middle_of_a_write_has_not_finished_it(launches, num_ranks):
+    body = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if RANK == 0 else None)
+if RANK == 0:
+    half = halves(folder / "model", 1)
+    next(half)
+    print("half", flush=True)
+while True:
+    time.sleep(600)
+"""
+    launch = launches.start(body, num_ranks)
+    launches.seen("half")
+    launches.launcher.drain(launch, 1.0)
+    assert not launches.end(launch).is_whole
+    assert launches.exits[launch].exit_codes[0] == 0
+
+
+def test_a_rank_that_has_left_holds_up_nothing(launches):
+    ending = launches.run(
+        """
+if RANK == 0:
+    for epoch in (1, 2, 3):
+        atomic(epoch)
+        report(epoch, 1 / epoch)
+        while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
+            time.sleep(0.005)
+""",
+        num_ranks=2,
+    )
+    assert ending.is_whole, launches.errors()
+    assert launches.epochs() == [1, 2, 3]
+
+
 def test_a_file_that_is_always_open_does_not_hold_up_anything(launches):
     launch = launches.start(
         """
@@ -514,6 +548,7 @@ def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):
     script.keeper.drain()
     may_end.set()
     script.do("file.close()")
+    script.report(1, 1.0)  # it has not left, although it was asked to
     wait_for(lambda: not script.keeper.is_saving())
     assert script.end().is_whole
 

@@ -73,6 +73,8 @@ class Checkpoints:
         if not os.path.lexists(folder):
             return
         before = folder.with_name(f"{folder.name}-before")
+        if before.is_symlink():
+            before.unlink()
         shutil.rmtree(before, ignore_errors=True)
         os.rename(folder, before)
         self._tell_once(

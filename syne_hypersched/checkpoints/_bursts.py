@@ -31,6 +31,11 @@ class Bursts:
         """Whether the present checkpoint ends as the one before did."""
         return bool(self._names) and self._names[-1] == self._last
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether the present checkpoint does not end yet as the one before did."""
+        return bool(self._names) and self._last is not None and self._names[-1] != self._last
+
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
         name = pattern_of(path)

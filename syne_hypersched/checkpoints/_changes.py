@@ -48,6 +48,8 @@ class ChangeWatch:
         self._inotify = Inotify()
         #: Folder of each watch, relative to that of the checkpoints; None: the one in which that is.
         self._paths: dict[int, str | None] = {}
+        #: Folders that were moved away, by the cookie of that, and where each was in the one that was moved.
+        self._leaving: dict[int, dict[int, str]] = {}
         try:
             os.close(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._log_watch = self._inotify.add(log, inotify.MODIFY)
@@ -68,7 +70,7 @@ class ChangeWatch:
         for event in self._inotify.read():
             if event.mask & inotify.Q_OVERFLOW:
                 found += [Change("lost"), None]
-                self._add("")
+                self._renew()
             elif event.watch == self._log_watch:
                 if not found or found[-1] is not None:
                     found.append(None)
@@ -76,6 +78,10 @@ class ChangeWatch:
                 self._paths.pop(event.watch, None)
             elif event.watch in self._paths:
                 found += self._in_folder(event)
+        for folders in self._leaving.values():  # to another place than the folder
+            for watch in folders:
+                self._inotify.remove(watch)
+        self._leaving.clear()
         return found
 
     def _in_folder(self, event: inotify.Event) -> list[Change]:
@@ -88,9 +94,13 @@ class ChangeWatch:
             return self._enter(f"{path}/")
         if event.mask & inotify.MOVED_TO:
             if is_folder:
+                for watch, below in self._leaving.pop(event.cookie, {}).items():
+                    self._paths[watch] = f"{path}/{below}"
                 self._add(f"{path}/")
             return [Change("moved", path)]
         if event.mask & inotify.MOVED_FROM:
+            if is_folder:
+                self._leave(event.cookie, f"{path}/")
             return [Change("moved away", path)]
         if event.mask & inotify.DELETE:
             return [Change("removed", path)]
@@ -101,9 +111,8 @@ class ChangeWatch:
     def _in_parent(self, event: inotify.Event) -> list[Change]:
         if event.name != self._name:
             return []
-        if event.mask & (inotify.CREATE | inotify.MOVED_TO):
-            return self._enter("")
-        return [Change("lost")]
+        self._renew()
+        return self._enter("") if event.mask & (inotify.CREATE | inotify.MOVED_TO) else [Change("lost")]
 
     def _enter(self, path: str) -> list[Change]:
         """A folder is there. What was put into it before it was watched has left no events; if empty it is no news."""
@@ -113,15 +122,33 @@ class ChangeWatch:
                 return []
         return [Change("lost", path.rstrip("/"))]
 
-    def _add(self, path: str) -> None:
-        """Watches a folder and those in it; there may be none."""
-        folder = os.path.join(self._folder, path)
+    def _leave(self, cookie: int, path: str) -> None:
+        """A folder is moved away, with those in it: another folder here, or none, is its new place."""
+        leaving = self._leaving[cookie] = {}
+        for watch, other in list(self._paths.items()):
+            if other is not None and other.startswith(path):
+                leaving[watch] = other[len(path) :]
+                del self._paths[watch]
+
+    def _renew(self) -> None:
+        """Watches the folder that is there now, and no other one that was there before."""
+        before = {watch for watch, path in self._paths.items() if path is not None}
+        for watch in before - self._add(""):
+            self._inotify.remove(watch)
+            del self._paths[watch]
+
+    def _add(self, path: str) -> set[int]:
+        """Watches a folder and those in it, and returns the watches; there may be none."""
+        folder, watches = os.path.join(self._folder, path), set()
         with contextlib.suppress(OSError):
-            self._paths[self._inotify.add(folder, _IN_FOLDER)] = path
+            watch = self._inotify.add(folder, _IN_FOLDER)
+            self._paths[watch] = path
+            watches.add(watch)
             with os.scandir(folder) as entries:
                 below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
             for name in below:
-                self._add(f"{path}{name}/")
+                watches |= self._add(f"{path}{name}/")
+        return watches
 
     def close(self) -> None:
         """Ends it."""

@@ -27,10 +27,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Event(NamedTuple):
-    """One event; ``mask`` has the bits of this module, ``name`` is the entry's, empty for the watched file itself."""
+    """One event; ``mask`` has the bits of this module, ``name`` is the entry's, empty for the watched file itself.
+
+    The two events of a file that is moved have the same ``cookie``.
+    """
 
     watch: int
     mask: int
+    cookie: int
     name: str
 
 
@@ -56,6 +60,10 @@ class Inotify:
         """
         return _checked(_libc.inotify_add_watch(self.fd, os.fsencode(path), ctypes.c_uint32(mask)), path)
 
+    def remove(self, watch: int) -> None:
+        """Ends a watch, which may have ended already."""
+        _libc.inotify_rm_watch(self.fd, watch)
+
     def read(self) -> list[Event]:
         """The events that have happened since the last call, in order."""
         events: list[Event] = []
@@ -74,9 +82,9 @@ class Inotify:
 def _parse(data: bytes) -> Iterator[Event]:
     offset = 0
     while offset < len(data):
-        watch, mask, _, length = _HEADER.unpack_from(data, offset)
+        watch, mask, cookie, length = _HEADER.unpack_from(data, offset)
         offset += _HEADER.size
-        yield Event(watch, mask, os.fsdecode(data[offset : offset + length].rstrip(b"\0")))
+        yield Event(watch, mask, cookie, os.fsdecode(data[offset : offset + length].rstrip(b"\0")))
         offset += length
 
 

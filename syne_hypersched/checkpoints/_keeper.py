@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,9 +26,12 @@ from syne_hypersched.contract import EXIT_DRAINED
 QUIET_S = 0.03
 #: A launch that is to end waits for so many seconds at most for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
+#: The supervisor, who keeps the time, waits for so many seconds at most for the thread, which may be copying.
+_LOCK_S = 0.02
 #: While files are open for writing, it is looked again after so many seconds.
 _LOOK_S = 0.02
-#: A file written aside is moved to its place within so many seconds, or never.
+#: A file written aside is moved to its place within so many seconds, or never; and what is missing of a checkpoint
+#: that is not complete comes within so many seconds, or never.
 _ASIDE_S = 1.0
 #: What could not be taken is tried again after so many seconds.
 _RETRY_S = 1.0
@@ -54,7 +58,7 @@ class GenerationKeeper:
         self._watch: ChangeWatch | None = None
         self._thread: threading.Thread | None = None
         self._wake: tuple[int, int] = (-1, -1)
-        #: Guards what follows, which the thread and the supervisor's own use.
+        #: Guards what follows, which the thread and the supervisor's own use. The thread holds it while it copies.
         self._lock = threading.RLock()
         self._shelf: Shelf
         self._matcher: Matcher
@@ -64,7 +68,8 @@ class GenerationKeeper:
         self._retry_at = 0.0
         #: When it was first asked whether a process is saving, since the launch is to end.
         self._asked_s: float | None = None
-        self._was_writing = False
+        #: What is to be told to the matcher.
+        self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends = False
         self._error = ""
 
@@ -72,6 +77,16 @@ class GenerationKeeper:
 
     def prepare(self) -> Beginning:
         """Sees to it that the launch begins from a whole checkpoint, and begins to watch. Errors are not raised."""
+        try:
+            return self._prepare()
+        except Exception as error:  # whatever it is, the launch takes place
+            self._error = f"the checkpoint folder cannot be looked at: {error}"
+            watch, self._watch = self._watch, None
+            if watch is not None:
+                watch.close()
+            return Beginning(error=self._error)
+
+    def _prepare(self) -> Beginning:
         spec, notes = self._spec, self._store.notes()
         notes.num_reports, notes.log_end = spec.num_reports, spec.log_end
         self._shelf = Shelf(spec, self._store, notes)
@@ -113,37 +128,55 @@ class GenerationKeeper:
 
     def forget(self, pid: int) -> None:
         """A process has left by itself, so that the files that it has closed are whole."""
-        with self._lock:
-            if self._watch is not None:
-                self._observer.pids = tuple(other for other in self._observer.pids if other != pid)
+        if self._watch is not None:
+            self._observer.pids = tuple(other for other in self._observer.pids if other != pid)
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
         """Says which entries of a report are the resource level and the metric."""
-        with self._lock:
-            self._matcher.follow(time_attr, metric, do_minimize)
+        if self._watch is not None:
+            self._followed.append((time_attr, metric, do_minimize))
+
+    def _look(self) -> None:
+        while self._followed:
+            self._matcher.follow(*self._followed.popleft())
+        self._observer.look()
 
     def is_saving(self) -> bool:
         """Whether a process is writing to the folder, has just written, or is about to after its report."""
         if self._watch is None:
             return False
-        with self._lock:
-            observer = self._observer
-            observer.look()
-            if not observer.prove() and observer.writing():
-                return True
-            now, state = time.monotonic(), self._matcher.current
-            if self._asked_s is None:
-                self._asked_s = now
-            if now - self._asked_s > _PATIENCE_S:
-                return False  # it goes on and on
-            if state is None or state.settled or observer.is_complete or now - observer.changed_s >= QUIET_S:
-                return self._matcher.awaits_save(now, self._asked_s)
+        if not self._lock.acquire(timeout=_LOCK_S):
+            return bool(self._observer.open_files()) or self._is_patient()
+        try:
+            self._look()
+            return self._is_saving()
+        except Exception as error:  # whatever it is, the launch ends
+            self._error = f"{type(error).__name__}: {error}"
+            return False
+        finally:
+            self._lock.release()
+
+    def _is_patient(self) -> bool:
+        if self._asked_s is None:
+            self._asked_s = time.monotonic()
+        return time.monotonic() - self._asked_s <= _PATIENCE_S
+
+    def _is_saving(self) -> bool:
+        observer = self._observer
+        if not observer.prove() and observer.writing():
             return True
+        if not self._is_patient() or self._asked_s is None:
+            return False  # it goes on and on
+        now, state = time.monotonic(), self._matcher.current
+        is_quiet = now - observer.changed_s >= QUIET_S and not observer.is_partial
+        if state is None or state.settled or observer.is_complete or is_quiet:
+            return self._matcher.awaits_save(now, self._asked_s)
+        return True
 
     def drain(self) -> None:
         """The processes are asked to leave now."""
-        with self._lock:
-            self._was_writing = self._watch is not None and bool(self._observer.writing())
+        if self._watch is not None:
+            self._observer.doubt()
             self._matcher.drain()
 
     def _run(self, watch: ChangeWatch) -> None:
@@ -152,7 +185,7 @@ class GenerationKeeper:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
                 with self._lock:
                     if not self._ends:
-                        self._observer.look()
+                        self._look()
                         self._act()
             except Exception as error:  # whatever it is, the launch goes on
                 self._error = f"{type(error).__name__}: {error}"
@@ -182,7 +215,8 @@ class GenerationKeeper:
         # A file that is always written in place may be written again at any moment: half of the time at most is taken.
         at_once = all(map(observer.habits.is_rewritten, observer.changed)) and now - ended_s >= ended_s - began_s
         # What has a name of files that are always moved away will be, too.
-        is_aside = any(map(observer.habits.is_aside, observer.changed)) and now - observer.changed_s < _ASIDE_S
+        is_aside = observer.is_partial or any(map(observer.habits.is_aside, observer.changed))
+        is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A checkpoint of several files may be in the making while the script reports.
         is_done = (observer.has_reported or at_once) and observer.is_complete
         if not (is_done or (is_quiet and not is_aside)) or now < self._retry_at or not observer.prove():
@@ -202,6 +236,7 @@ class GenerationKeeper:
         """Takes a generation, unless the folder changes meanwhile or there is no room."""
         observer, shelf = self._observer, self._shelf
         began_s, num_changes = time.monotonic(), observer.num_changes
+        num_log_changes = observer.num_log_changes
         live = read_tree(self._spec.folder)
         observer.look()
         if observer.num_changes != num_changes:
@@ -221,7 +256,7 @@ class GenerationKeeper:
             return
         except OSError as error:
             observer.look()
-            if observer.num_changes == num_changes:  # nobody has changed it
+            if (observer.num_changes, observer.num_log_changes) == (num_changes, num_log_changes):
                 self._fail(f"a generation of the checkpoint could not be taken: {error}")
             return
         finally:
@@ -280,10 +315,17 @@ class GenerationKeeper:
             self._thread.join()
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
+        try:
+            return self._finish(self._watch, exit_codes)
+        except Exception as error:  # whatever it is, the tuner hears of the end
+            return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
+
+    def _finish(self, watch: ChangeWatch, exit_codes: Sequence[int | None]) -> Ending:
         observer = self._observer
         observer.pids = ()
+        self._look()
         observer.look_to_the_end()
-        has_left = not self._was_writing and all(code in (0, EXIT_DRAINED) for code in exit_codes)
+        has_left = not observer.is_doubted and all(code in (0, EXIT_DRAINED) for code in exit_codes)
         is_whole = has_left or observer.is_proven
         # A script that ends by an exception may have been writing then, and so may one that is killed when it has just
         # made an empty file. That is tried, and no generation is taken of it.
@@ -298,7 +340,7 @@ class GenerationKeeper:
         self._tell_news()
         if live or self._store.folder.exists():
             self._note(live)
-        self._watch.close()
+        watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
             self._matcher.order.value, self._error,

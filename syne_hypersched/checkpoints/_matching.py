@@ -282,6 +282,7 @@ class Matcher:
         saved_last = self.current is not None and self.current.after == self.num_reports
         if self._saved_first:
             self._learn(Order.MIXED if saved_last else Order.EARLY)
+            self._match_early()
         elif saved_last:
             self._learn(Order.LATE)
 

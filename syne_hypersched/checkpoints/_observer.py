@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -17,9 +18,11 @@ from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
 
-#: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log.
+#: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log...
 _LOG_REPORTS = 3
 _LOG_IDLE_S = 0.25
+#: ...and so is what has such a name.
+_LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
 
 
 class Observer:
@@ -44,8 +47,8 @@ class Observer:
         When it changed last (monotonic seconds).
     changed
         What has changed since a generation was taken.
-    num_changes
-        How often it was seen to have changed.
+    num_changes, num_log_changes
+        How often it was seen to have changed, and how often only a log in it was.
     has_reported
         Whether the script has reported since a generation was taken.
     seen_size
@@ -71,7 +74,7 @@ class Observer:
         self.is_dirty = self.has_reported = False
         self.changed_s = 0.0
         self.changed: set[str] = set()
-        self.num_changes = 0
+        self.num_changes = self.num_log_changes = 0
         self.seen_size = spec.log_end
         #: Where a checkpoint ends, and whether the last one may go on.
         self._bursts = Bursts()
@@ -84,9 +87,13 @@ class Observer:
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
+        #: Files that were being written when the processes were asked to leave: who leaves closes them, half written.
+        self._doubted: set[str] = set()
         #: How many reports saw each file open, and when each was last written to.
         self._open_reports: dict[str, int] = {}
         self._written_s: dict[str, float] = {}
+        #: Of these, files that are open all the time.
+        self._logs: set[str] = set()
 
     # What has become of the folder.
 
@@ -96,32 +103,64 @@ class Observer:
         return self._bursts.is_complete and not self._begun
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the checkpoint does not end yet as the one before did."""
+        return self._bursts.is_partial
+
+    @property
     def is_proven(self) -> bool:
         """Whether every file that was written to was closed, by a process that has lived on."""
-        return not self._unproven and not self._untold
+        return not self._unproven and not self._untold and not self._doubted
 
     @property
     def may_be_whole(self) -> bool:
         """The same, but for files that were only opened or made."""
-        return not self._unproven
+        return not self._unproven and not self._doubted
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a file may be torn because the processes were asked to leave while they wrote it."""
+        return bool(self._doubted)
+
+    def doubt(self) -> None:
+        """The processes are asked to leave now. Any thread may say so."""
+        self._doubted = {os.path.relpath(path, self._folder) for path in self.writing()}
 
     def writing(self) -> frozenset[str]:
         """Files that are being written."""
         return self.open_files() if self.is_dirty else frozenset()
 
     def open_files(self) -> frozenset[str]:
-        """Files that are open for writing, but for those that always are."""
+        """Files that are open for writing, but for those that always are. Any thread may ask."""
         now = time.monotonic()
-        logs = {
-            path
-            for path, num_reports in self._open_reports.items()
-            if num_reports >= _LOG_REPORTS and now - self._written_s.get(path, 0.0) >= _LOG_IDLE_S
-        }
-        return open_for_writing(self.pids, self._folder) - logs
+        for path, num_reports in list(self._open_reports.items()):
+            if num_reports >= _LOG_REPORTS and now - self._written_s.get(path, 0.0) >= _LOG_IDLE_S:
+                self._logs.add(path)
+        return frozenset(path for path in open_for_writing(self.pids, self._folder) if not self._is_log(path))
+
+    def _is_log(self, path: str) -> bool:
+        return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
+
+    def _is_of_log(self, change: Change) -> bool:
+        """Whether a change is one of a log, and takes note of it if so."""
+        path = os.path.join(self._folder, change.path)
+        if change.kind == "lost" or not self._is_log(path):
+            return False
+        self._written_s[path] = time.monotonic()
+        if change.kind in ("closed", "removed", "moved away"):
+            self._logs.discard(path)
+            self._open_reports.pop(path, None)
+            for known in (self._unproven, self._untold, self._begun):
+                known.pop(change.path, None) if isinstance(known, dict) else known.discard(change.path)
+        self.num_log_changes += 1
+        return True
 
     def prove(self) -> bool:
         """Looks whether all files are closed, by processes that live: the kernel closes those of a dead one, too."""
-        if not self.is_proven and not self.writing() and all(map(is_alive, self.pids)):
+        # In this order, since a process that dies is seen to do so before its files are closed.
+        if self._doubted:
+            return False
+        if not self.is_proven and self.pids and not self.writing() and all(map(is_alive, self.pids)):
             self._unproven.clear()
             self._untold.clear()
         return self.is_proven
@@ -183,6 +222,7 @@ class Observer:
             for raw in self._tail.reports(to_the_end):
                 self._matcher.report(raw.values, raw.end, now)
                 self.has_reported = True
+                self._doubted.clear()
                 for path in open_for_writing(self.pids, self._folder) if self.is_dirty else ():
                     self._open_reports[path] = self._open_reports.get(path, 0) + 1
             if self._tail.position >= size or self._tail.position == position:
@@ -191,7 +231,7 @@ class Observer:
 
     def _note(self, changes: Sequence[Change | None], after: int, before: int) -> None:
         """Takes note of changes, before which at least and at most so many reports were printed."""
-        found = [change for change in changes if change is not None]
+        found = [change for change in changes if change is not None and not self._is_of_log(change)]
         if not found:
             return
         now, is_surprise = time.monotonic(), False
@@ -230,6 +270,7 @@ class Observer:
             self._finish(path, began_after, before, now)
         else:
             self._begun.pop(path, None)
+            self._doubted.discard(path)
             self._matcher.change(after, before, now, is_save=False)
 
     def _finish(self, path: str, after: int, before: int, now: float) -> None:
@@ -248,7 +289,7 @@ class Observer:
         def is_below(other: str) -> bool:
             return f"{other}/".startswith(f"{path}/")
 
-        for paths in (self._unproven, self._untold):
+        for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
         return [begun.pop(other) for begun in (self._begun, self._aside) for other in list(begun) if is_below(other)]
 

@@ -233,6 +233,8 @@ class GenerationStore:
     def restore(self, generation: Generation) -> Generation:
         """Makes the checkpoint folder what a generation holds. What was there is gone.
 
+        If the folder is a symbolic link, that stays, and where it leads is made so.
+
         Returns
         -------
         Generation
@@ -243,16 +245,18 @@ class GenerationStore:
         OSError
             There is no room; the folder stays as it was.
         """
-        aside = self.folder / ".restored"
-        old = self.folder / ".replaced"
+        place, aside, old = self.checkpoints, self.folder / ".restored", self.folder / ".replaced"
+        if place.is_symlink():
+            place = Path(os.path.realpath(place))
+            aside, old = (place.with_name(f".{place.name}{path.name}") for path in (aside, old))
         for left in (aside, old):
             shutil.rmtree(left, ignore_errors=True)
         files = self.files(generation.number)
         # What the script will write to is copied.
         place_tree(generation.live, aside, lambda path: os.path.join(files, path), generation.is_final)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(self.checkpoints, old)
-        os.rename(aside, self.checkpoints)
+            os.rename(place, old)
+        os.rename(aside, place)
         shutil.rmtree(old, ignore_errors=True)
         now = Generation(**{**_fields(generation), "live": read_tree(self.checkpoints)})
         _write_json(self._path(now.number) / _GENERATION, {**asdict(now), "format": _FORMAT})

@@ -155,7 +155,9 @@ class CheckpointRemover:
         if not ready:
             return
         with self._condition:
-            self._queue.update(ready)
+            for trial_id, (folder, is_whole) in ready.items():
+                if is_whole or trial_id not in self._queue:  # which may be to remove it
+                    self._queue[trial_id] = (folder, is_whole)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="syne-hypersched-removal", daemon=True)
                 self._thread.start()

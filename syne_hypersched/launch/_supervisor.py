@@ -195,7 +195,7 @@ class Supervisor:
                 continue  # an orphan that this process had adopted
             code = os.waitstatus_to_exitcode(status)
             self._exit_codes[rank] = code
-            if self._keeper is not None and code >= 0:
+            if self._keeper is not None and code == 0 and not self._terminated:
                 self._keeper.forget(pid)
             if code != 0 and not self._terminated and self._first_failed is None:
                 self._first_failed = rank

@@ -124,6 +124,19 @@ def test_removing_waits_for_copies_and_a_start_prevents_it(tmp_path):
     assert removals.left() == [1, 2, 3]
 
 
+def test_what_is_to_be_removed_is_not_merely_trimmed_because_its_trial_has_left(tmp_path):
+    removals = Removals(tmp_path)
+    removals.may_begin.clear()
+    for trial_id in (0, 1):
+        removals.remover.request(trial_id)
+    removals.remover.remove()
+    for trial_id in (0, 1):
+        removals.remover.leave(trial_id)  # as every poll says
+    removals.remover.remove()
+    removals.may_begin.set()
+    assert removals.left() == [2, 3]
+
+
 def test_a_trial_that_is_requested_and_started_again_keeps_its_checkpoints(tmp_path):
     removals = Removals(tmp_path)
     removals.remover.request(0)

@@ -1,0 +1,260 @@
+"""What the kernel tells of a checkpoint folder and of the log beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from syne_hypersched.checkpoints._changes import ChangeWatch
+
+
+class Watched:
+    """A folder, a log, and what is seen of them."""
+
+    def __init__(self, parent):
+        self.folder = parent / "checkpoints"
+        self.log = parent / "std.out"
+        self.watch = ChangeWatch(str(self.folder), str(self.log))
+
+    def write(self, path, text="x"):
+        (self.folder / path).write_text(text)
+
+    def report(self):
+        with open(self.log, "a") as file:
+            file.write("report\n")
+
+    def seen(self):
+        return ["log" if change is None else (change.kind, change.path) for change in self.watch.read()]
+
+
+@pytest.fixture
+def make_watched(tmp_path):
+    made = []
+
+    def make():
+        made.append(Watched(tmp_path))
+        return made[-1]
+
+    yield make
+    for watched in made:
+        watched.watch.close()
+
+
+@pytest.fixture
+def watched(tmp_path, make_watched):
+    (tmp_path / "checkpoints").mkdir()
+    return make_watched()
+
+
+def of(path):
+    """What is seen of a new file that is written."""
+    return [("created", path), ("written", path), ("closed", path)]
+
+
+def test_nothing_has_happened_at_first(watched):
+    assert watched.seen() == []
+    assert watched.log.read_bytes() == b""
+
+
+def test_a_file_is_made_written_and_closed(watched):
+    watched.write("model")
+    assert watched.seen() == of("model")
+    watched.write("model")
+    assert watched.seen() == [("written", "model"), ("closed", "model")]
+    with open(watched.folder / "model", "a") as file:
+        file.write("more")
+        file.flush()
+        assert watched.seen() == [("written", "model")]
+    assert watched.seen() == [("closed", "model")]
+
+
+def test_who_only_reads_changes_nothing(watched):
+    watched.write("model")
+    watched.seen()
+    (watched.folder / "model").read_text()
+    os.listdir(watched.folder)
+    (watched.folder / "model").chmod(0o600)
+    assert watched.seen() == []
+
+
+def test_a_file_is_moved_and_removed(watched):
+    watched.write("model.new")
+    os.replace(watched.folder / "model.new", watched.folder / "model")
+    assert watched.seen() == [*of("model.new"), ("moved away", "model.new"), ("moved", "model")]
+    (watched.folder / "model").unlink()
+    assert watched.seen() == [("removed", "model")]
+
+
+def test_what_comes_from_elsewhere_is_moved_and_what_goes_elsewhere_is_moved_away(watched):
+    (watched.log.parent / "model").write_text("x")
+    os.replace(watched.log.parent / "model", watched.folder / "model")
+    assert watched.seen() == [("moved", "model")]
+    os.replace(watched.folder / "model", watched.log.parent / "model")
+    assert watched.seen() == [("moved away", "model")]
+
+
+def test_links_are_made_and_not_followed(watched, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (watched.folder / "inner").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "file").write_text("x")
+    os.link(tmp_path / "elsewhere" / "file", watched.folder / "name")
+    assert watched.seen() == [("created", "inner"), ("created", "name")]
+
+
+def test_files_in_folders_in_it_are_seen(watched):
+    (watched.folder / "step-1").mkdir()
+    assert watched.seen() == []
+    (watched.folder / "step-1" / "shards").mkdir()
+    assert watched.seen() == []
+    watched.write("step-1/shards/0")
+    assert watched.seen() == of("step-1/shards/0")
+
+
+def test_what_was_put_into_a_folder_before_it_was_watched_is_lost(watched):
+    (watched.folder / "step-1" / "shards").mkdir(parents=True)
+    watched.write("step-1/shards/0")
+    assert ("lost", "step-1") in watched.seen()
+    watched.write("step-1/shards/0", "again")
+    assert watched.seen() == [("written", "step-1/shards/0"), ("closed", "step-1/shards/0")]
+
+
+def test_folders_that_are_there_from_the_beginning_are_watched(tmp_path, make_watched):
+    (tmp_path / "checkpoints" / "step-1" / "shards").mkdir(parents=True)
+    watched = make_watched()
+    watched.write("step-1/shards/0")
+    assert watched.seen() == of("step-1/shards/0")
+
+
+def test_a_folder_that_is_moved_has_its_new_name(watched):
+    (watched.folder / "aside" / "shards").mkdir(parents=True)
+    watched.seen()
+    watched.write("aside/shards/0")
+    os.rename(watched.folder / "aside", watched.folder / "step-1")
+    assert watched.seen() == [*of("aside/shards/0"), ("moved away", "aside"), ("moved", "step-1")]
+    watched.write("step-1/shards/1")
+    assert watched.seen() == of("step-1/shards/1")
+
+
+def test_a_folder_that_has_left_is_watched_no_longer(watched, tmp_path):
+    (watched.folder / "aside" / "shards").mkdir(parents=True)
+    watched.seen()
+    os.rename(watched.folder / "aside", tmp_path / "elsewhere")
+    assert watched.seen() == [("moved away", "aside")]
+    (tmp_path / "elsewhere" / "shards" / "0").write_text("x")
+    (tmp_path / "elsewhere" / "more").write_text("x")
+    assert watched.seen() == []
+    os.rename(tmp_path / "elsewhere", watched.folder / "back")
+    assert watched.seen() == [("moved", "back")]
+    watched.write("back/shards/1")
+    assert watched.seen() == of("back/shards/1")
+
+
+def test_a_folder_that_is_made_later_is_watched(make_watched):
+    watched = make_watched()
+    watched.folder.mkdir()
+    assert watched.seen() == []
+    watched.write("model")
+    assert watched.seen() == of("model")
+
+
+@pytest.mark.parametrize("how", ["filled", "moved"])
+def test_a_folder_that_is_there_with_files_at_once_is_lost(make_watched, tmp_path, how):
+    watched = make_watched()
+    folder = watched.folder if how == "filled" else tmp_path / "aside"
+    folder.mkdir()
+    (folder / "model").write_text("x")
+    if how == "moved":
+        os.rename(folder, watched.folder)
+    assert watched.seen() == [("lost", "")]
+    watched.write("model", "again")
+    assert watched.seen() == [("written", "model"), ("closed", "model")]
+
+
+@pytest.mark.parametrize("how", ["removed", "moved"])
+def test_a_folder_that_goes_and_comes_again_is_watched(watched, tmp_path, how):
+    watched.write("model")
+    watched.seen()
+    if how == "removed":
+        shutil.rmtree(watched.folder)
+    else:
+        os.rename(watched.folder, tmp_path / "elsewhere")
+    assert watched.seen()[-1] == ("lost", "")
+    watched.folder.mkdir()
+    assert watched.seen() == []
+    if how == "moved":
+        (tmp_path / "elsewhere" / "model").write_text("not here")
+    assert watched.seen() == []
+    watched.write("model")
+    assert watched.seen() == of("model")
+
+
+def test_a_folder_that_is_a_link_is_watched_where_it_leads(tmp_path, make_watched):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "checkpoints").symlink_to("disk")
+    watched = make_watched()
+    watched.write("model")
+    assert watched.seen() == of("model")
+
+
+def test_a_link_that_is_made_later_is_watched_where_it_leads(tmp_path, make_watched):
+    watched = make_watched()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "checkpoints").symlink_to("disk")
+    watched.seen()
+    watched.write("model")
+    assert watched.seen() == of("model")
+
+
+def test_a_link_that_leads_elsewhere_now_is_watched_there(tmp_path, make_watched):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoints").symlink_to("one")
+    watched = make_watched()
+    (tmp_path / "new").symlink_to("two")
+    os.replace(tmp_path / "new", tmp_path / "checkpoints")
+    watched.seen()
+    (tmp_path / "one" / "model").write_text("not here")
+    assert watched.seen() == []
+    watched.write("model")
+    assert watched.seen() == of("model")
+
+
+def test_the_log_and_the_folder_are_seen_in_their_order(watched):
+    watched.report()
+    watched.write("model")
+    watched.report()
+    watched.report()
+    (watched.folder / "model").unlink()
+    assert watched.seen() == ["log", *of("model"), "log", ("removed", "model")]
+
+
+def test_other_files_beside_the_folder_are_no_news(watched):
+    (watched.folder.parent / "std.err").write_text("x")
+    (watched.folder.parent / "std.err").unlink()
+    assert watched.seen() == []
+
+
+def test_too_many_events_at_once_are_lost_and_said_to_be(watched):
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 100_000:
+        pytest.skip(f"the kernel keeps {limit} events")
+    watched.write("a")
+    watched.write("b")
+    watched.seen()
+    with open(watched.folder / "a", "wb", buffering=0) as a, open(watched.folder / "b", "wb", buffering=0) as b:
+        for _ in range(limit // 2 + 10):
+            a.write(b"x")
+            b.write(b"x")
+    assert watched.seen()[-2:] == [("lost", ""), "log"]
+    watched.write("c")
+    assert watched.seen() == of("c")
+
+
+def test_a_kernel_that_gives_no_watch_is_an_error_and_leaves_nothing_open(tmp_path):
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="No such file"):
+        ChangeWatch(str(tmp_path / "nowhere" / "checkpoints"), str(tmp_path / "std.out"))
+    assert len(os.listdir("/proc/self/fd")) == len(before)

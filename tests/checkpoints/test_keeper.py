@@ -1,0 +1,577 @@
+"""Generations of real scripts: each holds one whole epoch, and that of the best report is the one that it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from syne_hypersched.checkpoints import Beginning, CheckpointSpec, GenerationKeeper, GenerationStore, Matched, Order
+from syne_hypersched.checkpoints import _keeper as keeper_module
+from syne_hypersched.checkpoints import _matching as matching_module
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+#: What every script begins with: it trains, reports, and saves in one of many ways.
+HEAD = """
+import json, os, shutil, signal, sys, time
+from pathlib import Path
+
+folder, RANK = Path(os.environ["FOLDER"]), int(os.environ["RANK"])
+
+def report(epoch, loss):
+    print("[tune-metric]: " + json.dumps({"epoch": epoch, "loss": loss}), flush=True)
+
+def sealed(epoch):
+    return f"{epoch}:" + "x" * 50_000 + f":{epoch}"
+
+def train():
+    time.sleep(0.04)
+
+def put(path, epoch):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(sealed(epoch))
+
+def halves(path, epoch):
+    \"\"\"Writes one half of a file, and the other one when it is asked for it.\"\"\"
+    text = sealed(epoch)
+    folder.mkdir(exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text[:20_000])
+        file.flush()
+        yield
+        file.write(text[20_000:])
+
+def atomic(epoch):
+    put(folder / "model.new", epoch)
+    os.replace(folder / "model.new", folder / "model")
+
+def in_place(epoch):
+    put(folder / "model", epoch)
+
+def new(epoch):
+    put(folder / f"model-{epoch}", epoch)
+    (folder / f"model-{epoch - 1}").unlink(missing_ok=True)
+
+def several(epoch):
+    for name in ("model", "optimizer", "state"):
+        put(folder / name, epoch)
+
+def renamed(epoch):
+    for name in ("model", "shards/optimizer"):
+        put(folder / "aside" / name, epoch)
+    os.rename(folder / "aside", folder / f"step-{epoch}")
+    if epoch > 1:
+        shutil.rmtree(folder / f"step-{epoch - 1}", ignore_errors=True)
+
+def saved():
+    \"\"\"The epoch of the checkpoint.\"\"\"
+    try:
+        return int((folder / "model").read_text().rpartition(":")[2])
+    except FileNotFoundError:
+        return 0
+
+LOSSES = [0.0, 5.0, 4.0, 1.0, 3.0, 2.0, 4.0]
+"""
+
+
+class Launches:
+    """Launches of one trial, one after the other."""
+
+    def __init__(self, folder, wait_for):
+        self.root = folder
+        self.wait_for = wait_for
+        self.folder = folder / "0" / "checkpoints"
+        self.folder.parent.mkdir()
+        self.store = GenerationStore(self.folder)
+        self.log = folder / "0" / "std.out"
+        self.spec = CheckpointSpec(
+            str(self.folder), str(self.log), launch=-1, keep=100, time_attr="epoch", metric="loss"
+        )
+        self.exits = {}
+        self.news = []
+        self.launcher = Launcher(
+            lambda *_: None, lambda launch, exit_, _: self.exits.update({launch: exit_}),
+            on_checkpoint=lambda _, news: self.news.append(news), log_path=folder / "server.log",
+        )  # fmt: skip
+
+    def start(self, script, num_ranks=1, **fields):
+        """Starts the next launch, which knows what the tuner would have learnt from those before."""
+        (self.root / "train.py").write_text(HEAD + script)
+        self.news.clear()
+        text = self.log.read_text() if self.log.exists() else ""
+        self.spec = dataclasses.replace(
+            self.spec, launch=self.spec.launch + 1, num_reports=text.count("tune-metric"), log_end=len(text), **fields
+        )
+        ranks = tuple(
+            RankSpec(
+                {**os.environ, "RANK": str(rank), "FOLDER": str(self.folder)},
+                str(self.log if rank == 0 else self.root / f"out{rank}"),
+                str(self.root / f"err{rank}"),
+            )
+            for rank in range(num_ranks)
+        )
+        argv = (str(self.root / "train.py"),)
+        return self.launcher.launch(LaunchSpec(argv, ranks, True, 30.0, str(self.root), self.spec))
+
+    def end(self, launch):
+        """Waits for the end of a launch, and says what has become of its checkpoints."""
+        self.wait_for(lambda: launch in self.exits)
+        return self.exits[launch].checkpoints
+
+    def run(self, script, **options):
+        return self.end(self.start(script, **options))
+
+    def errors(self, rank=0):
+        return (self.root / f"err{rank}").read_text()
+
+    def beginning(self):
+        return next(news for news in self.news if isinstance(news, Beginning))
+
+    def matched(self):
+        """What the best report's checkpoint is, as it was told last: level, epoch inside, and how sure that is."""
+        known = [news for news in self.news if isinstance(news, Matched)][-1]
+        return known.values["epoch"], epoch_in(self.store.files(known.generation)), known.match
+
+    def epochs(self):
+        """The epochs in all generations."""
+        return [epoch_in(self.store.files(number)) for number in self.store.numbers()]
+
+    def seen(self, text):
+        """Waits until a script has printed something."""
+        self.wait_for(lambda: self.log.exists() and text in self.log.read_text())
+
+
+def epoch_in(folder):
+    """The newest epoch in a folder, in which no file may be torn, or of another epoch than its name says."""
+    epochs: dict[str, set[int]] = {}
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        text, (name, *_) = path.read_text(), path.relative_to(folder).parts
+        first, last = text.partition(":")[0], text.rpartition(":")[2]
+        assert len(text) > 50_000, f"{path} is torn"
+        assert first == last, f"{path} is torn"
+        group = name if "-" in name and not name.startswith("part") else ""
+        assert group.rpartition("-")[2] in ("", first)
+        epochs.setdefault(group, set()).add(int(first))
+    assert all(len(group) == 1 for group in epochs.values()), f"{folder} mixes {epochs}"
+    return max(epoch for group in epochs.values() for epoch in group)
+
+
+@pytest.fixture
+def launches(tmp_path, wait_for):
+    launches = Launches(tmp_path, wait_for)
+    yield launches
+    launches.launcher.close()
+
+
+WRITERS = ("atomic", "in_place", "new", "several", "renamed")
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["save, report", "report, save"])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_generation_is_a_whole_epoch_and_the_match_is_true(launches, writer, is_early):
+    launches.folder.mkdir()  # what is renamed in a folder that is not watched yet is copied the first time
+    save, tell = f"{writer}(epoch)", "report(epoch, LOSSES[epoch])"
+    body = [save, tell] if is_early else [tell, save]
+    ending = launches.run("for epoch in range(1, 7):\n    train()\n" + "".join(f"    {line}\n" for line in body))
+    assert (ending.is_whole, ending.has_changed, ending.error) == (True, True, "")
+    epochs = launches.epochs()
+    assert epochs == sorted(epochs)
+    assert ending.num_taken == len(epochs) > 0
+    assert epoch_in(launches.folder) == 6
+    if writer in ("atomic", "renamed"):
+        # The first time, nobody knows yet that what is written aside is moved to its place.
+        found = [known for known in launches.store.generations() if not {"aside", "model.new"} & known.live.keys()]
+        assert {known.number: known.bytes_copied for known in found if known.bytes_copied} == {}
+    if any(isinstance(news, Matched) for news in launches.news):
+        level, epoch, match = launches.matched()
+        assert level in (1, 2, 3)
+        assert epoch == level if match == "exact" else level <= epoch <= level + match
+    # What is known of its order is either true or nothing.
+    assert ending.order in ("unknown", "early" if is_early else "late")
+
+
+def test_what_is_matched_is_what_it_says_once_the_order_is_known(launches):
+    body = "for epoch in range(1, 7):\n    train()\n    atomic(epoch)\n    report(epoch, LOSSES[epoch])\n    train()\n"
+    launches.run(body, order="early")
+    assert launches.matched() == (3, 3, "exact")
+
+
+def test_a_file_that_is_rewritten_in_place_does_not_change_its_older_generations(launches):
+    # It waits until there is a generation of each epoch, as one does that trains for long.
+    body = """
+for epoch in range(1, 5):
+    in_place(epoch)
+    report(epoch, 1 / epoch)
+    while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
+        time.sleep(0.005)
+"""
+    ending = launches.run(body)
+    assert ending.is_whole, launches.errors()
+    assert launches.epochs() == [1, 2, 3, 4]
+
+
+def dying(how, path="model"):
+    """A script that dies while it writes its third checkpoint."""
+    return f"""
+(folder / "shards").mkdir(parents=True)
+for epoch in (1, 2):
+    in_place(epoch)
+    report(epoch, 1 / epoch)
+    while not list(folder.parent.glob(f".checkpoints-generations/{{epoch:06d}}")):
+        time.sleep(0.005)
+half = halves(folder / {path!r}, 3)
+next(half)
+time.sleep(0.05)
+{how}
+"""
+
+
+@pytest.mark.parametrize("path", ["model", "shards/0"])
+def test_who_is_killed_in_the_middle_of_a_write_is_followed_by_a_launch_from_a_whole_checkpoint(launches, path):
+    ending = launches.run(dying("os.kill(os.getpid(), signal.SIGKILL)", path))
+    assert not ending.is_whole
+    ending = launches.run("assert saved() == 2\nin_place(3)\nreport(3, 0.1)")
+    beginning = launches.beginning()
+    assert (beginning.generation, beginning.go_back_from) == (2, 2)
+    assert beginning.restored == "the checkpoint folder is not known to be whole"
+    assert ending.is_whole, launches.errors()
+    assert launches.epochs()[:2] == [1, 2]
+    assert not list(launches.folder.glob("shards/*"))
+
+
+def test_what_a_script_leaves_that_fails_is_tried_once(launches):
+    """It may have failed in the middle of a write, or long after it."""
+    assert not launches.run(dying("os._exit(1)")).is_whole
+    assert launches.epochs() == [1, 2]
+    ending = launches.run("saved()")
+    beginning = launches.beginning()
+    assert (beginning.generation, beginning.restored) == (None, "")
+    assert not ending.has_changed
+    launches.run("assert saved() == 2", go_back_from=beginning.go_back_from)
+    assert launches.beginning().generation == 2, launches.errors()
+
+
+def test_who_dies_in_its_first_write_has_nothing_to_go_back_to(launches):
+    assert not launches.run(
+        "half = halves(folder / 'model', 1)\nnext(half)\nos.kill(os.getpid(), signal.SIGKILL)"
+    ).is_whole
+    launches.run("print(len((folder / 'model').read_text()), 'bytes', flush=True)")
+    launches.seen("20000 bytes")
+    assert launches.beginning() == Beginning()
+
+
+def test_who_dies_between_two_writes_goes_on_from_the_last_one(launches):
+    body = "for epoch in (1, 2):\n    atomic(epoch)\n    report(epoch, 1 / epoch)\nos.kill(os.getpid(), signal.SIGKILL)"
+    launches.run(body)
+    assert launches.run("assert saved() == 2\nreport(3, 0.1)").is_whole, launches.errors()
+    assert not launches.beginning().restored
+
+
+def test_a_drain_waits_for_a_write_that_goes_on(launches, tmp_path):
+    launch = launches.start(
+        """
+half = halves(folder / "model", 1)
+next(half)
+print("half", flush=True)
+while not Path("go on").exists():
+    time.sleep(0.005)
+time.sleep(0.3)  # SIGTERM would end it here
+next(half, None)
+print("whole", flush=True)
+time.sleep(600)
+"""
+    )
+    launches.seen("half")
+    launches.launcher.drain(launch, 60.0)
+    (tmp_path / "go on").write_text("")
+    ending = launches.end(launch)
+    assert "whole" in launches.log.read_text()
+    assert ending.is_whole
+    assert launches.exits[launch].exit_code == -15
+    assert epoch_in(launches.folder) == 1
+    launches.run("assert saved() == 1")
+    assert not launches.beginning().restored, launches.errors()
+
+
+def test_a_write_that_never_ends_is_not_waited_for_beyond_the_grace_period(launches):
+    launch = launches.start(
+        "half = halves(folder / 'model', 1)\nnext(half)\nprint('half', flush=True)\ntime.sleep(600)"
+    )
+    launches.seen("half")
+    launches.launcher.drain(launch, 0.3)
+    assert not launches.end(launch).is_whole
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_who_leaves_in_order_in_the_middle_of_a_write_has_not_finished_it(launches, num_ranks):
+    body = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0) if RANK == 0 else None)
+if RANK == 0:
+    half = halves(folder / "model", 1)
+    next(half)
+    print("half", flush=True)
+while True:
+    time.sleep(600)
+"""
+    launch = launches.start(body, num_ranks)
+    launches.seen("half")
+    launches.launcher.drain(launch, 1.0)
+    assert not launches.end(launch).is_whole
+    assert launches.exits[launch].exit_codes[0] == 0
+
+
+def test_a_rank_that_has_left_holds_up_nothing(launches):
+    ending = launches.run(
+        """
+if RANK == 0:
+    for epoch in (1, 2, 3):
+        atomic(epoch)
+        report(epoch, 1 / epoch)
+        while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
+            time.sleep(0.005)
+""",
+        num_ranks=2,
+    )
+    assert ending.is_whole, launches.errors()
+    assert launches.epochs() == [1, 2, 3]
+
+
+def test_a_file_that_is_always_open_does_not_hold_up_anything(launches):
+    launch = launches.start(
+        """
+folder.mkdir()
+log = open(folder / "events.tfevents", "a")
+for epoch in range(1, 600):
+    atomic(epoch)
+    report(epoch, 1 / epoch)
+    log.write(f"{epoch}\\n")
+    log.flush()
+    time.sleep(0.5 if epoch > 3 else 0.05)
+"""
+    )
+    launches.wait_for(lambda: any(isinstance(news, Matched) and news.report > 2 for news in launches.news))
+    launches.launcher.drain(launch, 600.0)
+    launches.end(launch)
+    assert launches.exits[launch].exit_code == -15
+    assert not launches.exits[launch].killed
+    assert [path.name for path in launches.store.files(launches.store.numbers()[-1]).iterdir()]
+
+
+def test_a_script_that_never_saves_leaves_nothing(launches):
+    ending = launches.run("for epoch in range(1, 4):\n    report(epoch, 1 / epoch)")
+    assert (ending.is_whole, ending.has_changed, ending.num_taken, ending.error) == (True, False, 0, "")
+    assert sorted(os.listdir(launches.folder.parent)) == ["std.out"]
+
+
+def test_a_script_may_delete_its_folder(launches):
+    body = "for epoch in (1, 2, 3):\n    shutil.rmtree(folder, ignore_errors=True)\n    put(folder / 'model', epoch)\n"
+    ending = launches.run(body + "    report(epoch, 1 / epoch)\n    train()\n")
+    assert (ending.is_whole, ending.error) == (True, "")
+    assert launches.epochs()[-1:] == [3]
+    ending = launches.run("shutil.rmtree(folder)\nreport(4, 0.1)")
+    assert (ending.is_whole, ending.has_changed) == (True, True)
+    launches.run("assert not folder.exists()")
+    assert launches.beginning().restored == ""
+
+
+def test_a_folder_that_is_a_link_is_as_good_as_another_one(launches, tmp_path):
+    (tmp_path / "disk").mkdir()
+    launches.folder.symlink_to(tmp_path / "disk")
+    body = "for epoch in (1, 2, 3):\n    in_place(epoch)\n    report(epoch, 1 / epoch)\n    train()\n"
+    ending = launches.run(body + "half = halves(folder / 'model', 4)\nnext(half)\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert not ending.is_whole
+    assert launches.epochs()
+    ending = launches.run("print('saved', saved())\nin_place(9)")
+    assert launches.beginning().restored
+    assert launches.folder.is_symlink()
+    assert epoch_in(tmp_path / "disk") == 9
+    assert ending.is_whole
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to itself", "a fifo"])
+def test_what_is_no_folder_is_the_scripts_affair(launches, what):
+    if what == "a file":
+        launches.folder.write_text("")
+    elif what == "a link to itself":
+        launches.folder.symlink_to("checkpoints")
+    else:
+        os.mkfifo(launches.folder)
+    launch = launches.start("report(1, 1.0)")
+    launches.end(launch)
+    assert launches.exits[launch].exit_code == 0
+    launches.seen("epoch")
+
+
+def test_of_two_ranks_each_may_write_its_part_of_a_folder(launches):
+    launches.folder.mkdir()
+    ending = launches.run(
+        """
+def meet(what):
+    (folder.parent / f"{what}-{RANK}").write_text("")
+    while not (folder.parent / f"{what}-{1 - RANK}").exists():
+        time.sleep(0.005)
+
+for epoch in (1, 2, 3):
+    put(folder / "aside" / f"part-{RANK}", epoch)
+    meet(f"written-{epoch}")
+    if RANK == 0:
+        os.rename(folder / "aside", folder / f"step-{epoch}")
+    meet(f"moved-{epoch}")
+    report(epoch, 1 / epoch)  # of which rank 0's counts
+    while not list(folder.parent.glob(f".checkpoints-generations/*/files/step-{epoch}/part-*")):
+        time.sleep(0.005)
+""",
+        num_ranks=2,
+    )
+    assert ending.is_whole, launches.errors(0) + launches.errors(1)
+    assert launches.matched()[:2] == (3, 3)
+    found = [known for known in launches.store.generations() if "aside" not in known.live]
+    assert {known.number: known.bytes_copied for known in found if known.bytes_copied} == {}
+    for known in found:
+        names = [path for path in known.live if path.rpartition("/")[2].startswith("part")]
+        assert len(names) % 2 == 0
+
+
+def test_one_of_two_ranks_that_dies_while_it_writes_leaves_a_torn_checkpoint(launches):
+    ending = launches.run(
+        """
+if RANK == 1:
+    in_place(1)
+    while not list(folder.parent.glob(".checkpoints-generations/000001")):
+        time.sleep(0.005)
+    half = halves(folder / "model", 2)
+    next(half)
+    time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600)
+""",
+        num_ranks=2,
+    )
+    assert not ending.is_whole
+    launches.run("assert saved() == 1")
+    assert launches.beginning().generation == 1, launches.errors()
+
+
+class InProcess:
+    """A keeper in this process, of a script that does what it is told."""
+
+    def __init__(self, folder, **fields):
+        self.folder = folder / "0" / "checkpoints"
+        self.folder.mkdir(parents=True)
+        self.log = folder / "0" / "std.out"
+        spec = CheckpointSpec(str(self.folder), str(self.log), 0, time_attr="epoch", metric="loss", **fields)
+        self.keeper = GenerationKeeper(spec, lambda _: None)
+        self.beginning = self.keeper.prepare()
+        text = "import os, sys, json\nfor line in sys.stdin:\n    exec(line)\n    print('done', flush=True)"
+        self.script = subprocess.Popen([sys.executable, "-c", text], stdin=-1, stdout=-1, text=True)
+        self.keeper.start([self.script.pid])
+
+    def do(self, what):
+        self.script.stdin.write(f"{what}\n")
+        self.script.stdin.flush()
+        assert self.script.stdout.readline() == "done\n"
+
+    def report(self, epoch, loss):
+        with open(self.log, "a") as file:
+            file.write(f"[tune-metric]: {json.dumps({'epoch': epoch, 'loss': loss})}\n")
+
+    def end(self):
+        if self.script.poll() is None:
+            self.script.communicate("")
+        return self.keeper.finish([self.script.returncode])
+
+
+@pytest.fixture
+def in_process(tmp_path, monkeypatch):
+    # Nothing depends on how fast this machine is.
+    monkeypatch.setattr(keeper_module, "_PATIENCE_S", 600.0)
+    monkeypatch.setattr(matching_module, "LATE_SAVE_S", 600.0)
+    monkeypatch.setattr(matching_module, "KNOWN_LATE_SAVE_S", 600.0)
+    made = []
+
+    def make(**fields):
+        made.append(InProcess(tmp_path, **fields))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.script.kill()
+        each.script.communicate()
+
+
+@pytest.mark.parametrize("order", ["unknown", "late"])
+def test_a_drain_waits_for_the_save_after_a_report(in_process, wait_for, order):
+    script = in_process(order=order)
+    path = str(script.folder / "model")
+    script.report(1, 1.0)
+    assert script.keeper.is_saving()  # it may be about to begin
+    script.do(f"file = open({path!r}, 'w'); file.write('half'); file.flush()")
+    assert script.keeper.is_saving()
+    script.do("file.close()")
+    wait_for(lambda: not script.keeper.is_saving())
+    assert script.end().is_whole
+
+
+def test_a_drain_does_not_wait_for_a_script_that_has_saved_before_its_report(in_process, wait_for):
+    script = in_process(order="early")
+    script.do(f"open({str(script.folder / 'model')!r}, 'w').close()")
+    script.report(1, 1.0)
+    wait_for(lambda: not script.keeper.is_saving())
+    assert Order(script.end().order) is Order.EARLY
+
+
+def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):
+    """The supervisor keeps the time of the deadline while a checkpoint of any size is copied."""
+    monkeypatch.setattr(keeper_module, "_PATIENCE_S", 0.0)
+    script = in_process()
+    copying, may_end = keeper_module.threading.Event(), keeper_module.threading.Event()
+    take = GenerationStore.take
+
+    def slow(*arguments):
+        copying.set()
+        may_end.wait()
+        return take(*arguments)
+
+    monkeypatch.setattr(GenerationStore, "take", slow)
+    script.do(f"file = open({str(script.folder / 'model')!r}, 'w'); file.write('x'); file.close()")
+    wait_for(copying.is_set)
+    script.keeper.follow("step", "accuracy", False)
+    wait_for(lambda: not script.keeper.is_saving())
+    script.do(f"file = open({str(script.folder / 'other')!r}, 'w'); file.write('x'); file.flush()")
+    assert script.keeper.is_saving()
+    script.keeper.drain()
+    may_end.set()
+    script.do("file.close()")
+    script.report(1, 1.0)  # it has not left, although it was asked to
+    wait_for(lambda: not script.keeper.is_saving())
+    assert script.end().is_whole
+
+
+def test_an_error_is_told_and_the_launch_takes_place(in_process, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper_module, "read_tree", fail)
+        script = in_process()
+    assert "Permission denied" in script.beginning.error
+    assert not script.keeper.is_saving()
+    script.keeper.drain()
+    ending = script.end()
+    assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)
+
+
+def test_an_error_at_the_end_is_told(in_process, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied")
+
+    script = in_process()
+    monkeypatch.setattr(keeper_module, "read_tree", fail)
+    ending = script.end()
+    assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)

@@ -121,11 +121,14 @@ class Checkpoints:
             self.publisher.notice(trial.trial_id)
             return
         trial.began_from = news.go_back_from
-        if news.restored:
+        if news.restored and news.generation is None:
+            logger.warning("Trial %d begins anew in launch %d: %s.", trial.trial_id, trial.launch, news.restored)
+        elif news.restored:
             logger.warning(
                 "Trial %d goes on from an older checkpoint in launch %d (generation %d), because %s. Epochs that are "
                 "trained again are not reported again.", trial.trial_id, trial.launch, news.generation, news.restored,
             )  # fmt: skip
+        if news.restored:
             self._events.write(
                 "restore", trial.trial_id, launch=trial.launch, reason=news.restored, generation=news.generation
             )

@@ -29,8 +29,11 @@ class Beginning:
 
     @property
     def is_anew(self) -> bool:
-        """Whether the trial has begun as if there were no checkpoint, although it had trained more than one level."""
-        return self.level <= self.first < self.before
+        """Whether the trial has begun as if there were no checkpoint, although it had trained more than one level.
+
+        A level of 0 or below is that of a baseline, which a script may report in each launch.
+        """
+        return 0 < self.first < self.before and self.level <= self.first
 
 
 class Levels:

@@ -344,8 +344,9 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
     # Launching.
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
-        experiment = self._experiment_path.name
-        self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
+        if not self._stopwatch.is_running or not self._fleet.occupied():
+            experiment = self._experiment_path.name
+            self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
         self._start_clock()
         self._tuner_watch.begin()
         trial = self._fleet.processes(trial_id)

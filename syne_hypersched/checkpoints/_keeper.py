@@ -291,8 +291,9 @@ class GenerationKeeper:
         for matched in news:
             self._tell({"event": "matched", "matched": asdict(matched)})
 
-    def _note(self, left: Tree | None) -> None:
+    def _note(self, left: Tree | None, is_torn: bool = False) -> None:
         notes = self._matcher.notes()
+        notes.is_torn = is_torn
         notes.left, notes.log_end, notes.num_generations = left, self._observer.seen_size, self._shelf.number
         try:
             self._store.note(notes)
@@ -338,8 +339,8 @@ class GenerationKeeper:
                 self._take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         self._tell_news()
-        if live or self._store.folder.exists():
-            self._note(live)
+        if live or not is_tried or self._store.folder.exists():
+            self._note(live, is_torn=not is_tried)
         watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,

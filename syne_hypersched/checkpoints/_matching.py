@@ -25,6 +25,8 @@ LATE_SAVE_S = 0.02
 KNOWN_LATE_SAVE_S = 0.5
 #: So many of the last levels are kept.
 _NUM_LEVELS = 4
+#: A save is taken for one before the report if the next one comes so many times later after it.
+_EARLY_FACTOR = 3.0
 
 
 class Order(str, Enum):
@@ -127,6 +129,9 @@ class Matcher:
         self._first = self.num_reports + 1
         self._saved_first = self._saved_last = False
         self._all_saved = True
+        #: Whether there were several saves between two reports: they go by other counts.
+        self._saves_as_it_likes = False
+        self._is_sure = False
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
         """Says which entries of a report are the resource level and the metric."""
@@ -192,20 +197,22 @@ class Matcher:
         """Whether a state may be that of the report that comes just after it."""
         if not state.after == state.before == number - 1:
             return False
-        return self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first and not self._seems_late)
+        return self.order is Order.EARLY or (
+            self.order is Order.UNKNOWN and not self._seems_late and not self._saves_as_it_likes
+        )
 
     @property
     def decides_s(self) -> float | None:
         """When :meth:`tick` has something to say (monotonic seconds), unless there is a change before."""
         if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
             return None
-        return self._last_report_s + self._gap_s
+        return self._last_report_s + _EARLY_FACTOR * self._gap_s
 
     def tick(self, time_s: float) -> bool:
         """Time has passed without a change. Returns whether that has told anything.
 
         Who saves late does it soon after a report. A report that had a checkpoint shortly before it, and gets none for
-        longer, is that of a script that saves early.
+        much longer, is that of a script that saves early.
         """
         if self.decides_s is None or time_s < self.decides_s:
             return False
@@ -217,7 +224,7 @@ class Matcher:
         """The script begins to write to the checkpoint folder."""
         if self._early is None or self._early is not self.current or self._is_matched:
             return
-        if time_s - self._last_report_s > self._gap_s:
+        if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s:
             self._seems_early = True
             self._match_early()
         else:
@@ -243,6 +250,8 @@ class Matcher:
         elif is_save:
             self.touch(time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
+            if is_save and not goes_on and self.num_reports >= self._first:
+                self._saves_as_it_likes = True
             # The same state, which goes on. What was taken of it lacks something.
             state.generation, state.settled = None, False
             if is_save:
@@ -277,7 +286,7 @@ class Matcher:
         self.tick(time_s)
         self.settle()
         num_reports = self.num_reports - self._first + 1
-        if not succeeded or self._drained or num_reports < 2 or not self._all_saved:
+        if not succeeded or self._drained or num_reports < 2 or not self._all_saved or self._saves_as_it_likes:
             return
         saved_last = self.current is not None and self.current.after == self.num_reports
         if self._saved_first:
@@ -303,7 +312,12 @@ class Matcher:
             self._learn(Order.EARLY)
 
     def _learn(self, order: Order) -> None:
-        self.order = self.order.and_(order)
+        if not self._is_sure:
+            self.order = self.order.and_(order)
+
+    def know(self, order: Order) -> None:
+        """It is known for sure in which order the script saves and reports."""
+        self.order, self._is_sure = order, True
 
     def awaits_save(self, now_s: float, asked_s: float) -> bool:
         """Whether the script, which has just reported, is likely to begin to save now.

@@ -14,12 +14,14 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._files import Tree, read_tree
 from syne_hypersched.checkpoints._kept import Habits
-from syne_hypersched.checkpoints._matching import Matcher
+from syne_hypersched.checkpoints._matching import Matcher, Order
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
 
 #: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log...
 _LOG_REPORTS = 3
+#: What ``syne_hypersched.training`` puts in place, which always saves before it reports.
+_OWN = re.compile(r"checkpoint-\d{9}")
 _LOG_IDLE_S = 0.25
 #: ...and so is what has such a name.
 _LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
@@ -79,6 +81,8 @@ class Observer:
         #: Where a checkpoint ends, and whether the last one may go on.
         self._bursts = Bursts()
         self._is_open = False
+        #: Files that are not only made, but written to.
+        self._wrote: set[str] = set()
         #: How many reports there were when each file was begun that is not closed yet, each that is finished aside, and
         #: the one that is being moved.
         self._begun: dict[str, int] = {}
@@ -259,13 +263,22 @@ class Observer:
             self._finish(path, after, before, now)
         elif change.kind in ("created", "written") and not self._is_name(path):
             self._begun.setdefault(path, after)
-            self._matcher.touch(now)
+            if change.kind == "written":
+                self._wrote.add(path)
+                self._matcher.touch(now)
         elif change.kind in ("created", "closed"):
-            self._finish(path, self._begun.pop(path, after), before, now)
+            began_after = self._begun.pop(path, after)
+            if change.kind == "closed" and path not in self._wrote and self._is_empty(path):
+                self._matcher.change(after, before, now, is_save=False)  # a mark
+            else:
+                self._finish(path, began_after, before, now)
+            self._wrote.discard(path)
         elif change.kind == "moved away":
             self._moving = min([after, *self._leave(path)])
         elif change.kind == "moved":
             self.habits.moved(path, read_tree(self._folder))
+            if _OWN.fullmatch(path) and os.path.exists(os.path.join(self._folder, path, "manifest.json")):
+                self._matcher.know(Order.EARLY)
             began_after, self._moving = after if self._moving is None else self._moving, None
             self._finish(path, began_after, before, now)
         else:
@@ -292,6 +305,12 @@ class Observer:
         for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
         return [begun.pop(other) for begun in (self._begun, self._aside) for other in list(begun) if is_below(other)]
+
+    def _is_empty(self, path: str) -> bool:
+        try:
+            return os.path.getsize(os.path.join(self._folder, path)) == 0
+        except OSError:
+            return False
 
     def _is_name(self, path: str) -> bool:
         """Whether an entry is a mere name, which is made at once and never closed: a link."""

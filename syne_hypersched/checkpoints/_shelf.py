@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Collection
 
 from syne_hypersched.checkpoints._files import Tree
@@ -37,7 +38,7 @@ class Shelf:
     def __init__(self, spec: CheckpointSpec, store: GenerationStore, notes: Notes) -> None:
         self._spec = spec
         self._store = store
-        self._left = notes.left
+        self._left, self._is_torn = notes.left, notes.is_torn
         self._kept = [found for found in store.generations() if store.is_sound(found)]
         self.number = max((notes.num_generations, *store.numbers()))
         self.num_taken = self.bytes_copied = 0
@@ -68,6 +69,8 @@ class Shelf:
             newest, reason = older[-1], f"the launch before could not go on from generation {spec.go_back_from}"
         elif newest is not None and live == newest.live:
             return Beginning(newest.number, go_back_from=newest.number), True
+        elif newest is None and self._is_torn and live:
+            return self._begin_anew(), False
         elif (self._left is not None and live == self._left) or newest is None:
             # Perhaps not whole: a script may end while it saves.
             return Beginning(go_back_from=None if newest is None else newest.number + 1), self._left is not None
@@ -80,6 +83,19 @@ class Shelf:
         self._kept = [restored if found.number == restored.number else found for found in self._kept]
         self._remove_if(lambda found: bool(older) and found.number > restored.number)
         return Beginning(restored.number, restored.number, reason), True
+
+    def _begin_anew(self) -> Beginning:
+        """Sets the only checkpoint aside, which is torn."""
+        folder = os.path.realpath(self._spec.folder)
+        aside = f"{folder}-torn"
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            os.rename(folder, aside)
+            if os.path.islink(self._spec.folder):
+                os.mkdir(folder)
+        except OSError as error:
+            return Beginning(error=f"it is torn, and cannot be set aside: {error}")
+        return Beginning(restored=f"its only checkpoint was being written when its writer was killed ({aside})")
 
     def find(self, number: int) -> Generation | None:
         """The one with a number, if it is kept."""

@@ -111,6 +111,9 @@ class Notes:
     left: Tree | None = None
     """The checkpoint folder as the last launch has left it, if it is whole; None: that is not known."""
 
+    is_torn: bool = False
+    """Whether the last launch was killed while it wrote there."""
+
     evidence: dict[str, Any] | None = None
     """What the matcher needs to learn from the next launch in which order the script saves and reports."""
 

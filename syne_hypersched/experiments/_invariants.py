@@ -158,7 +158,7 @@ def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:
     for event in events:
         if event.event == "redo" and event.trial_id is not None:
             level, first, before = (float(event.details.get(name, 0)) for name in ("level", "first", "before"))
-            if level <= first < before:
+            if 0 < first < before and level <= first:
                 anew[event.trial_id].append(event)
     return tuple(
         Violation(

@@ -227,9 +227,13 @@ class ElasticRun(Lifecycle):
         ------
         TypeError
             The dataset has no length or cannot be indexed.
+        RuntimeError
+            It is for training, and an epoch has begun.
         ValueError
             See :class:`Batching`; or the noise scale is needed and no model was wrapped before, or it is sharded.
         """
+        if train and self.is_inside:
+            raise RuntimeError("a loader for training must be made before the loop over run.epochs(), not inside it")
         batching = Batching(
             batch_mode,
             batch_size,

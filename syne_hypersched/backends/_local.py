@@ -383,8 +383,6 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         environments = rank_environments(self.devices, devices, self._per_device, os.environ)
         return launch_spec(trial, environments, self.launch_mode == "warm", self.grace_s)
 
-    # Time, events and checkpoints.
-
     def _start_clock(self) -> None:
         if not self._stopwatch.is_running:
             self._stopwatch.start()

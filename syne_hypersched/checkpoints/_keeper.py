@@ -340,7 +340,8 @@ class GenerationKeeper:
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
-            self._note(live, is_torn=not is_tried)
+            # Where something was finished before, it may be there still, beside what is torn.
+            self._note(live, is_torn=not is_tried and not observer.has_finished)
         watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,

@@ -5,7 +5,7 @@ that of the report. *Late*: it trains, reports, saves; the state of a report is 
 is concluded, and what is not certain is said to be uncertain: a state that was written after the i-th and before the
 next report holds what was trained after i or i + 1 reports, whatever the script does.
 
-Pure: numbers in, numbers out. Reports of a trial are counted from 1, over all its launches.
+Pure: numbers in, numbers out. Reports of a trial are counted from 1.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from syne_hypersched.checkpoints._store import Matched, Notes
 LATE_SAVE_S = 0.02
 #: The same where it is known that it saves then.
 KNOWN_LATE_SAVE_S = 0.5
-#: So many of the last levels are kept.
-_NUM_LEVELS = 4
+_NUM_LEVELS = 4  # of which the last are kept
 #: A save is taken for one before the report if the next one comes so many times later after it.
 _EARLY_FACTOR = 3.0
 

@@ -53,6 +53,8 @@ class Observer:
         How often it was seen to have changed, and how often only a log in it was.
     has_reported
         Whether the script has reported since a generation was taken.
+    has_finished
+        Whether anything was ever finished there by a process that has lived on.
     seen_size
         Bytes of the log that were looked at.
     taken
@@ -73,7 +75,7 @@ class Observer:
         self.pids: tuple[int, ...] = ()
         self.habits = Habits()
         self.taken: Tree = {}
-        self.is_dirty = self.has_reported = False
+        self.is_dirty = self.has_reported = self.has_finished = False
         self.changed_s = 0.0
         self.changed: set[str] = set()
         self.num_changes = self.num_log_changes = 0
@@ -118,8 +120,8 @@ class Observer:
 
     @property
     def may_be_whole(self) -> bool:
-        """The same, but for files that were only opened or made."""
-        return not self._unproven and not self._doubted
+        """The same, but for files that were only opened or made, or are yet to be moved to their places."""
+        return all(map(self.habits.is_aside, self._unproven | self._doubted))
 
     @property
     def is_doubted(self) -> bool:
@@ -167,6 +169,7 @@ class Observer:
         if not self.is_proven and self.pids and not self.writing() and all(map(is_alive, self.pids)):
             self._unproven.clear()
             self._untold.clear()
+            self.has_finished = True
         return self.is_proven
 
     def note_taken(self, live: Tree) -> None:
@@ -174,6 +177,7 @@ class Observer:
         self.is_dirty = False
         self.changed.clear()
         self.taken = live
+        self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
 
     def close_checkpoint(self) -> None:
@@ -277,6 +281,7 @@ class Observer:
             self._moving = min([after, *self._leave(path)])
         elif change.kind == "moved":
             self.habits.moved(path, read_tree(self._folder))
+            self.has_finished = True
             if _OWN.fullmatch(path) and os.path.exists(os.path.join(self._folder, path, "manifest.json")):
                 self._matcher.know(Order.EARLY)
             began_after, self._moving = after if self._moving is None else self._moving, None

@@ -86,7 +86,7 @@ class FaultInjector:
         rank.suspend()  # so that it writes none meanwhile
         checkpoint = newest_checkpoint(Path(self._backend.checkpoint_trial_path(trial_id)))
         if checkpoint is not None:
-            os.truncate(checkpoint, self._random.randrange(checkpoint.stat().st_size))
+            os.truncate(checkpoint, self._random.randrange(max(1, checkpoint.stat().st_size)))
         rank.kill()
         return checkpoint is not None
 

@@ -109,7 +109,10 @@ class _Namespaces:
                 for member in namespace:
                     if member not in ("__name__", "__builtins__"):
                         namespace[member] = None
-                self._collect()
+                # Not after each of them: a script may have imported a thousand modules of a large library.
+                if name == "__main__":
+                    self._collect()
+        self._collect()
 
 
 class _End:

@@ -102,7 +102,7 @@ class WatchedJournal(Journal):
 
 
 def test_every_loop_is_synced_and_snapshots_are_taken(make):
-    journal = WatchedJournal(snapshot_interval_s=0.1)
+    journal = WatchedJournal(snapshot_interval_s=0.01)
     make(callbacks=[journal]).run()
     assert journal.num_loops > 10
     assert len(set(journal.snapshots)) >= 3
@@ -236,7 +236,7 @@ def test_a_tuner_with_another_seed_is_refused_before_anything_is_written(finishe
 
 
 def test_a_resume_replays_only_what_came_after_the_snapshot(make, monkeypatch, caplog):
-    make(callbacks=[Journal(snapshot_interval_s=0.1)]).run()
+    make(callbacks=[Journal(snapshot_interval_s=0.01)]).run()
     known = []
     monkeypatch.setattr(_resume, "replay", lambda *arguments: known.append(arguments[4]) or replay(*arguments))
     tuner = resume_experiment("test")

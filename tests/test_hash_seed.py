@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCHEDULE = """
 from syne_tune.config_space import choice, randint, uniform
 from syne_hypersched import schedulers
@@ -26,6 +28,7 @@ for name, kwargs in [("ASHA", {"type": "stopping"}), ("ASHA", {"type": "promotio
 """
 
 
+@pytest.mark.slow
 def test_schedules_do_not_depend_on_the_hash_seed() -> None:
     printed = {}
     for hash_seed in ("0", "1", "4242"):

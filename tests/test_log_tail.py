@@ -120,6 +120,7 @@ def test_a_look_reads_all_and_keeps_it_for_the_next_call(tmp_path):
     assert tail.reports(to_the_end=True) == []
 
 
+@pytest.mark.slow
 def test_looking_does_not_take_more_than_somebody_can_deliver(tmp_path):
     path, tail = tmp_path / "std.out", LogTail(tmp_path / "std.out")
     line = report(epoch=1) + "\n"

@@ -171,6 +171,7 @@ def test_a_trial_that_waits_long_is_a_warning(make_trials, monkeypatch, caplog):
     assert caplog.text.count("has waited") == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stuck_is_a_warning(make_trials, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(_fleet, "PATIENCE_S", 0.3)
     go = tmp_path / "go"
@@ -187,6 +188,7 @@ def test_a_server_that_is_stuck_is_a_warning(make_trials, tmp_path, monkeypatch,
     assert trials.until_ended() == Status.completed
 
 
+@pytest.mark.slow
 def test_what_does_not_end_is_a_warning_and_not_waited_for_for_ever(make_trials, monkeypatch, caplog):
     monkeypatch.setattr(_fleet, "PATIENCE_S", 3.0)
     trials = make_trials()
@@ -235,6 +237,7 @@ def test_a_script_that_does_nothing_but_leave_fails(make_trials, caplog):
     assert "ended from outside again and again" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_start_of_the_server_is_no_cost_of_a_launch(make_trials, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.5)\n")

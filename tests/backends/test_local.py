@@ -156,6 +156,7 @@ def test_hypersched_under_the_stock_tuner(script):
     assert json.loads((tuner.tuner_path / "best" / "config.json").read_text())["mode"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["", "ignore"])
 def test_no_process_outlives_the_deadline(script, mode):
     backend = make_backend(script)
@@ -542,6 +543,7 @@ def test_a_trial_can_start_from_the_checkpoint_of_a_running_one(script, wait_for
     backend.stop_all()
 
 
+@pytest.mark.slow
 def test_a_saved_tuner_can_be_looked_at_in_another_process(script):
     tuner = run(make_backend(script), asha(type="promotion"), StoppingCriterion(max_wallclock_time=3))
     code = textwrap.dedent(

@@ -65,6 +65,7 @@ def short_plan(**changes):
     return replace(plan, **changes)
 
 
+@pytest.mark.slow
 def test_an_experiment_is_run_to_its_end_and_judged(tmp_path, monkeypatch):
     for name in (MARK, "SYNETUNE_FOLDER", "PYTHONPATH"):
         monkeypatch.setenv(name, os.environ.get(name, ""))

@@ -73,6 +73,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_tables, "SCALINGS", ("resnet50", "babi", POOR))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_the_report_says_what_the_runs_came_to(tmp_path: Path) -> None:
     work, output = tmp_path / "work", tmp_path / "report"

@@ -29,6 +29,7 @@ def compare(folder, deadline_s):
     return real, simulated
 
 
+@pytest.mark.slow
 def test_every_decision_is_that_of_real_processes(tmp_path):
     real, simulated = compare(tmp_path, deadline_s=8.0)
     assert simulated.by_trial() == real.by_trial()

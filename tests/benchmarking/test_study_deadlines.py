@@ -46,6 +46,7 @@ def test_arguments_are_checked(arguments, message, capsys) -> None:
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_small_study_from_beginning_to_end(tmp_path: Path, capsys) -> None:
     output = tmp_path / "study"
     places = ["--output", str(output), "--work", str(tmp_path / "work")]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from benchmarking.tuner_kills import Experiment, compare, kill_and_resume
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_or_doubled(tmp_path, monkeypatch):
     kind = "one-by-one"
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))

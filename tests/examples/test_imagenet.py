@@ -87,6 +87,7 @@ def test_dropout_of_a_network_does_not_depend_on_the_devices(imagenet: ModuleTyp
     assert [(type(module).__name__, module.p) for module in masks] == [("BatchDropout", 0.5)]
 
 
+@pytest.mark.slow
 def test_resized_in_the_middle_of_an_epoch_it_goes_on_as_if_nothing_had_happened(
     scripts: Scripts, data_dir: Path, tmp_path: Path
 ) -> None:

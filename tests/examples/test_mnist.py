@@ -151,6 +151,7 @@ def test_is_tuned_with_a_batch_that_may_grow(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no MNIST in {DATA}")
+@pytest.mark.slow
 def test_learns_the_real_digits_alone(idx: ModuleType) -> None:
     images, labels = idx.read_images_and_labels(DATA, "train")
     assert images.shape == (60_000, 28, 28)

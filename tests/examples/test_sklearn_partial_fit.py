@@ -50,6 +50,7 @@ def make_model(script: ModuleType, seed: int = 0) -> Any:
     return script.make_model(Namespace(alpha=1e-4, learning_rate=0.1, power_t=0.3, seed=seed), num_threads=1)
 
 
+@pytest.mark.slow
 def test_resumes_on_more_threads_as_if_nothing_had_happened(tmp_path: Path) -> None:
     running_alone = start("--epochs", "4")
     checkpoint = ["--st_checkpoint_dir", str(tmp_path / "a folder")]

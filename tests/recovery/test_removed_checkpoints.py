@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syne_hypersched.experiments import check_run, load_run
 
 
@@ -35,6 +37,7 @@ def test_no_trial_goes_on_whose_checkpoint_is_gone(experiments):
     assert (experiments.path("killed") / "best" / "checkpoint").is_dir()
 
 
+@pytest.mark.slow
 def test_what_a_resume_may_need_stays_at_the_end(experiments):
     process = experiments.start("one-by-one", "ended", delete_checkpoints=True)
     assert process.wait() == 0, experiments.log()

@@ -144,6 +144,7 @@ def test_hypersched_was_journaled_beyond_admission_with_resizes():
 
 @settings(max_examples=25, deadline=None)
 @given(num_known=st.integers(0, 200), name=st.sampled_from(sorted(SCHEDULERS)))
+@pytest.mark.slow
 def test_a_replay_from_a_snapshot_is_one_from_the_beginning(num_known, name):
     scheduler, loop = SCHEDULERS[name](), ElasticLoop("loss", "epoch", 5, 27)
     entries, _ = journal(scheduler, loop, 30)

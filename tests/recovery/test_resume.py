@@ -72,6 +72,7 @@ def test_hypersched_goes_on_with_its_deadline_and_its_devices(experiments):
     assert len(experiments.events("killed", "launch")[num_launches].devices) == 2
 
 
+@pytest.mark.slow
 def test_a_trial_that_had_failed_has_as_many_retries_left_as_it_had(experiments):
     process = experiments.start("points", "killed", fault="first", retries=2, retry_backoff_s=1.0)
     experiments.wait_for(lambda: len(experiments.events("killed", "retry")) == 2)
@@ -102,6 +103,7 @@ def test_a_size_on_which_a_trial_has_failed_stays_refused(experiments):
     assert_sound(experiments, "killed")
 
 
+@pytest.mark.slow
 def test_fewer_devices_than_a_trial_had_are_refused(experiments):
     process = experiments.start("hypersched", "killed")
     experiments.wait_for(lambda: any(report.get("num_devices") == 2 for report in entries(experiments, "killed")))
@@ -142,6 +144,7 @@ def assert_goes_on(experiments, name, before):
     assert_sound(experiments, name)
 
 
+@pytest.mark.slow
 def test_a_journal_that_cannot_be_written_ends_the_experiment(experiments):
     process = experiments.start("points", "full", full=True)
     assert process.wait() == 1
@@ -155,6 +158,7 @@ def test_a_journal_that_cannot_be_written_ends_the_experiment(experiments):
     assert_goes_on(experiments, "full", before)
 
 
+@pytest.mark.slow
 def test_results_that_cannot_be_stored_are_in_the_journal(experiments):
     process = experiments.start("points", "full")
     in_the_way = experiments.path("full") / "results.csv.zip.new"

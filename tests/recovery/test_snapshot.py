@@ -75,6 +75,7 @@ def test_models_that_are_fitted_anew_are_left_out(tmp_path):
     assert copy.deepcopy(loop).run(again, 8) == loop.run(scheduler, 8)
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_less_than_a_megabyte():
     scheduler, loop = SCHEDULERS["asha"](), TuningLoop("loss", "epoch", 500, 27)
     while len(loop.trials) < 10_000:

@@ -50,6 +50,7 @@ def test_ctrl_c_drains_publishes_and_leaves_an_experiment_that_can_be_resumed(ex
     assert_can_be_resumed(experiments, "interrupted")
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_the_tuner_at_once(experiments, begin):
     process = begin("interrupted", fault="deaf", grace_s=3.0)
     os.killpg(process.pid, signal.SIGINT)
@@ -63,6 +64,7 @@ def test_a_second_ctrl_c_ends_the_tuner_at_once(experiments, begin):
     assert_can_be_resumed(experiments, "interrupted")
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_no_process_after_drain_s(experiments, begin):
     process = begin("terminated", fault="deaf", grace_s=60.0, drain_s=1.0)
     process.terminate()

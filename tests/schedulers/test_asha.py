@@ -369,6 +369,7 @@ SCRIPT = """
 
 
 # LocalBackend forgets the processes and files of a trial that it resumes.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("max_resource_attr", ["epochs", None])
 def test_pauses_and_resumes_real_scripts_on_syne_tunes_local_backend(

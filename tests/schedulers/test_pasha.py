@@ -211,6 +211,7 @@ print(histories.fast.epsilon, histories.fast.current_max_t, [trial.config for tr
 """
 
 
+@pytest.mark.slow
 def test_decisions_do_not_depend_on_the_hash_seed():
     outputs = [
         subprocess.run(

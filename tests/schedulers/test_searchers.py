@@ -117,6 +117,7 @@ def test_an_objects_generators_are_its_own() -> None:
     assert len({config["c"] for config in sequences[0]}) == 6
 
 
+@pytest.mark.slow
 def test_searching_does_not_import_pytorch() -> None:
     code = """
 import sys

@@ -231,6 +231,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_replicas_and_micro_batches_together_are_independent_gradients(tmp_path):
     processes = [
         subprocess.Popen(

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +18,7 @@ import psutil
 from benchmarking.checkpoint_plans import TIME_ATTR, TUNER_NAME, Plan, make_tuner, write_plan
 from benchmarking.checkpoint_referee import Best, Evidence, Reported, judge
 from benchmarking.checkpoint_writers import HEAVY, WRITERS, Found, Writer, inspect
+from benchmarking.forks import run_in_fork
 from syne_hypersched import resume_experiment
 from syne_hypersched.experiments import Event, check_run, load_run, read_events
 
@@ -64,7 +64,7 @@ class Experiment:
         if self.plan.writer in HEAVY:
             import torch  # noqa: F401  here, since it takes seconds, in which nothing would be watched
         what: Callable[[], object] = self._start
-        while self._lives_on(self._fork(what)):
+        while self._lives_on(run_in_fork(what, self._log)):
             what = self._resume
 
     def _start(self) -> None:
@@ -73,25 +73,6 @@ class Experiment:
     def _resume(self) -> None:
         anew = make_tuner(self.plan, self.folder) if self.plan.seed % 2 else None
         resume_experiment(TUNER_NAME, anew, time_passes="running")
-
-    def _fork(self, what: Callable[[], object]) -> int:
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid:
-            return pid
-        code = 1
-        try:
-            log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            what()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
 
     def _lives_on(self, pid: int) -> bool:
         """Watches a tuner to its end; whether it was killed, and the experiment is to be resumed."""

@@ -27,13 +27,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 
+from benchmarking.forks import run_in_fork
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Journal, resume_experiment
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.recovery import find_orphans
@@ -131,7 +132,7 @@ class Experiment:
         begun = any(self.path.glob("journal/*.jsonl"))
         if not begun and self.path.exists():  # it was killed before it had written anything
             os.rename(self.path, self.path.with_name(f"{self.name}-stillborn-{time.monotonic_ns()}"))
-        pid = self._fork(self._resume if begun else self._start)
+        pid = run_in_fork(self._resume if begun else self._start, self._log)
         give_up_at = time.monotonic() + (60 if life_s is None else life_s)
         while time.monotonic() < give_up_at:
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -177,25 +178,6 @@ class Experiment:
         found += [f"process {orphan.pid} is left behind" for orphan in find_orphans(self.path, self.path, events)]
         twice = [row for row, number in Counter(row[:2] for row in self.rows()).items() if number > 1]
         return found + [f"reported twice: {row}" for row in twice]
-
-    def _fork(self, what: Callable[[], None]) -> int:
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid:
-            return pid
-        code = 1
-        try:
-            log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            what()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
 
     def _start(self) -> None:
         make_tuner(self.kind, self.name, self._script).run()

@@ -1,4 +1,4 @@
-"""Checks of what is given to a scheduler: numbers, flags, names, the configuration space, the points to try first."""
+"""Checks of what only a scheduler is given: levels, names of entries, the configuration space, points to try first."""
 
 from __future__ import annotations
 
@@ -47,50 +47,6 @@ def finite_number(name: str, number: Any, above: float) -> float:
     if not is_fine:
         raise ValueError(f"{name} must be finite and greater than {above}, but got {number!r}")
     return plain
-
-
-def integer(name: str, number: Any, least: int | None = None) -> int:
-    """Checks an integer that is an argument.
-
-    Parameters
-    ----------
-    name
-        Name of the argument, for the message.
-    number
-        Its value.
-    least
-        The least that it may be.
-
-    Returns
-    -------
-    int
-        The number, as Python's own type.
-
-    Raises
-    ------
-    TypeError
-        It is not an integer.
-    ValueError
-        It is below ``least``.
-    """
-    if isinstance(number, bool) or not isinstance(number, Integral):
-        raise TypeError(f"{name} must be an integer, but got {number!r}")
-    if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, but got {number!r}")
-    return int(number)
-
-
-def flag(name: str, value: Any) -> bool:
-    """Checks an argument that is true or false, NumPy's included.
-
-    Raises
-    ------
-    TypeError
-        It is neither.
-    """
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, but got {value!r}")
-    return bool(value)
 
 
 def entry_name(name: str, key: object) -> str:

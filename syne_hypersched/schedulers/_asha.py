@@ -17,8 +17,9 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import Domain
 from syne_tune.optimizer.scheduler import TrialSuggestion
 
+from syne_hypersched.checks import integer
 from syne_hypersched.rungs import RungLadder, rung_levels
-from syne_hypersched.schedulers._arguments import Config, integer
+from syne_hypersched.schedulers._arguments import Config
 from syne_hypersched.schedulers._base import MultiFidelityScheduler
 from syne_hypersched.schedulers._brackets import CONTINUE, PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
 from syne_hypersched.schedulers._reports import Usable

@@ -18,6 +18,7 @@ from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsS
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched.checks import integer, truth
 from syne_hypersched.contract import MeasuredTrial, is_elastic
 from syne_hypersched.schedulers._arguments import (
     Config,
@@ -25,8 +26,6 @@ from syne_hypersched.schedulers._arguments import (
     configuration_space,
     entry_name,
     finite_number,
-    flag,
-    integer,
 )
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._consistency import Workers
@@ -115,7 +114,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         max_paused: int | None = None,
     ) -> None:
         config_space = configuration_space(config_space)
-        do_minimize = flag("do_minimize", do_minimize)
+        do_minimize = truth("do_minimize", do_minimize)
         max_t = finite_number("max_t", max_t, above=0)
         grace_period = finite_number("grace_period", grace_period, above=0)
         if grace_period > max_t:
@@ -142,7 +141,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.grace_period = grace_period
         self.reduction_factor = reduction_factor
         self.incumbent: Incumbent | None = None
-        self.max_paused = None if max_paused is None else integer("max_paused", max_paused, least=1)
+        self.max_paused = None if max_paused is None else integer("max_paused", max_paused, at_least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
         self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t)
@@ -214,7 +213,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         TypeError, ValueError
             ``since`` is not an integer of at least 0.
         """
-        return self._checkpoints.over(integer("since", since, least=0))
+        return self._checkpoints.over(integer("since", since, at_least=0))
 
     def callback_for_checkpoint_removal(self, stop_criterion: Callable[[TuningStatus], bool]) -> CheckpointRemoval:
         """What Syne Tune's tuner asks for where its backend has ``delete_checkpoints=True``.

@@ -7,8 +7,8 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Trial
 
+from syne_hypersched.checks import integer
 from syne_hypersched.contract import RecordingTrial
-from syne_hypersched.schedulers._arguments import integer
 from syne_hypersched.schedulers._base import MultiFidelityScheduler
 from syne_hypersched.schedulers._clock import TuningClock
 from syne_hypersched.schedulers._decisions import Decision, DecisionLog
@@ -64,7 +64,7 @@ class ExplainedScheduler(MultiFidelityScheduler):
         TypeError, ValueError
             ``num_decisions`` is not an integer of at least 0.
         """
-        count = integer("num_decisions", num_decisions, least=0)
+        count = integer("num_decisions", num_decisions, at_least=0)
         closing = self._decisions.closing
         admission = self._admission() if closing is None else Reason(closing.reason, closing.numbers)
         return Explanation(

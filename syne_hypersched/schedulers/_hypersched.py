@@ -12,8 +12,9 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.admission import check_exploration
 from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.checks import integer, truth
 from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
-from syne_hypersched.schedulers._arguments import finite_number, flag, integer
+from syne_hypersched.schedulers._arguments import finite_number
 from syne_hypersched.schedulers._clock import TuningClock
 from syne_hypersched.schedulers._decisions import DecisionLog
 from syne_hypersched.schedulers._notices import Notices
@@ -161,16 +162,16 @@ class HyperSched(PlanningScheduler):
             max_paused=max_paused,
         )
         # Any of the two is None until the first trial is added, if it is for the backend to say.
-        self.num_devices: Any = None if num_devices is None else integer("num_devices", num_devices, least=1)
+        self.num_devices: Any = None if num_devices is None else integer("num_devices", num_devices, at_least=1)
         self.deadline_s: Any = None if deadline_s is None else finite_number("deadline_s", deadline_s, above=0)
         self.policy = policy
         self.allocation_grid = None if allocation_grid is None else integer("allocation_grid", allocation_grid, 1)
-        self.recharge_period = integer("recharge_period", recharge_period, least=0)
-        self.use_pausing = flag("use_pausing", use_pausing)
-        self.speculation = flag("speculation", speculation)
-        self.job_limit = flag("job_limit", job_limit)
-        self.ignore_overhead = flag("ignore_overhead", ignore_overhead)
-        self.assume_linear = flag("assume_linear", assume_linear)
+        self.recharge_period = integer("recharge_period", recharge_period, at_least=0)
+        self.use_pausing = truth("use_pausing", use_pausing)
+        self.speculation = truth("speculation", speculation)
+        self.job_limit = truth("job_limit", job_limit)
+        self.ignore_overhead = truth("ignore_overhead", ignore_overhead)
+        self.assume_linear = truth("assume_linear", assume_linear)
         check_exploration(fixed_exploration)
         if fixed_exploration is not None and not job_limit:
             raise ValueError(f"fixed_exploration must be None with job_limit=False, but got {fixed_exploration!r}")

@@ -250,27 +250,28 @@ class GenerationKeeper:
             return
         generation = self._describe(live)
         copied = shelf.paths_to_copy(generation)
+
+        def is_changing() -> bool:
+            # A file is empty before the kernel says that it was cut. What has only second names cannot be written to.
+            if not copied:
+                return False
+            is_written = observer.is_written(copied)
+            observer.look()
+            return is_written or observer.num_changes != num_changes or bool(observer.open_files())
+
         try:
-            taken = shelf.take(generation)
+            taken = shelf.take(generation, is_changing)
         except NoRoomError as error:
             self._fail(str(error))
             return
         except OSError as error:
             observer.look()
-            if (observer.num_changes, observer.num_log_changes) == (num_changes, num_log_changes):
+            if (observer.num_changes, observer.num_log_changes) == (num_changes, num_log_changes) and not is_changing():
                 self._fail(f"a generation of the checkpoint could not be taken: {error}")
             return
         finally:
             self._tried_s = (began_s, time.monotonic())
-        if copied:
-            # A file is empty before the kernel says that it was cut. What has only second names cannot be written to.
-            is_written = observer.is_written(copied)
-            observer.look()
-            if is_written or observer.num_changes != num_changes or observer.open_files():
-                shelf.discard(taken)
-                return
         observer.note_taken(live)
-        shelf.keep(taken)
         self._matcher.taken(taken.number)
         shelf.prune(self._matcher.needed)
 

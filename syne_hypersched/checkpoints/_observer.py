@@ -94,7 +94,7 @@ class Observer:
         self._moving: int | None = None
         #: The same of files that were there before they were watched, and may be open still.
         self._lost: dict[str, int] = {}
-        #: What was finished since the last report, and whether what is being moved was taken for a part of a checkpoint.
+        #: What was finished since the last report; whether what is being moved was taken for a part of a checkpoint.
         self._finished: set[str] = set()
         self._was_part = False
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.

@@ -112,8 +112,8 @@ class Shelf:
             and (older is None or older.live.get(path) != state)
         ]
 
-    def take(self, generation: Generation) -> Generation:
-        """Takes a generation, which is not kept yet.
+    def take(self, generation: Generation, is_changing: Callable[[], bool] = lambda: False) -> Generation:
+        """Takes a generation, unless somebody writes to the folder, and keeps it.
 
         Raises
         ------
@@ -127,18 +127,12 @@ class Shelf:
             status = os.statvfs(os.path.dirname(self._spec.folder))
             if status.f_bavail * status.f_frsize < copied + self._spec.min_free_bytes:
                 raise NoRoomError("there is no room on the disk for a generation of the checkpoint")
-        return self._store.take(generation, self.newest)
-
-    def discard(self, generation: Generation) -> None:
-        """Removes one that was taken and is not to be kept."""
-        self._store.remove(generation.number)
-
-    def keep(self, generation: Generation) -> None:
-        """Keeps one that was taken."""
-        self.number = generation.number
-        self._kept.append(generation)
+        taken = self._store.take(generation, self.newest, is_changing)
+        self.number = taken.number
+        self._kept.append(taken)
         self.num_taken += 1
-        self.bytes_copied += generation.bytes_copied
+        self.bytes_copied += taken.bytes_copied
+        return taken
 
     def prune(self, needed: Collection[int]) -> None:
         """Removes all but the last ones and those that are needed."""

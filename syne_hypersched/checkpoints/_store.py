@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -157,7 +157,9 @@ class GenerationStore:
         """All generations that can be read, the oldest first."""
         return [found for number in self.numbers() if (found := self.read(number)) is not None]
 
-    def take(self, generation: Generation, older: Generation | None) -> Generation:
+    def take(
+        self, generation: Generation, older: Generation | None, is_changing: Callable[[], bool] = lambda: False
+    ) -> Generation:
         """Takes the checkpoint folder as it is as a generation.
 
         Parameters
@@ -166,6 +168,8 @@ class GenerationStore:
             What is known of it. Its ``live`` says what there is.
         older
             A generation from which files that have not changed since are taken.
+        is_changing
+            Asked when all is copied: whether anybody has written to the folder meanwhile, or still does.
 
         Returns
         -------
@@ -182,7 +186,7 @@ class GenerationStore:
         shutil.rmtree(aside, ignore_errors=True)
         try:
             copied = self._place(generation, older, aside / _FILES)
-            if not self._is_sound(generation, aside / _FILES):
+            if is_changing() or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
             taken = Generation(**{**_fields(generation), "bytes_copied": copied})
             _write_json(aside / _GENERATION, {**asdict(taken), "format": _FORMAT})

@@ -187,16 +187,18 @@ def test_taking_counts_what_it_costs(trial):
         trial.write(text)
         generation = describe(trial, shelf, kept)
         assert sum(generation.live[path].size for path in shelf.paths_to_copy(generation)) == cost
-        shelf.keep(shelf.take(generation))
+        shelf.take(generation)
         assert (shelf.number, shelf.newest.number, shelf.num_taken) == (number, number, number)
     assert shelf.bytes_copied in (0, 3)  # 0 where the file system shares blocks
     assert shelf.paths_to_copy(describe(trial, shelf)) == []  # nothing has changed
 
 
-def test_one_that_is_discarded_is_gone(trial):
+def test_none_is_taken_of_what_is_being_written(trial):
     shelf = trial.shelf()
     trial.write("one")
-    shelf.discard(shelf.take(describe(trial, shelf)))
+    with pytest.raises(OSError, match="was changed while it was taken"):
+        shelf.take(describe(trial, shelf), lambda: True)
+    assert os.listdir(trial.store.folder) == []
     assert (trial.store.numbers(), shelf.number, shelf.newest) == ([], 0, None)
 
 

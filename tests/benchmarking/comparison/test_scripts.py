@@ -41,7 +41,7 @@ def test_options_reach_the_script(tmp_path):
 
 def test_the_script_of_the_table_has_the_search_space_of_the_table(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))  # the program puts the folder of the scripts there
-    from benchmarking.measure_digits import SPACE, VAL_SHARE
+    from benchmarking.studies.measure_digits import SPACE, VAL_SHARE
 
     space = find_script("digits-cnn-table").config_space
     for name, domain in SPACE.items():

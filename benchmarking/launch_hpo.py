@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarking.comparison.names import folder_name, unknown_name
-from benchmarking.comparison.presets import PRESETS, find_preset, make_study, num_cores
-from benchmarking.comparison.settings import BACKENDS, Study, TableFile
 from syne_hypersched._console import run_command
+from syne_hypersched.comparison.names import folder_name, unknown_name
+from syne_hypersched.comparison.presets import PRESETS, find_preset, make_study, num_cores
+from syne_hypersched.comparison.settings import BACKENDS, Study, TableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarking.comparison.runner import OnProgress
+    from syne_hypersched.comparison.runner import OnProgress
 
 EXAMPLES = """\
 examples:
@@ -198,7 +198,7 @@ def usable_output(study: Study, folder: Path) -> tuple[Path, str | None]:
     tuple
         The folder, and why it is not the one that was asked for (None if it is).
     """
-    from benchmarking.comparison.storage import StudyFolder
+    from syne_hypersched.comparison.storage import StudyFolder
 
     objection = StudyFolder(folder).objection(study)
     if objection is None:
@@ -209,11 +209,11 @@ def usable_output(study: Study, folder: Path) -> tuple[Path, str | None]:
 
 def describe_names() -> str:
     """All names that the arguments know."""
-    from benchmarking.comparison.benchmarks import benchmark_names
-    from benchmarking.comparison.schedulers import SEARCHERS, known_options, scheduler_names
-    from benchmarking.comparison.scripts import script_names
-    from benchmarking.comparison.tables import align
     from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
+    from syne_hypersched.comparison.benchmarks import benchmark_names
+    from syne_hypersched.comparison.schedulers import SEARCHERS, known_options, scheduler_names
+    from syne_hypersched.comparison.scripts import script_names
+    from syne_hypersched.comparison.tables import align
 
     lines = ["schedulers"]
     lines.append(align([(f"  {name}", text) for name, text in scheduler_names().items()], left=2))
@@ -260,9 +260,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
-    from benchmarking.comparison.report import write_report
-    from benchmarking.comparison.runner import RunFailedError, run_study
-    from benchmarking.comparison.text import describe
+    from syne_hypersched.comparison.report import write_report
+    from syne_hypersched.comparison.runner import RunFailedError, run_study
+    from syne_hypersched.comparison.text import describe
 
     store_runs = find_preset(study.preset).store_runs
     try:

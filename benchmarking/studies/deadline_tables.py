@@ -1,8 +1,8 @@
 """What the adaptive strategy comes to beside its rivals, setting by setting: the pure part of ``study_deadlines.py``.
 
-Everything takes rows as :func:`benchmarking.comparison.tables.results_table` makes them. Means are over the tables for
-each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds, paired where two schedulers
-are compared.
+Everything takes rows as :func:`syne_hypersched.comparison.tables.results_table` makes them. Means are over the tables
+for each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds, paired where two
+schedulers are compared.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from benchmarking.comparison.statistics import Interval, mean_interval
 from benchmarking.studies.markdown import header, row
+from syne_hypersched.comparison.statistics import Interval, mean_interval
 
 LIMIT = 1.02
 """More regret than this, relative to its own plain ladder, and resizing has done harm."""

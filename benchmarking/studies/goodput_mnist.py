@@ -29,8 +29,8 @@ from syne_tune.results_callback import StoreResultsCallback
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarking.shared_tables import data_folder
 from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched
+from syne_hypersched.comparison.shared_tables import data_folder
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run, trial_table
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "training_scripts" / "mnist.py"

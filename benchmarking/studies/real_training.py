@@ -27,14 +27,14 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarking.comparison.runner import run_study
-from benchmarking.comparison.settings import Duration, Scenario, Study
-from benchmarking.comparison.statistics import Interval, mean_interval
-from benchmarking.comparison.storage import source_digest
-from benchmarking.comparison.tables import results_table
-from benchmarking.shared_tables import data_folder
 from benchmarking.studies.markdown import header, row
 from benchmarking.studies.report_tables import ROOT, study_digest
+from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
+from syne_hypersched.comparison.shared_tables import data_folder
+from syne_hypersched.comparison.statistics import Interval, mean_interval
+from syne_hypersched.comparison.storage import source_digest
+from syne_hypersched.comparison.tables import results_table
 
 ADAPTIVE = "hypersched"
 TITLES = {ADAPTIVE: "HyperSched, adaptive", "asha": "ASHA stopping, eta 3", "random": "random search"}

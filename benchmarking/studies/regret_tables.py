@@ -1,7 +1,7 @@
 """Mean regret over tables as Markdown tables and as pictures: the pure part of ``report_tables.py``.
 
-Everything takes rows as :func:`benchmarking.comparison.tables.results_table` makes them. Means are over the tables for
-each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds.
+Everything takes rows as :func:`syne_hypersched.comparison.tables.results_table` makes them. Means are over the tables
+for each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarking.comparison.statistics import Interval, mean_interval
 from benchmarking.studies.markdown import header, row
+from syne_hypersched.comparison.statistics import Interval, mean_interval
 
 PLAIN = ("random", "asha:reduction_factor=3", "asha:reduction_factor=4", "syne-asha", "asha-promotion", "pasha")
 PUBLISHED, ADAPTIVE = "hypersched-published:scaling=given", "hypersched:scaling=given"

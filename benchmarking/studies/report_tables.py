@@ -23,12 +23,6 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarking.comparison.presets import num_cores
-from benchmarking.comparison.runner import run_study
-from benchmarking.comparison.settings import Duration, Scenario, Study
-from benchmarking.comparison.storage import source_digest
-from benchmarking.comparison.tables import results_table
-from benchmarking.shared_tables import data_folder, shared_tables
 from benchmarking.studies.regret_tables import (
     ADAPTIVE,
     DEADLINES,
@@ -46,6 +40,12 @@ from benchmarking.studies.regret_tables import (
     scaling_lines,
     verdict_lines,
 )
+from syne_hypersched.comparison.presets import num_cores
+from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
+from syne_hypersched.comparison.shared_tables import data_folder, shared_tables
+from syne_hypersched.comparison.storage import source_digest
+from syne_hypersched.comparison.tables import results_table
 
 ROOT = Path(__file__).resolve().parents[2]
 POOR = "1:1,2:1.5,4:2,8:2.4"

@@ -31,12 +31,6 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarking.comparison.presets import Machine, num_cores
-from benchmarking.comparison.runner import run_study
-from benchmarking.comparison.settings import Duration, Study
-from benchmarking.comparison.storage import source_digest
-from benchmarking.comparison.tables import results_table
-from benchmarking.shared_tables import data_folder, shared_tables
 from benchmarking.studies.deadline_tables import (
     LIMIT,
     compare,
@@ -50,6 +44,12 @@ from benchmarking.studies.deadline_tables import (
 )
 from benchmarking.studies.regret_tables import ADAPTIVE, PUBLISHED
 from benchmarking.studies.report_tables import OUTLIER, ROOT, study_digest
+from syne_hypersched.comparison.presets import Machine, num_cores
+from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.settings import Duration, Study
+from syne_hypersched.comparison.shared_tables import data_folder, shared_tables
+from syne_hypersched.comparison.storage import source_digest
+from syne_hypersched.comparison.tables import results_table
 
 FIRST_SEED = 100
 CHOSEN_ON = (

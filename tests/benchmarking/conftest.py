@@ -1,49 +1,13 @@
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from benchmarking.comparison.presets import make_study
-from benchmarking.comparison.settings import Study, TableFile
-
-NUM_CONFIGS = 40
-NUM_EPOCHS = 9
+from tests.comparison.learning_curves import write_learning_curves
 
 
 @pytest.fixture(scope="session")
 def table_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Learning curves of 40 configurations over 9 epochs; a full run takes from 9 to 27 seconds."""
-    random_state = np.random.RandomState(0)
-    lines = ["lr,width,epoch,seconds,error"]
-    for index in range(NUM_CONFIGS):
-        lr, width = 10 ** random_state.uniform(-4, 0), int(random_state.randint(4, 64))
-        epoch_s = 1 + 2 * index / NUM_CONFIGS
-        final = 0.1 + 0.1 * abs(math.log10(lr) + 2) + 0.002 * width
-        for epoch in range(1, NUM_EPOCHS + 1):
-            error = final + 0.6 * math.exp(-epoch / 2) + random_state.normal(0, 0.01)
-            lines.append(f"{lr},{width},{epoch},{epoch * epoch_s},{error}")
-    path = tmp_path_factory.mktemp("table") / "curves.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-@pytest.fixture
-def small_study(table_path: Path):
-    """Makes small studies on the table."""
-
-    def make(**changes: object) -> Study:
-        table = TableFile(str(table_path), "error", True, elapsed_time_attr="seconds")
-        base = {
-            "benchmarks": ("table",),
-            "table": table,
-            "schedulers": ("hypersched", "asha", "random"),
-            "deadlines": ("0.5x", "1x"),
-            "num_devices": (4,),
-            "seeds": (0, 1),
-        }
-        return make_study(**(base | changes))
-
-    return make
+    """A table of learning curves."""
+    return write_learning_curves(tmp_path_factory.mktemp("table") / "curves.csv")

@@ -68,7 +68,7 @@ def test_results_of_other_source_are_left_where_they_are(table_path, tmp_path, m
     before = (folder / "results.csv").read_bytes()
     assert "other source code" not in capsys.readouterr().err
 
-    monkeypatch.setattr("benchmarking.comparison.storage.source_digest", lambda: "of tomorrow")
+    monkeypatch.setattr("syne_hypersched.comparison.storage.source_digest", lambda: "of tomorrow")
     for _ in range(2):  # the second time it goes on in the new folder
         assert run(*arguments) == 0
         (line,) = [line for line in capsys.readouterr().err.splitlines() if "other source code" in line]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarking.comparison.statistics import Interval, mean_interval
 from benchmarking.studies.regret_tables import (
     ADAPTIVE,
     DEADLINES,
@@ -24,6 +23,7 @@ from benchmarking.studies.regret_tables import (
     verdict,
     verdict_lines,
 )
+from syne_hypersched.comparison.statistics import Interval, mean_interval
 
 NUM_SEEDS = 4
 

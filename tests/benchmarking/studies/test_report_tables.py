@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarking.comparison.storage import source_digest
 from benchmarking.studies import report_tables
 from benchmarking.studies.regret_tables import ADAPTIVE, DEADLINES, PLAIN, PUBLISHED, RESIZING, SCHEDULERS
 from benchmarking.studies.report_tables import (
@@ -19,6 +18,7 @@ from benchmarking.studies.report_tables import (
     make_scenarios,
     means_of,
 )
+from syne_hypersched.comparison.storage import source_digest
 
 RESULTS = report_tables.ROOT / "benchmarking" / "results" / "real-tables"
 

@@ -81,6 +81,11 @@ _RESERVED = (
 _RANKING_OPTIONS = ("epsilon", "scale", "p", "threshold")
 
 
+def searcher_names() -> tuple[str, ...]:
+    """Names of the searchers."""
+    return tuple(SEARCHERS)
+
+
 def scheduler_names() -> dict[str, str]:
     """What each name stands for."""
     return {name: kind.description for name, kind in _KINDS.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from syne_hypersched.comparison.names import folder_name
 from syne_hypersched.comparison.runs import Outcome, StudyRun
 from syne_hypersched.comparison.settings import Study
 
@@ -153,6 +155,28 @@ class StudyFolder:
     def finish(self, run: StudyRun, outcome: Outcome) -> None:
         """Stores the outcome of a run, which is finished thereby."""
         write_whole(self.of_run(run) / "outcome.json", json.dumps(outcome.as_json()) + "\n")
+
+
+def default_output(study: Study) -> Path:
+    """A folder that belongs to the settings: giving the same ones again goes on there."""
+    digest = hashlib.sha256(json.dumps(study.as_json(), sort_keys=True).encode()).hexdigest()[:8]
+    name = "-".join(dict.fromkeys(folder_name(scenario.benchmark) for scenario in study.scenarios))
+    return Path("comparison-results") / f"{study.preset}-{name}-{digest}"
+
+
+def usable_output(study: Study, folder: Path) -> tuple[Path, str | None]:
+    """The folder or, if what is in it must not be mixed with the study's results, the first with a number that is free.
+
+    Returns
+    -------
+    tuple
+        The folder, and why it is not the one that was asked for (None if it is).
+    """
+    objection = StudyFolder(folder).objection(study)
+    if objection is None:
+        return folder, None
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(path for path in numbered if StudyFolder(path).objection(study) is None), f"{folder} {objection[0]}"
 
 
 def _as_stored(study: Study) -> Any:

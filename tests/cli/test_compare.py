@@ -5,20 +5,26 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from benchmarking import launch_hpo
-from benchmarking.launch_hpo import default_output, main, make_parser, study_of
+from syne_hypersched.cli import main
+from syne_hypersched.cli._app import app
+from syne_hypersched.cli._study_options import StudyOptions, study_of
+from syne_hypersched.comparison.storage import default_output
+
+LAUNCH_HPO = Path(__file__).resolve().parents[2] / "benchmarking" / "launch_hpo.py"
 
 
-def run(*arguments: str) -> int:
-    return main([str(argument) for argument in arguments])
+def run(*arguments: object) -> int:
+    return main(["compare", *map(str, arguments)])
 
 
 def study(*arguments: str):
-    return study_of(make_parser().parse_args(arguments))
+    _, bound, _ = app.parse_args(["compare", *arguments], exit_on_error=False, print_error=False)
+    return study_of(bound.args[0] if bound.args else StudyOptions())
 
 
 def test_the_defaults_are_those_of_the_help():
@@ -43,14 +49,15 @@ def test_lists_and_combinations():
     assert {scenario.scaling for scenario in many.scenarios} == {"babi", "1:1,2:1.9"}
 
 
-def test_the_help_shows_examples_that_can_be_parsed():
-    text = make_parser().format_help()
-    for group in ("what is compared", "deadline and machine", "real training on this machine", "execution and output"):
+def test_the_help_shows_examples_that_can_be_parsed(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    for group in ("What is compared", "Deadline and machine", "Real training on this machine", "Execution and output"):
         assert group in text
-    commands = re.findall(r"python benchmarking/launch_hpo\.py(.*)", text)
+    commands = re.findall(r"^ +hypersched ((?:.*\\\n)*.*)", text, flags=re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:
-        make_parser().parse_args(command.split())
+        app.parse_args(command.replace("\\\n", " "), exit_on_error=False, print_error=False)
 
 
 def test_the_default_folder_belongs_to_the_settings():
@@ -83,7 +90,7 @@ def test_results_of_other_source_are_left_where_they_are(table_path, tmp_path, m
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    command = [sys.executable, launch_hpo.__file__, "--list"]
+    command = [sys.executable, "-m", "syne_hypersched.cli", "compare", "--list"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
         listing.stdout.close()  # before anything is written
         assert listing.stderr.read() == ""
@@ -164,3 +171,15 @@ def test_from_a_table_to_files(table_path, tmp_path, capsys):
         assert "table.sha256 was" in capsys.readouterr().err
     finally:
         table_path.write_text(table_path.read_text().rstrip("\n") + "\n")
+
+
+def test_the_command_in_the_repository_takes_the_same_arguments(table_path, tmp_path):
+    arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+    arguments += ["--schedulers", "asha,random", "--deadline", "10", "--seeds", "1", "--jobs", "1", "--output"]
+    for name, spelling in (("installed", ["-m", "syne_hypersched.cli", "compare"]), ("script", [LAUNCH_HPO])):
+        command = [sys.executable, *spelling, *arguments, tmp_path / name]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert f"2 runs in {tmp_path / name}" in ended.stdout
+    one, other = ((tmp_path / name / "results.csv").read_bytes() for name in ("installed", "script"))
+    assert one == other

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -35,9 +34,11 @@ arguments, or a run that cannot be read; 130 interrupted.
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version("syne-hypersched")
-    except importlib.metadata.PackageNotFoundError:
+        return version("syne-hypersched")
+    except PackageNotFoundError:
         return "unknown: syne-hypersched is not installed"
 
 

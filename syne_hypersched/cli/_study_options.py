@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -183,6 +182,8 @@ def study_of(options: StudyOptions) -> Study:
 
 
 def _table_file(options: StudyOptions, path: Path) -> TableFile:
+    import hashlib
+
     from syne_hypersched.comparison.settings import TableFile
 
     if options.metric is None or options.mode is None:

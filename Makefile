@@ -22,16 +22,16 @@ notebooks: $(VENV)/.installed-dev  ## run the notebooks in full and store what c
 	$(BIN)/python notebooks/execute.py
 
 report: $(VENV)/.installed-benchmarks  ## run the report on tables of real learning curves anew (half an hour)
-	$(BIN)/python benchmarking/report_tables.py
+	$(BIN)/python benchmarking/studies/report_tables.py
 
 chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random moments, and look whether anything was lost (a quarter of an hour)
-	$(BIN)/python benchmarking/chaos.py
-	$(BIN)/python benchmarking/tuner_kills.py
-	$(BIN)/python benchmarking/fuzz_reports.py
-	$(BIN)/python benchmarking/soak.py
+	$(BIN)/python benchmarking/faults/chaos.py
+	$(BIN)/python benchmarking/faults/tuner_kills.py
+	$(BIN)/python benchmarking/faults/fuzz_reports.py
+	$(BIN)/python benchmarking/faults/soak.py
 
 checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and look whether best/ is the best model, whole (half an hour)
-	$(BIN)/python benchmarking/best_checkpoint.py
+	$(BIN)/python benchmarking/faults/best_checkpoint.py
 
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(BIN)/python -m pytest -q

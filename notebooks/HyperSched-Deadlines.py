@@ -13,11 +13,11 @@ import os
 
 import matplotlib.pyplot as plt
 
-from benchmarking.comparison.benchmarks import load_benchmark
-from benchmarking.comparison.figures import comparison_figure
-from benchmarking.comparison.presets import ABLATION_ARMS, make_study, num_cores
-from benchmarking.comparison.runner import run_study
-from benchmarking.comparison.tables import comparison_table
+from syne_hypersched.comparison.benchmarks import load_benchmark
+from syne_hypersched.comparison.figures import comparison_figure
+from syne_hypersched.comparison.presets import ABLATION_ARMS, make_study, num_cores
+from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.tables import comparison_table
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SEEDS = range(2 if QUICK else 20)

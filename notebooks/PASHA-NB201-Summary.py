@@ -10,7 +10,7 @@
 # %%
 import os
 
-from benchmarking.pasha_nb201 import DATASETS, nb201_blackbox, run_table
+from benchmarking.studies.pasha_nb201 import DATASETS, nb201_blackbox, run_table
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 48} if QUICK else {}

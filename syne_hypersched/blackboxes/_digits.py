@@ -22,8 +22,8 @@ def load_digits() -> TableBlackbox:
     1,000 configurations of seven hyperparameters, drawn at random, each trained for 81 epochs; metrics ``val_accuracy``
     (share of 899 images) and ``val_loss``; true seconds of every epoch on one CPU slot, and the speed-up at two slots
     that was measured for the batch size and width of the configuration (``scaling="measured"`` of the simulator; with
-    small batches two slots are slower than one). ``benchmarking/measure_digits.py`` made it and can make it again;
-    :func:`digits_provenance` says when and on which hardware.
+    small batches two slots are slower than one). ``benchmarking/studies/measure_digits.py`` made it and can make it
+    again; :func:`digits_provenance` says when and on which hardware.
 
     Returns
     -------

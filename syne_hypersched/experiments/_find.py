@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,11 +54,20 @@ def candidate_folders(name_or_path: str | Path, parameter: str) -> tuple[Path, P
 
 
 def similar_names(name_or_path: str | Path, is_one: Callable[[Path], bool]) -> str:
-    """The end of a message: names of the latest experiments whose names begin alike, since Syne Tune appends a date."""
+    """The end of a message: which experiments there are.
+
+    These are the latest of those whose names begin alike, since Syne Tune appends a date; else those whose names are
+    similar, or the latest ones.
+    """
     path = Path(experiment_path(tuner_name=str(name_or_path)))
     if not path.name or not path.parent.is_dir():
         return ""
-    names = sorted(
-        folder.name for folder in path.parent.iterdir() if folder.name.startswith(path.name) and is_one(folder)
-    )
-    return f". There is {' and '.join(names[-_MOST_NAMES:])}" if names else ""
+    names = sorted(folder.name for folder in path.parent.iterdir() if is_one(folder))
+    alike = [name for name in names if name.startswith(path.name)][-_MOST_NAMES:]
+    alike = alike or difflib.get_close_matches(path.name, names, n=_MOST_NAMES)
+    if alike:
+        return f". There is {' and '.join(alike)}"
+    latest = sorted(names, key=lambda name: ((path.parent / name).stat().st_mtime, name))[-_MOST_NAMES:]
+    if latest:
+        return f". The latest in {path.parent} are {' and '.join(latest)}"
+    return f". There is none in {path.parent}"

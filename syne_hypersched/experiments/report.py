@@ -104,6 +104,30 @@ def _draw(run: Run, figure_path: Path | None) -> str:
         return f"no picture: {error}"
 
 
+def print_report(
+    path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None, num_trials: int = 20
+) -> int:
+    """Prints what :func:`report_run` returns, or on the standard error why the run cannot be read.
+
+    Parameters
+    ----------
+    path, time_attr, figure_path, num_trials
+        As in :func:`report_run`.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 if the run cannot be read.
+    """
+    try:
+        described = report_run(path, time_attr, figure_path, num_trials)
+    except (OSError, ValueError) as error:
+        print(f"cannot report on {path}: {error}", file=sys.stderr)
+        return 2
+    print(described)
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reports on the run named on the command line.
 
@@ -118,13 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--figure", help="where to write the picture, by default into the folder of the experiment")
     parser.add_argument("--num-trials", type=int, default=20, help="most trials in the table (default 20)")
     options = parser.parse_args(arguments)
-    try:
-        described = report_run(options.path, options.time_attr, options.figure, options.num_trials)
-    except (OSError, ValueError) as error:
-        print(f"cannot report on {options.path}: {error}", file=sys.stderr)
-        return 2
-    print(described)
-    return 0
+    return print_report(options.path, options.time_attr, options.figure, options.num_trials)
 
 
 def _short(value: object) -> str:

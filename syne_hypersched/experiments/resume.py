@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from syne_hypersched._console import run_command
 from syne_hypersched.recovery import resume_experiment
+
+
+def resume_and_print(name: str, time_passes: Literal["always", "running"] = "always", strict: bool = True) -> int:
+    """Resumes an experiment, waits until it is done, and prints where its results are.
+
+    Parameters
+    ----------
+    name
+        Name or folder of the experiment, which was run with a ``Journal``.
+    time_passes, strict
+        As in :func:`~syne_hypersched.resume_experiment`.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 if the experiment cannot be resumed, or ends with an error.
+    """
+    try:
+        tuner = resume_experiment(name, time_passes=time_passes, strict=strict)
+    except BrokenPipeError:
+        raise  # nobody reads what this prints any more
+    except (OSError, RuntimeError, ValueError) as error:
+        print(f"{name} could not be resumed, or not to its end: {error}", file=sys.stderr)
+        return 2
+    best = tuner.tuner_path / "best"
+    print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")
+    print(f"Results: hypersched report {shlex.quote(str(tuner.tuner_path))}")
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,17 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--not-strict", action="store_true", help="go on if the scheduler decides otherwise, too")
     options = parser.parse_args(arguments)
-    try:
-        tuner = resume_experiment(options.name, time_passes=options.time_passes, strict=not options.not_strict)
-    except BrokenPipeError:
-        raise  # nobody reads what this prints any more
-    except (OSError, RuntimeError, ValueError) as error:
-        print(f"{options.name} could not be resumed, or not to its end: {error}", file=sys.stderr)
-        return 2
-    best = tuner.tuner_path / "best"
-    print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")
-    print(f"What it came to: python -m syne_hypersched.experiments.report {tuner.tuner_path}")
-    return 0
+    return resume_and_print(options.name, options.time_passes, strict=not options.not_strict)
 
 
 if __name__ == "__main__":

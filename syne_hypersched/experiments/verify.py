@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from syne_hypersched._console import run_command
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
@@ -48,6 +49,35 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     return "\n".join(lines)
 
 
+def print_verdict(path: Path | str, time_attr: str | None = None, step: float = 1.0) -> int:
+    """Checks a run and prints the verdict, or on the standard error why the run cannot be read.
+
+    Parameters
+    ----------
+    path
+        The experiment's folder or name.
+    time_attr
+        Entry of the results that is the resource level; by default the scheduler's own.
+    step
+        Distance of the levels that the script reports.
+
+    Returns
+    -------
+    int
+        Exit code: 0 if all rules hold, 1 if one is broken, 2 if the run, or a part of it, cannot be read.
+    """
+    try:
+        run = load_run(path, time_attr)
+        violations = check_run(run, step)
+    except (OSError, ValueError) as error:
+        print(f"cannot check {path}: {error}", file=sys.stderr)
+        return 2
+    print(verdict(run, violations))
+    if violations:
+        return 1
+    return 2 if run.problems else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Checks the run named on the command line.
 
@@ -61,16 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
     parser.add_argument("--step", type=float, default=1.0, help="distance of the levels that the script reports")
     options = parser.parse_args(arguments)
-    try:
-        run = load_run(options.path, options.time_attr)
-        violations = check_run(run, options.step)
-    except (OSError, ValueError) as error:
-        print(f"cannot check {options.path}: {error}", file=sys.stderr)
-        return 2
-    print(verdict(run, violations))
-    if violations:
-        return 1
-    return 2 if run.problems else 0
+    return print_verdict(options.path, options.time_attr, options.step)
 
 
 if __name__ == "__main__":

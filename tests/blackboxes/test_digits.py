@@ -41,7 +41,7 @@ def test_it_says_where_it_comes_from():
     provenance = digits_provenance()
     assert provenance["hardware"]["cpu"]
     assert provenance["hardware"]["torch"]
-    assert provenance["made_by"] == "benchmarking/measure_digits.py"
+    assert provenance["made_by"] == "benchmarking/studies/measure_digits.py"
     assert len(provenance["speedup_at_two_slots"]) == 12
 
 

@@ -44,7 +44,12 @@ def test_where_it_was_looked_for_is_said_and_what_begins_alike(named: Path) -> N
     with pytest.raises(FileNotFoundError) as raised:
         load_run(named.name[:-1])
     assert f"nor is {named.parent / named.name[:-1]}. There is {named.name}" in str(raised.value)
-    with pytest.raises(FileNotFoundError, match=r"nor is .*/other$"):
+    with pytest.raises(FileNotFoundError, match=rf"nor is .*/ny-run-2\. There is {named.name}$"):
+        load_run("ny-run-2")
+    with pytest.raises(FileNotFoundError, match=rf"nor is .*/other\. The latest in {named.parent} are {named.name}$"):
+        load_run("other")
+    (named / "metadata.json").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"nor is .*/other\. There is none in {named.parent}$"):
         load_run("other")
     (named / "journal").mkdir()
     with pytest.raises(FileNotFoundError, match=rf"has a folder 'journal'\. There is {named.name}"):

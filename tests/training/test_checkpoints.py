@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarking import training_crashes
+from benchmarking.faults import training_crashes
 from syne_hypersched.testing.crashing_disk import CrashingDisk
 from syne_hypersched.training import CheckpointError, CheckpointFolder
 

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarking import invisible_resizing
-from benchmarking.invisible_resizing import (
+from benchmarking.fidelity import invisible_resizing
+from benchmarking.fidelity.invisible_resizing import (
     WORKLOADS,
     Outcome,
     Trainer,

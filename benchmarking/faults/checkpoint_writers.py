@@ -1,0 +1,351 @@
+"""Ways in which training scripts write their checkpoints, with a content that shows what is torn or mixed.
+
+Every file says of which trial, launch and epoch it is and what part it plays, and ends with a checksum of all its
+bytes. :func:`inspect` loads a folder as the script would, and says what it finds. Used by ``best_checkpoint.py`` and
+its training script, which is why nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmarking.faults.checkpoint_seals import CHECKSUM_BYTES, Identity, TornError, same, sealed, unsealed
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a script finds in its folder."""
+
+    state: str
+    """``"none"``, ``"whole"``, ``"torn"``, or ``"foreign"``: another trial's."""
+    epoch: int | None = None
+    launch: int | None = None
+    """The launch that saved it."""
+    why: str = ""
+    print: str = ""
+    """Fingerprint of the files, where it is torn."""
+
+
+class Writer:
+    """Saves and loads; see the module.
+
+    Parameters
+    ----------
+    num_pauses, pause_s
+        How often writing a file is interrupted, and for how many seconds each time.
+    """
+
+    #: Whether the checkpoint in the folder is whole at every moment.
+    is_atomic: ClassVar[bool] = False
+    #: Whether the script starts anew, without a word, where it cannot load.
+    is_lenient: ClassVar[bool] = False
+    #: Whether old checkpoints stay.
+    keeps_all: ClassVar[bool] = False
+
+    def __init__(self, num_pauses: int = 0, pause_s: float = 0.0) -> None:
+        self._num_pauses, self._pause_s = num_pauses, pause_s
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> Identity | None:
+        """None: there is no checkpoint. Raises whatever a script would end with."""
+        raise NotImplementedError
+
+    def _write(self, path: Path, identity: Identity, mode: str = "wb") -> None:
+        pieces = list(_cut(sealed(identity), self._num_pauses + 1, identity.size))
+        with open(path, mode, buffering=0) as file:
+            for number, piece in enumerate(pieces):
+                if number:
+                    time.sleep(self._pause_s)
+                for part in piece:
+                    view = memoryview(part)
+                    while view:
+                        view = view[file.write(view) :]
+
+
+def _cut(pieces: Iterator[bytes], num_parts: int, size: int) -> Iterator[list[bytes]]:
+    """Splits pieces into some parts of about the same size, without joining them."""
+    part: list[bytes] = []
+    most = max(1, size // num_parts)
+    length, left = 0, num_parts - 1
+    for piece in pieces:
+        while left and length + len(piece) >= most:
+            part.append(piece[: most - length])
+            piece = piece[most - length :]
+            yield part
+            part, length, left = [], 0, left - 1
+        part.append(piece)
+        length += len(piece)
+    yield part
+
+
+class Atomic(Writer):
+    """Aside, then one rename."""
+
+    is_atomic = True
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        self._write(folder / "model.bin.new", identity)
+        os.replace(folder / "model.bin.new", folder / "model.bin")
+
+    def load(self, folder: Path) -> Identity | None:
+        path = folder / "model.bin"
+        return unsealed(path) if path.exists() else None
+
+
+class InPlace(Writer):
+    """The old checkpoint is truncated and written over."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        self._write(folder / "model.bin", identity)
+
+    def load(self, folder: Path) -> Identity | None:
+        path = folder / "model.bin"
+        return unsealed(path) if path.exists() else None
+
+
+class Update(InPlace):
+    """The bytes of the old checkpoint are changed one after the other, as where a file is mapped into memory."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        path = folder / "model.bin"
+        self._write(path, identity, "r+b" if path.exists() else "wb")
+
+
+class Several(Writer):
+    """Model, optimiser and a small state, each in a file of its own, in place."""
+
+    _SHARES: ClassVar[dict[str, float]] = {"model.bin": 0.6, "optimizer.bin": 0.4, "state.json": 0.0}
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        for name, share in self._SHARES.items():
+            self._write(folder / name, replace(identity, role=name, size=int(share * identity.size)))
+
+    def load(self, folder: Path) -> Identity | None:
+        if not any((folder / name).exists() for name in self._SHARES):
+            return None
+        return same([unsealed(folder / name) for name in self._SHARES])
+
+
+class NewFile(Writer):
+    """A new file for each epoch, under its name from the first byte on; then the old ones are removed."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        path = folder / f"ckpt-{identity.epoch:05d}.bin"
+        self._write(path, identity)
+        for old in () if self.keeps_all else sorted(folder.glob("ckpt-*.bin")):
+            if old != path:
+                old.unlink()
+
+    def load(self, folder: Path) -> Identity | None:
+        newest = max(folder.glob("ckpt-*.bin"), default=None)
+        return None if newest is None else unsealed(newest)
+
+
+class NewFileKept(NewFile):
+    """The same, and the old ones stay."""
+
+    keeps_all = True
+
+
+class LatestLink(Writer):
+    """A new file for each epoch, and a symbolic link to the last one that was finished; the one before it is kept."""
+
+    is_atomic = True
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        name = f"ckpt-{identity.epoch:05d}-{identity.launch}.bin"
+        self._write(folder / name, identity)
+        before = os.readlink(folder / "latest") if (folder / "latest").is_symlink() else None
+        aside = folder / "latest.new"
+        aside.unlink(missing_ok=True)
+        aside.symlink_to(name)
+        os.replace(aside, folder / "latest")
+        for old in folder.glob("ckpt-*.bin"):
+            if old.name not in (name, before):
+                old.unlink()
+
+    def load(self, folder: Path) -> Identity | None:
+        path = folder / "latest"
+        return unsealed(path) if os.path.lexists(path) else None
+
+
+class Folder(Writer):
+    """A folder with sub-folders for each epoch, written aside and put in place by one rename; then the old ones go."""
+
+    is_atomic = True
+    _FILES: ClassVar[dict[str, float]] = {
+        "model/shard-0.bin": 0.4, "model/shard-1.bin": 0.3, "optimizer/shard-0.bin": 0.3, "meta.json": 0.0,
+    }  # fmt: skip
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        aside = folder / f"tmp-checkpoint-{identity.epoch}"
+        shutil.rmtree(aside, ignore_errors=True)
+        self._fill(aside, identity)
+        final = folder / f"checkpoint-{identity.epoch}"
+        if final.exists():  # of a launch before this one, which has got as far
+            shutil.rmtree(final)
+        os.rename(aside, final)
+        self._remove_others(folder, final)
+
+    def load(self, folder: Path) -> Identity | None:
+        newest = max(folder.glob("checkpoint-*"), key=_number, default=None)
+        return None if newest is None else same([unsealed(newest / name) for name in self._FILES])
+
+    def _fill(self, target: Path, identity: Identity) -> None:
+        for name, share in self._FILES.items():
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path, replace(identity, role=name, size=int(share * identity.size)))
+
+    def _remove_others(self, folder: Path, final: Path) -> None:
+        for old in folder.glob("checkpoint-*"):
+            if old != final:
+                # By one rename, so that half of a folder is never found under this name.
+                gone = folder / f"gone-{old.name}"
+                shutil.rmtree(gone, ignore_errors=True)
+                os.rename(old, gone)
+                shutil.rmtree(gone)
+
+
+class FolderInPlace(Folder):
+    """The same, but written under its own name."""
+
+    is_atomic = False
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        final = folder / f"checkpoint-{identity.epoch}"
+        self._fill(final, identity)
+        self._remove_others(folder, final)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
+
+
+class Torch(Writer):
+    """``torch.save`` to the path of the old checkpoint."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        import torch
+
+        torch.save(_state(identity), folder / "model.pt")
+
+    def load(self, folder: Path) -> Identity | None:
+        import torch
+
+        path = folder / "model.pt"
+        return _identity(torch.load(path, weights_only=True)) if path.exists() else None
+
+
+class Helpers(Writer):
+    """Syne Tune's own helpers, which write in place, and start anew where they cannot load."""
+
+    is_lenient = True
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        from syne_tune.utils import checkpoint_model_at_rung_level
+
+        _, save = _syne_tune_functions(_Model(_state(identity)))
+        checkpoint_model_at_rung_level({"st_checkpoint_dir": str(folder)}, save, identity.epoch)
+
+    def load(self, folder: Path) -> Identity | None:
+        # The helper says 0 for whatever goes wrong; here it is to be known what.
+        import torch
+
+        path = folder / "checkpoint.json"
+        if not path.exists():
+            return None
+        state = torch.load(path, weights_only=True)
+        identity = _identity(state["st_state_dict_model"])
+        if state["st_resource"] != identity.epoch:
+            raise TornError(f"epoch {identity.epoch} is stored as {state['st_resource']}")
+        return identity
+
+
+class _Model:
+    def __init__(self, state: dict[str, Any]) -> None:
+        self._state = state
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._state
+
+
+def _syne_tune_functions(model: _Model) -> Any:
+    from syne_tune.utils import pytorch_load_save_functions
+
+    return pytorch_load_save_functions({"model": model})
+
+
+def _state(identity: Identity) -> dict[str, Any]:
+    import torch
+
+    content = bytearray(b"".join(sealed(identity)))
+    return {"content": torch.frombuffer(content, dtype=torch.uint8)}
+
+
+def _identity(state: dict[str, Any]) -> Identity:
+    content = state["content"].numpy().tobytes()
+    header, _, _ = content.partition(b"\n")
+    identity = Identity(**json.loads(header))
+    if content[-CHECKSUM_BYTES:] != b"%08x" % zlib.crc32(content[:-CHECKSUM_BYTES]):
+        raise TornError(f"the tensor of epoch {identity.epoch} does not have its checksum")
+    return identity
+
+
+WRITERS: dict[str, type[Writer]] = {
+    "atomic": Atomic,
+    "in-place": InPlace,
+    "update": Update,
+    "several": Several,
+    "new-file": NewFile,
+    "new-file-kept": NewFileKept,
+    "latest-link": LatestLink,
+    "folder": Folder,
+    "folder-in-place": FolderInPlace,
+    "torch": Torch,
+    "helpers": Helpers,
+}
+#: Those that need PyTorch, whose import takes a cold launch seconds.
+HEAVY = ("torch", "helpers")
+
+
+def inspect(writer: Writer, folder: Path, x: float | None = None) -> Found:
+    """What a script with this writer finds in its folder.
+
+    Parameters
+    ----------
+    x
+        The trial that the folder belongs to, if known.
+    """
+    try:
+        identity = writer.load(folder)
+    except Exception as error:  # a script ends with whatever it is
+        return Found("torn", why=f"{type(error).__name__}: {error}"[:300], print=fingerprint(folder))
+    if identity is None:
+        return Found("none")
+    if x is not None and identity.x != x:
+        return Found("foreign", identity.epoch, identity.launch, f"it is of x = {identity.x}")
+    return Found("whole", identity.epoch, identity.launch)
+
+
+def fingerprint(folder: Path) -> str:
+    """Changes with the content of any file below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        try:
+            content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        except FileNotFoundError:
+            continue
+        digest.update(f"{path.relative_to(folder)} {len(content)} {zlib.crc32(content)}\n".encode())
+    return digest.hexdigest()[:16]

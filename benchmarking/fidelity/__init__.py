@@ -1,0 +1,1 @@
+"""Programs that check whether two ways of doing the same thing give the same."""

@@ -1,0 +1,249 @@
+"""Trains once undisturbed on one device and once resized again and again, and compares the two.
+
+    python benchmarking/fidelity/invisible_resizing.py  # the digits network and the small transformer
+    python benchmarking/fidelity/invisible_resizing.py --script digits_cnn --resizes 20 --seed 3
+
+The second run alternates between one and two devices (processes with DistributedDataParallel on Gloo). In turn it is
+asked to leave by SIGTERM and killed by SIGKILL, at a random moment inside an epoch, and goes on from its checkpoint.
+The table has the largest relative difference of each reported metric. ``counting`` trains a small model whose reports
+show whether every sample was counted exactly once an epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched.backends._environment import rank_environments
+from syne_hypersched.backends._preload import modules_to_preload
+from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.backends.reports import LogTail
+from syne_hypersched.contract import EXIT_DRAINED
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "examples" / "training_scripts"
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A script with its arguments, and the metrics that must come out the same."""
+
+    script: Path
+    arguments: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+_DIGITS = ("--epochs", "40", "--width", "8", "--batch_size", "128", "--dropout", "0.2", "--learning_rate", "0.05")
+_TRANSFORMER = ("--epochs", "24", "--num_characters", "60000", "--width", "32", "--context", "32")
+
+WORKLOADS = {
+    "digits_cnn": Workload(
+        SCRIPTS / "digits_cnn.py",
+        (*_DIGITS, "--virtual_devices", "2"),
+        ("train_loss", "val_loss", "val_accuracy"),
+    ),
+    "digits_cnn_ddp": Workload(SCRIPTS / "digits_cnn.py", _DIGITS, ("train_loss", "val_loss", "val_accuracy")),
+    "transformer_lm": Workload(SCRIPTS / "transformer_lm.py", _TRANSFORMER, ("train_loss", "val_loss")),
+    "transformer_lm_sharded": Workload(
+        SCRIPTS / "transformer_lm.py", (*_TRANSFORMER, "--shard", "1"), ("train_loss", "val_loss")
+    ),
+    "counting": Workload(
+        Path(__file__).with_name("counting_script.py"),
+        ("--epochs", "24"),
+        ("train_loss", "mean_hash_0", "mean_hash_1", "mean_hash_2"),
+    ),
+}
+
+
+@dataclass
+class Outcome:
+    """What a run has reported and how often it was launched."""
+
+    reports: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """By epoch."""
+    num_doubled: int = 0
+    """Reports of an epoch that had been reported before."""
+    num_devices: list[int] = field(default_factory=list)
+    """Of each launch."""
+    num_left: int = 0
+    """Launches that left on SIGTERM with the exit code for it."""
+    num_killed: int = 0
+
+
+class Trainer:
+    """Launches a training script again and again, as the local backend would, in forks of one preloading server."""
+
+    def __init__(self, workload: Workload, folder: Path, num_slots: int = 2) -> None:
+        self._workload = workload
+        self._folder = folder
+        self._devices = find_devices(num_slots, device_type="cpu")
+        self._pids: list[int] | None = None
+        self._exit: LaunchExit | None = None
+        preload = modules_to_preload(workload.script)
+        self._launcher = Launcher(self._on_launched, self._on_exit, preload, log_path=folder / "server.log")
+        self._handle = 0
+        self._tail = LogTail(self._log(0))
+        self._reports: list[dict[str, Any]] = []
+        self.outcome = Outcome()
+
+    def launch(self, num_devices: int) -> None:
+        """Starts the script on so many devices."""
+        self._pids = self._exit = None
+        argv = (
+            str(self._workload.script),
+            *self._workload.arguments,
+            "--st_checkpoint_dir",
+            str(self._folder / "checkpoints"),
+        )
+        held = self._devices.names[:num_devices]
+        ranks = tuple(
+            RankSpec(env, str(self._log(rank)), str(self._folder / f"err{rank}"), cores)
+            for rank, (env, cores) in enumerate(rank_environments(self._devices, held, True, os.environ))
+        )
+        self._handle = self._launcher.launch(LaunchSpec(argv, ranks, True, 30.0, str(self._folder)))
+        self.outcome.num_devices.append(num_devices)
+
+    def ask_to_leave(self) -> None:
+        """SIGTERM to all processes, and waits until they have gone."""
+        self._launcher.drain(self._handle, grace_s=30.0)
+        ended = self.wait_for_exit()
+        self.outcome.num_left += ended.exit_codes == (EXIT_DRAINED,) * len(ended.exit_codes)
+
+    def kill(self) -> None:
+        """SIGKILL to all processes, and waits until they have gone."""
+        self._wait_until(lambda: self._pids is not None)
+        for pid in self._pids or ():
+            os.kill(pid, signal.SIGKILL)
+        self.wait_for_exit()
+        self.outcome.num_killed += 1
+
+    def wait_for_exit(self) -> LaunchExit:
+        """Waits until no process of the launch is left."""
+        self._wait_until(lambda: self._exit is not None)
+        assert self._exit is not None
+        return self._exit
+
+    def wait_for_report(self, count: int) -> bool:
+        """Waits until ``count`` reports were made in all; False if the script has ended before."""
+        self._wait_until(lambda: self.count_reports() >= count or self._exit is not None)
+        return self._exit is None
+
+    def finish(self) -> Outcome:
+        """Waits for the end of the script and reads what it has reported."""
+        ended = self.wait_for_exit()
+        if ended.exit_code != 0:
+            sys.exit(f"{self._workload.script.name} failed: {(self._folder / 'err0').read_text()[-2000:]}")
+        self.count_reports()
+        for report in self._reports:
+            self.outcome.num_doubled += report["epoch"] in self.outcome.reports
+            self.outcome.reports[report["epoch"]] = report
+        return self.outcome
+
+    def close(self) -> None:
+        """Ends the preloading server."""
+        self._launcher.close()
+
+    def count_reports(self) -> int:
+        """Reads what is new in the log; the number of reports so far."""
+        self._reports += [report.values for report in self._tail.reports()]
+        return len(self._reports)
+
+    def _log(self, rank: int) -> Path:
+        return self._folder / f"out{rank}"
+
+    def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
+        self._pids = pids
+
+    def _on_exit(self, handle: int, ended: LaunchExit, moment: float) -> None:
+        self._exit = ended
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while not condition():
+            if time.monotonic() > give_up_at:
+                sys.exit(f"{self._workload.script.name}: nothing happens; see {self._folder}")
+            time.sleep(0.005)
+
+
+def train_undisturbed(workload: Workload, folder: Path) -> Outcome:
+    """The whole training in one launch on one device."""
+    trainer = Trainer(workload, folder)
+    try:
+        trainer.launch(1)
+        return trainer.finish()
+    finally:
+        trainer.close()
+
+
+def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: int) -> Outcome:
+    """The training with so many resizes between one and two devices, every second one by SIGKILL."""
+    generator = random.Random(seed)
+    trainer = Trainer(workload, folder)
+    try:
+        num_reports = 0
+        for number in range(num_resizes):
+            trainer.launch(1 + number % 2)
+            started = time.monotonic()
+            if not trainer.wait_for_report(num_reports + 1):
+                break
+            # After the first report, somewhere in the next epoch.
+            time.sleep(generator.uniform(0.0, 1.0) * min(1.0, 0.5 * (time.monotonic() - started)))
+            if generator.random() < 0.5:
+                trainer.kill()
+            else:
+                trainer.ask_to_leave()
+            num_reports = trainer.count_reports()
+        else:
+            trainer.launch(1 + num_resizes % 2)
+        return trainer.finish()
+    finally:
+        trainer.close()
+
+
+def largest_difference(one: Outcome, other: Outcome, metric: str) -> float:
+    """Largest relative difference of a metric over the epochs; infinite where epochs are missing."""
+    if list(one.reports) != sorted(other.reports):
+        return float("inf")
+    pairs = [(one.reports[epoch][metric], other.reports[epoch][metric]) for epoch in one.reports]
+    return max(abs(a - b) / max(abs(a), 1e-12) for a, b in pairs)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--script", choices=list(WORKLOADS), action="append", help="by default all")
+    parser.add_argument("--resizes", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds of the disturbances")
+    args = parser.parse_args(arguments)
+    print(
+        f"{'script':<16}{'epochs':>7}{'launches':>9}{'left':>6}{'killed':>7}{'doubled':>8}  largest relative difference"
+    )
+    for name in args.script or WORKLOADS:
+        with tempfile.TemporaryDirectory() as folder:
+            quiet, disturbed = Path(folder, "quiet"), Path(folder, "disturbed")
+            quiet.mkdir()
+            disturbed.mkdir()
+            alone = train_undisturbed(WORKLOADS[name], quiet)
+            resized = train_disturbed(WORKLOADS[name], disturbed, args.resizes, args.seed)
+        differences = [
+            f"{metric} {largest_difference(alone, resized, metric):.1e}" for metric in WORKLOADS[name].metrics
+        ]
+        print(
+            f"{name:<16}{len(resized.reports):>7}{len(resized.num_devices):>9}{resized.num_left:>6}"
+            f"{resized.num_killed:>7}{resized.num_doubled:>8}  {', '.join(differences)}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

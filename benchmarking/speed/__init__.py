@@ -1,0 +1,1 @@
+"""Programs that measure what the schedulers, the backends and the training helpers cost."""

@@ -1,0 +1,203 @@
+"""What the adaptive strategy comes to beside its rivals, setting by setting: the pure part of ``study_deadlines.py``.
+
+Everything takes rows as :func:`syne_hypersched.comparison.tables.results_table` makes them. Means are over the tables
+for each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds, paired where two
+schedulers are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from benchmarking.studies.markdown import header, row
+from syne_hypersched.comparison.statistics import Interval, mean_interval
+
+LIMIT = 1.02
+"""More regret than this, relative to its own plain ladder, and resizing has done harm."""
+
+COLOURS = ("#7F7F7F", "#56B4E9", "#0072B2", "#CC79A7", "#8C6D31", "#E69F00", "#D55E00", "#000000", "#009E73")
+
+MACHINE = ["num_devices", "scaling", "launch_cost"]
+
+
+def by_seed(rows: pd.DataFrame, schedulers: Sequence[str]) -> pd.DataFrame:
+    """Mean regret over the tables of each seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows are seeds and deadlines, columns schedulers.
+    """
+    chosen = rows[rows.scheduler.isin(schedulers)]
+    means = chosen.groupby(["scheduler", "deadline", "seed"], sort=False).regret.mean()
+    return means.unstack("scheduler")[list(schedulers)]
+
+
+def compare(rows: pd.DataFrame, scheduler: str, rivals: Sequence[str]) -> pd.DataFrame:
+    """Compares a scheduler with the best of some rivals on every machine, at every deadline.
+
+    Parameters
+    ----------
+    rows
+        The runs.
+    scheduler
+        The scheduler, which has runs on every machine.
+    rivals
+        Schedulers that never resize, and so have runs for one scaling, which stand for all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each machine and deadline: ``rival``, the one with the lowest mean there; ``ratio`` of the means,
+        below 1 where the scheduler is better; ``difference``, the rival's regret less the scheduler's on the same
+        seeds, and its ``half_width``.
+    """
+    found = []
+    for machine, own in rows[rows.scheduler == scheduler].groupby(MACHINE, sort=False):
+        num_devices, scaling, launch_cost = machine
+        alike = (rows.num_devices == num_devices) & (rows.launch_cost == launch_cost) & rows.scheduler.isin(rivals)
+        regret = by_seed(pd.concat([own, rows[alike]]), [scheduler, *rivals])
+        for deadline in dict.fromkeys(own.deadline):
+            here = regret.xs(deadline, level="deadline")
+            rival = str(here[list(rivals)].mean().idxmin())
+            difference = mean_interval(list(here[rival] - here[scheduler]))
+            found.append(
+                dict(zip(MACHINE, (num_devices, scaling, launch_cost), strict=True))
+                | {"deadline": deadline, "rival": rival, "ratio": here[scheduler].mean() / here[rival].mean()}
+                | {"regret": here[scheduler].mean(), "difference": difference.mean}
+                | {"half_width": difference.half_width}
+            )
+    return pd.DataFrame(found)
+
+
+def verdict(comparison: pd.DataFrame, limit: float) -> str:
+    """How often the ratio is at most a limit, and how often it is above by more than chance, in words."""
+    above = comparison[comparison.ratio > limit]
+    surely = int((above.difference + above.half_width < 0).sum())
+    held = f"at most {limit:g} in {len(comparison) - len(above)} of {len(comparison)} cells"
+    if above.empty:
+        return f"{held}; the largest is {comparison.ratio.max():.3f}"
+    return f"{held}; the largest is {comparison.ratio.max():.3f}; in {surely} of the others by more than its interval"
+
+
+def regret_lines(rows: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    """A Markdown table of mean regret with its interval by deadline, the lowest of each in bold."""
+    regret = by_seed(rows, list(titles))
+    deadlines = list(dict.fromkeys(rows.deadline))
+    best = {deadline: regret.xs(deadline, level="deadline").mean().idxmin() for deadline in deadlines}
+    lines = header("deadline", deadlines)
+    for scheduler, title in titles.items():
+        cells = []
+        for deadline, interval in zip(deadlines, _intervals(regret, scheduler, deadlines), strict=True):
+            cell = f"{interval.mean:.3f} ± {interval.half_width:.3f}"
+            cells.append(f"**{cell}**" if best[deadline] == scheduler else cell)
+        lines.append(row(title, cells))
+    return lines
+
+
+def gain_lines(rows: pd.DataFrame, reference: str, titles: Mapping[str, str]) -> list[str]:
+    """A Markdown table of how much more regret each scheduler has than a reference, seed by seed."""
+    regret = by_seed(rows, list(dict.fromkeys([reference, *titles])))
+    deadlines = list(dict.fromkeys(rows.deadline))
+    lines = header("deadline", deadlines)
+    for scheduler, title in titles.items():
+        cells = []
+        for deadline in deadlines:
+            here = regret.xs(deadline, level="deadline")
+            gain = mean_interval(list(here[scheduler] - here[reference]))
+            cells.append(f"{gain.mean:+.3f} ± {gain.half_width:.3f}")
+        lines.append(row(title, cells))
+    return lines
+
+
+def ratio_lines(comparison: pd.DataFrame, scaling: str) -> list[str]:
+    """A Markdown table of the ratios on the machines with one scaling."""
+    rows = comparison[comparison.scaling == scaling]
+    deadlines = list(dict.fromkeys(rows.deadline))
+    lines = header("devices, launch cost", deadlines)
+    for (num_devices, launch_cost), machine in rows.groupby(["num_devices", "launch_cost"], sort=False):
+        ratios = dict(zip(machine.deadline, machine.ratio, strict=True))
+        cells = [f"{ratios[deadline]:.3f}" if deadline in ratios else "" for deadline in deadlines]
+        lines.append(row(f"{num_devices}, {launch_cost}", cells))
+    return lines
+
+
+def worst_lines(comparison: pd.DataFrame, limit: float, most: int = 12) -> list[str]:
+    """A Markdown table of the cells whose ratio is above a limit, the largest first."""
+    worst = comparison[comparison.ratio > limit].nlargest(most, "ratio")
+    lines = header("devices, scaling, launch cost, deadline", ["ratio", "difference of regret"])
+    for cell in worst.itertuples():
+        name = f"{cell.num_devices}, {cell.scaling}, {cell.launch_cost}, {cell.deadline}"
+        lines.append(row(name, [f"{cell.ratio:.3f}", f"{-cell.difference:+.3f} ± {cell.half_width:.3f}"]))
+    return lines
+
+
+def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], strong: str, path: Path) -> None:
+    """A picture of regret by deadline, a panel for each group of tables."""
+    num_rows = math.ceil(len(rows) / 2)
+    figure = Figure(figsize=(5.6 * min(2, len(rows)), 4.4 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, min(2, len(rows)), squeeze=False).ravel()
+    for axes, (name, group) in zip(panels, rows.items(), strict=False):
+        regret, deadlines = by_seed(group, list(titles)), list(dict.fromkeys(group.deadline))
+        for (scheduler, title), colour in zip(titles.items(), COLOURS, strict=False):
+            intervals = _intervals(regret, scheduler, deadlines)
+            axes.errorbar(
+                range(len(deadlines)),
+                [interval.mean for interval in intervals],
+                yerr=[interval.half_width for interval in intervals],
+                color=colour,
+                capsize=2,
+                marker="o",
+                markersize=4,
+                linewidth=2.4 if scheduler == strong else 1.2,
+                zorder=3 if scheduler == strong else 2,
+                label=title,
+            )
+        axes.set_xticks(range(len(deadlines)), [deadline.removesuffix("x") for deadline in deadlines])
+        axes.set_xlabel("deadline, in median full runs on one device")
+        axes.set_title(name, fontsize=10)
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color="#E5E7EB")
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(rows) :]:
+        axes.remove()
+    panels[0].set_ylabel("regret (0: best value in the table, 1: median)")
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=100)
+
+
+def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """A picture of all ratios: machines below each other, launch costs and deadlines beside each other."""
+    first = next(iter(comparisons.values()))
+    machines = list(dict.fromkeys(zip(first.num_devices, first.scaling, strict=True)))
+    deadlines = sorted(set(first.deadline), key=lambda deadline: float(deadline.removesuffix("x")))
+    columns = [(cost, deadline) for cost in dict.fromkeys(first.launch_cost) for deadline in deadlines]
+    height = 0.7 + (0.5 + 0.22 * len(machines)) * len(comparisons)
+    figure = Figure(figsize=(3 + 0.4 * len(columns), height), layout="constrained")
+    panels = figure.subplots(len(comparisons), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, comparison) in zip(panels, comparisons.items(), strict=True):
+        ratios = np.full((len(machines), len(columns)), np.nan)
+        for cell in comparison.itertuples():
+            line = machines.index((cell.num_devices, cell.scaling))
+            column = columns.index((cell.launch_cost, cell.deadline))
+            ratios[line, column] = cell.ratio
+            axes.text(column, line, f"{cell.ratio:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7)
+        axes.imshow(ratios, cmap="RdYlGn_r", norm=TwoSlopeNorm(1.0, 0.4, 1.3), aspect="auto")
+        axes.set_yticks(range(len(machines)), [f"{size} devices, {scaling}" for size, scaling in machines], fontsize=7)
+        axes.set_title(name, fontsize=9)
+    panels[-1].set_xticks(
+        range(len(columns)), [f"{cost}, {deadline}" for cost, deadline in columns], rotation=90, fontsize=7
+    )
+    figure.supxlabel("launch cost, deadline", fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def _intervals(regret: pd.DataFrame, scheduler: str, deadlines: Sequence[str]) -> list[Interval]:
+    return [mean_interval(list(regret.xs(deadline, level="deadline")[scheduler])) for deadline in deadlines]

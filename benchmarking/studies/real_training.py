@@ -1,0 +1,196 @@
+"""The adaptive strategy beside ASHA and random search on real training on this machine.
+
+    python benchmarking/studies/real_training.py     # digits, and MNIST where it is at hand: about an hour
+    python benchmarking/studies/real_training.py --scripts digits-cnn --deadlines 20s 40s --seeds 2 --output /tmp/real
+
+Every scheduler has the machine for itself for the same time, one after the other: for each deadline and seed all of
+them take turns, each time in another order, so that a machine that slows down treats them alike. Nothing else should
+run.
+
+Digits are tuned in two search spaces: that of the demo, where most configurations are good, and that of the learning
+curves that come with the package. Beside what the latter came to stands what the simulator predicts from these curves,
+for the same deadlines, devices, seeds and schedulers; it knows the launch cost from ``--launch-cost`` alone. MNIST is
+looked for in the folder ``mnist`` of the one that the environment variable SYNE_HYPERSCHED_DATA names, by default
+``../shared/data`` beside the repository. Writes ``README.md`` and ``readings.csv``; the experiments, in Syne Tune's
+format, and the runs that are finished stay in ``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarking.studies.markdown import header, row
+from benchmarking.studies.report_tables import ROOT, study_digest
+from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
+from syne_hypersched.comparison.shared_tables import data_folder
+from syne_hypersched.comparison.statistics import Interval, mean_interval
+from syne_hypersched.comparison.storage import source_digest
+from syne_hypersched.comparison.tables import results_table
+
+ADAPTIVE = "hypersched"
+TITLES = {ADAPTIVE: "HyperSched, adaptive", "asha": "ASHA stopping, eta 3", "random": "random search"}
+EXPLANATION = """\
+Best `val_accuracy` reported by the deadline, with 95 % intervals over the seeds that have one; in brackets how many
+have. The schedulers took turns."""
+
+SCRIPTS = ("digits-cnn", "digits-cnn-table", "mnist")
+TABLES = {"digits-cnn-table": "digits"}
+"""The table of learning curves of a script, where there is one: the same configurations and data."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is run, and on what."""
+
+    deadlines: tuple[Duration, ...]
+    num_seeds: int
+    num_devices: int
+    launch_cost: Duration
+
+
+def turns(setting: Setting, script: str) -> list[Study]:
+    """A study for each seed and deadline, in which every scheduler is run once, each time in another order."""
+    options = script_options(script)
+    schedulers, studies = tuple(TITLES), []
+    for seed in range(setting.num_seeds):
+        for deadline in setting.deadlines:
+            first = len(studies) % len(schedulers)
+            scenario = Scenario(
+                script, setting.num_devices, schedulers[first:] + schedulers[:first], scaling=None, launch_cost=None
+            )
+            studies.append(Study((scenario,), (deadline,), (seed,), ADAPTIVE, backend="local", script_options=options))
+    return studies
+
+
+def prediction(setting: Setting, table: str) -> Study:
+    """The same in virtual time. Scaling is that of the table, which nobody is told."""
+    scenario = Scenario(table, setting.num_devices, tuple(TITLES), "measured", setting.launch_cost)
+    return Study((scenario,), setting.deadlines, tuple(range(setting.num_seeds)), ADAPTIVE)
+
+
+def script_options(script: str) -> tuple[tuple[str, str], ...]:
+    """The options of a script that it cannot do without."""
+    return (("data", str(mnist_folder().resolve())),) if script == "mnist" else ()
+
+
+def mnist_folder() -> Path:
+    """Where the files of MNIST are looked for."""
+    return data_folder() / "mnist"
+
+
+def run(studies: Sequence[Study], work: Path) -> pd.DataFrame:
+    """Carries studies out one after the other, but for what the same source code has finished in ``work`` already."""
+    tables = []
+    for number, study in enumerate(studies, start=1):
+
+        def say(done: int, total: int, title: str, number: int = number) -> None:
+            print(f"{number} of {len(studies)}, {done} of {total}: {title}", flush=True)
+
+        folder = work / source_digest()[:12] / study_digest(study)
+        tables.append(results_table(run_study(study, folder, store_runs=False, on_progress=say)))
+    return pd.concat(tables)
+
+
+def readings_of(rows: pd.DataFrame, scheduler: str, deadline: str) -> list[float]:
+    """The metric at a deadline in the order of the seeds."""
+    chosen = rows[(rows.scheduler == scheduler) & (rows.deadline == deadline)]
+    return [float(value) for value in chosen.sort_values("seed").value]
+
+
+def value_lines(rows: pd.DataFrame) -> list[str]:
+    """A Markdown table of the metric at each deadline, with its interval and what the adaptive strategy gained."""
+    deadlines = list(dict.fromkeys(rows.deadline))
+    lines = header("deadline", deadlines)
+    for scheduler, title in TITLES.items():
+        values = [mean_interval(readings_of(rows, scheduler, deadline)) for deadline in deadlines]
+        lines.append(row(title, [_with_width(value, ".4f") for value in values]))
+    for scheduler, title in TITLES.items():
+        if scheduler != ADAPTIVE:
+            gains = [gain(rows, scheduler, deadline) for deadline in deadlines]
+            lines.append(row(f"adaptive less {title}, paired", [_with_width(value, "+.4f") for value in gains]))
+    for scheduler, title in TITLES.items():
+        numbers = [rows[(rows.scheduler == scheduler) & (rows.deadline == deadline)] for deadline in deadlines]
+        lines.append(row(f"trials of {title}", [f"{number.num_trials.mean():.0f}" for number in numbers]))
+    return lines
+
+
+def gain(rows: pd.DataFrame, rival: str, deadline: str) -> Interval:
+    """How much higher the metric of the adaptive strategy is than a rival's on the same seeds."""
+    pairs = zip(readings_of(rows, ADAPTIVE, deadline), readings_of(rows, rival, deadline), strict=True)
+    return mean_interval([own - other for own, other in pairs])
+
+
+def _with_width(interval: Interval, spec: str) -> str:
+    if interval.num_values == 0:
+        return "-"
+    width = f" ± {interval.half_width:.4f}" if interval.num_values > 1 else ""
+    return f"{interval.mean:{spec}}{width} ({interval.num_values})"
+
+
+def write(
+    real: dict[str, pd.DataFrame],
+    predicted: dict[str, pd.DataFrame],
+    setting: Setting,
+    script_names: Sequence[str],
+    output: Path,
+) -> None:
+    """Writes the report."""
+    output.mkdir(parents=True, exist_ok=True)
+    lines = ["# The adaptive strategy on real training", ""]
+    command = "`python benchmarking/studies/real_training.py`"
+    made = f"Made by {command}: {setting.num_devices} devices, {setting.num_seeds} seeds."
+    lines += [f"{made} {EXPLANATION}", ""]
+    for script in script_names:
+        lines += [f"## {script}", "", *value_lines(real[script]), ""]
+        if script in predicted:
+            lines += [f"Predicted by the simulator, where a launch costs {setting.launch_cost}:", ""]
+            lines += [*value_lines(predicted[script]), ""]
+    (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    parts = [
+        rows.assign(kind=kind) for kind, part in (("real", real), ("predicted", predicted)) for rows in part.values()
+    ]
+    pd.concat(parts).round(6).to_csv(output / "readings.csv", index=False)
+    print("\n".join(lines))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scripts", nargs="+", choices=SCRIPTS, help="default: those with data")
+    parser.add_argument(
+        "--deadlines", nargs="+", default=["30s", "60s", "120s"], help="such as 30s or 2m (30s 60s 120s)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="seeds, at least 2 (default 3)")
+    parser.add_argument("--num-devices", type=int, default=2, help="CPU slots or GPUs (default 2)")
+    parser.add_argument("--launch-cost", default="0.2s", help="for the prediction (default 0.2s)")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarking" / "results" / "real-training")
+    parser.add_argument("--work", type=Path, default=ROOT / "report-work", help="where finished runs are kept")
+    args = parser.parse_args(arguments)
+    if args.seeds < 2:
+        parser.error(f"--seeds must be at least 2, since an interval needs as many, but got {args.seeds}")
+    if args.scripts is None:
+        args.scripts = [script for script in SCRIPTS if script != "mnist" or mnist_folder().is_dir()]
+    elif "mnist" in args.scripts and not mnist_folder().is_dir():
+        parser.error(f"there is no MNIST in {mnist_folder()}: set SYNE_HYPERSCHED_DATA to the folder above it")
+    try:
+        deadlines = tuple(Duration.parse(deadline) for deadline in args.deadlines)
+        setting = Setting(deadlines, args.seeds, args.num_devices, Duration.parse(args.launch_cost))
+        studies = {script: turns(setting, script) for script in args.scripts}
+        predictions = {script: prediction(setting, TABLES[script]) for script in args.scripts if script in TABLES}
+    except ValueError as error:
+        parser.error(str(error))
+    predicted = {script: run([study], args.work) for script, study in predictions.items()}
+    real = {script: run(studies[script], args.work) for script in args.scripts}
+    write(real, predicted, setting, args.scripts, args.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The command ``hypersched`` and its commands."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from syne_hypersched._console import run_command
+from syne_hypersched.cli import _compare, _report, _resume, _verify
+
+EXIT_USAGE = 2
+"""Exit code for a command line that makes no sense, and for a run that cannot be read."""
+
+HELP = """\
+Look at experiments, continue them, and compare schedulers under a deadline.
+
+RUN is the name of an experiment (tuner.name) or its folder. Experiments are in
+~/syne-tune, or in the folder that the environment variable SYNETUNE_FOLDER names.
+"""
+
+EPILOGUE = """\
+Examples:
+  hypersched report digits-2026-01-31-12-00-00-123
+  hypersched verify ~/syne-tune/digits-2026-01-31-12-00-00-123
+  hypersched compare --schedulers hypersched,asha --deadline 30m
+  hypersched report --help
+
+Exit codes: 0 success; 1 a rule is violated, or a run has failed; 2 wrong
+arguments, or a run that cannot be read; 130 interrupted.
+"""
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("syne-hypersched")
+    except PackageNotFoundError:
+        return "unknown: syne-hypersched is not installed"
+
+
+app = App(
+    name="hypersched",
+    help=HELP,
+    help_format="plaintext",
+    version=_version,
+    help_epilogue=EPILOGUE,
+    # A flag has one spelling, without --no-FLAG and --empty-LIST. Of an option given twice the last value counts.
+    default_parameter=Parameter(negative=(), allow_repeating=True),
+)
+_COMMANDS: dict[Callable[..., int], str] = {
+    _report.report: _report.EPILOGUE,
+    _verify.verify: _verify.EPILOGUE,
+    _resume.resume: _resume.EPILOGUE,
+    _compare.compare: _compare.EPILOGUE,
+}
+for _command, _epilogue in _COMMANDS.items():
+    app.command(_command, help_epilogue=_epilogue)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Parameters
+    ----------
+    arguments
+        What follows ``hypersched`` on the command line; by default that of this process.
+
+    Returns
+    -------
+    int
+        Exit code: that of the command, 2 if there is no such command or its arguments make no sense.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        print(f"hypersched: {error}\nTry: {_help_command(tokens)}", file=sys.stderr)
+        return EXIT_USAGE
+    if command in _COMMANDS:
+        return int(command(*bound.args, **bound.kwargs))
+    try:
+        command(*bound.args, **bound.kwargs)  # prints a help, or the version
+    except SystemExit:
+        # Rich ends the process where its output is no longer read.
+        raise BrokenPipeError from None
+    return 0
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The entry point: :func:`main`, and an orderly end if its output is no longer read or it is interrupted.
+
+    Parameters
+    ----------
+    arguments
+        As in :func:`main`.
+    """
+    return run_command(lambda: main(arguments))
+
+
+def _help_command(tokens: Sequence[str]) -> str:
+    known = [tokens[0]] if tokens and tokens[0] in app else []
+    return shlex.join(["hypersched", *known, "--help"])

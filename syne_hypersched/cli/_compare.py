@@ -1,0 +1,132 @@
+"""The command ``compare``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from syne_hypersched.cli._study_options import StudyOptions, study_of
+
+if TYPE_CHECKING:
+    from syne_hypersched.comparison.settings import Study
+
+EPILOGUE = """\
+Examples:
+  The default comparison on the embedded table, in less than a minute:
+    hypersched compare
+
+  32 devices that scale poorly, launches that cost 5 % of a full run, and
+  deadlines of two hours and of one full run:
+    hypersched compare --num-devices 32 --scaling babi --launch-cost 5% \\
+        --deadline 2h,1x
+
+  Which searcher for ASHA, and what one option of HyperSched is worth:
+    hypersched compare \\
+        --schedulers asha,asha+kde,hypersched,hypersched:policy=top_job
+
+  Your own learning curves (one row for each configuration and epoch):
+    hypersched compare --table curves.csv --metric val_loss --mode min \\
+        --elapsed-attr seconds
+
+  The HyperSched authors' ablation study:
+    hypersched compare --preset ablation
+
+  Real training on the cores of this machine, in a clone of the repository:
+    hypersched compare --backend local --benchmark digits-cnn --deadline 60 \\
+        --schedulers hypersched,asha
+
+--list shows every scheduler, benchmark, training script, scaling table and
+preset by name.
+
+Exit codes: 0; 1 if a run has failed; 2 if the arguments make no sense; 130 if
+it was interrupted; 141 if its output is no longer read.
+"""
+
+_EXECUTION = Group("Execution and output", sort_key=5)
+
+
+def compare(
+    options: StudyOptions | None = None,
+    *,
+    output: Annotated[Path | None, Parameter(group=_EXECUTION)] = None,
+    jobs: Annotated[int | None, Parameter(group=_EXECUTION)] = None,
+    list_names: Annotated[bool, Parameter(name="--list", group=_EXECUTION, show_default=False)] = False,
+) -> int:
+    """Compare schedulers under a deadline: which one to trust with N devices and T seconds, and how sure that is.
+
+    Runs every scheduler with every seed, on a table of learning curves in virtual
+    time or on a real training script on this machine, and ends with tables, a
+    picture and files for further analysis. Runs that have finished in the output
+    folder are not repeated: interrupt it at any time, and give the same command to
+    go on.
+
+    Parameters
+    ----------
+    output
+        Folder of the results (default comparison-results/NAME, where NAME depends on the settings).
+    jobs
+        Processes that simulate (default: one for each core).
+    list_names
+        Show all names and leave.
+    """
+    from syne_hypersched.comparison.listing import describe_names
+    from syne_hypersched.comparison.presets import find_preset, num_cores
+    from syne_hypersched.comparison.storage import default_output, usable_output
+
+    started = time.monotonic()
+    options = options or StudyOptions()
+    try:
+        find_preset(options.preset)
+        if list_names:
+            print(describe_names(), flush=True)
+            return 0
+        study = study_of(options)
+        if output is None:
+            output, why_not_default = usable_output(study, default_output(study))
+            if why_not_default is not None:
+                print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
+        return _compare(study, output, num_cores() if jobs is None else jobs, started)
+    except BrokenPipeError:
+        # The reader of the output has seen enough, as `head` does. At its end, Python would complain about the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
+        print(f"hypersched compare: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
+    from syne_hypersched.comparison.presets import find_preset
+    from syne_hypersched.comparison.progress import study_progress
+    from syne_hypersched.comparison.report import write_report
+    from syne_hypersched.comparison.runner import RunFailedError, run_study
+    from syne_hypersched.comparison.text import describe
+
+    store_runs = find_preset(study.preset).store_runs
+    try:
+        with study_progress() as on_progress:
+            results = run_study(study, output, jobs, store_runs, on_progress)
+    except KeyboardInterrupt:
+        print(f"interrupted: finished runs are kept in {output}; the same command goes on from there", file=sys.stderr)
+        return 130
+    except RunFailedError as error:
+        print(
+            f"hypersched compare: a run has failed: {error}\nfinished runs are kept in {output}",
+            file=sys.stderr,
+        )
+        return 1
+    written = write_report(results, output)
+    print(describe(results, brief=True))
+    print()
+    pictures = [path for path in written if path.suffix == ".png"]
+    print("pictures: " + (", ".join(map(str, pictures)) or "none, matplotlib is not installed"))
+    print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
+    print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
+    print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)
+    return 0

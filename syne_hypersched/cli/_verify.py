@@ -1,0 +1,29 @@
+"""The command ``verify``."""
+
+from __future__ import annotations
+
+EPILOGUE = """\
+Examples:
+  hypersched verify NAME
+  hypersched verify NAME && echo good
+
+Exit codes: 0 if all rules hold, 1 if one is violated, 2 if the run, or a part
+of it, cannot be read.
+"""
+
+
+def verify(run: str, /, *, time_attr: str | None = None, step: float = 1.0) -> int:
+    """Check that a run kept the rules: no device held twice, no report lost or doubled, and more.
+
+    Parameters
+    ----------
+    run
+        Name or folder of the experiment.
+    time_attr
+        Name of the resource level in the results, by default the scheduler's.
+    step
+        Distance of the levels that the script reports.
+    """
+    from syne_hypersched.experiments.verify import print_verdict
+
+    return print_verdict(run, time_attr, step)

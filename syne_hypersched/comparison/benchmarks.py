@@ -1,0 +1,195 @@
+"""Benchmarks by name: tables of learning curves with a metric."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from syne_hypersched.blackboxes import (
+    TableBlackbox,
+    load_digits,
+    load_from_repository,
+    read_table,
+    synthetic_nasbench201,
+)
+from syne_hypersched.comparison.names import unknown_name
+from syne_hypersched.comparison.reading import RegretScale
+from syne_hypersched.comparison.schedulers import Problem
+from syne_hypersched.comparison.settings import TableFile
+from syne_hypersched.comparison.shared_tables import shared_tables
+
+TABLE = "table"
+"""Name of the benchmark that is a user's own file."""
+
+NASBENCH201_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+
+#: Metric of the tables in Syne Tune's blackbox repository, and whether it is minimised.
+_REPOSITORY_METRICS = {
+    "nasbench201": ("metric_valid_error", True),
+    "fcnet": ("metric_valid_loss", True),
+    "lcbench": ("val_accuracy", False),
+    "pd1": ("metric_valid_error_rate", True),
+}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A table of learning curves and the metric that is optimised there."""
+
+    name: str
+    table: TableBlackbox
+    metric: str
+    do_minimize: bool
+
+    @property
+    def title(self) -> str:
+        """The name, with a word of warning where the curves were never measured."""
+        return f"{self.name} (synthetic)" if self.table.is_synthetic else self.name
+
+    @property
+    def problem(self) -> Problem:
+        """What a scheduler has to know."""
+        table = self.table
+        return Problem(table.configuration_space, self.metric, self.do_minimize, table.time_attr, int(table.levels[-1]))
+
+    @property
+    def full_run_s(self) -> float:
+        """Seconds of a median full run on one device."""
+        return float(self.table.full_run_s())
+
+    def table_seed(self, seed: int) -> int:
+        """The repetition in the table that stands for a seed."""
+        return seed % self.table.num_seeds
+
+    def regret_scale(self, seed: int) -> RegretScale:
+        """What regret is measured against in a run of this seed."""
+        table, metric = self.table, self.metric
+        worst, _ = _first_level(self, self.table_seed(seed))
+        best = table.best(metric, self.do_minimize, seed=self.table_seed(seed))
+        return RegretScale(float(best), float(table.median_value(metric, self.do_minimize)), worst)
+
+    def points(
+        self, seed: int, num_devices: int, deadline_s: float, max_num_trials: int | None
+    ) -> list[dict[str, Any]]:
+        """Configurations for all trials that a run can start: the rows of the table, shuffled, over and over.
+
+        Parameters
+        ----------
+        seed
+            Decides the order; a longer list begins with the shorter one.
+        num_devices, deadline_s, max_num_trials
+            Bound the number of trials: each takes at least as long as the shortest first level in the table.
+        """
+        _, shortest_s = _first_level(self, self.table_seed(seed))
+        num_trials = num_devices * (1 + math.ceil(deadline_s / shortest_s))
+        if max_num_trials is not None:
+            num_trials = min(num_trials, max_num_trials)
+        random_state = np.random.RandomState(seed)
+        rows = self.table.configurations
+        order: list[int] = []
+        while len(order) < num_trials:
+            order += random_state.permutation(len(rows)).tolist()
+        return [rows[row] for row in order[:num_trials]]
+
+
+def benchmark_names() -> dict[str, str]:
+    """What each name stands for."""
+    return {name: entry.description for name, entry in _entries().items()}
+
+
+@functools.lru_cache(maxsize=4)
+def load_benchmark(name: str, table: TableFile | None = None) -> Benchmark:
+    """Loads a table, once in each process.
+
+    Parameters
+    ----------
+    name
+        One of :func:`benchmark_names`, or ``NAME:DATASET`` from Syne Tune's blackbox repository.
+    table
+        The file of the benchmark ``"table"``.
+
+    Raises
+    ------
+    ValueError
+        The name is not known, or the table lacks the metric.
+    FileNotFoundError
+        The data are not there; the message says where they are looked for.
+    """
+    entries = _entries()
+    if name == TABLE:
+        if table is None:
+            raise ValueError("the benchmark 'table' needs a file: --table FILE --metric NAME --mode min|max")
+        return _checked(Benchmark(Path(table.path).stem, _read_user_table(table), table.metric, table.do_minimize))
+    if name not in entries:
+        repository, _, dataset = name.partition(":")
+        if repository not in _REPOSITORY_METRICS:
+            raise unknown_name(
+                "benchmark", name, (*entries, *(f"{known}:DATASET" for known in _REPOSITORY_METRICS), TABLE)
+            )
+        metric, do_minimize = _REPOSITORY_METRICS[repository]
+        return _checked(Benchmark(name, load_from_repository(repository, dataset or None), metric, do_minimize))
+    entry = entries[name]
+    return _checked(Benchmark(name, entry.load(), entry.metric, entry.do_minimize))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    description: str
+    load: Callable[[], TableBlackbox]
+    metric: str
+    do_minimize: bool
+
+
+@functools.cache
+def _entries() -> Mapping[str, _Entry]:
+    entries = {
+        "digits": _Entry(
+            "a small CNN on handwritten digits, measured by this project (embedded)", load_digits, "val_accuracy", False
+        )
+    }
+    for dataset in NASBENCH201_DATASETS:
+        entries[f"nasbench201-synthetic-{dataset}"] = _Entry(
+            "synthetic stand-in for NASBench201, not measured",
+            functools.partial(synthetic_nasbench201, dataset),
+            "metric_valid_error",
+            True,
+        )
+    for name, table in shared_tables().items():
+        entries[name] = _Entry(table.description, table.load, table.metric, table.do_minimize)
+    return entries
+
+
+def _checked(benchmark: Benchmark) -> Benchmark:
+    if benchmark.metric not in benchmark.table.metrics:
+        raise unknown_name(f"metric of {benchmark.name}", benchmark.metric, benchmark.table.metrics)
+    return benchmark
+
+
+@functools.lru_cache(maxsize=16)
+def _first_level(benchmark: Benchmark, table_seed: int) -> tuple[float, float]:
+    """Worst metric, and shortest seconds, of the first level over all configurations of a table."""
+    table = benchmark.table
+    # Not by learning_curve(), which keeps the whole curve of every row in memory.
+    firsts = [
+        cast(dict[str, float], table.objective_function(row, table.levels[0], table_seed))
+        for row in table.configurations
+    ]
+    values = [first[benchmark.metric] for first in firsts if math.isfinite(first[benchmark.metric])]
+    seconds = [first[table.elapsed_time_attr] for first in firsts if math.isfinite(first[table.elapsed_time_attr])]
+    return (max(values) if benchmark.do_minimize else min(values)), min(seconds)
+
+
+def _read_user_table(table: TableFile) -> TableBlackbox:
+    return read_table(
+        table.path,
+        configuration=None if table.configuration is None else list(table.configuration),
+        time_attr=table.time_attr,
+        metrics=[table.metric],
+        elapsed_time_attr=table.elapsed_time_attr,
+    )

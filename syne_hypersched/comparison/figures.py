@@ -1,0 +1,311 @@
+"""Results as pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from syne_hypersched.comparison.problems import Goal, find_goal, sorted_deadlines
+from syne_hypersched.comparison.runner import Results
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
+from syne_hypersched.comparison.statistics import mean_interval, t_half_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Colours that are told apart with the common forms of colour blindness (Okabe and Ito), then others.
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
+    *("#8C6D31", "#7F7F7F", "#843C39", "#6B4C9A", "#98DF8A"),
+)
+#: Bands of more schedulers than this hide each other, and the overview shows them better.
+MOST_BANDS = 6
+_INK, _FAINT, _DEADLINE = "#22272E", "#6B7480", "#C0392B"
+_NUM_MOMENTS = 400
+
+
+def comparison_figure(results: Results, scenario: Scenario) -> Figure:
+    """The best metric so far over time, one panel for each deadline, and the number of trials evaluated.
+
+    Lines are means over the seeds and bands their 95 % intervals (left out with many schedulers); a line begins once
+    every seed has a value. Each panel ends at its deadline. A scheduler that knows the deadline is run anew for each.
+
+    Parameters
+    ----------
+    results
+        The results.
+    scenario
+        Which of its scenarios.
+    """
+    from matplotlib.figure import Figure
+
+    study, goal = results.study, find_goal(results.study, scenario)
+    deadlines = sorted_deadlines(study, scenario)
+    heights = (4.0, 0.5 + 0.32 * len(scenario.schedulers))
+    figure = Figure(figsize=(2.2 + 3.6 * len(deadlines), 1.0 + sum(heights)), layout="constrained", facecolor="white")
+    panels = figure.subplots(2, len(deadlines), squeeze=False, height_ratios=heights)
+    curves_by_panel = []
+    for column, deadline in enumerate(deadlines):
+        deadline_s = deadline.in_seconds(goal.full_run_s)
+        panel = panels[0][column]
+        curves_by_panel.append(_draw_metric(panel, results, scenario, deadline, deadline_s))
+        panel.set_title(_deadline_title(deadline, deadline_s), color=_INK, fontsize=11)
+        _draw_trials(panels[1][column], results, scenario, deadline, label=column == 0)
+    low, high = _limits([curve for curves in curves_by_panel for curve in curves], goal.do_minimize)
+    for column, panel in enumerate(panels[0]):
+        panel.set_ylim(low, high)
+        if column:
+            panel.tick_params(labelleft=False)
+    panels[0][0].set_ylabel(f"best {goal.metric} so far", color=_FAINT)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    # All in one row if they fit, else in columns as wide as the longest; an inch has room for ten characters.
+    characters = 10 * figure.get_figwidth()
+    one_row = sum(8 + len(label) for label in labels) <= characters
+    columns = len(labels) if one_row else max(1, int(characters / (8 + max(map(len, labels)))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    figure.suptitle(_title(results, scenario, goal), x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
+    return figure
+
+
+def overview_figure(results: Results) -> Figure:
+    """Regret at each deadline, one row for each scheduler and scenario; the reference has a colour of its own.
+
+    A row is labelled with what its scenario has different from the first one, which is in the title.
+    """
+    from matplotlib.figure import Figure
+
+    study = results.study
+    deadlines = sorted_deadlines(study, study.scenarios[0])
+    rows = [(scenario, scheduler) for scenario in study.scenarios for scheduler in scenario.schedulers]
+    height = 1.6 + 0.24 * len(rows) + 0.15 * len(study.scenarios)
+    figure = Figure(figsize=(4.5 + 3.0 * len(deadlines), height), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(deadlines), sharey=True, squeeze=False)[0]
+    heights, ticks, y = [], [], 0.0
+    for scenario in study.scenarios:
+        for position, scheduler in enumerate(scenario.schedulers):
+            heights.append(y)
+            name = scenario.name_beside(study.scenarios[0])
+            ticks.append(f"{name}   {scheduler}" if position == 0 and scenario != study.scenarios[0] else scheduler)
+            y -= 1.0
+        y -= 0.6
+    for panel, deadline in zip(panels, deadlines, strict=True):
+        for (scenario, scheduler), at in zip(rows, heights, strict=True):
+            interval = mean_interval([reading.regret for reading in results.readings_of(scenario, scheduler, deadline)])
+            error = 0.0 if math.isnan(interval.half_width) else interval.half_width
+            colour = COLOURS[1] if scheduler == study.reference else COLOURS[0]
+            panel.errorbar(interval.mean, at, xerr=error, fmt="o", markersize=4, color=colour, capsize=2)
+        panel.set_title(f"deadline {deadline}", color=_INK, fontsize=11)
+        panel.set_xlabel("regret", color=_FAINT)
+        _dress(panel, grid="x")
+    panels[0].set_yticks(heights, ticks)
+    panels[0].set_ylim(heights[-1] - 0.8, 0.8)
+    base, goal = study.scenarios[0], find_goal(study, study.scenarios[0])
+    figure.suptitle(_title(results, base, goal), x=0.01, ha="left", color=_INK, fontsize=12, weight="bold")
+    return figure
+
+
+def growth_figure(results: Results) -> Figure:
+    """Regret at each deadline, utilisation and the cost of the schedulers, over the number of devices.
+
+    Lines are means and dots are seeds: such runs are too long for as many seeds as an interval needs.
+    """
+    from matplotlib.figure import Figure
+
+    study = results.study
+    deadlines = sorted_deadlines(study, study.scenarios[0])
+    longest = deadlines[-1]
+    quantities = [
+        *(partial(_regrets, results, deadline=deadline) for deadline in deadlines),
+        partial(_utilisations, results, deadline=longest),
+        partial(_costs_us, results, deadline=longest),
+    ]
+    titles = [f"regret at {deadline}" for deadline in deadlines]
+    titles += [f"utilisation in %, at {longest}", f"scheduler µs a report, up to {longest}"]
+    figure = Figure(figsize=(4.2 * len(titles), 4.6), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(titles))
+    names = study.scenarios[0].schedulers
+    devices = [scenario.num_devices for scenario in study.scenarios]
+    for panel, title, quantity in zip(panels, titles, quantities, strict=True):
+        for scheduler in names:
+            values = [quantity(scenario, scheduler) for scenario in study.scenarios]
+            colour = colour_of(scheduler, names)
+            panel.plot(
+                devices, [mean_interval(of_scenario).mean for of_scenario in values], color=colour, label=scheduler
+            )
+            for size, of_scenario in zip(devices, values, strict=True):
+                panel.plot([size] * len(of_scenario), of_scenario, "o", markersize=3.5, color=colour, alpha=0.7)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(devices)
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.set_xlabel("devices", color=_FAINT)
+        panel.set_title(title, color=_INK, fontsize=11)
+        _dress(panel)
+        if title.startswith("regret"):
+            panel.set_ylim(bottom=-0.02)
+    panels[-2].set_ylim(0, 102)
+    panels[-1].set_yscale("log")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), frameon=False, fontsize=10
+    )
+    goal = find_goal(study, study.scenarios[0])
+    figure.suptitle(
+        f"{goal.title}: means (lines) of {len(study.seeds)} seeds (dots)",
+        x=0.01,
+        ha="left",
+        color=_INK,
+        fontsize=13,
+        weight="bold",
+    )
+    return figure
+
+
+def _regrets(results: Results, scenario: Scenario, scheduler: str, deadline: Duration) -> list[float]:
+    return [reading.regret for reading in results.readings_of(scenario, scheduler, deadline)]
+
+
+def _utilisations(results: Results, scenario: Scenario, scheduler: str, deadline: Duration) -> list[float]:
+    return [100 * reading.utilisation for reading in results.readings_of(scenario, scheduler, deadline)]
+
+
+def _costs_us(results: Results, scenario: Scenario, scheduler: str, deadline: Duration) -> list[float]:
+    return [outcome.scheduler_us_per_report for outcome in results.outcomes_of(scenario, scheduler, deadline)]
+
+
+def draw_study(results: Results, folder: Path) -> list[Path]:
+    """Draws everything there is to see of a study into a folder, and says which files these are."""
+    study = results.study
+    pictures: dict[str, Figure] = {}
+    if study.preset == "scale":
+        pictures["growth.png"] = growth_figure(results)
+    elif study.backend == "simulator" and (len(study.scenarios) > 1 or len(_most_schedulers(study)) > MOST_BANDS):
+        pictures["overview.png"] = overview_figure(results)
+    if study.preset not in ("scale", "sensitivity"):
+        for scenario in study.scenarios:
+            pictures[f"{scenario.folder}.png"] = comparison_figure(results, scenario)
+    for name, figure in pictures.items():
+        figure.savefig(folder / name, dpi=140)
+    return [folder / name for name in pictures]
+
+
+def _most_schedulers(study: Study) -> tuple[str, ...]:
+    return max((scenario.schedulers for scenario in study.scenarios), key=len)
+
+
+def colour_of(scheduler: str, schedulers: Sequence[str]) -> str:
+    """The colour of a scheduler among others."""
+    return COLOURS[list(schedulers).index(scheduler) % len(COLOURS)]
+
+
+def best_so_far(times_s: Sequence[float], values: Sequence[float], moments_s: np.ndarray) -> np.ndarray:
+    """The best metric at each moment, NaN before the first value.
+
+    Parameters
+    ----------
+    times_s, values
+        When the best metric improved, ascending, and what it improved to.
+    moments_s
+        Seconds, shape ``(moments,)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(moments,)``.
+    """
+    at = np.searchsorted(np.asarray(times_s, dtype=float), moments_s, side="right")
+    return np.concatenate([[math.nan], np.asarray(values, dtype=float)])[at]
+
+
+def _draw_metric(
+    panel: Axes, results: Results, scenario: Scenario, deadline: Duration, deadline_s: float
+) -> list[np.ndarray]:
+    moments_s = np.linspace(0, deadline_s, _NUM_MOMENTS)
+    unit_s, unit = next(
+        (size, name)
+        for size, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+        if deadline_s >= 2 * size or size == 1
+    )
+    curves = []
+    for scheduler in scenario.schedulers:
+        outcomes = results.outcomes_of(scenario, scheduler, deadline)
+        values = np.array([best_so_far(outcome.times_s, outcome.values, moments_s) for outcome in outcomes])
+        mean = values.mean(axis=0)
+        colour = colour_of(scheduler, scenario.schedulers)
+        panel.plot(moments_s / unit_s, mean, color=colour, linewidth=2, label=scheduler)
+        if len(values) > 1 and len(scenario.schedulers) <= MOST_BANDS:
+            half_width = t_half_width(values.std(axis=0, ddof=1), len(values))
+            panel.fill_between(
+                moments_s / unit_s, mean - half_width, mean + half_width, color=colour, alpha=0.15, linewidth=0
+            )
+        curves.append(mean)
+    panel.axvline(deadline_s / unit_s, color=_DEADLINE, linewidth=1.6)
+    panel.set_xlim(0, 1.01 * deadline_s / unit_s)
+    panel.set_xlabel(unit, color=_FAINT)
+    _dress(panel)
+    return curves
+
+
+def _draw_trials(panel: Axes, results: Results, scenario: Scenario, deadline: Duration, label: bool) -> None:
+    for row, scheduler in enumerate(scenario.schedulers):
+        interval = mean_interval([reading.num_trials for reading in results.readings_of(scenario, scheduler, deadline)])
+        error = None if math.isnan(interval.half_width) else interval.half_width
+        panel.barh(
+            -row, interval.mean, xerr=error, height=0.7, color=colour_of(scheduler, scenario.schedulers), ecolor=_FAINT
+        )
+        panel.annotate(
+            f"{interval.mean:.0f}",
+            (interval.mean + (error or 0.0), -row),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=_FAINT,
+        )
+    panel.set_yticks([-row for row in range(len(scenario.schedulers))], scenario.schedulers if label else [])
+    panel.set_xlabel("trials evaluated", color=_FAINT)
+    panel.margins(x=0.18)
+    _dress(panel, grid="x")
+
+
+def _limits(curves: Sequence[np.ndarray], do_minimize: bool) -> tuple[float, float]:
+    """From the best mean to the worst one halfway: the steep beginnings would flatten all the rest."""
+    best, worst = [], []
+    for curve in curves:
+        later = curve[len(curve) // 2 :]
+        later = later[~np.isnan(later)]
+        if len(later):
+            best.append(later.min() if do_minimize else later.max())
+            worst.append(later.max() if do_minimize else later.min())
+    if not best:
+        return 0.0, 1.0
+    low, high = (min(best), max(worst)) if do_minimize else (min(worst), max(best))
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _title(results: Results, scenario: Scenario, goal: Goal) -> str:
+    return f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {_seeds(results)}"
+
+
+def _deadline_title(deadline: Duration, deadline_s: float) -> str:
+    return f"deadline {deadline}" if deadline.unit == "s" else f"deadline {deadline} = {deadline_s:,.4g} s"
+
+
+def _seeds(results: Results) -> str:
+    number = len(results.study.seeds)
+    return f"{number} seeds, means and 95 % intervals" if number > 1 else "1 seed"
+
+
+def _dress(panel: Axes, grid: Literal["x", "y"] = "y") -> None:
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        panel.spines[side].set_color("#B8BDC4")
+    panel.tick_params(colors=_FAINT, labelsize=9)
+    panel.grid(axis=grid, color="#E6E8EB", linewidth=0.7)
+    panel.set_axisbelow(True)

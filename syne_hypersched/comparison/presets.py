@@ -1,0 +1,216 @@
+"""Studies that have a name: the default comparison, and the studies of the HyperSched authors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from syne_hypersched.comparison.names import unknown_name
+from syne_hypersched.comparison.settings import Duration, Scenario, Study, TableFile
+
+DEFAULT_SCHEDULERS = ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion", "random")
+
+#: The arms of the ablation study, each with one part of HyperSched taken away or replaced.
+ABLATION_ARMS = (
+    "hypersched-published",
+    "hypersched-published:speculation=false",
+    "hypersched-published:job_limit=false",
+    "hypersched-published:fixed_exploration=0.5",
+    "hypersched-published:ignore_overhead=true",
+    "hypersched-published:assume_linear=true",
+    "hypersched-published:policy=top_job",
+    "hypersched-published:policy=softmax",
+    "hypersched-published:policy=random",
+    "hypersched-published:policy=none",
+    "asha",
+)
+
+#: Options that the sensitivity study varies one at a time, besides the machine.
+SENSITIVE_OPTIONS = {
+    "reduction_factor": (2, 3, 8),
+    "grace_period": (2, 4, 9),
+    "recharge_period": (0, 10, 20),
+    "allocation_grid": (2, 4),
+}
+SENSITIVE_DEVICES = (2, 4, 16, 32)
+SENSITIVE_LAUNCH_COSTS = ("0%", "0.2%", "5%", "10%")
+SENSITIVE_SCALINGS = ("linear", "resnet152", "imagenet_resnet50", "babi", "none")
+
+#: Real time is dear: one run of each scheduler for a minute, unless the user says otherwise.
+LOCAL_DEADLINES = ("60s",)
+LOCAL_SEEDS = (0,)
+
+SCALE_DEVICES = (8, 32, 128, 1024)
+SCALE_MAX_NUM_TRIALS = 100_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a study is carried out: every combination is a scenario."""
+
+    benchmarks: Sequence[str]
+    num_devices: Sequence[int]
+    scalings: Sequence[str | None]
+    launch_costs: Sequence[str | None]
+
+    def scenarios(self, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
+        """A scenario for each combination."""
+        return tuple(
+            Scenario(benchmark, devices, tuple(schedulers), scaling, None if cost is None else Duration.parse(cost))
+            for benchmark, devices, scaling, cost in product(
+                self.benchmarks, self.num_devices, self.scalings, self.launch_costs
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a study is unless the user says otherwise."""
+
+    description: str
+    schedulers: tuple[str, ...]
+    reference: str
+    benchmark: str = "digits"
+    num_devices: tuple[int, ...] = (8,)
+    deadlines: tuple[str, ...] = ("0.5x", "1x", "2x")
+    num_seeds: int = 10
+    max_num_trials: int | None = None
+    store_runs: bool = True
+    """Whether every run is stored in Syne Tune's format."""
+    make_scenarios: Callable[[Machine, Sequence[str]], tuple[Scenario, ...]] = Machine.scenarios
+
+
+def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
+    """The base scenario with every option of HyperSched varied, and its neighbours in every property of the machine."""
+    base = Machine(machine.benchmarks[:1], machine.num_devices[:1], machine.scalings[:1], machine.launch_costs[:1])
+    arms = [f"hypersched-published:{name}={value}" for name, values in SENSITIVE_OPTIONS.items() for value in values]
+    neighbours = [
+        Machine(base.benchmarks, SENSITIVE_DEVICES, base.scalings, base.launch_costs),
+        Machine(base.benchmarks, base.num_devices, base.scalings, SENSITIVE_LAUNCH_COSTS),
+        Machine(base.benchmarks, base.num_devices, SENSITIVE_SCALINGS, base.launch_costs),
+    ]
+    (base_scenario,) = base.scenarios([*dict.fromkeys([*schedulers, *arms])])
+    around = [scenario for neighbour in neighbours for scenario in neighbour.scenarios(schedulers)]
+    return (base_scenario, *(scenario for scenario in around if scenario.folder != base_scenario.folder))
+
+
+PRESETS = {
+    "default": Preset("the schedulers of this package and random search", DEFAULT_SCHEDULERS, "asha"),
+    "ablation": Preset(
+        "HyperSched without one of its parts at a time, as in the authors' ablation study",
+        ABLATION_ARMS,
+        "hypersched-published",
+    ),
+    "sensitivity": Preset(
+        "HyperSched's options and the machine varied one at a time, as in the authors' sensitivity study",
+        ("hypersched-published", "asha"),
+        "asha",
+        make_scenarios=_one_at_a_time,
+    ),
+    "scale": Preset(
+        "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",
+        # Random search would take half of the time, since it trains everything to the end.
+        tuple(name for name in DEFAULT_SCHEDULERS if name != "random"),
+        "asha",
+        benchmark="nasbench201-synthetic-cifar10",
+        num_devices=SCALE_DEVICES,
+        deadlines=("0.25x", "4x"),
+        num_seeds=2,
+        max_num_trials=SCALE_MAX_NUM_TRIALS,
+        store_runs=False,
+    ),
+}
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of a name.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def make_study(
+    preset: str = "default",
+    *,
+    benchmarks: Sequence[str] | None = None,
+    schedulers: Sequence[str] | None = None,
+    deadlines: Sequence[str] | None = None,
+    num_devices: Sequence[int] | None = None,
+    scalings: Sequence[str] | None = None,
+    launch_costs: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    reference: str | None = None,
+    backend: str = "simulator",
+    max_num_trials: int | None = None,
+    max_t: int | None = None,
+    table: TableFile | None = None,
+    script_options: Sequence[tuple[str, str]] = (),
+) -> Study:
+    """A study: what a preset says, but for what is given.
+
+    Parameters
+    ----------
+    preset
+        Name of the preset.
+    benchmarks, num_devices, scalings, launch_costs
+        Every combination is a scenario. The preset ``"sensitivity"`` varies around the first of each.
+    schedulers
+        Names, such as ``"asha+kde"`` or ``"hypersched:policy=top_job"``.
+    deadlines
+        Such as ``"1800"``, ``"30m"`` or ``"0.5x"`` (median full runs on one device).
+    seeds
+        One run for each.
+    reference
+        The scheduler that the others are compared with; by default the preset's, or else the first one.
+    backend
+        ``"simulator"`` or ``"local"``.
+    max_num_trials, max_t, table, script_options
+        As in :class:`~syne_hypersched.comparison.settings.Study`.
+
+    Raises
+    ------
+    ValueError
+        Something is not known or makes no sense; the message names it.
+    """
+    chosen = find_preset(preset)
+    schedulers = tuple(schedulers or chosen.schedulers)
+    local = backend == "local"
+    if local and (scalings or launch_costs):
+        raise ValueError(
+            "scaling and launch cost are for the backend 'simulator'; on this machine they are what they are"
+        )
+    machine = Machine(
+        tuple(benchmarks or (("digits-cnn",) if local else (chosen.benchmark,))),
+        tuple(num_devices or ((num_cores(),) if local else chosen.num_devices)),
+        (None,) if local else tuple(scalings or ("resnet50",)),
+        (None,) if local else tuple(launch_costs or ("1%",)),
+    )
+    if reference is None:
+        reference = chosen.reference if chosen.reference in schedulers else schedulers[0]
+    if local:
+        deadlines, seeds = deadlines or LOCAL_DEADLINES, LOCAL_SEEDS if seeds is None else seeds
+    return Study(
+        scenarios=chosen.make_scenarios(machine, schedulers),
+        deadlines=tuple(Duration.parse(text) for text in deadlines or chosen.deadlines),
+        seeds=tuple(range(chosen.num_seeds)) if seeds is None else tuple(seeds),
+        reference=reference,
+        preset=preset,
+        backend=backend,
+        max_num_trials=chosen.max_num_trials if max_num_trials is None else max_num_trials,
+        max_t=max_t,
+        table=table,
+        script_options=tuple(script_options),
+    )

@@ -1,0 +1,71 @@
+"""The problem of a scenario: a table of learning curves, or a training script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syne_hypersched.comparison.schedulers import Problem
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is optimised in a scenario."""
+
+    title: str
+    """The benchmark, in words."""
+    metric: str
+    do_minimize: bool
+    time_attr: str
+    full_run_s: float | None
+    """Seconds of a median full run on one device, None if nobody knows."""
+
+
+def find_goal(study: Study, scenario: Scenario) -> Goal:
+    """What is optimised in a scenario; loads its table.
+
+    Raises
+    ------
+    ValueError
+        The benchmark is not known.
+    """
+    if study.backend == "local":
+        from syne_hypersched.comparison.scripts import find_script
+
+        script = find_script(scenario.benchmark)
+        return Goal(script.name, script.metric, script.do_minimize, script.time_attr, None)
+    from syne_hypersched.comparison.benchmarks import load_benchmark
+
+    benchmark = load_benchmark(scenario.benchmark, study.table)
+    return Goal(
+        benchmark.title, benchmark.metric, benchmark.do_minimize, benchmark.table.time_attr, benchmark.full_run_s
+    )
+
+
+def find_problem(study: Study, scenario: Scenario) -> Problem:
+    """What the schedulers of a scenario have to know.
+
+    Raises
+    ------
+    ValueError
+        The benchmark or an option of the script is not known.
+    """
+    if study.backend == "local":
+        from syne_hypersched.comparison.scripts import find_script
+
+        return find_script(scenario.benchmark).problem(study.script_options, study.max_t)
+    from syne_hypersched.comparison.benchmarks import load_benchmark
+
+    return load_benchmark(scenario.benchmark, study.table).problem
+
+
+def sorted_deadlines(study: Study, scenario: Scenario) -> tuple[Duration, ...]:
+    """The deadlines of a study, the shortest one first.
+
+    Raises
+    ------
+    ValueError
+        A deadline is relative to a full run whose length is not known.
+    """
+    full_run_s = find_goal(study, scenario).full_run_s
+    return tuple(sorted(study.deadlines, key=lambda deadline: deadline.in_seconds(full_run_s)))

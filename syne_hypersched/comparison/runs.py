@@ -1,0 +1,122 @@
+"""The runs of a study, and what comes out of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syne_hypersched.comparison.names import folder_name
+from syne_hypersched.comparison.problems import sorted_deadlines
+from syne_hypersched.comparison.reading import Reading, RegretScale, Reports, read_at, trajectory
+from syne_hypersched.comparison.schedulers import SchedulerSpec
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """One scheduler on one scenario with one seed."""
+
+    scenario: Scenario
+    scheduler: str
+    seed: int
+    deadlines: tuple[Duration, ...]
+    """Where it is read; the last one is the longest, and the one that the scheduler is told."""
+    knows_deadline: bool
+
+    @property
+    def name(self) -> str:
+        """Name of its folder, which no other run of the scenario has."""
+        deadline = [str(self.deadlines[-1])] if self.knows_deadline else []
+        return "-".join(folder_name(part) for part in (self.scheduler, *deadline, f"seed{self.seed}"))
+
+    @property
+    def title(self) -> str:
+        """What is shown while it runs."""
+        return f"{self.scheduler}, seed {self.seed}, {self.scenario.name}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a run."""
+
+    readings: tuple[Reading, ...]
+    """One for each of its deadlines, in their order."""
+    times_s: tuple[float, ...]
+    """When the best metric so far improved."""
+    values: tuple[float, ...]
+    """What it improved to."""
+    num_reports: int
+    scheduler_s: float
+    """Seconds of real time that the scheduler took for its decisions. The only number here that a second run of the
+    same settings does not repeat."""
+
+    @property
+    def scheduler_us_per_report(self) -> float:
+        """Microseconds of real time that the scheduler took for each report; 0 without a report."""
+        return 1e6 * self.scheduler_s / max(1, self.num_reports)
+
+    def reading(self, deadline: Duration) -> Reading:
+        """What the run had reached at one of its deadlines."""
+        return next(reading for reading in self.readings if reading.deadline == str(deadline))
+
+    @classmethod
+    def of(
+        cls,
+        run: StudyRun,
+        reports: Reports,
+        deadlines_s: Sequence[float],
+        do_minimize: bool,
+        scheduler_s: float,
+        scale: RegretScale | None = None,
+    ) -> Outcome:
+        """What the reports of a run come to.
+
+        Parameters
+        ----------
+        run, reports
+            The run and its reports.
+        deadlines_s
+            Its deadlines in seconds, in their order.
+        do_minimize
+            Whether the metric is minimised.
+        scheduler_s
+            As in the attribute.
+        scale
+            For the regret.
+        """
+        times_s, values = trajectory(reports, do_minimize)
+        readings = tuple(
+            read_at(reports, str(deadline), deadline_s, run.scenario.num_devices, do_minimize, scale)
+            for deadline, deadline_s in zip(run.deadlines, deadlines_s, strict=True)
+        )
+        return cls(readings, tuple(times_s.tolist()), tuple(values.tolist()), len(reports), scheduler_s)
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as values of JSON."""
+        return {**vars(self), "readings": [reading.as_json() for reading in self.readings]}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Outcome:
+        """The outcome that :meth:`as_json` was made from."""
+        readings = tuple(Reading.from_json(reading) for reading in values["readings"])
+        lists = {name: tuple(values[name]) for name in ("times_s", "values")}
+        return cls(**(values | lists | {"readings": readings}))
+
+
+def plan(study: Study) -> list[StudyRun]:
+    """All runs of a study, in the order in which their results are listed.
+
+    A scheduler that does not know the deadline is run once, to the longest deadline, and read at each; any other is run
+    once for each deadline.
+    """
+    runs = []
+    for scenario in study.scenarios:
+        deadlines = sorted_deadlines(study, scenario)
+        for scheduler in scenario.schedulers:
+            knows_deadline = SchedulerSpec.parse(scheduler).knows_deadline
+            groups: Sequence[tuple[Duration, ...]] = [(d,) for d in deadlines] if knows_deadline else [deadlines]
+            runs += [
+                StudyRun(scenario, scheduler, seed, group, knows_deadline) for seed in study.seeds for group in groups
+            ]
+    return runs

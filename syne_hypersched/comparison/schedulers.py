@@ -1,0 +1,245 @@
+"""Schedulers by name, with their searcher and options: ``pasha``, ``asha+kde``, ``hypersched:policy=top_job``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from syne_tune.optimizer.scheduler import TrialScheduler
+from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
+from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers as SEARCHERS
+from syne_tune.optimizer.schedulers.searchers.single_objective_searcher import SingleObjectiveBaseSearcher
+from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
+
+from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
+from syne_hypersched.comparison.names import unknown_name
+from syne_hypersched.schedulers import ASHA, PASHA, HyperSched
+from syne_hypersched.schedulers._searchers import RandomSearcher
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a scheduler has to know of a benchmark."""
+
+    config_space: Mapping[str, Any]
+    metric: str
+    do_minimize: bool
+    time_attr: str
+    max_t: int
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A scheduler that has a name."""
+
+    description: str
+    make: Callable[..., TrialScheduler]
+    fixed: Mapping[str, Any]
+    """Arguments that the name stands for."""
+    knows_deadline: bool = False
+    searcher: str | None = "random_search"
+    """Default of the part after ``+``; None where the name has none."""
+
+
+_KINDS = {
+    "hypersched": _Kind("HyperSched: knows the deadline, resizes trials", HyperSched, {}, knows_deadline=True),
+    "hypersched-published": _Kind(
+        "HyperSched with the rules of its paper", HyperSched, {"strategy": "published"}, knows_deadline=True
+    ),
+    "asha": _Kind("ASHA by stopping", ASHA, {"type": "stopping"}),
+    "asha-promotion": _Kind("ASHA by promotion, as in its paper", ASHA, {"type": "promotion"}),
+    "pasha": _Kind("PASHA: promotion ASHA with a growing maximum resource", PASHA, {}),
+    "syne-asha": _Kind("Syne Tune's own ASHA (by stopping)", AsynchronousSuccessiveHalving, {}),
+    "random": _Kind("random search, every trial trained to the end", SingleObjectiveScheduler, {}, searcher=None),
+    "tpe": _Kind(
+        "Syne Tune's TPE (kde), trained to the end", SingleObjectiveScheduler, {"searcher": "kde"}, searcher=None
+    ),
+    "bore": _Kind(
+        "Syne Tune's BORE, trained to the end", SingleObjectiveScheduler, {"searcher": "bore"}, searcher=None
+    ),
+    "cqr": _Kind("Syne Tune's CQR, trained to the end", SingleObjectiveScheduler, {"searcher": "cqr"}, searcher=None),
+    "botorch": _Kind(
+        "Syne Tune's BoTorch, trained to the end", SingleObjectiveScheduler, {"searcher": "botorch"}, searcher=None
+    ),
+    "rea": _Kind(
+        "Syne Tune's regularised evolution, trained to the end",
+        SingleObjectiveScheduler,
+        {"searcher": "regularized_evolution"},
+        searcher=None,
+    ),
+}
+
+#: Arguments that the comparison sets itself.
+_RESERVED = (
+    *("self", "config_space", "metric", "time_attr", "max_t", "do_minimize", "num_devices", "deadline_s", "clock"),
+    *("type", "searcher", "searcher_kwargs", "points_to_evaluate", "random_seed", "max_resource_attr", "metrics"),
+)
+_RANKING_OPTIONS = ("epsilon", "scale", "p", "threshold")
+
+
+def searcher_names() -> tuple[str, ...]:
+    """Names of the searchers."""
+    return tuple(SEARCHERS)
+
+
+def scheduler_names() -> dict[str, str]:
+    """What each name stands for."""
+    return {name: kind.description for name, kind in _KINDS.items()}
+
+
+@dataclass(frozen=True)
+class SchedulerSpec:
+    """A scheduler as the user has named it: ``name[+searcher][:option=value]...``."""
+
+    name: str
+    searcher: str | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> SchedulerSpec:
+        """Reads a name with its options.
+
+        Raises
+        ------
+        ValueError
+            The name, the searcher or an option is not known; the message names the nearest one.
+        """
+        head, *options = text.split(":")
+        name, _, searcher = head.partition("+")
+        if name not in _KINDS:
+            raise unknown_name("scheduler", name, _KINDS)
+        kind = _KINDS[name]
+        if searcher and kind.searcher is None:
+            raise ValueError(f"{name!r} takes no searcher, but got {head!r}")
+        if searcher and searcher not in SEARCHERS:
+            raise unknown_name("searcher", searcher, SEARCHERS)
+        return cls(name, searcher or kind.searcher, tuple(_parse_option(name, option) for option in options))
+
+    @property
+    def knows_deadline(self) -> bool:
+        """Whether it must be run once for each deadline."""
+        return _KINDS[self.name].knows_deadline
+
+
+def make_scheduler(
+    spec: SchedulerSpec,
+    problem: Problem,
+    seed: int,
+    num_devices: int,
+    deadline_s: float,
+    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+    scaling: Mapping[int, float] | Callable[[int], float] | None = None,
+) -> TrialScheduler:
+    """Makes a scheduler.
+
+    Every scheduler that searches at random tries the ``points_to_evaluate`` first and then draws from the configuration
+    space, both in an order that depends on ``seed`` alone: on one seed all of them see the same configurations. A
+    model-based searcher starts from nothing.
+
+    Parameters
+    ----------
+    spec
+        Name, searcher and options.
+    problem
+        Configuration space, metric and resource.
+    seed
+        Seed of everything random.
+    num_devices, deadline_s
+        For a scheduler that knows them.
+    points_to_evaluate
+        Configurations to try first.
+    scaling
+        Speed-up by number of devices, for the option ``scaling=given``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option has a value that the scheduler refuses.
+    """
+    kind = _KINDS[spec.name]
+    arguments: dict[str, Any] = {
+        "config_space": dict(problem.config_space),
+        "metric": problem.metric,
+        "do_minimize": problem.do_minimize,
+        "random_seed": seed,
+    }
+    if spec.name == "syne-asha" and spec.searcher != "random_search":
+        arguments["searcher"] = spec.searcher
+    elif kind.make in (AsynchronousSuccessiveHalving, SingleObjectiveScheduler) and "searcher" not in kind.fixed:
+        arguments["searcher"] = SeededRandomSearcher(problem.config_space, points_to_evaluate, seed)
+    elif kind.make is SingleObjectiveScheduler:
+        # Syne Tune does not hand the seed of a scheduler on to such a searcher.
+        arguments["searcher_kwargs"] = {"random_seed": seed}
+    else:
+        arguments["searcher"] = spec.searcher
+        if spec.searcher == "random_search":
+            arguments["points_to_evaluate"] = points_to_evaluate
+    if kind.make is not SingleObjectiveScheduler:
+        arguments |= {"time_attr": problem.time_attr, "max_t": problem.max_t}
+    if kind.knows_deadline:
+        arguments |= {"num_devices": num_devices, "deadline_s": deadline_s}
+    return kind.make(**{**arguments, **kind.fixed, **_option_arguments(spec.options, scaling)})
+
+
+class SeededRandomSearcher(SingleObjectiveBaseSearcher):
+    """The random search of this project's schedulers, for Syne Tune's own ones, whose search has no seed."""
+
+    def __init__(self, config_space: Mapping[str, Any], points: Sequence[Mapping[str, Any]], seed: int) -> None:
+        super().__init__(dict(config_space), random_seed=seed)
+        # The seed is derived as in MultiFidelityScheduler, so that the configurations are the same.
+        _, searcher_seed = np.random.SeedSequence(seed).generate_state(2) >> 1
+        self._search = RandomSearcher(config_space, [dict(point) for point in points], int(searcher_seed))
+
+    def suggest(self) -> dict[str, Any] | None:
+        """The next configuration."""
+        return self._search.suggest()
+
+    def on_trial_result(
+        self, trial_id: int, config: dict[str, Any], metric: float, resource_level: int | None = None
+    ) -> None:
+        """Learns nothing."""
+
+    def on_trial_error(self, trial_id: int) -> None:
+        """Learns nothing."""
+
+
+def known_options(name: str) -> tuple[str, ...]:
+    """Names of the options of a scheduler."""
+    kind = _KINDS[name]
+    names = tuple(p for p in inspect.signature(kind.make.__init__).parameters if p not in _RESERVED)
+    return names + _RANKING_OPTIONS if name == "pasha" else names
+
+
+def _parse_option(name: str, text: str) -> tuple[str, Any]:
+    option, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"an option of a scheduler must be written as option=value, but got {text!r} for {name!r}")
+    choices = known_options(name)
+    if option not in choices:
+        raise unknown_name(f"option of {name!r}", option, choices)
+    # None is written as in Python: "none" is a policy.
+    constants = {"true": True, "false": False}
+    if value.lower() in constants:
+        return option, constants[value.lower()]
+    try:
+        return option, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return option, value
+
+
+def _option_arguments(
+    options: Sequence[tuple[str, Any]], given: Mapping[int, float] | Callable[[int], float] | None
+) -> dict[str, Any]:
+    arguments = dict(options)
+    if isinstance(arguments.get("scaling"), str):
+        tables: dict[str, Any] = {} if given is None else {"given": given}
+        tables |= PUBLISHED_SCALING
+        if arguments["scaling"] not in tables:
+            raise unknown_name("scaling", arguments["scaling"], tables)
+        arguments["scaling"] = tables[arguments["scaling"]]
+    ranking = {name: arguments.pop(name) for name in _RANKING_OPTIONS if name in arguments}
+    return arguments | ({"ranking_kwargs": ranking} if ranking else {})

@@ -1,0 +1,200 @@
+"""What a study compares, as plain values that are checked when they are made and stored as JSON."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from syne_hypersched.comparison.names import folder_name, unknown_name
+
+BACKENDS = ("simulator", "local")
+
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(?P<number>[0-9.eE+-]+)\s*(?P<unit>[a-z%]*)")
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time, in seconds or in median full runs: training one configuration to the end on one device."""
+
+    number: float
+    unit: str = "s"
+    """``"s"``, ``"x"`` (full runs) or ``"%"`` (of a full run)."""
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("s", "x", "%"):
+            raise ValueError(f"unit must be 's', 'x' or '%', but got {self.unit!r}")
+        if not (math.isfinite(self.number) and self.number >= 0):
+            raise ValueError(f"a duration must be finite and not negative, but got {self.number!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Reads ``"90"``, ``"90s"``, ``"15m"``, ``"2h"``, ``"0.5x"`` or ``"1%"``.
+
+        Raises
+        ------
+        ValueError
+            The text is none of these.
+        """
+        match = _DURATION.fullmatch(text.strip())
+        try:
+            if match is None:
+                raise ValueError(text)
+            number, unit = float(match["number"]), match["unit"]
+            return cls(number, unit) if unit in ("x", "%") else cls(number * _UNITS_S[unit])
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"a duration must be seconds (90, 15m, 2h), full runs (0.5x) or a share of one (1%), but got {text!r}"
+            ) from None
+
+    def in_seconds(self, full_run_s: float | None) -> float:
+        """The seconds, given those of a median full run.
+
+        Raises
+        ------
+        ValueError
+            It is relative to a full run, and nobody knows how long one takes (``full_run_s`` is None).
+        """
+        if self.unit == "s":
+            return self.number
+        if full_run_s is None:
+            raise ValueError(f"{self} must be given in seconds, since the length of a full run is not known beforehand")
+        return self.number * full_run_s * (0.01 if self.unit == "%" else 1.0)
+
+    def __str__(self) -> str:
+        return f"{str(float(self.number)).removesuffix('.0')}{self.unit}"
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A user's own table of learning curves: a row for each configuration and epoch."""
+
+    path: str
+    metric: str
+    do_minimize: bool
+    time_attr: str = "epoch"
+    elapsed_time_attr: str = "elapsed_s"
+    configuration: tuple[str, ...] | None = None
+    """Columns of the hyperparameters; by default all that are neither times nor ``metric``."""
+    sha256: str = ""
+    """Of the file, so that results of another table are never mixed in."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One problem and one machine, and the schedulers that are compared there."""
+
+    benchmark: str
+    """Name of a table, or with the local backend of a training script."""
+    num_devices: int
+    schedulers: tuple[str, ...]
+    scaling: str | None = "resnet50"
+    """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, where it is what it is."""
+    launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
+    """Of each start, resume and resize; None on the local backend."""
+
+    def __post_init__(self) -> None:
+        if self.num_devices < 1:
+            raise ValueError(f"num_devices must be at least 1, but got {self.num_devices!r}")
+        if not self.schedulers:
+            raise ValueError("schedulers must have at least one name, but got none")
+        _check_distinct("schedulers", self.schedulers)
+
+    @property
+    def name(self) -> str:
+        """All but the schedulers in a few words."""
+        parts = [self.benchmark, f"{self.num_devices} devices"]
+        if self.scaling is not None:
+            parts.append(f"scaling {self.scaling}")
+        if self.launch_cost is not None:
+            parts.append(f"launch cost {self.launch_cost}")
+        return ", ".join(parts)
+
+    def name_beside(self, base: Scenario) -> str:
+        """What is different from another scenario, in a few words; the whole name if nothing is."""
+        parts = [self.benchmark] if self.benchmark != base.benchmark else []
+        if self.num_devices != base.num_devices:
+            parts.append(f"{self.num_devices} devices")
+        if self.scaling != base.scaling:
+            parts.append(f"scaling {self.scaling}")
+        if self.launch_cost != base.launch_cost:
+            parts.append(f"launch cost {self.launch_cost}")
+        return ", ".join(parts) or self.name
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its runs."""
+        parts = (self.benchmark, f"{self.num_devices}dev", self.scaling, self.launch_cost)
+        return "-".join(folder_name(str(part)) for part in parts if part is not None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that decides what comes out."""
+
+    scenarios: tuple[Scenario, ...]
+    deadlines: tuple[Duration, ...]
+    seeds: tuple[int, ...]
+    reference: str
+    """The scheduler that the others are compared with, seed by seed."""
+    preset: str = "default"
+    backend: str = "simulator"
+    max_num_trials: int | None = None
+    """A simulated run ends when one more trial would start."""
+    table: TableFile | None = None
+    """The table of the benchmark ``"table"``."""
+    max_t: int | None = None
+    """Epochs to which a training script trains, with the local backend; by default its own number."""
+    script_options: tuple[tuple[str, str], ...] = ()
+    """Options of the training script, with the local backend."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise unknown_name("backend", self.backend, BACKENDS)
+        for what, values in (("scenarios", self.scenarios), ("deadlines", self.deadlines), ("seeds", self.seeds)):
+            if not values:
+                raise ValueError(f"{what} must not be empty")
+        _check_distinct("scenarios", [scenario.folder for scenario in self.scenarios])
+        _check_distinct("deadlines", self.deadlines)
+        _check_distinct("seeds", self.seeds)
+        if any(deadline.number <= 0 for deadline in self.deadlines):
+            raise ValueError(f"deadlines must be positive, but got {', '.join(map(str, self.deadlines))}")
+        if any(seed < 0 for seed in self.seeds):
+            raise ValueError(f"seeds must not be negative, but got {self.seeds!r}")
+        for what, number in (("max_num_trials", self.max_num_trials), ("max_t", self.max_t)):
+            if number is not None and number < 1:
+                raise ValueError(f"{what} must be at least 1, but got {number!r}")
+        for what, given, backend in (
+            ("max_num_trials", self.max_num_trials is not None, "simulator"),
+            ("table", self.table is not None, "simulator"),
+            ("max_t", self.max_t is not None, "local"),
+            ("script_options", bool(self.script_options), "local"),
+        ):
+            if given and self.backend != backend:
+                raise ValueError(f"{what} is for the backend {backend!r}, but the backend is {self.backend!r}")
+        for scenario in self.scenarios:
+            if self.reference not in scenario.schedulers:
+                raise unknown_name("reference", self.reference, scenario.schedulers)
+
+    def as_json(self) -> dict[str, Any]:
+        """The study as values of JSON."""
+        return {name: _as_json(value) for name, value in vars(self).items()}
+
+
+def _check_distinct(what: str, values: Sequence[Any]) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{what} must differ from each other, but {value} is given twice")
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Duration):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, (Scenario, TableFile)):
+        return {name: _as_json(item) for name, item in vars(value).items()}
+    return value

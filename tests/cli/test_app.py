@@ -1,0 +1,169 @@
+"""The command as a user has it: a process, with real runs on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syne_hypersched.cli import main
+from syne_hypersched.cli._app import app
+
+SPELLINGS = {
+    "module": [sys.executable, "-m", "syne_hypersched.cli"],
+    "script": [str(Path(sys.executable).with_name("hypersched"))],
+}
+COMMANDS = ("report", "verify", "resume", "compare")
+
+
+def run(spelling, *arguments, **options):
+    command = SPELLINGS[spelling]
+    if not Path(command[0]).exists():
+        pytest.skip(f"{command[0]} is not there: the package was installed before it had this command")
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_help_names_every_command(spelling):
+    ended = run(spelling, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Usage: hypersched ")
+    for command in COMMANDS:
+        assert f"│ {command} " in ended.stdout
+    assert "hypersched report" in ended.stdout
+    assert "Exit codes" in ended.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_with_examples_and_exit_codes(command, capsys):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: hypersched {command} ")
+    assert f"\n  hypersched {command}" in text or f"\n    hypersched {command}" in text
+    assert "Exit codes: 0" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_parameter_is_explained(command):
+    for argument in app[command].assemble_argument_collection(parse_docstring=True):
+        if argument.show:
+            assert argument.parameter.help, argument.name
+
+
+LISTING = """
+import json, sys
+from syne_hypersched.cli import main
+code = main(sys.argv[1:])
+print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill", "psutil", "pyarrow", "asyncio"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["report", "--help"],
+        ["verify", "--help"],
+        ["resume", "--help"],
+        ["compare", "--help"],
+        ["repot", "x"],
+        ["compare", "--bogus"],
+    ],
+)
+def test_nothing_heavy_is_imported_for_a_help_or_a_wrong_argument(arguments):
+    ended = subprocess.run(
+        [sys.executable, "-c", LISTING, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    code, modules = json.loads(ended.stderr.splitlines()[-1])
+    assert code == (2 if {"repot", "--bogus"} & set(arguments) else 0)
+    assert HEAVY & set(modules) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["repot", "x"], ['"repot"', 'Did you mean "report"?', "Try: hypersched --help"]),
+        (["report"], ["RUN", "Try: hypersched report --help"]),
+        (["report", "x", "y"], ["y", "Try: hypersched report --help"]),
+        (["report", "x", "--num-trails", "3"], ["--num-trails", "Try: hypersched report --help"]),
+        (["report", "x", "--num-trials", "many"], ["--num-trials", "many"]),
+        (["resume", "x", "--time-passes", "never"], ["--time-passes", "always", "running"]),
+        (["compare", "--jobs", "all"], ["--jobs", "all", "Try: hypersched compare --help"]),
+    ],
+)
+def test_what_is_wrong_with_the_arguments_is_said(arguments, words, capsys):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("hypersched: ")
+    for word in words:
+        assert word in printed.err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip()[0].isdigit()
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_run_is_reported_and_verified_by_name_and_by_path(spelling, make_run, tmp_path):
+    path = make_run("small-run")
+    for name in ("small-run", str(path)):
+        ended = run(spelling, "report", name, "--num-trials", "2", "--figure", str(tmp_path / "run.png"), cwd="/")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "trials that did worse" in ended.stdout
+        assert f"picture: {tmp_path / 'run.png'}" in ended.stdout
+        ended = run(spelling, "verify", name, cwd="/")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.endswith("all rules hold\n")
+
+
+def test_a_violated_rule_is_exit_code_1(make_run):
+    path = make_run("broken")
+    with (path / "events.jsonl").open("a") as file:
+        for trial_id in (90, 91):
+            line = {"time_s": 99.0, "event": "launch", "trial_id": trial_id, "devices": ["cpu0"], "launch": 0}
+            file.write(json.dumps(line) + "\n")
+    ended = run("module", "verify", "broken")
+    assert ended.returncode == 1
+    assert "FAIL  no device has two owners" in ended.stdout
+
+
+@pytest.mark.parametrize("command", ["report", "verify"])
+def test_an_unknown_run_is_exit_code_2_and_the_runs_there_are_are_named(command, make_run, capsys):
+    for name in ("digits-2026-01-01", "digits-2026-01-02", "other"):
+        make_run(name)
+    assert main([command, "digits"]) == 2
+    assert "There is digits-2026-01-01 and digits-2026-01-02" in capsys.readouterr().err
+    assert main([command, "nothing-like-it-at-all"]) == 2
+    error = capsys.readouterr().err
+    assert "The latest in " in error
+    assert all(name in error for name in ("digits-2026-01-01", "digits-2026-01-02", "other"))
+
+
+def test_a_run_without_a_journal_cannot_be_resumed(make_run, capsys):
+    path = make_run("no-journal")
+    assert main(["resume", "no-journal"]) == 2
+    assert "run with a Journal" in capsys.readouterr().err
+    (path / "journal").mkdir()
+    assert main(["resume", "no-journals"]) == 2
+    assert "There is no-journal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["report", "run"], ["verify", "run"], ["--help"], ["compare", "--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments, make_run):
+    make_run("run")
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run([*SPELLINGS["module"], *arguments], stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from syne_hypersched.cli import main
+from syne_hypersched.cli._app import app
+from syne_hypersched.cli._study_options import StudyOptions, study_of
+from syne_hypersched.comparison.storage import default_output
+
+LAUNCH_HPO = Path(__file__).resolve().parents[2] / "benchmarking" / "launch_hpo.py"
+
+
+def run(*arguments: object) -> int:
+    return main(["compare", *map(str, arguments)])
+
+
+def study(*arguments: str):
+    _, bound, _ = app.parse_args(["compare", *arguments], exit_on_error=False, print_error=False)
+    return study_of(bound.args[0] if bound.args else StudyOptions())
+
+
+def test_the_defaults_are_those_of_the_help():
+    default = study()
+    (scenario,) = default.scenarios
+    assert (scenario.benchmark, scenario.num_devices, scenario.scaling) == ("digits", 8, "resnet50")
+    assert str(scenario.launch_cost) == "1%"
+    assert [str(deadline) for deadline in default.deadlines] == ["0.5x", "1x", "2x"]
+    assert default.seeds == tuple(range(10))
+    assert default.reference == "asha"
+    assert set(scenario.schedulers) >= {"hypersched", "asha", "pasha", "asha-promotion", "random"}
+
+
+def test_lists_and_combinations():
+    many = study(
+        *("--num-devices", "8,32", "--scaling", "babi", "1:1,2:1.9", "--launch-cost", "0%,5s", "--seeds", "3,1,2"),
+        *("--deadline", "30m, 1x", "--schedulers", "asha+kde,pasha", "--reference", "pasha"),
+    )
+    assert len(many.scenarios) == 8
+    assert many.seeds == (3, 1, 2)
+    assert [str(deadline) for deadline in many.deadlines] == ["1800s", "1x"]
+    assert {scenario.scaling for scenario in many.scenarios} == {"babi", "1:1,2:1.9"}
+
+
+def test_the_help_shows_examples_that_can_be_parsed(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    for group in ("What is compared", "Deadline and machine", "Real training on this machine", "Execution and output"):
+        assert group in text
+    commands = re.findall(r"^ +hypersched ((?:.*\\\n)*.*)", text, flags=re.MULTILINE)
+    assert len(commands) >= 5
+    for command in commands:
+        app.parse_args(command.replace("\\\n", " "), exit_on_error=False, print_error=False)
+
+
+def test_the_default_folder_belongs_to_the_settings():
+    assert default_output(study()) == default_output(study())
+    assert default_output(study()) != default_output(study("--seeds", "3"))
+    assert default_output(study()).parent.name == "comparison-results"
+
+
+def test_results_of_other_source_are_left_where_they_are(table_path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+    arguments += ["--schedulers", "asha", "--deadline", "10", "--seeds", "1", "--jobs", "1"]
+    assert run(*arguments) == 0
+    (folder,) = (tmp_path / "comparison-results").iterdir()
+    before = (folder / "results.csv").read_bytes()
+    assert "other source code" not in capsys.readouterr().err
+
+    monkeypatch.setattr("syne_hypersched.comparison.storage.source_digest", lambda: "of tomorrow")
+    for _ in range(2):  # the second time it goes on in the new folder
+        assert run(*arguments) == 0
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "other source code" in line]
+        new = f"comparison-results/{folder.name}-2"
+        assert line.startswith(f"comparison-results/{folder.name} has results of other source code")
+        assert line.endswith(f"today's are in {new}")
+        assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}-2"]
+    assert json.loads((tmp_path / new / "settings.json").read_text())["source"] == "of tomorrow"
+    assert (folder / "results.csv").read_bytes() == before
+    assert run(*arguments, "--output", folder) == 2
+    assert "choose another --output, or remove the folder" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "-m", "syne_hypersched.cli", "compare", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
+        listing.stdout.close()  # before anything is written
+        assert listing.stderr.read() == ""
+        assert listing.wait() == 128 + signal.SIGPIPE
+
+
+def test_all_names_are_listed(capsys):
+    assert run("--list") == 0
+    text = capsys.readouterr().out
+    for name in ("hypersched", "asha-promotion", "digits-cnn", "imagenet_resnet50", "sensitivity", "kde"):
+        assert name in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--schedulers", "hypershed"], "did you mean 'hypersched'"),
+        (["--schedulers", "asha:grace=3"], "did you mean 'grace_period'"),
+        (["--schedulers", "hypersched:policy=topjob"], "scheduler 'hypersched:policy=topjob': policy must be one of"),
+        (["--benchmark", "digts"], "did you mean 'digits'"),
+        (["--preset", "abltion"], "did you mean 'ablation'"),
+        (["--backend", "locale"], "did you mean 'local'"),
+        (["--scaling", "resnet5"], "did you mean 'resnet50'"),
+        (["--deadline", "soon"], "a duration must be seconds"),
+        (["--num-devices", "many"], "--num-devices must be an integer"),
+        (["--num-devices", "0"], "num_devices must be at least 1, but got 0"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--jobs", "0"], "jobs must be at least 1, but got 0"),
+        (["--metric", "loss"], "for --table FILE, which is missing"),
+        (["--table", "nowhere.csv", "--metric", "loss", "--mode", "min"], "must be an existing file"),
+        (["--table", "nowhere.csv"], "--table needs --metric"),
+        (["--reference", "pahsa"], "did you mean 'pasha'"),
+        (["--model", "resnet18"], "for the backend 'local'"),
+        (["--backend", "local", "--scaling", "babi"], "for the backend 'simulator'"),
+        (["--backend", "local", "--benchmark", "digit-cnn"], "did you mean 'digits-cnn'"),
+        (["--backend", "local", "--deadline", "1x"], "1x must be given in seconds"),
+        (["--backend", "local", "--option", "model"], "--option must be NAME=VALUE"),
+        (["--backend", "local", "--model", "resnet18"], "unknown option of 'digits-cnn' 'model': there are none"),
+    ],
+)
+def test_errors_say_what_to_do_and_leave_nothing_behind(arguments, message, capsys, tmp_path):
+    assert run("--output", tmp_path / "out", *arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_a_table_to_files(table_path, tmp_path, capsys):
+    arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+    arguments += [
+        "--schedulers",
+        "hypersched,asha",
+        "--deadline",
+        "10,1x",
+        "--seeds",
+        "2",
+        "--output",
+        tmp_path / "out",
+    ]
+    assert run(*arguments, "--jobs", "1") == 0
+    text = capsys.readouterr().out
+    assert "gain over asha" in text
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert len(table) == 2 * 2 * 2
+    for name in ("comparison.csv", "summary.csv", "summary.txt", "timings.csv", "settings.json"):
+        assert (tmp_path / "out" / name).is_file()
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert len(settings["study"]["table"]["sha256"]) == 64
+
+    assert run(*arguments, "--jobs", "1", "--seeds", "3") == 2
+    assert "seeds was [0, 1] and is [0, 1, 2]" in capsys.readouterr().err
+
+    with table_path.open("a") as file:
+        file.write("\n")
+    try:
+        assert run(*arguments) == 2
+        assert "table.sha256 was" in capsys.readouterr().err
+    finally:
+        table_path.write_text(table_path.read_text().rstrip("\n") + "\n")
+
+
+def test_the_command_in_the_repository_takes_the_same_arguments(table_path, tmp_path):
+    arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+    arguments += ["--schedulers", "asha,random", "--deadline", "10", "--seeds", "1", "--jobs", "1", "--output"]
+    for name, spelling in (("installed", ["-m", "syne_hypersched.cli", "compare"]), ("script", [LAUNCH_HPO])):
+        command = [sys.executable, *spelling, *arguments, tmp_path / name]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert f"2 runs in {tmp_path / name}" in ended.stdout
+    one, other = ((tmp_path / name / "results.csv").read_bytes() for name in ("installed", "script"))
+    assert one == other

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from syne_hypersched.comparison.figures import (
+    best_so_far,
+    comparison_figure,
+    draw_study,
+    growth_figure,
+    overview_figure,
+)
+from syne_hypersched.comparison.runner import run_study
+
+pytest.importorskip("matplotlib")
+
+
+def test_the_best_so_far_is_a_step_at_each_improvement():
+    moments_s = np.array([0.0, 1.0, 1.5, 2.0, 9.0])
+    assert_array_equal(best_so_far((1.0, 2.0), (0.5, 0.25), moments_s), [math.nan, 0.5, 0.5, 0.25, 0.25])
+    assert_array_equal(best_so_far((), (), moments_s), [math.nan] * 5)
+
+
+def test_a_line_ends_at_the_mean_of_the_table(small_study):
+    results = run_study(small_study())
+    scenario = results.study.scenarios[0]
+    figure = comparison_figure(results, scenario)
+    top = figure.axes[:2]
+    for panel, deadline in zip(top, ("0.5x", "1x"), strict=True):
+        assert panel.get_title().startswith(f"deadline {deadline}")
+        lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
+        assert set(lines) == set(scenario.schedulers)
+        for scheduler, line in lines.items():
+            readings = [
+                reading
+                for run, outcome in results
+                for reading in outcome.readings
+                if run.scheduler == scheduler and reading.deadline == deadline
+            ]
+            assert line.get_ydata()[-1] == pytest.approx(np.mean([reading.value for reading in readings]))
+            assert line.get_xdata()[-1] == pytest.approx(readings[0].deadline_s)
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, ["table-4dev-resnet50-1pct.png"]),
+        ({"num_devices": (2, 4)}, ["overview.png", "table-2dev-resnet50-1pct.png", "table-4dev-resnet50-1pct.png"]),
+        ({"preset": "scale", "num_devices": (2, 4)}, ["growth.png"]),
+    ],
+)
+def test_pictures_are_drawn(small_study, tmp_path, changes, names):
+    paths = draw_study(run_study(small_study(seeds=(0, 1), **changes)), tmp_path)
+    assert [path.name for path in paths] == names
+    for path in paths:
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_overview_and_the_growth_have_every_scheduler(small_study):
+    results = run_study(small_study(num_devices=(2, 4), seeds=(0,)))
+    labels = [label.get_text() for label in overview_figure(results).axes[0].get_yticklabels()]
+    assert labels == ["hypersched", "asha", "random", "4 devices   hypersched", "asha", "random"]
+    legend = growth_figure(results).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["hypersched", "asha", "random"]

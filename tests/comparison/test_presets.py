@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched.comparison.presets import ABLATION_ARMS, PRESETS, SENSITIVE_OPTIONS, make_study
+from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
+from tests.comparison.test_schedulers import PROBLEM
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_scheduler_of_a_preset_can_be_made(name):
+    study = make_study(name)
+    for scheduler in {scheduler for scenario in study.scenarios for scheduler in scenario.schedulers}:
+        make_scheduler(SchedulerSpec.parse(scheduler), PROBLEM, 0, 8, 100.0)
+
+
+def test_lists_make_a_scenario_of_each_combination():
+    study = make_study(num_devices=(8, 32), scalings=("resnet50", "babi"), launch_costs=("1%",), seeds=(0,))
+    assert len(study.scenarios) == 4
+    assert {(scenario.num_devices, scenario.scaling) for scenario in study.scenarios} == {
+        (devices, scaling) for devices in (8, 32) for scaling in ("resnet50", "babi")
+    }
+
+
+def test_the_ablation_takes_one_part_away_at_a_time():
+    (scenario,) = make_study("ablation").scenarios
+    assert scenario.schedulers == ABLATION_ARMS
+    for arm in ABLATION_ARMS[1:-1]:
+        assert len(SchedulerSpec.parse(arm).options) == 1
+
+
+def test_the_sensitivity_study_varies_one_thing_at_a_time():
+    base, *others = make_study("sensitivity").scenarios
+    assert sum(len(values) for values in SENSITIVE_OPTIONS.values()) == len(base.schedulers) - 2
+    for other in others:
+        changed = [
+            name for name in ("num_devices", "scaling", "launch_cost") if getattr(other, name) != getattr(base, name)
+        ]
+        assert len(changed) == 1
+        assert other.schedulers == ("hypersched-published", "asha")
+    moved = make_study("sensitivity", num_devices=(16,))
+    assert moved.scenarios[0].num_devices == 16
+
+
+def test_the_reference_is_the_first_scheduler_if_the_usual_one_is_not_there():
+    assert make_study(schedulers=("random", "asha")).reference == "asha"
+    assert make_study(schedulers=("random", "pasha")).reference == "random"
+
+
+def test_in_real_time_there_is_no_scaling_to_choose():
+    study = make_study(backend="local")
+    assert study.scenarios[0].scaling is None
+    assert study.seeds == (0,)
+    with pytest.raises(ValueError, match="for the backend 'simulator'"):
+        make_study(backend="local", scalings=("babi",))
+
+
+def test_an_unknown_preset_is_named_with_the_nearest_one():
+    with pytest.raises(ValueError, match="did you mean 'ablation'"):
+        make_study("ablations")

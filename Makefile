@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEADLINE_S ?= 60
+# Tests that run at the same time. Many wait for processes, so twice as many as there are cores keep them busy.
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo compare notebooks report chaos checkpoints test test-slow lint format check clean
@@ -33,11 +36,14 @@ chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random mome
 checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and look whether best/ is the best model, whole (half an hour)
 	$(BIN)/python benchmarking/faults/best_checkpoint.py
 
+# The tests start hundreds of interpreters, which are to find the modules compiled.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-slow: $(VENV)/.installed-dev  ## run the tests that take long
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched, LaunchCos
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.experiments import QuietTunerLogger, read_events
-from syne_hypersched.schedulers._decisions import Decision
+from syne_hypersched.schedulers.decisions import Decision
 
 NUM_DEVICES = 4
 MAX_T = 16

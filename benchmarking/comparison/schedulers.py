@@ -18,7 +18,7 @@ from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObje
 from benchmarking.comparison.names import unknown_name
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
 from syne_hypersched.schedulers import ASHA, PASHA, HyperSched
-from syne_hypersched.schedulers._searchers import RandomSearcher
+from syne_hypersched.schedulers.searchers import RandomSearcher
 
 
 @dataclass(frozen=True)

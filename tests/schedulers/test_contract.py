@@ -5,8 +5,8 @@ import pytest
 from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
 
-from syne_hypersched.schedulers._asha import ASHA
-from syne_hypersched.schedulers._hypersched import HyperSched
+from syne_hypersched.schedulers.asha._asha import ASHA
+from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 from syne_hypersched.testing import SchedulerContract
 
 

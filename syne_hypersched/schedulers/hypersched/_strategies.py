@@ -10,14 +10,14 @@ from syne_hypersched.allocation.policies import GOODPUT
 from syne_hypersched.allocation.scaling import Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.rungs import rung_levels
-from syne_hypersched.schedulers._adaptive import POLICIES, AdaptiveStrategy
-from syne_hypersched.schedulers._halving import RetrospectiveHalving
-from syne_hypersched.schedulers._pausing import PausingHalving
-from syne_hypersched.schedulers._published import PublishedStrategy
-from syne_hypersched.schedulers._strategy import Strategy
+from syne_hypersched.schedulers.hypersched._adaptive import POLICIES, AdaptiveStrategy
+from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
+from syne_hypersched.schedulers.hypersched._published import PublishedStrategy
+from syne_hypersched.schedulers.hypersched._retrospective import RetrospectiveHalving
+from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
 if TYPE_CHECKING:
-    from syne_hypersched.schedulers._hypersched import HyperSched
+    from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 
 STRATEGIES = ("published", "adaptive")
 

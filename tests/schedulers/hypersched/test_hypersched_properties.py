@@ -18,8 +18,8 @@ from syne_hypersched.allocation.policies import POLICIES
 from syne_hypersched.backends.devices import DevicePool
 from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
-from syne_hypersched.schedulers._adaptive import POLICIES as ADAPTIVE_POLICIES
-from syne_hypersched.schedulers._hypersched import HyperSched
+from syne_hypersched.schedulers.hypersched._adaptive import POLICIES as ADAPTIVE_POLICIES
+from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 
 TABLES = [None, {1: 1, 8: 8}, {1: 1, 2: 1.8, 3: 1.5, 8: 4}, {1: 1, 2: 0.5}]
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.schedulers._pausing import LEAST_RECORDED, PausingHalving
+from syne_hypersched.schedulers.hypersched._pausing import LEAST_RECORDED, PausingHalving
 
 
 def arrive(halving: PausingHalving, values: list[float], level: float = 2) -> list[bool]:

@@ -9,12 +9,12 @@ from syne_tune.backend.trial_status import Trial
 
 from syne_hypersched.checks import integer
 from syne_hypersched.contract import RecordingTrial
-from syne_hypersched.schedulers._base import MultiFidelityScheduler
-from syne_hypersched.schedulers._clock import TuningClock
-from syne_hypersched.schedulers._decisions import Decision, DecisionLog
-from syne_hypersched.schedulers._explain import Explanation, last_explained
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason
-from syne_hypersched.schedulers._strategy import Strategy
+from syne_hypersched.schedulers.base import MultiFidelityScheduler
+from syne_hypersched.schedulers.clock import TuningClock
+from syne_hypersched.schedulers.decisions import Decision, DecisionLog
+from syne_hypersched.schedulers.hypersched._explanation import Explanation, last_explained
+from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
 
 class ExplainedScheduler(MultiFidelityScheduler):
@@ -57,7 +57,7 @@ class ExplainedScheduler(MultiFidelityScheduler):
         Returns
         -------
         Explanation
-            ``print`` it, or take :meth:`~syne_hypersched.schedulers._explain.Explanation.to_dict`.
+            ``print`` it, or take :meth:`~syne_hypersched.schedulers.hypersched._explanation.Explanation.to_dict`.
 
         Raises
         ------

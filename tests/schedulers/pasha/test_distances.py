@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.schedulers._distances import Distances
+from syne_hypersched.schedulers.pasha._distances import Distances
 
 NONE = np.empty(0)
 

@@ -10,9 +10,9 @@ from syne_hypersched.allocation.scaling import make_scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
 from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
-from syne_hypersched.schedulers._explained import ExplainedScheduler
 from syne_hypersched.schedulers._reasons import Reason, because
-from syne_hypersched.schedulers._strategies import PAUSED_PER_DEVICE, make_strategy
+from syne_hypersched.schedulers.hypersched._explained import ExplainedScheduler
+from syne_hypersched.schedulers.hypersched._strategies import PAUSED_PER_DEVICE, make_strategy
 
 
 class PlanningScheduler(ExplainedScheduler):
@@ -44,7 +44,7 @@ class PlanningScheduler(ExplainedScheduler):
         return because("no trial has started yet") if self._unplanned is not None else super()._admission()
 
     def metadata(self) -> dict[str, Any]:
-        """See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; a default is what it was at first."""
+        """See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`; a default is what it was at first."""
         metadata = super().metadata()
         if self._given is not None:
             metadata["scheduler_kwargs"] = dict(self._given)

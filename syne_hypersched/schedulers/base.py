@@ -30,7 +30,7 @@ from syne_hypersched.schedulers._arguments import (
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._consistency import Workers
 from syne_hypersched.schedulers._reports import ReportReader, Usable
-from syne_hypersched.schedulers._searchers import make_searcher
+from syne_hypersched.schedulers.searchers import make_searcher
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.schedulers._halving import RetrospectiveHalving
+from syne_hypersched.schedulers.hypersched._retrospective import RetrospectiveHalving
 
 
 class SlowHalving:

@@ -15,14 +15,14 @@ from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.checks import integer, truth
 from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
 from syne_hypersched.schedulers._arguments import finite_number
-from syne_hypersched.schedulers._clock import TuningClock
-from syne_hypersched.schedulers._decisions import DecisionLog
-from syne_hypersched.schedulers._notices import Notices
-from syne_hypersched.schedulers._pausing import REDUCTION_FACTOR
-from syne_hypersched.schedulers._planning import PlanningScheduler
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
 from syne_hypersched.schedulers._reports import Usable
-from syne_hypersched.schedulers._strategies import check_adaptive, check_strategy
+from syne_hypersched.schedulers.clock import TuningClock
+from syne_hypersched.schedulers.decisions import DecisionLog
+from syne_hypersched.schedulers.hypersched._notices import Notices
+from syne_hypersched.schedulers.hypersched._pausing import REDUCTION_FACTOR
+from syne_hypersched.schedulers.hypersched._planning import PlanningScheduler
+from syne_hypersched.schedulers.hypersched._strategies import check_adaptive, check_strategy
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class HyperSched(PlanningScheduler):
     Parameters
     ----------
     config_space, metric, time_attr, max_t, do_minimize
-        As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`; ``max_t`` stops a trial.
+        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`; ``max_t`` stops a trial.
     num_devices
         Devices that all trials hold together, at least ``n_workers`` of the tuner. By default those of the backend,
         which must be one of this package's.
@@ -106,7 +106,7 @@ class HyperSched(PlanningScheduler):
         Most paused trials that may be resumed at a time, see :class:`~syne_hypersched.schedulers.ASHA`. By default ten
         for each device; with ``strategy="published"`` any number, as in the paper.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
-        As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
+        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from syne_hypersched.schedulers._distances import Distances
+from syne_hypersched.schedulers.pasha._distances import Distances
 
 LearningCurves: TypeAlias = dict[int, dict[float, float]]
 """Trial id to resource level to value, which is to be minimised and not NaN; ``+inf`` is the worst."""
@@ -45,7 +45,7 @@ class CrissCrossEpsilon:
         The learning curves. The caller goes on to enter values, calls :meth:`update` after each, and changes none.
     max_exact_pairs
         The number of pairs up to which the percentile is exact. Beyond, it is an estimate within 0.4 % until the
-        interval changes; see :class:`~syne_hypersched.schedulers._distances.Distances`.
+        interval changes; see :class:`~syne_hypersched.schedulers.pasha._distances.Distances`.
     """
 
     def __init__(self, curves: LearningCurves, max_exact_pairs: int = 2**23) -> None:

@@ -20,9 +20,11 @@ from syne_tune.optimizer.scheduler import TrialSuggestion
 from syne_hypersched.checks import integer
 from syne_hypersched.rungs import RungLadder, rung_levels
 from syne_hypersched.schedulers._arguments import Config
-from syne_hypersched.schedulers._base import MultiFidelityScheduler
-from syne_hypersched.schedulers._brackets import CONTINUE, PAUSE, STOP, Decision, PromotionBracket, StoppingBracket
 from syne_hypersched.schedulers._reports import Usable
+from syne_hypersched.schedulers.asha._promotion import PromotionBracket
+from syne_hypersched.schedulers.asha._stopping import StoppingBracket
+from syne_hypersched.schedulers.asha._verdicts import CONTINUE, PAUSE, STOP, Verdict
+from syne_hypersched.schedulers.base import MultiFidelityScheduler
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class ASHA(MultiFidelityScheduler):
     Parameters
     ----------
     config_space, metric, time_attr, max_t, do_minimize
-        See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
+        See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
     type
         ``"stopping"`` or ``"promotion"``.
     grace_period
@@ -80,7 +82,7 @@ class ASHA(MultiFidelityScheduler):
         keeps no more checkpoints. When there are more, the worst one at the lowest rung is given up. By default any
         number, as in the paper. With ``type="promotion"`` only.
     searcher, searcher_kwargs, points_to_evaluate, random_seed
-        See :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
+        See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
 
     Attributes
     ----------
@@ -224,7 +226,7 @@ class ASHA(MultiFidelityScheduler):
             self._configs[trial.trial_id] = dict(trial.config)
             self._told.add(trial.trial_id)
 
-    def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> Decision:
+    def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> Verdict:
         """Decides whether a trial goes on, is paused (only with ``type="promotion"``) or is stopped.
 
         Raises

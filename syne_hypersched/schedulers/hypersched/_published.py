@@ -7,9 +7,9 @@ import math
 from syne_hypersched.allocation.admission import admission_closes, exploration_closes, time_needed_s
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.timing import TrialTimes
-from syne_hypersched.schedulers._halving import RetrospectiveHalving
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
-from syne_hypersched.schedulers._strategy import Strategy
+from syne_hypersched.schedulers.hypersched._retrospective import RetrospectiveHalving
+from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
 
 class PublishedStrategy(Strategy):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from syne_hypersched.schedulers._decisions import Decision
 from syne_hypersched.schedulers._reasons import Reason
+from syne_hypersched.schedulers.decisions import Decision
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
 from syne_hypersched.allocation.stretch import SURVIVORS, num_survivors, planned_s
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import check_run, holdings, load_run
-from syne_hypersched.schedulers._adaptive import POLICIES, AdaptiveStrategy
+from syne_hypersched.schedulers.hypersched._adaptive import POLICIES, AdaptiveStrategy
 
 NUM_CONFIGS, NUM_LEVELS = 200, 27
 

@@ -20,8 +20,8 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
 
 from syne_hypersched.schedulers import ASHA
-from syne_hypersched.schedulers._brackets import CONTINUE, PAUSE, STOP
-from tests.schedulers.reference_asha import (
+from syne_hypersched.schedulers.asha import CONTINUE, PAUSE, STOP
+from tests.schedulers.asha.reference_asha import (
     Complete,
     History,
     ReferencePromotion,

@@ -11,7 +11,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.config_space import randint, uniform
 
 from syne_hypersched.backends.elastic import ElasticTrial
-from syne_hypersched.schedulers._hypersched import HyperSched
+from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 
 SPACE = {"lr": uniform(0, 1), "width": randint(1, 8)}
 

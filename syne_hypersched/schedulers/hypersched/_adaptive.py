@@ -1,9 +1,9 @@
 """The adaptive strategy of HyperSched: explore on one device each, then a last stretch on all devices for the best.
 
-*Exploring*: every trial holds one device; weak ones are paused at dense rungs
-(:class:`~syne_hypersched.schedulers._pausing.PausingHalving`). *Last stretch*: nothing new starts, and ever fewer of
-the best trials, running or paused, share the devices (:mod:`~syne_hypersched.allocation.stretch`). When it begins and
-how many go on follows from the time left, the measured epoch times and launch costs, and the scaling.
+*Exploring*: every trial holds one device; weak ones are paused at dense rungs, see :class:`PausingHalving`. *Last
+stretch*: nothing new starts, and ever fewer of the best trials, running or paused, share the devices, see
+:mod:`~syne_hypersched.allocation.stretch`. When it begins and how many trials go on follows from the time left, the
+measured epoch times and launch costs, and the scaling.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from syne_hypersched.allocation import stretch
-from syne_hypersched.allocation.goodput import Outlook, allocate_goodput
+from syne_hypersched.allocation.goodput import Outlook, Rates, allocate_goodput
 from syne_hypersched.allocation.policies import GOODPUT, allocate
 from syne_hypersched.allocation.scaling import LearntScaling, LinearScaling, Scaling
 from syne_hypersched.allocation.timing import TrialTimes
-from syne_hypersched.schedulers._pausing import PausingHalving
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
-from syne_hypersched.schedulers._strategy import Strategy
-
-if TYPE_CHECKING:
-    from syne_hypersched.allocation._shape_fit import Floats
+from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
+from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
 POLICIES = ("uniform", "top_job", GOODPUT, "none")
 """How survivors share the devices in the last stretch: alike, the best first, or where devices bring the most progress.
@@ -76,7 +72,7 @@ class AdaptiveStrategy(Strategy):
         deadline_s: float,
         max_t: float,
         policy: str = "uniform",
-        rates: Callable[[int], Floats | None] | None = None,
+        rates: Callable[[int], Rates | None] | None = None,
     ) -> None:
         self._times = times
         self._scaling = scaling

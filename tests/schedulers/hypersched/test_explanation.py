@@ -31,8 +31,8 @@ from syne_hypersched.allocation.stretch import planned_s
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, check_run, load_run
 from syne_hypersched.experiments.verify import verdict
-from syne_hypersched.schedulers._decisions import Decision
-from syne_hypersched.schedulers._explain import last_explained
+from syne_hypersched.schedulers.decisions import Decision
+from syne_hypersched.schedulers.hypersched._explanation import last_explained
 
 STRATEGIES = ("published", "adaptive")
 MAX_T = 27

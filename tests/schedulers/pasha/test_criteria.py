@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.schedulers._ranking import RankBiasedOverlap, ReciprocalRankRegret, criterion_factory
-from tests.schedulers import reference_pasha as reference
+from syne_hypersched.schedulers.pasha._criteria import RankBiasedOverlap, ReciprocalRankRegret, criterion_factory
+from tests.schedulers.pasha import reference_pasha as reference
 
 INF = math.inf
 

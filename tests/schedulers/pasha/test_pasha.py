@@ -16,7 +16,7 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import uniform
 
 from syne_hypersched.schedulers import PASHA
-from tests.schedulers.reference_pasha import ReferencePASHA
+from tests.schedulers.pasha.reference_pasha import ReferencePASHA
 
 CRITERIA = {
     "soft_ranking_auto": {},
@@ -205,7 +205,7 @@ def test_goes_on_with_the_same_decisions_after_dill(seed):
 
 HISTORY_OF_CAPS = """
 import random
-from tests.schedulers.test_pasha import play_history
+from tests.schedulers.pasha.test_pasha import play_history
 histories = play_history("soft_ranking_auto", 7, 4, 300, "floats", 2, 1, 16)
 print(histories.fast.epsilon, histories.fast.current_max_t, [trial.config for trial in histories.trials.values()])
 """

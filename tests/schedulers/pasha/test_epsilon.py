@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syne_hypersched.schedulers._epsilon import CrissCrossEpsilon
-from tests.schedulers.reference_pasha import automatic_epsilon
+from syne_hypersched.schedulers.pasha._epsilon import CrissCrossEpsilon
+from tests.schedulers.pasha.reference_pasha import automatic_epsilon
 
 
 def epsilon_of(reports, lower=1, top=9, curves=None, **kwargs) -> CrissCrossEpsilon:

@@ -18,14 +18,13 @@ from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsS
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
-from syne_hypersched.checks import integer, truth
+from syne_hypersched.checks import integer, plain_number, truth
 from syne_hypersched.contract import MeasuredTrial, is_elastic
 from syne_hypersched.schedulers._arguments import (
     Config,
     checked_points,
     configuration_space,
     entry_name,
-    finite_number,
 )
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._consistency import Workers
@@ -115,11 +114,12 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     ) -> None:
         config_space = configuration_space(config_space)
         do_minimize = truth("do_minimize", do_minimize)
-        max_t = finite_number("max_t", max_t, above=0)
-        grace_period = finite_number("grace_period", grace_period, above=0)
+        max_t = plain_number("max_t", max_t, "a finite number greater than 0", above=0)
+        grace_period = plain_number("grace_period", grace_period, "a finite number greater than 0", above=0)
         if grace_period > max_t:
             raise ValueError(f"grace_period must be at most max_t = {max_t!r}, but got {grace_period!r}")
-        reduction_factor = finite_number("reduction_factor", reduction_factor, above=1)
+        rule = "a finite number greater than 1"
+        reduction_factor = plain_number("reduction_factor", reduction_factor, rule, above=1)
         if random_seed is None:
             random_seed = secrets.randbits(31)
         random_seed = integer("random_seed", random_seed)

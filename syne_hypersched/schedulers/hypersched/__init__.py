@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from syne_hypersched.schedulers.hypersched._hypersched import HyperSched as HyperSched
+from syne_hypersched.schedulers.hypersched._options import Adaptive as Adaptive
+from syne_hypersched.schedulers.hypersched._options import PublishedRules as PublishedRules
 
-__all__ = ["HyperSched"]
+__all__ = ["Adaptive", "HyperSched", "PublishedRules"]

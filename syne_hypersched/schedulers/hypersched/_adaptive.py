@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 from syne_hypersched.allocation import stretch
 from syne_hypersched.allocation.goodput import Outlook, Rates, allocate_goodput
-from syne_hypersched.allocation.policies import GOODPUT, allocate
+from syne_hypersched.allocation.policies import GOODPUT, Policy, allocate
 from syne_hypersched.allocation.scaling import LearntScaling, LinearScaling, Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
+from syne_hypersched.schedulers.hypersched._options import Adaptive
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
@@ -61,6 +62,8 @@ class AdaptiveStrategy(Strategy):
         One of :const:`POLICIES`.
     rates
         For ``goodput``: gives the resource per second of a trial on 1 to ``num_devices`` devices, or None.
+    options
+        The user's options of this strategy.
     """
 
     def __init__(
@@ -71,8 +74,9 @@ class AdaptiveStrategy(Strategy):
         num_devices: int,
         deadline_s: float,
         max_t: float,
-        policy: str = "uniform",
+        policy: Policy = "uniform",
         rates: Callable[[int], Rates | None] | None = None,
+        options: Adaptive = Adaptive(),  # noqa: B008 (frozen)
     ) -> None:
         self._times = times
         self._scaling = scaling
@@ -82,6 +86,7 @@ class AdaptiveStrategy(Strategy):
         self._max_t = max_t
         self._policy = policy
         self._rates = rates
+        self._options = options
         self._resizing = policy != "none"
         self._devices: dict[int, int] = {}
         #: Most devices on which a live trial can run, where it has failed on more.
@@ -121,7 +126,9 @@ class AdaptiveStrategy(Strategy):
         if not self._resizing or self._stretch is not None or epoch_time_s is None:
             return None
         shares, left_s, launch_cost_s = self._full_size, self._deadline_s - now_s, self._times.relaunch_cost_s
-        if not stretch.begins(left_s, self._deadline_s, self._max_t * epoch_time_s, shares, launch_cost_s):
+        if not stretch.begins(
+            left_s, self._deadline_s, self._max_t * epoch_time_s, shares, launch_cost_s, self._options.longest_stretch
+        ):
             return None
         reason = self._stretch_reason(now_s, epoch_time_s)
         plan = stretch.phases(left_s, shares.size, launch_cost_s)
@@ -140,7 +147,7 @@ class AdaptiveStrategy(Strategy):
     def _stretch_reason(self, now_s: float, epoch_time_s: float) -> Reason:
         shares, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
         launch_cost_s = self._times.relaunch_cost_s
-        planned_s = stretch.planned_s(self._deadline_s, full_run_s, shares.speed_up)
+        planned_s = stretch.planned_s(self._deadline_s, full_run_s, shares.speed_up, self._options.longest_stretch)
         if not stretch.worthwhile(min(left_s, planned_s), shares, launch_cost_s):
             outcome = "there is no last stretch, since it would not pay"
         elif left_s > planned_s:
@@ -161,7 +168,7 @@ class AdaptiveStrategy(Strategy):
 
     @property
     def _full_size(self) -> stretch.Shares:
-        return stretch.full_size(self._scaling, self._num_devices)
+        return stretch.full_size(self._scaling, self._num_devices, self._options.max_devices)
 
     def close(self) -> None:
         """Nothing starts or is resumed any more."""
@@ -328,7 +335,7 @@ class AdaptiveStrategy(Strategy):
         shares = self._full_size
         known = "" if self._scaling_is_known else " at best"
         if not self._scaling_is_known:
-            shares = stretch.full_size(LinearScaling(), self._num_devices)
+            shares = stretch.full_size(LinearScaling(), self._num_devices, self._options.max_devices)
         if not self._resizing or self._num_devices < 2 or stretch.worthwhile(self._deadline_s, shares, 0.0):
             return None
         return (

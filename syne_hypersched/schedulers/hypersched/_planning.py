@@ -6,12 +6,14 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Trial
 
-from syne_hypersched.allocation.scaling import make_scaling
+from syne_hypersched.allocation.policies import Policy
+from syne_hypersched.allocation.scaling import check_scaling, make_scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._checkpoints import NeededCheckpoints
 from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
 from syne_hypersched.schedulers._reasons import Reason, because
 from syne_hypersched.schedulers.hypersched._explained import ExplainedScheduler
+from syne_hypersched.schedulers.hypersched._options import Adaptive, Options, described
 from syne_hypersched.schedulers.hypersched._strategies import PAUSED_PER_DEVICE, make_strategy
 
 
@@ -21,7 +23,8 @@ class PlanningScheduler(ExplainedScheduler):
     #: Any of the two is None until the first trial is added, if it is for the backend to say.
     num_devices: Any
     deadline_s: Any
-    assume_linear: bool
+    policy: Policy
+    options: Options
     scaling: dict[int, float] | None
     _times: TrialTimes
     #: What the strategy is made of, scaling and first rung, until it is made.
@@ -46,9 +49,8 @@ class PlanningScheduler(ExplainedScheduler):
     def metadata(self) -> dict[str, Any]:
         """See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`; a default is what it was at first."""
         metadata = super().metadata()
-        if self._given is not None:
-            metadata["scheduler_kwargs"] = dict(self._given)
-        return metadata
+        kwargs = dict(self._given if self._given is not None else metadata["scheduler_kwargs"])
+        return metadata | {"scheduler_kwargs": kwargs | {"strategy": described(self.options)}}
 
     def _prepare(self, scaling: Any, first_rung: float | None) -> None:
         """Makes the strategy, if it is known how many devices and how much time there are, else when it is.
@@ -58,8 +60,9 @@ class PlanningScheduler(ExplainedScheduler):
         scaling
             As it was given.
         first_rung
-            Level of the first rung of the adaptive strategy, None for its own choice.
+            Level of the first rung, None for the strategy's own choice.
         """
+        check_scaling(scaling)
         self.scaling = None
         self._unplanned, self._given, self._has_agreed = (scaling, first_rung), None, False
         if self.num_devices is not None and self.deadline_s is not None:
@@ -80,11 +83,21 @@ class PlanningScheduler(ExplainedScheduler):
     def _plan(self) -> None:
         assert self._unplanned is not None
         (scaling, first_rung), self._unplanned = self._unplanned, None
-        if self.max_paused is None and self.strategy == "adaptive":
+        if self.max_paused is None and isinstance(self.options, Adaptive):
             self.max_paused = PAUSED_PER_DEVICE * self.num_devices
             self._checkpoints = NeededCheckpoints(self.max_paused)
-        given = make_scaling(scaling, self.num_devices, self.assume_linear, learnt=self._times.learnt)
+        given = make_scaling(scaling, self.num_devices, learnt=self._times.learnt)
         # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
         self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
-        known = None if given is self._times.learnt else given
-        self._strategy = make_strategy(self, first_rung, self._times, given, known)
+        self._strategy = make_strategy(
+            self.options,
+            num_devices=self.num_devices,
+            deadline_s=self.deadline_s,
+            max_t=self.max_t,
+            policy=self.policy,
+            grace_period=first_rung,
+            reduction_factor=self.reduction_factor,
+            random_state=self.random_state,
+            times=self._times,
+            scaling=given,
+        )

@@ -8,6 +8,7 @@ from syne_hypersched.allocation.admission import admission_closes, exploration_c
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
+from syne_hypersched.schedulers.hypersched._options import PublishedRules
 from syne_hypersched.schedulers.hypersched._retrospective import RetrospectiveHalving
 from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
@@ -21,8 +22,10 @@ class PublishedStrategy(Strategy):
         Times of the trials, which the scheduler keeps up to date.
     halving, allocator
         The rules for weak trials and for devices.
-    deadline_s, max_t, reduction_factor, job_limit, ignore_overhead, fixed_exploration
+    deadline_s, max_t, reduction_factor
         As in :class:`~syne_hypersched.HyperSched`.
+    options
+        The user's options of this strategy.
     """
 
     def __init__(
@@ -33,9 +36,7 @@ class PublishedStrategy(Strategy):
         deadline_s: float,
         max_t: float,
         reduction_factor: float,
-        job_limit: bool,
-        ignore_overhead: bool,
-        fixed_exploration: float | None,
+        options: PublishedRules,
     ) -> None:
         self._times = times
         self._halving = halving
@@ -43,9 +44,7 @@ class PublishedStrategy(Strategy):
         self._deadline_s = deadline_s
         self._max_t = max_t
         self._reduction_factor = reduction_factor
-        self._job_limit = job_limit
-        self._ignore_overhead = ignore_overhead
-        self._fixed_exploration = fixed_exploration
+        self._options = options
         self._admission_open = True
         #: Whether the searcher has no further configuration, and whether too little time is left for a new trial.
         self._all_suggested = self._time_is_up = False
@@ -74,8 +73,8 @@ class PublishedStrategy(Strategy):
         if self._time_is_up or self._times.longest_trial_s is None:
             # Before the first report nothing says yet whether time is simulated.
             return None
-        if self._fixed_exploration is not None:
-            closes = exploration_closes(now_s, self._deadline_s, self._fixed_exploration)
+        if self._options.fixed_exploration is not None:
+            closes = exploration_closes(now_s, self._deadline_s, self._options.fixed_exploration)
         else:
             left_s = self._deadline_s - now_s
             # Cold starts, which make it less, are looked for among all trials only when it matters.
@@ -91,12 +90,13 @@ class PublishedStrategy(Strategy):
     def admission(self, now_s: float) -> Reason:
         """The time left, and what a new trial needs to become the best."""
         left_s = max(self._deadline_s - now_s, 0.0)
-        if self._fixed_exploration is not None:
+        share = self._options.fixed_exploration
+        if share is not None:
             return because(
-                f"{now_s:.3g} s have passed, and admission closes after the share {self._fixed_exploration:g} of "
+                f"{now_s:.3g} s have passed, and admission closes after the share {share:g} of "
                 f"{self._deadline_s:.3g} s",
                 time_left_s=left_s,
-                exploration=self._fixed_exploration,
+                exploration=share,
             )
         needed_s = self._time_needed_s()
         return because(
@@ -192,14 +192,14 @@ class PublishedStrategy(Strategy):
 
     @property
     def _launch_cost_s(self) -> float:
-        return 0.0 if self._ignore_overhead else self._times.launch_cost_s
+        return 0.0 if self._options.ignore_overhead else self._times.launch_cost_s
 
     def _time_needed_s(self, cold_starts: bool = False) -> float:
         """What a new trial needs to win; with ``cold_starts`` as in the paper, which takes them for training."""
-        if not self._job_limit:
+        if not self._options.job_limit:
             return 0.0
         longest_s, epoch_s = self._times.longest_trial_s, self._times.epoch_time_s
-        if not self._ignore_overhead and longest_s is not None and not cold_starts:
+        if not self._options.ignore_overhead and longest_s is not None and not cold_starts:
             # One cold start, which the paper does not speak of, says nothing of how long a new trial has to train.
             trained_s = self._times.longest_training_s
             longest_s = None if trained_s is None else min(longest_s, trained_s + self._launch_cost_s)

@@ -26,7 +26,6 @@ from syne_hypersched import (
     simulate,
 )
 from syne_hypersched.allocation.resize import MIN_GAIN
-from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
 from syne_hypersched.allocation.stretch import planned_s
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, check_run, load_run
@@ -56,7 +55,7 @@ TABLE = make_table()
 def make_scheduler(strategy, num_devices=8, deadline_s=50.0, scaling="resnet50", seed=0, **kwargs) -> HyperSched:
     return HyperSched(
         SPACE, "loss", "epoch", MAX_T, num_devices, deadline_s, strategy=strategy, random_seed=seed,
-        scaling=PUBLISHED_SCALING[scaling] if scaling else None, **kwargs,
+        scaling=scaling, **kwargs,
     )  # fmt: skip
 
 

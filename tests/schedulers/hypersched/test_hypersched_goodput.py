@@ -93,7 +93,7 @@ def test_scaling_that_is_known_is_used():
         scripts = ElasticScripts([STEEP], num_devices=4, scaling=scaling)
         scripts.run(range(1, 12))
         assert scripts.scheduler.allocation == expected
-    linear = ElasticScripts([FLAT], num_devices=4, assume_linear=True)
+    linear = ElasticScripts([FLAT], num_devices=4, scaling="linear")
     linear.run(range(1, 12))
     assert linear.scheduler.allocation == {0: 4}
 

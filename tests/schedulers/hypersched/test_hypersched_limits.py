@@ -6,6 +6,7 @@ import pytest
 from syne_tune.config_space import uniform
 
 from syne_hypersched import HyperSched
+from tests.schedulers.families import with_rules
 
 NUM_DEVICES = 8
 DEADLINE_S = 100.0
@@ -48,7 +49,7 @@ class Tuning:
             } | options
         self.scheduler = HyperSched(
             {"x": uniform(0, 1)}, "loss", "epoch", max_t=1000, num_devices=NUM_DEVICES, deadline_s=DEADLINE_S,
-            scaling={1: 1, 8: 8}, clock=lambda: self.now_s, random_seed=0, **options,
+            scaling={1: 1, 8: 8}, clock=lambda: self.now_s, random_seed=0, **with_rules(options),
         )  # fmt: skip
         self.trials = [LimitedTrial(trial_id) for trial_id in range(num_trials)]
         for trial in self.trials:

@@ -20,6 +20,7 @@ from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
 from syne_hypersched.schedulers.hypersched._adaptive import POLICIES as ADAPTIVE_POLICIES
 from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
+from tests.schedulers.families import with_rules
 
 TABLES = [None, {1: 1, 8: 8}, {1: 1, 2: 1.8, 3: 1.5, 8: 4}, {1: 1, 2: 0.5}]
 
@@ -124,9 +125,8 @@ class ElasticTuning:
             scaling=scaling,
             clock=self.clock,
             policy=policy,
-            allocation_grid=grid,
             random_seed=0,
-            **{"strategy": "published", **arms},
+            **with_rules({"strategy": "published", **({} if grid is None else {"allocation_grid": grid}), **arms}),
         )
         self.trials = {}
         self.running = []

@@ -9,12 +9,12 @@ import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status, Trial
 
-from syne_hypersched import ElasticPythonBackend, HyperSched, Journal, simulate
+from syne_hypersched import ElasticPythonBackend, HyperSched, Journal, PublishedRules, simulate
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.backends.elastic import ElasticTrial
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 from syne_hypersched.recovery import resume_experiment
-from tests.schedulers.families import SPACE, Curves, Listed
+from tests.schedulers.families import SPACE, Curves, Listed, with_rules
 
 
 def make(strategy="published", **arguments):
@@ -22,7 +22,7 @@ def make(strategy="published", **arguments):
         "max_t": 200, "num_devices": 2, "deadline_s": 60.0, "scaling": {1: 1, 8: 5.6}, "random_seed": 0, **arguments,
     }  # fmt: skip
     max_t = arguments.pop("max_t")
-    return HyperSched(SPACE, "loss", "epoch", max_t, strategy=strategy, **arguments)
+    return HyperSched(SPACE, "loss", "epoch", max_t, **with_rules({"strategy": strategy, **arguments}))
 
 
 class Cold(Curves):
@@ -270,10 +270,10 @@ def test_a_resume_with_a_later_deadline_starts_new_trials(strategy, tmp_path, mo
 
     def tuner(deadline_s, num_trials=None):
         backend = ElasticPythonBackend(train, SPACE, 4, device_type="cpu", grace_s=0.5)
-        extra = {"fixed_exploration": 0.01} if strategy == "published" else {}
+        options = PublishedRules(fixed_exploration=0.01) if strategy == "published" else strategy
         scheduler = HyperSched(
-            SPACE, "loss", "epoch", 1000, num_devices=4, deadline_s=deadline_s, random_seed=0, strategy=strategy,
-            scaling={1: 1, 4: 4}, **extra,
+            SPACE, "loss", "epoch", 1000, num_devices=4, deadline_s=deadline_s, random_seed=0, strategy=options,
+            scaling={1: 1, 4: 4},
         )  # fmt: skip
         return Tuner(
             backend, scheduler,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syne_hypersched.schedulers import Adaptive as Adaptive
     from syne_hypersched.schedulers import HyperSched as HyperSched
     from syne_hypersched.schedulers import PublishedRules as PublishedRules
+    from syne_hypersched.schedulers import ResizeBest as ResizeBest
     from syne_hypersched.simulation import simulate as simulate
     from syne_hypersched.waiting import WaitForReports as WaitForReports
 
@@ -39,6 +40,7 @@ __all__ = [
     "Journal",
     "LaunchCost",
     "PublishedRules",
+    "ResizeBest",
     "WaitForReports",
     "resume_experiment",
     "simulate",
@@ -57,6 +59,7 @@ _MODULE_OF_NAME = {
     "LaunchCost": "syne_hypersched.backends",
     "PASHA": "syne_hypersched.schedulers",
     "PublishedRules": "syne_hypersched.schedulers",
+    "ResizeBest": "syne_hypersched.schedulers",
     "WaitForReports": "syne_hypersched.waiting",
     "resume_experiment": "syne_hypersched.recovery",
     "simulate": "syne_hypersched.simulation",

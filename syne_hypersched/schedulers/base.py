@@ -144,6 +144,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.max_paused = None if max_paused is None else integer("max_paused", max_paused, at_least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
+        self._starts = True
         self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t)
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
@@ -247,7 +248,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return {
             "scheduler_name": type(self).__name__,
             "scheduler_kwargs": {
-                name: _as_json(getattr(self, name))
+                name: as_json(getattr(self, name))
                 for name in arguments
                 if name not in ("self", "config_space") and hasattr(self, name)
             }
@@ -270,9 +271,13 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._checkpoints.resume(trial_id)
         self._reports.resume(trial_id)
 
+    def stop_starting(self) -> None:
+        """From now on nothing new starts, as if the searcher had no further configuration."""
+        self._starts = False
+
     def _new_config(self) -> Config | None:
         """The next configuration of the searcher, complete with the constants; None if it has no more."""
-        config = self._searcher.suggest()
+        config = self._searcher.suggest() if self._starts else None
         if config is None:
             self._workers.give_up()
         return None if config is None else dict(postprocess_config(config, self.config_space))
@@ -299,13 +304,14 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return True
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A value as one of JSON: an object by the name of its class, a function by its own."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): _as_json(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_as_json(item) for item in value]
+        return [as_json(item) for item in value]
     return getattr(value, "__qualname__", type(value).__qualname__)

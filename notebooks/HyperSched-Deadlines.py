@@ -80,7 +80,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from syne_hypersched import HyperSched, LaunchCost, simulate
-from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
 from syne_hypersched.experiments import draw_run, load_run
 
 
@@ -95,7 +94,7 @@ def draw_strategy(strategy):
         num_devices=8,
         deadline_s=deadline_s,
         do_minimize=False,
-        scaling=PUBLISHED_SCALING["resnet50"],
+        scaling="resnet50",
         strategy=strategy,
         random_seed=1,
     )

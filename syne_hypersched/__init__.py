@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from syne_hypersched.recovery import resume_experiment as resume_experiment
     from syne_hypersched.schedulers import ASHA as ASHA
     from syne_hypersched.schedulers import PASHA as PASHA
+    from syne_hypersched.schedulers import Adaptive as Adaptive
     from syne_hypersched.schedulers import HyperSched as HyperSched
+    from syne_hypersched.schedulers import PublishedRules as PublishedRules
+    from syne_hypersched.schedulers import ResizeBest as ResizeBest
     from syne_hypersched.simulation import simulate as simulate
     from syne_hypersched.waiting import WaitForReports as WaitForReports
 
@@ -28,6 +31,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "ASHA",
     "PASHA",
+    "Adaptive",
     "Deadline",
     "ElasticLocalBackend",
     "ElasticPythonBackend",
@@ -35,6 +39,8 @@ __all__ = [
     "HyperSched",
     "Journal",
     "LaunchCost",
+    "PublishedRules",
+    "ResizeBest",
     "WaitForReports",
     "resume_experiment",
     "simulate",
@@ -43,6 +49,7 @@ __all__ = [
 
 _MODULE_OF_NAME = {
     "ASHA": "syne_hypersched.schedulers",
+    "Adaptive": "syne_hypersched.schedulers",
     "Deadline": "syne_hypersched.deadline",
     "ElasticLocalBackend": "syne_hypersched.backends",
     "ElasticPythonBackend": "syne_hypersched.backends",
@@ -51,6 +58,8 @@ _MODULE_OF_NAME = {
     "Journal": "syne_hypersched.recovery",
     "LaunchCost": "syne_hypersched.backends",
     "PASHA": "syne_hypersched.schedulers",
+    "PublishedRules": "syne_hypersched.schedulers",
+    "ResizeBest": "syne_hypersched.schedulers",
     "WaitForReports": "syne_hypersched.waiting",
     "resume_experiment": "syne_hypersched.recovery",
     "simulate": "syne_hypersched.simulation",

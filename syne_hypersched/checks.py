@@ -49,20 +49,42 @@ def number(
     ValueError
         It is not finite, or out of bounds.
     """
+    return float(plain_number(name, value, rule, above=above, at_least=at_least, below=below, at_most=at_most))
+
+
+def plain_number(
+    name: str,
+    value: object,
+    rule: str = "a finite number",
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    below: float = math.inf,
+    at_most: float = math.inf,
+) -> float:
+    """A finite number within bounds, as Python's own type: an ``int`` if it is of an integer type.
+
+    Parameters and errors as of :func:`number`.
+    """
     if not is_number(value):
         raise TypeError(f"{name} must be {rule}, but got {value!r}")
     try:
-        number_ = float(value)
+        plain: float = _plain(value)
+        is_fine = math.isfinite(plain) and above < plain < below and at_least <= plain <= at_most
     except OverflowError:
-        number_ = math.inf
-    if not (above < number_ < below and at_least <= number_ <= at_most and math.isfinite(number_)):
+        is_fine = False
+    if not is_fine:
         raise ValueError(f"{name} must be {rule}, but got {value!r}")
-    return number_
+    return plain
+
+
+def _plain(value: Any) -> float:
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a number, of Python or of NumPy, and no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, Real) and type(value).__name__ not in ("bool", "bool_")
 
 
 def positive_seconds(name: str, value: object) -> float:

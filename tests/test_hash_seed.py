@@ -12,7 +12,7 @@ import pytest
 SCHEDULE = """
 from syne_tune.config_space import choice, randint, uniform
 from syne_hypersched import schedulers
-from tests.schedulers.reference_asha import History, Run
+from tests.schedulers.asha.reference_asha import History, Run
 
 space = {"x": uniform(0, 1), "n": randint(1, 5), "letter": choice(["a", "b", "c"])}
 points = [{"letter": "b", "n": 2, "x": 0.5}]

@@ -22,7 +22,16 @@ from syne_tune.optimizer.baselines import ASHA as SyneTuneASHA
 from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 
-from syne_hypersched import ASHA, PASHA, Deadline, ElasticSimulatorBackend, HyperSched, LaunchCost, simulate
+from syne_hypersched import (
+    ASHA,
+    PASHA,
+    Deadline,
+    ElasticSimulatorBackend,
+    HyperSched,
+    LaunchCost,
+    PublishedRules,
+    simulate,
+)
 from syne_hypersched.backends import Failures
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 from tests.backends.virtual import RoundCurves
@@ -40,9 +49,8 @@ SCHEDULERS = {
         27,
         NUM_DEVICES,
         deadline_s,
-        recharge_period=1,
         random_seed=seed,
-        strategy="published",
+        strategy=PublishedRules(recharge_period=1),
     ),
     "syne-tune-asha": lambda seed, deadline_s: SyneTuneASHA(
         SPACE, metric="loss", time_attr="epoch", max_t=27, random_seed=seed

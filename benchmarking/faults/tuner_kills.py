@@ -37,7 +37,7 @@ from syne_tune.config_space import uniform
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarking.faults.forks import run_in_fork
-from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Journal, resume_experiment
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Journal, PublishedRules, resume_experiment
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.recovery import find_orphans
 
@@ -101,8 +101,8 @@ def make_tuner(kind: str, name: str, script: Path) -> Tuner:
     else:
         space["epochs"] = 10_000
         scheduler = HyperSched(
-            space, "loss", "epoch", max_t=10_000, num_devices=2, deadline_s=12, fixed_exploration=0.3, grace_period=4,
-            recharge_period=2, strategy="published", random_seed=3,
+            space, "loss", "epoch", max_t=10_000, num_devices=2, deadline_s=12, grace_period=4, random_seed=3,
+            strategy=PublishedRules(fixed_exploration=0.3, recharge_period=2),
         )  # fmt: skip
         stop = Deadline(12, backend)
     return Tuner(

@@ -26,11 +26,11 @@ import pandas as pd
 from syne_tune import Tuner
 from syne_tune.config_space import uniform
 
-from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched, LaunchCost, simulate
+from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched, LaunchCost, PublishedRules, simulate
 from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.experiments import QuietTunerLogger, read_events
-from syne_hypersched.schedulers._decisions import Decision
+from syne_hypersched.schedulers.decisions import Decision
 
 NUM_DEVICES = 4
 MAX_T = 16
@@ -112,8 +112,8 @@ def make_scheduler(deadline_s: float) -> HyperSched:
     space = {"epoch_s": uniform(0.0, 10.0), "loss": uniform(0.0, 1.0), "max_t": MAX_T}
     return HyperSched(
         space, "loss", "epoch", MAX_T, NUM_DEVICES, deadline_s,
-        scaling={1: 1, NUM_DEVICES: NUM_DEVICES}, recharge_period=1, grace_period=2, reduction_factor=2,
-        points_to_evaluate=points, strategy="published", random_seed=0,
+        scaling={1: 1, NUM_DEVICES: NUM_DEVICES}, grace_period=2, reduction_factor=2,
+        points_to_evaluate=points, strategy=PublishedRules(recharge_period=1), random_seed=0,
     )  # fmt: skip
 
 

@@ -6,8 +6,6 @@ once closed, stays closed is for the scheduler to keep.
 
 from __future__ import annotations
 
-from numbers import Real
-
 
 def time_needed_s(
     longest_trial_s: float | None,
@@ -55,21 +53,3 @@ def admission_closes(time_left_s: float, needed_s: float) -> bool:
 def exploration_closes(elapsed_s: float, deadline_s: float, exploration: float) -> bool:
     """Whether the share ``exploration`` of the deadline has passed: the ablation arm without the admission rule."""
     return elapsed_s >= deadline_s or elapsed_s > exploration * deadline_s
-
-
-def check_exploration(exploration: float | None) -> None:
-    """Raises an error that names ``fixed_exploration`` unless it is None or a share of the deadline, from 0 to 1.
-
-    Raises
-    ------
-    TypeError
-        It is not a number.
-    ValueError
-        It is not from 0 to 1.
-    """
-    if exploration is None:
-        return
-    if isinstance(exploration, bool) or not isinstance(exploration, Real):
-        raise TypeError(f"fixed_exploration must be a number or None, but got {exploration!r}")
-    if not 0 <= exploration <= 1:
-        raise ValueError(f"fixed_exploration must be a share of the deadline from 0 to 1, but got {exploration!r}")

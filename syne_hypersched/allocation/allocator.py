@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syne_hypersched.allocation.goodput import Outlook, allocate_goodput
+from syne_hypersched.allocation.goodput import Outlook, Rates, allocate_goodput
 from syne_hypersched.allocation.policies import GOODPUT, allocate, check_policy, rank
 from syne_hypersched.allocation.resize import resized
 from syne_hypersched.allocation.scaling import LinearScaling, Scaling
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
-
-    from syne_hypersched.allocation._shape_fit import Floats
 
 
 @dataclass
@@ -63,7 +61,7 @@ class Allocator:
         allocation_grid: int | None,
         recharge_period: int,
         random_state: RandomState,
-        rates: Callable[[int], Floats | None] | None = None,
+        rates: Callable[[int], Rates | None] | None = None,
         max_t: float = math.inf,
     ) -> None:
         check_policy(policy)
@@ -205,7 +203,7 @@ class Allocator:
         self._random_draw = (live_ids, devices)
         return devices[trial_id]
 
-    def _outlooks(self, rates_of: Callable[[int], Floats | None]) -> dict[int, Outlook]:
+    def _outlooks(self, rates_of: Callable[[int], Rates | None]) -> dict[int, Outlook]:
         """What is known of each live trial that has reported and whose rates are known."""
         outlooks = {}
         for trial_id, live in self._live.items():

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,9 @@ from syne_hypersched.allocation._shape_fit import Floats
 from syne_hypersched.allocation.policies import rank
 from syne_hypersched.allocation.resize import MIN_GAIN
 from syne_hypersched.allocation.throughput import ThroughputModel
+
+Rates: TypeAlias = Floats
+"""Resource per second of a trial on 1, 2, ... devices, an array of shape (sizes,)."""
 
 _CANDIDATES = 50
 """Batch sizes that are compared, as in AdaptDL; neighbours differ by 5 % where the largest is ten times the initial."""
@@ -150,8 +154,8 @@ class Outlook:
     """Devices that it holds."""
     resource: float
     """Resource that it has reported."""
-    rates: Floats
-    """Resource per second on 1, 2, ... devices, positive."""
+    rates: Rates
+    """Resource per second by number of devices, positive."""
 
 
 def progress(outlook: Outlook, sizes: Sequence[int], max_t: float, time_left_s: float, launch_cost_s: float) -> Floats:

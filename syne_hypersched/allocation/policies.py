@@ -14,16 +14,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
 
+Policy: TypeAlias = Literal["uniform", "top_job", "softmax", "random", "none", "goodput"]
+"""Names of all policies."""
 
 POLICIES = ("uniform", "top_job", "softmax", "random", "none")
 """Names of the policies that look at the metric alone."""
 
-GOODPUT = "goodput"
+GOODPUT: Final = "goodput"
 """Name of the policy of :mod:`~syne_hypersched.allocation.goodput`, which looks at each trial's throughput as well."""
 
 

@@ -12,10 +12,17 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from numbers import Integral, Real
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
+from syne_hypersched import checks
 from syne_hypersched.allocation._window import QuantileWindow
+
+ScalingName: TypeAlias = Literal[
+    "resnet18", "resnet50", "resnet101", "resnet152", "shufflenet", "imagenet_resnet50", "babi", "linear", "none"
+]
+"""Names that stand for a scaling: those of :const:`PUBLISHED_SCALING`, ``"linear"`` (``n`` devices are ``n`` times as
+fast) and ``"none"`` (more devices are no faster)."""
 
 PUBLISHED_SCALING: Mapping[str, Mapping[int, float]] = MappingProxyType(
     {
@@ -137,10 +144,7 @@ class TableScaling(Scaling):
         if not isinstance(table, Mapping):
             raise TypeError(f"scaling must be a mapping from devices to speed-up, but got {table!r}")
         for size, speed in table.items():
-            if isinstance(size, bool) or not isinstance(size, Integral):
-                raise TypeError(f"scaling must have integers as numbers of devices, but got {size!r}")
-            if size < 1:
-                raise ValueError(f"scaling must have numbers of devices of at least 1, but got {size!r}")
+            checks.integer("scaling's number of devices", size, at_least=1)
             _check_speed(size, speed)
         if 1 not in table:
             raise ValueError(f"scaling must have an entry for 1 device, but got entries for {sorted(table)!r}")
@@ -246,9 +250,8 @@ class LearntScaling(Scaling):
 
 
 def make_scaling(
-    scaling: Mapping[int, float] | Callable[[int], float] | None,
+    scaling: ScalingName | Mapping[int, float] | Callable[[int], float] | None,
     num_devices: int,
-    assume_linear: bool = False,
     learnt: LearntScaling | None = None,
 ) -> Scaling:
     """The scaling that a user has asked for.
@@ -256,42 +259,59 @@ def make_scaling(
     Parameters
     ----------
     scaling
-        A table of speed-ups by number of devices, a callable from a number of devices to its speed-up, or None to learn
-        it. A callable is asked once for every size, here, and not kept.
+        A name of :data:`ScalingName`, a table of speed-ups by number of devices, a callable from a number of devices to
+        its speed-up, or None to learn it. A callable is asked once for every size, here, and not kept.
     num_devices
         The largest number of devices of a trial.
-    assume_linear
-        Whether to assume linear scaling; ``scaling`` must then be None.
     learnt
         What is returned when the scaling is to be learnt, a new one by default.
 
     Raises
     ------
     TypeError
-        ``scaling`` is neither a mapping, a callable nor None, or gives something that is not a number.
+        ``scaling`` is none of these, or gives something that is not a number.
     ValueError
-        A speed-up is not positive and finite, the table lacks 1 device, or a scaling is given that ``assume_linear``
-        would ignore.
+        The name is unknown, a speed-up is not positive and finite, or the table lacks 1 device.
     """
-    if assume_linear:
-        if scaling is not None:
-            raise ValueError(f"scaling must be None with assume_linear=True, but got {scaling!r}")
-        return LinearScaling()
     if scaling is None:
         return LearntScaling() if learnt is None else learnt
+    if isinstance(scaling, str):
+        return named_scaling(scaling)
     if isinstance(scaling, Mapping):
         return TableScaling(scaling)
     if callable(scaling):
         return TableScaling({size: _check_speed(size, scaling(size)) for size in range(1, num_devices + 1)})
-    raise TypeError(f"scaling must be a mapping from devices to speed-up, a callable or None, but got {scaling!r}")
+    raise TypeError(
+        f"scaling must be a name, a mapping from devices to speed-up, a callable or None, but got {scaling!r}"
+    )
+
+
+def named_scaling(name: str) -> Scaling:
+    """The scaling that a name of :data:`ScalingName` stands for.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown; the message lists the names.
+    """
+    if name == "linear":
+        return LinearScaling()
+    tables = {**PUBLISHED_SCALING, "none": {1: 1.0}}
+    if name not in tables:
+        names = ", ".join(map(repr, (*PUBLISHED_SCALING, "linear", "none")))
+        raise ValueError(f"scaling must be one of {names}, a table, a callable or None, but got {name!r}")
+    return TableScaling(tables[name])
+
+
+def check_scaling(scaling: object) -> None:
+    """Checks a scaling that is made later, when the number of devices is known; see :func:`make_scaling`."""
+    if not callable(scaling):
+        make_scaling(scaling, 1)  # type: ignore[arg-type]
 
 
 def _check_speed(num_devices: int, speed: object) -> float:
-    if isinstance(speed, bool) or not isinstance(speed, Real):
-        raise TypeError(f"scaling must give a number for {num_devices!r} devices, but got {speed!r}")
-    if not 0 < float(speed) < math.inf:
-        raise ValueError(f"scaling must give a positive finite speed-up for {num_devices!r} devices, but got {speed!r}")
-    return float(speed)
+    rule = f"a positive finite number for {num_devices!r} devices"
+    return checks.number("scaling", speed, rule, above=0.0)
 
 
 def _prior(num_devices: int) -> float:

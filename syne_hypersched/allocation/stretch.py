@@ -52,9 +52,19 @@ class Shares(NamedTuple):
     """Trials at full size for which there are devices."""
 
 
-def full_size(scaling: Scaling, num_devices: int) -> Shares:
-    """Shares with the largest number of devices that one trial is to hold: the most that it still uses efficiently."""
-    sizes = scaling.usable_sizes(min(num_devices, MOST_DEVICES))
+def full_size(scaling: Scaling, num_devices: int, most_devices: int = MOST_DEVICES) -> Shares:
+    """Shares with the largest number of devices that one trial is to hold: the most that it still uses efficiently.
+
+    Parameters
+    ----------
+    scaling
+        Speed-up of a trial by number of devices.
+    num_devices
+        All devices.
+    most_devices
+        Most devices for one trial.
+    """
+    sizes = scaling.usable_sizes(min(num_devices, most_devices))
     size = max(size for size in sizes if size == 1 or scaling.speed_up(size) >= LEAST_EFFICIENCY * size)
     return Shares(size, scaling.speed_up(size), num_devices // size)
 
@@ -75,9 +85,21 @@ def length_s(full_run_s: float, speed_up: float) -> float:
     return LENGTH_FACTOR * full_run_s / speed_up * (1 - 1 / speed_up) ** 2
 
 
-def planned_s(deadline_s: float, full_run_s: float, speed_up: float) -> float:
-    """Seconds before the deadline at which the last stretch begins: :func:`length_s`, at most half of the deadline."""
-    return min(LONGEST_SHARE * deadline_s, length_s(full_run_s, speed_up))
+def planned_s(deadline_s: float, full_run_s: float, speed_up: float, longest_share: float = LONGEST_SHARE) -> float:
+    """Seconds before the deadline at which the last stretch begins: :func:`length_s`, at most a share of the deadline.
+
+    Parameters
+    ----------
+    deadline_s
+        Seconds from the start to the deadline.
+    full_run_s
+        Seconds of a full run on one device.
+    speed_up
+        Speed-up at full size, at least 1.
+    longest_share
+        Most of the deadline that it may take, from 0 to 1.
+    """
+    return min(longest_share * deadline_s, length_s(full_run_s, speed_up))
 
 
 def phases(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
@@ -106,7 +128,14 @@ def phases(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
     return tuple(survivors)
 
 
-def begins(time_left_s: float, deadline_s: float, full_run_s: float, shares: Shares, launch_cost_s: float) -> bool:
+def begins(
+    time_left_s: float,
+    deadline_s: float,
+    full_run_s: float,
+    shares: Shares,
+    launch_cost_s: float,
+    longest_share: float = LONGEST_SHARE,
+) -> bool:
     """Whether the last stretch begins now.
 
     Parameters
@@ -119,8 +148,10 @@ def begins(time_left_s: float, deadline_s: float, full_run_s: float, shares: Sha
         Full size.
     launch_cost_s
         What a launch costs.
+    longest_share
+        Most of the deadline that it may take, from 0 to 1.
     """
-    if time_left_s > planned_s(deadline_s, full_run_s, shares.speed_up):
+    if time_left_s > planned_s(deadline_s, full_run_s, shares.speed_up, longest_share):
         return False
     return worthwhile(time_left_s, shares, launch_cost_s)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, get_args
 
 import numpy as np
 from syne_tune.optimizer.scheduler import TrialScheduler
@@ -15,10 +15,10 @@ from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers 
 from syne_tune.optimizer.schedulers.searchers.single_objective_searcher import SingleObjectiveBaseSearcher
 from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
 
-from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
+from syne_hypersched.allocation.scaling import ScalingName
 from syne_hypersched.comparison.names import unknown_name
-from syne_hypersched.schedulers import ASHA, PASHA, HyperSched
-from syne_hypersched.schedulers._searchers import RandomSearcher
+from syne_hypersched.schedulers import ASHA, PASHA, HyperSched, PublishedRules
+from syne_hypersched.schedulers.searchers import RandomSearcher
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ _RESERVED = (
     *("self", "config_space", "metric", "time_attr", "max_t", "do_minimize", "num_devices", "deadline_s", "clock"),
     *("type", "searcher", "searcher_kwargs", "points_to_evaluate", "random_seed", "max_resource_attr", "metrics"),
 )
+_PUBLISHED_OPTIONS = tuple(option.name for option in fields(PublishedRules))
 _RANKING_OPTIONS = ("epsilon", "scale", "p", "threshold")
 
 
@@ -182,7 +183,11 @@ def make_scheduler(
         arguments |= {"time_attr": problem.time_attr, "max_t": problem.max_t}
     if kind.knows_deadline:
         arguments |= {"num_devices": num_devices, "deadline_s": deadline_s}
-    return kind.make(**{**arguments, **kind.fixed, **_option_arguments(spec.options, scaling)})
+    options = _option_arguments(spec.options, scaling)
+    rules = {option: options.pop(option) for option in _PUBLISHED_OPTIONS if option in options}
+    if rules:
+        options["strategy"] = PublishedRules(**rules)
+    return kind.make(**(arguments | kind.fixed | options))
 
 
 class SeededRandomSearcher(SingleObjectiveBaseSearcher):
@@ -211,7 +216,7 @@ def known_options(name: str) -> tuple[str, ...]:
     """Names of the options of a scheduler."""
     kind = _KINDS[name]
     names = tuple(p for p in inspect.signature(kind.make.__init__).parameters if p not in _RESERVED)
-    return names + _RANKING_OPTIONS if name == "pasha" else names
+    return names + {"pasha": _RANKING_OPTIONS, "hypersched-published": _PUBLISHED_OPTIONS}.get(name, ())
 
 
 def _parse_option(name: str, text: str) -> tuple[str, Any]:
@@ -236,10 +241,10 @@ def _option_arguments(
 ) -> dict[str, Any]:
     arguments = dict(options)
     if isinstance(arguments.get("scaling"), str):
-        tables: dict[str, Any] = {} if given is None else {"given": given}
-        tables |= PUBLISHED_SCALING
-        if arguments["scaling"] not in tables:
-            raise unknown_name("scaling", arguments["scaling"], tables)
-        arguments["scaling"] = tables[arguments["scaling"]]
+        names = (*get_args(ScalingName),) if given is None else ("given", *get_args(ScalingName))
+        if arguments["scaling"] not in names:
+            raise unknown_name("scaling", arguments["scaling"], names)
+        if arguments["scaling"] == "given":
+            arguments["scaling"] = given
     ranking = {name: arguments.pop(name) for name in _RANKING_OPTIONS if name in arguments}
     return arguments | ({"ranking_kwargs": ranking} if ranking else {})

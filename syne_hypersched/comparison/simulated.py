@@ -73,7 +73,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> Outco
 @contextmanager
 def _without_notices() -> Iterator[None]:
     """What a scheduler says once in a tuning is said too often in hundreds of runs."""
-    notices = logging.getLogger("syne_hypersched.schedulers._notices")
+    notices = logging.getLogger("syne_hypersched.schedulers.hypersched._notices")
     before = notices.level
     notices.setLevel(logging.ERROR)
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from syne_hypersched.schedulers._clock import TuningClock
+from syne_hypersched.schedulers.clock import TuningClock
 
 
 class Ticks:

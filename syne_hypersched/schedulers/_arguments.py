@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 from syne_tune.config_space import Categorical, Domain, FiniteRange, Float, Integer
 
+from syne_hypersched.checks import is_number
+
 Config = dict[str, Any]
-
-
-def finite_number(name: str, number: Any, above: float) -> float:
-    """Checks a number that is an argument.
-
-    Parameters
-    ----------
-    name
-        Name of the argument, for the message.
-    number
-        Its value.
-    above
-        It must be greater than this.
-
-    Returns
-    -------
-    float or int
-        The number, an ``int`` if it is an integer type, as Python's own type.
-
-    Raises
-    ------
-    TypeError
-        It is not a number.
-    ValueError
-        It is not finite, or too small.
-    """
-    if isinstance(number, (bool, np.bool_)) or not isinstance(number, Real):
-        raise TypeError(f"{name} must be a number, but got {number!r}")
-    try:
-        plain = int(number) if isinstance(number, Integral) else float(number)
-        is_fine = math.isfinite(plain) and plain > above
-    except OverflowError:
-        is_fine = False
-    if not is_fine:
-        raise ValueError(f"{name} must be finite and greater than {above}, but got {number!r}")
-    return plain
 
 
 def entry_name(name: str, key: object) -> str:
@@ -126,7 +89,7 @@ def checked_points(points: object, config_space: Mapping[str, Any]) -> list[Conf
 
 def _is_in(domain: Domain, value: Any) -> bool:
     if isinstance(domain, (Float, Integer, FiniteRange)):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        if not is_number(value):
             return False
         # In this order: infinity cannot be rounded.
         return bool(domain.lower <= value <= domain.upper) and (

@@ -99,7 +99,7 @@ class CheckpointRemoval(TunerCallback):
     """Has the checkpoints removed that the scheduler needs no longer, once in every loop of the tuner.
 
     The tuner itself makes it, where the backend has ``delete_checkpoints=True``; see
-    :meth:`~syne_hypersched.schedulers._base.MultiFidelityScheduler.callback_for_checkpoint_removal`. It works with
+    :meth:`~syne_hypersched.schedulers.base.MultiFidelityScheduler.callback_for_checkpoint_removal`. It works with
     Syne Tune's own local backend as well.
 
     Parameters

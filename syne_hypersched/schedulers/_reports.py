@@ -78,7 +78,7 @@ class ReportReader:
     Parameters
     ----------
     metric, time_attr, do_minimize, max_t
-        As in :class:`~syne_hypersched.schedulers._base.MultiFidelityScheduler`.
+        As in :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
     """
 
     def __init__(self, metric: str, time_attr: str, do_minimize: bool, max_t: float) -> None:

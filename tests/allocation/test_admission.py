@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import math
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syne_hypersched.allocation.admission import (
     admission_closes,
-    check_exploration,
     exploration_closes,
     time_needed_s,
 )
@@ -51,14 +47,3 @@ def test_fixed_exploration():
     assert exploration_closes(30.1, 100, 0.3)
     assert exploration_closes(100, 100, 1.0)
     assert not exploration_closes(99.9, 100, 1.0)
-
-
-def test_bad_exploration():
-    for share in (-0.1, 1.1, math.nan, math.inf):
-        with pytest.raises(ValueError, match="fixed_exploration must be a share of the deadline from 0 to 1"):
-            check_exploration(share)
-    for share in ("half", True):
-        with pytest.raises(TypeError, match="fixed_exploration must be a number or None"):
-            check_exploration(share)  # type: ignore[arg-type]
-    check_exploration(None)
-    check_exploration(1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from syne_hypersched.allocation.scaling import (
     PUBLISHED_SCALING,
     LearntScaling,
     LinearScaling,
+    ScalingName,
     TableScaling,
     make_scaling,
 )
@@ -71,12 +73,12 @@ def test_the_prior_is_the_median_of_the_published_tables():
     [
         ({}, ValueError, "scaling must have an entry for 1 device"),
         ({2: 1.9, 4: 3.0}, ValueError, r"scaling must have an entry for 1 device, but got entries for \[2, 4\]"),
-        ({1: 1, 0: 1}, ValueError, "numbers of devices of at least 1, but got 0"),
-        ({1: 1, 2: 0.0}, ValueError, "positive finite speed-up for 2 devices, but got 0.0"),
+        ({1: 1, 0: 1}, ValueError, "number of devices must be at least 1, but got 0"),
+        ({1: 1, 2: 0.0}, ValueError, "a positive finite number for 2 devices, but got 0.0"),
         ({1: 1, 2: math.nan}, ValueError, "positive finite"),
         ({1: math.inf}, ValueError, "positive finite"),
-        ({1: 1, 2.5: 2}, TypeError, "integers as numbers of devices, but got 2.5"),
-        ({1: 1, 2: "fast"}, TypeError, "a number for 2 devices, but got 'fast'"),
+        ({1: 1, 2.5: 2}, TypeError, "number of devices must be an integer, but got 2.5"),
+        ({1: 1, 2: "fast"}, TypeError, "number for 2 devices, but got 'fast'"),
         ([1, 2], TypeError, "scaling must be a mapping"),
     ],
 )
@@ -99,20 +101,29 @@ class TestMakeScaling:
 
     def test_kinds(self):
         learnt = LearntScaling()
-        assert isinstance(make_scaling(None, 4, assume_linear=True), LinearScaling)
+        assert isinstance(make_scaling("linear", 4), LinearScaling)
         assert make_scaling(None, 4, learnt=learnt) is learnt
         assert isinstance(make_scaling(None, 4), LearntScaling)
         assert make_scaling({1: 2.0, 2: 3.0}, 4).speed_up(2) == 1.5
 
     def test_bad_arguments(self):
-        with pytest.raises(TypeError, match=r"scaling must be a mapping .* or None, but got 3"):
+        with pytest.raises(TypeError, match=r"scaling must be a name, a mapping .* or None, but got 3"):
             make_scaling(3, 4)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="a number for 1 devices, but got None"):
+        with pytest.raises(TypeError, match="scaling must be a positive finite number for 1 devices, but got None"):
             make_scaling(lambda n: None, 4)  # type: ignore[arg-type, return-value]
-        with pytest.raises(ValueError, match="scaling must give a positive finite speed-up for 2 devices, but got -1"):
+        with pytest.raises(ValueError, match="scaling must be a positive finite number for 2 devices, but got -1"):
             make_scaling(lambda n: 3 - 2 * n if n < 3 else 1, 4)
-        with pytest.raises(ValueError, match="scaling must be None with assume_linear"):
-            make_scaling({1: 1}, 4, assume_linear=True)
+        with pytest.raises(ValueError, match=r"scaling must be one of 'resnet18', .*'none', a table, .* got 'lin'"):
+            make_scaling("lin", 4)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("name", get_args(ScalingName))
+    def test_every_name_has_a_scaling(self, name):
+        table = {"linear": {1: 1, 2: 2, 4: 4, 8: 8}, "none": {1: 1, 8: 1}, **PUBLISHED_SCALING}[name]
+        scaling = make_scaling(name, 8)
+        assert {size: scaling.speed_up(size) for size in table} == table
+
+    def test_every_published_table_has_a_name(self):
+        assert set(get_args(ScalingName)) == {*PUBLISHED_SCALING, "linear", "none"}
 
 
 class TestLearntScaling:

@@ -114,3 +114,9 @@ class TestSurvivors:
     def test_linear_scaling_is_the_best_case_for_length(self):
         full_run_s = 100.0
         assert stretch.length_s(full_run_s, LinearScaling().speed_up(2)) < full_run_s
+
+
+def test_more_devices_have_to_pay_within_the_last_phase():
+    # Three phases of 30 s, each begun by a launch of 10 s, in which a trial makes (30 - 10) / 30 of its progress.
+    assert not stretch.worthwhile(90.0, stretch.Shares(size=8, speed_up=4.8, number=1), launch_cost_s=10.0)
+    assert stretch.worthwhile(90.0, stretch.Shares(size=8, speed_up=4.9, number=1), launch_cost_s=10.0)

@@ -24,7 +24,7 @@ from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
 
-from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, PublishedRules
 from syne_hypersched.checkpoints import GenerationStore
 from syne_hypersched.experiments import check_run, load_run, read_events
 
@@ -132,7 +132,8 @@ def test_hypersched_under_the_stock_tuner(script):
     # this machine is.
     scheduler = HyperSched(
         {"x": uniform(0, 1), "mode": choice(["", "nan"])}, "loss", "epoch", max_t=1000, grace_period=1000,
-        num_devices=4, deadline_s=6, fixed_exploration=0.4, recharge_period=2, random_seed=3, strategy="published",
+        num_devices=4, deadline_s=6, random_seed=3,
+        strategy=PublishedRules(fixed_exploration=0.4, recharge_period=2),
     )  # fmt: skip
     backend = make_backend(script)
     tuner = run(backend, scheduler, Deadline(6, backend), n_workers=2)
@@ -291,8 +292,8 @@ def test_the_scheduler_hears_of_a_failure_once_and_only_after_the_retries(script
 def test_hypersched_asks_once_for_a_size_on_which_a_trial_fails(script):
     space = {"x": uniform(0, 1), "mode": "crash on 2"}
     scheduler = HyperSched(
-        space, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=7, scaling={1: 1, 2: 2}, fixed_exploration=0.1,
-        random_seed=1, strategy="published",
+        space, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=7, scaling={1: 1, 2: 2}, random_seed=1,
+        strategy=PublishedRules(fixed_exploration=0.1),
     )  # fmt: skip
     backend = make_backend(script, 2, retries=0, retry_backoff_s=0.05)
     tuner = run(backend, scheduler, Deadline(7, backend), n_workers=1)
@@ -474,11 +475,11 @@ def test_the_incumbents_checkpoints_stay(script, wait_for):
 
 @pytest.mark.parametrize("strategy", ["published", pytest.param("adaptive", marks=pytest.mark.slow)])
 def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
-    options = {"fixed_exploration": 0.5, "grace_period": 2} if strategy == "published" else {"scaling": {1: 1, 4: 3}}
+    options = {"strategy": strategy, "scaling": {1: 1, 4: 3}}
+    if strategy == "published":
+        options = {"strategy": PublishedRules(fixed_exploration=0.5), "grace_period": 2}
     space = {"x": uniform(0, 1), "mode": choice(["", "", "nan"])}
-    scheduler = HyperSched(
-        space, "loss", "epoch", max_t=40, num_devices=4, deadline_s=6, strategy=strategy, random_seed=3, **options
-    )
+    scheduler = HyperSched(space, "loss", "epoch", max_t=40, num_devices=4, deadline_s=6, random_seed=3, **options)
     backend = make_backend(script, delete_checkpoints=True)
     running = backend.fetch_status_results
     over_but_running = []

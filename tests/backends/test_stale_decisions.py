@@ -11,7 +11,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 from syne_tune.results_callback import StoreResultsCallback
 
-from syne_hypersched import ASHA, PASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched
+from syne_hypersched import ASHA, PASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched, PublishedRules
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -71,8 +71,9 @@ class LooksRarely(StoreResultsCallback):
 def make_scheduler(kind, deadline_s):
     arguments = ({"x": uniform(0, 1)}, "loss", "epoch", MAX_T)
     if kind in ("adaptive", "published"):
-        options = {"fixed_exploration": 0.7, "recharge_period": 2} if kind == "published" else {}
-        return HyperSched(*arguments, 2, deadline_s, strategy=kind, random_seed=1, **options)
+        published = PublishedRules(fixed_exploration=0.7, recharge_period=2)
+        strategy = published if kind == "published" else kind
+        return HyperSched(*arguments, 2, deadline_s, strategy=strategy, random_seed=1)
     cls = {"asha": ASHA, "pasha": PASHA}[kind]
     return cls(*arguments, random_seed=1, **({"type": "promotion"} if kind == "asha" else {}))
 

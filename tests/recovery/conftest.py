@@ -52,7 +52,8 @@ LAUNCH = """
 import json, sys
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
-from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched, Journal
+from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, Journal
+from syne_hypersched import HyperSched, PublishedRules
 
 def train(x, st_checkpoint_dir):
     import json, os, time
@@ -97,7 +98,7 @@ def make_tuner(kind, name, script, fault="", drain_s=None, full=False, **options
     else:
         scheduler = HyperSched(
             {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=6,
-            fixed_exploration=0.3, recharge_period=2, grace_period=4, strategy="published", **seed)
+            grace_period=4, strategy=PublishedRules(fixed_exploration=0.3, recharge_period=2), **seed)
         stop = Deadline(6, backend)
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
                  tuner_name=name, suffix_tuner_name=False,

@@ -1,4 +1,4 @@
-"""A resume with a later deadline, in values; with processes it is tried in ``tests/schedulers/test_time_left.py``."""
+"""A resume with a later deadline, in values; ``test_time_left.py`` of HyperSched tries it with processes."""
 
 from __future__ import annotations
 

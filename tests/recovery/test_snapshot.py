@@ -160,7 +160,7 @@ def test_nothing_is_executed(tmp_path, harmful):
 @pytest.mark.parametrize("name", ["os.system", "Disk", "logger.warning", "importlib.import_module"])
 def test_what_a_module_has_imported_is_not_loaded_from_it(tmp_path, name):
     # As a harmful pickle would name it, by a module that is allowed.
-    module = b"syne_hypersched.schedulers._hypersched"
+    module = b"syne_hypersched.schedulers.hypersched._hypersched"
     content = zlib.compress(
         b"\x80\x04\x8c" + bytes([len(module)]) + module + b"\x8c" + bytes([len(name)]) + name.encode() + b"\x93."
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from syne_tune.config_space import uniform
 
-from syne_hypersched import ASHA, PASHA, HyperSched
+from syne_hypersched import ASHA, PASHA, HyperSched, PublishedRules
 from syne_hypersched.blackboxes import LearningCurve
 
 MAX_T = 9
@@ -35,12 +36,22 @@ class Listed:
         pass
 
 
+def with_rules(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of HyperSched, where options of the published rules may stand among the others."""
+    arguments = dict(arguments)
+    names = [option.name for option in fields(PublishedRules) if option.name in arguments]
+    if names:
+        assert arguments["strategy"] == "published"
+        arguments["strategy"] = PublishedRules(**{name: arguments.pop(name) for name in names})
+    return arguments
+
+
 def hypersched(strategy: str) -> Callable[..., HyperSched]:
     def make(num_devices=2, deadline_s=1000.0, max_t=MAX_T, **arguments):
         arguments = {"searcher": Listed(), "random_seed": 0, "strategy": strategy, **arguments}
         return HyperSched(
             SPACE, "loss", "epoch", max_t, num_devices=num_devices, deadline_s=deadline_s, scaling={1: 1, 8: 5.6},
-            **arguments,
+            **with_rules(arguments),
         )  # fmt: skip
 
     return make

@@ -15,8 +15,8 @@ from syne_tune.config_space import Float, choice, loguniform, randint
 from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
 from syne_hypersched.contract import ElasticTrial
-from syne_hypersched.schedulers._base import MultiFidelityScheduler
 from syne_hypersched.schedulers._reports import Usable
+from syne_hypersched.schedulers.base import MultiFidelityScheduler
 
 SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
 CONFIG = {"lr": 0.1, "n": 1, "c": "a", "constant": 7}

@@ -7,7 +7,7 @@ import dill
 import pytest
 
 from syne_hypersched import _moments
-from syne_hypersched.schedulers._clock import TuningClock
+from syne_hypersched.schedulers.clock import TuningClock
 
 
 class FakeTime:

@@ -5,9 +5,9 @@ import pytest
 from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
 
-from syne_hypersched.schedulers._asha import ASHA
-from syne_hypersched.schedulers._hypersched import HyperSched
+from syne_hypersched import ASHA, HyperSched
 from syne_hypersched.testing import SchedulerContract
+from tests.schedulers.families import with_rules
 
 
 class TestHyperSched(SchedulerContract):
@@ -21,7 +21,7 @@ class TestHyperSched(SchedulerContract):
             "random_seed": random_seed,
             "strategy": "published",
         }
-        return HyperSched(self.config_space, self.metric, self.time_attr, **{**arguments, **changes})
+        return HyperSched(self.config_space, self.metric, self.time_attr, **with_rules({**arguments, **changes}))
 
 
 class TestHyperSchedWithoutPausing(TestHyperSched):

@@ -4,8 +4,8 @@ import json
 
 import dill
 
-from syne_hypersched.schedulers._decisions import Decision, DecisionLog
 from syne_hypersched.schedulers._reasons import because
+from syne_hypersched.schedulers.decisions import Decision, DecisionLog
 
 
 def test_the_last_ten_thousand_are_kept_in_order():

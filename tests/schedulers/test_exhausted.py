@@ -12,7 +12,7 @@ from syne_tune.config_space import choice
 from syne_hypersched import ASHA, Deadline, ElasticPythonBackend, ElasticSimulatorBackend, Journal, simulate
 from syne_hypersched.experiments import QuietTunerLogger
 from syne_hypersched.recovery import resume_experiment
-from syne_hypersched.schedulers._brackets import PromotionBracket
+from syne_hypersched.schedulers.asha._promotion import PromotionBracket
 from tests.schedulers.families import FAMILIES, MAX_T, PAUSING, SPACE, Curves, Listed
 
 BEST = 0

@@ -13,7 +13,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_hypersched import ASHA, PASHA, ElasticLocalBackend, ElasticPythonBackend, HyperSched, LaunchCost, simulate
 from syne_hypersched.allocation.timing import Report, TrialTimes
 from syne_hypersched.experiments import QuietTunerLogger
-from syne_hypersched.schedulers._pausing import PausingHalving
+from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 from tests.schedulers.families import FAMILIES, MAX_T, SPACE, Curves, Listed, on_real_backends
 
 

@@ -15,7 +15,7 @@ from syne_tune.optimizer.schedulers.searchers.multi_fidelity_searcher import Ind
 from syne_tune.optimizer.schedulers.searchers.random_searcher import MultiObjectiveRandomSearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import RandomSearcher as StockRandomSearcher
 
-from syne_hypersched.schedulers._searchers import Searcher, make_searcher
+from syne_hypersched.schedulers.searchers import Searcher, make_searcher
 
 SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
 POINTS = [{"lr": 0.5, "n": 2, "c": "b"}, {"lr": 0.25, "n": 9, "c": "a"}]

@@ -1,0 +1,226 @@
+"""The part of HyperSched that hands what happens to its strategy, and what the strategy decides to Syne Tune."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from syne_tune.backend.trial_status import Trial
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
+
+from syne_hypersched.allocation.timing import Report
+from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
+from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
+from syne_hypersched.schedulers._reports import Usable
+from syne_hypersched.schedulers.hypersched._notices import Notices
+from syne_hypersched.schedulers.hypersched._options import PublishedRules
+from syne_hypersched.schedulers.hypersched._planning import PlanningScheduler
+
+logger = logging.getLogger(__name__)
+
+
+class DecidingScheduler(PlanningScheduler):
+    """The part of :class:`~syne_hypersched.HyperSched` that Syne Tune's tuner calls."""
+
+    #: Live trials that have not reported since this object was loaded from a file.
+    _unheard: dict[int, None]
+    #: Whether the backend can resize trials, as far as is known.
+    _resizable: bool
+    _notices: Notices
+    #: Whether the searcher has no further configuration.
+    _all_suggested: bool
+
+    def suggest(self) -> TrialSuggestion | None:
+        """The next trial while admission is open: a paused one that may go on, else a new configuration.
+
+        Where the searcher has no further configuration, it is the best paused trial, weak as it is.
+
+        Returns
+        -------
+        TrialSuggestion or None
+            None closes admission for good: Syne Tune's tuner does not ask again.
+        """
+        now_s = self._now_s = self._clock.now_s()
+        if self._unplanned is not None:  # with the first trial the backend says what there is to plan with
+            config = self._new_config()
+            return None if config is None else TrialSuggestion.start_suggestion(config)
+        self._notices.begin(self._strategy.never_resizes_because())
+        self._close_if_due(now_s)
+        paused = self._strategy.next_paused(now_s)
+        if paused is None and self.admission_open:
+            config = None if self._all_suggested else self._new_config()
+            if config is not None:
+                return TrialSuggestion.start_suggestion(config)
+            self._all_suggested = True
+            paused = self._strategy.next_weak(now_s)
+        if paused is not None:
+            trial_id, reason = paused
+            self._resume(trial_id)
+            self._begin(trial_id, "resume", reason)
+            return TrialSuggestion.resume_suggestion(trial_id)
+        if self.admission_open:
+            self._log("close", None, 0, because("the searcher has no further configuration, and no trial is paused"))
+        self._strategy.close()
+        self._strategy.give_up(self._checkpoints)
+        self._notices.nothing_more_starts()
+        self._say_what_is_unused()
+        return None
+
+    def on_trial_add(self, trial: Trial) -> None:
+        """Takes notice of a new trial, which holds one device.
+
+        Raises
+        ------
+        ValueError
+            All devices are held by other trials, the backend starts trials on more than one device, or it has fewer
+            devices than this scheduler.
+        """
+        if is_elastic(trial) and trial.num_devices != 1:
+            raise ValueError(
+                "HyperSched starts every trial on 1 device and grows it later, so the backend must be made with "
+                f"num_devices_per_trial=1, but trial {trial.trial_id} was started on {trial.num_devices}"
+            )
+        super().on_trial_add(trial)
+        self._agree(trial)
+        self._begin(trial.trial_id, "start")
+
+    def _on_report(self, trial: Trial, result: dict[str, Any], report: Usable) -> str:
+        """Decides whether a trial goes on, and once admission is closed on how many devices."""
+        trial_id = trial.trial_id
+        if self._clock.observe(result):
+            self._forget_wall_time()
+        now_s = self._now_s = self._clock.now_s()
+        if trial_id not in self._strategy:
+            # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
+            return self._weak_decision
+        self._unheard.pop(trial_id, None)
+        self._times.report(trial_id, Report.from_result(result, report.resource, now_s), now_s)
+        if now_s <= self.deadline_s:
+            self._update_incumbent(trial, result, report)
+        self._tell_searcher(trial, report)
+        if not is_elastic(trial):
+            self._do_not_resize()
+        elif (most := getattr(trial, "max_num_devices", None)) is not None:
+            self._strategy.limit(trial_id, trial.num_devices, most)
+        self._close_if_due(now_s)
+        self._add_to(result)
+        decision, resize = self._decide(trial_id, report, now_s), None
+        if decision == SchedulerDecision.CONTINUE and self._resizable:
+            resize = self._resize(trial_id, now_s)
+        self._note(trial)
+        if resize is not None:
+            trial.resize(resize)
+        return decision
+
+    def _add_to(self, result: dict[str, Any]) -> None:
+        """Adds ``st_admission_open``."""
+        result[ST_ADMISSION_OPEN] = self.admission_open
+
+    def on_trial_error(self, trial: Trial) -> None:
+        """Takes notice that a trial has failed: it is never resumed, and what it has recorded in rungs stays."""
+        super().on_trial_error(trial)
+        self._end(trial.trial_id, resumable=False)
+
+    def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
+        """Takes notice that a trial has ended by itself."""
+        super().on_trial_complete(trial, result)
+        self._end(trial.trial_id, resumable=False)
+
+    def on_trial_remove(self, trial: Trial) -> None:
+        """Takes notice that a trial is paused or stopped; nothing is left to do where this scheduler decided so."""
+        super().on_trial_remove(trial)
+        if trial.trial_id in self._strategy:
+            self._end(trial.trial_id, resumable=True)
+
+    @property
+    def _weak_decision(self) -> str:
+        return str(SchedulerDecision.PAUSE if self._pauses else SchedulerDecision.STOP)
+
+    def _decide(self, trial_id: int, report: Usable, now_s: float) -> str:
+        """Whether the trial goes on; it no longer holds devices if not."""
+        value, resource = report
+        weak = self._strategy.report(trial_id, resource, value, now_s)
+        if resource >= self.max_t or now_s > self.deadline_s:
+            decision = str(SchedulerDecision.STOP)
+            if resource >= self.max_t:
+                weak = because("trained to the end", resource=resource, max_t=self.max_t)
+            else:
+                weak = because("the deadline has passed", late_s=now_s - self.deadline_s)
+        elif weak is not None:
+            decision = self._weak_decision
+        else:
+            return str(SchedulerDecision.CONTINUE)
+        paused = decision == SchedulerDecision.PAUSE
+        # No checkpoint leads back from NaN: such a trial is paused, but never resumed.
+        if paused and value < math.inf:
+            self._strategy.pause(trial_id)
+        self._end(trial_id, paused, resource, value)
+        if value == math.inf:
+            self._checkpoints.end(trial_id)
+        self._log("pause" if paused else "stop", trial_id, 0, weak)
+        return decision
+
+    def _begin(self, trial_id: int, what: str, reason: Reason = NO_REASON) -> None:
+        if self._strategy.num_free < 1:
+            # A tuner that is loaded and run again has forgotten the trials that ran.
+            for forgotten in list(self._unheard):
+                self._end(forgotten, resumable=False)
+        self._strategy.begin(trial_id)
+        self._times.start(trial_id, self._clock.now_s())
+        self._log(what, trial_id, 1, reason)
+
+    def _end(self, trial_id: int, resumable: bool, resource: float = 0.0, value: float = math.inf) -> None:
+        self._strategy.end(trial_id, resumable)
+        self._unheard.pop(trial_id, None)
+        self._times.end(trial_id, self._clock.now_s(), resumable)
+        self._checkpoints.leave(trial_id, resumable, resource, value)
+        if (surplus := self._checkpoints.surplus()) is not None:
+            self._strategy.end(surplus, resumable=False)
+            self._checkpoints.end(surplus)
+        self._strategy.give_up(self._checkpoints)
+        self._say_what_is_unused()
+
+    def _say_what_is_unused(self) -> None:
+        """Says once how much of the time is left when nothing runs and nothing starts any more."""
+        if not self.allocation:
+            closing = self._decisions.closing
+            self._notices.nothing_runs(
+                self._clock.now_s(), self.deadline_s, self.strategy, None if closing is None else closing.reason
+            )
+
+    def _close_if_due(self, now_s: float) -> None:
+        reason = self._strategy.close_if_due(now_s)
+        if reason is not None:
+            self._log("close", None, 0, reason)
+        self._strategy.give_up(self._checkpoints)
+
+    def _do_not_resize(self) -> None:
+        if self._resizable:
+            logger.warning("trials of this backend cannot be resized: each stays on the devices it was started on")
+            self._resizable = False
+            self._strategy.never_resize()
+
+    def _resize(self, trial_id: int, now_s: float) -> int | None:
+        """Devices on which the trial is to go on; None if it goes on as it is."""
+        resize = self._strategy.resize(trial_id, now_s)
+        if resize is None:
+            return None
+        num_devices, reason = resize
+        self._log("resize", trial_id, num_devices, reason)
+        return num_devices
+
+    def _forget_wall_time(self) -> None:
+        """Puts all that happened before the first report of a simulated backend at time 0."""
+        for trial_id in self.allocation:
+            self._times.start(trial_id, 0.0)
+        self._decisions.restart()
+
+    @property
+    def _pauses(self) -> bool:
+        """Whether a weak trial is paused, and not stopped."""
+        return not isinstance(self.options, PublishedRules) or self.options.use_pausing
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._unheard = dict.fromkeys(self.allocation)

@@ -1,0 +1,207 @@
+"""The two strategies of HyperSched as a user chooses them: by name, or with options of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from syne_hypersched import checks
+from syne_hypersched.allocation.stretch import LONGEST_SHARE, MOST_DEVICES
+
+StrategyName: TypeAlias = Literal["adaptive", "published"]
+"""Names of the strategies, shorthands for their default options."""
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Options of HyperSched's adaptive strategy: explore on one device each, then a last stretch for the best trials.
+
+    Example::
+
+        HyperSched(space, "loss", "epoch", max_t=81, num_devices=32, deadline_s=3600, strategy=Adaptive(max_devices=16))
+
+    The defaults were chosen on tables of real learning curves with 8 devices; ``strategy="adaptive"`` stands for them.
+    See ``docs/adaptive.md``.
+
+    Parameters
+    ----------
+    max_devices
+        Most devices for one trial in the last stretch, at least 1. Fewer are used where the scaling says that more
+        would be used by less than half.
+    longest_stretch
+        Longest share of the deadline that the last stretch may take, above 0 and at most 1. It is shorter where a full
+        run on the largest number of devices takes less.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option is of the wrong type or out of range; the message names it.
+    """
+
+    name: ClassVar[StrategyName] = "adaptive"
+
+    max_devices: int = MOST_DEVICES
+    longest_stretch: float = LONGEST_SHARE
+
+    def __post_init__(self) -> None:
+        _set(self, "max_devices", checks.positive_integer("max_devices", self.max_devices))
+        rule = "a share of the deadline, above 0 and at most 1"
+        _set(self, "longest_stretch", checks.number("longest_stretch", self.longest_stretch, rule, above=0, at_most=1))
+
+
+@dataclass(frozen=True)
+class PublishedRules:
+    """Options of HyperSched's rules as they were published (Liaw et al., SoCC 2019).
+
+    Example::
+
+        HyperSched(
+            space, "loss", "epoch", max_t=81, num_devices=8, deadline_s=3600,
+            strategy=PublishedRules(allocation_grid=4, speculation=False),
+        )
+
+    Most options are arms of the authors' ablation study. ``strategy="published"`` stands for the defaults.
+
+    Parameters
+    ----------
+    allocation_grid
+        A trial holds more devices than this only in multiples of it, at least 1. None allows every number.
+    recharge_period
+        A trial grows only after more reports than this since it was last started, resumed or resized, at least 0. A
+        larger number means fewer launches and later resizes.
+    use_pausing
+        Whether a weak trial is paused, so that it can be resumed while admission is open. False stops it.
+    speculation
+        Whether a trial is compared with the rungs that it has passed at *every* report (retrospective rule). False
+        compares it only when it reaches a rung.
+    job_limit
+        Whether admission closes as soon as too little time is left for a new trial to win. False closes it at the
+        deadline.
+    ignore_overhead
+        Whether the cost of a launch is taken as 0.
+    fixed_exploration
+        Share of the deadline, from 0 to 1, after which admission closes, in place of the rule of ``job_limit``, which
+        must then stay True.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An option is of the wrong type or out of range; the message names it.
+    """
+
+    name: ClassVar[StrategyName] = "published"
+
+    allocation_grid: int | None = None
+    recharge_period: int = 5
+    use_pausing: bool = True
+    speculation: bool = True
+    job_limit: bool = True
+    ignore_overhead: bool = False
+    fixed_exploration: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.allocation_grid is not None:
+            _set(self, "allocation_grid", checks.positive_integer("allocation_grid", self.allocation_grid))
+        _set(self, "recharge_period", checks.integer("recharge_period", self.recharge_period, at_least=0))
+        for flag in ("use_pausing", "speculation", "job_limit", "ignore_overhead"):
+            _set(self, flag, checks.truth(flag, getattr(self, flag)))
+        if self.fixed_exploration is None:
+            return
+        rule = "a share of the deadline from 0 to 1 or None"
+        share = checks.number("fixed_exploration", self.fixed_exploration, rule, at_least=0, at_most=1)
+        _set(self, "fixed_exploration", share)
+        if not self.job_limit:
+            raise ValueError(f"fixed_exploration must be None with job_limit=False, but got {self.fixed_exploration!r}")
+
+
+Options: TypeAlias = Adaptive | PublishedRules
+
+_STRATEGIES: Mapping[str, type[Options]] = MappingProxyType({each.name: each for each in (Adaptive, PublishedRules)})
+
+
+def options_of(strategy: object) -> Options:
+    """The options that the argument ``strategy`` stands for: itself, or the defaults of a strategy by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is neither; the message lists what it may be.
+    """
+    if isinstance(strategy, (Adaptive, PublishedRules)):
+        return strategy
+    named = _STRATEGIES.get(strategy) if isinstance(strategy, str) else None
+    if named is None:
+        names = ", ".join(f"{name!r} or {each.__name__}(...)" for name, each in _STRATEGIES.items())
+        error = ValueError if isinstance(strategy, str) else TypeError
+        raise error(f"strategy must be one of {names}, but got {strategy!r}")
+    return named()
+
+
+def described(options: Options) -> str | dict[str, Any]:
+    """Options as values of JSON: the name alone where they are the defaults, else with all options."""
+    return options.name if options == type(options)() else {"name": options.name, **asdict(options)}
+
+
+def check_policy_of(options: Options, policy: object, choices: tuple[str, ...]) -> None:
+    """Raises an error that names ``policy`` unless it is one of the choices of this strategy.
+
+    Raises
+    ------
+    ValueError
+        It is none of them.
+    """
+    if policy not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f'policy must be one of {listed} with strategy="{options.name}", but got {policy!r}')
+
+
+FORMER_POSITIONAL = (
+    *("do_minimize", "scaling", "clock", "policy", "allocation_grid", "recharge_period", "use_pausing"),
+    *("grace_period", "reduction_factor", "speculation", "job_limit", "ignore_overhead", "assume_linear"),
+    *("fixed_exploration", "strategy", "max_paused", "searcher", "searcher_kwargs", "points_to_evaluate"),
+    "random_seed",
+)
+"""Arguments of HyperSched after ``deadline_s``, in the order in which they were positional in version 0.1.0."""
+
+MOVED = {each.name: f"strategy=PublishedRules({each.name}=...)" for each in fields(PublishedRules)} | {
+    "assume_linear": 'scaling="linear"'
+}
+"""Arguments of HyperSched in version 0.1.0 that have another place now, and how to write them."""
+
+
+def translated(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of version 0.1.0 as those of the present version.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument belongs to the other strategy, is given twice, or contradicts another one.
+    """
+    kwargs = dict(kwargs)
+    if checks.truth("assume_linear", kwargs.pop("assume_linear", False)):
+        if kwargs.get("scaling") is not None:
+            raise ValueError(f"scaling must be None with assume_linear=True, but got {kwargs['scaling']!r}")
+        kwargs["scaling"] = "linear"
+    moved = {name: kwargs.pop(name) for name in list(kwargs) if name in MOVED}
+    if not moved:
+        return kwargs
+    strategy = kwargs.get("strategy", Adaptive.name)
+    given = PublishedRules(**moved)
+    if strategy == PublishedRules.name:
+        kwargs["strategy"] = given
+    elif options_of(strategy) != strategy and given == PublishedRules():
+        pass  # Defaults that the adaptive strategy has always let pass.
+    else:
+        name = next((each for each in moved if moved[each] != getattr(PublishedRules(), each)), next(iter(moved)))
+        raise ValueError(
+            f'{name} is for strategy="published" and must be left out with strategy={strategy!r}, but got '
+            f"{moved[name]!r}"
+        )
+    return kwargs
+
+
+def _set(options: Options, name: str, value: Any) -> None:
+    """Enters a value that was checked, as Python's own type, in a frozen object."""
+    object.__setattr__(options, name, value)

@@ -1,0 +1,188 @@
+"""Marks parts of the public interface that may still change, and parts that are about to go.
+
+A part that is *experimental* works and is tested, but its names and arguments may change in any version. A part that is
+*deprecated* works for one version more: its warning says what to write instead, and when it goes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=Callable[..., Any])
+
+_said: set[str] = set()
+"""Experimental parts that this process has been warned of."""
+
+
+class ExperimentalWarning(Warning):
+    """A part of the interface is used that may still change."""
+
+
+def experimental(since: str) -> Callable[[C], C]:
+    """Decorator of a class or function whose interface may still change.
+
+    Its docstring says so, and its first use in a process raises an :class:`ExperimentalWarning`.
+
+    Example::
+
+        @experimental(since="0.2.0")
+        class NewScheduler: ...
+
+    Parameters
+    ----------
+    since
+        The version that it came with.
+    """
+
+    def decorate(target: C) -> C:
+        name = target.__qualname__
+        message = f"{name} is experimental since version {since}: its arguments may change in any version"
+
+        def warn() -> None:
+            if name not in _said:
+                _said.add(name)
+                warnings.warn(message, ExperimentalWarning, stacklevel=3)
+
+        return _warning(target, warn, f".. warning:: Experimental since version {since}; arguments may still change.")
+
+    return decorate
+
+
+def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
+    """Decorator of a class or function that is about to go.
+
+    Its docstring says so, and every use raises a ``DeprecationWarning``.
+
+    Example::
+
+        @deprecated(since="0.2.0", removed="0.3.0", instead="new_name()")
+        def old_name(): ...
+
+    Parameters
+    ----------
+    since
+        The version in which it was deprecated.
+    removed
+        The version in which it goes.
+    instead
+        What to write instead.
+    """
+
+    def decorate(target: C) -> C:
+        message = deprecation(target.__qualname__, since, removed, instead)
+
+        def warn() -> None:
+            warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+        note = f".. deprecated:: {since} It goes in version {removed}. Use {instead} instead."
+        return _warning(target, warn, note)
+
+    return decorate
+
+
+def deprecation(what: str, since: str, removed: str, instead: str) -> str:
+    """The text of a ``DeprecationWarning``."""
+    return f"{what} is deprecated since version {since} and goes in version {removed}: use {instead} instead"
+
+
+def former_arguments(
+    since: str,
+    removed: str,
+    *,
+    positional: Sequence[str] = (),
+    moved: Mapping[str, str] | None = None,
+    translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator of a constructor that still takes the arguments of the version before, with a ``DeprecationWarning``.
+
+    The signature that ``help`` and type checkers see is that of the present version.
+
+    Example::
+
+        class Scheduler:
+            @former_arguments("0.2.0", "0.3.0", positional=("seed",))
+            def __init__(self, space, *, seed=0): ...
+
+    Parameters
+    ----------
+    since
+        The version in which the old spelling was deprecated.
+    removed
+        The version in which it goes.
+    positional
+        Arguments that were positional and are keyword-only now, in their former order.
+    moved
+        Arguments that are no longer there, with what to write instead.
+    translate
+        Turns keyword arguments, moved ones among them, into those of the present version. It is called only where a
+        moved argument was given.
+    """
+    former, moved = tuple(positional), dict(moved or {})
+
+    def decorate(init: Callable[P, R]) -> Callable[P, R]:
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        num_positional = sum(p.kind in kinds for p in inspect.signature(init).parameters.values())
+        name = init.__qualname__.removesuffix(".__init__")
+
+        @functools.wraps(init)
+        def wrapper(*args: Any, **kwargs: Any) -> R:
+            late = args[num_positional:]
+            if late:
+                if len(late) > len(former):
+                    most = num_positional + len(former) - 1
+                    raise TypeError(f"{name} takes at most {most} positional arguments, but got {len(args) - 1}")
+                names = former[: len(late)]
+                if twice := set(names) & set(kwargs):
+                    raise TypeError(f"{name} got more than one value for {', '.join(sorted(twice))}")
+                spelt = ", ".join(f"{each}=..." for each in names)
+                old = f"{name}() with more than {num_positional - 1} positional arguments"
+                warnings.warn(deprecation(old, since, removed, spelt), DeprecationWarning, stacklevel=2)
+                args, kwargs = args[:num_positional], {**kwargs, **dict(zip(names, late, strict=True))}
+            given = [each for each in kwargs if each in moved]
+            for each in given:
+                old = f"{each}= of {name}"
+                warnings.warn(deprecation(old, since, removed, moved[each]), DeprecationWarning, stacklevel=2)
+            if given and translate is not None:
+                kwargs = translate(kwargs)
+            return init(*args, **kwargs)
+
+        return cast("Callable[P, R]", wrapper)
+
+    return decorate
+
+
+def _warning(target: C, warn: Callable[[], None], note: str) -> C:
+    """The class or function with a note in its docstring, which warns when it is used."""
+    target.__doc__ = _with_note(target.__doc__, note)
+    if not inspect.isclass(target):
+
+        @functools.wraps(target)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            warn()
+            return target(*args, **kwargs)
+
+        return cast("C", wrapper)
+    init: Any = target.__init__
+
+    @functools.wraps(init)
+    def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        warn()
+        init(self, *args, **kwargs)
+
+    # The class itself stays what it is: pickles, subclasses and isinstance() know it by its name.
+    vars_of: Any = target
+    vars_of.__init__ = checked_init
+    return target
+
+
+def _with_note(docstring: str | None, note: str) -> str:
+    """The docstring with a note after its first paragraph."""
+    first, _, rest = inspect.cleandoc(docstring or "").partition("\n\n")
+    return "\n\n".join(part for part in (first, textwrap.fill(note, 110), rest) if part)

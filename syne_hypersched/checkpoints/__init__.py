@@ -6,10 +6,10 @@ copied to another trial, or put back after a script was killed while it saved, i
 """
 
 from syne_hypersched.checkpoints._keeper import GenerationKeeper as GenerationKeeper
-from syne_hypersched.checkpoints._matching import Order as Order
 from syne_hypersched.checkpoints._spec import Beginning as Beginning
 from syne_hypersched.checkpoints._spec import CheckpointSpec as CheckpointSpec
 from syne_hypersched.checkpoints._spec import Ending as Ending
+from syne_hypersched.checkpoints._states import Order as Order
 from syne_hypersched.checkpoints._store import Generation as Generation
 from syne_hypersched.checkpoints._store import GenerationStore as GenerationStore
 from syne_hypersched.checkpoints._store import Matched as Matched

@@ -22,7 +22,8 @@ class Change:
     """Something has happened to an entry of the checkpoint folder."""
 
     kind: Literal["created", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``lost``: events are missing, anything may have happened."""
+    """``lost``: it was there before it was watched; or, with an empty path, events are missing and anything may have
+    happened. Either has happened at some moment until it was read."""
 
     path: str = ""
     """The entry, relative to the folder."""
@@ -69,8 +70,8 @@ class ChangeWatch:
         found: list[Change | None] = []
         for event in self._inotify.read():
             if event.mask & inotify.Q_OVERFLOW:
-                found += [Change("lost"), None]
                 self._renew()
+                found += [*(Change("lost", path) for path in self._files("")), Change("lost"), None]
             elif event.watch == self._log_watch:
                 if not found or found[-1] is not None:
                     found.append(None)
@@ -112,15 +113,29 @@ class ChangeWatch:
         if event.name != self._name:
             return []
         self._renew()
-        return self._enter("") if event.mask & (inotify.CREATE | inotify.MOVED_TO) else [Change("lost")]
+        if event.mask & inotify.MOVED_TO:
+            return [Change("moved", path) for path in self._files("")]
+        return self._enter("") if event.mask & inotify.CREATE else [Change("removed")]
 
     def _enter(self, path: str) -> list[Change]:
         """A folder is there. What was put into it before it was watched has left no events; if empty it is no news."""
         self._add(path)
-        with contextlib.suppress(OSError):
-            if not os.listdir(os.path.join(self._folder, path)):
-                return []
-        return [Change("lost", path.rstrip("/"))]
+        return [Change("lost", file) for file in self._files(path)]
+
+    def _files(self, path: str) -> list[str]:
+        """What is in a folder and in those in it, but for folders, in the order in which it was last written to."""
+        files: list[tuple[int, str]] = []
+        with contextlib.suppress(OSError), os.scandir(os.path.join(self._folder, path)) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # it is gone again
+                    if entry.is_dir(follow_symlinks=False):
+                        files += [(self._written_ns(file), file) for file in self._files(f"{path}{entry.name}/")]
+                    else:
+                        files.append((entry.stat(follow_symlinks=False).st_mtime_ns, f"{path}{entry.name}"))
+        return [file for _, file in sorted(files)]
+
+    def _written_ns(self, path: str) -> int:
+        return os.lstat(os.path.join(self._folder, path)).st_mtime_ns
 
     def _leave(self, cookie: int, path: str) -> None:
         """A folder is moved away, with those in it: another folder here, or none, is its new place."""

@@ -15,10 +15,11 @@ from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._files import Tree, read_tree
-from syne_hypersched.checkpoints._matching import Matcher, Order
+from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec, Ending
+from syne_hypersched.checkpoints._states import Order
 from syne_hypersched.checkpoints._store import Generation, GenerationStore
 from syne_hypersched.contract import EXIT_DRAINED
 
@@ -248,7 +249,7 @@ class GenerationKeeper:
             observer.note_taken(live)
             return
         generation = self._describe(live)
-        is_copied = bool(shelf.paths_to_copy(generation))
+        copied = shelf.paths_to_copy(generation)
         try:
             taken = shelf.take(generation)
         except NoRoomError as error:
@@ -261,10 +262,11 @@ class GenerationKeeper:
             return
         finally:
             self._tried_s = (began_s, time.monotonic())
-        if is_copied:
+        if copied:
             # A file is empty before the kernel says that it was cut. What has only second names cannot be written to.
+            is_written = observer.is_written(copied)
             observer.look()
-            if observer.num_changes != num_changes or observer.open_files():
+            if is_written or observer.num_changes != num_changes or observer.open_files():
                 shelf.discard(taken)
                 return
         observer.note_taken(live)

@@ -64,10 +64,20 @@ class Habits:
             if below.startswith(f"{path}/"):
                 self._kept[below] = "moved"
 
-    def moved_away(self, path: str) -> None:
-        """A file or folder was moved to another place: it was written aside."""
+    def moved_away(self, path: str, is_aside: bool = True) -> None:
+        """A file or folder was moved to another place.
+
+        Parameters
+        ----------
+        path
+            Where it was.
+        is_aside
+            Whether it was written aside, to be moved as soon as it is whole, rather than set aside when the next one is
+            written.
+        """
         self._kept.pop(path, None)
-        self._asides.add(pattern_of(path))
+        if is_aside:
+            self._asides.add(pattern_of(path))
 
     def take(self, tree: Tree) -> None:
         """A generation was taken."""
@@ -76,8 +86,9 @@ class Habits:
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
 
     def is_aside(self, path: str) -> bool:
-        """Whether a file of such a name has been moved to its place before, and this one will be."""
-        return pattern_of(path) in self._asides
+        """Whether a file of such a name, or a folder that it is in, was moved to its place before: it will be again."""
+        pattern = pattern_of(path)
+        return any(pattern == aside or pattern.startswith(f"{aside}/") for aside in self._asides)
 
     def is_rewritten(self, path: str) -> bool:
         """Whether a file of such a name is known to be written in place, again and again."""

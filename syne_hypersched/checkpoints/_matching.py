@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
+from syne_hypersched.checkpoints._states import Best, Order, State
 from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after it has reported begins to within so many seconds.
@@ -26,58 +26,6 @@ KNOWN_LATE_SAVE_S = 0.5
 _NUM_LEVELS = 4  # of which the last are kept
 #: A save is taken for one before the report if the next one comes so many times later after it.
 _EARLY_FACTOR = 3.0
-
-
-class Order(str, Enum):
-    """In which order a script saves and reports."""
-
-    UNKNOWN = "unknown"
-    EARLY = "early"
-    LATE = "late"
-    MIXED = "mixed"
-    """What was seen contradicts itself; nothing is concluded from an order."""
-
-    def and_(self, other: Order) -> Order:
-        """What is known after further evidence."""
-        if other is Order.UNKNOWN or other is self:
-            return self
-        return other if self is Order.UNKNOWN else Order.MIXED
-
-
-@dataclass
-class State:
-    """A state of the checkpoint folder, from its first change to the next change after a report."""
-
-    after: int
-    """At least so many reports had been printed when its first change was made."""
-
-    before: int
-    """At most so many had been printed when its last change was made."""
-
-    began_s: float
-    """When it was first and last changed (monotonic seconds)."""
-
-    ended_s: float
-
-    drained: bool = False
-    """Whether the script had been asked to leave."""
-
-    generation: int | None = None
-    """The generation that was taken of it."""
-
-    settled: bool = False
-    """Whether nothing will be added to it: there was a report since, or a pause, or the script has ended."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best report so far."""
-
-    report: int
-    end: int
-    values: Mapping[str, Any]
-    value: float
-    launch: int
 
 
 class Matcher:
@@ -149,7 +97,8 @@ class Matcher:
         """Whether the present state, if it is taken, is that of the best report, or might be."""
         if self._is_matched or self.current is None or self._best is None:
             return False
-        return self.current is self._early or self.current.after >= self._best.report
+        is_early = self.order in (Order.EARLY, Order.UNKNOWN)  # or is known to be, after the end
+        return self.current is self._early or self.current.after >= self._best.report - is_early
 
     def report(self, values: Mapping[str, Any], end: int, time_s: float) -> None:
         """The script has reported.
@@ -291,6 +240,7 @@ class Matcher:
         if self._saved_first:
             self._learn(Order.MIXED if saved_last else Order.EARLY)
             self._match_early()
+            self._match_late()
         elif saved_last:
             self._learn(Order.LATE)
 
@@ -348,9 +298,14 @@ class Matcher:
         state, best = self.current, self._best
         if self._is_matched or best is None or state is None or state.generation is None or not state.settled:
             return
-        if self._early is None and state.after >= best.report:
+        if self._early is not None:
+            return
+        newer_by = state.before + 1 - best.report
+        if state.after >= best.report:
             is_exact = self.order is Order.LATE and state.after == state.before == best.report
-            self._add(state.generation, "exact" if is_exact else state.before + 1 - best.report)
+            self._add(state.generation, "exact" if is_exact else newer_by)
+        elif self.order is Order.EARLY and state.after == best.report - 1:
+            self._add(state.generation, newer_by or "exact")
 
     def _add(self, generation: int, match: Any) -> None:
         best = self._best

@@ -6,17 +6,19 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from syne_hypersched._log_tail import LogTail
+from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._files import Tree, read_tree
 from syne_hypersched.checkpoints._kept import Habits
-from syne_hypersched.checkpoints._matching import Matcher, Order
+from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._spec import CheckpointSpec
-from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
+from syne_hypersched.checkpoints._states import Order
+from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
 
 #: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log...
 _LOG_REPORTS = 3
@@ -90,6 +92,11 @@ class Observer:
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._moving: int | None = None
+        #: The same of files that were there before they were watched, and may be open still.
+        self._lost: dict[str, int] = {}
+        #: What was finished since the last report, and whether what is being moved was taken for part of the checkpoint.
+        self._finished: set[str] = set()
+        self._was_part = False
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
@@ -106,7 +113,7 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as the ones before did, so that nothing is to be added to it."""
-        return self._bursts.is_complete and not self._begun
+        return self._bursts.is_complete and not self._begun and not self._aside
 
     @property
     def is_partial(self) -> bool:
@@ -144,13 +151,18 @@ class Observer:
                 self._logs.add(path)
         return frozenset(path for path in open_for_writing(self.pids, self._folder) if not self._is_log(path))
 
+    def is_written(self, paths: Iterable[str]) -> bool:
+        """Whether anybody writes to one of these files of the folder."""
+        places = (os.path.join(self._folder, path) for path in paths)
+        return any(is_being_written(place) for place in places if not self._is_log(place))
+
     def _is_log(self, path: str) -> bool:
         return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
 
     def _is_of_log(self, change: Change) -> bool:
         """Whether a change is one of a log, and takes note of it if so."""
         path = os.path.join(self._folder, change.path)
-        if change.kind == "lost" or not self._is_log(path):
+        if not change.path or not self._is_log(path):
             return False
         self._written_s[path] = time.monotonic()
         if change.kind in ("closed", "removed", "moved away"):
@@ -202,20 +214,20 @@ class Observer:
         # the log has happened at some moment between what was known of it before and what is known now.
         first = next((i for i, change in enumerate(seen) if change is None), len(seen))
         last = len(seen) - next((i for i, change in enumerate(reversed(seen)) if change is None), len(seen))
+        reports = self._new_reports(size) if first < len(seen) else []
         before = self._matcher.num_reports
-        self._note(seen[:first], before, before)
-        if first < len(seen):
-            self._read_reports(size)
-        after = self._matcher.num_reports
-        self._note(seen[first:last], before, after)
-        self._note(seen[max(first, last) :], after, after)
+        after = before + len(reports)
+        self._note(seen[:first], before, before, after)
+        self._tell(reports)
+        self._note(seen[first:last], before, after, after)
+        self._note(seen[max(first, last) :], after, after, after)
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
 
     def look_to_the_end(self) -> None:
         """Takes note of the last things that have happened: every process is gone."""
         self.look()
-        self._read_reports(self._log_size(), to_the_end=True)
+        self._tell(self._new_reports(self._log_size(), to_the_end=True))
 
     def _log_size(self) -> int:
         try:
@@ -223,22 +235,34 @@ class Observer:
         except OSError:
             return self.seen_size
 
-    def _read_reports(self, size: int, to_the_end: bool = False) -> None:
-        now = time.monotonic()
+    def _new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
+        """What was reported since the last call, in a log of so many bytes."""
+        found: list[RawReport] = []
         while True:
             position = self._tail.position
-            for raw in self._tail.reports(to_the_end):
-                self._matcher.report(raw.values, raw.end, now)
-                self.has_reported = True
-                self._doubted.clear()
-                for path in open_for_writing(self.pids, self._folder) if self.is_dirty else ():
-                    self._open_reports[path] = self._open_reports.get(path, 0) + 1
+            found += self._tail.reports(to_the_end)
             if self._tail.position >= size or self._tail.position == position:
                 break
         self.seen_size = size
+        return found
 
-    def _note(self, changes: Sequence[Change | None], after: int, before: int) -> None:
-        """Takes note of changes, before which at least and at most so many reports were printed."""
+    def _tell(self, reports: Sequence[RawReport]) -> None:
+        """Tells the matcher of reports."""
+        now = time.monotonic()
+        for raw in reports:
+            self._matcher.report(raw.values, raw.end, now)
+            self._bursts.report()
+            self._finished.clear()
+            self.has_reported = True
+            self._doubted.clear()
+            open_now = open_for_writing(self.pids, self._folder) if self.is_dirty else frozenset()
+            for path in open_now:
+                self._open_reports[path] = self._open_reports.get(path, 0) + 1
+            for path in [path for path in self._lost if os.path.join(self._folder, path) not in open_now]:
+                del self._lost[path]
+
+    def _note(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
+        """Takes note of changes, before which at least and at most so many reports were printed, and by now so many."""
         found = [change for change in changes if change is not None and not self._is_of_log(change)]
         if not found:
             return
@@ -246,9 +270,10 @@ class Observer:
         for change in found:
             if change.kind in ("created", "written", "closed"):
                 self._written_s[os.path.join(self._folder, change.path)] = now
-                is_surprise |= self.habits.written(change.path, self.taken)
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
-            self._advance(change, after, before, now)
+            if change.kind in ("created", "written", "closed", "lost"):
+                is_surprise |= self.habits.written(change.path, self.taken)
+            self._advance(change, after, now_before if change.kind == "lost" else before, now)
             if change.kind in ("removed", "moved away"):
                 self.changed.discard(change.path)
             else:
@@ -265,13 +290,14 @@ class Observer:
         if change.kind == "lost":
             self._unproven.add(path)
             self._finish(path, after, before, now)
+            self._lost[path] = after
         elif change.kind in ("created", "written") and not self._is_name(path):
             self._begun.setdefault(path, after)
             if change.kind == "written":
                 self._wrote.add(path)
                 self._matcher.touch(now)
         elif change.kind in ("created", "closed"):
-            began_after = self._begun.pop(path, after)
+            began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
             if change.kind == "closed" and path not in self._wrote and self._is_empty(path):
                 self._matcher.change(after, before, now, is_save=False)  # a mark
             else:
@@ -285,31 +311,37 @@ class Observer:
             if _OWN.fullmatch(path) and os.path.exists(os.path.join(self._folder, path, "manifest.json")):
                 self._matcher.know(Order.EARLY)
             began_after, self._moving = after if self._moving is None else self._moving, None
-            self._finish(path, began_after, before, now)
+            was_part, self._was_part = self._was_part, False
+            self._finish(path, began_after, before, now, was_part)
         else:
-            self._begun.pop(path, None)
+            for known in (self._begun, self._aside, self._lost):
+                known.pop(path, None)
             self._doubted.discard(path)
             self._matcher.change(after, before, now, is_save=False)
 
-    def _finish(self, path: str, after: int, before: int, now: float) -> None:
+    def _finish(self, path: str, after: int, before: int, now: float, was_part: bool = False) -> None:
         """A file or folder is finished; it is in its own place, or will be moved there."""
+        self._finished.add(path)
         if self.habits.is_aside(path):
             self._aside[path] = after
             return
-        begins = self._bursts.add(path)
-        self._matcher.change(after, before, now, goes_on=self._is_open and not begins)
+        was_lost = self._lost.pop(path, None) is not None  # and is finished only now
+        begins = not was_lost and self._bursts.add(path)
+        self._matcher.change(after, before, now, goes_on=was_part or (self._is_open and not begins))
         self._is_open = True
 
     def _leave(self, path: str) -> list[int]:
         """A file or folder is moved away, finished; returns how many reports there were when its files were begun."""
-        self.habits.moved_away(path)
 
         def is_below(other: str) -> bool:
             return f"{other}/".startswith(f"{path}/")
 
+        self.habits.moved_away(path, any(map(is_below, self._finished)))
+        self._was_part = self._bursts.withdraw(path)
         for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
-        return [begun.pop(other) for begun in (self._begun, self._aside) for other in list(begun) if is_below(other)]
+        known = (self._begun, self._aside, self._lost)
+        return [begun.pop(other) for begun in known for other in list(begun) if is_below(other)]
 
     def _is_empty(self, path: str) -> bool:
         try:

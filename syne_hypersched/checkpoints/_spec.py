@@ -34,7 +34,7 @@ class CheckpointSpec:
     """Nothing is copied that would leave less room on the disk than this."""
 
     order: str = "unknown"
-    """In which order the script saves and reports, see :class:`~syne_hypersched.checkpoints._matching.Order`."""
+    """In which order the script saves and reports, see :class:`~syne_hypersched.checkpoints._states.Order`."""
 
     time_attr: str | None = None
     metric: str | None = None

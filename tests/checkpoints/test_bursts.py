@@ -41,3 +41,27 @@ def test_a_file_may_be_written_to_in_several_goes():
     assert not bursts.is_complete
     bursts.add("state")
     assert bursts.is_complete
+
+
+def test_a_file_that_is_written_once_is_no_part_of_the_next_checkpoints():
+    bursts = Bursts()
+    begins = []
+    for path in ("model", "config", "model", "model", "model", "model"):
+        begins.append(bursts.add(path))
+        if path == "model":
+            bursts.report()
+    assert begins == [True, False, True, False, True, True]
+    assert bursts.is_complete
+
+
+def test_what_was_moved_away_was_not_in_its_place():
+    bursts = Bursts()
+    bursts.add("aside-1/0")
+    bursts.add("aside-1/1")
+    assert bursts.withdraw("aside-1")
+    bursts.add("step-1")
+    bursts.add("aside-2/0")
+    assert not bursts.withdraw("asid")
+    assert bursts.withdraw("aside-2")
+    assert bursts.add("step-2")
+    assert bursts.is_complete

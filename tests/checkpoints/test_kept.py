@@ -19,6 +19,21 @@ def test_what_was_moved_into_place_is_not_written_to_any_more():
     assert habits.is_aside("model.tmp")
 
 
+def test_files_in_a_folder_that_will_be_moved_will_be_moved_with_it():
+    habits = Habits()
+    habits.moved_away("step-1.tmp")
+    assert habits.is_aside("step-2.tmp/shards/0")
+    assert not habits.is_aside("step-2.tmp-shards")
+    assert not habits.is_aside("step-2/shards/0")
+
+
+def test_a_file_that_is_set_aside_for_the_next_one_is_not_written_aside():
+    habits = Habits()
+    habits.written("model", {})
+    habits.moved_away("model", is_aside=False)
+    assert not habits.is_aside("model")
+
+
 def test_a_file_that_is_written_again_is_copied():
     habits = Habits()
     habits.written("model", {})

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
+from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -120,3 +120,29 @@ def test_a_stopped_process_lives(child):
 def test_a_name_with_brackets_is_no_riddle(child):
     child.do("file = open('/proc/self/comm', 'w'); file.write('a) Z 1 (b'); file.close()")
     assert is_alive(child.pid)
+
+
+def test_a_file_is_being_written_while_anybody_has_it_open_for_that(child, tmp_path):
+    path = tmp_path / "model"
+    assert not is_being_written(str(path))
+    path.write_text("x")
+    assert not is_being_written(str(path))
+    for mode in ("w", "a", "r+"):
+        child.do(f"file = open({str(path)!r}, {mode!r})")
+        assert is_being_written(str(path))
+        child.do("file.close()")
+        assert not is_being_written(str(path))
+    child.do(f"file = open({str(path)!r})")
+    assert not is_being_written(str(path))
+    os.mkfifo(tmp_path / "fifo")
+    assert not is_being_written(str(tmp_path / "fifo"))
+
+
+def test_who_opens_a_file_that_is_looked_at_is_not_disturbed(child, tmp_path):
+    path = tmp_path / "model"
+    path.write_text("x")
+    child.do(f"write = lambda: [open({str(path)!r}, 'a').close() for _ in range(5000)]")
+    child.do("thread = threading.Thread(target=write); thread.start()")
+    for _ in range(5000):
+        is_being_written(str(path))
+    child.do("thread.join()")

@@ -1,0 +1,60 @@
+"""What is known of a checkpoint folder and of the reports of its trial: values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Order(str, Enum):
+    """In which order a script saves and reports."""
+
+    UNKNOWN = "unknown"
+    EARLY = "early"
+    LATE = "late"
+    MIXED = "mixed"
+    """What was seen contradicts itself; nothing is concluded from an order."""
+
+    def and_(self, other: Order) -> Order:
+        """What is known after further evidence."""
+        if other is Order.UNKNOWN or other is self:
+            return self
+        return other if self is Order.UNKNOWN else Order.MIXED
+
+
+@dataclass
+class State:
+    """A state of the checkpoint folder, from its first change to the next change after a report."""
+
+    after: int
+    """At least so many reports had been printed when its first change was made."""
+
+    before: int
+    """At most so many had been printed when its last change was made."""
+
+    began_s: float
+    """When it was first and last changed (monotonic seconds)."""
+
+    ended_s: float
+
+    drained: bool = False
+    """Whether the script had been asked to leave."""
+
+    generation: int | None = None
+    """The generation that was taken of it."""
+
+    settled: bool = False
+    """Whether nothing will be added to it: there was a report since, or a pause, or the script has ended."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best report so far."""
+
+    report: int
+    end: int
+    values: Mapping[str, Any]
+    value: float
+    launch: int

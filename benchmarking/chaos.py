@@ -39,8 +39,8 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 from benchmarking.chaos_faults import FaultInjector
 from benchmarking.chaos_script import WRITERS, training
 from syne_hypersched import ASHA, ElasticLocalBackend
-from syne_hypersched.backends.events import EVENTS_FILENAME
-from syne_hypersched.backends.reports import LogTail
+from syne_hypersched.backends.shared.events import EVENTS_FILENAME
+from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.contract import is_elastic
 from syne_hypersched.experiments import EventReader, Report, Run, check_run, holdings, load_run
 

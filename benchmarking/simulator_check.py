@@ -27,7 +27,7 @@ from syne_tune import Tuner
 from syne_tune.config_space import uniform
 
 from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched, LaunchCost, simulate
-from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.backends.shared.events import EVENTS_FILENAME
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.experiments import QuietTunerLogger, read_events
 from syne_hypersched.schedulers._decisions import Decision

@@ -26,13 +26,17 @@ from syne_tune.constants import (
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 from syne_tune.util import dump_json_with_numpy
 
-from syne_hypersched.backends._virtual_blackbox import make_virtual_fleet
-from syne_hypersched.backends._virtual_costs import NO_COST, Failures, LaunchCost
-from syne_hypersched.backends._virtual_fleet import VirtualFleet
-from syne_hypersched.backends._virtual_speed import ScalingLike
-from syne_hypersched.backends._virtual_trial import virtual_moment
-from syne_hypersched.backends.elastic import ElasticTrial
-from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.backends.shared.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.backends.virtual import (
+    NO_COST,
+    Failures,
+    LaunchCost,
+    ScalingLike,
+    VirtualFleet,
+    make_virtual_fleet,
+    virtual_moment,
+)
 from syne_hypersched.checks import positive_integer, positive_seconds
 
 if TYPE_CHECKING:

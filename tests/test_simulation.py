@@ -25,7 +25,7 @@ from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticSimulatorBackend, HyperSched, LaunchCost, simulate
 from syne_hypersched.backends import Failures
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
-from tests.backends.virtual import RoundCurves
+from tests.backends.virtual.curves import RoundCurves
 
 SPACE = {"x": uniform(0, 1), "epoch_s": uniform(1, 3)}
 NUM_DEVICES = 6

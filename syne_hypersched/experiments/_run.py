@@ -21,7 +21,7 @@ from syne_tune.constants import (
     ST_WORKER_TIME,
 )
 
-from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
+from syne_hypersched.backends.shared.events import DECISION, EVENTS_FILENAME
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._events import Event, EventReader

@@ -10,7 +10,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Status
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.contract import Situation
 from syne_hypersched.recovery._journaled import described
 from syne_hypersched.recovery._segments import Entry

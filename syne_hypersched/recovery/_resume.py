@@ -20,8 +20,8 @@ from syne_tune.tuning_status import TuningStatus
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
-from syne_hypersched.backends._restore import RestoredTrial
-from syne_hypersched.backends.events import EVENTS_FILENAME
+from syne_hypersched.backends.local import RestoredTrial
+from syne_hypersched.backends.shared.events import EVENTS_FILENAME
 from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
 from syne_hypersched.experiments._events import Event, EventReader
 from syne_hypersched.experiments._find import candidate_folders, similar_names

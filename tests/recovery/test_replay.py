@@ -14,7 +14,7 @@ from syne_tune.config_space import choice, loguniform, randint, uniform
 from syne_tune.optimizer.baselines import ASHA as StockASHA
 
 from syne_hypersched import ASHA, PASHA, HyperSched
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.recovery._journaled import JournaledScheduler, describe, described
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay

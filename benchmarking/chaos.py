@@ -39,10 +39,10 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 from benchmarking.chaos_faults import FaultInjector
 from benchmarking.chaos_script import WRITERS, training
 from syne_hypersched import ASHA, ElasticLocalBackend
-from syne_hypersched.backends.shared.events import EVENTS_FILENAME
 from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.contract import is_elastic
 from syne_hypersched.experiments import EventReader, Report, Run, check_run, holdings, load_run
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 SCRIPT = Path(__file__).with_name("chaos_script.py")
 NUM_DEVICES = 4

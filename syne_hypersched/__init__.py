@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from syne_hypersched._lazy import lazy_names
+from syne_hypersched._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from syne_hypersched.schedulers import HyperSched as HyperSched
     from syne_hypersched.simulation import simulate as simulate
     from syne_hypersched.waiting import WaitForReports as WaitForReports
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "ASHA",

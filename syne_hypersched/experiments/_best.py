@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.checkpoints.best import BEST_DIRNAME, ST_CHECKPOINT, measure_checkpoint, published_result
+from syne_hypersched.checkpoints.best import ST_CHECKPOINT, measure_checkpoint, published_result
 from syne_hypersched.experiments._run import Run
+from syne_hypersched.filenames import BEST_DIRNAME
 
 
 @dataclass(frozen=True)

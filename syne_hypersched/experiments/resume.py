@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from syne_hypersched._console import run_command
+from syne_hypersched.filenames import BEST_DIRNAME
 from syne_hypersched.recovery import resume_experiment
 
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{options.name} could not be resumed, or not to its end: {error}", file=sys.stderr)
         return 2
-    best = tuner.tuner_path / "best"
+    best = tuner.tuner_path / BEST_DIRNAME
     print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")
     print(f"What it came to: python -m syne_hypersched.experiments.report {tuner.tuner_path}")
     return 0

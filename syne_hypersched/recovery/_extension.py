@@ -15,8 +15,8 @@ from typing import Any
 from syne_tune.constants import ST_METADATA_FILENAME
 
 from syne_hypersched.contract import ExtendableScheduler
+from syne_hypersched.records.segments import Entry
 from syne_hypersched.recovery._progress import Progress
-from syne_hypersched.recovery._segments import Entry
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, Tri
 
 from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
 from syne_hypersched.contract import LimitedTrial, Situation, is_elastic
-from syne_hypersched.recovery._segments import Entry
+from syne_hypersched.records.segments import Entry
 from syne_hypersched.recovery._ticks import Ticks
 
 

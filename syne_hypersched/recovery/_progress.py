@@ -12,8 +12,8 @@ from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.contract import Situation
+from syne_hypersched.records.segments import Entry
 from syne_hypersched.recovery._journaled import described
-from syne_hypersched.recovery._segments import Entry
 
 
 @dataclass(frozen=True)

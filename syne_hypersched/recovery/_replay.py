@@ -9,9 +9,9 @@ from typing import Any
 
 from syne_tune.optimizer.scheduler import TrialScheduler
 
+from syne_hypersched.records.segments import Entry, as_json
 from syne_hypersched.recovery._journaled import describe
 from syne_hypersched.recovery._progress import Progress
-from syne_hypersched.recovery._segments import Entry, as_json
 from syne_hypersched.recovery._ticks import Ticks
 
 logger = logging.getLogger(__name__)

@@ -21,18 +21,17 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched.backends.local import RestoredTrial
-from syne_hypersched.backends.shared.events import EVENTS_FILENAME
-from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
-from syne_hypersched.experiments._events import Event, EventReader
-from syne_hypersched.experiments._find import candidate_folders, similar_names
+from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
+from syne_hypersched.records.events import Event, EventReader
+from syne_hypersched.records.find import candidate_folders, similar_names
+from syne_hypersched.records.segments import Segments, read_segments, sync_segments
 from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
-from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
+from syne_hypersched.recovery._journal import Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import Segments, read_segments, sync_segments
-from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, load_setup, write_setup
+from syne_hypersched.recovery._setup import dump_setup, load_setup, write_setup
 from syne_hypersched.recovery._snapshot import UnusableSnapshotError, read_snapshot
 from syne_hypersched.recovery._ticks import Ticks
 
@@ -263,7 +262,7 @@ def _mend(path: Path) -> None:
 def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
     """Removes what a trial has left that was launched just before the journal would have named it."""
     for folder in trials_path.iterdir():
-        if folder.name.isdigit() and int(folder.name) >= num_trials and (folder / "config.json").is_file():
+        if folder.name.isdigit() and int(folder.name) >= num_trials and (folder / CONFIG_FILENAME).is_file():
             shutil.rmtree(folder)
 
 

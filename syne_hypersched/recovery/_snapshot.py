@@ -14,15 +14,13 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-import syne_hypersched
 from syne_hypersched._disk import Disk
-from syne_hypersched.recovery._segments import Entry
+from syne_hypersched._version import __version__
+from syne_hypersched.filenames import SNAPSHOT_FILENAME
+from syne_hypersched.records.segments import Entry
 
 FORMAT = 1
 """Version of a snapshot's format."""
-
-SNAPSHOT_FILENAME = "snapshot"
-"""Name of the file in the journal's folder."""
 
 #: Where the classes of a scheduler's state may come from. None does anything but take its state when it is loaded.
 _MODULES = (
@@ -96,7 +94,7 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
     content = zlib.compress(pickled.getvalue(), 1)
     header = {
         "format": FORMAT,
-        "version": syne_hypersched.__version__,
+        "version": __version__,
         "num_entries": snapshot.num_entries,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -136,10 +134,9 @@ def load_snapshot(written: bytes) -> Snapshot:
     line, _, content = written.partition(b"\n")
     header = _header(line)
     wrote = (header.get("format"), header.get("version"))
-    if wrote != (FORMAT, syne_hypersched.__version__):
+    if wrote != (FORMAT, __version__):
         raise UnusableSnapshotError(
-            f"the snapshot must be of format {FORMAT} and version {syne_hypersched.__version__}, but says "
-            f"{wrote[0]!r} and {wrote[1]!r}"
+            f"the snapshot must be of format {FORMAT} and version {__version__}, but says {wrote[0]!r} and {wrote[1]!r}"
         )
     num_entries = header.get("num_entries")
     if header.get("sha256") != hashlib.sha256(content).hexdigest() or not isinstance(num_entries, int):

@@ -22,9 +22,10 @@ from syne_tune.backend.trial_backend import TrialBackend
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
-from syne_hypersched.backends.shared.events import DECISION, EVENTS_FILENAME
+from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, RecordingTrial, is_elastic
 from syne_hypersched.experiments import check_devices, holdings, read_events
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 _SCRIPT = """
 import argparse, json, os, time

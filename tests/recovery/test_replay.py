@@ -15,10 +15,10 @@ from syne_tune.optimizer.baselines import ASHA as StockASHA
 
 from syne_hypersched import ASHA, PASHA, HyperSched
 from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.records.segments import as_json
 from syne_hypersched.recovery._journaled import JournaledScheduler, describe, described
 from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import as_json
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
 

@@ -13,11 +13,9 @@ from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends.function._tune_function import serialise
 from syne_hypersched.backends.local import ElasticLocalBackend, heavy_modules
+from syne_hypersched.filenames import FUNCTION_DIRNAME, FUNCTION_FILENAME, FUNCTION_RECORD_FILENAME
 
 _ENTRY_POINT = Path(__file__).with_name("_entry_point.py")
-
-#: Files in the experiment's folder: the function as its trials load it, and what it is.
-_STORED, _RECORD = "tune_function.dill", "tune_function.json"
 
 
 class ElasticPythonBackend(ElasticLocalBackend):
@@ -87,15 +85,18 @@ class ElasticPythonBackend(ElasticLocalBackend):
         return f"elastic local function {self._function.name} on {self.num_devices} devices"
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
-        folder = self.local_path / "tune_function"
+        folder = self.local_path / FUNCTION_DIRNAME
         if self._stored_in != folder:
             self._store(folder)
-        where = {"st_tune_function_path": str(folder / _STORED), "st_tune_function_sha256": self._function.sha256}
+        where = {
+            "st_tune_function_path": str(folder / FUNCTION_FILENAME),
+            "st_tune_function_sha256": self._function.sha256,
+        }
         super()._schedule(trial_id, {**config, **where}, event)
 
     def _store(self, folder: Path) -> None:
         """Writes the function to the experiment's folder, which must not be that of another one."""
-        record = folder / _RECORD
+        record = folder / FUNCTION_RECORD_FILENAME
         if record.exists():
             before = json.loads(record.read_text(encoding="utf-8"))
             if before["fingerprint"] != self._function.fingerprint:
@@ -106,7 +107,10 @@ class ElasticPythonBackend(ElasticLocalBackend):
                 )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what the function refers to is stored with it
         described = {"name": self._function.name, "fingerprint": self._function.fingerprint}
-        for name, content in ((_STORED, self._function.stored), (_RECORD, json.dumps(described).encode())):
+        for name, content in (
+            (FUNCTION_FILENAME, self._function.stored),
+            (FUNCTION_RECORD_FILENAME, json.dumps(described).encode()),
+        ):
             aside = folder / f"{name}.new"
             aside.write_bytes(content)
             os.replace(aside, folder / name)

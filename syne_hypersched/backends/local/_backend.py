@@ -36,10 +36,11 @@ from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
-from syne_hypersched.backends.shared.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
 from syne_hypersched.checkpoints.room import NO_ROOM
 from syne_hypersched.contract import Situation
+from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 
@@ -353,7 +354,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         path = self.trial_path(trial_id)
         if trial is None:
             self._old_logs.set_aside(Path(path))
-            trial = TrialProcesses(trial_id, path / "std.out", path / "std.err")
+            trial = TrialProcesses(trial_id, path / STDOUT_FILENAME, path / STDERR_FILENAME)
         arguments = self._arguments.of(
             config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)
         )
@@ -375,7 +376,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         self._experiment_path.mkdir(parents=True, exist_ok=True)
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
         return Launcher(
-            preload=preload, log_path=self._experiment_path / "preloading.log",
+            preload=preload, log_path=self._experiment_path / SERVER_LOG_FILENAME,
             environment=lambda: server_environment(self.devices, os.environ), **callbacks,
         )  # fmt: skip
 

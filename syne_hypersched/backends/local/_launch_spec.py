@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from syne_hypersched.backends.local._processes import TrialProcesses, rank_log_name
+from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchSpec, RankSpec
 
 

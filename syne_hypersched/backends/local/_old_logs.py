@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from syne_hypersched.filenames import RANK_LOG
 
-_LOG = re.compile(r"std(\.rank\d+)?\.(out|err)")
+logger = logging.getLogger(__name__)
 
 
 class OldLogs:
@@ -33,7 +32,7 @@ class OldLogs:
         if not folder.is_dir():
             return
         names = {path.name for path in folder.iterdir()}
-        logs = [name for name in names if _LOG.fullmatch(name)]
+        logs = [name for name in names if RANK_LOG.fullmatch(name)]
         number = 1
         while any(f"{name}.{number}" in names for name in logs):
             number += 1

@@ -18,6 +18,7 @@ from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 from syne_hypersched.backends.shared.reports import LogTail, ReportStream, StreamedReport
 from syne_hypersched.checkpoints import Ending
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.filenames import CONFIG_FILENAME, rank_log_name
 from syne_hypersched.launch import LaunchExit
 
 #: Of so many reports of a trial it is remembered which ones in the log they are.
@@ -84,7 +85,7 @@ class TrialProcesses:
     @property
     def config_path(self) -> Path:
         """The file with the trial's configuration, in the folder of its logs."""
-        return self.stdout_path.with_name("config.json")
+        return self.stdout_path.with_name(CONFIG_FILENAME)
 
     def write_config(self) -> None:
         """Makes the trial's folder with its configuration, unless that was done since it was started or resumed.
@@ -213,12 +214,6 @@ class TrialProcesses:
     def state(self, holds: int) -> TrialState:
         """What reconciliation has to know, given the number of devices held."""
         return TrialState(self.trial_id, self.wants, holds, self.phase, self.resized, self.order)
-
-
-def rank_log_name(name: str, rank: int) -> str:
-    """Name of the log of another rank than 0: ``std.out`` becomes ``std.rank1.out``."""
-    stem, _, suffix = name.rpartition(".")
-    return name if rank == 0 else f"{stem}.rank{rank}.{suffix}"
 
 
 def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:

@@ -14,6 +14,7 @@ from syne_tune.constants import ST_WORKER_ITER
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.filenames import STDERR_FILENAME, STDOUT_FILENAME
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class RestoredTrial:
             Devices of a first launch, which the dead tuner may not have lived to record.
         """
         status = self.trial.status
-        made = TrialProcesses(self.trial.trial_id, folder / "std.out", folder / "std.err", status=status)
+        made = TrialProcesses(self.trial.trial_id, folder / STDOUT_FILENAME, folder / STDERR_FILENAME, status=status)
         made.launch = self.launch
         if status in (Status.in_progress, Status.paused):
             made.status, made.resumes_on = Status.paused, self.num_devices

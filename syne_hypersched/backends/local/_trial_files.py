@@ -9,6 +9,7 @@ from pathlib import Path
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._processes import read_lines
 from syne_hypersched.checkpoints.copying import copy_checkpoint
+from syne_hypersched.filenames import STDERR_FILENAME, STDOUT_FILENAME
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ class TrialFiles:
 
     def stdout(self, trial_id: int) -> list[str]:
         """Lines of the standard output of a trial (of rank 0)."""
-        return read_lines(self.trial_path(trial_id) / "std.out")
+        return read_lines(self.trial_path(trial_id) / STDOUT_FILENAME)
 
     def stderr(self, trial_id: int) -> list[str]:
         """Lines of the standard error of a trial (of rank 0)."""
-        return read_lines(self.trial_path(trial_id) / "std.err")
+        return read_lines(self.trial_path(trial_id) / STDERR_FILENAME)

@@ -13,9 +13,6 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-EVENTS_FILENAME = "events.jsonl"
-"""Name of the file, beside the tuner's results."""
-
 DECISION = "decision"
 """The event that says why the scheduler decides something: ``what`` it decides, the ``reason`` and the ``numbers``."""
 

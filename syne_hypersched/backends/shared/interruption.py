@@ -10,7 +10,7 @@ from pathlib import Path
 
 from syne_tune.util import experiment_path
 
-from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
+from syne_hypersched.filenames import JOURNAL_DIRNAME
 
 logger = logging.getLogger(__name__)
 

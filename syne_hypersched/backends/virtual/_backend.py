@@ -14,7 +14,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.util import experiment_path
 
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
-from syne_hypersched.backends.shared.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import telling_how_to_go_on
 from syne_hypersched.backends.virtual._blackbox import make_virtual_fleet
 from syne_hypersched.backends.virtual._costs import NO_COST, Failures, LaunchCost
@@ -22,6 +22,7 @@ from syne_hypersched.backends.virtual._fleet import VirtualFleet
 from syne_hypersched.backends.virtual._sleep import SleepWatch
 from syne_hypersched.backends.virtual._speed import ScalingLike
 from syne_hypersched.backends.virtual._trial import virtual_moment
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
 from syne_hypersched.backends.virtual._fleet import VirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._speed import ScalingLike, make_speed_up
-from syne_hypersched.blackboxes import LearningCurve, learning_curve
-from syne_hypersched.blackboxes._level_by_level import with_levels
+from syne_hypersched.blackboxes import LearningCurve, learning_curve, with_levels
 from syne_hypersched.checks import positive_integer
 
 

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from syne_hypersched.backends.local._failures import MAX_INTERRUPTIONS, FailurePolicy, GiveUp, Retry
-from syne_hypersched.backends.local._processes import TrialProcesses, last_lines, rank_log_name, read_lines
+from syne_hypersched.backends.local._processes import TrialProcesses, last_lines, read_lines
 from syne_hypersched.backends.shared.levels import Beginning
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
+from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
 
 

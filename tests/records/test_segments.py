@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched._disk import Disk
-from syne_hypersched.recovery._segments import SegmentWriter, as_json, read_segments, sync_segments
+from syne_hypersched.records.segments import SegmentWriter, as_json, read_segments, sync_segments
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 
 

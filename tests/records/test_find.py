@@ -7,9 +7,9 @@ import pytest
 
 from syne_hypersched import resume_experiment
 from syne_hypersched.experiments import load_run
-from syne_hypersched.experiments._find import find_run
 from syne_hypersched.experiments.report import main as report
 from syne_hypersched.experiments.verify import main as verify
+from syne_hypersched.records.find import find_run
 
 
 @pytest.fixture

@@ -244,14 +244,14 @@ def test_a_metric_that_nobody_reports_is_an_error():
 
 _PRINT_HASH = """
 import hashlib
-from tests.test_simulation import simulated
+from tests.simulation.test_simulate import simulated
 for name in ("asha", "pasha", "hypersched"):
     print(hashlib.sha256(simulated(name, 5).results.to_csv().encode()).hexdigest())
 """
 
 
 def test_the_order_of_sets_and_the_process_decide_nothing():
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     printed = [
         subprocess.run(
             [sys.executable, "-c", _PRINT_HASH],

@@ -85,7 +85,7 @@ class Checkpoints:
     def publish(self, trial_id: int, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Has the trial's checkpoint of a report published as ``best/`` as soon as it is there; returns at once."""
         trial = self._processes_of(trial_id)
-        report = None if trial is None else trial.number_of(result)
+        report = None if trial is None else trial.reports.number_of(result)
         incumbent = Incumbent(trial_id, dict(config), dict(result), self._folder_of(trial_id), self.time_attr, report)
         self.publisher.publish(self.experiment, incumbent)
 
@@ -100,14 +100,13 @@ class Checkpoints:
 
     def spec(self, trial: TrialProcesses) -> CheckpointSpec:
         """What the next launch of a trial has to know."""
-        go_back_from, trial.go_back_from = trial.go_back_from, None
         return CheckpointSpec(
             folder=os.path.abspath(self._folder_of(trial.trial_id)),
             log=os.path.abspath(trial.stdout_path),
             launch=trial.launch,
-            num_reports=trial.num_raw,
-            log_end=trial.tail.position,
-            go_back_from=go_back_from,
+            num_reports=trial.reports.num_read,
+            log_end=trial.reports.tail.position,
+            go_back_from=trial.fallback.take(),
             min_free_bytes=int(self.room.min_free_mb * 1e6),
             order=self._order.value,
             time_attr=self.time_attr,
@@ -120,7 +119,7 @@ class Checkpoints:
         if isinstance(news, Matched):
             self.publisher.notice(trial.trial_id)
             return
-        trial.began_from = news.go_back_from
+        trial.fallback.begin_from(news.go_back_from)
         if news.restored and news.generation is None:
             logger.warning("Trial %d begins anew in launch %d: %s.", trial.trial_id, trial.launch, news.restored)
         elif news.restored:
@@ -166,7 +165,7 @@ class Checkpoints:
 
     def _may_trim(self, trial_id: int) -> bool:
         trial = self._processes_of(trial_id)
-        has_more_to_tell = trial is not None and bool(trial.queue)
+        has_more_to_tell = trial is not None and bool(trial.reports.waiting)
         return not (self._is_live(trial_id) or has_more_to_tell or self.publisher.awaits(trial_id))
 
     def _on_published(self, incumbent: Incumbent, published: Published) -> None:

@@ -19,7 +19,7 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.local import _fleet_log as log
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._failures import FailurePolicy, Retry
-from syne_hypersched.backends.local._fleet_view import FleetView
+from syne_hypersched.backends.local._fleet_checks import CheckedFleet
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._roster import Roster
 from syne_hypersched.backends.shared.devices import DevicePool
@@ -33,10 +33,10 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
 PATIENCE_S = 30.0
 #: Attributes that a copy of the fleet in another process starts anew.
-_OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline")
+_OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline", "_fault")
 
 
-class Fleet(FleetView):
+class Fleet(CheckedFleet):
     """See the module.
 
     Parameters
@@ -67,6 +67,7 @@ class Fleet(FleetView):
         policy: FailurePolicy,
         checkpoints: Checkpoints,
     ) -> None:
+        super().__init__()
         self.pool = pool
         self._checkpoints = checkpoints
         self._events = events
@@ -93,7 +94,7 @@ class Fleet(FleetView):
 
     def restore(self, trial: TrialProcesses, lost: tuple[str, ...] | None = None) -> None:
         """Takes over a trial of a tuner that has died; ``lost``: devices of a launch whose end was not recorded."""
-        with self._lock:
+        with self._step():
             if trial.status == Status.paused:
                 self._trials[trial.trial_id] = trial
             if lost is not None:
@@ -110,7 +111,7 @@ class Fleet(FleetView):
         ValueError
             There can be no devices for it: as many trials as devices allow are running already.
         """
-        with self._lock:
+        with self._step():
             running = sum(other.wants > 0 for other in self._trials.active)
             if (running + 1) * num_devices > len(self.pool):
                 raise ValueError(
@@ -119,10 +120,10 @@ class Fleet(FleetView):
                 )
             self._closing = False
             self._trials[trial.trial_id] = trial
-            trial.status = Status.in_progress
-            self._order(trial, trial.failures.fitting(trial.resumes_on or num_devices))
+            trial.start(trial.failures.fitting(trial.resumes_on or num_devices), self._next_order())
             trial.resumes_on = 0
-            trial.expect_launch()
+            trial.clock.expect_launch()
+            self._trials.place(trial)
             self._events.write(event, trial.trial_id, reason=f"{trial.wants} devices ordered")
             self._reconcile()
 
@@ -131,7 +132,7 @@ class Fleet(FleetView):
 
         Nor is one on which the trial has failed given again.
         """
-        with self._lock:
+        with self._step():
             trial = self._trials.get(trial_id)
             if trial is None or trial.wants in (0, num_devices):
                 return
@@ -140,7 +141,7 @@ class Fleet(FleetView):
                 self._record("refuse", trial, f"{change}: it has failed on {limit + 1}", to=num_devices)
                 return
             self._record("resize", trial, change, **{"from": trial.wants, "to": num_devices})
-            self._order(trial, num_devices)
+            trial.resize(num_devices, self._next_order())
             self._reconcile()
 
     def halt(self, trial_id: int, status: str, after: dict[str, Any] | None = None) -> None:
@@ -153,14 +154,12 @@ class Fleet(FleetView):
         after
             The report at which this was decided. The tuner has not looked at later ones: they are kept for a resume.
         """
-        with self._lock:
+        with self._step():
             trial = self._trials.get(trial_id)
             if trial is None:
                 return  # it has ended for good
-            trial.status = status
-            trial.take_back(after)
-            trial.drain_reason = "pause" if status == Status.paused else "stop"
-            self._order(trial, 0)
+            trial.reports.take_back(after)
+            self._halt(trial, status, "pause" if status == Status.paused else "stop")
             self._record(trial.drain_reason, trial)
             self._reconcile()
 
@@ -184,7 +183,9 @@ class Fleet(FleetView):
         A status says that a trial has ended only together with or after its last report.
         """
         self._trials.look()
-        with self._lock:
+        with self._step():
+            if self._fault is not None:
+                raise self._fault
             self._reconcile()
             self._trials.forget_ended(trial_ids)
             statuses: dict[int, str] = {}
@@ -195,35 +196,32 @@ class Fleet(FleetView):
                     statuses[trial_id] = self._trials.ended[trial_id]
                     continue
                 if trial.phase is not Phase.IDLE:
-                    if not trial.tail.is_idle:
+                    if not trial.reports.tail.is_idle:
                         self._read(trial)
                     if self._policy.stall_timeout_s is not None:
                         self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
-                if trial.has_news and trial.status not in (Status.paused, Status.stopped):
-                    reports += [(trial_id, report) for report in trial.deliver()]
+                if trial.reports.has_news and trial.status not in (Status.paused, Status.stopped):
+                    reports += [(trial_id, report) for report in trial.reports.deliver()]
                 if trial.wants and trial.phase is Phase.IDLE and self._too_late():
                     # It is never launched again: a tuner that waits for its trials to end must not wait for it.
-                    statuses[trial_id] = trial.status = Status.stopped
-                    self._order(trial, 0)
+                    self._halt(trial, Status.stopped, "deadline")
+                    statuses[trial_id] = trial.status
             return statuses, reports
 
     def stop_all(self) -> None:
         """Drains every trial, waits until every process is gone, and ends the launcher."""
-        with self._lock:
+        with self._step():
             reason = "deadline" if self._too_late() else "stop"
             self._closing = True
             for trial in self._trials.active:
-                trial.drain_reason = reason
-                if trial.status == Status.in_progress:
-                    trial.status = Status.stopped
-                self._order(trial, 0)
+                self._halt(trial, Status.stopped if trial.status == Status.in_progress else trial.status, reason)
             self._reconcile()
             give_up_at = time.monotonic() + self._grace_s + PATIENCE_S
-            while live := self._trials.active:
+            while (live := self._trials.active) and self._fault is None:
                 if not self._changed.wait(timeout=max(0.0, min(1.0, give_up_at - time.monotonic()))):
                     now = time.monotonic()
-                    late = [trial for trial in live if now - trial.signal_time > self._grace_s + 2]
+                    late = [trial for trial in live if now - trial.clock.signal_time > self._grace_s + 2]
                     log.warn_of_the_undead(late, now)
                 if time.monotonic() >= give_up_at:
                     break
@@ -233,21 +231,21 @@ class Fleet(FleetView):
 
     # Acting.
 
-    def _order(self, trial: TrialProcesses, wants: int) -> None:
+    def _next_order(self) -> int:
         self._orders += 1
-        trial.order = self._orders
-        trial.wants = wants
-        if not wants:
-            trial.resized = False
-        self._trials.note(trial)
+        return self._orders
+
+    def _halt(self, trial: TrialProcesses, status: str, reason: str) -> None:
+        trial.halt(status, reason, self._next_order())
+        self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        states = [trial.state(len(self.pool.held_by(trial.trial_id))) for trial in self._trials.active]
+        states = [trial.as_value(len(self.pool.held_by(trial.trial_id))) for trial in self._trials.active]
         for action in reconcile(states, self.pool.num_free):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif not self._too_late() and time.monotonic() >= trial.launch_at and self._has_room(trial):
+            elif not self._too_late() and time.monotonic() >= trial.clock.launch_at and self._has_room(trial):
                 self._launch(trial, action.num_devices)
         self._warn_of_waiting()
 
@@ -257,13 +255,11 @@ class Fleet(FleetView):
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
 
-    def _drain(self, trial: TrialProcesses) -> None:
+    def _drain(self, trial: TrialProcesses, stalled: bool = False) -> None:
         if self._launcher is None or trial.handle is None:
             return
-        if trial.wants and not trial.stalled:
-            trial.drain_reason = "resize"
-        trial.phase = Phase.DRAINING
-        trial.expect_launch()
+        trial.begin_drain(stalled)
+        trial.clock.expect_launch()
         self._launcher.drain(trial.handle, self._grace_s)
         self._record("drain", trial, trial.drain_reason, grace_s=self._grace_s)
 
@@ -273,8 +269,9 @@ class Fleet(FleetView):
         spec = replace(self._make_spec(trial, devices), checkpoints=self._checkpoints.spec(trial))
         launcher = self._get_launcher()
         trial.waits_for_server = not launcher.is_ready
-        trial.handle = launcher.launch(spec)
-        self._by_handle[trial.handle] = trial.trial_id
+        handle = launcher.launch(spec)
+        trial.take_handle(handle)
+        self._by_handle[handle] = trial.trial_id
 
     def _get_launcher(self) -> Launcher:
         if self._launcher is None:
@@ -293,52 +290,50 @@ class Fleet(FleetView):
                 self._record("first_report", trial, signal_to_report_s=report.values[ST_SIGNAL_TO_REPORT_S])
 
     def _end_if_stalled(self, trial: TrialProcesses) -> None:
-        silent_s = time.monotonic() - trial.heard_at
+        silent_s = trial.clock.silent_s()
         if trial.phase is Phase.RUNNING and trial.wants and self._policy.has_stalled(silent_s):
-            trial.stalled, trial.drain_reason = True, "stall"
             log.warn_of_stall(trial, silent_s)
-            self._drain(trial)
+            self._drain(trial, stalled=True)
 
     # What the launcher tells, in its own thread.
 
     def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
-        with self._lock:
+        with self._told():
             trial = self._trials[self._by_handle[handle]]
-            trial.heard_at = time.monotonic()
+            trial.clock.hear()
             if trial.waits_for_server:
                 # Importing what is preloaded is paid once; no later launch, for which this one is a measure, pays it.
                 trial.waits_for_server = False
                 trial.count_from_now()
-            self._record("launch", trial, **identify(pids), wait_s=moment - trial.signal_time)
+            self._record("launch", trial, **identify(pids), wait_s=moment - trial.clock.signal_time)
 
     def _on_checkpoint(self, handle: int, news: Beginning | Matched) -> None:
-        with self._lock:
+        with self._told():
             self._checkpoints.hear(self._trials[self._by_handle[handle]], news)
 
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:
-            trial = self._trials[self._by_handle.pop(handle)]
-        trial.tail.look(to_the_end=True)
-        with self._lock:
+            trial = self._trials[self._by_handle[handle]]
+        trial.reports.tail.look(to_the_end=True)
+        with self._told():
+            del self._by_handle[handle]
             self._read(trial, to_the_end=True)
             asked = trial.phase is Phase.DRAINING
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")
             how = trial.how_ended(exit_)
             self._record(
                 "exit", trial, reason, how=how, exit_code=exit_.exit_code, exit_codes=exit_.exit_codes,
-                drain_s=max(0.0, moment - trial.signal_time) if asked else None, **trial.faults(),
+                drain_s=max(0.0, moment - trial.clock.signal_time) if asked else None, **trial.faults(),
                 **self._checkpoints.hear_end(trial, exit_.checkpoints),
             )  # fmt: skip
             devices = self.pool.release(trial.trial_id)
-            trial.phase, trial.handle, trial.drain_reason, trial.stalled = Phase.IDLE, None, "", False
+            trial.exit()
             # A trial that was paused and is resumed already has more to do than the script that has just ended knew.
             if trial.wants and how in ("completed", "failed", "stalled") and reason != "pause":
                 self._end(trial, exit_, how, len(devices))
-            elif trial.wants:  # nothing is wrong with the trial: it goes on from its checkpoint
-                trial.resized = True
-                if not asked:
-                    trial.expect_launch()
-            self._trials.note(trial)
+            elif trial.wants and not asked:  # nothing is wrong with the trial: it goes on from its checkpoint
+                trial.clock.expect_launch()
+            self._trials.place(trial)
             self._checkpoints.publisher.notice(trial.trial_id)
             self._reconcile()
             self._changed.notify_all()
@@ -348,37 +343,35 @@ class Fleet(FleetView):
             next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
             log.tell_failure(trial, exit_, how, next_)
             if isinstance(next_, Retry):
-                trial.distrust_checkpoint(exit_.checkpoints)
+                trial.fallback.fail(trial.reports.num_read, exit_.checkpoints)
                 self._retry(trial, exit_, next_)
                 return
         elif not trial.failures.has_reported:
             how = "failed"
             log.tell_silence(trial)
-        self._order(trial, 0)
-        trial.status = Status.completed if how == "completed" else Status.failed
+        trial.finish(Status.completed if how == "completed" else Status.failed, self._next_order())
         event = "complete" if how == "completed" else "fail"
         self._record(event, trial, exit_code=exit_.exit_code, log=str(trial.failed_log(exit_)))
 
     def _retry(self, trial: TrialProcesses, exit_: LaunchExit, retry: Retry) -> None:
-        trial.resized = True
-        trial.expect_launch(retry.backoff_s)
+        trial.clock.expect_launch(retry.backoff_s)
         self._record(
             "retry", trial, retry.reason, exit_code=exit_.exit_code, backoff_s=retry.backoff_s,
             log=str(trial.failed_log(exit_)), **trial.faults(),
         )  # fmt: skip
         limit = trial.failures.max_num_devices
         if limit is not None and trial.wants > limit:
-            self._order(trial, retry.num_devices)
+            trial.resize(retry.num_devices, self._next_order())
 
     def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:
         self._events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()
-        late = [trial for trial in self._trials.active if trial.wants and now - trial.signal_time > PATIENCE_S]
+        late = [trial for trial in self._trials.active if trial.wants and now - trial.clock.signal_time > PATIENCE_S]
         if not self._too_late() and not self._checkpoints.room.is_missing:
             log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
-            log.warn_of_slow_start((trial for trial in late if trial.heard_at == math.inf), now)
+            log.warn_of_slow_start((trial for trial in late if trial.clock.heard_at == math.inf), now)
 
     def __getstate__(self) -> dict[str, Any]:
         """State without processes: what a copy of the fleet in another process can know of."""
@@ -393,7 +386,8 @@ class Fleet(FleetView):
         self._launcher = None
         self._by_handle = {}
         self._deadline = None
+        self._fault = None
         for trial in self._trials.values():
-            trial.wants, trial.phase, trial.resized, trial.handle, trial.stalled = 0, Phase.IDLE, False, None, False
+            trial.lose_processes()
             self.pool.release(trial.trial_id)
-            self._trials.note(trial)
+            self._trials.place(trial)

@@ -75,7 +75,7 @@ def tell_beginning(
     """
     if beginning.is_redone:
         record("redo", trial, level=beginning.level, first=beginning.first, before=beginning.before)
-    if relaunches.note(beginning):
+    if relaunches.add(beginning):
         logger.warning(
             "%d of %d relaunches have begun anew: launch %d of trial %d has reported level %g first, though %g was "
             "reached before, and what it reports up to there is left out. Either the script does not load its "
@@ -94,7 +94,8 @@ def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: fl
             trial.warned = True
             logger.warning(
                 "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s.",
-                trial.trial_id, now - trial.signal_time, trial.wants, pool.num_free, len(pool), sorted(pool.holders),
+                trial.trial_id, now - trial.clock.signal_time, trial.wants, pool.num_free, len(pool),
+                sorted(pool.holders),
             )  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def warn_of_slow_start(late: Iterable[TrialProcesses], now: float) -> None:
             logger.warning(
                 "Trial %d was to be launched %.0f s ago: the preloading server seems to be stuck in an import. Its "
                 "output is in preloading.log beside the results; preload=() does without it.",
-                trial.trial_id, now - trial.signal_time,
+                trial.trial_id, now - trial.clock.signal_time,
             )  # fmt: skip
 
 
@@ -117,5 +118,5 @@ def warn_of_the_undead(live: Iterable[TrialProcesses], now: float) -> None:
             trial.warned = True
             logger.warning(
                 "Processes of trial %d do not end %.0f s after SIGTERM. The events of this trial name their pids.",
-                trial.trial_id, now - trial.signal_time,
+                trial.trial_id, now - trial.clock.signal_time,
             )  # fmt: skip

@@ -2,85 +2,67 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
-from syne_tune.constants import ST_WORKER_ITER
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends.local._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
-from syne_hypersched.backends.shared.reconcile import Phase, TrialState
-from syne_hypersched.backends.shared.reports import LogTail, ReportStream, StreamedReport
-from syne_hypersched.checkpoints import Ending
-from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.backends.local._fallback import CheckpointFallback
+from syne_hypersched.backends.local._launch_clock import LaunchClock
+from syne_hypersched.backends.local._report_queue import ReportQueue
+from syne_hypersched.backends.local._states import StateMachine
+from syne_hypersched.backends.shared.reports import StreamedReport
+from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.filenames import CONFIG_FILENAME, rank_log_name
 from syne_hypersched.launch import LaunchExit
 
-#: Of so many reports of a trial it is remembered which ones in the log they are.
-_MAX_NUMBERS = 1_000
 
+class TrialProcesses(StateMachine):
+    """One trial's processes: its state, and what belongs to it. Only :class:`Fleet` changes it.
 
-@dataclass
-class TrialProcesses:
-    """One trial's processes. Only :class:`Fleet` changes it."""
+    Parameters
+    ----------
+    trial_id
+        The trial.
+    stdout_path, stderr_path
+        Logs of rank 0.
+    status, launch
+        As in :class:`~syne_hypersched.backends.local._states.StateMachine`.
 
-    trial_id: int
-    stdout_path: Path
-    stderr_path: Path
-    argv: tuple[str, ...] = ()
-    #: The configuration, until it is in its file.
-    unwritten_config: dict[str, Any] | None = None
-    #: Devices on which the trial is to run; 0 while it is not to run.
-    wants: int = 0
-    phase: Phase = Phase.IDLE
-    #: Whether the trial, while idle, waits to go on after a resize or a lost launch.
-    resized: bool = False
-    #: Position of the last order among all orders.
-    order: int = 0
-    #: Index of the last launch, counted from 0, and the launcher's number of it while it lives.
-    launch: int = -1
-    handle: int | None = None
-    #: Why the launch is being drained: resize, pause, stop, stall or deadline.
-    drain_reason: str = ""
-    #: When the signal or order was given that the next launch answers: epoch seconds and monotonic seconds.
-    signal_timestamp: float = 0.0
-    signal_time: float = 0.0
-    #: When the signal or order was given that the present launch answers: monotonic seconds.
-    answers_to: float = 0.0
-    status: str = Status.in_progress
-    warned: bool = False
-    stream: ReportStream = field(default_factory=ReportStream)
-    #: Reports that the tuner has not seen, and those it was handed last.
-    queue: list[dict[str, Any]] = field(default_factory=list)
-    delivered: list[dict[str, Any]] = field(default_factory=list)
-    failures: FailureHistory = field(default_factory=FailureHistory)
-    #: Not to be launched before this moment, and when the present launch began or last reported: monotonic seconds.
-    launch_at: float = 0.0
-    heard_at: float = 0.0
-    #: Whether the launch was ordered while the preloading server was starting.
-    waits_for_server: bool = False
-    #: Whether the launch is being drained because it has not reported for too long.
-    stalled: bool = False
-    #: Reports in the log so far, and the numbers of the last ones by their iterations.
-    num_raw: int = 0
-    numbers: dict[int, int] = field(default_factory=dict)
-    #: Reports before the present launch; the generation from which the next one is to go back if this one cannot go on;
-    #: the same, if it could not; whether that was done since the last report.
-    num_raw_before: int = 0
-    began_from: int | None = None
-    go_back_from: int | None = None
-    went_back: bool = False
-    #: Devices with which it is started or resumed next, if other than what every trial starts and resumes with.
-    resumes_on: int = 0
-    tail: LogTail = field(init=False)
+    Attributes
+    ----------
+    argv
+        Its command line.
+    unwritten_config
+        The configuration, until it is in its file.
+    resumes_on
+        Devices with which it is started or resumed next, if other than what every trial starts and resumes with.
+    waits_for_server
+        Whether the launch was ordered while the preloading server was starting.
+    warned
+        Whether the user was told that the trial waits or does not end, since its last launch.
+    clock, reports, failures, fallback
+        When things happened, its reports, what counts against it, and which checkpoint it begins from.
+    """
 
-    def __post_init__(self) -> None:
-        self.tail = LogTail(self.stdout_path)
+    def __init__(
+        self, trial_id: int, stdout_path: Path, stderr_path: Path, status: str = Status.in_progress, launch: int = -1
+    ) -> None:
+        super().__init__(trial_id, status, launch)
+        self.stdout_path = stdout_path
+        self.stderr_path = stderr_path
+        self.argv: tuple[str, ...] = ()
+        self.unwritten_config: dict[str, Any] | None = None
+        self.resumes_on = 0
+        self.waits_for_server = False
+        self.warned = False
+        self.clock = LaunchClock()
+        self.reports = ReportQueue(stdout_path)
+        self.failures = FailureHistory()
+        self.fallback = CheckpointFallback()
 
     @property
     def config_path(self) -> Path:
@@ -101,88 +83,30 @@ class TrialProcesses:
             dump_json_with_numpy(self.unwritten_config, self.config_path)
             self.unwritten_config = None
 
-    def expect_launch(self, backoff_s: float = 0.0) -> None:
-        """The next launch answers to this moment, or to the one when ``backoff_s`` seconds have gone by."""
-        self.signal_timestamp, self.signal_time = time.time() + backoff_s, time.monotonic() + backoff_s
-        self.launch_at = self.signal_time
+    def begin_launch(self, num_devices: int) -> None:
+        """The next launch begins, on so many devices."""
+        super().begin_launch(num_devices)
+        self.warned = False
+        self.clock.begin_launch()
+        self.fallback.begin_launch(self.reports.num_read)
+        self.reports.stream.begin_launch(self.launch, num_devices, self.clock.signal_timestamp)
 
     def count_from_now(self) -> None:
         """Has the launch answer to this moment, and not to the signal that led to it."""
-        self.stream.count_from(time.time())
-        self.answers_to = time.monotonic()
+        self.clock.answers_to = time.monotonic()
+        self.reports.stream.count_from(time.time())
 
     def read(self, time_attr: str | None, to_the_end: bool = False) -> list[StreamedReport]:
         """Takes new reports from the log and returns them, with those that are not to be delivered."""
-        read, now = [], time.time()
-        for raw in self.tail.reports(to_the_end):
-            self.num_raw += 1
-            known, report = self.stream.beginning, self.stream.accept(raw.values, time_attr, now)
-            beginning = self.stream.beginning if known is None else None
-            values = raw.values if report is None else report
-            read.append(StreamedReport(values, raw.end, report is not None, beginning))
-            if report is not None:
-                if ST_SIGNAL_TO_REPORT_S in report:
-                    # Script and tuner have only the clock of the wall in common, which may have been set meanwhile.
-                    most_s = max(0.0, time.monotonic() - self.answers_to)
-                    report[ST_SIGNAL_TO_REPORT_S] = min(report[ST_SIGNAL_TO_REPORT_S], most_s)
-                self.failures.report(report[ST_NUM_DEVICES])
-                self.queue.append(report)
-                self.numbers[report[ST_WORKER_ITER]] = self.num_raw
-        if read or self.tail.is_behind:
-            self.heard_at = time.monotonic()
+        read = self.reports.read(time_attr, self.clock.answers_to, to_the_end)
+        for report in read:
+            if report.is_new:
+                self.failures.report(report.values[ST_NUM_DEVICES])
+        if read or self.reports.tail.is_behind:
+            self.clock.hear()
         if read:
-            self.went_back = False
+            self.fallback.hear()
         return read
-
-    def number_of(self, report: Mapping[str, Any]) -> int | None:
-        """Which of all reports in the log a report is, counted from 1; None if it was handed out long ago."""
-        return self.numbers.get(report.get(ST_WORKER_ITER, -1))
-
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether it has no process and is to have none."""
-        return not self.wants and self.phase is Phase.IDLE
-
-    def begin_launch(self, num_devices: int) -> None:
-        """A launch begins, the next one."""
-        self.launch += 1
-        self.answers_to = self.signal_time
-        self.phase, self.resized, self.drain_reason, self.warned = Phase.RUNNING, False, "", False
-        self.heard_at = math.inf  # the server may have to import what it preloads first
-        self.num_raw_before, self.began_from = self.num_raw, None
-        self.stream.begin_launch(self.launch, num_devices, self.signal_timestamp)
-
-    def distrust_checkpoint(self, ending: Ending | None) -> None:
-        """A launch has failed. If it seems not to have loaded its checkpoint, the next one goes back by one, once.
-
-        Parameters
-        ----------
-        ending
-            How it has left the checkpoint folder, if that is known. Who has written there had got further.
-        """
-        was_idle = self.num_raw == self.num_raw_before and ending is not None and not ending.has_changed
-        if was_idle and self.began_from is not None and not self.went_back:
-            self.go_back_from, self.went_back = self.began_from, True
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there are reports that the tuner has not seen, or has seen just now."""
-        return bool(self.queue or self.delivered)
-
-    def deliver(self) -> list[dict[str, Any]]:
-        """The reports that the tuner has not seen."""
-        self.delivered, self.queue = self.queue, []
-        if len(self.numbers) > _MAX_NUMBERS:
-            for iteration in list(self.numbers)[: len(self.numbers) - _MAX_NUMBERS]:
-                del self.numbers[iteration]
-        return self.delivered
-
-    def take_back(self, after: dict[str, Any] | None) -> None:
-        """The tuner has not looked at what was delivered after this report: it is kept for the next time."""
-        position = next((i for i, report in enumerate(self.delivered) if report is after), None)
-        if position is not None:
-            self.queue[:0] = self.delivered[position + 1 :]
-            self.delivered = []
 
     def how_ended(self, exit_: LaunchExit) -> str:
         """In one word how the launch has ended: completed, failed, stalled, drained, killed (when drained) or lost."""
@@ -209,11 +133,14 @@ class TrialProcesses:
     def faults(self) -> dict[str, Any]:
         """What counts against the trial, as an entry of an event from which it can be restored."""
         state = self.failures.state()
-        return {"failures": {**state, "num_reports": self.stream.num_reports}} if state else {}
+        return {"failures": {**state, "num_reports": self.reports.stream.num_reports}} if state else {}
 
-    def state(self, holds: int) -> TrialState:
-        """What reconciliation has to know, given the number of devices held."""
-        return TrialState(self.trial_id, self.wants, holds, self.phase, self.resized, self.order)
+    def check(self, holds: int) -> None:
+        """Checks what holds after every step, see :meth:`StateMachine.check`."""
+        super().check(holds)
+        limit = self.failures.max_num_devices
+        if limit is not None and self.wants > limit:
+            self.fail_with(f"breaks a rule: it has failed on more than {limit} devices")
 
 
 def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:

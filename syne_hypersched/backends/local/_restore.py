@@ -60,30 +60,32 @@ class RestoredTrial:
             Devices of a first launch, which the dead tuner may not have lived to record.
         """
         status = self.trial.status
-        made = TrialProcesses(self.trial.trial_id, folder / STDOUT_FILENAME, folder / STDERR_FILENAME, status=status)
-        made.launch = self.launch
-        if status in (Status.in_progress, Status.paused):
-            made.status, made.resumes_on = Status.paused, self.num_devices
+        goes_on = status in (Status.in_progress, Status.paused)
+        made = TrialProcesses(
+            self.trial.trial_id,
+            folder / STDOUT_FILENAME,
+            folder / STDERR_FILENAME,
+            status=Status.paused if goes_on else status,
+            launch=self.launch,
+        )
+        if goes_on:
+            made.resumes_on = self.num_devices
             self._restore_reports(made, time_attr, len(self.devices) or num_devices_per_trial)
         return made
 
     def _restore_reports(self, made: TrialProcesses, time_attr: str | None, num_devices: int) -> None:
         """Queues the reports in the trial's log that were not delivered, and counts its failures since the last one."""
-        stream, now = made.stream, time.time()
-        raw = [report.values for report in made.tail.reports(to_the_end=True)]
+        stream, now = made.reports.stream, time.time()
+        raw = [report.values for report in made.reports.tail.reports(to_the_end=True)]
         position = stream.restore(raw, self.delivered, time_attr)
-        made.num_raw = position
+        made.reports.skip(position)
         before = raw[position - 1] if position else None
         for report in raw[position:]:
-            made.num_raw += 1
             if _begins_launch(report, before, time_attr):
                 stream.begin_launch(max(0, self.launch), num_devices, now)
             before = report
-            restored = stream.accept(report, time_attr, now)
-            if restored is not None:
-                made.queue.append(restored)
-                made.numbers[restored[ST_WORKER_ITER]] = made.num_raw
-        for report in (*self.delivered, *made.queue):
+            made.reports.accept(report, time_attr, now)
+        for report in (*self.delivered, *made.reports.waiting):
             made.failures.report(report[ST_NUM_DEVICES])
         if self.failures is not None:
             made.failures.restore(self.failures, stream.num_reports > self.failures["num_reports"])

@@ -34,9 +34,9 @@ class Roster(dict[int, TrialProcesses]):
     def look(self) -> None:
         """Has the logs of active trials read, which may be many megabytes: no lock is to be held meanwhile."""
         for trial in self.active:
-            trial.tail.look()
+            trial.reports.tail.look()
 
-    def note(self, trial: TrialProcesses) -> None:
+    def place(self, trial: TrialProcesses) -> None:
         """Takes into account that a trial wants or holds other devices than before."""
         is_active = trial.wants or trial.phase is not Phase.IDLE
         to, other = (self._active, self._idle) if is_active else (self._idle, self._active)
@@ -60,4 +60,5 @@ class Roster(dict[int, TrialProcesses]):
 
 def _has_ended(trial: TrialProcesses) -> bool:
     """Whether nobody will ask for the trial's reports or have it go on."""
-    return trial.status == Status.stopped or (trial.status in (Status.completed, Status.failed) and not trial.queue)
+    has_ended = trial.status in (Status.completed, Status.failed)
+    return trial.status == Status.stopped or (has_ended and not trial.reports.waiting)

@@ -109,7 +109,7 @@ class Relaunches:
         self.num_seen = self.num_anew = 0
         self._has_spoken = False
 
-    def note(self, beginning: Beginning) -> bool:
+    def add(self, beginning: Beginning) -> bool:
         """Takes a relaunch into account; True if it is time to say that they begin anew, which is once."""
         self.num_seen += 1
         self.num_anew += beginning.is_anew

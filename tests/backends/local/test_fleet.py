@@ -11,6 +11,8 @@ import pytest
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends.local import _failures, _fleet
+from syne_hypersched.backends.local._fleet_checks import VALIDATE
+from syne_hypersched.backends.local._states import IllegalStateError
 from tests.backends.local.trials import Trials
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -247,3 +249,44 @@ def test_the_start_of_the_server_is_no_cost_of_a_launch(make_trials, tmp_path, m
     (launch,) = trials.events("launch")
     assert launch.details["wait_s"] > 1.5
     assert trials.reports[0]["st_signal_to_report_s"] < launch.details["wait_s"]
+
+
+def test_a_fault_in_the_launchers_thread_is_raised_where_the_tuner_looks(make_trials, caplog):
+    trials = make_trials()
+    trials.start()
+    trials.until(lambda: trials.reports)
+    fleet = trials.backend._fleet
+    with fleet._lock:
+        fleet._trials[0].handle = None
+    last_rank(trials).kill()
+    trials.wait_for(lambda: fleet._fault)
+    with pytest.raises(IllegalStateError, match=r"(?s)trial 0 is running .*: waiting -> running") as error:
+        trials.poll()
+    assert str(error.value) in caplog.text
+
+
+def test_all_that_holds_between_steps_is_checked_in_tests_and_where_the_user_wants_it(make_trials, monkeypatch):
+    trials = make_trials()
+    trials.start()
+    trials.until(lambda: trials.reports)
+    fleet = trials.backend._fleet
+    fleet.check()
+    for wrong, what in (
+        (lambda: fleet._trials._active.pop(0), "is not among the active trials"),
+        (lambda: fleet._by_handle.clear(), "which is not known"),
+        (lambda: fleet._by_handle.update({99: 1}), "and launches .*99: 1.* live, but"),
+        (lambda: fleet.pool.acquire(1, 1), r"trials \[0, 1\] hold devices"),
+    ):
+        with fleet._lock:
+            kept = dict(fleet._trials._active), dict(fleet._by_handle)
+            wrong()
+            with pytest.raises(IllegalStateError, match=what):
+                fleet.check()
+            for mapping, content in zip((fleet._trials._active, fleet._by_handle), kept, strict=True):
+                mapping.clear()
+                mapping.update(content)
+    fleet.pool.release(1)
+    fleet.check()
+    assert fleet._validates
+    monkeypatch.setenv(VALIDATE, "0")
+    assert not make_trials().backend._fleet._validates

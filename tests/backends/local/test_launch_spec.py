@@ -9,7 +9,8 @@ from syne_hypersched.backends.local._processes import TrialProcesses
 
 
 def test_each_rank_has_its_environment_its_cores_and_its_logs(tmp_path):
-    trial = TrialProcesses(3, tmp_path / "std.out", tmp_path / "std.err", argv=("train.py", "--x", "1"))
+    trial = TrialProcesses(3, tmp_path / "std.out", tmp_path / "std.err")
+    trial.argv = ("train.py", "--x", "1")
     spec = launch_spec(trial, [({"RANK": "0"}, (4, 5)), ({"RANK": "1"}, ())], warm=True, grace_s=2.5)
     assert (spec.argv, spec.warm, spec.grace_s, spec.cwd) == (("train.py", "--x", "1"), True, 2.5, os.getcwd())
     first, second = spec.ranks

@@ -9,7 +9,6 @@ import pytest
 from syne_hypersched.backends.local._failures import MAX_INTERRUPTIONS, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.local._processes import TrialProcesses, last_lines, read_lines
 from syne_hypersched.backends.shared.levels import Beginning
-from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
 
@@ -36,11 +35,6 @@ def test_a_log_of_any_bytes_can_be_shown(tmp_path):
     (tmp_path / "std.err").write_bytes(b"\xff\xfe bad\n")
     assert last_lines(tmp_path / "std.err") == "�� bad"
     assert last_lines(tmp_path / "nothing") == "(the log cannot be read)"
-
-
-def test_what_reconciliation_sees(tmp_path):
-    trial = TrialProcesses(3, tmp_path / "std.out", tmp_path / "std.err", wants=2, order=7)
-    assert trial.state(holds=0) == TrialState(3, wants=2, holds=0, phase=Phase.IDLE, resized=False, order=7)
 
 
 def test_all_lines_of_a_log(tmp_path):
@@ -79,7 +73,10 @@ def test_how_a_launch_has_ended(trial, exit_, how):
 
 
 def test_what_was_ended_because_it_was_silent_has_stalled_unless_it_was_quicker(trial):
-    trial.stalled = True
+    trial.start(1, order=1)
+    trial.begin_launch(1)
+    trial.take_handle(0)
+    trial.begin_drain(stalled=True)
     assert trial.how_ended(ended(-15, drained=True)) == "stalled"
     assert trial.how_ended(ended(-9, drained=True, killed=True)) == "stalled"
     assert trial.how_ended(ended(0)) == "completed"
@@ -108,27 +105,6 @@ def test_an_empty_log_has_no_last_words(trial):
         assert isinstance(trial.fail(ended(1, first_failed=0), 1, FailurePolicy(), knows_progress=True), Retry)
 
 
-def test_the_seconds_of_a_back_off_are_no_cost_of_a_launch(trial):
-    trial.expect_launch()
-    now, timestamp = trial.signal_time, trial.signal_timestamp
-    trial.expect_launch(backoff_s=100.0)
-    assert trial.signal_time - now == pytest.approx(100.0, abs=10.0)
-    assert trial.signal_timestamp - timestamp == pytest.approx(100.0, abs=10.0)
-    assert trial.launch_at == trial.signal_time
-
-
-def test_what_the_tuner_has_not_looked_at_is_delivered_again(trial):
-    reports = [{"epoch": epoch} for epoch in (1, 2, 3)]
-    trial.queue.extend(reports)
-    assert trial.deliver() == reports
-    assert trial.deliver() == []
-    trial.queue.extend(reports)
-    trial.take_back(trial.deliver()[0])
-    assert trial.deliver() == reports[1:]
-    trial.take_back({"epoch": 2})  # equal to one, but not that one: the tuner says after which it has decided
-    assert trial.deliver() == []
-
-
 def print_report(trial, **values):
     with open(trial.stdout_path, "a") as file:
         file.write(f"[tune-metric]: {json.dumps(values)}\n")
@@ -136,19 +112,19 @@ def print_report(trial, **values):
 
 def test_what_is_read_is_queued_unless_it_was_delivered_by_an_earlier_launch(trial):
     for launch in range(2):
-        trial.stream.begin_launch(launch, 1, 0.0)
-        trial.heard_at = 0.0
+        trial.reports.stream.begin_launch(launch, 1, 0.0)
+        trial.clock.heard_at = 0.0
         for epoch in (1, 2):
             print_report(trial, epoch=epoch, launch=launch)
         read = trial.read("epoch")
         # Whoever does work again is no less alive.
-        assert trial.heard_at > 0
+        assert trial.clock.heard_at > 0
         assert [(report.values["epoch"], report.is_new) for report in read] == [(1, launch == 0), (2, launch == 0)]
         assert [report.beginning for report in read] == [Beginning(1, 1, 2) if launch else None, None]
         content = trial.stdout_path.read_text()
         assert [content[: report.end].count("}") for report in read] == [2 * launch + 1, 2 * launch + 2]
-    assert [report["launch"] for report in trial.deliver()] == [0, 0]
-    assert trial.stream.num_reports == 2
+    assert [report["launch"] for report in trial.reports.deliver()] == [0, 0]
+    assert trial.reports.stream.num_reports == 2
     trial.read("epoch", to_the_end=True)
 
 
@@ -156,8 +132,8 @@ def test_what_is_not_read_yet_may_be_a_report(trial):
     trial.stdout_path.write_text("x" * (5 << 20) + "\n")
     heard = []
     for _ in range(5):
-        trial.heard_at = 0.0
+        trial.clock.heard_at = 0.0
         trial.read("epoch")
-        heard.append(trial.heard_at > 0)
+        heard.append(trial.clock.heard_at > 0)
     assert heard == [True, True, False, False, False]
-    trial.tail.close()
+    trial.reports.tail.close()

@@ -30,9 +30,9 @@ def write(folder, *epochs, counts=True):
 
 def seen(trial, num_reports):
     """Reports as another fleet has made and delivered them, on two devices."""
-    trial.stream.begin_launch(0, 2, 0.0)
+    trial.reports.stream.begin_launch(0, 2, 0.0)
     trial.read("epoch")
-    return trial.deliver()[:num_reports]
+    return trial.reports.deliver()[:num_reports]
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def test_what_was_not_delivered_is_queued(tmp_path, first):
     known = RestoredTrial(trial_of(Status.in_progress), delivered, launch=1, devices=("0", "1", "2"))
     restored = known.processes(tmp_path, "epoch", 1)
     assert (restored.status, restored.launch) == (Status.paused, 1)
-    assert [report["epoch"] for report in restored.queue] == [2, 3, 4]
-    assert [report["st_num_devices"] for report in restored.queue] == [2, 2, 3]
-    assert [report["st_launch"] for report in restored.queue] == [0, 0, 1]
+    assert [report["epoch"] for report in restored.reports.waiting] == [2, 3, 4]
+    assert [report["st_num_devices"] for report in restored.reports.waiting] == [2, 2, 3]
+    assert [report["st_launch"] for report in restored.reports.waiting] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("status", [Status.completed, Status.failed, Status.stopped])
 def test_a_trial_that_has_ended_stays_so(tmp_path, first, status):
     restored = RestoredTrial(trial_of(status), seen(first, 1), num_devices=2).processes(tmp_path, "epoch", 1)
-    assert (restored.status, restored.resumes_on, len(restored.queue)) == (status, 0, 0)
+    assert (restored.status, restored.resumes_on, len(restored.reports.waiting)) == (status, 0, 0)
 
 
 @pytest.mark.parametrize(("epochs_later", "num_retries_left"), [((), 0), ((3, 4), 2)])
@@ -88,14 +88,14 @@ def test_a_size_on_which_it_has_failed_is_known_from_events_or_journal(tmp_path,
 
 def test_a_trial_that_was_never_launched_is_taken_over(tmp_path):
     restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, None, 1)
-    assert (restored.launch, restored.queue, restored.faults()) == (-1, type(restored.queue)(), {})
+    assert (restored.launch, list(restored.reports.waiting), restored.faults()) == (-1, [], {})
 
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_reports_of_a_launch_that_nobody_lived_to_record_count(tmp_path, counts):
     write(tmp_path, 1, 2, counts=counts)
     restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, "epoch", num_devices_per_trial=3)
-    assert [(report["st_num_devices"], report["st_launch"]) for report in restored.queue] == [(3, 0), (3, 0)]
+    assert [(report["st_num_devices"], report["st_launch"]) for report in restored.reports.waiting] == [(3, 0), (3, 0)]
 
 
 def test_a_script_that_does_not_count_its_reports(tmp_path):
@@ -104,6 +104,6 @@ def test_a_script_that_does_not_count_its_reports(tmp_path):
     write(tmp_path, 2, 3, 4, counts=False)  # trained again from the checkpoint of the first epoch
     known = RestoredTrial(trial_of(Status.in_progress), delivered, launch=1, devices=("0", "1", "2"))
     restored = known.processes(tmp_path, "epoch", 1)
-    assert [report["epoch"] for report in restored.queue] == [2, 3, 4]
-    assert [report["st_num_devices"] for report in restored.queue] == [2, 2, 3]
-    assert [report["st_launch"] for report in restored.queue] == [0, 0, 1]
+    assert [report["epoch"] for report in restored.reports.waiting] == [2, 3, 4]
+    assert [report["st_num_devices"] for report in restored.reports.waiting] == [2, 2, 3]
+    assert [report["st_launch"] for report in restored.reports.waiting] == [0, 0, 1]

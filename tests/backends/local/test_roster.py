@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._roster import Roster
-from syne_hypersched.backends.shared.reconcile import Phase
 
 
 def idle_trial(trial_id: int, status: str) -> TrialProcesses:
@@ -21,7 +19,7 @@ def roster_of(*trials: TrialProcesses) -> Roster:
     roster = Roster()
     for trial in trials:
         roster[trial.trial_id] = trial
-        roster.note(trial)
+        roster.place(trial)
     return roster
 
 
@@ -52,29 +50,38 @@ def test_a_trial_that_is_paused_at_the_last_report_of_its_script_is_kept() -> No
     trial = idle_trial(0, Status.completed)
     roster = roster_of(trial)
     roster.forget_ended(watched=[0])
-    trial.status = Status.paused
+    trial.halt(Status.paused, "pause", order=1)
     roster.forget_ended(watched=[])
     assert roster[0] is trial
 
 
 def test_reports_that_the_tuner_has_not_seen_are_kept_unless_it_has_stopped_the_trial() -> None:
     completed, stopped = idle_trial(0, Status.completed), idle_trial(1, Status.stopped)
-    completed.queue.append({"epoch": 1})
-    stopped.queue.append({"epoch": 1})
+    for trial in (completed, stopped):
+        assert trial.reports.accept({"epoch": 1}, "epoch", now=0.0) is not None
     roster = roster_of(completed, stopped)
     roster.forget_ended(watched=[])
     assert (list(roster), list(roster.ended)) == ([0], [1])
 
 
-@pytest.mark.parametrize("what", [{"wants": 1}, {"phase": Phase.DRAINING}])
-def test_a_trial_that_wants_or_holds_devices_is_active(what: dict[str, Any]) -> None:
-    trial = TrialProcesses(0, Path("std.out"), Path("std.err"), status=Status.stopped, **what)
+@pytest.mark.parametrize("is_launched", [False, True])
+def test_a_trial_that_wants_or_holds_devices_is_active(is_launched: bool) -> None:
+    trial = idle_trial(0, Status.in_progress)
+    trial.start(1, order=1)
+    if is_launched:
+        trial.begin_launch(1)
+        trial.take_handle(0)
+        trial.halt(Status.stopped, "stop", order=2)
+        trial.begin_drain()
     roster = roster_of(trial)
     roster.forget_ended(watched=[])
     assert roster[0] is trial
     assert roster.active == (trial,)
-    trial.wants, trial.phase = 0, Phase.IDLE
-    roster.note(trial)
+    if is_launched:
+        trial.exit()
+    else:
+        trial.halt(Status.stopped, "stop", order=2)
+    roster.place(trial)
     assert roster.active == ()
     roster.forget_ended(watched=[])
     assert not roster
@@ -84,10 +91,13 @@ def test_a_paused_trial_is_forgotten_when_it_has_gone_on_and_ended() -> None:
     trial = idle_trial(0, Status.paused)
     roster = roster_of(trial)
     roster.forget_ended(watched=[])
-    trial.wants, trial.status = 1, Status.in_progress
-    roster.note(trial)
+    trial.start(1, order=1)
+    roster.place(trial)
     assert roster.active == (trial,)
-    trial.wants, trial.status = 0, Status.completed
-    roster.note(trial)
+    trial.begin_launch(1)
+    trial.take_handle(0)
+    trial.exit()
+    trial.finish(Status.completed, order=2)
+    roster.place(trial)
     roster.forget_ended(watched=[])
     assert (dict(roster), roster.ended) == ({}, {0: Status.completed})

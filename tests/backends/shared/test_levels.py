@@ -102,5 +102,5 @@ ANEW, ON = Beginning(1, 1, 3), Beginning(4, 1, 3)
 )
 def test_only_what_is_the_rule_is_spoken_of_and_once(relaunches, speaks_at):
     watch = Relaunches()
-    spoken = [index for index, beginning in enumerate(relaunches) if watch.note(beginning)]
+    spoken = [index for index, beginning in enumerate(relaunches) if watch.add(beginning)]
     assert spoken == ([] if speaks_at is None else [speaks_at])

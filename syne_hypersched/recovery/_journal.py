@@ -26,7 +26,7 @@ from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
-from syne_hypersched.recovery._progress import Progress
+from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._setup import dump_setup, write_setup
 from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
@@ -44,7 +44,7 @@ class Takeover:
 
     lock: ExperimentLock
     segments: Segments
-    progress: Progress
+    progress: ReplayState
     ticks: Ticks
     started_at: float
     """When the tuning started, on the monotonic clock (s)."""
@@ -172,7 +172,7 @@ class Journal(StoreResultsCallback):
         if setup is not None:
             write_setup(folder / SETUP_FILENAME, setup)
 
-    def _go_on(self, progress: Progress) -> None:
+    def _go_on(self, progress: ReplayState) -> None:
         journaled = self._journaled
         assert journaled is not None
         if progress.unremoved is not None:

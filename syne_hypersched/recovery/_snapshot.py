@@ -90,7 +90,7 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
         Whatever an object of the scheduler raises that cannot be pickled.
     """
     pickled = io.BytesIO()
-    _Pickler(pickled, protocol=5).dump(snapshot.scheduler)
+    _SnapshotPickler(pickled, protocol=5).dump(snapshot.scheduler)
     content = zlib.compress(pickled.getvalue(), 1)
     header = {
         "format": FORMAT,
@@ -163,7 +163,7 @@ def left_out() -> None:
     """What stands in a snapshot for an object that is not needed."""
 
 
-class _Pickler(pickle.Pickler):
+class _SnapshotPickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if (type(obj).__module__, type(obj).__qualname__) in _REFITTED:
             return left_out, ()

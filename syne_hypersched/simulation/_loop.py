@@ -19,7 +19,7 @@ OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
 """Called after each decision with the trial, the report and the decision."""
 
 
-class TuningLoop:
+class SimulatedTuner:
     """The loop of :class:`syne_tune.Tuner`: looks for results, tells the scheduler, starts what it suggests."""
 
     def __init__(

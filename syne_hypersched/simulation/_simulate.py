@@ -21,7 +21,7 @@ from syne_hypersched.backends.virtual import (
     make_virtual_fleet,
 )
 from syne_hypersched.checks import positive_integer, positive_seconds
-from syne_hypersched.simulation._loop import OnResult, TuningLoop
+from syne_hypersched.simulation._loop import OnResult, SimulatedTuner
 from syne_hypersched.simulation._results import Simulation
 
 
@@ -112,7 +112,9 @@ def simulate(
         fleet.set_deadline(deadline_s, min(launch_cost.drain_s, deadline_s / 20))
     else:
         fleet.situation.deadline_s = math.inf
-    loop = TuningLoop(scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result)
+    loop = SimulatedTuner(
+        scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result
+    )
     events = None if events_path is None else _record_events(fleet, Path(events_path))
     loop.run()
     fleet.stop_all()

@@ -88,17 +88,17 @@ class FunctionContent:
         return tuple(self._imports)
 
     def _add(self, value: Any) -> None:
-        self._note(type(value).__qualname__)
+        self._feed(type(value).__qualname__)
         if isinstance(value, bytes):
-            self._note(value)
+            self._feed(value)
         elif value is None or isinstance(value, (bool, int, float, complex, str, types.EllipsisType)):
-            self._note(repr(value))
+            self._feed(repr(value))
         elif isinstance(value, types.CodeType):
             self._add_code(value)
         elif isinstance(value, (tuple, frozenset, set)):
             self._add_all(value if isinstance(value, tuple) else sorted(value, key=repr))
         elif id(value) in self._seen:
-            self._note(str(self._seen[id(value)][0]))
+            self._feed(str(self._seen[id(value)][0]))
         else:
             self._seen[id(value)] = (len(self._seen), value)
             self._add_object(value)
@@ -111,18 +111,18 @@ class FunctionContent:
         elif isinstance(value, types.FunctionType):
             self._add_function(value)
         elif isinstance(value, type):
-            self._note(value.__qualname__)
+            self._feed(value.__qualname__)
             self._add_all(value.__bases__)
             for name, member in sorted(vars(value).items()):
                 if name not in _MADE_BY_PYTHON:
-                    self._note(name)
+                    self._feed(name)
                     self._add(member)
         elif isinstance(value, (staticmethod, classmethod)):
             self._add(value.__func__)
         elif isinstance(value, property):
             self._add_all((value.fget, value.fset, value.fdel))
         elif isinstance(value, types.BuiltinFunctionType):
-            self._note(f"{value.__module__} {value.__qualname__}")
+            self._feed(f"{value.__module__} {value.__qualname__}")
         elif isinstance(value, list):
             self._add_all(value)
         elif isinstance(value, dict):
@@ -133,36 +133,36 @@ class FunctionContent:
                 self._add_all((type(value), vars(value)))
 
     def _add_function(self, value: types.FunctionType) -> None:
-        self._note(value.__name__)
+        self._feed(value.__name__)
         self._add_code(value.__code__)
         self._add_all((value.__defaults__, value.__kwdefaults__, vars(value)))
         for cell in value.__closure__ or ():
             try:
                 self._add(cell.cell_contents)
             except ValueError:  # the variable of the enclosing function has no value yet
-                self._note("empty")
+                self._feed("empty")
         for name in sorted(used_globals(value)):
-            self._note(name)
+            self._feed(name)
             self._add(value.__globals__[name])
 
     def _add_code(self, code: types.CodeType) -> None:
         for name in _PARTS_OF_CODE:
-            self._note(repr(getattr(code, name, None)))
+            self._feed(repr(getattr(code, name, None)))
         self._add_all(code.co_consts)
         for instruction in dis.get_instructions(code):
             if instruction.opname == "IMPORT_NAME":
                 self._imports[instruction.argval] = None
 
     def _add_all(self, values: Any) -> None:
-        self._note(str(len(values)))
+        self._feed(str(len(values)))
         for value in values:
             self._add(value)
 
     def _name(self, module: str, name: str) -> None:
         self._imports[module] = None
-        self._note(f"{module} {name}")
+        self._feed(f"{module} {name}")
 
-    def _note(self, text: str | bytes) -> None:
+    def _feed(self, text: str | bytes) -> None:
         content = text.encode(errors="surrogatepass") if isinstance(text, str) else text
         self._hash.update(b"%d " % len(content))  # so that no two sequences of notes are the same bytes
         self._hash.update(content)

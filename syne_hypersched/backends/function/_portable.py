@@ -39,7 +39,7 @@ def dump_function(function: types.FunctionType) -> bytes:
     needed: set[str] = set()
     while True:
         pickled = io.BytesIO()
-        pickler = _Pickler(pickled)
+        pickler = _FunctionPickler(pickled)
         for part in (main, *_in_order({name: main[name] for name in sorted(needed)}), function):
             pickler.dump(part)
         missing = pickler.used_of_main - needed
@@ -57,7 +57,7 @@ def _in_order(values: dict[str, Any]) -> list[dict[str, Any]]:
     return parts
 
 
-class _Pickler(dill.Pickler):
+class _FunctionPickler(dill.Pickler):
     """Pickles functions that belong to no module as functions of ``__main__``."""
 
     dispatch = dill._dill.MetaCatchingDict(dill.Pickler.dispatch.copy())
@@ -83,4 +83,4 @@ class _Pickler(dill.Pickler):
         dill.Pickler.dispatch[types.FunctionType](self, function)
 
 
-_Pickler.dispatch[types.FunctionType] = _Pickler.save_function
+_FunctionPickler.dispatch[types.FunctionType] = _FunctionPickler.save_function

@@ -21,7 +21,7 @@ class Attention:
 
     def starts(self, trial_id: int, log: Path) -> None:
         """A trial is started or resumed, and reports in this file."""
-        self._news.follow(trial_id, log)
+        self._news.watch(trial_id, log)
         self._stale.resume(trial_id)
 
     def halts(self, trial_id: int, after: dict[str, Any] | None) -> None:

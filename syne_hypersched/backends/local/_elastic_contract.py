@@ -11,7 +11,7 @@ from syne_hypersched.backends.shared.elastic import ElasticTrial, check_wish
 
 
 class ElasticContract:
-    """What trials pass on to their backend, see :class:`~syne_hypersched.contract.ElasticTrial` and those beside it."""
+    """What trials pass on to their backend; see :class:`~syne_hypersched.contract.ResizableTrial` and its like."""
 
     num_devices: int
     _fleet: Fleet
@@ -34,12 +34,12 @@ class ElasticContract:
         """Names the entry of a report that is the resource level."""
         if time_attr != self._checkpoints.time_attr:
             self._checkpoints.time_attr = time_attr
-            self._fleet.follow()
+            self._fleet.tell_launches()
 
     def measure(self, metric: str, do_minimize: bool) -> None:
         """Names the entry of a report by which trials are compared, and whether it is to be minimised."""
         if self._checkpoints.measure(metric, do_minimize):
-            self._fleet.follow()
+            self._fleet.tell_launches()
 
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
         """Has the trial's checkpoint, configuration and ``result`` published as ``best/``; returns at once."""

@@ -85,7 +85,7 @@ class Fleet(CheckedFleet):
         self._launcher: Launcher | None = None
         self._by_handle: dict[int, int] = {}
 
-    def follow(self) -> None:
+    def tell_launches(self) -> None:
         """Tells the launches that run which entries of a report are the resource level and the metric."""
         with self._lock:
             if self._launcher is not None:

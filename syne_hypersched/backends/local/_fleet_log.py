@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from syne_hypersched.backends.local._failures import GiveUp, Retry
 from syne_hypersched.backends.local._processes import TrialProcesses, last_lines
 from syne_hypersched.backends.shared.devices import DevicePool
-from syne_hypersched.backends.shared.levels import Beginning, Relaunches
+from syne_hypersched.backends.shared.levels import Relaunches, RelaunchStart
 from syne_hypersched.launch import LaunchExit
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def warn_of_stall(trial: TrialProcesses, silent_s: float) -> None:
 
 
 def tell_beginning(
-    trial: TrialProcesses, beginning: Beginning, relaunches: Relaunches, record: Callable[..., None]
+    trial: TrialProcesses, beginning: RelaunchStart, relaunches: Relaunches, record: Callable[..., None]
 ) -> None:
     """Says where a relaunch has begun: an event if it does work again, and a warning once if that is the rule.
 

@@ -44,7 +44,7 @@ class News:
         self._gap_s = LEAST_GAP_S
         self._returned = 0.0
 
-    def follow(self, trial_id: int, log: Path) -> None:
+    def watch(self, trial_id: int, log: Path) -> None:
         """A trial is to run, and reports in this file."""
         self._logs[trial_id] = log
 

@@ -19,7 +19,7 @@ from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 _LONGEST_STORY = 100
 
 
-class State(Enum):
+class ProcessState(Enum):
     """Where a trial is between its start and its end."""
 
     NEW = "new"
@@ -40,17 +40,18 @@ class State(Enum):
 
 
 #: What reconciliation calls each state.
-_PHASE = dict.fromkeys(State, Phase.IDLE) | {State.RUNNING: Phase.RUNNING, State.DRAINING: Phase.DRAINING}
+_PHASE = dict.fromkeys(ProcessState, Phase.IDLE)
+_PHASE |= {ProcessState.RUNNING: Phase.RUNNING, ProcessState.DRAINING: Phase.DRAINING}
 
 #: From which states each transition is legal.
-LEGAL: dict[str, frozenset[State]] = {
-    "start": frozenset({State.NEW, State.PAUSED, State.DRAINING}),
-    "resize": frozenset({State.WAITING, State.RETURNING, State.RUNNING, State.DRAINING}),
-    "halt": frozenset(State),
-    "launch": frozenset({State.WAITING, State.RETURNING}),
-    "drain": frozenset({State.RUNNING}),
-    "exit": frozenset({State.RUNNING, State.DRAINING}),
-    "finish": frozenset({State.RETURNING}),
+LEGAL: dict[str, frozenset[ProcessState]] = {
+    "start": frozenset({ProcessState.NEW, ProcessState.PAUSED, ProcessState.DRAINING}),
+    "resize": frozenset({ProcessState.WAITING, ProcessState.RETURNING, ProcessState.RUNNING, ProcessState.DRAINING}),
+    "halt": frozenset(ProcessState),
+    "launch": frozenset({ProcessState.WAITING, ProcessState.RETURNING}),
+    "drain": frozenset({ProcessState.RUNNING}),
+    "exit": frozenset({ProcessState.RUNNING, ProcessState.DRAINING}),
+    "finish": frozenset({ProcessState.RETURNING}),
 }
 
 
@@ -94,7 +95,7 @@ class StateMachine:
 
     def __init__(self, trial_id: int, status: str = Status.in_progress, launch: int = -1) -> None:
         self.trial_id = trial_id
-        self.state = State.NEW
+        self.state = ProcessState.NEW
         self.phase = Phase.IDLE
         self.wants = 0
         self.status = status
@@ -112,9 +113,10 @@ class StateMachine:
     def start(self, num_devices: int, order: int) -> None:
         """The tuner starts or resumes the trial."""
         self._require("start", num_devices > 0, f"on {num_devices} devices")
-        self._require("start", self.state is not State.DRAINING or not self.wants, "although it is to run already")
+        is_draining = self.state is ProcessState.DRAINING
+        self._require("start", not (is_draining and self.wants), "although it is to run already")
         self.wants, self.status, self.order = num_devices, Status.in_progress, order
-        self._to("start", State.DRAINING if self.state is State.DRAINING else State.WAITING)
+        self._to("start", ProcessState.DRAINING if is_draining else ProcessState.WAITING)
 
     def resize(self, num_devices: int, order: int) -> None:
         """The trial is to run on another number of devices."""
@@ -148,11 +150,11 @@ class StateMachine:
         self._require("launch", 0 < num_devices <= self.wants, f"on {num_devices} devices")
         self.launch += 1
         self.drain_reason = ""
-        self._to("launch", State.RUNNING)
+        self._to("launch", ProcessState.RUNNING)
 
     def take_handle(self, handle: int) -> None:
         """The launcher has taken the order for the launch that has begun."""
-        if self.state is not State.RUNNING or self.handle is not None:
+        if self.state is not ProcessState.RUNNING or self.handle is not None:
             self.fail_with(f"takes handle {handle} of a launch, but has {self.handle}")
         self.handle = handle
 
@@ -163,14 +165,14 @@ class StateMachine:
             self.stalled, self.drain_reason = True, "stall"
         elif self.wants:
             self.drain_reason = "resize"
-        self._to("drain", State.DRAINING)
+        self._to("drain", ProcessState.DRAINING)
 
     def exit(self) -> None:
         """The last process was reaped: a trial that is to run waits to go on, unless :meth:`finish` follows."""
         self._require("exit", self.handle is not None, "without a handle")
         self.handle, self.drain_reason, self.stalled = None, "", False
         if self.wants:
-            self._to("exit", State.RETURNING)
+            self._to("exit", ProcessState.RETURNING)
         else:
             self._rest("exit")
 
@@ -184,7 +186,7 @@ class StateMachine:
         """Called in a copy in another process: nothing runs here, and what ran there is at its last checkpoint."""
         self.wants, self.handle, self.drain_reason, self.stalled = 0, None, "", False
         if self.status == Status.in_progress:
-            self._to("copy", State.NEW)
+            self._to("copy", ProcessState.NEW)
         else:
             self._rest("copy")
 
@@ -197,7 +199,8 @@ class StateMachine:
 
     def as_value(self, holds: int) -> TrialState:
         """What reconciliation has to know, given the number of devices held."""
-        return TrialState(self.trial_id, self.wants, holds, self.phase, self.state is State.RETURNING, self.order)
+        is_returning = self.state is ProcessState.RETURNING
+        return TrialState(self.trial_id, self.wants, holds, self.phase, is_returning, self.order)
 
     def story(self) -> str:
         """The transitions so far, one in a line, with seconds since the first one that is known."""
@@ -212,17 +215,18 @@ class StateMachine:
         IllegalStateError
             The trial's state contradicts itself; the message has its story.
         """
-        has_processes = self.state in (State.RUNNING, State.DRAINING)
-        is_to_run = self.status == Status.in_progress and self.state is not State.NEW
+        is_running, is_paused = self.state is ProcessState.RUNNING, self.state is ProcessState.PAUSED
+        has_processes = is_running or self.state is ProcessState.DRAINING
+        is_to_run = self.status == Status.in_progress and self.state is not ProcessState.NEW
         for holds_true, rule in (
             (self.phase is _PHASE[self.state], f"phase is that of its state, not {self.phase.value}"),
             ((holds > 0) == has_processes, f"it holds devices while it has processes, not {holds}"),
             ((self.handle is not None) == has_processes, f"it has a handle while it has processes, not {self.handle}"),
             ((self.wants > 0) == is_to_run, f"it wants devices while the tuner has it run (status {self.status})"),
-            (self.state is not State.PAUSED or self.status == Status.paused, f"status is paused, not {self.status}"),
+            (not is_paused or self.status == Status.paused, f"status is paused, not {self.status}"),
             (self.launch >= 0 or not has_processes, "it has been launched"),
             (has_processes or not self.stalled, "only a launch can have stalled"),
-            (self.state is not State.RUNNING or self.wants >= holds, f"it is drained if it holds more, here {holds}"),
+            (not is_running or self.wants >= holds, f"it is drained if it holds more, here {holds}"),
         ):
             if not holds_true:
                 self.fail_with(f"breaks a rule: {rule}")
@@ -246,9 +250,9 @@ class StateMachine:
             self.fail_with(f"cannot {transition} {how}")
 
     def _rest(self, transition: str) -> None:
-        self._to(transition, State.PAUSED if self.status == Status.paused else State.ENDED)
+        self._to(transition, ProcessState.PAUSED if self.status == Status.paused else ProcessState.ENDED)
 
-    def _to(self, transition: str, state: State) -> None:
+    def _to(self, transition: str, state: ProcessState) -> None:
         change = f"{self.state.value} -> {state.value}, wants {self.wants}, launch {self.launch}"
         self._story.append((time.monotonic(), f"{transition}: {change}"))
         self.state, self.phase = state, _PHASE[state]

@@ -16,19 +16,19 @@ class WishTaker(Protocol):
     """What a backend offers to its trials."""
 
     def wished_devices(self, trial_id: int) -> int:
-        """See :attr:`syne_hypersched.contract.ElasticTrial.num_devices`."""
+        """See :attr:`syne_hypersched.contract.ResizableTrial.num_devices`."""
         ...
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
-        """See :meth:`syne_hypersched.contract.ElasticTrial.resize`."""
+        """See :meth:`syne_hypersched.contract.ResizableTrial.resize`."""
         ...
 
     def follow(self, time_attr: str) -> None:
-        """See :meth:`syne_hypersched.contract.ElasticTrial.follow`."""
+        """See :meth:`syne_hypersched.contract.ResizableTrial.follow`."""
         ...
 
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
-        """See :meth:`syne_hypersched.contract.ElasticTrial.publish`."""
+        """See :meth:`syne_hypersched.contract.ResizableTrial.publish`."""
         ...
 
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:

@@ -10,7 +10,7 @@ _NOTHING = -float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class RelaunchStart:
     """Where a relaunch has begun, as its first report says."""
 
     level: float
@@ -46,7 +46,7 @@ class Levels:
     """
 
     def __init__(self) -> None:
-        self.beginning: Beginning | None = None
+        self.beginning: RelaunchStart | None = None
         self._first: float | None = None
         #: Highest level of the launches before this one, and until now, and how often reports with which names had it.
         self._before = self._top = _NOTHING
@@ -76,7 +76,7 @@ class Levels:
         if not self._has_begun:
             self._has_begun = True
             if self._before > _NOTHING:
-                self.beginning = Beginning(level, self._first, self._before)
+                self.beginning = RelaunchStart(level, self._first, self._before)
         if level < self._before:
             return False
         kind = frozenset(names)
@@ -109,7 +109,7 @@ class Relaunches:
         self.num_seen = self.num_anew = 0
         self._has_spoken = False
 
-    def add(self, beginning: Beginning) -> bool:
+    def add(self, beginning: RelaunchStart) -> bool:
         """Takes a relaunch into account; True if it is time to say that they begin anew, which is once."""
         self.num_seen += 1
         self.num_anew += beginning.is_anew

@@ -11,7 +11,7 @@ from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMEST
 
 from syne_hypersched._log_tail import LogTail as LogTail
 from syne_hypersched._report_lines import RawReport as RawReport
-from syne_hypersched.backends.shared.levels import Beginning, Levels
+from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
 from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 #: Entries of a report that a stream writes anew.
@@ -33,7 +33,7 @@ class StreamedReport:
     is_new: bool
     """Whether it is to be delivered."""
 
-    beginning: Beginning | None = None
+    beginning: RelaunchStart | None = None
     """Where the launch has begun, in the first report of a relaunch if the resource level is known."""
 
 
@@ -63,7 +63,7 @@ class ReportStream:
         return self._iter_now
 
     @property
-    def beginning(self) -> Beginning | None:
+    def beginning(self) -> RelaunchStart | None:
         """Where the launch has begun; None before its first report, and if no launch before it has reported."""
         return self._levels.beginning
 

@@ -21,7 +21,7 @@ from syne_hypersched.backends.shared.elastic import check_wish
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.backends.shared.reconcile import Drain, Phase, reconcile
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
-from syne_hypersched.backends.virtual._news import News, Reports
+from syne_hypersched.backends.virtual._outbox import Outbox, Reports
 from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
@@ -75,7 +75,7 @@ class VirtualFleet:
         self._unsettled: dict[int, VirtualTrial] = {}
         self._num_wanting = 0
         self._num_orders = 0
-        self._news = News()
+        self._news = Outbox()
         self._drain_at_s = self._kill_at_s = math.inf
         self._closed = False
 
@@ -197,7 +197,7 @@ class VirtualFleet:
                 self._order(trial, 0)
 
     def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
-        """The reports of these trials, or of all, and who has ended; see :meth:`News.take`."""
+        """The reports of these trials, or of all, and who has ended; see :meth:`Outbox.take`."""
         return self._news.take(trial_ids)
 
     def status(self, trial_id: int) -> str:
@@ -290,9 +290,9 @@ class VirtualFleet:
         trial.wants = wants
         if not wants:
             trial.resized = False
-        self._note(trial)
+        self._place(trial)
 
-    def _note(self, trial: VirtualTrial) -> None:
+    def _place(self, trial: VirtualTrial) -> None:
         trial_id = trial.trial_id
         if trial.wants or trial.holds:
             self._active[trial_id] = trial
@@ -315,7 +315,7 @@ class VirtualFleet:
 
     def _launch(self, trial: VirtualTrial, num_devices: int) -> None:
         self._launcher.launch(trial, self.pool.acquire(trial.trial_id, num_devices), self.time_s)
-        self._note(trial)
+        self._place(trial)
         self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
 
     def _report(self, trial: VirtualTrial) -> None:
@@ -336,7 +336,7 @@ class VirtualFleet:
         if trial.wants and not self._closed:
             trial.drain_reason = trial.kind = "resize"
         self._launcher.drain(trial, self.time_s, self._kill_at_s)
-        self._note(trial)
+        self._place(trial)
         self.record(
             "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launcher.drain_s
         )
@@ -355,7 +355,7 @@ class VirtualFleet:
         trial.end_launch()
         if asked and trial.wants:
             trial.resized = True
-        self._note(trial)
+        self._place(trial)
         if asked:
             self._reconcile()
 

@@ -24,7 +24,7 @@ class SameForAll:
         return self._speed_ups[num_devices - 1]
 
 
-class Measured:
+class MeasuredSpeedUp:
     """The scaling that the blackbox has measured for each configuration."""
 
     def __call__(self, curve: LearningCurve, num_devices: int) -> float:
@@ -40,7 +40,7 @@ class Measured:
         return TableScaling(curve.speed_up).speed_up(num_devices)
 
 
-def make_speed_up(scaling: ScalingLike, num_devices: int) -> SameForAll | Measured:
+def make_speed_up(scaling: ScalingLike, num_devices: int) -> SameForAll | MeasuredSpeedUp:
     """The speed-up that a user has asked for, as a function of a learning curve and a number of devices.
 
     Parameters
@@ -59,7 +59,7 @@ def make_speed_up(scaling: ScalingLike, num_devices: int) -> SameForAll | Measur
     """
     if isinstance(scaling, str):
         if scaling == "measured":
-            return Measured()
+            return MeasuredSpeedUp()
         tables = {"none": {1: 1.0}, "linear": {1: 1.0, num_devices: float(num_devices)}, **PUBLISHED_SCALING}
         if scaling not in tables:
             names = ", ".join(map(repr, (*tables, "measured")))

@@ -45,7 +45,7 @@ class Waiting:
 def settled(news, log):
     """News that have seen all that is in a log."""
     log.write_text("before\n")
-    news.follow(0, log)
+    news.watch(0, log)
     news.wait(0.2)
     news.wait(0.0)
 
@@ -60,7 +60,7 @@ def test_a_log_that_grows_ends_the_wait(news, tmp_path, wait_for):
 
 
 def test_a_log_that_comes_into_being_ends_the_wait(news, tmp_path, wait_for):
-    news.follow(0, tmp_path / "std.out")
+    news.watch(0, tmp_path / "std.out")
     waiting = Waiting(news)
     (tmp_path / "std.out").write_text("a\n")
     wait_for(lambda: waiting.has_returned)
@@ -88,7 +88,7 @@ def test_a_log_that_is_left_does_not_end_the_wait(news, tmp_path):
     settled(news, log)
     news.leave(0)
     news.wait(0.05)  # takes note that it is watched no longer
-    news.follow(1, tmp_path / "other" / "std.out")
+    news.watch(1, tmp_path / "other" / "std.out")
     waiting = Waiting(news)
     with open(log, "a") as file:
         file.write("after\n")

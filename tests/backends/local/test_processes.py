@@ -8,7 +8,7 @@ import pytest
 
 from syne_hypersched.backends.local._failures import MAX_INTERRUPTIONS, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.local._processes import TrialProcesses, last_lines, read_lines
-from syne_hypersched.backends.shared.levels import Beginning
+from syne_hypersched.backends.shared.levels import RelaunchStart
 from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
 
@@ -120,7 +120,7 @@ def test_what_is_read_is_queued_unless_it_was_delivered_by_an_earlier_launch(tri
         # Whoever does work again is no less alive.
         assert trial.clock.heard_at > 0
         assert [(report.values["epoch"], report.is_new) for report in read] == [(1, launch == 0), (2, launch == 0)]
-        assert [report.beginning for report in read] == [Beginning(1, 1, 2) if launch else None, None]
+        assert [report.beginning for report in read] == [RelaunchStart(1, 1, 2) if launch else None, None]
         content = trial.stdout_path.read_text()
         assert [content[: report.end].count("}") for report in read] == [2 * launch + 1, 2 * launch + 2]
     assert [report["launch"] for report in trial.reports.deliver()] == [0, 0]

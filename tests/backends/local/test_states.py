@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from syne_tune.backend.trial_status import Status
 
 import syne_hypersched.backends.local
-from syne_hypersched.backends.local._states import LEGAL, IllegalStateError, State, StateMachine
+from syne_hypersched.backends.local._states import LEGAL, IllegalStateError, ProcessState, StateMachine
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 
 #: The orders and events by which each state is reached from the first one.
 PATHS = {
-    State.NEW: (),
-    State.WAITING: ("start",),
-    State.RUNNING: ("start", "launch"),
-    State.DRAINING: ("start", "launch", "drain"),
-    State.RETURNING: ("start", "launch", "drain", "exit"),
-    State.PAUSED: ("start", "halt"),
-    State.ENDED: ("start", "launch", "exit", "finish"),
+    ProcessState.NEW: (),
+    ProcessState.WAITING: ("start",),
+    ProcessState.RUNNING: ("start", "launch"),
+    ProcessState.DRAINING: ("start", "launch", "drain"),
+    ProcessState.RETURNING: ("start", "launch", "drain", "exit"),
+    ProcessState.PAUSED: ("start", "halt"),
+    ProcessState.ENDED: ("start", "launch", "exit", "finish"),
 }
 
 
@@ -53,13 +53,13 @@ def reach(state):
     return trial
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", ProcessState)
 @pytest.mark.parametrize("transition", LEGAL)
 def test_a_transition_is_refused_where_it_makes_no_sense(state, transition):
     trial = reach(state)
     before = {name: value for name, value in vars(trial).items() if name != "_story"}
     # What is drained in order to go on is running already, as far as the tuner knows.
-    if state in LEGAL[transition] and not (transition == "start" and state is State.DRAINING):
+    if state in LEGAL[transition] and not (transition == "start" and state is ProcessState.DRAINING):
         take(trial, transition)
         return
     with pytest.raises(IllegalStateError, match=f"trial 7 is {state.value} .* and cannot {transition}"):
@@ -68,7 +68,7 @@ def test_a_transition_is_refused_where_it_makes_no_sense(state, transition):
 
 
 def test_the_refusal_has_the_story_of_the_trial():
-    trial = reach(State.RETURNING)
+    trial = reach(ProcessState.RETURNING)
     with pytest.raises(IllegalStateError) as error:
         trial.begin_drain()
     lines = str(error.value).splitlines()
@@ -86,11 +86,11 @@ def test_the_refusal_has_the_story_of_the_trial():
 @pytest.mark.parametrize(
     ("status", "state"),
     [
-        (Status.in_progress, State.NEW),
-        (Status.paused, State.PAUSED),
-        (Status.stopped, State.ENDED),
-        (Status.completed, State.ENDED),
-        (Status.failed, State.ENDED),
+        (Status.in_progress, ProcessState.NEW),
+        (Status.paused, ProcessState.PAUSED),
+        (Status.stopped, ProcessState.ENDED),
+        (Status.completed, ProcessState.ENDED),
+        (Status.failed, ProcessState.ENDED),
     ],
 )
 def test_a_trial_that_is_taken_over_goes_on_from_its_status(status, state):
@@ -99,29 +99,29 @@ def test_a_trial_that_is_taken_over_goes_on_from_its_status(status, state):
 
 
 def test_a_trial_may_be_resumed_while_it_is_drained_for_a_pause():
-    trial = reach(State.RUNNING)
+    trial = reach(ProcessState.RUNNING)
     trial.halt(Status.paused, "pause", order=2)
     trial.begin_drain()
     assert trial.drain_reason == "pause"
     trial.start(2, order=3)
-    assert (trial.state, trial.status) == (State.DRAINING, Status.in_progress)
+    assert (trial.state, trial.status) == (ProcessState.DRAINING, Status.in_progress)
     trial.exit()
     assert trial.as_value(holds=0) == TrialState(7, wants=2, holds=0, phase=Phase.IDLE, resized=True, order=3)
 
 
 def test_a_trial_is_paused_at_the_last_report_of_a_script_that_has_ended():
-    trial = reach(State.ENDED)
+    trial = reach(ProcessState.ENDED)
     trial.halt(Status.paused, "pause", order=5)
-    assert (trial.state, trial.status) == (State.PAUSED, Status.paused)
+    assert (trial.state, trial.status) == (ProcessState.PAUSED, Status.paused)
     trial.halt(Status.stopped, "stop", order=6)
-    assert (trial.state, trial.status) == (State.ENDED, Status.stopped)
+    assert (trial.state, trial.status) == (ProcessState.ENDED, Status.stopped)
 
 
 @pytest.mark.parametrize(
     ("path", "reason"), [(("drain",), "resize"), (("halt", "drain"), "pause"), (("stall",), "stall")]
 )
 def test_why_a_launch_is_drained(path, reason):
-    trial = reach(State.RUNNING)
+    trial = reach(ProcessState.RUNNING)
     for transition in path:
         if transition == "stall":
             trial.begin_drain(stalled=True)
@@ -144,15 +144,15 @@ def test_why_a_launch_is_drained(path, reason):
 )
 def test_numbers_that_make_no_sense_are_refused(wrong):
     with pytest.raises(IllegalStateError, match=r"is waiting .* (cannot|takes handle 0)"):
-        wrong(reach(State.WAITING))
+        wrong(reach(ProcessState.WAITING))
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", ProcessState)
 def test_a_copy_has_no_processes(state):
     trial = reach(state)
     trial.lose_processes()
     assert trial.is_at_rest
-    assert trial.state is (state if state in (State.PAUSED, State.ENDED) else State.NEW)
+    assert trial.state is (state if state in (ProcessState.PAUSED, ProcessState.ENDED) else ProcessState.NEW)
     trial.check(holds=0)
 
 
@@ -166,7 +166,7 @@ def test_whatever_happens_a_trial_contradicts_itself_never(transitions):
         except IllegalStateError:
             continue
         holds = {"launch": wants, "exit": 0}.get(transition, holds)
-        if trial.state is State.RUNNING and trial.wants < holds:
+        if trial.state is ProcessState.RUNNING and trial.wants < holds:
             trial.begin_drain()  # as reconciliation has it
         trial.check(holds)
 
@@ -182,7 +182,7 @@ def test_whatever_happens_a_trial_contradicts_itself_never(transitions):
     ],
 )
 def test_what_contradicts_itself_is_found(name, value, rule):
-    trial = reach(State.RUNNING)
+    trial = reach(ProcessState.RUNNING)
     trial.check(holds=2)
     setattr(trial, name, value)
     with pytest.raises(IllegalStateError, match=f"trial 7 is running .* breaks a rule: {rule}"):
@@ -191,10 +191,10 @@ def test_what_contradicts_itself_is_found(name, value, rule):
 
 def test_devices_without_processes_are_found():
     with pytest.raises(IllegalStateError, match="it holds devices while it has processes, not 1"):
-        reach(State.WAITING).check(holds=1)
+        reach(ProcessState.WAITING).check(holds=1)
     with pytest.raises(IllegalStateError, match="it is drained if it holds more, here 3"):
-        reach(State.RUNNING).check(holds=3)
-    ended = reach(State.ENDED)
+        reach(ProcessState.RUNNING).check(holds=3)
+    ended = reach(ProcessState.ENDED)
     ended.stalled = True
     with pytest.raises(IllegalStateError, match="only a launch can have stalled"):
         ended.check(holds=0)

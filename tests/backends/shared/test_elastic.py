@@ -8,8 +8,8 @@ import pytest
 from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched.backends import ElasticTrial
-from syne_hypersched.contract import ElasticTrial as Contract
 from syne_hypersched.contract import LimitedTrial, RecordingTrial, is_elastic
+from syne_hypersched.contract import ResizableTrial as Contract
 
 
 class Recorder:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.backends.shared.levels import Beginning, Levels, Relaunches
+from syne_hypersched.backends.shared.levels import Levels, Relaunches, RelaunchStart
 
 TRAIN, VALID = ("epoch", "train_loss"), ("epoch", "loss")
 
@@ -74,7 +74,7 @@ def beginnings(*launches):
 
 def test_where_a_relaunch_begins():
     assert beginnings([1, 2], [3], [3, 4], [], [1, 2]) == [
-        None, Beginning(3, 1, 2), Beginning(3, 1, 3), None, Beginning(1, 1, 4)
+        None, RelaunchStart(3, 1, 2), RelaunchStart(3, 1, 3), None, RelaunchStart(1, 1, 4)
     ]  # fmt: skip
 
 
@@ -83,11 +83,11 @@ def test_where_a_relaunch_begins():
     [(4, 3, False, False), (3, 3, True, False), (1, 3, True, True), (0, 3, True, True), (1, 1, True, False)],
 )
 def test_a_trial_that_had_more_than_one_level_begins_anew(level, before, is_redone, is_anew):
-    beginning = Beginning(level, first=1, before=before)
+    beginning = RelaunchStart(level, first=1, before=before)
     assert (beginning.is_redone, beginning.is_anew) == (is_redone, is_anew)
 
 
-ANEW, ON = Beginning(1, 1, 3), Beginning(4, 1, 3)
+ANEW, ON = RelaunchStart(1, 1, 3), RelaunchStart(4, 1, 3)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ ANEW, ON = Beginning(1, 1, 3), Beginning(4, 1, 3)
         ([ANEW, ANEW, ANEW], 1),
         ([ON, ANEW, ON, ANEW, ON], None),
         ([ON, ANEW, ANEW, ON, ANEW], 2),
-        ([Beginning(1, 1, 1)] * 9, None),
+        ([RelaunchStart(1, 1, 1)] * 9, None),
     ],
 )
 def test_only_what_is_the_rule_is_spoken_of_and_once(relaunches, speaks_at):

@@ -40,7 +40,7 @@ class Told:
 
 
 @dataclass
-class Progress:
+class ReplayState:
     """State of the trials after some entries of a journal. It is what these trials' backend is while they are replayed.
 
     Parameters

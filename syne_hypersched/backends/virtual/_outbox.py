@@ -10,7 +10,7 @@ from syne_hypersched.backends.virtual._trial import VirtualTrial
 Reports = list[tuple[int, dict[str, Any]]]
 
 
-class News:
+class Outbox:
     """Reports and ends of trials, from when they happen until the tuner looks."""
 
     def __init__(self) -> None:

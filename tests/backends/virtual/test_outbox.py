@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syne_hypersched.backends.virtual._news import News
+from syne_hypersched.backends.virtual._outbox import Outbox
 from syne_hypersched.backends.virtual._trial import VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
 
@@ -12,7 +12,7 @@ def make_trials(number):
 
 
 def test_what_nobody_asks_for_stays_in_its_order():
-    news, (a, b) = News(), make_trials(2)
+    news, (a, b) = Outbox(), make_trials(2)
     for trial, epoch in ((a, 1), (b, 1), (a, 2)):
         news.report(trial, {"epoch": epoch})
     assert news.due
@@ -23,7 +23,7 @@ def test_what_nobody_asks_for_stays_in_its_order():
 
 
 def test_those_who_have_ended_are_told_once_and_in_the_order_of_their_ids():
-    news, trials = News(), make_trials(3)
+    news, trials = Outbox(), make_trials(3)
     for trial in reversed(trials):
         news.end(trial)
     assert news.due
@@ -32,7 +32,7 @@ def test_those_who_have_ended_are_told_once_and_in_the_order_of_their_ids():
 
 
 def test_what_comes_after_the_decision_is_kept_whether_it_was_delivered_or_not():
-    news, (trial, other) = News(), make_trials(2)
+    news, (trial, other) = Outbox(), make_trials(2)
     reports = [{"epoch": epoch} for epoch in range(1, 5)]
     for report in reports[:3]:
         news.report(trial, report)

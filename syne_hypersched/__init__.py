@@ -6,8 +6,10 @@ imports neither Syne Tune nor PyTorch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from syne_hypersched._lazy import lazy_names
+from syne_hypersched._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from syne_hypersched.schedulers import ResizeBest as ResizeBest
     from syne_hypersched.simulation import simulate as simulate
     from syne_hypersched.waiting import WaitForReports as WaitForReports
-
-__version__ = "0.1.0.dev0"
 
 __all__ = [
     "ASHA",
@@ -65,14 +65,4 @@ _MODULE_OF_NAME = {
     "simulate": "syne_hypersched.simulation",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF_NAME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}, only {', '.join(__all__)}")
-    value = getattr(importlib.import_module(_MODULE_OF_NAME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF_NAME)

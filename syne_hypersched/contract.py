@@ -1,7 +1,7 @@
 """The elastic contract: all that a scheduler and a backend know of each other.
 
 A backend hands trials to the stock :class:`syne_tune.Tuner`, which passes them on to the scheduler. An elastic
-backend's trials have the members of :class:`ElasticTrial`; a scheduler calls them inside ``on_trial_add`` and
+backend's trials have the members of :class:`ResizableTrial`; a scheduler calls them inside ``on_trial_add`` and
 ``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a wish and returns at once;
 the backend carries wishes out while it polls. A trial of any other backend is never resized.
 
@@ -10,6 +10,7 @@ Nothing else is shared: schedulers do not import backends, backends do not impor
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,7 +68,7 @@ launched again if its backend did not send the signal (``EX_TEMPFAIL`` of sysexi
 
 
 @runtime_checkable
-class ElasticTrial(Protocol):
+class ResizableTrial(Protocol):
     """A trial whose number of devices can change while it runs.
 
     The members ``trial_id``, ``config`` and ``creation_time`` are those of Syne Tune's own ``Trial``.
@@ -149,7 +150,7 @@ class LimitedTrial(Protocol):
         """Most devices on which the trial can run; None: it has failed on no number of them.
 
         When a trial fails on a number of devices after it has worked on fewer, it goes back to those, as
-        :attr:`ElasticTrial.num_devices` then says, and a wish for more devices than this is not carried out any more.
+        :attr:`ResizableTrial.num_devices` then says, and a wish for more devices than this is not carried out any more.
         """
         ...
 
@@ -249,3 +250,14 @@ class ExtendableScheduler(Protocol):
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ElasticTrial":
+        warnings.warn(
+            "syne_hypersched.contract.ElasticTrial is now called ResizableTrial; the old name goes in the next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return ResizableTrial
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

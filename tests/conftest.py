@@ -28,6 +28,8 @@ def _own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Devices are not shared with other runs of these tests, which would be warned of."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        # Backends check after every step what must hold (syne_hypersched.backends.local._fleet_checks).
+        patch.setenv("SYNE_HYPERSCHED_VALIDATE", "1")
         yield
 
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "syne_hypersched"
 FORBIDDEN = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput", "eval", "runpy.run_path"}
 UNPICKLERS = {"dill.load", "dill.loads", "pickle.load", "pickle.loads"}
 #: The function of a user's own, the tuner of one's own (checked to be that), and contract tests.
-UNPICKLE = {"backends/_python_entry_point.py", "recovery/_setup.py"}
+UNPICKLE = {"backends/function/_entry_point.py", "recovery/_setup.py"}
 #: Runs the script that is tuned.
 EXECUTE = {"launch/_rank.py"}
 

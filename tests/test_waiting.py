@@ -93,7 +93,7 @@ def make_backend(kind, script):
 )
 def test_trials_are_stopped_at_the_report_that_decides(kind, callback, script, monkeypatch, caplog):
     # Nothing but a report, or an exit, ends a wait: looking now and then would not do.
-    monkeypatch.setattr("syne_hypersched.backends._news.MOST_S", 20.0)
+    monkeypatch.setattr("syne_hypersched.backends.local._news.MOST_S", 20.0)
     clocked = Clocked()
     tuner = make_tuner(make_backend(kind, script), [callback(), clocked], num_finished=3)
     tuner.run()

@@ -41,10 +41,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarking.faults.chaos_faults import FaultInjector
 from benchmarking.faults.chaos_script import WRITERS, training
 from syne_hypersched import ASHA, ElasticLocalBackend
-from syne_hypersched.backends.events import EVENTS_FILENAME
-from syne_hypersched.backends.reports import LogTail
+from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.contract import is_elastic
 from syne_hypersched.experiments import EventReader, Report, Run, check_run, holdings, load_run
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 SCRIPT = Path(__file__).with_name("chaos_script.py")
 NUM_DEVICES = 4

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched import ElasticLocalBackend
-from syne_hypersched.backends.reports import LogTail, RawReport, ReportStream
+from syne_hypersched.backends.shared.reports import LogTail, RawReport, ReportStream
 
 TAG = "[tune-metric]: "
 LINES_AT_A_TIME = 500

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.backends._environment import rank_environments
-from syne_hypersched.backends._preload import modules_to_preload
-from syne_hypersched.backends.discovery import find_devices
-from syne_hypersched.backends.reports import LogTail
+from syne_hypersched.backends.local._preload import modules_to_preload
+from syne_hypersched.backends.machine.discovery import find_devices
+from syne_hypersched.backends.machine.environment import rank_environments
+from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 

@@ -27,9 +27,9 @@ from syne_tune import Tuner
 from syne_tune.config_space import uniform
 
 from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched, LaunchCost, PublishedRules, simulate
-from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.experiments import QuietTunerLogger, read_events
+from syne_hypersched.filenames import EVENTS_FILENAME
 from syne_hypersched.schedulers.decisions import Decision
 
 NUM_DEVICES = 4

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from syne_hypersched.backends.reports import LogTail
+from syne_hypersched.backends.shared.reports import LogTail
 
 LINE = b"epoch 12 step 1234 loss 0.123456 accuracy 0.98 [#####     ] eta: 12 s\n"
 REPORT = b'[tune-metric]: {"epoch": 12, "loss": 0.123456, "st_worker_time": 1.5, "st_worker_timestamp": 1.7e9}\n'

@@ -14,14 +14,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from syne_hypersched.recovery._progress import Progress
 from syne_tune.config_space import choice, loguniform, randint, uniform
 from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers
 
 from syne_hypersched import ASHA
+from syne_hypersched.records.segments import Entry, as_json
 from syne_hypersched.recovery._journaled import JournaledScheduler
-from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import Entry, as_json
 from syne_hypersched.recovery._snapshot import Snapshot, UnusableSnapshotError, dump_snapshot, load_snapshot
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop

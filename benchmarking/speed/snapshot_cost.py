@@ -16,16 +16,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched.recovery._progress import Progress
 from syne_tune.config_space import choice, loguniform, randint, uniform
 
 from syne_hypersched import ASHA, PASHA, HyperSched
 from syne_hypersched._disk import Disk
+from syne_hypersched.filenames import SNAPSHOT_FILENAME
+from syne_hypersched.records.segments import Entry, SegmentWriter, read_segments
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
-from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import Entry, SegmentWriter, read_segments
-from syne_hypersched.recovery._snapshot import SNAPSHOT_FILENAME
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
 

@@ -1,11 +1,30 @@
-"""Backends: the only code that touches processes, files of trials, or a simulated event queue."""
+"""Backends: the only code that touches processes, files of trials, or a simulated event queue.
 
-from syne_hypersched.backends._local import ElasticLocalBackend as ElasticLocalBackend
-from syne_hypersched.backends._python import ElasticPythonBackend as ElasticPythonBackend
-from syne_hypersched.backends._simulator import ElasticSimulatorBackend as ElasticSimulatorBackend
-from syne_hypersched.backends._virtual_costs import Failures as Failures
-from syne_hypersched.backends._virtual_costs import LaunchCost as LaunchCost
-from syne_hypersched.backends.elastic import ElasticTrial as ElasticTrial
+=============  =========================================================================================
+``shared/``    what every elastic backend is made of: devices, reconciliation, events, reports, the trial
+``machine/``   the devices of this machine, who has taken them, and what a process sees of them
+``local/``     trials as processes on this machine
+``function/``  the same for a Python function instead of a script
+``virtual/``   trials in virtual time
+=============  =========================================================================================
+
+``local`` uses ``machine`` and ``shared``, ``function`` uses ``local``, ``virtual`` uses ``shared``. A new backend is a
+new room beside these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from syne_hypersched._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from syne_hypersched.backends.function import ElasticPythonBackend as ElasticPythonBackend
+    from syne_hypersched.backends.local import ElasticLocalBackend as ElasticLocalBackend
+    from syne_hypersched.backends.shared.elastic import ElasticTrial as ElasticTrial
+    from syne_hypersched.backends.virtual import ElasticSimulatorBackend as ElasticSimulatorBackend
+    from syne_hypersched.backends.virtual import Failures as Failures
+    from syne_hypersched.backends.virtual import LaunchCost as LaunchCost
 
 __all__ = [
     "ElasticLocalBackend",
@@ -15,3 +34,15 @@ __all__ = [
     "Failures",
     "LaunchCost",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "ElasticLocalBackend": "syne_hypersched.backends.local",
+        "ElasticPythonBackend": "syne_hypersched.backends.function",
+        "ElasticSimulatorBackend": "syne_hypersched.backends.virtual",
+        "ElasticTrial": "syne_hypersched.backends.shared.elastic",
+        "Failures": "syne_hypersched.backends.virtual",
+        "LaunchCost": "syne_hypersched.backends.virtual",
+    },
+)

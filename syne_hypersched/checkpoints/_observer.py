@@ -19,6 +19,7 @@ from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Order
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
+from syne_hypersched.filenames import MANIFEST_FILENAME
 
 #: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log...
 _LOG_REPORTS = 3
@@ -308,7 +309,7 @@ class Observer:
         elif change.kind == "moved":
             self.habits.moved(path, read_tree(self._folder))
             self.has_finished = True
-            if _OWN.fullmatch(path) and os.path.exists(os.path.join(self._folder, path, "manifest.json")):
+            if _OWN.fullmatch(path) and os.path.exists(os.path.join(self._folder, path, MANIFEST_FILENAME)):
                 self._matcher.know(Order.EARLY)
             began_after, self._moving = after if self._moving is None else self._moving, None
             was_part, self._was_part = self._was_part, False

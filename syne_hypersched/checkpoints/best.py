@@ -23,11 +23,9 @@ from syne_tune.util import dump_json_with_numpy
 from syne_hypersched.checkpoints._files import num_bytes, read_tree
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
 from syne_hypersched.contract import ST_LAUNCH
+from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, RESULT_FILENAME
 
 logger = logging.getLogger(__name__)
-
-BEST_DIRNAME = "best"
-"""Name of the folder in the experiment's folder. A symbolic link, so that it can be replaced atomically."""
 
 ST_CHECKPOINT = "st_checkpoint"
 """Key in ``best/result.json``: to which report the checkpoint belongs (``level``, ``launch``), which ``generation`` it
@@ -251,7 +249,7 @@ def _is_made_of(result: dict[str, Any], values: Any) -> bool:
 def published_result(folder: Path) -> dict[str, Any] | None:
     """What ``folder/best/result.json`` holds; None if there is none that can be read."""
     try:
-        result = json.loads((folder / BEST_DIRNAME / "result.json").read_text(encoding="utf-8"))
+        result = json.loads((folder / BEST_DIRNAME / RESULT_FILENAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) else None
@@ -311,9 +309,9 @@ def publish(
                 "level": level, "launch": launch, "generation": generation.number, "match": match,
                 "num_files": num_files, "num_bytes": size,
             }  # fmt: skip
-        dump_json_with_numpy(incumbent.config, new / "config.json")
+        dump_json_with_numpy(incumbent.config, new / CONFIG_FILENAME)
         result = {"trial_id": incumbent.trial_id, **incumbent.result, ST_CHECKPOINT: checkpoint}
-        with open(new / "result.json", "w", encoding="utf-8") as file:
+        with open(new / RESULT_FILENAME, "w", encoding="utf-8") as file:
             json.dump(result, file, default=str)
         temporary = folder / f"{new.name}.link"
         temporary.symlink_to(new.name)

@@ -18,11 +18,9 @@ from typing import Any
 
 from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints._store import GenerationStore
+from syne_hypersched.filenames import JOURNAL_DIRNAME
 
 logger = logging.getLogger(__name__)
-
-JOURNAL_DIRNAME = "journal"
-"""Name of the folder in that of an experiment by which it can be resumed; see :mod:`syne_hypersched.recovery`."""
 
 
 class StoppedTrials:

@@ -187,7 +187,7 @@ def make_scheduler(
     rules = {option: options.pop(option) for option in _PUBLISHED_OPTIONS if option in options}
     if rules:
         options["strategy"] = PublishedRules(**rules)
-    return kind.make(**(arguments | kind.fixed | options))
+    return kind.make(**{**arguments, **kind.fixed, **options})
 
 
 class SeededRandomSearcher(SingleObjectiveBaseSearcher):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from syne_hypersched.experiments._events import Event as Event
-from syne_hypersched.experiments._events import EventReader as EventReader
-from syne_hypersched.experiments._events import read_events as read_events
 from syne_hypersched.experiments._invariants import RULES as RULES
 from syne_hypersched.experiments._invariants import Violation as Violation
 from syne_hypersched.experiments._invariants import check_devices as check_devices
@@ -23,6 +20,9 @@ from syne_hypersched.experiments._trials import TrialSummary as TrialSummary
 from syne_hypersched.experiments._trials import format_trials as format_trials
 from syne_hypersched.experiments._trials import launch_costs_s as launch_costs_s
 from syne_hypersched.experiments._trials import trial_table as trial_table
+from syne_hypersched.records.events import Event as Event
+from syne_hypersched.records.events import EventReader as EventReader
+from syne_hypersched.records.events import read_events as read_events
 
 __all__ = [
     "Event",

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.checkpoints.best import BEST_DIRNAME, ST_CHECKPOINT, measure_checkpoint, published_result
+from syne_hypersched.checkpoints.best import ST_CHECKPOINT, measure_checkpoint, published_result
 from syne_hypersched.experiments._run import Run
+from syne_hypersched.filenames import BEST_DIRNAME
 
 
 @dataclass(frozen=True)
-class Best:
+class PublishedBest:
     """What an experiment has published."""
 
     path: Path
@@ -31,7 +32,7 @@ class Best:
     """How many files the checkpoint has, and bytes."""
 
     @classmethod
-    def of(cls, run: Run) -> Best | None:
+    def of(cls, run: Run) -> PublishedBest | None:
         """Reads it; None if there is none, or it cannot be read."""
         result = None if run.path is None else published_result(run.path)
         if run.path is None or result is None:
@@ -48,7 +49,7 @@ class Best:
 
 def describe_best(run: Run) -> str:
     """Where the best checkpoint is, and of which report; empty if nothing was published."""
-    best, incumbent = Best.of(run), run.incumbent
+    best, incumbent = PublishedBest.of(run), run.incumbent
     if best is None:
         return ""
     whose = f"trial {best.trial_id} at {run.time_attr} {best.resource:g}"
@@ -65,7 +66,7 @@ def describe_best(run: Run) -> str:
 
 def check_best(run: Run) -> Iterator[tuple[int, str]]:
     """Trials and messages for what is wrong with ``best/`` of a run that is over."""
-    best, incumbent = Best.of(run), run.incumbent
+    best, incumbent = PublishedBest.of(run), run.incumbent
     if best is None:
         return
     whose = f"best/ has trial {best.trial_id} at level {best.resource:g}"
@@ -90,7 +91,7 @@ def _is_better(run: Run, value: float, other: float) -> bool:
     return value < other if run.do_minimize else value > other
 
 
-def _is_told(run: Run, best: Best) -> bool:
+def _is_told(run: Run, best: PublishedBest) -> bool:
     """Whether an event says why something better is not published."""
     for event in run.events:
         value = event.details.get("result", {}).get(run.metric) if event.event == "unpublished" else None

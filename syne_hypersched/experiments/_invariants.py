@@ -13,9 +13,9 @@ from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
-from syne_hypersched.experiments._events import Event
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._timeline import holdings
+from syne_hypersched.records.events import Event
 
 RULES = {
     "devices": "at every moment no more devices are held than there are",

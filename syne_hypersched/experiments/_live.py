@@ -18,11 +18,11 @@ from syne_tune.util import metric_name_mode
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.backends.events import EVENTS_FILENAME
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
-from syne_hypersched.experiments._events import EventReader
 from syne_hypersched.experiments._progress import Progress
 from syne_hypersched.experiments._run import Report
+from syne_hypersched.filenames import EVENTS_FILENAME
+from syne_hypersched.records.events import EventReader
 from syne_hypersched.waiting import Wait
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from syne_hypersched.backends.events import DECISION
-from syne_hypersched.experiments._events import Event, describe_decision
+from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.experiments._run import Report, best_report
+from syne_hypersched.records.events import Event, describe_decision
 
 
 @dataclass

@@ -9,7 +9,8 @@ from typing import Any
 from syne_tune.constants import ST_DECISION, ST_RESULTS_DATAFRAME_FILENAME, ST_TRIAL_ID, ST_TUNER_TIME
 
 from syne_hypersched._disk import Disk
-from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
+from syne_hypersched.filenames import JOURNAL_DIRNAME
+from syne_hypersched.records.segments import read_segments
 
 CONFIG_PREFIX = "config_"
 """What the names of entries begin with that are of a trial's configuration."""
@@ -53,8 +54,6 @@ def _from_table(path: Path) -> Rows:
 
 
 def _from_journal(folder: Path) -> Rows:
-    from syne_hypersched.recovery._segments import read_segments  # which reads events, as this package does
-
     configs: dict[int, dict[str, Any]] = {}
     rows = []
     for entry in read_segments(str(folder / JOURNAL_DIRNAME), Disk()).entries:

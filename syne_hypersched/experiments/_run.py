@@ -21,12 +21,13 @@ from syne_tune.constants import (
     ST_WORKER_TIME,
 )
 
-from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
+from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.experiments._events import Event, EventReader
-from syne_hypersched.experiments._find import find_run
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
+from syne_hypersched.filenames import EVENTS_FILENAME
+from syne_hypersched.records.events import Event, EventReader
+from syne_hypersched.records.find import find_run
 
 logger = logging.getLogger(__name__)
 

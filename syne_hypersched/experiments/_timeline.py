@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from syne_hypersched.experiments._events import Event
+from syne_hypersched.records.events import Event
 
 
 @dataclass(frozen=True)

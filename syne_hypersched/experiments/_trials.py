@@ -9,9 +9,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from syne_hypersched.experiments._events import Event
 from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
+from syne_hypersched.records.events import Event
 
 _STATUS_OF_EVENT = {
     "start": "in progress",

@@ -14,9 +14,7 @@ from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._trials import format_trials, trial_table
-
-FIGURE_FILENAME = "run.png"
-"""Name of the picture in the experiment's folder."""
+from syne_hypersched.filenames import FIGURE_FILENAME
 
 
 def describe_run(run: Run, num_trials: int = 20) -> str:

@@ -34,7 +34,7 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
     except (OSError, RuntimeError, ValueError) as error:
         print(f"{name} could not be resumed, or not to its end: {error}", file=sys.stderr)
         return 2
-    best = tuner.tuner_path / "best"
+    best = tuner.tuner_path / BEST_DIRNAME
     print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")
     print(f"Results: hypersched report {shlex.quote(str(tuner.tuner_path))}")
     return 0

@@ -5,6 +5,7 @@ from syne_hypersched.launch._identity import identify as identify
 from syne_hypersched.launch._identity import is_here as is_here
 from syne_hypersched.launch._identity import is_same as is_same
 from syne_hypersched.launch._launcher import Launcher as Launcher
+from syne_hypersched.launch._linux import die_with_parent as die_with_parent
 from syne_hypersched.launch._spec import LaunchExit as LaunchExit
 from syne_hypersched.launch._spec import LaunchSpec as LaunchSpec
 from syne_hypersched.launch._spec import RankSpec as RankSpec
@@ -15,6 +16,7 @@ __all__ = [
     "LaunchSpec",
     "Launcher",
     "RankSpec",
+    "die_with_parent",
     "here",
     "identify",
     "is_here",

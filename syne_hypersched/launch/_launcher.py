@@ -18,7 +18,6 @@ from typing import Any
 
 import psutil
 
-import syne_hypersched
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch._identity import is_same, start_ticks
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
@@ -172,7 +171,8 @@ class Launcher:
         ours, theirs = socket.socketpair()
         self._ready = False
         self._base_env = dict(self._environment())
-        roots = [str(Path(package.__file__ or "").resolve().parent.parent) for package in (syne_hypersched, psutil)]
+        own = Path(__file__).resolve().parents[2]
+        roots = [str(own), str(Path(psutil.__file__ or "").resolve().parent.parent)]
         argv = [sys.executable, "-c", _BOOT.format(roots=roots)]
         argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]
         log = (

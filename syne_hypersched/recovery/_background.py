@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from syne_hypersched._disk import Disk
-from syne_hypersched.launch._linux import die_with_parent
+from syne_hypersched.launch import die_with_parent
 from syne_hypersched.recovery._snapshot import Snapshot, dump_snapshot, write_snapshot
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from typing import Any
 from syne_tune.constants import ST_METADATA_FILENAME
 
 from syne_hypersched.contract import ExtendableScheduler
-from syne_hypersched.recovery._progress import Progress
-from syne_hypersched.recovery._segments import Entry
+from syne_hypersched.records.segments import Entry
+from syne_hypersched.recovery._replay_state import ReplayState
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, 
         scheduler.assume_deadline(first_s)
 
 
-def extend(scheduler: Any, wanted_s: float | None, progress: Progress) -> Entry | None:
+def extend(scheduler: Any, wanted_s: float | None, progress: ReplayState) -> Entry | None:
     """Has a scheduler that knows all that has happened go on until a later deadline, if it was made with one.
 
     Returns

@@ -21,21 +21,18 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched.backends import ElasticLocalBackend
-from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
+from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
+from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
-from syne_hypersched.recovery._progress import Progress
-from syne_hypersched.recovery._segments import Entry, Segments, SegmentWriter
-from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, write_setup
+from syne_hypersched.recovery._replay_state import ReplayState
+from syne_hypersched.recovery._setup import dump_setup, write_setup
 from syne_hypersched.recovery._termination import Termination
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.waiting import Wait
 
 logger = logging.getLogger(__name__)
-
-LOCK_FILENAME = "lock"
-"""Name of the file in the journal's folder that a running tuner has locked."""
 
 #: What a call of a scheduler tells it, in words.
 _WHAT_WAS_TOLD = {"add": "the start", "result": "a report", "complete": "the end", "error": "the failure"}
@@ -47,7 +44,7 @@ class Takeover:
 
     lock: ExperimentLock
     segments: Segments
-    progress: Progress
+    progress: ReplayState
     ticks: Ticks
     started_at: float
     """When the tuning started, on the monotonic clock (s)."""
@@ -175,7 +172,7 @@ class Journal(StoreResultsCallback):
         if setup is not None:
             write_setup(folder / SETUP_FILENAME, setup)
 
-    def _go_on(self, progress: Progress) -> None:
+    def _go_on(self, progress: ReplayState) -> None:
         journaled = self._journaled
         assert journaled is not None
         if progress.unremoved is not None:

@@ -10,9 +10,9 @@ from typing import Any
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
 
-from syne_hypersched.backends.elastic import ElasticTrial, WishTaker
+from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
 from syne_hypersched.contract import LimitedTrial, Situation, is_elastic
-from syne_hypersched.recovery._segments import Entry
+from syne_hypersched.records.segments import Entry
 from syne_hypersched.recovery._ticks import Ticks
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import psutil
 
-from syne_hypersched.experiments._events import Event
+from syne_hypersched.filenames import RANK_LOG, SERVER_LOG_FILENAME
 from syne_hypersched.launch import here, is_here, is_same
+from syne_hypersched.records.events import Event
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def find_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Even
         if is_here(launch.details)
         for pid, started in zip(_list(launch, "pids"), _list(launch, "start_ticks"), strict=False)
     }
-    trials, server_log = os.path.realpath(trials_path), os.path.realpath(experiment_path / "preloading.log")
+    trials, server_log = os.path.realpath(trials_path), os.path.realpath(experiment_path / SERVER_LOG_FILENAME)
     found = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
@@ -161,4 +162,4 @@ def _is_log(path: str, trials: str, server_log: str) -> bool:
         return True
     folder, name = os.path.split(path)
     above, trial_id = os.path.split(folder)
-    return above == trials and trial_id.isdigit() and name.startswith("std.")
+    return above == trials and trial_id.isdigit() and RANK_LOG.match(name) is not None  # also one that was set aside

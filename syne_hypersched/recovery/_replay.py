@@ -9,9 +9,9 @@ from typing import Any
 
 from syne_tune.optimizer.scheduler import TrialScheduler
 
+from syne_hypersched.records.segments import Entry, as_json
 from syne_hypersched.recovery._journaled import describe
-from syne_hypersched.recovery._progress import Progress
-from syne_hypersched.recovery._segments import Entry, as_json
+from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def replay(
     entries: Sequence[Entry],
     scheduler: TrialScheduler,
     ticks: Ticks,
-    progress: Progress,
+    progress: ReplayState,
     num_known: int = 0,
     strict: bool = True,
 ) -> None:
@@ -86,7 +86,7 @@ def _asking(wrote: Any) -> Iterator[None]:
         raise _RaisedError(wrote) from error
 
 
-def _call(scheduler: TrialScheduler, entry: Entry, progress: Progress) -> tuple[Any, Any]:
+def _call(scheduler: TrialScheduler, entry: Entry, progress: ReplayState) -> tuple[Any, Any]:
     """Makes one call; what the journal says that came out, and what has come out."""
     call = entry["call"]
     wrote: Any

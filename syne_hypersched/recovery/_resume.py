@@ -20,19 +20,18 @@ from syne_tune.tuning_status import TuningStatus
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
-from syne_hypersched.backends._restore import RestoredTrial
-from syne_hypersched.backends.events import EVENTS_FILENAME
-from syne_hypersched.checkpoints.removal import JOURNAL_DIRNAME
-from syne_hypersched.experiments._events import Event, EventReader
-from syne_hypersched.experiments._find import candidate_folders, similar_names
+from syne_hypersched.backends.local import RestoredTrial
+from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
+from syne_hypersched.records.events import Event, EventReader
+from syne_hypersched.records.find import candidate_folders, similar_names
+from syne_hypersched.records.segments import Segments, read_segments, sync_segments
 from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
-from syne_hypersched.recovery._journal import LOCK_FILENAME, Journal, Takeover
+from syne_hypersched.recovery._journal import Journal, Takeover
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._orphans import end_orphans, open_launches
-from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import Segments, read_segments, sync_segments
-from syne_hypersched.recovery._setup import SETUP_FILENAME, dump_setup, load_setup, write_setup
+from syne_hypersched.recovery._replay_state import ReplayState
+from syne_hypersched.recovery._setup import dump_setup, load_setup, write_setup
 from syne_hypersched.recovery._snapshot import UnusableSnapshotError, read_snapshot
 from syne_hypersched.recovery._ticks import Ticks
 
@@ -145,7 +144,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     backend = tuner.trial_backend
     last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
     started_at = time.monotonic() - _elapsed_s(segments, last_s, lock, time_passes)
-    ticks, progress = Ticks(), Progress(backend.num_devices_per_trial)
+    ticks, progress = Ticks(), ReplayState(backend.num_devices_per_trial)
     deadline_s, num_known = deadline_wanted(tuner.scheduler), 0
     if is_extended_to(segments.entries, deadline_s):
         num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
@@ -207,7 +206,7 @@ def _elapsed_s(segments: Segments, last_s: float, lock: ExperimentLock, time_pas
     return max(last_s, elapsed_s)
 
 
-def _restore_backend(tuner: Tuner, path: Path, progress: Progress, started_at: float) -> None:
+def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at: float) -> None:
     backend = tuner.trial_backend
     most = max(progress.num_devices.values(), default=0)
     if most > backend.num_devices:
@@ -263,11 +262,11 @@ def _mend(path: Path) -> None:
 def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
     """Removes what a trial has left that was launched just before the journal would have named it."""
     for folder in trials_path.iterdir():
-        if folder.name.isdigit() and int(folder.name) >= num_trials and (folder / "config.json").is_file():
+        if folder.name.isdigit() and int(folder.name) >= num_trials and (folder / CONFIG_FILENAME).is_file():
             shutil.rmtree(folder)
 
 
-def _restore_tuner(tuner: Tuner, path: Path, progress: Progress, started_at: float, created: float) -> None:
+def _restore_tuner(tuner: Tuner, path: Path, progress: ReplayState, started_at: float, created: float) -> None:
     status = TuningStatus(metric_names=tuner.scheduler.metric_names())
     status.start_time -= time.monotonic() - started_at
     running = set(progress.running)

@@ -12,9 +12,6 @@ from syne_tune import Tuner
 
 logger = logging.getLogger(__name__)
 
-SETUP_FILENAME = "setup.dill"
-"""Name of the file in the journal's folder."""
-
 
 def dump_setup(tuner: Tuner) -> bytes | None:
     """The bytes of a tuner that has not run; None, with a warning, if something of it cannot be pickled."""

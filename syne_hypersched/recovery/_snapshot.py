@@ -14,15 +14,13 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-import syne_hypersched
 from syne_hypersched._disk import Disk
-from syne_hypersched.recovery._segments import Entry
+from syne_hypersched._version import __version__
+from syne_hypersched.filenames import SNAPSHOT_FILENAME
+from syne_hypersched.records.segments import Entry
 
 FORMAT = 1
 """Version of a snapshot's format."""
-
-SNAPSHOT_FILENAME = "snapshot"
-"""Name of the file in the journal's folder."""
 
 #: Where the classes of a scheduler's state may come from. None does anything but take its state when it is loaded.
 _MODULES = (
@@ -92,11 +90,11 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
         Whatever an object of the scheduler raises that cannot be pickled.
     """
     pickled = io.BytesIO()
-    _Pickler(pickled, protocol=5).dump(snapshot.scheduler)
+    _SnapshotPickler(pickled, protocol=5).dump(snapshot.scheduler)
     content = zlib.compress(pickled.getvalue(), 1)
     header = {
         "format": FORMAT,
-        "version": syne_hypersched.__version__,
+        "version": __version__,
         "num_entries": snapshot.num_entries,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -136,10 +134,9 @@ def load_snapshot(written: bytes) -> Snapshot:
     line, _, content = written.partition(b"\n")
     header = _header(line)
     wrote = (header.get("format"), header.get("version"))
-    if wrote != (FORMAT, syne_hypersched.__version__):
+    if wrote != (FORMAT, __version__):
         raise UnusableSnapshotError(
-            f"the snapshot must be of format {FORMAT} and version {syne_hypersched.__version__}, but says "
-            f"{wrote[0]!r} and {wrote[1]!r}"
+            f"the snapshot must be of format {FORMAT} and version {__version__}, but says {wrote[0]!r} and {wrote[1]!r}"
         )
     num_entries = header.get("num_entries")
     if header.get("sha256") != hashlib.sha256(content).hexdigest() or not isinstance(num_entries, int):
@@ -166,7 +163,7 @@ def left_out() -> None:
     """What stands in a snapshot for an object that is not needed."""
 
 
-class _Pickler(pickle.Pickler):
+class _SnapshotPickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if (type(obj).__module__, type(obj).__qualname__) in _REFITTED:
             return left_out, ()

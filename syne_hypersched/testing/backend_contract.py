@@ -22,9 +22,17 @@ from syne_tune.backend.trial_backend import TrialBackend
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
-from syne_hypersched.backends.events import DECISION, EVENTS_FILENAME
-from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ElasticTrial, RecordingTrial, is_elastic
+from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.contract import (
+    ST_DEVICE_TIME,
+    ST_LAUNCH,
+    ST_NUM_DEVICES,
+    RecordingTrial,
+    ResizableTrial,
+    is_elastic,
+)
 from syne_hypersched.experiments import check_devices, holdings, read_events
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 _SCRIPT = """
 import argparse, json, os, time
@@ -151,7 +159,7 @@ class BackendContract:
         self.poll_until(backend, [0], lambda reports: reports[0])
         trial, status = self.statuses[0]
         assert status == Status.in_progress
-        assert isinstance(trial, ElasticTrial)
+        assert isinstance(trial, ResizableTrial)
         assert (trial.trial_id, trial.config, trial.num_devices) == (0, {"x": 1.0, "epochs": 1000}, 1)
 
     def test_a_reason_that_is_noted_is_an_event(self, backend: TrialBackend) -> None:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from syne_hypersched._disk import Disk
+from syne_hypersched.filenames import MANIFEST_FILENAME
 
 _NAME = re.compile(r"checkpoint-(\d{9})")
 _ASIDE = ".aside"
-_MANIFEST = "manifest.json"
 _REPORTED = "reported"
 _FORMAT = 1
 _CHUNK = 1 << 20
@@ -83,9 +83,9 @@ class CheckpointFolder:
         for name in disk.list_files(aside):
             disk.sync_file(f"{aside}/{name}")
             files[name] = self._fingerprint(f"{aside}/{name}").__dict__
-        with disk.create(f"{aside}/{_MANIFEST}") as file:
+        with disk.create(f"{aside}/{MANIFEST_FILENAME}") as file:
             file.write(json.dumps({"format": _FORMAT, "files": files}).encode())
-        disk.sync_file(f"{aside}/{_MANIFEST}")
+        disk.sync_file(f"{aside}/{MANIFEST_FILENAME}")
         folders = {f"{aside}/{parent}" for name in files for parent in PurePosixPath(name).parents}
         for folder in sorted(folders, reverse=True):  # the innermost first; the last one is that of the checkpoint
             disk.sync_folder(folder.removesuffix("/."))
@@ -136,13 +136,13 @@ class CheckpointFolder:
 
     def _fault(self, path: str) -> str | None:
         try:
-            with self._disk.open(f"{path}/{_MANIFEST}") as file:
+            with self._disk.open(f"{path}/{MANIFEST_FILENAME}") as file:
                 manifest = json.loads(file.read())
             if manifest["format"] != _FORMAT:
                 return f"its format is {manifest['format']!r}, and this version reads {_FORMAT}"
             files = {name: _File(**entry) for name, entry in manifest["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return f"its {_MANIFEST} is missing or torn"
+            return f"its {MANIFEST_FILENAME} is missing or torn"
         for name, expected in files.items():
             try:
                 found = self._fingerprint(f"{path}/{name}")

@@ -17,7 +17,7 @@ from syne_hypersched import (
     HyperSched,
     LaunchCost,
 )
-from tests.backends.virtual import RoundCurves
+from tests.backends.virtual.curves import RoundCurves
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 SPACE = {"x": uniform(0, 1)}

@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.checkpoints.removal import (
-    JOURNAL_DIRNAME,
     CheckpointRemover,
     StoppedTrials,
     remove_checkpoints,
 )
-from syne_hypersched.recovery._journal import JOURNAL_DIRNAME as recovery_dirname
+from syne_hypersched.filenames import JOURNAL_DIRNAME
 
 
 def make_checkpoints(folder, size=1000):
@@ -188,10 +187,6 @@ def test_checkpoints_go_at_the_end_but_for_those_of_an_experiment_that_may_be_re
     removals.needed.add(1)
     removals.remover.finish(range(4), tmp_path)
     assert [trial_id for trial_id in range(4) if removals.path(trial_id).exists()] == [1]
-
-
-def test_the_journal_is_where_recovery_keeps_it():
-    assert recovery_dirname == JOURNAL_DIRNAME
 
 
 class Exploiting:

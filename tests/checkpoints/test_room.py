@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from syne_hypersched.backends._processes import TrialProcesses
+from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.checkpoints import room as room_module
 from syne_hypersched.checkpoints.room import CheckpointRoom, free_mb
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from syne_hypersched.backends._environment import rank_environments
-from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.backends.machine.discovery import find_devices
+from syne_hypersched.backends.machine.environment import rank_environments
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.experiments import Run, check_run, load_run
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from syne_hypersched.backends.devices import DevicePool
-from syne_hypersched.backends.events import EVENTS_FILENAME, EventLog
+from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 EPOCH_S = 1.0
 LAUNCH_S = 0.25

@@ -12,7 +12,7 @@ from syne_hypersched.experiments import load_run
 from syne_hypersched.experiments._results import read_rows
 from syne_hypersched.experiments.report import main as report
 from syne_hypersched.experiments.verify import main as verify
-from syne_hypersched.recovery._segments import encode
+from syne_hypersched.records.segments import encode
 
 
 def cut(path: Path, share: float) -> None:

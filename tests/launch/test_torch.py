@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from syne_hypersched.backends._environment import rank_environments
-from syne_hypersched.backends.discovery import find_devices
+from syne_hypersched.backends.machine.discovery import find_devices
+from syne_hypersched.backends.machine.environment import rank_environments
 from syne_hypersched.launch import LaunchSpec, RankSpec
 
 pytest.importorskip("torch")

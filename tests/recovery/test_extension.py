@@ -9,7 +9,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, HyperSched
 from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
-from syne_hypersched.recovery._progress import Progress
+from syne_hypersched.recovery._replay_state import ReplayState
 
 SPACE = {"x": uniform(0, 1)}
 EXTENSION = {"call": "extend", "time_s": 5.0, "from_s": 4.0, "deadline_s": 9.0}
@@ -28,7 +28,7 @@ def test_a_scheduler_without_a_deadline_is_left_alone(tmp_path):
     wanted = deadline_wanted(scheduler)
     assert wanted is None
     assume_first_deadline(scheduler, [EXTENSION], tmp_path, wanted)
-    assert extend(scheduler, wanted, Progress()) is None
+    assert extend(scheduler, wanted, ReplayState()) is None
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_what_was_decided_is_replayed_with_the_deadline_of_then(entries, stored_
     wanted = deadline_wanted(scheduler)
     assume_first_deadline(scheduler, entries, tmp_path, wanted)
     assert scheduler.deadline_s == replayed_s
-    entry = extend(scheduler, wanted, Progress(time_s=5.0))
+    entry = extend(scheduler, wanted, ReplayState(time_s=5.0))
     assert scheduler.deadline_s == made_s
     expected = {"call": "extend", "time_s": 5.0, "from_s": replayed_s, "deadline_s": made_s}
     assert entry == (expected if replayed_s < made_s else None)
 
 
 def test_running_trials_go_on_on_as_many_devices_as_trials_start_with():
-    progress = Progress(num_devices_per_trial=1, num_devices={3: 4, 5: 1}, exhausted=True)
+    progress = ReplayState(num_devices_per_trial=1, num_devices={3: 4, 5: 1}, exhausted=True)
     progress.apply(EXTENSION)
     assert progress.num_devices == {3: 1, 5: 1}
     assert not progress.exhausted

@@ -17,10 +17,10 @@ from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experimen
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched.experiments import check_run, load_run
+from syne_hypersched.records.segments import Segments, read_segments
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._resume import _elapsed_s
-from syne_hypersched.recovery._segments import Segments, read_segments
 from syne_hypersched.recovery._snapshot import read_snapshot
 
 pytestmark = pytest.mark.usefixtures("no_process_left")

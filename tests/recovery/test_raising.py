@@ -9,10 +9,10 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, PASHA, ElasticLocalBackend, HyperSched, Journal, resume_experiment
+from syne_hypersched.records.segments import as_json
 from syne_hypersched.recovery._journaled import JournaledScheduler
-from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import as_json
+from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
 
@@ -155,7 +155,7 @@ def journaled_calls(scheduler):
 
 
 def play(entries, scheduler, **options):
-    progress = Progress()
+    progress = ReplayState()
     replay(entries, scheduler, Ticks(), progress, **options)
     return progress
 

@@ -14,11 +14,11 @@ from syne_tune.config_space import choice, loguniform, randint, uniform
 from syne_tune.optimizer.baselines import ASHA as StockASHA
 
 from syne_hypersched import ASHA, PASHA, HyperSched
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.records.segments import as_json
 from syne_hypersched.recovery._journaled import JournaledScheduler, describe, described
-from syne_hypersched.recovery._progress import Progress
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._segments import as_json
+from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
 
@@ -42,7 +42,7 @@ class ElasticLoop(TuningLoop):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.devices = Progress()
+        self.devices = ReplayState()
 
     def run(self, scheduler, seconds):
         return super().run(_Elastic(scheduler, self.devices), seconds)
@@ -97,7 +97,7 @@ def journal(scheduler, loop, seconds):
 
 
 def play(entries, scheduler, **options):
-    ticks, progress = Ticks(), Progress()
+    ticks, progress = Ticks(), ReplayState()
     ticks.drive(scheduler)
     replay(entries, scheduler, ticks, progress, **options)
     return progress, ticks
@@ -217,7 +217,7 @@ def test_limits_of_a_trial_are_journaled():
     def make():
         return Looking(SPACE, "loss", "epoch", 27, grace_period=27, random_seed=0)
 
-    entries, backend = [], Progress()
+    entries, backend = [], ReplayState()
     scheduler = JournaledScheduler(make(), Ticks(), entries.append)
     config = scheduler.suggest().config
     trial = ElasticTrial(0, config, datetime(2024, 1, 1), metrics=[], status="InProgress", backend=backend)
@@ -235,7 +235,7 @@ def test_limits_of_a_trial_are_journaled():
 
 def test_a_process_that_ends_during_a_call_does_not_look_like_a_wish():
     """The launcher's thread takes a trial's devices away while the scheduler is deciding about it."""
-    backend, seen = Progress(), []
+    backend, seen = ReplayState(), []
 
     class Slow(ASHA):
         def on_trial_result(self, trial, result):

@@ -14,7 +14,7 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import Float, choice, loguniform, randint
 from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
-from syne_hypersched.contract import ElasticTrial
+from syne_hypersched.contract import ResizableTrial
 from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers.base import MultiFidelityScheduler
 
@@ -80,7 +80,7 @@ def test_incumbent_is_the_best_finite_report_and_is_published() -> None:
 
     scheduler = Recording(SPACE, "loss", "epoch", 27, do_minimize=False)
     first, second = RecordedTrial(0), RecordedTrial(1)
-    assert isinstance(first, ElasticTrial)
+    assert isinstance(first, ResizableTrial)
     changed = [
         scheduler.on_trial_result(trial, {"loss": metric, "epoch": epoch, "extra": "x"})
         for trial, metric, epoch in [(first, math.nan, 1), (first, 0.5, 2), (second, 0.5, 1), (second, 0.75, 2)]

@@ -29,7 +29,7 @@ from syne_hypersched import (
 from syne_hypersched.contract import SituatedTrial
 from syne_hypersched.experiments import QuietTunerLogger, load_run
 from syne_hypersched.schedulers._consistency import agree_on_deadline, agree_on_devices
-from tests.backends.virtual import RoundCurves
+from tests.backends.virtual.curves import RoundCurves
 
 SPACE = {"x": uniform(0, 1), "epoch_s": uniform(1, 3)}
 STRATEGIES = ("adaptive", "published")

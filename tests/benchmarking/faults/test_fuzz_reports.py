@@ -77,6 +77,6 @@ def test_values_that_are_taken_for_options_are_caught(tmp_path, monkeypatch, aud
             "",
         )
 
-    monkeypatch.setattr("syne_hypersched.backends._command.ScriptArguments.of", as_pairs)
+    monkeypatch.setattr("syne_hypersched.backends.local._command.ScriptArguments.of", as_pairs)
     with pytest.raises(AssertionError, match="expected one argument"):
         fuzz_configurations(100, random.Random(0), tmp_path, audit, patience_s=60)

@@ -10,7 +10,7 @@ import pytest
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.config_space import randint, uniform
 
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 from tests.schedulers.families import with_rules
 

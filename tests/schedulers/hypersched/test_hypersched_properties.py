@@ -15,9 +15,9 @@ from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import uniform
 
 from syne_hypersched.allocation.policies import POLICIES
-from syne_hypersched.backends.devices import DevicePool
-from syne_hypersched.backends.elastic import ElasticTrial
-from syne_hypersched.backends.reconcile import Drain, Phase, TrialState, reconcile
+from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.backends.shared.reconcile import Drain, Phase, TrialState, reconcile
 from syne_hypersched.schedulers.hypersched._adaptive import POLICIES as ADAPTIVE_POLICIES
 from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 from tests.schedulers.families import with_rules

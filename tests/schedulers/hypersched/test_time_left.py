@@ -11,7 +11,7 @@ from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched import ElasticPythonBackend, HyperSched, Journal, PublishedRules, simulate
 from syne_hypersched.allocation.timing import Report, TrialTimes
-from syne_hypersched.backends.elastic import ElasticTrial
+from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 from syne_hypersched.recovery import resume_experiment
 from tests.schedulers.families import SPACE, Curves, Listed, with_rules

@@ -1,0 +1,140 @@
+"""Trials that call a Python function, instead of running a script."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from syne_tune.config_space import Categorical, Domain
+from syne_tune.util import dump_json_with_numpy
+
+from syne_hypersched.backends.function._tune_function import serialise
+from syne_hypersched.backends.local import ElasticLocalBackend, heavy_modules
+from syne_hypersched.filenames import FUNCTION_DIRNAME, FUNCTION_FILENAME, FUNCTION_RECORD_FILENAME
+
+_ENTRY_POINT = Path(__file__).with_name("_entry_point.py")
+
+
+class ElasticPythonBackend(ElasticLocalBackend):
+    """Tunes a Python function on this machine, and changes the number of devices of its calls while they run.
+
+    To :class:`ElasticLocalBackend` what Syne Tune's ``PythonBackend`` is to its ``LocalBackend``: a trial calls
+    ``tune_function`` with its configuration, in processes of its own, one for each device unless
+    ``processes="single"``. The function reports with :class:`syne_tune.Reporter`; only rank 0's reports count. If it
+    has a parameter ``st_checkpoint_dir``, that is the path, a string, of the folder for its checkpoints, which the
+    function makes. It must go on from what it finds there, since a trial that is resized or resumed calls it anew.
+
+    The function is stored in the experiment's folder as it is when the backend is made, with the values of the globals
+    that it uses. So it may be defined in a notebook and use modules that are imported there, helper functions and
+    classes. What it takes from a module is imported by the trial, with the ``sys.path`` of this process. Relative
+    imports do not work inside it, and a large data set is better read by the function than taken from a global.
+
+    Deviations from Syne Tune's ``PythonBackend``, which strips a function of its globals, defaults and enclosing
+    variables: these work. Values keep their types, where there ``False`` becomes ``True``. A changed function under the
+    name of an old experiment is an error, where there the old function is called.
+
+    Parameters
+    ----------
+    tune_function
+        Function to be tuned, made by ``def`` or ``lambda``. It takes every entry of ``config_space`` by keyword.
+    config_space
+        Configuration space of the scheduler: domains and constants. Values must be such that JSON keeps them: numbers,
+        strings, booleans, ``None``, and lists and dictionaries of them.
+    num_devices
+        Devices to share out, as in :class:`ElasticLocalBackend`.
+    **options
+        What else :class:`ElasticLocalBackend` takes, but for ``entry_point``, ``binary``, ``pass_args_as_json``
+        and ``arguments``.
+        ``preload`` is by default what the function imports or uses of the libraries named there.
+
+    Raises
+    ------
+    TypeError
+        ``tune_function`` is no function, takes other arguments than ``config_space`` has, or cannot be serialised.
+    ValueError
+        A value of ``config_space`` is not one that JSON keeps, or an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        tune_function: Callable[..., object],
+        config_space: Mapping[str, Any],
+        num_devices: int | None = None,
+        **options: Any,
+    ) -> None:
+        for name in ("entry_point", "binary", "pass_args_as_json", "arguments"):
+            if name in options:
+                raise TypeError(f"{name} must not be given, since a function is tuned, but got {options[name]!r}")
+        _check_values(config_space)
+        self._function = serialise(tune_function, tuple(config_space))
+        if options.get("preload") is None:
+            options["preload"] = _modules_to_preload(self._function.imports)
+        #: Folder in which the function has been stored by this object.
+        self._stored_in: Path | None = None
+        super().__init__(_ENTRY_POINT, num_devices, pass_args_as_json=True, **options)
+
+    def entrypoint_path(self) -> Path:
+        """The name of the function, after which Syne Tune names an experiment."""
+        name = self._function.name
+        return Path(name if name.isidentifier() else "function")
+
+    def __str__(self) -> str:
+        return f"elastic local function {self._function.name} on {self.num_devices} devices"
+
+    def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
+        folder = self.local_path / FUNCTION_DIRNAME
+        if self._stored_in != folder:
+            self._store(folder)
+        where = {
+            "st_tune_function_path": str(folder / FUNCTION_FILENAME),
+            "st_tune_function_sha256": self._function.sha256,
+        }
+        super()._schedule(trial_id, {**config, **where}, event)
+
+    def _store(self, folder: Path) -> None:
+        """Writes the function to the experiment's folder, which must not be that of another one."""
+        record = folder / FUNCTION_RECORD_FILENAME
+        if record.exists():
+            before = json.loads(record.read_text(encoding="utf-8"))
+            if before["fingerprint"] != self._function.fingerprint:
+                raise ValueError(
+                    f"tune_function must be the one with which the experiment in {folder.parent} was started, "
+                    f"{before['name']} with fingerprint {before['fingerprint'][:12]}, but got {self._function.name} "
+                    f"with {self._function.fingerprint[:12]}: a changed function needs another tuner_name"
+                )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what the function refers to is stored with it
+        described = {"name": self._function.name, "fingerprint": self._function.fingerprint}
+        for name, content in (
+            (FUNCTION_FILENAME, self._function.stored),
+            (FUNCTION_RECORD_FILENAME, json.dumps(described).encode()),
+        ):
+            aside = folder / f"{name}.new"
+            aside.write_bytes(content)
+            os.replace(aside, folder / name)
+        self._stored_in = folder
+
+
+def _modules_to_preload(imports: Sequence[str]) -> tuple[str, ...]:
+    """What the server of warm launches imports: dill, by which functions are loaded, and heavy libraries of theirs."""
+    return ("dill", *heavy_modules(imports))
+
+
+def _check_values(config_space: object) -> None:
+    if not isinstance(config_space, Mapping) or not all(isinstance(name, str) for name in config_space):
+        raise TypeError(f"config_space must map names to domains and constants, but got {config_space!r}")
+    for name, domain in config_space.items():
+        if isinstance(domain, Domain) and not isinstance(domain, Categorical):
+            continue  # of numbers
+        for value in domain.categories if isinstance(domain, Categorical) else (domain,):
+            try:
+                kept = bool(json.loads(dump_json_with_numpy({name: value}))[name] == value)
+            except (TypeError, ValueError):
+                kept = False
+            if not kept:
+                raise ValueError(
+                    "config_space must hold values that JSON keeps, such as a list instead of a tuple, "
+                    f"but {name} has {value!r}"
+                )

@@ -1,0 +1,62 @@
+"""What a backend knows of its tuner: how it waits for news of trials, and whether it looks too rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched.backends.local._news import News
+from syne_hypersched.backends.local._stale import StaleWatch
+
+
+class Attention:
+    """Follows what the tuner asks of a backend. See :class:`News` and :class:`StaleWatch`."""
+
+    def __init__(self) -> None:
+        self._news = News()
+        self._stale = StaleWatch()
+
+    def starts(self, trial_id: int, log: Path) -> None:
+        """A trial is started or resumed, and reports in this file."""
+        self._news.watch(trial_id, log)
+        self._stale.resume(trial_id)
+
+    def halts(self, trial_id: int, after: dict[str, Any] | None) -> None:
+        """A trial is paused or stopped because of a report."""
+        self._news.leave(trial_id)
+        self._stale.halt(trial_id, after)
+
+    def looks(self) -> None:
+        """The tuner looks for new reports."""
+        self._stale.enter()
+
+    def has_looked(
+        self, statuses: Mapping[int, str], reports: Sequence[tuple[int, dict[str, Any]]], may_stop: bool
+    ) -> None:
+        """The tuner gets these, for a scheduler that may pause or stop trials."""
+        for trial_id, status in statuses.items():
+            if status != Status.in_progress:
+                self._news.leave(trial_id)
+        self._news.fetched(len(reports))
+        completed = [trial_id for trial_id, status in statuses.items() if may_stop and status == Status.completed]
+        self._stale.leave(reports, completed)
+
+    def wait(self, at_most_s: float) -> None:
+        """Returns when there is news, at the latest after ``at_most_s`` seconds and after one second."""
+        self._stale.calm()
+        self._news.wait(at_most_s)
+
+    def set_due(self, due: float) -> None:
+        """The tuning ends at this moment (monotonic seconds): nobody is to wait beyond it."""
+        self._news.set_due(due)
+
+    def telling(self, tell: Callable[..., None]) -> Callable[..., None]:
+        """A function that does what ``tell`` does, and then wakes who waits."""
+        return self._news.telling(tell)
+
+    def end(self) -> None:
+        """No trial is left."""
+        self._news.close()

@@ -1,0 +1,400 @@
+"""Trials as processes on this machine's GPUs or CPU slots, whose number of devices can change while they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from syne_tune.backend import LocalBackend
+from syne_tune.backend.trial_status import Status, Trial
+from syne_tune.util import experiment_path
+
+from syne_hypersched import checks
+from syne_hypersched._moments import Stopwatch
+from syne_hypersched.backends.local._attention import Attention
+from syne_hypersched.backends.local._checkpoints import Checkpoints
+from syne_hypersched.backends.local._command import ScriptArguments, program
+from syne_hypersched.backends.local._elastic_contract import ElasticContract
+from syne_hypersched.backends.local._failures import FailurePolicy
+from syne_hypersched.backends.local._fleet import Fleet
+from syne_hypersched.backends.local._launch_spec import launch_spec
+from syne_hypersched.backends.local._old_logs import OldLogs
+from syne_hypersched.backends.local._order import by_time
+from syne_hypersched.backends.local._preload import modules_to_preload
+from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._restore import RestoredTrial
+from syne_hypersched.backends.local._trial_files import TrialFiles
+from syne_hypersched.backends.local._tuner_watch import TunerWatch
+from syne_hypersched.backends.machine.claims import claim
+from syne_hypersched.backends.machine.device_locks import DeviceLocks
+from syne_hypersched.backends.machine.discovery import find_devices
+from syne_hypersched.backends.machine.environment import rank_environments, server_environment
+from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
+from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
+from syne_hypersched.checkpoints.room import NO_ROOM
+from syne_hypersched.contract import Situation
+from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME
+from syne_hypersched.launch import Launcher, LaunchSpec
+
+
+class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
+    """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
+
+    A drop-in for :class:`syne_tune.backend.LocalBackend` under the stock :class:`syne_tune.Tuner`: a script that
+    checkpoints to ``st_checkpoint_dir`` runs unchanged. To the tuner a relaunch does not happen; the trial keeps its
+    id, its checkpoints, its log and its status.
+
+    Two trials never hold one device. Trials end when this process ends, whatever ends it. What happens to processes is
+    in ``events.jsonl`` beside the tuner's results, the incumbent's checkpoint in ``best/`` if the scheduler publishes
+    it.
+
+    Parameters
+    ----------
+    entry_point
+        Script or program to be tuned.
+    num_devices
+        Devices to share out; by default all GPUs that ``CUDA_VISIBLE_DEVICES`` shows or, without GPUs, one CPU slot for
+        each core that this process may use (or is granted by its control groups). A CPU slot is a share of the cores:
+        its trial is pinned to it, with ``OMP_NUM_THREADS`` to match, and sees no GPU. ``Tuner(n_workers=...)`` must not
+        be larger.
+    num_devices_per_trial
+        Devices with which trials start and resume.
+    device_type
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+    gpus_to_use
+        Positions among the visible GPUs, if not all are to be used.
+    processes
+        ``"per_device"``: a trial with several devices has one process for each, with the environment of
+        ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
+        process sees all devices of its trial, as under ``torchrun``. Only rank 0's reports count. ``"single"``: one
+        process that sees all devices of its trial, for scripts that know nothing of ranks.
+    binary
+        Program (and arguments, as a list or as one string that is split as a shell would) that runs ``entry_point``. By
+        default Python scripts are run by this interpreter and anything else by itself.
+    launch
+        ``"warm"`` forks Python scripts from a server that has imported their heavy libraries already, which takes
+        hundredths of a second; ``"cold"`` starts a new interpreter each time; by default warm where possible.
+    preload
+        Modules that the server of warm launches imports; by default those of numpy, pandas, scipy, sklearn, syne_tune,
+        torch and torchvision that the script imports. A module must not use a GPU or start threads when it is imported.
+    grace_s
+        Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
+    time_attr
+        Entry of a report that is the resource level. Schedulers of this package say it themselves; with other
+        schedulers it lets the backend drop what a resumed trial reports again.
+    retries, retry_backoff_s
+        A trial whose launch fails is launched again from its checkpoint after ``retry_backoff_s`` seconds, which double
+        each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
+        has the exceptions.
+    stall_timeout_s
+        A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
+    min_free_mb
+        Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
+    delete_checkpoints
+        Whether the checkpoints of trials that are over are removed while the tuning goes on, and those of the others at
+        its end unless a :class:`~syne_hypersched.Journal` is kept. ``best/`` and the incumbent's checkpoints stay. By
+        default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
+    share_devices
+        Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
+        a warning for CPU slots (``docs/first-run.md``).
+    pass_args_as_json
+        As in :class:`syne_tune.backend.LocalBackend`.
+    arguments
+        What the script is given, if not ``--name value`` for all that is configured: a list in which ``{name}`` is a
+        value, ``{?name}`` a flag and ``{...}`` the rest, as in ``["train", "lr={lr}", "{?fast}", "{...}"]``; see
+        ``docs/scripts.md``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument makes no sense, or asks for more devices than there are.
+    """
+
+    def __init__(
+        self,
+        entry_point: str | Path,
+        num_devices: int | None = None,
+        *,
+        num_devices_per_trial: int = 1,
+        device_type: str = "auto",
+        gpus_to_use: Sequence[int] | None = None,
+        processes: str = "per_device",
+        binary: str | Sequence[str] | None = None,
+        launch: str | None = None,
+        preload: Sequence[str] | None = None,
+        grace_s: float = 5.0,
+        time_attr: str | None = None,
+        retries: int = 2,
+        retry_backoff_s: float = 1.0,
+        stall_timeout_s: float | None = None,
+        min_free_mb: float = 100.0,
+        delete_checkpoints: bool = False,
+        share_devices: bool | None = None,
+        pass_args_as_json: bool = False,
+        arguments: Sequence[str] | None = None,
+    ) -> None:
+        if not checks.path("entry_point", entry_point, "an existing file").is_file():
+            raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
+        checks.one_of("processes", processes, ("per_device", "single"))
+        checks.one_of("launch", launch, ("warm", "cold", None))
+        if time_attr is not None:
+            checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
+        if share_devices is not None and not isinstance(share_devices, bool):
+            raise TypeError(f"share_devices must be True, False or None, but got {share_devices!r}")
+        policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
+        if sys.platform != "linux":
+            raise RuntimeError(
+                f"ElasticLocalBackend needs Linux to keep hold of process trees, but this is {sys.platform}"
+            )
+        super().__init__(
+            entry_point=os.path.abspath(entry_point),
+            delete_checkpoints=checks.truth("delete_checkpoints", delete_checkpoints),
+            pass_args_as_json=checks.truth("pass_args_as_json", pass_args_as_json),
+        )
+        self._binary = program(binary, Path(entry_point))
+        self._arguments = ScriptArguments(arguments)
+        python_script = binary is None and Path(entry_point).suffix == ".py"
+        if launch == "warm" and not python_script:
+            raise ValueError(
+                f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'
+            )
+        self.launch_mode = "warm" if python_script and launch != "cold" else "cold"
+        self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
+        self.devices = find_devices(num_devices, gpus_to_use, device_type)
+        self.num_devices = len(self.devices.names)
+        self.situation = Situation(self.num_devices)
+        self.num_devices_per_trial = checks.integer(
+            "num_devices_per_trial", num_devices_per_trial, 1, self.num_devices, "the number of devices"
+        )
+        self._per_device = processes == "per_device"
+        self._share_devices, self._may_move = share_devices, num_devices is not None
+        self._locks = DeviceLocks()
+        self._attention = Attention()
+        self._preload = None if preload is None else checks.names("preload", preload)
+        self._stopwatch = Stopwatch()
+        self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._resume_hint = ResumeHint()
+        self._old_logs = OldLogs()
+        self._checkpoints = Checkpoints(
+            self.checkpoint_trial_path, self._processes, self._events, delete_checkpoints, policy.min_free_mb
+        )
+        self._checkpoints.time_attr = time_attr
+        self._set_checkpoint_paths()
+        self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
+        pool = DevicePool(self.devices.names)
+        self._fleet = Fleet(
+            pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
+        )
+
+    def set_deadline(self, seconds_left: float, drain_s: float) -> None:
+        """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.
+
+        Kept by the supervisors of the processes, so that it holds even while the tuner is busy. Used by
+        :class:`syne_hypersched.Deadline`.
+        """
+        now, seconds_left = time.monotonic(), min(checks.number("seconds_left", seconds_left), checks.LONGEST_S)
+        drain_s = checks.seconds("drain_s", drain_s)
+        deadline_s, was_told = self._time_s() + seconds_left, self._stopwatch.is_running
+        self.situation.deadline_s = deadline_s
+        self._start_clock()
+        if was_told and self.situation.takes_plan:
+            self._events.write("deadline", deadline_s=deadline_s)
+        self._attention.set_due(now + seconds_left - drain_s)
+        self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
+
+    def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
+        """Goes on with the trials of a backend whose tuner has died, after none of its processes is left.
+
+        Parameters
+        ----------
+        restored
+            All trials, in the order of their ids, which are 0, 1, 2...
+        elapsed_s
+            Seconds since the tuning started.
+        is_set_up
+            Whether the other backend has recorded its devices. It may have died before.
+        """
+        if not is_set_up:
+            self._start_clock()
+        self._stopwatch.start(elapsed_s)
+        for known in restored:
+            trial_id = known.trial.trial_id
+            processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
+            self._fleet.restore(processes, known.devices if known.is_lost else None)
+            self.trial_ids.append(trial_id)
+            self._trial_dict[trial_id] = known.trial
+            known.trial.backend, known.trial.status = self, processes.status
+
+    # What the tuner calls.
+
+    def start_trial(self, config: dict[str, Any], checkpoint_trial_id: int | None = None) -> ElasticTrial:
+        """Starts a new trial, from the checkpoint of another one if given; it runs when a device is free.
+
+        Raises
+        ------
+        ValueError
+            More trials are started than devices allow, or a value of ``config`` cannot be passed to a program.
+        """
+        trial_id = self.new_trial_id()
+        self._checkpoints.begin_trial(trial_id)
+        if checkpoint_trial_id is not None:
+            self.copy_checkpoint(src_trial_id=checkpoint_trial_id, tgt_trial_id=trial_id)
+        self._schedule(trial_id=trial_id, config=config)
+        self.trial_ids.append(trial_id)
+        trial = ElasticTrial(
+            trial_id=trial_id,
+            config=config,
+            creation_time=datetime.now(),
+            metrics=[],
+            status=Status.in_progress,
+            backend=self,
+        )
+        self._trial_dict[trial_id] = trial
+        return trial
+
+    def resume_trial(self, trial_id: int, new_config: dict[str, Any] | None = None) -> ElasticTrial:
+        """Has a paused trial go on from its checkpoint, with ``new_config`` if given.
+
+        Raises
+        ------
+        ValueError
+            The trial is not paused.
+        """
+        trial = paused_trial(self._trial_dict, trial_id)
+        if new_config is not None:
+            trial.config = new_config
+        self._schedule(trial_id=trial_id, config=trial.config, event="resume")
+        trial.status = Status.in_progress
+        return trial
+
+    def fetch_status_results(
+        self, trial_ids: list[int]
+    ) -> tuple[dict[int, tuple[Trial, str]], list[tuple[int, dict[str, Any]]]]:
+        """Status of each trial, and the reports that are new since the last call, sorted by time."""
+        self._attention.looks()
+        self._checkpoints.removal.remove()  # not what ends now: its last reports have not been looked at
+        statuses, reports = self._fleet.poll(trial_ids)
+        self._attention.has_looked(statuses, reports, may_stop=self._fleet.time_attr is not None)
+        status_of = {}
+        for trial_id, status in statuses.items():
+            trial = self._trial_dict[trial_id]
+            trial.status = status
+            if status != Status.in_progress:
+                self._checkpoints.removal.leave(trial_id)
+            status_of[trial_id] = (trial, status)
+        self._resume_hint.look(self._experiment_path, self._time_s(), self.situation.deadline_s)
+        return status_of, by_time(reports)
+
+    def wait_for_news(self, at_most_s: float) -> None:
+        """Returns as soon as a trial has reported or ended, at the latest after ``at_most_s`` seconds and after one."""
+        self._attention.wait(at_most_s)
+
+    def busy_trial_ids(self) -> list[tuple[int, str]]:
+        """One entry for each device that is held by or promised to a trial."""
+        return self._fleet.occupied()
+
+    def pause_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
+        """Drains a trial, to be resumed later. Reports after ``result`` are kept until then."""
+        self._trial_dict[trial_id].status = Status.paused
+        self._attention.halts(trial_id, result)
+        self._checkpoints.removal.leave(trial_id)
+        self._fleet.halt(trial_id, Status.paused, result)
+
+    def stop_trial(self, trial_id: int, result: dict[str, Any] | None = None) -> None:
+        """Drains a trial for good."""
+        self._trial_dict[trial_id].status = Status.stopped
+        self._attention.halts(trial_id, result)
+        self._checkpoints.removal.leave(trial_id, stopped=True)
+        self._fleet.halt(trial_id, Status.stopped, result)
+
+    def stop_all(self) -> None:
+        """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
+        with telling_how_to_go_on(self._experiment_path, grace_s=self.grace_s):
+            self._fleet.stop_all()
+            for trial in self._trial_dict.values():
+                if trial.status == Status.in_progress:
+                    trial.status = Status.stopped
+            self._checkpoints.publisher.flush()
+            self._checkpoints.removal.finish(self.trial_ids, self._experiment_path)
+            self._events.close()
+            self._attention.end()
+            self._locks.release()
+
+    def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
+        """Called by the tuner: where trials write, and where the experiment's results are."""
+        super().set_path(results_root=results_root, tuner_name=tuner_name)
+        self._experiment_path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
+            self._events.path = self._experiment_path / EVENTS_FILENAME
+            self._set_checkpoint_paths()
+
+    def _set_checkpoint_paths(self) -> None:
+        self._checkpoints.experiment = Path(self._experiment_path)
+        self._checkpoints.room.folder = Path(self.local_path)
+
+    def __str__(self) -> str:
+        return f"elastic local entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+
+    # Launching.
+
+    def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
+        if not self._stopwatch.is_running or not self._fleet.occupied():
+            experiment = self._experiment_path.name
+            self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
+        self._start_clock()
+        self._tuner_watch.begin()
+        trial = self._fleet.processes(trial_id)
+        path = self.trial_path(trial_id)
+        if trial is None:
+            self._old_logs.set_aside(Path(path))
+            trial = TrialProcesses(trial_id, path / STDOUT_FILENAME, path / STDERR_FILENAME)
+        arguments = self._arguments.of(
+            config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)
+        )
+        trial.argv = (*(self._binary if self.launch_mode == "cold" else ()), self.entry_point, *arguments)
+        trial.unwritten_config = config
+        try:
+            trial.write_config()
+        except OSError as error:
+            if error.errno not in NO_ROOM:  # else the launch waits for room
+                raise
+        self._fleet.start(trial, self.num_devices_per_trial, event)
+        self._attention.starts(trial_id, trial.stdout_path)
+        self._checkpoints.removal.start(trial_id)
+
+    def _make_launcher(self, **callbacks: Any) -> Launcher:
+        preload: tuple[str, ...] = ()
+        if self.launch_mode == "warm":
+            preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
+        self._experiment_path.mkdir(parents=True, exist_ok=True)
+        callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
+        return Launcher(
+            preload=preload, log_path=self._experiment_path / SERVER_LOG_FILENAME,
+            environment=lambda: server_environment(self.devices, os.environ), **callbacks,
+        )  # fmt: skip
+
+    def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
+        environments = rank_environments(self.devices, devices, self._per_device, os.environ)
+        return launch_spec(trial, environments, self.launch_mode == "warm", self.grace_s)
+
+    def _start_clock(self) -> None:
+        if not self._stopwatch.is_running:
+            self._stopwatch.start()
+            self._checkpoints.begin()
+            self._events.write(
+                "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
+                deadline_s=self.situation.deadline_s,
+            )  # fmt: skip
+
+    def _time_s(self) -> float:
+        return self._stopwatch.elapsed_s()
+
+    def _processes(self, trial_id: int) -> TrialProcesses | None:
+        return self._fleet.processes(trial_id)

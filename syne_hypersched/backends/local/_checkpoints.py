@@ -1,0 +1,182 @@
+"""What a backend on this machine does about its trials' checkpoints, and what it knows of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
+from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
+from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, set_aside
+from syne_hypersched.checkpoints.removal import CheckpointRemover
+from syne_hypersched.checkpoints.room import CheckpointRoom
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """See the module.
+
+    Parameters
+    ----------
+    folder_of
+        The checkpoint folder of a trial.
+    processes_of
+        The record of a trial's processes; None: it has ended for good, or was never started.
+    events
+        Where to write what happens.
+    delete
+        Whether the checkpoints of stopped trials are removed.
+    min_free_mb
+        Megabytes that must be free before a trial is launched, and after a generation is copied.
+    """
+
+    def __init__(
+        self,
+        folder_of: Callable[[int], Path],
+        processes_of: Callable[[int], TrialProcesses | None],
+        events: EventLog,
+        delete: bool,
+        min_free_mb: float,
+    ) -> None:
+        self.experiment = Path()
+        self.time_attr: str | None = None
+        self.metric: str | None = None
+        self.do_minimize = True
+        self._folder_of = folder_of
+        self._processes_of = processes_of
+        self._events = events
+        #: In which order the script saves and reports, as far as any of its trials has shown.
+        self._order = Order.UNKNOWN
+        self._told: frozenset[str] = frozenset()
+        self.publisher = BestPublisher(self._on_published, self._is_live)
+        self.removal = CheckpointRemover(
+            delete, folder_of, self._is_needed, self._may_trim, self.publisher.rest, self._on_removed
+        )
+        self.room = CheckpointRoom(min_free_mb, self._on_missing_room)
+
+    # What the tuner asks for.
+
+    def begin(self) -> None:
+        """A tuning begins, which is not a resumed one."""
+        set_aside(self.experiment)
+
+    def begin_trial(self, trial_id: int) -> None:
+        """A new trial begins: what an earlier experiment of the same name has left is none of its checkpoints."""
+        folder = self._folder_of(trial_id)
+        shutil.rmtree(GenerationStore(folder).folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
+        before = folder.with_name(f"{folder.name}-before")
+        if before.is_symlink():
+            before.unlink()
+        shutil.rmtree(before, ignore_errors=True)
+        os.rename(folder, before)
+        self._tell_once(
+            "before", "There are checkpoints of an earlier experiment in %s: trials begin without them. They are in "
+            "folders %s now.", folder.parent.parent, before.name,
+        )  # fmt: skip
+
+    def publish(self, trial_id: int, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Has the trial's checkpoint of a report published as ``best/`` as soon as it is there; returns at once."""
+        trial = self._processes_of(trial_id)
+        report = None if trial is None else trial.reports.number_of(result)
+        incumbent = Incumbent(trial_id, dict(config), dict(result), self._folder_of(trial_id), self.time_attr, report)
+        self.publisher.publish(self.experiment, incumbent)
+
+    def measure(self, metric: str, do_minimize: bool) -> bool:
+        """Names the metric; returns whether that is news."""
+        is_news = (metric, do_minimize) != (self.metric, self.do_minimize)
+        self.metric, self.do_minimize = metric, do_minimize
+        self.publisher.metric, self.publisher.do_minimize = metric, do_minimize
+        return is_news
+
+    # What the fleet tells.
+
+    def spec(self, trial: TrialProcesses) -> CheckpointSpec:
+        """What the next launch of a trial has to know."""
+        return CheckpointSpec(
+            folder=os.path.abspath(self._folder_of(trial.trial_id)),
+            log=os.path.abspath(trial.stdout_path),
+            launch=trial.launch,
+            num_reports=trial.reports.num_read,
+            log_end=trial.reports.tail.position,
+            go_back_from=trial.fallback.take(),
+            min_free_bytes=int(self.room.min_free_mb * 1e6),
+            order=self._order.value,
+            time_attr=self.time_attr,
+            metric=self.metric,
+            do_minimize=self.do_minimize,
+        )
+
+    def hear(self, trial: TrialProcesses, news: Beginning | Matched) -> None:
+        """A launch has begun from a checkpoint, or the checkpoint of a report has been found."""
+        if isinstance(news, Matched):
+            self.publisher.notice(trial.trial_id)
+            return
+        trial.fallback.begin_from(news.go_back_from)
+        if news.restored and news.generation is None:
+            logger.warning("Trial %d begins anew in launch %d: %s.", trial.trial_id, trial.launch, news.restored)
+        elif news.restored:
+            logger.warning(
+                "Trial %d goes on from an older checkpoint in launch %d (generation %d), because %s. Epochs that are "
+                "trained again are not reported again.", trial.trial_id, trial.launch, news.generation, news.restored,
+            )  # fmt: skip
+        if news.restored:
+            self._events.write(
+                "restore", trial.trial_id, launch=trial.launch, reason=news.restored, generation=news.generation
+            )
+        if news.error:
+            self._tell_once("restore", "A checkpoint of trial %d: %s", trial.trial_id, news.error)
+
+    def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:
+        """A launch has ended; returns what of it belongs into the event."""
+        if ending is None:
+            return {}
+        self._order = self._order.and_(Order(ending.order))
+        if ending.error:
+            self._tell_once(ending.error, "Trial %d: %s. The training goes on.", trial.trial_id, ending.error)
+        details: dict[str, Any] = {}
+        if not ending.is_whole:
+            details["checkpoint"] = "torn"
+        if ending.num_taken:
+            details |= {"num_generations": ending.num_taken, "bytes_copied": ending.bytes_copied}
+        return details
+
+    def _tell_once(self, what: str, message: str, *arguments: Any) -> None:
+        if what not in self._told:
+            self._told |= {what}
+            logger.warning(message, *arguments)
+
+    # What publisher, removal and room ask and tell, in threads of their own.
+
+    def _is_live(self, trial_id: int) -> bool:
+        trial = self._processes_of(trial_id)
+        return trial is not None and not trial.is_at_rest
+
+    def _is_needed(self, trial_id: int) -> bool:
+        """Whether the trial writes there, is to run, or is the incumbent, whose checkpoint may be published again."""
+        return self._is_live(trial_id) or trial_id == self.publisher.incumbent(self.experiment)
+
+    def _may_trim(self, trial_id: int) -> bool:
+        trial = self._processes_of(trial_id)
+        has_more_to_tell = trial is not None and bool(trial.reports.waiting)
+        return not (self._is_live(trial_id) or has_more_to_tell or self.publisher.awaits(trial_id))
+
+    def _on_published(self, incumbent: Incumbent, published: Published) -> None:
+        event = "best" if published.is_new else "unpublished"
+        self._events.write(
+            event, incumbent.trial_id, reason=published.reason, result=incumbent.result, checkpoint=published.checkpoint
+        )
+
+    def _on_removed(self, trial_id: int, bytes_freed: int) -> None:
+        self._events.write(REMOVE_CHECKPOINT, trial_id, bytes_freed=bytes_freed)
+
+    def _on_missing_room(self, trial_id: int, free: float) -> None:
+        self._events.write("wait", trial_id, reason="no room for checkpoints", free_mb=free)
+        self.removal.make_room()

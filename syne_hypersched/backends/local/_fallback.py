@@ -1,0 +1,49 @@
+"""Which kept checkpoint a trial's next launch begins from, if the present one seems not to load."""
+
+from __future__ import annotations
+
+from syne_hypersched.checkpoints import Ending
+
+
+class CheckpointFallback:
+    """Goes back by one checkpoint, once, after a launch that failed without a report and without writing anything."""
+
+    def __init__(self) -> None:
+        #: Reports before the present launch.
+        self._num_before = 0
+        #: The generation from which the next launch is to go back if this one cannot go on; the same, if it could not.
+        self._began_from: int | None = None
+        self._go_back_from: int | None = None
+        #: Whether that was done since the last report.
+        self._went_back = False
+
+    def begin_launch(self, num_reports: int) -> None:
+        """A launch begins, after so many reports."""
+        self._num_before, self._began_from = num_reports, None
+
+    def begin_from(self, go_back_from: int | None) -> None:
+        """The launch has begun; if it cannot go on, the next one is to go back from this generation."""
+        self._began_from = go_back_from
+
+    def hear(self) -> None:
+        """The launch has reported."""
+        self._went_back = False
+
+    def fail(self, num_reports: int, ending: Ending | None) -> None:
+        """The launch has failed.
+
+        Parameters
+        ----------
+        num_reports
+            Reports of the trial so far.
+        ending
+            How the launch has left the checkpoint folder, if that is known. Who has written there had got further.
+        """
+        was_idle = num_reports == self._num_before and ending is not None and not ending.has_changed
+        if was_idle and self._began_from is not None and not self._went_back:
+            self._go_back_from, self._went_back = self._began_from, True
+
+    def take(self) -> int | None:
+        """The generation from which the next launch goes back, if it is to; said once."""
+        go_back_from, self._go_back_from = self._go_back_from, None
+        return go_back_from

@@ -1,0 +1,122 @@
+"""What the fleet tells the user: which trial failed, where its log is, what it waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterable
+
+from syne_hypersched.backends.local._failures import GiveUp, Retry
+from syne_hypersched.backends.local._processes import TrialProcesses, last_lines
+from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.levels import Relaunches, RelaunchStart
+from syne_hypersched.launch import LaunchExit
+
+logger = logging.getLogger(__name__)
+
+
+def tell_failure(trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp) -> None:
+    """Says how a launch has ended and what is next: an error if the trial has failed, else a warning."""
+    log = trial.failed_log(exit_)
+    rank = f" (rank {exit_.first_failed or 0} first)" if len(exit_.exit_codes) > 1 else ""
+    error = f": {exit_.error}" if exit_.error else ""
+    if isinstance(next_, Retry):
+        logger.warning(
+            "Trial %d ended with exit code %s in launch %d%s%s (%s). It goes on from its checkpoint in %.1f s, %s."
+            " Log: %s\n%s", trial.trial_id, _name(exit_.exit_code), trial.launch, rank, error, how, next_.backoff_s,
+            next_.reason, log, last_lines(log),
+        )  # fmt: skip
+        return
+    why = f" ({next_.reason})" if next_.reason else ""
+    logger.error(
+        "Trial %d failed with exit code %s in launch %d%s%s%s. Log: %s\n%s",
+        trial.trial_id, _name(exit_.exit_code), trial.launch, rank, error, why, log, last_lines(log),
+    )  # fmt: skip
+
+
+def _name(exit_code: int | None) -> str:
+    """The exit code, with the name of the signal if it stands for one."""
+    if exit_code is not None and exit_code < 0:
+        with contextlib.suppress(ValueError):  # real-time signals have no names
+            return f"{exit_code} ({signal.Signals(-exit_code).name})"
+    return str(exit_code)
+
+
+def tell_silence(trial: TrialProcesses) -> None:
+    """Says that a trial has ended as if all was well, but has never reported."""
+    logger.error(
+        "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
+        "has to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,
+    )  # fmt: skip
+
+
+def warn_of_stall(trial: TrialProcesses, silent_s: float) -> None:
+    """Says that a trial is ended because it does not report."""
+    logger.warning(
+        "Trial %d has not reported for %.1f s in launch %d: it is ended. Log: %s\n%s", trial.trial_id, silent_s,
+        trial.launch, trial.stderr_path, last_lines(trial.stderr_path),
+    )  # fmt: skip
+
+
+def tell_beginning(
+    trial: TrialProcesses, beginning: RelaunchStart, relaunches: Relaunches, record: Callable[..., None]
+) -> None:
+    """Says where a relaunch has begun: an event if it does work again, and a warning once if that is the rule.
+
+    Parameters
+    ----------
+    trial, beginning
+        What was launched again, and where it has begun.
+    relaunches
+        Those of all trials, to which this one is added.
+    record
+        Writes an event, given its name, the trial and entries.
+    """
+    if beginning.is_redone:
+        record("redo", trial, level=beginning.level, first=beginning.first, before=beginning.before)
+    if relaunches.add(beginning):
+        logger.warning(
+            "%d of %d relaunches have begun anew: launch %d of trial %d has reported level %g first, though %g was "
+            "reached before, and what it reports up to there is left out. Either the script does not load its "
+            "checkpoint: have it look for one in --st_checkpoint_dir before it trains. Or it loads it, but counts from "
+            "the beginning again: have it save its count too. Or it saves too rarely: have it save before each report. "
+            "Each case is an event 'redo' in events.jsonl. Log: %s",
+            relaunches.num_anew, relaunches.num_seen, trial.launch, trial.trial_id, beginning.level, beginning.before,
+            trial.stdout_path,
+        )  # fmt: skip
+
+
+def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: float) -> None:
+    """Says which trials have waited long for devices, once for each."""
+    for trial in waiting:
+        if not trial.warned:
+            trial.warned = True
+            logger.warning(
+                "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s.",
+                trial.trial_id, now - trial.clock.signal_time, trial.wants, pool.num_free, len(pool),
+                sorted(pool.holders),
+            )  # fmt: skip
+
+
+def warn_of_slow_start(late: Iterable[TrialProcesses], now: float) -> None:
+    """Says whose processes have been ordered long ago and do not exist yet, once for each trial."""
+    for trial in late:
+        if not trial.warned:
+            trial.warned = True
+            logger.warning(
+                "Trial %d was to be launched %.0f s ago: the preloading server seems to be stuck in an import. Its "
+                "output is in preloading.log beside the results; preload=() does without it.",
+                trial.trial_id, now - trial.clock.signal_time,
+            )  # fmt: skip
+
+
+def warn_of_the_undead(live: Iterable[TrialProcesses], now: float) -> None:
+    """Says whose processes do not end, once for each trial."""
+    for trial in live:
+        if not trial.warned:
+            trial.warned = True
+            logger.warning(
+                "Processes of trial %d do not end %.0f s after SIGTERM. The events of this trial name their pids.",
+                trial.trial_id, now - trial.clock.signal_time,
+            )  # fmt: skip

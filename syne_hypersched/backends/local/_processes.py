@@ -1,0 +1,171 @@
+"""The record of one trial's processes, and where their logs are."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+from syne_tune.util import dump_json_with_numpy
+
+from syne_hypersched.backends.local._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
+from syne_hypersched.backends.local._fallback import CheckpointFallback
+from syne_hypersched.backends.local._launch_clock import LaunchClock
+from syne_hypersched.backends.local._report_queue import ReportQueue
+from syne_hypersched.backends.local._states import StateMachine
+from syne_hypersched.backends.shared.reports import StreamedReport
+from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.filenames import CONFIG_FILENAME, rank_log_name
+from syne_hypersched.launch import LaunchExit
+
+
+class TrialProcesses(StateMachine):
+    """One trial's processes: its state, and what belongs to it. Only :class:`Fleet` changes it.
+
+    Parameters
+    ----------
+    trial_id
+        The trial.
+    stdout_path, stderr_path
+        Logs of rank 0.
+    status, launch
+        As in :class:`~syne_hypersched.backends.local._states.StateMachine`.
+
+    Attributes
+    ----------
+    argv
+        Its command line.
+    unwritten_config
+        The configuration, until it is in its file.
+    resumes_on
+        Devices with which it is started or resumed next, if other than what every trial starts and resumes with.
+    waits_for_server
+        Whether the launch was ordered while the preloading server was starting.
+    warned
+        Whether the user was told that the trial waits or does not end, since its last launch.
+    clock, reports, failures, fallback
+        When things happened, its reports, what counts against it, and which checkpoint it begins from.
+    """
+
+    def __init__(
+        self, trial_id: int, stdout_path: Path, stderr_path: Path, status: str = Status.in_progress, launch: int = -1
+    ) -> None:
+        super().__init__(trial_id, status, launch)
+        self.stdout_path = stdout_path
+        self.stderr_path = stderr_path
+        self.argv: tuple[str, ...] = ()
+        self.unwritten_config: dict[str, Any] | None = None
+        self.resumes_on = 0
+        self.waits_for_server = False
+        self.warned = False
+        self.clock = LaunchClock()
+        self.reports = ReportQueue(stdout_path)
+        self.failures = FailureHistory()
+        self.fallback = CheckpointFallback()
+
+    @property
+    def config_path(self) -> Path:
+        """The file with the trial's configuration, in the folder of its logs."""
+        return self.stdout_path.with_name(CONFIG_FILENAME)
+
+    def write_config(self) -> None:
+        """Makes the trial's folder with its configuration, unless that was done since it was started or resumed.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        if self.unwritten_config is not None:
+            # For the user alone: configurations may hold secrets.
+            self.config_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            dump_json_with_numpy(self.unwritten_config, self.config_path)
+            self.unwritten_config = None
+
+    def begin_launch(self, num_devices: int) -> None:
+        """The next launch begins, on so many devices."""
+        super().begin_launch(num_devices)
+        self.warned = False
+        self.clock.begin_launch()
+        self.fallback.begin_launch(self.reports.num_read)
+        self.reports.stream.begin_launch(self.launch, num_devices, self.clock.signal_timestamp)
+
+    def count_from_now(self) -> None:
+        """Has the launch answer to this moment, and not to the signal that led to it."""
+        self.clock.answers_to = time.monotonic()
+        self.reports.stream.count_from(time.time())
+
+    def read(self, time_attr: str | None, to_the_end: bool = False) -> list[StreamedReport]:
+        """Takes new reports from the log and returns them, with those that are not to be delivered."""
+        read = self.reports.read(time_attr, self.clock.answers_to, to_the_end)
+        for report in read:
+            if report.is_new:
+                self.failures.report(report.values[ST_NUM_DEVICES])
+        if read or self.reports.tail.is_behind:
+            self.clock.hear()
+        if read:
+            self.fallback.hear()
+        return read
+
+    def how_ended(self, exit_: LaunchExit) -> str:
+        """In one word how the launch has ended: completed, failed, stalled, drained, killed (when drained) or lost."""
+        if self.stalled and exit_.drained:
+            return "stalled"
+        # By no fault of its own: somebody else has sent it a SIGTERM, or has killed what watches it.
+        interrupted = exit_.lost or (exit_.has_left and not exit_.drained)
+        if interrupted and self.failures.interrupt():
+            return "lost" if exit_.lost else "drained"
+        if exit_.drained and not exit_.lost:
+            return "killed" if exit_.killed else "drained"
+        # By itself, perhaps just before it could be asked to.
+        return "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
+
+    def fail(self, exit_: LaunchExit, num_devices: int, policy: FailurePolicy, knows_progress: bool) -> Retry | GiveUp:
+        """What is to be done after a launch on so many devices has failed."""
+        *_, last_words = "", *(_tail(self.failed_log(exit_)) or "").splitlines()
+        return self.failures.fail(Failure(num_devices, exit_.exit_code, last_words, knows_progress), policy)
+
+    def failed_log(self, exit_: LaunchExit) -> Path:
+        """The standard error of the rank that failed first."""
+        return self.stderr_path.with_name(rank_log_name(self.stderr_path.name, exit_.first_failed or 0))
+
+    def faults(self) -> dict[str, Any]:
+        """What counts against the trial, as an entry of an event from which it can be restored."""
+        state = self.failures.state()
+        return {"failures": {**state, "num_reports": self.reports.stream.num_reports}} if state else {}
+
+    def check(self, holds: int) -> None:
+        """Checks what holds after every step, see :meth:`StateMachine.check`."""
+        super().check(holds)
+        limit = self.failures.max_num_devices
+        if limit is not None and self.wants > limit:
+            self.fail_with(f"breaks a rule: it has failed on more than {limit} devices")
+
+
+def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
+    """The end of a log, for an error message."""
+    tail = _tail(path, max_bytes)
+    if tail is None:
+        return "(the log cannot be read)"
+    return "\n".join(tail.splitlines()[-num_lines:]).strip("\n") or "(the log is empty)"
+
+
+def _tail(path: Path, max_bytes: int = 4096) -> str | None:
+    """The end of a log; None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - max_bytes))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return None
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a log, none if it does not exist."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readlines()
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,94 @@
+"""What a training script sees of its devices: standard environment variables, nothing of ours."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+from syne_hypersched.backends.machine._inherited import without_launcher
+from syne_hypersched.backends.machine.discovery import Devices
+
+#: Variables that say which GPUs a process sees: of CUDA, and of AMD's two layers. None if empty.
+_GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+#: Variables with the number of threads of single libraries, which count before OMP_NUM_THREADS.
+_OWN_THREADS = (
+    "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS",
+)  # fmt: skip
+
+
+def rank_environments(
+    devices: Devices, held: tuple[str, ...], per_device: bool, inherited: Mapping[str, str]
+) -> list[tuple[dict[str, str], tuple[int, ...]]]:
+    """Environment and CPU cores for each process of a launch.
+
+    Parameters
+    ----------
+    devices
+        All devices of the backend.
+    held
+        Those that the launch holds.
+    per_device
+        Whether each device gets a process of its own, with the environment of ``torch.distributed`` if there are
+        several; else one process sees all of them.
+    inherited
+        Environment of the tuner.
+
+    Returns
+    -------
+    list of (dict, tuple of int)
+        One entry for each rank; no cores: the process is not pinned.
+    """
+    env = without_launcher(inherited) | _no_gpus(devices)
+    if devices.are_gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    num_ranks = len(held) if per_device else 1
+    if num_ranks > 1:
+        env |= {"WORLD_SIZE": str(num_ranks), "LOCAL_WORLD_SIZE": str(num_ranks)}
+        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+        env.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are here, and a host name may not resolve
+    ranks = []
+    for rank in range(num_ranks):
+        rank_env = dict(env)
+        if num_ranks > 1:
+            rank_env |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        own = held[rank : rank + 1] if per_device else held
+        cores = tuple(sorted({core for device in own for core in devices.cores.get(device, ())}))
+        rank_env |= _thread_variables(devices.num_threads(own), inherited)
+        ranks.append((rank_env, cores))
+    return ranks
+
+
+def server_environment(devices: Devices, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Environment of the server that loads libraries for trials: theirs, as far as it is the same for all of them.
+
+    It sees the GPUs that the tuner sees, which trials share out, and libraries that are loaded in it have as many
+    threads as those of a trial on one device.
+    """
+    threads = _thread_variables(devices.num_threads(devices.names[:1]), inherited)
+    return without_launcher(inherited) | _no_gpus(devices) | threads
+
+
+def _no_gpus(devices: Devices) -> dict[str, str]:
+    """Hides GPUs where devices are CPU slots: else all trials would take the first one, and second ranks the second."""
+    return {} if devices.are_gpus else dict.fromkeys(_GPU_VARIABLES, "")
+
+
+def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What makes BLAS and OpenMP libraries use so many threads; users may have set less for single libraries."""
+    if num_threads is None:
+        return {}
+    threads = {"OMP_NUM_THREADS": str(num_threads)}
+    for name in _OWN_THREADS:
+        wanted = inherited.get(name, "")
+        if wanted.isdigit() and int(wanted) > num_threads:
+            threads[name] = str(num_threads)
+    return threads
+
+
+def _free_port() -> int:
+    """A TCP port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,1 @@
+"""What every elastic backend is made of, written once."""

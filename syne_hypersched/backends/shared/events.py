@@ -1,0 +1,108 @@
+"""``events.jsonl``: one line for everything that happens to a trial's processes, the same for every elastic backend."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+DECISION = "decision"
+"""The event that says why the scheduler decides something: ``what`` it decides, the ``reason`` and the ``numbers``."""
+
+REMOVE_CHECKPOINT = "remove_checkpoint"
+"""The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
+
+
+class EventLog:
+    """Appends events to a file; every line is written whole and at once, or not at all.
+
+    Where the file cannot be written, as on a full disk, a warning is logged once and the tuning goes on.
+
+    Parameters
+    ----------
+    path
+        The file; created with its folder at the first event.
+    clock
+        Seconds since the tuning started, the ``time_s`` of an event.
+    timestamp
+        Seconds since the epoch, or ``None`` where there is no real time (a simulation).
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float], timestamp: Callable[[], float] | None = None) -> None:
+        self.path = path
+        self._clock = clock
+        self._timestamp = timestamp
+        self._fd: int | None = None
+        self._warned = False
+        self._lock = threading.Lock()
+
+    def write(
+        self,
+        event: str,
+        trial_id: int | None = None,
+        devices: tuple[str, ...] = (),
+        launch: int | None = None,
+        reason: str = "",
+        **details: Any,
+    ) -> None:
+        """Writes one event.
+
+        Parameters
+        ----------
+        event
+            What happened: ``setup``, ``deadline`` (where it is known later than ``setup``), ``start``, ``resume``,
+            ``launch`` (the devices are held from here), ``first_report``, ``resize`` (a wish), ``drain``, ``exit``
+            (every process is reaped, the devices are free), ``retry`` (a launch has failed, another one follows),
+            ``refuse`` (a wish for more devices than the trial can run on), ``wait`` (for room on the disk), ``pause``,
+            ``stop``, ``complete``, ``fail``, ``best``, ``unpublished`` (a better report has no whole checkpoint),
+            ``restore`` (an older checkpoint was put back), ``remove_checkpoint`` or :const:`DECISION`.
+        trial_id, devices, launch
+            Whom it concerns, the devices held, and the index of the launch.
+        reason
+            Why, in words.
+        details
+            Anything else; durations in seconds have the suffix ``_s``.
+        """
+        line: dict[str, Any] = {"time_s": round(self._clock(), 6)}
+        if self._timestamp is not None:
+            line["timestamp"] = self._timestamp()
+        line |= {"trial_id": trial_id, "event": event, "num_devices": len(devices), "devices": list(devices)}
+        line |= {"launch": launch, "reason": reason} | details
+        with self._lock:
+            try:
+                self._append(json.dumps(line, default=str).encode() + b"\n")
+            except OSError as error:
+                if not self._warned:
+                    self._warned = True
+                    logger.warning("Cannot write %s, so events will be missing there: %s", self.path, error)
+
+    def _append(self, line: bytes) -> None:
+        if self._fd is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        written = os.write(self._fd, line)
+        if written < len(line):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        """Closes the file; a later event opens it again."""
+        with self._lock:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_fd", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._fd = None
+        self._lock = threading.Lock()

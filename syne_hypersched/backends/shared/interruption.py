@@ -1,0 +1,113 @@
+"""What a user is told of going on with an experiment: when it is interrupted, and before, while that is of use."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from syne_tune.util import experiment_path
+
+from syne_hypersched.filenames import JOURNAL_DIRNAME
+
+logger = logging.getLogger(__name__)
+
+#: A tuning that is known to take so long is worth a word at its start, and one of unknown length when it has taken so
+#: long: whoever then starts anew, with a journal, has not lost much.
+LONG_S = 600.0
+UNKNOWN_S = 300.0
+
+
+def how_to_go_on(folder: Path, can_resume: bool = True) -> str:
+    """How to go on with an experiment that has been interrupted, in one sentence or two.
+
+    Parameters
+    ----------
+    folder
+        Folder of the experiment.
+    can_resume
+        Whether its backend is one whose experiments can be resumed.
+    """
+    if (folder / JOURNAL_DIRNAME).is_dir():
+        return f"To go on with it: resume_experiment({_name(folder)!r})"
+    results = f"What it came to is in {folder}."
+    if not can_resume:
+        return results
+    return f"{results} It cannot be resumed, because no Journal was kept: next time Tuner(..., callbacks=[Journal()])"
+
+
+def _name(folder: Path) -> str:
+    """What names the experiment to this package: its name, or its folder where experiments are not all kept."""
+    return folder.name if Path(experiment_path(tuner_name=folder.name)) == folder else str(folder)
+
+
+@contextmanager
+def telling_how_to_go_on(folder: Path, can_resume: bool = True, grace_s: float = 0.0) -> Iterator[None]:
+    """Surrounds the end of a tuning. If it ends by Ctrl-C or SIGTERM, the last that a user reads is how to go on.
+
+    The tuner lets the interruption pass through. Python then prints a traceback, whose last line becomes the sentence;
+    a notebook prints the sentence alone, since thirty lines of the tuner's inside help nobody.
+
+    Parameters
+    ----------
+    folder, can_resume
+        As in :func:`how_to_go_on`.
+    grace_s
+        Seconds that the trials have to end.
+    """
+    interruption = sys.exc_info()[1]
+    if isinstance(interruption, KeyboardInterrupt) and grace_s > 0:
+        logger.warning("Interrupted: the trials have %g s to checkpoint and exit.", grace_s)
+    try:
+        yield
+    except KeyboardInterrupt as again:
+        _explain(again, folder, can_resume)
+        raise
+    _explain(interruption, folder, can_resume)
+
+
+def _explain(interruption: BaseException | None, folder: Path, can_resume: bool) -> None:
+    sentence = how_to_go_on(folder, can_resume)
+    if isinstance(interruption, SystemExit) and (folder / JOURNAL_DIRNAME).is_dir():
+        logger.warning("The tuning was terminated. %s", sentence)
+    if not isinstance(interruption, KeyboardInterrupt):
+        return
+    sentence = f"The tuning was interrupted. {sentence}"
+    if sys.version_info >= (3, 11):
+        interruption.add_note(sentence)
+    else:
+        logger.warning("%s", sentence)
+    # IPython prints these lines for an exception that has them.
+    interruption._render_traceback_ = lambda: [f"KeyboardInterrupt: {sentence}"]  # type: ignore[attr-defined]
+
+
+class ResumeHint:
+    """Says once of a long tuning that it cannot be resumed."""
+
+    def __init__(self) -> None:
+        self._has_looked = False
+
+    def look(self, folder: Path, time_s: float, deadline_s: float | None) -> None:
+        """To be called now and then.
+
+        Parameters
+        ----------
+        folder
+            Folder of the experiment.
+        time_s
+            Seconds since the tuning started.
+        deadline_s
+            Its deadline, if there is one.
+        """
+        is_time = time_s >= UNKNOWN_S if deadline_s is None else deadline_s >= LONG_S
+        if self._has_looked or not is_time:
+            return
+        self._has_looked = True
+        if not (folder / JOURNAL_DIRNAME).is_dir():
+            length = "a tuning without a deadline" if deadline_s is None else f"{deadline_s:.0f} s of tuning"
+            logger.warning(
+                "If this process dies, %s cannot be resumed: no Journal is kept. Tuner(..., callbacks=[Journal()]) "
+                "keeps one, and stores the results as StoreResultsCallback does.", length,
+            )  # fmt: skip

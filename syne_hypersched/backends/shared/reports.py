@@ -1,0 +1,187 @@
+"""From what a script prints to the reports that the tuner gets: nothing twice, and counters that go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
+
+from syne_hypersched._log_tail import LogTail as LogTail
+from syne_hypersched._report_lines import RawReport as RawReport
+from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
+from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+
+#: Entries of a report that a stream writes anew.
+_REWRITTEN = (ST_WORKER_TIME, ST_DEVICE_TIME, ST_WORKER_ITER, ST_NUM_DEVICES, ST_LAUNCH, ST_SIGNAL_TO_REPORT_S)
+#: Those of them that may be the resource level. They never repeat: what is trained again takes time again.
+TIMES = (ST_WORKER_TIME, ST_DEVICE_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedReport:
+    """A report that was read from a log."""
+
+    values: dict[str, Any]
+    """The report as the tuner is to see it; as it was printed if it repeats a level that was delivered before."""
+
+    end: int
+    """Bytes of the log up to its end, see :attr:`RawReport.end`."""
+
+    is_new: bool
+    """Whether it is to be delivered."""
+
+    beginning: RelaunchStart | None = None
+    """Where the launch has begun, in the first report of a relaunch if the resource level is known."""
+
+
+class ReportStream:
+    """Turns the raw reports of a trial's launches into one stream, as if the trial had been launched once.
+
+    ``st_worker_time`` and ``st_worker_iter`` go on from where the launch before left them, a report for a resource
+    level that an earlier launch has delivered is dropped, and every report says on how many devices it was computed and
+    in which launch, and how many seconds of devices the trial has used.
+    """
+
+    def __init__(self) -> None:
+        #: Worker time (s) at the end of the launches before this one, and now; the same for each device.
+        self._time_before = self._time_now = 0.0
+        self._device_time_before = self._device_time_now = 0.0
+        #: Number of reports so far.
+        self._iter_now = 0
+        self._levels = Levels()
+        self._first_of_launch = True
+        self._launch = -1
+        self._num_devices = 0
+        self._signal_timestamp = 0.0
+
+    @property
+    def num_reports(self) -> int:
+        """Number of reports so far, without those that were dropped."""
+        return self._iter_now
+
+    @property
+    def beginning(self) -> RelaunchStart | None:
+        """Where the launch has begun; None before its first report, and if no launch before it has reported."""
+        return self._levels.beginning
+
+    def begin_launch(self, launch: int, num_devices: int, signal_timestamp: float) -> None:
+        """A launch begins; reports from here on are its own.
+
+        Parameters
+        ----------
+        launch, num_devices
+            Index of the launch and the devices that it holds.
+        signal_timestamp
+            When the drain signal or the order that led to the launch was given (seconds since the epoch).
+        """
+        self._launch, self._num_devices, self._signal_timestamp = launch, num_devices, signal_timestamp
+        self._time_before, self._device_time_before = self._time_now, self._device_time_now
+        self._levels.begin_launch()
+        self._first_of_launch = True
+
+    def count_from(self, timestamp: float) -> None:
+        """Has the launch answer to a later moment (seconds since the epoch) than the signal that led to it."""
+        self._signal_timestamp = timestamp
+
+    def restore(self, raw: Sequence[dict[str, Any]], delivered: Sequence[dict[str, Any]], time_attr: str | None) -> int:
+        """Goes on where another stream of the same log was when it had delivered some reports.
+
+        Parameters
+        ----------
+        raw
+            All reports in the log, in order.
+        delivered
+            What the other stream has made of some of them, in order.
+        time_attr
+            Entry with the resource level, if known.
+
+        Returns
+        -------
+        int
+            How many of ``raw`` come before what is new. Those after it are to be accepted.
+        """
+        position = 0
+        for report in delivered:
+            here = next((i for i in range(position, len(raw)) if _is_made_of(report, raw[i])), None)
+            if here is not None:
+                position = here + 1
+            if int(report[ST_LAUNCH]) != self._launch:
+                self._launch = int(report[ST_LAUNCH])
+                self._levels.begin_launch()
+            self._is_new(report, time_attr)
+        if delivered:
+            last = delivered[-1]
+            self._num_devices, self._iter_now = int(last[ST_NUM_DEVICES]), int(last[ST_WORKER_ITER]) + 1
+            self._time_now = float(last.get(ST_WORKER_TIME, 0.0))
+            self._device_time_now = float(last.get(ST_DEVICE_TIME, 0.0))
+            printed = raw[position - 1].get(ST_WORKER_TIME) if position else None
+            trained_s = float(printed) if _is_finite(printed) else 0.0
+            self._time_before = self._time_now - trained_s
+            self._device_time_before = self._device_time_now - trained_s * self._num_devices
+            self._first_of_launch = False
+            if position < len(raw) and ST_WORKER_ITER not in raw[position]:
+                self._levels.begin_launch()  # where launches begin cannot be told
+        return position
+
+    def accept(self, raw: dict[str, Any], time_attr: str | None, now: float) -> dict[str, Any] | None:
+        """The report as the tuner is to see it, or ``None`` if it repeats a level that was delivered before.
+
+        Parameters
+        ----------
+        raw
+            What the script printed.
+        time_attr
+            Entry with the resource level; ``None``: not known, nothing is recognised as repeated. Nor is anything if it
+            is a time that the trial has trained, see :const:`TIMES`.
+        now
+            Seconds since the epoch, for a report without a time stamp, or with one that is no number.
+        """
+        trained_s = raw.get(ST_WORKER_TIME)
+        if _is_finite(trained_s):
+            self._train(trained_s)
+        if not self._is_new(raw, time_attr):
+            return None
+        report = dict(raw)
+        timestamp = report.get(ST_WORKER_TIMESTAMP)
+        if not _is_finite(timestamp):
+            timestamp = report[ST_WORKER_TIMESTAMP] = now
+        if _is_finite(trained_s):
+            report[ST_WORKER_TIME], report[ST_DEVICE_TIME] = self._time_now, self._device_time_now
+        else:
+            report.pop(ST_WORKER_TIME, None)
+        report[ST_WORKER_ITER] = self._iter_now
+        self._iter_now += 1
+        report[ST_NUM_DEVICES] = self._num_devices
+        report[ST_LAUNCH] = self._launch
+        if self._first_of_launch:
+            self._first_of_launch = False
+            report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
+        return report
+
+    def _train(self, seconds: float) -> None:
+        """The launch has trained for so long."""
+        time_s = self._time_before + seconds
+        device_time_s = self._device_time_before + seconds * self._num_devices
+        if math.isfinite(device_time_s) and math.isfinite(time_s):
+            self._time_now = max(self._time_now, time_s)
+            self._device_time_now = max(self._device_time_now, device_time_s)
+
+    def _is_new(self, report: dict[str, Any], time_attr: str | None) -> bool:
+        level = report.get(time_attr) if time_attr is not None and time_attr not in TIMES else None
+        # What the tuner has added to a report says nothing of what the script has printed.
+        return not _is_finite(level) or self._levels.accept(level, [name for name in report if name[:3] != "st_"])
+
+
+def _is_finite(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_made_of(report: dict[str, Any], raw: dict[str, Any]) -> bool:
+    return all(
+        name in report and (report[name] == value or (value != value and report[name] != report[name]))
+        for name, value in raw.items()
+        if name not in _REWRITTEN
+    )

@@ -1,0 +1,387 @@
+"""All trials in virtual time: a queue of events instead of processes.
+
+The one engine of :class:`~syne_hypersched.ElasticSimulatorBackend` and :func:`~syne_hypersched.simulate`. It takes the
+orders and wishes that the fleet of processes takes, and decides by the same
+:func:`~syne_hypersched.backends.shared.reconcile.reconcile` what to drain and what to launch. Time goes from one event
+to the next and depends on nothing but the learning curves, so the same orders give the same events anywhere.
+
+Events at the same time happen in the order in which their trials were launched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.elastic import check_wish
+from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.backends.shared.reconcile import Drain, Phase, reconcile
+from syne_hypersched.backends.virtual._launcher import VirtualLauncher
+from syne_hypersched.backends.virtual._outbox import Outbox, Reports
+from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
+from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
+
+
+class VirtualFleet:
+    """See the module.
+
+    Parameters
+    ----------
+    num_devices
+        Number of devices.
+    curve_of
+        The learning curve of a configuration.
+    launcher
+        Says what launches, epochs and drains take.
+    elapsed_time_attr
+        Entry of a report for the seconds that the trial has trained, as scripts report them.
+
+    Attributes
+    ----------
+    record
+        Writes what happens, as :meth:`~syne_hypersched.backends.shared.events.EventLog.write` does; by default nothing
+        is written.
+    time_s
+        Virtual seconds since the start.
+    device_seconds_held, device_seconds_training
+        Seconds that devices were held by launches that have ended, and seconds of these devices and others that were
+        spent on epochs that were reported. Both count each device.
+    """
+
+    def __init__(
+        self,
+        num_devices: int,
+        curve_of: Callable[[dict[str, Any]], LearningCurve],
+        launcher: VirtualLauncher,
+        elapsed_time_attr: str,
+    ) -> None:
+        self.record: Callable[..., None] = _record_nothing
+        self.time_s = 0.0
+        self.device_seconds_held = self.device_seconds_training = 0.0
+        self.situation = Situation(num_devices)
+        self.pool = DevicePool([f"device{index}" for index in range(num_devices)])
+        self._curve_of = curve_of
+        self._launcher = launcher
+        self._elapsed_time_attr = elapsed_time_attr
+        self._trials: dict[int, VirtualTrial] = {}
+        #: Trials that want devices or hold some.
+        self._active: dict[int, VirtualTrial] = {}
+        #: Those among them that are not to stay as they are; only they concern :func:`reconcile`.
+        self._unsettled: dict[int, VirtualTrial] = {}
+        self._num_wanting = 0
+        self._num_orders = 0
+        self._news = Outbox()
+        self._drain_at_s = self._kill_at_s = math.inf
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is launched any more: the drains before the deadline have begun, or everything is stopped."""
+        return self._closed
+
+    # Orders, as the fleet of processes takes them.
+
+    def start(
+        self, trial_id: int, config: dict[str, Any], num_devices: int, event: str, checkpoint_of: int | None = None
+    ) -> None:
+        """The tuner starts or resumes a trial; it is launched as soon as its devices are free.
+
+        Parameters
+        ----------
+        trial_id, config, num_devices
+            The trial, its configuration and the devices it is to have.
+        event
+            ``"start"`` or ``"resume"``.
+        checkpoint_of
+            A new trial goes on from where this trial is, if given.
+
+        Raises
+        ------
+        ValueError
+            There can be no devices for it: as many trials as devices allow are running already.
+        """
+        if (self._num_wanting + 1) * num_devices > len(self.pool):
+            raise ValueError(
+                f"n_workers must be at most {len(self.pool) // num_devices} with {len(self.pool)} devices and "
+                f"{num_devices} per trial, but the tuner starts trial {trial_id} while {self._num_wanting} are running"
+            )
+        if not self._trials:
+            self._record_setup()
+        trial = self._trials.get(trial_id)
+        if trial is None:
+            trial = VirtualTrial(trial_id, self._curve_of(config))
+            if checkpoint_of is not None:
+                trial.num_trained = self._trials[checkpoint_of].num_trained
+            self._trials[trial_id] = trial
+        elif config != trial.config:
+            trial.curve = self._curve_of(config)
+        trial.config = dict(config)
+        trial.status, trial.kind, trial.signal_s = Status.in_progress, event, self.time_s
+        self._news.give_back(trial)
+        self._order(trial, num_devices)
+        self.record(event, trial_id, reason=f"{num_devices} devices ordered")
+        self._reconcile()
+
+    def wish_devices(self, trial_id: int, num_devices: int) -> None:
+        """The scheduler asks for another number of devices; a trial that is not to run keeps none.
+
+        Raises
+        ------
+        ValueError
+            ``num_devices`` is not an integer from 1 to the number of devices.
+        """
+        num_devices = check_wish(num_devices, len(self.pool))
+        trial = self._trials[trial_id]
+        if trial.wants in (0, num_devices):
+            return
+        self.record(
+            "resize", trial_id, trial.devices, trial.launch, f"{trial.wants} -> {num_devices}",
+            **{"from": trial.wants, "to": num_devices},
+        )  # fmt: skip
+        self._order(trial, num_devices)
+        self._reconcile()
+
+    def halt(self, trial_id: int, status: str, after: Mapping[str, Any] | None = None) -> None:
+        """The tuner pauses or stops a trial.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        status
+            ``Status.paused`` or ``Status.stopped``.
+        after
+            The report at which this was decided. The tuner has not looked at later ones: they are kept for a resume.
+        """
+        trial = self._trials[trial_id]
+        trial.status = status
+        self._news.keep(trial, after)
+        trial.drain_reason = "pause" if status == Status.paused else "stop"
+        self._order(trial, 0)
+        self.record(trial.drain_reason, trial_id, trial.devices, trial.launch)
+        self._reconcile()
+
+    def set_deadline(self, seconds_left: float, drain_s: float) -> None:
+        """Trials drain from ``drain_s`` before the deadline on, and nothing is launched; at it, all have ended."""
+        self._kill_at_s = self.situation.deadline_s = self.time_s + seconds_left
+        self._drain_at_s = max(self.time_s, self.time_s + seconds_left - drain_s)
+
+    def stop_all(self) -> None:
+        """Drains every trial, and goes on to when the last device is free."""
+        reason = "deadline" if self._closed else "stop"
+        self._closed = True
+        for trial in list(self._active.values()):
+            trial.drain_reason = reason
+            if trial.status == Status.in_progress:
+                trial.status = Status.stopped
+            self._order(trial, 0)
+        self._reconcile()
+        while self._active and self._advance():
+            pass
+        self._closed = False
+
+    # What the tuner and the scheduler ask.
+
+    def poll(self) -> None:
+        """Goes on to the next time at which there is something for the tuner to act on, unless there is already."""
+        self._let_happen()
+        if not self._news.due and not self._advance() and self._closed:
+            # A tuner that waits for its trials to end must not wait for those that the deadline has ended.
+            for trial in list(self._active.values()):
+                trial.status = Status.stopped
+                self._order(trial, 0)
+
+    def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
+        """The reports of these trials, or of all, and who has ended; see :meth:`Outbox.take`."""
+        return self._news.take(trial_ids)
+
+    def status(self, trial_id: int) -> str:
+        """Status of a trial in the tuner's terms, to which a relaunch goes unnoticed."""
+        return self._trials[trial_id].status
+
+    def wished_devices(self, trial_id: int) -> int:
+        """Devices on which a trial is to run; 0 if it is not."""
+        trial = self._trials.get(trial_id)
+        return 0 if trial is None else trial.wants
+
+    def occupied(self) -> list[tuple[int, str]]:
+        """One entry (trial id, status) for each device that is held or promised."""
+        self._let_happen()
+        return [
+            (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
+            for trial in self._active.values()
+            for _ in range(max(trial.wants, trial.holds))
+        ]
+
+    def follow(self, time_attr: str) -> None:
+        """Names the resource level, which says nothing new here: no epoch is ever reported twice."""
+
+    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
+        """Records that the trial is the incumbent because of ``result``."""
+        trial = self._trials[trial_id]
+        self.record("best", trial_id, trial.devices, trial.launch, result=dict(result))
+
+    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
+        """Records why the scheduler decides something."""
+        trial = self._trials[trial_id]
+        self.record(DECISION, trial_id, trial.devices, trial.launch, reason, what=what, numbers=dict(numbers))
+
+    # Time.
+
+    def advance_to(self, time_s: float) -> None:
+        """Lets everything happen that is due by a time; the next poll then sees what there is and goes no further."""
+        while self._next_s() <= time_s:
+            self._advance()
+        if time_s > self.time_s:
+            self.time_s, self._news.due = time_s, True
+
+    def _next_s(self) -> float:
+        next_s = self._launcher.next_s()
+        # Where nothing runs, a tuner starts something now rather than wait for the deadline.
+        return min(next_s, self._drain_at_s) if self._active and not self._closed else next_s
+
+    def _advance(self) -> bool:
+        """Goes on to the next event and lets everything happen that is due by then; False if there is no event."""
+        next_s = self._next_s()
+        if next_s == math.inf:
+            return False
+        self.time_s = max(self.time_s, next_s)
+        self._let_happen()
+        if not self._closed and self._drain_at_s <= next_s:
+            self._close()
+        self._news.due = True
+        return True
+
+    def _let_happen(self) -> None:
+        """Lets everything happen that is due by now. A drain that takes no time is due at once and is no news."""
+        while (trial := self._launcher.pop(self.time_s)) is not None:
+            if trial.next is Next.REPORT:
+                self._report(trial)
+            elif trial.next is Next.EXIT:
+                self._exit(trial)
+            else:
+                self._end(trial, "completed" if trial.next is Next.COMPLETE else "failed")
+
+    def _close(self) -> None:
+        """Drains every trial for the deadline; to the tuner they are still in progress."""
+        self._closed = True
+        for trial in list(self._active.values()):
+            if trial.phase is Phase.RUNNING:
+                trial.drain_reason = "deadline"
+                self._drain(trial)
+
+    # Acting.
+
+    def _record_setup(self) -> None:
+        self.record(
+            "setup", devices=self.pool.devices, mode="simulated", grace_s=self._launcher.drain_s,
+            deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launcher.launch_s,
+        )  # fmt: skip
+
+    def _order(self, trial: VirtualTrial, wants: int) -> None:
+        self._num_orders += 1
+        trial.order = self._num_orders
+        self._num_wanting += (wants > 0) - (trial.wants > 0)
+        trial.wants = wants
+        if not wants:
+            trial.resized = False
+        self._place(trial)
+
+    def _place(self, trial: VirtualTrial) -> None:
+        trial_id = trial.trial_id
+        if trial.wants or trial.holds:
+            self._active[trial_id] = trial
+        else:
+            self._active.pop(trial_id, None)
+        if trial.wants > trial.holds or (trial.phase is Phase.RUNNING and trial.wants < trial.holds):
+            self._unsettled[trial_id] = trial
+        else:
+            self._unsettled.pop(trial_id, None)
+
+    def _reconcile(self) -> None:
+        if not self._unsettled:
+            return
+        for action in reconcile([trial.state() for trial in self._unsettled.values()], self.pool.num_free):
+            trial = self._trials[action.trial_id]
+            if isinstance(action, Drain):
+                self._drain(trial)
+            elif not self._closed:
+                self._launch(trial, action.num_devices)
+
+    def _launch(self, trial: VirtualTrial, num_devices: int) -> None:
+        self._launcher.launch(trial, self.pool.acquire(trial.trial_id, num_devices), self.time_s)
+        self._place(trial)
+        self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
+
+    def _report(self, trial: VirtualTrial) -> None:
+        self.device_seconds_training += trial.epoch_s * trial.holds
+        report = trial.report(self.time_s, self._elapsed_time_attr)
+        if ST_SIGNAL_TO_REPORT_S in report:
+            self.record(
+                "first_report", trial.trial_id, trial.devices, trial.launch,
+                signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
+            )  # fmt: skip
+        self._news.report(trial, report)
+        if trial.has_trained_all:
+            self._end(trial, "completed")
+        else:
+            self._launcher.train(trial, self.time_s)
+
+    def _drain(self, trial: VirtualTrial) -> None:
+        if trial.wants and not self._closed:
+            trial.drain_reason = trial.kind = "resize"
+        self._launcher.drain(trial, self.time_s, self._kill_at_s)
+        self._place(trial)
+        self.record(
+            "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launcher.drain_s
+        )
+
+    def _exit(self, trial: VirtualTrial, how: str = "") -> None:
+        """The trial's devices become free, because it was drained or for the reason given."""
+        asked = not how
+        if asked:
+            how = "killed" if trial.killed else "drained"
+        self.device_seconds_held += trial.holds * (self.time_s - trial.held_from_s)
+        devices = self.pool.release(trial.trial_id)
+        self.record(
+            "exit", trial.trial_id, devices, trial.launch, trial.drain_reason, how=how,
+            drain_s=self.time_s - trial.signal_s if asked else None,
+        )  # fmt: skip
+        trial.end_launch()
+        if asked and trial.wants:
+            trial.resized = True
+        self._place(trial)
+        if asked:
+            self._reconcile()
+
+    def _end(self, trial: VirtualTrial, how: str) -> None:
+        """A trial ends by itself."""
+        if how == "completed" and not trial.num_reports:
+            how = "failed"  # as a script counts that has never reported
+        self._exit(trial, how)
+        trial.status = Status.completed if how == "completed" else Status.failed
+        self._news.end(trial)
+        self._order(trial, 0)
+        self.record("complete" if how == "completed" else "fail", trial.trial_id, (), trial.launch)
+        self._reconcile()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A tuner that is loaded has forgotten the trials that ran, so in a copy they hold nothing."""
+        self.__dict__.update(state)
+        self._active, self._unsettled, self._num_wanting = {}, {}, 0
+        self._launcher.forget_all()
+        self._drain_at_s = self._kill_at_s = math.inf
+        self._closed = False
+        for trial in self._trials.values():
+            self.pool.release(trial.trial_id)
+            trial.end_launch()
+            trial.wants, trial.resized = 0, False
+
+
+def _record_nothing(*_: object, **__: object) -> None:
+    """Where nobody reads what happens."""

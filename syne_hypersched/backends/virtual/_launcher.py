@@ -1,0 +1,93 @@
+"""Launches, epochs and drains in virtual time: when the next thing happens to each launched trial."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+
+from syne_hypersched.backends.shared.reconcile import Phase
+from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
+from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
+from syne_hypersched.blackboxes import LearningCurve
+
+
+class VirtualLauncher:
+    """A queue of events, at most one for each trial; a new one replaces it.
+
+    Events at the same time come in the order in which their trials were launched.
+
+    Parameters
+    ----------
+    speed_up
+        Speed-up of a learning curve on a number of devices.
+    launch_cost
+        What launches and drains take.
+    failures
+        Trials that fail; None: none does.
+    """
+
+    def __init__(
+        self, speed_up: Callable[[LearningCurve, int], float], launch_cost: LaunchCost, failures: Failures | None
+    ) -> None:
+        self.drain_s = float(launch_cost.drain_s)
+        self.launch_s = launch_cost.by_kind
+        self._speed_up = speed_up
+        self._failures = failures
+        #: As (time, launch, ticket, trial); void unless the trial has that ticket.
+        self._queue: list[tuple[float, int, int, VirtualTrial]] = []
+        self._num_launches = self._num_tickets = 0
+
+    def launch(self, trial: VirtualTrial, devices: tuple[str, ...], time_s: float) -> None:
+        """Launches a trial on these devices, which it holds from now on."""
+        self._num_launches += 1
+        trial.begin_launch(devices, self._num_launches, time_s)
+        trial.speed_up = self._speed_up(trial.curve, len(devices))
+        self.train(trial, time_s + self.launch_s[trial.kind])
+
+    def train(self, trial: VirtualTrial, time_s: float) -> None:
+        """A launched trial begins its next epoch at a time; without one, it completes."""
+        if trial.has_trained_all:
+            self._push(trial, Next.COMPLETE, time_s)
+            return
+        epoch = trial.num_trained
+        trial.epoch_s = trial.curve.epoch_s[epoch] / trial.speed_up
+        share = None if self._failures is None else self._failures.share_trained(trial.trial_id, epoch)
+        if share is None:
+            self._push(trial, Next.REPORT, time_s + trial.epoch_s)
+        else:
+            self._push(trial, Next.FAIL, time_s + share * trial.epoch_s)
+
+    def drain(self, trial: VirtualTrial, time_s: float, kill_at_s: float) -> None:
+        """Asks a trial to checkpoint and exit; what it has trained since its last report is lost.
+
+        Parameters
+        ----------
+        trial, time_s
+            The trial, and now.
+        kill_at_s
+            When it is killed if it has not ended by itself.
+        """
+        end_s = time_s + self.drain_s
+        trial.phase, trial.signal_s, trial.killed = Phase.DRAINING, time_s, end_s > kill_at_s
+        self._push(trial, Next.EXIT, max(time_s, min(end_s, kill_at_s)))
+
+    def next_s(self) -> float:
+        """The time of the next event, infinite if there is none."""
+        queue = self._queue
+        while queue and queue[0][2] != queue[0][3].ticket:
+            heapq.heappop(queue)
+        return queue[0][0] if queue else math.inf
+
+    def pop(self, time_s: float) -> VirtualTrial | None:
+        """The trial with the next event due by a time, if there is one; what happens is its ``next``."""
+        return heapq.heappop(self._queue)[3] if self.next_s() <= time_s else None
+
+    def forget_all(self) -> None:
+        """Nothing is to happen any more."""
+        self._queue = []
+
+    def _push(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
+        self._num_tickets += 1
+        trial.next, trial.ticket = what, self._num_tickets
+        heapq.heappush(self._queue, (time_s, trial.launch_order, trial.ticket, trial))

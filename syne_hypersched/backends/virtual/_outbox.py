@@ -1,0 +1,66 @@
+"""What the tuner has not been told yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from syne_hypersched.backends.virtual._trial import VirtualTrial
+
+Reports = list[tuple[int, dict[str, Any]]]
+
+
+class Outbox:
+    """Reports and ends of trials, from when they happen until the tuner looks."""
+
+    def __init__(self) -> None:
+        #: Whether the tuner is to look before the time goes on.
+        self.due = False
+        #: In the order of time.
+        self._reports: list[tuple[VirtualTrial, dict[str, Any]]] = []
+        self._ended: list[int] = []
+
+    def report(self, trial: VirtualTrial, report: dict[str, Any]) -> None:
+        """A trial has reported."""
+        self._reports.append((trial, report))
+        self.due = True
+
+    def end(self, trial: VirtualTrial) -> None:
+        """A trial has completed or failed."""
+        self._ended.append(trial.trial_id)
+        self.due = True
+
+    def keep(self, trial: VirtualTrial, after: Mapping[str, Any] | None) -> None:
+        """A trial is halted because of the report ``after``: later ones are kept for a resume."""
+        trial.keep_after(after)
+        trial.kept += [report for reporter, report in self._reports if reporter is trial]
+        self._reports = [entry for entry in self._reports if entry[0] is not trial]
+
+    def give_back(self, trial: VirtualTrial) -> None:
+        """A trial is resumed: what was kept of its reports is news again."""
+        for report in trial.kept:
+            self.report(trial, report)
+        trial.kept = []
+
+    def take(self, trial_ids: Collection[int] | None) -> tuple[Reports, list[int]]:
+        """What was not taken before: the reports of these trials, or of all, and who has ended.
+
+        Returns
+        -------
+        tuple
+            Reports as (trial id, report), in the order of time, and the ids of all trials that have completed or
+            failed, ascending.
+        """
+        reports, self._reports = self._reports, []
+        ended, self._ended = sorted(self._ended), []
+        self.due = False
+        for trial, _ in reports:
+            trial.delivered = []
+        taken: Reports = []
+        for trial, report in reports:
+            if trial_ids is None or trial.trial_id in trial_ids:
+                trial.delivered.append(report)
+                taken.append((trial.trial_id, report))
+            else:
+                self._reports.append((trial, report))
+        return taken, ended

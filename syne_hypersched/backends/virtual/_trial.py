@@ -1,0 +1,136 @@
+"""One trial of a :class:`~syne_hypersched.backends.virtual._fleet.VirtualFleet`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
+
+from syne_hypersched.backends.shared.reconcile import Phase, TrialState
+from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+
+
+class Next(Enum):
+    """What happens next to a trial that was launched."""
+
+    REPORT = "report"
+    """An epoch ends and is reported."""
+    COMPLETE = "complete"
+    """It ends, since it has nothing left to train."""
+    FAIL = "fail"
+    """It fails in the middle of an epoch."""
+    EXIT = "exit"
+    """It has been drained."""
+
+
+@dataclass(slots=True, eq=False)
+class VirtualTrial:
+    """Where a trial stands, what it is to do, and what was reported."""
+
+    trial_id: int
+    curve: LearningCurve
+    config: dict[str, Any] = field(default_factory=dict)
+    status: str = Status.in_progress
+    """In the tuner's terms."""
+
+    # Wishes and devices, as in TrialState.
+    wants: int = 0
+    phase: Phase = Phase.IDLE
+    resized: bool = False
+    order: int = 0
+    devices: tuple[str, ...] = ()
+    holds: int = 0
+
+    # The launch that is going on.
+    launch: int = -1
+    """Its index, counted from 0; -1 before the first."""
+    launch_order: int = 0
+    """Its position among the launches of all trials."""
+    kind: str = "start"
+    """``"start"``, ``"resume"`` or ``"resize"``: what the launch costs depends on it."""
+    signal_s: float = 0.0
+    """When the order or the drain was given that led to it; during a drain, when the drain was."""
+    held_from_s: float = 0.0
+    speed_up: float = 1.0
+    first_of_launch: bool = True
+    """Whether it has not reported yet."""
+    drain_reason: str = ""
+    killed: bool = False
+    """Whether the deadline leaves its drain less time than a drain takes."""
+
+    # Training.
+    num_trained: int = 0
+    """Epochs in its checkpoint."""
+    num_reports: int = 0
+    worker_s: float = 0.0
+    """Seconds that it has trained, those lost not counted."""
+    device_s: float = 0.0
+    """The same, each second counted as often as there were devices."""
+    epoch_s: float = 0.0
+    """Seconds of the epoch that is being trained, on the devices held."""
+    next: Next = Next.REPORT
+    ticket: int = -1
+    """Which entry of the queue is about this trial; others are void."""
+
+    # Reports.
+    delivered: list[dict[str, Any]] = field(default_factory=list)
+    """Those of the last poll that gave any."""
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    """Those that came after the decision to pause, for a resume."""
+
+    def state(self) -> TrialState:
+        """What :func:`~syne_hypersched.backends.shared.reconcile.reconcile` is to know."""
+        return TrialState(self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order)
+
+    @property
+    def has_trained_all(self) -> bool:
+        """Whether its script has nothing left to do."""
+        return self.num_trained >= len(self.curve.epoch_s)
+
+    def begin_launch(self, devices: tuple[str, ...], launch_order: int, time_s: float) -> None:
+        """A launch begins on these devices."""
+        self.devices, self.holds, self.held_from_s = devices, len(devices), time_s
+        self.launch += 1
+        self.launch_order = launch_order
+        self.phase, self.resized, self.drain_reason, self.first_of_launch = Phase.RUNNING, False, "", True
+
+    def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
+        """The epoch that was being trained has ended; its report as the tuner is to see it."""
+        self.worker_s += self.epoch_s
+        self.device_s += self.epoch_s * self.holds
+        report = dict(self.curve.reports[self.num_trained])
+        report[elapsed_time_attr] = self.worker_s
+        report[ST_WORKER_TIMESTAMP] = report[ST_TUNER_TIME] = time_s
+        report[ST_WORKER_TIME] = self.worker_s
+        report[ST_DEVICE_TIME] = self.device_s
+        report[ST_WORKER_ITER] = self.num_reports
+        report[ST_NUM_DEVICES] = self.holds
+        report[ST_LAUNCH] = self.launch
+        if self.first_of_launch:
+            self.first_of_launch = False
+            report[ST_SIGNAL_TO_REPORT_S] = time_s - self.signal_s
+        self.num_reports += 1
+        self.num_trained += 1
+        return report
+
+    def end_launch(self) -> None:
+        """The launch has ended, and nothing of it is still to happen."""
+        self.devices, self.holds, self.phase, self.drain_reason, self.ticket = (), 0, Phase.IDLE, "", -1
+
+    def keep_after(self, report: Mapping[str, Any] | None) -> None:
+        """Keeps the reports that were delivered after this one, which the tuner will not look at."""
+        position = next((i for i, delivered in enumerate(self.delivered) if delivered is report), None)
+        if position is not None:
+            self.kept += self.delivered[position + 1 :]
+            self.delivered = []
+
+
+def virtual_moment(time_s: float) -> datetime:
+    """What stands for a virtual time where a date is asked for: so many seconds after the beginning of 1970."""
+    return datetime(1970, 1, 1) + timedelta(seconds=time_s)

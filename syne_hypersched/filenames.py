@@ -1,0 +1,71 @@
+"""Names of the files and folders that an experiment leaves on disk. Each is written here and nowhere else.
+
+Names that Syne Tune gives, such as ``metadata.json`` and ``results.csv.zip``, are in ``syne_tune.constants``.
+"""
+
+from __future__ import annotations
+
+import re
+
+# In the experiment's folder.
+
+EVENTS_FILENAME = "events.jsonl"
+"""What has happened to the trials' processes, one line for each event."""
+
+SERVER_LOG_FILENAME = "preloading.log"
+"""Output of the server from which trials are forked."""
+
+FIGURE_FILENAME = "run.png"
+"""Picture of the run, drawn by the report."""
+
+BEST_DIRNAME = "best"
+"""Link to a folder with the incumbent's checkpoint."""
+
+RESULT_FILENAME = "result.json"
+"""In ``best/``: the report of the incumbent."""
+
+JOURNAL_DIRNAME = "journal"
+"""Folder of what the scheduler was told, kept by a :class:`~syne_hypersched.Journal`."""
+
+LOCK_FILENAME = "lock"
+"""In ``journal/``: locked by the tuner that writes there."""
+
+SETUP_FILENAME = "setup.dill"
+"""In ``journal/``: the tuner as it was before it started."""
+
+SNAPSHOT_FILENAME = "snapshot"
+"""In ``journal/``: the scheduler after some of the calls."""
+
+FUNCTION_DIRNAME = "tune_function"
+"""Folder of the function that :class:`~syne_hypersched.ElasticPythonBackend` tunes."""
+
+FUNCTION_FILENAME = "tune_function.dill"
+"""In ``tune_function/``: the function as its trials load it."""
+
+FUNCTION_RECORD_FILENAME = "tune_function.json"
+"""In ``tune_function/``: the function's name and fingerprint."""
+
+# In the folder of a trial.
+
+CONFIG_FILENAME = "config.json"
+"""The trial's configuration; also that of the incumbent, in ``best/``."""
+
+STDOUT_FILENAME = "std.out"
+"""Standard output of rank 0 of all launches of a trial."""
+
+STDERR_FILENAME = "std.err"
+"""Standard error of rank 0 of all launches of a trial."""
+
+# In the folder of a trial's checkpoints.
+
+MANIFEST_FILENAME = "manifest.json"
+"""In a checkpoint that :mod:`syne_hypersched.training` writes: what belongs to it."""
+
+RANK_LOG = re.compile(r"std(\.rank\d+)?\.(out|err)")
+"""Names of the logs of all ranks."""
+
+
+def rank_log_name(name: str, rank: int) -> str:
+    """Name of the log of another rank than 0: ``std.out`` becomes ``std.rank1.out``."""
+    stem, _, suffix = name.rpartition(".")
+    return name if rank == 0 else f"{stem}.rank{rank}.{suffix}"

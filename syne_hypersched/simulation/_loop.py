@@ -1,0 +1,124 @@
+"""The loop of a tuner, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from syne_tune.backend.trial_status import Status
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
+
+from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.backends.virtual import (
+    VirtualFleet,
+    virtual_moment,
+)
+from syne_hypersched.simulation._results import Decided
+
+OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
+"""Called after each decision with the trial, the report and the decision."""
+
+
+class SimulatedTuner:
+    """The loop of :class:`syne_tune.Tuner`: looks for results, tells the scheduler, starts what it suggests."""
+
+    def __init__(
+        self,
+        scheduler: TrialScheduler,
+        fleet: VirtualFleet,
+        n_workers: int,
+        num_devices_per_trial: int,
+        max_num_trials: int | None,
+        max_num_results: int | None,
+        on_result: OnResult | None,
+    ) -> None:
+        self.results: list[Decided] = []
+        self._trials: list[ElasticTrial] = []
+        self._scheduler = scheduler
+        self._fleet = fleet
+        self._n_workers = n_workers
+        self._num_devices_per_trial = num_devices_per_trial
+        self._max_num_trials = max_num_trials
+        self._max_num_results = max_num_results
+        self._on_result = on_result
+        #: Trials that run, and the last result of each trial.
+        self._running: dict[int, None] = {}
+        self._last: dict[int, dict[str, Any]] = {}
+        self._exhausted = False
+
+    @property
+    def num_trials(self) -> int:
+        """Trials that were started."""
+        return len(self._trials)
+
+    def run(self) -> None:
+        """Goes on until there is nothing left to do, or a limit is reached."""
+        goes_on = True
+        while goes_on:
+            self._fleet.poll()
+            reports, ended = self._fleet.take()
+            for trial_id, result in reports:
+                self._tell(trial_id, result)
+                if len(self.results) == self._max_num_results:
+                    return
+            for trial_id in ended:
+                self._end(trial_id)
+            goes_on = self._start_trials() and not self._fleet.closed
+
+    def _tell(self, trial_id: int, result: dict[str, Any]) -> None:
+        trial, status = self._trials[trial_id], self._fleet.status(trial_id)
+        self._last[trial_id] = result
+        decision = self._scheduler.on_trial_result(trial=trial, result=result)
+        self.results.append(Decided(trial_id, trial.config, status, result, decision))
+        if self._on_result is not None:
+            self._on_result(trial, result, decision)
+        if decision == SchedulerDecision.CONTINUE:
+            return
+        if decision == SchedulerDecision.PAUSE:
+            self._fleet.halt(trial_id, Status.paused)
+        elif status != Status.completed:
+            self._fleet.halt(trial_id, Status.stopped)
+        del self._running[trial_id]
+        self._scheduler.on_trial_remove(trial=trial)
+
+    def _end(self, trial_id: int) -> None:
+        """A trial has ended by itself; nothing is left to do if the scheduler has stopped or paused it at the end."""
+        if trial_id not in self._running:
+            return
+        trial = self._trials[trial_id]
+        del self._running[trial_id]
+        if self._fleet.status(trial_id) == Status.failed:
+            self._scheduler.on_trial_error(trial)
+        else:
+            self._scheduler.on_trial_complete(trial, self._last.get(trial_id, {}))
+
+    def _start_trials(self) -> bool:
+        """Starts what the scheduler suggests, and says whether there is anything left to wait for."""
+        while not self._exhausted and len(self._running) < self._n_workers:
+            suggestion = self._scheduler.suggest()
+            if suggestion is None:
+                self._exhausted = True
+            elif not suggestion.spawn_new_trial_id:
+                self._resume(suggestion.checkpoint_trial_id, suggestion.config)
+            elif len(self._trials) == self._max_num_trials:
+                return False
+            else:
+                self._start(dict(suggestion.config), suggestion.checkpoint_trial_id)
+        return bool(self._running)
+
+    def _start(self, config: dict[str, Any], checkpoint_of: int | None) -> None:
+        trial_id = len(self._trials)
+        self._fleet.start(trial_id, config, self._num_devices_per_trial, "start", checkpoint_of)
+        trial = ElasticTrial(
+            trial_id, config, virtual_moment(self._fleet.time_s), [], Status.in_progress, backend=self._fleet
+        )
+        self._trials.append(trial)
+        self._running[trial_id] = None
+        self._scheduler.on_trial_add(trial=trial)
+
+    def _resume(self, trial_id: int, config: dict[str, Any] | None) -> None:
+        trial = self._trials[trial_id]
+        if config is not None:
+            trial.config = config
+        self._fleet.start(trial_id, trial.config, self._num_devices_per_trial, "resume")
+        self._running[trial_id] = None

@@ -1,0 +1,168 @@
+"""What comes out of a simulation."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from syne_tune.constants import (
+    ST_DECISION,
+    ST_METADATA_FILENAME,
+    ST_RESULTS_DATAFRAME_FILENAME,
+    ST_STATUS,
+    ST_TRIAL_ID,
+    ST_TUNER_TIME,
+)
+from syne_tune.util import dump_json_with_numpy
+
+from syne_hypersched.filenames import EVENTS_FILENAME
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+
+class Decided(NamedTuple):
+    """A report, and what the scheduler has decided at it."""
+
+    trial_id: int
+    config: dict[str, Any]
+    status: str
+    report: dict[str, Any]
+    decision: str
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came out of :func:`simulate`."""
+
+    num_devices: int
+    """Devices that there were."""
+
+    num_trials: int
+    """Trials that were started."""
+
+    end_s: float
+    """Virtual seconds until the last device was free again."""
+
+    device_seconds_held: float
+    """Seconds for which devices were held by trials, summed over devices."""
+
+    device_seconds_training: float
+    """Seconds of these that went into epochs that were reported. Launches, drains and lost work are the rest."""
+
+    metadata: dict[str, Any]
+    """What Syne Tune stores with the results: the scheduler and its arguments."""
+
+    events_path: Path | None = None
+    """The file with the events, if they were to be written."""
+
+    _results: list[Decided] = field(default_factory=list, repr=False)
+
+    @property
+    def num_results(self) -> int:
+        """Reports that the scheduler has received."""
+        return len(self._results)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the devices' time until the end that went into epochs that were reported; 0 if there was none."""
+        return self.device_seconds_training / (self.num_devices * self.end_s) if self.end_s else 0.0
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """All reports in the order of time, with the columns that the tuner stores.
+
+        Columns: the entries of the report, ``st_decision``, ``st_status``, ``trial_id`` and ``config_...``. Virtual
+        seconds are in ``st_tuner_time``.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                result
+                | {ST_DECISION: decision, ST_STATUS: status, ST_TRIAL_ID: trial_id}
+                | {f"config_{name}": value for name, value in config.items()}
+                for trial_id, config, status, result, decision in self._results
+            ]
+        )
+
+    def best(self, metric: str, do_minimize: bool = True) -> float:
+        """The best value that was reported; NaN if none was.
+
+        Parameters
+        ----------
+        metric
+            Entry of the reports.
+        do_minimize
+            Whether the least value is the best.
+
+        Raises
+        ------
+        ValueError
+            There are reports, and none has such an entry.
+        """
+        _, best = self.trajectory(metric, do_minimize)
+        return float(best[-1]) if len(best) else float("nan")
+
+    def trajectory(
+        self, metric: str, do_minimize: bool = True
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The best value so far, over time.
+
+        Parameters
+        ----------
+        metric
+            Entry of the reports; NaN counts as no value, and so does what is no number or is missing in a report.
+        do_minimize
+            Whether the least value is the best.
+
+        Returns
+        -------
+        tuple of ndarray, each of shape (num_results,)
+            Virtual seconds of each report, ascending, and the best value up to then.
+
+        Raises
+        ------
+        ValueError
+            There are reports, and none has such an entry.
+        """
+        reports = [entry.report for entry in self._results]
+        if reports and not any(metric in report for report in reports):
+            raise ValueError(
+                f"metric must be an entry of the reports, one of {', '.join(reports[0])}, but got {metric!r}"
+            )
+        times_s = np.array([report[ST_TUNER_TIME] for report in reports], dtype=float)
+        values = np.array([_number(report.get(metric)) for report in reports], dtype=float)
+        return times_s, (np.fmin if do_minimize else np.fmax).accumulate(values)
+
+    def save(self, path: Path | str) -> None:
+        """Stores metadata, results and, if they were written, events, as Syne Tune's ``load_experiment`` reads them.
+
+        The same simulation gives the same bytes.
+
+        Parameters
+        ----------
+        path
+            Folder of the experiment; created if need be.
+        """
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        dump_json_with_numpy(self.metadata, path / ST_METADATA_FILENAME)
+        # What pandas would write carries the time of writing.
+        name = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
+        with zipfile.ZipFile(path / ST_RESULTS_DATAFRAME_FILENAME, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(zipfile.ZipInfo(name), self.results.to_csv(index=False), zipfile.ZIP_DEFLATED)
+        events_path = path / EVENTS_FILENAME
+        if self.events_path is not None and self.events_path.resolve() != events_path.resolve():
+            shutil.copyfile(self.events_path, events_path)
+
+
+def _number(entry: object) -> float:
+    return float(entry) if isinstance(entry, Real) and not isinstance(entry, bool) else float("nan")

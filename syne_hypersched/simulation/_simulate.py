@@ -1,0 +1,140 @@
+"""Runs a scheduler in virtual time, without a tuner: fast enough for studies of many runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from syne_tune.constants import (
+    ST_TUNER_CREATION_TIMESTAMP,
+)
+from syne_tune.optimizer.scheduler import TrialScheduler
+
+from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.virtual import (
+    NO_COST,
+    Failures,
+    LaunchCost,
+    ScalingLike,
+    VirtualFleet,
+    make_virtual_fleet,
+)
+from syne_hypersched.checks import positive_integer, positive_seconds
+from syne_hypersched.simulation._loop import OnResult, SimulatedTuner
+from syne_hypersched.simulation._results import Simulation
+
+
+def simulate(
+    scheduler: TrialScheduler,
+    blackbox: Any,
+    *,
+    num_devices: int,
+    n_workers: int | None = None,
+    deadline_s: float | None = None,
+    max_num_trials: int | None = None,
+    max_num_results: int | None = None,
+    elapsed_time_attr: str | None = None,
+    scaling: ScalingLike = "resnet50",
+    launch_cost: LaunchCost = NO_COST,
+    failures: Failures | None = None,
+    num_devices_per_trial: int = 1,
+    max_resource_attr: str | None = None,
+    seed: int = 0,
+    events_path: Path | str | None = None,
+    on_result: OnResult | None = None,
+) -> Simulation:
+    """Runs a scheduler on a blackbox in virtual time and gives what came out.
+
+    Makes the same decisions as the stock :class:`syne_tune.Tuner` with
+    :class:`~syne_hypersched.ElasticSimulatorBackend`, in a small part of the time. It ends at the deadline, when one
+    more trial than ``max_num_trials`` would start, at ``max_num_results``, or when the scheduler has no more to run.
+
+    Parameters
+    ----------
+    scheduler
+        Any scheduler of this package's or Syne Tune's, which must not have been used before.
+    blackbox, elapsed_time_attr, num_devices, scaling, launch_cost, failures, num_devices_per_trial
+        As in :class:`~syne_hypersched.ElasticSimulatorBackend`; ``elapsed_time_attr`` is not needed where the blackbox
+        knows it.
+    max_resource_attr, seed
+        As in :class:`~syne_hypersched.ElasticSimulatorBackend`.
+    n_workers
+        Trials that run at the same time, by default as many as devices allow.
+    deadline_s
+        Virtual seconds after which nothing is reported. Drains are over by then.
+    max_num_trials
+        Trials that may be started.
+    max_num_results
+        Reports that the scheduler gets.
+    events_path
+        Where to write the events, as ``events.jsonl``; a file that exists is replaced. By default nowhere.
+    on_result
+        Called after each decision with the trial, the report (with what the scheduler has added) and the decision.
+
+    Returns
+    -------
+    Simulation
+        The results.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; the message names it.
+    """
+    for name, number in (("max_num_trials", max_num_trials), ("max_num_results", max_num_results)):
+        if number is not None:
+            positive_integer(name, number)
+    if deadline_s is not None:
+        positive_seconds("deadline_s", deadline_s)
+        deadline_s = float(deadline_s)
+    if not all(callable(getattr(scheduler, name, None)) for name in ("suggest", "on_trial_result")):
+        raise TypeError(f"scheduler must be a scheduler, with suggest() and on_trial_result(), but got {scheduler!r}")
+    if on_result is not None and not callable(on_result):
+        raise TypeError(f"on_result must be a function or None, but got {on_result!r}")
+    fleet = make_virtual_fleet(
+        blackbox,
+        elapsed_time_attr,
+        num_devices,
+        scaling,
+        launch_cost,
+        failures,
+        num_devices_per_trial,
+        max_resource_attr,
+        seed,
+    )
+    if n_workers is None:
+        n_workers = num_devices // num_devices_per_trial
+    positive_integer("n_workers", n_workers)
+    # NumPy's integers are no values of JSON, in which events are written.
+    num_devices, n_workers, num_devices_per_trial = int(num_devices), int(n_workers), int(num_devices_per_trial)
+    if deadline_s is not None:
+        fleet.set_deadline(deadline_s, min(launch_cost.drain_s, deadline_s / 20))
+    else:
+        fleet.situation.deadline_s = math.inf
+    loop = SimulatedTuner(
+        scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result
+    )
+    events = None if events_path is None else _record_events(fleet, Path(events_path))
+    loop.run()
+    fleet.stop_all()
+    if events is not None:
+        events.close()
+    metadata = {ST_TUNER_CREATION_TIMESTAMP: 0.0, "entrypoint": "simulate", "backend": "ElasticSimulatorBackend"}
+    return Simulation(
+        num_devices,
+        loop.num_trials,
+        fleet.time_s,
+        fleet.device_seconds_held,
+        fleet.device_seconds_training,
+        metadata | scheduler.metadata(),
+        None if events is None else events.path,
+        loop.results,
+    )
+
+
+def _record_events(fleet: VirtualFleet, path: Path) -> EventLog:
+    path.unlink(missing_ok=True)
+    events = EventLog(path, lambda: fleet.time_s)
+    fleet.record = events.write
+    return events

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from syne_hypersched.backends.function import _entry_point
+from syne_hypersched.backends.function._tune_function import serialise
+
+
+def as_given(x, **others):
+    print([x, others])
+
+
+def with_folder(x, st_checkpoint_dir, **others):
+    print([x, st_checkpoint_dir, others])
+
+
+def path_of_modules(x):
+    import sys
+
+    print(list(dict.fromkeys(sys.path)))
+
+
+def call(function, folder, config):
+    """Calls the function as a trial of the backend does, in a process of its own."""
+    stored = serialise(function, ["x"])
+    (folder / "function").write_bytes(stored.stored)
+    where = {"st_tune_function_path": str(folder / "function"), "st_tune_function_sha256": stored.sha256}
+    (folder / "config.json").write_text(json.dumps(config | where))
+    arguments = ["--st_config_json_filename", str(folder / "config.json"), "--st_checkpoint_dir", "a folder"]
+    command = [sys.executable, _entry_point.__file__, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "printed"),
+    [
+        (as_given, [1.5, {"y": None}]),
+        (with_folder, [1.5, "a folder", {"y": None}]),
+        (path_of_modules, list(dict.fromkeys(entry for entry in sys.path if entry))),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_function_gets_the_configuration_and_the_folder_if_it_takes_one(tmp_path, function, printed):
+    config = {"x": 1.5} if function is path_of_modules else {"x": 1.5, "y": None}
+    done = call(function, tmp_path, config)
+    assert (done.stdout.strip(), done.stderr) == (repr(printed), "")
+
+
+def test_a_configuration_that_does_not_fit_fails_as_a_call_does(tmp_path):
+    done = call(as_given, tmp_path, {"y": 1})
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("as_given() missing 1 required positional argument: 'x'")
+
+
+def test_what_is_returned_and_would_have_to_be_run_is_an_error(tmp_path):
+    def train(x):
+        async def inner():
+            pass
+
+        return inner()
+
+    done = call(train, tmp_path, {"x": 1})
+    assert done.returncode == 1
+    assert "TypeError: tune_function must run when it is called, but it has returned <coroutine object" in done.stderr

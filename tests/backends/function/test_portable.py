@@ -1,0 +1,215 @@
+"""Functions of ``__main__`` with the globals that they use, called in another process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import syne_hypersched.backends
+
+ROOT = Path(syne_hypersched.backends.__file__).parents[2]
+ENTRY_POINT = ROOT / "syne_hypersched" / "backends" / "function" / "_entry_point.py"
+
+#: A script that stores one of its functions, and calls it. What it calls is printed.
+SCRIPT = """
+import asyncio, dataclasses, functools, pickle, sys
+from pathlib import Path
+from syne_hypersched.backends.function._tune_function import serialise
+
+BASE, COUNT = 10, 0
+LOCK = (n for n in range(3))  # cannot be pickled
+
+class Mixin:
+    kind = BASE
+    def scale(self, x):
+        return x * BASE
+
+class Sub(Mixin):
+    def scale(self, x):
+        return super().scale(x) + 1
+
+class Meta(type):
+    def __new__(meta, name, bases, members):
+        return super().__new__(meta, name, bases, {**members, "base": BASE})
+
+class Made(metaclass=Meta):
+    pass
+
+def even(x):
+    return True if x == 0 else odd(x - 1)
+
+def odd(x):
+    return False if x == 0 else even(x - 1)
+
+def count():
+    global COUNT
+    COUNT += 1
+
+def adding_base(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs) + BASE
+    return wrapper
+
+PARTIAL = functools.partial(even, 4)
+
+def class_body():
+    class A:
+        value = BASE
+        values = [BASE + i for i in range(2)]
+        def method(self):
+            return BASE
+        class B:
+            value = BASE
+            class C(Mixin):
+                mixin = Mixin
+    return A.value, A.values, A().method(), A.B.value, A.B.C().scale(2), A.B.C.mixin.kind
+
+def own_names_of_a_class_body():
+    class A:
+        LOCK = 3
+        value = LOCK
+    return A.value
+
+def recursion():
+    return even(5), PARTIAL()
+
+def shared_globals():
+    global COUNT
+    COUNT = 5
+    count()
+    count()
+    return COUNT
+
+def defaults(x=BASE, *, y=Mixin):
+    return x, y.kind
+
+def annotations():
+    def inner(a: Mixin, b: int = BASE) -> Sub:
+        return a
+    return list(inner.__annotations__), inner.__defaults__
+
+def matching():
+    match Sub():
+        case Mixin(kind=kind) if kind == BASE:
+            return kind
+
+def lambdas_and_comprehensions():
+    return (lambda: (lambda: BASE)())(), {i: BASE for i in range(2)}, list(BASE for _ in range(1))
+
+@adding_base
+def decorated():
+    return 1
+
+def make():
+    kept = [BASE]
+    def inner(n):
+        return kept[0] if n == 0 else inner(n - 1)
+    def closure():
+        class A:
+            value = inner(3) + BASE
+        return A.value
+    return closure
+
+closure = make()
+
+def data_classes():
+    @dataclasses.dataclass
+    class A:
+        a: int = BASE
+        b: list = dataclasses.field(default_factory=lambda: [BASE])
+    return A().a, A().b
+
+def coroutines_inside():
+    async def inner():
+        return BASE
+    return asyncio.run(inner())
+
+def exceptions():
+    class Failure(Exception):
+        code = BASE
+    try:
+        raise Failure
+    except Failure as failure:
+        return failure.code
+
+def metaclasses():
+    return Made.base
+
+def members():
+    class A:
+        @property
+        def p(self):
+            return BASE
+        @staticmethod
+        def s():
+            return BASE
+        @classmethod
+        def c(cls):
+            return cls.__name__, BASE
+    return A().p, A.s(), A.c()
+
+def pickling_of_own_classes():
+    return type(pickle.loads(pickle.dumps(Sub()))).__name__
+
+as_lambda = lambda: BASE
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    for name in sys.argv[2:]:
+        function = globals()[name]
+        show = lambda: print(repr(function()))
+        (folder / name).write_bytes(serialise(show, ()).stored)
+        COUNT = 0
+        show()
+"""
+
+#: Calls each stored function in a process of its own, in which nothing of the others is left.
+CALL = """
+import os, runpy, sys
+from pathlib import Path
+import dill
+load_function = runpy.run_path(sys.argv[1])["load_function"]
+for name in sys.argv[3:]:
+    if os.fork() == 0:
+        with open(Path(sys.argv[2]) / name, "rb") as file:
+            dill.load(file)
+            load_function(dill.Unpickler(file).load)()
+        sys.exit()
+    if os.wait()[1] != 0:
+        print(name, "has failed")
+    sys.stdout.flush()
+"""
+
+KINDS = (
+    "class_body", "own_names_of_a_class_body", "recursion", "shared_globals", "defaults", "annotations", "matching",
+    "lambdas_and_comprehensions", "decorated", "closure", "data_classes", "coroutines_inside", "exceptions",
+    "metaclasses", "members", "pickling_of_own_classes", "as_lambda",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What each function prints in the script that has made it, and where it is loaded."""
+    folder = tmp_path_factory.mktemp("functions")
+    (folder / "script.py").write_text(SCRIPT)
+    (folder / "call.py").write_text(CALL)
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    outputs = []
+    for command in (["script.py", folder], ["call.py", ENTRY_POINT, folder]):
+        arguments = [sys.executable, folder / command[0], *command[1:], *KINDS]
+        done = subprocess.run(arguments, env=env, capture_output=True, text=True, check=True)
+        outputs.append((done.stdout.splitlines(), done.stderr))
+    return outputs
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_stored_function_does_the_same(said, name):
+    (here, _), (there, errors) = said
+    assert len(here) == len(there) == len(KINDS), errors
+    assert there[KINDS.index(name)] == here[KINDS.index(name)], errors
+    assert here[KINDS.index("class_body")] == "(10, [10, 11], 10, 10, 20, 10)"

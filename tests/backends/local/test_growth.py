@@ -1,0 +1,79 @@
+"""Files that grow make a file descriptor readable."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+
+from syne_hypersched.backends.local._growth import GrowthWatch
+
+
+@pytest.fixture
+def growth():
+    watch = GrowthWatch()
+    yield watch
+    watch.close()
+
+
+def is_readable(growth):
+    ready, _, _ = select.select([growth.fileno()], [], [], 0)
+    return bool(ready)
+
+
+def append(path, text="x\n"):
+    with open(path, "a") as file:
+        file.write(text)
+
+
+def test_a_file_that_grows(growth, tmp_path):
+    path = tmp_path / "log"
+    path.touch()
+    assert growth.watch(path)
+    assert not growth.watch(path)  # it is watched already
+    assert not is_readable(growth)
+    append(path)
+    assert is_readable(growth)
+    growth.take()
+    assert not is_readable(growth)
+    path.read_text()
+    assert not is_readable(growth)
+
+
+def test_a_file_that_comes_into_being(growth, tmp_path):
+    path = tmp_path / "log"
+    assert not growth.watch(path)
+    assert not growth.watch(path)
+    append(path)
+    assert is_readable(growth)
+    growth.take()
+    assert growth.watch(path)
+    append(path)
+    assert is_readable(growth)
+
+
+def test_a_folder_that_does_not_exist(growth, tmp_path):
+    assert not growth.watch(tmp_path / "none" / "log")
+
+
+def test_a_file_that_is_watched_no_longer(growth, tmp_path):
+    path = tmp_path / "log"
+    path.touch()
+    growth.watch(path)
+    growth.leave(path)
+    growth.take()  # inotify tells that it has ended
+    append(path)
+    assert not is_readable(growth)
+    growth.leave(path)
+
+
+def test_thousands_of_events_are_taken_at_once(growth, tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.touch()
+        growth.watch(path)
+    for _ in range(6000):
+        for path in paths:  # in turn, else the system makes one event of them
+            append(path)
+    growth.take()
+    assert not is_readable(growth)

@@ -1,0 +1,143 @@
+"""Waiting for news of trials: it ends when there is some, and costs nothing in the meantime."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import dill
+import pytest
+
+from syne_hypersched.backends.local import _news
+from syne_hypersched.backends.local._news import News
+
+
+@pytest.fixture(params=["inotify", "without"])
+def news(request, monkeypatch):
+    # A wait that is not ended by anything is to be noticed.
+    monkeypatch.setattr(_news, "MOST_S", 60.0)
+    if request.param == "without":
+
+        def refuse():
+            raise OSError("too many instances")
+
+        monkeypatch.setattr(_news, "GrowthWatch", refuse)
+    news = News()
+    yield news
+    news.close()
+
+
+class Waiting:
+    """A thread that waits for news."""
+
+    def __init__(self, news):
+        self.news = news
+        self.thread = threading.Thread(target=news.wait, args=(60.0,), daemon=True)
+        self.thread.start()
+
+    @property
+    def has_returned(self):
+        return not self.thread.is_alive()
+
+
+def settled(news, log):
+    """News that have seen all that is in a log."""
+    log.write_text("before\n")
+    news.watch(0, log)
+    news.wait(0.2)
+    news.wait(0.0)
+
+
+def test_a_log_that_grows_ends_the_wait(news, tmp_path, wait_for):
+    log = tmp_path / "std.out"
+    settled(news, log)
+    waiting = Waiting(news)
+    with open(log, "a") as file:
+        file.write("after\n")
+    wait_for(lambda: waiting.has_returned)
+
+
+def test_a_log_that_comes_into_being_ends_the_wait(news, tmp_path, wait_for):
+    news.watch(0, tmp_path / "std.out")
+    waiting = Waiting(news)
+    (tmp_path / "std.out").write_text("a\n")
+    wait_for(lambda: waiting.has_returned)
+
+
+def test_what_is_told_ends_the_wait(news, wait_for):
+    told = []
+    tell = news.telling(lambda *arguments: told.append(arguments))
+    waiting = Waiting(news)
+    # The thread may not wait yet: what was told before counts as well.
+    wait_for(lambda: news._bell is not None)
+    tell(1, 2)
+    assert told == [(1, 2)]
+    wait_for(lambda: waiting.has_returned)
+
+
+def test_the_end_of_the_tuning_ends_the_wait(news, wait_for):
+    news.set_due(time.monotonic() + 0.05)
+    waiting = Waiting(news)
+    wait_for(lambda: waiting.has_returned)
+
+
+def test_a_log_that_is_left_does_not_end_the_wait(news, tmp_path):
+    log = tmp_path / "std.out"
+    settled(news, log)
+    news.leave(0)
+    news.wait(0.05)  # takes note that it is watched no longer
+    news.watch(1, tmp_path / "other" / "std.out")
+    waiting = Waiting(news)
+    with open(log, "a") as file:
+        file.write("after\n")
+    waiting.thread.join(0.2)
+    assert not waiting.has_returned
+    news.wake()
+    waiting.thread.join()
+
+
+def test_nothing_is_looked_at_while_nothing_happens(news, tmp_path, monkeypatch):
+    if news._growth is None and _news.GrowthWatch.__name__ == "refuse":
+        pytest.skip("without inotify the logs are looked at")
+    settled(news, tmp_path / "std.out")
+    heard = []
+    hear = news._hear
+    monkeypatch.setattr(news, "_hear", lambda *arguments, **options: heard.append(1) or hear(*arguments, **options))
+    news.wait(0.3)
+    assert len(heard) <= 2
+
+
+def test_what_only_prints_wakes_the_tuner_less_and_less_often(news):
+    for _ in range(10):
+        news.fetched(0)
+    assert news._gap_s == _news.MOST_GAP_S
+    news.fetched(1)
+    assert news._gap_s == _news.LEAST_GAP_S
+
+
+def test_ctrl_c_ends_the_wait_at_once(news):
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        news.wait(60.0)
+    timer.join()
+
+
+def test_a_copy_waits_on_its_own(news, tmp_path):
+    settled(news, tmp_path / "std.out")
+    copy = dill.loads(dill.dumps(news))
+    copy.wait(0.01)
+    copy.close()
+    copy.close()
+    news.wait(0.01)
+
+
+def test_nothing_is_waited_for_beyond_what_was_asked():
+    news = News()
+    news.wait(0.0)
+    news.close()
+    news.wake()
+    news.wait(0.0)
+    news.close()

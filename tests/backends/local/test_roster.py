@@ -1,0 +1,103 @@
+"""Records of trials that have ended for good are dropped; those that may go on are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._roster import Roster
+
+
+def idle_trial(trial_id: int, status: str) -> TrialProcesses:
+    return TrialProcesses(trial_id, Path("std.out"), Path("std.err"), status=status)
+
+
+def roster_of(*trials: TrialProcesses) -> Roster:
+    roster = Roster()
+    for trial in trials:
+        roster[trial.trial_id] = trial
+        roster.place(trial)
+    return roster
+
+
+@pytest.mark.parametrize("status", [Status.completed, Status.failed, Status.stopped])
+def test_a_trial_that_has_ended_leaves_its_status(status: str) -> None:
+    roster = roster_of(idle_trial(0, status))
+    roster.forget_ended(watched=[])
+    assert (dict(roster), roster.ended) == ({}, {0: status})
+
+
+@pytest.mark.parametrize("status", [Status.paused, Status.in_progress])
+def test_a_trial_that_may_go_on_is_kept(status: str) -> None:
+    trial = idle_trial(0, status)
+    roster = roster_of(trial)
+    roster.forget_ended(watched=[])
+    assert (dict(roster), roster.ended) == ({0: trial}, {})
+
+
+def test_a_trial_is_kept_until_the_tuner_asks_for_it_no_more() -> None:
+    roster = roster_of(idle_trial(0, Status.completed), idle_trial(1, Status.completed))
+    roster.forget_ended(watched=[0])
+    assert (list(roster), list(roster.ended)) == ([0], [1])
+    roster.forget_ended(watched=[])
+    assert not roster
+
+
+def test_a_trial_that_is_paused_at_the_last_report_of_its_script_is_kept() -> None:
+    trial = idle_trial(0, Status.completed)
+    roster = roster_of(trial)
+    roster.forget_ended(watched=[0])
+    trial.halt(Status.paused, "pause", order=1)
+    roster.forget_ended(watched=[])
+    assert roster[0] is trial
+
+
+def test_reports_that_the_tuner_has_not_seen_are_kept_unless_it_has_stopped_the_trial() -> None:
+    completed, stopped = idle_trial(0, Status.completed), idle_trial(1, Status.stopped)
+    for trial in (completed, stopped):
+        assert trial.reports.accept({"epoch": 1}, "epoch", now=0.0) is not None
+    roster = roster_of(completed, stopped)
+    roster.forget_ended(watched=[])
+    assert (list(roster), list(roster.ended)) == ([0], [1])
+
+
+@pytest.mark.parametrize("is_launched", [False, True])
+def test_a_trial_that_wants_or_holds_devices_is_active(is_launched: bool) -> None:
+    trial = idle_trial(0, Status.in_progress)
+    trial.start(1, order=1)
+    if is_launched:
+        trial.begin_launch(1)
+        trial.take_handle(0)
+        trial.halt(Status.stopped, "stop", order=2)
+        trial.begin_drain()
+    roster = roster_of(trial)
+    roster.forget_ended(watched=[])
+    assert roster[0] is trial
+    assert roster.active == (trial,)
+    if is_launched:
+        trial.exit()
+    else:
+        trial.halt(Status.stopped, "stop", order=2)
+    roster.place(trial)
+    assert roster.active == ()
+    roster.forget_ended(watched=[])
+    assert not roster
+
+
+def test_a_paused_trial_is_forgotten_when_it_has_gone_on_and_ended() -> None:
+    trial = idle_trial(0, Status.paused)
+    roster = roster_of(trial)
+    roster.forget_ended(watched=[])
+    trial.start(1, order=1)
+    roster.place(trial)
+    assert roster.active == (trial,)
+    trial.begin_launch(1)
+    trial.take_handle(0)
+    trial.exit()
+    trial.finish(Status.completed, order=2)
+    roster.place(trial)
+    roster.forget_ended(watched=[])
+    assert (dict(roster), roster.ended) == ({}, {0: Status.completed})

@@ -1,0 +1,66 @@
+"""Trials end when their tuner has, even if it could not stop them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import dill
+import psutil
+import pytest
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_tune.tuner_callback import TunerCallback
+
+from syne_hypersched import ASHA, ElasticLocalBackend
+from syne_hypersched.backends.local import _tuner_watch
+from syne_hypersched.backends.local._tuner_watch import TunerWatch, is_running
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+SCRIPT = """
+import time
+print('[tune-metric]: {"epoch": 1, "loss": 1}', flush=True)
+time.sleep(100)
+"""
+
+
+class CannotStore(TunerCallback):
+    """Does what Syne Tune's own callback does on a full disk."""
+
+    def on_tuning_end(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_tuner_that_cannot_store_its_results_leaves_no_trial_behind(tmp_path, wait_for, monkeypatch, caplog):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(_tuner_watch, "PERIOD_S", 0.02)
+    (tmp_path / "train.py").write_text(SCRIPT)
+    backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", grace_s=0.5, preload=())
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
+    stop = StoppingCriterion(max_num_evaluations=0)
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(OSError, match="No space left"):
+        Tuner(backend, scheduler, stop, n_workers=1, sleep_time=0.02, callbacks=[CannotStore()]).run()
+    wait_for(lambda: "The tuner has ended without stopping its trials" in caplog.text)
+    wait_for(lambda: set(psutil.Process().children(recursive=True)) <= before)
+    assert backend.busy_trial_ids() == []
+
+
+def test_a_backend_that_no_tuner_drives_is_not_watched():
+    watch = TunerWatch(lambda: None, lambda: True)
+    before = threading.active_count()
+    watch.begin()
+    assert threading.active_count() == before
+    dill.loads(dill.dumps(watch)).begin()
+
+
+def test_a_call_runs_until_it_returns():
+    frames = []
+
+    def call():
+        frames.append(sys._getframe())
+        assert is_running(frames[0], threading.get_ident())
+
+    call()
+    assert not is_running(frames[0], threading.get_ident())
+    assert not is_running(sys._getframe(), -1)

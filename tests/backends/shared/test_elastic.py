@@ -1,0 +1,88 @@
+"""The trial that elastic backends hand out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from syne_tune.backend.trial_status import Status, Trial
+
+from syne_hypersched.backends import ElasticTrial
+from syne_hypersched.contract import LimitedTrial, RecordingTrial, is_elastic
+from syne_hypersched.contract import ResizableTrial as Contract
+
+
+class Recorder:
+    """Takes wishes and remembers them."""
+
+    def __init__(self):
+        self.heard = []
+
+    def wished_devices(self, trial_id):
+        return 3
+
+    def wish_devices(self, trial_id, num_devices):
+        self.heard.append(("resize", trial_id, num_devices))
+
+    def follow(self, time_attr):
+        self.heard.append(("follow", time_attr))
+
+    def publish(self, trial_id, result):
+        self.heard.append(("publish", trial_id, result))
+
+    def note(self, trial_id, what, reason, numbers):
+        self.heard.append(("note", trial_id, what, reason, numbers))
+
+
+class LimitingRecorder(Recorder):
+    """Knows on how many devices its trials can run."""
+
+    def max_num_devices(self, trial_id):
+        return {5: 2}.get(trial_id)
+
+
+def test_not_every_backend_knows_on_how_many_devices_a_trial_can_run():
+    assert make_trial(LimitingRecorder()).max_num_devices == 2
+    assert make_trial(Recorder()).max_num_devices is None
+    assert make_trial(None).max_num_devices is None
+    assert isinstance(make_trial(Recorder()), LimitedTrial)
+
+
+def make_trial(backend):
+    return ElasticTrial(
+        trial_id=5, config={}, creation_time=datetime.now(), metrics=[], status=Status.in_progress, backend=backend
+    )
+
+
+def test_wishes_reach_the_backend():
+    recorder = Recorder()
+    trial = make_trial(recorder)
+    assert is_elastic(trial)
+    assert isinstance(trial, Contract)
+    assert trial.num_devices == 3
+    trial.follow("epoch")
+    trial.resize(2)
+    trial.publish({"loss": 1.0})
+    trial.note("pause", "it is weak", {"rank": 3})
+    assert isinstance(trial, RecordingTrial)
+    assert recorder.heard == [
+        ("follow", "epoch"),
+        ("resize", 5, 2),
+        ("publish", 5, {"loss": 1.0}),
+        ("note", 5, "pause", "it is weak", {"rank": 3}),
+    ]
+
+
+def test_a_copy_without_backend_has_no_devices_and_cannot_be_resized():
+    trial = make_trial(None)
+    assert trial.num_devices == 0
+    trial.follow("epoch")
+    trial.publish({})
+    trial.note("pause", "it is weak", {})
+    with pytest.raises(ValueError, match="trial 5 has no backend"):
+        trial.resize(2)
+
+
+def test_a_trial_of_the_stock_backend_is_not_elastic():
+    stock = Trial(trial_id=0, config={}, creation_time=datetime.now())
+    assert not is_elastic(stock)

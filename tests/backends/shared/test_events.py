@@ -1,0 +1,79 @@
+"""events.jsonl: one whole line for each event."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import dill
+
+from syne_hypersched.backends.shared.events import EventLog
+
+
+def test_an_event_is_a_line(tmp_path):
+    log = EventLog(tmp_path / "new" / "events.jsonl", clock=lambda: 1.5, timestamp=lambda: 1e9)
+    log.write("exit", 3, ("cpu0", "cpu1"), 2, "resize", drain_s=0.25)
+    log.close()
+    assert json.loads(log.path.read_text()) == {
+        "time_s": 1.5, "timestamp": 1e9, "trial_id": 3, "event": "exit", "num_devices": 2, "devices": ["cpu0", "cpu1"],
+        "launch": 2, "reason": "resize", "drain_s": 0.25,
+    }  # fmt: skip
+
+
+def test_without_real_time_there_is_no_timestamp(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", clock=lambda: 1.5)
+    log.write("start", 0)
+    log.close()
+    assert "timestamp" not in json.loads(log.path.read_text())
+
+
+def test_threads_write_whole_lines(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", clock=lambda: 0.0)
+    threads = [
+        threading.Thread(target=lambda i=i: [log.write("e", i, reason="x" * 500) for _ in range(200)]) for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert len(lines) == 800
+
+
+def test_a_loaded_log_goes_on(tmp_path):
+    log = EventLog(tmp_path / "events.jsonl", clock=float)
+    log.write("a")
+    copy = dill.loads(dill.dumps(log))
+    copy.write("b")
+    copy.close()
+    log.close()
+    assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["a", "b"]
+
+
+def test_a_full_disk_is_a_warning_and_leaves_whole_lines(tmp_path):
+    """The kernel lets the file grow to 1,000 bytes and cuts the write that crosses them, as a full disk does."""
+    code = """
+import json, logging, resource, sys
+from pathlib import Path
+from syne_hypersched.backends.shared.events import EventLog
+
+logging.basicConfig()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+log = EventLog(Path("events.jsonl"), clock=lambda: 0.0)
+for _ in range(20):
+    log.write("e", reason="x" * 30)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.write("room again")
+"""
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    events = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert events == ["e"] * (len(events) - 1) + ["room again"]
+    assert 2 <= len(events) < 20
+    assert ran.stderr.count("Cannot write events.jsonl, so events will be missing there") == 1

@@ -1,0 +1,145 @@
+"""What a user reads last when a tuning is interrupted, and of one that could not be resumed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+
+import dill
+import pytest
+
+from syne_hypersched.backends.shared.interruption import (
+    LONG_S,
+    UNKNOWN_S,
+    ResumeHint,
+    how_to_go_on,
+    telling_how_to_go_on,
+)
+
+RESUMED = "The tuning was interrupted. To go on with it: resume_experiment('run')"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    (tmp_path / "run" / "journal").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+def interrupted(folder, error, **options):
+    """The error, as it comes out of a tuner whose backend tells how to go on."""
+
+    def run():
+        try:
+            raise error
+        finally:
+            with telling_how_to_go_on(folder, **options):
+                pass
+
+    with pytest.raises(type(error)) as raised:
+        run()
+    return raised.value
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_the_last_line_of_a_traceback_says_how_to_go_on(folder, caplog):
+    error = interrupted(folder, KeyboardInterrupt(), grace_s=5)
+    assert "".join(traceback.format_exception(error)).endswith(f"KeyboardInterrupt\n{RESUMED}\n")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Interrupted: the trials have 5 s to checkpoint and exit."
+    ]
+
+
+def test_an_experiment_is_named_as_it_can_be_found(folder, tmp_path, monkeypatch):
+    assert how_to_go_on(folder) == "To go on with it: resume_experiment('run')"
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "elsewhere"))
+    assert how_to_go_on(folder) == f"To go on with it: resume_experiment({str(folder)!r})"
+    (folder / "journal").rmdir()
+    assert how_to_go_on(folder, can_resume=False) == f"What it came to is in {folder}."
+    assert "It cannot be resumed, because no Journal was kept" in how_to_go_on(folder)
+
+
+def test_sigterm_and_errors(folder, caplog):
+    interrupted(folder, SystemExit(143))
+    assert [record.getMessage() for record in caplog.records] == [
+        "The tuning was terminated. To go on with it: resume_experiment('run')"
+    ]
+    caplog.clear()
+    assert not hasattr(interrupted(folder, ValueError("a fault")), "__notes__")
+    with telling_how_to_go_on(folder):
+        pass
+    assert caplog.records == []
+
+
+def test_an_interruption_while_the_trials_end_says_it_as_well(folder):
+    with pytest.raises(KeyboardInterrupt) as raised, telling_how_to_go_on(folder):
+        raise KeyboardInterrupt
+    assert raised.value._render_traceback_() == [f"KeyboardInterrupt: {RESUMED}"]
+
+
+NOTEBOOK = """
+import os, signal, sys
+from IPython.core.interactiveshell import InteractiveShell
+
+cell = '''
+import os, signal
+from syne_tune import StoppingCriterion, Tuner
+from syne_tune.config_space import uniform
+from syne_tune.tuner_callback import TunerCallback
+from syne_hypersched import ASHA, ElasticLocalBackend, Journal
+
+class Interrupt(TunerCallback):
+    def on_loop_end(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+backend = ElasticLocalBackend({script!r}, 1, device_type="cpu", grace_s=0.5, preload=())
+scheduler = ASHA({{"x": uniform(0, 1)}}, "loss", "epoch", max_t=9)
+Tuner(backend, scheduler, StoppingCriterion(max_num_trials_started=99), n_workers=1, sleep_time=0.1, tuner_name="run",
+      suffix_tuner_name=False, callbacks=[Interrupt(), Journal()]).run()
+'''
+signal.signal(signal.SIGINT, signal.default_int_handler)
+InteractiveShell.instance().run_cell(cell)
+"""
+
+
+def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path):
+    pytest.importorskip("IPython")
+    script = tmp_path / "train.py"
+    script.write_text("import time; time.sleep(100)")
+    environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path), "IPYTHONDIR": str(tmp_path), "NO_COLOR": "1"}
+    shown = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK.format(script=str(script))],
+        capture_output=True, text=True, env=environment, check=True,
+    )  # fmt: skip
+    assert shown.stdout.splitlines()[-1] == f"KeyboardInterrupt: {RESUMED}"
+    assert "Traceback" not in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([(0.0, LONG_S)], f"If this process dies, {LONG_S:.0f} s of tuning cannot be resumed"),
+        ([(0.0, LONG_S - 1), (LONG_S, LONG_S - 1)], None),
+        ([(0.0, None), (UNKNOWN_S - 1, None)], None),
+        ([(0.0, None), (UNKNOWN_S, None), (UNKNOWN_S + 1, None)], "a tuning without a deadline cannot be resumed"),
+    ],
+)
+def test_a_long_tuning_without_a_journal_is_told_once(folder, caplog, looks, expected):
+    hint = ResumeHint()
+    (folder / "journal").rmdir()
+    for time_s, deadline_s in looks:
+        hint.look(folder, time_s, deadline_s)
+        hint = dill.loads(dill.dumps(hint))
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == (expected is not None)
+    assert all(expected in message and "callbacks=[Journal()]" in message for message in warned)
+
+
+def test_who_keeps_a_journal_is_told_nothing(folder, caplog):
+    hint = ResumeHint()
+    hint.look(folder, 0.0, LONG_S)
+    (folder / "journal").rmdir()
+    hint.look(folder, 1.0, LONG_S)
+    assert caplog.records == []

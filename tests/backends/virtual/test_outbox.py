@@ -1,0 +1,47 @@
+"""What the tuner has not been told yet."""
+
+from __future__ import annotations
+
+from syne_hypersched.backends.virtual._outbox import Outbox
+from syne_hypersched.backends.virtual._trial import VirtualTrial
+from syne_hypersched.blackboxes import LearningCurve
+
+
+def make_trials(number):
+    return [VirtualTrial(trial_id, LearningCurve([], [])) for trial_id in range(number)]
+
+
+def test_what_nobody_asks_for_stays_in_its_order():
+    news, (a, b) = Outbox(), make_trials(2)
+    for trial, epoch in ((a, 1), (b, 1), (a, 2)):
+        news.report(trial, {"epoch": epoch})
+    assert news.due
+    assert news.take({1}) == ([(1, {"epoch": 1})], [])
+    assert not news.due
+    assert news.take(None) == ([(0, {"epoch": 1}), (0, {"epoch": 2})], [])
+    assert news.take(None) == ([], [])
+
+
+def test_those_who_have_ended_are_told_once_and_in_the_order_of_their_ids():
+    news, trials = Outbox(), make_trials(3)
+    for trial in reversed(trials):
+        news.end(trial)
+    assert news.due
+    assert news.take(None) == ([], [0, 1, 2])
+    assert news.take(None) == ([], [])
+
+
+def test_what_comes_after_the_decision_is_kept_whether_it_was_delivered_or_not():
+    news, (trial, other) = Outbox(), make_trials(2)
+    reports = [{"epoch": epoch} for epoch in range(1, 5)]
+    for report in reports[:3]:
+        news.report(trial, report)
+    news.take(None)
+    news.report(trial, reports[3])
+    news.report(other, {"epoch": 1})
+    news.keep(trial, reports[0])
+    assert news.take(None) == ([(1, {"epoch": 1})], [])
+    news.give_back(trial)
+    assert news.due
+    assert [report for _, report in news.take(None)[0]] == reports[1:]
+    assert trial.kept == []

@@ -1,0 +1,28 @@
+"""What scheduler and backend know of each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched import contract
+
+
+def test_the_old_name_of_a_resizable_trial_works_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="ElasticTrial is now called ResizableTrial"):
+        assert contract.ElasticTrial is contract.ResizableTrial
+    with pytest.raises(AttributeError, match="no attribute 'StretchyTrial'"):
+        _ = contract.StretchyTrial
+
+
+def test_a_trial_is_elastic_if_it_can_be_resized():
+    class Stock:
+        trial_id = 3
+
+    class Elastic(Stock):
+        num_devices = 1
+
+        def resize(self, num_devices):
+            raise NotImplementedError
+
+    assert not contract.is_elastic(Stock())
+    assert contract.is_elastic(Elastic())

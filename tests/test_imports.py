@@ -1,0 +1,184 @@
+"""Which part of the package may import which. A new room is a new line in ``MAY_IMPORT``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "syne_hypersched"
+MOST_LINES = 400
+
+#: The rooms, from the bottom to the top, and which others each may import. Modules of the package root that are not
+#: listed are common ground: every room may import them, and they import no room.
+MAY_IMPORT = {
+    "allocation": set(),
+    "blackboxes": set(),
+    "checkpoints": set(),
+    "records": set(),
+    "launch": {"checkpoints"},
+    "training": {"allocation"},
+    "schedulers": {"allocation"},
+    "backends": {"allocation", "blackboxes", "checkpoints", "launch"},
+    "simulation": {"backends"},
+    "recovery": {"backends", "checkpoints", "launch", "records", "schedulers"},
+    "experiments": {"backends", "checkpoints", "records", "recovery"},
+    "testing": {"backends", "experiments"},
+}
+#: Libraries, and the only rooms that may import them; or the rooms that may not.
+ONLY_IN = {"torch": {"training"}}
+NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"}}
+
+#: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.
+KNOWN = {
+    ("allocation must not import syne_tune", "allocation.timing", "syne_tune.constants"),
+    ("circle of modules", "schedulers._hypersched", "schedulers._planning"),
+    ("circle of modules", "schedulers._hypersched", "schedulers._strategies"),
+    ("circle of modules", "schedulers._planning", "schedulers._strategies"),
+    ("circle of modules", "schedulers._strategies", "schedulers._hypersched"),
+    ("circle of modules", "training._lifecycle", "training._loader"),
+    ("circle of modules", "training._loader", "training._run"),
+    ("circle of modules", "training._run", "training._lifecycle"),
+    ("circle of modules", "training._run", "training._loader"),
+    ("private module", "recovery._ticks", "schedulers._clock"),
+    ("private module", "schedulers._adaptive", "allocation._shape_fit"),
+    ("private module", "training._batch_size", "allocation._window"),
+    ("too long", "schedulers._hypersched", ""),
+}
+
+Import = tuple[str, str, int]
+"""Importing module, imported module, line; modules without the package's name, its root is ""."""
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(path): path for path in sorted((ROOT / PACKAGE).rglob("*.py"))}
+
+
+def imports_of(module: str) -> Iterator[Import]:
+    """What a module imports at any place, also where only type checkers look or when a function is called."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [(alias.name, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{FILES[module]}:{node.lineno}: a relative import"
+            names = [(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names]
+        else:
+            continue
+        for whole, above in names:
+            whole, above = (f"{name}.".removeprefix(f"{PACKAGE}.").removesuffix(".") for name in (whole, above))
+            yield module, whole if whole in FILES else above, node.lineno
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def package(module: str) -> str:
+    """The package that a module lies in; a module of the root is one for itself."""
+    is_package = FILES[module].name == "__init__.py"
+    return module if is_package or "." not in module else module.rpartition(".")[0]
+
+
+def within(module: str, parent: str) -> bool:
+    return f"{module}.".startswith(f"{parent}.")
+
+
+def in_circles(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The edges that lie on a circle: whose end leads back to their beginning."""
+    after: dict[str, set[str]] = {}
+    for begin, end in edges:
+        after.setdefault(begin, set()).add(end)
+
+    def leads_to(begin: str) -> set[str]:
+        found: set[str] = set()
+        ahead = [begin]
+        while ahead:
+            new = after.get(ahead.pop(), set()) - found
+            found |= new
+            ahead += new
+        return found
+
+    reached = {begin: leads_to(begin) for begin in after}
+    return {(begin, end) for begin, end in edges if begin in reached.get(end, ())}
+
+
+def violations() -> Iterator[tuple[str, str, str, int]]:
+    """Rule, importing module, imported module and line of each violation."""
+    everything = [found for module in FILES for found in imports_of(module) if module]  # the root is the public face
+    inside = [found for found in everything if found[1] in FILES]
+    # A package's face imports what is below it.
+    between = {(package(a), package(b)) for a, b, _ in inside if b and package(a) != package(b) and not within(b, a)}
+    module_circles = in_circles({(a, b) for a, b, _ in inside})
+    package_circles = in_circles(between)
+    for importer, imported, line in everything:
+        if imported in FILES:
+            if not imported:
+                yield "the package root", importer, imported, line
+                continue
+            owner = imported.rpartition(".")[0]
+            if imported.rpartition(".")[2].startswith("_") and not within(importer, owner) and owner:
+                yield "private module", importer, imported, line
+            if (importer, imported) in module_circles:
+                yield "circle of modules", importer, imported, line
+            if (package(importer), package(imported)) in package_circles:
+                yield "circle of packages", importer, imported, line
+            here, there = room(importer), room(imported)
+            if here != there and there in MAY_IMPORT and there not in MAY_IMPORT.get(here, set()):
+                yield f"{here} must not import {there}", importer, imported, line
+        else:
+            library, here = imported.partition(".")[0], room(importer)
+            if here in NOT_IN.get(library, set()) or here not in ONLY_IN.get(library, {here}):
+                yield f"{here} must not import {library}", importer, imported, line
+    for module, path in FILES.items():
+        num_lines = len(path.read_text(encoding="utf-8").splitlines())
+        if num_lines > MOST_LINES:
+            yield "too long", module, "", num_lines
+
+
+def test_every_import_is_allowed():
+    new = [
+        f"{FILES[importer].relative_to(ROOT)}:{line}: {rule}{f' (it imports {imported})' if imported else ''}"
+        for rule, importer, imported, line in violations()
+        if (rule, importer, imported) not in KNOWN
+    ]
+    assert not new, "\n".join(["", *new])
+
+
+def test_known_violations_are_still_there():
+    gone = KNOWN - {(rule, importer, imported) for rule, importer, imported, _ in violations()}
+    assert not gone, f"mended, so to be removed from KNOWN: {sorted(gone)}"
+
+
+def test_every_package_is_a_room():
+    packages = {room(module) for module, path in FILES.items() if module and path.name == "__init__.py"}
+    assert packages <= set(MAY_IMPORT), "a new package needs a line in MAY_IMPORT"
+    assert set(MAY_IMPORT) <= {room(module) for module in FILES}, "MAY_IMPORT has a line for what does not exist"
+    assert all(others <= set(MAY_IMPORT) for others in MAY_IMPORT.values())
+
+
+def test_circles_are_found():
+    assert in_circles({("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")}) == {("a", "b"), ("b", "c"), ("c", "a")}
+    assert in_circles({("a", "a")}) == {("a", "a")}
+    assert in_circles({("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")}) == set()
+
+
+#: Class names that two modules have, and one of them is about to change.
+KNOWN_NAMESAKES = {"Averages", "Event", "File", "Incumbent", "Live", "Moment", "Report"}
+
+
+def test_no_two_classes_have_one_name():
+    found: dict[str, list[str]] = {}
+    for path in FILES.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name.lstrip("_"), []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    namesakes = {name: places for name, places in found.items() if len(places) > 1}
+    assert set(namesakes) == KNOWN_NAMESAKES, {
+        name: namesakes.get(name, "has no namesake any more: remove it from KNOWN_NAMESAKES")
+        for name in set(namesakes) ^ KNOWN_NAMESAKES
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -44,6 +44,15 @@ class Keeper:
     def is_active(self) -> bool:
         """Whether anything is kept."""
         return self._folder is not None
+
+    def track(self, objects: Mapping[str, Any]) -> None:
+        """Keeps objects in checkpoints from now on; see :meth:`ElasticRun.track`."""
+        for name, thing in objects.items():
+            if not (callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))):
+                raise TypeError(f"{name} must have state_dict and load_state_dict, but got {type(thing).__name__}")
+            if name in self.objects:
+                raise ValueError(f"{name!r} must be a name that is not taken, but something is tracked by it already")
+            self.objects[name] = thing
 
     def gather(self) -> dict[str, Any]:
         """The state of now. Its tensors are those of the run, which will change."""

@@ -72,7 +72,7 @@ class StepClock:
         """A step begins."""
         self._begun, self._stepped = self._note(), None
 
-    def note_step(self) -> None:
+    def mark_step(self) -> None:
         """The optimisers have stepped: a step that the script leaves from here on has ended now."""
         if self._begun is not None:
             self._stepped = self._note()

@@ -29,8 +29,9 @@ class Stepper:
         What the run tracks by name, now and later; optimisers and a gradient scaler are found there.
     virtual_devices
         See :class:`ElasticRun`.
-    wish
-        What this process wants between two steps. The processes begin to agree on it while the optimisers step.
+    demand
+        Returns what this process asks for between two steps. The processes begin to agree on it while the optimisers
+        step.
     """
 
     def __init__(
@@ -38,14 +39,14 @@ class Stepper:
         group: ProcessGroup,
         tracked: Mapping[str, Any],
         virtual_devices: int | None,
-        wish: Callable[[], int],
+        demand: Callable[[], int],
     ) -> None:
         self.models: list[nn.Module] = []
         self.noise: GradientNoiseScale | None = None
         self._group = group
         self._tracked = tracked
         self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, group)
-        self._wish = wish
+        self._demand = demand
         #: Whether there are gradients of the first micro-batches of a step.
         self._is_inside_step = False
 
@@ -59,6 +60,19 @@ class Stepper:
         self.models.append(model)
         if self._ordered is not None:
             self._ordered.add_model(model)
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """See :meth:`ElasticRun.validating`."""
+        modes = [(model, model.training) for model in self.models]
+        for model, _ in modes:
+            model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for model, mode in modes:
+                model.train(mode)
 
     def enter(self, part: Part) -> None:
         """Before the forward pass of a micro-batch: devices exchange gradients in the last one of a step only."""
@@ -100,9 +114,9 @@ class Stepper:
             optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """Lets go of what keeps the threads of Gloo.
+        """Drops DDP's references so that Gloo's threads can stop.
 
-        Frames of an exception may keep the models, and a thread that outlives the interpreter aborts it.
+        The frames of an exception may keep the models alive, and a thread that outlives the interpreter aborts it.
         """
         for model in self.models:
             if isinstance(model, DistributedDataParallel):
@@ -119,7 +133,7 @@ class Stepper:
             return False
         if self._ordered is not None:
             self._ordered.give_back()
-        self._group.begin_agreement(self._wish())
+        self._group.begin_agreement(self._demand())
         optimizers = self._optimizers()
         if scaler is not None:
             for optimizer in optimizers:

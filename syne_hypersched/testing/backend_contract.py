@@ -27,7 +27,7 @@ from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, 
 from syne_hypersched.experiments import check_devices, holdings, read_events
 
 _SCRIPT = """
-import argparse, json, os, time
+import argparse, json, os, signal, time
 from pathlib import Path
 from syne_tune import Reporter
 
@@ -37,6 +37,17 @@ parser.add_argument("--epochs", type=int)
 parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 world_size = int(os.environ.get("WORLD_SIZE", 1))
+processes = Path(__file__).with_name("processes")
+if processes.exists():  # a test counts those that live at the same time; each takes its time to leave
+    def leave(*_):
+        time.sleep(0.3)
+        mark.unlink(missing_ok=True)
+        os._exit(0)
+    mark = processes / str(os.getpid())
+    signal.signal(signal.SIGTERM, leave)
+    mark.touch()
+    with open(processes.with_name("counts"), "a") as file:
+        file.write(f"{{len(os.listdir(processes))}}\\n")
 checkpoint = args.st_checkpoint_dir / "epoch.json"
 done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
 report = Reporter()
@@ -262,6 +273,26 @@ class BackendContract:
         backend.stop_trial(trial_id=0)
         new = self.start(backend, epochs=2)
         assert len(self.until_completed(backend, new.trial_id)) == 2
+
+    def test_devices_are_given_on_when_the_last_process_on_them_is_gone(
+        self, backend: TrialBackend, tmp_path: Path
+    ) -> None:
+        """Not when it is told to leave. Where scripts run, they count how many live at the same time."""
+        processes = tmp_path / "processes"
+        processes.mkdir()
+        for _ in range(self.num_devices):
+            self.start(backend)
+        self.poll_until(backend, list(range(self.num_devices)), lambda reports: len(reports) == self.num_devices)
+        backend.stop_trial(trial_id=0)
+        new = self.start(backend)
+        self.poll_until(backend, [new.trial_id], lambda reports: reports[new.trial_id])
+        events = read_events(backend.local_path / EVENTS_FILENAME)
+        told = [(event.event, event.trial_id) for event in events if event.event in ("launch", "exit")]
+        assert told.index(("exit", 0)) < told.index(("launch", new.trial_id))
+        counts = tmp_path / "counts"
+        if counts.exists():
+            most = max(int(line) for line in counts.read_text().split())
+            assert most <= self.num_devices, f"{most} processes live on {self.num_devices} devices"
 
     def test_more_trials_than_devices_is_an_error(self, backend: TrialBackend) -> None:
         """ValueError that names n_workers, and nothing is started."""

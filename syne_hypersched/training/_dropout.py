@@ -32,8 +32,8 @@ class BatchDropout(nn.Module):
         model = run.wrap(nn.Sequential(nn.Linear(8, 32), nn.ReLU(), BatchDropout(0.1), nn.Linear(32, 2)))
 
     :class:`torch.nn.Dropout` draws from the generator of each process, so that a run on two devices has other masks
-    than a run on one. This module draws the mask of the whole global batch, from a seed of its own for each step, and takes
-    the rows of this device's samples. That costs the random numbers of the global batch on each device.
+    than a run on one. This module draws the mask of the whole global batch, from a seed of its own for each step, and
+    takes the rows of this device's samples. That costs the random numbers of the global batch on each device.
 
     Works in a model that :meth:`ElasticRun.wrap <syne_hypersched.training.ElasticRun.wrap>` was given. Anywhere else
     the module is like ``torch.nn.Dropout``.

@@ -13,6 +13,9 @@ import time
 import psutil
 import pytest
 
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+from syne_hypersched.launch._identity import start_ticks
+
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 WARM_AND_COLD = pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
@@ -279,6 +282,59 @@ def test_a_killed_server_is_replaced(launches, caplog):
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert caplog.text.count("ended unexpectedly") == 1
     assert launches.run([launches.script("print('again')", "again.py")]).exit_code == 0
+
+
+def test_a_launch_that_outlives_its_server_has_not_ended(tmp_path, wait_for, caplog):
+    """Its devices are not free before its processes are gone."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, signal, sys, time
+            def leave(*_):
+                print("leaving", flush=True)
+                while not os.path.exists("may_leave"):
+                    time.sleep(0.005)
+                os._exit(0)
+            signal.signal(signal.SIGTERM, leave)
+            print("ready", flush=True)
+            while True:
+                time.sleep(1)
+            """
+        )
+    )
+    pids, lived, log = [], [], tmp_path / "out"
+    launcher = Launcher(
+        lambda launch, launched, moment: pids.extend(launched),
+        lambda launch, exit_, moment: lived.append(start_ticks(pids[0]) is not None),
+    )
+    try:
+        rank = RankSpec(dict(os.environ), str(log), str(tmp_path / "err"))
+        launcher.launch(LaunchSpec((str(script),), (rank,), True, 30.0, str(tmp_path)))
+        wait_for(lambda: pids and log.exists() and "ready" in log.read_text())
+        os.kill(launcher.server_pid, signal.SIGKILL)
+        wait_for(lambda: "leaving" in log.read_text() and "ended unexpectedly" in caplog.text)
+        (tmp_path / "may_leave").touch()
+        wait_for(lambda: lived)
+        assert lived == [False]
+    finally:
+        (tmp_path / "may_leave").touch()
+        launcher.close()
+
+
+def test_ranks_die_with_their_supervisor_even_if_the_server_cannot_see_to_it(launches):
+    """The kernel sends the signal. A server that is stopped, or killed at the same time, could not."""
+    launch = sleeper(launches)
+    (pid,) = launches.launched[launch]
+    rank = psutil.Process(pid)
+    server = launches.launcher.server_pid
+    os.kill(server, signal.SIGSTOP)
+    try:
+        os.kill(rank.ppid(), signal.SIGKILL)
+        launches.wait_for(lambda: not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert launches.exit(launch).lost
 
 
 def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):

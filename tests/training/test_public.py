@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from syne_hypersched import training  # noqa: E402
+from syne_hypersched import training
 
 CLASSES = [value for name in training.__all__ if inspect.isclass(value := getattr(training, name))]
 

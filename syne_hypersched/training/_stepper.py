@@ -1,4 +1,4 @@
-"""From the loss of a micro-batch to the step of the optimisers."""
+"""Computes gradients from the loss of a micro-batch, and steps the optimisers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stepper:
     group
         The processes of the launch.
     tracked
-        What the run tracks by name, now and later; optimisers and a gradient scaler are found there.
+        The objects that the run tracks, by name; optimisers and a gradient scaler are looked up here.
     virtual_devices
         See :class:`ElasticRun`.
     demand
@@ -47,7 +47,7 @@ class Stepper:
         self._tracked = tracked
         self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, group)
         self._demand = demand
-        #: Whether there are gradients of the first micro-batches of a step.
+        #: Whether some micro-batches of the present step are computed, and not all.
         self._is_inside_step = False
 
     @property
@@ -56,7 +56,7 @@ class Stepper:
         return None if self.noise is None else self.noise.noise_scale
 
     def add_model(self, model: nn.Module) -> None:
-        """Takes in a model as it is called in the forward pass."""
+        """Adds a model, as it is called in the forward pass."""
         self.models.append(model)
         if self._ordered is not None:
             self._ordered.add_model(model)
@@ -75,7 +75,7 @@ class Stepper:
                 model.train(mode)
 
     def enter(self, part: Part) -> None:
-        """Before the forward pass of a micro-batch: devices exchange gradients in the last one of a step only."""
+        """Prepares the forward pass of a micro-batch: devices exchange gradients only in the last one of a step."""
         for model in self.models:
             if isinstance(model, DistributedDataParallel):
                 model.require_backward_grad_sync = part.is_last
@@ -83,7 +83,7 @@ class Stepper:
                 model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
 
     def step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
-        """See :meth:`ElasticRun.step`; a step that fails leaves nothing of its gradients."""
+        """See :meth:`ElasticRun.step`. A step that fails leaves no gradients."""
         self._is_inside_step = True
         try:
             has_stepped = self._step(loss, part, batching, max_norm)
@@ -94,7 +94,7 @@ class Stepper:
         return has_stepped
 
     def abandon(self) -> None:
-        """Forgets the gradients of a step of which not all micro-batches were computed."""
+        """Drops the gradients of a step of which not all micro-batches were computed."""
         if not self._is_inside_step:
             return
         self._is_inside_step = False
@@ -108,7 +108,7 @@ class Stepper:
     def go_on(self) -> None:
         """Tells the optimisers of a run that was restored that they have stepped before.
 
-        A learning rate scheduler would warn of being stepped first, in a launch that only has to validate an epoch.
+        Otherwise a learning rate scheduler warns that it is stepped first, in a launch that only validates an epoch.
         """
         for optimizer in self._optimizers():
             optimizer._opt_called = True  # type: ignore[attr-defined]
@@ -162,7 +162,7 @@ class Stepper:
 
 @contextlib.contextmanager
 def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]:
-    """Multiplies the learning rates inside the block, so that no scheduler of them gets to see it."""
+    """Multiplies the learning rates inside the block, where no learning rate scheduler sees it."""
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * factor

@@ -90,7 +90,7 @@ class StepClock:
         self._begun = self._stepped = None
 
     def take(self, wait: bool) -> list[float]:
-        """Seconds of the steps since the last call; with ``wait`` all of them, else those that the device has finished."""
+        """Seconds of the steps since the last call; with ``wait`` all of them, else the finished ones."""
         times_s = []
         while self._measured and (wait or self._measured[0][1].query()):
             begun, ended = self._measured.popleft()

@@ -1,7 +1,7 @@
 """Journals of real experiments that are kept, so that every later version shows that it still reads them.
 
-``data/VERSION/NAME/000000.jsonl`` is the journal of the experiment ``NAME`` as ``VERSION`` has written it. To record the
-present version, run in the repository root::
+``data/VERSION/NAME/000000.jsonl`` is the journal of the experiment ``NAME`` as ``VERSION`` has written it. To record
+the present version, run in the repository root::
 
     python -m tests.recovery.recordings
 

@@ -41,7 +41,7 @@ def resume(tmp_path, monkeypatch):
 
 def test_every_family_is_recorded():
     assert {folder.name for folder in recorded()} == set(NAMES)
-    assert REFUSED <= {name_of(folder) for folder in recorded()}
+    assert {name_of(folder) for folder in recorded()} >= REFUSED
     assert sum(folder.stat().st_size for folder in DATA.glob("*/*/*")) < 1_000_000
 
 

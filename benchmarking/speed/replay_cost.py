@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from syne_hypersched.recovery._progress import Progress
 from syne_tune.config_space import choice, loguniform, randint, uniform
 from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers
 
@@ -22,6 +21,7 @@ from syne_hypersched import ASHA
 from syne_hypersched.records.segments import Entry, as_json
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._replay import replay
+from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._snapshot import Snapshot, UnusableSnapshotError, dump_snapshot, load_snapshot
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
@@ -47,7 +47,7 @@ def measure(searcher: str, num_trials: int) -> dict[str, object]:
         loop.run(journaled, 1)
     spent_s = time.perf_counter() - begun
     begun = time.perf_counter()
-    replay([entry | {"status": "InProgress"} for entry in entries], make_scheduler(searcher), Ticks(), Progress())
+    replay([entry | {"status": "InProgress"} for entry in entries], make_scheduler(searcher), Ticks(), ReplayState())
     replay_s = time.perf_counter() - begun
     return {
         "entries": len(entries),

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.recovery._progress import Progress
 from syne_tune.config_space import choice, loguniform, randint, uniform
 
 from syne_hypersched import ASHA, PASHA, HyperSched
@@ -26,6 +25,7 @@ from syne_hypersched.records.segments import Entry, SegmentWriter, read_segments
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._replay import replay
+from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
 
@@ -77,7 +77,7 @@ def measure(name: str, num_trials: int, repeats: int, folder: Path) -> dict[str,
             time.sleep(0.001)
         takes_ms.append(1e3 * (time.perf_counter() - begun))
     begun = time.perf_counter()
-    replay(entries, SCHEDULERS[name](), Ticks(), Progress())
+    replay(entries, SCHEDULERS[name](), Ticks(), ReplayState())
     return {
         "tuner waits (ms)": statistics.median(waits_ms),
         "at most (ms)": max(waits_ms),

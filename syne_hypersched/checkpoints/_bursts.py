@@ -1,4 +1,4 @@
-"""Where one checkpoint ends and the next one begins, concluded from the names of the files in the order of writing.
+"""Concludes where one checkpoint ends and the next one begins from the names of files in the order of writing.
 
 A checkpoint of several files that are written one by one is whole when the last of them is. A script writes the same
 files in the same order each time, so a name that comes again begins the next checkpoint, and the name before it was the
@@ -45,7 +45,7 @@ class Bursts:
         return bool(self._names) and self._last is not None and self._names[-1] != self._last
 
     def add(self, path: str) -> bool:
-        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
+        """A file or folder is finished, in its own place; returns whether it begins a checkpoint."""
         name, has_reported = pattern_of(path), self._has_reported
         self._has_reported = False
         if name not in self._names:
@@ -64,12 +64,12 @@ class Bursts:
         self._has_reported = True
 
     def begin(self) -> None:
-        """What comes next is another checkpoint."""
+        """Another checkpoint begins."""
         if self._names:
             self._last, self._names, self._num_alone = self._names[-1], [], 0
 
     def withdraw(self, path: str) -> bool:
-        """A file or folder was not in its own place yet. Returns whether it was the last to be added."""
+        """Takes back a file or folder that was not in its place yet; returns whether it was the last one added."""
         prefix = f"{pattern_of(path)}/"
         is_last = f"{(self._names or [''])[-1]}/".startswith(prefix)
         self._names = [other for other in self._names if not f"{other}/".startswith(prefix)]

@@ -19,7 +19,7 @@ _IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DE
 
 @dataclass(frozen=True)
 class Change:
-    """Something has happened to an entry of the checkpoint folder."""
+    """A change of an entry of the checkpoint folder."""
 
     kind: Literal["created", "written", "closed", "moved", "moved away", "removed", "lost"]
     """``lost``: it was there before it was watched; or, with an empty path, events are missing and anything may have
@@ -40,7 +40,7 @@ class ChangeWatch:
     Raises
     ------
     OSError
-        The kernel gives no further watch.
+        The kernel refuses another watch.
     """
 
     def __init__(self, folder: str, log: str) -> None:
@@ -62,11 +62,11 @@ class ChangeWatch:
 
     @property
     def fd(self) -> int:
-        """File descriptor that is readable when there is news."""
+        """File descriptor that is readable when there are new events."""
         return self._inotify.fd
 
     def read(self) -> list[Change | None]:
-        """What has happened since the last call, in order; ``None`` stands for something that was added to the log."""
+        """The changes since the last call, in order; ``None`` stands for an addition to the log."""
         found: list[Change | None] = []
         for event in self._inotify.read():
             if event.mask & inotify.Q_OVERFLOW:
@@ -146,7 +146,7 @@ class ChangeWatch:
                 del self._paths[watch]
 
     def _renew(self) -> None:
-        """Watches the folder that is there now, and no other one that was there before."""
+        """Watches the present folder, and no earlier one of its name."""
         before = {watch for watch, path in self._paths.items() if path is not None}
         for watch in before - self._add(""):
             self._inotify.remove(watch)
@@ -166,5 +166,5 @@ class ChangeWatch:
         return watches
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the watch."""
         self._inotify.close()

@@ -1,4 +1,4 @@
-"""Folders of files as values, and how a file gets a second name or a copy."""
+"""Folders of files as values; copies and second names of files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Tree = dict[str, FileState]
 
 
 def read_tree(folder: Path | str) -> Tree:
-    """The entries below a folder; none if there is no such folder. What vanishes meanwhile is left out."""
+    """The entries below a folder; none if it does not exist. Entries that vanish meanwhile are left out."""
     found: Tree = {}
     _read_into(found, os.fspath(folder), "")
     return dict(sorted(found.items()))
@@ -62,7 +62,7 @@ def _read_into(found: Tree, folder: str, prefix: str) -> None:
 
 
 def num_bytes(tree: Mapping[str, FileState]) -> int:
-    """Bytes of the files of a tree."""
+    """Number of bytes in the files of a tree."""
     return sum(state.size for state in tree.values() if state.kind == "file")
 
 
@@ -92,7 +92,7 @@ def copy_file(source: str, target: str) -> int:
 
 
 def _copy_in_kernel(source: int, target: int) -> bool:
-    """Copies without a detour through this process; False if the kernel cannot, and nothing was copied."""
+    """Copies within the kernel; returns False if the kernel cannot, and nothing was copied."""
     offset = 0
     try:
         while count := os.copy_file_range(source, target, 1 << 30, offset, offset):
@@ -106,7 +106,7 @@ def _copy_in_kernel(source: int, target: int) -> bool:
 
 
 def link_file(source: str, target: str) -> int:
-    """Gives a file a second name, or copies it where the file system does not let it have one.
+    """Gives a file a second name, or copies it where the file system does not allow one.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What happens in a folder, told by the kernel: inotify, without polling."""
+"""Events of a folder from the kernel, without polling: inotify."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Inotify:
     Raises
     ------
     OSError
-        The kernel gives no further queue: ``fs.inotify.max_user_instances`` is reached, or there is no inotify.
+        The kernel refuses another queue: ``fs.inotify.max_user_instances`` is reached, or there is no inotify.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Inotify:
         _libc.inotify_rm_watch(self.fd, watch)
 
     def read(self) -> list[Event]:
-        """The events that have happened since the last call, in order."""
+        """The events since the last call, in order."""
         events: list[Event] = []
         while True:
             try:

@@ -41,13 +41,13 @@ _RETRY_S = 1.0
 class GenerationKeeper:
     """See the module.
 
-    A thread of its own watches and copies. What it sees is in :class:`Observer`, what belongs to which report is
-    decided by :class:`Matcher`, and what is on the disk is in :class:`Shelf`.
+    A thread of its own watches and copies. :class:`Observer` has what it sees, :class:`Matcher` decides what belongs to
+    which report, and :class:`Shelf` has what is on the disk.
 
     Parameters
     ----------
     spec
-        What the launch is to do.
+        How the launch handles checkpoints.
     tell
         Sends a message to the tuner; called in the thread.
     """
@@ -77,7 +77,7 @@ class GenerationKeeper:
     # Before the processes of the launch exist.
 
     def prepare(self) -> Beginning:
-        """Sees to it that the launch begins from a whole checkpoint, and begins to watch. Errors are not raised."""
+        """Ensures that the launch begins from a whole checkpoint, and begins to watch. Raises no errors."""
         try:
             return self._prepare()
         except Exception as error:  # whatever it is, the launch takes place
@@ -128,12 +128,12 @@ class GenerationKeeper:
             self._thread.start()
 
     def forget(self, pid: int) -> None:
-        """A process has left by itself, so that the files that it has closed are whole."""
+        """A process has ended by itself, so that the files that it has closed are whole."""
         if self._watch is not None:
             self._observer.pids = tuple(other for other in self._observer.pids if other != pid)
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
-        """Says which entries of a report are the resource level and the metric."""
+        """Sets which entries of a report are the resource level and the metric."""
         if self._watch is not None:
             self._followed.append((time_attr, metric, do_minimize))
 
@@ -175,7 +175,7 @@ class GenerationKeeper:
         return True
 
     def drain(self) -> None:
-        """The processes are asked to leave now."""
+        """The processes get SIGTERM now."""
         if self._watch is not None:
             self._observer.doubt()
             self._matcher.drain()
@@ -203,7 +203,7 @@ class GenerationKeeper:
             return None if waits_s == math.inf else waits_s
 
     def _act(self) -> None:
-        """Takes a generation if this is the moment."""
+        """Takes a generation if one is due."""
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
         if self._matcher.tick(now):
             self._tell_news()
@@ -276,7 +276,7 @@ class GenerationKeeper:
         shelf.prune(self._matcher.needed)
 
     def _describe(self, live: Tree) -> Generation:
-        """The generation that would be taken now."""
+        """The generation that a take would make now."""
         state = self._matcher.current
         # Of what lay there before the launch it is not known when it was written.
         after, before = (-1, self._matcher.num_reports) if state is None else (state.after, state.before)
@@ -306,7 +306,7 @@ class GenerationKeeper:
     # When they have ended.
 
     def finish(self, exit_codes: Sequence[int | None]) -> Ending:
-        """Says how the folder was left, after every process of the launch is gone.
+        """Returns the state of the folder after every process of the launch is gone.
 
         Parameters
         ----------

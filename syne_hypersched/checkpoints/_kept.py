@@ -1,4 +1,4 @@
-"""How a script makes the files of its checkpoints, learnt from what it does to them."""
+"""Learns how a script writes the files of its checkpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from syne_hypersched.checkpoints._store import Kept
 
 
 class Habits:
-    """Says which files a script will not write to any more, so that a second name of them is as good as a copy.
+    """Predicts which files a script will not write to any more, so that a second name is as good as a copy.
 
     That is so for what was moved into place whole. It is likely for a file with a number in its name, if another file
     with another number was there before it and was never written to again; :meth:`written` says if it was wrong.
@@ -23,11 +23,11 @@ class Habits:
         self._asides: set[str] = set()
 
     def know(self, kept: dict[str, Kept]) -> None:
-        """Takes over what is known of files that are there already."""
+        """Adds what is known of files that exist already."""
         self._kept.update(kept)
 
     def of(self, tree: Tree) -> dict[str, Kept]:
-        """How each file of a tree was made."""
+        """How each file of a tree was written."""
         return {path: self._kept.get(path, "written") for path, state in tree.items() if state.kind == "file"}
 
     def written(self, path: str, taken: Tree) -> bool:
@@ -43,7 +43,7 @@ class Habits:
         Returns
         -------
         bool
-            Whether it was thought that this would not happen: a second name of the file shows the change.
+            Whether the prediction was that this would not happen: a second name of the file shows the change.
         """
         pattern = pattern_of(path)
         is_surprise = False

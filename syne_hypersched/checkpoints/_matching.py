@@ -1,4 +1,4 @@
-"""Which state of the checkpoint folder belongs to which report, decided on what was seen in which order.
+"""Decides which state of the checkpoint folder belongs to which report, from the order of what was seen.
 
 A script saves and reports in one of two orders. *Early*: it trains an epoch, saves, reports; the state at a report is
 that of the report. *Late*: it trains, reports, saves; the state of a report is the next one. Nobody says which, so it
@@ -36,9 +36,9 @@ class Matcher:
     launch
         Index of the launch.
     notes
-        What the launches before have left.
+        What earlier launches have recorded.
     order
-        What is known of the script already.
+        The order that is known of the script.
     began_s
         When the launch began (monotonic seconds).
     goes_on
@@ -81,7 +81,7 @@ class Matcher:
         self._is_sure = False
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
-        """Says which entries of a report are the resource level and the metric."""
+        """Sets which entries of a report are the resource level and the metric."""
         self.time_attr, self.metric, self._sign = time_attr, metric, 1.0 if do_minimize else -1.0
 
     @property
@@ -106,7 +106,7 @@ class Matcher:
         Parameters
         ----------
         values
-            What it has reported.
+            The entries of the report.
         end
             Where the report ends in the log (bytes).
         time_s
@@ -151,13 +151,13 @@ class Matcher:
 
     @property
     def decides_s(self) -> float | None:
-        """When :meth:`tick` has something to say (monotonic seconds), unless there is a change before."""
+        """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
         if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
             return None
         return self._last_report_s + _EARLY_FACTOR * self._gap_s
 
     def tick(self, time_s: float) -> bool:
-        """Time has passed without a change. Returns whether that has told anything.
+        """Time has passed without a change. Returns whether anything was concluded from that.
 
         Who saves late does it soon after a report. A report that had a checkpoint shortly before it, and gets none for
         much longer, is that of a script that saves early.
@@ -220,13 +220,13 @@ class Matcher:
             self._match_late()
 
     def settle(self) -> None:
-        """Nothing will be added to the present state."""
+        """The present state is complete."""
         if self.current is not None:
             self.current.settled = True
             self._match_late()
 
     def drain(self) -> None:
-        """The script has been asked to leave."""
+        """The script has got SIGTERM."""
         self._drained = True
 
     def end(self, succeeded: bool, time_s: float) -> None:
@@ -265,7 +265,7 @@ class Matcher:
             self.order = self.order.and_(order)
 
     def know(self, order: Order) -> None:
-        """It is known for sure in which order the script saves and reports."""
+        """The order in which the script saves and reports is certain."""
         self.order, self._is_sure = order, True
 
     def awaits_save(self, now_s: float, asked_s: float) -> bool:
@@ -316,12 +316,12 @@ class Matcher:
             self._is_matched = True
 
     def news(self) -> list[Matched]:
-        """What was matched since the last call."""
+        """The matches since the last call."""
         news, self._news = self._news, []
         return news
 
     def notes(self) -> Notes:
-        """What the next launch has to know."""
+        """What the next launch needs to know."""
         state = self.current
         step = self._step()
         evidence: dict[str, Any] = {

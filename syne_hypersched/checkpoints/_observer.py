@@ -1,4 +1,4 @@
-"""Sees what a launch does to its checkpoint folder and what it reports, and tells the matcher in which order."""
+"""Watches a launch's checkpoint folder and reports, and tells the matcher their order."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Observer:
     Parameters
     ----------
     spec
-        Where the folder and the log are.
+        The paths of the folder and the log.
     watch
-        Tells what happens there.
+        The events of both.
     matcher
-        Is told of reports, and of what is begun and finished.
+        Gets reports, and the beginnings and ends of files.
     on_surprise
-        Called when a file is written to that was not to be written to any more.
+        Called when a file is written to that was predicted not to be.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Observer:
     has_finished
         Whether anything was ever finished there by a process that has lived on.
     seen_size
-        Bytes of the log that were looked at.
+        Bytes of the log read so far.
     taken
         What was there when a generation was taken last.
     habits
@@ -113,12 +113,12 @@ class Observer:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the checkpoint ends as the ones before did, so that nothing is to be added to it."""
+        """Whether the checkpoint ends as earlier ones did, so that it is complete."""
         return self._bursts.is_complete and not self._begun and not self._aside
 
     @property
     def is_partial(self) -> bool:
-        """Whether the checkpoint does not end yet as the one before did."""
+        """Whether the checkpoint does not yet end as the one before did."""
         return self._bursts.is_partial
 
     @property
@@ -137,7 +137,7 @@ class Observer:
         return bool(self._doubted)
 
     def doubt(self) -> None:
-        """The processes are asked to leave now. Any thread may say so."""
+        """The processes get SIGTERM now. Any thread may call it."""
         self._doubted = {os.path.relpath(path, self._folder) for path in self.writing()}
 
     def writing(self) -> frozenset[str]:
@@ -145,7 +145,7 @@ class Observer:
         return self.open_files() if self.is_dirty else frozenset()
 
     def open_files(self) -> frozenset[str]:
-        """Files that are open for writing, but for those that always are. Any thread may ask."""
+        """Files that are open for writing, except those that always are. Any thread may call it."""
         now = time.monotonic()
         for path, num_reports in list(self._open_reports.items()):
             if num_reports >= _LOG_REPORTS and now - self._written_s.get(path, 0.0) >= _LOG_IDLE_S:
@@ -161,7 +161,7 @@ class Observer:
         return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
 
     def _is_of_log(self, change: Change) -> bool:
-        """Whether a change is one of a log, and takes note of it if so."""
+        """Whether a change is that of a log, which is counted then."""
         path = os.path.join(self._folder, change.path)
         if not change.path or not self._is_log(path):
             return False
@@ -175,7 +175,7 @@ class Observer:
         return True
 
     def prove(self) -> bool:
-        """Looks whether all files are closed, by processes that live: the kernel closes those of a dead one, too."""
+        """Checks whether all files are closed by processes that live: the kernel also closes those of a dead one."""
         # In this order, since a process that dies is seen to do so before its files are closed.
         if self._doubted:
             return False
@@ -186,7 +186,7 @@ class Observer:
         return self.is_proven
 
     def note_taken(self, live: Tree) -> None:
-        """A generation was taken of the folder as it is."""
+        """The present folder was taken as a generation."""
         self.is_dirty = False
         self.changed.clear()
         self.taken = live
@@ -194,13 +194,13 @@ class Observer:
         self.habits.take(live)
 
     def close_checkpoint(self) -> None:
-        """Nothing more is added to the checkpoint: what comes is another one."""
+        """The checkpoint is complete: the next change begins another one."""
         self._is_open = False
 
     # What happens.
 
     def look(self) -> None:
-        """Takes note of what has happened."""
+        """Handles the new events."""
         seen, size = self._watch.read(), self._log_size()
         for _ in range(3):
             more = self._watch.read()
@@ -226,7 +226,7 @@ class Observer:
             self.prove()  # as soon as possible, since its process may be killed
 
     def look_to_the_end(self) -> None:
-        """Takes note of the last things that have happened: every process is gone."""
+        """Handles the last events, after every process is gone."""
         self.look()
         self._tell(self._new_reports(self._log_size(), to_the_end=True))
 
@@ -355,7 +355,7 @@ class Observer:
             return False
 
     def _is_name(self, path: str) -> bool:
-        """Whether an entry is a mere name, which is made at once and never closed: a link."""
+        """Whether an entry is a link, which is made at once and never closed."""
         try:
             status = os.lstat(os.path.join(self._folder, path))
         except OSError:

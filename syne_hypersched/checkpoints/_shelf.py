@@ -21,18 +21,18 @@ class Shelf:
     Parameters
     ----------
     spec
-        What the launch is to do.
+        How the launch handles checkpoints.
     store
-        Where generations are.
+        The generations on the disk.
     notes
-        What the launches before have left.
+        What earlier launches have recorded.
 
     Attributes
     ----------
     number
         The highest number of a generation so far.
     num_taken, bytes_copied
-        How many the launch has taken, and what that has cost.
+        How many the launch has taken, and how many bytes were copied for them.
     """
 
     def __init__(self, spec: CheckpointSpec, store: GenerationStore, notes: Notes) -> None:
@@ -47,16 +47,16 @@ class Shelf:
 
     @property
     def newest(self) -> Generation | None:
-        """The newest one."""
+        """The newest generation."""
         return self._kept[-1] if self._kept else None
 
     def begin(self, live: Tree) -> tuple[Beginning, bool]:
-        """Puts a generation into the checkpoint folder if need be.
+        """Restores the checkpoint folder from a generation if it is not whole.
 
         Parameters
         ----------
         live
-            The folder as it is.
+            The present folder.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class Shelf:
         return Beginning(restored.number, restored.number, reason), True
 
     def _begin_anew(self) -> Beginning:
-        """Sets the only checkpoint aside, which is torn."""
+        """Sets the only checkpoint aside, because it is torn."""
         folder = os.path.realpath(self._spec.folder)
         aside = f"{folder}-torn"
         try:
@@ -98,11 +98,11 @@ class Shelf:
         return Beginning(restored=f"its only checkpoint was being written when its writer was killed ({aside})")
 
     def find(self, number: int) -> Generation | None:
-        """The one with a number, if it is kept."""
+        """The generation with a number, if it is kept."""
         return next((found for found in self._kept if found.number == number), None)
 
     def paths_to_copy(self, generation: Generation) -> list[str]:
-        """Files that would have to be copied to take a generation; none where second names do."""
+        """Files that a new generation must copy, because second names do not suffice."""
         older = self.newest
         return [
             path
@@ -135,12 +135,12 @@ class Shelf:
         return taken
 
     def prune(self, needed: Collection[int]) -> None:
-        """Removes all but the last ones and those that are needed."""
+        """Removes all generations except the last ones and those that are needed."""
         last = {found.number for found in self._kept[-self._spec.keep :]}
         self._remove_if(lambda found: found.number not in last and found.number not in needed)
 
     def remove_unsound(self) -> None:
-        """Removes those that somebody has written to through a second name."""
+        """Removes generations whose files were written to through a second name."""
         self._remove_if(lambda found: not self._store.is_sound(found))
 
     def _remove_if(self, condition: Callable[[Generation], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What a launch is to do about its trial's checkpoints, and what became of it: values that cross processes as JSON."""
+"""How a launch handles its trial's checkpoints, and the results: values that are sent between processes as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckpointSpec:
-    """What the supervisor of a launch has to know."""
+    """What the supervisor of a launch needs to know about checkpoints."""
 
     folder: str
     """The trial's checkpoint folder, which need not exist."""

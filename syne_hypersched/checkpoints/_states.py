@@ -1,4 +1,4 @@
-"""What is known of a checkpoint folder and of the reports of its trial: values."""
+"""Values: states of a checkpoint folder, and reports of its trial."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Order(str, Enum):
     """What was seen contradicts itself; nothing is concluded from an order."""
 
     def and_(self, other: Order) -> Order:
-        """What is known after further evidence."""
+        """Combines two pieces of evidence."""
         if other is Order.UNKNOWN or other is self:
             return self
         return other if self is Order.UNKNOWN else Order.MIXED

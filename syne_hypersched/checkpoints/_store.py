@@ -58,7 +58,7 @@ class Generation:
     """What taking it has cost."""
 
     def is_final(self, path: str) -> bool:
-        """Whether nobody writes to a file any more, so that a second name of it is as good as a copy."""
+        """Whether a file will not be written to any more, so that a second name is as good as a copy."""
         return self.kept.get(path, "written") != "written"
 
     def newer_by(self, report: int) -> int:
@@ -91,7 +91,7 @@ class Matched:
 
 @dataclass
 class Notes:
-    """What is known beside the generations themselves."""
+    """What is recorded beside the generations themselves."""
 
     num_reports: int = 0
     """Reports of the trial so far."""
@@ -143,7 +143,7 @@ class GenerationStore:
         return self._path(number) / _FILES
 
     def read(self, number: int) -> Generation | None:
-        """What is known of a generation; None if it is gone, or its description cannot be read."""
+        """The description of a generation; None if it is gone or cannot be read."""
         try:
             data = json.loads((self._path(number) / _GENERATION).read_text(encoding="utf-8"))
             if data.pop("format") != _FORMAT:
@@ -160,7 +160,7 @@ class GenerationStore:
     def take(
         self, generation: Generation, older: Generation | None, is_changing: Callable[[], bool] = lambda: False
     ) -> Generation:
-        """Takes the checkpoint folder as it is as a generation.
+        """Takes the present checkpoint folder as a generation.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class GenerationStore:
         return place_tree(generation.live, target, source, lambda path: is_unchanged(path) or generation.is_final(path))
 
     def is_sound(self, generation: Generation) -> bool:
-        """Whether a generation still holds what was taken: nobody has written through a second name of its files."""
+        """Whether a generation is unchanged: nobody has written through a second name of its files."""
         return self._is_sound(generation, self.files(generation.number))
 
     def _is_sound(self, generation: Generation, files: Path) -> bool:
@@ -231,14 +231,14 @@ class GenerationStore:
         return None
 
     def remove(self, number: int) -> None:
-        """Removes a generation, which is gone for all others at once."""
+        """Removes a generation at once, as other processes see it."""
         aside = self.folder / f".{number}-removed"
         with contextlib.suppress(OSError):
             os.rename(self._path(number), aside)
         shutil.rmtree(aside, ignore_errors=True)
 
     def restore(self, generation: Generation) -> Generation:
-        """Makes the checkpoint folder what a generation holds. What was there is gone.
+        """Replaces the checkpoint folder by a generation.
 
         If the folder is a symbolic link, that stays, and where it leads is made so.
 
@@ -270,7 +270,7 @@ class GenerationStore:
         return now
 
     def publish(self, generation: Generation, target: Path) -> None:
-        """Makes a folder of its own with the files of a generation.
+        """Makes a folder with the files of a generation.
 
         Raises
         ------
@@ -289,7 +289,7 @@ class GenerationStore:
             raise OSError(f"generation {generation.number} of {self.checkpoints} was changed")
 
     def notes(self) -> Notes:
-        """What was noted last; nothing if that cannot be read."""
+        """The last notes; empty ones if they cannot be read."""
         try:
             data = json.loads((self.folder / _NOTES).read_text(encoding="utf-8"))
             left = data["left"]
@@ -300,7 +300,7 @@ class GenerationStore:
             return Notes()
 
     def note(self, notes: Notes) -> None:
-        """Notes it in the place of what was noted before.
+        """Replaces the notes.
 
         Raises
         ------

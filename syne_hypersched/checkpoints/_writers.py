@@ -1,4 +1,4 @@
-"""Who is writing to files below a folder, by what the kernel says of processes (``/proc``)."""
+"""Finds out who writes to files below a folder, from ``/proc``."""
 
 from __future__ import annotations
 

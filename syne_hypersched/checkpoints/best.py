@@ -40,7 +40,7 @@ _REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "s
 
 @dataclass(frozen=True)
 class Incumbent:
-    """What is to be published."""
+    """A report to publish, with its trial's configuration and checkpoints."""
 
     trial_id: int
     config: dict[str, Any]
@@ -56,7 +56,7 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class Published:
-    """What became of an incumbent."""
+    """The result of publishing an incumbent."""
 
     is_new: bool
     """Whether it is in ``best/`` now, rather than what was there before."""
@@ -67,7 +67,7 @@ class Published:
 
 
 class _Outcome(Enum):
-    """What has come of an attempt to publish an incumbent."""
+    """The result of one attempt to publish an incumbent."""
 
     DONE = "done"
     NOT_YET = "not yet"
@@ -80,9 +80,9 @@ class BestPublisher:
     Parameters
     ----------
     on_published
-        Called with the incumbent and what became of it, in the publisher's thread.
+        Called with the incumbent and the result, in the publisher's thread.
     is_live
-        Whether a trial has processes that may still save.
+        Returns whether a trial has processes that may still save.
     """
 
     def __init__(self, on_published: Callable[[Incumbent, Published], None], is_live: Callable[[int], bool]) -> None:
@@ -105,7 +105,7 @@ class BestPublisher:
         self._trial_id: int | None = None
 
     def incumbent(self, folder: Path) -> int | None:
-        """The trial that ``folder/best`` shows or is about to show; None if there is none."""
+        """The trial whose checkpoint is in ``folder/best`` or will be next; None if there is none."""
         if self._trial_id is None:
             self._trial_id = published_trial(folder)
         return self._trial_id
@@ -126,14 +126,14 @@ class BestPublisher:
             self._condition.notify_all()
 
     def notice(self, trial_id: int) -> None:
-        """There may be news of a trial's checkpoint, or its processes have ended."""
+        """A trial may have a new checkpoint, or its processes have ended: looks again."""
         with self._condition:
             if self.awaits(trial_id):
                 self._news += 1
                 self._condition.notify_all()
 
     def rest(self) -> None:
-        """Waits until nothing is being copied."""
+        """Waits until no copy is in progress."""
         with self._condition:
             self._condition.wait_for(lambda: not self._busy)
 
@@ -199,7 +199,7 @@ class BestPublisher:
         return _Outcome.NEVER if is_last else _Outcome.NOT_YET
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
-        """Whether what is published is as good as an incumbent already, as it may be after a resume."""
+        """Whether the published report is already as good as an incumbent, as it may be after a resume."""
         names = (ST_LAUNCH, "st_worker_iter")
         if present.get("trial_id") == incumbent.trial_id and all(
             name in present and present[name] == incumbent.result.get(name) for name in names
@@ -223,7 +223,7 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
     incumbent
         The report.
     is_last
-        Whether nobody will say any more which one it is. Then it is the oldest one that is newer than the report.
+        Whether no more matches will come. Then it is the oldest generation that is newer than the report.
     """
     for matched in reversed(store.notes().matched):
         if matched.launch == incumbent.result.get(ST_LAUNCH) and _is_made_of(incumbent.result, matched.values):
@@ -247,7 +247,7 @@ def _is_made_of(result: dict[str, Any], values: Any) -> bool:
 
 
 def published_result(folder: Path) -> dict[str, Any] | None:
-    """What ``folder/best/result.json`` holds; None if there is none that can be read."""
+    """The content of ``folder/best/result.json``; None if it does not exist or cannot be read."""
     try:
         result = json.loads((folder / BEST_DIRNAME / RESULT_FILENAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -256,13 +256,13 @@ def published_result(folder: Path) -> dict[str, Any] | None:
 
 
 def measure_checkpoint(folder: Path) -> tuple[int, int]:
-    """How many files a checkpoint has, and bytes in them."""
+    """The number of files of a checkpoint, and the bytes in them."""
     tree = read_tree(folder)
     return sum(state.kind == "file" for state in tree.values()), num_bytes(tree)
 
 
 def published_trial(folder: Path) -> int | None:
-    """The trial that ``folder/best`` shows, None if there is no such folder or it does not say."""
+    """The trial whose checkpoint is in ``folder/best``; None if there is none or it names none."""
     trial_id = (published_result(folder) or {}).get("trial_id")
     return trial_id if isinstance(trial_id, int) else None
 
@@ -325,7 +325,7 @@ def publish(
 
 
 def set_aside(folder: Path) -> None:
-    """Gives what an earlier experiment of the same name has published another name, ``best-before``."""
+    """Renames the ``best`` of an earlier experiment of the same name to ``best-before``."""
     link, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
     if not link.is_symlink():
         return

@@ -17,7 +17,7 @@ _SETTLE_PAUSE_S = 0.05
 def copy_checkpoint(source: Path, target: Path) -> bool:
     """Copies a checkpoint folder that its trial may be writing to at the same time.
 
-    What is copied is the folder as its last launch has left it, or else its newest generation. A folder that nobody has
+    Copies the folder as the trial's last launch has left it, or else its newest generation. A folder that was not
     watched is copied again while it changes, for at most about a second.
 
     Parameters

@@ -1,7 +1,7 @@
 """Removes the checkpoints of trials that are over, so that an experiment of hundreds of trials keeps a few of them.
 
-What may go is decided by the scheduler, if it says so (:class:`~syne_hypersched.contract.RemovingScheduler`), else by
-:class:`StoppedTrials`.
+The scheduler decides what may be removed, if it can (:class:`~syne_hypersched.contract.RemovingScheduler`), else
+:class:`StoppedTrials` does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoppedTrials:
-    """Which stopped trials may lose their checkpoints, under a scheduler that says nothing about it.
+    """Decides which stopped trials may lose their checkpoints, under a scheduler that does not.
 
     Syne Tune removes a checkpoint when its trial is stopped. That is too early for population-based training, which
     stops a weak trial and decides at the same moment from whose checkpoint the next one is to start: from that of a
@@ -39,7 +39,7 @@ class StoppedTrials:
         self._stopped: dict[int, None] = {}
 
     def leave(self, trial_id: int, stopped: bool) -> None:
-        """A trial runs no longer: it was stopped for good, or else it has ended by itself or is paused."""
+        """A trial has left: it was stopped for good, or else it has ended by itself or is paused."""
         if trial_id in self._running:
             self._running.discard(trial_id)
             self._num_vacant += 1
@@ -47,7 +47,7 @@ class StoppedTrials:
             self._stopped[trial_id] = None
 
     def start(self, trial_id: int) -> tuple[int, ...]:
-        """A trial is started or resumed; returns those of the stopped ones whose checkpoints may go now."""
+        """A trial is started or resumed; returns the stopped trials whose checkpoints may be removed now."""
         self._running.add(trial_id)
         self._stopped.pop(trial_id, None)
         self._num_vacant = max(0, self._num_vacant - 1)
@@ -56,7 +56,7 @@ class StoppedTrials:
         return self.release()
 
     def release(self) -> tuple[int, ...]:
-        """Those of the stopped trials whose checkpoints go although they might yet be copied: there is no room."""
+        """All stopped trials: the disk is full, so that their checkpoints go even if they might be copied."""
         removable, self._stopped = tuple(self._stopped), {}
         return removable
 
@@ -74,9 +74,9 @@ class CheckpointRemover:
     folder_of
         The folder of a trial's checkpoints.
     is_needed
-        Whether the folder of a trial must stay for now: somebody writes or copies it.
+        Returns whether the folder of a trial must stay for now: somebody writes or copies it.
     may_trim
-        Whether all that is needed of a trial is its folder: nobody writes there, and all its reports were looked at.
+        Returns whether only the folder of a trial is needed: nobody writes to it, and all its reports were read.
     before
         Called in the thread before anything is removed: waits for what is still being copied.
     on_removed
@@ -114,7 +114,7 @@ class CheckpointRemover:
         self._thread: threading.Thread | None = None
 
     def leave(self, trial_id: int, stopped: bool = False) -> None:
-        """A trial runs no longer, because it was stopped for good or for another reason.
+        """A trial has left, because it was stopped for good or for another reason.
 
         Its checkpoint folder is whole and stays; generations of it are needed no longer.
         """
@@ -122,7 +122,7 @@ class CheckpointRemover:
         self._stopped.leave(trial_id, stopped and self._automatic)
 
     def start(self, trial_id: int) -> None:
-        """A trial is started or resumed: what has not been removed of it stays."""
+        """A trial is started or resumed: its checkpoints stay, as far as they are not removed yet."""
         self._requested.pop(trial_id, None)
         self._untrimmed.pop(trial_id, None)
         with self._condition:
@@ -131,17 +131,17 @@ class CheckpointRemover:
             self.request(removable)
 
     def request(self, trial_id: int) -> None:
-        """Has the checkpoints of a trial removed by one of the next calls of :meth:`remove`."""
+        """Requests the removal of a trial's checkpoints by a later call of :meth:`remove`."""
         self._requested[trial_id] = None
 
     def make_room(self) -> None:
-        """Has everything removed that may be removed at all, and returns at once: the disk is full."""
+        """Removes everything that may be removed at all, because the disk is full; returns at once."""
         for removable in self._stopped.release():
             self.request(removable)
         self.remove()
 
     def remove(self) -> None:
-        """Has everything removed that is requested and not needed, and returns at once."""
+        """Starts to remove everything that is requested and not needed; returns at once."""
         # The folder of a trial is that of the moment: paths change when another experiment begins.
         ready: dict[int, tuple[Path, bool]] = {}
         for trial_id in [trial_id for trial_id in self._untrimmed if self._may_trim(trial_id)]:
@@ -162,12 +162,12 @@ class CheckpointRemover:
             self._condition.notify_all()
 
     def flush(self) -> None:
-        """Waits until everything is removed that :meth:`remove` was called for."""
+        """Waits until every removal that was started is done."""
         with self._condition:
             self._condition.wait_for(lambda: not self._queue and not self._is_busy)
 
     def finish(self, trial_ids: Sequence[int], experiment: Path) -> None:
-        """Removes at the end of a tuning what is requested, and returns when it is gone.
+        """Removes what is requested at the end of a tuning; returns when it is gone.
 
         If it is automatic, all trials' checkpoints go, as they do in Syne Tune, unless the experiment may be resumed:
         what that might need stays.
@@ -226,9 +226,9 @@ class CheckpointRemover:
 
 
 def remove_checkpoints(folder: Path) -> int | None:
-    """Removes a folder of checkpoints with its generations; the folder is gone for all others at once and whole.
+    """Removes a folder of checkpoints with its generations; for other processes it vanishes at once and whole.
 
-    No symbolic link is followed: of one in the folder, and of a folder that is itself one, only the link is removed.
+    Symbolic links are not followed: of one in the folder, and of a folder that is one, only the link is removed.
 
     Returns
     -------
@@ -275,7 +275,7 @@ def _size(folders: Sequence[Path]) -> int:
 
 
 def trim_generations(folder: Path) -> None:
-    """Removes the generations of a trial that runs no longer: if its folder is whole all of them, else all but one."""
+    """Removes the generations of a trial that has left: all of them if its folder is whole, else all but one."""
     store = GenerationStore(folder)
     live, left, newest = read_tree(folder), store.notes().left, store.newest()
     is_whole = live == left or (newest is not None and newest.live == live)

@@ -1,4 +1,4 @@
-"""Whether there is room for the checkpoints of a launch."""
+"""Checks whether the disk has room for the checkpoints of a launch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 def free_mb(folder: Path) -> float:
     """Megabytes (10^6 bytes) that may still be written below a folder, which need not exist yet.
 
-    On a file system that is mounted read-only there is no room; on one that cannot be asked there is no limit.
+    A file system that is mounted read-only has no room; one that does not say how much it has is without limit.
     """
     try:
         existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
@@ -37,7 +37,7 @@ class CheckpointRoom:
     Parameters
     ----------
     min_free_mb
-        How much room a launch needs.
+        Megabytes that a launch needs.
     on_missing
         Called with the trial and the megabytes that are free each time that room runs out. It removes what it can.
 
@@ -46,7 +46,7 @@ class CheckpointRoom:
     folder
         Where trials write their checkpoints.
     is_missing
-        Whether there was too little room when a launch was last to be made.
+        Whether there was too little room at the last request for a launch.
     """
 
     def __init__(self, min_free_mb: float, on_missing: Callable[[int, float], None]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from syne_hypersched._console import run_command
+from syne_hypersched.filenames import BEST_DIRNAME
 from syne_hypersched.recovery import resume_experiment
 
 

@@ -1,4 +1,4 @@
-"""How a trial's processes are started, signalled and reaped: warm or cold, one or many, never left behind."""
+"""Starts, signals and reaps the processes of trials, warm or cold, one or many, and leaves none behind."""
 
 from syne_hypersched.launch._identity import here as here
 from syne_hypersched.launch._identity import identify as identify

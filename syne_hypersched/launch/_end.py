@@ -1,8 +1,8 @@
-"""How much of the interpreter's end a script in a fork of the preloading server goes through: what can be seen of it.
+"""The end of the interpreter of a script in a fork of the preloading server: the part of it that a user can see.
 
-Threads are joined, exit functions called, the script's own modules destroyed with all that they hold, and streams
-flushed, by the interpreter. What the server had loaded before it forked is left as it is, in Python as in C: tearing
-down PyTorch takes a quarter of a second, during which the devices of the trial are not free.
+The interpreter joins threads, calls exit functions, destroys the script's own modules with all their objects, and
+flushes streams. It skips the teardown of what the server had loaded before the fork, in Python and in C: that of
+PyTorch takes a quarter of a second, during which the devices of the trial are not free.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _libc = ctypes.CDLL(None)
 #: Objects that may hold data that is not in their file yet.
 _WRITERS = frozenset({io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper})
 
-#: Modules that the interpreter uses for what it says at its end, and those that it ends with in any case.
+#: Modules that the interpreter needs for its messages at the end, and those that it destroys last in any case.
 _NEEDED = frozenset({"sys", "builtins", "__main__", "warnings", "linecache"})
 
-#: Names of modules that are left as they are.
+#: Names of modules whose teardown is skipped.
 _spared: frozenset[str] = frozenset()
 #: The exit code of the script; None: not known.
 _exit_code: int | None = None
 
 
 def register_end() -> None:
-    """To be called in the server before it loads anything: exit functions are called last if registered first."""
+    """Registers the end. The server calls this before it loads anything: the first exit function is called last."""
     atexit.register(_before_the_end)
 
 
 def spare_loaded_modules() -> None:
-    """To be called in the server when it has loaded what it is to load, and will fork next."""
+    """Skips the teardown of all modules loaded so far. The server calls this before its first fork."""
     global _spared
     _spared = frozenset(sys.modules.keys() - _NEEDED)
     # No fork may print again what has been printed.
@@ -49,7 +49,7 @@ def spare_loaded_modules() -> None:
 
 
 def skip_destructors_of_the_server() -> None:
-    """To be called in a fork: what libraries have registered with C's ``exit`` and Python's ``weakref`` is skipped."""
+    """Skips what libraries have registered with C's ``exit`` and Python's ``weakref``. A fork calls this first."""
     with contextlib.suppress(AttributeError):  # another C library than glibc
         # Called with the exit code, after everything that is registered from here on.
         _libc.on_exit(_libc._exit, None)
@@ -59,7 +59,7 @@ def skip_destructors_of_the_server() -> None:
 
 
 def expect_exit_code(code: object) -> None:
-    """Notes what the script gives to ``sys.exit``; nothing is known of what is neither None nor a small number."""
+    """Records the argument of ``sys.exit``; any but None and small integers is left to the interpreter."""
     global _exit_code
     if code is None:
         _exit_code = 0
@@ -68,17 +68,17 @@ def expect_exit_code(code: object) -> None:
 
 
 def _before_the_end() -> None:
-    # What the modules that stay refer to is not destroyed; no file may stay unwritten for that.
+    # Objects of skipped modules are not destroyed, so their files have to be flushed here.
     for candidate in gc.get_objects():
         if type(candidate) in _WRITERS:
             with contextlib.suppress(Exception):
                 if stat.S_ISREG(os.fstat(candidate.fileno()).st_mode):
                     candidate.flush()
-    # The last member of the last module: when it is destroyed, nothing is left to be seen.
+    # The last member of the last module: when it is destroyed, nothing that a user can see is left to do.
     vars(sys)["syne_hypersched_end"] = _End()
     if "dill._dill" in _spared:
         vars(sys.modules["dill._dill"])["_main_module"] = None  # see _script.py
-    # From here to the end no other thread gets to look at what is missing.
+    # From here on no other thread may run, which would miss modules.
     sys.setswitchinterval(10.0)
     spared = {name: sys.modules.pop(name) for name in _spared if name in sys.modules}
     # The interpreter takes the modules that are still alive in the opposite order of their import, after it has
@@ -89,15 +89,15 @@ def _before_the_end() -> None:
 
 
 class _Namespaces:
-    """When it is destroyed, empties namespaces that have outlived their modules.
+    """Clears namespaces that have outlived their modules, when it is destroyed.
 
-    A function that was registered with a preloaded library, for instance, keeps that of its module.
+    A function that was registered with a preloaded library, for instance, keeps the namespace of its module alive.
     """
 
     def __init__(self) -> None:
         names = [name for name in sys.modules if name not in _spared and name not in ("sys", "builtins", "__main__")]
-        #: By their addresses, since nothing must refer to them; there may be something else by then. In the order in
-        #: which they are emptied: a script before what it has imported.
+        #: By address, since a reference would keep them alive; the address may be reused by then. In the order in which
+        #: they are cleared: a script before its imports.
         self._names = {id(getattr(sys.modules.get(name), "__dict__", None)): name for name in ("__main__", *names)}
         self._get_objects, self._collect = gc.get_objects, gc.collect
 
@@ -116,15 +116,15 @@ class _Namespaces:
 
 
 class _End:
-    """Writes out the interpreter's streams when it is destroyed, and then ends the process if all is well with them."""
+    """Flushes the interpreter's streams when it is destroyed, and ends the process if that has worked."""
 
     def __init__(self) -> None:
-        # As in a new process these are destroyed with the module sys, whatever a script has put in their places. Here
-        # what is left alone may refer to them.
+        # In a new process these are destroyed with the module sys, whatever a script has replaced them by. Here objects
+        # of skipped modules may keep them alive.
         self._streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None]
         self._exit, self._code = ctypes.pythonapi.exit, _exit_code
         if self._streams != [vars(sys).get("stdout"), vars(sys).get("stderr")] or not self._flush():
-            self._code = None  # the interpreter has something to say, and goes on to its very end
+            self._code = None  # the interpreter has to report it, and goes on to its very end
 
     def __del__(self) -> None:
         if self._flush() and self._code is not None:

@@ -1,4 +1,4 @@
-"""What names a process for good: a pid alone is soon given to somebody else's, and means nothing on another machine."""
+"""Identifies a process for good: a pid alone is soon reused, and means nothing on another machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def start_ticks(pid: int) -> int | None:
     Returns
     -------
     int or None
-        None if there is no such process but a zombie.
+        None: there is no such process, or it is a zombie.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -30,13 +30,13 @@ def start_ticks(pid: int) -> int | None:
 
 
 def identify(pids: Sequence[int]) -> dict[str, Any]:
-    """Processes of this machine as entries of an event by which :func:`is_same` knows them again."""
+    """Processes of this machine as entries of an event by which :func:`is_same` recognises them."""
     return {"pids": list(pids), "start_ticks": [start_ticks(pid) for pid in pids], **here()}
 
 
 @cache
 def here() -> dict[str, Any]:
-    """Where pids mean what they mean to this process: this host since it was started, and this namespace of pids."""
+    """Where the pids that this process sees are valid: this start of this host, and this pid namespace."""
     namespace = None
     with contextlib.suppress(OSError):
         namespace = os.readlink("/proc/self/ns/pid")
@@ -44,10 +44,10 @@ def here() -> dict[str, Any]:
 
 
 def is_here(recorded: Mapping[str, Any]) -> bool:
-    """Whether the pids in an event mean here what they meant there. Where it does not say so for sure, they do not."""
+    """Whether the pids in an event are valid here; False where the event does not say enough."""
     return all(value is not None and recorded.get(name) == value for name, value in here().items())
 
 
 def is_same(pid: int, started: object) -> bool:
-    """Whether the process that has a pid now is the one that was recorded, given where it was recorded is here."""
+    """Whether the process that has a pid now is the recorded one; :func:`is_here` must hold for the record."""
     return started is not None and start_ticks(pid) == started

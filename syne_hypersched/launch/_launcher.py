@@ -1,4 +1,4 @@
-"""The tuner's side of launching: starts the preloading server, sends it orders, hears what became of them."""
+"""The tuner's side of launching: starts the preloading server, sends it commands, and receives how launches ended."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, enc
 logger = logging.getLogger(__name__)
 
 #: Runs the server from the same files as this process, installed or not, and leaves ``sys.path`` as a script finds it,
-#: but for the script's folder. Until the server has its modules, Python's own library comes first: neither the working
-#: directory, which ``-c`` adds, nor a folder in ``PYTHONPATH`` may have a say in what it is made of.
+#: without the script's folder. Until the server has its modules, Python's own library comes first: modules in the
+#: working directory, which ``-c`` adds, or in a folder of ``PYTHONPATH`` must not replace the server's own.
 _BOOT = """\
 import os, sys
 own = set(sys.modules)
@@ -45,7 +45,7 @@ if script:
 
 
 @dataclass
-class _Live:
+class _LiveLaunch:
     """A launch that has not ended."""
 
     supervisor: tuple[int, int] | None = None
@@ -55,25 +55,33 @@ class _Live:
 class Launcher:
     """Starts, drains and reaps the processes of trials.
 
-    All methods return at once. What happens is told by callbacks, which run in one thread of the launcher and must not
-    block. The server process is started at the first launch and again if it was killed.
+    .. code-block:: python
+
+        launcher = Launcher(on_launched, on_exit, preload=["torch"])
+        rank = RankSpec(env=dict(os.environ), stdout="std.out", stderr="std.err")
+        launch = launcher.launch(LaunchSpec(("train.py", "--lr", "0.1"), (rank,), warm=True, grace_s=10.0))
+        launcher.drain(launch, grace_s=10.0)
+        launcher.close()
+
+    All methods but :meth:`close` return at once. Callbacks report what happens. They run in one thread of the launcher
+    and must not block. The server process is started at the first launch and again if it was killed.
 
     Parameters
     ----------
     on_launched
-        Called as ``on_launched(launch, pids, time)`` when the processes of a launch exist; ``time`` is on the monotonic
-        clock, in seconds.
+        Called as ``on_launched(launch, pids, time)`` when the processes of a launch exist; ``time`` is in seconds, on
+        the monotonic clock.
     on_exit
         Called as ``on_exit(launch, exit, time)`` exactly once for every launch, when its last process is reaped.
     preload
         Modules that the server imports before it forks.
     log_path
-        File for what the server prints, such as warnings of preloaded modules.
+        File for the server's output, such as warnings of preloaded modules; None: it is dropped.
     on_checkpoint
         Called as ``on_checkpoint(launch, news)`` with the checkpoint from which a launch begins, and with each report
-        whose checkpoint has been found, for launches that say where their checkpoints are.
+        whose checkpoint has been found, for launches that name their checkpoint folder; None: not called.
     environment
-        The environment of the server when it is started; by default that of this process.
+        Returns the environment of the server when it is started; by default that of this process.
     """
 
     def __init__(
@@ -91,16 +99,16 @@ class Launcher:
         self._preload = tuple(preload)
         self._log_path = log_path
         self._environment = environment or (lambda: os.environ)
-        #: Why launches have been cold that were to be warm, as it was told.
+        #: The reasons, already logged, why launches were cold instead of warm.
         self._reasons: set[str] = set()
         self._lock = threading.Lock()
         self._ids = itertools.count()
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, _LiveLaunch] = {}
         self._deadline: dict[str, Any] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._base_env: dict[str, str] = {}
-        #: Whether the server has preloaded its modules; one that dies before would die of them again.
+        #: Whether the server has preloaded its modules; one that dies before that would die again.
         self._ready = False
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -111,34 +119,74 @@ class Launcher:
         return self._ready
 
     def launch(self, spec: LaunchSpec) -> int:
-        """Starts the processes of ``spec`` and returns the number by which callbacks and orders name this launch."""
+        """Starts the processes of a launch.
+
+        Parameters
+        ----------
+        spec
+            What to start.
+
+        Returns
+        -------
+        int
+            The number of this launch, for callbacks and other methods.
+
+        Raises
+        ------
+        RuntimeError
+            The launcher is closed.
+        """
         with self._lock:
             self._ensure_server()
             launch = next(self._ids)
-            self._live[launch] = _Live()
+            self._live[launch] = _LiveLaunch()
             self._send({"command": "launch", "launch": launch, "spec": spec.to_json(self._base_env)})
             return launch
 
     def drain(self, launch: int, grace_s: float) -> None:
-        """Sends SIGTERM to the ranks of a launch, and SIGKILL to its whole process tree after ``grace_s`` seconds.
+        """Sends SIGTERM to the ranks of a launch, and SIGKILL to its whole process tree after a grace period.
 
-        A second call can only shorten the time that is left. A launch that has ended is left alone.
+        A second call can only shorten the time that is left. Nothing happens to a launch that has ended.
+
+        Parameters
+        ----------
+        launch
+            Number of the launch.
+        grace_s
+            Seconds from SIGTERM to SIGKILL.
         """
         with self._lock:
             if launch in self._live:
                 self._send({"command": "drain", "launch": launch, "grace_s": grace_s})
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
-        """Tells all launches which entries of a report are the resource level and the metric."""
+        """Tells all launches which entries of a report are the resource level and the metric.
+
+        Parameters
+        ----------
+        time_attr
+            Name of the resource level; None: not known.
+        metric
+            Name of the metric; None: not known.
+        do_minimize
+            Whether the metric is to be minimised.
+        """
         with self._lock:
             entries = {"time_attr": time_attr, "metric": metric, "do_minimize": do_minimize}
             for launch in self._live:
                 self._send({"command": "follow", "launch": launch, **entries})
 
     def set_deadline(self, drain_at: float, kill_at: float) -> None:
-        """Has every launch, also later ones, drained at ``drain_at`` and killed at ``kill_at`` (monotonic seconds).
+        """Sets the moments at which every launch, also a later one, is drained and killed.
 
         This happens on time even if the tuner's process is busy, stopped or gone.
+
+        Parameters
+        ----------
+        drain_at
+            When SIGTERM is sent, in seconds of the monotonic clock.
+        kill_at
+            When SIGKILL is sent to what is left, in seconds of the monotonic clock.
         """
         with self._lock:
             self._deadline = {"command": "deadline", "drain_at": drain_at, "kill_at": kill_at}
@@ -146,7 +194,13 @@ class Launcher:
                 self._send(self._deadline)
 
     def close(self, wait: bool = True) -> None:
-        """Drains what still runs and ends the server; with ``wait`` only returns when no process is left."""
+        """Drains all launches and ends the server.
+
+        Parameters
+        ----------
+        wait
+            Whether to return only when no process is left and every callback has returned.
+        """
         with self._lock:
             self._closed = True
             server, thread = self._server, self._thread
@@ -160,7 +214,7 @@ class Launcher:
 
     @property
     def server_pid(self) -> int | None:
-        """Process id of the running server, ``None`` before the first launch."""
+        """Process id of the running server; None before the first launch."""
         return None if self._server is None else self._server.pid
 
     def _ensure_server(self) -> None:
@@ -204,7 +258,7 @@ class Launcher:
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # the server died: the listening thread finds out and tells
+            with contextlib.suppress(OSError):  # the server died: the listening thread notices and reports it
                 self._socket.sendall(encode(message))
 
     def _listen(self, connection: socket.socket, server: subprocess.Popen[bytes]) -> None:
@@ -289,7 +343,7 @@ class Launcher:
             )
 
 
-def _wait_until_gone(live: _Live) -> None:
-    """Waits for the end of a supervisor that outlived the server; it drains its launch by itself."""
+def _wait_until_gone(live: _LiveLaunch) -> None:
+    """Waits for the end of a supervisor that outlived the server, which drains its launch by itself."""
     while live.supervisor is not None and is_same(*live.supervisor):
         time.sleep(0.02)

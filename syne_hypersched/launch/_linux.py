@@ -1,4 +1,4 @@
-"""The two Linux services that make process trees certain: death signals and subreapers."""
+"""Two services of Linux by which no process escapes from a process tree: death signals and subreapers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def _prctl(option: int, value: int) -> None:
 
 
 def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
-    """Lets the kernel send ``signum`` to this process when its parent dies.
+    """Has the kernel send ``signum`` to this process when its parent dies.
 
-    To be called by a freshly forked child; ``parent_pid`` is the parent at the time of the fork, so that a parent that
-    died in between is noticed.
+    A child calls this right after the fork. ``parent_pid`` is its parent at the fork, so that a parent that has died in
+    between is noticed.
     """
     _prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent_pid:
@@ -40,13 +40,13 @@ def adopt_orphans() -> None:
 def kill_descendants() -> None:
     """Kills every descendant of this process, which adopts orphans, and returns when all are reaped.
 
-    A process in an uninterruptible wait (a dead network disk, a driver) dies only when the kernel lets it; until then
-    this function waits, because its devices are not free before.
+    A process in an uninterruptible wait (a dead network disk, a driver) dies only when the kernel ends the wait. This
+    function waits for it, because its devices are not free before.
     """
     me = psutil.Process()
     pause_s = 0.001
     while True:
-        # Children of a killed process become ours, and a process may have forked after we looked: look again.
+        # This process adopts the children of a killed one, and others may have forked meanwhile: look again.
         for process in me.children(recursive=True):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)

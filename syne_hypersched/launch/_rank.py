@@ -13,15 +13,15 @@ from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchSpec, RankSpec
 from syne_hypersched.launch._threads import set_thread_numbers
 
-#: Signals that supervisors handle and training scripts do not inherit; blocked in a rank until it has its own handlers.
+#: Signals that supervisors handle and training scripts must not inherit; blocked in a rank until it has reset them.
 RANK_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int) -> NoReturn:
-    """Turns this freshly forked process into the process of ``rank``. Never returns.
+    """Turns this forked process into the process of ``rank``. Never returns.
 
-    A warm one leaves by :class:`ScriptStart`, upon which the script runs where the server has begun. A process that
-    cannot be started exits with code 127 (as shells do) and says why on its standard error.
+    A warm one raises :class:`ScriptStart`, upon which the script runs where the server's interpreter has started. A
+    process that cannot be started exits with code 127 (as shells do) and says why on its standard error.
     """
     try:
         die_with_parent(supervisor_pid)
@@ -59,12 +59,12 @@ def _redirect(rank: RankSpec) -> None:
 
 def _reset_libraries() -> None:
     """Gives preloaded libraries the state that they would have in a new process."""
-    # Python's own streams are those that the interpreter has made for the server, in the same environment. Nothing is
-    # buffered in them, but they may remember a position in the server's log.
+    # Python's streams are those of the server, which were made in the same environment. Their buffers are empty, but
+    # they may have stored a position in the server's log.
     for stream in (sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.seek(0)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
-        numpy.random.seed()  # else all trials would draw the same numbers; Python's own generator reseeds itself
+        numpy.random.seed()  # otherwise all trials draw the same numbers; Python's own generator reseeds itself

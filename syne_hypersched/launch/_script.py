@@ -1,8 +1,8 @@
 """A Python script in a forked process, run and ended as ``python SCRIPT ARGUMENTS`` would run and end it.
 
 A fork for a script leaves all functions of the server, by an exception, up to where its interpreter has started. There
-the script runs, and then the interpreter comes to its own end, with threads, exit functions, destructors and open
-files; see ``_end.py``.
+the script runs, and then the interpreter ends as usual, with threads, exit functions, destructors and open files; see
+``_end.py``.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _FILE_INPUT = 257
 
 
 class ScriptStart(BaseException):
-    """Tells the outermost function that this process is to become the script with these arguments."""
+    """Tells the outermost function to run the script with these arguments in this process."""
 
     def __init__(self, argv: tuple[str, ...]) -> None:
         super().__init__(argv)
         self.argv = argv
-        # What the functions hold that this leaves is the server's. It is never destroyed here, so that no file
-        # descriptor is closed that belongs to the script by then.
+        # The frames that this leaves hold objects of the server. They are never destroyed here: that would close file
+        # descriptors that belong to the script by then.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
 
 def run_script(argv: tuple[str, ...]) -> None:
-    """Runs a Python script as ``python SCRIPT ARGUMENTS`` would; to be called where the interpreter has started.
+    """Runs a Python script as ``python SCRIPT ARGUMENTS`` would. Call it where the interpreter has started.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def run_script(argv: tuple[str, ...]) -> None:
     for name in ("__file__", "__cached__"):  # as the interpreter does, before it calls exit functions
         namespace.pop(name, None)
     if type(failure) is KeyboardInterrupt:
-        # The interpreter is to die of the signal after its end.
+        # The interpreter must die of the signal after its end.
         sys.excepthook = _Silent()
         raise failure
     if failure is not None:
@@ -90,7 +90,7 @@ def run_script(argv: tuple[str, ...]) -> None:
 
 
 def _report(failure: BaseException) -> None:
-    """Does what the interpreter does with an exception that a script has not caught (``PyErr_Print``)."""
+    """Reports an uncaught exception as the interpreter does (``PyErr_Print``)."""
     kind, traceback = type(failure), failure.__traceback__
     last = {"last_type": kind, "last_value": failure, "last_traceback": traceback}
     if sys.version_info >= (3, 12):
@@ -116,7 +116,7 @@ def _report(failure: BaseException) -> None:
 
 
 class _Silent:
-    """Says nothing of an exception that has been reported, and takes itself back."""
+    """An exception hook that prints nothing, since the exception was reported, and restores the hook before it."""
 
     def __init__(self) -> None:
         names = ("excepthook", "last_exc", "last_type", "last_value", "last_traceback")

@@ -1,8 +1,8 @@
 """The preloading server: a process that has imported what training scripts import, and forks them.
 
-It is started once per backend by :class:`~syne_hypersched.launch.Launcher`, reads commands from one socket and answers
-on it, one JSON object a line. For each launch it forks a supervisor (``_supervisor.py``), which forks the ranks. It
-never runs user code itself and never initialises CUDA, which no process survives being forked with.
+:class:`~syne_hypersched.launch.Launcher` starts it once per backend. It reads commands from one socket and answers on
+it, one JSON object a line. For each launch it forks a supervisor (``_supervisor.py``), which forks the ranks. It never
+runs user code itself and never initialises CUDA, which does not work in a fork.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from syne_hypersched.launch._linux import adopt_orphans
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._supervisor import supervise
-from syne_hypersched.launch._threads import follow_thread_variables
+from syne_hypersched.launch._threads import watch_thread_variables
 from syne_hypersched.launch._warmth import searched_first, why_cold
 
-#: How often the server looks whether the tuner still lives (its socket may have been inherited by another process).
+#: Seconds between two checks whether the tuner still lives (another process may have inherited its socket).
 PARENT_CHECK_S = 1.0
 
 
@@ -64,7 +64,7 @@ class Server:
         self._base_env = dict(os.environ)
         self._supervised: dict[int, _Supervised] = {}
         self._deadline: tuple[float, float] | None = None
-        #: Launches whose supervisor was killed; they have ended when the processes it left behind are gone.
+        #: Launches whose supervisor was killed; they end when the processes that it left behind are gone.
         self._orphaned: list[int] = []
         self._closing = False
         self._selector = selectors.DefaultSelector()
@@ -72,7 +72,7 @@ class Server:
         self._private_fds: tuple[int, ...] = ()
 
     def preload(self, modules: list[str]) -> None:
-        """Imports ``modules``; one that cannot be imported is named to the tuner and left to the script."""
+        """Imports ``modules``; tells the tuner which ones cannot be imported, which is left to the script."""
         started = time.monotonic()
         register_end()
         for module in modules:
@@ -89,7 +89,7 @@ class Server:
 
     def serve(self) -> None:
         """Serves until the tuner closes the socket or dies, then drains all launches and returns."""
-        follow_thread_variables()
+        watch_thread_variables()
         spare_loaded_modules()
         gc.collect()
         gc.freeze()  # children share the memory of objects that the collector does not touch
@@ -157,7 +157,7 @@ class Server:
         self._selector.register(ours, selectors.EVENT_READ, supervised)
 
     def _cold_if_needed(self, spec: LaunchSpec) -> LaunchSpec:
-        """The launch with an interpreter of its own if a fork of this process would not do what the script expects."""
+        """Makes a launch cold, with its own interpreter, if a fork would not behave as the script expects."""
         for rank in spec.ranks:
             folders = searched_first(spec.argv[0], rank.env, spec.cwd)
             reason = why_cold(rank.env, self._base_env, folders, sys.modules, self._own_modules)
@@ -180,7 +180,7 @@ class Server:
             if message["event"] == "exit":
                 self._forget(supervised)
                 return
-        if not data:  # it died without a word; its ranks died with it
+        if not data:  # it died without reporting an exit; its ranks died with it
             self._forget(supervised)
             self._orphaned.append(supervised.launch)
 
@@ -190,7 +190,7 @@ class Server:
             supervised.pipe.close()
 
     def _reap(self) -> None:
-        """Reaps supervisors, and ends what a supervisor left behind that was killed itself."""
+        """Reaps supervisors, and kills the processes that a killed supervisor has left behind."""
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0] != 0:
                 pass
@@ -213,7 +213,7 @@ class Server:
         with contextlib.suppress(KeyError):
             self._selector.unregister(self._control)
         for supervised in list(self._supervised.values()):
-            # Not by a signal, which a supervisor that was forked just now could not handle yet.
+            # Not by a signal: a supervisor that was just forked could not handle it yet.
             self._order(supervised, {"command": "drain", "grace_s": supervised.grace_s})
 
     def _tell_exit(self, launch: int, error: str, lost: bool) -> None:
@@ -236,7 +236,7 @@ def _uses_gpu() -> bool:
 
 
 def main(argv: list[str], own_modules: Collection[str]) -> tuple[str, ...] | None:
-    """The server's process. Returns in its forks as well: with the script that they are to run, and its arguments.
+    """Runs the server. Returns in its forks as well, with the script to run there and its arguments.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What to launch, and how a launch ended: plain values that cross process boundaries as JSON."""
+"""What to launch, and how a launch ended: plain values that are sent between processes as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from syne_hypersched.contract import EXIT_DRAINED
 
 @dataclass(frozen=True)
 class RankSpec:
-    """One process of a launch."""
+    """One process of a launch.
+
+    .. code-block:: python
+
+        RankSpec(env={**os.environ, "RANK": "0"}, stdout="std.out", stderr="std.err", cores=(0, 1))
+    """
 
     env: dict[str, str]
     """The complete environment of the process; nothing is inherited."""
@@ -26,20 +31,27 @@ class RankSpec:
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    """One start of a trial's processes."""
+    """One start of a trial's processes.
+
+    .. code-block:: python
+
+        rank = RankSpec(env=dict(os.environ), stdout="std.out", stderr="std.err")
+        LaunchSpec(("train.py", "--lr", "0.1"), (rank,), warm=True, grace_s=10.0)
+        LaunchSpec(("/usr/bin/perl", "train.pl"), (rank,), warm=False, grace_s=10.0)
+    """
 
     argv: tuple[str, ...]
-    """Cold: program and arguments. Warm: Python script and arguments. Never goes through a shell."""
+    """Cold: program and arguments. Warm: Python script and arguments. No shell is involved."""
     ranks: tuple[RankSpec, ...]
     """One entry for each process."""
     warm: bool
     """Whether ``argv[0]`` is a Python script to be run in a fork of the preloading server."""
     grace_s: float
-    """Seconds from SIGTERM to SIGKILL when the launch is drained without a grace period of its own."""
+    """Seconds from SIGTERM to SIGKILL when the launch is drained by the end of the tuner or the server."""
     cwd: str | None = None
     """Working directory; ``None``: the server's."""
     checkpoints: CheckpointSpec | None = None
-    """What is to be done about checkpoints; ``None``: nothing."""
+    """How checkpoints are handled; ``None``: not at all."""
 
     def to_json(self, base_env: dict[str, str]) -> dict[str, Any]:
         """The spec as plain JSON types, environments as differences to ``base_env`` so that a message stays small."""
@@ -64,33 +76,40 @@ class LaunchSpec:
 
 @dataclass(frozen=True)
 class LaunchExit:
-    """How a launch ended. When this is known, its last process has been reaped."""
+    """How a launch ended. When this is known, its last process has been reaped.
+
+    .. code-block:: python
+
+        def on_exit(launch, exit, time):
+            if exit.exit_code == 0 and not exit.drained:
+                print("launch", launch, "has completed")
+    """
 
     exit_codes: tuple[int | None, ...]
     """Exit code of each rank as in :mod:`subprocess` (``-n``: died of signal n); ``None``: not known."""
     first_failed: int | None
-    """The rank that failed first, which is the one to look at; ``None`` if none did on its own."""
+    """The rank that failed first, whose log says why; ``None``: none failed by itself."""
     drained: bool
     """Whether it had been asked to exit."""
     killed: bool
-    """Whether it had to be killed: the grace period ended, or another rank had failed."""
+    """Whether it was killed: the grace period ended, or another rank had failed."""
     lost: bool = False
     """Whether the preloading server died and the launch was ended because of that."""
     error: str = ""
-    """Why no process could be started; empty if one was."""
+    """Why no process could be started; empty: one was started."""
     checkpoints: Ending | None = None
-    """How the checkpoint folder was left; ``None``: nobody has watched it, or who did was killed."""
+    """The state of the checkpoint folder; ``None``: it was not watched, or its supervisor was killed."""
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code that says most: that of the rank that failed first, else 0 if all ranks succeeded."""
+        """The exit code of the rank that failed first, else the first one that is not 0, else 0."""
         if self.first_failed is not None:
             return self.exit_codes[self.first_failed]
         return next((code for code in self.exit_codes if code != 0), 0) if self.exit_codes else None
 
     @property
     def has_left(self) -> bool:
-        """Whether every rank has left on a SIGTERM, checkpointed, as an elastic training script does."""
+        """Whether every rank has checkpointed and left on SIGTERM, as an elastic training script does."""
         return bool(self.exit_codes) and all(code == EXIT_DRAINED for code in self.exit_codes)
 
     @classmethod
@@ -111,7 +130,7 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 class LineBuffer:
-    """Cuts a stream of bytes into messages."""
+    """Splits a stream of bytes into messages."""
 
     def __init__(self) -> None:
         self._pending = b""

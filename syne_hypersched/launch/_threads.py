@@ -1,8 +1,8 @@
-"""The numbers of threads of numerical libraries that were loaded before a fork, set to what its environment says.
+"""Sets the numbers of threads of numerical libraries that were loaded before a fork.
 
 BLAS and OpenMP libraries read variables such as ``OMP_NUM_THREADS`` when they are loaded. In a fork of the preloading
-server they are loaded already, so their numbers are set as if they were loaded in it: at its start, and, for variables
-that the script itself has changed by then, when it imports the Python package that brings the library.
+server they are loaded already, so their numbers are set as if they were loaded in the fork: at its start, and again
+when the script imports the Python package that loads the library, for variables that the script has changed by then.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-#: Variables that say how many threads a library has.
+#: Environment variables that set the number of threads of a library.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS",
 )  # fmt: skip
 
-#: Packages that load numerical libraries, and what else is loaded when they are imported.
-_BRINGS = {
+#: Packages that load numerical libraries, and the other ones that are loaded with them.
+_LOADS = {
     "numpy": (),
     "pandas": ("numpy",),
     "scipy": ("numpy",),
@@ -60,13 +60,13 @@ class ThreadPool:
     owner: str
     """The package that loads it."""
     variables: tuple[str, ...]
-    """What it reads its number from: the first one that is set."""
+    """Environment variables with its number of threads: the first one that is set counts."""
     is_capped: bool
     """Whether it never has more threads than the process has cores."""
     set_number: Callable[[int], object]
 
     def number(self, env: Mapping[str, str], num_cores: int) -> int:
-        """The threads that it has if it is loaded in this environment by a process with so many cores."""
+        """Its number of threads if a process with ``num_cores`` cores loads it in the environment ``env``."""
         for variable in self.variables:
             first = env.get(variable, "").partition(",")[0].strip()  # further numbers are of nested parallelism
             if first.isdigit() and int(first) > 0:
@@ -106,23 +106,23 @@ def _function(file: str, names: Iterable[str]) -> Callable[[int], object] | None
 
 
 def _owner(file: str) -> str:
-    """The package that brings a library: wheels have theirs in a folder beside the package or in it."""
+    """The package that loads a library: wheels have their libraries in the package or in a folder beside it."""
     _, found, rest = file.rpartition("site-packages/")
     package = rest.partition("/")[0].removesuffix(".libs") if found else ""
     package = {"scikit_learn": "sklearn"}.get(package, package)
-    return package if package in _BRINGS else "numpy"
+    return package if package in _LOADS else "numpy"
 
 
 class ThreadNumbers:
-    """Keeps the numbers of threads what they would be if the libraries were loaded where a script imports them.
+    """Keeps the numbers of threads as if the libraries were loaded where a script imports them.
 
-    To be made by the server when it has loaded them.
+    The server makes it when it has loaded them.
     """
 
     def __init__(self) -> None:
         self._pools = loaded_pools()
         self._has_started = False
-        #: What the numbers of a package's libraries were set by: environment and number of cores.
+        #: The environment and the number of cores by which the numbers of a package's libraries were set last.
         self._set_by: dict[str, tuple[dict[str, str], int]] = {}
         self._waiting = {pool.owner for pool in self._pools}
         now = _thread_environment(), len(os.sched_getaffinity(0))
@@ -130,7 +130,7 @@ class ThreadNumbers:
             self._set_by[owner] = now
         if self._waiting:
             for name, module in list(sys.modules.items()):
-                if name.partition(".")[0] in _BRINGS:
+                if name.partition(".")[0] in _LOADS:
                     _watch(module, self.package_is_imported)
 
     def start(self) -> None:
@@ -139,15 +139,15 @@ class ThreadNumbers:
         self._update(self._waiting)
 
     def package_is_imported(self, name: str) -> bool:
-        """The script imports a package: its libraries, and those it needs, have their final numbers.
+        """Sets the final numbers of the libraries of a package, and of those it needs, when the script imports it.
 
-        Returns whether it was the script, so that this package needs to be watched no longer.
+        Returns whether the script has started, so that this package need not be watched any more.
         """
         if not self._has_started:
             return False
-        brought = {name, *_BRINGS.get(name, ())} & self._waiting
-        self._update(brought)
-        self._waiting -= brought
+        loaded = {name, *_LOADS.get(name, ())} & self._waiting
+        self._update(loaded)
+        self._waiting -= loaded
         return True
 
     def _update(self, owners: Iterable[str]) -> None:
@@ -162,14 +162,14 @@ class ThreadNumbers:
 _numbers: ThreadNumbers | None = None
 
 
-def follow_thread_variables() -> None:
-    """To be called by the server when it has loaded its libraries."""
+def watch_thread_variables() -> None:
+    """Watches the libraries loaded so far. The server calls this when it has loaded them."""
     global _numbers
     _numbers = ThreadNumbers()
 
 
 def set_thread_numbers() -> None:
-    """To be called in a fork of the server that has the environment and the cores of its script."""
+    """Sets the numbers in a fork of the server, once it has the environment and the cores of its script."""
     if _numbers is not None:
         _numbers.start()
 
@@ -179,7 +179,7 @@ def _thread_environment() -> dict[str, str]:
 
 
 class _WatchedSpec(ModuleSpec):
-    """The spec of a loaded module, of which every import statement asks whether the module is still being loaded."""
+    """The spec of a loaded module. Every import statement asks it whether the module is still being loaded."""
 
     @property
     def _initializing(self) -> bool:

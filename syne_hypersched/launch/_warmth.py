@@ -1,4 +1,4 @@
-"""Whether a fork of the preloading server would do what a new interpreter does; pure functions."""
+"""Decides whether a fork of the preloading server would behave as a new interpreter; pure functions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from types import ModuleType
 
 from syne_hypersched.launch._threads import THREAD_VARIABLES
 
-#: Beginnings of variables that the interpreter and the C library read when a process starts.
+#: Prefixes of variables that the interpreter and the C library read when a process starts.
 _READ_AT_THE_START = ("PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "LANG", "LC_", "TZ")
 
-#: Beginnings of variables that libraries read when they are loaded.
+#: Prefixes of variables that libraries read when they are loaded.
 _READ_WHEN_LOADED = (
     "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NPY_", "NUMPY_", "SCIPY_", "SKLEARN_",
     "TORCHDYNAMO_", "TORCHINDUCTOR_", "TORCH_LOGS", "TORCH_COMPILE_", "TORCH_TRACE", "TORCH_SHOW_CPP_STACKTRACES",
     "PYTORCH_JIT",
 )  # fmt: skip
 
-#: Those of them that can be set later, or that say nothing to a library that has been loaded.
+#: Those of them that can be set later, or that a loaded library ignores.
 _HARMLESS = frozenset({*THREAD_VARIABLES, "KMP_DUPLICATE_LIB_OK"})
 
-#: Variables that act on what the interpreter does before the first line of a script.
+#: Variables that change what the interpreter does before the first line of a script.
 _AT_THE_START = frozenset(
     {
         "PYTHONINSPECT", "PYTHONPROFILEIMPORTTIME", "PYTHONVERBOSE", "PYTHONDUMPREFS", "PYTHONDUMPREFSFILE",
@@ -32,7 +32,7 @@ _AT_THE_START = frozenset(
 
 
 def is_read_when_loaded(name: str) -> bool:
-    """Whether a variable has no effect any more on libraries that have been loaded."""
+    """Whether libraries read a variable when they are loaded, so that it has no effect later."""
     return name.startswith(_READ_WHEN_LOADED) and name not in _HARMLESS
 
 
@@ -43,7 +43,7 @@ def why_cold(
     loaded: Mapping[str, ModuleType],
     own: Collection[str],
 ) -> str:
-    """Why a script must have an interpreter of its own; empty if a fork of the server does the same.
+    """Why a script needs its own interpreter; empty if a fork of the server behaves the same.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def why_cold(
     loaded
         Modules that the server has loaded, by name.
     own
-        Names of those that every interpreter has loaded before a script begins.
+        Names of the modules that every interpreter has loaded before a script begins.
     """
     for name in sorted(_AT_THE_START & env.keys()):
         if env[name]:

@@ -20,6 +20,7 @@ from syne_tune.results_callback import StoreResultsCallback
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
+from syne_hypersched._version import __version__
 from syne_hypersched.backends import ElasticLocalBackend
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
@@ -142,7 +143,7 @@ class Journal(StoreResultsCallback):
         self._ticks.drive(tuner.scheduler)
         self._journaled = JournaledScheduler(tuner.scheduler, self._ticks, self._record)
         tuner.scheduler = self._journaled
-        header = {**Moment.now().entries, "time_s": elapsed_s, "pid": os.getpid()}
+        header = {**Moment.now().entries, "time_s": elapsed_s, "pid": os.getpid(), "version": __version__}
         self._num_entries = len(segments.entries)
         with self._ending_when_it_cannot_be_written():
             self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)

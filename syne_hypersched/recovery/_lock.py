@@ -1,17 +1,17 @@
-"""One tuner at a time: a lock that ends with the process that holds it, whatever ends it."""
+"""One tuner at a time: a lock that ends with the process that holds it, whatever ends it (see ``_file_lock.py``)."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 import time
 from pathlib import Path
 
+from syne_hypersched._file_lock import FileLock
 from syne_hypersched._moments import Moment
 
-#: A process that a dead tuner was just forking has the lock, too, for the moment that it lives on.
+#: A child that a tuner was forking when it died holds the lock for a moment, until it closes what it has inherited.
 _PATIENCE_S = 1.0
 _PAUSE_S = 0.02
 
@@ -28,35 +28,34 @@ class ExperimentLock:
     ------
     RuntimeError
         Another process, or another tuner in this one, holds the lock.
+    OSError
+        The file system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = FileLock(path)
+        try:
+            self._acquire(path)
+        except BaseException:
+            self._lock.close()
+            raise
+        modified = os.fstat(self._lock.fd).st_mtime
+        #: When the holder before was last alive.
+        self.last_alive = _moment(self._lock.read(), modified)
+        #: Where in the file the line begins that says when the holder was last alive.
+        self._offset = self._lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._say_alive(self.last_alive)  # until it says so itself
+
+    def _acquire(self, path: Path) -> None:
         give_up_at = time.monotonic() + _PATIENCE_S
-        while not self._is_free():
+        while not self._lock.acquire():
             if time.monotonic() >= give_up_at:
-                holder = os.pread(self._fd, 1000, 0).decode(errors="replace").partition("\n")[0].strip()
-                os.close(self._fd)
+                holder = self._lock.read().partition("\n")[0].strip()
                 raise RuntimeError(
                     f"the experiment in {path.parent.parent} still runs ({holder or 'its tuner has just been started'}"
                     "): it can be resumed only when its tuner has ended"
                 )
             time.sleep(_PAUSE_S)
-        modified = os.fstat(self._fd).st_mtime
-        #: When the holder before was last alive.
-        self.last_alive = _moment(os.pread(self._fd, 1000, 0).decode(errors="replace"), modified)
-        os.ftruncate(self._fd, 0)
-        #: Where in the file the line begins that says when the holder was last alive.
-        self._offset = os.pwrite(self._fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        self._say_alive(self.last_alive)  # until it says so itself
-
-    def _is_free(self) -> bool:
-        """Takes the lock if nobody has it, and says so."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
     def touch(self) -> None:
         """Shows that the holder is alive."""
@@ -66,12 +65,12 @@ class ExperimentLock:
         # A line of the same length each time, so that none is ever mixed with the one before. A disk may be full: the
         # line was there then, or else the time of the last change of the file is.
         with contextlib.suppress(OSError):
-            os.pwrite(self._fd, f"{moment.boot_s or 0.0:020.6f} {moment.boot_id}\n".encode(), self._offset)
-        os.utime(self._fd, (moment.timestamp, moment.timestamp))
+            os.pwrite(self._lock.fd, f"{moment.boot_s or 0.0:020.6f} {moment.boot_id}\n".encode(), self._offset)
+        os.utime(self._lock.fd, (moment.timestamp, moment.timestamp))
 
     def release(self) -> None:
-        """Lets others have the lock."""
-        os.close(self._fd)
+        """Lets others have the lock; does nothing the next time."""
+        self._lock.close()
 
 
 def _moment(content: str, modified: float) -> Moment:

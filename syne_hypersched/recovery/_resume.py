@@ -20,6 +20,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
+from syne_hypersched._version import __version__
 from syne_hypersched.backends.local import RestoredTrial
 from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.events import Event, EventReader
@@ -152,7 +153,10 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
         assume_first_deadline(tuner.scheduler, segments.entries, path, deadline_s)
         num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
     ticks.drive(tuner.scheduler)
-    replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
+    try:
+        replay(segments.entries, tuner.scheduler, ticks, progress, num_known, strict)
+    except ValueError as error:
+        raise ValueError(f"{error}{_other_versions(segments)}") from error
     if progress.left_out:
         call, trial_id, raised = progress.left_out[-1]
         logger.warning(
@@ -166,6 +170,17 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
         write_setup(setup_path, setup)
     journal.take_over(Takeover(lock, segments, progress, ticks, started_at, extension))
     return tuner
+
+
+def _other_versions(segments: Segments) -> str:
+    """What to add to an error if another version has written some of the journal; empty if this one has written all."""
+    written_by = dict.fromkeys(str(header.get("version", "0.1.0.dev0 or older")) for header in segments.headers)
+    if list(written_by) == [__version__]:
+        return ""
+    return (
+        f". Version {', '.join(written_by)} of syne_hypersched has written this journal, and this is version "
+        f"{__version__}: resume it with the version that has written it"
+    )
 
 
 def _move(tuner: Tuner, path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Contract suites: base classes of tests that every scheduler and every elastic backend is to pass, ours and others'.
+"""Contract suites: base classes of tests that every scheduler and every elastic backend must pass, ours and others'.
 
-Needs pytest. A suite is used by subclassing it in a test module of one's own.
+They need pytest. Subclass a suite in your test module to run it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,4 @@
-"""What every elastic backend is to do, on real or simulated devices, as a suite of tests.
-
-Example::
-
-    class TestMyBackend(BackendContract):
-        def make_backend(self, folder):
-            return MyBackend(self.write_script(folder), num_devices=self.num_devices)
-"""
+"""What every elastic backend must do, on real or simulated devices, as a suite of tests."""
 
 from __future__ import annotations
 
@@ -35,7 +28,7 @@ from syne_hypersched.experiments import check_devices, holdings, read_events
 from syne_hypersched.filenames import EVENTS_FILENAME
 
 _SCRIPT = """
-import argparse, json, os, time
+import argparse, json, os, signal, time
 from pathlib import Path
 from syne_tune import Reporter
 
@@ -45,6 +38,17 @@ parser.add_argument("--epochs", type=int)
 parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 world_size = int(os.environ.get("WORLD_SIZE", 1))
+processes = Path(__file__).with_name("processes")
+if processes.exists():  # a test counts those that live at the same time; each takes its time to leave
+    def leave(*_):
+        time.sleep(0.3)
+        mark.unlink(missing_ok=True)
+        os._exit(0)
+    mark = processes / str(os.getpid())
+    signal.signal(signal.SIGTERM, leave)
+    mark.touch()
+    with open(processes.with_name("counts"), "a") as file:
+        file.write(f"{{len(os.listdir(processes))}}\\n")
 checkpoint = args.st_checkpoint_dir / "epoch.json"
 done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
 report = Reporter()
@@ -62,6 +66,12 @@ for epoch in range(done + 1, args.epochs + 1):
 
 class BackendContract:
     """Base class of a test class for an elastic backend; a subclass defines :meth:`make_backend`.
+
+    .. code-block:: python
+
+        class TestMyBackend(BackendContract):
+            def make_backend(self, folder):
+                return MyBackend(self.write_script(folder), num_devices=self.num_devices)
 
     Trials have the configuration ``{"x": float, "epochs": int}``, train one epoch in :attr:`epoch_s` seconds on one
     device, and report ``epoch`` and ``loss = x + 1 / epoch`` after each.
@@ -81,21 +91,21 @@ class BackendContract:
     patience_s: ClassVar[float] = 30.0
 
     def make_backend(self, folder: Path) -> TrialBackend:
-        """A new backend with :attr:`num_devices` devices that keeps its files in ``folder``."""
+        """Makes a backend with :attr:`num_devices` devices that keeps its files in ``folder``."""
         raise NotImplementedError(f"{type(self).__name__} must define make_backend()")
 
     def write_script(self, folder: Path) -> Path:
-        """The training script, for backends that run one."""
+        """Writes the training script into ``folder``, for backends that run one; returns its path."""
         path = folder / "contract_script.py"
         path.write_text(_SCRIPT.format(epoch_s=self.epoch_s))
         return path
 
     def pass_time(self, backend: TrialBackend) -> None:
-        """Lets a little time pass; a simulation advances its clock here."""
+        """Lets a little time pass for ``backend``; a simulation advances its clock here."""
         time.sleep(0.01)
 
     def pass_epochs(self, backend: TrialBackend, num_epochs: int) -> None:
-        """Lets the time of some epochs pass without polling."""
+        """Lets the time of ``num_epochs`` epochs pass for ``backend`` without polling."""
         time.sleep(num_epochs * self.epoch_s)
 
     @pytest.fixture
@@ -112,7 +122,7 @@ class BackendContract:
         assert all(holding.end_s is not None for holding in holdings(events)), "a device is still held"
 
     def start(self, backend: TrialBackend, epochs: int = 1000) -> Any:
-        """Starts a trial as the tuner and a scheduler do."""
+        """Starts a trial of ``epochs`` epochs on ``backend``, as the tuner and a scheduler do."""
         trial = backend.start_trial(config={"x": 1.0, "epochs": epochs})
         assert is_elastic(trial)
         trial.follow("epoch")
@@ -124,7 +134,7 @@ class BackendContract:
         trial_ids: list[int],
         condition: Callable[[dict[int, list[dict[str, Any]]]], object],
     ) -> dict[int, list[dict[str, Any]]]:
-        """Polls until ``condition`` holds for the reports that came meanwhile, by trial; returns them."""
+        """Polls ``trial_ids`` of ``backend`` until ``condition`` holds for the new reports by trial; returns them."""
         reports: dict[int, list[dict[str, Any]]] = defaultdict(list)
         give_up_at = time.monotonic() + self.patience_s
         while not condition(reports):
@@ -136,7 +146,7 @@ class BackendContract:
         return reports
 
     def until_completed(self, backend: TrialBackend, trial_id: int) -> list[dict[str, Any]]:
-        """Polls until a trial has completed, and returns its reports."""
+        """Polls ``backend`` until the trial ``trial_id`` has completed, and returns its reports."""
         self.statuses = {}
         reports = self.poll_until(
             backend, [trial_id], lambda _: self.statuses and self.statuses[trial_id][1] != Status.in_progress
@@ -154,7 +164,7 @@ class BackendContract:
         assert all(ST_WORKER_TIMESTAMP in report for report in reports)
 
     def test_polled_trials_are_elastic(self, backend: TrialBackend) -> None:
-        """What a scheduler gets in on_trial_result can be resized."""
+        """The trial that a scheduler gets in on_trial_result can be resized."""
         self.start(backend)
         self.poll_until(backend, [0], lambda reports: reports[0])
         trial, status = self.statuses[0]
@@ -162,8 +172,8 @@ class BackendContract:
         assert isinstance(trial, ResizableTrial)
         assert (trial.trial_id, trial.config, trial.num_devices) == (0, {"x": 1.0, "epochs": 1000}, 1)
 
-    def test_a_reason_that_is_noted_is_an_event(self, backend: TrialBackend) -> None:
-        """With what was decided, why, and the numbers that decided."""
+    def test_a_reason_that_is_recorded_is_an_event(self, backend: TrialBackend) -> None:
+        """With the decision, the reason, and the numbers that decided."""
         trial = self.start(backend)
         if not isinstance(trial, RecordingTrial):
             pytest.skip("this backend keeps no record of decisions")
@@ -193,8 +203,8 @@ class BackendContract:
             assert values == sorted(values)
         assert [report[ST_NUM_DEVICES] for report in reports if report[ST_LAUNCH] == 3][:1] == [1]
 
-    def test_a_wish_that_replaces_another_costs_no_extra_launch(self, backend: TrialBackend) -> None:
-        """Three wishes at once are one relaunch, and a wish for what is held already is none."""
+    def test_a_request_that_replaces_another_costs_no_extra_launch(self, backend: TrialBackend) -> None:
+        """Several requests at once are one relaunch, and a request for the present number of devices is none."""
         trial = self.start(backend)
         self.poll_until(backend, [0], lambda reports: reports[0])
         for size in (2, 3, 4, 2):
@@ -218,14 +228,14 @@ class BackendContract:
         self.poll_until(backend, ids[:3], lambda reports: any(r[ST_NUM_DEVICES] == 2 for r in reports[0]))
 
     @pytest.mark.parametrize("size", [0, -1, 5, 1.5, "2", None, True])
-    def test_a_wish_that_makes_no_sense_is_an_error(self, backend: TrialBackend, size: Any) -> None:
+    def test_a_request_that_makes_no_sense_is_an_error(self, backend: TrialBackend, size: Any) -> None:
         """ValueError, at once, naming the parameter."""
         trial = self.start(backend)
         with pytest.raises(ValueError, match="num_devices must be"):
             trial.resize(size)
 
     def test_a_paused_trial_goes_on_where_it_was(self, backend: TrialBackend) -> None:
-        """No epoch is lost or repeated; what was reported after the decision to pause comes after the resume."""
+        """No epoch is lost or repeated; reports after the decision to pause are delivered after the resume."""
         self.start(backend)
         before: list[dict[str, Any]] = []
         batch: list[dict[str, Any]] = []
@@ -271,6 +281,26 @@ class BackendContract:
         new = self.start(backend, epochs=2)
         assert len(self.until_completed(backend, new.trial_id)) == 2
 
+    def test_devices_are_given_on_when_the_last_process_on_them_is_gone(
+        self, backend: TrialBackend, tmp_path: Path
+    ) -> None:
+        """Not when it is told to leave. Where scripts run, they count how many live at the same time."""
+        processes = tmp_path / "processes"
+        processes.mkdir()
+        for _ in range(self.num_devices):
+            self.start(backend)
+        self.poll_until(backend, list(range(self.num_devices)), lambda reports: len(reports) == self.num_devices)
+        backend.stop_trial(trial_id=0)
+        new = self.start(backend)
+        self.poll_until(backend, [new.trial_id], lambda reports: reports[new.trial_id])
+        events = read_events(backend.local_path / EVENTS_FILENAME)
+        told = [(event.event, event.trial_id) for event in events if event.event in ("launch", "exit")]
+        assert told.index(("exit", 0)) < told.index(("launch", new.trial_id))
+        counts = tmp_path / "counts"
+        if counts.exists():
+            most = max(int(line) for line in counts.read_text().split())
+            assert most <= self.num_devices, f"{most} processes live on {self.num_devices} devices"
+
     def test_more_trials_than_devices_is_an_error(self, backend: TrialBackend) -> None:
         """ValueError that names n_workers, and nothing is started."""
         for _ in range(self.num_devices):
@@ -280,7 +310,7 @@ class BackendContract:
         assert backend.new_trial_id() == self.num_devices
 
     def test_busy_counts_devices_held_or_promised(self, backend: TrialBackend) -> None:
-        """One entry for each, so that nothing is started on them."""
+        """There is one entry for each, so that nothing is started on them."""
         assert backend.busy_trial_ids() == []
         trial = self.start(backend)
         self.start(backend)
@@ -292,7 +322,7 @@ class BackendContract:
         assert {trial_id for trial_id, _ in backend.busy_trial_ids()} == {0}
 
     def test_checkpoints_go_when_their_trial_has_ended_and_not_before(self, backend: TrialBackend) -> None:
-        """A trial that is running goes on from them, whoever wants them removed."""
+        """A running trial goes on from them, even if their removal was requested."""
         for _ in range(2):
             self.start(backend)
         reports = self.poll_until(backend, [0, 1], lambda reports: all(len(reports[i]) >= 2 for i in (0, 1)))

@@ -11,7 +11,7 @@ from syne_hypersched._disk import Disk
 
 
 class Crash(Exception):
-    """The simulated machine, or the process, has ended."""
+    """The simulated machine or process has ended."""
 
 
 @dataclass
@@ -42,7 +42,16 @@ def _apply(entries: dict[str, Any], changes: Any) -> None:
 
 
 class CrashingDisk(Disk):
-    """Files in memory that behave as those of a journaling file system do at the worst.
+    """Files in memory that behave as the worst journaling file system may.
+
+    .. code-block:: python
+
+        disk = CrashingDisk(random.Random(0))
+        disk.crash_after = 5  # operations
+        with contextlib.suppress(Crash):
+            write_everything(disk)
+        disk.crash(of_the_machine=True)
+        assert is_whole(disk)
 
     After a crash of the machine a file has lost an end of any length of what was written since it was synced, or has
     zeros there, and of the changes to a folder since it was synced only the first few, perhaps none, have taken place.
@@ -51,7 +60,7 @@ class CrashingDisk(Disk):
     Parameters
     ----------
     generator
-        Chooses what is lost.
+        Chooses what a crash loses.
     """
 
     def __init__(self, generator: random.Random) -> None:
@@ -61,7 +70,7 @@ class CrashingDisk(Disk):
         self.crash_after: int | None = None
 
     def crash(self, of_the_machine: bool) -> None:
-        """Loses what a crash loses; the disk goes on working."""
+        """Drops what a crash loses, of the machine or of the process alone; the disk goes on working."""
         self.crash_after = None
         if of_the_machine:
             self._lose(self._root)

@@ -1,11 +1,4 @@
-"""What every Syne Tune scheduler is to do, whatever it decides, as a suite of tests.
-
-Example::
-
-    class TestMyScheduler(SchedulerContract):
-        def make_scheduler(self, do_minimize=True, random_seed=0):
-            return MyScheduler(self.config_space, self.metric, do_minimize=do_minimize, random_seed=random_seed)
-"""
+"""What every Syne Tune scheduler must do, whatever it decides, as a suite of tests."""
 
 from __future__ import annotations
 
@@ -36,9 +29,8 @@ class TuningLoop:
     """Calls a scheduler as Syne Tune's tuner does, in virtual time, on trials with made-up learning curves.
 
     Trials report once a second. The metric depends on the configuration and the epoch alone. A paused trial keeps its
-    epoch, a trial that is stopped, fails or completes does not come back. Misbehaviour that a tuner could not live with
-    fails an assertion; so does a trial that is resumed or running after the scheduler has said that its checkpoint is
-    needed no longer.
+    epoch; a trial that is stopped, fails or completes does not come back. An assertion fails where a tuner would break,
+    and where a trial is resumed or running after the scheduler has given up its checkpoint.
 
     Parameters
     ----------
@@ -78,18 +70,18 @@ class TuningLoop:
         self.paused: list[int] = []
         self.epochs: dict[int, int] = {}
         self.last_result: dict[int, dict[str, Any]] = {}
-        #: Trials whose checkpoint the scheduler has said to be needed no longer, in this order.
+        #: Trials whose checkpoints the scheduler has given up, in this order.
         self.over: list[int] = []
         self.exhausted = False
         self.time_s = 0
 
     def run(self, scheduler: TrialScheduler, seconds: int) -> list[Step]:
-        """Lets the tuning go on for some seconds of virtual time.
+        """Continues the tuning of ``scheduler`` for some seconds of virtual time.
 
         Returns
         -------
-        list
-            What happened, in order.
+        list of Step
+            The steps, in order.
         """
         return [step for _ in range(seconds) for step in self._second(scheduler)]
 
@@ -181,6 +173,12 @@ class TuningLoop:
 class SchedulerContract:
     """Base class of a test class for a scheduler; a subclass defines :meth:`make_scheduler`.
 
+    .. code-block:: python
+
+        class TestMyScheduler(SchedulerContract):
+            def make_scheduler(self, do_minimize=True, random_seed=0):
+                return MyScheduler(self.config_space, self.metric, do_minimize=do_minimize, random_seed=random_seed)
+
     Attributes
     ----------
     config_space
@@ -207,11 +205,19 @@ class SchedulerContract:
     seconds: ClassVar[int] = 60
 
     def make_scheduler(self, do_minimize: bool = True, random_seed: int = 0) -> TrialScheduler:
-        """A new scheduler for :attr:`config_space`, :attr:`metric`, :attr:`time_attr` and :attr:`max_t`."""
+        """Makes a scheduler for :attr:`config_space`, :attr:`metric`, :attr:`time_attr` and :attr:`max_t`.
+
+        Parameters
+        ----------
+        do_minimize
+            Whether the metric is to be minimised.
+        random_seed
+            Seed of everything random in it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define make_scheduler()")
 
     def make_loop(self, **changes: Any) -> TuningLoop:
-        """The loop that calls the scheduler."""
+        """Makes the loop that calls the scheduler; ``changes`` are arguments of :class:`TuningLoop`."""
         return TuningLoop(self.metric, self.time_attr, self.num_workers, self.max_t, **changes)
 
     def test_suggestions_are_complete_and_in_the_space(self) -> None:
@@ -228,7 +234,7 @@ class SchedulerContract:
                     assert config[name] == domain
 
     def test_suggestions_belong_to_the_caller(self) -> None:
-        """Whoever changes a suggested configuration changes nothing in the scheduler."""
+        """Changing a suggested configuration changes nothing in the scheduler."""
         untouched = self.make_loop().run(self.make_scheduler(), 10)
 
         class Careless(TuningLoop):
@@ -243,7 +249,7 @@ class SchedulerContract:
         assert careless.run(self.make_scheduler(), 10) == untouched
 
     def test_trials_that_fail_do_not_stop_the_others(self) -> None:
-        """A failed trial is never resumed (the loop sees to that), and the tuning goes on."""
+        """A failed trial is never resumed (the loop checks that), and the tuning goes on."""
         trace = self.make_loop(fail_every=3).run(self.make_scheduler(), self.seconds)
         failed = [step[1] for step in trace if step[0] == "fail"]
         after_failure = trace[[step[0] for step in trace].index("fail") + 1 :] if failed else trace
@@ -293,7 +299,7 @@ class SchedulerContract:
 
     @pytest.mark.parametrize("random_seed", [0, 1, 2])
     def test_checkpoints_are_given_up_when_a_trial_is_over(self, random_seed: int) -> None:
-        """And never before: the loop sees to it that no such trial is resumed or running."""
+        """And never before: the loop checks that no such trial is resumed or running."""
         scheduler, loop = self.make_scheduler(random_seed=random_seed), self.make_loop(fail_every=5, diverge_every=4)
         if not isinstance(scheduler, RemovingScheduler):
             pytest.skip("this scheduler does not say whose checkpoints it needs no longer")
@@ -315,7 +321,7 @@ class SchedulerContract:
         assert first == second
 
     def test_maximising_the_negated_metric_is_the_same(self) -> None:
-        """``do_minimize`` is nothing but a sign."""
+        """``do_minimize`` only changes a sign."""
         minimised = self.make_loop().run(self.make_scheduler(do_minimize=True), self.seconds)
         maximised = self.make_loop(sign=-1.0).run(self.make_scheduler(do_minimize=False), self.seconds)
         assert minimised == maximised

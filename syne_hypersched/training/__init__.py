@@ -1,7 +1,7 @@
 """What a training script in PyTorch may import.
 
-Runs that may be ended at any moment and go on, on any number of devices; how noisy gradients are, and which batch size
-is worth it.
+Runs that may be ended at any moment and go on, on any number of devices; the noise scale of gradients; batch sizes
+chosen by goodput.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The batch size of an elastic run, chosen by goodput within the user's limits, and the learning rate to go with it.
+"""The batch size of an elastic run, chosen by goodput within the user's limits, and the learning rate for it.
 
 The batch changes only for a gain in goodput over 5 %, as in AdaptDL (Qiao et al., Pollux, OSDI 2021).
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, fit_throughput
 
-LEARNING_RATE_RULES = ("adascale", "square_root", "linear")
+LearningRateRule = Literal["adascale", "square_root", "linear"]
+
+LEARNING_RATE_RULES: tuple[LearningRateRule, ...] = get_args(LearningRateRule)
 """Names of the rules by which the learning rate follows the batch size."""
 
 _MIN_GAIN = 1.05
@@ -29,12 +31,12 @@ _PLANS = 16
 """Batches on numbers of devices of which step times are kept: those used last."""
 
 _PRIOR = replace(DEFAULT_PRIOR, mean=(0.0, *DEFAULT_PRIOR.mean[1:]))
-"""Expects half of the compute time not to depend on the batch, as AdaptDL does before a second local batch was seen.
-That is optimistic about larger batches on purpose: trying one shows what it is worth, and not trying shows nothing."""
+"""Assumes that half of the compute time does not depend on the batch, as AdaptDL does before it has seen a second local
+batch. This favours larger batches on purpose: only trying one shows what it is worth."""
 
 
 def learning_rate_factor(
-    rule: str, batch_size: float, initial_batch_size: float, noise_scale: float | None = None
+    rule: LearningRateRule, batch_size: float, initial_batch_size: float, noise_scale: float | None = None
 ) -> float:
     """The factor by which the user's learning rate is multiplied, for another than the user's batch size.
 
@@ -47,8 +49,8 @@ def learning_rate_factor(
     batch_size, initial_batch_size
         Global batch sizes: the present one, and the one for which the user has set the learning rate.
     noise_scale
-        Gradient noise scale in samples, for ``"adascale"``. None, before it is measured, leaves the learning rate as it
-        is where the batch grows, which is safe.
+        Gradient noise scale in samples, for ``"adascale"``. With None, before it is measured, a larger batch does not
+        raise the learning rate, which is safe.
 
     Raises
     ------
@@ -75,9 +77,17 @@ def learning_rate_factor(
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How a step is divided over devices and micro-batches."""
+    """How a step is divided over devices and micro-batches.
+
+    .. code-block:: python
+
+        plan = split_batch(batch_size=100, num_devices=2, largest_local=20)
+        plan.local_batch_size, plan.accumulation_steps  # 17, 2
+        plan.batch_size  # 102: each device has the same number of samples
+    """
 
     num_devices: int
+    """Devices, each with the same number of samples."""
     local_batch_size: int
     """Samples of a micro-batch on each device."""
     accumulation_steps: int
@@ -119,13 +129,22 @@ def split_batch(batch_size: int, num_devices: int, largest_local: int | None = N
 class GoodputBatchSize:
     """Chooses the batch size by goodput, from step times and the noise scale measured so far.
 
-    Until both are known, and the noise scale is finite, the batch is the user's. Every replica must use the plan of one
-    of them: step times differ.
+    .. code-block:: python
+
+        sizes = GoodputBatchSize(BatchLimits(initial=128, largest=1024))
+        plan = sizes.plan(num_devices=2, noise_scale=None)  # the user's batch
+        sizes.record(plan, step_time_s=0.08)
+        plan = sizes.plan(num_devices=2, noise_scale=3000.0)
+
+    :class:`ElasticRun` does this with ``run.loader(..., batch_mode="goodput")``.
+
+    Until both are known, and the noise scale is finite, the batch is the user's. Step times differ between replicas, so
+    all of them must use the plan of one.
 
     Parameters
     ----------
     limits
-        What the user permits.
+        The user's batch, the largest batch, and the samples that fit into the memory of a device.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -134,7 +153,14 @@ class GoodputBatchSize:
         self._step_times_s: dict[BatchPlan, QuantileWindow] = {}
 
     def record(self, plan: BatchPlan, step_time_s: float) -> None:
-        """Takes in the seconds of one optimiser step.
+        """Records the seconds of one optimiser step.
+
+        Parameters
+        ----------
+        plan
+            The plan of the step.
+        step_time_s
+            Seconds that it took.
 
         Raises
         ------
@@ -151,7 +177,7 @@ class GoodputBatchSize:
 
     @property
     def model(self) -> ThroughputModel | None:
-        """The step-time model fitted to what was recorded; None before anything was."""
+        """The step-time model fitted to the recorded times; None before there are any."""
         if not self._step_times_s:
             return None
         plans = list(self._step_times_s)
@@ -164,7 +190,7 @@ class GoodputBatchSize:
         )
 
     def plan(self, num_devices: int, noise_scale: float | None) -> BatchPlan:
-        """The plan to go on with on so many devices.
+        """The plan for the next steps.
 
         Parameters
         ----------
@@ -177,12 +203,12 @@ class GoodputBatchSize:
         -------
         BatchPlan
             The batch of the last plan, unless another one has a goodput more than 5 % higher. At most twice the batch
-            of the last plan: the noise scale is known for the batches so far, and in AdaScale's rule the learning rate
-            grows with the batch, which a run may not survive at one go.
+            of the last plan: the noise scale is known for the batches so far only, and by AdaScale's rule the learning
+            rate grows with the batch; a run may diverge if it grows too fast.
         """
         present = split_batch(self._batch_size, num_devices, self.limits.largest_local)
         model = self.model
-        # Where no signal is seen in the gradients, that is not yet a reason to believe that there is none.
+        # An infinite noise scale means that no signal was measured, not that there is none.
         if model is None or noise_scale is None or not math.isfinite(noise_scale):
             return present
         limits = replace(self.limits, largest=min(self.limits.largest, _MAX_GROWTH * self._batch_size))
@@ -205,7 +231,7 @@ class GoodputBatchSize:
         return {"batch_size": self._batch_size, "step_times_s": times}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state_dict` gave; a batch size outside of the limits is brought within them."""
+        """Restores ``state``, which :meth:`state_dict` returned; moves a batch size outside of the limits into them."""
         self._batch_size = min(max(int(state["batch_size"]), self.limits.initial), self.limits.largest)
         self._step_times_s = {}
         for num_devices, local_batch_size, accumulation_steps, median_s in state["step_times_s"]:

@@ -1,11 +1,11 @@
-"""How large the batch of a step is on the devices at hand, and what the learning rate has to do with it."""
+"""How large the batch of a step is on the present devices, and how the learning rate follows it."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from syne_hypersched.allocation.goodput import BatchLimits, efficiency
 from syne_hypersched.contract import (
@@ -22,18 +22,21 @@ from syne_hypersched.training._batch_size import (
     LEARNING_RATE_RULES,
     BatchPlan,
     GoodputBatchSize,
+    LearningRateRule,
     learning_rate_factor,
     split_batch,
 )
 
-BATCH_MODES = ("fixed", "weak", "goodput")
+BatchMode = Literal["fixed", "weak", "goodput"]
+
+BATCH_MODES: tuple[BatchMode, ...] = get_args(BatchMode)
 """``fixed``: the global batch is the user's. ``weak``: it is the user's times the number of devices (weak scaling).
 ``goodput``: it is chosen within limits while the run goes on."""
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The steps from here on."""
+    """How the next steps are computed."""
 
     batch_size: int
     """Samples of a step, over all devices and micro-batches."""
@@ -41,7 +44,7 @@ class StepPlan:
 
 
 class Batching:
-    """Plans steps, and keeps what was measured of them.
+    """Plans steps, and keeps the measurements of them.
 
     Parameters
     ----------
@@ -64,18 +67,18 @@ class Batching:
     ------
     ValueError
         A number is below 1, ``mode`` or ``learning_rate_rule`` is unknown, or ``max_batch_size`` is missing with
-        ``"goodput"``, below ``batch_size``, or given with another mode; or virtual devices are to compute something
-        else than a fixed batch, or more samples at once than fit.
+        ``"goodput"``, below ``batch_size``, or given with another mode; or virtual devices are combined with another
+        mode than ``"fixed"``, or have larger shares than ``max_local_batch_size``.
     """
 
     def __init__(
         self,
-        mode: str,
+        mode: BatchMode,
         batch_size: int,
         num_devices: int,
         max_batch_size: int | None = None,
         max_local_batch_size: int | None = None,
-        learning_rate_rule: str = "adascale",
+        learning_rate_rule: LearningRateRule = "adascale",
         virtual_devices: int | None = None,
     ) -> None:
         if mode not in BATCH_MODES:
@@ -119,18 +122,18 @@ class Batching:
 
     @property
     def plan(self) -> StepPlan:
-        """The steps of now."""
+        """The plan of the present steps."""
         return self._plan
 
     def next_plan(self, noise_scale: float | None) -> StepPlan:
-        """The plan to go on with, from what was measured so far; where nothing is chosen it is always the same."""
+        """The plan for the next steps, chosen by the measurements so far; without ``"goodput"`` always the same."""
         if self._goodput is not None:
             chosen = self._goodput.plan(self._num_devices, noise_scale)
             return StepPlan(chosen.batch_size, chosen.accumulation_steps + 1)
         return self._plan
 
-    def follow(self, plan: StepPlan) -> None:
-        """Takes over a plan, so that all devices have that of one of them."""
+    def adopt(self, plan: StepPlan) -> None:
+        """Uses ``plan`` from now on; all devices adopt the plan of one of them."""
         if plan != self._plan:
             self._step_times_s = []
         self._plan = plan
@@ -142,7 +145,7 @@ class Batching:
         return learning_rate_factor(self._rule, self._plan.batch_size, self.batch_size, noise_scale)
 
     def record(self, step_time_s: float) -> None:
-        """Takes in the seconds of one whole step of the present plan."""
+        """Records the seconds of one whole step of the present plan."""
         self._step_times_s.append(step_time_s)
         if self._goodput is not None:
             micro_batches = self._plan.micro_batches
@@ -150,7 +153,7 @@ class Batching:
             self._goodput.record(BatchPlan(self._num_devices, local, micro_batches - 1), step_time_s)
 
     def measurements(self, noise_scale: float | None) -> dict[str, float]:
-        """What a report says of the steps since the last one; the keys are those of :mod:`syne_hypersched.contract`."""
+        """Entries of a report about the steps since the last one, under the keys of :mod:`syne_hypersched.contract`."""
         found: dict[str, float] = {
             BATCH_SIZE: self._plan.batch_size,
             ACCUMULATION_STEPS: self._plan.micro_batches - 1,
@@ -167,11 +170,11 @@ class Batching:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """What was measured and chosen."""
+        """The measurements and the chosen batch."""
         return {} if self._goodput is None else self._goodput.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state_dict` gave, on another number of devices perhaps."""
+        """Goes on from what :meth:`state_dict` returned, perhaps on another number of devices."""
         if self._goodput is not None and state:
             self._goodput.load_state_dict(state)
 
@@ -180,5 +183,5 @@ class Batching:
             return StepPlan(self.batch_size, self._virtual_devices // self._num_devices)
         batch_size = self.batch_size * (self._num_devices if self._mode == "weak" else 1)
         split = split_batch(batch_size, self._num_devices, self._max_local)
-        # The split rounds up to equal shares; the batch is to be just what was asked for.
+        # The split rounds up to equal shares; a fixed batch must be exactly what the user asked for.
         return StepPlan(split.batch_size if self._mode == "goodput" else batch_size, split.accumulation_steps + 1)

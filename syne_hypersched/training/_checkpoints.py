@@ -1,4 +1,4 @@
-"""Checkpoints of which one whole and recent one exists at every moment, whenever a process or the machine dies.
+"""Checkpoints of a run: at every moment a whole and recent one exists, whenever a process or the machine dies.
 
 A checkpoint is a folder ``checkpoint-000000042`` with any files and a ``manifest.json`` that holds the size and the
 checksum of each of them. It is written aside, synced, and put in place by one rename. The last ``keep`` are kept; a
@@ -25,17 +25,36 @@ _CHUNK = 1 << 20
 
 
 class CheckpointError(RuntimeError):
-    """There are checkpoints, but none of them can be loaded."""
+    """There are checkpoints, but none of them can be loaded.
+
+    .. code-block:: python
+
+        try:
+            path = CheckpointFolder("checkpoints").newest()
+        except CheckpointError:
+            path = None  # starts anew, and gives up what could perhaps be rescued
+    """
 
 
 @dataclass(frozen=True)
-class _File:
+class _Fingerprint:
     size: int
     checksum: str
 
 
 class CheckpointFolder:
     """The checkpoints of one training run.
+
+    .. code-block:: python
+
+        folder = CheckpointFolder(args.st_checkpoint_dir)
+        path = folder.newest()
+        if path is not None:
+            model.load_state_dict(torch.load(f"{path}/model.pt"))
+        ...
+        aside = folder.begin()
+        torch.save(model.state_dict(), f"{aside}/model.pt")
+        folder.commit(aside)
 
     One process writes; others may read at the same time.
 
@@ -44,9 +63,9 @@ class CheckpointFolder:
     path
         Folder; made when the first checkpoint is written.
     keep
-        Number of checkpoints that are kept, at least 1. Two survive a newest one that the disk has spoilt later.
+        Number of checkpoints that are kept, at least 1. With two, the run survives damage to the newest.
     disk
-        Where the folder is; another one than this machine's is for tests.
+        The disk of the folder, by default this machine's; tests give another one.
 
     Raises
     ------
@@ -60,11 +79,11 @@ class CheckpointFolder:
         self.path = str(path)
         self._keep = keep
         self._disk = disk or Disk()
-        #: Whether this process has seen to it that the folder is durable.
+        #: Whether this process has made the folder durable.
         self._has_folder = False
 
     def begin(self) -> str:
-        """Makes an empty folder into which the files of the next checkpoint are to be written, and returns its path."""
+        """Makes an empty folder for the files of the next checkpoint, and returns its path."""
         disk = self._disk
         disk.create_folder(self.path, durably=not self._has_folder)
         self._has_folder = True
@@ -77,7 +96,18 @@ class CheckpointFolder:
         return aside
 
     def commit(self, aside: str) -> str:
-        """Puts the folder that :meth:`begin` made in place, durably, and removes what is too old; returns its path."""
+        """Puts a written checkpoint in place, durably, and removes the oldest ones.
+
+        Parameters
+        ----------
+        aside
+            The folder that :meth:`begin` has made.
+
+        Returns
+        -------
+        str
+            Path of the checkpoint.
+        """
         disk = self._disk
         files = {}
         for name in disk.list_files(aside):
@@ -103,8 +133,8 @@ class CheckpointFolder:
         Raises
         ------
         CheckpointError
-            There are checkpoints, but each is torn or corrupt. Starting anew would throw away what can perhaps be
-            rescued, so that is left to the user, who may remove the folder.
+            There are checkpoints, but each is torn or corrupt. The user decides: what is left can perhaps be rescued,
+            and the run starts anew when the folder is removed.
         """
         numbers = self._numbers()
         for number in reversed(numbers):
@@ -122,12 +152,12 @@ class CheckpointFolder:
         return None
 
     def mark_reported(self, path: str) -> None:
-        """Notes that the report which belongs to a checkpoint was delivered."""
+        """Records in the checkpoint at ``path`` that its report was delivered."""
         if not self.is_reported(path):
             self._disk.create(f"{path}/{_REPORTED}").close()
 
     def is_reported(self, path: str) -> bool:
-        """Whether :meth:`mark_reported` was called for a checkpoint."""
+        """Whether :meth:`mark_reported` was called for the checkpoint at ``path``."""
         return _REPORTED in self._disk.list_folder(path)
 
     def _numbers(self) -> list[int]:
@@ -140,7 +170,7 @@ class CheckpointFolder:
                 manifest = json.loads(file.read())
             if manifest["format"] != _FORMAT:
                 return f"its format is {manifest['format']!r}, and this version reads {_FORMAT}"
-            files = {name: _File(**entry) for name, entry in manifest["files"].items()}
+            files = {name: _Fingerprint(**entry) for name, entry in manifest["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return f"its {MANIFEST_FILENAME} is missing or torn"
         for name, expected in files.items():
@@ -152,10 +182,10 @@ class CheckpointFolder:
                 return f"its {name} is not what was written"
         return None
 
-    def _fingerprint(self, path: str) -> _File:
+    def _fingerprint(self, path: str) -> _Fingerprint:
         digest, size = hashlib.blake2b(digest_size=16), 0
         with self._disk.open(path) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
-        return _File(size, digest.hexdigest())
+        return _Fingerprint(size, digest.hexdigest())

@@ -16,12 +16,12 @@ from syne_hypersched.training._random import derive_seed
 
 @dataclass(frozen=True)
 class Part:
-    """What one device computes at once: its share of one micro-batch of a step."""
+    """The share of one device in one micro-batch of a step."""
 
     rows: Tensor
-    """Positions in the global batch, shape (samples,); one that belongs to another device if there is nothing to do."""
+    """Positions in the global batch, shape (samples,); one of another device's if this one has no samples."""
     num_samples: int
-    """Samples that count: the length of ``rows``, or 0 if there is nothing to do."""
+    """Samples that count: the length of ``rows``, or 0 if this device has no samples."""
     batch_size: int
     """Samples of the step, over all devices and micro-batches."""
     num_devices: int
@@ -68,8 +68,8 @@ def divide(batch_size: int, rank: int, num_ranks: int, micro_batches: int) -> li
     micro_batches = min(micro_batches, -(-batch_size // num_ranks))
     is_even = batch_size % (num_ranks * micro_batches) == 0
     shares = torch.arange(batch_size)[rank::num_ranks].tensor_split(micro_batches)
-    # A model can seldom compute nothing, and the other devices wait for this one in the backward pass: it computes the
-    # first sample, which does not count.
+    # Most models cannot compute an empty batch, and the other devices wait for this one in the backward pass. A device
+    # without samples therefore computes the first one, which does not count.
     idle = torch.zeros(1, dtype=torch.long)
     return [
         Part(

@@ -1,4 +1,4 @@
-"""Drop-out whose masks do not depend on the number of devices."""
+"""Dropout whose masks do not depend on the number of devices."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ class Place:
 
 
 class BatchDropout(nn.Module):
-    """Drop-out that depends on the step and on a sample's place in the global batch, not on who computes it.
+    """Dropout that depends on the step and on a sample's place in the global batch, not on the device.
 
-    :class:`torch.nn.Dropout` draws from a generator of each process, so that a run on two devices has other masks than
-    a run on one. This module draws the mask of the whole global batch, from a seed of its own for each step, and takes
-    the rows of this device's samples. That costs the random numbers of the global batch on each device.
+    .. code-block:: python
 
-    In an :class:`~syne_hypersched.training.ElasticRun` the model that is wrapped finds its place by itself. Anywhere
-    else the module is like ``torch.nn.Dropout``.
+        model = run.wrap(nn.Sequential(nn.Linear(8, 32), nn.ReLU(), BatchDropout(0.1), nn.Linear(32, 2)))
+
+    :class:`torch.nn.Dropout` draws from the generator of each process, so that a run on two devices has other masks
+    than a run on one. This module draws the mask of the whole global batch, from a seed of its own for each step, and
+    takes the rows of this device's samples. That costs the random numbers of the global batch on each device.
+
+    Works in a model that :meth:`ElasticRun.wrap <syne_hypersched.training.ElasticRun.wrap>` was given. Anywhere else
+    the module is like ``torch.nn.Dropout``.
 
     Parameters
     ----------
@@ -54,11 +58,16 @@ class BatchDropout(nn.Module):
         self._place: Callable[[], Place | None] | None = None
 
     def extra_repr(self) -> str:
-        """What ``print`` shows."""
+        """The arguments, for ``print``."""
         return f"p={self.p}"
 
     def forward(self, values: Tensor) -> Tensor:
-        """Drops entries of ``values``, whose first dimension is the samples, while the module is in training mode.
+        """Drops entries while the module is in training mode.
+
+        Parameters
+        ----------
+        values
+            Any tensor whose first dimension is the samples.
 
         Raises
         ------
@@ -82,6 +91,6 @@ class BatchDropout(nn.Module):
 
 
 def bind_dropout(model: nn.Module, place: Callable[[], Place | None]) -> None:
-    """Tells each :class:`BatchDropout` of a model how to find its place, and gives it masks of its own."""
+    """Tells each :class:`BatchDropout` of a model how to find its place, and numbers them, so that masks differ."""
     for index, module in enumerate(module for module in model.modules() if isinstance(module, BatchDropout)):
         module._index, module._place = index, place

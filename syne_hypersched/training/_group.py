@@ -25,7 +25,7 @@ class ProcessGroup:
         self.num_ranks = int(os.environ.get("WORLD_SIZE", 1))
         self.device = _choose_device()
         self._was_initialised = dist.is_initialized()
-        #: Between the CPUs, for what the GPUs should not be held up by.
+        #: A group of the CPUs, for exchanges that should not hold up the GPUs.
         self._cpu_group: dist.ProcessGroup | None = None
         self._pending: tuple[Tensor, dist.Work] | None = None
         if self.num_ranks > 1:
@@ -61,7 +61,7 @@ class ProcessGroup:
         return values
 
     def begin_agreement(self, urgency: int) -> None:
-        """Starts to find out the greatest ``urgency`` of any rank, in the background, unless that is under way."""
+        """Starts to compute the greatest ``urgency`` of any rank in the background, unless that is in progress."""
         if self.num_ranks > 1 and self._pending is None:
             value = torch.tensor([urgency], dtype=torch.int32)
             work = dist.all_reduce(value, dist.ReduceOp.MAX, group=self._cpu_group, async_op=True)
@@ -80,20 +80,20 @@ class ProcessGroup:
         return int(value)
 
     def close(self) -> None:
-        """Ends what this object has started; processes that wait for this one are told so at once."""
+        """Ends the group if this object has started it; other processes that wait for this one fail at once."""
         self._cpu_group = self._pending = None
         if self.num_ranks > 1 and not self._was_initialised and dist.is_initialized():
             dist.destroy_process_group()
 
 
 def _is_loopback() -> bool:
-    """Whether all processes are on this machine, as far as is known, and meet by themselves."""
-    is_agent_there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun has made them meet already
+    """Whether all processes are known to be on this machine, and no agent has connected them."""
+    is_agent_there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun provides the store
     return os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost") and not is_agent_there
 
 
 def _loopback_store(rank: int, num_ranks: int) -> TCPStore:
-    """Where the processes meet: PyTorch's own listens to the whole network, whatever ``MASTER_ADDR`` is."""
+    """A store on the loopback device. PyTorch's own listens on all network devices, whatever ``MASTER_ADDR`` is."""
     port = int(os.environ["MASTER_PORT"])
     listener = socket.create_server(("127.0.0.1", port)).detach() if rank == 0 else None
     return TCPStore("127.0.0.1", port, num_ranks, rank == 0, default_pg_timeout, master_listen_fd=listener)
@@ -105,8 +105,8 @@ def _choose_device() -> torch.device:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
         return device
-    # PyTorch reads the variable only while it is imported, which may have been before it was set for this trial.
-    # It may be a list, with a number for each level of nested loops.
+    # PyTorch reads the variable when it is imported, perhaps before it was set for this trial. It may be a list, with a
+    # number for each level of nested loops.
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if wanted.isdecimal() and int(wanted) > 0:
         torch.set_num_threads(int(wanted))

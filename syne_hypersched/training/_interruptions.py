@@ -1,4 +1,4 @@
-"""What a process wants between two steps: to go on, to have the run checkpointed, or to leave."""
+"""What a process asks for between two steps: to go on, to checkpoint the run, or to leave."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from enum import IntEnum
 from typing import Any
 
 
-class Wish(IntEnum):
-    """What a process wants; the strongest wish of any of them is carried out by all."""
+class Demand(IntEnum):
+    """What a process asks for; all processes carry out the greatest demand of any of them."""
 
     GO_ON = 0
     SAVE = 1
@@ -18,12 +18,12 @@ class Wish(IntEnum):
 
 
 class Interruptions:
-    """Listens to SIGTERM, and knows when a checkpoint is due.
+    """Catches SIGTERM, and tells when a checkpoint is due.
 
     Parameters
     ----------
     checkpoint_every_s
-        Seconds from one checkpoint to the next; None: none is due by time.
+        Seconds from one checkpoint to the next; None: time makes none due.
 
     Raises
     ------
@@ -40,24 +40,24 @@ class Interruptions:
         self._handler_before: Any = None
 
     @property
-    def wish(self) -> Wish:
-        """What this process wants now."""
+    def demand(self) -> Demand:
+        """What this process asks for now."""
         if self._must_leave:
-            return Wish.LEAVE
+            return Demand.LEAVE
         every_s = self._checkpoint_every_s
-        return Wish.SAVE if every_s is not None and time.monotonic() - self._saved_at >= every_s else Wish.GO_ON
+        return Demand.SAVE if every_s is not None and time.monotonic() - self._saved_at >= every_s else Demand.GO_ON
 
-    def note_checkpoint(self) -> None:
-        """The run has been checkpointed just now."""
+    def restart_interval(self) -> None:
+        """Counts the seconds to the next checkpoint from now: the run has just been checkpointed."""
         self._saved_at = time.monotonic()
 
     def listen(self) -> None:
-        """From now on SIGTERM makes the process wish to leave; only a main thread can have that."""
+        """From now on SIGTERM makes the process demand to leave. Does nothing outside the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._handler_before = signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def close(self) -> None:
-        """SIGTERM does again what it did before."""
+        """Restores the handler that SIGTERM had before."""
         if self._handler_before is not None:
             signal.signal(signal.SIGTERM, self._handler_before)
 

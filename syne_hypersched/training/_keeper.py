@@ -1,10 +1,10 @@
-"""What of a run is kept: gathered from its objects, written as one checkpoint, and given back to them."""
+"""Gathers the state of a run from its objects, writes it as one checkpoint, and restores it."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -21,20 +21,20 @@ _STATE = "state.pt"
 class Keeper:
     """Keeps the state of a run in a folder, or nowhere.
 
-    All processes of a launch call the same methods at the same time; rank 0 writes, but for the shards of a model.
+    All processes of a launch call the same methods at the same time. Rank 0 writes, except for the shards of a model.
 
     Parameters
     ----------
     folder
-        Where checkpoints are; None: nothing is kept.
+        The folder of the checkpoints; None: nothing is kept.
     group
         The processes of the launch.
     """
 
     def __init__(self, folder: CheckpointFolder | None, group: ProcessGroup) -> None:
-        #: Things with ``state_dict`` and ``load_state_dict``, by name.
+        #: Objects with ``state_dict`` and ``load_state_dict``, by name.
         self.objects: dict[str, Any] = {}
-        #: Model whose parameters no process has as a whole.
+        #: The sharded model, if there is one.
         self.sharded: nn.Module | None = None
         self._folder = folder
         self._group = group
@@ -45,13 +45,22 @@ class Keeper:
         """Whether anything is kept."""
         return self._folder is not None
 
+    def track(self, objects: Mapping[str, Any]) -> None:
+        """Keeps objects in checkpoints from now on; see :meth:`ElasticRun.track`."""
+        for name, thing in objects.items():
+            if not (callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))):
+                raise TypeError(f"{name} must have state_dict and load_state_dict, but got {type(thing).__name__}")
+            if name in self.objects:
+                raise ValueError(f"{name!r} must be a name that is not taken, but something is tracked by it already")
+            self.objects[name] = thing
+
     def gather(self) -> dict[str, Any]:
-        """The state of now. Its tensors are those of the run, which will change."""
+        """The present state. Its tensors are those of the run, which will change."""
         objects = {name: thing.state_dict() for name, thing in self.objects.items() if not self._is_sharded(thing)}
         return {"objects": objects, "random": self._group.gather(random_state())}
 
     def snapshot(self) -> dict[str, Any] | None:
-        """A copy of the state of now in main memory, for rank 0, to be saved later if need be.
+        """A copy of the present state in main memory, on rank 0, to be saved later if needed.
 
         Shards stay on their devices; a run that has some is checkpointed at once instead.
         """
@@ -69,7 +78,7 @@ class Keeper:
         Raises
         ------
         TypeError
-            A state has more than tensors, numbers, strings and containers of them, and could not be loaded again.
+            A state has something else than tensors, numbers, strings and containers of them, and could not be loaded.
         """
         if self._folder is None:
             return None
@@ -90,7 +99,7 @@ class Keeper:
         return path
 
     def restore(self, when_loaded: Callable[[str, dict[str, Any]], None]) -> bool:
-        """Gives the objects the state of the newest whole checkpoint; False if there is none.
+        """Restores the objects from the newest whole checkpoint; returns False if there is none.
 
         Parameters
         ----------
@@ -102,7 +111,7 @@ class Keeper:
         CheckpointError
             There are checkpoints, but none of them is whole.
         RuntimeError
-            The checkpoint is of a run that tracks other objects.
+            The checkpoint belongs to a run that tracks other objects.
         """
         if self._folder is None:
             return False
@@ -127,7 +136,7 @@ class Keeper:
         return True
 
     def mark_reported(self, path: str) -> None:
-        """Notes that the report saved with a checkpoint was delivered."""
+        """Records in the checkpoint at ``path`` that its report was delivered."""
         if self._folder is not None:
             self._folder.mark_reported(path)
 

@@ -1,4 +1,4 @@
-"""The life of a run: restored, trained round by round, checkpointed, reported, and left."""
+"""The lifecycle of a run: it is restored, trained round by round, checkpointed, reported and left."""
 
 from __future__ import annotations
 
@@ -6,32 +6,65 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
-import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._averages import Averages
+from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._checkpoints import CheckpointFolder
 from syne_hypersched.training._division import Part
-from syne_hypersched.training._dropout import Place
+from syne_hypersched.training._dropout import Place, bind_dropout
 from syne_hypersched.training._group import ProcessGroup
-from syne_hypersched.training._interruptions import Interruptions, Wish
+from syne_hypersched.training._interruptions import Demand, Interruptions
 from syne_hypersched.training._keeper import Keeper
-from syne_hypersched.training._loader import ElasticLoader
+from syne_hypersched.training._metrics import plain_metrics
 from syne_hypersched.training._random import derive_seed, seed_everything
 from syne_hypersched.training._stepper import Stepper
 
 logger = logging.getLogger(__name__)
 
 
+class Iterated(Protocol):
+    """What a lifecycle needs to know of the loop over a loader."""
+
+    is_for_training: bool
+    is_in_step: bool
+    """Whether the body of the loop runs."""
+
+    @property
+    def batching(self) -> Batching:
+        """How large the batches are."""
+        ...
+
+    def begin_round(self, epoch: int, num_steps: int | None) -> None:
+        """A round begins, of an epoch or of so many steps."""
+
+    def has_open(self, part: Part) -> bool:
+        """Whether the step that ends with this part is in progress."""
+        ...
+
+    def end_step(self) -> None:
+        """The optimisers have stepped."""
+
+    def finish_measuring(self) -> None:
+        """Waits until the steps so far are computed, and records how long they took."""
+
+    def close(self) -> None:
+        """Ends the worker processes."""
+
+
 class Lifecycle:
-    """What of an :class:`ElasticRun` is not for its users: its loaders call it, and its public methods do.
+    """How far a run is, and what happens between its steps and rounds.
+
+    Loops over loaders call it, and the methods of :class:`ElasticRun` do.
 
     Parameters
     ----------
     folder
-        Of the checkpoints; None: nothing is kept.
+        The folder of the checkpoints; None: nothing is kept.
     seed, checkpoint_every_s, virtual_devices, reporter
         See :class:`ElasticRun`.
     """
@@ -46,9 +79,10 @@ class Lifecycle:
     ) -> None:
         self._interruptions = Interruptions(checkpoint_every_s)
         self.group = ProcessGroup()
-        if virtual_devices is not None and (virtual_devices < 1 or virtual_devices % self.num_devices != 0):
+        num_devices = self.group.num_ranks
+        if virtual_devices is not None and (virtual_devices < 1 or virtual_devices % num_devices != 0):
             raise ValueError(
-                f"virtual_devices must be a multiple of the {self.num_devices} devices of the launch, but got "
+                f"virtual_devices must be a multiple of the {num_devices} devices of the launch, but got "
                 f"{virtual_devices!r}"
             )
         self.virtual_devices = virtual_devices
@@ -58,173 +92,233 @@ class Lifecycle:
         self._num_rounds = 0
         self.is_inside = False
         self._is_restored = False
-        self._averages = Averages(self.group)
-        self._keeper = Keeper(folder, self.group)
-        self._keeper.objects |= {"run": self, "averages": self._averages}
-        self._stepper = Stepper(self.group, self._keeper.objects, virtual_devices, lambda: self._wish())
-        self._seed = seed
+        self.averages = Averages(self.group)
+        self.keeper = Keeper(folder, self.group)
+        self.keeper.objects |= {"run": self, "averages": self.averages}
+        self.stepper = Stepper(self.group, self.keeper.objects, virtual_devices, self.demand)
+        self.seed = seed
         self._reporter = reporter
-        self._loaders: list[ElasticLoader] = []
+        self.loops: list[Iterated] = []
         #: What this device computes at present, and where it got that from.
         self._part: Part | None = None
-        self._loader: ElasticLoader | None = None
+        self._loop: Iterated | None = None
         #: The state at the end of this round's training, which is saved if the run is ended during validation.
         self._trained: dict[str, Any] | None = None
         seed_everything(seed)
 
     @property
-    def device(self) -> torch.device:
-        """The device of this process."""
-        return self.group.device
-
-    @property
-    def num_devices(self) -> int:
-        """Devices, and processes, of this launch."""
-        return self.group.num_ranks
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the process that reports."""
-        return self.group.rank == 0
-
-    @property
     def noise_scale(self) -> float | None:
         """Gradient noise scale in samples; None where it is not measured or not known yet."""
-        return self._stepper.noise_scale
+        return self.stepper.noise_scale
 
     def state_dict(self) -> dict[str, Any]:
         """How far the run is."""
         return {"num_rounds": self._num_rounds, "is_inside": self.is_inside, "num_steps": self.num_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what :meth:`state_dict` gave."""
+        """Goes on from what :meth:`state_dict` returned."""
         self._num_rounds, self.is_inside = state["num_rounds"], state["is_inside"]
         self.num_steps = state["num_steps"]
 
-    # What loaders call.
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reports."""
+        return self.group.rank == 0
 
-    def enter(self, loader: ElasticLoader, part: Part) -> None:
-        """Notes the part that this device is about to compute."""
-        self._loader, self._part = loader, part
-        if loader.is_for_training:
-            self._stepper.enter(part)
+    # Called by loops.
 
-    def leave_validation(self, loader: ElasticLoader, before: tuple[ElasticLoader | None, Part | None]) -> None:
-        """A loop over a loader for validation is over: where it was inside a training step, that goes on."""
-        if self._loader is loader and before[0] is not None and before[0].is_in_step:
-            self._loader, self._part = before
+    def enter(self, loop: Iterated, part: Part) -> None:
+        """Records the part that this device computes next."""
+        self._loop, self._part = loop, part
+        if loop.is_for_training:
+            self.stepper.enter(part)
+
+    def leave_validation(self, loop: Iterated, before: tuple[Iterated | None, Part | None]) -> None:
+        """A loop for validation is over; a training step that it was part of goes on."""
+        if self._loop is loop and before[0] is not None and before[0].is_in_step:
+            self._loop, self._part = before
 
     @property
-    def present(self) -> tuple[ElasticLoader | None, Part | None]:
+    def present(self) -> tuple[Iterated | None, Part | None]:
         """Where the script is."""
-        return self._loader, self._part
+        return self._loop, self._part
 
     def count_step(self) -> None:
-        """The optimisers have stepped, or a script without :meth:`ElasticRun.step` asks for what comes after a step."""
+        """Counts a step: the optimisers have stepped, or a script without :meth:`ElasticRun.step` asks for a batch."""
         self.num_steps += 1
-        # Several loaders that are used side by side have all given to the step.
-        for loader in self._loaders:
-            loader.note_step()
+        # Where several loaders are used side by side, the step has used a batch of each of them.
+        for loop in self.loops:
+            loop.end_step()
 
     def abandon_step(self) -> None:
-        """The script has left a step in the middle: its gradients are not to get into another one."""
-        self._stepper.abandon()
+        """Drops the gradients of a step that the script has left in the middle."""
+        self.stepper.abandon()
 
     def between_steps(self, in_training: bool) -> None:
-        """Checkpoints the run, and leaves, if any process has been asked to; all processes call it together."""
-        if not in_training and any(loader.is_in_step for loader in self._loaders):
+        """Checkpoints the run, and leaves, if any process demands it; all processes call it together."""
+        if not in_training and any(loop.is_in_step for loop in self.loops):
             return  # a validation inside a training step, which can only be left at its end
-        wish = self.group.agree(self._wish())
-        if wish == Wish.GO_ON:
+        demand = self.group.agree(self.demand())
+        if demand == Demand.GO_ON:
             return
         if self._is_restored and in_training:
-            self._save(self._keeper.gather())
+            self._save(self.keeper.gather())
         elif self._is_restored and self._trained is not None:
             self._save(self._trained)
-        if wish == Wish.LEAVE:
+        if demand == Demand.LEAVE:
             self._leave()
 
     def end_of_training(self) -> None:
-        """The loop over a loader for training is over: this is where the run goes on if it is ended from here on."""
-        self._trained = self._keeper.snapshot()
+        """Keeps the state at the end of a training loop: a run that is ended during validation goes on from it."""
+        self._trained = self.keeper.snapshot()
         self.between_steps(in_training=False)
 
-    # The rest.
+    # Called by the run.
 
-    def _close(self) -> None:
-        for loader in self._loaders:
-            loader.close()
-        self._stepper.close()
-        if self.num_devices > 1:
+    def listen(self) -> None:
+        """Has the run left at the next step after SIGTERM."""
+        self._interruptions.listen()
+
+    def close(self) -> None:
+        """Ends worker processes and the process group, and restores the handler of SIGTERM."""
+        for loop in self.loops:
+            loop.close()
+        self.stepper.close()
+        if self.group.num_ranks > 1:
             gc.collect()
         self.group.close()
         self._interruptions.close()
 
-    def _rounds(self, num_rounds: int, num_steps: int | None) -> Iterator[int]:
+    def rounds(self, num_rounds: int, num_steps: int | None) -> Iterator[int]:
+        """Restores the run, and yields the numbers of the rounds that are left."""
         if not self._is_restored:
             if self._reporter is None and self.is_main:
                 from syne_tune import Reporter  # late, and once: it counts the seconds from here
 
                 self._reporter = Reporter()
-            if self._keeper.restore(self._deliver):
-                self._stepper.go_on()
+            if self.keeper.restore(self._deliver):
+                self.stepper.go_on()
             self._is_restored = True
         while self._num_rounds < num_rounds:
             if not self.is_inside:
-                seed_everything(derive_seed(self._seed, "round", self._num_rounds, self.group.rank))
-                for loader in self._loaders:
-                    loader.begin_round(self._num_rounds + 1, num_steps)
+                seed_everything(derive_seed(self.seed, "round", self._num_rounds, self.group.rank))
+                for loop in self.loops:
+                    loop.begin_round(self._num_rounds + 1, num_steps)
                 self.is_inside = True
             yield self._num_rounds + 1
             if self.is_inside:
                 self._end_round(None)
 
+    def demand(self) -> Demand:
+        """What this process asks for now."""
+        demand = self._interruptions.demand
+        # One clock is enough, and there may be nowhere to save to.
+        return Demand.GO_ON if demand == Demand.SAVE and not (self.keeper.is_active and self.is_main) else demand
+
+    def add_model(
+        self, model: nn.Module, shard_units: tuple[type[nn.Module], ...] | None, find_unused_parameters: bool
+    ) -> nn.Module:
+        """See :meth:`ElasticRun.wrap`."""
+        model = model.to(self.group.device)
+        bind_dropout(model, self.place)
+        wrapped = model
+        if shard_units is not None:
+            from syne_hypersched.training._sharded import shard  # its imports take long, and most runs do without
+
+            if self.virtual_devices is not None:
+                raise ValueError("shard_units must be None where there are virtual devices, but got some")
+            if self.keeper.sharded is not None:
+                raise ValueError("shard_units can be given for one model of a run, but got it for a second one")
+            wrapped = self.keeper.sharded = shard(model, self.group, shard_units)
+        else:
+            self.keeper.track({f"model_{len(self.stepper.models)}": model})
+            is_trained = any(parameter.requires_grad for parameter in model.parameters())
+            if self.virtual_devices is None and self.group.num_ranks > 1 and is_trained:
+                wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
+        self.stepper.add_model(wrapped)
+        return wrapped
+
+    def step(self, loss: Tensor, max_norm: float | None) -> bool:
+        """See :meth:`ElasticRun.step`."""
+        part, loop = self.present_part(), self._present_loop()
+        has_stepped = self.stepper.step(loss, part, loop.batching, max_norm)
+        if has_stepped and loop.has_open(part):
+            self.count_step()
+        return has_stepped
+
+    def report(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """See :meth:`ElasticRun.report`."""
+        if not self.is_inside:
+            raise RuntimeError("report() must be called once in each epoch, but it has ended or not begun")
+        found = {"epoch": self._num_rounds + 1, **self.averages.means()}
+        loop = next((loop for loop in self.loops if loop.is_for_training), None)
+        if loop is not None:
+            loop.finish_measuring()
+            found |= loop.batching.measurements(self.noise_scale)
+        agreed: dict[str, Any]
+        agreed, error = self.group.broadcast(_checked(found | metrics) if self.is_main else None)
+        if error is not None:
+            raise error
+        self._end_round(agreed)
+        return agreed
+
+    def place(self) -> Place | None:
+        """The place of the present forward pass in the training; None outside of it."""
+        if self._part is None or self._loop is None or not self._loop.is_for_training:
+            return None
+        return Place(derive_seed(self.seed, "step", self.num_steps), self._part.rows, self._part.batch_size)
+
+    def present_part(self) -> Part:
+        """The part that this device computes.
+
+        Raises
+        ------
+        RuntimeError
+            No loop over a loader runs.
+        """
+        if self._part is None:
+            raise RuntimeError("step() and add() must be called inside a loop over a loader of this run, but none runs")
+        return self._part
+
+    def _present_loop(self) -> Iterated:
+        if self._loop is None or not self._loop.is_for_training:
+            raise RuntimeError(
+                "step() must be called inside a loop over a loader of this run that trains, but none runs"
+            )
+        return self._loop
+
     def _end_round(self, report: dict[str, Any] | None) -> None:
         self._num_rounds += 1
         self.is_inside = False
-        self._averages.clear()
+        self.averages.clear()
         self._trained = None
-        path = self._save(self._keeper.gather() if self._keeper.is_active else {}, report)
+        path = self._save(self.keeper.gather() if self.keeper.is_active else {}, report)
         if self.is_main and report is not None:
             self._deliver(path, report)
-        if self.group.agree(self._wish()) == Wish.LEAVE:
+        if self.group.agree(self.demand()) == Demand.LEAVE:
             self._leave()
 
     def _save(self, state: dict[str, Any], report: dict[str, Any] | None = None) -> str | None:
-        path = self._keeper.save(state, report)
-        self._interruptions.note_checkpoint()
+        path = self.keeper.save(state, report)
+        self._interruptions.restart_interval()
         return path
 
     def _deliver(self, path: str | None, report: dict[str, Any]) -> None:
         if self._reporter is not None:
             self._reporter(**report)
         if path is not None:
-            self._keeper.mark_reported(path)
-
-    def _wish(self) -> Wish:
-        wish = self._interruptions.wish
-        # One clock is enough, and there may be nowhere to save to.
-        return Wish.GO_ON if wish == Wish.SAVE and not (self._keeper.is_active and self.is_main) else wish
+            self.keeper.mark_reported(path)
 
     def _leave(self) -> None:
         if self.is_main:
             where = f"in epoch {self._num_rounds + 1}" if self.is_inside else f"after epoch {self._num_rounds}"
             logger.warning("Leaving on SIGTERM %s, after %d steps.", where, self.num_steps)
-        raise SystemExit(EXIT_DRAINED if self._keeper.is_active else 128 + signal.SIGTERM)
+        raise SystemExit(EXIT_DRAINED if self.keeper.is_active else 128 + signal.SIGTERM)
 
-    def _place(self) -> Place | None:
-        if self._part is None or self._loader is None or not self._loader.is_for_training:
-            return None
-        return Place(derive_seed(self._seed, "step", self.num_steps), self._part.rows, self._part.batch_size)
 
-    def _present_part(self) -> Part:
-        if self._part is None:
-            raise RuntimeError("step() and add() must be called inside a loop over a loader of this run, but none runs")
-        return self._part
-
-    def _present_loader(self) -> ElasticLoader:
-        if self._loader is None or not self._loader.is_for_training:
-            raise RuntimeError(
-                "step() must be called inside a loop over a loader of this run that trains, but none runs"
-            )
-        return self._loader
+def _checked(metrics: dict[str, Any]) -> tuple[dict[str, Any], Exception | None]:
+    """The report, or what is wrong with it, for all processes: if one of them raised, the others would wait for it."""
+    try:
+        return plain_metrics(metrics), None
+    except (TypeError, ValueError) as error:
+        return {}, error

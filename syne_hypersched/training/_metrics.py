@@ -1,4 +1,4 @@
-"""What a report may hold: values that survive a line of JSON and a checkpoint as what they are."""
+"""Checks the metrics of a report: values that JSON and a checkpoint keep unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 _RESERVED = "st_"
-"""Syne Tune's own entries begin like this, and its reporter refuses others that do."""
+"""Prefix of Syne Tune's own entries, which its reporter refuses in a user's."""
 
 MAX_LENGTH = 45_000
 """Characters of a report. Syne Tune's reporter refuses one of 50,000, to which it adds some of its own."""
@@ -18,8 +18,8 @@ MAX_LENGTH = 45_000
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics as numbers, booleans, texts, and lists and dictionaries of them.
 
-    Tensors and arrays of no dimension, and numbers of any other kind, become numbers. Those that are not finite stay:
-    whether a loss of NaN is a failure is for the scheduler to say.
+    Tensors and arrays of no dimension, and numbers of any other kind, become numbers. Infinite numbers and NaN stay:
+    the scheduler decides whether a loss of NaN is a failure.
 
     Raises
     ------

@@ -48,9 +48,9 @@ class GradientNoiseScale:
     parameters
         The parameters that are trained. They need not all take part in every step.
     batch_size
-        Global batch size that the user has given; the averages decay by ``smoothing`` for so many samples.
+        The user's global batch size; the averages decay by ``smoothing`` for each so many samples.
     smoothing
-        Weight of what was measured before, at least 0 and below 1.
+        Weight of the measurements before, at least 0 and below 1.
     process_group
         Replicas of the model; by default all processes, or one if ``torch.distributed`` is not initialised.
 
@@ -77,7 +77,7 @@ class GradientNoiseScale:
         self._batch_size = batch_size
         self._smoothing = smoothing
         self._process_group = process_group
-        self._averages = _Averages()
+        self._averages = _Smoothed()
         #: Gradient of the last step, where a step has one gradient only.
         self._previous: list[Tensor] | None = None
         #: Since the last step: sum of the squared norms of the gradients of all micro-batches on this replica, and the
@@ -90,7 +90,7 @@ class GradientNoiseScale:
         ]
 
     def step(self, micro_batch_size: int, loss_scale: float = 1.0, gradient_scale: float = 1.0) -> bool:
-        """Takes in the gradients of an optimiser step: after the last backward pass, before clipping and the step.
+        """Measures the gradients of an optimiser step, after the last backward pass, before clipping and the step.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class GradientNoiseScale:
         return self._average(squared_norm, trace, count * micro_batch_size, biased=False)
 
     def discard(self) -> None:
-        """Leaves out the gradients since the last step, as those of an uneven last batch."""
+        """Drops the gradients since the last step, as those of an uneven last batch."""
         self._forget_step()
         self._previous = None
 
@@ -157,13 +157,13 @@ class GradientNoiseScale:
 
     @property
     def noise_scale(self) -> float | None:
-        """The noise scale in samples; infinite where no signal is left to be seen, None before it is measured."""
+        """The noise scale in samples; infinite where no signal is measured, None before it is measured."""
         if self.squared_norm is None or self.trace is None:
             return None
         return self.trace / self.squared_norm if self.squared_norm > 0 else math.inf
 
     def close(self) -> None:
-        """Takes the hooks off the parameters."""
+        """Removes the hooks from the parameters."""
         for hook in self._hooks:
             hook.remove()
 
@@ -172,8 +172,8 @@ class GradientNoiseScale:
         return vars(self._averages).copy()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from averages that :meth:`state_dict` gave, on whatever number of replicas."""
-        self._averages = _Averages(**state)
+        """Restores the averages in ``state``, which :meth:`state_dict` returned on any number of replicas."""
+        self._averages = _Smoothed(**state)
         self.discard()
 
     def _hook(self, index: int) -> Callable[[Tensor], None]:
@@ -215,12 +215,12 @@ class GradientNoiseScale:
         if not (math.isfinite(squared_norm) and math.isfinite(trace)):
             return False
         if self._averages.biased and not biased:
-            self._averages = _Averages()
+            self._averages = _Smoothed()
         self._averages.add(squared_norm, trace, self._smoothing ** (samples / self._batch_size), biased)
         return True
 
 
-class _Averages:
+class _Smoothed:
     """Exponential averages that start at nothing: what was added is divided by the weight added."""
 
     def __init__(

@@ -13,7 +13,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed of 63 bits that depends on all parts and on nothing else."""
+    """A seed of 63 bits that depends on the parts alone."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -59,7 +59,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Goes on from what :func:`random_state` gave."""
+    """Restores ``state``, which :func:`random_state` returned."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
@@ -70,12 +70,11 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 class Generator(NamedTuple):
-    """One of the process-wide generators on the CPU, as far as it concerns the samples of a dataset."""
+    """One of the process-wide generators on the CPU from which the samples of a dataset may be drawn."""
 
     seed: Callable[[int], object]
     draw: Callable[[], float]
-    """A number by which it is seen whether anything was drawn since the generator was seeded, but for one time in some
-    2 ** 53."""
+    """Draws a number, which shows whether anything was drawn since the seeding; wrong one time in some 2 ** 53."""
 
 
 GENERATORS = {
@@ -91,7 +90,7 @@ GENERATORS = {
 
 @contextlib.contextmanager
 def generators_kept() -> Iterator[None]:
-    """What is drawn or seeded on the CPU inside the block has not happened outside of it."""
+    """Restores the generators on the CPU at the end of the block."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -103,7 +102,7 @@ def generators_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside the block everything random on the CPU depends on ``seed``; outside nothing has been drawn."""
+    """Seeds everything random on the CPU inside the block, and restores the generators at its end."""
     with generators_kept():
         seed_everything(seed, cuda=False)
         yield

@@ -1,27 +1,22 @@
-"""A training run whose number of devices may change whenever it is relaunched, and that does not notice."""
+"""A training run that goes on unchanged when it is relaunched on another number of devices."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._checkpoints import CheckpointFolder
-from syne_hypersched.training._dropout import bind_dropout
 from syne_hypersched.training._lifecycle import Lifecycle
-from syne_hypersched.training._loader import ElasticLoader
-from syne_hypersched.training._metrics import plain_metrics
-from syne_hypersched.training._noise_scale import GradientNoiseScale
-from syne_hypersched.training._random import derive_seed
+from syne_hypersched.training._loader import ElasticLoader, make_loader
 
 
-class ElasticRun(Lifecycle):
+class ElasticRun:
     """Makes a training script elastic: it may be ended at any moment and go on, on any number of devices.
 
     .. code-block:: python
@@ -45,9 +40,9 @@ class ElasticRun(Lifecycle):
     device. With several, each process runs the script, with the standard environment of ``torch.distributed``.
 
     *Leaving.* On SIGTERM the step in progress is finished, the run is checkpointed where it is, in the middle of an
-    epoch if need be, and the process leaves with the exit code :const:`~syne_hypersched.contract.EXIT_DRAINED`. What
-    the body of the epoch does after the loop over a training loader is done again from its start when the run goes on,
-    and what it does before that loop is done again when the run goes on inside the epoch.
+    epoch if need be, and the process leaves with the exit code :const:`~syne_hypersched.contract.EXIT_DRAINED`. When
+    the run goes on, the code that follows the training loop in the body of the epoch runs again from its start, and the
+    code before that loop runs again if the run goes on inside the epoch.
 
     *Same numbers.* With a fixed batch size, the order of samples, the global batches, augmentation in a dataset and
     :class:`BatchDropout` do not depend on the devices or on how often the run was relaunched. On the same number of
@@ -59,14 +54,14 @@ class ElasticRun(Lifecycle):
     checkpoint_dir
         Folder for checkpoints, which Syne Tune passes as ``--st_checkpoint_dir``; None: nothing is kept.
     seed
-        Of everything random.
+        Seed of everything random.
     keep
         Checkpoints to keep, at least 1.
     checkpoint_every_s
-        Seconds after which the run is checkpointed inside an epoch, so that a crash costs no more than that; None: only
-        when it reports.
+        Seconds from one checkpoint to the next inside an epoch, which is what a crash costs at most; None: the run is
+        only checkpointed when it reports.
     virtual_devices
-        None, or a multiple of every number of devices that the run may get: each step is computed as if on so many,
+        None, or a multiple of every number of devices that the run may get: each step is computed as if on that many,
         which makes the weights bitwise the same on any number of devices of one kind, and the steps slower.
     reporter
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
@@ -89,16 +84,39 @@ class ElasticRun(Lifecycle):
         reporter: Callable[..., None] | None = None,
     ) -> None:
         folder = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir, keep)
-        super().__init__(folder, seed, checkpoint_every_s, virtual_devices, reporter)
+        self._lifecycle = Lifecycle(folder, seed, checkpoint_every_s, virtual_devices, reporter)
 
     def __enter__(self) -> ElasticRun:
-        self._interruptions.listen()
+        self._lifecycle.listen()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._close()
+        self._lifecycle.close()
 
-    # What a script hands over.
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self._lifecycle.group.device
+
+    @property
+    def num_devices(self) -> int:
+        """Devices, and processes, of this launch."""
+        return self._lifecycle.group.num_ranks
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reports."""
+        return self._lifecycle.is_main
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that the run has taken, in all of its launches."""
+        return self._lifecycle.num_steps
+
+    @property
+    def noise_scale(self) -> float | None:
+        """Gradient noise scale in samples; None where it is not measured or not known yet."""
+        return self._lifecycle.noise_scale
 
     def wrap(
         self,
@@ -107,12 +125,12 @@ class ElasticRun(Lifecycle):
         shard_units: tuple[type[nn.Module], ...] | None = None,
         find_unused_parameters: bool = False,
     ) -> nn.Module:
-        """Moves a model to the device, keeps it in checkpoints, and has it trained by all devices together.
+        """Moves a model to the device, keeps it in checkpoints, and synchronises it over all devices.
 
         Parameters
         ----------
         model
-            The model; its optimisers are to be made afterwards.
+            The model. Make its optimisers afterwards.
         shard_units
             None: each device has a whole copy (DistributedDataParallel). Classes of modules: the parameters are sharded
             over the devices (FSDP), and the modules of these classes are the units in which they are gathered.
@@ -122,34 +140,14 @@ class ElasticRun(Lifecycle):
         Returns
         -------
         torch.nn.Module
-            What is to be called in the forward pass; on one device, the model itself.
+            The module to call in the forward pass; on one device, the model itself.
 
         Raises
         ------
         ValueError
             A second model is to be sharded, or any where there are virtual devices.
         """
-        model = model.to(self.device)
-        bind_dropout(model, self._place)
-        wrapped = model
-        if shard_units is not None:
-            from syne_hypersched.training._sharded import shard  # whose imports most runs need not wait for
-
-            if self.virtual_devices is not None:
-                raise ValueError("shard_units must be None where there are virtual devices, but got some")
-            if self._keeper.sharded is not None:
-                raise ValueError("shard_units can be given for one model of a run, but got it for a second one")
-            wrapped = self._keeper.sharded = shard(model, self.group, shard_units)
-        else:
-            self.track(**{f"model_{len(self._stepper.models)}": model})
-            if (
-                self.virtual_devices is None
-                and self.num_devices > 1
-                and any(p.requires_grad for p in model.parameters())
-            ):
-                wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
-        self._stepper.add_model(wrapped)
-        return wrapped
+        return self._lifecycle.add_model(model, shard_units, find_unused_parameters)
 
     def track(self, **objects: Any) -> Any:
         """Keeps objects in checkpoints: optimisers, learning rate schedulers, gradient scalers, averaged models.
@@ -157,13 +155,13 @@ class ElasticRun(Lifecycle):
         Parameters
         ----------
         **objects
-            Things with ``state_dict`` and ``load_state_dict``, by any names. :meth:`step` steps those that are
+            Objects with ``state_dict`` and ``load_state_dict``, by any names. :meth:`step` steps those that are
             optimisers, and uses a :class:`torch.amp.GradScaler` if there is one.
 
         Returns
         -------
         object or tuple
-            What was given, in order.
+            The objects, in order.
 
         Raises
         ------
@@ -172,12 +170,7 @@ class ElasticRun(Lifecycle):
         ValueError
             The name is taken.
         """
-        for name, thing in objects.items():
-            if not (callable(getattr(thing, "state_dict", None)) and callable(getattr(thing, "load_state_dict", None))):
-                raise TypeError(f"{name} must have state_dict and load_state_dict, but got {type(thing).__name__}")
-            if name in self._keeper.objects:
-                raise ValueError(f"{name!r} must be a name that is not taken, but something is tracked by it already")
-            self._keeper.objects[name] = thing
+        self._lifecycle.keeper.track(objects)
         things = tuple(objects.values())
         return things[0] if len(things) == 1 else things
 
@@ -188,14 +181,21 @@ class ElasticRun(Lifecycle):
         *,
         train: bool = True,
         shuffle: bool | None = None,
-        batch_mode: str = "fixed",
+        batch_mode: Literal["fixed", "weak", "goodput"] = "fixed",
         max_batch_size: int | None = None,
         max_local_batch_size: int | None = None,
-        learning_rate_rule: str = "adascale",
+        learning_rate_rule: Literal["adascale", "square_root", "linear"] = "adascale",
         measure_noise: bool = False,
-        **options: Any,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        worker_init_fn: Callable[[int], None] | None = None,
+        persistent_workers: bool | None = None,
+        prefetch_factor: int | None = None,
+        multiprocessing_context: Any = None,
+        timeout: float = 0,
+        pin_memory: bool | None = None,
     ) -> ElasticLoader:
-        """A loader that divides each global batch among the devices.
+        """Makes a loader that divides each global batch among the devices.
 
         Parameters
         ----------
@@ -206,9 +206,9 @@ class ElasticRun(Lifecycle):
         train
             Whether the model is trained with it; otherwise its samples only count in averages.
         shuffle
-            Whether each epoch has an order of its own; by default if ``train``.
+            Whether each epoch has its own order; by default if ``train``.
         batch_mode
-            ``"fixed"``: the global batch stays as it is on any number of devices. ``"weak"``: ``batch_size`` is that of
+            ``"fixed"``: the global batch is the same on any number of devices. ``"weak"``: ``batch_size`` is that of
             one device. ``"goodput"``: it is chosen between ``batch_size`` and ``max_batch_size``, at the start of each
             epoch and launch, so that progress per second is greatest, from measured step times and noise (Pollux).
         max_batch_size
@@ -219,9 +219,23 @@ class ElasticRun(Lifecycle):
             How the learning rate follows a batch that differs from ``batch_size``: ``"adascale"``, ``"square_root"`` or
             ``"linear"``; see :func:`learning_rate_factor`.
         measure_noise
-            Whether to measure the gradient noise scale, which is then reported, even if nothing depends on it.
-        **options
-            For :class:`torch.utils.data.DataLoader`: ``num_workers``, ``collate_fn``, ``prefetch_factor`` and so on.
+            Whether to measure and report the gradient noise scale, even if nothing depends on it.
+        num_workers
+            Processes that fetch samples; 0: this process does.
+        collate_fn
+            Makes a batch of a list of samples; by default that of PyTorch.
+        worker_init_fn
+            Called in each worker process with its number when it starts.
+        persistent_workers
+            Whether worker processes live until the run ends; by default they do.
+        prefetch_factor
+            Batches that each worker process fetches in advance; by default PyTorch's number, 2.
+        multiprocessing_context
+            How worker processes are started, such as ``"spawn"``; by default as Python does.
+        timeout
+            Seconds to wait for a batch of a worker process before it is an error; 0: for ever.
+        pin_memory
+            Whether batches are put into page-locked memory; by default if the device is a GPU.
 
         Raises
         ------
@@ -230,39 +244,52 @@ class ElasticRun(Lifecycle):
         RuntimeError
             It is for training, and an epoch has begun.
         ValueError
-            See :class:`Batching`; or the noise scale is needed and no model was wrapped before, or it is sharded.
+            ``batch_mode`` or ``learning_rate_rule`` is unknown; a size is below 1; ``max_batch_size`` is missing with
+            ``"goodput"``, below ``batch_size``, or given with another mode; virtual devices are combined with another
+            mode than ``"fixed"``, or their shares exceed ``max_local_batch_size``; the noise scale is needed and no
+            model was wrapped before, or it is sharded; or PyTorch's ``DataLoader`` refuses its options.
         """
-        if train and self.is_inside:
-            raise RuntimeError("a loader for training must be made before the loop over run.epochs(), not inside it")
-        batching = Batching(
-            batch_mode,
-            batch_size,
-            self.num_devices,
-            max_batch_size,
-            max_local_batch_size,
-            learning_rate_rule,
-            self.virtual_devices if train else None,
+        return make_loader(
+            self._lifecycle,
+            dataset,
+            train,
+            shuffle,
+            measure_noise,
+            Batching(
+                batch_mode,
+                batch_size,
+                self.num_devices,
+                max_batch_size,
+                max_local_batch_size,
+                learning_rate_rule,
+                self._lifecycle.virtual_devices if train else None,
+            ),
+            num_workers=num_workers,
+            collate_fn=collate_fn,
+            worker_init_fn=worker_init_fn,
+            persistent_workers=persistent_workers,
+            prefetch_factor=prefetch_factor,
+            multiprocessing_context=multiprocessing_context,
+            timeout=timeout,
+            pin_memory=pin_memory,
         )
-        number = len(self._loaders)
-        seed = derive_seed(self._seed, "loader", number)
-        loader = ElasticLoader(self, dataset, batching, train, train if shuffle is None else shuffle, seed, options)
-        if train and (measure_noise or batching.needs_noise_scale) and self._stepper.noise is None:
-            models = self._stepper.models
-            if not models or self._keeper.sharded is not None:
-                raise ValueError(
-                    "batch_mode, learning_rate_rule and measure_noise need the noise scale here, for which one model "
-                    f"must be wrapped and not sharded, but got {len(models)} models"
-                )
-            self._stepper.noise = self.track(noise_scale=GradientNoiseScale(models[0].parameters(), batch_size))
-        self._loaders.append(loader)
-        self.track(**{f"loader_{number}": loader})
-        return loader
-
-    # What a script does.
 
     def epochs(self, num_epochs: int) -> Iterator[int]:
-        """Restores the run where it was, and yields the number of each epoch that is left; the first of all is 1."""
-        return self._rounds(num_epochs, None)
+        """Restores the run, and yields the number of each epoch that is left, counted from 1.
+
+        Parameters
+        ----------
+        num_epochs
+            Epochs of the whole run, over all launches.
+
+        Raises
+        ------
+        CheckpointError
+            There are checkpoints, but none of them is whole.
+        RuntimeError
+            The checkpoint belongs to a run that tracks other objects.
+        """
+        return self._lifecycle.rounds(num_epochs, None)
 
     def rounds(self, num_rounds: int, num_steps: int) -> Iterator[int]:
         """As :meth:`epochs`, but a round is the samples of ``num_steps`` batches, for data whose epochs take too long.
@@ -271,6 +298,13 @@ class ElasticRun(Lifecycle):
         in the next round; an epoch whose last batch is smaller makes a round one step longer. Rungs count rounds then:
         ``max_t`` of a scheduler is ``num_rounds``.
 
+        Parameters
+        ----------
+        num_rounds
+            Rounds of the whole run, over all launches.
+        num_steps
+            Batches of a round, at least 1.
+
         Raises
         ------
         ValueError
@@ -278,53 +312,57 @@ class ElasticRun(Lifecycle):
         """
         if num_steps < 1:
             raise ValueError(f"num_steps must be at least 1, but got {num_steps!r}")
-        return self._rounds(num_rounds, num_steps)
+        return self._lifecycle.rounds(num_rounds, num_steps)
 
     def step(self, loss: Tensor, max_norm: float | None = None) -> bool:
-        """The backward pass of a micro-batch and, if a step ends with it, that of all tracked optimisers.
+        """Computes the gradients of a micro-batch and, if a step ends with it, steps all tracked optimisers.
 
         Parameters
         ----------
         loss
             Mean over the samples that the loader has given to this device.
         max_norm
-            Norm to which the gradient of a step is clipped; None: it is not.
+            Norm to which the gradient of a step is clipped; None: it is not clipped.
 
         Returns
         -------
         bool
             Whether the optimisers have stepped.
+
+        Raises
+        ------
+        RuntimeError
+            No loop over a loader for training runs.
         """
-        part, loader = self._present_part(), self._present_loader()
-        has_stepped = self._stepper.step(loss, part, loader.batching, max_norm)
-        if has_stepped and loader.has_open(part):
-            self.count_step()
-        return has_stepped
+        return self._lifecycle.step(loss, max_norm)
 
     def add(self, **means: Tensor | float) -> None:
-        """Adds means over the samples of the present micro-batch to the averages that :meth:`report` reports."""
-        self._averages.add(self._present_part().num_samples, **means)
+        """Adds means over the samples of the present micro-batch to the averages that :meth:`report` reports.
+
+        Parameters
+        ----------
+        **means
+            Single numbers, or tensors with one, by the names under which they are reported.
+
+        Raises
+        ------
+        RuntimeError
+            No loop over a loader runs.
+        TypeError, ValueError
+            A mean is not a single number.
+        """
+        self._lifecycle.averages.add(self._lifecycle.present_part().num_samples, **means)
 
     def means(self) -> dict[str, float]:
         """The averages of what was added in this epoch, over all devices; all processes have to call it together."""
-        return self._averages.means()
+        return self._lifecycle.averages.means()
 
-    @contextlib.contextmanager
-    def validating(self) -> Iterator[None]:
-        """Inside the block the models are in evaluation mode and no gradients are kept."""
-        models = self._stepper.models
-        modes = [model.training for model in models]
-        for model in models:
-            model.eval()
-        try:
-            with torch.no_grad():
-                yield
-        finally:
-            for model, mode in zip(models, modes, strict=True):
-                model.train(mode)
+    def validating(self) -> contextlib.AbstractContextManager[None]:
+        """Puts the models into evaluation mode, and keeps no gradients, inside a ``with`` block."""
+        return self._lifecycle.stepper.evaluating()
 
     def report(self, **metrics: Any) -> dict[str, Any]:
-        """Ends an epoch: checkpoints the run and, once that is durable, reports, on rank 0. All processes have to call.
+        """Ends an epoch: checkpoints the run and, once that is durable, reports. All processes have to call it.
 
         Parameters
         ----------
@@ -346,24 +384,4 @@ class ElasticRun(Lifecycle):
         ValueError
             A name begins with ``st_``, or the report is too long.
         """
-        if not self.is_inside:
-            raise RuntimeError("report() must be called once in each epoch, but it has ended or not begun")
-        found = {"epoch": self._num_rounds + 1, **self._averages.means()}
-        loader = next((loader for loader in self._loaders if loader.is_for_training), None)
-        if loader is not None:
-            loader.finish_measuring()
-            found |= loader.batching.measurements(self.noise_scale)
-        agreed: dict[str, Any]
-        agreed, error = self.group.broadcast(_checked(found | metrics) if self.is_main else None)
-        if error is not None:
-            raise error
-        self._end_round(agreed)
-        return agreed
-
-
-def _checked(metrics: dict[str, Any]) -> tuple[dict[str, Any], Exception | None]:
-    """The report, or what is wrong with it, for all processes: if one of them raised, the others would wait for it."""
-    try:
-        return plain_metrics(metrics), None
-    except (TypeError, ValueError) as error:
-        return {}, error
+        return self._lifecycle.report(metrics)

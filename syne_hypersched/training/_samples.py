@@ -1,10 +1,10 @@
-"""Samples whose random augmentation depends on the epoch and the sample, not on who computes it when.
+"""Samples whose random augmentation depends on the epoch and the sample, not on the device, process or time.
 
-The process-wide generators are seeded anew for each sample, which has its price: about 1 µs for PyTorch's, 2 for
-NumPy's and 4 for Python's. So only PyTorch's is seeded for each sample from the start. The others are seeded once a
-batch, and are looked at after it: if one of them was drawn from, the batch is fetched once more with that one seeded
-for each sample, and so is every batch from then on. Whatever a sample has drawn, then, it has drawn from a generator
-that was seeded for it, also where only some samples draw, or only now and then.
+The process-wide generators are seeded anew for each sample, which costs about 1 µs for PyTorch's, 2 for NumPy's and 4
+for Python's. So at first only PyTorch's is seeded for each sample. The others are seeded once a batch and checked after
+it: if a sample has drawn from one of them, the batch is fetched again with that one seeded for each sample, and so is
+every later batch. So every sample draws from generators that were seeded for it, also where only some samples draw, or
+only sometimes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _OWN = ("_dataset", "_is_fetched_whole", "_seeded", "_expected")
 
 
 class SeededSamples(Dataset[Any]):
-    """Fetches the samples of a batch, and the seed of what collates them.
+    """Fetches the samples of a batch, and the seed of their collation.
 
-    A dataset with ``__getitems__`` is asked for whole batches, until one of them draws random numbers: these would
-    depend on what else is in the batch, so that it is asked for single samples from then on.
+    A dataset with ``__getitems__`` is asked for whole batches until one of them draws random numbers. These would
+    depend on the other samples of the batch, so that single samples are fetched from then on.
 
     Attributes are those of the dataset, also when they are set, as in a ``worker_init_fn`` that opens a file.
 
@@ -40,9 +40,9 @@ class SeededSamples(Dataset[Any]):
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
         self._is_fetched_whole = _has_whole_batches(dataset)
-        #: Generators that are seeded for each sample, when single ones are fetched.
+        #: Generators that are seeded for each sample, where single samples are fetched.
         self._seeded: tuple[str, ...] = ("torch",)
-        #: The seed of the epoch, and what each generator draws first with it.
+        #: The seed of the epoch, and the first number that each generator draws after it.
         self._expected: tuple[int, dict[str, float]] = (-1, {})
 
     def __len__(self) -> int:
@@ -60,9 +60,9 @@ class SeededSamples(Dataset[Any]):
             setattr(self._dataset, name, value)
 
     def __getitems__(self, key: Key) -> tuple[int, list[Any]]:
-        """The samples; a generator that is drawn from without our seeing it has a seed of the epoch."""
+        """The samples of a batch, and the seed of their collation."""
         epoch_seed, indices = key
-        # In a worker process nobody else draws.
+        # In a worker process nothing else draws.
         with contextlib.nullcontext() if get_worker_info() is not None else generators_kept():
             while True:
                 samples, drawn = self._fetch(epoch_seed, indices)
@@ -72,7 +72,7 @@ class SeededSamples(Dataset[Any]):
                 self._seeded += tuple(name for name in drawn if name not in self._seeded)
 
     def _fetch(self, epoch_seed: int, indices: list[int]) -> tuple[list[Any], list[str]]:
-        """The samples, and which generators they have drawn from although these were not seeded for each of them."""
+        """The samples, and the generators from which they have drawn without a seed for each sample."""
         seeds = [GENERATORS[name].seed for name in self._seeded]
         watched = [name for name in GENERATORS if self._is_fetched_whole or name not in self._seeded]
         expected = self._first_numbers(epoch_seed)
@@ -104,14 +104,14 @@ class SeededSamples(Dataset[Any]):
 
 
 class SeededCollation:
-    """Makes a batch of the samples that :class:`SeededSamples` has fetched, where a user's function may draw too.
+    """Makes a batch of the samples that :class:`SeededSamples` has fetched. A user's function may draw as well.
 
     Parameters
     ----------
     collate
         Takes a list of samples.
     is_seeded
-        Whether random numbers that it draws are to depend on the epoch and the batch alone.
+        Whether its random numbers must depend on the epoch and the batch alone.
     """
 
     def __init__(self, collate: Callable[[list[Any]], Any], is_seeded: bool) -> None:
@@ -128,7 +128,7 @@ class SeededCollation:
 
 
 def _has_whole_batches(dataset: Any) -> bool:
-    # A subset has them whatever it is of, and asks for one sample after the other if that has none.
+    # A subset always has the method, and fetches one sample after the other if its dataset does not have it.
     while type(dataset) is Subset:
         dataset = dataset.dataset
     return callable(getattr(dataset, "__getitems__", None))

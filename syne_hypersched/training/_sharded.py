@@ -1,8 +1,8 @@
-"""Models that are sharded over the devices (FSDP), and their checkpoints, which are sharded anew on every launch.
+"""Models that are sharded over the devices (FSDP), and their checkpoints, which every launch shards anew.
 
 Sharding is that of :func:`torch.distributed.fsdp.fully_shard`, and checkpoints are those of
 :mod:`torch.distributed.checkpoint`: each device writes the shards that it has and reads the parts that it needs. Unlike
-the other files of a checkpoint, these are unpickled by PyTorch when they are loaded: load only what you trust.
+the other files of a checkpoint, PyTorch unpickles these when it loads them: load only files that you trust.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def shard(model: nn.Module, group: ProcessGroup, units: tuple[type[nn.Module], .
 
 
 def save_shards(folder: str, model: nn.Module, optimizers: list[Optimizer], group: ProcessGroup) -> None:
-    """Writes the shards of this device into a folder that exists; every device has to."""
+    """Writes the shards of this device into a folder that exists; every device must call it."""
     with _single_process_is_meant(group):
         save(
             _state(model, optimizers),
@@ -59,7 +59,7 @@ def save_shards(folder: str, model: nn.Module, optimizers: list[Optimizer], grou
 
 
 def load_shards(folder: str, model: nn.Module, optimizers: list[Optimizer], group: ProcessGroup) -> None:
-    """Loads into the model and its optimisers what any number of devices has written; every device has to."""
+    """Loads the shards that any number of devices has written; every device must call it."""
     state = _state(model, optimizers)
     with _single_process_is_meant(group):
         load(
@@ -77,7 +77,7 @@ def _state(model: nn.Module, optimizers: list[Optimizer]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _single_process_is_meant(group: ProcessGroup) -> Iterator[None]:
-    """PyTorch warns at every call that it works in a single process."""
+    """Suppresses PyTorch's warning, at every call, that it works in a single process."""
     with warnings.catch_warnings():
         if group.num_ranks == 1:
             warnings.simplefilter("ignore", UserWarning)

@@ -1,4 +1,4 @@
-"""How long steps take, on a device that computes while the process goes on as on one that does not."""
+"""Measures how long steps take, also on a device that computes while the process goes on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 
 
-class _Moment(Protocol):
-    """A moment that may not have come yet."""
+class _Instant(Protocol):
+    """A moment that may not have come yet, as an event of a GPU."""
 
     def query(self) -> bool:
         """Whether it has come."""
@@ -23,7 +23,7 @@ class _Moment(Protocol):
         """Milliseconds from this moment to a later one, when both have come."""
 
 
-class _HostMoment:
+class _HostInstant:
     """Now."""
 
     def __init__(self) -> None:
@@ -35,11 +35,11 @@ class _HostMoment:
     def synchronize(self) -> None:
         pass
 
-    def elapsed_time(self, end_event: _HostMoment) -> float:
+    def elapsed_time(self, end_event: _HostInstant) -> float:
         return 1e3 * (end_event._time_s - self._time_s)
 
 
-def _device_moment() -> _Moment:
+def _device_moment() -> _Instant:
     """When the device has computed what it has been given so far."""
     event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
     event.record()
@@ -49,38 +49,38 @@ def _device_moment() -> _Moment:
 class StepClock:
     """Measures steps without waiting for them.
 
-    On a GPU a step has begun to be computed, and been computed, when the device says so, which is asked later: the
-    process has gone on by then to prepare the next one.
+    On a GPU, events mark when the device has begun and finished a step. They are read later, while the process already
+    prepares the next step.
 
     Parameters
     ----------
     device
-        Where the steps are computed.
-    note_moment
-        Notes the present moment; by default what is right for the device.
+        The device that computes the steps.
+    now
+        Returns the present moment; by default that of the device.
     """
 
-    def __init__(self, device: torch.device, note_moment: Callable[[], _Moment] | None = None) -> None:
-        self._note = note_moment or (_device_moment if device.type == "cuda" else _HostMoment)
-        #: When the step began, and when its optimisers had stepped, of the step that runs.
-        self._begun: _Moment | None = None
-        self._stepped: _Moment | None = None
+    def __init__(self, device: torch.device, now: Callable[[], _Instant] | None = None) -> None:
+        self._now = now or (_device_moment if device.type == "cuda" else _HostInstant)
+        #: When the present step began, and when its optimisers stepped.
+        self._begun: _Instant | None = None
+        self._stepped: _Instant | None = None
         #: Beginnings and ends of steps that may still be computed.
-        self._measured: deque[tuple[_Moment, _Moment]] = deque()
+        self._measured: deque[tuple[_Instant, _Instant]] = deque()
 
     def begin(self) -> None:
         """A step begins."""
-        self._begun, self._stepped = self._note(), None
+        self._begun, self._stepped = self._now(), None
 
-    def note_step(self) -> None:
+    def mark_step(self) -> None:
         """The optimisers have stepped: a step that the script leaves from here on has ended now."""
         if self._begun is not None:
-            self._stepped = self._note()
+            self._stepped = self._now()
 
     def end(self, counts: bool = True) -> None:
-        """The step has ended; it is forgotten if it is not like the others."""
+        """The step has ended. It is dropped if it does not count, because it is not like the others."""
         if self._begun is not None and counts:
-            self._measured.append((self._begun, self._note()))
+            self._measured.append((self._begun, self._now()))
         self._begun = self._stepped = None
 
     def leave(self, counts: bool = True) -> None:
@@ -90,7 +90,7 @@ class StepClock:
         self._begun = self._stepped = None
 
     def take(self, wait: bool) -> list[float]:
-        """Seconds of the steps measured since the last call; with ``wait`` of all, else of those that are computed."""
+        """Seconds of the steps since the last call; with ``wait`` all of them, else the finished ones."""
         times_s = []
         while self._measured and (wait or self._measured[0][1].query()):
             begun, ended = self._measured.popleft()

@@ -1,4 +1,4 @@
-"""From the loss of a micro-batch to the step of the optimisers."""
+"""Computes gradients from the loss of a micro-batch, and steps the optimisers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ class Stepper:
     group
         The processes of the launch.
     tracked
-        What the run tracks by name, now and later; optimisers and a gradient scaler are found there.
+        The objects that the run tracks, by name; optimisers and a gradient scaler are looked up here.
     virtual_devices
         See :class:`ElasticRun`.
-    wish
-        What this process wants between two steps. The processes begin to agree on it while the optimisers step.
+    demand
+        Returns what this process asks for between two steps. The processes begin to agree on it while the optimisers
+        step.
     """
 
     def __init__(
@@ -38,15 +39,15 @@ class Stepper:
         group: ProcessGroup,
         tracked: Mapping[str, Any],
         virtual_devices: int | None,
-        wish: Callable[[], int],
+        demand: Callable[[], int],
     ) -> None:
         self.models: list[nn.Module] = []
         self.noise: GradientNoiseScale | None = None
         self._group = group
         self._tracked = tracked
         self._ordered = None if virtual_devices is None else OrderedGradients(virtual_devices, group)
-        self._wish = wish
-        #: Whether there are gradients of the first micro-batches of a step.
+        self._demand = demand
+        #: Whether some micro-batches of the present step are computed, and not all.
         self._is_inside_step = False
 
     @property
@@ -55,13 +56,26 @@ class Stepper:
         return None if self.noise is None else self.noise.noise_scale
 
     def add_model(self, model: nn.Module) -> None:
-        """Takes in a model as it is called in the forward pass."""
+        """Adds a model, as it is called in the forward pass."""
         self.models.append(model)
         if self._ordered is not None:
             self._ordered.add_model(model)
 
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """See :meth:`ElasticRun.validating`."""
+        modes = [(model, model.training) for model in self.models]
+        for model, _ in modes:
+            model.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for model, mode in modes:
+                model.train(mode)
+
     def enter(self, part: Part) -> None:
-        """Before the forward pass of a micro-batch: devices exchange gradients in the last one of a step only."""
+        """Prepares the forward pass of a micro-batch: devices exchange gradients only in the last one of a step."""
         for model in self.models:
             if isinstance(model, DistributedDataParallel):
                 model.require_backward_grad_sync = part.is_last
@@ -69,7 +83,7 @@ class Stepper:
                 model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
 
     def step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
-        """See :meth:`ElasticRun.step`; a step that fails leaves nothing of its gradients."""
+        """See :meth:`ElasticRun.step`. A step that fails leaves no gradients."""
         self._is_inside_step = True
         try:
             has_stepped = self._step(loss, part, batching, max_norm)
@@ -80,7 +94,7 @@ class Stepper:
         return has_stepped
 
     def abandon(self) -> None:
-        """Forgets the gradients of a step of which not all micro-batches were computed."""
+        """Drops the gradients of a step of which not all micro-batches were computed."""
         if not self._is_inside_step:
             return
         self._is_inside_step = False
@@ -94,15 +108,15 @@ class Stepper:
     def go_on(self) -> None:
         """Tells the optimisers of a run that was restored that they have stepped before.
 
-        A learning rate scheduler would warn of being stepped first, in a launch that only has to validate an epoch.
+        Otherwise a learning rate scheduler warns that it is stepped first, in a launch that only validates an epoch.
         """
         for optimizer in self._optimizers():
             optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """Lets go of what keeps the threads of Gloo.
+        """Drops DDP's references so that Gloo's threads can stop.
 
-        Frames of an exception may keep the models, and a thread that outlives the interpreter aborts it.
+        The frames of an exception may keep the models alive, and a thread that outlives the interpreter aborts it.
         """
         for model in self.models:
             if isinstance(model, DistributedDataParallel):
@@ -119,7 +133,7 @@ class Stepper:
             return False
         if self._ordered is not None:
             self._ordered.give_back()
-        self._group.begin_agreement(self._wish())
+        self._group.begin_agreement(self._demand())
         optimizers = self._optimizers()
         if scaler is not None:
             for optimizer in optimizers:
@@ -148,7 +162,7 @@ class Stepper:
 
 @contextlib.contextmanager
 def _learning_rates_times(factor: float, optimizer: Optimizer) -> Iterator[None]:
-    """Multiplies the learning rates inside the block, so that no scheduler of them gets to see it."""
+    """Multiplies the learning rates inside the block, where no learning rate scheduler sees it."""
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * factor

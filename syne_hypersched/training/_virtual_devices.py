@@ -24,7 +24,7 @@ class OrderedGradients:
     Parameters
     ----------
     num_virtual
-        Virtual devices, a multiple of the real ones. The first of these has the first ones, and so on.
+        Virtual devices, a multiple of the real ones. The first real device computes the first of them, and so on.
     group
         The processes of the launch.
     """
@@ -37,14 +37,14 @@ class OrderedGradients:
         self._gradients: list[Tensor] = []
 
     def add_model(self, model: nn.Module) -> None:
-        """Takes in a model, which all processes start with the weights of rank 0."""
+        """Adds a model, and gives all processes the weights of rank 0."""
         if self._group.num_ranks > 1:
             for tensor in [*model.parameters(), *model.buffers()]:
                 dist.broadcast(tensor.detach(), 0)
         self._parameters += [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def take(self) -> None:
-        """Takes the gradients of one virtual device off the parameters."""
+        """Moves the gradients of one virtual device away from the parameters."""
         flat = [
             torch.zeros_like(parameter).flatten() if parameter.grad is None else parameter.grad.flatten()
             for parameter in self._parameters
@@ -54,7 +54,7 @@ class OrderedGradients:
             parameter.grad = None
 
     def discard(self) -> None:
-        """Forgets what was taken since the last step."""
+        """Drops the gradients taken since the last step."""
         self._gradients = []
 
     def give_back(self) -> None:

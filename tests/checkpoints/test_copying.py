@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from syne_hypersched.checkpoints import Generation, GenerationStore, Notes
+from syne_hypersched.checkpoints import Generation, GenerationStore, Notes, copying
 from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints.copying import copy_checkpoint
 
@@ -63,6 +63,23 @@ def test_a_folder_that_nobody_has_watched_is_copied_again_while_it_changes(tmp_p
     writer.join()
     assert copy_checkpoint(source, tmp_path / "target")
     assert [(tmp_path / "target" / name).read_text() for name in ("a", "b")] == ["39", "39"]
+
+
+def test_what_changes_while_it_is_copied_is_copied_again(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    make(source, "before")
+    place, num_copies = copying._place, []
+
+    def place_while_it_is_written_to(tree, folder, target):
+        place(tree, folder, target)
+        num_copies.append(None)
+        if len(num_copies) == 1:
+            (tmp_path / "aside").write_text("after")
+            os.replace(tmp_path / "aside", source / "model")
+
+    monkeypatch.setattr(copying, "_place", place_while_it_is_written_to)
+    assert copy_checkpoint(source, tmp_path / "target")
+    assert (tmp_path / "target" / "model").read_text() == "after"
 
 
 def test_there_may_be_nothing_to_copy(tmp_path):

@@ -16,7 +16,9 @@ from syne_hypersched.checkpoints.removal import (
     StoppedTrials,
     remove_checkpoints,
 )
-from syne_hypersched.filenames import JOURNAL_DIRNAME
+
+#: How long a thread may take on a machine under heavy load.
+PATIENCE_S = 30.0
 
 
 def make_checkpoints(folder, size=1000):
@@ -82,15 +84,21 @@ class Removals:
     def __init__(self, folder, automatic=True):
         self.folder = folder
         self.needed = set()
+        #: Set while nothing is being copied; whether the remover has asked.
         self.may_begin = threading.Event()
         self.may_begin.set()
+        self.has_asked = threading.Event()
         self.removed = []
         self.remover = CheckpointRemover(
             automatic, self.path, self.needed.__contains__, lambda trial_id: trial_id not in self.needed,
-            self.may_begin.wait, lambda *removed: self.removed.append(removed),
+            self.wait_for_copies, lambda *removed: self.removed.append(removed),
         )  # fmt: skip
         for trial_id in range(4):
             make_checkpoints(self.path(trial_id))
+
+    def wait_for_copies(self):
+        self.has_asked.set()
+        self.may_begin.wait()
 
     def path(self, trial_id):
         return self.folder / str(trial_id) / "checkpoints"
@@ -118,6 +126,8 @@ def test_removing_waits_for_copies_and_a_start_prevents_it(tmp_path):
     for trial_id in (0, 1):
         removals.remover.request(trial_id)
     removals.remover.remove()  # at once, although nothing can be removed yet
+    assert removals.has_asked.wait(PATIENCE_S), "it removes what is being copied"
+    assert [trial_id for trial_id in range(4) if removals.path(trial_id).exists()] == [0, 1, 2, 3]
     removals.remover.start(1)
     removals.may_begin.set()
     assert removals.left() == [1, 2, 3]
@@ -179,11 +189,11 @@ def test_a_copy_goes_on_with_what_was_requested(tmp_path):
 
 def test_checkpoints_go_at_the_end_but_for_those_of_an_experiment_that_may_be_resumed(tmp_path):
     removals = Removals(tmp_path)
-    (tmp_path / JOURNAL_DIRNAME).mkdir()
+    (tmp_path / "journal").mkdir()  # its name on disk, which must not change: older experiments have it
     removals.remover.request(3)
     removals.remover.finish(range(4), tmp_path)
     assert [trial_id for trial_id in range(4) if removals.path(trial_id).exists()] == [0, 1, 2]
-    (tmp_path / JOURNAL_DIRNAME).rmdir()
+    (tmp_path / "journal").rmdir()
     removals.needed.add(1)
     removals.remover.finish(range(4), tmp_path)
     assert [trial_id for trial_id in range(4) if removals.path(trial_id).exists()] == [1]

@@ -13,6 +13,9 @@ import time
 import psutil
 import pytest
 
+from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
+from syne_hypersched.launch._identity import start_ticks
+
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 WARM_AND_COLD = pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
@@ -239,18 +242,30 @@ def test_a_launch_that_starts_when_the_deadline_has_passed_ends_at_once(launches
 
 
 def test_the_deadline_is_kept_whatever_the_tuner_does(launches):
-    honest = launches.script("import time\nprint('ready', flush=True)\ntime.sleep(60)")
-    stubborn = launches.script(STUBBORN + "time.sleep(60)", "stubborn.py")
-    first = launches.launcher.launch(launches.spec([honest]))
-    wait_until_ready(launches)
+    honest = launches.script("import time\nprint('ready', flush=True)\ntime.sleep(600)")
+    stubborn = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)", "stubborn.py")
+    launched = []
+    for script in (honest, stubborn):
+        launched.append(launches.launcher.launch(launches.spec([script])))
+        launches.wait_for(lambda: len(launches.lines("out0")) == len(launched))
     drain_at = time.monotonic() + 0.3
-    launches.launcher.set_deadline(drain_at, drain_at + 1.0)
-    second = launches.launcher.launch(launches.spec([stubborn]))  # launched after the deadline was set
-    time.sleep(2.0)  # the tuner's thread does nothing
-    assert (launches.exit(first).drained, launches.exit(first).killed) == (True, False)
-    assert (launches.exit(second).drained, launches.exit(second).killed) == (True, True)
-    assert launches.exit_times[first] >= drain_at
-    assert launches.exit_times[second] >= drain_at + 1.0
+    launches.launcher.set_deadline(drain_at, drain_at + 1.0)  # after which the tuner's thread does nothing
+    first, second = (launches.exit(launch) for launch in launched)
+    assert (first.drained, first.killed) == (True, False)
+    assert (second.drained, second.killed) == (True, True)
+    assert launches.exit_times[launched[0]] >= drain_at
+    assert launches.exit_times[launched[1]] >= drain_at + 1.0
+
+
+def test_a_second_drain_only_shortens_what_is_left(launches):
+    script = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)")
+    for first_s, second_s in ((0.3, 600.0), (600.0, 0.3)):
+        (launches.folder / "out0").unlink(missing_ok=True)
+        launch = launches.launcher.launch(launches.spec([script]))
+        wait_until_ready(launches)
+        for grace_s in (first_s, second_s):
+            launches.launcher.drain(launch, grace_s=grace_s)
+        assert launches.exit(launch).killed
 
 
 def sleeper(launches):
@@ -271,6 +286,19 @@ def test_a_killed_supervisor_takes_its_launch_along(launches):
     assert not psutil.pid_exists(pid)
 
 
+def test_what_a_killed_supervisor_leaves_behind_is_ended(launches):
+    """A daemon of the script gets no signal when its parent dies. Its devices are not free before it is gone."""
+    script = launches.script(
+        STUBBORN + "if os.fork() == 0:\n    os.setsid()\n    print(os.getpid(), flush=True)\ntime.sleep(600)"
+    )
+    launch = launches.launcher.launch(launches.spec([script]))
+    launches.wait_for(lambda: launch in launches.launched and launches.lines("out0"))
+    (rank,), daemon = launches.launched[launch], int(launches.lines("out0")[0])
+    os.kill(psutil.Process(rank).ppid(), signal.SIGKILL)
+    assert launches.exit(launch).lost
+    assert not psutil.pid_exists(daemon)
+
+
 def test_a_killed_server_is_replaced(launches, caplog):
     launch = sleeper(launches)
     (pid,) = launches.launched[launch]
@@ -279,6 +307,59 @@ def test_a_killed_server_is_replaced(launches, caplog):
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert caplog.text.count("ended unexpectedly") == 1
     assert launches.run([launches.script("print('again')", "again.py")]).exit_code == 0
+
+
+def test_a_launch_that_outlives_its_server_has_not_ended(tmp_path, wait_for, caplog):
+    """Its devices are not free before its processes are gone."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, signal, sys, time
+            def leave(*_):
+                print("leaving", flush=True)
+                while not os.path.exists("may_leave"):
+                    time.sleep(0.005)
+                os._exit(0)
+            signal.signal(signal.SIGTERM, leave)
+            print("ready", flush=True)
+            while True:
+                time.sleep(1)
+            """
+        )
+    )
+    pids, lived, log = [], [], tmp_path / "out"
+    launcher = Launcher(
+        lambda launch, launched, moment: pids.extend(launched),
+        lambda launch, exit_, moment: lived.append(start_ticks(pids[0]) is not None),
+    )
+    try:
+        rank = RankSpec(dict(os.environ), str(log), str(tmp_path / "err"))
+        launcher.launch(LaunchSpec((str(script),), (rank,), True, 30.0, str(tmp_path)))
+        wait_for(lambda: pids and log.exists() and "ready" in log.read_text())
+        os.kill(launcher.server_pid, signal.SIGKILL)
+        wait_for(lambda: "leaving" in log.read_text() and "ended unexpectedly" in caplog.text)
+        (tmp_path / "may_leave").touch()
+        wait_for(lambda: lived)
+        assert lived == [False]
+    finally:
+        (tmp_path / "may_leave").touch()
+        launcher.close()
+
+
+def test_ranks_die_with_their_supervisor_even_if_the_server_cannot_see_to_it(launches):
+    """The kernel sends the signal. A server that is stopped, or killed at the same time, could not."""
+    launch = sleeper(launches)
+    (pid,) = launches.launched[launch]
+    rank = psutil.Process(pid)
+    server = launches.launcher.server_pid
+    os.kill(server, signal.SIGSTOP)
+    try:
+        os.kill(rank.ppid(), signal.SIGKILL)
+        launches.wait_for(lambda: not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert launches.exit(launch).lost
 
 
 def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
@@ -309,6 +390,44 @@ def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
     process.wait()
     wait_for(lambda: not trial.is_running() or trial.status() == psutil.STATUS_ZOMBIE)
     wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_script_that_kills_its_process_group_harms_no_other_launch(launches):
+    other = sleeper(launches)
+    launch = launches.launcher.launch(
+        launches.spec([launches.script("import os, signal\nos.killpg(0, signal.SIGKILL)", "kills.py")])
+    )
+    assert launches.exit(launch).lost
+    assert launches.run([launches.script("print('trained')", "third.py")]).exit_code == 0
+    assert other not in launches.exits
+
+
+def test_a_server_that_is_terminated_drains_its_launches(launches):
+    script = launches.script(
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\nprint('ready', flush=True)\n"
+        "time.sleep(600)"
+    )
+    launch = launches.launcher.launch(launches.spec([script], grace_s=600.0))
+    wait_until_ready(launches)
+    os.kill(launches.launcher.server_pid, signal.SIGTERM)
+    exit_ = launches.exit(launch)
+    assert (exit_.exit_code, exit_.drained, exit_.killed) == (7, True, False)
+
+
+def test_close_returns_when_every_exit_has_been_told(tmp_path, wait_for):
+    told, launched = [], []
+
+    def on_exit(launch, exit_, moment):
+        time.sleep(0.3)  # a callback that takes its time
+        told.append(launch)
+
+    launcher = Launcher(lambda launch, pids, moment: launched.append(launch), on_exit)
+    (tmp_path / "train.py").write_text("import time\ntime.sleep(600)")
+    rank = RankSpec(dict(os.environ), str(tmp_path / "out"), str(tmp_path / "err"))
+    launch = launcher.launch(LaunchSpec((str(tmp_path / "train.py"),), (rank,), True, 0.2, str(tmp_path)))
+    wait_for(lambda: launched)
+    launcher.close()
+    assert told == [launch]
 
 
 def test_close_drains_what_runs(launches):

@@ -19,6 +19,7 @@ from syne_hypersched._moments import Moment
 from syne_hypersched.experiments import check_run, load_run
 from syne_hypersched.records.segments import Segments, read_segments
 from syne_hypersched.recovery import _resume
+from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._resume import _elapsed_s
 from syne_hypersched.recovery._snapshot import read_snapshot
@@ -121,6 +122,16 @@ def test_every_loop_is_synced_and_snapshots_are_taken(make):
     assert journal.num_loops > 3
     assert len(set(journal.snapshots)) >= 3
     assert journal.snapshots == sorted(journal.snapshots)
+
+
+def test_the_lock_says_until_when_a_tuner_has_lived(finished):
+    """Not when it began: the time until its death counts for deadlines."""
+    folder = finished.tuner_path / "journal"
+    segments = read_segments(str(folder), Disk())
+    lock = ExperimentLock(folder / "lock")
+    lock.release()
+    lived_s = Moment.of(segments.headers[0]).seconds_until(lock.last_alive)
+    assert lived_s >= segments.entries[len(segments.entries) // 2]["time_s"]
 
 
 def test_without_a_stored_tuner_one_must_be_given(finished):

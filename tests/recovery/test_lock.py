@@ -19,6 +19,16 @@ print("held", flush=True)
 time.sleep(100)
 """
 
+HOLD_AND_FORK = """
+import os, sys, time
+from pathlib import Path
+from syne_hypersched.recovery._lock import ExperimentLock
+lock = ExperimentLock(Path(sys.argv[1]))
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+time.sleep(100)
+"""
+
 
 def test_it_is_held_once_and_says_by_whom(tmp_path):
     lock = ExperimentLock(tmp_path / "lock")
@@ -39,6 +49,20 @@ def test_it_ends_with_its_holder(tmp_path):
     holder.wait()
     holder.stdout.close()
     ExperimentLock(tmp_path / "lock").release()
+
+
+def test_a_fork_of_the_holder_does_not_keep_it(tmp_path):
+    """As a worker process of a searcher, which outlives a tuner that is killed."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLD_AND_FORK, str(tmp_path / "lock")], stdout=subprocess.PIPE)
+    child = int(holder.stdout.readline())
+    holder.kill()
+    holder.wait()
+    try:
+        ExperimentLock(tmp_path / "lock").release()
+        os.kill(child, 0)  # which has lived until now
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()
 
 
 def test_who_only_tries_does_not_seem_alive(tmp_path):

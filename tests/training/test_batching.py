@@ -73,7 +73,7 @@ def test_reports_say_what_was_measured_since_the_last():
 def test_step_times_of_another_plan_are_not_mixed():
     batching = Batching("weak", 32, 2)
     batching.record(0.5)
-    batching.follow(StepPlan(128, 1))
+    batching.adopt(StepPlan(128, 1))
     assert STEP_TIME_S not in batching.measurements(None)
 
 

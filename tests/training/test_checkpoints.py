@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarking.faults import training_crashes
-from syne_hypersched.testing.crashing_disk import CrashingDisk
+from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.training import CheckpointError, CheckpointFolder
 
 
@@ -89,6 +90,34 @@ def test_a_crash_at_any_moment_leaves_the_last_durable_checkpoint(seed: int, kee
         warnings.simplefilter("ignore")
         counts = training_crashes.crash_again_and_again(40, seed, keep)
     assert counts["crashes"] == 40
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_read_once_survives_a_crash_of_the_machine(seed: int) -> None:
+    """Also where the process that wrote it was killed between its rename and its sync: a run goes on from there."""
+
+    def write_on(disk: CrashingDisk) -> None:
+        folder = CheckpointFolder("run", disk=disk)
+        aside = folder.begin()
+        with disk.create(f"{aside}/state") as file:
+            file.write(b"state")
+        folder.commit(aside)
+
+    crash_after, is_done = 0, False
+    while not is_done:
+        disk = CrashingDisk(random.Random(seed))
+        write_on(disk)
+        disk.crash_after = crash_after
+        try:
+            write_on(disk)
+            is_done = True
+        except Crash:
+            pass
+        disk.crash(of_the_machine=False)
+        read = CheckpointFolder("run", disk=disk).newest()
+        disk.crash(of_the_machine=True)
+        assert CheckpointFolder("run", disk=disk).newest() == read
+        crash_after += 1
 
 
 @pytest.mark.parametrize("forgotten", ["sync_file", "sync_folder"])

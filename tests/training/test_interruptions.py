@@ -3,36 +3,41 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 
-from syne_hypersched.training._interruptions import Interruptions, Wish
+from syne_hypersched.training import _interruptions
+from syne_hypersched.training._interruptions import Demand, Interruptions
 
 
-def test_a_checkpoint_is_due_so_long_after_the_last_one() -> None:
-    interruptions = Interruptions(checkpoint_every_s=0.05)
-    time.sleep(0.06)
-    assert interruptions.wish == Wish.SAVE
-    interruptions.note_checkpoint()
-    noted_at = time.monotonic()
-    wish = interruptions.wish
-    assert wish == Wish.GO_ON or time.monotonic() - noted_at > 0.04
+def test_a_checkpoint_is_due_so_long_after_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(_interruptions, "time", SimpleNamespace(monotonic=lambda: now_s))
+    interruptions = Interruptions(checkpoint_every_s=5.0)
+    now_s = 104.9
+    assert interruptions.demand == Demand.GO_ON
+    now_s = 105.0
+    assert interruptions.demand == Demand.SAVE
+    interruptions.restart_interval()
+    assert interruptions.demand == Demand.GO_ON
+    now_s = 110.0
+    assert interruptions.demand == Demand.SAVE
 
 
 @pytest.mark.parametrize("checkpoint_every_s", [None, 1e9])
 def test_none_is_due(checkpoint_every_s: float | None) -> None:
-    assert Interruptions(checkpoint_every_s).wish == Wish.GO_ON
+    assert Interruptions(checkpoint_every_s).demand == Demand.GO_ON
 
 
-def test_sigterm_is_a_wish_to_leave_until_it_is_closed() -> None:
+def test_sigterm_is_a_demand_to_leave_until_it_is_closed() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
     try:
         interruptions = Interruptions(checkpoint_every_s=1e-9)
         interruptions.listen()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert interruptions.wish == Wish.LEAVE == max(Wish)
+        assert interruptions.demand == Demand.LEAVE == max(Demand)
         interruptions.close()
         assert not heard
         os.kill(os.getpid(), signal.SIGTERM)

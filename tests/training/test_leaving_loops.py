@@ -221,7 +221,7 @@ def test_loops_over_one_validation_set_may_be_nested():
         for (outer,) in loader:
             for (inner,) in loader:
                 pairs.append((outer.tolist(), inner.tolist()))
-                assert run._present_part().num_samples == len(inner)
+                assert run._lifecycle.present_part().num_samples == len(inner)
         assert pairs == [(a, b) for a in ([0, 1], [2, 3], [4]) for b in ([0, 1], [2, 3], [4])]
 
 

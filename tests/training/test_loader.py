@@ -33,23 +33,24 @@ def collected(device_count: int = 1, num_epochs: int = 2, **options: Any) -> tup
     for rank in range(device_count):
         with ElasticRun(reporter=lambda **report: None) as run:
             # Other processes take no part in what is looked at here.
-            run.group.rank = rank
+            lifecycle = run._lifecycle
+            lifecycle.group.rank = rank
             loader = run.loader(Augmented(), 5, **options)
-            run.group.num_ranks = device_count
-            run.group.broadcast = lambda value: value
-            run.between_steps = lambda in_training: None
-            run.end_of_training = lambda: None
-            epochs = run._rounds(num_epochs, None)
+            lifecycle.group.num_ranks = device_count
+            lifecycle.group.broadcast = lambda value: value
+            lifecycle.between_steps = lambda in_training: None
+            lifecycle.end_of_training = lambda: None
+            epochs = run.epochs(num_epochs)
             next(epochs)
             for epoch in range(1, num_epochs + 1):
-                loader.begin_round(epoch, None)
+                loader._loop.begin_round(epoch, None)
                 for step, batch in enumerate(loader):
-                    part = run._present_part()
+                    part = lifecycle.present_part()
                     counted = list(zip(batch["index"].tolist(), batch["noise"].tolist(), strict=True))
                     batches.setdefault(epoch * 100 + step, []).append(
                         dict(zip(part.rows.tolist(), counted[: part.num_samples], strict=False))
                     )
-            run.group.num_ranks = 1
+            lifecycle.group.num_ranks = 1
     merged = [{row: pair for part in parts for row, pair in part.items()} for _, parts in sorted(batches.items())]
     return [batch[row] for batch in merged for row in sorted(batch)], [len(batch) for batch in merged]
 
@@ -144,9 +145,9 @@ def test_what_cannot_be_loaded_from_is_refused():
             run.loader(TensorDataset(torch.zeros(0, 3)), 4)
         with pytest.raises(RuntimeError, match=r"inside a loop over run.epochs\(\)"):
             next(iter(run.loader(TensorDataset(torch.arange(3)), 4)))
-        run.loader(TensorDataset(torch.arange(3)), 4)
+        loader = run.loader(TensorDataset(torch.arange(3)), 4)
         epochs = run.epochs(1)
         next(epochs)
         run.report()
         with pytest.raises(RuntimeError, match="inside a loop"):
-            next(iter(run._loaders[0]))
+            next(iter(loader))

@@ -264,7 +264,7 @@ def test_the_learning_rate_follows_the_batch_in_the_step_alone():
         batches = run.loader(make_data(), 10, batch_mode="goodput", max_batch_size=50, learning_rate_rule="linear")
         from syne_hypersched.training._batching import StepPlan
 
-        batches.batching.next_plan = lambda noise_scale: StepPlan(20, 1)
+        batches._loop.batching.next_plan = lambda noise_scale: StepPlan(20, 1)
         for _ in run.epochs(1):
             for features, target, _ in batches:
                 run.step(functional.mse_loss(model(features), target))
@@ -291,7 +291,7 @@ def test_a_step_that_fails_leaves_no_trace():
             batches = run.loader(make_data(), 10, batch_mode="goodput", max_batch_size=50, learning_rate_rule="linear")
             from syne_hypersched.training._batching import StepPlan
 
-            batches.batching.next_plan = lambda noise_scale: StepPlan(20, 1)
+            batches._loop.batching.next_plan = lambda noise_scale: StepPlan(20, 1)
             rates = []
             for _ in run.epochs(1):
                 for number, (features, target, _) in enumerate(batches):

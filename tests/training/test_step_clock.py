@@ -58,7 +58,7 @@ def test_a_step_takes_what_the_device_needs_for_it(device, clock):
     for duration_s in (1.0, 2.0, 3.0):
         clock.begin()
         device.compute(duration_s)
-        clock.note_step()
+        clock.mark_step()
         clock.end()
         device.compute(10.0)  # a validation, which is no step
     assert clock.take(wait=False) == []
@@ -86,7 +86,7 @@ def test_a_step_that_was_left_has_ended_when_it_was_taken(device, clock):
         clock.begin()
         device.compute(1.0)
         if is_taken:
-            clock.note_step()
+            clock.mark_step()
         device.compute(5.0)  # what comes after the loop
         clock.leave(counts)
         clock.leave()

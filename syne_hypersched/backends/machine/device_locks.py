@@ -1,29 +1,28 @@
 """A lock for each device, so that two experiments on one machine do not use the same one unknowingly.
 
-Locks are files that a process has locked (``flock``) below a folder of the user's own: ``$XDG_RUNTIME_DIR``, or else
-``/tmp/syne-hypersched-UID``. The system releases them when the process ends, whatever ends it. Experiments of other
-users, in other containers and on other machines are not seen.
+The locks are files below a folder of the user's own: ``$XDG_RUNTIME_DIR``, or else ``/tmp/syne-hypersched-UID``. Both
+are on this machine, as its devices are. The kernel frees a lock when its process ends, whatever ends it (see
+``_file_lock.py``). Experiments of other users, in other containers and on other machines are not seen.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import stat
 import time
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from syne_hypersched._file_lock import FileLock
 
 logger = logging.getLogger(__name__)
 
 #: Seconds for which a lock may still be held by what a tuner that has just died was forking.
 _PATIENCE_S = 0.2
 _PAUSE_S = 0.02
-_FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True)
@@ -48,13 +47,12 @@ class DeviceLocks:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._held: list[int] = []
-        _all.add(self)
+        self._held: list[FileLock] = []
 
     @property
     def holds_any(self) -> bool:
         """Whether any lock is held."""
-        return bool(self._held)
+        return any(lock.is_open for lock in self._held)
 
     def acquire(
         self,
@@ -103,29 +101,23 @@ class DeviceLocks:
     def release(self) -> None:
         """Lets others have the devices."""
         while self._held:
-            os.close(self._held.pop())
+            self._held.pop().close()
 
     def _try(self, folder: int, keys: Iterable[str], owner: str, shared: bool) -> dict[str, str]:
         """Locks what is free; the holder of each key that is not."""
         holders: dict[str, str] = {}
         for key in keys:
             try:
-                fd = os.open(f"{key}.lock", _FILE_FLAGS, 0o600, dir_fd=folder)
-            except OSError as error:
+                lock = FileLock(f"{key}.lock", folder)
+                if not lock.acquire(shared):
+                    holders[key] = lock.read().strip() or "another process"
+                    lock.close()
+                    continue
+            except OSError as error:  # also a file system without locks
                 logger.debug("%s is not locked: %s", key, error)
                 continue
-            try:
-                fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holders[key] = os.pread(fd, 1000, 0).decode(errors="replace").strip() or "another process"
-                os.close(fd)
-                continue
-            except OSError:  # a file system without locks
-                os.close(fd)
-                continue
-            self._held.append(fd)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, owner.encode(errors="replace"), 0)
+            self._held.append(lock)
+            lock.write(owner)
         return holders
 
     def __getstate__(self) -> dict[str, object]:
@@ -133,11 +125,6 @@ class DeviceLocks:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        _all.add(self)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_held"):
-            self.release()
 
 
 def free_keys(keys: Iterable[str], folder: Path | None = None) -> list[str]:
@@ -176,15 +163,3 @@ def _open_folder(path: Path) -> int:
         os.close(fd)
         raise PermissionError(f"{path} must belong to you, and be for nobody else (mode 0700)")
     return fd
-
-
-#: All locks of this process. A forked child would keep them, and a tuner's children may outlive it.
-_all: weakref.WeakSet[DeviceLocks] = weakref.WeakSet()
-
-
-def _release_in_child() -> None:
-    for locks in list(_all):
-        locks.release()
-
-
-os.register_at_fork(after_in_child=_release_in_child)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from types import SimpleNamespace
 
 import pytest
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched.checkpoints import GenerationStore
+from syne_hypersched.backends.local._checkpoints import Checkpoints
+from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.checkpoints import Generation, GenerationStore
 from syne_hypersched.checkpoints import room as room_module
+from syne_hypersched.checkpoints._files import read_tree
 from tests.backends.local.trials import Trials
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
+
+#: How long a thread may take on a machine under heavy load.
+PATIENCE_S = 30.0
 
 #: Saves, then reports, as often as it is told. Loads with an error if the checkpoint is torn.
 SCRIPT = """
@@ -268,3 +276,39 @@ def test_on_a_full_disk_nothing_is_removed_that_was_not_to_be(trials, monkeypatc
     assert epoch_of(checkpoints(trials)) == 2
     is_full = False
     assert trials.until_ended(1) == Status.completed
+
+
+def test_nothing_is_removed_while_it_is_copied_into_best(tmp_path, monkeypatch):
+    """The incumbent of before is needed no longer, but its checkpoint is still being copied."""
+
+    def folder_of(trial_id):
+        return tmp_path / str(trial_id) / "checkpoints"
+
+    def publish_slowly(store, generation, target):
+        begun.set()
+        may_end.wait()
+        publish(store, generation, target)
+
+    publish, begun, may_end = GenerationStore.publish, threading.Event(), threading.Event()
+    monkeypatch.setattr(GenerationStore, "publish", publish_slowly)
+    trial = SimpleNamespace(is_at_rest=True, queue=[], number_of=lambda result: 1)
+    events = EventLog(tmp_path / "events.jsonl", lambda: 0.0)
+    checkpoints = Checkpoints(folder_of, lambda trial_id: trial, events, delete=False, min_free_mb=0.0)
+    checkpoints.experiment = tmp_path
+    folder_of(0).mkdir(parents=True)
+    (folder_of(0) / "weights").write_text("whole")
+    store = GenerationStore(folder_of(0))
+    store.take(Generation(1, 0, 1, 1, read_tree(folder_of(0)), {}), None)
+    checkpoints.publish(0, {}, {"loss": 2.0, "st_launch": 0})
+    assert begun.wait(PATIENCE_S)
+    checkpoints.publish(1, {}, {"loss": 1.0, "st_launch": 0})
+    checkpoints.removal.request(0)
+    checkpoints.removal.remove()
+    removing = threading.Thread(target=checkpoints.removal.flush)
+    removing.start()
+    removing.join(0.3)  # for as long as it might wrongly remove something
+    assert (folder_of(0) / "weights").exists()
+    may_end.set()
+    removing.join()
+    assert not folder_of(0).exists()
+    assert (tmp_path / "best" / "checkpoint" / "weights").read_text() == "whole"

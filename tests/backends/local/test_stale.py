@@ -83,7 +83,7 @@ def test_not_before_enough_was_seen(caplog):
 def test_what_is_resumed_was_not_in_vain():
     tuner = Tuner()
     tuner.polls(3)
-    assert tuner.watch.advice() is not None or tuner.watch._num_halts == 3
+    assert tuner.watch.advice() is not None
     for trial_id in range(3):
         tuner.watch.resume(trial_id)
     assert tuner.watch.advice() is None

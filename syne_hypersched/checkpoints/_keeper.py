@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import select
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ class GenerationKeeper:
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends = False
         self._error = ""
+        #: Whether the launch has found a checkpoint of which nobody knows whether it is whole.
+        self._is_in_doubt = False
 
     # Before the processes of the launch exist.
 
@@ -109,7 +112,8 @@ class GenerationKeeper:
             self._observer.note_taken(read_tree(spec.folder))
         else:
             # What is known to be whole is taken, as soon as there is time.
-            self._observer.is_dirty = bool(live) and (is_known or self._shelf.newest is None)
+            self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
+            self._is_in_doubt = bool(read_tree(spec.folder)) and not self._observer.is_dirty
         return beginning
 
     @property
@@ -213,8 +217,8 @@ class GenerationKeeper:
                 self._settle()
             return
         began_s, ended_s = self._tried_s
-        # A file that is always written in place may be written again at any moment: half of the time at most is taken.
-        at_once = all(map(observer.habits.is_rewritten, observer.changed)) and now - ended_s >= ended_s - began_s
+        # What is there may be written anew, or removed, at any moment. Half of the time at most is spent on copies.
+        at_once = now - ended_s >= ended_s - began_s
         # What has a name of files that are always moved away will be, too.
         is_aside = observer.is_partial or any(map(observer.habits.is_aside, observer.changed))
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
@@ -294,9 +298,9 @@ class GenerationKeeper:
         for matched in news:
             self._tell({"event": "matched", "matched": asdict(matched)})
 
-    def _note(self, left: Tree | None, is_torn: bool = False) -> None:
+    def _note(self, left: Tree | None, is_whole: bool = False, is_torn: bool = False) -> None:
         notes = self._matcher.notes()
-        notes.is_torn = is_torn
+        notes.is_whole, notes.is_torn = is_whole, is_torn
         notes.left, notes.log_end, notes.num_generations = left, self._observer.seen_size, self._shelf.number
         try:
             self._store.note(notes)
@@ -305,13 +309,16 @@ class GenerationKeeper:
 
     # When they have ended.
 
-    def finish(self, exit_codes: Sequence[int | None]) -> Ending:
+    def finish(self, exit_codes: Sequence[int | None], handled: Collection[int] = ()) -> Ending:
         """Returns the state of the folder after every process of the launch is gone.
 
         Parameters
         ----------
         exit_codes
             Of the processes, negative for signals.
+        handled
+            Indices of those that had a handler of SIGTERM when they were sent it. One that dies of SIGTERM then has
+            done what it wanted to do before.
         """
         self._ends = True
         if self._thread is not None:
@@ -320,17 +327,24 @@ class GenerationKeeper:
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
         try:
-            return self._finish(self._watch, exit_codes)
+            has_left = all(
+                code in (0, EXIT_DRAINED) or (code == -signal.SIGTERM and index in handled)
+                for index, code in enumerate(exit_codes)
+            )
+            return self._finish(self._watch, exit_codes, has_left)
         except Exception as error:  # whatever it is, the tuner hears of the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
-    def _finish(self, watch: ChangeWatch, exit_codes: Sequence[int | None]) -> Ending:
+    def _finish(self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool) -> Ending:
         observer = self._observer
         observer.pids = ()
         self._look()
         observer.look_to_the_end()
-        has_left = not observer.is_doubted and all(code in (0, EXIT_DRAINED) for code in exit_codes)
-        is_whole = has_left or observer.is_proven
+        has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
+        if self._is_in_doubt and not has_gone_on and any(exit_codes):
+            is_whole = False  # it may be as torn as it was
+        else:
+            is_whole = observer.is_proven or (has_left and not observer.is_doubted)
         # A script that ends by an exception may have been writing then, and so may one that is killed when it has just
         # made an empty file. That is tried, and no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
@@ -344,7 +358,7 @@ class GenerationKeeper:
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # Where something was finished before, it may be there still, beside what is torn.
-            self._note(live, is_torn=not is_tried and not observer.has_finished)
+            self._note(live, is_whole, is_torn=not is_tried and not observer.has_finished)
         watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,

@@ -95,8 +95,9 @@ class Observer:
         self._moving: int | None = None
         #: The same of files that were there before they were watched, and may be open still.
         self._lost: dict[str, int] = {}
-        #: What was finished since the last report; whether what is being moved was taken for a part of a checkpoint.
+        #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
+        #: Whether what is being moved was taken for a part of a checkpoint.
         self._was_part = False
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
         self._unproven: set[str] = set()
@@ -138,7 +139,7 @@ class Observer:
 
     def doubt(self) -> None:
         """The processes get SIGTERM now. Any thread may call it."""
-        self._doubted = {os.path.relpath(path, self._folder) for path in self.writing()}
+        self._doubted = {os.path.relpath(path, self._folder) for path in self.open_files()}
 
     def writing(self) -> frozenset[str]:
         """Files that are being written."""
@@ -328,6 +329,8 @@ class Observer:
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
         begins = not was_lost and self._bursts.add(path)
+        if begins:
+            self._finished = {path}
         self._matcher.change(after, before, now, goes_on=was_part or (self._is_open and not begins))
         self._is_open = True
 

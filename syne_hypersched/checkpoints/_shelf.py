@@ -38,7 +38,7 @@ class Shelf:
     def __init__(self, spec: CheckpointSpec, store: GenerationStore, notes: Notes) -> None:
         self._spec = spec
         self._store = store
-        self._left, self._is_torn = notes.left, notes.is_torn
+        self._left, self._is_whole, self._is_torn = notes.left, notes.is_whole, notes.is_torn
         self._kept = [found for found in store.generations() if store.is_sound(found)]
         self.number = max((notes.num_generations, *store.numbers()))
         self.num_taken = self.bytes_copied = 0
@@ -69,11 +69,16 @@ class Shelf:
             newest, reason = older[-1], f"the launch before could not go on from generation {spec.go_back_from}"
         elif newest is not None and live == newest.live:
             return Beginning(newest.number, go_back_from=newest.number), True
-        elif newest is None and self._is_torn and live:
-            return self._begin_anew(), False
+        elif newest is None and live and self._is_torn:
+            return self._begin_anew("its only checkpoint was being written when its writer was killed"), False
+        elif newest is None and live and spec.go_back_from is not None and not self._is_whole:
+            return self._begin_anew(
+                "the launch before could not go on from its only checkpoint, which may be torn"
+            ), False
         elif (self._left is not None and live == self._left) or newest is None:
             # Perhaps not whole: a script may end while it saves.
-            return Beginning(go_back_from=None if newest is None else newest.number + 1), self._left is not None
+            has_older = newest is not None or (bool(live) and not self._is_whole)  # if only none at all
+            return Beginning(go_back_from=self.number + 1 if has_older else None), self._left is not None
         else:
             reason = "the checkpoint folder is not known to be whole"
         try:
@@ -84,8 +89,12 @@ class Shelf:
         self._remove_if(lambda found: bool(older) and found.number > restored.number)
         return Beginning(restored.number, restored.number, reason), True
 
-    def _begin_anew(self) -> Beginning:
-        """Sets the only checkpoint aside, because it is torn."""
+    def is_whole(self, live: Tree) -> bool:
+        """Whether the folder is as the launch before has left it, certainly whole."""
+        return self._is_whole and live == self._left
+
+    def _begin_anew(self, reason: str) -> Beginning:
+        """Sets the only checkpoint aside."""
         folder = os.path.realpath(self._spec.folder)
         aside = f"{folder}-torn"
         try:
@@ -95,7 +104,7 @@ class Shelf:
                 os.mkdir(folder)
         except OSError as error:
             return Beginning(error=f"it is torn, and cannot be set aside: {error}")
-        return Beginning(restored=f"its only checkpoint was being written when its writer was killed ({aside})")
+        return Beginning(restored=f"{reason} ({aside})")
 
     def find(self, number: int) -> Generation | None:
         """The generation with a number, if it is kept."""

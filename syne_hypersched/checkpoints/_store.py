@@ -111,6 +111,9 @@ class Notes:
     left: Tree | None = None
     """The checkpoint folder as the last launch has left it, if it is whole; None: that is not known."""
 
+    is_whole: bool = False
+    """Whether that is certain, rather than to be tried."""
+
     is_torn: bool = False
     """Whether the last launch was killed while it wrote there."""
 

@@ -20,10 +20,11 @@ from typing import Any
 
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._log_tail import LogTail
 from syne_hypersched.checkpoints._files import num_bytes, read_tree
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
 from syne_hypersched.contract import ST_LAUNCH
-from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, RESULT_FILENAME
+from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, RESULT_FILENAME, STDOUT_FILENAME
 
 logger = logging.getLogger(__name__)
 
@@ -230,12 +231,22 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
             generation = store.read(matched.generation)
             if generation is not None and store.is_sound(generation):
                 return generation, matched.match
-    if is_last and incumbent.report is not None:
+    number = None
+    if is_last:
+        number = _number_in_log(incumbent) if incumbent.report is None else incumbent.report
+    if number is not None:
         for generation in store.generations():
-            newer_by = generation.newer_by(incumbent.report)
+            newer_by = generation.newer_by(number)
             if newer_by >= 0 and store.is_sound(generation):
                 return generation, newer_by
     return None
+
+
+def _number_in_log(incumbent: Incumbent) -> int | None:
+    """Which of the reports in its trial's log an incumbent is, counted from 1; None if it is none of them."""
+    reports = LogTail(incumbent.checkpoints.with_name(STDOUT_FILENAME)).reports(to_the_end=True)
+    numbers = (n for n, report in enumerate(reports, start=1) if _is_made_of(incumbent.result, report.values))
+    return next(numbers, None)
 
 
 def _is_made_of(result: dict[str, Any], values: Any) -> bool:

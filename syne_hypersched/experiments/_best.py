@@ -92,9 +92,10 @@ def _is_better(run: Run, value: float, other: float) -> bool:
 
 
 def _is_told(run: Run, best: PublishedBest) -> bool:
-    """Whether an event says why something better is not published."""
+    """Whether an event says why something better is not published, or only without a checkpoint."""
     for event in run.events:
-        value = event.details.get("result", {}).get(run.metric) if event.event == "unpublished" else None
+        has_none = event.event in ("unpublished", "best") and event.details.get("checkpoint") is None
+        value = event.details.get("result", {}).get(run.metric) if has_none else None
         if isinstance(value, (int, float)) and math.isfinite(value) and _is_better(run, float(value), best.value):
             return True
     return False

@@ -1,4 +1,4 @@
-"""Two services of Linux by which no process escapes from a process tree: death signals and subreapers."""
+"""Services of Linux for process trees: death signals, subreapers, and which signals a process handles."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def die_with_parent(parent_pid: int, signum: int = signal.SIGKILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signum)
+
+
+def handles(pid: int, signum: int) -> bool:
+    """Whether a process has a handler of its own for a signal; False if there is no such process."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"SigCgt:"):
+                return bool(int(line.split()[1], 16) >> (signum - 1) & 1)
+    return False
 
 
 def adopt_orphans() -> None:

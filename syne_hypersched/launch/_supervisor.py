@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from syne_hypersched.checkpoints import Beginning, GenerationKeeper
-from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, kill_descendants
+from syne_hypersched.launch._linux import adopt_orphans, die_with_parent, handles, kill_descendants
 from syne_hypersched.launch._rank import RANK_SIGNALS, run_rank
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
@@ -56,6 +56,8 @@ class Supervisor:
         #: Whether the ranks are to leave, and whether they have been told.
         self._drained = self._terminated = False
         self._killed = self._lost = False
+        #: Ranks that had a handler of SIGTERM when they were told: one that dies of SIGTERM later has left by itself.
+        self._handled: set[int] = set()
         #: When the remaining processes are killed (monotonic seconds); None while nobody has to exit.
         self._kill_at: float | None = None
         #: When SIGTERM is sent at the latest (monotonic seconds); None while nobody has asked for it, or it was sent.
@@ -99,7 +101,7 @@ class Supervisor:
                 self._receive()
             self._keep_time()
         kill_descendants()
-        ending = None if self._keeper is None else self._keeper.finish(self._exit_codes)
+        ending = None if self._keeper is None else self._keeper.finish(self._exit_codes, self._handled)
         exit_ = LaunchExit(
             exit_codes=tuple(self._exit_codes),
             first_failed=self._first_failed,
@@ -179,7 +181,9 @@ class Supervisor:
         self._term_at, self._terminated = None, True
         if self._keeper is not None:
             self._keeper.drain()
-        for pid in self._rank_of:
+        for pid, rank in self._rank_of.items():
+            if handles(pid, signal.SIGTERM):
+                self._handled.add(rank)
             _kill(pid, signal.SIGTERM)
 
     def _reap(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import dill
@@ -110,6 +111,14 @@ def test_a_report_whose_checkpoint_is_still_to_come_is_published_with_it(trials)
     trials.match(0, 3, 0.1, trials.take(0, 3), 1)
     assert trials.best() == (0, 3, "0 at 3", 1)
     assert not trials.publisher.awaits(0)
+
+
+def test_after_a_resume_the_log_says_which_report_it_was(trials):
+    trials.take(0, 2, after=2, before=2)
+    log = trials.store(0).checkpoints.with_name("std.out")
+    log.write_text("".join(f"[tune-metric]: {json.dumps(trials.report(epoch, 0.5))}\n" for epoch in (1, 2, 3)))
+    trials.publisher.publish(trials.folder, replace(trials.incumbent(0, 2, 0.5), report=None))
+    assert trials.best() == (0, 2, "0 at 2", 1)
 
 
 def test_what_has_a_checkpoint_stays_until_something_better_has_one(trials):

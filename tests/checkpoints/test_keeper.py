@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -74,6 +75,13 @@ def saved():
     try:
         return int((folder / "model").read_text().rpartition(":")[2])
     except FileNotFoundError:
+        return 0
+
+def matched():
+    \"\"\"The number of the last report whose checkpoint is known.\"\"\"
+    try:
+        return json.loads((folder.parent / ".checkpoints-generations/notes.json").read_text())["matched"][-1]["report"]
+    except (FileNotFoundError, IndexError):
         return 0
 
 LOSSES = [0.0, 5.0, 4.0, 1.0, 3.0, 2.0, 4.0]
@@ -202,7 +210,7 @@ def test_what_is_matched_is_what_it_says_once_the_order_is_known(launches):
 for epoch in range(1, 7):
     atomic(epoch)
     report(epoch, LOSSES[epoch])
-    while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
+    while matched() < min(epoch, 3):
         time.sleep(0.005)
 """
     launches.run(body, order="early")
@@ -264,6 +272,21 @@ def test_what_a_script_leaves_that_fails_is_tried_once(launches):
     assert launches.beginning().generation == 2, launches.errors()
 
 
+def test_what_nobody_knows_to_be_whole_is_tried_once(launches):
+    """The supervisor was killed, too, so that nothing is known of the folder."""
+    launches.run("in_place(1)\nreport(1, 1.0)")
+    shutil.rmtree(launches.store.folder)
+    with open(launches.folder / "model", "r+") as file:
+        file.truncate(100)
+    launches.run("saved()")
+    beginning = launches.beginning()
+    assert (beginning.generation, beginning.restored) == (None, "")
+    assert launches.store.numbers() == []  # it is not taken for whole
+    launches.run("print('anew', saved())", go_back_from=beginning.go_back_from)
+    assert "may be torn" in launches.beginning().restored
+    launches.seen("anew 0")
+
+
 def test_who_dies_in_its_first_write_begins_anew(launches):
     assert not launches.run(
         "half = halves(folder / 'model', 1)\nnext(half)\nos.kill(os.getpid(), signal.SIGKILL)"
@@ -314,6 +337,27 @@ def test_a_write_that_never_ends_is_not_waited_for_beyond_the_grace_period(launc
     launches.seen("half")
     launches.launcher.drain(launch, 0.3)
     assert not launches.end(launch).is_whole
+
+
+def test_who_saves_on_sigterm_and_then_dies_of_it_has_left_by_itself(launches):
+    launch = launches.start(
+        """
+def leave(*_):
+    in_place(1)  # nobody may be quick enough to see that the file was closed by a process that has lived on
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+time.sleep(600)
+"""
+    )
+    launches.seen("ready")
+    launches.launcher.drain(launch, 60.0)
+    assert launches.end(launch).is_whole
+    assert launches.exits[launch].exit_code == -15
+    launches.run("assert saved() == 1")
+    assert not launches.beginning().restored, launches.errors()
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])
@@ -455,10 +499,12 @@ for epoch in (1, 2, 3):
         os.rename(folder / "aside", folder / f"step-{epoch}")
     meet(f"moved-{epoch}")
     report(epoch, 1 / epoch)  # of which rank 0's counts
+    meet(f"reported-{epoch}")
     while not list(folder.parent.glob(f".checkpoints-generations/*/files/step-{epoch}/part-*")):
         time.sleep(0.005)
 """,
         num_ranks=2,
+        order="early",
     )
     assert ending.is_whole, launches.errors(0) + launches.errors(1)
     assert launches.matched()[:2] == (3, 3)

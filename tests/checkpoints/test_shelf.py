@@ -34,7 +34,7 @@ class Trial:
 
     def leave(self):
         """The launch before has left the folder as it is, whole."""
-        self.store.note(Notes(left=read_tree(self.folder)))
+        self.store.note(Notes(left=read_tree(self.folder), is_whole=True))
 
     def spec(self, **fields):
         return CheckpointSpec(str(self.folder), str(self.folder.parent / "std.out"), launch=1, **fields)
@@ -59,10 +59,14 @@ def test_the_first_launch_begins_with_nothing(trial):
     assert not trial.folder.exists()
 
 
-def test_a_folder_of_which_nothing_is_known_is_left_as_it_is(trial):
+def test_a_folder_of_which_nothing_is_known_is_tried_once(trial):
     trial.write("perhaps whole")
-    assert trial.begin() == (None, None, "", False)
+    assert trial.begin() == (None, 1, "", False)
     assert trial.text() == "perhaps whole"
+    generation, go_back_from, reason, is_known = trial.begin(go_back_from=1)
+    assert (generation, go_back_from, is_known) == (None, None, False)
+    assert "may be torn" in reason
+    assert not trial.folder.exists()
 
 
 def test_a_folder_that_is_the_newest_generation_is_whole(trial):

@@ -91,11 +91,12 @@ def test_something_better_has_to_be_spoken_of(run: Run) -> None:
     assert "what was better has left no whole checkpoint" in describe_run(run)
     (message,) = found(run)
     assert f"while trial {run.incumbent.trial_id} has" in message
-    event = replace(
-        run.events[-1], event="unpublished", trial_id=run.incumbent.trial_id, reason="torn",
-        details={"result": {run.metric: run.incumbent.value}},
-    )  # fmt: skip
-    assert found(replace(run, events=(*run.events, event))) == []
+    for kind in ("unpublished", "best"):
+        event = replace(
+            run.events[-1], event=kind, trial_id=run.incumbent.trial_id, reason="torn",
+            details={"result": {run.metric: run.incumbent.value}, "checkpoint": None},
+        )  # fmt: skip
+        assert found(replace(run, events=(*run.events, event))) == []
 
 
 def redo(run: Run, level: float, before: float) -> Event:

@@ -209,8 +209,8 @@ class GenerationKeeper:
     def _act(self) -> None:
         """Takes a generation if one is due."""
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
-        if self._matcher.tick(now):
-            self._tell_news()
+        self._matcher.tick(now)
+        self._tell_news()
         is_quiet = now - observer.changed_s >= QUIET_S
         if not observer.is_dirty:
             if is_quiet and state is not None and not state.settled:

@@ -156,17 +156,15 @@ class Matcher:
             return None
         return self._last_report_s + _EARLY_FACTOR * self._gap_s
 
-    def tick(self, time_s: float) -> bool:
-        """Time has passed without a change. Returns whether anything was concluded from that.
+    def tick(self, time_s: float) -> None:
+        """Time has passed without a change.
 
         Who saves late does it soon after a report. A report that had a checkpoint shortly before it, and gets none for
         much longer, is that of a script that saves early.
         """
-        if self.decides_s is None or time_s < self.decides_s:
-            return False
-        self._seems_early = True
-        self._match_early()
-        return True
+        if self.decides_s is not None and time_s >= self.decides_s:
+            self._seems_early = True
+            self._match_early()
 
     def touch(self, time_s: float) -> None:
         """The script begins to write to the checkpoint folder."""

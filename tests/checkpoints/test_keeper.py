@@ -500,7 +500,7 @@ for epoch in (1, 2, 3):
     meet(f"moved-{epoch}")
     report(epoch, 1 / epoch)  # of which rank 0's counts
     meet(f"reported-{epoch}")
-    while not list(folder.parent.glob(f".checkpoints-generations/*/files/step-{epoch}/part-*")):
+    while matched() < epoch:
         time.sleep(0.005)
 """,
         num_ranks=2,

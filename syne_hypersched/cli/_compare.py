@@ -125,7 +125,8 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     print(describe(results, brief=True))
     print()
     pictures = [path for path in written if path.suffix == ".png"]
-    print("pictures: " + (", ".join(map(str, pictures)) or "none, matplotlib is not installed"))
+    missing = 'none, matplotlib is not installed: pip install "syne-hypersched[plots]"'
+    print("pictures: " + (", ".join(map(str, pictures)) or missing))
     print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
     print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)

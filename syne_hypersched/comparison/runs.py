@@ -37,7 +37,7 @@ class StudyRun:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What came out of a run."""
 
     readings: tuple[Reading, ...]
@@ -69,7 +69,7 @@ class Outcome:
         do_minimize: bool,
         scheduler_s: float,
         scale: RegretScale | None = None,
-    ) -> Outcome:
+    ) -> RunOutcome:
         """What the reports of a run come to.
 
         Parameters
@@ -97,7 +97,7 @@ class Outcome:
         return {**vars(self), "readings": [reading.as_json() for reading in self.readings]}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Outcome:
+    def from_json(cls, values: dict[str, Any]) -> RunOutcome:
         """The outcome that :meth:`as_json` was made from."""
         readings = tuple(Reading.from_json(reading) for reading in values["readings"])
         lists = {name: tuple(values[name]) for name in ("times_s", "values")}

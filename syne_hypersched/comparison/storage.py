@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from syne_hypersched.comparison.names import folder_name
-from syne_hypersched.comparison.runs import Outcome, StudyRun
+from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.settings import Study
 
 FORMAT = 1
@@ -137,13 +137,13 @@ class StudyFolder:
         """The folder of a run."""
         return self.path / "runs" / run.scenario.folder / run.name
 
-    def load(self, run: StudyRun) -> Outcome | None:
+    def load(self, run: StudyRun) -> RunOutcome | None:
         """The outcome of a run, None if it has not finished."""
         try:
             text = (self.of_run(run) / "outcome.json").read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        return Outcome.from_json(json.loads(text))
+        return RunOutcome.from_json(json.loads(text))
 
     def begin(self, run: StudyRun) -> Path:
         """An empty folder for a run: what an interrupted one has left is removed."""
@@ -152,7 +152,7 @@ class StudyFolder:
         path.mkdir(parents=True)
         return path
 
-    def finish(self, run: StudyRun, outcome: Outcome) -> None:
+    def finish(self, run: StudyRun, outcome: RunOutcome) -> None:
         """Stores the outcome of a run, which is finished thereby."""
         write_whole(self.of_run(run) / "outcome.json", json.dumps(outcome.as_json()) + "\n")
 

@@ -173,7 +173,7 @@ def _costs_us(results: Results, scenario: Scenario, scheduler: str, deadline: Du
 
 
 def draw_study(results: Results, folder: Path) -> list[Path]:
-    """Draws everything there is to see of a study into a folder, and says which files these are."""
+    """Draws all pictures of a study into a folder, and returns their paths."""
     study = results.study
     pictures: dict[str, Figure] = {}
     if study.preset == "scale":

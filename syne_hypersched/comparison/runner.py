@@ -63,7 +63,7 @@ def run_study(
     store_runs: bool = True,
     on_progress: OnProgress = lambda done, total, title: None,
 ) -> Results:
-    """Carries a study out, or goes on with it.
+    """Carries a study out, or continues it.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def run_study(
 
 
 def check_study(study: Study) -> None:
-    """Makes every scheduler once, so that what it refuses is known before anything is run.
+    """Makes every scheduler once, so that invalid arguments are found before anything is run.
 
     Raises
     ------

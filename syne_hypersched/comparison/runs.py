@@ -1,4 +1,4 @@
-"""The runs of a study, and what comes out of one."""
+"""The runs of a study, and the outcome of one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StudyRun:
     scheduler: str
     seed: int
     deadlines: tuple[Duration, ...]
-    """Where it is read; the last one is the longest, and the one that the scheduler is told."""
+    """The deadlines at which it is read. The last one is the longest, and the one that the scheduler knows."""
     knows_deadline: bool
 
     @property
@@ -38,7 +38,7 @@ class StudyRun:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What came out of a run."""
+    """The outcome of a run."""
 
     readings: tuple[Reading, ...]
     """One for each of its deadlines, in their order."""
@@ -70,7 +70,7 @@ class RunOutcome:
         scheduler_s: float,
         scale: RegretScale | None = None,
     ) -> RunOutcome:
-        """What the reports of a run come to.
+        """The outcome of a run, from its reports.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ SOURCES: Mapping[str, Path] = MappingProxyType(
         "syne_hypersched": Path(__file__).resolve().parents[1],
     }
 )
-"""Folders and files, by name, whose content decides what comes out of a run of the same settings."""
+"""Folders and files, by name, whose content decides the results of a run with given settings."""
 
 
 @functools.cache
@@ -82,7 +82,7 @@ class StudyFolder:
     path: Path
 
     def claim(self, study: Study) -> None:
-        """Takes the folder for a study, or goes on in it if it is that study's already.
+        """Takes the folder for a study, or continues in it if it is that study's already.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class StudyFolder:
             differences = "; ".join(differing(stored["study"], _as_stored(study)))
             return (
                 f"has results of other settings ({differences})",
-                "choose another --output, or give the same settings to go on with them",
+                "choose another --output, or give the same settings to continue them",
             )
         if stored.get("source") != source_digest():
             return (
@@ -158,7 +158,7 @@ class StudyFolder:
 
 
 def default_output(study: Study) -> Path:
-    """A folder that belongs to the settings: giving the same ones again goes on there."""
+    """A folder that belongs to the settings: the same settings continue there."""
     digest = hashlib.sha256(json.dumps(study.as_json(), sort_keys=True).encode()).hexdigest()[:8]
     name = "-".join(dict.fromkeys(folder_name(scenario.benchmark) for scenario in study.scenarios))
     return Path("comparison-results") / f"{study.preset}-{name}-{digest}"

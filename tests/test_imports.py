@@ -22,9 +22,11 @@ MAY_IMPORT = {
     "schedulers": {"allocation"},
     "backends": {"allocation", "blackboxes", "checkpoints", "launch"},
     "simulation": {"backends"},
+    "comparison": {"allocation", "backends", "blackboxes", "experiments", "schedulers", "simulation"},
     "recovery": {"backends", "checkpoints", "launch", "records", "schedulers"},
     "experiments": {"backends", "checkpoints", "records", "recovery"},
     "testing": {"backends", "experiments"},
+    "cli": {"comparison", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.
 ONLY_IN = {"torch": {"training"}}

@@ -67,7 +67,7 @@ WORKLOADS = {
 
 
 @dataclass
-class Outcome:
+class Training:
     """What a run has reported and how often it was launched."""
 
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Trainer:
         self._handle = 0
         self._tail = LogTail(self._log(0))
         self._reports: list[dict[str, Any]] = []
-        self.outcome = Outcome()
+        self.outcome = Training()
 
     def launch(self, num_devices: int) -> None:
         """Starts the script on so many devices."""
@@ -139,7 +139,7 @@ class Trainer:
         self._wait_until(lambda: self.count_reports() >= count or self._exit is not None)
         return self._exit is None
 
-    def finish(self) -> Outcome:
+    def finish(self) -> Training:
         """Waits for the end of the script and reads what it has reported."""
         ended = self.wait_for_exit()
         if ended.exit_code != 0:
@@ -176,7 +176,7 @@ class Trainer:
             time.sleep(0.005)
 
 
-def train_undisturbed(workload: Workload, folder: Path) -> Outcome:
+def train_undisturbed(workload: Workload, folder: Path) -> Training:
     """The whole training in one launch on one device."""
     trainer = Trainer(workload, folder)
     try:
@@ -186,7 +186,7 @@ def train_undisturbed(workload: Workload, folder: Path) -> Outcome:
         trainer.close()
 
 
-def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: int) -> Outcome:
+def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: int) -> Training:
     """The training with so many resizes between one and two devices, every second one by SIGKILL."""
     generator = random.Random(seed)
     trainer = Trainer(workload, folder)
@@ -211,7 +211,7 @@ def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: in
         trainer.close()
 
 
-def largest_difference(one: Outcome, other: Outcome, metric: str) -> float:
+def largest_difference(one: Training, other: Training, metric: str) -> float:
     """Largest relative difference of a metric over the epochs; infinite where epochs are missing."""
     if list(one.reports) != sorted(other.reports):
         return float("inf")

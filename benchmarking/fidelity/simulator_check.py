@@ -80,7 +80,7 @@ class Sleeper:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TunedRun:
     """What came out of one of the two."""
 
     decisions: list[Decision]
@@ -165,7 +165,7 @@ def _next_launch(backend: ElasticLocalBackend, launch: int) -> dict[str, Any]:
         time.sleep(0.005)
 
 
-def run_real(folder: Path, deadline_s: float) -> Outcome:
+def run_real(folder: Path, deadline_s: float) -> TunedRun:
     """The tuning with real processes, under the stock tuner."""
     backend, scheduler = make_backend(folder), make_scheduler(deadline_s)
     with experiments_in(folder):
@@ -174,19 +174,19 @@ def run_real(folder: Path, deadline_s: float) -> Outcome:
             sleep_time=0.01, save_tuner=False, output_logger=QuietTunerLogger(),
         )  # fmt: skip
         tuner.run()
-    return Outcome(scheduler.decisions, tuner.callbacks[0].dataframe())
+    return TunedRun(scheduler.decisions, tuner.callbacks[0].dataframe())
 
 
-def run_simulated(launch_cost: LaunchCost, deadline_s: float) -> Outcome:
+def run_simulated(launch_cost: LaunchCost, deadline_s: float) -> TunedRun:
     """The same tuning in virtual time."""
     scheduler = make_scheduler(deadline_s)
     simulation = simulate(
         scheduler, Sleeper(), num_devices=NUM_DEVICES, deadline_s=deadline_s, scaling="linear", launch_cost=launch_cost
     )
-    return Outcome(scheduler.decisions, simulation.results)
+    return TunedRun(scheduler.decisions, simulation.results)
 
 
-def report_times(real: Outcome, simulated: Outcome) -> pd.DataFrame:
+def report_times(real: TunedRun, simulated: TunedRun) -> pd.DataFrame:
     """When each report came in both: ``real_s``, ``simulated_s``, indexed by trial and epoch.
 
     Real times count from when the first trial is launched, before which a server of processes has to start; a

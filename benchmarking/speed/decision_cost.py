@@ -80,7 +80,7 @@ class SimpleTrial(Trial):
 
 
 @dataclass
-class Costs:
+class HyperSchedCosts:
     """Seconds of every call timed."""
 
     exploring_report_s: list[float] = field(default_factory=list)
@@ -178,9 +178,9 @@ class Tuning:
         heapq.heappush(self._next, (self.now_s + launch_s + epoch_s, trial.trial_id))
 
 
-def measure(strategy: str, size: int, num_devices: int) -> Costs:
+def measure(strategy: str, size: int, num_devices: int) -> HyperSchedCosts:
     """Costs with ``size`` trials known."""
-    costs, tuning = Costs(), Tuning(strategy, num_devices)
+    costs, tuning = HyperSchedCosts(), Tuning(strategy, num_devices)
     tuning.fill_devices()
     window_from = size - min(size // 2, MAX_WINDOW)
     while len(tuning.trials) < size:
@@ -206,7 +206,7 @@ def measure(strategy: str, size: int, num_devices: int) -> Costs:
     return costs
 
 
-def summarise(costs: Costs) -> dict[str, Any]:
+def summarise(costs: HyperSchedCosts) -> dict[str, Any]:
     """Median, 99th percentile and maximum of each kind of call, in seconds, and how many calls there were."""
     rows: dict[str, Any] = {"num_resizes": costs.num_resizes}
     for name, seconds in vars(costs).items():

@@ -26,7 +26,7 @@ from syne_hypersched.schedulers import PASHA
 MAX_TIMED_TRIALS = 1_000
 
 
-class Worker:
+class PashaWorker:
     """Runs the trials that a scheduler suggests, one after the other, and times its reports by epoch."""
 
     def __init__(self, scheduler: PASHA) -> None:
@@ -71,7 +71,7 @@ def main() -> None:
     for size in arguments.sizes:
         before = psutil.Process().memory_info().rss
         scheduler = PASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=81, random_seed=0)
-        worker = Worker(scheduler)
+        worker = PashaWorker(scheduler)
         while len(worker.trials) < size - min(MAX_TIMED_TRIALS, size // 2):
             worker.run_one()
         worker.report_s.clear()

@@ -71,7 +71,7 @@ SUBJECTS: dict[str, Subject] = {
 
 
 @dataclass
-class Costs:
+class SchedulerCosts:
     """Seconds of every call timed."""
 
     suggest_s: list[float] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Worker:
         self._epochs = bytearray(max_trials + 1)
         self._random = random.Random(0)
 
-    def run_one(self, every_epoch: bool, costs: Costs | None = None) -> None:
+    def run_one(self, every_epoch: bool, costs: SchedulerCosts | None = None) -> None:
         """Starts or resumes a trial and lets it report until the scheduler ends or pauses it."""
         started = time.perf_counter()
         suggestion = self.scheduler.suggest()
@@ -138,7 +138,7 @@ class StockWorker(Worker):
             self.num_trials += 1
 
 
-def measure(name: str, sizes: Sequence[int]) -> list[tuple[int, Costs, float]]:
+def measure(name: str, sizes: Sequence[int]) -> list[tuple[int, SchedulerCosts, float]]:
     """Costs of a scheduler at each size, and MiB that it then holds."""
     # Syne Tune's ASHA warns about an argument that it passes itself.
     logging.getLogger("syne_tune").setLevel(logging.ERROR)
@@ -151,7 +151,7 @@ def measure(name: str, sizes: Sequence[int]) -> list[tuple[int, Costs, float]]:
     for size in sorted(sizes):
         # Stock reports take up to 0.4 s: fewer of them are enough.
         window = min(size // 2, MAX_WINDOW if not stock else max(20, 200_000 // size))
-        costs = Costs()
+        costs = SchedulerCosts()
         for repetition in range(max(1, MIN_TIMED_TRIALS // window) if size < MIN_TIMED_TRIALS else 1):
             if repetition > 0:
                 worker, rss_before = _fresh(subject, worker_class, max(sizes), process)
@@ -169,7 +169,7 @@ def _fresh(subject: Subject, worker_class: Callable[[Any, int], Worker], max_siz
     return worker, process.memory_info().rss
 
 
-def print_table(name: str, rows: list[tuple[int, Costs, float]]) -> None:
+def print_table(name: str, rows: list[tuple[int, SchedulerCosts, float]]) -> None:
     """One line for each size, and how the medians have grown from the second size on."""
     print(f"\n{name}\n{'':>10}{'suggest µs':>22}{'rung report µs':>22}{'other report µs':>22}{'memory':>12}")
     print(f"{'trials':>10}" + f"{'median':>12}{'p99':>10}" * 3 + f"{'MiB':>12}")

@@ -42,7 +42,7 @@ SPACE = {"learning_rate": loguniform(1e-4, 1.0), "momentum": uniform(0.0, 0.99),
 
 
 @dataclass(frozen=True)
-class Measured:
+class SimulatorTiming:
     """One run."""
 
     seconds: float
@@ -72,7 +72,7 @@ def make_scheduler(table: TableBlackbox, num_results: int) -> ASHA:
     return ASHA(SPACE, "loss", "epoch", max_t=MAX_T, points_to_evaluate=points, random_seed=0)
 
 
-def run_simulate(table: TableBlackbox, num_results: int, folder: Path, write_events: bool = True) -> Measured:
+def run_simulate(table: TableBlackbox, num_results: int, folder: Path, write_events: bool = True) -> SimulatorTiming:
     scheduler = make_scheduler(table, num_results)
     events_path = folder / "events.jsonl" if write_events else None
     started = time.process_time()
@@ -80,16 +80,16 @@ def run_simulate(table: TableBlackbox, num_results: int, folder: Path, write_eve
         scheduler, table, num_devices=NUM_WORKERS, max_num_results=num_results, events_path=events_path
     )
     seconds = time.process_time() - started
-    return Measured(seconds, simulation.num_results, hash_results(simulation.results), hash_file(events_path))
+    return SimulatorTiming(seconds, simulation.num_results, hash_results(simulation.results), hash_file(events_path))
 
 
-def run_elastic_backend(table: TableBlackbox, num_results: int, folder: Path) -> Measured:
+def run_elastic_backend(table: TableBlackbox, num_results: int, folder: Path) -> SimulatorTiming:
     backend = ElasticSimulatorBackend(table, table.elapsed_time_attr, num_devices=NUM_WORKERS)
     callback = StoreResultsCallback()
     return run_tuner(table, num_results, backend, callback)
 
 
-def run_syne_tune(table: TableBlackbox, num_results: int, folder: Path, own_blackbox: bool) -> Measured:
+def run_syne_tune(table: TableBlackbox, num_results: int, folder: Path, own_blackbox: bool) -> SimulatorTiming:
     blackbox = as_syne_tune(table) if own_blackbox else table
     backend = UserBlackboxBackend(blackbox, table.elapsed_time_attr, seed=0)
     return run_tuner(table, num_results, backend, SimulatorCallback())
@@ -106,7 +106,9 @@ def as_syne_tune(table: TableBlackbox) -> BlackboxTabular:
     )
 
 
-def run_tuner(table: TableBlackbox, num_results: int, backend: object, callback: StoreResultsCallback) -> Measured:
+def run_tuner(
+    table: TableBlackbox, num_results: int, backend: object, callback: StoreResultsCallback
+) -> SimulatorTiming:
     """The stock tuner on either backend."""
     tuner = Tuner(
         backend, make_scheduler(table, num_results), StoppingCriterion(max_num_evaluations=num_results), NUM_WORKERS,
@@ -117,7 +119,7 @@ def run_tuner(table: TableBlackbox, num_results: int, backend: object, callback:
         tuner.run()
     seconds = time.process_time() - started
     results = callback.dataframe()
-    return Measured(seconds, len(results), hash_results(results), hash_file(tuner.tuner_path / "events.jsonl"))
+    return SimulatorTiming(seconds, len(results), hash_results(results), hash_file(tuner.tuner_path / "events.jsonl"))
 
 
 def hash_results(results: pd.DataFrame) -> str:
@@ -137,7 +139,7 @@ def main() -> None:
     num_results = parser.parse_args().results
     logging.getLogger().setLevel(logging.ERROR)
     table = make_table(1_000)
-    ways: dict[str, tuple[Callable[[Path], Measured], int]] = {
+    ways: dict[str, tuple[Callable[[Path], SimulatorTiming], int]] = {
         "simulate": (lambda folder: run_simulate(table, num_results, folder, write_events=False), 3),
         "simulate, with events": (lambda folder: run_simulate(table, num_results, folder), 2),
         "tuner, ElasticSimulatorBackend": (lambda folder: run_elastic_backend(table, num_results // 4, folder), 2),

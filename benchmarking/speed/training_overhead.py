@@ -34,7 +34,7 @@ NUM_SINGLE_SAMPLES = 20_000
 BATCH_SIZE = 64
 
 
-class Samples(Dataset[Any]):
+class DrawnSamples(Dataset[Any]):
     """Samples that are fetched one by one; drawing is as cheap as can be, so that what is around it shows."""
 
     def __init__(self, draw: Callable[[], Any]) -> None:
@@ -49,7 +49,7 @@ class Samples(Dataset[Any]):
         return self.features[index], index % 2
 
 
-class Batches(Samples):
+class Batches(DrawnSamples):
     """The same, which can be fetched many at a time."""
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
@@ -62,11 +62,11 @@ def nothing() -> None:
 
 DATASETS: dict[str, Callable[[], Any]] = {
     "TensorDataset": lambda: TensorDataset(torch.randn(NUM_SAMPLES, 16), torch.arange(NUM_SAMPLES) % 2),
-    "draws nothing": lambda: Samples(nothing),
+    "draws nothing": lambda: DrawnSamples(nothing),
     "draws nothing, __getitems__": lambda: Batches(nothing),
-    "draws from torch": lambda: Samples(partial(torch.rand, ())),
-    "draws from numpy": lambda: Samples(np.random.random_sample),
-    "draws from random": lambda: Samples(random.random),
+    "draws from torch": lambda: DrawnSamples(partial(torch.rand, ())),
+    "draws from numpy": lambda: DrawnSamples(np.random.random_sample),
+    "draws from random": lambda: DrawnSamples(random.random),
 }
 
 

@@ -61,7 +61,7 @@ def nb201_blackbox(dataset: str) -> tuple[TableBlackbox, str]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TableSearch:
     """One run of one method."""
 
     accuracy: float
@@ -69,7 +69,7 @@ class Outcome:
     resource: int
 
 
-def search(scheduler: Any, table: TableBlackbox, table_seed: int, num_configs: int) -> Outcome:
+def search(scheduler: Any, table: TableBlackbox, table_seed: int, num_configs: int) -> TableSearch:
     """Runs a scheduler and reads the configuration of its best report at its best epoch."""
     best: tuple[float, int] = (np.inf, -1)
     resource = 0
@@ -84,7 +84,7 @@ def search(scheduler: Any, table: TableBlackbox, table_seed: int, num_configs: i
     simulation = simulate(
         scheduler, table, num_devices=NUM_WORKERS, max_num_trials=num_configs, seed=table_seed, on_result=watch
     )
-    return Outcome(best_accuracy(table, configs[best[1]], table_seed), simulation.end_s / 3600, resource)
+    return TableSearch(best_accuracy(table, configs[best[1]], table_seed), simulation.end_s / 3600, resource)
 
 
 def best_accuracy(table: TableBlackbox, config: dict[str, Any], table_seed: int) -> float:
@@ -181,7 +181,7 @@ def run_table(
                     scheduler = make(table, seed)
                     if name == "random":
                         config = scheduler.suggest().config
-                        outcomes.append(Outcome(best_accuracy(table, config, table_seed), 0.0, 0))
+                        outcomes.append(TableSearch(best_accuracy(table, config, table_seed), 0.0, 0))
                     else:
                         outcomes.append(search(scheduler, table, table_seed, num_configs))
             accuracy, hours, resource = (
@@ -205,7 +205,7 @@ def run_table(
     return pd.DataFrame(rows)
 
 
-def _numbers(outcome: Outcome) -> tuple[float, float, float]:
+def _numbers(outcome: TableSearch) -> tuple[float, float, float]:
     return outcome.accuracy, outcome.hours, outcome.resource
 
 

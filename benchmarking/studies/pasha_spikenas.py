@@ -15,7 +15,6 @@ beside the repository.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
@@ -28,8 +27,11 @@ import numpy as np
 import pandas as pd
 from syne_tune.config_space import randint
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from syne_hypersched import simulate
 from syne_hypersched.blackboxes import LearningCurve
+from syne_hypersched.comparison.shared_tables import data_folder
 from syne_hypersched.schedulers import ASHA, PASHA
 
 MAX_T = 100
@@ -68,7 +70,7 @@ class SpikeNASBench:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NetworkSearch:
     """One run of one method."""
 
     accuracy: float
@@ -76,20 +78,21 @@ class Outcome:
     resource: int
 
 
-def search(make: Callable[[], Any], bench: SpikeNASBench) -> Outcome:
+def search(make: Callable[[], Any], bench: SpikeNASBench) -> NetworkSearch:
     """Runs a scheduler and reads the configuration of its best report at its best epoch."""
     simulation = simulate(make(), bench, num_devices=NUM_WORKERS, max_num_trials=NUM_TRIALS)
     results = simulation.results
     network = results.config_network[results.accuracy.idxmax()]
-    return Outcome(bench.best_epoch_accuracy({"network": network}), simulation.end_s / 3600, int(results.epoch.max()))
+    accuracy = bench.best_epoch_accuracy({"network": network})
+    return NetworkSearch(accuracy, simulation.end_s / 3600, int(results.epoch.max()))
 
 
-def untrained(make: Callable[[], Any], bench: SpikeNASBench) -> Outcome:
+def untrained(make: Callable[[], Any], bench: SpikeNASBench) -> NetworkSearch:
     """Takes the first configuration that a scheduler suggests."""
-    return Outcome(bench.best_epoch_accuracy(make().suggest().config), 0.0, 0)
+    return NetworkSearch(bench.best_epoch_accuracy(make().suggest().config), 0.0, 0)
 
 
-def methods(bench: SpikeNASBench, reduction_factor: float) -> dict[str, Callable[[int], Outcome]]:
+def methods(bench: SpikeNASBench, reduction_factor: float) -> dict[str, Callable[[int], NetworkSearch]]:
     """Each method of the table, as a function of the seed."""
 
     def scheduler(scheduler_class: type, seed: int, max_t: int = MAX_T, **kwargs: Any) -> Callable[[], Any]:
@@ -115,11 +118,10 @@ def mean_std(values: Sequence[float], digits: int) -> str:
 
 def find_data() -> Path:
     """The folder of the tables, or an exit that says what is missing."""
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("SYNE_HYPERSCHED_DATA", default)) / "spikenas_bench"
-    if not folder.is_dir():
-        sys.exit(f"{folder} is missing: set SYNE_HYPERSCHED_DATA to the folder that contains spikenas_bench")
-    return folder
+    folder = data_folder()
+    if folder is None or not (folder / "spikenas_bench").is_dir():
+        sys.exit(f"there is no spikenas_bench in {folder}: set SYNE_HYPERSCHED_DATA to the folder that contains it")
+    return folder / "spikenas_bench"
 
 
 def main() -> None:

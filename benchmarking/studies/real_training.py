@@ -48,7 +48,7 @@ TABLES = {"digits-cnn-table": "digits"}
 
 
 @dataclass(frozen=True)
-class Setting:
+class RealSetting:
     """What is run, and on what."""
 
     deadlines: tuple[Duration, ...]
@@ -57,7 +57,7 @@ class Setting:
     launch_cost: Duration
 
 
-def turns(setting: Setting, script: str) -> list[Study]:
+def turns(setting: RealSetting, script: str) -> list[Study]:
     """A study for each seed and deadline, in which every scheduler is run once, each time in another order."""
     options = script_options(script)
     schedulers, studies = tuple(TITLES), []
@@ -71,7 +71,7 @@ def turns(setting: Setting, script: str) -> list[Study]:
     return studies
 
 
-def prediction(setting: Setting, table: str) -> Study:
+def prediction(setting: RealSetting, table: str) -> Study:
     """The same in virtual time. Scaling is that of the table, which nobody is told."""
     scenario = Scenario(table, setting.num_devices, tuple(TITLES), "measured", setting.launch_cost)
     return Study((scenario,), setting.deadlines, tuple(range(setting.num_seeds)), ADAPTIVE)
@@ -139,7 +139,7 @@ def _with_width(interval: Interval, spec: str) -> str:
 def write(
     real: dict[str, pd.DataFrame],
     predicted: dict[str, pd.DataFrame],
-    setting: Setting,
+    setting: RealSetting,
     script_names: Sequence[str],
     output: Path,
 ) -> None:
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"there is no MNIST in {mnist_folder()}: set SYNE_HYPERSCHED_DATA to the folder above it")
     try:
         deadlines = tuple(Duration.parse(deadline) for deadline in args.deadlines)
-        setting = Setting(deadlines, args.seeds, args.num_devices, Duration.parse(args.launch_cost))
+        setting = RealSetting(deadlines, args.seeds, args.num_devices, Duration.parse(args.launch_cost))
         studies = {script: turns(setting, script) for script in args.scripts}
         predictions = {script: prediction(setting, TABLES[script]) for script in args.scripts if script in TABLES}
     except ValueError as error:

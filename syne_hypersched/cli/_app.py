@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
+from syne_hypersched._version import __version__
 from syne_hypersched.cli import _compare, _report, _resume, _verify
 
 EXIT_USAGE = 2
@@ -33,20 +34,11 @@ arguments, or a run that cannot be read; 130 interrupted.
 """
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("syne-hypersched")
-    except PackageNotFoundError:
-        return "unknown: syne-hypersched is not installed"
-
-
 app = App(
     name="hypersched",
     help=HELP,
     help_format="plaintext",
-    version=_version,
+    version=__version__,
     help_epilogue=EPILOGUE,
     # A flag has one spelling, without --no-FLAG and --empty-LIST. Of an option given twice the last value counts.
     default_parameter=Parameter(negative=(), allow_repeating=True),

@@ -64,7 +64,7 @@ def compare(
     time or on a real training script on this machine, and ends with tables, a
     picture and files for further analysis. Runs that have finished in the output
     folder are not repeated: interrupt it at any time, and give the same command to
-    go on.
+    continue.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def compare(
                 print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
-        # The reader of the output has seen enough, as `head` does. At its end, Python would complain about the rest.
+        # The output is no longer read, as by `head`. Python would complain about it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
@@ -113,7 +113,9 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
         with study_progress() as on_progress:
             results = run_study(study, output, jobs, store_runs, on_progress)
     except KeyboardInterrupt:
-        print(f"interrupted: finished runs are kept in {output}; the same command goes on from there", file=sys.stderr)
+        print(
+            f"interrupted: finished runs are kept in {output}; the same command continues from there", file=sys.stderr
+        )
         return 130
     except RunFailedError as error:
         print(
@@ -125,7 +127,8 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     print(describe(results, brief=True))
     print()
     pictures = [path for path in written if path.suffix == ".png"]
-    print("pictures: " + (", ".join(map(str, pictures)) or "none, matplotlib is not installed"))
+    missing = 'none, matplotlib is not installed: pip install "syne-hypersched[plots]"'
+    print("pictures: " + (", ".join(map(str, pictures)) or missing))
     print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
     print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from syne_hypersched._extras import needs_extra
 from syne_hypersched.comparison.problems import Goal, find_goal, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Duration, Scenario, Study
@@ -43,12 +44,10 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
     scenario
         Which of its scenarios.
     """
-    from matplotlib.figure import Figure
-
     study, goal = results.study, find_goal(results.study, scenario)
     deadlines = sorted_deadlines(study, scenario)
     heights = (4.0, 0.5 + 0.32 * len(scenario.schedulers))
-    figure = Figure(figsize=(2.2 + 3.6 * len(deadlines), 1.0 + sum(heights)), layout="constrained", facecolor="white")
+    figure = _new_figure(2.2 + 3.6 * len(deadlines), 1.0 + sum(heights))
     panels = figure.subplots(2, len(deadlines), squeeze=False, height_ratios=heights)
     curves_by_panel = []
     for column, deadline in enumerate(deadlines):
@@ -78,13 +77,11 @@ def overview_figure(results: Results) -> Figure:
 
     A row is labelled with what its scenario has different from the first one, which is in the title.
     """
-    from matplotlib.figure import Figure
-
     study = results.study
     deadlines = sorted_deadlines(study, study.scenarios[0])
     rows = [(scenario, scheduler) for scenario in study.scenarios for scheduler in scenario.schedulers]
     height = 1.6 + 0.24 * len(rows) + 0.15 * len(study.scenarios)
-    figure = Figure(figsize=(4.5 + 3.0 * len(deadlines), height), layout="constrained", facecolor="white")
+    figure = _new_figure(4.5 + 3.0 * len(deadlines), height)
     panels = figure.subplots(1, len(deadlines), sharey=True, squeeze=False)[0]
     heights, ticks, y = [], [], 0.0
     for scenario in study.scenarios:
@@ -115,8 +112,6 @@ def growth_figure(results: Results) -> Figure:
 
     Lines are means and dots are seeds: such runs are too long for as many seeds as an interval needs.
     """
-    from matplotlib.figure import Figure
-
     study = results.study
     deadlines = sorted_deadlines(study, study.scenarios[0])
     longest = deadlines[-1]
@@ -127,7 +122,7 @@ def growth_figure(results: Results) -> Figure:
     ]
     titles = [f"regret at {deadline}" for deadline in deadlines]
     titles += [f"utilisation in %, at {longest}", f"scheduler µs a report, up to {longest}"]
-    figure = Figure(figsize=(4.2 * len(titles), 4.6), layout="constrained", facecolor="white")
+    figure = _new_figure(4.2 * len(titles), 4.6)
     panels = figure.subplots(1, len(titles))
     names = study.scenarios[0].schedulers
     devices = [scenario.num_devices for scenario in study.scenarios]
@@ -178,7 +173,7 @@ def _costs_us(results: Results, scenario: Scenario, scheduler: str, deadline: Du
 
 
 def draw_study(results: Results, folder: Path) -> list[Path]:
-    """Draws everything there is to see of a study into a folder, and says which files these are."""
+    """Draws all pictures of a study into a folder, and returns their paths."""
     study = results.study
     pictures: dict[str, Figure] = {}
     if study.preset == "scale":
@@ -299,6 +294,13 @@ def _deadline_title(deadline: Duration, deadline_s: float) -> str:
 def _seeds(results: Results) -> str:
     number = len(results.study.seeds)
     return f"{number} seeds, means and 95 % intervals" if number > 1 else "1 seed"
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """An empty picture, so many inches wide and high."""
+    with needs_extra("a picture of a comparison", "plots"):
+        from matplotlib.figure import Figure
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def _dress(panel: Axes, grid: Literal["x", "y"] = "y") -> None:

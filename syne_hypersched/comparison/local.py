@@ -12,20 +12,21 @@ import numpy as np
 from syne_tune import Tuner
 from syne_tune.results_callback import StoreResultsCallback
 
-from syne_hypersched import Deadline, ElasticLocalBackend
+from syne_hypersched.backends import ElasticLocalBackend
 from syne_hypersched.comparison.reading import Reports
-from syne_hypersched.comparison.runs import Outcome, StudyRun
+from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
 from syne_hypersched.comparison.scripts import find_script
 from syne_hypersched.comparison.settings import Study
 from syne_hypersched.comparison.timing import TimedScheduler
+from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, load_run
 
 #: Trials that may fail before a run is given up.
 MAX_FAILURES = 10
 
 
-def train_run(study: Study, run: StudyRun, path: Path) -> Outcome:
+def train_run(study: Study, run: StudyRun, path: Path) -> RunOutcome:
     """Carries out one run in real time; it is stored as a stock experiment of Syne Tune.
 
     Parameters
@@ -65,7 +66,7 @@ def train_run(study: Study, run: StudyRun, path: Path) -> Outcome:
         )
         tuner.run()
     reports = _read(path, problem.time_attr)
-    return Outcome.of(run, reports, deadlines_s, problem.do_minimize, scheduler.elapsed_s)
+    return RunOutcome.of(run, reports, deadlines_s, problem.do_minimize, scheduler.elapsed_s)
 
 
 def _read(path: Path, time_attr: str) -> Reports:

@@ -38,7 +38,7 @@ SENSITIVE_DEVICES = (2, 4, 16, 32)
 SENSITIVE_LAUNCH_COSTS = ("0%", "0.2%", "5%", "10%")
 SENSITIVE_SCALINGS = ("linear", "resnet152", "imagenet_resnet50", "babi", "none")
 
-#: Real time is dear: one run of each scheduler for a minute, unless the user says otherwise.
+#: Real time is expensive: by default one run of each scheduler, for a minute.
 LOCAL_DEADLINES = ("60s",)
 LOCAL_SEEDS = (0,)
 
@@ -67,7 +67,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Preset:
-    """What a study is unless the user says otherwise."""
+    """The defaults of a study."""
 
     description: str
     schedulers: tuple[str, ...]

@@ -18,7 +18,7 @@ class Goal:
     do_minimize: bool
     time_attr: str
     full_run_s: float | None
-    """Seconds of a median full run on one device, None if nobody knows."""
+    """Seconds of a median full run on one device, None if it is not known."""
 
 
 def find_goal(study: Study, scenario: Scenario) -> Goal:

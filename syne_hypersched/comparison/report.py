@@ -17,8 +17,8 @@ def write_report(results: Results, output: Path) -> list[Path]:
     """Writes tables, texts and pictures of a study.
 
     ``results.csv`` (and ``results.parquet`` where pyarrow is installed) has a row for each run and deadline,
-    ``comparison.csv`` what they come to, ``summary.csv`` and ``summary.txt`` the summary of the trials of each run, and
-    ``timings.csv`` what the schedulers cost. Only the last one changes when the same settings are run again.
+    ``comparison.csv`` their means over the seeds, ``summary.csv`` and ``summary.txt`` the summary of the trials of each
+    run, and ``timings.csv`` what the schedulers cost. Only the last one changes when the same settings are run again.
 
     Parameters
     ----------

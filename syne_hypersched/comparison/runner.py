@@ -15,7 +15,7 @@ from pathlib import Path
 
 from syne_hypersched.comparison.problems import find_problem
 from syne_hypersched.comparison.reading import Reading
-from syne_hypersched.comparison.runs import Outcome, StudyRun, plan
+from syne_hypersched.comparison.runs import RunOutcome, StudyRun, plan
 from syne_hypersched.comparison.scaling import parse_scaling, scaling_table
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
 from syne_hypersched.comparison.settings import Duration, Scenario, Study
@@ -24,7 +24,7 @@ from syne_hypersched.comparison.storage import StudyFolder
 OnProgress = Callable[[int, int, str], None]
 """Takes the number of finished runs, the number of all runs and the title of the last one."""
 
-Finished = Generator[tuple[StudyRun, Outcome], None, None]
+Finished = Generator[tuple[StudyRun, RunOutcome], None, None]
 """Runs with their outcomes, as they finish."""
 
 
@@ -34,12 +34,12 @@ class Results:
 
     study: Study
     runs: tuple[StudyRun, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RunOutcome, ...]
 
-    def __iter__(self) -> Iterator[tuple[StudyRun, Outcome]]:
+    def __iter__(self) -> Iterator[tuple[StudyRun, RunOutcome]]:
         return zip(self.runs, self.outcomes, strict=True)
 
-    def outcomes_of(self, scenario: Scenario, scheduler: str, deadline: Duration) -> list[Outcome]:
+    def outcomes_of(self, scenario: Scenario, scheduler: str, deadline: Duration) -> list[RunOutcome]:
         """The outcomes of a scheduler's runs that are read at a deadline, in the order of the seeds."""
         return [
             outcome
@@ -63,7 +63,7 @@ def run_study(
     store_runs: bool = True,
     on_progress: OnProgress = lambda done, total, title: None,
 ) -> Results:
-    """Carries a study out, or goes on with it.
+    """Carries a study out, or continues it.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def run_study(
     runs = tuple(plan(study))
     check_study(study)
     folder = None if output is None else StudyFolder(Path(output))
-    outcomes: dict[StudyRun, Outcome] = {}
+    outcomes: dict[StudyRun, RunOutcome] = {}
     if folder is not None:
         folder.claim(study)
         outcomes = {run: outcome for run in runs if (outcome := folder.load(run)) is not None}
@@ -108,7 +108,7 @@ def run_study(
 
 
 def check_study(study: Study) -> None:
-    """Makes every scheduler once, so that what it refuses is known before anything is run.
+    """Makes every scheduler once, so that invalid arguments are found before anything is run.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def check_study(study: Study) -> None:
                 raise ValueError(f"scheduler {scheduler!r}: {error}") from error
 
 
-def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: StudyRun) -> Outcome:
+def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: StudyRun) -> RunOutcome:
     # Syne Tune's schedulers and tuner say a line for every trial.
     logging.getLogger().setLevel(logging.WARNING)
     try:
@@ -149,12 +149,12 @@ def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: St
     return outcome
 
 
-def _one_by_one(execute: Callable[[StudyRun], Outcome], runs: list[StudyRun]) -> Finished:
+def _one_by_one(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun]) -> Finished:
     for run in runs:
         yield run, execute(run)
 
 
-def _in_processes(execute: Callable[[StudyRun], Outcome], runs: list[StudyRun], jobs: int) -> Finished:
+def _in_processes(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun], jobs: int) -> Finished:
     # Each process has one core; threads of numerical libraries would only get in each other's way.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")

@@ -1,4 +1,4 @@
-"""The runs of a study, and what comes out of one."""
+"""The runs of a study, and the outcome of one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StudyRun:
     scheduler: str
     seed: int
     deadlines: tuple[Duration, ...]
-    """Where it is read; the last one is the longest, and the one that the scheduler is told."""
+    """The deadlines at which it is read. The last one is the longest, and the one that the scheduler knows."""
     knows_deadline: bool
 
     @property
@@ -37,8 +37,8 @@ class StudyRun:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out of a run."""
+class RunOutcome:
+    """The outcome of a run."""
 
     readings: tuple[Reading, ...]
     """One for each of its deadlines, in their order."""
@@ -69,8 +69,8 @@ class Outcome:
         do_minimize: bool,
         scheduler_s: float,
         scale: RegretScale | None = None,
-    ) -> Outcome:
-        """What the reports of a run come to.
+    ) -> RunOutcome:
+        """The outcome of a run, from its reports.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Outcome:
         return {**vars(self), "readings": [reading.as_json() for reading in self.readings]}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Outcome:
+    def from_json(cls, values: dict[str, Any]) -> RunOutcome:
         """The outcome that :meth:`as_json` was made from."""
         readings = tuple(Reading.from_json(reading) for reading in values["readings"])
         lists = {name: tuple(values[name]) for name in ("times_s", "values")}

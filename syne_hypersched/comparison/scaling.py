@@ -32,7 +32,7 @@ def parse_scaling(text: str) -> str | dict[int, float]:
 
 
 def scaling_table(scaling: str | Mapping[int, float], num_devices: int) -> Mapping[int, float] | None:
-    """The speed-ups that a scheduler could be told beforehand; None if they differ between configurations."""
+    """The speed-ups that a scheduler can know beforehand; None if they differ between configurations."""
     if not isinstance(scaling, str):
         return scaling
     tables = {"none": {1: 1.0}, "linear": {1: 1.0, num_devices: float(num_devices)}, **PUBLISHED_SCALING}

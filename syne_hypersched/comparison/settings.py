@@ -56,7 +56,7 @@ class Duration:
         Raises
         ------
         ValueError
-            It is relative to a full run, and nobody knows how long one takes (``full_run_s`` is None).
+            It is relative to a full run, whose length is not known (``full_run_s`` is None).
         """
         if self.unit == "s":
             return self.number
@@ -92,7 +92,7 @@ class Scenario:
     num_devices: int
     schedulers: tuple[str, ...]
     scaling: str | None = "resnet50"
-    """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, where it is what it is."""
+    """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, which measures it."""
     launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
     """Of each start, resume and resize; None on the local backend."""
 
@@ -133,7 +133,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that decides what comes out."""
+    """Everything that decides the results."""
 
     scenarios: tuple[Scenario, ...]
     deadlines: tuple[Duration, ...]

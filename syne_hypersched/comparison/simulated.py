@@ -17,7 +17,7 @@ from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_TIME
 from syne_hypersched.backends import LaunchCost
 from syne_hypersched.comparison.benchmarks import load_benchmark
 from syne_hypersched.comparison.reading import Reports
-from syne_hypersched.comparison.runs import Outcome, StudyRun
+from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.scaling import parse_scaling, scaling_table
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
 from syne_hypersched.comparison.settings import Duration, Study
@@ -26,7 +26,7 @@ from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.simulation import Simulation, simulate
 
 
-def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> Outcome:
+def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOutcome:
     """Carries out one run in virtual time.
 
     Parameters
@@ -67,7 +67,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> Outco
     if path is not None:
         store(simulation, path)
     scale = benchmark.regret_scale(run.seed)
-    return Outcome.of(run, log.reports(), deadlines_s, problem.do_minimize, scheduler.elapsed_s, scale)
+    return RunOutcome.of(run, log.reports(), deadlines_s, problem.do_minimize, scheduler.elapsed_s, scale)
 
 
 @contextmanager

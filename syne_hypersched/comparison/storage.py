@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from syne_hypersched.comparison.names import folder_name
-from syne_hypersched.comparison.runs import Outcome, StudyRun
+from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.settings import Study
 
 FORMAT = 1
@@ -27,7 +27,7 @@ SOURCES: Mapping[str, Path] = MappingProxyType(
         "syne_hypersched": Path(__file__).resolve().parents[1],
     }
 )
-"""Folders and files, by name, whose content decides what comes out of a run of the same settings."""
+"""Folders and files, by name, whose content decides the results of a run with given settings."""
 
 
 @functools.cache
@@ -82,7 +82,7 @@ class StudyFolder:
     path: Path
 
     def claim(self, study: Study) -> None:
-        """Takes the folder for a study, or goes on in it if it is that study's already.
+        """Takes the folder for a study, or continues in it if it is that study's already.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class StudyFolder:
             differences = "; ".join(differing(stored["study"], _as_stored(study)))
             return (
                 f"has results of other settings ({differences})",
-                "choose another --output, or give the same settings to go on with them",
+                "choose another --output, or give the same settings to continue them",
             )
         if stored.get("source") != source_digest():
             return (
@@ -137,13 +137,13 @@ class StudyFolder:
         """The folder of a run."""
         return self.path / "runs" / run.scenario.folder / run.name
 
-    def load(self, run: StudyRun) -> Outcome | None:
+    def load(self, run: StudyRun) -> RunOutcome | None:
         """The outcome of a run, None if it has not finished."""
         try:
             text = (self.of_run(run) / "outcome.json").read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        return Outcome.from_json(json.loads(text))
+        return RunOutcome.from_json(json.loads(text))
 
     def begin(self, run: StudyRun) -> Path:
         """An empty folder for a run: what an interrupted one has left is removed."""
@@ -152,13 +152,13 @@ class StudyFolder:
         path.mkdir(parents=True)
         return path
 
-    def finish(self, run: StudyRun, outcome: Outcome) -> None:
+    def finish(self, run: StudyRun, outcome: RunOutcome) -> None:
         """Stores the outcome of a run, which is finished thereby."""
         write_whole(self.of_run(run) / "outcome.json", json.dumps(outcome.as_json()) + "\n")
 
 
 def default_output(study: Study) -> Path:
-    """A folder that belongs to the settings: giving the same ones again goes on there."""
+    """A folder that belongs to the settings: the same settings continue there."""
     digest = hashlib.sha256(json.dumps(study.as_json(), sort_keys=True).encode()).hexdigest()[:8]
     name = "-".join(dict.fromkeys(folder_name(scenario.benchmark) for scenario in study.scenarios))
     return Path("comparison-results") / f"{study.preset}-{name}-{digest}"

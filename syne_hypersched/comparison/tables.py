@@ -1,4 +1,4 @@
-"""Results as tables: one row for each run and deadline, and what they come to over the seeds."""
+"""Results as tables: one row for each run and deadline, and means over the seeds."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def timings_table(results: Results) -> pd.DataFrame:
 
 
 def comparison_table(results: Results) -> pd.DataFrame:
-    """What the runs come to over the seeds.
+    """Means over the seeds, and comparisons with the reference.
 
     Returns
     -------

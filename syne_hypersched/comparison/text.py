@@ -144,7 +144,7 @@ _SUMMARY_HEADER = ["", "deadline", "trials seen", "best value", "at", "length me
 
 
 def describe(results: Results, brief: bool = False) -> str:
-    """What a study came to.
+    """The results of a study.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -65,3 +66,12 @@ def test_the_overview_and_the_growth_have_every_scheduler(small_study):
     assert labels == ["hypersched", "asha", "random", "4 devices   hypersched", "asha", "random"]
     legend = growth_figure(results).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["hypersched", "asha", "random"]
+
+
+def test_without_matplotlib_the_extra_is_named(small_study, monkeypatch):
+    study = small_study(schedulers=("asha",), reference="asha", deadlines=("10s",), seeds=(0,))
+    results = run_study(study)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for draw in (growth_figure, overview_figure, lambda results: comparison_figure(results, study.scenarios[0])):
+        with pytest.raises(ModuleNotFoundError, match=r"syne-hypersched\[plots\]"):
+            draw(results)

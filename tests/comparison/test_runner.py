@@ -98,7 +98,7 @@ def test_a_study_that_was_interrupted_goes_on(table_path, tmp_path, how):
     assert 5 <= len(finished) < 96, "the study ended before it was interrupted"
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert "the same command goes on from there" in errors
+        assert "the same command continues from there" in errors
         assert "Traceback" not in errors
     assert not (output / "results.csv").exists()
 

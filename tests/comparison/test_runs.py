@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from syne_hypersched.comparison.runs import Outcome, plan
+from syne_hypersched.comparison.runs import RunOutcome, plan
 from syne_hypersched.comparison.simulated import simulate_run
 
 
@@ -37,4 +37,4 @@ def test_outcomes_survive_json(small_study):
     for run in plan(study):
         outcome = simulate_run(study, run)
         stored = json.loads(json.dumps(outcome.as_json(), allow_nan=False))
-        assert Outcome.from_json(stored) == outcome
+        assert RunOutcome.from_json(stored) == outcome

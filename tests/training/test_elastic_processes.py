@@ -12,8 +12,8 @@ pytest.importorskip("torch")
 from benchmarking.fidelity import invisible_resizing
 from benchmarking.fidelity.invisible_resizing import (
     WORKLOADS,
-    Outcome,
     Trainer,
+    Training,
     Workload,
     largest_difference,
     train_disturbed,
@@ -28,7 +28,7 @@ def shortened(name: str, num_epochs: int, *arguments: str) -> Workload:
     return replace(workload, arguments=(*workload.arguments, "--epochs", str(num_epochs), *arguments))
 
 
-def both(workload: Workload, folder: Path, num_resizes: int, seed: int) -> tuple[Outcome, Outcome]:
+def both(workload: Workload, folder: Path, num_resizes: int, seed: int) -> tuple[Training, Training]:
     outcomes = []
     for name in ("alone", "resized"):
         (folder / name).mkdir()

@@ -8,13 +8,13 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from benchmarking.studies.real_training import ADAPTIVE, TITLES, Setting, main, prediction, turns, value_lines
+from benchmarking.studies.real_training import ADAPTIVE, TITLES, RealSetting, main, prediction, turns, value_lines
 from syne_hypersched.comparison.runner import check_study, run_study
 from syne_hypersched.comparison.runs import plan
 from syne_hypersched.comparison.settings import Duration
 from syne_hypersched.comparison.tables import results_table
 
-SETTING = Setting((Duration(1.0), Duration(2.0)), num_seeds=3, num_devices=2, launch_cost=Duration(0.05))
+SETTING = RealSetting((Duration(1.0), Duration(2.0)), num_seeds=3, num_devices=2, launch_cost=Duration(0.05))
 
 
 def test_schedulers_take_turns_and_each_is_first_as_often_as_the_others():

@@ -134,6 +134,18 @@ def test_the_lock_says_until_when_a_tuner_has_lived(finished):
     assert lived_s >= segments.entries[len(segments.entries) // 2]["time_s"]
 
 
+def test_what_a_trial_has_left_that_the_journal_does_not_name_is_removed(finished):
+    """Its tuner was killed between the launch and the line. Another trial gets its number."""
+    unrecorded, somebodys = finished.tuner_path / "3", finished.tuner_path / "4"
+    (unrecorded / "checkpoints").mkdir(parents=True)
+    (unrecorded / "config.json").write_text("{}")
+    somebodys.mkdir()
+    resume_experiment("test")
+    assert not unrecorded.exists()
+    assert somebodys.exists()
+    assert (finished.tuner_path / "2" / "config.json").exists()
+
+
 def test_without_a_stored_tuner_one_must_be_given(finished):
     (finished.tuner_path / "journal" / "setup.dill").unlink()
     with pytest.raises(FileNotFoundError, match="give resume_experiment a tuner made as the first one was"):

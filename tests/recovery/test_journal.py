@@ -136,7 +136,7 @@ def test_the_lock_says_until_when_a_tuner_has_lived(finished):
 
 def test_what_a_trial_has_left_that_the_journal_does_not_name_is_removed(finished):
     """Its tuner was killed between the launch and the line. Another trial gets its number."""
-    unrecorded, somebodys = finished.tuner_path / "3", finished.tuner_path / "4"
+    unrecorded, somebodys = finished.tuner_path / "7", finished.tuner_path / "8"
     (unrecorded / "checkpoints").mkdir(parents=True)
     (unrecorded / "config.json").write_text("{}")
     somebodys.mkdir()

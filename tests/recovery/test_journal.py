@@ -134,6 +134,20 @@ def test_the_lock_says_until_when_a_tuner_has_lived(finished):
     assert lived_s >= segments.entries[len(segments.entries) // 2]["time_s"]
 
 
+def test_what_was_read_is_synced_before_anything_is_built_on_it(finished, monkeypatch):
+    """A tuner that was killed may have written lines that it did not sync; the next one goes on from them."""
+
+    class WatchedDisk(Disk):
+        def sync_file(self, path):
+            synced.append(path)
+            super().sync_file(path)
+
+    synced = []
+    monkeypatch.setattr(_resume, "Disk", WatchedDisk)
+    resume_experiment("test")
+    assert synced[0] == str(finished.tuner_path / "journal" / "000000.jsonl")
+
+
 def test_what_a_trial_has_left_that_the_journal_does_not_name_is_removed(finished):
     """Its tuner was killed between the launch and the line. Another trial gets its number."""
     unrecorded, somebodys = finished.tuner_path / "7", finished.tuner_path / "8"

@@ -33,7 +33,6 @@ NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"
 #: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.
 KNOWN = {
     ("allocation must not import syne_tune", "allocation.timing", "syne_tune.constants"),
-    ("private module", "training._batch_size", "allocation.window"),
 }
 
 Import = tuple[str, str, int]

@@ -16,7 +16,7 @@ from syne_tune.config_space import uniform
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
-from syne_hypersched.experiments import check_run, load_run
+from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.records.segments import Segments, read_segments
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._lock import ExperimentLock
@@ -132,6 +132,16 @@ def test_the_lock_says_until_when_a_tuner_has_lived(finished):
     lock.release()
     lived_s = Moment.of(segments.headers[0]).seconds_until(lock.last_alive)
     assert lived_s >= segments.entries[len(segments.entries) // 2]["time_s"]
+
+
+def test_an_event_that_a_crash_has_torn_spoils_no_other(finished, make):
+    """A last line without its end is cut off, so that the next event begins a line."""
+    path = finished.tuner_path / "events.jsonl"
+    num_whole = len(read_events(path))
+    with open(path, "ab") as file:
+        file.write(b'{"time_s": 1.5, "event": "la')
+    resume_experiment("test", make(num_trials=4))
+    assert len(read_events(path)) > num_whole  # which raises at a line that is no event
 
 
 def test_what_was_read_is_synced_before_anything_is_built_on_it(finished, monkeypatch):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend import LocalBackend
@@ -142,6 +145,21 @@ def test_an_event_that_a_crash_has_torn_spoils_no_other(finished, make):
         file.write(b'{"time_s": 1.5, "event": "la')
     resume_experiment("test", make(num_trials=4))
     assert len(read_events(path)) > num_whole  # which raises at a line that is no event
+
+
+def test_a_disk_that_fills_while_results_are_stored_leaves_the_table_before(finished, monkeypatch, caplog):
+    journal, path = finished.callbacks[0], finished.tuner_path / "results.csv.zip"
+    before = path.read_bytes()
+
+    def write_half(self, file, **options):
+        Path(file).write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", write_half)
+    journal.store_results()
+    assert "cannot be stored" in caplog.text
+    assert path.read_bytes() == before
+    assert [name for name in os.listdir(finished.tuner_path) if name.startswith("results")] == [path.name]
 
 
 def test_what_was_read_is_synced_before_anything_is_built_on_it(finished, monkeypatch):

@@ -12,10 +12,10 @@ import numpy as np
 from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched.allocation._shape_fit import Floats
-from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.launch_cost import FirstReport, LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
+from syne_hypersched.allocation.window import QuantileWindow
 from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
 _COLD_FACTOR, _COLD_SHARE = 2, 0.25

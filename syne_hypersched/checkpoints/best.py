@@ -67,7 +67,7 @@ class Published:
     """Why it has none, or is not in ``best/``."""
 
 
-class _Outcome(Enum):
+class _Attempt(Enum):
     """The result of one attempt to publish an incumbent."""
 
     DONE = "done"
@@ -162,34 +162,34 @@ class BestPublisher:
                 folder, waiting, self._seen, self._busy = self._folder, self._waiting[::-1], self._news, True
             for incumbent in waiting:
                 try:
-                    outcome = _Outcome.DONE if folder is None else self._try(folder, incumbent)
+                    outcome = _Attempt.DONE if folder is None else self._try(folder, incumbent)
                 except Exception as error:  # whatever it is, the next incumbent is to be published
                     logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
-                    outcome = _Outcome.NEVER
+                    outcome = _Attempt.NEVER
                 with self._condition:
                     position = self._waiting.index(incumbent) if incumbent in self._waiting else -1
-                    if outcome is _Outcome.DONE:
+                    if outcome is _Attempt.DONE:
                         del self._waiting[: position + 1]
                         break
-                    if outcome is _Outcome.NEVER and position >= 0:
+                    if outcome is _Attempt.NEVER and position >= 0:
                         del self._waiting[position]
             with self._condition:
                 self._busy = False
                 self._condition.notify_all()
 
-    def _try(self, folder: Path, incumbent: Incumbent) -> _Outcome:
+    def _try(self, folder: Path, incumbent: Incumbent) -> _Attempt:
         """Publishes an incumbent if that can be done now."""
         is_last = not self._is_live(incumbent.trial_id)  # to be asked before it is looked whether there is anything
         present = published_result(folder)
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
         if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
-            return _Outcome.DONE
+            return _Attempt.DONE
         found = find_generation(GenerationStore(incumbent.checkpoints), incumbent, is_last)
         if found is not None:
             generation, match = found
             checkpoint = publish(folder, incumbent, generation, match)
             self._on_published(incumbent, Published(True, checkpoint))
-            return _Outcome.DONE
+            return _Attempt.DONE
         reason = "none of its checkpoints is whole and of that report"
         if has_checkpoint:
             if is_last:
@@ -197,7 +197,7 @@ class BestPublisher:
         elif is_last and (present is None or not self._is_as_good(present, incumbent)):
             publish(folder, incumbent, None)
             self._on_published(incumbent, Published(True, None, reason))
-        return _Outcome.NEVER if is_last else _Outcome.NOT_YET
+        return _Attempt.NEVER if is_last else _Attempt.NOT_YET
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
         """Whether the published report is already as good as an incumbent, as it may be after a resume."""

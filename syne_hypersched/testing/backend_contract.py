@@ -284,7 +284,7 @@ class BackendContract:
     def test_devices_are_given_on_when_the_last_process_on_them_is_gone(
         self, backend: TrialBackend, tmp_path: Path
     ) -> None:
-        """Not when it is told to leave. Where scripts run, they count how many live at the same time."""
+        """Not when it gets SIGTERM. Where scripts run, they count how many live at the same time."""
         processes = tmp_path / "processes"
         processes.mkdir()
         for _ in range(self.num_devices):

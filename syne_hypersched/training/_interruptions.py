@@ -18,7 +18,7 @@ class Demand(IntEnum):
 
 
 class Interruptions:
-    """Catches SIGTERM, and tells when a checkpoint is due.
+    """Catches SIGTERM, and knows when a checkpoint is due.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Iterated(Protocol):
         ...
 
     def begin_round(self, epoch: int, num_steps: int | None) -> None:
-        """A round begins, of an epoch or of so many steps."""
+        """A round begins: an epoch, or ``num_steps`` steps."""
 
     def has_open(self, part: Part) -> bool:
         """Whether the step that ends with this part is in progress."""

@@ -14,7 +14,7 @@ estimate a little.
 
 Smoothing and the choice between the three are those of AdaptDL's ``GradientNoiseScale``. Differences: the estimate is
 of the whole model and not of each group of parameters; it is in samples, and thus independent of the initial batch; and
-it does not average the gradients itself, but is told how the loss was scaled.
+it does not average the gradients itself, but gets the scale of the loss from its caller.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class GradientNoiseScale:
     parameters
         The parameters that are trained. They need not all take part in every step.
     batch_size
-        The user's global batch size; the averages decay by ``smoothing`` for each so many samples.
+        The user's global batch size; the averages decay by ``smoothing`` over that many samples.
     smoothing
         Weight of the measurements before, at least 0 and below 1.
     process_group

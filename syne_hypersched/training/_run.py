@@ -145,7 +145,7 @@ class ElasticRun:
         Raises
         ------
         ValueError
-            A second model is to be sharded, or any where there are virtual devices.
+            A second model is sharded, or any model where there are virtual devices.
         """
         return self._lifecycle.add_model(model, shard_units, find_unused_parameters)
 
@@ -294,7 +294,7 @@ class ElasticRun:
     def rounds(self, num_rounds: int, num_steps: int) -> Iterator[int]:
         """As :meth:`epochs`, but a round is the samples of ``num_steps`` batches, for data whose epochs take too long.
 
-        A loader for training yields whole steps until it has yielded so many samples, and goes on with the same epoch
+        A loader for training yields whole steps until it has yielded that many samples, and goes on with the same epoch
         in the next round; an epoch whose last batch is smaller makes a round one step longer. Rungs count rounds then:
         ``max_t`` of a scheduler is ``num_rounds``.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend import LocalBackend
@@ -16,7 +19,7 @@ from syne_tune.config_space import uniform
 from syne_hypersched import ASHA, ElasticLocalBackend, Journal, resume_experiment
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
-from syne_hypersched.experiments import check_run, load_run
+from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.records.segments import Segments, read_segments
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._lock import ExperimentLock
@@ -132,6 +135,57 @@ def test_the_lock_says_until_when_a_tuner_has_lived(finished):
     lock.release()
     lived_s = Moment.of(segments.headers[0]).seconds_until(lock.last_alive)
     assert lived_s >= segments.entries[len(segments.entries) // 2]["time_s"]
+
+
+def test_an_event_that_a_crash_has_torn_spoils_no_other(finished, make):
+    """A last line without its end is cut off, so that the next event begins a line."""
+    path = finished.tuner_path / "events.jsonl"
+    num_whole = len(read_events(path))
+    with open(path, "ab") as file:
+        file.write(b'{"time_s": 1.5, "event": "la')
+    resume_experiment("test", make(num_trials=4))
+    assert len(read_events(path)) > num_whole  # which raises at a line that is no event
+
+
+def test_a_disk_that_fills_while_results_are_stored_leaves_the_table_before(finished, monkeypatch, caplog):
+    journal, path = finished.callbacks[0], finished.tuner_path / "results.csv.zip"
+    before = path.read_bytes()
+
+    def write_half(self, file, **options):
+        Path(file).write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", write_half)
+    journal.store_results()
+    assert "cannot be stored" in caplog.text
+    assert path.read_bytes() == before
+    assert [name for name in os.listdir(finished.tuner_path) if name.startswith("results")] == [path.name]
+
+
+def test_what_was_read_is_synced_before_anything_is_built_on_it(finished, monkeypatch):
+    """A tuner that was killed may have written lines that it did not sync; the next one goes on from them."""
+
+    class WatchedDisk(Disk):
+        def sync_file(self, path):
+            synced.append(path)
+            super().sync_file(path)
+
+    synced = []
+    monkeypatch.setattr(_resume, "Disk", WatchedDisk)
+    resume_experiment("test")
+    assert synced[0] == str(finished.tuner_path / "journal" / "000000.jsonl")
+
+
+def test_what_a_trial_has_left_that_the_journal_does_not_name_is_removed(finished):
+    """Its tuner was killed between the launch and the line. Another trial gets its number."""
+    unrecorded, somebodys = finished.tuner_path / "7", finished.tuner_path / "8"
+    (unrecorded / "checkpoints").mkdir(parents=True)
+    (unrecorded / "config.json").write_text("{}")
+    somebodys.mkdir()
+    resume_experiment("test")
+    assert not unrecorded.exists()
+    assert somebodys.exists()
+    assert (finished.tuner_path / "2" / "config.json").exists()
 
 
 def test_without_a_stored_tuner_one_must_be_given(finished):

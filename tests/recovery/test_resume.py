@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from collections import Counter
 
 import dill
+import psutil
 import pytest
 
 from syne_hypersched.experiments import check_run, load_run, read_events
+from syne_hypersched.launch import is_same
 from syne_hypersched.recovery._orphans import open_launches
 
 NUM_POINTS = 6
@@ -179,3 +182,34 @@ def test_an_experiment_that_runs_is_not_resumed(experiments):
     assert f"still runs (process {process.pid} on" in experiments.log()
     process.send_signal(signal.SIGCONT)
     assert process.wait() == 0
+
+
+def test_what_the_dead_tuner_has_left_is_gone_before_anything_is_launched(experiments):
+    """Two processes of one trial would write to one checkpoint, and share a device."""
+    process = experiments.start("hypersched", "killed", fault="deaf", grace_s=0.5)
+    experiments.wait_for(lambda: experiments.num_lines("killed") > 20)
+    process.send_signal(signal.SIGSTOP)  # so that no other trial is launched
+    launches = experiments.events("killed", "launch")
+    left = [
+        (pid, ticks)
+        for launch in open_launches(experiments.events("killed", "launch", "exit"))
+        for pid, ticks in zip(launch.details["pids"], launch.details["start_ticks"], strict=True)
+        if is_same(pid, ticks)
+    ]
+    assert left
+    supervisors = [psutil.Process(psutil.Process(pid).ppid()) for pid, _ in left]
+    try:
+        for supervisor in supervisors:
+            supervisor.suspend()  # as if the machine were too busy for them to end their trials in time
+        process.kill()
+        process.wait()
+        resumed = experiments.resume("killed", "--time-passes", "running")
+        experiments.wait_for(lambda: len(experiments.events("killed", "launch")) > len(launches))
+        assert [pid for pid, ticks in left if is_same(pid, ticks)] == []
+    finally:
+        for supervisor in supervisors:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                supervisor.kill()
+    resumed.kill()
+    resumed.wait()
+    experiments.wait_for(lambda: experiments.left_behind("killed") == [])

@@ -291,7 +291,8 @@ def test_nothing_is_removed_while_it_is_copied_into_best(tmp_path, monkeypatch):
 
     publish, begun, may_end = GenerationStore.publish, threading.Event(), threading.Event()
     monkeypatch.setattr(GenerationStore, "publish", publish_slowly)
-    trial = SimpleNamespace(is_at_rest=True, queue=[], number_of=lambda result: 1)
+    reports = SimpleNamespace(queue=[], number_of=lambda result: 1)
+    trial = SimpleNamespace(is_at_rest=True, reports=reports)
     events = EventLog(tmp_path / "events.jsonl", lambda: 0.0)
     checkpoints = Checkpoints(folder_of, lambda trial_id: trial, events, delete=False, min_free_mb=0.0)
     checkpoints.experiment = tmp_path

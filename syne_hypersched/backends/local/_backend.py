@@ -24,6 +24,7 @@ from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._old_logs import OldLogs
+from syne_hypersched.backends.local._options import LaunchMode, Processes
 from syne_hypersched.backends.local._order import by_time
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.local._processes import TrialProcesses
@@ -32,7 +33,7 @@ from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.machine.claims import claim
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
-from syne_hypersched.backends.machine.discovery import find_devices
+from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
@@ -123,11 +124,11 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         num_devices: int | None = None,
         *,
         num_devices_per_trial: int = 1,
-        device_type: str = "auto",
+        device_type: DeviceType = "auto",
         gpus_to_use: Sequence[int] | None = None,
-        processes: str = "per_device",
+        processes: Processes = "per_device",
         binary: str | Sequence[str] | None = None,
-        launch: str | None = None,
+        launch: LaunchMode | None = None,
         preload: Sequence[str] | None = None,
         grace_s: float = 5.0,
         time_attr: str | None = None,
@@ -165,7 +166,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             raise ValueError(
                 f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'
             )
-        self.launch_mode = "warm" if python_script and launch != "cold" else "cold"
+        self.launch_mode: LaunchMode = "warm" if python_script and launch != "cold" else "cold"
         self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
         self.devices = find_devices(num_devices, gpus_to_use, device_type)
         self.num_devices = len(self.devices.names)
@@ -179,7 +180,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         self._attention = Attention()
         self._preload = None if preload is None else checks.names("preload", preload)
         self._stopwatch = Stopwatch()
-        self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._stopwatch.elapsed_s, time.time)
         self._resume_hint = ResumeHint()
         self._old_logs = OldLogs()
         self._checkpoints = Checkpoints(
@@ -201,7 +202,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         """
         now, seconds_left = time.monotonic(), min(checks.number("seconds_left", seconds_left), checks.LONGEST_S)
         drain_s = checks.seconds("drain_s", drain_s)
-        deadline_s, was_told = self._time_s() + seconds_left, self._stopwatch.is_running
+        deadline_s, was_told = self._stopwatch.elapsed_s() + seconds_left, self._stopwatch.is_running
         self.situation.deadline_s = deadline_s
         self._start_clock()
         if was_told and self.situation.takes_plan:
@@ -289,7 +290,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             if status != Status.in_progress:
                 self._checkpoints.removal.leave(trial_id)
             status_of[trial_id] = (trial, status)
-        self._resume_hint.look(self._experiment_path, self._time_s(), self.situation.deadline_s)
+        self._resume_hint.look(self._experiment_path, self._stopwatch.elapsed_s(), self.situation.deadline_s)
         return status_of, by_time(reports)
 
     def wait_for_news(self, at_most_s: float) -> None:
@@ -392,9 +393,6 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
                 "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
                 deadline_s=self.situation.deadline_s,
             )  # fmt: skip
-
-    def _time_s(self) -> float:
-        return self._stopwatch.elapsed_s()
 
     def _processes(self, trial_id: int) -> TrialProcesses | None:
         return self._fleet.processes(trial_id)

@@ -10,10 +10,14 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from syne_hypersched.backends.machine._cpu_quota import cpu_quota
 
 logger = logging.getLogger(__name__)
+
+DeviceType = Literal["auto", "gpu", "cpu"]
+"""Kind of devices: GPUs, CPU slots, or GPUs if any is visible and else CPU slots."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def parse_nvidia_smi(listing: str) -> tuple[str, ...]:
 def find_devices(
     num_devices: int | None = None,
     gpus_to_use: Sequence[int] | None = None,
-    device_type: str = "auto",
+    device_type: DeviceType = "auto",
     env: Mapping[str, str] | None = None,
     installed: Sequence[str] | None = None,
     cores: Sequence[int] | None = None,

@@ -12,13 +12,14 @@ import numpy as np
 from syne_tune import Tuner
 from syne_tune.results_callback import StoreResultsCallback
 
-from syne_hypersched import Deadline, ElasticLocalBackend
+from syne_hypersched.backends import ElasticLocalBackend
 from syne_hypersched.comparison.reading import Reports
 from syne_hypersched.comparison.runs import Outcome, StudyRun
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
 from syne_hypersched.comparison.scripts import find_script
 from syne_hypersched.comparison.settings import Study
 from syne_hypersched.comparison.timing import TimedScheduler
+from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, load_run
 
 #: Trials that may fail before a run is given up.

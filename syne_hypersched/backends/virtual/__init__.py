@@ -1,6 +1,5 @@
 """Trials in virtual time, looked up in a blackbox instead of trained."""
 
-from syne_hypersched.backends.virtual._backend import ElasticSimulatorBackend as ElasticSimulatorBackend
 from syne_hypersched.backends.virtual._blackbox import make_virtual_fleet as make_virtual_fleet
 from syne_hypersched.backends.virtual._costs import NO_COST as NO_COST
 from syne_hypersched.backends.virtual._costs import Failures as Failures

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from syne_hypersched.allocation._window import QuantileWindow
+from syne_hypersched.allocation.window import QuantileWindow
 
 _WINDOW = 256
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from syne_hypersched.allocation._shape_fit import Floats, StepTimes, fit_shapes
-from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, shape_model
+from syne_hypersched.allocation.window import QuantileWindow
 from syne_hypersched.contract import (
     ACCUMULATION_STEPS,
     BATCH_SIZE,

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from syne_hypersched import checks
-from syne_hypersched.allocation._window import QuantileWindow
+from syne_hypersched.allocation.window import QuantileWindow
 
 ScalingName: TypeAlias = Literal[
     "resnet18", "resnet50", "resnet101", "resnet152", "shufflenet", "imagenet_resnet50", "babi", "linear", "none"

@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from syne_hypersched.allocation._window import QuantileWindow
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, fit_throughput
+from syne_hypersched.allocation.window import QuantileWindow
 
 LearningRateRule = Literal["adascale", "square_root", "linear"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.allocation._window import QuantileWindow
+from syne_hypersched.allocation.window import QuantileWindow
 
 
 @given(st.integers(1, 8), st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.floats(0, 1))

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "backends.function": {"backends.local", "backends.machine"},
     "backends.virtual": {"allocation", "backends.shared", "blackboxes"},
     "simulation": {"backends.shared", "backends.virtual"},
-    "recovery": {"backends", "backends.local", "backends.shared", "launch", "records", "schedulers"},
+    "recovery": {"backends.local", "backends.shared", "launch", "records", "schedulers"},
     "experiments": {"backends.shared", "checkpoints", "records", "recovery"},
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
     "cli": {"comparison", "experiments"},

@@ -1,4 +1,4 @@
-"""What comes out of a simulation."""
+"""The results of a simulation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came out of :func:`simulate`."""
+    """The results of :func:`simulate`."""
 
     num_devices: int
     """Devices that there were."""

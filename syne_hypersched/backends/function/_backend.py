@@ -22,6 +22,15 @@ _ENTRY_POINT = Path(__file__).with_name("_entry_point.py")
 class ElasticPythonBackend(ElasticLocalBackend):
     """Tunes a Python function on this machine, and changes the number of devices of its calls while they run.
 
+    Example::
+
+        def train(lr, epochs, st_checkpoint_dir):
+            ...  # goes on from what is in st_checkpoint_dir, and reports with syne_tune.Reporter
+
+        config_space = {"lr": loguniform(1e-4, 1), "epochs": 50}
+        backend = ElasticPythonBackend(train, config_space, num_devices=4)
+        tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=4)
+
     To :class:`ElasticLocalBackend` what Syne Tune's ``PythonBackend`` is to its ``LocalBackend``: a trial calls
     ``tune_function`` with its configuration, in processes of its own, one for each device unless
     ``processes="single"``. The function reports with :class:`syne_tune.Reporter`; only rank 0's reports count. If it

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from syne_tune.backend import LocalBackend
 from syne_tune.backend.trial_status import Status, Trial
@@ -47,6 +47,11 @@ from syne_hypersched.launch import Launcher, LaunchSpec
 
 class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
     """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
+
+    Example::
+
+        backend = ElasticLocalBackend("train.py", num_devices=4)
+        tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=4)
 
     A drop-in for :class:`syne_tune.backend.LocalBackend` under the stock :class:`syne_tune.Tuner`: a script that
     checkpoints to ``st_checkpoint_dir`` runs unchanged. To the tuner a relaunch does not happen; the trial keeps its
@@ -143,8 +148,8 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
-        checks.one_of("processes", processes, ("per_device", "single"))
-        checks.one_of("launch", launch, ("warm", "cold", None))
+        checks.one_of("processes", processes, get_args(Processes))
+        checks.one_of("launch", launch, (*get_args(LaunchMode), None))
         if time_attr is not None:
             checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
         if share_devices is not None and not isinstance(share_devices, bool):
@@ -249,14 +254,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             self.copy_checkpoint(src_trial_id=checkpoint_trial_id, tgt_trial_id=trial_id)
         self._schedule(trial_id=trial_id, config=config)
         self.trial_ids.append(trial_id)
-        trial = ElasticTrial(
-            trial_id=trial_id,
-            config=config,
-            creation_time=datetime.now(),
-            metrics=[],
-            status=Status.in_progress,
-            backend=self,
-        )
+        trial = ElasticTrial(trial_id, config, datetime.now(), [], Status.in_progress, backend=self)
         self._trial_dict[trial_id] = trial
         return trial
 

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+ST_WORKER_TIME = "st_worker_time"
+"""Syne Tune's key in every report of :class:`syne_tune.Reporter`: seconds that the trial has trained. With an elastic
+backend it goes on over launches. Code that needs nothing else of Syne Tune takes it from here."""
+
 ST_NUM_DEVICES = "st_num_devices"
 """Key in every report of an elastic backend: devices held by the launch that reported."""
 

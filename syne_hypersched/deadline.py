@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 class Deadline:
     """Stop criterion for :class:`syne_tune.Tuner` that ends the tuning *by* a deadline rather than after it.
 
+    Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``. Without a number,
+    ``Deadline(trial_backend=backend)``, it is the deadline for which :class:`~syne_hypersched.HyperSched` plans.
+
     Trials are asked to checkpoint and exit ``drain_s`` seconds before the deadline, and killed at the deadline. With
     :class:`~syne_hypersched.ElasticLocalBackend` this is done on time by the processes that watch the trials, whatever
     ``sleep_time`` the tuner has and however long a searcher thinks. With
     :class:`~syne_hypersched.ElasticSimulatorBackend` the deadline counts virtual seconds. With other backends the tuner
     stops the trials when it next looks. A tuner with ``wait_trial_completion_when_stopping=True`` ends at the deadline
     as well: trials that it would wait for are stopped then.
-
-    Example: ``Tuner(..., stop_criterion=Deadline(3600, trial_backend=backend))``. Without a number,
-    ``Deadline(trial_backend=backend)``, it is the deadline for which :class:`~syne_hypersched.HyperSched` plans.
 
     Parameters
     ----------

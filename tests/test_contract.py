@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from syne_tune import constants
 
 from syne_hypersched import contract
 
@@ -26,3 +27,7 @@ def test_a_trial_is_elastic_if_it_can_be_resized():
 
     assert not contract.is_elastic(Stock())
     assert contract.is_elastic(Elastic())
+
+
+def test_the_key_of_syne_tune_is_its_own():
+    assert contract.ST_WORKER_TIME == constants.ST_WORKER_TIME

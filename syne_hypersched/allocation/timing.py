@@ -9,14 +9,13 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched.allocation._shape_fit import Floats
 from syne_hypersched.allocation.launch_cost import FirstReport, LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
 from syne_hypersched.allocation.window import QuantileWindow
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, ST_WORKER_TIME
 
 _COLD_FACTOR, _COLD_SHARE = 2, 0.25
 """A first launch that cost more than so many times the 90th percentile of all launches, and more than this share of the
@@ -27,7 +26,7 @@ _EPOCHS = 1024
 
 
 @dataclass(frozen=True)
-class Report:
+class TimedReport:
     """When and where a report was made."""
 
     resource: float
@@ -46,7 +45,7 @@ class Report:
     """Seconds for which the trial has trained, if its script says so."""
 
     @classmethod
-    def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> Report:
+    def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> TimedReport:
         """Takes what there is from a report of a script; ``now_s`` is when it came."""
         trained_s = _finite(result.get(ST_WORKER_TIME))
         return cls(
@@ -63,7 +62,7 @@ class Report:
 @dataclass
 class _Running:
     started_s: float
-    last: Report | None = None
+    last: TimedReport | None = None
     total_s: float = 0.0
     """Seconds for which it has been running until its last report, all its launches together."""
     is_first: bool = False
@@ -108,7 +107,7 @@ class TrialTimes:
         """A trial is started or resumed."""
         self._running[trial_id] = _Running(now_s, is_first=not self._has_reported)
 
-    def report(self, trial_id: int, report: Report, now_s: float) -> None:
+    def report(self, trial_id: int, report: TimedReport, now_s: float) -> None:
         """A running trial has reported; a report of a trial that does not run is left out."""
         running = self._running.get(trial_id)
         if running is None:
@@ -125,7 +124,7 @@ class TrialTimes:
             self._begin_launch(trial_id, report, now_s - running.started_s)
         self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, report.resource))
 
-    def _begin_launch(self, trial_id: int, report: Report, running_s: float) -> None:
+    def _begin_launch(self, trial_id: int, report: TimedReport, running_s: float) -> None:
         before, epochs = self._resource.get(trial_id), None
         if before is not None:
             epochs = report.resource - before
@@ -231,7 +230,7 @@ class TrialTimes:
         speed_ups = np.array([scaling.speed_up(size) for size in range(1, num_devices + 1)])
         return speed_ups / (scaling.speed_up(held) * epoch_time_s)
 
-    def _epochs(self, trial_id: int, last: Report, report: Report) -> None:
+    def _epochs(self, trial_id: int, last: TimedReport, report: TimedReport) -> None:
         epochs, seconds = report.resource - last.resource, report.time_s - last.time_s
         if epochs <= 0 or seconds <= 0:
             return

@@ -85,7 +85,7 @@ class ChangeWatch:
         self._leaving.clear()
         return found
 
-    def _in_folder(self, event: inotify.Event) -> list[Change]:
+    def _in_folder(self, event: inotify.InotifyEvent) -> list[Change]:
         parent = self._paths[event.watch]
         if parent is None:
             return self._in_parent(event)
@@ -109,7 +109,7 @@ class ChangeWatch:
             return [Change("created", path)]
         return [Change("closed" if event.mask & inotify.CLOSE_WRITE else "written", path)]
 
-    def _in_parent(self, event: inotify.Event) -> list[Change]:
+    def _in_parent(self, event: inotify.InotifyEvent) -> list[Change]:
         if event.name != self._name:
             return []
         self._renew()

@@ -26,7 +26,7 @@ _HEADER = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Event(NamedTuple):
+class InotifyEvent(NamedTuple):
     """One event; ``mask`` has the bits of this module, ``name`` is the entry's, empty for the watched file itself.
 
     The two events of a file that is moved have the same ``cookie``.
@@ -64,9 +64,9 @@ class Inotify:
         """Ends a watch, which may have ended already."""
         _libc.inotify_rm_watch(self.fd, watch)
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[InotifyEvent]:
         """The events since the last call, in order."""
-        events: list[Event] = []
+        events: list[InotifyEvent] = []
         while True:
             try:
                 data = os.read(self.fd, 1 << 16)
@@ -79,12 +79,12 @@ class Inotify:
         os.close(self.fd)
 
 
-def _parse(data: bytes) -> Iterator[Event]:
+def _parse(data: bytes) -> Iterator[InotifyEvent]:
     offset = 0
     while offset < len(data):
         watch, mask, cookie, length = _HEADER.unpack_from(data, offset)
         offset += _HEADER.size
-        yield Event(watch, mask, cookie, os.fsdecode(data[offset : offset + length].rstrip(b"\0")))
+        yield InotifyEvent(watch, mask, cookie, os.fsdecode(data[offset : offset + length].rstrip(b"\0")))
         offset += length
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from syne_tune.config_space import choice, loguniform, uniform
 
+from syne_hypersched.backends.local import Processes
 from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.comparison.repository import repository
 from syne_hypersched.comparison.schedulers import Problem
@@ -47,7 +48,7 @@ class TrainingScript:
     max_t_argument: str = "epochs"
     time_attr: str = "epoch"
     options: tuple[Option, ...] = ()
-    processes: str = "per_device"
+    processes: Processes = "per_device"
     """As in :class:`~syne_hypersched.ElasticLocalBackend`: ``"single"`` for a script that knows nothing of ranks."""
 
     def problem(self, options: Sequence[tuple[str, str]], max_t: int | None = None) -> Problem:

@@ -1,4 +1,4 @@
-"""What is in ``best/``, in words, and whether it is what it says."""
+"""Describes what is in ``best/``, and checks it."""
 
 from __future__ import annotations
 

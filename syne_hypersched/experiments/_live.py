@@ -96,7 +96,7 @@ class LiveProgress(TunerCallback):
         self._wait.sleep()
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
-        """Takes note of a report; called by the tuner."""
+        """Records a report; called by the tuner."""
         if self._progress is None or self._progress.metric not in result:
             return
         self._progress.add_report(
@@ -132,7 +132,7 @@ class LiveProgress(TunerCallback):
         try:
             self._show_progress(progress, reader, last)
         except OSError as error:
-            # The terminal is gone, or the disk that the output goes to is full: the tuning is worth more than its view.
+            # The terminal is gone, or the disk with the output is full: the tuning goes on without its view.
             self._progress = None
             logger.warning("The progress is shown no longer (%s); the tuning goes on.", error.strerror or error)
 

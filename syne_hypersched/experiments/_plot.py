@@ -38,7 +38,7 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
     path
         File to be written; its suffix is the format, for example ``.png`` or ``.pdf``.
     title
-        Heading of the picture, by default what the run came to.
+        Heading of the picture, by default the results of the run.
     dpi
         Pixels per inch.
 
@@ -82,7 +82,7 @@ def draw_run(run: Run, title: str | None = None) -> Figure:
     run
         The experiment, finished or running.
     title
-        Heading of the picture, by default what the run came to.
+        Heading of the picture, by default the results of the run.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Sums a run up: ``python -m syne_hypersched.experiments.report NAME``."""
+"""Summarises a run: ``python -m syne_hypersched.experiments.report NAME``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from syne_hypersched.filenames import FIGURE_FILENAME
 
 
 def describe_run(run: Run, num_trials: int = 20) -> str:
-    """What the run came to, in words: table of trials, incumbent, where its checkpoint is.
+    """The results of the run in words: table of trials, incumbent, where its checkpoint is.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class SegmentWriter:
     """Appends lines to a new segment.
 
     A line that was written survives the death of this process; one that was written before :meth:`sync` returned
-    survives a crash of the machine. A segment is never opened again: whoever goes on writes the next one.
+    survives a crash of the machine. A segment is never opened again: the next process writes the next one.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ class BackgroundSnapshots:
     def _take_in_child(self, tuner: int, snapshot: Snapshot, in_fork: Callable[[], None]) -> NoReturn:
         failed = 1
         try:
-            # Whoever interrupts or terminates the tuner's whole process group does not mean this process.
+            # A signal to the tuner's whole process group is not meant for this process.
             for signal_ in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(signal_, signal.SIG_IGN)
             in_fork()

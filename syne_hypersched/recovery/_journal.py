@@ -21,7 +21,7 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
-from syne_hypersched.backends import ElasticLocalBackend
+from syne_hypersched.backends.local import ElasticLocalBackend
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots

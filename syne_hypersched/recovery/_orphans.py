@@ -19,7 +19,7 @@ from syne_hypersched.records.events import Event
 logger = logging.getLogger(__name__)
 
 _PAUSE_S = 0.02
-#: What does not die this long after SIGKILL is somebody else's to end.
+#: Processes that do not die this long after SIGKILL are left, with a warning.
 _PATIENCE_S = 30.0
 
 

@@ -1,4 +1,4 @@
-"""How far an experiment has come, by its journal alone: no scheduler is asked."""
+"""The state of an experiment after some entries of its journal, found without asking a scheduler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from syne_hypersched.recovery._journaled import described
 
 @dataclass(frozen=True)
 class Told:
-    """A report as the scheduler was told it, and what it made of it."""
+    """A report that the scheduler has received, and its decision."""
 
     trial_id: int
     """The trial."""
@@ -111,7 +111,7 @@ class ReplayState:
         """Takes notice of the devices that a trial had, and of what the backend was told, when an entry was made."""
         if "situation" in entry:
             num_devices, deadline_s = entry["situation"]
-            # What there was to warn of, was warned of.
+            # The first run has given the warnings.
             self.situation = Situation(num_devices, deadline_s, takes_plan=True)
         if "devices" in entry:  # never in an entry that is about no trial
             num_devices, self.most_devices[entry["trial_id"]] = entry["devices"]
@@ -183,7 +183,7 @@ class ReplayState:
         return self.most_devices.get(trial_id)
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
-        """Takes the wish for granted."""
+        """Records the resize as done."""
         self.num_devices[trial_id] = num_devices
 
     def follow(self, time_attr: str) -> None:

@@ -48,6 +48,8 @@ def resume_experiment(
 ) -> Tuner:
     """Continues an experiment that was run with a :class:`~syne_hypersched.Journal`, and returns when it is done.
 
+    Example: ``tuner = resume_experiment("my-experiment-2026-01-31-12-00-00-123")``.
+
     The scheduler is brought to the state in which the journal has left it, by making all its calls again. Processes
     that the dead tuner has left behind are ended. Trials that were running are launched from their checkpoints, on as
     many devices as they had; paused ones stay paused. Reports that are in the trials' logs and have not reached the

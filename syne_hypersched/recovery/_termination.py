@@ -29,7 +29,7 @@ class Termination:
             self._installed = True
 
     def uninstall(self) -> None:
-        """Listens no longer, unless SIGTERM has come: then the process is about to end, and not to be disturbed."""
+        """Restores the handler before, unless SIGTERM has come: then the process is about to end."""
         if self._installed and not self.has_come:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._installed = False

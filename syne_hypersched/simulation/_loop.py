@@ -52,7 +52,7 @@ class SimulatedTuner:
         return len(self._trials)
 
     def run(self) -> None:
-        """Goes on until there is nothing left to do, or a limit is reached."""
+        """Runs until nothing is left to do or a limit is reached."""
         goes_on = True
         while goes_on:
             self._fleet.poll()
@@ -82,7 +82,7 @@ class SimulatedTuner:
         self._scheduler.on_trial_remove(trial=trial)
 
     def _end(self, trial_id: int) -> None:
-        """A trial has ended by itself; nothing is left to do if the scheduler has stopped or paused it at the end."""
+        """A trial has ended by itself. Ignored if the scheduler has stopped or paused it at its last report."""
         if trial_id not in self._running:
             return
         trial = self._trials[trial_id]

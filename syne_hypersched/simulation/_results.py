@@ -1,4 +1,4 @@
-"""What comes out of a simulation."""
+"""The results of a simulation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shutil
 import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +20,7 @@ from syne_tune.constants import (
 )
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched import checks
 from syne_hypersched.filenames import EVENTS_FILENAME
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True)
 class Simulation:
-    """What came out of :func:`simulate`."""
+    """The results of :func:`simulate`."""
 
     num_devices: int
     """Devices that there were."""
@@ -165,4 +165,4 @@ class Simulation:
 
 
 def _number(entry: object) -> float:
-    return float(entry) if isinstance(entry, Real) and not isinstance(entry, bool) else float("nan")
+    return float(entry) if checks.is_number(entry) else float("nan")

@@ -44,7 +44,13 @@ def simulate(
     events_path: Path | str | None = None,
     on_result: OnResult | None = None,
 ) -> Simulation:
-    """Runs a scheduler on a blackbox in virtual time and gives what came out.
+    """Runs a scheduler on a blackbox in virtual time and returns the results.
+
+    Example::
+
+        blackbox = load_digits()
+        scheduler = ASHA(blackbox.configuration_space, "val_loss", time_attr="epoch", max_t=81)
+        print(simulate(scheduler, blackbox, num_devices=8, deadline_s=600).best("val_loss"))
 
     Makes the same decisions as the stock :class:`syne_tune.Tuner` with
     :class:`~syne_hypersched.ElasticSimulatorBackend`, in a small part of the time. It ends at the deadline, when one

@@ -12,7 +12,8 @@ from syne_tune.config_space import Categorical, Domain
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends.function._tune_function import serialise
-from syne_hypersched.backends.local import ElasticLocalBackend, heavy_modules
+from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, heavy_modules
+from syne_hypersched.backends.machine.discovery import DeviceType
 from syne_hypersched.filenames import FUNCTION_DIRNAME, FUNCTION_FILENAME, FUNCTION_RECORD_FILENAME
 
 _ENTRY_POINT = Path(__file__).with_name("_entry_point.py")
@@ -20,6 +21,15 @@ _ENTRY_POINT = Path(__file__).with_name("_entry_point.py")
 
 class ElasticPythonBackend(ElasticLocalBackend):
     """Tunes a Python function on this machine, and changes the number of devices of its calls while they run.
+
+    Example::
+
+        def train(lr, epochs, st_checkpoint_dir):
+            ...  # goes on from what is in st_checkpoint_dir, and reports with syne_tune.Reporter
+
+        config_space = {"lr": loguniform(1e-4, 1), "epochs": 50}
+        backend = ElasticPythonBackend(train, config_space, num_devices=4)
+        tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=4)
 
     To :class:`ElasticLocalBackend` what Syne Tune's ``PythonBackend`` is to its ``LocalBackend``: a trial calls
     ``tune_function`` with its configuration, in processes of its own, one for each device unless
@@ -44,18 +54,55 @@ class ElasticPythonBackend(ElasticLocalBackend):
         Configuration space of the scheduler: domains and constants. Values must be such that JSON keeps them: numbers,
         strings, booleans, ``None``, and lists and dictionaries of them.
     num_devices
-        Devices to share out, as in :class:`ElasticLocalBackend`.
-    **options
-        What else :class:`ElasticLocalBackend` takes, but for ``entry_point``, ``binary``, ``pass_args_as_json``
-        and ``arguments``.
-        ``preload`` is by default what the function imports or uses of the libraries named there.
+        Devices to share out; by default all GPUs that ``CUDA_VISIBLE_DEVICES`` shows or, without GPUs, one CPU slot for
+        each core that this process may use (or is granted by its control groups). A CPU slot is a share of the cores:
+        its trial is pinned to it, with ``OMP_NUM_THREADS`` to match, and sees no GPU. ``Tuner(n_workers=...)`` must not
+        be larger.
+    num_devices_per_trial
+        Devices with which trials start and resume.
+    device_type
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+    gpus_to_use
+        Positions among the visible GPUs, if not all are to be used.
+    processes
+        ``"per_device"``: a trial with several devices has one process for each, with the environment of
+        ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
+        process sees all devices of its trial, as under ``torchrun``. Only rank 0's reports count. ``"single"``: one
+        process that sees all devices of its trial, for functions that know nothing of ranks.
+    launch
+        ``"warm"`` forks trials from a server that has imported the heavy libraries already, which takes hundredths of a
+        second; ``"cold"`` starts a new interpreter each time; by default warm.
+    preload
+        Modules that the server of warm launches imports; by default dill and those of numpy, pandas, scipy, sklearn,
+        syne_tune, torch and torchvision that the function imports or uses. A module must not use a GPU or start threads
+        when it is imported.
+    grace_s
+        Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
+    time_attr
+        Entry of a report that is the resource level. Schedulers of this package say it themselves; with other
+        schedulers it lets the backend drop what a resumed trial reports again.
+    retries, retry_backoff_s
+        A trial whose launch fails is launched again from its checkpoint after ``retry_backoff_s`` seconds, which double
+        each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
+        has the exceptions.
+    stall_timeout_s
+        A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
+    min_free_mb
+        Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
+    delete_checkpoints
+        Whether the checkpoints of trials that are over are removed while the tuning goes on, and those of the others at
+        its end unless a :class:`~syne_hypersched.Journal` is kept. ``best/`` and the incumbent's checkpoints stay. By
+        default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
+    share_devices
+        Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
+        a warning for CPU slots (``docs/first-run.md``).
 
     Raises
     ------
     TypeError
         ``tune_function`` is no function, takes other arguments than ``config_space`` has, or cannot be serialised.
     ValueError
-        A value of ``config_space`` is not one that JSON keeps, or an option makes no sense.
+        A value of ``config_space`` is not one that JSON keeps, or another argument makes no sense.
     """
 
     def __init__(
@@ -63,18 +110,45 @@ class ElasticPythonBackend(ElasticLocalBackend):
         tune_function: Callable[..., object],
         config_space: Mapping[str, Any],
         num_devices: int | None = None,
-        **options: Any,
+        *,
+        num_devices_per_trial: int = 1,
+        device_type: DeviceType = "auto",
+        gpus_to_use: Sequence[int] | None = None,
+        processes: Processes = "per_device",
+        launch: LaunchMode | None = None,
+        preload: Sequence[str] | None = None,
+        grace_s: float = 5.0,
+        time_attr: str | None = None,
+        retries: int = 2,
+        retry_backoff_s: float = 1.0,
+        stall_timeout_s: float | None = None,
+        min_free_mb: float = 100.0,
+        delete_checkpoints: bool = False,
+        share_devices: bool | None = None,
     ) -> None:
-        for name in ("entry_point", "binary", "pass_args_as_json", "arguments"):
-            if name in options:
-                raise TypeError(f"{name} must not be given, since a function is tuned, but got {options[name]!r}")
         _check_values(config_space)
         self._function = serialise(tune_function, tuple(config_space))
-        if options.get("preload") is None:
-            options["preload"] = _modules_to_preload(self._function.imports)
         #: Folder in which the function has been stored by this object.
         self._stored_in: Path | None = None
-        super().__init__(_ENTRY_POINT, num_devices, pass_args_as_json=True, **options)
+        super().__init__(
+            _ENTRY_POINT,
+            num_devices,
+            num_devices_per_trial=num_devices_per_trial,
+            device_type=device_type,
+            gpus_to_use=gpus_to_use,
+            processes=processes,
+            launch=launch,
+            preload=_modules_to_preload(self._function.imports) if preload is None else preload,
+            grace_s=grace_s,
+            time_attr=time_attr,
+            retries=retries,
+            retry_backoff_s=retry_backoff_s,
+            stall_timeout_s=stall_timeout_s,
+            min_free_mb=min_free_mb,
+            delete_checkpoints=delete_checkpoints,
+            share_devices=share_devices,
+            pass_args_as_json=True,
+        )
 
     def entrypoint_path(self) -> Path:
         """The name of the function, after which Syne Tune names an experiment."""

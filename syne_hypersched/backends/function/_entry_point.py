@@ -1,7 +1,7 @@
 """What a trial of ``ElasticPythonBackend`` runs: it calls the stored function with the trial's configuration.
 
 It does not import this package, which a trial need not be able to find. The names of arguments and of entries of the
-configuration are those that ``_python.py`` and Syne Tune write.
+configuration are those that ``_backend.py`` and Syne Tune write.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from syne_hypersched.backends.local._stale import StaleWatch
 
 
 class Attention:
-    """Follows what the tuner asks of a backend. See :class:`News` and :class:`StaleWatch`."""
+    """Observes what the tuner asks of a backend. See :class:`News` and :class:`StaleWatch`."""
 
     def __init__(self) -> None:
         self._news = News()
@@ -50,11 +50,11 @@ class Attention:
         self._news.wait(at_most_s)
 
     def set_due(self, due: float) -> None:
-        """The tuning ends at this moment (monotonic seconds): nobody is to wait beyond it."""
+        """The tuning ends at this moment (monotonic seconds): no wait lasts longer."""
         self._news.set_due(due)
 
     def telling(self, tell: Callable[..., None]) -> Callable[..., None]:
-        """A function that does what ``tell`` does, and then wakes who waits."""
+        """A function that does what ``tell`` does, and then ends a wait."""
         return self._news.telling(tell)
 
     def end(self) -> None:

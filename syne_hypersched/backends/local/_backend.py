@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from syne_tune.backend import LocalBackend
 from syne_tune.backend.trial_status import Status, Trial
@@ -24,6 +24,7 @@ from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._old_logs import OldLogs
+from syne_hypersched.backends.local._options import LaunchMode, Processes
 from syne_hypersched.backends.local._order import by_time
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.local._processes import TrialProcesses
@@ -32,7 +33,7 @@ from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.machine.claims import claim
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
-from syne_hypersched.backends.machine.discovery import find_devices
+from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
@@ -46,6 +47,11 @@ from syne_hypersched.launch import Launcher, LaunchSpec
 
 class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
     """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
+
+    Example::
+
+        backend = ElasticLocalBackend("train.py", num_devices=4)
+        tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=4)
 
     A drop-in for :class:`syne_tune.backend.LocalBackend` under the stock :class:`syne_tune.Tuner`: a script that
     checkpoints to ``st_checkpoint_dir`` runs unchanged. To the tuner a relaunch does not happen; the trial keeps its
@@ -123,11 +129,11 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         num_devices: int | None = None,
         *,
         num_devices_per_trial: int = 1,
-        device_type: str = "auto",
+        device_type: DeviceType = "auto",
         gpus_to_use: Sequence[int] | None = None,
-        processes: str = "per_device",
+        processes: Processes = "per_device",
         binary: str | Sequence[str] | None = None,
-        launch: str | None = None,
+        launch: LaunchMode | None = None,
         preload: Sequence[str] | None = None,
         grace_s: float = 5.0,
         time_attr: str | None = None,
@@ -142,8 +148,8 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
-        checks.one_of("processes", processes, ("per_device", "single"))
-        checks.one_of("launch", launch, ("warm", "cold", None))
+        checks.one_of("processes", processes, get_args(Processes))
+        checks.one_of("launch", launch, (*get_args(LaunchMode), None))
         if time_attr is not None:
             checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
         if share_devices is not None and not isinstance(share_devices, bool):
@@ -165,7 +171,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             raise ValueError(
                 f'launch must be "cold" for anything but a Python script without binary, but got {launch!r}'
             )
-        self.launch_mode = "warm" if python_script and launch != "cold" else "cold"
+        self.launch_mode: LaunchMode = "warm" if python_script and launch != "cold" else "cold"
         self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
         self.devices = find_devices(num_devices, gpus_to_use, device_type)
         self.num_devices = len(self.devices.names)
@@ -179,7 +185,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         self._attention = Attention()
         self._preload = None if preload is None else checks.names("preload", preload)
         self._stopwatch = Stopwatch()
-        self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._time_s, time.time)
+        self._events = EventLog(self._experiment_path / EVENTS_FILENAME, self._stopwatch.elapsed_s, time.time)
         self._resume_hint = ResumeHint()
         self._old_logs = OldLogs()
         self._checkpoints = Checkpoints(
@@ -201,7 +207,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         """
         now, seconds_left = time.monotonic(), min(checks.number("seconds_left", seconds_left), checks.LONGEST_S)
         drain_s = checks.seconds("drain_s", drain_s)
-        deadline_s, was_told = self._time_s() + seconds_left, self._stopwatch.is_running
+        deadline_s, was_told = self._stopwatch.elapsed_s() + seconds_left, self._stopwatch.is_running
         self.situation.deadline_s = deadline_s
         self._start_clock()
         if was_told and self.situation.takes_plan:
@@ -248,14 +254,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             self.copy_checkpoint(src_trial_id=checkpoint_trial_id, tgt_trial_id=trial_id)
         self._schedule(trial_id=trial_id, config=config)
         self.trial_ids.append(trial_id)
-        trial = ElasticTrial(
-            trial_id=trial_id,
-            config=config,
-            creation_time=datetime.now(),
-            metrics=[],
-            status=Status.in_progress,
-            backend=self,
-        )
+        trial = ElasticTrial(trial_id, config, datetime.now(), [], Status.in_progress, backend=self)
         self._trial_dict[trial_id] = trial
         return trial
 
@@ -289,7 +288,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             if status != Status.in_progress:
                 self._checkpoints.removal.leave(trial_id)
             status_of[trial_id] = (trial, status)
-        self._resume_hint.look(self._experiment_path, self._time_s(), self.situation.deadline_s)
+        self._resume_hint.look(self._experiment_path, self._stopwatch.elapsed_s(), self.situation.deadline_s)
         return status_of, by_time(reports)
 
     def wait_for_news(self, at_most_s: float) -> None:
@@ -392,9 +391,6 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
                 "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
                 deadline_s=self.situation.deadline_s,
             )  # fmt: skip
-
-    def _time_s(self) -> float:
-        return self._stopwatch.elapsed_s()
 
     def _processes(self, trial_id: int) -> TrialProcesses | None:
         return self._fleet.processes(trial_id)

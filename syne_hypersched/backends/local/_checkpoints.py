@@ -1,4 +1,4 @@
-"""What a backend on this machine does about its trials' checkpoints, and what it knows of them."""
+"""The checkpoints of a backend's trials: publishing, removal, room on the disk."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Checkpoints:
         set_aside(self.experiment)
 
     def begin_trial(self, trial_id: int) -> None:
-        """A new trial begins: what an earlier experiment of the same name has left is none of its checkpoints."""
+        """A new trial begins: checkpoints that an earlier experiment of the same name has left are set aside."""
         folder = self._folder_of(trial_id)
         shutil.rmtree(GenerationStore(folder).folder, ignore_errors=True)
         if not os.path.lexists(folder):
@@ -90,7 +90,7 @@ class Checkpoints:
         self.publisher.publish(self.experiment, incumbent)
 
     def measure(self, metric: str, do_minimize: bool) -> bool:
-        """Names the metric; returns whether that is news."""
+        """Names the metric; returns whether it is another one than before."""
         is_news = (metric, do_minimize) != (self.metric, self.do_minimize)
         self.metric, self.do_minimize = metric, do_minimize
         self.publisher.metric, self.publisher.do_minimize = metric, do_minimize

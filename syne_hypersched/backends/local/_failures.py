@@ -21,7 +21,7 @@ from typing import Any
 from syne_hypersched import checks
 
 #: A launch that ended through no fault of its script is repeated so many times without a new report: its processes left
-#: on somebody else's SIGTERM, or what watches them was killed.
+#: on a SIGTERM from outside, or their supervisor was killed.
 MAX_INTERRUPTIONS = 5
 #: The back-off doubles with every failure up to this, or up to what the user has asked for if that is more.
 MAX_BACKOFF_S = 60.0
@@ -179,7 +179,7 @@ class FailureHistory:
         return max((worked for worked in self._worked if worked <= limit), default=limit)
 
     def interrupt(self) -> bool:
-        """A launch was ended by somebody else; returns whether the trial may simply go on, which is no retry."""
+        """A launch was ended from outside; returns whether the trial goes on, which counts as no retry."""
         self.num_interruptions += 1
         return self.num_interruptions <= MAX_INTERRUPTIONS
 

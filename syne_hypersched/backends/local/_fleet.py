@@ -30,7 +30,7 @@ from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
 
-#: A trial that waits this long for a device, or does not die this long after SIGKILL, is worth a warning.
+#: A trial that waits this long for a device, or does not die this long after SIGKILL, causes a warning.
 PATIENCE_S = 30.0
 #: Attributes that a copy of the fleet in another process starts anew.
 _OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline", "_fault")
@@ -128,9 +128,9 @@ class Fleet(CheckedFleet):
             self._reconcile()
 
     def wish(self, trial_id: int, num_devices: int) -> None:
-        """The scheduler asks for another number of devices; a trial that is not to run keeps none.
+        """The scheduler asks for another number of devices.
 
-        Nor is one on which the trial has failed given again.
+        Ignored for a trial that is not to run. A number on which the trial has failed is refused.
         """
         with self._step():
             trial = self._trials.get(trial_id)
@@ -222,7 +222,7 @@ class Fleet(CheckedFleet):
                 if not self._changed.wait(timeout=max(0.0, min(1.0, give_up_at - time.monotonic()))):
                     now = time.monotonic()
                     late = [trial for trial in live if now - trial.clock.signal_time > self._grace_s + 2]
-                    log.warn_of_the_undead(late, now)
+                    log.warn_of_survivors(late, now)
                 if time.monotonic() >= give_up_at:
                     break
             launcher, self._launcher = self._launcher, None
@@ -302,7 +302,7 @@ class Fleet(CheckedFleet):
             trial = self._trials[self._by_handle[handle]]
             trial.clock.hear()
             if trial.waits_for_server:
-                # Importing what is preloaded is paid once; no later launch, for which this one is a measure, pays it.
+                # The import of the preloaded modules happens once; it must not count as the cost of a launch.
                 trial.waits_for_server = False
                 trial.count_from_now()
             self._record("launch", trial, **identify(pids), wait_s=moment - trial.clock.signal_time)
@@ -328,10 +328,10 @@ class Fleet(CheckedFleet):
             )  # fmt: skip
             devices = self.pool.release(trial.trial_id)
             trial.exit()
-            # A trial that was paused and is resumed already has more to do than the script that has just ended knew.
+            # A trial that was paused and is resumed already goes on, even if its script has just ended by itself.
             if trial.wants and how in ("completed", "failed", "stalled") and reason != "pause":
                 self._end(trial, exit_, how, len(devices))
-            elif trial.wants and not asked:  # nothing is wrong with the trial: it goes on from its checkpoint
+            elif trial.wants and not asked:  # the trial goes on from its checkpoint
                 trial.clock.expect_launch()
             self._trials.place(trial)
             self._checkpoints.publisher.notice(trial.trial_id)

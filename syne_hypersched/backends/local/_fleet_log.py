@@ -111,7 +111,7 @@ def warn_of_slow_start(late: Iterable[TrialProcesses], now: float) -> None:
             )  # fmt: skip
 
 
-def warn_of_the_undead(live: Iterable[TrialProcesses], now: float) -> None:
+def warn_of_survivors(live: Iterable[TrialProcesses], now: float) -> None:
     """Says whose processes do not end, once for each trial."""
     for trial in live:
         if not trial.warned:

@@ -14,7 +14,7 @@ _EVENTS_BYTES = 1 << 16
 
 
 class GrowthWatch:
-    """A file descriptor that becomes readable when one of the watched files is written to, or comes into being.
+    """A file descriptor that becomes readable when one of the watched files is written to, or is created.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class GrowthWatch:
             expected = self._add(path.parent, _IN_CREATE | _IN_MOVED_TO)
             if expected is not None:
                 self._expected[path] = expected
-                watch = self._add(path, _IN_MODIFY)  # it may have come into being just before
+                watch = self._add(path, _IN_MODIFY)  # it may have been created just before
         if watch is None:
             return False
         self._watches[path] = watch
@@ -65,7 +65,7 @@ class GrowthWatch:
         self._remove(self._expected.pop(path, None))
 
     def take(self) -> None:
-        """Takes note of all that has happened: the file descriptor is readable no longer."""
+        """Reads all events, so that the file descriptor is no longer readable."""
         try:
             while len(os.read(self._fd, _EVENTS_BYTES)) > _EVENTS_BYTES // 2:
                 pass
@@ -73,7 +73,7 @@ class GrowthWatch:
             pass
 
     def close(self) -> None:
-        """Gives the file descriptor back."""
+        """Closes the file descriptor."""
         os.close(self._fd)
 
     def _add(self, path: Path, mask: int) -> int | None:

@@ -25,7 +25,7 @@ _LOOK_S = 0.05
 
 
 class News:
-    """Has a thread wait until something has happened to a trial; it does not look at anything in the meantime.
+    """Has a thread wait until something has happened to a trial, without polling.
 
     All methods are for the tuner's thread, but for :meth:`wake`. Survives pickling, without what it waits on.
     """
@@ -56,7 +56,7 @@ class News:
             self._growth.leave(log)
 
     def set_due(self, due: float) -> None:
-        """Nobody is to wait beyond this moment (monotonic seconds), at which the tuning ends."""
+        """No wait lasts beyond this moment (monotonic seconds), at which the tuning ends."""
         self._due = due
 
     def fetched(self, num_reports: int) -> None:
@@ -71,7 +71,7 @@ class News:
                 os.eventfd_write(self._bell, 1)
 
     def telling(self, tell: Callable[..., None]) -> Callable[..., None]:
-        """A function that does what ``tell`` does, and then wakes who waits."""
+        """A function that does what ``tell`` does, and then ends a wait."""
 
         def told(*arguments: Any) -> None:
             tell(*arguments)

@@ -12,7 +12,7 @@ from syne_tune.constants import ST_WORKER_TIMESTAMP
 def by_time(reports: Iterable[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
     """Reports as pairs (trial id, report) in the order of their time stamps, and each trial's own as they were made.
 
-    Trials have no other clock in common than that of the wall. When it is set back, a later report has an earlier time
+    Trials have only the wall clock in common. When it is set back, a later report has an earlier time
     stamp, and must not come before those that its trial has made before.
     """
     latest: dict[int, float] = {}

@@ -112,13 +112,13 @@ class TrialProcesses(StateMachine):
         """In one word how the launch has ended: completed, failed, stalled, drained, killed (when drained) or lost."""
         if self.stalled and exit_.drained:
             return "stalled"
-        # By no fault of its own: somebody else has sent it a SIGTERM, or has killed what watches it.
+        # Interrupted from outside: another process has sent it SIGTERM, or has killed its supervisor.
         interrupted = exit_.lost or (exit_.has_left and not exit_.drained)
         if interrupted and self.failures.interrupt():
             return "lost" if exit_.lost else "drained"
         if exit_.drained and not exit_.lost:
             return "killed" if exit_.killed else "drained"
-        # By itself, perhaps just before it could be asked to.
+        # By itself, perhaps just before it was to be drained.
         return "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
 
     def fail(self, exit_: LaunchExit, num_devices: int, policy: FailurePolicy, knows_progress: bool) -> Retry | GiveUp:

@@ -55,7 +55,7 @@ class ReportQueue:
         return bool(self._waiting or self._delivered)
 
     def skip(self, num_reports: int) -> None:
-        """So many reports of the log were handled by another one."""
+        """Leaves out the first reports of the log, which another tuner has received."""
         self.num_read = num_reports
 
     def accept(self, raw: dict[str, Any], time_attr: str | None, now: float) -> dict[str, Any] | None:
@@ -92,7 +92,7 @@ class ReportQueue:
             values = raw.values if report is None else report
             read.append(StreamedReport(values, raw.end, report is not None, beginning))
             if report is not None and ST_SIGNAL_TO_REPORT_S in report:
-                # Script and tuner have only the clock of the wall in common, which may have been set meanwhile.
+                # Script and tuner have only the wall clock in common, which may have been set in between.
                 most_s = max(0.0, time.monotonic() - answers_to)
                 report[ST_SIGNAL_TO_REPORT_S] = min(report[ST_SIGNAL_TO_REPORT_S], most_s)
         return read

@@ -1,4 +1,4 @@
-"""The records of trials' processes, kept as long as anything may still happen to a trial."""
+"""The records of trials' processes, kept until a trial has ended for good."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ class Roster(dict[int, TrialProcesses]):
 
 
 def _has_ended(trial: TrialProcesses) -> bool:
-    """Whether nobody will ask for the trial's reports or have it go on."""
+    """Whether the trial can neither be resumed nor has reports to deliver."""
     has_ended = trial.status in (Status.completed, Status.failed)
     return trial.status == Status.stopped or (has_ended and not trial.reports.waiting)

@@ -101,7 +101,7 @@ class StaleWatch:
         self._late[trial_id] += len(of_trial) - position - 1
 
     def resume(self, trial_id: int) -> None:
-        """A trial goes on: what it had trained after its pause was not in vain, and is handed out once more."""
+        """A trial goes on: the reports that it has made after its pause are delivered now."""
         self._num_reports -= self._late.pop(trial_id, 0)
 
     def advice(self) -> str | None:

@@ -45,8 +45,8 @@ def without_launcher(env: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process that has been started by itself and not as a rank of something.
 
     The tuner may have been started by ``torchrun``, ``accelerate launch``, ``mpirun``, ``srun``, ``horovodrun`` or
-    the like, with one rank or with many. A trial that found their variables would take itself for a rank of the tuner's
-    world, and wait for the others for ever. What users set for their trials, such as ``NCCL_DEBUG``,
+    the like, with one rank or with many. With their variables, a trial would behave as a rank of the
+    tuner's world and wait for the other ranks forever. What users set for their trials, such as ``NCCL_DEBUG``,
     ``OMPI_MCA_btl`` or ``SLURM_JOB_ID``, stays.
     """
     return {

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import operator
 import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
+from syne_hypersched import checks
 from syne_hypersched.backends.machine._cpu_quota import cpu_quota
 
 logger = logging.getLogger(__name__)
+
+DeviceType = Literal["auto", "gpu", "cpu"]
+"""Kind of devices: GPUs, CPU slots, or GPUs if any is visible and else CPU slots."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def parse_nvidia_smi(listing: str) -> tuple[str, ...]:
 def find_devices(
     num_devices: int | None = None,
     gpus_to_use: Sequence[int] | None = None,
-    device_type: str = "auto",
+    device_type: DeviceType = "auto",
     env: Mapping[str, str] | None = None,
     installed: Sequence[str] | None = None,
     cores: Sequence[int] | None = None,
@@ -161,19 +165,16 @@ def find_devices(
     TypeError, ValueError
         More devices are asked for than there are, or an argument makes no sense.
     """
-    if device_type not in ("auto", "gpu", "cpu"):
-        raise ValueError(f'device_type must be "auto", "gpu" or "cpu", but got {device_type!r}')
+    checks.one_of("device_type", device_type, get_args(DeviceType))
     if num_devices is not None:
-        num_devices = as_integer("num_devices", num_devices, "an integer or None")
-        if num_devices < 1:
-            raise ValueError(f"num_devices must be at least 1, but got {num_devices}")
+        num_devices = checks.positive_integer("num_devices", num_devices)
     gpus: tuple[str, ...] = ()
     if device_type != "cpu":
         gpus = visible_gpus(os.environ if env is None else env, installed_gpus() if installed is None else installed)
     if gpus_to_use is not None:
         if isinstance(gpus_to_use, (str, bytes)) or not isinstance(gpus_to_use, Iterable):
             raise TypeError(f"gpus_to_use must be a list of positions, but got {gpus_to_use!r}")
-        positions = [as_integer("gpus_to_use", position, "a list of integers") for position in gpus_to_use]
+        positions = [checks.integer("each position in gpus_to_use", position) for position in gpus_to_use]
         if len(set(positions)) != len(positions) or not set(positions) <= set(range(len(gpus))):
             raise ValueError(
                 f"gpus_to_use must name different positions among the {len(gpus)} visible GPUs, but got {positions}"
@@ -195,22 +196,6 @@ def find_devices(
         cores, quota = tuple(os.sched_getaffinity(0)), cpu_quota()
     granted = len(cores) if quota is None else max(1, min(len(cores), int(quota)))
     return _cpu_slots(granted if num_devices is None else num_devices, sorted(cores), granted)
-
-
-def as_integer(name: str, value: object, what: str = "an integer") -> int:
-    """``value`` as Python's own integer, whichever library it comes from.
-
-    Raises
-    ------
-    TypeError
-        It is none.
-    """
-    try:
-        if not isinstance(value, bool):
-            return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        pass
-    raise TypeError(f"{name} must be {what}, but got {value!r}")
 
 
 def _cpu_slots(num_slots: int, cores: Sequence[int], granted: int) -> Devices:

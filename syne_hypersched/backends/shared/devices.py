@@ -1,4 +1,4 @@
-"""Who holds which device: the one place where devices change hands, shared by all elastic backends."""
+"""Which trial holds which device, for all elastic backends: devices are acquired and released here and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user is told of going on with an experiment: when it is interrupted, and before, while that is of use."""
+"""Tells the user how to resume an experiment: at an interruption, and once in a long run that cannot be resumed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from syne_hypersched.filenames import JOURNAL_DIRNAME
 
 logger = logging.getLogger(__name__)
 
-#: A tuning that is known to take so long is worth a word at its start, and one of unknown length when it has taken so
-#: long: whoever then starts anew, with a journal, has not lost much.
+#: A tuning that is to take at least so long gets the advice at its start, one of unknown length after this time. It
+#: costs little then to start it again with a journal.
 LONG_S = 600.0
 UNKNOWN_S = 300.0
 
 
 def how_to_go_on(folder: Path, can_resume: bool = True) -> str:
-    """How to go on with an experiment that has been interrupted, in one sentence or two.
+    """How to resume an interrupted experiment, in one or two sentences.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def how_to_go_on(folder: Path, can_resume: bool = True) -> str:
     """
     if (folder / JOURNAL_DIRNAME).is_dir():
         return f"To go on with it: resume_experiment({_name(folder)!r})"
-    results = f"What it came to is in {folder}."
+    results = f"Results are in {folder}."
     if not can_resume:
         return results
     return f"{results} It cannot be resumed, because no Journal was kept: next time Tuner(..., callbacks=[Journal()])"

@@ -40,9 +40,9 @@ class Levels:
     """The levels that were delivered, so that work that is done again is recognised.
 
     A level that an earlier launch has delivered is not delivered again. In one launch a script may report a level more
-    than once, for example what it came to in training and in validation. A launch that ends between the two reports
-    has delivered the first one only, which is why the reports of the highest level are counted, and told apart by the
-    names of their entries.
+    than once, for example with its training loss and with its validation loss. A launch that ends between the two
+    reports has delivered the first one only, which is why the reports of the highest level are counted, and told apart
+    by the names of their entries.
     """
 
     def __init__(self) -> None:
@@ -98,8 +98,8 @@ def _number_like(kind: frozenset[str], kinds: Counter[frozenset[str]]) -> int:
 class Relaunches:
     """Notices a script that begins anew whenever it is launched again.
 
-    One that has not saved yet does so rightly, and so may one that saves rarely; hence only what happens again and
-    again, and more often than not, is spoken of.
+    One that has not saved yet does so rightly, and so may one that saves rarely. So it warns only when at least
+    :attr:`PATIENCE` relaunches, and more than half of them, have begun anew.
     """
 
     #: So many relaunches must have begun anew.
@@ -110,7 +110,7 @@ class Relaunches:
         self._has_spoken = False
 
     def add(self, beginning: RelaunchStart) -> bool:
-        """Takes a relaunch into account; True if it is time to say that they begin anew, which is once."""
+        """Takes a relaunch into account; True, once, when it is time to warn that they begin anew."""
         self.num_seen += 1
         self.num_anew += beginning.is_anew
         speaks = beginning.is_anew and self.num_anew >= self.PATIENCE and 2 * self.num_anew > self.num_seen

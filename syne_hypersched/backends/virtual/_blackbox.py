@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
+from syne_hypersched import checks
 from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
 from syne_hypersched.backends.virtual._fleet import VirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._speed import ScalingLike, make_speed_up
 from syne_hypersched.blackboxes import LearningCurve, learning_curve, with_levels
-from syne_hypersched.checks import positive_integer
 
 
 class CurveOf:
@@ -65,13 +64,8 @@ def make_virtual_fleet(
     TypeError, ValueError
         An argument is of the wrong type or out of range; the message names it.
     """
-    positive_integer("num_devices", num_devices)
-    positive_integer("num_devices_per_trial", num_devices_per_trial)
-    if num_devices_per_trial > num_devices:
-        raise ValueError(
-            f"num_devices_per_trial must be from 1 to {num_devices}, the number of devices, "
-            f"but got {num_devices_per_trial!r}"
-        )
+    num_devices = checks.positive_integer("num_devices", num_devices)
+    checks.integer("num_devices_per_trial", num_devices_per_trial, 1, num_devices, "the number of devices")
     if not callable(getattr(blackbox, "learning_curve", None)) and not callable(
         getattr(blackbox, "objective_function", None)
     ):
@@ -87,16 +81,11 @@ def make_virtual_fleet(
         raise TypeError(f"launch_cost must be a LaunchCost, but got {launch_cost!r}")
     if failures is not None and not isinstance(failures, Failures):
         raise TypeError(f"failures must be Failures or None, but got {failures!r}")
-    if max_resource_attr is not None and not isinstance(max_resource_attr, str):
-        raise TypeError(
-            "max_resource_attr must be the name of an entry of the configuration or None, "
-            f"but got {max_resource_attr!r}"
-        )
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"seed must be an integer, but got {seed!r}")
+    if max_resource_attr is not None:
+        checks.text("max_resource_attr", max_resource_attr, "the name of an entry of the configuration, or None")
     return VirtualFleet(
-        int(num_devices),
-        CurveOf(blackbox, elapsed_time_attr, max_resource_attr, int(seed)),
+        num_devices,
+        CurveOf(blackbox, elapsed_time_attr, max_resource_attr, checks.integer("seed", seed)),
         VirtualLauncher(make_speed_up(scaling, num_devices), launch_cost, failures),
         elapsed_time_attr,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
-from numbers import Integral, Real
+
+from syne_hypersched import checks
 
 
 @dataclass(frozen=True)
 class LaunchCost:
     """Seconds that a trial holds its devices without training, each time it is launched or drained.
+
+    Example: ``LaunchCost(start_s=20.0, resize_s=8.0, drain_s=2.0)``.
 
     Raises
     ------
@@ -35,10 +37,7 @@ class LaunchCost:
             seconds = getattr(self, name)
             if seconds is None and name in ("resume_s", "resize_s"):
                 continue
-            if isinstance(seconds, bool) or not isinstance(seconds, Real):
-                raise TypeError(f"{name} of the launch cost must be a number of seconds, but got {seconds!r}")
-            if not 0 <= float(seconds) < math.inf:
-                raise ValueError(f"{name} of the launch cost must be finite and at least 0, but got {seconds!r}")
+            checks.seconds(f"{name} of the launch cost", seconds)
 
     @property
     def by_kind(self) -> dict[str, float]:
@@ -55,6 +54,8 @@ NO_COST = LaunchCost()
 @dataclass(frozen=True)
 class Failures:
     """Trials that fail by themselves.
+
+    Example: ``Failures(probability=0.01, seed=3)``: one epoch in a hundred fails.
 
     Whether and when a trial fails in an epoch depends on the seed, the trial and the epoch alone, never on what other
     trials do or on how often the epoch is trained.
@@ -73,12 +74,8 @@ class Failures:
     """Seed of the draws."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.probability, bool) or not isinstance(self.probability, Real):
-            raise TypeError(f"probability of failures must be a number, but got {self.probability!r}")
-        if not 0 <= float(self.probability) <= 1:
-            raise ValueError(f"probability of failures must be from 0 to 1, but got {self.probability!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral):
-            raise TypeError(f"seed of failures must be an integer, but got {self.seed!r}")
+        checks.number("probability of failures", self.probability, "a number from 0 to 1", at_least=0.0, at_most=1.0)
+        checks.integer("seed of failures", self.seed)
 
     def share_trained(self, trial_id: int, epoch: int) -> float | None:
         """How much of an epoch the trial trains before it fails.

@@ -37,7 +37,7 @@ class Outbox:
         self._reports = [entry for entry in self._reports if entry[0] is not trial]
 
     def give_back(self, trial: VirtualTrial) -> None:
-        """A trial is resumed: what was kept of its reports is news again."""
+        """Requeues the reports that were held back while the trial was paused."""
         for report in trial.kept:
             self.report(trial, report)
         trial.kept = []

@@ -9,7 +9,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
-from syne_hypersched.allocation.timing import Report
+from syne_hypersched.allocation.timing import TimedReport
 from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
 from syne_hypersched.schedulers._reports import Usable
@@ -95,7 +95,7 @@ class DecidingScheduler(PlanningScheduler):
             # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
             return self._weak_decision
         self._unheard.pop(trial_id, None)
-        self._times.report(trial_id, Report.from_result(result, report.resource, now_s), now_s)
+        self._times.report(trial_id, TimedReport.from_result(result, report.resource, now_s), now_s)
         if now_s <= self.deadline_s:
             self._update_incumbent(trial, result, report)
         self._tell_searcher(trial, report)

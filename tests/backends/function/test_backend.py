@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import choice, finrange, randint, uniform
 
-from syne_hypersched import ASHA, ElasticPythonBackend
+from syne_hypersched import ASHA, ElasticLocalBackend, ElasticPythonBackend
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.testing import BackendContract
 
@@ -161,7 +162,7 @@ import events  # a module of the user's that has the name of one of the backend'
 import sys
 from syne_tune import Reporter, StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
-from syne_hypersched import ASHA, ElasticPythonBackend
+from syne_hypersched import ASHA, ElasticLocalBackend, ElasticPythonBackend
 
 SCALE = 10
 
@@ -291,11 +292,55 @@ def test_arguments_are_checked_against_the_space():
 
 @pytest.mark.parametrize("option", [{"entry_point": "a.py"}, {"binary": "python"}, {"pass_args_as_json": True}])
 def test_options_of_scripts_are_refused(option):
-    with pytest.raises(TypeError, match=f"{next(iter(option))} must not be given, since a function is tuned, but got"):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{next(iter(option))}'"):
         make_backend(constant, {"x": 1.0}, **option)
 
 
 def test_other_options_are_those_of_the_local_backend():
+    ours = inspect.signature(ElasticPythonBackend).parameters
+    local = inspect.signature(ElasticLocalBackend).parameters
+    without = {"entry_point", "binary", "pass_args_as_json", "arguments"}
+    assert set(ours) - {"tune_function", "config_space"} == set(local) - without
+    for name in set(ours) & set(local):
+        assert ours[name] == local[name], name
+
+
+def test_every_option_is_passed_on(tmp_path):
+    given = {
+        "num_devices_per_trial": 2,
+        "device_type": "cpu",
+        "processes": "single",
+        "launch": "cold",
+        "preload": ["json"],
+        "grace_s": 0.25,
+        "time_attr": "epoch",
+        "retries": 5,
+        "retry_backoff_s": 0.5,
+        "stall_timeout_s": 30.0,
+        "min_free_mb": 7.0,
+        "delete_checkpoints": True,
+        "share_devices": True,
+    }
+    backend = make_backend(constant, {"x": 1.0}, **given)
+    policy = backend._fleet._policy
+    assert given == {
+        "num_devices_per_trial": backend.num_devices_per_trial,
+        "device_type": "cpu" if backend.devices.names[0].startswith("cpu") else "gpu",
+        "processes": "per_device" if backend._per_device else "single",
+        "launch": backend.launch_mode,
+        "preload": list(backend._preload),
+        "grace_s": backend.grace_s,
+        "time_attr": backend._fleet.time_attr,
+        "retries": policy.retries,
+        "retry_backoff_s": policy.retry_backoff_s,
+        "stall_timeout_s": policy.stall_timeout_s,
+        "min_free_mb": policy.min_free_mb,
+        "delete_checkpoints": backend.delete_checkpoints,
+        "share_devices": backend._share_devices,
+    }
+
+
+def test_an_option_that_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match=r'processes must be "per_device" or "single"'):
         make_backend(constant, {"x": 1.0}, processes="many")
     with pytest.raises(TypeError, match="unexpected keyword argument 'num_gpus'"):

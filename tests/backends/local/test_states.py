@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -198,6 +200,26 @@ def test_devices_without_processes_are_found():
     ended.stalled = True
     with pytest.raises(IllegalStateError, match="only a launch can have stalled"):
         ended.check(holds=0)
+
+
+def test_the_diagram_in_the_documents_is_what_the_transitions_do():
+    document = (Path(__file__).parents[3] / "docs" / "trial-states.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^    (\w+) --> (\w+): (\w+)$", document, re.MULTILINE))
+    done = set()
+    for state, transition, status in itertools.product(ProcessState, LEGAL, (Status.paused, Status.stopped)):
+        trial = reach(state)
+        if transition == "exit" or (transition, state) == ("start", ProcessState.DRAINING):
+            trial.halt(status, "stop", order=5)
+        for is_halted in (True, False) if transition == "exit" else (True,):
+            trial = trial if is_halted else reach(state)
+            try:
+                trial.halt(status, "stop", order=6) if transition == "halt" else take(trial, transition)
+            except IllegalStateError:
+                continue
+            done.add((state.value, trial.state.value, transition))
+    # Orders that leave the state as it is are no arrows, but for the resume of a trial that is being drained.
+    changes = {arrow for arrow in done if arrow[0] != arrow[1]} | {("draining", "draining", "start")}
+    assert drawn == changes - {("new", "paused", "halt"), ("new", "ended", "halt")}  # nobody halts what was not started
 
 
 def test_only_transitions_change_the_state():

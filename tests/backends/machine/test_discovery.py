@@ -10,7 +10,6 @@ import pytest
 
 from syne_hypersched.backends.machine import discovery
 from syne_hypersched.backends.machine.discovery import (
-    as_integer,
     find_devices,
     installed_gpus,
     parse_nvidia_smi,
@@ -87,20 +86,19 @@ def test_the_impossible_is_an_error(arguments, message):
 
 @pytest.mark.parametrize("num_devices", [1.0, True, "2", np.float64(2), np.array([1, 2]), np.True_])
 def test_a_number_of_devices_is_an_integer(num_devices):
-    with pytest.raises(TypeError, match="num_devices must be an integer or None, but got"):
+    with pytest.raises(TypeError, match="num_devices must be an integer, but got"):
         find(num_devices)
 
 
 @pytest.mark.parametrize("gpus_to_use", ["0,1", 1, [0.0], [True], ["0"]])
 def test_positions_are_a_list_of_integers(gpus_to_use):
-    with pytest.raises(TypeError, match="gpus_to_use must be a list of"):
+    with pytest.raises(TypeError, match=r"gpus_to_use must be (a list of|an integer)"):
         find(gpus_to_use=gpus_to_use)
 
 
 def test_integers_of_numpy_are_integers():
     assert find(np.int64(2)).names == find(2).names
     assert find(gpus_to_use=np.array([2, 0])).names == find(gpus_to_use=(np.int32(2), 0)).names == ("2", "0")
-    assert type(as_integer("n", np.int64(3))) is int
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_an_experiment_is_named_as_it_can_be_found(folder, tmp_path, monkeypatch
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "elsewhere"))
     assert how_to_go_on(folder) == f"To go on with it: resume_experiment({str(folder)!r})"
     (folder / "journal").rmdir()
-    assert how_to_go_on(folder, can_resume=False) == f"What it came to is in {folder}."
+    assert how_to_go_on(folder, can_resume=False) == f"Results are in {folder}."
     assert "It cannot be resumed, because no Journal was kept" in how_to_go_on(folder)
 
 

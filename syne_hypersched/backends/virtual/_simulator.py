@@ -13,6 +13,7 @@ from syne_tune.backend.simulator_backend.time_keeper import SimulatedTimeKeeper
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.util import experiment_path
 
+from syne_hypersched import checks
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import telling_how_to_go_on
@@ -29,6 +30,12 @@ logger = logging.getLogger(__name__)
 
 class ElasticSimulatorBackend(SimulatorBackend):
     """Simulates trials on a number of devices, in virtual time, from the learning curves of a blackbox.
+
+    Example::
+
+        backend = ElasticSimulatorBackend(blackbox, "elapsed_time", num_devices=8)
+        deadline = Deadline(3600, trial_backend=backend)
+        tuner = Tuner(backend, scheduler, deadline, n_workers=8, sleep_time=0, callbacks=[SimulatorCallback()])
 
     Works with the stock :class:`syne_tune.Tuner` and any scheduler; to both it looks as
     :class:`~syne_hypersched.ElasticLocalBackend` does, and it writes the same ``events.jsonl`` (without what only
@@ -280,9 +287,7 @@ class VirtualTimeKeeper(SimulatedTimeKeeper):
         ValueError
             ``step`` is negative or not finite.
         """
-        if not 0 <= step < float("inf"):
-            raise ValueError(f"step must be a number of seconds, at least 0, but got {step!r}")
-        self._fleet.advance_to(self._fleet.time_s + step)
+        self._fleet.advance_to(self._fleet.time_s + checks.seconds("step", step))
 
     def advance_to(self, to_time: float) -> None:
         """Lets the time pass until ``to_time``, unless it is over."""

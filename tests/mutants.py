@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,10 +138,14 @@ def run(tests: list[str], root: Path) -> bool:
         return True
     pid = os.fork()
     if pid == 0:
+        code = 3
         try:
-            os._exit(_passes(tests, root))
+            code = _passes(tests, root)
+        except BaseException:
+            traceback.print_exc()
         finally:
-            os._exit(3)
+            sys.stdout.flush()
+            os._exit(code)
     _, status = os.waitpid(pid, 0)
     return status == 0
 
@@ -150,12 +155,23 @@ def _passes(tests: list[str], root: Path) -> int:
     signal.alarm(TIMEOUT_S)
     os.chdir(root)
     sys.path.insert(0, str(root))
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
+    if not os.environ.get("MUTANTS_SHOW"):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
     import pytest
 
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    options = [
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--hypothesis-seed=0",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    ]
     return int(pytest.main([*options, *tests]) != 0)
 
 
@@ -181,7 +197,6 @@ def main() -> None:
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # What does not change is imported once.
-    import hypothesis  # noqa: F401
     import pandas  # noqa: F401
     import pytest  # noqa: F401
     import syne_tune.optimizer.baselines  # noqa: F401
@@ -201,6 +216,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "tree"
         shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__", "results", ".*cache"))
+        if not run(["tests/test_rungs.py", "tests/allocation/test_stretch.py"], root):
+            raise SystemExit("the tests fail without any change")
         queue = [(g, m) for g, ms in drawn.items() for m in ms]
         draw.shuffle(queue)
         for group, (path, index) in queue:

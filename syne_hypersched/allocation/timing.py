@@ -27,8 +27,14 @@ _EPOCHS = 1024
 
 
 @dataclass(frozen=True)
-class Report:
-    """When and where a report was made."""
+class TimedReport:
+    """When and where a report was made.
+
+    Example
+    -------
+    >>> TimedReport.from_result({"epoch": 3, "st_worker_time": 30.0}, resource=3, now_s=41.0).time_s
+    30.0
+    """
 
     resource: float
     """Resource level reported."""
@@ -46,7 +52,7 @@ class Report:
     """Seconds for which the trial has trained, if its script says so."""
 
     @classmethod
-    def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> Report:
+    def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> TimedReport:
         """Takes what there is from a report of a script; ``now_s`` is when it came."""
         trained_s = _finite(result.get(ST_WORKER_TIME))
         return cls(
@@ -63,7 +69,7 @@ class Report:
 @dataclass
 class _Running:
     started_s: float
-    last: Report | None = None
+    last: TimedReport | None = None
     total_s: float = 0.0
     """Seconds for which it has been running until its last report, all its launches together."""
     is_first: bool = False
@@ -72,6 +78,15 @@ class _Running:
 
 class TrialTimes:
     """Epoch times, launch costs and running times of all trials.
+
+    Example
+    -------
+    >>> times = TrialTimes()
+    >>> times.start(trial_id=0, now_s=0.0)
+    >>> for epoch in (1, 2, 3):
+    ...     times.report(0, TimedReport(resource=epoch, time_s=10.0 * epoch), now_s=2 + 10.0 * epoch)
+    >>> times.epoch_time_s, times.longest_trial_s
+    (10.0, 32.0)
 
     Attributes
     ----------
@@ -108,7 +123,7 @@ class TrialTimes:
         """A trial is started or resumed."""
         self._running[trial_id] = _Running(now_s, is_first=not self._has_reported)
 
-    def report(self, trial_id: int, report: Report, now_s: float) -> None:
+    def report(self, trial_id: int, report: TimedReport, now_s: float) -> None:
         """A running trial has reported; a report of a trial that does not run is left out."""
         running = self._running.get(trial_id)
         if running is None:
@@ -125,7 +140,7 @@ class TrialTimes:
             self._begin_launch(trial_id, report, now_s - running.started_s)
         self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, report.resource))
 
-    def _begin_launch(self, trial_id: int, report: Report, running_s: float) -> None:
+    def _begin_launch(self, trial_id: int, report: TimedReport, running_s: float) -> None:
         before, epochs = self._resource.get(trial_id), None
         if before is not None:
             epochs = report.resource - before
@@ -231,7 +246,7 @@ class TrialTimes:
         speed_ups = np.array([scaling.speed_up(size) for size in range(1, num_devices + 1)])
         return speed_ups / (scaling.speed_up(held) * epoch_time_s)
 
-    def _epochs(self, trial_id: int, last: Report, report: Report) -> None:
+    def _epochs(self, trial_id: int, last: TimedReport, report: TimedReport) -> None:
         epochs, seconds = report.resource - last.resource, report.time_s - last.time_s
         if epochs <= 0 or seconds <= 0:
             return

@@ -15,7 +15,7 @@ from syne_tune.tuner_callback import TunerCallback
 
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.scaling import ScalingName, check_scaling, make_scaling
-from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.checks import LONGEST_S, integer, one_of, plain_number, positive_integer
 from syne_hypersched.contract import ST_ADMISSION_OPEN, MeasuredTrial, RecordingTrial, SituatedTrial, is_elastic
 from syne_hypersched.schedulers._arguments import entry_name
@@ -199,7 +199,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             return decision
         now_s = self._clock.now_s()
         self._unheard.pop(trial.trial_id, None)
-        self._times.report(trial.trial_id, Report.from_result(result, report.resource, now_s), now_s)
+        self._times.report(trial.trial_id, TimedReport.from_result(result, report.resource, now_s), now_s)
         self._best[trial.trial_id] = min(report.value, self._best.get(trial.trial_id, math.inf))
         self._allocator.report(trial.trial_id, self._best[trial.trial_id], report.resource)
         if report.value < self._incumbent:

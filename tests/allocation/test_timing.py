@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, Steps
 from syne_hypersched.allocation.scaling import TableScaling
-from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 
 
 def test_epoch_times_are_those_between_reports_of_one_launch():
     times = TrialTimes()
     times.start(0, 0.0)
-    times.report(0, Report(1, 7.0), 7.0)
+    times.report(0, TimedReport(1, 7.0), 7.0)
     assert times.epoch_time_s is None
-    times.report(0, Report(3, 11.0), 11.0)
+    times.report(0, TimedReport(3, 11.0), 11.0)
     assert times.epoch_time_s == 2.0
-    times.report(0, Report(4, 25.0, num_devices=2, launch=1), 25.0)
-    times.report(0, Report(5, 26.0, num_devices=2, launch=1), 26.0)
+    times.report(0, TimedReport(4, 25.0, num_devices=2, launch=1), 25.0)
+    times.report(0, TimedReport(5, 26.0, num_devices=2, launch=1), 26.0)
     assert times.epoch_time_s == 2.0
     assert times.learnt.epoch_time_s(0, 2) == 1.0
 
@@ -28,23 +28,23 @@ def test_the_longest_trial_counts_all_its_launches_but_no_pause():
     times = TrialTimes()
     assert times.longest_trial_s is None
     times.start(0, 10.0)
-    times.report(0, Report(1, 13.0), 13.0)
+    times.report(0, TimedReport(1, 13.0), 13.0)
     assert times.longest_trial_s == 3.0
     times.end(0, 14.0, resumable=True)
     times.start(1, 14.0)
-    times.report(1, Report(1, 15.0), 15.0)
+    times.report(1, TimedReport(1, 15.0), 15.0)
     assert times.longest_trial_s == 3.0
     times.start(0, 100.0)
-    times.report(0, Report(2, 102.0), 102.0)
+    times.report(0, TimedReport(2, 102.0), 102.0)
     assert times.longest_trial_s == 6.0
 
 
 def test_a_launch_costs_what_its_first_report_took_beyond_the_epochs():
     times = TrialTimes()
     times.start(0, 0.0)
-    times.report(0, Report(1, 5.0, launch=0, signal_to_report_s=5.0), 5.0)
+    times.report(0, TimedReport(1, 5.0, launch=0, signal_to_report_s=5.0), 5.0)
     assert times.launch_cost_s == 0
-    times.report(0, Report(2, 7.0, launch=0), 7.0)
+    times.report(0, TimedReport(2, 7.0, launch=0), 7.0)
     assert times.launch_cost_s == 3.0
 
 
@@ -52,30 +52,30 @@ def test_a_resize_is_measured_with_the_epoch_time_on_the_new_devices():
     times = TrialTimes()
     times.start(0, 0.0)
     for epoch in range(1, 5):
-        times.report(0, Report(epoch, 2.0 * epoch, launch=0), 2.0 * epoch)
-    times.report(0, Report(5, 13.0, num_devices=2, launch=1, signal_to_report_s=5.0), 13.0)
+        times.report(0, TimedReport(epoch, 2.0 * epoch, launch=0), 2.0 * epoch)
+    times.report(0, TimedReport(5, 13.0, num_devices=2, launch=1, signal_to_report_s=5.0), 13.0)
     assert times.launch_cost_s == 0
-    times.report(0, Report(6, 14.0, num_devices=2, launch=1), 14.0)
+    times.report(0, TimedReport(6, 14.0, num_devices=2, launch=1), 14.0)
     assert times.launch_cost_s == 4.0
 
 
 def test_a_launch_of_one_report_is_measured_by_an_earlier_launch_of_the_same_trial_only():
     times = TrialTimes()
     times.start(0, 0.0)
-    times.report(0, Report(1, 5.0, launch=0, signal_to_report_s=5.0), 5.0)
+    times.report(0, TimedReport(1, 5.0, launch=0, signal_to_report_s=5.0), 5.0)
     times.end(0, 5.0, resumable=True)
     assert times.launch_cost_s == 0
     times.start(1, 0.0)
-    times.report(1, Report(1, 1.0, launch=0), 1.0)
-    times.report(1, Report(2, 2.0, launch=0), 2.0)
-    times.report(1, Report(3, 9.0, launch=1, signal_to_report_s=7.0), 9.0)
+    times.report(1, TimedReport(1, 1.0, launch=0), 1.0)
+    times.report(1, TimedReport(2, 2.0, launch=0), 2.0)
+    times.report(1, TimedReport(3, 9.0, launch=1, signal_to_report_s=7.0), 9.0)
     times.end(1, 9.0, resumable=False)
     assert times.launch_cost_s == 6.0
 
 
 def test_reports_of_trials_that_do_not_run_are_left_out():
     times = TrialTimes()
-    times.report(0, Report(1, 1.0), 1.0)
+    times.report(0, TimedReport(1, 1.0), 1.0)
     times.end(0, 2.0, resumable=True)
     assert times.longest_trial_s is None
     assert times.epoch_time_s is None
@@ -104,7 +104,7 @@ def test_whatever_is_reported_times_stay_sensible(events):
         if what == "start":
             times.start(trial_id, now_s)
         elif what == "report":
-            times.report(trial_id, Report(resource, time_s, num_devices, launch, signal_s), now_s)
+            times.report(trial_id, TimedReport(resource, time_s, num_devices, launch, signal_s), now_s)
         else:
             times.end(trial_id, now_s, resumable=what == "pause")
         assert times.launch_cost_s >= 0
@@ -116,10 +116,10 @@ def test_whatever_is_reported_times_stay_sensible(events):
 def test_rates_are_learnt_for_each_trial_or_follow_a_scaling_that_is_known():
     times = TrialTimes()
     times.start(0, 0.0)
-    times.report(0, Report(1, 5.0, 2), 5.0)
+    times.report(0, TimedReport(1, 5.0, 2), 5.0)
     assert times.rates(0, 4) is None
     assert times.rates(0, 4, TableScaling({1: 1, 4: 4})) is None
-    times.report(0, Report(2, 9.0, 2), 9.0)
+    times.report(0, TimedReport(2, 9.0, 2), 9.0)
     assert times.rates(0, 4, TableScaling({1: 1, 4: 4})).tolist() == [0.125, 0.25, 0.375, 0.5]
     learned = times.rates(0, 4)
     assert learned[1] == 0.25
@@ -133,6 +133,6 @@ def test_what_a_script_says_of_its_steps_is_used():
     for times, steps in ((plain, UNKNOWN_STEPS), (says, Steps(step_time_s=0.1, batch_size=64.0))):
         times.start(0, 0.0)
         for epoch in (1, 2, 3):
-            times.report(0, Report(epoch, 10.0 * epoch, 1, 0, steps=steps), 10.0 * epoch)
+            times.report(0, TimedReport(epoch, 10.0 * epoch, 1, 0, steps=steps), 10.0 * epoch)
     assert plain.throughput.model(0).step_time_s(1, 1) == pytest.approx(10.0)
     assert says.throughput.model(0).step_time_s(1, 64) == pytest.approx(0.1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from syne_tune import StoppingCriterion, Tuner
 
 from syne_hypersched import ASHA, PASHA, ElasticLocalBackend, ElasticPythonBackend, HyperSched, LaunchCost, simulate
-from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.experiments import QuietTunerLogger
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 from tests.schedulers.families import FAMILIES, MAX_T, SPACE, Curves, Listed, on_real_backends
@@ -69,7 +69,7 @@ def test_a_baseline_before_training_costs_no_launch_an_epoch_either():
     times.start(0, 0.0)
     for level, trained_s, now_s in ((0, 0.1, 2.1), (1, 30.1, 32.1), (2, 60.1, 62.1)):
         first = 2.1 if level == 0 else None
-        times.report(0, Report(level, trained_s, launch=0, signal_to_report_s=first, trained_s=trained_s), now_s)
+        times.report(0, TimedReport(level, trained_s, launch=0, signal_to_report_s=first, trained_s=trained_s), now_s)
     assert times.launch_cost_s == pytest.approx(2.0)
     assert times.typical_epoch_time_s == pytest.approx(30.0)
 
@@ -78,8 +78,8 @@ def test_a_baseline_before_training_costs_no_launch_an_epoch_either():
 def test_levels_at_the_edge_of_floats_are_no_epoch_times(low, high):
     times = TrialTimes()
     times.start(0, 0.0)
-    times.report(0, Report(low, 1.0, launch=0, signal_to_report_s=1.0), 1.0)
-    times.report(0, Report(high, 1e10, launch=0), 1e10)
+    times.report(0, TimedReport(low, 1.0, launch=0, signal_to_report_s=1.0), 1.0)
+    times.report(0, TimedReport(high, 1e10, launch=0), 1e10)
     assert times.epoch_time_s is None or 0 < times.epoch_time_s < math.inf
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
-from syne_hypersched.allocation.timing import Report
+from syne_hypersched.allocation.timing import TimedReport
 from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
 from syne_hypersched.schedulers._reports import Usable
@@ -68,7 +68,7 @@ class DecidingScheduler(PlanningScheduler):
         return None
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Takes notice of a new trial, which holds one device.
+        """Takes in a new trial, which holds one device.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class DecidingScheduler(PlanningScheduler):
             # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
             return self._weak_decision
         self._unheard.pop(trial_id, None)
-        self._times.report(trial_id, Report.from_result(result, report.resource, now_s), now_s)
+        self._times.report(trial_id, TimedReport.from_result(result, report.resource, now_s), now_s)
         if now_s <= self.deadline_s:
             self._update_incumbent(trial, result, report)
         self._tell_searcher(trial, report)
@@ -108,7 +108,7 @@ class DecidingScheduler(PlanningScheduler):
         decision, resize = self._decide(trial_id, report, now_s), None
         if decision == SchedulerDecision.CONTINUE and self._resizable:
             resize = self._resize(trial_id, now_s)
-        self._note(trial)
+        self._record_reasons(trial)
         if resize is not None:
             trial.resize(resize)
         return decision
@@ -118,17 +118,17 @@ class DecidingScheduler(PlanningScheduler):
         result[ST_ADMISSION_OPEN] = self.admission_open
 
     def on_trial_error(self, trial: Trial) -> None:
-        """Takes notice that a trial has failed: it is never resumed, and what it has recorded in rungs stays."""
+        """Ends a trial that has failed: it is never resumed, and its values in the rungs stay."""
         super().on_trial_error(trial)
         self._end(trial.trial_id, resumable=False)
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Takes notice that a trial has ended by itself."""
+        """Ends a trial whose script has ended by itself."""
         super().on_trial_complete(trial, result)
         self._end(trial.trial_id, resumable=False)
 
     def on_trial_remove(self, trial: Trial) -> None:
-        """Takes notice that a trial is paused or stopped; nothing is left to do where this scheduler decided so."""
+        """Ends a trial that was paused or stopped by somebody else; its own decisions are known already."""
         super().on_trial_remove(trial)
         if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syne_hypersched.allocation.scaling import LinearScaling, Scaling, TableScaling
-from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.schedulers.hypersched._adaptive import AdaptiveStrategy
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 
@@ -42,7 +42,7 @@ class Search:
     def report(self, trial_id: int, value: float, now_s: float, **members):
         """Whether the trial is weak, and why, as the scheduler asks."""
         epoch = self.epochs[trial_id] = self.epochs.get(trial_id, 0) + 1
-        self.times.report(trial_id, Report(epoch, now_s, **members), now_s)
+        self.times.report(trial_id, TimedReport(epoch, now_s, **members), now_s)
         self.strategy.close_if_due(now_s)
         return self.strategy.report(trial_id, epoch, value, now_s)
 

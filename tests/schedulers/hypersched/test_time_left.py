@@ -10,7 +10,7 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched import ElasticPythonBackend, HyperSched, Journal, PublishedRules, simulate
-from syne_hypersched.allocation.timing import Report, TrialTimes
+from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 from syne_hypersched.recovery import resume_experiment
@@ -66,7 +66,7 @@ def times_of(*reports):
     for trial_id, level, now_s, signal_s, started_s in reports:
         if started_s:
             times.start(trial_id, started_s)
-        times.report(trial_id, Report(level, now_s, launch=0, signal_to_report_s=signal_s), now_s)
+        times.report(trial_id, TimedReport(level, now_s, launch=0, signal_to_report_s=signal_s), now_s)
     return times
 
 

@@ -65,8 +65,8 @@ def test_no_process_wide_generator_decides():
 def test_options_and_searcher_reach_the_scheduler():
     scheduler = make("hypersched-published+kde:policy=top_job:grace_period=3:speculation=false:fixed_exploration=None")
     assert isinstance(scheduler, HyperSched)
-    assert (scheduler.policy, scheduler.grace_period, scheduler.speculation) == ("top_job", 3, False)
-    assert (scheduler.searcher, scheduler.fixed_exploration) == ("kde", None)
+    assert (scheduler.policy, scheduler.grace_period, scheduler.options.speculation) == ("top_job", 3, False)
+    assert (scheduler.searcher, scheduler.options.fixed_exploration) == ("kde", None)
     assert (scheduler.num_devices, scheduler.deadline_s) == (4, 100.0)
     promotion = make("asha-promotion:reduction_factor=4")
     assert isinstance(promotion, ASHA)

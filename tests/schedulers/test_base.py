@@ -64,7 +64,7 @@ def make(**kwargs: Any) -> MultiFidelityScheduler:
         (
             {"reduction_factor": 1.0},
             ValueError,
-            r"reduction_factor must be a finite number greater than 1, but got 1\.0",
+            r"reduction_factor must be a finite number .* than 1, but got 1\.0",
         ),
         ({"random_seed": -1}, ValueError, "random_seed must not be negative, but got -1"),
         ({"random_seed": 1.5}, TypeError, r"random_seed must be an integer, but got 1\.5"),

@@ -33,18 +33,11 @@ NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"
 #: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.
 KNOWN = {
     ("allocation must not import syne_tune", "allocation.timing", "syne_tune.constants"),
-    ("circle of modules", "schedulers._hypersched", "schedulers._planning"),
-    ("circle of modules", "schedulers._hypersched", "schedulers._strategies"),
-    ("circle of modules", "schedulers._planning", "schedulers._strategies"),
-    ("circle of modules", "schedulers._strategies", "schedulers._hypersched"),
     ("circle of modules", "training._lifecycle", "training._loader"),
     ("circle of modules", "training._loader", "training._run"),
     ("circle of modules", "training._run", "training._lifecycle"),
     ("circle of modules", "training._run", "training._loader"),
-    ("private module", "recovery._ticks", "schedulers._clock"),
-    ("private module", "schedulers._adaptive", "allocation._shape_fit"),
     ("private module", "training._batch_size", "allocation._window"),
-    ("too long", "schedulers._hypersched", ""),
 }
 
 Import = tuple[str, str, int]

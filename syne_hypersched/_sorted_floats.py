@@ -1,4 +1,18 @@
-"""A sorted multiset of floats with order statistics, for millions of values."""
+"""A sorted multiset of floats with order statistics, for millions of values.
+
+Why not ``sortedcontainers.SortedList``? Measured on one core of a busy machine, with other work in between, for adding
+a value, counting the smaller ones and selecting one (median of 20,000, in µs; and the memory of a million values):
+
+====================  ======  ======  ======  ========
+records                 10^4    10^5    10^6    memory
+====================  ======  ======  ======  ========
+:class:`SortedFloats`    2.2     2.9     5.6    8.5 MB
+``SortedList``           2.6     3.7     8.2   32.6 MB
+====================  ======  ======  ======  ========
+
+Both grow slowly. From 10^4 to 10^6 records the time here grows by 2.5 times, there by 3.2 times, and a rung of a
+million trials takes a quarter of the memory, which is stored with every snapshot. That is worth the lines below.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rungs of successive halving, with order statistics in O(log n).
 
-Every value in a rung is to be minimised. Whoever records negates a metric that is to be maximised and turns NaN and
-infinities into ``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value and the
+Every value in a rung is to be minimised. Callers negate metrics to be maximised, and turn NaN and infinities into
+``+inf``, which is the worst value. Recording, the interpolated quantile, the rank of a value and the
 best paused trial each cost O(log n) amortised, n being the number of values recorded: a rung is never sorted again and
 never scanned.
 """
@@ -15,9 +15,10 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Integral
 
 from syne_hypersched._sorted_floats import SortedFloats
+from syne_hypersched.checks import is_number
 
 _INTEGER_TOLERANCE = 1e-9
 """A position within a rung that is this close (relatively) to an integer is that integer: ``1 - 1/3`` is not exact."""
@@ -77,6 +78,16 @@ def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> t
 
 class Rung:
     """The values recorded at one resource level, and which of their trials are paused there.
+
+    Example
+    -------
+    >>> rung = Rung(level=9)
+    >>> [rung.record(trial_id, value) for trial_id, value in ((0, 0.5), (1, 0.2), (2, 0.9))]
+    [True, True, True]
+    >>> rung.quantile(0.5), rung.num_better(0.5)
+    (0.5, 1)
+    >>> rung.pause(2), rung.pause(0), rung.best_paused()
+    (None, None, 0)
 
     Parameters
     ----------
@@ -222,6 +233,12 @@ class Rung:
 class RungLadder:
     """Rungs at ascending levels.
 
+    Example
+    -------
+    >>> ladder = RungLadder(rung_levels(grace_period=1, reduction_factor=3, max_t=27))
+    >>> [rung.level for rung in ladder.record(trial_id=0, resource=4, value=0.5)]
+    [3, 1]
+
     Parameters
     ----------
     levels
@@ -263,7 +280,7 @@ class RungLadder:
 
 
 def _exact(name: str, number: float) -> Fraction:
-    if isinstance(number, bool) or not isinstance(number, Real):
+    if not is_number(number):
         raise TypeError(f"{name} must be a number, but got {number!r}")
     if isinstance(number, Integral):
         return Fraction(int(number))

@@ -4,7 +4,9 @@ What is fitted are five coordinates of the model of :mod:`~syne_hypersched.alloc
 ``T_compute(m_ref)`` for a reference ``m_ref`` of the samples on a device, and the *shape*, which has no unit:
 ``log(alpha_c / (beta_c m_ref))``, ``log(alpha_n / T_compute(m_ref))``, ``log(beta_n / alpha_n)`` and ``log(gamma)``.
 
-``scipy.optimize.least_squares`` finds the same minima (the tests compare), but takes milliseconds for each trial.
+``scipy.optimize.least_squares`` finds the same minima (the tests compare), one trial at a time. Measured on one core of
+a busy machine, a fit from the prior (median of five): 1 trial 16 ms here and 63 ms there, 8 trials 23 and 547 ms, 32
+trials 28 and 2,168 ms. A decision is to take 5 ms on an idle core with 8 live trials, which scipy misses by far.
 """
 
 from __future__ import annotations

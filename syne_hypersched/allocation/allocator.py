@@ -28,6 +28,16 @@ class _Live:
 class Allocator:
     """Keeps the number of devices that every live trial is to hold, together never more than there are.
 
+    Example
+    -------
+    >>> from numpy.random import RandomState
+    >>> allocator = Allocator(4, "top_job", LinearScaling(), None, recharge_period=0, random_state=RandomState(0))
+    >>> for trial_id, value in ((0, 0.5), (1, 0.2)):
+    ...     allocator.begin(trial_id)
+    ...     allocator.report(trial_id, value)
+    >>> allocator.resize(1, time_left_s=600.0, launch_cost_s=5.0)
+    3
+
     Parameters
     ----------
     num_devices

@@ -70,6 +70,11 @@ def efficiency(batch_size: npt.ArrayLike, initial_batch_size: float, noise_scale
 class BatchLimits:
     """The batch sizes among which a trial may choose.
 
+    Example
+    -------
+    >>> BatchLimits(initial=128, largest=1024).largest_local is None
+    True
+
     Raises
     ------
     ValueError
@@ -94,7 +99,15 @@ class BatchLimits:
 
 @dataclass(frozen=True)
 class BatchPlans:
-    """How a trial would train on each of several numbers of devices, each array of shape (sizes,)."""
+    """How a trial would train on each of several numbers of devices, each array of shape (sizes,).
+
+    Example
+    -------
+    >>> model = ThroughputModel(alpha_c=0.01, beta_c=0.001, alpha_n=0.02, beta_n=0.001, gamma=1.0)
+    >>> plans = best_batches(model, noise_scale=1000.0, num_devices=[1, 4], limits=BatchLimits(128, 1024))
+    >>> plans.num_devices.tolist(), bool(plans.goodput[1] > plans.goodput[0])
+    ([1, 4], True)
+    """
 
     num_devices: npt.NDArray[np.int64]
     local_batch_size: npt.NDArray[np.int64]
@@ -148,7 +161,14 @@ def best_batches(
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the policy has to know of a live trial."""
+    """What the policy has to know of a live trial.
+
+    Example
+    -------
+    >>> outlook = Outlook(num_devices=1, resource=10.0, rates=np.array([1.0, 1.9]))
+    >>> progress(outlook, sizes=[1, 2], max_t=81, time_left_s=20.0, launch_cost_s=5.0).round(2).tolist()
+    [3.4, 3.58]
+    """
 
     num_devices: int
     """Devices that it holds."""

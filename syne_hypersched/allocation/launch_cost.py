@@ -16,7 +16,13 @@ _WINDOW = 256
 
 
 class FirstReport(NamedTuple):
-    """What the first report of a launch says."""
+    """What the first report of a launch says.
+
+    Example
+    -------
+    >>> FirstReport(signal_to_report_s=12.0, epochs=1.0).cost_s(epoch_time_s=10.0)
+    2.0
+    """
 
     signal_to_report_s: float
     """Seconds from the signal that led to the launch to this report."""
@@ -49,6 +55,14 @@ class FirstReport(NamedTuple):
 
 class LaunchCosts:
     """Costs of the last launches, of which HyperSched uses the 90th percentile.
+
+    Example
+    -------
+    >>> costs = LaunchCosts()
+    >>> costs.first_report(0, FirstReport(signal_to_report_s=12.0, epochs=1.0))
+    >>> costs.settle(0, epoch_time_s=10.0)
+    >>> costs.p90_s()
+    2.0
 
     A launch is measured in two steps. Its first report says how long it took including the training of some epochs;
     these can be taken off when the epoch time of the same trial is known, which is at the next report of the launch.

@@ -36,7 +36,13 @@ _LEAST_SPREAD = 0.5
 
 @dataclass(frozen=True)
 class Steps:
-    """What a script says of the optimiser steps since its last report; everything may be unknown."""
+    """What a script says of the optimiser steps since its last report; everything may be unknown.
+
+    Example
+    -------
+    >>> Steps.from_result({"step_time_s": 0.25, "batch_size": 128}).batch_size
+    128.0
+    """
 
     step_time_s: float | None = None
     """Seconds of a step."""
@@ -93,6 +99,14 @@ class _Measured:
 
 class LearntThroughput:
     """Fits a step-time model to every trial, and lets each learn from the others.
+
+    Example
+    -------
+    >>> throughput = LearntThroughput()
+    >>> throughput.observe(0, num_devices=1, epoch_time_s=10.0)
+    >>> rates = throughput.rates(0, num_devices=4)
+    >>> [round(float(rate), 2) for rate in rates[[0, 3]]]
+    [0.1, 0.32]
 
     A trial that reports step times and batch sizes is modelled as in Pollux. One that reports neither is modelled from
     its epoch times: with a fixed global batch, an epoch has a fixed number of steps, and the local batch is one n-th of

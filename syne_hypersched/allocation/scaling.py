@@ -53,7 +53,13 @@ _EPOCHS_PER_SIZE = 32
 
 
 class Scaling(ABC):
-    """Speed-up of a trial as a function of its number of devices, 1 on one device."""
+    """Speed-up of a trial as a function of its number of devices, 1 on one device.
+
+    Example
+    -------
+    >>> TableScaling({1: 1, 2: 1.9, 4: 1.5}).usable_sizes(4)
+    (1, 2)
+    """
 
     @abstractmethod
     def speed_up(self, num_devices: int) -> float:
@@ -113,7 +119,13 @@ class Scaling(ABC):
 
 
 class LinearScaling(Scaling):
-    """``n`` devices are ``n`` times as fast: the ablation arm ``assume_linear`` of HyperSched."""
+    """``n`` devices are ``n`` times as fast: the ablation arm ``assume_linear`` of HyperSched.
+
+    Example
+    -------
+    >>> LinearScaling().speed_up(4)
+    4.0
+    """
 
     def speed_up(self, num_devices: int) -> float:
         """``num_devices`` itself."""
@@ -122,6 +134,12 @@ class LinearScaling(Scaling):
 
 class TableScaling(Scaling):
     """Scaling from measurements at some numbers of devices.
+
+    Example
+    -------
+    >>> scaling = TableScaling({1: 10, 2: 19, 4: 34})
+    >>> [scaling.speed_up(size) for size in (1, 2, 3, 8)]
+    [1.0, 1.9, 2.65, 3.4]
 
     Between two entries the speed-up is interpolated linearly; beyond the last one it stays what it is there, since no
     speed-up is invented. The table may fall: :meth:`usable_sizes` then leaves out the sizes that are slower.
@@ -163,6 +181,14 @@ class TableScaling(Scaling):
 
 class LearntScaling(Scaling):
     """Scaling learnt from the epoch times that trials report.
+
+    Example
+    -------
+    >>> scaling = LearntScaling()
+    >>> for num_devices, epoch_time_s in ((1, 10.0), (2, 8.0)):
+    ...     scaling.observe(trial_id=0, num_devices=num_devices, epoch_time_s=epoch_time_s)
+    >>> round(scaling.speed_up(2), 2)  # between the prior, 1.88, and the measurement, 1.25
+    1.53
 
     For every trial seen both on one device and on ``n``, the ratio of its median epoch times is one measurement of
     ``s(n)``, so that a slow configuration is compared with itself only. The estimate is the median over trials, drawn

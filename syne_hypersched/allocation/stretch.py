@@ -27,22 +27,29 @@ LENGTH_FACTOR = 1.5
 """Scales :func:`length_s`. Chosen on tables of real learning curves, where anything from 1 to 2 does as well."""
 
 SURVIVORS = (4, 2, 1)
-"""Trials for each full-size share of the devices, phase by phase; where there is time for fewer phases, the last of
+"""Trials for each full-size share of the devices, stage by stage; where there is time for fewer stages, the last of
 them."""
 
-LAUNCHES_PER_PHASE = 3
-"""A phase is as long as so many launches, at least: its survivors are relaunched at its beginning, and should train for
+LAUNCHES_PER_STAGE = 3
+"""A stage is as long as so many launches, at least: its survivors are relaunched at its beginning, and should train for
 most of it."""
 
 LEAST_PROGRESS = 3.25
-"""In the last phase the trials that are left make so many times the progress of one trial on one device, at least, all
+"""In the last stage the trials that are left make so many times the progress of one trial on one device, at least, all
 together and less their launches. What the search loses by not exploring on is the same however little they make. On the
 tables that this was chosen on, settings with 2.8 to 3.2 times had gained 1.4 %, less than chance, those with more 3 to
 13 %."""
 
 
 class Shares(NamedTuple):
-    """Equal parts of the devices, each as large as one trial is to hold at most: full size."""
+    """Equal parts of the devices, each as large as one trial is to hold at most: full size.
+
+    Example
+    -------
+    >>> from syne_hypersched.allocation.scaling import LinearScaling
+    >>> full_size(LinearScaling(), num_devices=20)
+    Shares(size=8, speed_up=8.0, number=2)
+    """
 
     size: int
     """Devices of a trial at full size."""
@@ -102,8 +109,8 @@ def planned_s(deadline_s: float, full_run_s: float, speed_up: float, longest_sha
     return min(longest_share * deadline_s, length_s(full_run_s, speed_up))
 
 
-def phases(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
-    """How many trials go on, for each full-size share of the devices, in the phases of a last stretch.
+def stages(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
+    """How many trials go on, for each full-size share of the devices, in the stages of a last stretch.
 
     Parameters
     ----------
@@ -117,13 +124,13 @@ def phases(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
     Returns
     -------
     tuple of int
-        The end of :const:`SURVIVORS`, an entry for each phase, all of one length. In each a trial has two devices at
+        The end of :const:`SURVIVORS`, an entry for each stage, all of one length. In each a trial has two devices at
         least, since without growing trials it is better to explore on. Empty where launches leave no time for a single
-        phase.
+        stage.
     """
     survivors = [number for number in SURVIVORS if 2 * number <= size]
     # Multiplied rather than divided, since launches may cost next to nothing.
-    while survivors and len(survivors) * LAUNCHES_PER_PHASE * launch_cost_s > length_s:
+    while survivors and len(survivors) * LAUNCHES_PER_STAGE * launch_cost_s > length_s:
         del survivors[0]
     return tuple(survivors)
 
@@ -157,9 +164,9 @@ def begins(
 
 
 def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
-    """Whether a last stretch of this length has time for a phase, and more devices pay in it.
+    """Whether a last stretch of this length has time for a stage, and more devices pay in it.
 
-    They pay if in the last phase each trial makes more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times
+    They pay if in the last stage each trial makes more than :const:`~syne_hypersched.allocation.resize.MIN_GAIN` times
     the progress, and all together make :const:`LEAST_PROGRESS`.
 
     Parameters
@@ -171,10 +178,10 @@ def worthwhile(length_s: float, shares: Shares, launch_cost_s: float) -> bool:
     launch_cost_s
         What a launch costs.
     """
-    num_phases = len(phases(length_s, shares.size, launch_cost_s))
-    if num_phases == 0:
+    num_stages = len(stages(length_s, shares.size, launch_cost_s))
+    if num_stages == 0:
         return False
-    gain = _gain(1.0, shares.speed_up, length_s / num_phases, launch_cost_s)
+    gain = _gain(1.0, shares.speed_up, length_s / num_stages, launch_cost_s)
     return gain > MIN_GAIN and shares.number * gain >= LEAST_PROGRESS
 
 
@@ -194,7 +201,7 @@ def num_survivors(plan: Sequence[int], passed: float, num_devices: int, size: in
     Parameters
     ----------
     plan
-        What :func:`phases` has given, at least one entry.
+        What :func:`stages` has given, at least one entry.
     passed
         Share of the last stretch that has passed, from 0 to 1.
     num_devices
@@ -207,5 +214,5 @@ def num_survivors(plan: Sequence[int], passed: float, num_devices: int, size: in
     int
         From 1 to ``num_devices``.
     """
-    phase = min(int(passed * len(plan)), len(plan) - 1)
-    return max(1, min(num_devices, plan[phase] * num_devices // size))
+    stage = min(int(passed * len(plan)), len(plan) - 1)
+    return max(1, min(num_devices, plan[stage] * num_devices // size))

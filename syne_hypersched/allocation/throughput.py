@@ -38,6 +38,12 @@ _MAX_ITERATIONS = 50
 class ThroughputModel:
     """The step-time model with its five coefficients, named as in Pollux.
 
+    Example
+    -------
+    >>> model = ThroughputModel(alpha_c=0.01, beta_c=0.001, alpha_n=0.02, beta_n=0.0, gamma=1.0)
+    >>> model.step_time_s([1, 4], [128, 32]).round(3).tolist()
+    [0.138, 0.062]
+
     Every method takes numbers or arrays, which are broadcast.
     """
 
@@ -103,6 +109,11 @@ class ThroughputModel:
 @dataclass(frozen=True)
 class ShapePrior:
     """What is expected of a model's shape before its trial was seen on more than one size.
+
+    Example
+    -------
+    >>> ShapePrior(mean=(-2.7, -4.0, -1.5, 0.2), spread=(1.5, 2.0, 1.0, 0.5)).spread[0]
+    1.5
 
     The four coordinates are, in this order, ``log(alpha_c / (beta_c m_ref))``, ``log(alpha_n / T_compute(m_ref))``,
     ``log(beta_n / alpha_n)`` and ``log(gamma)``, with a reference ``m_ref`` of the samples on a device.

@@ -27,7 +27,13 @@ _EPOCHS = 1024
 
 @dataclass(frozen=True)
 class TimedReport:
-    """When and where a report was made."""
+    """When and where a report was made.
+
+    Example
+    -------
+    >>> TimedReport.from_result({"epoch": 3, "st_worker_time": 30.0}, resource=3, now_s=41.0).time_s
+    30.0
+    """
 
     resource: float
     """Resource level reported."""
@@ -71,6 +77,15 @@ class _Running:
 
 class TrialTimes:
     """Epoch times, launch costs and running times of all trials.
+
+    Example
+    -------
+    >>> times = TrialTimes()
+    >>> times.start(trial_id=0, now_s=0.0)
+    >>> for epoch in (1, 2, 3):
+    ...     times.report(0, TimedReport(resource=epoch, time_s=10.0 * epoch), now_s=2 + 10.0 * epoch)
+    >>> times.epoch_time_s, times.longest_trial_s
+    (10.0, 32.0)
 
     Attributes
     ----------

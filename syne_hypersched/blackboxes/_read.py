@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from syne_hypersched.blackboxes._table import TableBlackbox
+from syne_hypersched.blackboxes._table import Lookup, TableBlackbox
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def read_table(
     config_id: str = "config_id",
     where: Mapping[str, Any] | None = None,
     configuration_space: Mapping[str, Any] | None = None,
-    lookup: str = "nearest",
+    lookup: Lookup = "nearest",
     name: str | None = None,
     description: str = "",
 ) -> TableBlackbox:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from syne_tune.config_space import randint, uniform
@@ -12,12 +12,14 @@ from syne_tune.config_space import randint, uniform
 from syne_hypersched.blackboxes._checks import check_members, checked_levels
 from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve
 from syne_hypersched.blackboxes._space import UnitCube, infer_domain
+from syne_hypersched.checks import one_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-LOOKUPS = ("exact", "nearest")
+Lookup: TypeAlias = Literal["exact", "nearest"]
+"""Which row stands for a configuration that is not in the table: none, which is an error, or the nearest one."""
 
 
 class TableBlackbox:
@@ -71,14 +73,13 @@ class TableBlackbox:
         time_attr: str = "epoch",
         elapsed_time_attr: str = "elapsed_s",
         speed_up: Sequence[Mapping[int, float] | None] | None = None,
-        lookup: str = "nearest",
+        lookup: Lookup = "nearest",
         name: str = "table",
         description: str = "",
         is_synthetic: bool = False,
     ) -> None:
         check_members(configurations, metrics, configuration_space, time_attr, elapsed_time_attr)
-        if lookup not in LOOKUPS:
-            raise ValueError(f"lookup must be one of {', '.join(map(repr, LOOKUPS))}, but got {lookup!r}")
+        one_of("lookup", lookup, get_args(Lookup))
         self.name, self.description, self.is_synthetic, self.lookup = name, description, bool(is_synthetic), lookup
         self.time_attr, self.elapsed_time_attr = time_attr, elapsed_time_attr
         self.configurations = [{key: _plain(value) for key, value in row.items()} for row in configurations]

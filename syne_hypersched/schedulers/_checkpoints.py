@@ -16,7 +16,7 @@ from syne_hypersched.contract import RemovingScheduler
 class NeededCheckpoints:
     """Keeps apart the trials that a scheduler may start again and those that it never will.
 
-    A scheduler tells it what it decides. A trial that is over stays over: whoever ends one must not resume it.
+    A scheduler tells it what it decides. A trial that is over stays over: it must not be resumed.
 
     Parameters
     ----------
@@ -41,7 +41,10 @@ class NeededCheckpoints:
         return tuple(self._paused)
 
     def look_at(self, count: int) -> list[int]:
-        """The next ``count`` trials that may be resumed, or all if there are fewer; all have their turn."""
+        """The next ``count`` trials that may be resumed, or all if there are fewer.
+
+        Round robin: the trials returned move to the end of the queue.
+        """
         trial_ids = [trial_id for trial_id, _ in zip(self._paused, range(count), strict=False)]
         for trial_id in trial_ids:
             self._paused.move_to_end(trial_id)

@@ -95,8 +95,8 @@ class ReportReader:
     def read(self, trial_id: int, result: dict[str, Any]) -> Usable | None:
         """Takes what can be used from a report of a running trial, or leaves the report out.
 
-        An entry that is no number is made NaN in a report that is left out. Whoever calculates with the results, such
-        as Syne Tune's own statistics of each metric, can do so then.
+        An entry that is no number is made NaN in a report that is left out. Code that calculates with the
+        results, such as Syne Tune's statistics of each metric, then works.
 
         Returns
         -------

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Incumbent:
+class IncumbentTrial:
     """The trial with the best metric so far."""
 
     trial_id: int
@@ -140,7 +140,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         )
         self.grace_period = grace_period
         self.reduction_factor = reduction_factor
-        self.incumbent: Incumbent | None = None
+        self.incumbent: IncumbentTrial | None = None
         self.max_paused = None if max_paused is None else integer("max_paused", max_paused, at_least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
@@ -155,7 +155,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
 
     def on_trial_add(self, trial: Trial) -> None:
         """Tells an elastic backend which entry of the reports is the resource level."""
-        self.follow(trial)
+        self._name_entries(trial)
         self._workers.add(trial)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
@@ -259,7 +259,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             "metric_mode": self.metric_mode(),
         }
 
-    def follow(self, trial: Trial) -> None:
+    def _name_entries(self, trial: Trial) -> None:
         """Tells an elastic trial which entries of its reports are the resource level and the metric."""
         if is_elastic(trial):
             trial.follow(self.time_attr)
@@ -298,7 +298,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         """
         if report.value >= (math.inf if self.incumbent is None else self.incumbent.value):
             return False
-        self.incumbent = Incumbent(trial.trial_id, report.value, report.resource, dict(result))
+        self.incumbent = IncumbentTrial(trial.trial_id, report.value, report.resource, dict(result))
         if is_elastic(trial):
             trial.publish(result)
         return True

@@ -37,11 +37,11 @@ class Searcher(Protocol):
         ...
 
     def on_trial_end(self, trial_id: int) -> None:
-        """Takes notice that a trial was paused or stopped, or has completed, so that its last result stands for it."""
+        """Ends a trial that was paused or stopped, or has completed: its last result stands for it."""
         ...
 
     def on_trial_error(self, trial_id: int) -> None:
-        """Takes notice that a trial has failed."""
+        """Ends a trial that has failed."""
         ...
 
 

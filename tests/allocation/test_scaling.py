@@ -175,6 +175,17 @@ class TestLearntScaling:
         scaling.forget(0)
         assert scaling.epoch_time_s(0, 2) is None
 
+    def test_between_two_measured_sizes_the_deviation_from_the_prior_is_interpolated_in_log_devices(self):
+        learnt = LearntScaling()
+        for trial_id in range(99):  # so many that the prior counts for little
+            for size, speed_up in ((1, 1.0), (2, 1.5), (8, 3.0)):
+                learnt.observe(trial_id, size, 10.0 / speed_up)
+        prior = LearntScaling()
+        deviation = [math.log(learnt.speed_up(size) / prior.speed_up(size)) for size in (2, 4, 8)]
+        assert deviation[2] < deviation[1] < deviation[0] < 0
+        assert deviation[1] == pytest.approx((deviation[0] + deviation[2]) / 2)
+        assert learnt.speed_up(2) == pytest.approx(1.5, rel=0.01)
+
     def test_what_a_trial_has_measured_outlives_it(self):
         scaling = LearntScaling()
         scaling.observe(0, 1, 1.0)

@@ -55,7 +55,7 @@ class TestBegins:
         assert stretch.worthwhile(100.0, stretch.full_size(scaling, num_devices), 0.0) is does
 
     def test_the_progress_is_less_the_launches(self):
-        # Two trials at twice the speed, in one phase.
+        # Two trials at twice the speed, in one stage.
         assert stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 18.75)
         assert not stretch.worthwhile(100.0, stretch.full_size(POOR, 8), 18.8)
 
@@ -70,9 +70,9 @@ class TestBegins:
             assert stretch.begins(left, 1e6, 1e6, shares, cost)
 
 
-class TestPhases:
+class TestStages:
     def test_as_many_as_are_three_launches_long(self):
-        by_cost = {cost: stretch.phases(90.0, 8, cost) for cost in (0.0, 10.0, 10.1, 15.0, 15.1, 30.0, 30.1)}
+        by_cost = {cost: stretch.stages(90.0, 8, cost) for cost in (0.0, 10.0, 10.1, 15.0, 15.1, 30.0, 30.1)}
         assert [len(plan) for plan in by_cost.values()] == [3, 3, 2, 2, 1, 1, 0]
         assert by_cost[10.0] == (4, 2, 1)
         assert by_cost[15.0] == (2, 1)
@@ -80,20 +80,20 @@ class TestPhases:
 
     @pytest.mark.parametrize(("size", "plan"), [(1, ()), (2, (1,)), (3, (1,)), (4, (2, 1)), (7, (2, 1))])
     def test_in_all_of_them_trials_have_grown(self, size, plan):
-        assert stretch.phases(90.0, size, 0.0) == plan
+        assert stretch.stages(90.0, size, 0.0) == plan
 
     @given(length_s=st.floats(0, 1e6), size=st.integers(1, 8), cost=st.floats(0, 1e6))
     def test_all_end_with_full_size_and_none_is_shorter(self, length_s, size, cost):
-        plan = stretch.phases(length_s, size, cost)
+        plan = stretch.stages(length_s, size, cost)
         if plan:
             assert plan[-1] == 1
-            assert length_s / len(plan) >= stretch.LAUNCHES_PER_PHASE * cost * (1 - 1e-9)
+            assert length_s / len(plan) >= stretch.LAUNCHES_PER_STAGE * cost * (1 - 1e-9)
         else:
-            assert size == 1 or length_s < stretch.LAUNCHES_PER_PHASE * cost
+            assert size == 1 or length_s < stretch.LAUNCHES_PER_STAGE * cost
 
 
 class TestSurvivors:
-    def test_halved_from_phase_to_phase(self):
+    def test_halved_from_stage_to_stage(self):
         assert [stretch.num_survivors((4, 2, 1), x, 8, 8) for x in (0, 0.3, 0.34, 0.6, 0.67, 1)] == [4, 4, 2, 2, 1, 1]
         assert [stretch.num_survivors((4, 2, 1), x, 32, 8) for x in (0, 0.5, 1)] == [16, 8, 4]
         assert [stretch.num_survivors((2, 1), x, 8, 8) for x in (0, 0.49, 0.5, 1)] == [2, 2, 1, 1]
@@ -116,7 +116,7 @@ class TestSurvivors:
         assert stretch.length_s(full_run_s, LinearScaling().speed_up(2)) < full_run_s
 
 
-def test_more_devices_have_to_pay_within_the_last_phase():
-    # Three phases of 30 s, each begun by a launch of 10 s, in which a trial makes (30 - 10) / 30 of its progress.
+def test_more_devices_have_to_pay_within_the_last_stage():
+    # Three stages of 30 s, each begun by a launch of 10 s, in which a trial makes (30 - 10) / 30 of its progress.
     assert not stretch.worthwhile(90.0, stretch.Shares(size=8, speed_up=4.8, number=1), launch_cost_s=10.0)
     assert stretch.worthwhile(90.0, stretch.Shares(size=8, speed_up=4.9, number=1), launch_cost_s=10.0)

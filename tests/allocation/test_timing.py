@@ -136,3 +136,44 @@ def test_what_a_script_says_of_its_steps_is_used():
             times.report(0, TimedReport(epoch, 10.0 * epoch, 1, 0, steps=steps), 10.0 * epoch)
     assert plain.throughput.model(0).step_time_s(1, 1) == pytest.approx(10.0)
     assert says.throughput.model(0).step_time_s(1, 64) == pytest.approx(0.1)
+
+
+def times_of(*reports):
+    """Times after reports of trial, level, time, seconds from the order, and whether the trial starts just before."""
+    times = TrialTimes()
+    for trial_id, _, _, _, started_s in reports:
+        if started_s == 0:
+            times.start(trial_id, 0.0)
+    for trial_id, level, now_s, signal_s, started_s in reports:
+        if started_s:
+            times.start(trial_id, started_s)
+        times.report(trial_id, TimedReport(level, now_s, launch=0, signal_to_report_s=signal_s), now_s)
+    return times
+
+
+def test_first_trials_count_from_their_second_report_on():
+    assert times_of((0, 1, 19.0, 19.0, 0.0), (1, 1, 19.5, 19.5, 0.0)).longest_training_s is None
+    assert times_of((0, 1, 19.0, 19.0, 0.0), (0, 2, 20.0, None, None)).longest_training_s is not None
+    # Who starts later says at once how long an epoch takes.
+    assert times_of((0, 1, 19.0, 19.0, 0.0), (1, 1, 29.0, 10.0, 19.0)).longest_training_s == pytest.approx(10.0)
+
+
+def test_a_cold_start_does_not_count_for_ever():
+    """The more warm launches there are, the less the percentile of their costs says of it: 18 of 19 s were no epoch."""
+    cold = [(0, 1, 19.0, 19.0, 0.0), (0, 2, 20.0, None, None)]
+    warm = [
+        entry
+        for trial_id in range(1, 16)
+        for start_s in [20.0 + 4 * trial_id]
+        for entry in ((trial_id, 1, start_s + 2, 2.0, start_s), (trial_id, 2, start_s + 3, None, None))
+    ]
+    times = times_of(*cold, *warm)
+    assert times.launch_cost_s == pytest.approx(1.0)
+    assert times.longest_trial_s == 20.0
+    assert times.longest_training_s == pytest.approx(3.0)
+
+
+def test_a_launch_that_is_ordinary_counts_as_in_the_paper():
+    reports = [(0, 1, 3.0, 3.0, 0.0), (1, 1, 6.0, 3.0, 3.0), (0, 2, 7.0, None, None), (1, 2, 8.0, None, None)]
+    times = times_of(*reports)
+    assert times.longest_training_s == times.longest_trial_s == 7.0

@@ -166,7 +166,7 @@ class TestSyneTune:
         ({"elapsed_s": [[1, math.nan, 3]] * 3}, "finite from the first level .* but row 0 is not"),
         ({"elapsed_s": [[1, 2, 3], [math.nan] * 3, [1, 2, 3]]}, "a curve for every row, but row 1 has none"),
         ({"levels": [1, 1, 2]}, "levels must be 3 ascending numbers"),
-        ({"lookup": "close"}, "lookup must be one of 'exact', 'nearest', but got 'close'"),
+        ({"lookup": "close"}, 'lookup must be "exact" or "nearest", but got'),
         (
             {"configuration_space": {"lr": SPACE["lr"]}},
             "configuration_space must have the hyperparameters of the table",

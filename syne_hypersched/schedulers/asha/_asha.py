@@ -32,6 +32,11 @@ logger = logging.getLogger(__name__)
 class ASHA(MultiFidelityScheduler):
     """Asynchronous successive halving.
 
+    Example::
+
+        scheduler = ASHA(space, metric="val_loss", time_attr="epoch", max_t=81, type="promotion", random_seed=0)
+        Tuner(ElasticLocalBackend("train.py", num_devices=8), scheduler, Deadline(3600), n_workers=8).run()
+
     Trials are compared when they reach the rungs ``grace_period * reduction_factor ** i`` below ``max_t``.
 
     ``type="stopping"`` stops a trial at a rung unless it is among the best ones there. Its decisions are those of Syne
@@ -59,8 +64,16 @@ class ASHA(MultiFidelityScheduler):
 
     Parameters
     ----------
-    config_space, metric, time_attr, max_t, do_minimize
-        See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
+    config_space
+        Configuration space: names to domains of ``syne_tune.config_space`` or to constants.
+    metric
+        Entry of a report that is optimised.
+    time_attr
+        Entry of a report that is the resource level, for example the number of epochs trained.
+    max_t
+        Maximum resource of a trial, which is stopped there.
+    do_minimize
+        Whether ``metric`` is to be minimised.
     type
         ``"stopping"`` or ``"promotion"``.
     grace_period
@@ -81,8 +94,15 @@ class ASHA(MultiFidelityScheduler):
         Most paused trials that may be resumed at a time, at least 1, so that a backend with ``delete_checkpoints=True``
         keeps no more checkpoints. When there are more, the worst one at the lowest rung is given up. By default any
         number, as in the paper. With ``type="promotion"`` only.
-    searcher, searcher_kwargs, points_to_evaluate, random_seed
-        See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
+    searcher
+        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object.
+    searcher_kwargs
+        More arguments for the class that ``searcher`` names.
+    points_to_evaluate
+        Configurations to try first, in this order, each with a value for every domain of ``config_space``.
+    random_seed
+        Seed of everything random, non-negative. By default it is drawn from the operating system; the metadata has it.
 
     Attributes
     ----------

@@ -33,7 +33,7 @@ class _Stretch:
     began_s: float
     size: int
     plan: tuple[int, ...]
-    """Survivors by phase, see :func:`~syne_hypersched.allocation.stretch.phases`."""
+    """Survivors by stage, see :func:`~syne_hypersched.allocation.stretch.stages`."""
     paused: list[tuple[float, int]]
     """Best value and id of the paused trials that may be resumed, ascending."""
 
@@ -131,7 +131,7 @@ class AdaptiveStrategy(Strategy):
         ):
             return None
         reason = self._stretch_reason(now_s, epoch_time_s)
-        plan = stretch.phases(left_s, shares.size, launch_cost_s)
+        plan = stretch.stages(left_s, shares.size, launch_cost_s)
         most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
         self._stretch = _Stretch(now_s, shares.size, plan, self._take_best_paused(most))
         return None if self._closed else reason
@@ -226,7 +226,7 @@ class AdaptiveStrategy(Strategy):
             heapq.heappush(self._pauses, (self._best[trial_id], trial_id))
 
     def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
-        """Holds a trial against its rung while exploring, against the others in the last stretch."""
+        """Compares a trial with its rung while exploring, and with the other survivors in the last stretch."""
         self._resource[trial_id] = resource
         # A trial that has diverged is never resumed, however good it was before.
         self._best[trial_id] = min(value, self._best.get(trial_id, math.inf)) if value < math.inf else math.inf
@@ -250,7 +250,7 @@ class AdaptiveStrategy(Strategy):
         )
 
     def pause(self, trial_id: int) -> None:
-        """Has a weak trial wait at its rung."""
+        """Pauses a weak trial at its rung."""
         if self._stretch is None:
             self._halving.pause(trial_id)
 

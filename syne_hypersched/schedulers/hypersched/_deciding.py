@@ -68,7 +68,7 @@ class DecidingScheduler(PlanningScheduler):
         return None
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Takes notice of a new trial, which holds one device.
+        """Takes in a new trial, which holds one device.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class DecidingScheduler(PlanningScheduler):
         decision, resize = self._decide(trial_id, report, now_s), None
         if decision == SchedulerDecision.CONTINUE and self._resizable:
             resize = self._resize(trial_id, now_s)
-        self._note(trial)
+        self._record_reasons(trial)
         if resize is not None:
             trial.resize(resize)
         return decision
@@ -118,17 +118,17 @@ class DecidingScheduler(PlanningScheduler):
         result[ST_ADMISSION_OPEN] = self.admission_open
 
     def on_trial_error(self, trial: Trial) -> None:
-        """Takes notice that a trial has failed: it is never resumed, and what it has recorded in rungs stays."""
+        """Ends a trial that has failed: it is never resumed, and its values in the rungs stay."""
         super().on_trial_error(trial)
         self._end(trial.trial_id, resumable=False)
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
-        """Takes notice that a trial has ended by itself."""
+        """Ends a trial whose script has ended by itself."""
         super().on_trial_complete(trial, result)
         self._end(trial.trial_id, resumable=False)
 
     def on_trial_remove(self, trial: Trial) -> None:
-        """Takes notice that a trial is paused or stopped; nothing is left to do where this scheduler decided so."""
+        """Ends a trial that was paused or stopped by somebody else; its own decisions are known already."""
         super().on_trial_remove(trial)
         if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)

@@ -82,7 +82,7 @@ class ExplainedScheduler(MultiFidelityScheduler):
         """Why admission is open."""
         return self._strategy.admission(self._now_s)
 
-    def _note(self, trial: Trial) -> None:
+    def _record_reasons(self, trial: Trial) -> None:
         """Has the backend record why what was decided since the last report was decided, if it keeps a record."""
         for decision in self._decisions.take_untold():
             if isinstance(trial, RecordingTrial):

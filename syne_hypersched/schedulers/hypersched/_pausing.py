@@ -1,4 +1,4 @@
-"""Successive halving for the exploring phase of the adaptive strategy: dense rungs, and no verdict without evidence."""
+"""Successive halving of the adaptive strategy while it explores: dense rungs, and no verdict without evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REDUCTION_FACTOR = 3
 """One trial in this many is kept at a rung."""
 
 LEAST_RECORDED = 3
-"""A rung with fewer values says nothing: who comes first waits there until others have come, unless it is the best."""
+"""The first trials to reach a rung pause until so many values exist there, unless one is the best of all so far."""
 
 
 class PausingHalving:
@@ -92,7 +92,7 @@ class PausingHalving:
         )
 
     def pause(self, trial_id: int) -> None:
-        """Has a trial that is weak wait at the rung that it has reached last, until it no longer is."""
+        """Pauses a weak trial at the rung that it has reached last, until it is no longer weak."""
         rung = self._paused_at.get(trial_id)
         if rung is not None:
             rung.pause(trial_id)

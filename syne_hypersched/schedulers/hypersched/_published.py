@@ -145,7 +145,7 @@ class PublishedStrategy(Strategy):
             self._halving.forget(trial_id)
 
     def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
-        """Holds a trial against the rungs that it has passed."""
+        """Compares a trial with the rungs that it has passed."""
         self._allocator.report(trial_id, value, resource)
         if not self._halving.report(trial_id, resource, value):
             return None
@@ -164,7 +164,7 @@ class PublishedStrategy(Strategy):
         return not self._time_is_up or not self._resizing or len(self._allocator) == 1
 
     def pause(self, trial_id: int) -> None:
-        """Has a trial wait at the highest rung where it is weak."""
+        """Pauses a trial at the highest rung where it is weak."""
         self._halving.pause(trial_id)
 
     def never_resumes(self, trial_id: int) -> bool:

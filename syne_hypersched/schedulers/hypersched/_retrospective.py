@@ -14,8 +14,8 @@ class RetrospectiveHalving:
 
     The first value at or past a rung is recorded there. A trial is weak at a rung if its recorded value is strictly
     worse than the cutoff, the ``1 / reduction_factor`` quantile, once two values are recorded. By the retrospective
-    rule of Liaw et al. (HyperSched, 2019), a trial is held at *every* report against today's cutoff of every rung that
-    it has passed.
+    rule of Liaw et al. (HyperSched, 2019), a trial is compared at *every* report with today's cutoff of every rung
+    that it has passed.
 
     Deviation from the authors' code: a paused trial is resumed only if it is weak at no rung. They look at one rung,
     and so resume trials that another rung pauses again at the next report.
@@ -27,7 +27,7 @@ class RetrospectiveHalving:
     reduction_factor
         One in this many trials is kept at a rung.
     retrospective
-        False holds a trial only against the rungs that it has just reached: plain rung stopping.
+        False compares a trial only with the rungs that it has just reached: plain rung stopping.
     """
 
     def __init__(self, levels: Iterable[float], reduction_factor: float, retrospective: bool = True) -> None:
@@ -51,7 +51,7 @@ class RetrospectiveHalving:
         return NOT_FINITE if rung is None else weak_at(trial_id, rung, 1 / self._share)
 
     def pause(self, trial_id: int) -> None:
-        """Makes a trial wait at the highest rung where it is weak, until it no longer is."""
+        """Pauses a trial at the highest rung where it is weak, until it is no longer weak."""
         rung = self._highest_weak_rung(trial_id)
         if rung is not None:
             self._wait_at(trial_id, rung)
@@ -85,12 +85,12 @@ class RetrospectiveHalving:
         return (rung.level, -rung.value(best)) > (own.level, -own.value(trial_id))
 
     def pardon(self, trial_id: int) -> None:
-        """Holds a trial only against rungs that it has not reached yet."""
+        """Compares a trial only with rungs that it has not reached yet."""
         reached = [rung.level for rung in self._ladder.rungs if trial_id in rung]
         self._pardoned[trial_id] = max(reached, default=-math.inf)
 
     def end_pardons(self) -> None:
-        """Holds all trials against all rungs again."""
+        """Compares all trials with all rungs again."""
         self._pardoned.clear()
 
     def _highest_weak_rung(self, trial_id: int) -> Rung | None:

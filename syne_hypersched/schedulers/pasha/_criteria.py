@@ -12,12 +12,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from syne_hypersched import checks
 from syne_hypersched.schedulers.pasha._distances import Distances
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -25,6 +25,13 @@ Indices: TypeAlias = NDArray[np.intp]
 
 ROUNDING = 1e-12
 """A distance that exceeds a positive epsilon by less than this share of the values does so by rounding only."""
+
+
+CriterionName: TypeAlias = Literal[
+    "soft_ranking_auto", "soft_ranking", "soft_ranking_std", "soft_ranking_mean_dst", "soft_ranking_median_dst",
+    "direct", "rbo", "rrr", "arrr",
+]  # fmt: skip
+"""Names of the ranking criteria."""
 
 
 class TwoOrders:
@@ -308,11 +315,11 @@ _CRITERIA: dict[str, Callable[..., RankingCriterion]] = {
     "arrr": partial(ReciprocalRankRegret, absolute=True),
 }
 
-_RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "epsilon": ("not negative", lambda number: number >= 0),
-    "scale": ("positive", lambda number: number > 0),
-    "p": ("greater than 0 and at most 1", lambda number: 0 < number <= 1),
-    "threshold": ("not negative", lambda number: number >= 0),
+_RULES: dict[str, tuple[str, dict[str, float]]] = {
+    "epsilon": ("a number that is not negative", {"at_least": 0}),
+    "scale": ("a positive number", {"above": 0}),
+    "p": ("a number greater than 0 and at most 1", {"above": 0, "at_most": 1}),
+    "threshold": ("a number that is not negative", {"at_least": 0}),
 }
 
 
@@ -347,16 +354,13 @@ def criterion_factory(name: str, kwargs: Mapping[str, Any]) -> Callable[[], Rank
         make = _CRITERIA[name]
         known = tuple(key for key in inspect.signature(make).parameters if key in _RULES)
     else:
-        valid = ", ".join(map(repr, ("soft_ranking_auto", *_CRITERIA)))
+        valid = ", ".join(map(repr, get_args(CriterionName)))
         raise ValueError(f"ranking_criterion must be one of {valid}, but got {name!r}")
     for key, number in kwargs.items():
         if key not in known:
             raise ValueError(f"ranking_kwargs of {name!r} may have {', '.join(known) or 'no entry'}, but got {key!r}")
-        rule, holds = _RULES[key]
-        if isinstance(number, bool) or not isinstance(number, Real):
-            raise TypeError(f"ranking_kwargs[{key!r}] must be a number, but got {number!r}")
-        if not (math.isfinite(number) and holds(float(number))):
-            raise ValueError(f"ranking_kwargs[{key!r}] must be {rule}, but got {number!r}")
+        rule, bounds = _RULES[key]
+        checks.number(f"ranking_kwargs[{key!r}]", number, rule, **bounds)
     if name == "soft_ranking" and "epsilon" not in kwargs:
         raise ValueError("ranking_kwargs of 'soft_ranking' must have 'epsilon', in units of the metric, but has not")
     return partial(make, **dict(kwargs))

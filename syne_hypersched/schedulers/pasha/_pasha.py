@@ -14,7 +14,7 @@ from syne_hypersched.rungs import rung_levels
 from syne_hypersched.schedulers._arguments import Config
 from syne_hypersched.schedulers.asha import ASHA
 from syne_hypersched.schedulers.pasha._bracket import ProgressiveBracket
-from syne_hypersched.schedulers.pasha._criteria import criterion_factory
+from syne_hypersched.schedulers.pasha._criteria import CriterionName, criterion_factory
 
 ST_PASHA_MAX_T = "st_pasha_max_t"
 """Key that PASHA adds to every result: the cap after the report."""
@@ -25,6 +25,11 @@ ST_PASHA_EPSILON = "st_pasha_epsilon"
 
 class PASHA(ASHA):
     """Promotion ASHA whose maximum resource, the *cap*, grows only while the ranking of trials is still changing.
+
+    Example::
+
+        scheduler = PASHA(space, metric="val_loss", time_attr="epoch", max_t=200, max_resource_attr="epochs")
+        Tuner(ElasticLocalBackend("train.py", num_devices=8), scheduler, Deadline(3600), n_workers=8).run()
 
     PASHA answers earlier than ASHA, at nearly the quality, when few resource levels suffice to tell good configurations
     from bad ones. Where ``max_t`` is reached anyway it costs as much as ASHA. The best trial may have been trained up
@@ -40,8 +45,16 @@ class PASHA(ASHA):
 
     Parameters
     ----------
-    config_space, metric, time_attr, max_t, do_minimize
-        See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`.
+    config_space
+        Configuration space: names to domains of ``syne_tune.config_space`` or to constants.
+    metric
+        Entry of a report that is optimised.
+    time_attr
+        Entry of a report that is the resource level, for example the number of epochs trained.
+    max_t
+        Maximum resource of a trial, which is stopped there.
+    do_minimize
+        Whether ``metric`` is to be minimised.
     ranking_criterion
         When the ranking of the trials in the highest rung up to the cap has changed against the rung below.
         ``"soft_ranking_auto"``: when a trial has changed places with one from which it differs by more than epsilon in
@@ -60,13 +73,24 @@ class PASHA(ASHA):
     reduction_factor
         Ratio of neighbouring rung levels, greater than 1; about one in ``reduction_factor`` trials gets beyond a rung.
     max_resource_attr
-        Name of the argument of the training script that tells it how far to train; it is set to the trial's next rung.
-        See :class:`~syne_hypersched.schedulers.ASHA`.
+        Name of the argument of the training script that tells it how far to train; it is set to the trial's next rung,
+        rounded up to a whole unit where ``grace_period`` and ``max_t`` are integers, so that the script stops by itself
+        and does no work that a pause would discard. None means that the configuration has no such entry, and then
+        trials are only ever paused by the backend.
     max_paused
-        Most paused trials that may be resumed at a time, see :class:`~syne_hypersched.schedulers.ASHA`.
-    searcher, searcher_kwargs, points_to_evaluate, random_seed
-        See :class:`~syne_hypersched.schedulers.base.MultiFidelityScheduler`. With a model-based searcher, such as
-        ``"botorch"``, this is PASHA-BO.
+        Most paused trials that may be resumed at a time, at least 1, so that a backend with ``delete_checkpoints=True``
+        keeps no more checkpoints. When there are more, the worst one at the lowest rung is given up. By default any
+        number, as in the paper.
+    searcher
+        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object. With a
+        model-based one, such as ``"botorch"``, this is PASHA-BO.
+    searcher_kwargs
+        More arguments for the class that ``searcher`` names.
+    points_to_evaluate
+        Configurations to try first, in this order, each with a value for every domain of ``config_space``.
+    random_seed
+        Seed of everything random, non-negative. By default it is drawn from the operating system; the metadata has it.
 
     Raises
     ------
@@ -82,7 +106,7 @@ class PASHA(ASHA):
         max_t: float,
         do_minimize: bool = True,
         *,
-        ranking_criterion: str = "soft_ranking_auto",
+        ranking_criterion: CriterionName = "soft_ranking_auto",
         ranking_kwargs: Mapping[str, float] | None = None,
         grace_period: float = 1,
         reduction_factor: float = 3,

@@ -68,6 +68,12 @@ def test_starting_trials_come_before_growing_ones():
     assert reconcile([waiting, grower], 1) == []
 
 
+def test_a_device_is_drained_for_one_grower_only():
+    first, second = (TrialState(i, wants=2, holds=1, phase=RUNNING, order=i) for i in range(2))
+    assert reconcile([first, second], 1) == [Drain(0)]
+    assert reconcile([first, second], 2) == [Drain(0), Drain(1)]
+
+
 class Devices(RuleBasedStateMachine):
     """Trials that are started, resized, paused and drained in any order."""
 

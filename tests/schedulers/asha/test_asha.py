@@ -326,7 +326,7 @@ def test_levels_are_exact_where_syne_tunes_are_rounded() -> None:
         ({"max_resource_attr": 3}, TypeError, "max_resource_attr must be the name"),
         ({"max_resource_attr": "n"}, ValueError, "max_resource_attr must not be searched, but 'n' is in config_space"),
         ({"grace_period": 28}, ValueError, "grace_period must be at most max_t = 27, but got 28"),
-        ({"reduction_factor": 1}, ValueError, "reduction_factor must be finite and greater than 1, but got 1"),
+        ({"reduction_factor": 1}, ValueError, "reduction_factor must be a finite number greater than 1, but got 1"),
     ],
 )
 def test_refuses_bad_arguments(kwargs: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -139,9 +139,9 @@ def close_and_resizes(scheduler: HyperSched):
     return close.time_s, [decision for decision in scheduler.decisions if decision.what == "resize"]
 
 
-def test_has_fewer_phases_where_launches_are_dearer():
+def test_has_fewer_stages_where_launches_are_dearer():
     most_survivors = []
-    for share in (0.0, 1 / 7, 1 / 4):  # of the last stretch, which has time for three, two and one phases of 3 launches
+    for share in (0.0, 1 / 7, 1 / 4):  # of the last stretch, which has time for three, two and one stages of 3 launches
         scheduler = make_scheduler()
         stretch_s = planned_s(60, TABLE.full_run_s(), PUBLISHED_SCALING["resnet50"][8])
         run(scheduler, launch_cost=LaunchCost(start_s=share * stretch_s))

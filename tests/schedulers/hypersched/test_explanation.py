@@ -23,6 +23,7 @@ from syne_hypersched import (
     ElasticSimulatorBackend,
     HyperSched,
     LaunchCost,
+    PublishedRules,
     simulate,
 )
 from syne_hypersched.allocation.resize import MIN_GAIN
@@ -363,9 +364,8 @@ def test_with_real_processes_reasons_are_events_and_in_the_live_view(tmp_path, m
         200,
         num_devices=2,
         deadline_s=5.0,
-        fixed_exploration=0.3,
         random_seed=0,
-        strategy="published",
+        strategy=PublishedRules(fixed_exploration=0.3),
     )
     Tuner(
         backend,

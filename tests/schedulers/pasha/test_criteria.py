@@ -114,11 +114,11 @@ def test_extreme_values_give_no_warning(name):
         ("rrr", {"scale": 1}, ValueError, "ranking_kwargs of 'rrr' may have p, threshold, but got 'scale'"),
         ("arrr", {"absolute": False}, ValueError, "ranking_kwargs of 'arrr' may have p, threshold, but got 'absolute'"),
         ("soft_ranking", {}, ValueError, "must have 'epsilon'"),
-        ("soft_ranking", {"epsilon": -1}, ValueError, "must be not negative, but got -1"),
-        ("soft_ranking", {"epsilon": math.nan}, ValueError, "must be not negative, but got nan"),
-        ("soft_ranking_std", {"scale": 0}, ValueError, "must be positive, but got 0"),
-        ("rbo", {"p": 1.5}, ValueError, "must be greater than 0 and at most 1, but got 1.5"),
-        ("rbo", {"threshold": True}, TypeError, "must be a number, but got True"),
+        ("soft_ranking", {"epsilon": -1}, ValueError, "must be a number that is not negative, but got -1"),
+        ("soft_ranking", {"epsilon": math.nan}, ValueError, "must be a number that is not negative, but got nan"),
+        ("soft_ranking_std", {"scale": 0}, ValueError, "must be a positive number, but got 0"),
+        ("rbo", {"p": 1.5}, ValueError, "must be a number greater than 0 and at most 1, but got 1.5"),
+        ("rbo", {"threshold": True}, TypeError, "must be a number that is not negative, but got True"),
     ],
 )
 def test_wrong_parameters_are_refused(name, kwargs, error, message):

@@ -96,7 +96,7 @@ def run(name: str, num_workers: int) -> int | None:
     Returns
     -------
     int or None
-        The exit code of pytest; None if there is no interpreter.
+        The exit code of pytest, or of what could not install it; None if there is no interpreter.
     """
     version = LOWEST_PYTHON if name == LOWEST else name
     python = find_python(version)
@@ -111,7 +111,10 @@ def run(name: str, num_workers: int) -> int | None:
             constraints.parent.mkdir(parents=True, exist_ok=True)
             constraints.write_text(text)
     print(f"{name}: {python}", flush=True)
-    interpreter = make_environment(name, python, constraints)
+    try:
+        interpreter = make_environment(name, python, constraints)
+    except subprocess.CalledProcessError as error:
+        return error.returncode
     others = [f"--ignore=tests/{each}" for each in NOT_CORE]
     command = [interpreter, "-m", "pytest", "-q", f"--numprocesses={num_workers}", "--dist=worksteal"]
     return subprocess.run([*command, "-p", "no:cacheprovider", *others], cwd=ROOT, check=False).returncode

@@ -65,7 +65,7 @@ def test_every_missing_library_names_the_extra():
     for name, extra in (
         ("training", "torch"),
         ("part_of_training", "torch"),
-        ("testing", "dev"),
+        ("testing", "test"),
         ("panel", "demo"),
         ("searcher", "searchers"),
         ("other_searcher", "searchers"),

@@ -10,7 +10,7 @@ WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compare notebooks report chaos checkpoints test test-slow lint format check clean
+.PHONY: help demo compare notebooks report chaos checkpoints test test-slow test-pythons lint format check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,13 +37,16 @@ checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at ran
 	$(BIN)/python benchmarking/faults/best_checkpoint.py
 
 # The tests start hundreds of interpreters, which are to find the modules compiled.
-test test-slow: export PYTHONDONTWRITEBYTECODE :=
+test test-slow test-pythons: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(PYTEST)
 
 test-slow: $(VENV)/.installed-dev  ## run the tests that take long
 	$(PYTEST) -m slow
+
+test-pythons: $(VENV)/.installed-dev  ## run the core of the tests on Python 3.10, 3.12 and 3.13, and with the lowest versions
+	$(BIN)/python .ci/test_pythons.py --workers $(WORKERS)
 
 lint: $(VENV)/.installed-dev  ## check style and types
 	$(BIN)/ruff check .

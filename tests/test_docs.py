@@ -50,7 +50,7 @@ def test_python_of_a_document_runs(document, tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": str(tmp_path / "results")},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
@@ -81,7 +81,7 @@ def test_the_diff_of_the_tutorial_makes_a_script_that_is_elastic(tmp_path):
     def train(epochs, *arguments):
         command = [sys.executable, "elastic.py", "--epochs", str(epochs), *arguments]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
         return re.findall(r'"epoch": (\d+), "train_loss": ([\d.e-]+)', done.stdout)
 

@@ -20,7 +20,7 @@ def snippets(language: str) -> list[str]:
 def test_the_simulation_runs() -> None:
     _, code = snippets("python")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stderr
     num_trials, best, utilisation = map(float, done.stdout.split())
@@ -31,18 +31,22 @@ def test_the_simulation_runs() -> None:
 
 def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None:
     code, _ = snippets("python")
+    assert "deadline_s = 10\n" in code
     environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    best = Path(done.stdout.splitlines()[-1])
+    # On a machine that is busy with something else, ten seconds may be over before a trial has reported anything.
+    for deadline_s in (10, 40, 160):
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("deadline_s = 10\n", f"deadline_s = {deadline_s}\n")],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        best = Path(done.stdout.splitlines()[-1])
+        if '"first_report"' in (best.parent / "events.jsonl").read_text(encoding="utf-8"):
+            break
     assert list((best / "checkpoint").glob("checkpoint-*/state.pt"))
 
     commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("python ")]

@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +100,7 @@ class TunedRun:
         return {(trial_id, epoch): (num_devices, decision) for trial_id, epoch, num_devices, decision in rows}
 
 
-def make_scheduler(deadline_s: float) -> HyperSched:
+def make_scheduler(deadline_s: float, clock: Callable[[], float] | None = None) -> HyperSched:
     """HyperSched on configurations for which no decision hangs on some hundredths of a second.
 
     At a deadline of 8 s, the simulation decides the same with launches of 0.01 to 0.1 s, drains of 0 to 0.08 s and
@@ -109,11 +109,11 @@ def make_scheduler(deadline_s: float) -> HyperSched:
     points = [
         {"epoch_s": slowness * deadline_s / 16, "loss": loss} for slowness, loss in zip(SLOWNESS, LOSSES, strict=True)
     ]
-    space = {"epoch_s": uniform(0.0, 10.0), "loss": uniform(0.0, 1.0), "max_t": MAX_T}
+    space = {"epoch_s": uniform(0.0, deadline_s / 8), "loss": uniform(0.0, 1.0), "max_t": MAX_T}
     return HyperSched(
         space, "loss", "epoch", MAX_T, NUM_DEVICES, deadline_s,
         scaling={1: 1, NUM_DEVICES: NUM_DEVICES}, grace_period=2, reduction_factor=2,
-        points_to_evaluate=points, strategy=PublishedRules(recharge_period=1), random_seed=0,
+        points_to_evaluate=points, strategy=PublishedRules(recharge_period=1), random_seed=0, clock=clock,
     )  # fmt: skip
 
 

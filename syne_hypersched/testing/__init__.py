@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from syne_hypersched._extras import needs_extra
 
-with needs_extra(__name__, "dev"):
+with needs_extra(__name__, "test"):
     import pytest
 
 # Registered before the suites are imported, so that their failing assertions show values.

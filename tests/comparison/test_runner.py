@@ -93,7 +93,7 @@ def test_a_study_that_was_interrupted_goes_on(table_path, tmp_path, how):
     while len(list(output.rglob("outcome.json"))) < 5 and time.monotonic() < give_up:
         time.sleep(0.01)
     os.killpg(process.pid, how)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=280)
     finished = {path: path.stat().st_mtime_ns for path in output.rglob("outcome.json")}
     assert 5 <= len(finished) < 96, "the study ended before it was interrupted"
     if how == signal.SIGINT:
@@ -103,11 +103,11 @@ def test_a_study_that_was_interrupted_goes_on(table_path, tmp_path, how):
     assert not (output / "results.csv").exists()
 
     again = subprocess.run(
-        [*COMMAND, *options], cwd=REPOSITORY, capture_output=True, text=True, timeout=110, check=False
+        [*COMMAND, *options], cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False
     )
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     undisturbed = tmp_path / "undisturbed"
     options[-1] = str(undisturbed)
-    subprocess.run([*COMMAND, *options], cwd=REPOSITORY, capture_output=True, timeout=110, check=True)
+    subprocess.run([*COMMAND, *options], cwd=REPOSITORY, capture_output=True, timeout=280, check=True)
     assert (output / "results.csv").read_bytes() == (undisturbed / "results.csv").read_bytes()

@@ -126,7 +126,7 @@ class Scripts:
 def launch(name: str, *arguments: str, output: Path) -> Run:
     """The run of a launch script, started in a folder of its own, which has broken none of the rules for runs."""
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--output", str(output), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=output, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=output, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "cannot be preloaded" not in done.stderr
@@ -148,6 +148,6 @@ def run_alone(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"OMP_NUM_THREADS": "1"},  # more threads only wait for each other where the cores are busy
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )

@@ -17,7 +17,7 @@ TRAINING_SCRIPTS = EXAMPLES / "training_scripts"
 def launch(name: str, *arguments: str, output: Path) -> tuple[Run, str]:
     command = [sys.executable, str(EXAMPLES / name), "--output", str(output), *arguments]
     # In its own folder: a launch script must not depend on where it is started from.
-    done = subprocess.run(command, capture_output=True, text=True, cwd=output, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=output, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     (path,) = (path.parent for path in output.glob("*/metadata.json"))

@@ -76,7 +76,7 @@ def test_is_paused_and_resumed_by_pasha_without_missing_an_epoch(tmp_path: Path)
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr

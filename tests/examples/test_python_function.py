@@ -42,7 +42,7 @@ def test_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
 def test_is_tuned_with_trials_that_go_on_where_they_were(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--output", str(tmp_path), "--deadline", "12", "--num-devices", "2"]
     # In its own folder: a launch script must not depend on where it is started from.
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     (path,) = (path.parent for path in tmp_path.glob("*/metadata.json"))

@@ -41,7 +41,7 @@ def reports(printed: str) -> dict[int, dict[str, Any]]:
 
 
 def finish(process: subprocess.Popen[str]) -> dict[int, dict[str, Any]]:
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=280)
     assert process.returncode == 0, errors
     return reports(printed)
 
@@ -72,7 +72,7 @@ def test_every_report_seen_before_sigterm_can_be_resumed_from(tmp_path: Path) ->
     while len(seen) < 3:
         seen |= reports(process.stdout.readline())
     process.send_signal(signal.SIGTERM)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=280)
     assert process.returncode == -signal.SIGTERM
     seen |= reports(rest)
     assert list(seen) == list(range(1, len(seen) + 1))

@@ -41,7 +41,7 @@ def run_server(tmp_path):
         text = f"def in_supervisor():\n    {in_supervisor}\n" + _SERVER + textwrap.dedent(rest)
         env = {**os.environ, "PYTHONPATH": os.getcwd()}
         ran = subprocess.run(
-            [sys.executable, "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", text], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 0, ran.stderr
         return [json.loads(line) for line in ran.stdout.splitlines()]

@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import pickle
+import shutil
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,31 +28,44 @@ from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._resume import _elapsed_s
 from syne_hypersched.recovery._snapshot import read_snapshot
+from tests.recovery.conftest import Experiments
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
+def make_tuner(script, num_trials=3, callbacks=None, backend=None, random_seed=1):
+    """A tuner that trains three configurations to their ends."""
+    backend = ElasticLocalBackend(script, 1, device_type="cpu") if backend is None else backend
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9, grace_period=9, random_seed=random_seed)
+    stop = StoppingCriterion(max_num_trials_finished=num_trials)
+    return Tuner(
+        backend, scheduler, stop, n_workers=1, sleep_time=0.01, tuner_name="test", suffix_tuner_name=False,
+        callbacks=[Journal()] if callbacks is None else callbacks,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def make(experiments, monkeypatch):
-    """Makes a tuner that trains three configurations to their ends."""
     monkeypatch.setenv("SYNETUNE_FOLDER", str(experiments.folder / "experiments"))
+    return partial(make_tuner, experiments.script)
 
-    def make_tuner(num_trials=3, callbacks=None, backend=None, random_seed=1):
-        backend = ElasticLocalBackend(experiments.script, 1, device_type="cpu") if backend is None else backend
-        scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9, grace_period=9, random_seed=random_seed)
-        stop = StoppingCriterion(max_num_trials_finished=num_trials)
-        return Tuner(
-            backend, scheduler, stop, n_workers=1, sleep_time=0.01, tuner_name="test", suffix_tuner_name=False,
-            callbacks=[Journal()] if callbacks is None else callbacks,
-        )  # fmt: skip
 
-    return make_tuner
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """The folder of an experiment that has ended, which is not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    experiments = Experiments(folder, wait_for=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNETUNE_FOLDER", str(folder / "experiments"))
+        make_tuner(experiments.script).run()
+    return experiments.path("test")
 
 
 @pytest.fixture
-def finished(make):
+def finished(finished_once, make, experiments):
+    """An experiment that has ended: a copy, in which nothing says that it is one."""
     tuner = make()
-    tuner.run()
+    shutil.copytree(finished_once, tuner.tuner_path, symlinks=True)
     return tuner
 
 
@@ -64,8 +79,10 @@ def test_files_are_for_the_user_alone(finished):
     assert (folder / "setup.dill").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_tuner_has_its_scheduler_back(finished):
-    assert type(finished.scheduler) is ASHA
+def test_the_tuner_has_its_scheduler_back(make):
+    tuner = make()
+    tuner.run()
+    assert type(tuner.scheduler) is ASHA
 
 
 def test_an_experiment_goes_on_with_another_stop_criterion_and_json_alone(finished, make, experiments):

@@ -127,7 +127,8 @@ def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
     assert process.wait() == 128 + signal.SIGTERM
     assert experiments.left_behind("terminated") == []
     exits = [event for event in read_events(experiments.path("terminated") / "events.jsonl") if event.event == "exit"]
-    assert exits[-1].reason == "deadline"
+    # A trial that was about to be resized or paused just then exits for that reason.
+    assert exits[-1].reason in ("deadline", "resize", "pause")
     assert {event.details["how"] for event in exits} == {"drained"}
     # What had reached the scheduler is stored without a resume.
     before = journaled(experiments, "terminated")

@@ -43,7 +43,7 @@ def test_ranks_meet_on_the_loopback_interface() -> None:
         [sys.executable, "-c", SCRIPT, json.dumps(environments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,7 @@ def test_they_agree_on_averages_and_errors_and_none_waits_for_ever(tmp_path, no_
         [sys.executable, "-c", SCRIPT, json.dumps(environments), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     lines = done.stdout.splitlines()

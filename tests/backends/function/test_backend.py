@@ -207,7 +207,7 @@ def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path
     )
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     for command in ([str(tmp_path / "launch.py"), launch], ["-c", code]):
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, timeout=60)
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, timeout=280)
         assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) == 105  # of a trial of the loaded backend, whose process has no such function
     table = pd.read_csv(experiments / "notebook" / "results.csv.zip")

@@ -562,7 +562,7 @@ def test_a_saved_tuner_can_be_looked_at_in_another_process(script):
     )
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=env, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=280, env=env, check=False
     )
     assert printed.returncode == 0, printed.stderr
     trial_id, epoch, launch = map(int, printed.stdout.split()[-3:])
@@ -597,7 +597,7 @@ def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for):
     descendants = psutil.Process(process.pid).children(recursive=True)
     assert descendants
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=280)
     assert b"KeyboardInterrupt" in errors
     assert not psutil.wait_procs(descendants, timeout=10)[1]
     assert json.loads((best / "result.json").read_text())["loss"] > 0

@@ -71,7 +71,7 @@ log.write("room again")
 """
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280, check=True
     )
     events = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert events == ["e"] * (len(events) - 1) + ["room again"]

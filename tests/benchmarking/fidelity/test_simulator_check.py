@@ -10,7 +10,7 @@ from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
 
 from benchmarking.fidelity import simulator_check
-from benchmarking.fidelity.simulator_check import NUM_DEVICES, Outcome, make_scheduler, report_times, run_simulated
+from benchmarking.fidelity.simulator_check import NUM_DEVICES, TunedRun, make_scheduler, report_times, run_simulated
 from syne_hypersched import ElasticLocalBackend, LaunchCost
 from syne_hypersched.experiments import QuietTunerLogger, read_events
 from syne_hypersched.filenames import EVENTS_FILENAME
@@ -136,7 +136,7 @@ def run_real(folder, monkeypatch):
         save_tuner=False, output_logger=QuietTunerLogger(), callbacks=[results, gatekeeper],
     )  # fmt: skip
     tuner.run()
-    return Outcome(scheduler.decisions, results.dataframe())
+    return TunedRun(scheduler.decisions, results.dataframe())
 
 
 def test_every_decision_is_that_of_real_processes(tmp_path, monkeypatch):

@@ -172,10 +172,6 @@ def test_circles_are_found():
     assert in_circles({("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")}) == set()
 
 
-#: Class names that two modules have, and one of them is about to change.
-KNOWN_NAMESAKES: set[str] = set()
-
-
 def test_no_two_classes_have_one_name():
     found: dict[str, list[str]] = {}
     for path in FILES.values():
@@ -183,7 +179,4 @@ def test_no_two_classes_have_one_name():
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name.lstrip("_"), []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     namesakes = {name: places for name, places in found.items() if len(places) > 1}
-    assert set(namesakes) == KNOWN_NAMESAKES, {
-        name: namesakes.get(name, "has no namesake any more: remove it from KNOWN_NAMESAKES")
-        for name in set(namesakes) ^ KNOWN_NAMESAKES
-    }
+    assert not namesakes

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -146,13 +148,19 @@ def run(tests: list[str], root: Path) -> bool:
         finally:
             sys.stdout.flush()
             os._exit(code)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.setpgid(pid, pid)
+    # A timer of this process: the tests have timers of their own, which would replace one of theirs.
+    killer = threading.Timer(TIMEOUT_S, os.killpg, (pid, signal.SIGKILL))
+    killer.start()
     _, status = os.waitpid(pid, 0)
+    killer.cancel()
     return status == 0
 
 
 def _passes(tests: list[str], root: Path) -> int:
     """Runs tests in this process: 0 if all pass."""
-    signal.alarm(TIMEOUT_S)
+    os.setpgid(0, 0)
     os.chdir(root)
     sys.path.insert(0, str(root))
     if not os.environ.get("MUTANTS_SHOW"):

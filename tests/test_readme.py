@@ -49,11 +49,11 @@ def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None
             break
     assert list((best / "checkpoint").glob("checkpoint-*/state.pt"))
 
-    commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("python ")]
+    commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("hypersched ")]
     assert len(commands) == 2
     for command in commands:
-        arguments = shlex.split(command.replace("NAME", str(best.parent)))
-        done = subprocess.run([sys.executable, *arguments[1:]], capture_output=True, text=True, check=False)
+        arguments = ["-m", "syne_hypersched.cli", *shlex.split(command.replace("NAME", str(best.parent)))[1:]]
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert (best.parent / "run.png").is_file()
 

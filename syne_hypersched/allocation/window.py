@@ -12,6 +12,14 @@ class QuantileWindow:
 
     Adding costs one binary search and one move of at most ``size`` floats, a quantile two look-ups.
 
+    Example
+    -------
+    >>> window = QuantileWindow(3)
+    >>> for value in (9.0, 1.0, 2.0, 3.0):
+    ...     window.add(value)
+    >>> window.quantile(0.5)
+    2.0
+
     Parameters
     ----------
     size

@@ -164,8 +164,10 @@ def test_an_event_that_a_crash_has_torn_spoils_no_other(finished, make):
     assert len(read_events(path)) > num_whole  # which raises at a line that is no event
 
 
-def test_a_disk_that_fills_while_results_are_stored_leaves_the_table_before(finished, monkeypatch, caplog):
-    journal, path = finished.callbacks[0], finished.tuner_path / "results.csv.zip"
+def test_a_disk_that_fills_while_results_are_stored_leaves_the_table_before(make, monkeypatch, caplog):
+    tuner = make()
+    tuner.run()
+    journal, path = tuner.callbacks[0], tuner.tuner_path / "results.csv.zip"
     before = path.read_bytes()
 
     def write_half(self, file, **options):
@@ -176,7 +178,7 @@ def test_a_disk_that_fills_while_results_are_stored_leaves_the_table_before(fini
     journal.store_results()
     assert "cannot be stored" in caplog.text
     assert path.read_bytes() == before
-    assert [name for name in os.listdir(finished.tuner_path) if name.startswith("results")] == [path.name]
+    assert [name for name in os.listdir(tuner.tuner_path) if name.startswith("results")] == [path.name]
 
 
 def test_what_was_read_is_synced_before_anything_is_built_on_it(finished, monkeypatch):

@@ -168,7 +168,7 @@ def test_the_simulation_takes_numbers_of_numpy(tmp_path):
         ("failures", 0.1, "failures must be Failures or None"),
         ("elapsed_time_attr", 5, "elapsed_time_attr must name the objective"),
         ("on_result", 5, "on_result must be a function or None"),
-        ("max_resource_attr", 5, "max_resource_attr must be the name of an entry of the configuration or None"),
+        ("max_resource_attr", 5, "max_resource_attr must be the name of an entry of the configuration, or None"),
         ("blackbox", {"a": 1}, "blackbox must have the members of a blackbox"),
         ("scheduler", "asha", "scheduler must be a scheduler, with suggest"),
     ],

@@ -291,5 +291,5 @@ def run_plan(plan: Plan, folder: Path) -> dict[str, Any]:
         "counts": dict(verdict.counts),
         "bytes_copied": sum(int(event.details.get("bytes_copied") or 0) for event in events),
         "bytes_saved": plan.size * verdict.counts["saved"],
-        "generations": sum(event.event == "checkpoint" for event in events),
+        "generations": sum(int(event.details.get("num_generations") or 0) for event in events),
     }

@@ -1,19 +1,21 @@
-"""Concludes where one checkpoint ends and the next one begins from the names of files in the order of writing.
+"""Where one checkpoint ends and the next one begins, concluded from the names of the files in the order of writing.
 
-A checkpoint of several files that are written one by one is whole when the last of them is. A script writes the same
-files in the same order each time, so a name that comes again begins the next checkpoint, and the name before it was the
-last one of the one before. Numbers in names are left out.
+A script writes the same files for each checkpoint. Numbers in names are left out, since they may be those of epochs; so
+a checkpoint is a list of names, of which one may occur several times (``model-1-of-2``, ``model-2-of-2``). It is
+complete when it has the names of the one before. A name that comes again after a report begins the next checkpoint,
+unless the one before was longer; so does a file that is written again.
 
-A name that comes again and again, with reports in between, is a checkpoint of its own, although others were longer: a
-file that is written only once, with the first checkpoint, is no part of the next ones.
+A file that comes alone again and again, with reports in between, is a checkpoint of its own, although others were
+longer: a file that is written only once, with the first checkpoint, is no part of the next ones.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 _DIGITS = re.compile(r"\d+")
-#: A name that has come alone for so many reports is all that there is.
+#: A file that has come alone for so many reports is all that there is.
 _ALONE = 2
 
 
@@ -26,53 +28,75 @@ class Bursts:
     """See the module."""
 
     def __init__(self) -> None:
-        #: Names of the present checkpoint, in the order in which they were finished.
-        self._names: list[str] = []
-        #: The last name of the checkpoint before; None: there was none.
-        self._last: str | None = None
-        #: Whether there was a report since, and how often the last name has come again after one.
+        #: Paths of the present checkpoint, in the order in which they were finished.
+        self._paths: list[str] = []
+        #: Names of the checkpoint before, and how often each occurs; None: there was none.
+        self._last: Counter[str] | None = None
+        #: Whether there was a report since, before which of them there was one, and how often the last file has come
+        #: again after one.
         self._has_reported = False
+        self._after_report: set[str] = set()
         self._num_alone = 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether the present checkpoint ends as the one before did."""
-        return bool(self._names) and self._names[-1] == self._last
+        """Whether the present checkpoint has the names of the one before."""
+        return bool(self._paths) and self._names() == self._last
 
     @property
     def is_partial(self) -> bool:
-        """Whether the present checkpoint does not end yet as the one before did."""
-        return bool(self._names) and self._last is not None and self._names[-1] != self._last
+        """Whether the present checkpoint has other names, so far, than the one before."""
+        return bool(self._paths) and self._last is not None and self._names() != self._last
+
+    def begins(self, path: str) -> bool:
+        """Whether a file or folder is the first one of a checkpoint."""
+        if not self._paths or self.is_complete:
+            return True
+        if path in self._paths:
+            # A file may be written to in several goes.
+            return not (self._paths[-1] == path and self.is_partial) or self._num_alone + self._has_reported >= _ALONE
+        is_short = self._last is not None and len(self._paths) < self._last.total()
+        return self._has_reported and not is_short and pattern_of(path) in self._names()
 
     def add(self, path: str) -> bool:
-        """A file or folder is finished, in its own place; returns whether it begins a checkpoint."""
-        name, has_reported = pattern_of(path), self._has_reported
-        self._has_reported = False
-        if name not in self._names:
-            self._names.append(name)
+        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
+        begins, is_again = self.begins(path), self._paths[-1:] == [path]
+        if begins:
+            self.begin()
+        if not is_again or begins:
+            self._paths.append(path)
             self._num_alone = 0
-            return len(self._names) == 1
-        if self._names[-1] == name and self._last not in (None, name):
-            self._num_alone += has_reported
-            if self._num_alone < _ALONE:
-                return False  # a file may be written to in several goes
-        self._last, self._names, self._num_alone = self._names[-1], [name], 0
-        return True
+            if self._has_reported:
+                self._after_report.add(path)
+        else:
+            self._num_alone += self._has_reported
+        self._has_reported = False
+        return begins
 
     def report(self) -> None:
         """The script has reported."""
         self._has_reported = True
 
     def begin(self) -> None:
-        """Another checkpoint begins."""
-        if self._names:
-            self._last, self._names, self._num_alone = self._names[-1], [], 0
+        """What comes next is another checkpoint."""
+        if self._paths:
+            self._last, self._paths, self._num_alone = self._names(), [], 0
+            self._after_report.clear()
 
     def withdraw(self, path: str) -> bool:
-        """Takes back a file or folder that was not in its place yet; returns whether it was the last one added."""
-        prefix = f"{pattern_of(path)}/"
-        is_last = f"{(self._names or [''])[-1]}/".startswith(prefix)
-        self._names = [other for other in self._names if not f"{other}/".startswith(prefix)]
-        if self._last is not None and f"{self._last}/".startswith(prefix):
-            self._last = None
+        """A file or folder was not in its own place yet. Returns whether it was the last to be added."""
+        is_last = any(_is_in(other, path) for other in self._paths[-1:])
+        gone = {other for other in self._paths if _is_in(other, path)}
+        self._paths = [other for other in self._paths if other not in gone]
+        self._has_reported = self._has_reported or bool(gone & self._after_report)
+        if self._last is not None:
+            pattern = pattern_of(path)
+            self._last = Counter({name: n for name, n in self._last.items() if not _is_in(name, pattern)}) or None
         return is_last
+
+    def _names(self) -> Counter[str]:
+        return Counter(map(pattern_of, self._paths))
+
+
+def _is_in(path: str, other: str) -> bool:
+    return f"{path}/".startswith(f"{other}/")

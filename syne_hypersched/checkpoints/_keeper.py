@@ -20,7 +20,7 @@ from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec, Ending
-from syne_hypersched.checkpoints._states import Order
+from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._store import Generation, GenerationStore
 from syne_hypersched.contract import EXIT_DRAINED
 
@@ -252,7 +252,7 @@ class GenerationKeeper:
                 self._matcher.taken(newest.number)
             observer.note_taken(live)
             return
-        generation = self._describe(live)
+        generation = self._describe(live, self._matcher.current)
         copied = shelf.paths_to_copy(generation)
 
         def is_changing() -> bool:
@@ -279,9 +279,22 @@ class GenerationKeeper:
         self._matcher.taken(taken.number)
         shelf.prune(self._matcher.needed)
 
-    def _describe(self, live: Tree) -> Generation:
+    def _take_last_complete(self) -> None:
+        """Takes the last complete checkpoint, although its writer was killed while it was making the next one."""
+        live, state = self._observer.last_complete()
+        if not live or state is None or state.generation is not None:
+            return
+        try:
+            # Second names will do: the next launch gets copies of what it may write to.
+            taken = self._shelf.take(self._describe(live, state), only_links=True)
+        except (NoRoomError, OSError) as error:
+            self._error = self._error or f"the last complete checkpoint could not be taken: {error}"
+            return
+        self._matcher.taken_later(state, taken.number, time.monotonic())
+        self._shelf.prune(self._matcher.needed)
+
+    def _describe(self, live: Tree, state: State | None) -> Generation:
         """The generation that a take would make now."""
-        state = self._matcher.current
         # Of what lay there before the launch it is not known when it was written.
         after, before = (-1, self._matcher.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
@@ -351,10 +364,12 @@ class GenerationKeeper:
         live: Tree | None = read_tree(self._spec.folder) if is_tried else None
         if is_whole and live is not None:
             # The next launch takes what would have to be copied, while its script gets ready.
-            is_cheap = not self._shelf.paths_to_copy(self._describe(live))
+            is_cheap = not self._shelf.paths_to_copy(self._describe(live, self._matcher.current))
             if observer.is_dirty and (self._matcher.wants_state or is_cheap):
                 self._take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
+        elif not self._is_in_doubt:
+            self._take_last_complete()
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # Where something was finished before, it may be there still, beside what is torn.

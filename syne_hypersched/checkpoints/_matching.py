@@ -217,6 +217,13 @@ class Matcher:
         if self.current.settled:
             self._match_late()
 
+    def taken_later(self, state: State, number: int, time_s: float) -> None:
+        """A state that may have passed is a generation, which nothing will be added to."""
+        state.generation, state.settled = number, True
+        self.tick(time_s)
+        self._match_early()
+        self._match_late(state)
+
     def settle(self) -> None:
         """The present state is complete."""
         if self.current is not None:
@@ -292,8 +299,8 @@ class Matcher:
         if self._seems_early or self.order is Order.EARLY:
             self._add(early.generation, "exact")
 
-    def _match_late(self) -> None:
-        state, best = self.current, self._best
+    def _match_late(self, state: State | None = None) -> None:
+        state, best = state or self.current, self._best
         if self._is_matched or best is None or state is None or state.generation is None or not state.settled:
             return
         if self._early is not None:

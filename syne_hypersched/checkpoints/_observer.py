@@ -13,11 +13,12 @@ from syne_hypersched._log_tail import LogTail
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
+from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._files import Tree, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._spec import CheckpointSpec
-from syne_hypersched.checkpoints._states import Order
+from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
@@ -85,6 +86,7 @@ class Observer:
         self.seen_size = spec.log_end
         #: Where a checkpoint ends, and whether the last one may go on.
         self._bursts = Bursts()
+        self._complete = LastComplete()
         self._is_open = False
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
@@ -180,11 +182,18 @@ class Observer:
         # In this order, since a process that dies is seen to do so before its files are closed.
         if self._doubted:
             return False
-        if not self.is_proven and self.pids and not self.writing() and all(map(is_alive, self.pids)):
-            self._unproven.clear()
-            self._untold.clear()
-            self.has_finished = True
+        if not self.is_proven and self.pids:
+            writing = {os.path.relpath(path, self._folder) for path in self.writing()}
+            if all(map(is_alive, self.pids)):
+                self._unproven &= writing
+                self._untold &= writing
+                self.has_finished = self.has_finished or not writing
         return self.is_proven
+
+    def last_complete(self) -> tuple[Tree, State | None]:
+        """The last complete checkpoint, if the folder without what was begun after it is whole, and its state."""
+        unproven = self._unproven | self._untold | self._doubted
+        return self._complete.tree(read_tree(self._folder), unproven), self._complete.state
 
     def note_taken(self, live: Tree) -> None:
         """The present folder was taken as a generation."""
@@ -295,6 +304,7 @@ class Observer:
             self._lost[path] = after
         elif change.kind in ("created", "written") and not self._is_name(path):
             self._begun.setdefault(path, after)
+            self._complete.begin(path, self._bursts.begins(path))
             if change.kind == "written":
                 self._wrote.add(path)
                 self._matcher.touch(now)
@@ -307,6 +317,7 @@ class Observer:
             self._wrote.discard(path)
         elif change.kind == "moved away":
             self._moving = min([after, *self._leave(path)])
+            self._complete.remove(path)
         elif change.kind == "moved":
             self.habits.moved(path, read_tree(self._folder))
             self.has_finished = True
@@ -319,6 +330,7 @@ class Observer:
             for known in (self._begun, self._aside, self._lost):
                 known.pop(path, None)
             self._doubted.discard(path)
+            self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
 
     def _finish(self, path: str, after: int, before: int, now: float, was_part: bool = False) -> None:
@@ -333,6 +345,7 @@ class Observer:
             self._finished = {path}
         self._matcher.change(after, before, now, goes_on=was_part or (self._is_open and not begins))
         self._is_open = True
+        self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
 
     def _leave(self, path: str) -> list[int]:
         """A file or folder is moved away, finished; returns how many reports there were when its files were begun."""

@@ -121,7 +121,9 @@ class Shelf:
             and (older is None or older.live.get(path) != state)
         ]
 
-    def take(self, generation: Generation, is_changing: Callable[[], bool] = lambda: False) -> Generation:
+    def take(
+        self, generation: Generation, is_changing: Callable[[], bool] = lambda: False, only_links: bool = False
+    ) -> Generation:
         """Takes a generation, unless somebody writes to the folder, and keeps it.
 
         Raises
@@ -131,12 +133,12 @@ class Shelf:
         OSError
             A file is gone or was changed, or cannot be copied.
         """
-        copied = sum(generation.live[path].size for path in self.paths_to_copy(generation))
+        copied = 0 if only_links else sum(generation.live[path].size for path in self.paths_to_copy(generation))
         if copied:
             status = os.statvfs(os.path.dirname(self._spec.folder))
             if status.f_bavail * status.f_frsize < copied + self._spec.min_free_bytes:
                 raise NoRoomError("there is no room on the disk for a generation of the checkpoint")
-        taken = self._store.take(generation, self.newest, is_changing)
+        taken = self._store.take(generation, self.newest, is_changing, only_links)
         self.number = taken.number
         self._kept.append(taken)
         self.num_taken += 1

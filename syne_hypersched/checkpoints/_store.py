@@ -161,7 +161,11 @@ class GenerationStore:
         return [found for number in self.numbers() if (found := self.read(number)) is not None]
 
     def take(
-        self, generation: Generation, older: Generation | None, is_changing: Callable[[], bool] = lambda: False
+        self,
+        generation: Generation,
+        older: Generation | None,
+        is_changing: Callable[[], bool] = lambda: False,
+        only_links: bool = False,
     ) -> Generation:
         """Takes the present checkpoint folder as a generation.
 
@@ -173,6 +177,8 @@ class GenerationStore:
             A generation from which files that have not changed since are taken.
         is_changing
             Asked when all is copied: whether anybody has written to the folder meanwhile, or still does.
+        only_links
+            Nothing is copied where second names are possible, since nobody will write to the folder as it is.
 
         Returns
         -------
@@ -188,7 +194,7 @@ class GenerationStore:
         aside = self.folder / f".{generation.number}"
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            copied = self._place(generation, older, aside / _FILES)
+            copied = self._place(generation, older, aside / _FILES, only_links)
             if is_changing() or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
             taken = Generation(**{**_fields(generation), "bytes_copied": copied})
@@ -199,7 +205,7 @@ class GenerationStore:
             raise
         return taken
 
-    def _place(self, generation: Generation, older: Generation | None, target: Path) -> int:
+    def _place(self, generation: Generation, older: Generation | None, target: Path, only_links: bool) -> int:
         def source(path: str) -> str:
             if is_unchanged(path) and older is not None:
                 return os.path.join(self.files(older.number), path)
@@ -208,7 +214,10 @@ class GenerationStore:
         def is_unchanged(path: str) -> bool:
             return older is not None and older.live.get(path) == generation.live[path]
 
-        return place_tree(generation.live, target, source, lambda path: is_unchanged(path) or generation.is_final(path))
+        def is_linked(path: str) -> bool:
+            return only_links or is_unchanged(path) or generation.is_final(path)
+
+        return place_tree(generation.live, target, source, is_linked)
 
     def is_sound(self, generation: Generation) -> bool:
         """Whether a generation is unchanged: nobody has written through a second name of its files."""

@@ -197,7 +197,8 @@ class BestPublisher:
         elif is_last and (present is None or not self._is_as_good(present, incumbent)):
             publish(folder, incumbent, None)
             self._on_published(incumbent, Published(True, None, reason))
-        return _Attempt.NEVER if is_last else _Attempt.NOT_YET
+        # A trial that rests may go on, as after a resume: then a later checkpoint is better than none.
+        return _Attempt.NEVER if is_last and has_checkpoint else _Attempt.NOT_YET
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
         """Whether the published report is already as good as an incumbent, as it may be after a resume."""

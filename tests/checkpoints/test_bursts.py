@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syne_hypersched.checkpoints._bursts import Bursts
 
 
-def test_a_name_that_comes_again_begins_the_next_checkpoint():
+def add(bursts, *paths):
+    """Adds paths, and reports where there is a ``|``; returns which of them begin a checkpoint."""
+    begins = []
+    for path in paths:
+        if path == "|":
+            bursts.report()
+        else:
+            begins.append(bursts.add(path))
+    return begins
+
+
+def test_a_file_that_comes_again_begins_the_next_checkpoint():
     bursts = Bursts()
-    begins = [bursts.add(path) for path in ("model", "optimizer", "state", "model", "optimizer", "state", "model")]
+    begins = add(bursts, "model", "optimizer", "state", "model", "optimizer", "state", "model")
     assert begins == [True, False, False, True, False, False, True]
 
 
-def test_it_is_complete_when_it_ends_as_the_one_before_did():
+def test_it_is_complete_when_it_has_what_the_one_before_had():
     bursts = Bursts()
     seen = []
     for path in ("model", "state", "model", "state", "model"):
@@ -28,16 +41,35 @@ def test_a_single_file_is_known_from_its_second_time_on():
     assert bursts.is_complete
 
 
-def test_numbers_in_names_do_not_count():
+@pytest.mark.parametrize("folder", ["", "epoch-{}/"])
+def test_parts_with_numbers_are_parts_of_one_checkpoint(folder):
     bursts = Bursts()
-    assert [bursts.add(f"epoch-{epoch}/part-{part}.pt") for epoch in (1, 2) for part in (0, 1)] == [True] * 4
+    for epoch in (1, 2, 3):
+        parts = [f"{folder.format(epoch)}model-{part}-of-3" for part in (1, 2, 3)]
+        for number, part in enumerate(parts):
+            assert bursts.add(part) == (number == 0)
+            assert bursts.is_complete == (epoch > 1 and number == 2)
+            assert bursts.is_partial == (epoch > 1 and number < 2)
+        bursts.report()
+
+
+def test_a_file_for_each_epoch_is_a_checkpoint_of_its_own():
+    bursts = Bursts()
+    assert add(bursts, "epoch-1", "|", "epoch-2", "|", "epoch-3") == [True, True, True]
     assert bursts.is_complete
+
+
+def test_a_report_does_not_end_a_checkpoint_that_was_longer_before():
+    """A thread saves while the script trains on and reports."""
+    bursts = Bursts()
+    assert add(bursts, "1/part-1", "1/part-2", "|", "2/part-1", "|", "2/part-2", "3/part-1") == [
+        True, False, True, False, True,
+    ]  # fmt: skip
 
 
 def test_a_file_may_be_written_to_in_several_goes():
     bursts = Bursts()
-    for path in ("model", "state", "model", "model"):
-        bursts.add(path)
+    add(bursts, "model", "state", "model", "model")
     assert not bursts.is_complete
     bursts.add("state")
     assert bursts.is_complete
@@ -45,11 +77,7 @@ def test_a_file_may_be_written_to_in_several_goes():
 
 def test_a_file_that_is_written_once_is_no_part_of_the_next_checkpoints():
     bursts = Bursts()
-    begins = []
-    for path in ("model", "config", "model", "model", "model", "model"):
-        begins.append(bursts.add(path))
-        if path == "model":
-            bursts.report()
+    begins = add(bursts, "model", "config", "|", "model", "|", "model", "|", "model", "|", "model")
     assert begins == [True, False, True, False, True, True]
     assert bursts.is_complete
 
@@ -58,6 +86,8 @@ def test_a_checkpoint_may_begin_with_another_name_than_the_first_one():
     bursts = Bursts()
     bursts.begin()
     bursts.add("model")
+    bursts.begin()
+    assert add(bursts, "model.old", "model") == [True, False]
     for _ in range(3):
         bursts.begin()
         assert bursts.add("model.old")
@@ -72,6 +102,7 @@ def test_what_was_moved_away_was_not_in_its_place():
     bursts.add("aside-1/1")
     assert bursts.withdraw("aside-1")
     bursts.add("step-1")
+    bursts.report()
     bursts.add("aside-2/0")
     assert not bursts.withdraw("asid")
     assert bursts.withdraw("aside-2")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 from syne_hypersched.checkpoints import Ending
+
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
 
 class CheckpointFallback:
@@ -29,7 +33,7 @@ class CheckpointFallback:
         """The launch has reported."""
         self._went_back = False
 
-    def fail(self, num_reports: int, ending: Ending | None) -> None:
+    def fail(self, num_reports: int, ending: Ending | None, exit_code: int | None = None) -> None:
         """The launch has failed.
 
         Parameters
@@ -38,7 +42,11 @@ class CheckpointFallback:
             Reports of the trial so far.
         ending
             How the launch has left the checkpoint folder, if that is known. Who has written there had got further.
+        exit_code
+            Of the process that has failed first. One that somebody has killed says nothing of the checkpoint.
         """
+        if exit_code in _KILLED:
+            return
         was_idle = num_reports == self._num_before and ending is not None and not ending.has_changed
         if was_idle and self._began_from is not None and not self._went_back:
             self._go_back_from, self._went_back = self._began_from, True

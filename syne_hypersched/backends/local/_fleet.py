@@ -343,7 +343,7 @@ class Fleet(CheckedFleet):
             next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
             log.tell_failure(trial, exit_, how, next_)
             if isinstance(next_, Retry):
-                trial.fallback.fail(trial.reports.num_read, exit_.checkpoints)
+                trial.fallback.fail(trial.reports.num_read, exit_.checkpoints, exit_.exit_code)
                 self._retry(trial, exit_, next_)
                 return
         elif not trial.failures.has_reported:

@@ -38,6 +38,13 @@ def test_a_launch_that_had_got_further_does_not_go_back(fallback, num_reports, e
     assert fallback.take() is None
 
 
+def test_a_launch_that_somebody_has_killed_does_not_go_back(fallback):
+    fallback.fail(3, IDLE, -9)
+    assert fallback.take() is None
+    fallback.fail(3, IDLE, 1)
+    assert fallback.take() == 7
+
+
 def test_a_launch_that_began_without_a_checkpoint_has_none_before_it(fallback):
     fallback.begin_launch(3)
     fallback.fail(3, IDLE)

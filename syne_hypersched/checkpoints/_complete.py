@@ -1,0 +1,98 @@
+"""The last complete checkpoint in a folder, beside which the next one is being made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._states import State
+
+
+class LastComplete:
+    """Knows which files belong to the last complete checkpoint, and which ones were begun after it.
+
+    A script that gives each checkpoint names of its own leaves the last complete one as it is while it writes the next
+    one. If it is killed then, the folder without the new files is whole.
+
+    Attributes
+    ----------
+    state
+        The state of the folder when the checkpoint was complete.
+    """
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+        self._last_state: State | None = None
+        #: Its files and folders; none if there is no such checkpoint, or it was changed.
+        self._files: set[str] = set()
+        #: What was begun after it.
+        self._fresh: set[str] = set()
+        #: What is finished of the present checkpoint.
+        self._parts: set[str] = set()
+
+    def begin(self, path: str, begins: bool = False) -> None:
+        """The script writes to a file, which is the first one of a checkpoint if it ``begins`` one."""
+        if begins and self._parts and path not in self._parts and not self._files:
+            self.state, self._files, self._fresh = self._last_state, set(self._parts), set()
+        if any(_is_in(path, other) for other in self._files):
+            self._files.clear()
+        else:
+            self._fresh.add(path)
+
+    def finish(self, path: str, begins: bool, is_complete: bool, state: State | None) -> None:
+        """The script has finished a file or folder.
+
+        Parameters
+        ----------
+        path
+            Its path.
+        begins
+            Whether it is the first one of a checkpoint.
+        is_complete
+            Whether the checkpoint is complete with it.
+        state
+            The state that the folder is in then.
+        """
+        self._parts = {path} if begins else self._parts | {path}
+        self._last_state = state
+        if is_complete:
+            self.state, self._files, self._fresh = state, set(self._parts), set()
+        else:
+            self.begin(path)
+
+    def remove(self, path: str) -> None:
+        """A file or folder was removed or moved away."""
+        if any(_is_in(other, path) for other in self._files):
+            self._files.clear()
+
+    def tree(self, live: Tree, unproven: Collection[str]) -> Tree:
+        """The part of a folder that belongs to the last complete checkpoint, and what was there before it.
+
+        Parameters
+        ----------
+        live
+            The folder.
+        unproven
+            Files that may be torn.
+
+        Returns
+        -------
+        Tree
+            Empty if there is no such checkpoint, or it was changed.
+        """
+        if not self._files or any(_is_in(path, other) for path in unproven for other in self._files):
+            return {}
+        rest = {path: state for path, state in live.items() if not any(_is_in(path, other) for other in self._fresh)}
+        files = [path for path, state in rest.items() if state.kind != "folder"]
+        if not self._files <= rest.keys() or any(path in unproven for path in files):
+            return {}
+        return {
+            path: state
+            for path, state in rest.items()
+            if state.kind != "folder" or any(_is_in(file, path) for file in files)
+        }
+
+
+def _is_in(path: str, other: str) -> bool:
+    """Whether a path is another one, or lies below it."""
+    return f"{path}/".startswith(f"{other}/")

@@ -10,7 +10,6 @@ import sys
 import textwrap
 import time
 
-import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend import LocalBackend
@@ -18,6 +17,7 @@ from syne_tune.config_space import uniform
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import ASHA, ElasticLocalBackend, ElasticPythonBackend, Journal, WaitForReports
+from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -99,7 +99,7 @@ def test_trials_are_stopped_at_the_report_that_decides(kind, callback, script, m
     tuner.run()
     assert set(clocked.sleeps) == {0}
     assert tuner.sleep_time == 30.0
-    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    table = read_csv(tuner.tuner_path / "results.csv.zip")
     stopped = table[(table.st_decision == "STOP") & (table.epoch < 27)]
     assert len(stopped) >= 2
     for trial_id in stopped.trial_id:
@@ -122,7 +122,7 @@ def test_a_short_sleep_stays_the_longest_wait(script):
 def test_results_are_stored_once(script):
     tuner = make_tuner(make_backend("cold", script), [WaitForReports()], num_finished=1)
     tuner.run()
-    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    table = read_csv(tuner.tuner_path / "results.csv.zip")
     assert len(table) >= 27
     assert not table.duplicated(["trial_id", "epoch"]).any()
     stored = StoreResultsCallback()

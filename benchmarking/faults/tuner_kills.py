@@ -30,7 +30,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 
@@ -38,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarking.faults.forks import run_in_fork
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, Journal, PublishedRules, resume_experiment
+from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.recovery import find_orphans
 
@@ -154,7 +154,7 @@ class Experiment:
         return False
 
     def rows(self) -> list[tuple[int, int, float, str]]:
-        table = pd.read_csv(self.path / "results.csv.zip")
+        table = read_csv(self.path / "results.csv.zip")
         return [(row.trial_id, row.epoch, row.loss, row.st_decision) for row in table.itertuples()]
 
     def curves(self) -> Curves:

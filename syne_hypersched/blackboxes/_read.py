@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from syne_hypersched._tables import read_csv
 from syne_hypersched.blackboxes._table import Lookup, TableBlackbox
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _read(path: Path) -> pd.DataFrame:
                 f"Reading {path} needs pyarrow: pip install 'syne-hypersched[benchmarks]', or store the table as CSV"
             ) from error
     if path.name.endswith(_CSV):
-        return pd.read_csv(path)
+        return read_csv(path)
     raise ValueError(f"path must end in {', '.join((*_PARQUET, *_CSV))}, but is {path}")
 
 

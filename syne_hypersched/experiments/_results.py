@@ -9,6 +9,7 @@ from typing import Any
 from syne_tune.constants import ST_DECISION, ST_RESULTS_DATAFRAME_FILENAME, ST_TRIAL_ID, ST_TUNER_TIME
 
 from syne_hypersched._disk import Disk
+from syne_hypersched._tables import read_csv
 from syne_hypersched.filenames import JOURNAL_DIRNAME
 from syne_hypersched.records.segments import read_segments
 
@@ -47,7 +48,7 @@ def _from_table(path: Path) -> Rows:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        table = read_csv(path)
     except pd.errors.EmptyDataError:
         return []  # a tuner that has had no result has stored that
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]

@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import Event, read_events
 from syne_hypersched.recovery._orphans import find_orphans
 
@@ -135,7 +136,7 @@ class Experiments:
         return sum(path.read_bytes().count(b"\n") for path in self.path(name).glob("journal/*.jsonl"))
 
     def results(self, name: str) -> pd.DataFrame:
-        return pd.read_csv(self.path(name) / "results.csv.zip")
+        return read_csv(self.path(name) / "results.csv.zip")
 
     def kill_after(self, process: subprocess.Popen[bytes], name: str, num_lines: int) -> None:
         """Kills a tuner once its journal has so many lines, or lets it end before."""

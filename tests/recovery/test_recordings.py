@@ -55,7 +55,7 @@ def test_a_recorded_experiment_is_gone_on_with(resume, folder):
     assert list(stored.st_decision[: len(results)]) == [line["decision"] for line in results]
 
 
-@pytest.mark.parametrize("folder", [folder for folder in recorded() if name_of(folder) in REFUSED], ids=name_of)
+@pytest.mark.parametrize("folder", [folder for folder in recorded() if name_of(folder) in REFUSED])
 def test_a_recorded_experiment_whose_decisions_have_changed_is_refused(resume, folder):
     with pytest.raises(ValueError, match=f"Version {folder.parent.name} of syne_hypersched has written this journal"):
         resume(folder)

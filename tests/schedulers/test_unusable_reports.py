@@ -18,6 +18,7 @@ from syne_hypersched import (
     Journal,
     simulate,
 )
+from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import QuietTunerLogger
 from syne_hypersched.recovery import resume_experiment
 from tests.schedulers.families import FAMILIES, SPACE, Curves, Listed, on_real_backends
@@ -98,7 +99,7 @@ def test_syne_tunes_statistics_go_on(report, tmp_path, monkeypatch):
     assert status.overall_metric_statistics.min_metrics["loss"] == min(
         row.min_metrics["loss"] for row in status.trial_metric_statistics.values()
     )
-    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    table = read_csv(tuner.tuner_path / "results.csv.zip")
     assert pd.api.types.is_numeric_dtype(table.loss)
     assert pd.api.types.is_numeric_dtype(table.epoch)
 

@@ -11,13 +11,13 @@ import textwrap
 from pathlib import Path
 
 import dill
-import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import choice, finrange, randint, uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend, ElasticPythonBackend
+from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.testing import BackendContract
 
@@ -152,7 +152,7 @@ def test_trials_are_resized_and_promoted_under_the_stock_tuner(experiments):
     assert check_run(run) == ()
     assert sum(event.event == "exit" and event.reason == "resize" for event in run.events) >= 1
     assert sum(event.event == "resume" for event in run.events) >= 1
-    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    table = read_csv(tuner.tuner_path / "results.csv.zip")
     assert set(table.st_num_devices) == {1, 2}
     assert (table.groupby("trial_id").epoch.min() == 1).all()
 
@@ -210,7 +210,7 @@ def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path
         done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, timeout=280)
         assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) == 105  # of a trial of the loaded backend, whose process has no such function
-    table = pd.read_csv(experiments / "notebook" / "results.csv.zip")
+    table = read_csv(experiments / "notebook" / "results.csv.zip")
     assert len(table) >= 2
     assert list(table.loss) == pytest.approx(list(10 * table.config_x + 100))
 

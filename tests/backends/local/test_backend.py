@@ -12,7 +12,6 @@ import textwrap
 
 import dill
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from syne_tune import StoppingCriterion, Tuner
@@ -25,6 +24,7 @@ from syne_tune.results_callback import StoreResultsCallback
 from syne_tune.tuner_callback import TunerCallback
 
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, HyperSched, PublishedRules
+from syne_hypersched._tables import read_csv
 from syne_hypersched.checkpoints import GenerationStore
 from syne_hypersched.experiments import check_run, load_run, read_events
 
@@ -91,7 +91,7 @@ def run(backend, scheduler, stop_criterion, n_workers=4, **options):
 
 
 def results(tuner):
-    return pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    return read_csv(tuner.tuner_path / "results.csv.zip")
 
 
 def assert_sound(tuner):

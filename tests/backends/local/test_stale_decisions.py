@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import time
 
-import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticLocalBackend, ElasticPythonBackend, HyperSched, PublishedRules
+from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -112,7 +112,7 @@ def test_no_epoch_is_trained_twice_and_reports_come_in_order(scheduler, backend,
     )  # fmt: skip
     tuner.run()
     assert check_run(load_run(tuner.tuner_path, time_attr="epoch")) == ()
-    table = pd.read_csv(tuner.tuner_path / "results.csv.zip")
+    table = read_csv(tuner.tuner_path / "results.csv.zip")
     num_kept = 0
     for trial_id, seen in table.groupby("trial_id"):
         trained = (backend.checkpoint_trial_path(trial_id) / "trained.txt").read_text().split()

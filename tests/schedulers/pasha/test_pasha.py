@@ -315,6 +315,8 @@ SLOW_SEARCHER = pytest.param("cqr", marks=pytest.mark.slow)
 
 @pytest.mark.parametrize("searcher", ["kde", "bore", SLOW_SEARCHER, "botorch", "regularized_evolution"])
 def test_works_with_model_based_searchers(searcher):
+    if searcher == "botorch":
+        pytest.importorskip("botorch")
     pasha = make_pasha(max_t=9, searcher=searcher)
     trials, epochs = {}, {}
     for _ in range(30):

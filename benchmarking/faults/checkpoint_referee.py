@@ -18,6 +18,10 @@ LABEL = "st_checkpoint"
 """Entry of ``result.json`` that says what the checkpoint beside it is of."""
 EXACT = "exact"
 
+PROTECTED_S = 0.1
+"""A checkpoint that is changed, or whose writer is killed, so many seconds after it was complete or sooner need not be
+kept: nobody may have been quick enough to take it, or to see that it is complete."""
+
 RULES = {
     "crashed": "the tuner ends without an error",
     "hung": "the tuner ends",
@@ -99,6 +103,8 @@ class Evidence:
     """What was seen in ``best/`` from the beginning to the end, whenever it changed."""
     explained: Sequence[tuple[int, int | None]] = ()
     """Trials, and epochs if known, of which the run says why their checkpoint is not published."""
+    killed: frozenset[tuple[int, int]] = frozenset()
+    """Trials and launches of which the last one was killed at once."""
     failed: frozenset[int] = frozenset()
     """Trials that have failed for good."""
     violations: Sequence[tuple[str, str]] = ()
@@ -124,8 +130,8 @@ def judge(evidence: Evidence) -> Verdict:
     """Applies all of :const:`RULES`."""
     counts: Counter[str] = Counter()
     faults = [*_of_the_run(evidence)]
-    for trial_id, diary in evidence.diaries.items():
-        faults += _of_loads(trial_id, diary, trial_id in evidence.failed, counts)
+    for trial_id in evidence.diaries:
+        faults += _of_loads(trial_id, lasting(evidence, trial_id), trial_id in evidence.failed, counts)
     match = ""
     if evidence.publishes:
         match = match_of(evidence.best)
@@ -167,6 +173,24 @@ def broken_on_purpose(order: str) -> frozenset[str]:
     return below | {"missing"}
 
 
+def lasting(evidence: Evidence, trial_id: int) -> list[Mapping[str, Any]]:
+    """The diary of a trial, with ``"brief"`` instead of ``"saved"`` where a checkpoint did not last."""
+    diary = list(evidence.diaries.get(trial_id, ()))
+    launch = 0
+    for index, line in enumerate(diary):
+        if line["what"] == "begin":
+            launch = line["launch"]
+        elif line["what"] == "saved" and "time" in line:
+            following = diary[index + 1 :]
+            end = next((i for i, other in enumerate(following) if other["what"] in ("begin", "saving")), len(following))
+            is_killed = end == len(following) or following[end]["what"] == "begin"
+            lived = following[:end] if is_killed else following[: end + 1]
+            seen_s = max((other["time"] - line["time"] for other in lived if other["what"] != "begin"), default=0.0)
+            if seen_s < PROTECTED_S and ((trial_id, launch) in evidence.killed or not is_killed):
+                diary[index] = {**line, "what": "brief"}
+    return diary
+
+
 # What launches have loaded.
 
 
@@ -186,6 +210,8 @@ def _of_loads(
             interrupted = True
         elif what == "saved":
             current, ever, interrupted = line["epoch"], True, False
+        elif what == "brief":
+            counts["saved"] += 1
         if what != "begin":
             continue
         state, when = line["state"], f"launch {line['launch']} of {who}"
@@ -370,7 +396,7 @@ def _is_explained(evidence: Evidence, report: Reported) -> bool:
 
 def has_saved(evidence: Evidence, trial_id: int, epoch: int) -> bool:
     """Whether a trial has completed a save of an epoch."""
-    return any(line["what"] == "saved" and line["epoch"] == epoch for line in evidence.diaries.get(trial_id, ()))
+    return any(line["what"] == "saved" and line["epoch"] == epoch for line in lasting(evidence, trial_id))
 
 
 def _same(value: float, other: float) -> bool:

@@ -192,6 +192,14 @@ class Experiment:
             best=best,
             sightings=[*self.sightings, *([best] if best is not None else [])],
             explained=list(explained(run.events)),
+            killed=frozenset(
+                (e.trial_id, e.launch)
+                for e in run.events
+                if e.event == "exit"
+                and e.trial_id is not None
+                and e.launch is not None
+                and (e.details.get("exit_code") == -9 or e.details.get("how") == "lost")
+            ),
             failed=frozenset(e.trial_id for e in run.events if e.event == "fail" and e.trial_id is not None),
             violations=[(violation.rule, violation.message) for violation in check_run(run)],
             left=left,

@@ -44,6 +44,11 @@ class Bursts:
         return bool(self._paths) and self._names() == self._last
 
     @property
+    def is_first(self) -> bool:
+        """Whether there was no checkpoint before the present one."""
+        return bool(self._paths) and self._last is None
+
+    @property
     def is_partial(self) -> bool:
         """Whether the present checkpoint has other names, so far, than the one before."""
         return bool(self._paths) and self._last is not None and self._names() != self._last

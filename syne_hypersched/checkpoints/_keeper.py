@@ -190,8 +190,9 @@ class GenerationKeeper:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
                 with self._lock:
                     if not self._ends:
+                        seen_s = time.monotonic()
                         self._look()
-                        self._act()
+                        self._act(seen_s)
             except Exception as error:  # whatever it is, the launch goes on
                 self._error = f"{type(error).__name__}: {error}"
                 return
@@ -206,10 +207,10 @@ class GenerationKeeper:
                 waits_s = min(waits_s, max(_LOOK_S, quiet_s, self._retry_at - now))
             return None if waits_s == math.inf else waits_s
 
-    def _act(self) -> None:
-        """Takes a generation if one is due."""
+    def _act(self, seen_s: float) -> None:
+        """Takes a generation if one is due. All that had happened by ``seen_s`` is known."""
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
-        self._matcher.tick(now)
+        self._matcher.tick(seen_s)
         self._tell_news()
         is_quiet = now - observer.changed_s >= QUIET_S
         if not observer.is_dirty:
@@ -224,6 +225,8 @@ class GenerationKeeper:
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A checkpoint of several files may be in the making while the script reports.
         is_done = (observer.has_reported or at_once) and observer.is_complete
+        # Of the first one nobody knows when it is complete. A report after it says so.
+        is_done |= observer.is_first and state is not None and self._matcher.num_reports > state.before
         if not (is_done or (is_quiet and not is_aside)) or now < self._retry_at or not observer.prove():
             return
         observer.has_reported = False

@@ -100,7 +100,7 @@ class Matcher:
         is_early = self.order in (Order.EARLY, Order.UNKNOWN)  # or is known to be, after the end
         return self.current is self._early or self.current.after >= self._best.report - is_early
 
-    def report(self, values: Mapping[str, Any], end: int, time_s: float) -> None:
+    def report(self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0) -> None:
         """The script has reported.
 
         Parameters
@@ -111,6 +111,9 @@ class Matcher:
             Where the report ends in the log (bytes).
         time_s
             When that was noticed (monotonic seconds).
+        gap_s
+            The checkpoint was finished at most so many seconds before, as far as that is known better than by when it
+            was noticed.
         """
         self.settle()
         self.num_reports += 1
@@ -137,7 +140,7 @@ class Matcher:
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
             self._is_matched = False
             self._early = state if state is not None and self._may_be_early(state, number) else None
-            self._gap_s = 0.0 if state is None else time_s - state.ended_s
+            self._gap_s = 0.0 if state is None else max(gap_s, time_s - state.ended_s)
             self._match_early()
         self._last_report_s = time_s
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -99,6 +100,8 @@ class Observer:
         self._lost: dict[str, int] = {}
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
+        #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
+        self._finished_at = 0.0
         #: Whether what is being moved was taken for a part of a checkpoint.
         self._was_part = False
         #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
@@ -118,6 +121,11 @@ class Observer:
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
         return self._bursts.is_complete and not self._begun and not self._aside
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the checkpoint is the first one, all of whose files are closed."""
+        return self._bursts.is_first and not self._begun and not self._aside
 
     @property
     def is_partial(self) -> bool:
@@ -259,9 +267,9 @@ class Observer:
 
     def _tell(self, reports: Sequence[RawReport]) -> None:
         """Tells the matcher of reports."""
-        now = time.monotonic()
+        now, gap_s = time.monotonic(), max(0.0, time.time() - self._finished_at) if self._finished_at else 0.0
         for raw in reports:
-            self._matcher.report(raw.values, raw.end, now)
+            self._matcher.report(raw.values, raw.end, now, gap_s)
             self._bursts.report()
             self._finished.clear()
             self.has_reported = True
@@ -336,6 +344,8 @@ class Observer:
     def _finish(self, path: str, after: int, before: int, now: float, was_part: bool = False) -> None:
         """A file or folder is finished; it is in its own place, or will be moved there."""
         self._finished.add(path)
+        with contextlib.suppress(OSError):
+            self._finished_at = os.lstat(os.path.join(self._folder, path)).st_mtime
         if self.habits.is_aside(path):
             self._aside[path] = after
             return

@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Incumbent:
     """Entry of the report that is the resource level."""
     report: int | None = None
     """It is the trial's so-many-th report in its log, counted from 1; None if that is not known."""
+    is_spare: bool = False
+    """Whether it is no incumbent, but published if those that are better have no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,44 @@ class BestPublisher:
         with self._condition:
             self._folder, self._trial_id = folder, incumbent.trial_id
             self._waiting = [*self._waiting[-_MAX_WAITING:], incumbent]
-            self._news += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="syne-hypersched-best", daemon=True)
-                self._thread.start()
-            self._condition.notify_all()
+            self._wake()
+
+    def offer(self, folder: Path, candidate: Incumbent) -> None:
+        """Has a report published that has a checkpoint, unless a better one has, too; returns at once.
+
+        It is not the incumbent. But the incumbent may have no checkpoint, and get none. Does nothing if nobody has
+        asked for anything to be published.
+        """
+        value = self._value(candidate.result)
+        with self._condition:
+            if (
+                value is None
+                or (self._folder is None and published_result(folder) is None)
+                or self._is_known(candidate)
+            ):
+                return
+            values = [self._value(waiting.result) for waiting in self._waiting]
+            position = sum(other is not None and other > value for other in values)
+            self._folder = folder
+            self._waiting.insert(position, replace(candidate, is_spare=True))
+            self._wake()
+
+    def _is_known(self, candidate: Incumbent) -> bool:
+        return any((mine.trial_id, mine.report) == (candidate.trial_id, candidate.report) for mine in self._waiting)
+
+    def _wake(self) -> None:
+        self._news += 1
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="syne-hypersched-best", daemon=True)
+            self._thread.start()
+        self._condition.notify_all()
+
+    def _value(self, result: dict[str, Any]) -> float | None:
+        """The metric, which is to be minimised; None if it is not known."""
+        value = None if self.metric is None else result.get(self.metric)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+            return None
+        return float(value) if self.do_minimize else -float(value)
 
     def notice(self, trial_id: int) -> None:
         """A trial may have a new checkpoint, or its processes have ended: looks again."""
@@ -190,6 +225,8 @@ class BestPublisher:
             checkpoint = publish(folder, incumbent, generation, match)
             self._on_published(incumbent, Published(True, checkpoint))
             return _Attempt.DONE
+        if incumbent.is_spare:
+            return _Attempt.NEVER
         reason = "none of its checkpoints is whole and of that report"
         if has_checkpoint:
             if is_last:
@@ -207,12 +244,8 @@ class BestPublisher:
             name in present and present[name] == incumbent.result.get(name) for name in names
         ):
             return True
-        if self.metric is None:
-            return False
-        there, new = present.get(self.metric), incumbent.result.get(self.metric)
-        if not isinstance(there, (int, float)) or not isinstance(new, (int, float)):
-            return False
-        return there <= new if self.do_minimize else there >= new
+        there, new = self._value(present), self._value(incumbent.result)
+        return there is not None and new is not None and there <= new
 
 
 def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool) -> tuple[Generation, Match] | None:

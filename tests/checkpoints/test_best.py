@@ -121,6 +121,28 @@ def test_after_a_resume_the_log_says_which_report_it_was(trials):
     assert trials.best() == (0, 2, "0 at 2", 1)
 
 
+def test_the_second_best_is_published_if_the_best_has_no_checkpoint(trials):
+    trials.match(0, 1, 0.9, trials.take(0, 1))
+    trials.publish(0, 1, 0.9)
+    trials.live.add(1)
+    trials.publish(1, 1, 0.1)
+    for trial_id, loss in ((2, 0.7), (3, 0.5), (4, 0.6)):
+        trials.match(trial_id, 1, loss, trials.take(trial_id, 1))
+        trials.publisher.offer(trials.folder, trials.incumbent(trial_id, 1, loss))
+    assert trials.best() == (3, 1, "3 at 1", "exact")
+    trials.match(1, 1, 0.1, trials.take(1, 1), 1)
+    assert trials.best() == (1, 1, "1 at 1", 1)
+    trials.publisher.offer(trials.folder, trials.incumbent(4, 1, 0.6))
+    assert trials.best() == (1, 1, "1 at 1", 1)
+
+
+def test_a_trial_that_rests_may_get_a_checkpoint_later(trials):
+    trials.publish(0, 1, 0.5)
+    assert trials.best() == (0, 1, None, None)
+    trials.match(0, 1, 0.5, trials.take(0, 4), 3)
+    assert trials.best() == (0, 1, "0 at 4", 3)
+
+
 def test_what_has_a_checkpoint_stays_until_something_better_has_one(trials):
     trials.match(0, 2, 0.5, trials.take(0, 2))
     trials.publish(0, 2, 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -15,6 +16,8 @@ from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, Gener
 from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, set_aside
 from syne_hypersched.checkpoints.removal import CheckpointRemover
 from syne_hypersched.checkpoints.room import CheckpointRoom
+from syne_hypersched.contract import ST_LAUNCH
+from syne_hypersched.filenames import CONFIG_FILENAME
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ class Checkpoints:
         #: In which order the script saves and reports, as far as any of its trials has shown.
         self._order = Order.UNKNOWN
         self._told: frozenset[str] = frozenset()
+        #: Of each trial, the last report whose checkpoint was found, which is its best one.
+        self._matched: dict[int, Matched] = {}
         self.publisher = BestPublisher(self._on_published, self._is_live)
         self.removal = CheckpointRemover(
             delete, folder_of, self._is_needed, self._may_trim, self.publisher.rest, self._on_removed
@@ -117,6 +122,7 @@ class Checkpoints:
     def hear(self, trial: TrialProcesses, news: Beginning | Matched) -> None:
         """A launch has begun from a checkpoint, or the checkpoint of a report has been found."""
         if isinstance(news, Matched):
+            self._matched[trial.trial_id] = news
             self.publisher.notice(trial.trial_id)
             return
         trial.fallback.begin_from(news.go_back_from)
@@ -136,6 +142,7 @@ class Checkpoints:
 
     def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:
         """A launch has ended; returns what of it belongs into the event."""
+        self._offer(trial)
         if ending is None:
             return {}
         self._order = self._order.and_(Order(ending.order))
@@ -147,6 +154,21 @@ class Checkpoints:
         if ending.num_taken:
             details |= {"num_generations": ending.num_taken, "bytes_copied": ending.bytes_copied}
         return details
+
+    def _offer(self, trial: TrialProcesses) -> None:
+        """Offers the best report of a trial that has a checkpoint, for the case that the incumbent has none."""
+        matched = self._matched.get(trial.trial_id)
+        if matched is None or not trial.reports.was_delivered(matched.report):
+            return
+        folder = self._folder_of(trial.trial_id)
+        try:
+            config = json.loads(folder.with_name(CONFIG_FILENAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        result = {**matched.values, ST_LAUNCH: matched.launch}
+        self.publisher.offer(
+            self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, matched.report)
+        )
 
     def _tell_once(self, what: str, message: str, *arguments: Any) -> None:
         if what not in self._told:

@@ -101,6 +101,11 @@ class ReportQueue:
         """Which of all reports in the log a report is, counted from 1; None if it was handed out long ago."""
         return self._numbers.get(report.get(ST_WORKER_ITER, -1))
 
+    def was_delivered(self, number: int) -> bool:
+        """Whether the ``number``-th report of the log was handed out; False if that was long ago."""
+        waiting = {report[ST_WORKER_ITER] for report in self._waiting}
+        return any(mine == number and iteration not in waiting for iteration, mine in self._numbers.items())
+
     def deliver(self) -> list[dict[str, Any]]:
         """The reports that the tuner has not seen."""
         self._delivered, self._waiting = self._waiting, []

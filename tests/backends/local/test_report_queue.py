@@ -38,6 +38,9 @@ def test_reports_are_numbered_as_they_are_in_the_log(reports, tmp_path):
     (third,) = accept(reports, 3)
     assert reports.number_of(third) == 8
     assert reports.number_of({"epoch": 3}) is None
+    assert not reports.was_delivered(5)
+    reports.deliver()
+    assert [number for number in range(10) if reports.was_delivered(number)] == [5, 6, 8]
 
 
 def test_only_the_numbers_of_the_last_reports_are_kept(reports):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarking.faults import checkpoint_script as script
-from benchmarking.faults.checkpoint_referee import RULES, Best, Evidence, Reported, judge
+from benchmarking.faults.checkpoint_referee import RULES, Best, Evidence, Reported, judge, lasting
 from benchmarking.faults.checkpoint_writers import Found
 
 EXACT = {"level": 3, "launch": 0, "generation": 3, "match": "exact"}
@@ -225,3 +225,18 @@ def test_what_verify_finds_counts_unless_the_script_breaks_it_on_purpose():
         ([("owners", "...")], script.SAVE_FIRST, ["verify"]),
     ):
         assert rules_of(of_a_run(violations=violations, order=order)) == rules
+
+
+def lived(*lines, killed=False):
+    """What ``lasting`` makes of a diary of (what, time) pairs of one launch."""
+    diary = [{"what": "begin", "launch": 0, "time": 0.0}, *({"what": what, "time": time} for what, time in lines)]
+    evidence = Evidence("save, report", diaries={0: diary}, killed=frozenset({(0, 0)} if killed else ()))
+    return [line["what"] for line in lasting(evidence, 0)[1:]]
+
+
+def test_a_checkpoint_has_to_last_for_a_while_to_be_protected():
+    assert lived(("saved", 1.0), ("saving", 1.05)) == ["brief", "saving"]
+    assert lived(("saved", 1.0), ("reported", 1.01), ("saving", 1.2)) == ["saved", "reported", "saving"]
+    assert lived(("saved", 1.0), killed=True) == ["brief"]
+    assert lived(("saved", 1.0), ("reported", 1.2), killed=True) == ["saved", "reported"]
+    assert lived(("saved", 1.0)) == ["saved"]  # its writer has left in order

@@ -37,6 +37,8 @@ _LOOK_S = 0.02
 _ASIDE_S = 1.0
 #: What could not be taken is tried again after so many seconds.
 _RETRY_S = 1.0
+#: Exit codes of a process that has handled SIGTERM and says so.
+_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 class GenerationKeeper:
@@ -301,7 +303,8 @@ class GenerationKeeper:
         # Of what lay there before the launch it is not known when it was written.
         after, before = (-1, self._matcher.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
-        return Generation(self._shelf.number + 1, self._spec.launch, after, before, live, kept)
+        level = self._matcher.level(after)
+        return Generation(self._shelf.number + 1, self._spec.launch, after, before, live, kept, level)
 
     def _fail(self, error: str) -> None:
         self._error = self._error or error
@@ -333,8 +336,8 @@ class GenerationKeeper:
         exit_codes
             Of the processes, negative for signals.
         handled
-            Indices of those that had a handler of SIGTERM when they were sent it. One that dies of SIGTERM then has
-            done what it wanted to do before.
+            Indices of those that had a handler of SIGTERM when they were sent it. One that dies of SIGTERM then, or
+            says so by its exit code as shells do, has done what it wanted to do before.
         """
         self._ends = True
         if self._thread is not None:
@@ -344,7 +347,7 @@ class GenerationKeeper:
             return Ending(is_whole=False, error=self._error)
         try:
             has_left = all(
-                code in (0, EXIT_DRAINED) or (code == -signal.SIGTERM and index in handled)
+                code in (0, EXIT_DRAINED) or (code in _TERMINATED and index in handled)
                 for index, code in enumerate(exit_codes)
             )
             return self._finish(self._watch, exit_codes, has_left)

@@ -170,7 +170,7 @@ class Matcher:
             self._match_early()
 
     def touch(self, time_s: float) -> None:
-        """The script begins to write to the checkpoint folder."""
+        """The script begins to write to the checkpoint folder, not before ``time_s`` (monotonic seconds)."""
         if self._early is None or self._early is not self.current or self._is_matched:
             return
         if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s:
@@ -179,7 +179,15 @@ class Matcher:
         else:
             self._seems_late, self._seems_early, self._early = self.order is not Order.EARLY, False, None
 
-    def change(self, after: int, before: int, time_s: float, is_save: bool = True, goes_on: bool = False) -> None:
+    def change(
+        self,
+        after: int,
+        before: int,
+        time_s: float,
+        is_save: bool = True,
+        goes_on: bool = False,
+        since_s: float | None = None,
+    ) -> None:
         """The checkpoint folder has changed: a file is finished and in its place, or was removed.
 
         Parameters
@@ -190,6 +198,8 @@ class Matcher:
             When that was noticed (monotonic seconds).
         is_save
             Whether anything was written, rather than only removed.
+        since_s
+            When it happened at the earliest (monotonic seconds); None: when it was noticed.
         goes_on
             Whether it is of the same checkpoint as the change before, although there was a report between them.
         """
@@ -197,7 +207,7 @@ class Matcher:
         if goes_on and self._early is state:
             self._early = None  # it was not done at the report
         elif is_save:
-            self.touch(time_s)
+            self.touch(time_s if since_s is None else since_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports >= self._first:
                 self._saves_as_it_likes = True
@@ -308,12 +318,23 @@ class Matcher:
             return
         if self._early is not None:
             return
+        if self._is_redone(state, best):
+            return
         newer_by = state.before + 1 - best.report
         if state.after >= best.report:
             is_exact = self.order is Order.LATE and state.after == state.before == best.report
             self._add(state.generation, "exact" if is_exact else newer_by)
         elif self.order is Order.EARLY and state.after == best.report - 1:
             self._add(state.generation, newer_by or "exact")
+
+    def level(self, report: int) -> float | None:
+        """The resource level of a report, if it is one of the last ones and says so."""
+        return self._levels.get(report)
+
+    def _is_redone(self, state: State, best: Best) -> bool:
+        """Whether a state is of work that is done again, from an older checkpoint than the best report had."""
+        there, wanted = self.level(state.after), _number(best.values.get(self.time_attr)) if self.time_attr else None
+        return state.after >= best.report and there is not None and wanted is not None and there < wanted
 
     def _add(self, generation: int, match: Any) -> None:
         best = self._best

@@ -85,6 +85,8 @@ class Observer:
         self.changed: set[str] = set()
         self.num_changes = self.num_log_changes = 0
         self.seen_size = spec.log_end
+        #: All that had happened by then is known (monotonic seconds).
+        self._looked_s = time.monotonic()
         #: Where a checkpoint ends, and whether the last one may go on.
         self._bursts = Bursts()
         self._complete = LastComplete()
@@ -219,6 +221,7 @@ class Observer:
 
     def look(self) -> None:
         """Handles the new events."""
+        began_s = time.monotonic()
         seen, size = self._watch.read(), self._log_size()
         for _ in range(3):
             more = self._watch.read()
@@ -228,6 +231,7 @@ class Observer:
         else:
             seen.append(None)  # there may be more: what comes now is not known to be after the reports
         if not seen:
+            self._looked_s = began_s
             return
         # The log may have grown after an event that is looked at only now. So what happened between two additions to
         # the log has happened at some moment between what was known of it before and what is known now.
@@ -242,6 +246,7 @@ class Observer:
         self._note(seen[max(first, last) :], after, after, after)
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
+        self._looked_s = began_s
 
     def look_to_the_end(self) -> None:
         """Handles the last events, after every process is gone."""
@@ -315,7 +320,7 @@ class Observer:
             self._complete.begin(path, self._bursts.begins(path))
             if change.kind == "written":
                 self._wrote.add(path)
-                self._matcher.touch(now)
+                self._matcher.touch(self._looked_s)
         elif change.kind in ("created", "closed"):
             began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
             if change.kind == "closed" and path not in self._wrote and self._is_empty(path):
@@ -353,7 +358,8 @@ class Observer:
         begins = not was_lost and self._bursts.add(path)
         if begins:
             self._finished = {path}
-        self._matcher.change(after, before, now, goes_on=was_part or (self._is_open and not begins))
+        goes_on = was_part or (self._is_open and not begins)
+        self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
         self._is_open = True
         self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
 

@@ -54,6 +54,10 @@ class Generation:
     kept: Mapping[str, Kept]
     """How each file was made."""
 
+    level: float | None = None
+    """Resource level of the ``after``-th report, if it is known. What is trained again from an older checkpoint is newer
+    than other reports by number, but not by level."""
+
     bytes_copied: int = 0
     """What taking it has cost."""
 

@@ -271,6 +271,9 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
     if number is not None:
         for generation in store.generations():
             newer_by = generation.newer_by(number)
+            level = None if incumbent.time_attr is None else incumbent.result.get(incumbent.time_attr)
+            if generation.level is not None and isinstance(level, (int, float)) and generation.level < level:
+                continue
             if newer_by >= 0 and store.is_sound(generation):
                 return generation, newer_by
     return None

@@ -113,6 +113,20 @@ def test_a_report_whose_checkpoint_is_still_to_come_is_published_with_it(trials)
     assert not trials.publisher.awaits(0)
 
 
+def test_work_that_was_done_again_is_not_newer(trials):
+    """By number it is: the checkpoint was written after the fifth report, which was of epoch 2 again."""
+    store = trials.store(0)
+    store.checkpoints.mkdir(parents=True)
+    (store.checkpoints / "model").write_text("0 at 2")
+    for number, level in ((1, 2.0), (2, 3.0)):
+        store.take(Generation(number, 1, 5, 5, read_tree(store.checkpoints), {}, level), None)
+    trials.publish(0, 4, 0.5)
+    assert trials.best() == (0, 4, None, None)
+    store.take(Generation(3, 1, 7, 7, read_tree(store.checkpoints), {}, 4.0), None)
+    trials.publisher.notice(0)
+    assert trials.best()[3] == 4
+
+
 def test_after_a_resume_the_log_says_which_report_it_was(trials):
     trials.take(0, 2, after=2, before=2)
     log = trials.store(0).checkpoints.with_name("std.out")

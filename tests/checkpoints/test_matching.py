@@ -181,6 +181,46 @@ def test_without_a_metric_the_last_report_is_the_best():
     assert history.matched() == (3, 3, "exact")
 
 
+def test_the_checkpoint_of_work_that_is_done_again_is_not_newer():
+    """The best report was of epoch 4 and has no checkpoint; a later launch begins at epoch 1 again."""
+    history = History()
+    for epoch in (1, 2, 3, 4):
+        history.report(epoch, 1 / epoch, after_s=1.0)
+    again = History(notes=history.matcher.notes(), launch=1, now=100.0)
+    for epoch in (2, 3):
+        again.report(epoch, 1 / epoch, after_s=1.0)
+        again.save(epoch, after_s=0.001)
+    assert not again.matcher.matched
+    again.report(4, 0.25, after_s=1.0)
+    again.save(4, after_s=0.001)
+    assert again.matched() == (4, 4, 4)
+
+
+@pytest.mark.parametrize("noticed_s", [0.0, 1.0])
+def test_when_a_save_was_noticed_does_not_make_it_later(noticed_s):
+    """It is not known when it was begun after all was quiet the last time: 0.03 s after the report."""
+    history = History()
+    history.save(1, after_s=1.0, quiet=False)
+    history.report(1, 1.0, after_s=0.02)
+    quiet_s = history.now + 0.03
+    history.now += 0.03 + noticed_s
+    history.matcher.change(1, 1, history.now, since_s=quiet_s)
+    assert not history.matcher.matched
+
+
+def test_a_save_that_was_noticed_late_was_not_later():
+    history = History()
+    history.save(1, after_s=1.0, quiet=False)
+    history.now += 0.001
+    history.matcher.report({"epoch": 1, "loss": 1.0}, 1, history.now, gap_s=0.02)  # by the time of the file
+    history.now += 0.05
+    history.matcher.tick(history.now)
+    assert not history.matcher.matched
+    history.now += 0.02
+    history.matcher.tick(history.now)
+    assert history.matched() == (1, 1, "exact")
+
+
 def test_work_that_is_done_again_is_no_better():
     history = History()
     for epoch in (1, 2, 3):

@@ -54,9 +54,10 @@ class ReportQueue:
         """Whether there are reports that the tuner has not seen, or has seen just now."""
         return bool(self._waiting or self._delivered)
 
-    def skip(self, num_reports: int) -> None:
-        """Leaves out the first reports of the log, which another tuner has received."""
+    def skip(self, num_reports: int, numbers: Mapping[int, int]) -> None:
+        """Leaves out the first reports of the log, which another tuner has received with these numbers by iteration."""
         self.num_read = num_reports
+        self._numbers.update(numbers)
 
     def accept(self, raw: dict[str, Any], time_attr: str | None, now: float) -> dict[str, Any] | None:
         """Takes one report of the log; returns it as it is delivered, or None if it is not.

@@ -77,8 +77,8 @@ class RestoredTrial:
         """Queues the reports in the trial's log that were not delivered, and counts its failures since the last one."""
         stream, now = made.reports.stream, time.time()
         raw = [report.values for report in made.reports.tail.reports(to_the_end=True)]
-        position = stream.restore(raw, self.delivered, time_attr)
-        made.reports.skip(position)
+        position, numbers = stream.restore(raw, self.delivered, time_attr)
+        made.reports.skip(position, numbers)
         before = raw[position - 1] if position else None
         for report in raw[position:]:
             if _begins_launch(report, before, time_attr):

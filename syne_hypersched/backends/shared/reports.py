@@ -86,7 +86,9 @@ class ReportStream:
         """Has the launch answer to a later moment (seconds since the epoch) than the signal that led to it."""
         self._signal_timestamp = timestamp
 
-    def restore(self, raw: Sequence[dict[str, Any]], delivered: Sequence[dict[str, Any]], time_attr: str | None) -> int:
+    def restore(
+        self, raw: Sequence[dict[str, Any]], delivered: Sequence[dict[str, Any]], time_attr: str | None
+    ) -> tuple[int, dict[int, int]]:
         """Goes on where another stream of the same log was when it had delivered some reports.
 
         Parameters
@@ -100,14 +102,16 @@ class ReportStream:
 
         Returns
         -------
-        int
-            How many of ``raw`` come before what is new. Those after it are to be accepted.
+        int and dict
+            How many of ``raw`` come before what is new. Those after it are to be accepted. And the number of each of
+            ``delivered`` in ``raw``, counted from 1, by its iteration.
         """
-        position = 0
+        position, numbers = 0, {}
         for report in delivered:
             here = next((i for i in range(position, len(raw)) if _is_made_of(report, raw[i])), None)
             if here is not None:
                 position = here + 1
+                numbers[int(report[ST_WORKER_ITER])] = position
             if int(report[ST_LAUNCH]) != self._launch:
                 self._launch = int(report[ST_LAUNCH])
                 self._levels.begin_launch()
@@ -124,7 +128,7 @@ class ReportStream:
             self._first_of_launch = False
             if position < len(raw) and ST_WORKER_ITER not in raw[position]:
                 self._levels.begin_launch()  # where launches begin cannot be told
-        return position
+        return position, numbers
 
     def accept(self, raw: dict[str, Any], time_attr: str | None, now: float) -> dict[str, Any] | None:
         """The report as the tuner is to see it, or ``None`` if it repeats a level that was delivered before.

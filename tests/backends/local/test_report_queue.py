@@ -30,7 +30,7 @@ def test_what_the_tuner_has_not_looked_at_is_delivered_again(reports):
 
 
 def test_reports_are_numbered_as_they_are_in_the_log(reports, tmp_path):
-    reports.skip(4)
+    reports.skip(4, {2: 3})
     first, second = accept(reports, 1, 2)
     assert (reports.number_of(first), reports.number_of(second), reports.num_read) == (5, 6, 6)
     reports.stream.begin_launch(1, 1, 0.0)

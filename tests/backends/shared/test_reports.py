@@ -112,7 +112,8 @@ def test_a_restored_stream_goes_on_where_the_other_one_was(launches, num_deliver
     raw, accepted = run_launches(launches, ReportStream())
     delivered = [report for report in accepted if report is not None][:num_delivered]
     stream = ReportStream()
-    position = stream.restore(raw, delivered, "epoch")
+    position, numbers = stream.restore(raw, delivered, "epoch")
+    assert [raw[number - 1]["epoch"] for number in numbers.values()] == [report["epoch"] for report in delivered]
     # Nothing before the position is new, and every report beyond what was delivered comes after it.
     new = [report for report in accepted if report is not None][num_delivered:]
     assert [report for report in accepted[:position] if report is not None] == delivered
@@ -143,7 +144,7 @@ def test_a_restored_stream_knows_the_times_and_the_second_report_of_a_level(num_
     ]
     expected = stream_of(*launches)
     stream = ReportStream()
-    position = stream.restore(raw, expected[:num_delivered], "epoch")
+    position, _ = stream.restore(raw, expected[:num_delivered], "epoch")
     got = expected[:num_delivered]
     for printed in raw[position:]:
         if printed["st_worker_iter"] == 0:

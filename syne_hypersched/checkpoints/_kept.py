@@ -20,6 +20,9 @@ class Habits:
         #: taken, with the first name of each, and of those that are always moved away.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
+        #: Files that are finished; the same, with the first name of each pattern, of those before the last report.
+        self._finished: set[str] = set()
+        self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
 
     def know(self, kept: dict[str, Kept]) -> None:
@@ -47,15 +50,27 @@ class Habits:
         """
         pattern = pattern_of(path)
         is_surprise = False
-        if path in taken:
+        if path in taken or path in self._finished:
+            self._finished.discard(path)
             is_surprise = self._kept.get(path, "written") != "written"
             self._rewritten.add(pattern)
             self._kept[path] = "written"
         elif self._kept.get(path) != "new":
-            other = self._taken.get(pattern)
+            other = self._taken.get(pattern) or self._earlier.get(pattern)
             is_new = pattern != path and other not in (None, path) and pattern not in self._rewritten
             self._kept[path] = "new" if is_new else "written"
+            if is_new and other is not None and self._kept.get(other) == "written":
+                self._kept[other] = "new"
         return is_surprise
+
+    def finished(self, path: str) -> None:
+        """A file is finished."""
+        self._finished.add(path)
+
+    def report(self) -> None:
+        """The script has reported. Files with other numbers than those before are of another epoch."""
+        for path in self._finished:
+            self._earlier.setdefault(pattern_of(path), path)
 
     def moved(self, path: str, tree: Tree) -> None:
         """A file or folder was moved into its place."""

@@ -276,6 +276,7 @@ class Observer:
         for raw in reports:
             self._matcher.report(raw.values, raw.end, now, gap_s)
             self._bursts.report()
+            self.habits.report()
             self._finished.clear()
             self.has_reported = True
             self._doubted.clear()
@@ -349,6 +350,7 @@ class Observer:
     def _finish(self, path: str, after: int, before: int, now: float, was_part: bool = False) -> None:
         """A file or folder is finished; it is in its own place, or will be moved there."""
         self._finished.add(path)
+        self.habits.finished(path)
         with contextlib.suppress(OSError):
             self._finished_at = os.lstat(os.path.join(self._folder, path)).st_mtime
         if self.habits.is_aside(path):
@@ -369,7 +371,7 @@ class Observer:
         def is_below(other: str) -> bool:
             return f"{other}/".startswith(f"{path}/")
 
-        is_aside = any(map(is_below, self._finished))
+        is_aside = any(map(is_below, (*self._finished, *self._begun)))
         self.habits.moved_away(path, is_aside)
         if is_aside:
             self._was_part = self._bursts.withdraw(path)

@@ -55,7 +55,7 @@ class Generation:
     """How each file was made."""
 
     level: float | None = None
-    """Resource level of the ``after``-th report, if it is known. What is trained again from an older checkpoint is newer
+    """Resource level of the ``after``-th report, if known. What is trained again from an older checkpoint is newer
     than other reports by number, but not by level."""
 
     bytes_copied: int = 0

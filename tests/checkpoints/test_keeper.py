@@ -455,6 +455,24 @@ for epoch in (1, 2, 3, 4):
     assert (known.values["epoch"], known.generation) == (4, 4)
 
 
+def test_a_link_to_the_last_file_is_put_in_place_by_a_rename(launches):
+    """It is gone when its event is read."""
+    launches.folder.mkdir()
+    body = """
+for epoch in (1, 2, 3):
+    put(folder / f"model-{epoch}", epoch)
+    (folder / "latest.new").symlink_to(f"model-{epoch}")
+    os.replace(folder / "latest.new", folder / "latest")
+    (folder / f"model-{epoch - 1}").unlink(missing_ok=True)
+    report(epoch, 1 / epoch)
+    while matched() < epoch:
+        time.sleep(0.005)
+"""
+    ending = launches.run(body, order="early")
+    assert ending.is_whole, launches.errors()
+    assert launches.matched()[:2] == (3, 3)
+
+
 def test_a_folder_that_is_a_link_is_as_good_as_another_one(launches, tmp_path):
     (tmp_path / "disk").mkdir()
     launches.folder.symlink_to(tmp_path / "disk")

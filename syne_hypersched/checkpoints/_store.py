@@ -1,6 +1,6 @@
 """The generations of one trial's checkpoint folder, on the disk: the states in which it was whole.
 
-The folder ``.generations`` is beside a trial's ``checkpoints``. Each generation is a folder in it, put in place by one
+The folder ``.checkpoints-generations`` is beside a trial's ``checkpoints``. Each generation is a folder in it, put in place by one
 rename: ``files/`` holds its files, ``generation.json`` describes them. ``notes.json`` says which generation belongs to
 which report, and how the last launch left the checkpoint folder. Only one process writes: the supervisor of the trial's
 launch or, between launches, the tuner. Any process may read.
@@ -55,8 +55,8 @@ class Generation:
     """How each file was made."""
 
     level: float | None = None
-    """Resource level of the ``after``-th report, if it is known. What is trained again from an older checkpoint is newer
-    than other reports by number, but not by level."""
+    """Resource level of the ``after``-th report, if it is known. Work that is repeated from an older checkpoint has higher
+    numbers of reports, but not higher levels."""
 
     bytes_copied: int = 0
     """Bytes that were copied for it."""

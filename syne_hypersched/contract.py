@@ -27,8 +27,8 @@ ST_LAUNCH = "st_launch"
 """Key in every report of an elastic backend: index of the launch that reported, counted from 0 for each trial."""
 
 ST_DEVICE_TIME = "st_device_time"
-"""Key in every report of an elastic backend that has ``st_worker_time``: seconds that the trial has trained, each
-counted as often as there were devices. Like ``st_worker_time``, it goes on over launches and can be the resource."""
+"""Key in every report of an elastic backend that has ``st_worker_time``: device-seconds that the trial has trained.
+Like ``st_worker_time``, it goes on over launches and can be the resource."""
 
 ST_SIGNAL_TO_REPORT_S = "st_signal_to_report_s"
 """Key in the first report of a launch: seconds from the signal that led to the launch (the drain signal for a resize,

@@ -290,7 +290,7 @@ class GenerationKeeper:
         if not live or state is None or state.generation is not None:
             return
         try:
-            # Second names will do: the next launch gets copies of what it may write to.
+            # Hard links suffice: the next launch gets copies of the files that it may write to.
             taken = self._shelf.take(self._describe(live, state), only_links=True)
         except (NoRoomError, OSError) as error:
             self._error = self._error or f"the last complete checkpoint could not be taken: {error}"

@@ -1,9 +1,9 @@
 """The generations of one trial's checkpoint folder, on the disk: the states in which it was whole.
 
-The folder ``.checkpoints-generations`` is beside a trial's ``checkpoints``. Each generation is a folder in it, put in place by one
-rename: ``files/`` holds its files, ``generation.json`` describes them. ``notes.json`` says which generation belongs to
-which report, and how the last launch left the checkpoint folder. Only one process writes: the supervisor of the trial's
-launch or, between launches, the tuner. Any process may read.
+The folder ``.checkpoints-generations`` is beside a trial's ``checkpoints``. Each generation is a folder in it, put in
+place by one rename: ``files/`` holds its files, ``generation.json`` describes them. ``notes.json`` says which
+generation belongs to which report, and how the last launch left the checkpoint folder. Only one process writes: the
+supervisor of the trial's launch or, between launches, the tuner. Any process may read.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Generation:
     """How each file was made."""
 
     level: float | None = None
-    """Resource level of the ``after``-th report, if it is known. Work that is repeated from an older checkpoint has higher
+    """Resource level of the ``after``-th report, if it is known. Work repeated from an older checkpoint has higher
     numbers of reports, but not higher levels."""
 
     bytes_copied: int = 0

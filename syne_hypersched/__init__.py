@@ -1,7 +1,7 @@
 """Deadline-aware and progressive-resource schedulers for Syne Tune, on trials that change their devices while they run.
 
-Every public name is imported when it is first used, so that ``import syne_hypersched`` costs next to nothing and
-imports neither Syne Tune nor PyTorch.
+Every public name is imported when it is first used, so that ``import syne_hypersched`` takes almost no time and imports
+neither Syne Tune nor PyTorch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a command ends: in words, whoever reads what it prints and whatever interrupts it."""
+"""Runs a command so that it ends without a traceback when it is interrupted or its output is no longer read."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 
 EXIT_INTERRUPTED = 130
-"""Exit code of a command that was ended by Ctrl-C, as a shell gives it."""
+"""Exit code of a command that was ended by Ctrl-C, as in a shell."""
 
 
 def run_command(main: Callable[[], int]) -> int:
     """Runs a command line's ``main`` and returns its exit code.
 
-    A reader that wants no more, as in ``report NAME | head``, is no error. An interruption is told in its last words
-    alone, without a traceback.
+    It is no error if the output is no longer read, as in ``report NAME | head``. After Ctrl-C, only the message of the
+    exception is printed, without a traceback.
     """
     try:
         try:
@@ -22,7 +22,7 @@ def run_command(main: Callable[[], int]) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain again when it flushes these at its end.
+        # Python would raise again when it flushes these streams at its end.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)

@@ -1,4 +1,4 @@
-"""The few operations on files that a crash can come between, behind one object, so that every crash can be tried."""
+"""Operations on files behind one object, so that tests can simulate a crash between any two of them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Disk:
     def create_folder(self, path: str, durably: bool = False) -> None:
         """Makes a folder and those above it, unless they exist.
 
-        With ``durably`` all of them would survive a crash of the machine, also those that exist: whoever has made them
-        may have been killed before they were durable.
+        With ``durably``, all of them survive a crash of the machine, also those that exist already: the process that
+        created them may have been killed before they were durable.
         """
         os.makedirs(path, exist_ok=True)
         if durably:
             for above in Path(path).resolve().parents:
-                with contextlib.suppress(PermissionError):  # nor can it have been made by this user
+                with contextlib.suppress(PermissionError):  # this user cannot have created it either
                     self.sync_folder(str(above))
 
     def create(self, path: str) -> BinaryIO:
@@ -51,19 +51,19 @@ class Disk:
         return open(path, "rb")
 
     def sync_file(self, path: str) -> None:
-        """Returns when the content of a file would survive a crash of the machine."""
+        """Waits until the content of a file is durable: it survives a crash of the machine."""
         self._sync(path)
 
     def sync_folder(self, path: str) -> None:
-        """Returns when the names in a folder would survive a crash of the machine."""
+        """Waits until the names in a folder are durable: they survive a crash of the machine."""
         self._sync(path)
 
     def rename(self, source: str, target: str) -> None:
-        """Gives a file or folder another name, at once: no moment sees neither or both."""
+        """Renames a file or folder atomically."""
         os.rename(source, target)
 
     def remove(self, path: str) -> None:
-        """Removes a file, or a folder with all that is in it, if it exists."""
+        """Removes a file, or a folder with its content, if it exists."""
         if os.path.isdir(path):
             shutil.rmtree(path, ignore_errors=True)
             return

@@ -1,4 +1,4 @@
-"""What a missing library says: what needs it, and the extra of this package that brings it."""
+"""The message for a missing library: what needs it, and the extra of this package that installs it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def needs_extra(what: str, extra: str) -> Iterator[None]:
-    """Inside the block libraries are imported.
+    """Context manager for imports of optional libraries.
 
     Parameters
     ----------
     what
         What needs them.
     extra
-        The extra of this package that brings them.
+        The extra of this package that installs them.
 
     Raises
     ------

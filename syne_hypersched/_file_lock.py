@@ -1,19 +1,19 @@
-"""A lock on a file that is freed when the process that holds it ends, whatever ends it.
+"""A lock on a file that is released when the process that holds it ends, for any reason.
 
-Locks are those of ``flock``, by the kernel. That is a choice by reliability:
+Locks are ``flock`` locks of the kernel, for these reasons:
 
-- *A killed holder.* The kernel frees the lock when the last descriptor of the file is closed, so also after SIGKILL. A
-  lock that is a file which exists (``filelock.SoftFileLock``, ``os.link``) would stay, and nobody could say whether its
-  holder lives: a process id says nothing on another machine.
-- *A fork.* A child inherits the descriptor, and would keep the lock when its parent is killed. Descriptors are closed
-  on exec, and a child of ``os.fork`` gives its copies back first (:func:`os.register_at_fork`); the lock of the parent
+- *A killed holder.* The kernel releases the lock when the last descriptor of the file is closed, also after SIGKILL. If
+  the existence of a file were the lock (``filelock.SoftFileLock``, ``os.link``), it would stay, and nobody could say
+  whether its holder lives: a process id says nothing on another machine.
+- *A fork.* A child inherits the descriptor, and would keep the lock when its parent is killed. So descriptors close on
+  exec, and a child of ``os.fork`` first closes its copies (:func:`os.register_at_fork`); the lock of the parent
   stays. Locks of ``fcntl`` are not inherited, but a process loses them whenever it closes any descriptor of the file,
-  as anybody does who reads it.
-- *NFS.* Linux has carried out ``flock`` on NFS by locks of the server since 2.6.12, so that processes on several
-  machines exclude each other, and the server frees the locks of a machine that has died. For that the file must be
-  open for writing, which it is. A mount with ``nolock`` or ``local_lock=flock`` has locks within one machine only.
-- *A library.* ``filelock.FileLock`` is ``flock`` as well. It has no shared locks and writes no holder into the file,
-  and forks keep its locks. So it would add a dependency and no safety.
+  for example after reading it.
+- *NFS.* Since 2.6.12, Linux implements ``flock`` on NFS by locks of the server. So processes on several machines
+  exclude each other, and the server releases the locks of a machine that has died. The file must be open for writing
+  for this, which it is. With the mount options ``nolock`` or ``local_lock=flock``, locks work within one machine only.
+- *A library.* ``filelock.FileLock`` uses ``flock`` as well. It has no shared locks, does not write the holder into the
+  file, and forks keep its locks. So it would add a dependency and no safety.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FileLock:
     Parameters
     ----------
     path
-        The file; made if need be, for the user alone. A symbolic link is not followed.
+        The file. It is created if it does not exist, readable only by the user. A symbolic link is not followed.
     folder
         Descriptor of the folder to which ``path`` is relative; None: the working directory.
 
@@ -61,7 +61,7 @@ class FileLock:
 
     @property
     def is_open(self) -> bool:
-        """Whether the file is open: not after :meth:`close`, and not in a forked child."""
+        """Whether the file is open. It is not after :meth:`close`, and not in a forked child."""
         return self._fd is not None
 
     @property
@@ -78,12 +78,12 @@ class FileLock:
         return self._fd
 
     def acquire(self, shared: bool = False) -> bool:
-        """Takes the lock unless somebody else has it, and says whether it did; does not wait.
+        """Takes the lock unless another process has it; does not wait. Returns whether it was taken.
 
         Parameters
         ----------
         shared
-            Whether others that say the same may hold it, too.
+            Whether other processes with ``shared=True`` may hold it at the same time.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class FileLock:
         return os.pwrite(self.fd, text.encode(errors="replace"), 0)
 
     def close(self) -> None:
-        """Frees the lock, if it is held, and closes the file; does nothing the next time."""
+        """Releases the lock, if it is held, and closes the file. A second call does nothing."""
         fd, self._fd = self._fd, None
         if fd is not None:
             with contextlib.suppress(OSError):
@@ -125,7 +125,7 @@ class FileLock:
             self.close()
 
 
-#: All locks of this process, which a forked child gives back.
+#: All locks of this process. A forked child closes them.
 _open: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 

@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first used, so that importing a package costs next to nothing."""
+"""Imports public names when they are first used, so that importing a package takes almost no time."""
 
 from __future__ import annotations
 

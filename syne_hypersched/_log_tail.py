@@ -1,4 +1,4 @@
-"""The reports that were appended to a log since the last time, whatever else is written there, and how much of it."""
+"""Reads the reports that were appended to a log since the last call, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from syne_hypersched._report_lines import TAG, RawReport, reports_of
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that are read at once. A report that is longer is torn.
+#: Bytes that are read at once. A longer report counts as torn.
 CHUNK_BYTES = 2 << 20
-#: Bytes that one call of :meth:`LogTail.reports` reads, and reports that wait to be taken before it stops to read.
+#: Bytes that one call of :meth:`LogTail.reports` reads at most, and number of waiting reports at which reading stops.
 _BYTES_AT_ONCE = CHUNK_BYTES
 _MAX_WAITING = 10_000
 
 
 class LogTail:
-    """Reads the reports in what was appended to a log since the last time.
+    """Reads the reports that were appended to a log since the last call.
 
-    A call costs the new bytes, not the whole log; lines without a report are not even split. All methods may be called
-    in several threads. It survives pickling: it goes on where it was.
+    A call reads only the new bytes, and does not split lines without a report. All methods are thread-safe. A pickled
+    copy goes on at the same position.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        #: Bytes of the log that need not be looked at again.
+        #: Bytes of the log that need not be read again.
         self._offset = offset
-        #: Bytes that the log had when it was last read; those behind the offset may be the beginning of a report.
+        #: Size of the log when it was last read. The bytes after the offset may be the beginning of a report.
         self._size = -1
         self._found: list[RawReport] = []
         self._has_looked = self._is_behind = self._has_warned = False
@@ -39,12 +39,12 @@ class LogTail:
 
     @property
     def position(self) -> int:
-        """Bytes of the log that need not be looked at again."""
+        """Bytes of the log that need not be read again."""
         return self._offset
 
     @property
     def is_behind(self) -> bool:
-        """Whether there was more to read when it was last read, among which may be reports."""
+        """Whether the last call left bytes unread, which may contain reports."""
         return self._is_behind
 
     @property
@@ -53,14 +53,14 @@ class LogTail:
         return self._has_looked and not self._found and not self._is_behind
 
     def look(self, to_the_end: bool = False) -> None:
-        """Reads what there is, for :meth:`reports` to take. It may take long: no lock should be held meanwhile.
+        """Reads the log for a later :meth:`reports`. This may take long: hold no lock meanwhile.
 
         Does nothing if the log has not been opened yet, unless it is read to the end.
 
         Parameters
         ----------
         to_the_end
-            The writer has ended: what it has not finished is torn.
+            The writer has ended: an unfinished report is torn.
         """
         with self._lock:
             if self._fd is not None or to_the_end:
@@ -70,12 +70,12 @@ class LogTail:
     def reports(self, to_the_end: bool = False) -> list[RawReport]:
         """The reports that were completed since the last call, in order.
 
-        Reads nothing if :meth:`look` has just been called, and else two megabytes at most: the next call goes on.
+        Reads nothing if :meth:`look` has just been called, else at most two megabytes; the next call goes on.
 
         Parameters
         ----------
         to_the_end
-            The writer has ended: all is read, and what it has not finished is torn.
+            The writer has ended: the whole log is read, and an unfinished report is torn.
         """
         with self._lock:
             if to_the_end or not self._has_looked:
@@ -85,7 +85,7 @@ class LogTail:
             return found
 
     def close(self) -> None:
-        """Gives the file descriptor back; a later call opens the log again."""
+        """Closes the file; a later call opens it again."""
         with self._lock:
             self._close()
 
@@ -95,7 +95,7 @@ class LogTail:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return
-        # What is written meanwhile is for the next time: a writer may be as quick as this.
+        # Bytes written meanwhile are left for the next call: a writer may be as fast as this reader.
         size = os.fstat(self._fd).st_size
         if size == self._size and not to_the_end:
             return
@@ -125,12 +125,12 @@ class LogTail:
             if found.waits:
                 if position > 0 or not is_full:
                     return position
-                # It is longer than a chunk: a log without line ends must not be kept in memory.
+                # The line is longer than a chunk: a log without line ends must not be kept in memory.
                 self._warn(line[:200])
                 position = len(TAG)
         if ends:
             return len(chunk)
-        # The beginning of a tag may be there already.
+        # The chunk may end with the beginning of a tag.
         return max(position, len(chunk) - len(TAG) + 1)
 
     def _warn(self, torn: bytes) -> None:

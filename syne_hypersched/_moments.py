@@ -1,10 +1,10 @@
 """Seconds between two moments, measured by clocks that nobody can set.
 
 The wall clock can be set at any time: by NTP, by hand, by a virtual machine that wakes up. So within one process the
-monotonic clock counts. Its readings mean something only until the machine is started anew, and they leave out the time
-for which the machine was asleep. Between processes a :class:`Moment` therefore has three things: the reading of the
-clock that has counted since the machine was started, sleep included; which start that was; and the wall clock, which is
-used only where the machine was started anew or is another one, and which never makes a time negative.
+monotonic clock is used. Its readings are valid only until the machine is rebooted, and exclude the time for which the
+machine was asleep. Between processes, a :class:`Moment` therefore has three entries: the time since the machine was
+booted, including sleep; an identifier of this boot; and the wall clock. The wall clock is used only if the machine was
+rebooted or is another one, and a negative difference counts as 0.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment as another process can place it."""
+    """A moment that other processes can compare with theirs."""
 
     timestamp: float
     """Seconds since the epoch, by the wall clock."""
 
     boot_s: float | None = None
-    """Seconds since the machine was started; None where there is no such clock."""
+    """Seconds since the machine was booted; None if there is no such clock."""
 
     boot_id: str | None = None
-    """Which start of which machine that was."""
+    """Identifier of that boot of that machine."""
 
     @classmethod
     def now(cls) -> Moment:
@@ -39,19 +39,19 @@ class Moment:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Moment:
-        """The moment that :attr:`entries` has described. One of an older version has the wall clock alone.
+        """The moment with these :attr:`entries`. Moments of older versions have the wall clock alone.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            It says nothing of the kind.
+            The entries are not those of a moment.
         """
         boot_s = stored.get("boot_s")
         return cls(float(stored["timestamp"]), None if boot_s is None else float(boot_s), stored.get("boot_id"))
 
     @property
     def entries(self) -> dict[str, Any]:
-        """The moment as entries that JSON keeps."""
+        """The moment as values of JSON."""
         return {"timestamp": self.timestamp, "boot_s": self.boot_s, "boot_id": self.boot_id}
 
     def seconds_until(self, later: Moment) -> float:
@@ -67,13 +67,13 @@ class Moment:
 
 
 class Stopwatch:
-    """Seconds since it was started, by the monotonic clock. A copy in another process goes on counting.
+    """Seconds since it was started, by the monotonic clock. A pickled copy in another process goes on counting.
 
-    In the copy the time between storing and loading counts.
+    The time between storing and loading counts in the copy.
     """
 
     def __init__(self) -> None:
-        #: What the monotonic clock showed at the start; None before.
+        #: Reading of the monotonic clock at the start; None before the start.
         self._started: float | None = None
 
     @property
@@ -97,29 +97,29 @@ class Stopwatch:
 
 
 def stored_reading(started: float | None) -> dict[str, Any]:
-    """What is stored of a reading of the monotonic clock, which means nothing in another process."""
+    """A reading of the monotonic clock in a form that another process can load."""
     if started is None:
         return {}
     return {"elapsed_s": time.monotonic() - started, **Moment.now().entries}
 
 
 def loaded_reading(state: Mapping[str, Any]) -> float | None:
-    """The reading of this process's monotonic clock that stands for the one that was stored."""
+    """The stored reading, converted to the monotonic clock of this process."""
     if not state:
         return None
-    stored = Moment.of({"timestamp": state.get("stored_at"), **state})  # an older version has this name for it
+    stored = Moment.of({"timestamp": state.get("stored_at"), **state})  # the name in an older version
     return float(time.monotonic() - state["elapsed_s"] - stored.seconds_ago())
 
 
 def seconds_since_boot() -> float | None:
-    """Seconds since the machine was started, those included for which it slept; None where nobody counts them."""
+    """Seconds since the machine was booted, including sleep; None if the system does not count them."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return None if clock is None else time.clock_gettime(clock)
 
 
 @cache
 def boot_id() -> str | None:
-    """A name of this start of this machine, which no other one has; None where the system has none."""
+    """A unique identifier of this boot of this machine; None if the system has none."""
     with contextlib.suppress(OSError), open(_BOOT_ID, encoding="ascii") as file:
         return file.read().strip() or None
     return None

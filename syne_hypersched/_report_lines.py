@@ -1,4 +1,4 @@
-"""What reports a line of a log holds, whatever else is printed before, between and behind them."""
+"""Finds the reports in a line of a log, whatever other text the line contains."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-#: What stands before every report. Syne Tune's own constants are not imported: that takes a third of a second, which
-#: the processes that watch trials have no use for. A test compares.
+#: The tag before every report. Syne Tune's own constants are not imported, since that takes a third of a second in each
+#: process that watches a trial. A test compares the values.
 TAG = b"[tune-metric]: "
 _TAG = TAG.decode()
-#: What Syne Tune's reporter adds to a report. Other names with this prefix are for the tuner to give.
+#: Entries that Syne Tune's reporter adds to a report. Other names with this prefix are reserved for the tuner.
 _RESERVED = "st_"
 OF_REPORTER = frozenset({"st_worker_cost", "st_worker_iter", "st_worker_time", "st_worker_timestamp"})
-#: Integers of so many digits are within the range of a float.
+#: Integers with at most so many digits are within the range of a float.
 _MAX_DIGITS = 300
-#: Characters before a tag that are cut off once there are so many: an error counts all lines before it.
+#: Text before a tag is cut off when it has so many characters, since an error of the JSON parser counts its lines.
 _MAX_BEFORE = 4096
 
 
@@ -25,15 +25,15 @@ class RawReport:
     """A report as the script has printed it."""
 
     values: dict[str, Any]
-    """Its entries, without those whose names are the tuner's to give (``st_tuner_time``...)."""
+    """Its entries, without those that are reserved for the tuner (``st_tuner_time``...)."""
 
     end: int
-    """Bytes of the log up to the end of its text. When the log had so many bytes, the report was made."""
+    """Bytes of the log up to the end of the report. The report exists once the log has so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineReports:
-    """What was found in a line."""
+    """The reports found in a line."""
 
     reports: tuple[RawReport, ...]
     """The whole reports, in order."""
@@ -42,29 +42,28 @@ class LineReports:
     """The beginning of the first report that is not whole, if there is one."""
 
     used: int
-    """Bytes of the line that need not be looked at again."""
+    """Bytes of the line that need not be read again."""
 
     waits: bool = False
-    """Whether a report begins behind them that may be in the middle of being written."""
+    """Whether a report begins after these bytes that may still be incomplete."""
 
 
 def reports_of(line: bytes, begin: int = 0, is_whole: bool = True) -> LineReports:
     """The reports in a line, in order, and whether there is one that is torn.
 
-    An integer too large for a float is infinite, and half a surrogate pair is a question mark, so that whoever
-    calculates with a report or writes it down can.
+    An integer too large for a float becomes infinite, and half a surrogate pair becomes a question mark, so that every
+    report can be used in computations and written to files.
 
     Parameters
     ----------
     line
-        The line, or the part of it that has been written so far. Cut what is before its first tag, if it is long.
+        The line, or the part of it that has been written so far. If the text before the first tag is long, cut it off.
     begin
         Bytes of the log before it.
     is_whole
-        Whether nothing is added to it any more. Else a report that cannot be read yet may be in the middle of being
-        written.
+        Whether the line is complete. If not, a report that cannot be read yet may still be incomplete.
     """
-    # Each byte is a character, so that positions in the text are positions in the line.
+    # One character for each byte, so that positions in the text are positions in the line.
     text, cut = line.decode("latin-1"), 0
     found: list[RawReport] = []
     torn: bytes | None = None

@@ -1,6 +1,6 @@
-"""Checks of arguments: what a user gives is what it has to be, or an error names the argument, the rule and the value.
+"""Checks of arguments. An error names the argument, the rule and the value.
 
-NumPy's numbers are numbers here. Text is none, nor is a truth value.
+NumPy's numbers are accepted as numbers. Text and truth values are not numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 LONGEST_S = 1e9
-"""Seconds that stand for ever: 31 years, which is more than any clock of the system minds waiting."""
+"""Seconds that stand for "no limit": 31 years, which every waiting function of the system accepts."""
 
 
 def number(
@@ -169,7 +169,7 @@ def names(name: str, value: Any) -> tuple[str, ...]:
     Raises
     ------
     TypeError
-        It is none, for example one name alone.
+        It is not a sequence, for example a single name.
     ValueError
         A name is empty.
     """
@@ -179,7 +179,7 @@ def names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def path(name: str, value: object, rule: str = "a path") -> Path:
-    """A path, as text or as an object that is one.
+    """A path, as text or as a path object.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
     Raises
     ------
     ValueError
-        It is none of them.
+        The value is not among the choices.
     """
     if not any(_is_choice(value, choice) for choice in choices):
         *most, last = (f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in choices)

@@ -1,9 +1,9 @@
-"""The elastic contract: all that a scheduler and a backend know of each other.
+"""The elastic contract: everything that a scheduler and a backend know of each other.
 
 A backend hands trials to the stock :class:`syne_tune.Tuner`, which passes them on to the scheduler. An elastic
 backend's trials have the members of :class:`ResizableTrial`; a scheduler calls them inside ``on_trial_add`` and
-``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a wish and returns at once;
-the backend carries wishes out while it polls. A trial of any other backend is never resized.
+``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a request and returns at
+once; the backend carries requests out when it is polled. Trials of other backends are never resized.
 
 Nothing else is shared: schedulers do not import backends, backends do not import schedulers.
 """
@@ -27,13 +27,13 @@ ST_LAUNCH = "st_launch"
 """Key in every report of an elastic backend: index of the launch that reported, counted from 0 for each trial."""
 
 ST_DEVICE_TIME = "st_device_time"
-"""Key in every report of an elastic backend that has ``st_worker_time``: seconds that the trial has trained, each
-counted as often as there were devices. Like ``st_worker_time``, it goes on over launches and can be the resource."""
+"""Key in every report of an elastic backend that has ``st_worker_time``: device-seconds that the trial has trained.
+Like ``st_worker_time``, it goes on over launches and can be the resource."""
 
 ST_SIGNAL_TO_REPORT_S = "st_signal_to_report_s"
 """Key in the first report of a launch: seconds from the signal that led to the launch (the drain signal for a resize,
-the tuner's order for a start or a resume) to this report, but for the seconds that a backend needs once, before its
-first launch. Less the seconds of the training in between, this is what the launch cost."""
+the tuner's order for a start or a resume) to this report. Seconds that a backend needs only once, before its first
+launch, are excluded. The launch cost is this number less the seconds of training in between."""
 
 ST_ADMISSION_OPEN = "st_admission_open"
 """Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""
@@ -67,7 +67,7 @@ EFFICIENCY = "efficiency"
 to the smallest batch."""
 
 EXIT_DRAINED = 75
-"""Exit code of a training script that has left because of SIGTERM, checkpointed inside an epoch perhaps, and is to be
+"""Exit code of a training script that has exited because of SIGTERM, perhaps after a checkpoint inside an epoch. It is
 launched again if its backend did not send the signal (``EX_TEMPFAIL`` of sysexits: "try again")."""
 
 
@@ -84,18 +84,18 @@ class ResizableTrial(Protocol):
 
     @property
     def num_devices(self) -> int:
-        """Devices on which the trial is to run: the wish in force, which a launch in progress may not have reached.
+        """Devices on which the trial is to run, as last requested; the running launch may still have another number.
 
-        The sum over live trials never exceeds the devices of the backend as long as the scheduler asks for no more;
-        the number that a report was computed with is in the report, under :const:`ST_NUM_DEVICES`.
+        The sum over live trials never exceeds the devices of the backend unless the scheduler requests more. The number
+        of devices that computed a report is in the report, under :const:`ST_NUM_DEVICES`.
         """
         ...
 
     def resize(self, num_devices: int) -> None:
-        """Asks for the trial to go on, from its checkpoint, on ``num_devices`` devices.
+        """Requests that the trial goes on, from its checkpoint, on ``num_devices`` devices.
 
-        The backend shrinks before it grows, and a wish that replaces another one costs no extra launch. Devices are
-        given only when they are free; until then the trial trains on as it is.
+        The backend shrinks trials before it grows others. A request that replaces an earlier one costs no extra launch.
+        Devices are given only when they are free; until then the trial trains on as it is.
 
         Raises
         ------
@@ -105,29 +105,29 @@ class ResizableTrial(Protocol):
         ...
 
     def follow(self, time_attr: str) -> None:
-        """Names the entry of a report that is the resource level, so that redone work is recognised."""
+        """Names the entry of a report that is the resource level, so that repeated work is recognised."""
         ...
 
     def publish(self, result: Mapping[str, Any]) -> None:
-        """Says that the trial is the incumbent because of ``result``: its checkpoint is to be published as ``best``."""
+        """Tells the backend that ``result`` makes the trial the incumbent: it publishes its checkpoint as ``best``."""
         ...
 
 
 @runtime_checkable
 class RecordingTrial(Protocol):
-    """A trial whose backend keeps a record of what is decided about it. Optional: not every backend does."""
+    """A trial whose backend records the decisions about it. Optional: not every backend does."""
 
     def note(self, what: str, reason: str, numbers: Mapping[str, float]) -> None:
-        """Has it recorded why the scheduler decides something, at a report of this trial.
+        """Records a decision of the scheduler at a report of this trial, and its reason.
 
         Parameters
         ----------
         what
-            What is decided: ``"pause"``, ``"stop"`` or ``"resize"`` of this trial, or ``"close"`` (admission).
+            The decision: ``"pause"``, ``"stop"`` or ``"resize"`` of this trial, or ``"close"`` (admission).
         reason
             Why, in words.
         numbers
-            The numbers that decided, by name, all finite.
+            The numbers on which the decision is based, by name, all finite.
         """
         ...
 
@@ -137,60 +137,60 @@ class MeasuredTrial(Protocol):
     """A trial whose backend keeps the checkpoints of good reports. Optional: not every backend does."""
 
     def measure(self, metric: str, do_minimize: bool) -> None:
-        """Names the entry of a report by which trials are compared, and says whether it is to be minimised.
+        """Names the metric by which trials are compared, and whether it is to be minimised.
 
-        The checkpoint of a trial's best report is then kept until it is published or beaten, however late the tuner
-        looks at the report.
+        The checkpoint of a trial's best report is then kept until it is published or a better report comes, even if the
+        tuner reads the report late.
         """
         ...
 
 
 @runtime_checkable
 class LimitedTrial(Protocol):
-    """A trial whose backend finds out on how many devices it can run. Optional: not every backend does."""
+    """A trial whose backend detects on how many devices it can run. Optional: not every backend does."""
 
     @property
     def max_num_devices(self) -> int | None:
-        """Most devices on which the trial can run; None: it has failed on no number of them.
+        """Most devices on which the trial can run; None: it has not failed on any number of devices.
 
-        When a trial fails on a number of devices after it has worked on fewer, it goes back to those, as
-        :attr:`ResizableTrial.num_devices` then says, and a wish for more devices than this is not carried out any more.
+        When a trial fails on a number of devices after it has worked on fewer, it goes back to the smaller number. This
+        is then :attr:`ResizableTrial.num_devices`, and requests for more devices than this limit are ignored.
         """
         ...
 
 
 @dataclass
 class Situation:
-    """What a backend was told. It keeps it in an attribute ``situation``."""
+    """The devices and deadlines that a backend knows. A backend has it as attribute ``situation``."""
 
     num_devices: int
-    """Devices that it shares out among all trials."""
+    """Devices that the backend divides among all trials."""
 
     deadline_s: float | None = None
-    """Seconds after the start of the tuning by which it ends all trials. None: it was not told; infinite: never."""
+    """Seconds after the start of the tuning by which the backend ends all trials. None: unknown; infinite: never."""
 
     planned_deadline_s: float | None = None
-    """The deadline for which the scheduler plans, once it has said so (s)."""
+    """The deadline for which the scheduler plans, in seconds; None until the scheduler names it."""
 
     takes_plan: bool = False
-    """Whether a stop criterion is to take that deadline, since it has none of its own."""
+    """Whether a stop criterion without a deadline of its own will use that deadline."""
 
 
 @runtime_checkable
 class SituatedTrial(Protocol):
-    """A trial that says what its backend was told, so that the scheduler can compare. Optional: not every trial does.
+    """A trial that shows what its backend knows, so that the scheduler can compare. Optional: not every trial does.
 
-    A scheduler looks at it when it gets its first trials, and must decide alike when these calls are replayed.
+    A scheduler reads this when it gets its first trials, and must decide alike when these calls are replayed.
     """
 
     @property
     def num_devices_total(self) -> int | None:
-        """Devices that the backend shares out among all trials; None: it does not say."""
+        """Devices that the backend divides among all trials; None: unknown."""
         ...
 
     @property
     def deadline_s(self) -> float | None:
-        """Seconds after the start of the tuning by which the backend ends all trials. None: it was not told."""
+        """Seconds after the start of the tuning by which the backend ends all trials. None: unknown."""
         ...
 
     def plan_for(self, deadline_s: float) -> bool:
@@ -199,35 +199,34 @@ class SituatedTrial(Protocol):
         Returns
         -------
         bool
-            Whether the trials will be ended by then, since a stop criterion takes this deadline.
+            Whether a stop criterion uses this deadline, so that the trials will end by then.
         """
         ...
 
 
 @runtime_checkable
 class RemovingScheduler(Protocol):
-    """A scheduler that says whose checkpoints are needed no longer. Optional: not every scheduler knows.
+    """A scheduler that says which checkpoints are no longer needed. Optional: not every scheduler does.
 
-    The name is that of Syne Tune before 0.15. Syne Tune 0.16 has kept the other half of that interface,
-    ``RemoveCheckpointsSchedulerMixin``: its tuner asks a scheduler for a callback where the backend has
-    ``delete_checkpoints=True``, and the callback calls ``delete_checkpoint(trial_id)`` of any backend.
+    The name of the method is that of Syne Tune before 0.15. Syne Tune 0.16 has kept the other half of that interface,
+    ``RemoveCheckpointsSchedulerMixin``: if the backend has ``delete_checkpoints=True``, the tuner asks the scheduler
+    for a callback, which calls ``delete_checkpoint(trial_id)`` of any backend.
     """
 
     def trials_checkpoints_can_be_removed(self, since: int = 0) -> Sequence[int]:
-        """Trials that are never started again, and whose checkpoint no other trial is started from.
+        """Trials that will never be resumed, and from whose checkpoint no other trial starts.
 
-        A trial is named once and for good, when it is certain: what will be resumed, whatever others report from now
-        on, is not known before.
+        A trial is named once, when this is certain whatever other trials report later.
 
         Parameters
         ----------
         since
-            Leaves out so many of those that were named first.
+            Number of trials to skip: those that were named first.
 
         Returns
         -------
         sequence of int
-            Their ids, in the order in which it became certain.
+            Their ids, in the order in which they were named.
         """
         ...
 
@@ -239,14 +238,14 @@ class ExtendableScheduler(Protocol):
     deadline_s: float
 
     def assume_deadline(self, deadline_s: float) -> None:
-        """Takes another deadline, before anything has happened: that of the run whose calls are repeated now."""
+        """Sets another deadline before the first call: that of the run whose calls are replayed now."""
         ...
 
     def extend_deadline(self, deadline_s: float) -> None:
         """Goes on until a later deadline.
 
-        Nothing runs when it is called. The trials that were running are launched again on as many devices as trials
-        start with, and the tuner asks for suggestions again even if it was told that there are none.
+        Nothing runs when it is called. The trials that were running are launched again on the number of devices with
+        which trials start. The tuner asks for suggestions again, even if it was told before that there are none.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The stop criterion of a deadline: when it has passed, no trial process is left."""
+"""The stop criterion of a deadline: no trial process is left after it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Deadline:
     ``Deadline(trial_backend=backend)``, it is the deadline for which :class:`~syne_hypersched.HyperSched` plans.
 
     Trials are asked to checkpoint and exit ``drain_s`` seconds before the deadline, and killed at the deadline. With
-    :class:`~syne_hypersched.ElasticLocalBackend` this is done on time by the processes that watch the trials, whatever
-    ``sleep_time`` the tuner has and however long a searcher thinks. With
+    :class:`~syne_hypersched.ElasticLocalBackend` the processes that watch the trials do this on time, whatever the
+    ``sleep_time`` of the tuner is and however long a searcher takes. With
     :class:`~syne_hypersched.ElasticSimulatorBackend` the deadline counts virtual seconds. With other backends the tuner
-    stops the trials when it next looks. A tuner with ``wait_trial_completion_when_stopping=True`` ends at the deadline
-    as well: trials that it would wait for are stopped then.
+    stops the trials when it next looks. A tuner with ``wait_trial_completion_when_stopping=True`` also ends at the
+    deadline: the trials that it would wait for are stopped.
 
     Parameters
     ----------
     deadline_s
-        Seconds after the start of the tuning. By default those of the scheduler, which the backend is told when the
-        first trial starts.
+        Seconds after the start of the tuning. By default the deadline of the scheduler, which the backend learns when
+        the first trial starts.
     trial_backend
-        The tuner's backend, if it can keep a deadline.
+        The tuner's backend. A backend of this package enforces the deadline itself.
     drain_s
         Seconds for the trials to checkpoint and exit; by default the ``grace_s`` of the backend, but at most a
         twentieth of ``deadline_s``.
@@ -43,9 +43,8 @@ class Deadline:
     TypeError
         ``deadline_s`` or ``drain_s`` is not a number.
     ValueError
-        ``deadline_s`` is not a positive number, or ``drain_s`` not a number from 0 to below ``deadline_s``. Or there is
-        no ``deadline_s``, and no backend of this package, or, when the first trial has started, no scheduler that has
-        one.
+        ``deadline_s`` is not positive, or ``drain_s`` is not from 0 to below ``deadline_s``. Or ``deadline_s`` is not
+        given, and the backend is not one of this package, or the scheduler has no deadline when the first trial starts.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class Deadline:
         return self._now_s() >= self._stop_at
 
     def _planned_s(self, status: TuningStatus) -> float | None:
-        """The deadline for which the scheduler plans; None before it has said so."""
+        """The deadline for which the scheduler plans; None until it has named it."""
         planned_s: float | None = self._trial_backend.situation.planned_deadline_s
         if planned_s is not None:
             self._set(planned_s)
@@ -121,7 +120,7 @@ class Deadline:
         return hasattr(self._trial_backend, "time_s")
 
     def _now_s(self) -> float:
-        """Virtual seconds since the start where the backend has them, else monotonic seconds of this process."""
+        """Virtual seconds since the start if the backend has them, else monotonic seconds of this process."""
         return float(self._trial_backend.time_s) if self._is_virtual else time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:

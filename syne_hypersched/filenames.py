@@ -1,4 +1,4 @@
-"""Names of the files and folders that an experiment leaves on disk. Each is written here and nowhere else.
+"""Names of the files and folders of an experiment on disk. Each name is defined only here.
 
 Names that Syne Tune gives, such as ``metadata.json`` and ``results.csv.zip``, are in ``syne_tune.constants``.
 """
@@ -10,7 +10,7 @@ import re
 # In the experiment's folder.
 
 EVENTS_FILENAME = "events.jsonl"
-"""What has happened to the trials' processes, one line for each event."""
+"""The events of the trials' processes, one line for each."""
 
 SERVER_LOG_FILENAME = "preloading.log"
 """Output of the server from which trials are forked."""
@@ -19,22 +19,22 @@ FIGURE_FILENAME = "run.png"
 """Picture of the run, drawn by the report."""
 
 BEST_DIRNAME = "best"
-"""Link to a folder with the incumbent's checkpoint."""
+"""Link to a folder with the incumbent's checkpoint, configuration and report."""
 
 RESULT_FILENAME = "result.json"
 """In ``best/``: the report of the incumbent."""
 
 JOURNAL_DIRNAME = "journal"
-"""Folder of what the scheduler was told, kept by a :class:`~syne_hypersched.Journal`."""
+"""Folder of the journal, which a :class:`~syne_hypersched.Journal` writes."""
 
 LOCK_FILENAME = "lock"
-"""In ``journal/``: locked by the tuner that writes there."""
+"""In ``journal/``: the file that the writing tuner locks."""
 
 SETUP_FILENAME = "setup.dill"
 """In ``journal/``: the tuner as it was before it started."""
 
 SNAPSHOT_FILENAME = "snapshot"
-"""In ``journal/``: the scheduler after some of the calls."""
+"""In ``journal/``: the state of the scheduler after some of the calls."""
 
 FUNCTION_DIRNAME = "tune_function"
 """Folder of the function that :class:`~syne_hypersched.ElasticPythonBackend` tunes."""
@@ -59,7 +59,7 @@ STDERR_FILENAME = "std.err"
 # In the folder of a trial's checkpoints.
 
 MANIFEST_FILENAME = "manifest.json"
-"""In a checkpoint that :mod:`syne_hypersched.training` writes: what belongs to it."""
+"""In a checkpoint of :mod:`syne_hypersched.training`: the list of its files."""
 
 RANK_LOG = re.compile(r"std(\.rank\d+)?\.(out|err)")
 """Names of the logs of all ranks."""

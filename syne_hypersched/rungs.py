@@ -21,27 +21,27 @@ from syne_hypersched._sorted_floats import SortedFloats
 from syne_hypersched.checks import is_number
 
 _INTEGER_TOLERANCE = 1e-9
-"""A position within a rung that is this close (relatively) to an integer is that integer: ``1 - 1/3`` is not exact."""
+"""Relative distance up to which a position in a rung is rounded to an integer, since ``1 - 1/3`` is not exact."""
 
 
 MOST_RUNGS = 1000
-"""Most rungs of a ladder; with more of them the ratio was given by mistake."""
+"""Most rungs of a ladder; a ratio that gives more is taken for a mistake."""
 
 
 def rung_levels(grace_period: float, reduction_factor: float, max_t: float) -> tuple[float | int, ...]:
     """The levels ``grace_period * reduction_factor ** i`` that lie strictly below ``max_t``, ascending.
 
-    The arguments are taken as the decimal numbers they are printed as, so that 100 times 1.1 is 110 and not
-    110.00000000000001, which a trial that reports at 110 would miss.
+    The arguments are taken as the decimal numbers that Python prints for them, so that 100 times 1.1 is 110 and not
+    110.00000000000001, which is above the level of a report at 110.
 
     Parameters
     ----------
     grace_period
-        Level of the lowest rung, positive. It may equal ``max_t`` or exceed it, and then there is no rung.
+        Level of the lowest rung, positive. If it is at least ``max_t``, there is no rung.
     reduction_factor
         Ratio of neighbouring levels, greater than 1.
     max_t
-        Maximum resource of a trial, positive. It is itself never a rung.
+        Maximum resource of a trial, positive. It is never a rung itself.
 
     Returns
     -------
@@ -102,7 +102,7 @@ class Rung:
         self._values = array("d")
         self._sorted = SortedFloats()
         self._paused: set[int] = set()
-        # (value, order, trial id), also of trials no longer paused; these are dropped when they come up.
+        # (value, order, trial id). Trials that are no longer paused are dropped when they reach the top.
         self._paused_heap: list[tuple[float, int, int]] = []
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class Rung:
         Returns
         -------
         bool
-            Whether the value was recorded, which it is not when the trial already has one here.
+            Whether the value was recorded. It is not if the trial already has one here.
 
         Raises
         ------
@@ -159,9 +159,9 @@ class Rung:
     def quantile(self, q: float) -> float:
         """The ``q``-quantile of the values, interpolated linearly as by :func:`numpy.quantile`.
 
-        Two differences make it safe as a cutoff. A quantile that falls on a value up to rounding is that value, so that
-        equality with the cutoff counts. A quantile strictly between a finite value and ``+inf`` is the greatest finite
-        float: the worst trial does not meet a cutoff that only its own value has raised.
+        There are two differences, so that it can be used as a cutoff. A quantile that equals a value up to rounding is
+        that value, so that a trial with this value meets the cutoff. A quantile strictly between a finite value and
+        ``+inf`` is the greatest finite float: the worst trial does not meet a cutoff that only its value has raised.
 
         Parameters
         ----------
@@ -263,8 +263,8 @@ class RungLadder:
     def record(self, trial_id: int, resource: float, value: float) -> tuple[Rung, ...]:
         """Records the value of a trial at every rung that it has passed and where it has none yet.
 
-        A trial that skips the levels between two reports so counts in all the rungs that it has run through, with the
-        first value it reported at or past each.
+        So a trial that skips levels between two reports counts in all rungs that it has passed, with the first value
+        that it reported at or past each.
 
         Returns
         -------

@@ -1,7 +1,7 @@
-"""Marks parts of the public interface that may still change, and parts that are about to go.
+"""Marks parts of the public interface that may still change, and parts that will be removed.
 
-A part that is *experimental* works and is tested, but its names and arguments may change in any version. A part that is
-*deprecated* works for one version more: its warning says what to write instead, and when it goes.
+An *experimental* part works and is tested, but its names and arguments may change in any version. A *deprecated* part
+works for one more version: its warning says what to write instead, and when it is removed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ R = TypeVar("R")
 C = TypeVar("C", bound=Callable[..., Any])
 
 _said: set[str] = set()
-"""Experimental parts that this process has been warned of."""
+"""Experimental parts for which this process has already warned."""
 
 
 class ExperimentalWarning(Warning):
-    """A part of the interface is used that may still change."""
+    """Warning that a used part of the interface may still change."""
 
 
 def experimental(since: str) -> Callable[[C], C]:
@@ -38,7 +38,7 @@ def experimental(since: str) -> Callable[[C], C]:
     Parameters
     ----------
     since
-        The version that it came with.
+        The version that introduced it.
     """
 
     def decorate(target: C) -> C:
@@ -56,7 +56,7 @@ def experimental(since: str) -> Callable[[C], C]:
 
 
 def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
-    """Decorator of a class or function that is about to go.
+    """Decorator of a class or function that will be removed.
 
     Its docstring says so, and every use raises a ``DeprecationWarning``.
 
@@ -70,7 +70,7 @@ def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
     since
         The version in which it was deprecated.
     removed
-        The version in which it goes.
+        The version in which it is removed.
     instead
         What to write instead.
     """
@@ -115,14 +115,14 @@ def former_arguments(
     since
         The version in which the old spelling was deprecated.
     removed
-        The version in which it goes.
+        The version in which it is removed.
     positional
         Arguments that were positional and are keyword-only now, in their former order.
     moved
-        Arguments that are no longer there, with what to write instead.
+        Arguments that no longer exist, each with its replacement.
     translate
-        Turns keyword arguments, moved ones among them, into those of the present version. It is called only where a
-        moved argument was given.
+        Converts keyword arguments, including moved ones, to those of the present version. It is called only if a moved
+        argument is given.
     """
     former, moved = tuple(positional), dict(moved or {})
 
@@ -176,7 +176,7 @@ def _warning(target: C, warn: Callable[[], None], note: str) -> C:
         warn()
         init(self, *args, **kwargs)
 
-    # The class itself stays what it is: pickles, subclasses and isinstance() know it by its name.
+    # The class object itself stays: pickles, subclasses and isinstance() refer to it.
     vars_of: Any = target
     vars_of.__init__ = checked_init
     return target

@@ -1,4 +1,4 @@
-"""A tuner that waits for reports instead of sleeping: a callback, and what other callbacks have in common with it."""
+"""A tuner that waits for reports instead of sleeping: a callback, and the part that other callbacks use, too."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from syne_tune.results_callback import StoreResultsCallback
 
 
 class Wait:
-    """Has a tuner wait for news of its trials where it would sleep, if its backend can.
+    """Makes a tuner wait for events of its trials instead of sleeping, if its backend can.
 
-    Syne Tune's tuner sleeps for ``sleep_time`` seconds, 5 by default, when all its workers are busy, however soon a
-    trial reports. Here it sleeps for no time, and a callback waits instead, at most as long as the user had asked the
-    tuner to sleep. One of a tuner's callbacks does so; the others do nothing.
+    When all workers are busy, Syne Tune's tuner sleeps for ``sleep_time`` seconds, 5 by default, even if a trial
+    reports earlier. Here its sleep takes no time. A callback waits instead, at most for the ``sleep_time`` of the user.
+    If a tuner has several such callbacks, one of them waits.
     """
 
     def __init__(self) -> None:
         self._tuner: Any = None
-        #: What the user had set as ``sleep_time``; None: the tuner sleeps, or another callback waits.
+        #: The ``sleep_time`` of the user; None: the tuner sleeps, or another callback waits.
         self._asked_s: float | None = None
 
     def begin(self, tuner: Any) -> None:
-        """The tuning starts. A tuner that was stored while it ran goes on with what the user had set."""
+        """The tuning starts. A tuner that was stored while it ran goes on with the ``sleep_time`` of the user."""
         if not hasattr(tuner.trial_backend, "wait_for_news"):
             return
         if self._asked_s is None and tuner.sleep_time > 0:
@@ -36,23 +36,23 @@ class Wait:
             self._tuner.trial_backend.wait_for_news(self._asked_s)
 
     def end(self) -> None:
-        """The tuning ends: the tuner gets back what the user had set."""
+        """The tuning ends: restores the ``sleep_time`` of the user."""
         if self._asked_s is not None and self._tuner is not None:
             self._tuner.sleep_time, self._asked_s = self._asked_s, None
 
 
 class WaitForReports(StoreResultsCallback):
-    """Callback of :class:`syne_tune.Tuner` by which every report is looked at as soon as it is there.
+    """Callback of :class:`syne_tune.Tuner`, with which the tuner handles every report at once.
 
-    By default the tuner looks once in 5 seconds; trials that are to be paused or stopped train on in the meantime.
-    This is all that has to be added::
+    By default the tuner looks once in 5 seconds; trials that should be paused or stopped train on in the meantime.
+    Example::
 
         tuner = Tuner(backend, scheduler, stop_criterion, n_workers=4, callbacks=[WaitForReports()])
 
-    It takes the place of Syne Tune's ``StoreResultsCallback``, whose results it stores as well unless another callback
-    of the tuner does. The tuner still looks at its stop criterion once a second, or once in ``sleep_time`` if that is
-    less. :class:`~syne_hypersched.Journal` and :class:`~syne_hypersched.experiments.LiveProgress` do the same. With a
-    backend that is none of this package's the tuner sleeps as before.
+    It replaces Syne Tune's ``StoreResultsCallback``, and stores the same results unless another callback of the tuner
+    does. The tuner still checks its stop criterion once a second, or once in ``sleep_time`` if that is less.
+    :class:`~syne_hypersched.Journal` and :class:`~syne_hypersched.experiments.LiveProgress` do the same. With a backend
+    of another package, the tuner sleeps as before.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class WaitForReports(StoreResultsCallback):
             super().on_trial_result(trial, status, result, decision)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
-        """Waits for news; called by the tuner."""
+        """Waits for events of trials; called by the tuner."""
         self._wait.sleep()
 
     def on_tuning_end(self) -> None:

@@ -13,7 +13,7 @@ from syne_hypersched.blackboxes._curve import plain_number
 def check_members(
     configurations: object, metrics: object, configuration_space: object, time_attr: object, elapsed_time_attr: object
 ) -> None:
-    """Checks the types of what a table is made of.
+    """Checks the types of the members of a table.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Learning curves: what a simulated trial reports and how long its epochs take, looked up in any blackbox."""
+"""Learning curves: the reports and epoch times of a simulated trial, from any blackbox."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 LEAST_EPOCH_S = 1e-3
-"""Seconds between two reports where a blackbox (a surrogate, mostly) has time standing still or running backwards."""
+"""Seconds between two reports if the times of a blackbox (usually a surrogate) do not increase."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearningCurve:
-    """What one configuration reports when it is trained on one device."""
+    """The reports of one configuration that is trained on one device."""
 
     reports: Sequence[Mapping[str, Any]]
-    """One for each resource level, ascending: the level and the metrics, in plain numbers, without times."""
+    """One report for each resource level, ascending: the level and the metrics as plain numbers, without times."""
 
     epoch_s: Sequence[float]
     """Seconds of training between each report and the one before, on one device; all positive."""
 
     speed_up: Mapping[int, float] | None = None
-    """Measured speed-up of this configuration by number of devices, where the blackbox knows it."""
+    """Measured speed-up of this configuration by number of devices, if the blackbox has it."""
 
     def up_to(self, max_resource: float | None, time_attr: str) -> LearningCurve:
         """The curve of a trial that ends by itself at ``max_resource``."""
@@ -53,17 +53,17 @@ def learning_curve(
     config
         The configuration. Entries that are not in the blackbox's configuration space are ignored.
     elapsed_time_attr
-        The objective that is the seconds trained so far. Times that stand still or run backwards, as those of
-        surrogates may, are made increasing.
+        The objective with the seconds trained so far. Times that do not increase, as may happen with surrogates, are
+        made increasing.
     max_resource
         The resource level at which the trial ends by itself, by default the blackbox's last one.
     seed
-        Which repetition, where the blackbox has several.
+        Number of the repetition, if the blackbox has several.
 
     Returns
     -------
     LearningCurve
-        It ends where the times do: levels at the end without a finite time are left out.
+        The curve ends with the times: levels at the end without a finite time are left out.
 
     Raises
     ------

@@ -20,10 +20,10 @@ def load_digits() -> TableBlackbox:
     """Learning curves of a convolutional network on scikit-learn's handwritten digits.
 
     1,000 configurations of seven hyperparameters, drawn at random, each trained for 81 epochs; metrics ``val_accuracy``
-    (share of 899 images) and ``val_loss``; true seconds of every epoch on one CPU slot, and the speed-up at two slots
-    that was measured for the batch size and width of the configuration (``scaling="measured"`` of the simulator; with
-    small batches two slots are slower than one). ``benchmarking/studies/measure_digits.py`` made it and can make it
-    again; :func:`digits_provenance` says when and on which hardware.
+    (share of 899 images) and ``val_loss``; measured seconds of every epoch on one CPU slot, and the speed-up on two
+    slots that was measured for the batch size and width of the configuration (``scaling="measured"`` of the simulator;
+    with small batches two slots are slower than one). ``benchmarking/studies/measure_digits.py`` created it and can
+    create it again; :func:`digits_provenance` says when and on which hardware.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def load_digits() -> TableBlackbox:
         if len(domain) == 3 and isinstance(domain[2], bool):
             low, high, is_log = domain
             space[name] = loguniform(low, high) if is_log else uniform(low, high)
-            # What was trained with had four significant digits; a 32-bit float shows more.
+            # The values used in training had four significant digits; a 32-bit float shows more.
             columns[name] = [float(f"{value:.4g}") for value in values.tolist()]
         else:
             space[name], columns[name] = choice(domain), values.tolist()
@@ -61,7 +61,7 @@ def load_digits() -> TableBlackbox:
 
 
 def digits_provenance() -> dict[str, Any]:
-    """How the blackbox of :func:`load_digits` was measured: what, by which script, when, on which hardware."""
+    """How the blackbox of :func:`load_digits` was measured: content, script, date and hardware."""
     text = importlib.resources.files(__package__).joinpath("data", f"{_NAME}.json").read_text(encoding="utf-8")
     provenance: dict[str, Any] = json.loads(text)
     return provenance

@@ -1,4 +1,4 @@
-"""Blackboxes that can be asked for one resource level at a time only."""
+"""Blackboxes that return only one resource level per call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def with_levels(blackbox: Any) -> Any:
-    """The blackbox, or a view of it that can be asked for all resource levels at once if it can not.
+    """The blackbox, or a view of it that returns all resource levels in one call.
 
     Raises
     ------
@@ -25,9 +25,9 @@ def with_levels(blackbox: Any) -> Any:
 
 
 class LevelByLevel:
-    """A blackbox that can be asked for one resource level at a time only, asked for all that its space has.
+    """A view of a blackbox that returns only one level per call; it returns all levels of the fidelity space.
 
-    Those made by ``from_function`` of Syne Tune's are such.
+    Blackboxes that are made by Syne Tune's ``from_function`` are of this kind.
 
     Parameters
     ----------

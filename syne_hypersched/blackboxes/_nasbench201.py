@@ -1,13 +1,14 @@
-"""A synthetic stand-in for NAS-Bench-201: its exact space, made-up learning curves.
+"""A synthetic stand-in for NAS-Bench-201: its exact space, invented learning curves.
 
-**Nothing here is measured.** It exists so that programs written for the real table (``load_from_repository``) run
-without it. Results on it say nothing about the real one.
+**Nothing here is measured.** It exists so that programs for the real table (``load_from_repository``) run without it.
+Results on it say nothing about the real table.
 
-How the curves are made, for each of the 15,625 cells and each data set:
+The curves are made as follows, for each of the 15,625 cells and each data set:
 
-- *Signal*: the cell has four paths from its input to its output. A path carries the product of what its operations let
-  through, and learns by its convolutions; the cell's quality is ``1 - exp(-sum over paths)``, with some scatter. A cell
-  without a convolution on any path to the output stays near chance.
+- *Signal*: the cell has four paths from its input to its output. The signal of a path is the product of the
+  transmissions of its operations, and a path learns by its convolutions. The quality of the cell is
+  ``1 - exp(-sum over paths)``, with some scatter. A cell without a convolution on any path to the output stays near
+  chance.
 - *Final accuracy* grows with quality, through a curve that is calibrated to the published range of each data set.
 - *Curve*: a saturating rise, slower for cells with more convolutions (so that curves cross), and a last gain as the
   learning rate falls to zero along a cosine over the 200 epochs.
@@ -48,7 +49,7 @@ class _Dataset:
     best: float
     """Accuracy of the best cells, as published."""
     spread: float
-    """How far below the best a cell of no use ends, before chance."""
+    """Difference between the best cells and a useless cell, before chance."""
     mean_epoch_s: float
     noise: float
     """Standard deviation of the accuracy between epochs at the initial learning rate."""
@@ -64,7 +65,7 @@ _DATASETS = {
 
 @cache
 def synthetic_nasbench201(dataset: str) -> TableBlackbox:
-    """The synthetic stand-in for NAS-Bench-201 (Dong and Yang, ICLR 2020): see the module for what it is and is not.
+    """The synthetic stand-in for NAS-Bench-201 (Dong and Yang, ICLR 2020); the module describes its curves.
 
     Parameters
     ----------
@@ -126,6 +127,6 @@ def synthetic_nasbench201(dataset: str) -> TableBlackbox:
         elapsed_time_attr="metric_elapsed_time",
         lookup="exact",
         name=f"synthetic stand-in for NASBench201 {dataset}",
-        description="SYNTHETIC: the space of NAS-Bench-201 with made-up learning curves; nothing was measured",
+        description="SYNTHETIC: the space of NAS-Bench-201 with invented learning curves; nothing was measured",
         is_synthetic=True,
     )

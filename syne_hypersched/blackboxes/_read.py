@@ -36,7 +36,7 @@ def read_table(
     name: str | None = None,
     description: str = "",
 ) -> TableBlackbox:
-    """Reads one's own learning curves.
+    """Reads your own learning curves.
 
     Parameters
     ----------
@@ -44,32 +44,32 @@ def read_table(
         A Parquet (extra ``benchmarks``) or CSV file in long form: one line for each configuration and epoch, with
         columns for the hyperparameters, the epoch, the metrics and the seconds.
     configuration
-        Columns that are hyperparameters. By default those of ``configs_path`` or, without it, all columns that are
-        neither the epoch, seconds, repetition nor named in ``metrics``, which must then be given.
+        Columns of hyperparameters. By default those of ``configs_path``. Without that file, all columns except the
+        epoch, the seconds, the repetition and the ``metrics``, which must then be given.
     metrics
-        Columns that are metrics. By default all columns that are nothing else.
+        Columns of metrics. By default all other columns.
     time_attr
-        Column of the resource level, the epoch mostly.
+        Column of the resource level, usually the epoch.
     elapsed_time_attr
-        Column of the seconds trained so far, on one device; with ``epoch_time_attr`` the name to give to them.
+        Column of the seconds trained so far, on one device. With ``epoch_time_attr``, the name for these seconds.
     epoch_time_attr
-        Column of the seconds of each epoch, in place of the seconds so far.
+        Column of the seconds of each epoch, instead of the seconds so far.
     seed
-        Column of the repetition, where configurations were trained several times.
+        Column of the repetition, if configurations were trained several times.
     configs_path, config_id
-        A second file with one line for each configuration, and the column by which the two are joined.
+        A second file with one line for each configuration, and the column by which the two files are joined.
     where
-        Values of further columns: only lines that have them are read, and the columns are left out.
+        Values of other columns: only lines with these values are read, and the columns are dropped.
     configuration_space, lookup, name, description
-        As in :class:`TableBlackbox`; ``name`` is by default that of the file.
+        As in :class:`TableBlackbox`; ``name`` is by default the name of the file.
 
     Raises
     ------
     ImportError
         A Parquet file is to be read and pyarrow is not installed.
     ValueError
-        A column is missing, is no number where it must be, a configuration has an epoch twice or not at all, or times
-        fall.
+        A column is missing or must have numbers but has not, a configuration has an epoch twice or not at all, or times
+        decrease.
     """
     path = Path(path)
     frame = _read(path)

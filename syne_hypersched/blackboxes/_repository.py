@@ -15,11 +15,11 @@ import numpy as np
 from syne_hypersched.blackboxes._table import TableBlackbox
 
 FOLDER_VARIABLE = "SYNE_HYPERSCHED_BLACKBOXES"
-"""Environment variable that names a folder with a copy of the repository, one folder for each blackbox in it."""
+"""Environment variable with the path of a copy of the repository, which has one folder for each blackbox."""
 
 _CONNECT_TIMEOUT_S = 5.0
 
-#: Objectives that describe a configuration and are no metric of its training.
+#: Objectives that describe a configuration and are not metrics of its training.
 _NO_METRICS = ("metric_runtime", "metric_latency", "metric_flops", "metric_params")
 
 
@@ -31,11 +31,11 @@ def load_from_repository(name: str, dataset: str | None = None, path: str | Path
     name
         Name in the repository, such as ``"nasbench201"``, ``"lcbench"``, ``"fcnet"`` or ``"pd1"``.
     dataset
-        The data set, such as ``"cifar10"``; not needed where there is one only.
+        The data set, such as ``"cifar10"``; not needed if there is only one.
     path
-        Folder that holds the folder ``name``. By default the one in the environment variable
-        ``SYNE_HYPERSCHED_BLACKBOXES`` if it is set, else Syne Tune's own, ``~/.blackbox-repository``, into which the
-        blackbox is downloaded when it is not there.
+        Folder that contains the folder ``name``. By default the value of the environment variable
+        ``SYNE_HYPERSCHED_BLACKBOXES`` if it is set, else Syne Tune's own folder ``~/.blackbox-repository``, into which
+        a missing blackbox is downloaded.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def load_from_repository(name: str, dataset: str | None = None, path: str | Path
     FileNotFoundError
         There is no local copy, and it cannot be downloaded; the message says what to do.
     ValueError
-        There is no such blackbox or data set, or it is no table of learning curves.
+        There is no such blackbox or data set, or it is not a table of learning curves.
     """
     try:
         repository = importlib.import_module("syne_tune.blackbox_repository.repository")
@@ -80,7 +80,7 @@ def load_from_repository(name: str, dataset: str | None = None, path: str | Path
 
 
 def _download(repository: Any, name: str) -> None:
-    """Downloads a blackbox to Syne Tune's folder; says what to do where there is no network, and does not hang."""
+    """Downloads a blackbox to Syne Tune's folder. Without a network it does not hang, and the error says what to do."""
     constants = importlib.import_module("huggingface_hub.constants")
     address = urlparse(constants.ENDPOINT)
     offline = bool(constants.HF_HUB_OFFLINE)
@@ -90,7 +90,7 @@ def _download(repository: Any, name: str) -> None:
         socket.create_connection((address.hostname, address.port or 443), timeout=_CONNECT_TIMEOUT_S).close()
         repository.load_blackbox(name)
     except Exception as error:
-        # Of the libraries between here and the network, each has its own errors.
+        # Each of the libraries used for the download has its own errors.
         command = f"from syne_tune.blackbox_repository import load_blackbox; load_blackbox({name!r})"
         raise FileNotFoundError(
             f"{name!r} is not in {repository.repository_path} and cannot be downloaded ({error}). On a machine with a "

@@ -10,19 +10,19 @@ import numpy as np
 from syne_tune.config_space import Categorical, Domain, choice, lograndint, loguniform, randint, uniform
 
 MOST_CHOICES = 12
-"""An integer column with at most as many different values becomes a choice among these."""
+"""An integer column with at most so many different values becomes a choice among them."""
 
 LOG_RATIO = 100.0
-"""A column of positive numbers is taken on a logarithmic scale if its largest value is this many times its smallest."""
+"""A column of positive numbers has a logarithmic scale if its largest value is so many times its smallest."""
 
 
 def infer_domain(values: Sequence[Any]) -> Domain:
-    """The domain that stands for a column of a table.
+    """The domain for a column of a table.
 
-    Text and truth values become a choice among those that occur, and so do integers with at most :const:`MOST_CHOICES`
-    different values and constant columns. Other integers become ``randint`` and other numbers ``uniform``, from the
-    smallest to the largest value, or ``lograndint`` and ``loguniform`` where all are positive and they span more than
-    two powers of ten.
+    Text, truth values, constant columns, and integers with at most :const:`MOST_CHOICES` different values become a
+    choice among the values that occur. Other integers become ``randint`` and other numbers ``uniform``, from the
+    smallest to the largest value. If all are positive and span more than two powers of ten, they become ``lograndint``
+    and ``loguniform``.
     """
     distinct = sorted(set(values))
     is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct)
@@ -37,10 +37,10 @@ def infer_domain(values: Sequence[Any]) -> Domain:
 
 
 class UnitCube:
-    """Configurations as points, so that the row of a table nearest to any configuration can be found.
+    """Configurations as points, to find the row of a table that is nearest to a configuration.
 
-    A numerical domain spans [0, 1], on its own scale (linear or logarithmic); a choice among numbers is spread evenly
-    over [0, 1] by rank; two different values of any other choice are at distance 1.
+    A numerical domain spans [0, 1] on its own scale (linear or logarithmic). A choice among numbers is spread evenly
+    over [0, 1] by rank. Two different values of any other choice have distance 1.
     """
 
     def __init__(self, space: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -48,7 +48,7 @@ class UnitCube:
         self._points = np.array([self._point(row) for row in rows], dtype=np.float64)
 
     def nearest(self, config: Mapping[str, Any]) -> int:
-        """Index of the row nearest to a configuration, the first one in a tie."""
+        """Index of the row nearest to a configuration; the first one in a tie."""
         difference = self._points - np.array(self._point(config))
         return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
 

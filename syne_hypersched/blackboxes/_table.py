@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Lookup: TypeAlias = Literal["exact", "nearest"]
-"""Which row stands for a configuration that is not in the table: none, which is an error, or the nearest one."""
+"""The row for a configuration that is not in the table: an error (``"exact"``), or the nearest row."""
 
 
 class TableBlackbox:
     """Learning curves of a finite number of configurations.
 
-    It has the members of Syne Tune's ``Blackbox``, so that Syne Tune's own simulator takes it as well.
+    It has the members of Syne Tune's ``Blackbox``, so that Syne Tune's own simulator accepts it as well.
 
     Parameters
     ----------
@@ -34,32 +34,32 @@ class TableBlackbox:
     metrics
         Values of each metric, in arrays of shape ``(rows, levels)`` or ``(rows, repetitions, levels)``.
     elapsed_s
-        Seconds trained so far on one device, never falling along the levels, in an array of the same shape. A curve
-        ends where these are NaN; within it, metrics may be NaN, as a diverged training reports them.
+        Seconds trained so far on one device, in an array of the same shape. They must not decrease along the levels. A
+        curve ends where the seconds are NaN. Before that, metrics may be NaN, as in reports of a diverged training.
     levels
         Resource levels, ascending; by default 1, 2, ...
     configuration_space
-        Domain of each hyperparameter; by default inferred from the rows, see
+        Domain of each hyperparameter; by default inferred from the rows by
         :func:`~syne_hypersched.blackboxes.infer_domain`.
     time_attr, elapsed_time_attr
-        Names for the resource level and for the seconds.
+        Names of the resource level and of the seconds.
     speed_up
-        Measured speed-up by number of devices of each row, where it is known.
+        Measured speed-up by number of devices of each row, if it is known.
     lookup
-        ``"exact"``: only the configurations of the table can be looked up; ``"nearest"``: any other one is that row
-        which is nearest in the unit cube of the configuration space (see ``UnitCube``), the first one in a tie.
+        ``"exact"``: only the configurations of the table can be looked up. ``"nearest"``: for any other configuration,
+        the nearest row in the unit cube of the configuration space is used (see ``UnitCube``); the first one in a tie.
     name, description
-        What it is, for titles and messages.
+        Name and description, for titles and messages.
     is_synthetic
-        Whether the curves were made up rather than measured.
+        Whether the curves were invented rather than measured.
 
     Raises
     ------
     TypeError
         An argument is of the wrong type; the message names it.
     ValueError
-        Shapes do not fit, a configuration occurs twice, a time is missing, or times fall; the message
-        names the row.
+        Shapes do not fit, a configuration occurs twice, a time is missing, or times decrease; the message names the
+        row.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class TableBlackbox:
     # Looking up.
 
     def row(self, config: Mapping[str, Any]) -> int:
-        """Index of the row that stands for a configuration; entries that are no hyperparameters are ignored.
+        """Index of the row for a configuration; entries that are no hyperparameters are ignored.
 
         Raises
         ------
@@ -165,12 +165,12 @@ class TableBlackbox:
     def learning_curve(
         self, config: Mapping[str, Any], max_resource: float | None = None, seed: int = 0
     ) -> LearningCurve:
-        """The curve of the row that stands for a configuration.
+        """The curve of the row for a configuration.
 
         Raises
         ------
         ValueError
-            As in :meth:`row`, or there is no repetition ``seed``, or it has no curve.
+            As in :meth:`row`, or there is no repetition ``seed``, or the repetition has no curve.
         """
         key = (self.row(config), seed)
         curve = self._curves.get(key)
@@ -197,7 +197,7 @@ class TableBlackbox:
         if not 0 <= seed < self.num_seeds:
             raise ValueError(f"seed must be from 0 to {self.num_seeds - 1}, the repetitions, but got {seed!r}")
 
-    # What regret is measured against.
+    # References for regret.
 
     def _best_of_rows(self, metric: str, do_minimize: bool, seed: int | None) -> npt.NDArray[np.float64]:
         if metric not in self._metrics:
@@ -215,7 +215,7 @@ class TableBlackbox:
         return best
 
     def best(self, metric: str, do_minimize: bool, seed: int | None = None) -> float:
-        """The best value anywhere in the table, or in one repetition.
+        """The best value in the table, or in one repetition.
 
         Raises
         ------
@@ -302,7 +302,7 @@ class TableBlackbox:
     __call__ = objective_function
 
     def hyperparameter_objectives_values(self, predict_curves: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What a surrogate is fitted to, as in Syne Tune's ``Blackbox``.
+        """The data for fitting a surrogate, as in Syne Tune's ``Blackbox``.
 
         Returns
         -------
@@ -351,7 +351,7 @@ def _three_dimensional(
 
 
 def _lengths(elapsed_s: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Number of levels of each curve; checks that times never fall and have no gap."""
+    """Number of levels of each curve; checks that times never decrease and have no gap."""
     known = np.isfinite(elapsed_s)
     lengths: npt.NDArray[np.int64] = known.sum(axis=2)
     gaps = known != (np.arange(elapsed_s.shape[2]) < lengths[:, :, np.newaxis])

@@ -1,12 +1,12 @@
-"""Where one checkpoint ends and the next one begins, concluded from the names of the files in the order of writing.
+"""Finds where one checkpoint ends and the next one begins, from the names of files in the order of writing.
 
-A script writes the same files for each checkpoint. Numbers in names are left out, since they may be those of epochs; so
-a checkpoint is a list of names, of which one may occur several times (``model-1-of-2``, ``model-2-of-2``). It is
-complete when it has the names of the one before. A name that comes again after a report begins the next checkpoint,
-unless the one before was longer; so does a file that is written again.
+A script writes the same files for each checkpoint. Numbers in names are ignored, since they may be those of epochs. So
+a checkpoint is a list of names, in which a name may occur several times (``model-1-of-2``, ``model-2-of-2``). It is
+complete when it has the same names as the checkpoint before. A file that is written again begins the next checkpoint.
+So does a name that appears again after a report, unless the checkpoint before was longer.
 
-A file that comes alone again and again, with reports in between, is a checkpoint of its own, although others were
-longer: a file that is written only once, with the first checkpoint, is no part of the next ones.
+If the same file is written again and again, with reports in between, that file alone is a checkpoint, even if earlier
+checkpoints had more files: a script may write some files only with the first checkpoint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections import Counter
 
 _DIGITS = re.compile(r"\d+")
-#: A file that has come alone for so many reports is all that there is.
+#: After so many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
 
 
@@ -32,8 +32,8 @@ class Bursts:
         self._paths: list[str] = []
         #: Names of the checkpoint before, and how often each occurs; None: there was none.
         self._last: Counter[str] | None = None
-        #: Whether there was a report since, before which of them there was one, and how often the last file has come
-        #: again after one.
+        #: Whether there was a report since the last file, the files that came first after a report, and how often the
+        #: last file was written again after a report.
         self._has_reported = False
         self._after_report: set[str] = set()
         self._num_alone = 0
@@ -58,7 +58,7 @@ class Bursts:
         if not self._paths or self.is_complete:
             return True
         if path in self._paths:
-            # A file may be written to in several goes.
+            # A file may be opened and written several times.
             return not (self._paths[-1] == path and self.is_partial) or self._num_alone + self._has_reported >= _ALONE
         is_short = self._last is not None and len(self._paths) < self._last.total()
         return self._has_reported and not is_short and pattern_of(path) in self._names()
@@ -83,13 +83,13 @@ class Bursts:
         self._has_reported = True
 
     def begin(self) -> None:
-        """What comes next is another checkpoint."""
+        """The next file begins another checkpoint."""
         if self._paths:
             self._last, self._paths, self._num_alone = self._names(), [], 0
             self._after_report.clear()
 
     def withdraw(self, path: str) -> bool:
-        """A file or folder was not in its own place yet. Returns whether it was the last to be added."""
+        """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
         is_last = any(_is_in(other, path) for other in self._paths[-1:])
         gone = {other for other in self._paths if _is_in(other, path)}
         self._paths = [other for other in self._paths if other not in gone]

@@ -22,8 +22,8 @@ class Change:
     """A change of an entry of the checkpoint folder."""
 
     kind: Literal["created", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``lost``: it was there before it was watched; or, with an empty path, events are missing and anything may have
-    happened. Either has happened at some moment until it was read."""
+    """``lost``: the entry existed before the watch began; with an empty path, events are missing and anything may have
+    changed. Both may have happened at any moment before the events were read."""
 
     path: str = ""
     """The entry, relative to the folder."""
@@ -35,7 +35,7 @@ class ChangeWatch:
     Parameters
     ----------
     folder, log
-        The folder and the log; that in which the folder will be exists.
+        The folder and the log. The parent of the folder must exist.
 
     Raises
     ------
@@ -118,12 +118,12 @@ class ChangeWatch:
         return self._enter("") if event.mask & inotify.CREATE else [Change("removed")]
 
     def _enter(self, path: str) -> list[Change]:
-        """A folder is there. What was put into it before it was watched has left no events; if empty it is no news."""
+        """Handles a new folder: files written to it before it was watched left no events. An empty one is ignored."""
         self._add(path)
         return [Change("lost", file) for file in self._files(path)]
 
     def _files(self, path: str) -> list[str]:
-        """What is in a folder and in those in it, but for folders, in the order in which it was last written to."""
+        """All files and links below a folder, in the order in which they were last written to."""
         files: list[tuple[int, str]] = []
         with contextlib.suppress(OSError), os.scandir(os.path.join(self._folder, path)) as entries:
             for entry in entries:
@@ -138,7 +138,7 @@ class ChangeWatch:
         return os.lstat(os.path.join(self._folder, path)).st_mtime_ns
 
     def _leave(self, cookie: int, path: str) -> None:
-        """A folder is moved away, with those in it: another folder here, or none, is its new place."""
+        """Handles a folder that was moved away, to another place in the watched folder or out of it."""
         leaving = self._leaving[cookie] = {}
         for watch, other in list(self._paths.items()):
             if other is not None and other.startswith(path):

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-#: ``ioctl`` by which a file system gives a file a second body that shares its blocks (Btrfs, XFS, bcachefs, ZFS).
+#: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
 _FICLONE = 0x40049409
-#: Errors that say that this file cannot have a second name here, while a copy can be made.
+#: Errors of a hard link after which a copy may still succeed.
 _NO_LINK = frozenset(
     {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 )
@@ -52,7 +52,7 @@ def _read_into(found: Tree, folder: str, prefix: str) -> None:
         except FileNotFoundError:
             continue
         if stat.S_ISDIR(status.st_mode):
-            # A folder's own number and times change with its entries, which are listed themselves.
+            # The inode number and times of a folder are left out: its entries are listed themselves.
             found[path] = FileState("folder")
             _read_into(found, entry.path, f"{path}/")
         elif stat.S_ISLNK(status.st_mode):
@@ -101,7 +101,7 @@ def _copy_in_kernel(source: int, target: int) -> bool:
         if offset or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         return False
-    # Some file systems (of /proc, old network ones) copy nothing and say so by no error.
+    # Some file systems (/proc, old network file systems) copy nothing and raise no error.
     return offset > 0 or os.fstat(source).st_size == 0
 
 

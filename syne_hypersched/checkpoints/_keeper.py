@@ -24,18 +24,18 @@ from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._store import Generation, GenerationStore
 from syne_hypersched.contract import EXIT_DRAINED
 
-#: After so many seconds without a change a script is taken to be done with a checkpoint, for now.
+#: After so many seconds without a change, the checkpoint is taken to be finished, for now.
 QUIET_S = 0.03
-#: A launch that is to end waits for so many seconds at most for a save that may begin or go on soon.
+#: A drain waits at most so many seconds for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
-#: The supervisor, who keeps the time, waits for so many seconds at most for the thread, which may be copying.
+#: The supervisor waits at most so many seconds for the thread, which may be copying.
 _LOCK_S = 0.02
-#: While files are open for writing, it is looked again after so many seconds.
+#: While files are open for writing, the thread looks again after so many seconds.
 _LOOK_S = 0.02
-#: A file written aside is moved to its place within so many seconds, or never; and what is missing of a checkpoint
-#: that is not complete comes within so many seconds, or never.
+#: A file written aside is moved to its place within so many seconds, or never. The missing files of an incomplete
+#: checkpoint are written within so many seconds, or never.
 _ASIDE_S = 1.0
-#: What could not be taken is tried again after so many seconds.
+#: After a generation could not be taken, the thread tries again after so many seconds.
 _RETRY_S = 1.0
 #: Exit codes of a process that has handled SIGTERM and says so.
 _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
@@ -44,8 +44,8 @@ _TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 class GenerationKeeper:
     """See the module.
 
-    A thread of its own watches and copies. :class:`Observer` has what it sees, :class:`Matcher` decides what belongs to
-    which report, and :class:`Shelf` has what is on the disk.
+    A separate thread watches and copies. :class:`Observer` keeps what it sees, :class:`Matcher` decides which
+    generation belongs to which report, and :class:`Shelf` manages the generations on the disk.
 
     Parameters
     ----------
@@ -62,21 +62,21 @@ class GenerationKeeper:
         self._watch: ChangeWatch | None = None
         self._thread: threading.Thread | None = None
         self._wake: tuple[int, int] = (-1, -1)
-        #: Guards what follows, which the thread and the supervisor's own use. The thread holds it while it copies.
+        #: Guards the attributes below, which this thread and the supervisor's use. The thread holds it while it copies.
         self._lock = threading.RLock()
         self._shelf: Shelf
         self._matcher: Matcher
         self._observer: Observer
-        #: When a generation was begun and taken last, and when it is tried again if it could not be.
+        #: When a generation was last begun and taken, and when to try again after a failure.
         self._tried_s = (0.0, 0.0)
         self._retry_at = 0.0
-        #: When it was first asked whether a process is saving, since the launch is to end.
+        #: When the supervisor first asked whether a process is saving, because the launch is to end.
         self._asked_s: float | None = None
-        #: What is to be told to the matcher.
+        #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends = False
         self._error = ""
-        #: Whether the launch has found a checkpoint of which nobody knows whether it is whole.
+        #: Whether the launch found a checkpoint that may not be whole.
         self._is_in_doubt = False
 
     # Before the processes of the launch exist.
@@ -113,7 +113,7 @@ class GenerationKeeper:
             self._observer.habits.know(dict(present.kept))
             self._observer.note_taken(read_tree(spec.folder))
         else:
-            # What is known to be whole is taken, as soon as there is time.
+            # A folder that is known to be whole becomes a generation as soon as there is time.
             self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
             self._is_in_doubt = bool(read_tree(spec.folder)) and not self._observer.is_dirty
         return beginning
@@ -149,7 +149,7 @@ class GenerationKeeper:
         self._observer.look()
 
     def is_saving(self) -> bool:
-        """Whether a process is writing to the folder, has just written, or is about to after its report."""
+        """Whether a process is writing to the folder, has just written, or is likely to write after its report."""
         if self._watch is None:
             return False
         if not self._lock.acquire(timeout=_LOCK_S):
@@ -220,12 +220,12 @@ class GenerationKeeper:
                 self._settle()
             return
         began_s, ended_s = self._tried_s
-        # What is there may be written anew, or removed, at any moment. Half of the time at most is spent on copies.
+        # The files may be rewritten or removed at any moment. At most half of the time is spent on copies.
         at_once = now - ended_s >= ended_s - began_s
-        # What has a name of files that are always moved away will be, too.
+        # A file whose name is that of files which are always moved away will be moved, too.
         is_aside = observer.is_partial or any(map(observer.habits.is_aside, observer.changed))
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
-        # A checkpoint of several files may be in the making while the script reports.
+        # A script may report while it writes a checkpoint of several files.
         is_done = (observer.has_reported or at_once) and observer.is_complete
         # Of the first one nobody knows when it is complete. A report after it says so.
         is_done |= observer.is_first and state is not None and self._matcher.num_reports > state.before
@@ -261,7 +261,7 @@ class GenerationKeeper:
         copied = shelf.paths_to_copy(generation)
 
         def is_changing() -> bool:
-            # A file is empty before the kernel says that it was cut. What has only second names cannot be written to.
+            # A file is empty before the event of its truncation arrives. Nobody writes to files that are only linked.
             if not copied:
                 return False
             is_written = observer.is_written(copied)
@@ -290,7 +290,7 @@ class GenerationKeeper:
         if not live or state is None or state.generation is not None:
             return
         try:
-            # Second names will do: the next launch gets copies of what it may write to.
+            # Hard links suffice: the next launch gets copies of the files that it may write to.
             taken = self._shelf.take(self._describe(live, state), only_links=True)
         except (NoRoomError, OSError) as error:
             self._error = self._error or f"the last complete checkpoint could not be taken: {error}"
@@ -300,7 +300,7 @@ class GenerationKeeper:
 
     def _describe(self, live: Tree, state: State | None) -> Generation:
         """The generation that a take would make now."""
-        # Of what lay there before the launch it is not known when it was written.
+        # It is not known when files that existed before the launch were written.
         after, before = (-1, self._matcher.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
         level = self._matcher.level(after)
@@ -336,8 +336,8 @@ class GenerationKeeper:
         exit_codes
             Of the processes, negative for signals.
         handled
-            Indices of those that had a handler of SIGTERM when they were sent it. One that dies of SIGTERM then, or
-            says so by its exit code as shells do, has done what it wanted to do before.
+            Indices of the processes that had a handler for SIGTERM when they were sent it. If such a process dies of
+            SIGTERM, or ends with the exit code that shells use for it, its handler has run before.
         """
         self._ends = True
         if self._thread is not None:
@@ -351,7 +351,7 @@ class GenerationKeeper:
                 for index, code in enumerate(exit_codes)
             )
             return self._finish(self._watch, exit_codes, has_left)
-        except Exception as error:  # whatever it is, the tuner hears of the end
+        except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
     def _finish(self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool) -> Ending:
@@ -364,12 +364,12 @@ class GenerationKeeper:
             is_whole = False  # it may be as torn as it was
         else:
             is_whole = observer.is_proven or (has_left and not observer.is_doubted)
-        # A script that ends by an exception may have been writing then, and so may one that is killed when it has just
-        # made an empty file. That is tried, and no generation is taken of it.
+        # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
+        # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
         live: Tree | None = read_tree(self._spec.folder) if is_tried else None
         if is_whole and live is not None:
-            # The next launch takes what would have to be copied, while its script gets ready.
+            # If files must be copied, the next launch takes the generation while its script starts.
             is_cheap = not self._shelf.paths_to_copy(self._describe(live, self._matcher.current))
             if observer.is_dirty and (self._matcher.wants_state or is_cheap):
                 self._take()
@@ -378,7 +378,7 @@ class GenerationKeeper:
             self._take_last_complete()
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
-            # Where something was finished before, it may be there still, beside what is torn.
+            # A checkpoint that was finished before may still be there, beside the torn one.
             self._note(live, is_whole, is_torn=not is_tried and not observer.has_finished)
         watch.close()
         return Ending(

@@ -8,16 +8,16 @@ from syne_hypersched.checkpoints._store import Kept
 
 
 class Habits:
-    """Predicts which files a script will not write to any more, so that a second name is as good as a copy.
+    """Predicts which files a script will not write to any more, so that a hard link replaces a copy.
 
-    That is so for what was moved into place whole. It is likely for a file with a number in its name, if another file
-    with another number was there before it and was never written to again; :meth:`written` says if it was wrong.
+    This is certain for a file that was moved into place whole. It is likely for a file with a number in its name, if an
+    earlier file with another number was never written to again. :meth:`written` returns whether a prediction was wrong.
     """
 
     def __init__(self) -> None:
         self._kept: dict[str, Kept] = {}
-        #: Patterns of names, with numbers left out: of files that were written in place again, of those that were
-        #: taken, with the first name of each, and of those that are always moved away.
+        #: Patterns of names (numbers left out): of files that were rewritten in place; of files in generations, with
+        #: the first name of each; and of files that are always moved away.
         self._rewritten: set[str] = set()
         self._taken: dict[str, str] = {}
         #: Files that are finished; the same, with the first name of each pattern, of those before the last report.
@@ -87,8 +87,8 @@ class Habits:
         path
             Where it was.
         is_aside
-            Whether it was written aside, to be moved as soon as it is whole, rather than set aside when the next one is
-            written.
+            True: it was written aside, and moved to its place when it was whole. False: it was in its place, and was
+            moved away before the next one is written.
         """
         self._kept.pop(path, None)
         if is_aside:
@@ -101,7 +101,7 @@ class Habits:
         self._kept = {path: kept for path, kept in self._kept.items() if path in tree}
 
     def is_aside(self, path: str) -> bool:
-        """Whether a file of such a name, or a folder that it is in, was moved to its place before: it will be again."""
+        """Whether files of this name, or a folder that contains them, are written aside and then moved into place."""
         pattern = pattern_of(path)
         return any(pattern == aside or pattern.startswith(f"{aside}/") for aside in self._asides)
 

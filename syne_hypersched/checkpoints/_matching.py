@@ -2,8 +2,8 @@
 
 A script saves and reports in one of two orders. *Early*: it trains an epoch, saves, reports; the state at a report is
 that of the report. *Late*: it trains, reports, saves; the state of a report is the next one. Nobody says which, so it
-is concluded, and what is not certain is said to be uncertain: a state that was written after the i-th and before the
-next report holds what was trained after i or i + 1 reports, whatever the script does.
+is inferred, and an uncertain match is marked as uncertain: a state that was written after report i and before report
+i + 1 holds the weights of report i or of report i + 1, whatever the script does.
 
 Pure: numbers in, numbers out. Reports of a trial are counted from 1.
 """
@@ -19,12 +19,12 @@ from typing import Any
 from syne_hypersched.checkpoints._states import Best, Order, State
 from syne_hypersched.checkpoints._store import Matched, Notes
 
-#: A script that saves after it has reported begins to within so many seconds.
+#: A script that saves after its report begins to save within so many seconds.
 LATE_SAVE_S = 0.02
 #: The same where it is known that it saves then.
 KNOWN_LATE_SAVE_S = 0.5
-_NUM_LEVELS = 4  # of which the last are kept
-#: A save is taken for one before the report if the next one comes so many times later after it.
+_NUM_LEVELS = 4  # only the last ones are kept
+#: A save shortly before a report belongs to it if the time until the next save is so many times longer.
 _EARLY_FACTOR = 3.0
 
 
@@ -76,7 +76,7 @@ class Matcher:
         self._first = self.num_reports + 1
         self._saved_first = self._saved_last = False
         self._all_saved = True
-        #: Whether there were several saves between two reports: they go by other counts.
+        #: Whether there were several saves between two reports, so that saves do not follow reports.
         self._saves_as_it_likes = False
         self._is_sure = False
 
@@ -94,7 +94,7 @@ class Matcher:
 
     @property
     def wants_state(self) -> bool:
-        """Whether the present state, if it is taken, is that of the best report, or might be."""
+        """Whether the present state is, or may be, the one of the best report, so that it should be taken."""
         if self._is_matched or self.current is None or self._best is None:
             return False
         is_early = self.order in (Order.EARLY, Order.UNKNOWN)  # or is known to be, after the end
@@ -134,7 +134,7 @@ class Matcher:
         is_redone = level is not None and level <= self._level_before
         if level is not None:
             self._highest = max(self._highest, level)
-        # Without a metric the last report is as good as any.
+        # Without a metric, the last report is the best one.
         value = _number(values.get(self.metric)) if self.metric is not None else -float(number)
         if value is not None and not is_redone and (self._best is None or self._sign * value < self._best.value):
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
@@ -162,8 +162,8 @@ class Matcher:
     def tick(self, time_s: float) -> None:
         """Time has passed without a change.
 
-        Who saves late does it soon after a report. A report that had a checkpoint shortly before it, and gets none for
-        much longer, is that of a script that saves early.
+        A script that saves late does so soon after its report. If a save came shortly before a report, and none follows
+        for a much longer time, the script saves early.
         """
         if self.decides_s is not None and time_s >= self.decides_s:
             self._seems_early = True
@@ -193,7 +193,7 @@ class Matcher:
         Parameters
         ----------
         after, before
-            At least so many reports had been printed when that was begun, and at most so many when it was done.
+            At least ``after`` reports had been printed when the change began, at most ``before`` when it was finished.
         time_s
             When that was noticed (monotonic seconds).
         is_save
@@ -201,7 +201,7 @@ class Matcher:
         since_s
             When it happened at the earliest (monotonic seconds); None: when it was noticed.
         goes_on
-            Whether it is of the same checkpoint as the change before, although there was a report between them.
+            Whether it belongs to the same checkpoint as the change before, although there was a report between them.
         """
         state = self.current
         if goes_on and self._early is state:
@@ -211,7 +211,7 @@ class Matcher:
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports >= self._first:
                 self._saves_as_it_likes = True
-            # The same state, which goes on. What was taken of it lacks something.
+            # The same state goes on. A generation of it lacks files.
             state.generation, state.settled = None, False
             if is_save:
                 state.after, state.before = min(state.after, after), max(state.before, before)
@@ -263,7 +263,7 @@ class Matcher:
             self._learn(Order.LATE)
 
     def _learn_from_first(self, number: int, level: float) -> None:
-        """Learns from the first report of a launch after which of the reports before its checkpoint was written."""
+        """Learns from the first report of a launch which earlier report its checkpoint belongs to."""
         known, self._evidence = self._evidence, None
         if number != self._first or known is None or known["step"] is None or known["level"] is None:
             return
@@ -294,7 +294,7 @@ class Matcher:
         now_s
             Now (monotonic seconds).
         asked_s
-            When that was first asked: who has reported again since then had something else to do than to save.
+            When this was first asked. A script that has reported again since then did not save after its report.
         """
         state = self.current
         if self._last_report_s > asked_s or (self.num_reports > self._first and not self._saved_last):

@@ -23,12 +23,12 @@ from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
-#: What has been open for writing at so many reports, and was not written to for so long, is no checkpoint but a log...
+#: A file that is open for writing at so many reports, and idle for so many seconds, is a log and no checkpoint...
 _LOG_REPORTS = 3
-#: What ``syne_hypersched.training`` puts in place, which always saves before it reports.
+#: The file of a checkpoint of ``syne_hypersched.training``, which always saves before it reports.
 _OWN = re.compile(r"checkpoint-\d{9}")
 _LOG_IDLE_S = 0.25
-#: ...and so is what has such a name.
+#: ...and so is a file with such a name.
 _LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
 
 
@@ -55,11 +55,11 @@ class Observer:
     changed
         What has changed since a generation was taken.
     num_changes, num_log_changes
-        How often it was seen to have changed, and how often only a log in it was.
+        Number of changes seen in the folder, and number of those that concern only a log in it.
     has_reported
         Whether the script has reported since a generation was taken.
     has_finished
-        Whether anything was ever finished there by a process that has lived on.
+        Whether any file was finished there by a process that was alive afterwards.
     seen_size
         Bytes of the log read so far.
     taken
@@ -93,31 +93,31 @@ class Observer:
         self._is_open = False
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
-        #: How many reports there were when each file was begun that is not closed yet, each that is finished aside, and
+        #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, and of
         #: the one that is being moved.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._moving: int | None = None
-        #: The same of files that were there before they were watched, and may be open still.
+        #: The same for files that existed before the watch began and may still be open.
         self._lost: dict[str, int] = {}
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
         #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
         self._finished_at = 0.0
-        #: Whether what is being moved was taken for a part of a checkpoint.
+        #: Whether the file that is being moved was counted as a part of a checkpoint.
         self._was_part = False
-        #: Files that were written to since it was last seen that nobody is writing, and others that were opened.
+        #: Files written to since the folder was last seen without a writer, and files that were only opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
-        #: Files that were being written when the processes were asked to leave: who leaves closes them, half written.
+        #: Files that were being written at SIGTERM: a process that exits closes them, perhaps half written.
         self._doubted: set[str] = set()
         #: How many reports saw each file open, and when each was last written to.
         self._open_reports: dict[str, int] = {}
         self._written_s: dict[str, float] = {}
-        #: Of these, files that are open all the time.
+        #: Those of them that are always open.
         self._logs: set[str] = set()
 
-    # What has become of the folder.
+    # The state of the folder.
 
     @property
     def is_complete(self) -> bool:
@@ -136,12 +136,12 @@ class Observer:
 
     @property
     def is_proven(self) -> bool:
-        """Whether every file that was written to was closed, by a process that has lived on."""
+        """Whether every file that was written to was closed by a process that was alive afterwards."""
         return not self._unproven and not self._untold and not self._doubted
 
     @property
     def may_be_whole(self) -> bool:
-        """The same, but for files that were only opened or made, or are yet to be moved to their places."""
+        """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
         return all(map(self.habits.is_aside, self._unproven | self._doubted))
 
     @property
@@ -166,7 +166,7 @@ class Observer:
         return frozenset(path for path in open_for_writing(self.pids, self._folder) if not self._is_log(path))
 
     def is_written(self, paths: Iterable[str]) -> bool:
-        """Whether anybody writes to one of these files of the folder."""
+        """Whether any process writes to one of these files of the folder."""
         places = (os.path.join(self._folder, path) for path in paths)
         return any(is_being_written(place) for place in places if not self._is_log(place))
 
@@ -174,7 +174,7 @@ class Observer:
         return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
 
     def _is_of_log(self, change: Change) -> bool:
-        """Whether a change is that of a log, which is counted then."""
+        """Whether a change is that of a log; if so, counts it."""
         path = os.path.join(self._folder, change.path)
         if not change.path or not self._is_log(path):
             return False
@@ -188,7 +188,7 @@ class Observer:
         return True
 
     def prove(self) -> bool:
-        """Checks whether all files are closed by processes that live: the kernel also closes those of a dead one."""
+        """Checks whether living processes have closed all files: the kernel also closes the files of a dead one."""
         # In this order, since a process that dies is seen to do so before its files are closed.
         if self._doubted:
             return False
@@ -229,12 +229,12 @@ class Observer:
                 break
             seen, size = seen + more, self._log_size()
         else:
-            seen.append(None)  # there may be more: what comes now is not known to be after the reports
+            seen.append(None)  # there may be more: the next changes may be older than the reports
         if not seen:
             self._looked_s = began_s
             return
-        # The log may have grown after an event that is looked at only now. So what happened between two additions to
-        # the log has happened at some moment between what was known of it before and what is known now.
+        # The log may have grown after an event that is read only now. So a change between two additions to the log
+        # happened at some moment between the last known size of the log and its present size.
         first = next((i for i, change in enumerate(seen) if change is None), len(seen))
         last = len(seen) - next((i for i, change in enumerate(reversed(seen)) if change is None), len(seen))
         reports = self._new_reports(size) if first < len(seen) else []
@@ -260,7 +260,7 @@ class Observer:
             return self.seen_size
 
     def _new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
-        """What was reported since the last call, in a log of so many bytes."""
+        """The reports since the last call, in a log of ``size`` bytes."""
         found: list[RawReport] = []
         while True:
             position = self._tail.position
@@ -287,7 +287,7 @@ class Observer:
                 del self._lost[path]
 
     def _note(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
-        """Takes note of changes, before which at least and at most so many reports were printed, and by now so many."""
+        """Handles changes: at least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
         found = [change for change in changes if change is not None and not self._is_of_log(change)]
         if not found:
             return
@@ -310,7 +310,7 @@ class Observer:
         self.changed_s = now
 
     def _advance(self, change: Change, after: int, before: int, now: float) -> None:
-        """Tells the matcher what is begun, and what is finished and in its place."""
+        """Tells the matcher which files were begun, and which are finished and in their place."""
         path = change.path
         if change.kind == "lost":
             self._unproven.add(path)

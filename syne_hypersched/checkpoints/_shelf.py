@@ -76,7 +76,7 @@ class Shelf:
                 "the launch before could not go on from its only checkpoint, which may be torn"
             ), False
         elif (self._left is not None and live == self._left) or newest is None:
-            # Perhaps not whole: a script may end while it saves.
+            # It may not be whole: a script may end while it saves.
             has_older = newest is not None or (bool(live) and not self._is_whole)  # if only none at all
             return Beginning(go_back_from=self.number + 1 if has_older else None), self._left is not None
         else:
@@ -90,7 +90,7 @@ class Shelf:
         return Beginning(restored.number, restored.number, reason), True
 
     def is_whole(self, live: Tree) -> bool:
-        """Whether the folder is as the launch before has left it, certainly whole."""
+        """Whether the folder is as the launch before left it, and is certainly whole."""
         return self._is_whole and live == self._left
 
     def _begin_anew(self, reason: str) -> Beginning:
@@ -111,7 +111,7 @@ class Shelf:
         return next((found for found in self._kept if found.number == number), None)
 
     def paths_to_copy(self, generation: Generation) -> list[str]:
-        """Files that a new generation must copy, because second names do not suffice."""
+        """Files that a new generation must copy, because a hard link is not safe."""
         older = self.newest
         return [
             path

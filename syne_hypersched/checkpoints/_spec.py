@@ -25,13 +25,13 @@ class CheckpointSpec:
     """...and how many bytes of it have been read."""
 
     go_back_from: int | None = None
-    """The last launch could not go on from this generation: this one begins with the one before."""
+    """The last launch could not go on from this generation: the next launch begins with the one before it."""
 
     keep: int = 2
     """Generations that are kept, besides the one of the best report."""
 
     min_free_bytes: int = 0
-    """Nothing is copied that would leave less room on the disk than this."""
+    """Free bytes on the disk below which nothing is copied."""
 
     order: str = "unknown"
     """In which order the script saves and reports, see :class:`~syne_hypersched.checkpoints._states.Order`."""
@@ -47,7 +47,7 @@ class Beginning:
     """From which checkpoint a launch begins."""
 
     generation: int | None = None
-    """The generation that is in the checkpoint folder; None if it is none that is known, or empty."""
+    """The generation that is in the checkpoint folder; None if the folder holds no known one, or is empty."""
 
     go_back_from: int | None = None
     """The next launch's :attr:`CheckpointSpec.go_back_from` if this one cannot go on; None: there is no older one."""
@@ -56,7 +56,7 @@ class Beginning:
     """Why the folder was replaced by that generation; empty if it was left as it was."""
 
     error: str = ""
-    """Why it could not be replaced."""
+    """Why the folder could not be replaced."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Ending:
     """How a launch has left the checkpoint folder."""
 
     is_whole: bool = True
-    """Whether nobody was killed while writing there."""
+    """Whether no process was killed while it wrote there."""
 
     has_changed: bool = False
     """Whether anything was changed there during the launch."""
@@ -73,10 +73,10 @@ class Ending:
     """Generations that were taken during the launch."""
 
     bytes_copied: int = 0
-    """What that has cost."""
+    """Bytes that were copied for them."""
 
     order: str = "unknown"
-    """What is known of the script now."""
+    """The order in which the script saves and reports, as far as it is known now."""
 
     error: str = ""
     """Why generations could not be taken; empty if they could."""

@@ -15,7 +15,7 @@ class Order(str, Enum):
     EARLY = "early"
     LATE = "late"
     MIXED = "mixed"
-    """What was seen contradicts itself; nothing is concluded from an order."""
+    """The evidence contradicts itself; nothing is inferred from the order."""
 
     def and_(self, other: Order) -> Order:
         """Combines two pieces of evidence."""
@@ -40,13 +40,13 @@ class State:
     ended_s: float
 
     drained: bool = False
-    """Whether the script had been asked to leave."""
+    """Whether the script had been asked to exit."""
 
     generation: int | None = None
     """The generation that was taken of it."""
 
     settled: bool = False
-    """Whether nothing will be added to it: there was a report since, or a pause, or the script has ended."""
+    """Whether the state is complete: a report or a pause came since, or the script has ended."""
 
 
 @dataclass(frozen=True)

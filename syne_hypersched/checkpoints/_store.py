@@ -1,9 +1,9 @@
 """The generations of one trial's checkpoint folder, on the disk: the states in which it was whole.
 
-Beside a trial's ``checkpoints`` lies the folder ``.generations``. Each generation is a folder of its own, put in place
-by one rename, with the files below ``files/`` and what is known of them in ``generation.json``. ``notes.json`` says
-which generation belongs to which report, and how the last launch has left the checkpoint folder. One process writes,
-the supervisor of the trial's launch or, between launches, the tuner; anybody may read.
+The folder ``.checkpoints-generations`` is beside a trial's ``checkpoints``. Each generation is a folder in it, put in
+place by one rename: ``files/`` holds its files, ``generation.json`` describes them. ``notes.json`` says which
+generation belongs to which report, and how the last launch left the checkpoint folder. Only one process writes: the
+supervisor of the trial's launch or, between launches, the tuner. Any process may read.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from syne_hypersched.checkpoints._files import FileState, Tree, place_tree, read
 
 Kept = Literal["moved", "new", "written"]
 """How a script makes a file: ``moved`` into place whole, ``new`` under a name of its own each time, or ``written`` in
-place. The first two are not written to any more, so that a second name keeps what they hold."""
+place. Files of the first two kinds are not written to any more, so that a hard link keeps their content."""
 
 Match = Literal["exact"] | int
-"""How sure it is that a generation belongs to a report: it is that of the report, or may be newer by so many."""
+"""How certain a match is: ``"exact"``, or by how many reports the generation may be newer than its report."""
 
 _GENERATION = "generation.json"
 _NOTES = "notes.json"
@@ -37,10 +37,10 @@ class Generation:
     """A state in which the checkpoint folder was whole."""
 
     number: int
-    """Counts up with every generation of a trial."""
+    """Number of the generation; increases with every generation of a trial."""
 
     launch: int
-    """Index of the launch that has made it; -1: it was there before the first."""
+    """Index of the launch that made it; -1: it existed before the first launch."""
 
     after: int
     """At least so many reports of the trial were printed before the first of its changes."""
@@ -55,14 +55,14 @@ class Generation:
     """How each file was made."""
 
     level: float | None = None
-    """Resource level of the ``after``-th report, if known. What is trained again from an older checkpoint is newer
-    than other reports by number, but not by level."""
+    """Resource level of the ``after``-th report, if it is known. Work repeated from an older checkpoint has higher
+    numbers of reports, but not higher levels."""
 
     bytes_copied: int = 0
-    """What taking it has cost."""
+    """Bytes that were copied for it."""
 
     def is_final(self, path: str) -> bool:
-        """Whether a file will not be written to any more, so that a second name is as good as a copy."""
+        """Whether a file will not be written to any more, so that a hard link can replace a copy."""
         return self.kept.get(path, "written") != "written"
 
     def newer_by(self, report: int) -> int:
@@ -90,7 +90,7 @@ class Matched:
     """Number of the generation."""
 
     match: Match
-    """How sure that is."""
+    """How certain the match is."""
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Notes:
     """The checkpoint folder as the last launch has left it, if it is whole; None: that is not known."""
 
     is_whole: bool = False
-    """Whether that is certain, rather than to be tried."""
+    """Whether that is certain. If not, a launch tries it."""
 
     is_torn: bool = False
     """Whether the last launch was killed while it wrote there."""
@@ -180,9 +180,9 @@ class GenerationStore:
         older
             A generation from which files that have not changed since are taken.
         is_changing
-            Asked when all is copied: whether anybody has written to the folder meanwhile, or still does.
+            Called after all files are copied; returns whether a process has written to the folder since, or still does.
         only_links
-            Nothing is copied where second names are possible, since nobody will write to the folder as it is.
+            Whether to use hard links for all files where they are possible, since nobody will write to them.
 
         Returns
         -------
@@ -205,7 +205,7 @@ class GenerationStore:
             _write_json(aside / _GENERATION, {**asdict(taken), "format": _FORMAT})
             os.rename(aside, self._path(generation.number))
         except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)  # half of it would fill a full disk further at every try
+            shutil.rmtree(aside, ignore_errors=True)  # half of it would fill a full disk further at every attempt
             raise
         return taken
 
@@ -224,7 +224,7 @@ class GenerationStore:
         return place_tree(generation.live, target, source, is_linked)
 
     def is_sound(self, generation: Generation) -> bool:
-        """Whether a generation is unchanged: nobody has written through a second name of its files."""
+        """Whether a generation is unchanged: no process has written to its files through another hard link."""
         return self._is_sound(generation, self.files(generation.number))
 
     def _is_sound(self, generation: Generation, files: Path) -> bool:
@@ -256,12 +256,12 @@ class GenerationStore:
     def restore(self, generation: Generation) -> Generation:
         """Replaces the checkpoint folder by a generation.
 
-        If the folder is a symbolic link, that stays, and where it leads is made so.
+        If the folder is a symbolic link, the link stays, and the folder that it points to is replaced.
 
         Returns
         -------
         Generation
-            The generation, which knows of the folder as it is now.
+            The generation, with the folder as it is now.
 
         Raises
         ------
@@ -275,7 +275,7 @@ class GenerationStore:
         for left in (aside, old):
             shutil.rmtree(left, ignore_errors=True)
         files = self.files(generation.number)
-        # What the script will write to is copied.
+        # Files that the script will write to are copied.
         place_tree(generation.live, aside, lambda path: os.path.join(files, path), generation.is_final)
         with contextlib.suppress(FileNotFoundError):
             os.rename(place, old)
@@ -294,7 +294,7 @@ class GenerationStore:
             The generation is gone, or there is no room.
         """
         files = self.files(generation.number)
-        # Nobody writes to a file that was copied here, and nobody can to one that was moved into its place.
+        # Nobody writes to a file that was copied here, and nobody can write to one that was moved into its place.
         place_tree(
             generation.live,
             target,

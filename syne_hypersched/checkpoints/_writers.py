@@ -1,4 +1,4 @@
-"""Finds out who writes to files below a folder, from ``/proc``."""
+"""Finds which processes write to files below a folder, from ``/proc``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def open_for_writing(pids: Iterable[int], folder: str) -> frozenset[str]:
     Parameters
     ----------
     pids
-        The processes. One that has ended, or belongs to somebody else, has nothing open.
+        The processes. One that has ended, or belongs to another user, counts as having no open files.
     folder
         The folder, without symbolic links in its path.
     """
@@ -56,17 +56,17 @@ def _with_descendants(pids: Iterable[int]) -> list[int]:
 
 
 def is_being_written(path: str) -> bool:
-    """Whether anybody has a file open for writing, also one whose ``open`` is under way and has cut the file already.
+    """Whether any process has a file open for writing, or is inside an ``open`` that has already truncated the file.
 
-    The kernel gives a read lease of a file only if nobody writes to it. It is given back at once: who opens the file
-    meanwhile waits that long. False where the file system has no leases, or there is no such file.
+    The kernel grants a read lease on a file only if no process writes to it. The lease is released at once; a process
+    that opens the file meanwhile waits until then. False where the file system has no leases, or the file is missing.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
-        fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)  # which nobody notices
+        fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)  # nobody notices the lease
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except BlockingIOError:

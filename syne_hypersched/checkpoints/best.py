@@ -1,7 +1,7 @@
 """``best/``: the incumbent's checkpoint, configuration and metric, kept current while the tuning goes on.
 
-What is published is a pair: a report, and the generation of the checkpoint folder that belongs to it. A report whose
-checkpoint is not whole yet waits for it; one that never gets a whole one leaves the better pair of before in its place.
+A report and the generation of the checkpoint folder that belongs to it are published as a pair. A report whose
+checkpoint is not whole yet waits for it. If it never gets a whole one, the pair published before stays in place.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ ST_CHECKPOINT = "st_checkpoint"
 is, and how sure that is: ``match`` is ``"exact"``, or how many reports the checkpoint may be newer than the result. The
 number of its files and their bytes (``num_files``, ``num_bytes``) show if it was changed. Null if there is none."""
 
-#: So many incumbents that have no whole checkpoint yet are remembered beside the last one.
+#: Number of earlier incumbents, without a whole checkpoint yet, that are kept beside the last one.
 _MAX_WAITING = 1_000
-#: Entries of a report that the backend writes anew.
+#: Entries of a report that the backend adds or replaces, so that they differ from the log.
 _REWRITTEN = frozenset({"st_worker_time", "st_worker_iter", "st_num_devices", "st_launch", "st_signal_to_report_s"})
 
 
@@ -52,9 +52,9 @@ class Incumbent:
     time_attr: str | None = None
     """Entry of the report that is the resource level."""
     report: int | None = None
-    """It is the trial's so-many-th report in its log, counted from 1; None if that is not known."""
+    """Number of the report in the trial's log, counted from 1; None if that is not known."""
     is_spare: bool = False
-    """Whether it is no incumbent, but published if those that are better have no checkpoint."""
+    """Whether it is no incumbent, and is published only if the better ones have no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Published:
     is_new: bool
     """Whether it is in ``best/`` now, rather than what was there before."""
     checkpoint: dict[str, Any] | None
-    """Of :const:`ST_CHECKPOINT`; None: it has no checkpoint, or none that is whole."""
+    """Value of :const:`ST_CHECKPOINT`; None: it has no checkpoint, or none that is whole."""
     reason: str = ""
     """Why it has none, or is not in ``best/``."""
 
@@ -91,7 +91,7 @@ class BestPublisher:
     def __init__(self, on_published: Callable[[Incumbent, Published], None], is_live: Callable[[int], bool]) -> None:
         self._on_published = on_published
         self._is_live = is_live
-        #: Entry of a report that is the metric, and its sign; None as long as nobody has said.
+        #: Entry of a report that is the metric, and its sign; None until the scheduler names it.
         self.metric: str | None = None
         self.do_minimize = True
         self._begin()
@@ -99,9 +99,9 @@ class BestPublisher:
     def _begin(self) -> None:
         self._condition = threading.Condition()
         self._folder: Path | None = None
-        #: What is to be published, the best one last. Those before it are for the case that it has no checkpoint.
+        #: Incumbents to publish, the best one last. The others are used if it gets no checkpoint.
         self._waiting: list[Incumbent] = []
-        #: How often there was news, and up to which of it was acted on.
+        #: Number of events so far, and number of those handled.
         self._news = self._seen = 0
         self._busy = False
         self._thread: threading.Thread | None = None
@@ -118,7 +118,7 @@ class BestPublisher:
         return any(incumbent.trial_id == trial_id for incumbent in list(self._waiting))
 
     def publish(self, folder: Path, incumbent: Incumbent) -> None:
-        """Has ``incumbent`` published as ``folder/best`` as soon as it has a whole checkpoint; returns at once."""
+        """Publishes ``incumbent`` as ``folder/best`` as soon as it has a whole checkpoint; returns at once."""
         with self._condition:
             self._folder, self._trial_id = folder, incumbent.trial_id
             self._waiting = [*self._waiting[-_MAX_WAITING:], incumbent]
@@ -174,7 +174,7 @@ class BestPublisher:
             self._condition.wait_for(lambda: not self._busy)
 
     def flush(self) -> None:
-        """Waits until everything is published that has a whole checkpoint, or will have none."""
+        """Waits until every incumbent is published that has a whole checkpoint, or will never have one."""
         with self._condition:
             self._news += 1
             self._condition.notify_all()
@@ -214,7 +214,7 @@ class BestPublisher:
 
     def _try(self, folder: Path, incumbent: Incumbent) -> _Attempt:
         """Publishes an incumbent if that can be done now."""
-        is_last = not self._is_live(incumbent.trial_id)  # to be asked before it is looked whether there is anything
+        is_last = not self._is_live(incumbent.trial_id)  # must be asked before the checkpoints are read
         present = published_result(folder)
         has_checkpoint = present is not None and present.get(ST_CHECKPOINT) is not None
         if present is not None and has_checkpoint and self._is_as_good(present, incumbent):
@@ -258,7 +258,7 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
     incumbent
         The report.
     is_last
-        Whether no more matches will come. Then it is the oldest generation that is newer than the report.
+        Whether no more matches will come. Then the oldest generation newer than the report is returned.
     """
     for matched in reversed(store.notes().matched):
         if matched.launch == incumbent.result.get(ST_LAUNCH) and _is_made_of(incumbent.result, matched.values):
@@ -280,7 +280,7 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
 
 
 def _number_in_log(incumbent: Incumbent) -> int | None:
-    """Which of the reports in its trial's log an incumbent is, counted from 1; None if it is none of them."""
+    """Number of an incumbent's report in its trial's log, counted from 1; None if the log does not have it."""
     reports = LogTail(incumbent.checkpoints.with_name(STDOUT_FILENAME)).reports(to_the_end=True)
     numbers = (n for n, report in enumerate(reports, start=1) if _is_made_of(incumbent.result, report.values))
     return next(numbers, None)
@@ -329,7 +329,7 @@ def publish(
     incumbent
         What to publish.
     generation, match
-        The generation of its checkpoint, if it has one, and how sure that is.
+        The generation of its checkpoint, if it has one, and how certain the match is.
 
     Returns
     -------

@@ -17,13 +17,13 @@ _SETTLE_PAUSE_S = 0.05
 def copy_checkpoint(source: Path, target: Path) -> bool:
     """Copies a checkpoint folder that its trial may be writing to at the same time.
 
-    Copies the folder as the trial's last launch has left it, or else its newest generation. A folder that was not
-    watched is copied again while it changes, for at most about a second.
+    Copies the folder as the trial's last launch left it, or else its newest generation. If the folder was not watched
+    and changes during the copy, it is copied again, for at most about a second.
 
     Parameters
     ----------
     source, target
-        The folders; what is in ``target`` is replaced, with its generations.
+        The folders. The content of ``target`` is replaced, with its generations.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Removes the checkpoints of trials that are over, so that an experiment of hundreds of trials keeps a few of them.
+"""Removes the checkpoints of trials that have ended, so that an experiment of hundreds of trials keeps only a few.
 
 The scheduler decides what may be removed, if it can (:class:`~syne_hypersched.contract.RemovingScheduler`), else
 :class:`StoppedTrials` does.
@@ -24,13 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 class StoppedTrials:
-    """Decides which stopped trials may lose their checkpoints, under a scheduler that does not.
+    """Decides which checkpoints of stopped trials may be removed, for a scheduler that does not decide it.
 
-    Syne Tune removes a checkpoint when its trial is stopped. That is too early for population-based training, which
-    stops a weak trial and decides at the same moment from whose checkpoint the next one is to start: from that of a
-    trial that may be stopped as well before the next one is started. Each start carries out one of these decisions, and
-    none is made but when a trial stops running. So nothing is pending any more as soon as every trial that has stopped
-    running has been replaced.
+    Syne Tune removes a checkpoint when its trial is stopped. That is too early for population-based training: when it
+    stops a weak trial, it chooses the trial from whose checkpoint the next one starts, and that trial may be stopped
+    before the next one starts. Such a choice is made only when a trial stops running, and each start carries out one
+    choice. So no choice is pending once every trial that has stopped running has been replaced.
     """
 
     def __init__(self) -> None:
@@ -39,7 +38,7 @@ class StoppedTrials:
         self._stopped: dict[int, None] = {}
 
     def leave(self, trial_id: int, stopped: bool) -> None:
-        """A trial has left: it was stopped for good, or else it has ended by itself or is paused."""
+        """A trial no longer runs: it was stopped for good (``stopped``), has ended by itself, or is paused."""
         if trial_id in self._running:
             self._running.discard(trial_id)
             self._num_vacant += 1
@@ -56,7 +55,7 @@ class StoppedTrials:
         return self.release()
 
     def release(self) -> tuple[int, ...]:
-        """All stopped trials: the disk is full, so that their checkpoints go even if they might be copied."""
+        """Returns all stopped trials: the disk is full, so their checkpoints go even if a trial may need them."""
         removable, self._stopped = tuple(self._stopped), {}
         return removable
 
@@ -69,18 +68,18 @@ class CheckpointRemover:
     Parameters
     ----------
     automatic
-        Whether also trials that were stopped lose their checkpoints, without a :meth:`request`, as
-        :class:`StoppedTrials` says.
+        Whether the checkpoints of stopped trials are removed without a :meth:`request`, as decided by
+        :class:`StoppedTrials`.
     folder_of
         The folder of a trial's checkpoints.
     is_needed
-        Returns whether the folder of a trial must stay for now: somebody writes or copies it.
+        Returns whether the folder of a trial must stay for now, because it is being written or copied.
     may_trim
-        Returns whether only the folder of a trial is needed: nobody writes to it, and all its reports were read.
+        Returns whether the generations of a trial can go: nobody writes to its folder, and all its reports were read.
     before
-        Called in the thread before anything is removed: waits for what is still being copied.
+        Called in the thread before anything is removed. It waits for copies in progress.
     on_removed
-        Called in the thread with a trial whose checkpoints are gone, and how many bytes that were.
+        Called in the thread with a trial whose checkpoints were removed, and the number of bytes freed.
     """
 
     def __init__(
@@ -99,8 +98,8 @@ class CheckpointRemover:
         self._may_trim = may_trim
         self._before = before
         self._on_removed = on_removed
-        #: Trials whose checkpoints are to go as soon as they are not needed, which :meth:`remove` finds out, and those
-        #: of which only generations are.
+        #: Trials whose checkpoints are to be removed as soon as they are not needed (:meth:`remove` checks this), and
+        #: trials whose generations alone are to be removed.
         self._requested: dict[int, None] = {}
         self._untrimmed: dict[int, None] = {}
         self._has_warned = False
@@ -108,21 +107,21 @@ class CheckpointRemover:
 
     def _begin(self) -> None:
         self._condition = threading.Condition()
-        #: Folders to be dealt with, and whether they are to be removed.
+        #: Folders to handle, and whether each is to be removed (or only its generations).
         self._queue: dict[int, tuple[Path, bool]] = {}
         self._is_busy = False
         self._thread: threading.Thread | None = None
 
     def leave(self, trial_id: int, stopped: bool = False) -> None:
-        """A trial has left, because it was stopped for good or for another reason.
+        """A trial no longer runs, because it was stopped for good or for another reason.
 
-        Its checkpoint folder is whole and stays; generations of it are needed no longer.
+        Its checkpoint folder is whole and stays; its generations are no longer needed.
         """
         self._untrimmed[trial_id] = None
         self._stopped.leave(trial_id, stopped and self._automatic)
 
     def start(self, trial_id: int) -> None:
-        """A trial is started or resumed: its checkpoints stay, as far as they are not removed yet."""
+        """A trial is started or resumed: those of its checkpoints that still exist stay."""
         self._requested.pop(trial_id, None)
         self._untrimmed.pop(trial_id, None)
         with self._condition:
@@ -142,7 +141,7 @@ class CheckpointRemover:
 
     def remove(self) -> None:
         """Starts to remove everything that is requested and not needed; returns at once."""
-        # The folder of a trial is that of the moment: paths change when another experiment begins.
+        # The folder is looked up now: paths change when another experiment begins.
         ready: dict[int, tuple[Path, bool]] = {}
         for trial_id in [trial_id for trial_id in self._untrimmed if self._may_trim(trial_id)]:
             del self._untrimmed[trial_id]
@@ -169,8 +168,8 @@ class CheckpointRemover:
     def finish(self, trial_ids: Sequence[int], experiment: Path) -> None:
         """Removes what is requested at the end of a tuning; returns when it is gone.
 
-        If it is automatic, all trials' checkpoints go, as they do in Syne Tune, unless the experiment may be resumed:
-        what that might need stays.
+        If ``automatic``, the checkpoints of all trials are removed, as in Syne Tune. If the experiment may be resumed,
+        those that a resume may need stay.
 
         Parameters
         ----------
@@ -226,9 +225,9 @@ class CheckpointRemover:
 
 
 def remove_checkpoints(folder: Path) -> int | None:
-    """Removes a folder of checkpoints with its generations; for other processes it vanishes at once and whole.
+    """Removes a folder of checkpoints with its generations; other processes see it vanish in one step.
 
-    Symbolic links are not followed: of one in the folder, and of a folder that is one, only the link is removed.
+    Symbolic links are not followed: only the link itself is removed, in the folder or in its place.
 
     Returns
     -------
@@ -241,7 +240,7 @@ def remove_checkpoints(folder: Path) -> int | None:
         Something cannot be removed, or the trial's folder is a symbolic link.
     """
     generations = GenerationStore(folder).folder
-    # A process that was killed before it was done has left the second of each behind, or all of it.
+    # A process that was killed during a removal may have left a renamed folder.
     asides = {path: path.with_name(f".{path.name.lstrip('.')}-removed") for path in (folder, generations)}
     found = [path for pair in asides.items() for path in pair if os.path.lexists(path)]
     if not found:
@@ -275,7 +274,7 @@ def _size(folders: Sequence[Path]) -> int:
 
 
 def trim_generations(folder: Path) -> None:
-    """Removes the generations of a trial that has left: all of them if its folder is whole, else all but one."""
+    """Removes the generations of a trial that no longer runs: all if its folder is whole, else all but one."""
     store = GenerationStore(folder)
     live, left, newest = read_tree(folder), store.notes().left, store.newest()
     is_whole = live == left or (newest is not None and newest.live == live)

@@ -12,13 +12,13 @@ logger = logging.getLogger(__name__)
 
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""Errors that somebody can do away with while trials wait: the disk or a quota is full, or it is mounted read-only."""
+"""Errors that a user can resolve while trials wait: the disk or a quota is full, or the disk is mounted read-only."""
 
 
 def free_mb(folder: Path) -> float:
     """Megabytes (10^6 bytes) that may still be written below a folder, which need not exist yet.
 
-    A file system that is mounted read-only has no room; one that does not say how much it has is without limit.
+    A file system that is mounted read-only has no room. One that does not report its free space counts as unlimited.
     """
     try:
         existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
@@ -31,15 +31,14 @@ def free_mb(folder: Path) -> float:
 class CheckpointRoom:
     """Holds launches back while the folder of checkpoints is full, and says so once each time.
 
-    A trial that trains while its checkpoints cannot be written works for nothing, and the tuner needs what little room
-    there is for its results.
+    Training is lost if its checkpoints cannot be written, and the tuner needs the remaining room for its results.
 
     Parameters
     ----------
     min_free_mb
         Megabytes that a launch needs.
     on_missing
-        Called with the trial and the megabytes that are free each time that room runs out. It removes what it can.
+        Called each time the disk becomes full, with the trial and the free megabytes. It removes what it can.
 
     Attributes
     ----------
@@ -63,7 +62,7 @@ class CheckpointRoom:
         trial_id
             The trial.
         write_config
-            Writes its configuration, unless that was done.
+            Writes the trial's configuration, unless it is already there.
         """
         free = free_mb(self.folder)
         lack = self._find_lack(free, write_config)

@@ -1,7 +1,7 @@
 """The command ``hypersched``: ``report``, ``verify``, ``resume`` and ``compare``.
 
-A command imports what it needs when it is called, so that ``hypersched --help`` imports neither Syne Tune nor NumPy. To
-add one, write a function in a module of its own here, and register it in ``_app.py``.
+A command imports its libraries when it is called, so that ``hypersched --help`` imports neither Syne Tune nor NumPy. To
+add a command, write a function in a new module of this package, and register it in ``_app.py``.
 """
 
 from __future__ import annotations

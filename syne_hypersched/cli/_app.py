@@ -13,7 +13,7 @@ from syne_hypersched._version import __version__
 from syne_hypersched.cli import _compare, _report, _resume, _verify
 
 EXIT_USAGE = 2
-"""Exit code for a command line that makes no sense, and for a run that cannot be read."""
+"""Exit code for an invalid command line, and for a run that cannot be read."""
 
 HELP = """\
 Look at experiments, continue them, and compare schedulers under a deadline.
@@ -40,7 +40,7 @@ app = App(
     help_format="plaintext",
     version=__version__,
     help_epilogue=EPILOGUE,
-    # A flag has one spelling, without --no-FLAG and --empty-LIST. Of an option given twice the last value counts.
+    # A flag has one spelling, without --no-FLAG and --empty-LIST. If an option is given twice, the last value counts.
     default_parameter=Parameter(negative=(), allow_repeating=True),
 )
 _COMMANDS: dict[Callable[..., int], str] = {
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        What follows ``hypersched`` on the command line; by default that of this process.
+        Arguments after ``hypersched``; by default those of this process.
 
     Returns
     -------
     int
-        Exit code: that of the command, 2 if there is no such command or its arguments make no sense.
+        Exit code of the command; 2 if there is no such command or its arguments are invalid.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command(*bound.args, **bound.kwargs)  # prints a help, or the version
     except SystemExit:
-        # Rich ends the process where its output is no longer read.
+        # Rich ends the process if its output is no longer read.
         raise BrokenPipeError from None
     return 0
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The entry point: :func:`main`, and an orderly end if its output is no longer read or it is interrupted.
+    """The entry point: :func:`main`, without a traceback if its output is no longer read or it is interrupted.
 
     Parameters
     ----------

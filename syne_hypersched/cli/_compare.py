@@ -26,7 +26,7 @@ Examples:
     hypersched compare --num-devices 32 --scaling babi --launch-cost 5% \\
         --deadline 2h,1x
 
-  Which searcher for ASHA, and what one option of HyperSched is worth:
+  A searcher for ASHA, and the effect of one option of HyperSched:
     hypersched compare \\
         --schedulers asha,asha+kde,hypersched,hypersched:policy=top_job
 
@@ -44,8 +44,8 @@ Examples:
 --list shows every scheduler, benchmark, training script, scaling table and
 preset by name.
 
-Exit codes: 0; 1 if a run has failed; 2 if the arguments make no sense; 130 if
-it was interrupted; 141 if its output is no longer read.
+Exit codes: 0; 1 if a run has failed; 2 if the arguments are invalid; 130 if it
+was interrupted; 141 if its output is no longer read.
 """
 
 _EXECUTION = Group("Execution and output", sort_key=5)
@@ -58,22 +58,22 @@ def compare(
     jobs: Annotated[int | None, Parameter(group=_EXECUTION)] = None,
     list_names: Annotated[bool, Parameter(name="--list", group=_EXECUTION, show_default=False)] = False,
 ) -> int:
-    """Compare schedulers under a deadline: which one to trust with N devices and T seconds, and how sure that is.
+    """Compare schedulers under a deadline, with N devices and T seconds, and show how certain the differences are.
 
     Runs every scheduler with every seed, on a table of learning curves in virtual
     time or on a real training script on this machine, and ends with tables, a
-    picture and files for further analysis. Runs that have finished in the output
-    folder are not repeated: interrupt it at any time, and give the same command to
-    continue.
+    picture and files for further analysis. Finished runs in the output folder are
+    not repeated: you can interrupt it at any time, and continue with the same
+    command.
 
     Parameters
     ----------
     output
         Folder of the results (default comparison-results/NAME, where NAME depends on the settings).
     jobs
-        Processes that simulate (default: one for each core).
+        Number of processes for simulations (default: one for each core).
     list_names
-        Show all names and leave.
+        Show all names and exit.
     """
     from syne_hypersched.comparison.listing import describe_names
     from syne_hypersched.comparison.presets import find_preset, num_cores
@@ -93,7 +93,7 @@ def compare(
                 print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
-        # The output is no longer read, as by `head`. Python would complain about it at its end.
+        # The output is no longer read, as by `head`. Python would raise again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:

@@ -14,7 +14,7 @@ Exit codes: 0, or 2 if the run cannot be read.
 
 
 def report(run: str, /, *, time_attr: str | None = None, figure: Path | None = None, num_trials: int = 20) -> int:
-    """Sum a run up: the best trials, the incumbent and its checkpoint, a picture.
+    """Summarise a run: the best trials, the incumbent and its checkpoint, a picture.
 
     The run may be finished, interrupted or still running.
 
@@ -25,9 +25,9 @@ def report(run: str, /, *, time_attr: str | None = None, figure: Path | None = N
     time_attr
         Name of the resource level in the results, by default the scheduler's.
     figure
-        Where to write the picture, by default into the folder of the experiment.
+        File of the picture, by default in the folder of the experiment.
     num_trials
-        Most trials in the table.
+        Largest number of trials in the table.
     """
     from syne_hypersched.experiments.report import print_report
 

@@ -26,7 +26,7 @@ def resume(run: str, /, *, time_passes: Literal["always", "running"] = "always",
     time_passes
         Whether the time between death and resume counts for the deadline: always, or only while a tuner is running.
     not_strict
-        Go on even if the scheduler decides otherwise than before.
+        Continue even if the scheduler decides differently than before.
     """
     from syne_hypersched.experiments.resume import resume_and_print
 

@@ -35,7 +35,7 @@ class StudyOptions:
         str | None,
         Parameter(
             group=_WHAT,
-            help="Names, each with a searcher after '+' and options after ':' if need be, such as asha+kde or "
+            help="Names, optionally with a searcher after '+' and options after ':', such as asha+kde or "
             "hypersched:policy=top_job:grace_period=2 (default: all schedulers of this package and random "
             "search).",
         ),
@@ -66,7 +66,7 @@ class StudyOptions:
     ] = None
     mode: Annotated[
         Literal["min", "max"] | None,
-        Parameter(group=_TABLE, help="Whether the metric is minimised or maximised."),
+        Parameter(group=_TABLE, help="Minimise or maximise the metric."),
     ] = None
     time_attr: Annotated[
         str,
@@ -90,7 +90,7 @@ class StudyOptions:
     ] = None
     num_devices: Annotated[
         str | None,
-        Parameter(group=_MACHINE, help="Devices; several make several scenarios (default 8)."),
+        Parameter(group=_MACHINE, help="Number of devices; each number is a scenario (default 8)."),
     ] = None
     scaling: Annotated[
         tuple[str, ...] | None,
@@ -98,15 +98,15 @@ class StudyOptions:
             group=_MACHINE,
             consume_multiple=True,
             help="Speed-up of a trial by number of devices: a published table such as resnet50 (default), "
-            "imagenet_resnet50 or babi, linear, none, measured (that of the benchmark), or an own table such "
-            "as 1:1,2:1.8,4:3.1; several are separated by blanks.",
+            "imagenet_resnet50 or babi, linear, none, measured (that of the benchmark), or your own table such "
+            "as 1:1,2:1.8,4:3.1; separate several by blanks.",
         ),
     ] = None
     launch_cost: Annotated[
         str | None,
         Parameter(
             group=_MACHINE,
-            help="What each start, resume and resize costs: seconds, or a share of a median full run (default 1%).",
+            help="Cost of each start, resume and resize: seconds, or a share of a median full run (default 1%).",
         ),
     ] = None
     seeds: Annotated[
@@ -115,7 +115,7 @@ class StudyOptions:
     ] = None
     max_trials: Annotated[
         int | None,
-        Parameter(group=_MACHINE, help="A run ends when one more trial would start."),
+        Parameter(group=_MACHINE, help="Largest number of trials: a run ends when one more would start."),
     ] = None
 
     backend: Annotated[
@@ -128,11 +128,11 @@ class StudyOptions:
     ] = None
     model: Annotated[
         str | None,
-        Parameter(group=_LOCAL, help="Model, where the script has several."),
+        Parameter(group=_LOCAL, help="Model, if the script has several."),
     ] = None
     data: Annotated[
         str | None,
-        Parameter(group=_LOCAL, help="Data set or its path, where the script takes one."),
+        Parameter(group=_LOCAL, help="Data set or its path, if the script has one."),
     ] = None
     option: Annotated[
         tuple[str, ...],
@@ -146,7 +146,7 @@ def study_of(options: StudyOptions) -> Study:
     Raises
     ------
     ValueError
-        An argument makes no sense; the message names it.
+        An argument is invalid; the message names it.
     FileNotFoundError
         There is no such table.
     """

@@ -13,7 +13,7 @@ of it, cannot be read.
 
 
 def verify(run: str, /, *, time_attr: str | None = None, step: float = 1.0) -> int:
-    """Check that a run kept the rules: no device held twice, no report lost or doubled, and more.
+    """Check the rules of a run: no device held twice, no report lost or doubled, and more.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def verify(run: str, /, *, time_attr: str | None = None, step: float = 1.0) -> i
     time_attr
         Name of the resource level in the results, by default the scheduler's.
     step
-        Distance of the levels that the script reports.
+        Distance between the levels that the script reports.
     """
     from syne_hypersched.experiments.verify import print_verdict
 

@@ -5,10 +5,10 @@
 ``schedulers``    schedulers by name, such as ``asha+kde`` or ``hypersched:policy=top_job``
 ``benchmarks``    tables of learning curves by name
 ``scripts``       training scripts by name, for the local backend
-``runner``        carries a study out, over processes, and resumes it
-``reading``       what a run had reached at a deadline
+``runner``        runs or continues a study, in several processes
+``reading``       the result of a run at a deadline
 ``statistics``    means, intervals, paired differences
-``tables``, ``figures``, ``report``   what is printed, drawn and written at the end
+``tables``, ``figures``, ``report``   tables, pictures and files at the end
 
     from syne_hypersched.comparison.presets import make_study
     from syne_hypersched.comparison.runner import run_study

@@ -25,7 +25,7 @@ from syne_hypersched.comparison.settings import TableFile
 from syne_hypersched.comparison.shared_tables import shared_tables
 
 TABLE = "table"
-"""Name of the benchmark that is a user's own file."""
+"""Name of the benchmark that is read from a user's own file."""
 
 NASBENCH201_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
@@ -40,7 +40,7 @@ _REPOSITORY_METRICS = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A table of learning curves and the metric that is optimised there."""
+    """A table of learning curves and the metric to optimise."""
 
     name: str
     table: TableBlackbox
@@ -49,12 +49,12 @@ class Benchmark:
 
     @property
     def title(self) -> str:
-        """The name, with a word of warning where the curves were never measured."""
+        """The name, with the word "synthetic" if the curves were not measured."""
         return f"{self.name} (synthetic)" if self.table.is_synthetic else self.name
 
     @property
     def problem(self) -> Problem:
-        """What a scheduler has to know."""
+        """The problem that a scheduler receives."""
         table = self.table
         return Problem(table.configuration_space, self.metric, self.do_minimize, table.time_attr, int(table.levels[-1]))
 
@@ -64,11 +64,11 @@ class Benchmark:
         return float(self.table.full_run_s())
 
     def table_seed(self, seed: int) -> int:
-        """The repetition in the table that stands for a seed."""
+        """The repetition in the table for a seed."""
         return seed % self.table.num_seeds
 
     def regret_scale(self, seed: int) -> RegretScale:
-        """What regret is measured against in a run of this seed."""
+        """The scale of regret in a run with this seed."""
         table, metric = self.table, self.metric
         worst, _ = _first_level(self, self.table_seed(seed))
         best = table.best(metric, self.do_minimize, seed=self.table_seed(seed))
@@ -77,14 +77,14 @@ class Benchmark:
     def points(
         self, seed: int, num_devices: int, deadline_s: float, max_num_trials: int | None
     ) -> list[dict[str, Any]]:
-        """Configurations for all trials that a run can start: the rows of the table, shuffled, over and over.
+        """Configurations for all trials that a run can start: the rows of the table, shuffled and repeated.
 
         Parameters
         ----------
         seed
-            Decides the order; a longer list begins with the shorter one.
+            Determines the order; a longer list begins with the shorter one.
         num_devices, deadline_s, max_num_trials
-            Bound the number of trials: each takes at least as long as the shortest first level in the table.
+            They bound the number of trials: each takes at least as long as the shortest first level in the table.
         """
         _, shortest_s = _first_level(self, self.table_seed(seed))
         num_trials = num_devices * (1 + math.ceil(deadline_s / shortest_s))
@@ -99,7 +99,7 @@ class Benchmark:
 
 
 def benchmark_names() -> dict[str, str]:
-    """What each name stands for."""
+    """The benchmark names, with descriptions."""
     return {name: entry.description for name, entry in _entries().items()}
 
 
@@ -117,9 +117,9 @@ def load_benchmark(name: str, table: TableFile | None = None) -> Benchmark:
     Raises
     ------
     ValueError
-        The name is not known, or the table lacks the metric.
+        The name is unknown, or the table lacks the metric.
     FileNotFoundError
-        The data are not there; the message says where they are looked for.
+        The data are missing; the message says where they are searched.
     """
     entries = _entries()
     if name == TABLE:
@@ -175,7 +175,7 @@ def _checked(benchmark: Benchmark) -> Benchmark:
 def _first_level(benchmark: Benchmark, table_seed: int) -> tuple[float, float]:
     """Worst metric, and shortest seconds, of the first level over all configurations of a table."""
     table = benchmark.table
-    # Not by learning_curve(), which keeps the whole curve of every row in memory.
+    # learning_curve() would keep the whole curve of every row in memory.
     firsts = [
         cast(dict[str, float], table.objective_function(row, table.levels[0], table_seed))
         for row in table.configurations

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Colours that are told apart with the common forms of colour blindness (Okabe and Ito), then others.
+#: Colours that people with colour blindness can distinguish (Okabe and Ito), then others.
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
     *("#8C6D31", "#7F7F7F", "#843C39", "#6B4C9A", "#98DF8A"),
 )
-#: Bands of more schedulers than this hide each other, and the overview shows them better.
+#: With more schedulers than this, bands hide each other, and the overview is clearer.
 MOST_BANDS = 6
 _INK, _FAINT, _DEADLINE = "#22272E", "#6B7480", "#C0392B"
 _NUM_MOMENTS = 400
@@ -34,15 +34,15 @@ _NUM_MOMENTS = 400
 def comparison_figure(results: Results, scenario: Scenario) -> Figure:
     """The best metric so far over time, one panel for each deadline, and the number of trials evaluated.
 
-    Lines are means over the seeds and bands their 95 % intervals (left out with many schedulers); a line begins once
-    every seed has a value. Each panel ends at its deadline. A scheduler that knows the deadline is run anew for each.
+    Lines are means over the seeds, and bands their 95 % intervals (left out with many schedulers). A line begins when
+    every seed has a value. Each panel ends at its deadline. A scheduler that knows the deadline has a run for each.
 
     Parameters
     ----------
     results
         The results.
     scenario
-        Which of its scenarios.
+        One of its scenarios.
     """
     study, goal = results.study, find_goal(results.study, scenario)
     deadlines = sorted_deadlines(study, scenario)
@@ -63,7 +63,7 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
             panel.tick_params(labelleft=False)
     panels[0][0].set_ylabel(f"best {goal.metric} so far", color=_FAINT)
     handles, labels = panels[0][0].get_legend_handles_labels()
-    # All in one row if they fit, else in columns as wide as the longest; an inch has room for ten characters.
+    # All in one row if they fit, else in columns as wide as the longest name; ten characters per inch.
     characters = 10 * figure.get_figwidth()
     one_row = sum(8 + len(label) for label in labels) <= characters
     columns = len(labels) if one_row else max(1, int(characters / (8 + max(map(len, labels)))))
@@ -73,9 +73,9 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
 
 
 def overview_figure(results: Results) -> Figure:
-    """Regret at each deadline, one row for each scheduler and scenario; the reference has a colour of its own.
+    """Regret at each deadline, one row for each scheduler and scenario; the reference has its own colour.
 
-    A row is labelled with what its scenario has different from the first one, which is in the title.
+    The title names the first scenario. The label of a row names the differences of its scenario from the first one.
     """
     study = results.study
     deadlines = sorted_deadlines(study, study.scenarios[0])
@@ -110,7 +110,7 @@ def overview_figure(results: Results) -> Figure:
 def growth_figure(results: Results) -> Figure:
     """Regret at each deadline, utilisation and the cost of the schedulers, over the number of devices.
 
-    Lines are means and dots are seeds: such runs are too long for as many seeds as an interval needs.
+    Lines are means and dots are seeds: such runs take too long for the number of seeds that an interval needs.
     """
     study = results.study
     deadlines = sorted_deadlines(study, study.scenarios[0])
@@ -203,7 +203,7 @@ def best_so_far(times_s: Sequence[float], values: Sequence[float], moments_s: np
     Parameters
     ----------
     times_s, values
-        When the best metric improved, ascending, and what it improved to.
+        Times of the improvements of the best metric, ascending, and its new values.
     moments_s
         Seconds, shape ``(moments,)``.
 
@@ -268,7 +268,7 @@ def _draw_trials(panel: Axes, results: Results, scenario: Scenario, deadline: Du
 
 
 def _limits(curves: Sequence[np.ndarray], do_minimize: bool) -> tuple[float, float]:
-    """From the best mean to the worst one halfway: the steep beginnings would flatten all the rest."""
+    """From the best mean to the worst mean at half of the time: the steep beginnings would flatten the rest."""
     best, worst = [], []
     for curve in curves:
         later = curve[len(curve) // 2 :]
@@ -297,7 +297,7 @@ def _seeds(results: Results) -> str:
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """An empty picture, so many inches wide and high."""
+    """An empty picture; width and height in inches."""
     with needs_extra("a picture of a comparison", "plots"):
         from matplotlib.figure import Figure
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")

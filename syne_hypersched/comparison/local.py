@@ -22,17 +22,17 @@ from syne_hypersched.comparison.timing import TimedScheduler
 from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, load_run
 
-#: Trials that may fail before a run is given up.
+#: Number of trials that may fail before a run is aborted.
 MAX_FAILURES = 10
 
 
 def train_run(study: Study, run: StudyRun, path: Path) -> RunOutcome:
-    """Carries out one run in real time; it is stored as a stock experiment of Syne Tune.
+    """Executes one run in real time; it is stored as a stock experiment of Syne Tune.
 
     Parameters
     ----------
     study, run
-        What to do; the deadlines are in seconds.
+        The study and one of its runs; the deadlines are in seconds.
     path
         Folder of the experiment.
     """
@@ -84,7 +84,7 @@ def _read(path: Path, time_attr: str) -> Reports:
 
 @contextmanager
 def _experiments_in(folder: Path) -> Iterator[None]:
-    """Has Syne Tune store its experiments in a folder; the environment is the only way to tell it."""
+    """Makes Syne Tune store its experiments in a folder; only the environment can set this."""
     before = os.environ.get("SYNETUNE_FOLDER")
     os.environ["SYNETUNE_FOLDER"] = str(folder.resolve())
     try:

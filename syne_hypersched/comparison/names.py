@@ -1,4 +1,4 @@
-"""Names that a user may type: what to say about one that is not known, and names of folders."""
+"""Names that a user may type: the error for an unknown name, and names of folders."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterable
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str], advice: str = "") -> ValueError:
-    """The error for a name that is not among the choices; it names the nearest one, if one is near.
+    """The error for a name that is not among the choices; it suggests the nearest one, if one is near.
 
     Parameters
     ----------
     what
-        What the name stands for, for example ``"scheduler"``.
+        The kind of the name, for example ``"scheduler"``.
     name
         The name received.
     choices
-        The names there are.
+        The known names.
     advice
-        Appended to the message.
+        Text appended to the message.
     """
     choices, typed = list(choices), str(name).lower()
     near = [choice for choice in choices if typed and choice.lower().startswith(typed)]
@@ -30,8 +30,8 @@ def unknown_name(what: str, name: object, choices: Iterable[str], advice: str = 
 
 
 def folder_name(text: str) -> str:
-    """A text as the name of a folder that needs no quoting in a shell and has no dot.
+    """Converts a text to the name of a folder that needs no quoting in a shell and has no dot.
 
-    Syne Tune takes what follows a dot in the name of an experiment for a suffix.
+    Syne Tune treats the text after a dot in the name of an experiment as a suffix.
     """
     return re.sub(r"[^A-Za-z0-9_+=,-]", "_", text.replace("%", "pct").replace(":", ","))

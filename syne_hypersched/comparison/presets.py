@@ -12,7 +12,7 @@ from syne_hypersched.comparison.settings import Duration, Scenario, Study, Table
 
 DEFAULT_SCHEDULERS = ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion", "random")
 
-#: The arms of the ablation study, each with one part of HyperSched taken away or replaced.
+#: The arms of the ablation study, each with one part of HyperSched removed or replaced.
 ABLATION_ARMS = (
     "hypersched-published",
     "hypersched-published:speculation=false",
@@ -27,7 +27,7 @@ ABLATION_ARMS = (
     "asha",
 )
 
-#: Options that the sensitivity study varies one at a time, besides the machine.
+#: Options that the sensitivity study varies one at a time, in addition to the machine.
 SENSITIVE_OPTIONS = {
     "reduction_factor": (2, 3, 8),
     "grace_period": (2, 4, 9),
@@ -48,7 +48,7 @@ SCALE_MAX_NUM_TRIALS = 100_000
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a study is carried out: every combination is a scenario."""
+    """The machines of a study: every combination is a scenario."""
 
     benchmarks: Sequence[str]
     num_devices: Sequence[int]
@@ -83,7 +83,7 @@ class Preset:
 
 
 def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
-    """The base scenario with every option of HyperSched varied, and its neighbours in every property of the machine."""
+    """The base scenario with each option of HyperSched varied, and with each property of the machine varied."""
     base = Machine(machine.benchmarks[:1], machine.num_devices[:1], machine.scalings[:1], machine.launch_costs[:1])
     arms = [f"hypersched-published:{name}={value}" for name, values in SENSITIVE_OPTIONS.items() for value in values]
     neighbours = [
@@ -125,7 +125,7 @@ PRESETS = {
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -159,14 +159,14 @@ def make_study(
     table: TableFile | None = None,
     script_options: Sequence[tuple[str, str]] = (),
 ) -> Study:
-    """A study: what a preset says, but for what is given.
+    """A study: the settings of a preset, replaced by the arguments that are given.
 
     Parameters
     ----------
     preset
         Name of the preset.
     benchmarks, num_devices, scalings, launch_costs
-        Every combination is a scenario. The preset ``"sensitivity"`` varies around the first of each.
+        Every combination is a scenario. The preset ``"sensitivity"`` varies the first of each.
     schedulers
         Names, such as ``"asha+kde"`` or ``"hypersched:policy=top_job"``.
     deadlines
@@ -183,7 +183,7 @@ def make_study(
     Raises
     ------
     ValueError
-        Something is not known or makes no sense; the message names it.
+        An argument is unknown or invalid; the message names it.
     """
     chosen = find_preset(preset)
     schedulers = tuple(schedulers or chosen.schedulers)

@@ -10,24 +10,24 @@ from syne_hypersched.comparison.settings import Duration, Scenario, Study
 
 @dataclass(frozen=True)
 class Goal:
-    """What is optimised in a scenario."""
+    """The optimisation goal of a scenario."""
 
     title: str
-    """The benchmark, in words."""
+    """Title of the benchmark."""
     metric: str
     do_minimize: bool
     time_attr: str
     full_run_s: float | None
-    """Seconds of a median full run on one device, None if it is not known."""
+    """Seconds of a median full run on one device; None if unknown."""
 
 
 def find_goal(study: Study, scenario: Scenario) -> Goal:
-    """What is optimised in a scenario; loads its table.
+    """The optimisation goal of a scenario; loads its table.
 
     Raises
     ------
     ValueError
-        The benchmark is not known.
+        The benchmark is unknown.
     """
     if study.backend == "local":
         from syne_hypersched.comparison.scripts import find_script
@@ -43,12 +43,12 @@ def find_goal(study: Study, scenario: Scenario) -> Goal:
 
 
 def find_problem(study: Study, scenario: Scenario) -> Problem:
-    """What the schedulers of a scenario have to know.
+    """The problem that the schedulers of a scenario receive.
 
     Raises
     ------
     ValueError
-        The benchmark or an option of the script is not known.
+        The benchmark or an option of the script is unknown.
     """
     if study.backend == "local":
         from syne_hypersched.comparison.scripts import find_script
@@ -65,7 +65,7 @@ def sorted_deadlines(study: Study, scenario: Scenario) -> tuple[Duration, ...]:
     Raises
     ------
     ValueError
-        A deadline is relative to a full run whose length is not known.
+        A deadline is relative to a full run of unknown length.
     """
     full_run_s = find_goal(study, scenario).full_run_s
     return tuple(sorted(study.deadlines, key=lambda deadline: deadline.in_seconds(full_run_s)))

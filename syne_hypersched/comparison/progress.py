@@ -1,4 +1,4 @@
-"""How far a study is, on the standard error."""
+"""Progress of a study, on the standard error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def study_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """What ``run_study`` takes for ``on_progress``: it shows a bar on a terminal, elsewhere a line for each tenth."""
+    """A callback for ``on_progress`` of ``run_study``: shows a bar on a terminal, else a line for each tenth."""
     if not sys.stderr.isatty():
         yield _progress_lines()
         return

@@ -1,7 +1,7 @@
-"""What a run had reached at a deadline: metric, regret, trials, utilisation and the summary of its trials.
+"""The result of a run at a deadline: metric, regret, trials, utilisation and the summary of its trials.
 
-Everything here is a pure function of the reports of a run, simulated or real, so that one run of a scheduler that does
-not know the deadline is read at several.
+All functions are pure functions of the reports of a run, simulated or real. So one run of a scheduler that does not
+know the deadline can be read at several deadlines.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 NUM_TOP = 3
-"""Trials that the summary has one by one."""
+"""Number of best trials that the summary lists."""
 
 
 @dataclass(frozen=True)
 class Reports:
-    """The reports of a run in the order of time, as columns of one length."""
+    """The reports of a run in the order of time, as columns of equal length."""
 
     trial_id: np.ndarray
     time_s: np.ndarray
@@ -42,10 +42,10 @@ class Reports:
 
 @dataclass(frozen=True)
 class RegretScale:
-    """What the metric is measured against.
+    """The scale of normalised regret.
 
-    Regret is 0 at the best value in the table and 1 at the median configuration's best value. A run without a finite
-    report has the regret of ``worst``, the worst value of the table's first level.
+    Regret is 0 at the best value in the table, and 1 at the best value of the median configuration. A run without a
+    finite report has the regret of ``worst``, the worst value at the first level of the table.
     """
 
     best: float
@@ -55,7 +55,7 @@ class RegretScale:
     def regret(self, value: float) -> float:
         """The normalised regret of a value, of a metric that is minimised or maximised.
 
-        NaN stands for no report. A table whose best and median values are equal has no scale, and the regret is NaN.
+        NaN means that there is no report. If the best and median values of the table are equal, the regret is NaN.
         """
         if self.best == self.median:
             return math.nan
@@ -64,7 +64,7 @@ class RegretScale:
 
 @dataclass(frozen=True)
 class Reading:
-    """A run, read at a deadline. NaN stands for what is not known."""
+    """The result of a run at a deadline. NaN means unknown."""
 
     deadline: str
     deadline_s: float
@@ -75,12 +75,12 @@ class Reading:
     """Trials evaluated: those with a report by the deadline."""
     num_reports: int
     utilisation: float
-    """Share of all device-seconds up to the deadline that went into training reported by it. The rest was idle, went
-    into launches, or into an epoch that was not finished in time."""
+    """Share of all device-seconds up to the deadline spent on training that was reported by then. In the rest, devices
+    were idle, or busy with launches or with an epoch that was not finished in time."""
     best_resource: float
     """Resource level (epoch) of the best value."""
     length_mean: float
-    """Of the lengths of the trials: the highest resource level that each has reported."""
+    """Statistics of the lengths of the trials. A length is the highest resource level that a trial reported."""
     length_median: float
     length_p10: float
     length_p90: float
@@ -90,12 +90,12 @@ class Reading:
     """Their best values."""
 
     def as_json(self) -> dict[str, Any]:
-        """The reading as values of JSON, in which NaN is null."""
+        """The reading as values of JSON; NaN becomes null."""
         return {name: _none_for_nan(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Reading:
-        """The reading that :meth:`as_json` was made from."""
+        """The reading from the result of :meth:`as_json`."""
         read: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
         return cls(**(read | {name: tuple(read[name]) for name in ("top_lengths", "top_values")}))
 
@@ -115,7 +115,7 @@ def read_at(
     reports
         Reports of the run.
     deadline
-        The deadline as the user has written it.
+        The deadline as the user wrote it.
     deadline_s
         The deadline in seconds.
     num_devices
@@ -123,7 +123,7 @@ def read_at(
     do_minimize
         Whether the metric is minimised.
     scale
-        For the regret; NaN without.
+        Scale of the regret; without it the regret is NaN.
     """
     seen = reports.until(deadline_s)
     sign = 1.0 if do_minimize else -1.0
@@ -155,7 +155,7 @@ def read_at(
 
 
 def device_seconds(reports: Reports) -> float:
-    """Device-seconds of the training between the reports: seconds trained since the trial's last report × devices."""
+    """Device-seconds of training before each report: seconds trained since the trial's last report × devices."""
     order = np.lexsort((reports.time_s, reports.trial_id))
     trial_id, worker_time_s = reports.trial_id[order], reports.worker_time_s[order]
     before = np.where(np.diff(trial_id, prepend=-1) == 0, np.roll(worker_time_s, 1), 0.0)

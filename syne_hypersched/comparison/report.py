@@ -1,4 +1,4 @@
-"""The files that a study ends with."""
+"""The files at the end of a study."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def write_report(results: Results, output: Path) -> list[Path]:
 
     ``results.csv`` (and ``results.parquet`` where pyarrow is installed) has a row for each run and deadline,
     ``comparison.csv`` their means over the seeds, ``summary.csv`` and ``summary.txt`` the summary of the trials of each
-    run, and ``timings.csv`` what the schedulers cost. Only the last one changes when the same settings are run again.
+    run, and ``timings.csv`` the cost of the schedulers. Only the last one changes when the same settings are run again.
 
     Parameters
     ----------
     results
         The results.
     output
-        Folder, which is made if it is not there.
+        Folder; it is created if it does not exist.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def write_report(results: Results, output: Path) -> list[Path]:
 
 
 def draw_pictures(results: Results, output: Path) -> list[Path]:
-    """The pictures of a study, none without matplotlib."""
+    """Draws the pictures of a study; none without matplotlib."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:

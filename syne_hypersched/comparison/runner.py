@@ -1,4 +1,4 @@
-"""Carries a study out: what is finished already is kept, and the rest is run, in several processes if simulated."""
+"""Runs a study: finished runs are kept, and the others are executed, in several processes if they are simulated."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Results:
         ]
 
     def readings_of(self, scenario: Scenario, scheduler: str, deadline: Duration) -> list[Reading]:
-        """What a scheduler's runs had reached at a deadline, in the order of the seeds."""
+        """The results of a scheduler's runs at a deadline, in the order of the seeds."""
         return [outcome.reading(deadline) for outcome in self.outcomes_of(scenario, scheduler, deadline)]
 
 
@@ -63,26 +63,26 @@ def run_study(
     store_runs: bool = True,
     on_progress: OnProgress = lambda done, total, title: None,
 ) -> Results:
-    """Carries a study out, or continues it.
+    """Runs a study, or continues it.
 
     Parameters
     ----------
     study
-        What to compare.
+        The study.
     output
-        Folder of the results. Runs that have finished there are not repeated. None keeps everything in memory, which
-        the local backend does not allow.
+        Folder of the results. Runs that have finished there are not repeated. None keeps everything in memory; the
+        local backend does not allow this.
     jobs
-        Processes that simulate. Runs in real time follow each other: they need the machine for themselves.
+        Number of processes for simulations. Runs in real time are executed one by one, since they need the machine.
     store_runs
-        Whether every simulated run is stored in Syne Tune's format, too.
+        Whether every simulated run is also stored in Syne Tune's format.
     on_progress
         Called in this process whenever a run has finished.
 
     Raises
     ------
     ValueError
-        The folder has results of other settings, or the settings make no sense for the benchmark.
+        The folder has results of other settings, or the settings are invalid for the benchmark.
     RunFailedError
         A run has ended with an error.
     """
@@ -108,12 +108,12 @@ def run_study(
 
 
 def check_study(study: Study) -> None:
-    """Makes every scheduler once, so that invalid arguments are found before anything is run.
+    """Creates every scheduler once, to find invalid arguments before the first run.
 
     Raises
     ------
     ValueError
-        A scheduler, an option of it or of the script, or the scaling makes no sense; the message names it.
+        A scheduler, an option of it or of the script, or the scaling is invalid; the message names it.
     """
     for scenario in study.scenarios:
         problem = find_problem(study, scenario)
@@ -128,7 +128,7 @@ def check_study(study: Study) -> None:
 
 
 def _execute(study: Study, folder: StudyFolder | None, store_runs: bool, run: StudyRun) -> RunOutcome:
-    # Syne Tune's schedulers and tuner say a line for every trial.
+    # Syne Tune's schedulers and tuner log a line for every trial.
     logging.getLogger().setLevel(logging.WARNING)
     try:
         if study.backend == "simulator":
@@ -155,11 +155,11 @@ def _one_by_one(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun])
 
 
 def _in_processes(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun], jobs: int) -> Finished:
-    # Each process has one core; threads of numerical libraries would only get in each other's way.
+    # Each process has one core, on which threads of numerical libraries would only compete.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     before = set(multiprocessing.active_children())
-    # New interpreters rather than forks: this process may have threads, and nothing of it is needed there.
+    # New interpreters rather than forks: this process may have threads, and the others need none of its state.
     executor = ProcessPoolExecutor(
         min(jobs, len(runs)), mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt
     )
@@ -177,5 +177,5 @@ def _in_processes(execute: Callable[[StudyRun], RunOutcome], runs: list[StudyRun
 
 
 def _ignore_interrupt() -> None:
-    # Ctrl-C reaches all processes of the terminal; the first one ends the others.
+    # Ctrl-C reaches all processes of the terminal; the main process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

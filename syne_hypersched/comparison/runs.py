@@ -21,18 +21,18 @@ class StudyRun:
     scheduler: str
     seed: int
     deadlines: tuple[Duration, ...]
-    """The deadlines at which it is read. The last one is the longest, and the one that the scheduler knows."""
+    """The deadlines at which the run is read. The last one is the longest, and is given to the scheduler."""
     knows_deadline: bool
 
     @property
     def name(self) -> str:
-        """Name of its folder, which no other run of the scenario has."""
+        """Name of the run's folder, unique in the scenario."""
         deadline = [str(self.deadlines[-1])] if self.knows_deadline else []
         return "-".join(folder_name(part) for part in (self.scheduler, *deadline, f"seed{self.seed}"))
 
     @property
     def title(self) -> str:
-        """What is shown while it runs."""
+        """Title shown while it runs."""
         return f"{self.scheduler}, seed {self.seed}, {self.scenario.name}"
 
 
@@ -41,15 +41,15 @@ class RunOutcome:
     """The outcome of a run."""
 
     readings: tuple[Reading, ...]
-    """One for each of its deadlines, in their order."""
+    """One reading for each deadline of the run, in the same order."""
     times_s: tuple[float, ...]
-    """When the best metric so far improved."""
+    """Seconds of the improvements of the best metric."""
     values: tuple[float, ...]
-    """What it improved to."""
+    """Values of the best metric after the improvements."""
     num_reports: int
     scheduler_s: float
-    """Seconds of real time that the scheduler took for its decisions. The only number here that a second run of the
-    same settings does not repeat."""
+    """Seconds of real time that the scheduler took for its decisions. All other numbers are the same in a second run of
+    the same settings."""
 
     @property
     def scheduler_us_per_report(self) -> float:
@@ -57,7 +57,7 @@ class RunOutcome:
         return 1e6 * self.scheduler_s / max(1, self.num_reports)
 
     def reading(self, deadline: Duration) -> Reading:
-        """What the run had reached at one of its deadlines."""
+        """The result of the run at one of its deadlines."""
         return next(reading for reading in self.readings if reading.deadline == str(deadline))
 
     @classmethod
@@ -77,13 +77,13 @@ class RunOutcome:
         run, reports
             The run and its reports.
         deadlines_s
-            Its deadlines in seconds, in their order.
+            The deadlines of the run in seconds, in the same order.
         do_minimize
             Whether the metric is minimised.
         scheduler_s
-            As in the attribute.
+            As the attribute.
         scale
-            For the regret.
+            Scale of the regret.
         """
         times_s, values = trajectory(reports, do_minimize)
         readings = tuple(
@@ -98,7 +98,7 @@ class RunOutcome:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunOutcome:
-        """The outcome that :meth:`as_json` was made from."""
+        """The outcome from the result of :meth:`as_json`."""
         readings = tuple(Reading.from_json(reading) for reading in values["readings"])
         lists = {name: tuple(values[name]) for name in ("times_s", "values")}
         return cls(**(values | lists | {"readings": readings}))

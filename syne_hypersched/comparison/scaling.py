@@ -11,7 +11,7 @@ SCALINGS = (*PUBLISHED_SCALING, "linear", "none", "measured")
 
 
 def parse_scaling(text: str) -> str | dict[int, float]:
-    """A name, as it is, or a table written as ``"1:1,2:1.8,4:3.1"``.
+    """Parses a scaling: a name, or a table written as ``"1:1,2:1.8,4:3.1"``.
 
     Raises
     ------
@@ -27,12 +27,12 @@ def parse_scaling(text: str) -> str | dict[int, float]:
         table = {int(devices): float(speed_up) for devices, speed_up in pairs}
     except ValueError:
         raise ValueError(f"a scaling table must be written as 1:1,2:1.8,4:3.1, but got {text!r}") from None
-    TableScaling(table)  # raises where the table makes no sense
+    TableScaling(table)  # raises if the table is invalid
     return table
 
 
 def scaling_table(scaling: str | Mapping[int, float], num_devices: int) -> Mapping[int, float] | None:
-    """The speed-ups that a scheduler can know beforehand; None if they differ between configurations."""
+    """The speed-ups that a scheduler can know in advance; None if they differ between configurations."""
     if not isinstance(scaling, str):
         return scaling
     tables = {"none": {1: 1.0}, "linear": {1: 1.0, num_devices: float(num_devices)}, **PUBLISHED_SCALING}

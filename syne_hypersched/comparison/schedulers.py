@@ -23,7 +23,7 @@ from syne_hypersched.schedulers.searchers import RandomSearcher
 
 @dataclass(frozen=True)
 class Problem:
-    """What a scheduler has to know of a benchmark."""
+    """The facts about a benchmark that a scheduler needs."""
 
     config_space: Mapping[str, Any]
     metric: str
@@ -34,15 +34,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A scheduler that has a name."""
+    """A named scheduler."""
 
     description: str
     make: Callable[..., TrialScheduler]
     fixed: Mapping[str, Any]
-    """Arguments that the name stands for."""
+    """Arguments that the name implies."""
     knows_deadline: bool = False
     searcher: str | None = "random_search"
-    """Default of the part after ``+``; None where the name has none."""
+    """Default of the part after ``+``; None if the name has no such part."""
 
 
 _KINDS = {
@@ -73,7 +73,7 @@ _KINDS = {
     ),
 }
 
-#: Arguments that the comparison sets itself.
+#: Arguments that the comparison sets, so that users cannot.
 _RESERVED = (
     *("self", "config_space", "metric", "time_attr", "max_t", "do_minimize", "num_devices", "deadline_s", "clock"),
     *("type", "searcher", "searcher_kwargs", "points_to_evaluate", "random_seed", "max_resource_attr", "metrics"),
@@ -88,13 +88,13 @@ def searcher_names() -> tuple[str, ...]:
 
 
 def scheduler_names() -> dict[str, str]:
-    """What each name stands for."""
+    """The scheduler names, with descriptions."""
     return {name: kind.description for name, kind in _KINDS.items()}
 
 
 @dataclass(frozen=True)
 class SchedulerSpec:
-    """A scheduler as the user has named it: ``name[+searcher][:option=value]...``."""
+    """A scheduler as the user names it: ``name[+searcher][:option=value]...``."""
 
     name: str
     searcher: str | None = None
@@ -107,7 +107,7 @@ class SchedulerSpec:
         Raises
         ------
         ValueError
-            The name, the searcher or an option is not known; the message names the nearest one.
+            The name, the searcher or an option is unknown; the message names the nearest one.
         """
         head, *options = text.split(":")
         name, _, searcher = head.partition("+")
@@ -122,7 +122,7 @@ class SchedulerSpec:
 
     @property
     def knows_deadline(self) -> bool:
-        """Whether it must be run once for each deadline."""
+        """Whether the scheduler uses the deadline, so that it must be run once for each."""
         return _KINDS[self.name].knows_deadline
 
 
@@ -135,11 +135,11 @@ def make_scheduler(
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     scaling: Mapping[int, float] | Callable[[int], float] | None = None,
 ) -> TrialScheduler:
-    """Makes a scheduler.
+    """Creates a scheduler.
 
-    Every scheduler that searches at random tries the ``points_to_evaluate`` first and then draws from the configuration
-    space, both in an order that depends on ``seed`` alone: on one seed all of them see the same configurations. A
-    model-based searcher starts from nothing.
+    Every scheduler with random search tries the ``points_to_evaluate`` first, and then draws from the configuration
+    space. Both orders depend only on ``seed``: with one seed, all of them see the same configurations. A model-based
+    searcher starts without data.
 
     Parameters
     ----------
@@ -148,9 +148,9 @@ def make_scheduler(
     problem
         Configuration space, metric and resource.
     seed
-        Seed of everything random.
+        Seed of all random choices.
     num_devices, deadline_s
-        For a scheduler that knows them.
+        For a scheduler that uses them.
     points_to_evaluate
         Configurations to try first.
     scaling
@@ -159,7 +159,7 @@ def make_scheduler(
     Raises
     ------
     TypeError, ValueError
-        An option has a value that the scheduler refuses.
+        The scheduler refuses the value of an option.
     """
     kind = _KINDS[spec.name]
     arguments: dict[str, Any] = {
@@ -173,7 +173,7 @@ def make_scheduler(
     elif kind.make in (AsynchronousSuccessiveHalving, SingleObjectiveScheduler) and "searcher" not in kind.fixed:
         arguments["searcher"] = SeededRandomSearcher(problem.config_space, points_to_evaluate, seed)
     elif kind.make is SingleObjectiveScheduler:
-        # Syne Tune does not hand the seed of a scheduler on to such a searcher.
+        # Syne Tune does not pass the seed of a scheduler to such a searcher.
         arguments["searcher_kwargs"] = {"random_seed": seed}
     else:
         arguments["searcher"] = spec.searcher
@@ -191,7 +191,7 @@ def make_scheduler(
 
 
 class SeededRandomSearcher(SingleObjectiveBaseSearcher):
-    """The random search of this project's schedulers, for Syne Tune's own ones, whose search has no seed."""
+    """The random search of this project's schedulers, for schedulers of Syne Tune, whose random search has no seed."""
 
     def __init__(self, config_space: Mapping[str, Any], points: Sequence[Mapping[str, Any]], seed: int) -> None:
         super().__init__(dict(config_space), random_seed=seed)
@@ -226,7 +226,7 @@ def _parse_option(name: str, text: str) -> tuple[str, Any]:
     choices = known_options(name)
     if option not in choices:
         raise unknown_name(f"option of {name!r}", option, choices)
-    # None is written as in Python: "none" is a policy.
+    # None is written "None", as in Python: "none" is the name of a policy.
     constants = {"true": True, "false": False}
     if value.lower() in constants:
         return option, constants[value.lower()]

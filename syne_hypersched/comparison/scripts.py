@@ -29,13 +29,13 @@ class Option:
     description: str
     convert: Callable[[str], Any] = str
     default: Any = None
-    """None leaves the argument out."""
+    """None omits the argument."""
     choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainingScript:
-    """A script with what is tuned."""
+    """A script with its search space and metric."""
 
     name: str
     description: str
@@ -49,10 +49,10 @@ class TrainingScript:
     time_attr: str = "epoch"
     options: tuple[Option, ...] = ()
     processes: Processes = "per_device"
-    """As in :class:`~syne_hypersched.ElasticLocalBackend`: ``"single"`` for a script that knows nothing of ranks."""
+    """As in :class:`~syne_hypersched.ElasticLocalBackend`: ``"single"`` for a script that does not know ranks."""
 
     def problem(self, options: Sequence[tuple[str, str]], max_t: int | None = None) -> Problem:
-        """The problem that the script and its options are.
+        """The optimisation problem of the script with these options.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class TrainingScript:
         Raises
         ------
         ValueError
-            An option is not known or its value is not allowed.
+            An option is unknown, or its value is not allowed.
         """
         max_t = self.max_t if max_t is None else max_t
         known = {option.name: option for option in self.options}
@@ -157,7 +157,7 @@ _SCRIPTS = (
 
 
 def script_names() -> dict[str, str]:
-    """What each name stands for; empty where the package was installed from a wheel, which has no examples."""
+    """The script names, with descriptions; empty if the package was installed from a wheel, which has no examples."""
     return {} if repository() is None else {script.name: script.description for script in _SCRIPTS}
 
 

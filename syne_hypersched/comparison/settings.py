@@ -1,4 +1,4 @@
-"""What a study compares, as plain values that are checked when they are made and stored as JSON."""
+"""The settings of a study: plain values that are checked when they are created, and stored as JSON."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Duration:
         Raises
         ------
         ValueError
-            It is relative to a full run, whose length is not known (``full_run_s`` is None).
+            The duration is relative to a full run, whose length is unknown (``full_run_s`` is None).
         """
         if self.unit == "s":
             return self.number
@@ -78,23 +78,23 @@ class TableFile:
     time_attr: str = "epoch"
     elapsed_time_attr: str = "elapsed_s"
     configuration: tuple[str, ...] | None = None
-    """Columns of the hyperparameters; by default all that are neither times nor ``metric``."""
+    """Columns of the hyperparameters; by default all columns that are neither times nor ``metric``."""
     sha256: str = ""
-    """Of the file, so that results of another table are never mixed in."""
+    """Digest of the file, so that results of different tables are never mixed."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One problem and one machine, and the schedulers that are compared there."""
+    """One problem and one machine, and the schedulers that are compared on them."""
 
     benchmark: str
-    """Name of a table, or with the local backend of a training script."""
+    """Name of a table or, with the local backend, of a training script."""
     num_devices: int
     schedulers: tuple[str, ...]
     scaling: str | None = "resnet50"
     """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, which measures it."""
     launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
-    """Of each start, resume and resize; None on the local backend."""
+    """Cost of each start, resume and resize; None on the local backend."""
 
     def __post_init__(self) -> None:
         if self.num_devices < 1:
@@ -105,7 +105,7 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """All but the schedulers in a few words."""
+        """A short name: all settings except the schedulers."""
         parts = [self.benchmark, f"{self.num_devices} devices"]
         if self.scaling is not None:
             parts.append(f"scaling {self.scaling}")
@@ -114,7 +114,7 @@ class Scenario:
         return ", ".join(parts)
 
     def name_beside(self, base: Scenario) -> str:
-        """What is different from another scenario, in a few words; the whole name if nothing is."""
+        """A short name: the differences from another scenario; the whole name if there are none."""
         parts = [self.benchmark] if self.benchmark != base.benchmark else []
         if self.num_devices != base.num_devices:
             parts.append(f"{self.num_devices} devices")
@@ -133,7 +133,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything that decides the results."""
+    """All settings that determine the results."""
 
     scenarios: tuple[Scenario, ...]
     deadlines: tuple[Duration, ...]
@@ -143,11 +143,11 @@ class Study:
     preset: str = "default"
     backend: str = "simulator"
     max_num_trials: int | None = None
-    """A simulated run ends when one more trial would start."""
+    """A simulated run ends when one more trial than this would start."""
     table: TableFile | None = None
     """The table of the benchmark ``"table"``."""
     max_t: int | None = None
-    """Epochs to which a training script trains, with the local backend; by default its own number."""
+    """Epochs that a training script trains, with the local backend; by default the script's own number."""
     script_options: tuple[tuple[str, str], ...] = ()
     """Options of the training script, with the local backend."""
 

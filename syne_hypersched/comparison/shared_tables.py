@@ -1,7 +1,7 @@
-"""Tables of real learning curves that are not part of the project, where a copy of them is at hand.
+"""Tables of real learning curves that are not part of the project, if there is a copy of them.
 
-The folder is the one that the environment variable SYNE_HYPERSCHED_DATA names or, in a repository, by default
-``../shared/data`` beside it. The names in :func:`shared_tables` are benchmarks when it is there.
+The environment variable SYNE_HYPERSCHED_DATA names the folder. In a repository, the default is ``../shared/data``
+beside it. If the folder exists, the names in :func:`shared_tables` are benchmarks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LCBENCH_DATASETS = ("Fashion-MNIST", "adult", "connect-4", "covertype", "segment
 
 @dataclass(frozen=True)
 class SharedTable:
-    """A table and the metric that is optimised there."""
+    """A table and the metric to optimise."""
 
     description: str
     load: Callable[[], TableBlackbox]
@@ -32,7 +32,7 @@ class SharedTable:
 
 
 def data_folder() -> Path | None:
-    """Where the tables are looked for; None without a repository if the variable names no folder."""
+    """The folder of the tables; None without a repository if the variable is not set."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named is not None:
         return Path(named)
@@ -41,7 +41,7 @@ def data_folder() -> Path | None:
 
 
 def shared_tables() -> Mapping[str, SharedTable]:
-    """The tables that are there, by name; empty without the folder."""
+    """The available tables by name; empty without the folder."""
     folder = data_folder()
     tables: dict[str, SharedTable] = {}
     if folder is None:

@@ -27,14 +27,14 @@ from syne_hypersched.simulation import Simulation, simulate
 
 
 def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOutcome:
-    """Carries out one run in virtual time.
+    """Executes one run in virtual time.
 
     Parameters
     ----------
     study, run
-        What to do.
+        The study and one of its runs.
     path
-        Folder into which the run is stored in Syne Tune's format; None stores nothing.
+        Folder in which the run is stored in Syne Tune's format; None stores nothing.
     """
     scenario = run.scenario
     benchmark = load_benchmark(scenario.benchmark, study.table)
@@ -72,7 +72,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
 
 @contextmanager
 def _without_notices() -> Iterator[None]:
-    """What a scheduler says once in a tuning is said too often in hundreds of runs."""
+    """Suppresses warnings that a scheduler gives once per tuning, since there are hundreds of runs."""
     notices = logging.getLogger("syne_hypersched.schedulers.hypersched._notices")
     before = notices.level
     notices.setLevel(logging.ERROR)
@@ -101,7 +101,7 @@ class ReportLog:
 def store(simulation: Simulation, path: Path) -> None:
     """Stores a run in Syne Tune's format, without the configurations to try first.
 
-    They are the rows of the table in the order of the seed, and would make up most of the metadata of every run.
+    These are the rows of the table in the order of the seed, and would be most of the metadata of every run.
     """
     arguments = simulation.metadata.get("scheduler_kwargs", {})
     slim = {name: value for name, value in arguments.items() if name != "points_to_evaluate"}

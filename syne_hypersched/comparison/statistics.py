@@ -18,7 +18,7 @@ class Interval:
     mean: float
     """NaN without a value."""
     half_width: float
-    """NaN with fewer than two values: nothing then says how certain the mean is."""
+    """Half-width of the interval; NaN with fewer than two values, which do not determine an interval."""
     num_values: int
 
     @property
@@ -34,10 +34,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much better one scheduler was than another on the same seeds."""
+    """The advantage of one scheduler over another on the same seeds."""
 
     gain: Interval
-    """Of the metric; positive where the scheduler was better, also for a metric that is minimised."""
+    """Difference of the metric; positive if the scheduler was better, also for a metric that is minimised."""
     wins: int
     ties: int
     losses: int
@@ -72,7 +72,7 @@ def t_half_width(standard_deviation: npt.ArrayLike, num_values: int, level: floa
     Parameters
     ----------
     standard_deviation
-        Of the values, with ``num_values - 1`` degrees of freedom; any shape.
+        Standard deviation of the values, with ``num_values - 1`` degrees of freedom; any shape.
     num_values
         Number of values, at least 2.
     level

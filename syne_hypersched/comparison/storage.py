@@ -1,4 +1,4 @@
-"""The folder of a study: what is written where, whole or not at all, and whether a folder belongs to a study."""
+"""The folder of a study: its files, which are written atomically, and checks whether a folder belongs to a study."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.settings import Study
 
 FORMAT = 1
-"""Raised whenever a finished run of an older version can no longer be read."""
+"""Number of the format; increased when finished runs of an older version can no longer be read."""
 
 SOURCES: Mapping[str, Path] = MappingProxyType(
     {
         "syne_hypersched": Path(__file__).resolve().parents[1],
     }
 )
-"""Folders and files, by name, whose content decides the results of a run with given settings."""
+"""Folders and files, by name, whose content determines the results of a run with given settings."""
 
 
 @functools.cache
 def source_digest() -> str:
-    """Digest of this project's source as it was at the first call: runs of one digest may stand side by side."""
+    """Digest of this project's source at the first call. Runs with the same digest can be compared."""
     return digest_of(SOURCES)
 
 
 def digest_of(sources: Mapping[str, Path]) -> str:
-    """SHA-256 of files and of all files in folders: of their names and contents, not of where they are.
+    """SHA-256 of files and of all files in folders: of their names and contents, not of their location.
 
     Parameters
     ----------
     sources
-        Files and folders by the name that stands for their place. What Python has compiled is left out.
+        Files and folders, by a name that replaces their location. Compiled files of Python are ignored.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def digest_of(sources: Mapping[str, Path]) -> str:
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """Writes a file aside and renames it, so that a reader finds the old file or the new one."""
+    """Writes a file aside and renames it, so that a reader finds the whole old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     aside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
@@ -82,13 +82,13 @@ class StudyFolder:
     path: Path
 
     def claim(self, study: Study) -> None:
-        """Takes the folder for a study, or continues in it if it is that study's already.
+        """Uses the folder for a study, or continues in it if it already belongs to that study.
 
         Raises
         ------
         ValueError
-            It has the results of other settings, of other source code, or of a version whose results cannot be read;
-            the message says what differs.
+            The folder has results of other settings, of other source code, or of a version whose results cannot be
+            read; the message names the difference.
         """
         objection = self.objection(study)
         if objection is not None:
@@ -104,12 +104,12 @@ class StudyFolder:
             write_whole(self._settings_path, json.dumps(settings, indent=2) + "\n")
 
     def objection(self, study: Study) -> tuple[str, str] | None:
-        """Why a study cannot have its results here.
+        """The reason why a study cannot store its results here.
 
         Returns
         -------
         tuple of str, or None
-            What is in the folder instead, and what to do about it; None: the study can.
+            The other content of the folder, and what to do about it; None: the study can use the folder.
         """
         if not self._settings_path.exists():
             return None
@@ -138,7 +138,7 @@ class StudyFolder:
         return self.path / "runs" / run.scenario.folder / run.name
 
     def load(self, run: StudyRun) -> RunOutcome | None:
-        """The outcome of a run, None if it has not finished."""
+        """The outcome of a run; None if it has not finished."""
         try:
             text = (self.of_run(run) / "outcome.json").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -146,31 +146,31 @@ class StudyFolder:
         return RunOutcome.from_json(json.loads(text))
 
     def begin(self, run: StudyRun) -> Path:
-        """An empty folder for a run: what an interrupted one has left is removed."""
+        """An empty folder for a run; files of an interrupted run are removed."""
         path = self.of_run(run)
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
 
     def finish(self, run: StudyRun, outcome: RunOutcome) -> None:
-        """Stores the outcome of a run, which is finished thereby."""
+        """Stores the outcome of a run, which marks it as finished."""
         write_whole(self.of_run(run) / "outcome.json", json.dumps(outcome.as_json()) + "\n")
 
 
 def default_output(study: Study) -> Path:
-    """A folder that belongs to the settings: the same settings continue there."""
+    """The default folder of the settings: the same settings continue there."""
     digest = hashlib.sha256(json.dumps(study.as_json(), sort_keys=True).encode()).hexdigest()[:8]
     name = "-".join(dict.fromkeys(folder_name(scenario.benchmark) for scenario in study.scenarios))
     return Path("comparison-results") / f"{study.preset}-{name}-{digest}"
 
 
 def usable_output(study: Study, folder: Path) -> tuple[Path, str | None]:
-    """The folder or, if what is in it must not be mixed with the study's results, the first with a number that is free.
+    """The folder or, if its content must not be mixed with the study's results, the first free folder with a number.
 
     Returns
     -------
     tuple
-        The folder, and why it is not the one that was asked for (None if it is).
+        The folder, and the reason why it is not the given one (None if it is).
     """
     objection = StudyFolder(folder).objection(study)
     if objection is None:
@@ -184,7 +184,7 @@ def _as_stored(study: Study) -> Any:
 
 
 def differing(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """Where two settings differ, in words."""
+    """The differences of two settings, in words."""
     found = []
     for name in dict.fromkeys([*stored, *wanted]):
         old, new = stored.get(name), wanted.get(name)

@@ -13,12 +13,12 @@ from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Scenario
 from syne_hypersched.comparison.statistics import Interval, mean_interval, paired_difference
 
-#: Columns that say which run a row is of, without the seed.
+#: Columns that identify the run of a row, without the seed.
 SCENARIO_COLUMNS = ["benchmark", "num_devices", "scaling", "launch_cost"]
 
 
 def scenario_cells(scenario: Scenario) -> dict[str, Any]:
-    """The columns that say which scenario a row is of."""
+    """The columns that identify the scenario of a row."""
     launch_cost = None if scenario.launch_cost is None else str(scenario.launch_cost)
     return dict(
         zip(SCENARIO_COLUMNS, (scenario.benchmark, scenario.num_devices, scenario.scaling, launch_cost), strict=True)
@@ -32,7 +32,7 @@ def results_table(results: Results) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns: those of the scenario, ``scheduler``, ``deadline`` (as given), ``deadline_s``, ``seed``, ``metric``
-        (its name), ``value`` (the best one reported by the deadline; empty without a report), ``regret``,
+        (its name), ``value`` (the best value reported by the deadline; empty without a report), ``regret``,
         ``num_trials``, ``num_reports``, ``utilisation``. See :class:`~syne_hypersched.comparison.reading.Reading`.
     """
     rows = []
@@ -54,7 +54,7 @@ def summary_table(results: Results) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns: those that name the run, ``trials_seen``, ``best_value``, ``best_at`` (epoch), ``length_mean``,
+        Columns: those that identify the run, ``trials_seen``, ``best_value``, ``best_at`` (epoch), ``length_mean``,
         ``length_median``, ``length_p10``, ``length_p90`` (of the trials' lengths in epochs), and for the three trials
         with the best values ``top1_length``, ``top1_value``, ``top2_length``...
     """
@@ -74,7 +74,7 @@ def summary_table(results: Results) -> pd.DataFrame:
 
 
 def timings_table(results: Results) -> pd.DataFrame:
-    """What the schedulers' decisions cost in real time, which differs from one execution to the next.
+    """The cost of the schedulers' decisions in real time, which differs between executions.
 
     Returns
     -------
@@ -97,8 +97,8 @@ def comparison_table(results: Results) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row for each scenario, deadline and scheduler, with mean and 95 % interval (``_mean``, ``_low``, ``_high``)
-        of ``value``, ``regret``, and ``gain``: how much better than the reference on the same seed, positive where
-        better; ``wins``, ``ties`` and ``losses`` against the reference; means of ``num_trials`` and ``utilisation``;
+        of ``value``, ``regret`` and ``gain`` (the improvement over the reference on the same seed, positive if better);
+        ``wins``, ``ties`` and ``losses`` against the reference; means of ``num_trials`` and ``utilisation``; number of
         ``seeds`` with a value.
     """
     study, rows = results.study, []
@@ -129,7 +129,7 @@ def _columns(name: str, interval: Interval) -> dict[str, float]:
 
 
 def align(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows of cells as text in columns, the first ``left`` columns aligned on the left and the others on the right."""
+    """Rows of cells as text in columns. The first ``left`` columns are aligned left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:

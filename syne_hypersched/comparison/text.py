@@ -31,7 +31,7 @@ def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataF
     scenario
         The scenario.
     comparison
-        What :func:`~syne_hypersched.comparison.tables.comparison_table` makes of the results.
+        Result of :func:`~syne_hypersched.comparison.tables.comparison_table`.
     """
     study, goal = results.study, find_goal(results.study, scenario)
     better = "lower" if goal.do_minimize else "higher"
@@ -64,7 +64,7 @@ def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataF
 
 
 def describe_overview(results: Results, comparison: pd.DataFrame) -> str:
-    """All scenarios side by side: regret of each scheduler at each deadline, or the metric where there is no regret."""
+    """All scenarios side by side: regret of each scheduler at each deadline, or the metric if there is no regret."""
     study = results.study
     quantity = "regret" if comparison.regret_mean.notna().any() else "value"
     deadlines = list(dict.fromkeys(comparison.deadline))
@@ -81,7 +81,7 @@ def describe_overview(results: Results, comparison: pd.DataFrame) -> str:
 
 
 def describe_growth(results: Results) -> str:
-    """How regret, utilisation and the cost of the schedulers grow with the number of devices."""
+    """Regret, utilisation and cost of the schedulers by number of devices."""
     study = results.study
     cells = [["", "devices", "deadline", "regret", "utilisation", "trials", "reports", "scheduler µs a report"]]
     for scheduler in dict.fromkeys(scheduler for scenario in study.scenarios for scheduler in scenario.schedulers):
@@ -166,7 +166,7 @@ def describe(results: Results, brief: bool = False) -> str:
 
 
 def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:
-    """A mean and the half-width of its interval; empty where nothing is known."""
+    """A mean and the half-width of its interval; empty if unknown."""
     if math.isnan(mean):
         return ""
     plain = spec.lstrip("+")

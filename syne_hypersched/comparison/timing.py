@@ -1,4 +1,4 @@
-"""What a scheduler's decisions cost in real time."""
+"""Measures the real time of a scheduler's decisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from syne_tune.optimizer.scheduler import TrialScheduler, TrialSuggestion
 
 
 class TimedScheduler(TrialScheduler):
-    """Any scheduler, and the real time that it takes.
+    """A wrapper of any scheduler that measures its real time.
 
     Attributes
     ----------

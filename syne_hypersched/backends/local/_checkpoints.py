@@ -59,6 +59,8 @@ class Checkpoints:
         self._told: frozenset[str] = frozenset()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
+        #: Trials of which that report was not delivered yet when the launch ended.
+        self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
         self.removal = CheckpointRemover(
             delete, folder_of, self._is_needed, self._may_trim, self.publisher.rest, self._on_removed
@@ -140,6 +142,12 @@ class Checkpoints:
         if news.error:
             self._tell_once("restore", "A checkpoint of trial %d: %s", trial.trial_id, news.error)
 
+    def hear_delivery(self, trial: TrialProcesses) -> None:
+        """The tuner has received reports of a trial."""
+        if trial.trial_id in self._undelivered:
+            self._undelivered.discard(trial.trial_id)
+            self._offer(trial)
+
     def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:
         """A launch has ended; returns what of it belongs into the event."""
         self._offer(trial)
@@ -158,7 +166,10 @@ class Checkpoints:
     def _offer(self, trial: TrialProcesses) -> None:
         """Offers the best report of a trial that has a checkpoint, for the case that the incumbent has none."""
         matched = self._matched.get(trial.trial_id)
-        if matched is None or not trial.reports.was_delivered(matched.report):
+        if matched is None:
+            return
+        if not trial.reports.was_delivered(matched.report):
+            self._undelivered.add(trial.trial_id)
             return
         folder = self._folder_of(trial.trial_id)
         try:

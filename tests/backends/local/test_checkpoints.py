@@ -51,7 +51,9 @@ for epoch in range(done + 1, args.epochs + 1):
         while not (kept / "000003").exists():
             time.sleep(0.005)
         os._exit(1)
-    if args.mode:  # in place
+    if args.mode == "never":
+        pass
+    elif args.mode:  # in place
         (folder / "model").write_text(f"epoch {epoch} .")
     else:
         (folder / "model.new").write_text(f"epoch {epoch} .")
@@ -156,6 +158,19 @@ def test_the_last_epoch_of_a_script_that_has_ended_is_published_exactly(trials):
     publish(trials)
     trials.backend.stop_all()
     assert best(trials) == (0, 4, 4, "exact")
+
+
+def test_the_second_best_is_published_if_the_best_never_has_a_checkpoint(trials):
+    trials.start(epochs=2)
+    trials.until_ended()
+    publish(trials)
+    for trial_id, options in ((1, {"mode": "never", "best": 2}), (2, {"best": 500})):
+        trials.start(epochs=2, **options)
+        trials.until_ended(trial_id)
+    trials.backend.publish(1, next(report for report in trials.reports if report["loss"] == 1.0))
+    trials.wait_for(lambda: trials.events("unpublished"))
+    trials.backend.stop_all()
+    assert best(trials)[:3] == (2, 2, 2)
 
 
 def test_a_trial_that_begins_from_the_checkpoint_of_another_one_goes_on_from_there(trials):

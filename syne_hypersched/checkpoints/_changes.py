@@ -21,9 +21,9 @@ _IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DE
 class Change:
     """A change of an entry of the checkpoint folder."""
 
-    kind: Literal["created", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``lost``: the entry existed before the watch began; with an empty path, events are missing and anything may have
-    changed. Both may have happened at any moment before the events were read."""
+    kind: Literal["made", "created", "written", "closed", "moved", "moved away", "removed", "lost"]
+    """``made``: a folder that is empty. ``lost``: the entry existed before the watch began; with an empty path, events
+    are missing and anything may have changed. Both may have happened at any moment before the events were read."""
 
     path: str = ""
     """The entry, relative to the folder."""
@@ -118,9 +118,10 @@ class ChangeWatch:
         return self._enter("") if event.mask & inotify.CREATE else [Change("removed")]
 
     def _enter(self, path: str) -> list[Change]:
-        """Handles a new folder: files written to it before it was watched left no events. An empty one is ignored."""
+        """Handles a new folder: files written to it before it was watched left no events."""
         self._add(path)
-        return [Change("lost", file) for file in self._files(path)]
+        lost = [Change("lost", file) for file in self._files(path)]
+        return lost or ([Change("made", path.rstrip("/"))] if path else [])
 
     def _files(self, path: str) -> list[str]:
         """All files and links below a folder, in the order in which they were last written to."""

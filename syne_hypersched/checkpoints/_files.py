@@ -61,6 +61,23 @@ def _read_into(found: Tree, folder: str, prefix: str) -> None:
             found[path] = FileState("file", status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+def is_empty_file(path: str) -> bool:
+    """Whether a file is there and holds nothing."""
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return False
+
+
+def is_link(path: str) -> bool:
+    """Whether an entry is a link, symbolic or one of several names of a file: it is made at once and never closed."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1
+
+
 def num_bytes(tree: Mapping[str, FileState]) -> int:
     """Number of bytes in the files of a tree."""
     return sum(state.size for state in tree.values() if state.kind == "file")

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
-from syne_hypersched.checkpoints._states import Best, Order, State
+from syne_hypersched.checkpoints._states import Best, Order, State, number_of
 from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after its report begins to save within so many seconds.
@@ -26,6 +26,8 @@ KNOWN_LATE_SAVE_S = 0.5
 _NUM_LEVELS = 4  # only the last ones are kept
 #: A save shortly before a report belongs to it if the time until the next save is so many times longer.
 _EARLY_FACTOR = 3.0
+#: ...and if it came so many times later after the report before.
+_CLEAR_FACTOR = 5.0
 
 
 class Matcher:
@@ -68,6 +70,8 @@ class Matcher:
         self._news: list[Matched] = []
         #: The state that belongs to the best report if the script saves early.
         self._early: State | None = None
+        #: When the script began to write after its last report, as far as it has (monotonic seconds).
+        self._touched_s: float | None = None
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
         self._seems_early = self._seems_late = False
@@ -126,7 +130,7 @@ class Matcher:
             self._saved_first = is_saved
         elif not is_saved:
             self._all_saved = False
-        level = _number(values.get(self.time_attr)) if self.time_attr is not None else None
+        level = number_of(values.get(self.time_attr)) if self.time_attr is not None else None
         if level is not None:
             self._levels[number] = level
             self._levels.pop(number - _NUM_LEVELS, None)
@@ -135,14 +139,14 @@ class Matcher:
         if level is not None:
             self._highest = max(self._highest, level)
         # Without a metric, the last report is the best one.
-        value = _number(values.get(self.metric)) if self.metric is not None else -float(number)
+        value = number_of(values.get(self.metric)) if self.metric is not None else -float(number)
         if value is not None and not is_redone and (self._best is None or self._sign * value < self._best.value):
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
             self._is_matched = False
             self._early = state if state is not None and self._may_be_early(state, number) else None
             self._gap_s = 0.0 if state is None else max(gap_s, time_s - state.ended_s)
             self._match_early()
-        self._last_report_s = time_s
+        self._last_report_s, self._touched_s = time_s, None
 
     def _may_be_early(self, state: State, number: int) -> bool:
         """Whether a state may be that of the report that comes just after it."""
@@ -157,6 +161,8 @@ class Matcher:
         """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
         if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
             return None
+        if not self._is_clear(self._early):
+            return None
         return self._last_report_s + _EARLY_FACTOR * self._gap_s
 
     def tick(self, time_s: float) -> None:
@@ -169,11 +175,25 @@ class Matcher:
             self._seems_early = True
             self._match_early()
 
-    def touch(self, time_s: float) -> None:
-        """The script begins to write to the checkpoint folder, not before ``time_s`` (monotonic seconds)."""
+    def _is_clear(self, state: State) -> bool:
+        """Whether a state was saved much later after the report before it than before the next one."""
+        return state.gap_s is None or _CLEAR_FACTOR * self._gap_s <= state.gap_s
+
+    def touch(self, time_s: float, noticed_s: float | None = None) -> None:
+        """The script writes to the checkpoint folder.
+
+        Parameters
+        ----------
+        time_s
+            When it began at the earliest (monotonic seconds).
+        noticed_s
+            When that was noticed; None: at once.
+        """
+        if self._touched_s is None:
+            self._touched_s = time_s if noticed_s is None else noticed_s
         if self._early is None or self._early is not self.current or self._is_matched:
             return
-        if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s:
+        if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s and self._is_clear(self._early):
             self._seems_early = True
             self._match_early()
         else:
@@ -207,7 +227,7 @@ class Matcher:
         if goes_on and self._early is state:
             self._early = None  # it was not done at the report
         elif is_save:
-            self.touch(time_s if since_s is None else since_s)
+            self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports >= self._first:
                 self._saves_as_it_likes = True
@@ -217,7 +237,10 @@ class Matcher:
                 state.after, state.before = min(state.after, after), max(state.before, before)
                 state.ended_s = time_s
         elif is_save:
-            self.current = State(after, before, time_s, time_s, self._drained)
+            is_first = self.num_reports < self._first
+            began_s = time_s if self._touched_s is None else self._touched_s
+            gap_s = None if is_first else began_s - self._last_report_s
+            self.current = State(after, before, time_s, time_s, gap_s, self._drained)
         if is_save and self._early is not None and self._early.generation is None:
             self._early = None  # it was not taken in time, and is gone
 
@@ -333,7 +356,7 @@ class Matcher:
 
     def _is_redone(self, state: State, best: Best) -> bool:
         """Whether a state is of work that is done again, from an older checkpoint than the best report had."""
-        there, wanted = self.level(state.after), _number(best.values.get(self.time_attr)) if self.time_attr else None
+        there, wanted = self.level(state.after), number_of(best.values.get(self.time_attr)) if self.time_attr else None
         return state.after >= best.report and there is not None and wanted is not None and there < wanted
 
     def _add(self, generation: int, match: Any) -> None:
@@ -372,13 +395,3 @@ class Matcher:
         levels = [self._levels[number] for number in sorted(self._levels)]
         steps = [later - earlier for earlier, later in pairwise(levels) if later > earlier]
         return steps[-1] if steps else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
-from syne_hypersched.checkpoints._files import Tree, read_tree
+from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_link, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._spec import CheckpointSpec
@@ -28,6 +27,8 @@ _LOG_REPORTS = 3
 #: The file of a checkpoint of ``syne_hypersched.training``, which always saves before it reports.
 _OWN = re.compile(r"checkpoint-\d{9}")
 _LOG_IDLE_S = 0.25
+#: A folder that stays empty for so many seconds is to be empty.
+_MADE_S = 1.0
 #: ...and so is a file with such a name.
 _LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
 
@@ -111,6 +112,8 @@ class Observer:
         self._untold: set[str] = set()
         #: Files that were being written at SIGTERM: a process that exits closes them, perhaps half written.
         self._doubted: set[str] = set()
+        #: Folders that are empty, and when they were made: something is to be put into them.
+        self._made: dict[str, float] = {}
         #: How many reports saw each file open, and when each was last written to.
         self._open_reports: dict[str, int] = {}
         self._written_s: dict[str, float] = {}
@@ -122,12 +125,12 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
-        return self._bursts.is_complete and not self._begun and not self._aside
+        return self._bursts.is_complete and not (self._begun or self._aside or self._made)
 
     @property
     def is_first(self) -> bool:
         """Whether the checkpoint is the first one, all of whose files are closed."""
-        return self._bursts.is_first and not self._begun and not self._aside
+        return self._bursts.is_first and not (self._begun or self._aside or self._made)
 
     @property
     def is_partial(self) -> bool:
@@ -137,12 +140,12 @@ class Observer:
     @property
     def is_proven(self) -> bool:
         """Whether every file that was written to was closed by a process that was alive afterwards."""
-        return not self._unproven and not self._untold and not self._doubted
+        return not (self._unproven or self._untold or self._doubted or self._made)
 
     @property
     def may_be_whole(self) -> bool:
         """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
-        return all(map(self.habits.is_aside, self._unproven | self._doubted))
+        return all(map(self.habits.is_aside, {*self._unproven, *self._doubted, *self._made}))
 
     @property
     def is_doubted(self) -> bool:
@@ -198,6 +201,8 @@ class Observer:
                 self._unproven &= writing
                 self._untold &= writing
                 self.has_finished = self.has_finished or not writing
+                now = time.monotonic()
+                self._made = {path: made_s for path, made_s in self._made.items() if now - made_s < _MADE_S}
         return self.is_proven
 
     def last_complete(self) -> tuple[Tree, State | None]:
@@ -293,6 +298,11 @@ class Observer:
             return
         now, is_surprise = time.monotonic(), False
         for change in found:
+            if change.kind == "made":
+                self._made[change.path] = now
+                self._complete.begin(change.path)
+                self._matcher.touch(self._looked_s, now)
+                continue
             if change.kind in ("created", "written", "closed"):
                 self._written_s[os.path.join(self._folder, change.path)] = now
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
@@ -316,15 +326,15 @@ class Observer:
             self._unproven.add(path)
             self._finish(path, after, before, now)
             self._lost[path] = after
-        elif change.kind in ("created", "written") and not self._is_name(path):
+        elif change.kind in ("created", "written") and not is_link(os.path.join(self._folder, path)):
             self._begun.setdefault(path, after)
             self._complete.begin(path, self._bursts.begins(path))
             if change.kind == "written":
                 self._wrote.add(path)
-                self._matcher.touch(self._looked_s)
+                self._matcher.touch(self._looked_s, now)
         elif change.kind in ("created", "closed"):
             began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
-            if change.kind == "closed" and path not in self._wrote and self._is_empty(path):
+            if change.kind == "closed" and path not in self._wrote and is_empty_file(os.path.join(self._folder, path)):
                 self._matcher.change(after, before, now, is_save=False)  # a mark
             else:
                 self._finish(path, began_after, before, now)
@@ -341,7 +351,7 @@ class Observer:
             was_part, self._was_part = self._was_part, False
             self._finish(path, began_after, before, now, was_part)
         else:
-            for known in (self._begun, self._aside, self._lost):
+            for known in (self._begun, self._aside, self._lost, self._made):
                 known.pop(path, None)
             self._doubted.discard(path)
             self._complete.remove(path)
@@ -351,6 +361,8 @@ class Observer:
         """A file or folder is finished; it is in its own place, or will be moved there."""
         self._finished.add(path)
         self.habits.finished(path)
+        for made in [made for made in self._made if path.startswith(f"{made}/")]:
+            del self._made[made]
         with contextlib.suppress(OSError):
             self._finished_at = os.lstat(os.path.join(self._folder, path)).st_mtime
         if self.habits.is_aside(path):
@@ -379,19 +391,6 @@ class Observer:
             self._bursts.begin()
         for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
+        self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
         known = (self._begun, self._aside, self._lost)
         return [begun.pop(other) for begun in known for other in list(begun) if is_below(other)]
-
-    def _is_empty(self, path: str) -> bool:
-        try:
-            return os.path.getsize(os.path.join(self._folder, path)) == 0
-        except OSError:
-            return False
-
-    def _is_name(self, path: str) -> bool:
-        """Whether an entry is a link, which is made at once and never closed."""
-        try:
-            status = os.lstat(os.path.join(self._folder, path))
-        except OSError:
-            return False
-        return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -39,6 +40,9 @@ class State:
 
     ended_s: float
 
+    gap_s: float | None = None
+    """It was begun at least so many seconds after the report before it; None: it is the first of its launch."""
+
     drained: bool = False
     """Whether the script had been asked to exit."""
 
@@ -58,3 +62,14 @@ class Best:
     values: Mapping[str, Any]
     value: float
     launch: int
+
+
+def number_of(value: object) -> float | None:
+    """An entry of a report as a finite number; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -296,6 +296,25 @@ def test_who_dies_in_its_first_write_begins_anew(launches):
     assert "its only checkpoint was being written when its writer was killed" in launches.beginning().restored
 
 
+def test_a_folder_that_was_only_made_is_half_a_checkpoint(launches):
+    """It is left out, since a script that goes on from the newest folder would find nothing in it."""
+    launches.folder.mkdir()
+    launches.run(
+        """
+for epoch in (1, 2):
+    put(folder / f"step-{epoch}" / "model" / "0", epoch)
+    report(epoch, 1 / epoch)
+    while not list(folder.parent.glob(f".checkpoints-generations/*/files/step-{epoch}")):
+        time.sleep(0.005)
+(folder / "step-3" / "model").mkdir(parents=True)
+time.sleep(0.05)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    launches.run("print('found', sorted(path.name for path in folder.iterdir()), flush=True)")
+    launches.seen("found ['step-1', 'step-2']")
+
+
 def test_who_dies_between_two_writes_goes_on_from_the_last_one(launches):
     launches.folder.mkdir()  # nobody knows whether what was there before it was watched is whole
     body = "for epoch in (1, 2):\n    atomic(epoch)\n    report(epoch, 1 / epoch)\nos.kill(os.getpid(), signal.SIGKILL)"
@@ -447,7 +466,7 @@ for epoch in (1, 2, 3, 4):
     while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
         time.sleep(0.005)
 """
-    launches.run(body)
+    launches.run(body, order="early")
     for number in launches.store.numbers():
         text = (launches.store.files(number) / "model").read_text()
         assert text.partition(":")[0] == text.rpartition(":")[2] == str(number)

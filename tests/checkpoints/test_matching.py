@@ -208,6 +208,19 @@ def test_when_a_save_was_noticed_does_not_make_it_later(noticed_s):
     assert not history.matcher.matched
 
 
+@pytest.mark.parametrize("is_clear", [True, False])
+def test_a_save_in_the_middle_between_two_reports_is_of_either(is_clear):
+    """Perhaps the script saves a while after each report."""
+    history = History()
+    history.report(1, 2.0, after_s=1.0)
+    history.now += 1.0 if is_clear else 0.08
+    history.matcher.touch(history.now)
+    history.save(2, after_s=0.01, quiet=False)
+    history.report(2, 1.0, after_s=0.02)
+    history.wait(1.0)
+    assert [known.match for known in history.matcher.matched] == ([1, "exact"] if is_clear else [1])
+
+
 def test_a_save_that_was_noticed_late_was_not_later():
     history = History()
     history.save(1, after_s=1.0, quiet=False)

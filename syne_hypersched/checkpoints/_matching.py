@@ -152,9 +152,9 @@ class Matcher:
         """Whether a state may be that of the report that comes just after it."""
         if not state.after == state.before == number - 1:
             return False
-        return self.order is Order.EARLY or (
-            self.order is Order.UNKNOWN and not self._seems_late and not self._saves_as_it_likes
-        )
+        # A script that has reported in this launch before it has saved does not save before it reports.
+        may_save_first = self._saved_first and not self._seems_late and not self._saves_as_it_likes
+        return self.order is Order.EARLY or (self.order is Order.UNKNOWN and may_save_first)
 
     @property
     def decides_s(self) -> float | None:

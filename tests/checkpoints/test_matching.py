@@ -55,6 +55,18 @@ def test_who_saves_before_the_report_has_the_checkpoint_of_the_report():
     assert history.matched() == (3, 3, "exact")
 
 
+def test_who_has_reported_before_it_has_saved_does_not_save_before_it_reports():
+    """Its thread saves long after a report, and has done so just before the next one."""
+    history = History()
+    history.report(1, 3.0, after_s=1.0)
+    for epoch in (1, 2, 3):
+        history.matcher.touch(history.now + 0.9)
+        history.save(epoch, after_s=1.0, quiet=False)
+        history.report(epoch + 1, 2 / epoch, after_s=0.001)
+        history.matcher.tick(history.now + 0.5)
+    assert all(known.match != "exact" for known in history.matcher.matched)
+
+
 def test_who_saves_after_the_report_has_the_next_one_which_may_be_newer():
     history = History()
     for epoch, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
@@ -212,13 +224,14 @@ def test_when_a_save_was_noticed_does_not_make_it_later(noticed_s):
 def test_a_save_in_the_middle_between_two_reports_is_of_either(is_clear):
     """Perhaps the script saves a while after each report."""
     history = History()
-    history.report(1, 2.0, after_s=1.0)
+    history.save(1, after_s=1.0, quiet=False)
+    history.report(1, 2.0, after_s=0.01)
     history.now += 1.0 if is_clear else 0.08
     history.matcher.touch(history.now)
     history.save(2, after_s=0.01, quiet=False)
     history.report(2, 1.0, after_s=0.02)
     history.wait(1.0)
-    assert [known.match for known in history.matcher.matched] == ([1, "exact"] if is_clear else [1])
+    assert [known.match for known in history.matcher.matched] == (["exact", "exact"] if is_clear else ["exact"])
 
 
 def test_a_save_that_was_noticed_late_was_not_later():

@@ -47,7 +47,7 @@ def batch_space(args: argparse.Namespace, batch_sizes: Any, max_batch_size: int)
 
 
 def preload_torchvision() -> tuple[str, ...]:
-    """Modules to preload for a script that imports ``_torchvision.py``; lets the server of launches find that module."""
+    """Modules to preload for a script that imports ``_torchvision.py``; lets the server of launches find it."""
     paths = [str(TRAINING_SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     return ("syne_tune", "torch", "torch._dynamo", "_torchvision", "syne_hypersched.training")

@@ -36,7 +36,7 @@ def objective(theta, times, trial):
     return np.concatenate([errors, (theta[1:] - DEFAULT_PRIOR.mean) / DEFAULT_PRIOR.spread])
 
 
-def test_many_trials_at_once_are_as_good_as_scipy_on_each():
+def test_fits_of_many_trials_at_once_are_as_good_as_scipy_on_each():
     times = some_trials(24)
     theta = fit_shapes(times, 128.0, priors(24))
     for _ in range(4):

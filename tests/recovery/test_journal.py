@@ -246,7 +246,7 @@ def test_setting_the_clock_changes_no_time_between_death_and_resume(monkeypatch,
     assert _elapsed_s(Segments(headers=headers), 160.0, lock, time_passes) == elapsed_s
 
 
-def test_a_torn_tuner_is_told_and_one_can_be_given(finished, make):
+def test_a_torn_tuner_file_is_named_and_a_tuner_can_be_passed_instead(finished, make):
     path = finished.tuner_path / "journal" / "setup.dill"
     for content in (b"", path.read_bytes()[:100], b"no pickle"):
         path.write_bytes(content)
@@ -361,7 +361,7 @@ def test_a_tuner_that_died_before_its_first_trial_is_gone_on_with(finished, expe
 
 
 @pytest.mark.parametrize("torn", ["", '{"st_tuner_creation_timestamp": 17', "[]", None])
-def test_metadata_that_a_kill_has_torn_are_written_anew(finished, make, torn):
+def test_metadata_torn_by_a_kill_are_written_again(finished, make, torn):
     path = finished.tuner_path / "metadata.json"
     whole = json.loads(path.read_text())
     path.unlink()

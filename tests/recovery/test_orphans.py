@@ -108,7 +108,7 @@ def test_who_may_be_left_behind_is_named(tmp_path, start, caplog, stranger, why)
     assert all(why.format(pid=process.pid) in message and "left alone" in message for message in warned)
 
 
-def test_pids_of_an_older_version_that_nobody_has_are_not_mentioned(tmp_path, start, caplog):
+def test_unused_pids_of_an_older_version_are_not_mentioned(tmp_path, start, caplog):
     process = start()
     process.kill()
     process.wait()

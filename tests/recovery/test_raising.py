@@ -141,7 +141,7 @@ def test_other_calls_at_which_it_raises(make, experiments, call):
     assert epochs_of(results, BAD_X) == ([] if call == "add" else list(range(1, 10)))
 
 
-def test_what_may_be_no_fault_of_the_report_is_told_again(make, experiments):
+def test_a_call_that_failed_for_a_reason_of_the_machine_is_repeated(make, experiments):
     with pytest.raises(OSError, match="cannot bear"):
         make(error=OSError).run()
     resume_experiment("run", make(calls=()))
@@ -172,7 +172,7 @@ def test_a_scheduler_that_raises_only_at_the_replay(caplog):
     assert "The journal prevails" in caplog.text
 
 
-def test_an_entry_that_makes_no_sense_is_still_told_from_a_scheduler_that_raises():
+def test_an_invalid_entry_is_distinguished_from_a_scheduler_that_raises():
     entries = journaled_calls(ASHA(SPACE, "loss", "epoch", 9, **OPTIONS))
     del next(entry for entry in entries if entry["call"] == "result")["report"]
     with pytest.raises(ValueError, match=r"entry \d+ of the journal makes no sense"):

@@ -171,7 +171,7 @@ def test_a_journal_of_other_decisions_is_refused(change, caplog):
     assert sum("The journal prevails" in record.message for record in caplog.records) == 1
 
 
-def test_a_scheduler_that_draws_from_somebody_elses_generator_is_told_apart():
+def test_a_scheduler_that_draws_from_a_global_generator_is_detected():
     # Syne Tune's draws brackets from NumPy's own generator.
     def make():
         return StockASHA(SPACE, metric="loss", time_attr="epoch", max_t=27, brackets=3, random_seed=0)
@@ -233,7 +233,7 @@ def test_limits_of_a_trial_are_journaled():
     assert progress.max_num_devices(0) == 3
 
 
-def test_a_process_that_ends_during_a_call_does_not_look_like_a_wish():
+def test_a_process_that_ends_during_a_call_does_not_look_like_a_request():
     """The launcher's thread takes a trial's devices away while the scheduler is deciding about it."""
     backend, seen = ReplayState(), []
 

@@ -58,7 +58,7 @@ def test_the_scheduler_goes_on_as_if_nothing_had_happened(name, tmp_path):
     assert snapshot.scheduler.metadata() == scheduler.metadata()
 
 
-def test_models_that_are_fitted_anew_are_left_out(tmp_path):
+def test_models_that_are_fitted_again_are_left_out(tmp_path):
     pytest.importorskip("statsmodels")
     scheduler = ASHA(SPACE, "loss", "epoch", 27, searcher="kde", random_seed=0)
     loop = TuningLoop("loss", "epoch", 5, 27)

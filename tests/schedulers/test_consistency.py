@@ -130,7 +130,7 @@ def simulated(scheduler, **arguments):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("scaling", [None, {1: 1.0, 4: 3.0}, lambda n: n**0.9])
-def test_what_the_backend_says_is_as_good_as_what_is_told(strategy, scaling, caplog):
+def test_numbers_from_the_backend_have_the_same_effect_as_arguments(strategy, scaling, caplog):
     options = {"strategy": strategy, "scaling": scaling, "random_seed": 1}
     told = HyperSched(SPACE, "loss", "epoch", 27, 4, 60.0, **options)
     asks = HyperSched(SPACE, "loss", "epoch", 27, **options)
@@ -239,7 +239,7 @@ def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
     assert not warnings_of(caplog)
 
 
-def test_a_deadline_that_nobody_knows(tmp_path):
+def test_a_deadline_that_neither_side_knows(tmp_path):
     backend = make_backend("simulator", tmp_path)
     with pytest.raises(ValueError, match="deadline_s must be given, since the backend knows of no deadline"):
         run(backend, HyperSched(SPACE, "loss", "epoch", 27), Deadline(trial_backend=backend))

@@ -119,7 +119,7 @@ def test_a_stored_scheduler_goes_on_the_same(name):
 
 
 @pytest.mark.parametrize("name", ["adaptive", "published"])
-def test_devices_that_nobody_else_can_use_go_to_those_that_run(name):
+def test_devices_that_no_other_trial_can_use_go_to_running_trials(name):
     _, _, results = run(name, num_configs=2, n_workers=8)
     assert results.st_num_devices.max() > 1
 
@@ -136,7 +136,7 @@ def test_a_deadline_that_is_near_has_the_weak_give_way(name):
     assert not scheduler.admission_open
 
 
-def test_a_script_that_was_told_its_milestone_is_told_of(caplog):
+def test_a_script_that_receives_its_milestone_is_warned_of(caplog):
     class UpTo(Curves):
         def learning_curve(self, config, max_resource=None, seed=0):
             return super().learning_curve(config, config["epochs"], seed)

@@ -232,7 +232,7 @@ def fixed(mode, **options):
     return RandomSearch({"x": uniform(0, 1), "mode": mode, **options}, metrics=["loss"], random_seed=1)
 
 
-def test_a_script_that_crashes_is_told_with_log_code_and_last_lines(script, caplog):
+def test_the_error_of_a_crashed_script_has_log_exit_code_and_last_lines(script, caplog):
     with pytest.raises(ValueError, match="failed"):
         run(make_backend(script), fixed("crash"), StoppingCriterion(max_wallclock_time=20), n_workers=1)
     message = next(record.getMessage() for record in caplog.records if "failed with exit code" in record.getMessage())
@@ -271,7 +271,7 @@ class ErrorCountingASHA(ASHA):
         self.failed.append(trial.trial_id)
 
 
-def test_the_scheduler_hears_of_a_failure_once_and_only_after_the_retries(script):
+def test_the_scheduler_receives_a_failure_once_and_only_after_the_retries(script):
     points = [{"x": 0.5, "mode": "crash at 3"}, {"x": 0.5, "mode": ""}]
     space = {"x": uniform(0, 1), "mode": choice(["crash at 3", ""])}
     scheduler = ErrorCountingASHA(

@@ -154,7 +154,7 @@ def test_time_goes_on_over_a_resize_and_a_pause(make_backend, wait_for, kind, ti
 
 
 @pytest.mark.parametrize(("kind", "mode"), both(("never loads",), ("counts anew",)))
-def test_a_script_that_begins_anew_is_spoken_of_once(make_backend, wait_for, caplog, kind, mode):
+def test_a_script_that_starts_from_the_beginning_gets_one_warning(make_backend, wait_for, caplog, kind, mode):
     backend = make_backend(kind, mode)
     trial = Watched(backend, wait_for)
     trial.until_reported(2)

@@ -77,7 +77,7 @@ def test_a_program_is_given_its_arguments_as_they_are(texts):
     assert tuple(json.loads(seen)) == arguments
 
 
-def test_a_script_that_reads_its_configuration_is_told_where():
+def test_a_script_that_reads_its_configuration_from_a_file_receives_its_path():
     arguments = script_arguments({"x": 1}, Path("/trial/config.json"), Path("/check"))
     assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == {
         "--st_config_json_filename": "/trial/config.json",
@@ -208,7 +208,7 @@ def test_what_no_program_can_be_given_is_refused_in_a_template():
         fill("x={x}", config={"x": "a\0b"})
 
 
-def test_what_is_left_out_is_told_once(caplog):
+def test_entries_that_are_left_out_are_named_once(caplog):
     arguments = ScriptArguments(["{lr}"])
     with caplog.at_level(logging.WARNING):
         for _ in range(2):

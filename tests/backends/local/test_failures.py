@@ -79,7 +79,7 @@ def test_an_end_without_words_is_retried_as_often_as_any(failure):
     assert [type(trial.fail(failure, POLICY)) for _ in range(3)] == [Retry, Retry, GiveUp]
 
 
-def test_work_that_cannot_be_told_from_redone_work_is_not_retried():
+def test_work_that_cannot_be_distinguished_from_repeated_work_is_not_retried():
     blind = Failure(1, 1, "error", knows_progress=False)
     assert isinstance(history().fail(blind, POLICY), Retry)  # nothing was reported that could be doubled
     (reason,) = (history(1).fail(blind, POLICY).reason,)

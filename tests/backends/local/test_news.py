@@ -66,7 +66,7 @@ def test_a_log_that_comes_into_being_ends_the_wait(news, tmp_path, wait_for):
     wait_for(lambda: waiting.has_returned)
 
 
-def test_what_is_told_ends_the_wait(news, wait_for):
+def test_a_notification_ends_the_wait(news, wait_for):
     told = []
     tell = news.telling(lambda *arguments: told.append(arguments))
     waiting = Waiting(news)

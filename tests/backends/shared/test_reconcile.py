@@ -58,7 +58,7 @@ def test_a_resized_trial_comes_back_before_new_ones():
     assert reconcile([TrialState(1, wants=1, order=1), back], 2) == [Launch(5, 2)]
 
 
-def test_a_resized_trial_whose_wish_grew_meanwhile_takes_what_there_is():
+def test_a_resized_trial_whose_request_grew_meanwhile_takes_the_free_devices():
     assert reconcile([TrialState(0, wants=4, resized=True)], 2) == [Launch(0, 2)]
 
 

@@ -250,7 +250,7 @@ def test_nothing_is_launched_once_the_deadline_drains():
     assert [event[2] for event in events if event[1] == "launch"] == [0]
 
 
-def test_a_tuner_that_waits_for_its_trials_is_told_that_the_deadline_has_stopped_them():
+def test_a_tuner_that_waits_for_its_trials_learns_that_the_deadline_has_stopped_them():
     fleet, _ = make_fleet()
     fleet.set_deadline(5, 0)
     fleet.start(0, {"epoch_s": 100}, 1, "start")

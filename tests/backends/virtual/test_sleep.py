@@ -27,7 +27,7 @@ def polls(clocks, watch, number, real_s, processor_s):
 
 
 @pytest.mark.parametrize(("number", "real_s"), [(3, 5.0), (50, 0.1)])
-def test_a_tuner_that_sleeps_is_told_once(caplog, number, real_s):
+def test_a_tuner_that_sleeps_gets_one_warning(caplog, number, real_s):
     clocks = Clocks()
     watch = clocks.watch()
     with caplog.at_level(logging.WARNING):

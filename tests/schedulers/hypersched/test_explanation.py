@@ -219,7 +219,7 @@ def test_a_trial_that_diverges_is_said_so_and_never_goes_on(strategy):
     assert not tuning.scheduler.admission_open
 
 
-def test_before_and_while_admission_is_open_the_rule_is_told():
+def test_explanation_names_the_rule_before_and_while_admission_is_open():
     tuning = ByHand(strategy="adaptive", deadline_s=1000)
     before = tuning.scheduler.explain()
     assert before.admission_open

@@ -105,7 +105,7 @@ def test_the_last_trial_is_not_paused_when_nothing_can_be_resumed(elastic):
     assert report(scheduler, trials[2], 4, math.nan) == "PAUSE"
 
 
-def test_without_resizing_a_pause_after_the_closing_serves_nobody():
+def test_without_resizing_no_trial_is_paused_after_admission_has_closed():
     """And so a backend that cannot resize trains on what runs."""
     decisions = {}
     for elastic in (True, False):
@@ -145,7 +145,7 @@ def test_a_run_that_uses_its_time_says_nothing(caplog):
         (4, {1: 1, 4: 3.6}, False), (4, {1: 1, 4: 2.2}, True), (8, {1: 1, 8: 1}, True), (2, {1: 1, 2: 2}, True),
     ],
 )  # fmt: skip
-def test_few_devices_are_told_at_the_start_that_none_is_resized(num_devices, scaling, speaks, caplog):
+def test_with_few_devices_a_message_at_the_start_says_that_no_trial_is_resized(num_devices, scaling, speaks, caplog):
     scheduler = make("adaptive", num_devices=num_devices, scaling=scaling)
     assert messages(caplog) == []
     for _ in range(min(2, num_devices)):

@@ -1,4 +1,4 @@
-"""How a command ends whose reader wants no more, or that is interrupted."""
+"""The end of a command whose output is no longer read, or that is interrupted."""
 
 from __future__ import annotations
 

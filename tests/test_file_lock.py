@@ -1,4 +1,4 @@
-"""Locks on files: who holds them, when they are freed, and what a file system without locks means."""
+"""Locks on files: their holders, their release, and file systems without locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seconds between moments, whatever is done to the clock of the wall meanwhile."""
+"""Seconds between moments, independent of changes of the wall clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_S = 3600.0
 
 
 class Clocks:
-    """The clocks of a machine, under our hands."""
+    """The clocks of a machine, set by the tests."""
 
     def __init__(self, monkeypatch):
         self.monotonic_s, self.boot_s, self.wall_s, self.boot_id = 50.0, 80.0, 1e9, "first"

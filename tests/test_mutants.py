@@ -1,4 +1,4 @@
-"""The runner of mutants: what it changes, and which tests it runs."""
+"""The runner of mutants: its changes, and the tests that it runs."""
 
 from __future__ import annotations
 

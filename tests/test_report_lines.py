@@ -1,4 +1,4 @@
-"""Reports in lines of a log: all whole ones, in order, whatever stands around them."""
+"""Reports in lines of a log: all whole ones are found, in order, with any text around them."""
 
 from __future__ import annotations
 

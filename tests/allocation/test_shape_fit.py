@@ -28,7 +28,8 @@ def priors(num_trials):
 
 
 def objective(theta, times, trial):
-    """The objective of one trial, written anew: squared errors of the logarithm, and the distance from the prior."""
+    """The objective of one trial, implemented again: squared errors of the logarithm, and the distance from the
+    prior."""
     model = shape_model(theta, 128.0)
     used = times.weight[trial] > 0
     predicted = model.step_time_s(times.num_devices[trial][used], times.local_batch_size[trial][used])

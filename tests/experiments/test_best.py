@@ -1,4 +1,4 @@
-"""What is in best/: in words, and whether it is what it says."""
+"""The description of best/, and checks of its content."""
 
 from __future__ import annotations
 

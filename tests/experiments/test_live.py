@@ -107,7 +107,7 @@ def test_interval_is_a_number(wrong: object) -> None:
 
 
 def make_tuner(folder: Path, wallclock_time: float = 0.0, deadline_s: float | None = None) -> Any:
-    """What the view asks of a tuner."""
+    """The members of a tuner that the view uses."""
     scheduler = SimpleNamespace(metric_names=lambda: ["loss"], metric_mode=lambda: "min", time_attr="epoch")
     return SimpleNamespace(
         scheduler=scheduler,

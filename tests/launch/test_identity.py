@@ -1,4 +1,4 @@
-"""A process is known again by its pid and start time, on the same host, in the same namespace."""
+"""A process is identified by its pid and start time, on the same host, in the same namespace."""
 
 from __future__ import annotations
 

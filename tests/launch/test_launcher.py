@@ -1,4 +1,4 @@
-"""Launching real processes: started, drained, reaped, and never left behind."""
+"""Launching real processes: they are started, drained and reaped, and none is left over."""
 
 from __future__ import annotations
 

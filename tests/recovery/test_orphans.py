@@ -1,4 +1,4 @@
-"""Processes of a dead tuner are found by what they write to, and by pid and start time; nobody else's is touched."""
+"""Processes of a dead tuner are found by the logs that they write, and by pid and start time; no others are touched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
 
 
 def launch(pid, trial_id=0, event="launch", **other):
-    """The event of a launch that has just happened; ``other`` entries as another machine or version has them."""
+    """The event of a recent launch, with ``other`` entries of another machine or version."""
     return Event(0.0, event, trial_id, ("cpu0",), 0, details={**identify([pid]), **other})
 
 

@@ -1,4 +1,4 @@
-"""A scheduler that raises ends the tuning once; a resume goes on without what it was told then."""
+"""A scheduler that raises ends the tuning once; a resume skips the call that failed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ POINTS = [{"x": 0.0}, {"x": BAD_X}, {"x": 0.2}]
 
 
 def raising(scheduler_class):
-    """A scheduler that does not bear some reports of one trial, or another call about it."""
+    """A scheduler that raises at some reports of one trial, or at another call about it."""
 
     class Raising(scheduler_class):
         calls = ("result",)
@@ -161,7 +161,7 @@ def play(entries, scheduler, **options):
 
 
 def test_a_scheduler_that_raises_only_at_the_replay(caplog):
-    """As one whose code has changed since."""
+    """A scheduler whose code has changed since."""
     caplog.set_level(logging.WARNING)
     entries = journaled_calls(ASHA(SPACE, "loss", "epoch", 9, **OPTIONS))
     changed = SCHEDULERS["asha"]()

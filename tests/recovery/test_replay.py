@@ -1,4 +1,4 @@
-"""Replays: whatever scheduler was journaled is in the same state afterwards, from a snapshot or from the beginning."""
+"""Replays: every scheduler has the same state afterwards, from a snapshot or from the beginning."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ElasticLoop(TuningLoop):
 
 
 class _Elastic:
-    """Hands a scheduler elastic trials where the loop has plain ones."""
+    """Passes elastic trials to a scheduler instead of the plain ones of the loop."""
 
     def __init__(self, scheduler, devices):
         self.scheduler, self.devices = scheduler, devices
@@ -104,7 +104,7 @@ def play(entries, scheduler, **options):
 
 
 def go_on(scheduler, loop, seconds=40):
-    """What a scheduler does from here on, while its clock stands still."""
+    """The further decisions of a scheduler whose clock has stopped."""
     return copy.deepcopy(loop).run(scheduler, seconds)
 
 
@@ -126,7 +126,7 @@ def test_a_replayed_scheduler_is_where_the_journaled_one_was(name, fail_every):
 
 
 def test_hypersched_was_journaled_beyond_admission_with_resizes():
-    """The test above is about something: within its time admission closes, and trials are resized."""
+    """Checks that the test above covers the closing of admission, and resizes."""
     scheduler, loop = SCHEDULERS["hypersched"](), ElasticLoop("loss", "epoch", 5, 27)
     ticks, entries = Ticks(), []
     ticks.drive(scheduler)
@@ -206,7 +206,7 @@ def test_a_suggestion_comes_back(what, trial_id, config):
 
 
 def test_limits_of_a_trial_are_journaled():
-    """The backend finds out on how many devices a trial can run, and the scheduler looks at it."""
+    """The backend detects on how many devices a trial can run, and the scheduler reads this number."""
     seen = []
 
     class Looking(ASHA):

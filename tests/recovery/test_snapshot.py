@@ -1,4 +1,4 @@
-"""Snapshots: the scheduler comes back as it was, a torn one is noticed, and loading one executes nothing."""
+"""Snapshots: the scheduler is restored exactly, a torn snapshot is noticed, and loading one executes nothing."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_snapshot_is_taken_in_the_background(tmp_path, wait_for):
 
 
 class _Slow:
-    """Says when it is pickled, and takes its time."""
+    """Signals when it is pickled, and pickles slowly."""
 
     def __init__(self, path):
         self.path = path

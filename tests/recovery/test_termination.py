@@ -77,7 +77,7 @@ def test_sigterm_leaves_no_process_after_drain_s(experiments, begin):
 
 @pytest.fixture
 def handler():
-    """Puts the handler of SIGTERM back after a test."""
+    """Restores the handler of SIGTERM after a test."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)

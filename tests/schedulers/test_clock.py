@@ -11,7 +11,7 @@ from syne_hypersched.schedulers.clock import TuningClock
 
 
 class FakeTime:
-    """Stands in for the machine's clocks."""
+    """Replaces the machine's clocks."""
 
     def __init__(self, monkeypatch):
         self.monotonic_s = 1000.0

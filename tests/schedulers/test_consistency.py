@@ -1,4 +1,4 @@
-"""Scheduler, backend and tuner that were told different things say so at the start."""
+"""Scheduler, backend and tuner with different numbers warn at the start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STRATEGIES = ("adaptive", "published")
 
 @dataclass
 class Situated:
-    """What a trial says of its backend."""
+    """The facts that a trial shows about its backend."""
 
     num_devices_total: int | None = 4
     deadline_s: float | None = 60.0
@@ -55,7 +55,7 @@ def experiments(tmp_path, monkeypatch):
 
 
 def warnings_of(caplog):
-    """What was warned of that is about what scheduler, backend and tuner were told, and nothing else."""
+    """The warnings about different numbers of scheduler, backend and tuner."""
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     return [record.message for record in records if record.name.endswith("._consistency")]
 
@@ -224,7 +224,7 @@ def test_too_many_devices_end_the_tuning_at_its_start(kind, tmp_path):
     [("simulator", "adaptive"), ("simulator", "published"), ("local", "adaptive"), ("function", "published")],
 )
 def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
-    """Once it is the scheduler that knows, once the stop criterion."""
+    """Once only the scheduler has the number, once only the stop criterion."""
     for of_scheduler, of_criterion in ((1.0, None), (None, 1.0)):
         backend = make_backend(kind, tmp_path)
         scheduler = HyperSched(SPACE, "loss", "epoch", 27, deadline_s=of_scheduler, strategy=strategy)

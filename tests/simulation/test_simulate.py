@@ -1,4 +1,4 @@
-"""Simulation without a tuner: the same decisions, the same form, in a part of the time."""
+"""Simulation without a tuner: the same decisions and results, in less time."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_it_ends_at_a_number_of_results(number):
 
 
 class Once(TrialScheduler):
-    """Starts three trials of five epochs and pauses, or stops, or fails to care."""
+    """Starts three trials of five epochs, and pauses, stops or ignores them."""
 
     def __init__(self, decision):
         super().__init__(random_seed=0)

@@ -25,7 +25,7 @@ def path_of_modules(x):
 
 
 def call(function, folder, config):
-    """Calls the function as a trial of the backend does, in a process of its own."""
+    """Calls the function as a trial of the backend does, in a separate process."""
     stored = serialise(function, ["x"])
     (folder / "function").write_bytes(stored.stored)
     where = {"st_tune_function_path": str(folder / "function"), "st_tune_function_sha256": stored.sha256}

@@ -188,7 +188,7 @@ def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
 
 
 def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(script, wait_for):
-    """As a script does that trains up to the milestone in its arguments, with a tuner that is quick to resume it."""
+    """A script that trains up to the milestone in its arguments, with a tuner that resumes it quickly."""
     backend = make_backend(script, time_attr="epoch")
     for epochs in range(1, 30):
         if epochs == 1:
@@ -204,7 +204,7 @@ def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(scr
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
 def test_promotion_on_the_stock_backend(script, max_resource_attr):
-    """The stock backend kills a trial at once and forgets what it reported meanwhile: epochs may be missing there."""
+    """The stock backend kills a trial at once and drops its last reports, so epochs may be missing."""
     backend = LocalBackend(str(script), rotate_gpus=False)
     tuner = run(backend, promotion(max_resource_attr), StoppingCriterion(max_num_evaluations=40))
     for process in backend.trial_subprocess.values():
@@ -260,7 +260,7 @@ def test_failures_are_borne_up_to_max_failures(script):
 
 
 class ErrorCountingASHA(ASHA):
-    """Remembers which trials have failed."""
+    """Records which trials have failed."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

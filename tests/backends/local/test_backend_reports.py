@@ -99,7 +99,7 @@ class Watched:
         self.wait_for(polled)
 
     def until_reported(self, number, **values):
-        """Until so many more reports have come that have these values."""
+        """Waits until a number of further reports with these values has come."""
         known = len(self.reports)
         self.until(
             lambda: sum(values.items() <= report.items() for report in self.reports[known:]) >= number,
@@ -220,7 +220,7 @@ def test_a_second_run_under_an_old_name_does_not_read_old_logs(make_backend, wai
 
 
 def test_a_log_is_read_without_the_lock_of_the_fleet(make_backend, wait_for, monkeypatch):
-    """Neither at a poll nor at the end of a launch is anybody kept waiting by what a script prints."""
+    """Output of a script delays neither a poll nor the end of a launch."""
     backend, seen = make_backend("local", "prints", epochs=30), []
     scan = LogTail._scan
 

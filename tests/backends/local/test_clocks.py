@@ -1,4 +1,4 @@
-"""What is recorded of real trials while somebody sets the clock of the wall."""
+"""Records of real trials while the wall clock is set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials whose launches fail, with real processes: what is retried, what is not, and what the user is told."""
+"""Trials whose launches fail, with real processes: retries, final failures, and messages to the user."""
 
 from __future__ import annotations
 

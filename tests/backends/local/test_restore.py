@@ -1,4 +1,4 @@
-"""Trials of a tuner that has died, taken over from their logs and what was recorded of them."""
+"""Trials of a dead tuner, restored from their logs and the recorded events."""
 
 from __future__ import annotations
 

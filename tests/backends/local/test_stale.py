@@ -1,4 +1,4 @@
-"""A tuner that sleeps while its decisions go stale is told, once and with numbers."""
+"""A tuner that sleeps too long gets one warning, with numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clock:
 
 
 class Tuner:
-    """Polls every so many seconds, and stops every trial at its first report."""
+    """Polls at intervals, and stops every trial at its first report."""
 
     def __init__(self, every_s=5.0, report_s=0.05, busy=False):
         self.clock, self.processor = Clock(), Clock()

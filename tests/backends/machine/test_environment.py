@@ -1,4 +1,4 @@
-"""What a training script sees of its devices."""
+"""The environment in which a training script finds its devices."""
 
 from __future__ import annotations
 

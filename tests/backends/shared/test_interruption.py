@@ -1,4 +1,4 @@
-"""What a user reads last when a tuning is interrupted, and of one that could not be resumed."""
+"""The last message of an interrupted tuning, and the warning for a tuning that could not be resumed."""
 
 from __future__ import annotations
 

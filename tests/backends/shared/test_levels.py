@@ -1,4 +1,4 @@
-"""Which levels are new, and which relaunches begin as if there were no checkpoint."""
+"""Which levels are new, and which relaunches start as if there were no checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRAIN, VALID = ("epoch", "train_loss"), ("epoch", "loss")
 
 
 def accepted(*launches):
-    """What is new of launches, each a list of levels, or of pairs of a level and the names reported with it."""
+    """The new reports of launches, each a list of levels, or of pairs of a level and the names reported with it."""
     levels, new = Levels(), []
     for launch in launches:
         levels.begin_launch()

@@ -320,7 +320,7 @@ def test_a_copy_knows_the_trials_and_holds_no_devices():
 
 
 class AnyOrders(RuleBasedStateMachine):
-    """Whatever is ordered, devices are held once, time goes on, and each epoch is reported once."""
+    """For any orders, each device has one holder, time does not go back, and each epoch is reported once."""
 
     @initialize(
         num_devices=st.integers(1, 6),

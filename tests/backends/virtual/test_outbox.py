@@ -1,4 +1,4 @@
-"""What the tuner has not been told yet."""
+"""Reports that the tuner has not received yet."""
 
 from __future__ import annotations
 

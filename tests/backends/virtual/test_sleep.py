@@ -1,4 +1,4 @@
-"""A tuner that sleeps is told, once, and one that works is not."""
+"""A tuner that sleeps gets one warning, and one that is busy gets none."""
 
 from __future__ import annotations
 

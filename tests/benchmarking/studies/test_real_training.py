@@ -1,4 +1,4 @@
-"""Turns, and what is made of readings; the training itself takes too long for a test."""
+"""The order of schedulers, and the tables of readings; the training itself takes too long for a test."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from syne_hypersched.schedulers.hypersched._retrospective import RetrospectiveHa
 
 
 class SlowHalving:
-    """The rules in the paper's words: percentiles of plain dictionaries, everything looked at again at every report."""
+    """The rules as in the paper: percentiles of plain dictionaries, recomputed at every report."""
 
     def __init__(self, levels, reduction_factor, retrospective=True):
         self.rungs = {level: {} for level in levels}

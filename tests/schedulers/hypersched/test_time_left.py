@@ -1,4 +1,4 @@
-"""HyperSched and its deadline: cold starts, time that is left over, what is said of it, and a later deadline."""
+"""HyperSched and its deadline: cold starts, unused time, messages about it, and a later deadline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cold(Curves):
 
 
 def test_a_cold_first_epoch_closes_no_admission():
-    """Of 60 s two thirds were left over, with the two trials that were there after 19 s."""
+    """Without the rule, two thirds of 60 s were unused, with the two trials that existed after 19 s."""
     scheduler = make()
     simulation = simulate(scheduler, Cold(), num_devices=2, deadline_s=60.0)
     assert scheduler.explain().admission_closed_s >= 24
@@ -106,7 +106,7 @@ def test_the_last_trial_is_not_paused_when_nothing_can_be_resumed(elastic):
 
 
 def test_without_resizing_no_trial_is_paused_after_admission_has_closed():
-    """And so a backend that cannot resize trains on what runs."""
+    """So with a backend that cannot resize, the running trials train on."""
     decisions = {}
     for elastic in (True, False):
         now_s = [0.0]

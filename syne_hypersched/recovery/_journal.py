@@ -224,7 +224,7 @@ class Journal(StoreResultsCallback):
             self._snapshots.take(self._num_entries, self._journaled.scheduler, in_fork=self._lock.release)
 
     def on_tuning_end(self) -> None:
-        """Stores all results and closes the journal, which can be resumed all the same."""
+        """Stores all results and closes the journal, which can still be resumed."""
         self._termination.uninstall()
         if self._termination.has_come:
             backend = self._tuner.trial_backend

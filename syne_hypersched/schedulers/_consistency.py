@@ -78,7 +78,7 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
     Raises
     ------
     ValueError
-        The backend has fewer, or nobody says how many there are.
+        The backend has fewer, or neither side knows the number.
     """
     total = trial.num_devices_total if isinstance(trial, SituatedTrial) else None
     if num_devices is None:
@@ -111,7 +111,7 @@ def agree_on_deadline(trial: Trial, deadline_s: float | None) -> float:
     Raises
     ------
     ValueError
-        Nobody says when the deadline is.
+        Neither side knows the deadline.
     """
     ends_s = trial.deadline_s if isinstance(trial, SituatedTrial) else None
     if deadline_s is None:

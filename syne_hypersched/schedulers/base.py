@@ -182,7 +182,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         """Adds to a report what the scheduler has to say, whatever the decision was; by default nothing."""
 
     def on_trial_error(self, trial: Trial) -> None:
-        """Tells the searcher that a trial has failed, or was stopped by somebody else."""
+        """Tells the searcher that a trial has failed, or was stopped from outside."""
         logger.warning("trial %d has failed or was stopped from outside", trial.trial_id)
         self._reports.end(trial.trial_id)
         self._checkpoints.end(trial.trial_id)

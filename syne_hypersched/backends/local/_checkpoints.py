@@ -129,7 +129,9 @@ class Checkpoints:
             return
         trial.fallback.begin_from(news.go_back_from)
         if news.restored and news.generation is None:
-            logger.warning("Trial %d begins anew in launch %d: %s.", trial.trial_id, trial.launch, news.restored)
+            logger.warning(
+                "Trial %d starts from the beginning in launch %d: %s.", trial.trial_id, trial.launch, news.restored
+            )
         elif news.restored:
             logger.warning(
                 "Trial %d goes on from an older checkpoint in launch %d (generation %d), because %s. Epochs that are "

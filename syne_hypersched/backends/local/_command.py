@@ -215,7 +215,9 @@ class ScriptArguments:
             logger.warning(
                 "The script is not given %s, for which arguments has no place, nor %s for all without a place.%s",
                 ", ".join(left_out), _EVERYTHING,
-                " A trial that is paused or resized then starts anew." if ST_CHECKPOINT_DIR in left_out else "",
+                " A trial that is paused or resized then starts from the beginning."
+                if ST_CHECKPOINT_DIR in left_out
+                else "",
             )  # fmt: skip
         return arguments
 

@@ -116,7 +116,7 @@ class FailureHistory:
     Attributes
     ----------
     num_failures, num_interruptions
-        Launches since the last new report that have failed, and that were ended by somebody else.
+        Launches since the last new report that have failed, and that were ended from outside.
     max_num_devices
         Most devices on which the trial may still be launched; None: nothing is known against any number.
     """

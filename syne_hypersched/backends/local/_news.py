@@ -80,7 +80,7 @@ class News:
         return told
 
     def wait(self, at_most_s: float) -> None:
-        """Returns when there is news, at the latest after ``at_most_s`` seconds and after one second.
+        """Returns at the next event, at the latest after ``at_most_s`` seconds and after one second.
 
         A signal whose handler raises ends it at once.
         """

@@ -141,5 +141,5 @@ class StaleWatch:
             self.calm()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Readings of these clocks mean nothing in another process, nor do reports that nobody holds any more.
+        # Readings of these clocks and reports of the past are not valid in another process.
         return {**self.__dict__, "_left": None, "_handed": {}}

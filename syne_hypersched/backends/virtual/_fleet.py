@@ -258,7 +258,7 @@ class VirtualFleet:
         return True
 
     def _let_happen(self) -> None:
-        """Lets everything happen that is due by now. A drain that takes no time is due at once and is no news."""
+        """Processes all events that are due by now. A drain that takes no time is due at once, and wakes no tuner."""
         while (trial := self._launcher.pop(self.time_s)) is not None:
             if trial.next is Next.REPORT:
                 self._report(trial)
@@ -384,4 +384,4 @@ class VirtualFleet:
 
 
 def _record_nothing(*_: object, **__: object) -> None:
-    """Where nobody reads what happens."""
+    """A sink for events that are not recorded."""

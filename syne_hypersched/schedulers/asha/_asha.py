@@ -319,7 +319,7 @@ class ASHA(MultiFidelityScheduler):
         return None
 
     def _warn_of_milestone(self, trial: Trial, resource: float) -> None:
-        """Says once that a script has left at its milestone when nobody could resume it."""
+        """Warns once that a script has exited at its milestone when it could no longer be resumed."""
         told = trial.config.get(self.max_resource_attr, math.inf)
         if self._warned or not self._exhausted or not told <= resource < self.max_t:
             return
@@ -340,7 +340,7 @@ class ASHA(MultiFidelityScheduler):
         if self.max_resource_attr is None:
             return config
         if self._all_suggested:
-            # A trial may have to go on at its milestone, since nobody could resume it.
+            # A trial may have to go on at its milestone, since it could not be resumed.
             milestone = self.max_t
         whole_units = isinstance(self.grace_period, int) and isinstance(self.max_t, int)
         return config | {self.max_resource_attr: math.ceil(milestone) if whole_units else milestone}

@@ -162,9 +162,11 @@ def test_a_script_that_starts_from_the_beginning_gets_one_warning(make_backend, 
         trial.relaunch()
         trial.until_reported(2, st_launch=launch)
     backend.stop_all()
-    (record,) = [record for record in caplog.records if "have begun anew" in record.getMessage()]
+    (record,) = [record for record in caplog.records if "have started from the beginning" in record.getMessage()]
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("2 of 2 relaunches have begun anew: launch 2 of trial 0 has reported level 1")
+    assert record.getMessage().startswith(
+        "2 of 2 relaunches have started from the beginning: the first report of launch 2 of trial 0 has level 1"
+    )
     redone = [event.details for event in trial.events("redo")]
     assert [(entry["level"], entry["first"]) for entry in redone] == [(1, 1)] * 3
     assert all(entry["before"] > 1 for entry in redone)
@@ -180,7 +182,7 @@ def test_a_script_that_goes_on_is_not_spoken_of(make_backend, wait_for, caplog):
         trial.relaunch()
         trial.until_reported(2, st_launch=launch)
     backend.stop_all()
-    assert "begun anew" not in caplog.text
+    assert "started from the beginning" not in caplog.text
     assert all(event.details["level"] > 1 for event in trial.events("redo"))
 
 

@@ -216,7 +216,7 @@ def test_entries_that_are_left_out_are_named_once(caplog):
     (record,) = caplog.records
     assert record.getMessage() == (
         "The script is not given x, st_checkpoint_dir, for which arguments has no place, nor {...} for all without a "
-        "place. A trial that is paused or resized then starts anew."
+        "place. A trial that is paused or resized then starts from the beginning."
     )
     caplog.clear()
     ScriptArguments().of({"lr": 1}, None, Path("/check"))

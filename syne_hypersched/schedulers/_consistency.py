@@ -43,7 +43,7 @@ class Workers:
         self._is_known = True
 
     def report(self, num_planned: int | None = None) -> None:
-        """A trial has reported. Warns the first time if devices stand idle.
+        """A trial has reported. Warns the first time if devices are idle.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
         )
     if total is not None and num_devices < total:
         logger.warning(
-            "The scheduler has num_devices=%d, but the backend has %d devices: the others stand idle. With "
+            "The scheduler has num_devices=%d, but the backend has %d devices: the others are idle. With "
             "num_devices=None the scheduler takes those of the backend.", num_devices, total,
         )  # fmt: skip
     return num_devices

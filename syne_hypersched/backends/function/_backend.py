@@ -192,7 +192,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
 
 
 def _modules_to_preload(imports: Sequence[str]) -> tuple[str, ...]:
-    """What the server of warm launches imports: dill, by which functions are loaded, and heavy libraries of theirs."""
+    """Modules that the server of warm launches imports: dill, which loads functions, and heavy libraries of theirs."""
     return ("dill", *heavy_modules(imports))
 
 

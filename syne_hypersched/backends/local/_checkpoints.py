@@ -59,7 +59,7 @@ class Checkpoints:
         self._told: frozenset[str] = frozenset()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
-        #: Trials of which that report was not delivered yet when the launch ended.
+        #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
         self.removal = CheckpointRemover(

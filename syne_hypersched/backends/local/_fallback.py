@@ -22,7 +22,7 @@ class CheckpointFallback:
         self._went_back = False
 
     def begin_launch(self, num_reports: int) -> None:
-        """A launch begins, after so many reports."""
+        """A launch begins, after ``num_reports`` reports of the trial."""
         self._num_before, self._began_from = num_reports, None
 
     def begin_from(self, go_back_from: int | None) -> None:

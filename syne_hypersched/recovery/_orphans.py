@@ -126,10 +126,11 @@ def end_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Event
             )
         time.sleep(_PAUSE_S)
     for host, doubtful in doubtful_pids(events).items():
-        why = f"was launched on {host}, of which nothing is known here" if host else "was recorded without a start time"
+        why = f"were launched on {host} and cannot be checked here" if host else "were recorded without a start time"
         logger.warning(
-            "The dead tuner has left behind what %s: pids %s. They may be anybody's by now, and are left alone. If "
-            "some still train for this experiment, end them.", why, ", ".join(map(str, doubtful)),
+            "The dead tuner has left processes that %s: pids %s. These pids may belong to other processes by now, so "
+            "they are left alone. If some still train for this experiment, end them.", why,
+            ", ".join(map(str, doubtful)),
         )  # fmt: skip
     return list(pids)
 

@@ -162,7 +162,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     if progress.left_out:
         call, trial_id, raised = progress.left_out[-1]
         logger.warning(
-            "What made the scheduler raise is not told to it again (%d times), the last time a %r of trial %d: %s",
+            "%d calls that made the scheduler raise are skipped; the last one was %r of trial %d: %s",
             len(progress.left_out), call, trial_id, raised,
         )  # fmt: skip
     extension = extend(tuner.scheduler, deadline_s, progress)

@@ -59,7 +59,7 @@ class Workers:
         most = usable // self._num_devices_per_trial
         if 0 < self._num_started < most:
             logger.warning(
-                "The tuner runs %d trials at a time, but the backend has %d devices, enough for %d: the others stand "
+                "The tuner runs %d trials at a time, but the backend has %d devices, enough for %d: the others are "
                 "idle. Use Tuner(n_workers=%d), or num_devices=%d for the backend.", self._num_started,
                 self._num_devices, most, most, self._num_started * self._num_devices_per_trial,
             )  # fmt: skip
@@ -135,8 +135,8 @@ def agree_on_deadline(trial: Trial, deadline_s: float | None) -> float:
     late_s = deadline_s - ends_s
     if late_s > max(SLACK_S, LATE_SHARE * ends_s):
         logger.warning(
-            "The scheduler plans for a deadline of %g s, but the tuning ends at %g s: what it keeps for the last %g s "
-            "never happens. Give both the same number, or deadline_s=None to the scheduler.",
+            "The scheduler plans for a deadline of %g s, but the tuning ends at %g s, so its plans for the last %g s "
+            "are not carried out. Give both the same number, or deadline_s=None to the scheduler.",
             deadline_s, ends_s, late_s,
         )  # fmt: skip
     elif -late_s > max(SLACK_S, EARLY_SHARE * ends_s):

@@ -136,7 +136,7 @@ def test_a_terminal_that_is_gone_ends_the_view_and_not_the_tuning(
         live.on_trial_result(Trial(0, {}, datetime.now()), "InProgress", {"loss": 1.0}, "CONTINUE")
         live.on_tuning_end()
     assert gone.num_written == 1
-    assert caplog.text.count("The progress is shown no longer (Broken pipe); the tuning goes on.") == 1
+    assert caplog.text.count("The progress is no longer shown (Broken pipe); the tuning goes on.") == 1
 
 
 def test_a_line_that_is_no_event_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

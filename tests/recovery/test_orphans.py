@@ -93,9 +93,9 @@ def test_a_stranger_is_never_killed(tmp_path, start, stranger):
 @pytest.mark.parametrize(
     ("stranger", "why"),
     [
-        ("another host", "was launched on elsewhere, of which nothing is known here: pids {pid}"),
-        ("another container", f"was launched on {here()['host']}, of which nothing is known here: pids {{pid}}"),
-        ("an older version", "was recorded without a start time: pids {pid}"),
+        ("another host", "were launched on elsewhere and cannot be checked here: pids {pid}"),
+        ("another container", f"were launched on {here()['host']} and cannot be checked here: pids {{pid}}"),
+        ("an older version", "were recorded without a start time: pids {pid}"),
         ("before this host was started", ""),
         ("its pid was used again", ""),
     ],

@@ -168,7 +168,7 @@ def test_a_journal_of_other_decisions_is_refused(change, caplog):
     with pytest.raises(ValueError, match="the scheduler must decide as the journal says, but at entry"):
         play(entries, SCHEDULERS["asha"]())
     play(entries, SCHEDULERS["asha"](), strict=False)
-    assert sum("The journal prevails" in record.message for record in caplog.records) == 1
+    assert sum("The journal is used" in record.message for record in caplog.records) == 1
 
 
 def test_a_scheduler_that_draws_from_a_global_generator_is_detected():

@@ -155,7 +155,7 @@ def test_a_script_that_receives_its_milestone_is_warned_of(caplog):
         assert make(1) == make(2) == 9
         assert not caplog.records
         assert make(3) == 1
-    assert "has ended at epoch=1 of max_t=9, where epochs had told its script to end" in caplog.text
+    assert "has ended at epoch=1 of max_t=9, where epochs made its script end" in caplog.text
     assert len(caplog.records) == 1
 
 

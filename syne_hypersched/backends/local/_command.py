@@ -98,7 +98,7 @@ class ArgumentTemplate:
         unknown = sorted(self.names - values.keys())
         if unknown:
             raise ValueError(
-                f"arguments must have places for what there is, which is {', '.join(values)}, but has "
+                f"arguments must have placeholders only for {', '.join(values)}, but has "
                 f"{', '.join(f'{{{name}}}' for name in unknown)}"
             )
         filled: list[str] = []
@@ -213,7 +213,7 @@ class ScriptArguments:
         if left_out:
             self._told.update(left_out)
             logger.warning(
-                "The script is not given %s, for which arguments has no place, nor %s for all without a place.%s",
+                "The script does not receive %s: arguments has no placeholder for it, nor %s for all other entries.%s",
                 ", ".join(left_out), _EVERYTHING,
                 " A trial that is paused or resized then starts from the beginning."
                 if ST_CHECKPOINT_DIR in left_out

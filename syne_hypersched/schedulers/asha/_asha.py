@@ -325,9 +325,9 @@ class ASHA(MultiFidelityScheduler):
             return
         self._warned = True
         logger.warning(
-            "trial %d has ended at %s=%g of max_t=%g, where %s had told its script to end, and cannot be resumed: the "
-            "searcher had no further configuration for a free worker, after which Syne Tune's tuner asks for no trial "
-            "to resume. Use no more workers than there are configurations, or leave max_resource_attr out",
+            "trial %d has ended at %s=%g of max_t=%g, where %s made its script end, and cannot be resumed: the "
+            "searcher had no further configuration for a free worker, and then Syne Tune's tuner never asks for a "
+            "trial to resume. Use at most as many workers as there are configurations, or leave max_resource_attr out",
             trial.trial_id, self.time_attr, resource, self.max_t, self.max_resource_attr,
         )  # fmt: skip
 

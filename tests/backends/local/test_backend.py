@@ -319,7 +319,7 @@ def test_half_a_report_is_left_out_with_a_warning(script, caplog):
     tuner = run(
         make_backend(script), fixed("half", epochs=3), StoppingCriterion(max_num_trials_finished=1), n_workers=1
     )
-    assert "Ignored a report that is not whole" in caplog.text
+    assert "Ignored an incomplete report" in caplog.text
     assert_sound(tuner)
 
 

@@ -1,4 +1,4 @@
-"""Compares schedulers under a deadline: ``hypersched compare``, from the repository and without installing it.
+"""Compares schedulers under a deadline: ``hypersched compare``, from the repository without installation.
 
 python benchmarking/launch_hpo.py --help
 """

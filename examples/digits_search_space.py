@@ -1,4 +1,4 @@
-"""What the launch scripts for ``digits_cnn.py`` have in common: the problem and their arguments."""
+"""The search space and the arguments that the launch scripts for ``digits_cnn.py`` share."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def parse_args(parser: argparse.ArgumentParser) -> argparse.Namespace:
     if args.num_devices is None:
         args.num_devices = max(2, len(os.sched_getaffinity(0)))
     if args.output is not None:
-        # The only way to tell Syne Tune where its experiments are to go.
+        # Syne Tune reads the folder of its experiments only from this variable.
         os.environ["SYNETUNE_FOLDER"] = str(Path(args.output).resolve())
     return args

@@ -1,6 +1,6 @@
-"""Syne Tune's own ASHA on the same problem with the same deadline, to be compared with HyperSched by hand.
+"""Syne Tune's own ASHA on the same problem with the same deadline, for a comparison with HyperSched by hand.
 
-Every trial stays on the one CPU slot on which it starts.
+Every trial stays on the CPU slot on which it starts.
 """
 
 from __future__ import annotations

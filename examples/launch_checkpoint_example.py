@@ -1,7 +1,7 @@
-"""HyperSched on a training script that was written for Syne Tune and knows nothing of devices.
+"""HyperSched on a training script that was written for Syne Tune and does not know devices.
 
-``processes="single"`` starts one process for each trial, however many devices the trial holds; the script sees more of
-them in ``CUDA_VISIBLE_DEVICES`` or ``OMP_NUM_THREADS`` and need not use them.
+``processes="single"`` starts one process for each trial, however many devices the trial holds. The script finds their
+number in ``CUDA_VISIBLE_DEVICES`` or ``OMP_NUM_THREADS``, but need not use more than one.
 """
 
 from __future__ import annotations

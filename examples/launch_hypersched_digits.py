@@ -19,7 +19,7 @@ from syne_hypersched.experiments.report import report_run
 
 def main() -> None:
     parser = make_parser(__doc__)
-    # The adaptive strategy finds that on two slots resizing does not pay, and so would not show it.
+    # On two slots resizing does not pay, so the adaptive strategy would not show it.
     parser.add_argument("--strategy", choices=("published", "adaptive"), default="published", help="see HyperSched")
     args = parse_args(parser)
     logging.getLogger().setLevel(logging.WARNING)

@@ -1,9 +1,9 @@
 """HyperSched tunes ResNet-50 on a folder of images like ImageNet's against a deadline, with a report every k steps.
 
 ``python launch_imagenet.py --data-dir FOLDER --deadline 86400 --num-workers 8``, on a machine with GPUs. The scheduler
-counts rounds of ``--num-steps`` batches, not epochs; how to choose them and the lowest rung is said in
-``training_scripts/imagenet.py``. With the defaults and ImageNet's 1.28 million images a round is a tenth of an epoch,
-the first rung comes after 0.6 and a trial ends after 10 epochs.
+counts rounds of ``--num-steps`` batches, not epochs; ``training_scripts/imagenet.py`` explains how to choose them and
+the lowest rung. With the defaults and ImageNet's 1.28 million images, a round is a tenth of an epoch, the first rung is
+at 0.6 epochs, and a trial ends after 10 epochs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""PASHA on a plain script of Syne Tune: trials pause at a rung and go on from their checkpoints, if they are worth it.
+"""PASHA on a plain script of Syne Tune: trials pause at a rung, and promising ones go on from their checkpoints.
 
-The script needs no change for a scheduler that pauses, since Syne Tune's own checkpoint helpers are all that it takes.
-Trials train no further than PASHA's cap, which rises only while the ranking of the best ones is still changing.
+The script needs no change for a scheduler that pauses: Syne Tune's own checkpoint helpers suffice. Trials train up to
+PASHA's cap, which rises only while the ranking of the best ones is still changing.
 """
 
 from __future__ import annotations

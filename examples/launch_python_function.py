@@ -1,7 +1,7 @@
 """HyperSched on a function of this file instead of a script: softmax regression on scikit-learn's digits, in NumPy.
 
-The function is called in processes of its own, for every trial; a trial that is paused or resized is called again and
-goes on from its checkpoint. What the function uses of this file, imported modules and ``softmax``, goes with it.
+Every trial calls the function in its own processes. After a pause or a resize, the function is called again and goes on
+from its checkpoint. The names of this file that it uses, imported modules and ``softmax``, are stored with it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def train(learning_rate: float, weight_decay: float, batch_size: int, epochs: in
     if checkpoint.exists():
         with np.load(checkpoint) as state:
             weights, epochs_done, val_loss = state["weights"], int(state["epoch"]), float(state["val_loss"])
-        # The trial may have been ended between checkpoint and report. Otherwise this report is dropped.
+        # The trial may have been ended between its checkpoint and its report. Otherwise this report is dropped.
         report(epoch=epochs_done, val_loss=val_loss)
 
     for epoch in range(epochs_done + 1, epochs + 1):
-        # Every epoch has an order of its own, the same whether the trial was interrupted or not.
+        # Every epoch has its own order, which does not depend on interruptions.
         order = np.random.default_rng(epoch).permutation(train_rows)
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
@@ -58,7 +58,7 @@ def train(learning_rate: float, weight_decay: float, batch_size: int, epochs: in
             weights -= learning_rate * (images[batch].T @ error / len(batch) + weight_decay * weights)
         probability = softmax(images[val_rows] @ weights)[np.arange(len(val_rows)), digits[val_rows]]
         val_loss = float(-np.log(probability + 1e-12).mean())
-        # Aside and renamed, the checkpoint is always a whole one; before the report, it is the one that is reported on.
+        # Written aside and renamed, the checkpoint is always whole. It is saved before its report.
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         aside = checkpoint.with_name("aside.npz")
         np.savez(aside, weights=weights, epoch=epoch, val_loss=val_loss)

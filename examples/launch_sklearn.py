@@ -1,7 +1,7 @@
-"""HyperSched tunes a scikit-learn model against a deadline: no PyTorch anywhere.
+"""HyperSched tunes a scikit-learn model against a deadline, without PyTorch.
 
-``processes="single"`` starts one process for each trial. It trains with as many threads as the trial holds CPU slots,
-and what that is worth, which is less than for a large network, the scheduler finds out.
+``processes="single"`` starts one process for each trial. It trains with one thread per CPU slot of the trial. The
+speed-up is smaller than for a large network; the scheduler learns it.
 """
 
 from __future__ import annotations

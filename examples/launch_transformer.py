@@ -1,6 +1,6 @@
 """HyperSched tunes a small transformer language model against a deadline, on the cores of this machine.
 
-With ``--shard`` a trial's model is sharded over its devices (FSDP), and sharded anew whenever it is resized.
+With ``--shard`` the model of a trial is sharded over its devices (FSDP), and sharded again after each resize.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the launch scripts for images have in common: their arguments, and HyperSched on this machine's devices."""
+"""The common parts of the launch scripts for images: their arguments, and HyperSched on this machine's devices."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def make_parser(description: str, deadline_s: float) -> argparse.ArgumentParser:
 
 
 def batch_space(args: argparse.Namespace, batch_sizes: Any, max_batch_size: int) -> dict[str, Any]:
-    """The part of the search space that is about batches."""
+    """The part of the search space that concerns batches."""
     space = {"batch_size": batch_sizes, "batch_mode": args.batch_mode}
     return space | {"max_batch_size": max_batch_size} if args.batch_mode == "goodput" else space
 
 
 def preload_torchvision() -> tuple[str, ...]:
-    """Modules to preload for a script that imports ``_torchvision.py``, where the server of launches finds that too."""
+    """Modules to preload for a script that imports ``_torchvision.py``; lets the server of launches find it."""
     paths = [str(TRAINING_SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     return ("syne_tune", "torch", "torch._dynamo", "_torchvision", "syne_hypersched.training")
@@ -61,9 +61,9 @@ def tune(
     grace_period: int | None = None,
     preload: tuple[str, ...] | None = None,
 ) -> None:
-    """Tunes a training script for the highest ``val_accuracy`` at the deadline, and says what came of it."""
+    """Tunes a training script for the highest ``val_accuracy`` at the deadline, and prints the results."""
     if args.output is not None:
-        # The only way to tell Syne Tune where its experiments are to go.
+        # Syne Tune reads the folder of its experiments only from this variable.
         os.environ["SYNETUNE_FOLDER"] = str(Path(args.output).resolve())
     logging.getLogger().setLevel(logging.WARNING)
     if args.data_dir is not None:

@@ -1,11 +1,11 @@
 # %% [markdown]
-# # HyperSched: what is best depends on the deadline
+# # HyperSched: the best scheduler depends on the deadline
 #
-# *I have eight devices and this much time; which scheduler finds the best model by then?* This notebook asks a table of
-# learning curves that comes with the package: 1,000 configurations of a small network, 81 epochs each, with the true
+# *I have eight devices and this much time; which scheduler finds the best model by then?* This notebook uses a table of
+# learning curves that is part of the package: 1,000 configurations of a small network, 81 epochs each, with the measured
 # seconds of every epoch. Everything happens in virtual time, so hours of training are seconds here.
 #
-# The functions are those behind `python benchmarking/launch_hpo.py`; all numbers can be had from the command line too.
+# The functions are those of `hypersched compare`, so the command line gives the same numbers.
 
 # %%
 # %matplotlib inline
@@ -30,8 +30,8 @@ print(f"{len(benchmark.table)} configurations, a median full run takes {benchmar
 # %% [markdown]
 # ## Accuracy and trials evaluated, by deadline
 #
-# Eight devices that scale like a ResNet-50 (5.6 times as fast on eight), launches that cost 1 % of a full run. A deadline
-# of `0.5x` is half of a median full run: no median trial can finish on one device. All schedulers of one seed draw the
+# Eight devices scale like a ResNet-50 (5.6 times as fast on eight), and launches cost 1 % of a full run. A deadline of
+# `0.5x` is half of a median full run: a median trial cannot finish on one device. With one seed, all schedulers draw the
 # same configurations in the same order, so differences are paired.
 
 # %%
@@ -56,24 +56,24 @@ figure.set_dpi(60)
 figure
 
 # %% [markdown]
-# What is seen:
+# Observations:
 #
-# - The shorter the deadline, the more it is worth to give several devices to one trial. Random search and ASHA leave every
-#   trial on one device and end with many trials that are half trained.
+# - The shorter the deadline, the more a trial gains from several devices. Random search and ASHA leave every trial on one
+#   device, and end with many half-trained trials.
 # - HyperSched **as published** tries few configurations: it stops admitting trials as soon as a new one could not win on a
-#   single device. That costs it at longer deadlines, where it is no better than ASHA, and so is its use of the devices: many
-#   are idle once the last trials are too few.
-# - The **adaptive** strategy (`strategy="adaptive"`, see `docs/adaptive.md`) explores until just before the end and then puts
-#   all devices on the best few.
-# - PASHA is not made for this: it answers which configuration is best, with as few epochs as possible, and leaves the
-#   training of that configuration to you. Its value here is that of trials that it never trained to the end.
+#   single device. This is a disadvantage at longer deadlines, where it is no better than ASHA. Its use of the devices is also
+#   low: many are idle when only a few trials are left.
+# - The **adaptive** strategy (`strategy="adaptive"`, see `docs/adaptive.md`) explores until shortly before the end, and then
+#   gives all devices to the best few trials.
+# - PASHA has another purpose: it finds the best configuration with as few epochs as possible, and leaves the training of that
+#   configuration to you. Its value here is that of trials that were never trained to the end.
 #
-# Twenty seeds decide between schedulers that differ by a third of the regret, not by a tenth: mind the interval of the gain.
+# Twenty seeds can separate schedulers whose regrets differ by a third, but not by a tenth: look at the interval of the gain.
 
 # %% [markdown]
 # ## Allocation over time
 #
-# One run of each strategy: above, the metric of each trial; below, who holds which device.
+# One run of each strategy: above, the metric of each trial; below, the trial on each device.
 
 # %%
 from pathlib import Path
@@ -119,9 +119,9 @@ draw_strategy("published")
 draw_strategy("adaptive")
 
 # %% [markdown]
-# ## What each part of the published rules is worth
+# ## The effect of each part of the published rules
 #
-# The ablation study of the HyperSched authors: one part is taken away at a time, and compared on the same seeds.
+# The ablation study of the HyperSched authors: one part at a time is removed, and the rest is compared on the same seeds.
 
 # %%
 arms = ABLATION_ARMS[:4] if QUICK else ABLATION_ARMS
@@ -131,10 +131,10 @@ comparison_table(ablation)[
 ].round(3)
 
 # %% [markdown]
-# `gain` is against the published rules with everything, paired by seed; a part is worth something where taking it away gives a
-# gain below zero with an interval that excludes zero. Resizing (`policy=none` takes it away) matters at both deadlines, the
-# admission rule (`job_limit`) at the short one. How the launch cost is counted, and which of the policies divides the
-# devices, is hardly seen here: after admission has closed few trials are left to divide among.
+# `gain` is the improvement over the complete published rules, paired by seed. A part has an effect if its removal gives a gain
+# below zero with an interval that excludes zero. Resizing (removed by `policy=none`) matters at both deadlines, the admission
+# rule (`job_limit`) at the short one. The way in which launch costs are counted, and the choice among the other policies, have
+# almost no effect here: few trials are left after admission has closed.
 
 # %%
 plt.close("all")

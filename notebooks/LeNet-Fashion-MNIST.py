@@ -1,13 +1,13 @@
 # %% [markdown]
 # # LeNet on Fashion-MNIST: tuning a function
 #
-# A notebook has no training script, it has a function. `ElasticPythonBackend` tunes that: every trial calls the function in
-# processes of its own, one for each device that it holds, and a trial that is paused or resized is called again and goes on
-# from its checkpoint. Three schedulers have the same devices and the same time: ASHA, PASHA and HyperSched.
+# A notebook has no training script, but a function. `ElasticPythonBackend` tunes it: every trial calls the function in its own
+# processes, one for each of its devices. After a pause or a resize, the function is called again and goes on from its
+# checkpoint. Three schedulers have the same devices and the same time: ASHA, PASHA and HyperSched.
 #
 # The data are the four IDX files of [Fashion-MNIST](https://github.com/zalandoresearch/fashion-mnist), compressed or not, in
-# the folder that the environment variable `SYNE_HYPERSCHED_FASHION_MNIST` names. Without it scikit-learn's handwritten digits,
-# enlarged to the same size, stand in, and every title says so. They are a far easier task.
+# the folder that the environment variable `SYNE_HYPERSCHED_FASHION_MNIST` names. Without it, scikit-learn's handwritten digits
+# are used instead, enlarged to the same size, and every title says so. They are a much easier task.
 
 # %%
 # %matplotlib inline
@@ -46,9 +46,9 @@ print(f"{DATA}: {len(train_data):,} images to train on, {len(val_data):,} to val
 # %% [markdown]
 # ## The function
 #
-# Its arguments are the hyperparameters, and `st_checkpoint_dir`. It is an ordinary training loop inside an `ElasticRun`, which
-# gives each process its share of every batch, restores what was checkpointed, and reports. What the function uses of this
-# notebook goes with it: `load_data` and `FOLDER`. What comes from a module, as `LeNet` does, is imported by the trial.
+# Its arguments are the hyperparameters and `st_checkpoint_dir`. It is an ordinary training loop inside an `ElasticRun`, which
+# gives each process its share of every batch, restores the checkpoint, and reports. The names of this notebook that the
+# function uses, `load_data` and `FOLDER`, are stored with it. Names from a module, such as `LeNet`, are imported by the trial.
 
 # %%
 from mnist import LeNet
@@ -82,9 +82,9 @@ def train(learning_rate, momentum, weight_decay, dropout, width, batch_size, epo
 # %% [markdown]
 # ## Three schedulers
 #
-# The stock `Tuner` is all that is needed. ASHA and PASHA pause trials at rungs and resume the good ones, PASHA up to a cap that
-# rises only while the ranking of the best ones changes; HyperSched also gives trials more devices. The deadline counts
-# wall-clock seconds; when it has passed no process of a trial is left.
+# This needs only the stock `Tuner`. ASHA and PASHA pause trials at rungs and resume the good ones, PASHA up to a cap that rises
+# only while the ranking of the best ones changes. HyperSched also gives trials more devices. The deadline counts wall-clock
+# seconds; after it no process of a trial is left.
 
 # %%
 import logging
@@ -180,8 +180,8 @@ pd.DataFrame(rows).set_index("scheduler").style.format(precision=4).set_caption(
 # %% [markdown]
 # ## The learning curve of every trial
 #
-# A line is a launch, thicker on more devices; where a trial was paused, or relaunched, its lines are joined by a dotted one.
-# The star is the best result.
+# Each line is a launch; it is thicker on more devices. A dotted line joins the launches of a trial that was paused or
+# relaunched. The star is the best result.
 
 # %%
 import matplotlib.pyplot as plt
@@ -223,10 +223,10 @@ figure.suptitle(DATA)
 plt.show()
 
 # %% [markdown]
-# ## Who held which device
+# ## The trial on each device
 #
-# The same run of HyperSched, with its devices below: one for each trial while new ones may start, all for those that are left at
-# the end.
+# The same run of HyperSched, with its devices below: each trial has one device while new ones may start, and the last trials
+# share all devices.
 
 # %%
 from syne_hypersched.experiments import draw_run
@@ -236,5 +236,5 @@ figure.set_dpi(60)
 figure
 
 # %% [markdown]
-# One run of each scheduler on one machine says how they work, not which is better: for that see `HyperSched-Deadlines`, where
-# every difference has an interval.
+# One run of each scheduler on one machine shows how they work, but not which is better: for that see `HyperSched-Deadlines`,
+# where every difference has an interval.

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # PASHA on NASBench201: all tables of the paper
 #
-# Reduction factors, ranking criteria and Bayesian search, beside the published numbers (Bohdal et al., ICLR 2023). The first
-# table, of schedulers, is in [PASHA-NB201-Summary](PASHA-NB201-Summary.ipynb), which also says what is compared and how.
+# Reduction factors, ranking criteria and Bayesian search, with the published numbers (Bohdal et al., ICLR 2023). The first
+# table, of schedulers, is in [PASHA-NB201-Summary](PASHA-NB201-Summary.ipynb), which also explains the comparison.
 #
-# The real NASBench201 is used where Syne Tune's blackbox repository has a local copy, else a **synthetic stand-in**, which says
-# so in the title of every table.
+# The real NASBench201 is used if Syne Tune's blackbox repository has a local copy, else a **synthetic stand-in**. The title of
+# every table says so.
 
 # %%
 import os
@@ -38,10 +38,10 @@ show(run_table("reduction_factors", **SETTINGS))
 # %% [markdown]
 # ## Ranking criteria
 #
-# When does the ranking count as unchanged? Published speed-ups over ASHA (CIFAR-10, CIFAR-100, ImageNet16-120): direct ranking 1.1,
-# 1.1, 1.1; fixed epsilon 0.025 1.3, 2.1, 2.8; two standard deviations 1.5, 1.7, 1.9; mean distance 1.3, 1.4, 1.4; RBO 1.3, 1.3, 1.4;
-# RRR 1.4, 2.6, 5.0; ARRR 1.2, 1.7, 5.0. Direct ranking is so slow because two trials that differ by less than the noise swap
-# places for ever.
+# The criterion decides when the ranking counts as unchanged. Published speed-ups over ASHA (CIFAR-10, CIFAR-100,
+# ImageNet16-120): direct ranking 1.1, 1.1, 1.1; fixed epsilon 0.025 1.3, 2.1, 2.8; two standard deviations 1.5, 1.7, 1.9;
+# mean distance 1.3, 1.4, 1.4; RBO 1.3, 1.3, 1.4; RRR 1.4, 2.6, 5.0; ARRR 1.2, 1.7, 5.0. Direct ranking is slow because two
+# trials that differ by less than the noise change places again and again.
 
 # %%
 show(run_table("ranking_criteria", **SETTINGS))
@@ -49,14 +49,15 @@ show(run_table("ranking_criteria", **SETTINGS))
 # %% [markdown]
 # ## Bayesian search
 #
-# PASHA decides how long trials are trained, a searcher which ones are tried; they combine. The paper used a Gaussian process over
-# learning curves (94.00, 72.16, 45.36 % at 2.0, 3.7 and 3.9 times the speed of ASHA with the same searcher); Syne Tune 0.16 no longer
-# has it, so this is its kernel density estimator (TPE). Model-based search takes real time, so these are fewer seeds.
+# PASHA decides how long trials are trained, and a searcher decides which ones are tried; they can be combined. The paper used a
+# Gaussian process over learning curves (94.00, 72.16, 45.36 % at 2.0, 3.7 and 3.9 times the speed of ASHA with the same
+# searcher). Syne Tune 0.16 no longer has it, so its kernel density estimator (TPE) is used here. Model-based search takes real
+# time, so there are fewer seeds.
 
 # %%
 bayesian = SETTINGS or {"scheduler_seeds": range(3), "table_seeds": range(1)}
 show(run_table("bayesian_search", **bayesian))
 
 # %% [markdown]
-# Speed-ups are over ASHA with random search. A good searcher proposes cells with more convolutions, which take longer: part of what
-# looks like a slower scheduler is a better, dearer set of configurations.
+# Speed-ups are relative to ASHA with random search. A good searcher proposes cells with more convolutions, which take longer. So
+# a part of the lower speed-up comes from better, but more expensive configurations.

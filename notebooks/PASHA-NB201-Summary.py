@@ -4,8 +4,8 @@
 # PASHA (Bohdal et al., ICLR 2023) is promotion ASHA with a cap on the resource, which grows only while the ranking of trials
 # still changes. The paper's claim: the same accuracy as ASHA in a half to a third of the time.
 #
-# The real NASBench201 is used where Syne Tune's blackbox repository has a local copy, else a **synthetic stand-in**, which says
-# so in the title of every table. Results on the stand-in show that the program works, and nothing about networks.
+# The real NASBench201 is used if Syne Tune's blackbox repository has a local copy, else a **synthetic stand-in**. The title of
+# every table says so. Results on the stand-in show that the program works, and nothing about networks.
 
 # %%
 import os
@@ -21,7 +21,7 @@ for dataset in DATASETS:
 # %% [markdown]
 # ## The comparison
 #
-# Four workers, 256 configurations. Accuracy is that of the configuration chosen, read in the table at its best epoch.
+# Four workers, 256 configurations. The accuracy is that of the chosen configuration in the table, at its best epoch.
 
 # %%
 table = run_table("schedulers", **SETTINGS)
@@ -37,7 +37,7 @@ for title, part in table.groupby("table", sort=False):
 # | PASHA | 93.57, 1.3 h, 2.3x, 36 | 71.84, 0.9 h, 3.4x, 20.5 | 45.13, 2.9 h, 3.1x, 21.3 |
 # | one epoch | 93.30 | 65.57 | 41.42 |
 #
-# ## Where the time goes
+# ## How the cap saves time
 #
 # The cap decides. It starts at the second rung and moves up when two neighbouring rungs disagree by more than the noise
 # between epochs.

@@ -3,7 +3,7 @@
     python notebooks/execute.py                       # all of them, in full: some minutes
     python notebooks/execute.py HyperSched-Deadlines --quick --output /tmp
 
-With ``--quick`` fewer seeds are run, which is what the tests do.
+With ``--quick`` fewer seeds are run, as in the tests.
 """
 
 from __future__ import annotations

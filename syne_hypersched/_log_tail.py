@@ -137,8 +137,8 @@ class LogTail:
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "Ignored a report that is not whole in %s: %.200r. Have only one process and thread print at a time, "
-                "and no report of more than %d bytes. Others of this log will be ignored without a word.",
+                "Ignored an incomplete report in %s: %.200r. Let only one process and thread print at a time, and "
+                "print no report of more than %d bytes. Further ones in this log are ignored without a warning.",
                 self.path, torn.decode(errors="replace"), CHUNK_BYTES,
             )  # fmt: skip
 

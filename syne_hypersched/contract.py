@@ -2,8 +2,9 @@
 
 A backend hands trials to the stock :class:`syne_tune.Tuner`, which passes them on to the scheduler. An elastic
 backend's trials have the members of :class:`ResizableTrial`; a scheduler calls them inside ``on_trial_add`` and
-``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a request and returns at
-once; the backend carries requests out when it is polled. Trials of other backends are never resized.
+``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a request (a *wish* in the
+code of backends) and returns at once; the backend carries requests out when it is polled. Trials of other backends are
+never resized.
 
 Nothing else is shared: schedulers do not import backends, backends do not import schedulers.
 """

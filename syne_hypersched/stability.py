@@ -81,8 +81,8 @@ def deprecated(since: str, removed: str, instead: str) -> Callable[[C], C]:
         def warn() -> None:
             warnings.warn(message, DeprecationWarning, stacklevel=3)
 
-        note = f".. deprecated:: {since} It goes in version {removed}. Use {instead} instead."
-        return _warning(target, warn, note)
+        paragraph = f".. deprecated:: {since} It goes in version {removed}. Use {instead} instead."
+        return _warning(target, warn, paragraph)
 
     return decorate
 
@@ -158,9 +158,9 @@ def former_arguments(
     return decorate
 
 
-def _warning(target: C, warn: Callable[[], None], note: str) -> C:
-    """The class or function with a note in its docstring, which warns when it is used."""
-    target.__doc__ = _with_note(target.__doc__, note)
+def _warning(target: C, warn: Callable[[], None], paragraph: str) -> C:
+    """Adds a paragraph to the docstring of a class or function, which then warns when it is used."""
+    target.__doc__ = _with_paragraph(target.__doc__, paragraph)
     if not inspect.isclass(target):
 
         @functools.wraps(target)
@@ -182,7 +182,7 @@ def _warning(target: C, warn: Callable[[], None], note: str) -> C:
     return target
 
 
-def _with_note(docstring: str | None, note: str) -> str:
-    """The docstring with a note after its first paragraph."""
+def _with_paragraph(docstring: str | None, paragraph: str) -> str:
+    """The docstring with another paragraph after the first one."""
     first, _, rest = inspect.cleandoc(docstring or "").partition("\n\n")
-    return "\n\n".join(part for part in (first, textwrap.fill(note, 110), rest) if part)
+    return "\n\n".join(part for part in (first, textwrap.fill(paragraph, 110), rest) if part)

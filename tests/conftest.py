@@ -25,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Devices are not shared with other runs of these tests, which would be warned of."""
+    """Devices are not shared with other runs of these tests, since that would give a warning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         # Backends check after every step what must hold (syne_hypersched.backends.local._fleet_checks).

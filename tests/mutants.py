@@ -1,4 +1,4 @@
-"""How many faults the tests find: changes decision code, one place at a time, and counts what a test notices.
+"""Mutation testing: changes decision code at one place at a time, and counts the changes that a test notices.
 
 ``python -m tests.mutants --sample 100`` draws so many changes (mutants) evenly from rungs, allocation, schedulers and
 the reconciliation of devices, runs the tests of each module and then those of its package, and prints the survivors.
@@ -66,7 +66,7 @@ def num_mutants(source: str) -> int:
 
 
 def make_mutant(path: str, source: str, index: int) -> Mutant:
-    """A module with one change, of which :func:`num_mutants` says how many there are."""
+    """A module with one change; :func:`num_mutants` returns the number of possible changes."""
     tree = ast.parse(source)
     node, change = _places(tree)[index]
     before = ast.unparse(node).split("\n")[0]
@@ -86,7 +86,7 @@ def _places(tree: ast.AST) -> list[tuple[ast.expr | ast.stmt, Callable[[], objec
 
 
 def _is_no_decision(node: ast.AST) -> bool:
-    """Messages, annotations and what is imported for type checkers decide nothing."""
+    """Messages, annotations and imports for type checkers have no effect on decisions."""
     if isinstance(node, (ast.Raise, ast.JoinedStr, ast.Assert)):
         return True
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

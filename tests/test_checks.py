@@ -1,4 +1,4 @@
-"""Arguments: NumPy's numbers are taken, and every error names the argument, the rule and the value."""
+"""Arguments: NumPy's numbers are accepted, and every error names the argument, the rule and the value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command ends whose reader wants no more, or that is interrupted."""
+"""The end of a command whose output is no longer read, or that is interrupted."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_a_reader_that_has_gone_is_no_error(stream, num_lines):
     assert ended.returncode == 0
 
 
-def test_otherwise_it_ends_as_it_says():
+def test_otherwise_the_exit_code_is_that_of_the_command():
     ended = run("print('all')", capture_output=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"all\n", b"")
 
 
-def test_an_interruption_is_told_without_a_traceback():
+def test_an_interruption_prints_no_traceback():
     ended = run("raise KeyboardInterrupt", capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "\nInterrupted.\n")
     words = "error = KeyboardInterrupt(); error.__notes__ = ['To go on: this']; raise error"
@@ -64,7 +64,7 @@ def test_an_interruption_is_told_without_a_traceback():
         (["benchmarking/launch_hpo.py", "--list"], 141),  # which it says, since there is more to come from it
     ],
 )
-def test_every_command_lets_its_reader_go(command, code):
+def test_every_command_ends_quietly_when_its_output_is_no_longer_read(command, code):
     reader, writer = os.pipe()
     os.close(reader)
     try:

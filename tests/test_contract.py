@@ -1,4 +1,4 @@
-"""What scheduler and backend know of each other."""
+"""The contract between schedulers and backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stop criterion of a deadline; its keeping by real processes is tested with the backend."""
+"""The stop criterion of a deadline; its enforcement with real processes is tested with the backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks on files: who holds them, when they are freed, and what a file system without locks means."""
+"""Locks on files: their holders, their release, and file systems without locks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_those_that_share_it_exclude_others(tmp_path):
     assert not third.acquire()
 
 
-def test_its_text_is_for_others_to_read(tmp_path):
+def test_another_process_can_read_its_text(tmp_path):
     lock = FileLock(tmp_path / "lock")
     assert lock.write("a longer text") == 13
     assert lock.write("text") == 4
@@ -102,7 +102,7 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, error):
         FileLock(tmp_path / "lock").acquire()
 
 
-def test_a_closed_one_says_so(tmp_path):
+def test_a_closed_lock_raises_an_error_that_says_so(tmp_path):
     lock = FileLock(tmp_path / "lock")
     lock.close()
     with pytest.raises(ValueError, match="must be open, but is closed"):

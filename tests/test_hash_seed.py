@@ -1,4 +1,4 @@
-"""Decisions do not depend on the order in which this run of Python happens to go through a set or hash a string."""
+"""Decisions do not depend on ``PYTHONHASHSEED``, which changes the order of sets."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def within(module: str, parent: str) -> bool:
 
 
 def in_circles(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """The edges that lie on a circle: whose end leads back to their beginning."""
+    """The edges that are part of a circle: there is a path from their end to their beginning."""
     after: dict[str, set[str]] = {}
     for begin, end in edges:
         after.setdefault(begin, set()).add(end)

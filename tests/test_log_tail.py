@@ -121,7 +121,7 @@ def test_a_look_reads_all_and_keeps_it_for_the_next_call(tmp_path):
 
 
 @pytest.mark.slow
-def test_looking_does_not_take_more_than_somebody_can_deliver(tmp_path):
+def test_looking_reads_no_more_than_can_be_delivered(tmp_path):
     path, tail = tmp_path / "std.out", LogTail(tmp_path / "std.out")
     line = report(epoch=1) + "\n"
     number = (6 << 20) // len(line)

@@ -1,4 +1,4 @@
-"""Seconds between moments, whatever is done to the clock of the wall meanwhile."""
+"""Seconds between moments, independent of changes of the wall clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR_S = 3600.0
 
 
 class Clocks:
-    """The clocks of a machine, under our hands."""
+    """The clocks of a machine, set by the tests."""
 
     def __init__(self, monkeypatch):
         self.monotonic_s, self.boot_s, self.wall_s, self.boot_id = 50.0, 80.0, 1e9, "first"
@@ -51,7 +51,7 @@ def test_setting_the_clock_of_the_wall_changes_nothing(clocks, step_s):
     assert copy.elapsed_s() == 7.0
 
 
-def test_between_processes_the_time_counts_for_which_the_machine_was_asleep(clocks):
+def test_between_processes_sleep_of_the_machine_counts(clocks):
     moment, watch = Moment.now(), Stopwatch()
     watch.start()
     stored = dill.dumps(watch)
@@ -61,7 +61,7 @@ def test_between_processes_the_time_counts_for_which_the_machine_was_asleep(cloc
     assert watch.elapsed_s() == 0.0  # within one process only the time counts in which it could do something
 
 
-def test_after_another_start_of_the_machine_there_is_only_the_wall(clocks):
+def test_after_a_reboot_only_the_wall_clock_counts(clocks):
     moment, watch = Moment.now(), Stopwatch()
     watch.start(elapsed_s=10)
     stored = dill.dumps(watch)
@@ -74,14 +74,14 @@ def test_after_another_start_of_the_machine_there_is_only_the_wall(clocks):
     assert dill.loads(stored).elapsed_s() == 10.0
 
 
-def test_a_moment_is_kept_as_json_and_an_older_version_has_the_wall_alone(clocks):
+def test_a_moment_is_stored_as_json_and_older_versions_have_only_the_wall_clock(clocks):
     moment = Moment.now()
     assert Moment.of(json.loads(json.dumps(moment.entries))) == moment
     clocks.pass_(3)
     assert Moment.of({"timestamp": moment.timestamp, "pid": 3}).seconds_ago() == 3.0
 
 
-def test_a_stopwatch_that_was_not_started_stands_at_zero(clocks):
+def test_a_stopwatch_that_was_not_started_shows_zero(clocks):
     copy = dill.loads(dill.dumps(Stopwatch()))
     assert (copy.is_running, copy.elapsed_s()) == (False, 0.0)
     copy.start()

@@ -1,4 +1,4 @@
-"""The runner of mutants: what it changes, and which tests it runs."""
+"""The runner of mutants: its changes, and the tests that it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def best(values, limit=3):
 '''
 
 
-def test_every_decision_is_changed_in_turn_and_no_message():
+def test_every_decision_is_mutated_once_and_no_message_is():
     changed = [make_mutant("module.py", SOURCE, index) for index in range(num_mutants(SOURCE))]
     assert len({mutant.source for mutant in changed}) == len(changed)
     assert all("entries" in mutant.source and "1 + 1" in mutant.source for mutant in changed)

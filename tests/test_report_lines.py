@@ -1,4 +1,4 @@
-"""Reports in lines of a log: all whole ones, in order, whatever stands around them."""
+"""Reports in lines of a log: all whole ones are found, in order, with any text around them."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_values_that_are_harmless_are_handed_on():
     assert values == {"a": None, "b": "0.5", "c": [1], "d": {"e": True}, "g": -math.inf, "": 1}
 
 
-def test_names_that_are_the_tuners_to_give_are_left_out():
+def test_names_reserved_for_the_tuner_are_left_out():
     values = {"epoch": 1, "st_tuner_time": 5, "st_decision": "STOP", "st_worker_time": 0.5, "st_launch": 9}
     assert values_in(report(**values)) == [{"epoch": 1, "st_worker_time": 0.5}]
 
 
-def test_what_nobody_can_write_down_or_calculate_with_is_replaced():
+def test_values_that_cannot_be_written_or_used_in_computations_are_replaced():
     text = '[tune-metric]: {"note": "\\ud800!", "count": 1' + "0" * 400 + ', "pair": "\\ud83d\\ude00"}'
     assert values_in(text) == [{"note": "?!", "count": math.inf, "pair": "\U0001f600"}]
 

@@ -1,4 +1,4 @@
-"""What docs/security.md says of the source: no shell, and nothing is unpickled but where it says so."""
+"""The statements of docs/security.md about the source: no shell, and unpickling only at the listed places."""
 
 from __future__ import annotations
 

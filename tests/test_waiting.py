@@ -1,4 +1,4 @@
-"""A tuner that waits for reports: real trials, and what is left of the tuner afterwards."""
+"""A tuner that waits for reports: real trials, and the state of the tuner afterwards."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def script(tmp_path, monkeypatch):
 
 
 class Clocked(StoreResultsCallback):
-    """Counts the turns of the loop, and the sleeps that the tuner does itself."""
+    """Counts the iterations of the loop, and the tuner's own sleeps."""
 
     def __init__(self):
         super().__init__()
@@ -111,7 +111,7 @@ def test_trials_are_stopped_at_the_report_that_decides(kind, callback, script, m
 
 
 def test_a_short_sleep_stays_the_longest_wait(script):
-    """A stop criterion is looked at as often as the user has asked, with no news at all."""
+    """Without events, the stop criterion is checked as often as the user has set."""
     script.write_text("import time; time.sleep(1000)")
     tuner = make_tuner(make_backend("cold", script), [WaitForReports()], sleep_time=0.01)
     turns = []

@@ -1,1 +1,1 @@
-"""Programs that make processes, disks and tuners fail, and check what remains."""
+"""Programs that make processes, disks and tuners fail, and check that nothing is lost."""

@@ -1,13 +1,13 @@
-"""Lets everything go wrong that can, and looks whether anything was lost.
+"""Injects all kinds of faults into a tuning run, and checks that nothing was lost.
 
     python benchmarking/faults/chaos.py                        # a run without faults, then one with them: two minutes
     python benchmarking/faults/chaos.py --reports 500 --seed 3
 
-Promotion ASHA with restless resizes tunes a fast script on four CPU slots. Of three trials one writes its checkpoints
-in place and after the report, one saves before it reports, and one reports first and keeps two. Meanwhile ranks,
-supervisors and the preloading server are killed, ranks are stopped, newest checkpoints are torn, and scripts take their
-time to leave. Then it is checked that no report was lost, doubled or wrong, that no process and no device is left, and
-that the scheduler is in the state to which a replay of its calls leads whose reports are computed anew, epoch by epoch,
+Promotion ASHA with frequent resizes tunes a fast script on four CPU slots. One trial in three writes its checkpoints in
+place after the report, one saves before it reports, and one reports first and keeps two checkpoints. Meanwhile ranks,
+supervisors and the preloading server are killed, ranks are stopped, newest checkpoints are torn, and scripts exit
+slowly. Then the program checks that no report was lost, doubled or wrong, that no process and no device is left over,
+and that the scheduler has the right state: that of a replay of its calls, whose reports are computed epoch by epoch
 without any processes.
 """
 
@@ -56,7 +56,7 @@ SLOW_EXIT_S = 0.5
 
 @dataclass(frozen=True)
 class Call:
-    """Something that the tuner told the scheduler or asked it, and what the scheduler said."""
+    """A call of the scheduler by the tuner, and its answer."""
 
     what: str
     trial_id: int | None = None
@@ -64,7 +64,7 @@ class Call:
 
 
 class RestlessASHA(ASHA):
-    """Promotion ASHA that remembers its calls, and has trials resized between one and two devices all the time."""
+    """Promotion ASHA that records its calls, and resizes trials between one and two devices all the time."""
 
     def __init__(self, seed: int, slow_exit_s: float) -> None:
         space = {"x": uniform(0, 1), "writer": choice(list(WRITERS)), "epochs": MAX_T, "slow_exit_s": slow_exit_s}
@@ -107,7 +107,7 @@ class RestlessASHA(ASHA):
 
 @dataclass
 class Outcome:
-    """What came of a run."""
+    """The results of a run."""
 
     wall_s: float
     num_launches: int
@@ -115,15 +115,15 @@ class Outcome:
     num_retries: int
     num_failed: int
     ends: Counter[str]
-    """How launches have ended."""
+    """Number of launches by the way in which they ended."""
     faults: Counter[str]
-    """What was done to it."""
+    """Number of injected faults by kind."""
     wrong: list[str] = field(default_factory=list)
-    """What ought not to be, in words."""
+    """Violations, in words."""
 
 
 def run(num_reports: int, seed: int, mean_pause_s: float | None, folder: Path) -> Outcome:
-    """Tunes until so many reports have come; with faults if there are to be pauses between them."""
+    """Tunes until the given number of reports; with faults if a mean pause between them is given."""
     os.environ["SYNETUNE_FOLDER"] = str(folder)
     slow_exit_s = 0.0 if mean_pause_s is None else SLOW_EXIT_S
     backend = ElasticLocalBackend(
@@ -171,9 +171,9 @@ def run(num_reports: int, seed: int, mean_pause_s: float | None, folder: Path) -
 
 
 def wrong_reports(reports: Sequence[Report], x_of: Mapping[int, float]) -> Iterator[str]:
-    """Reports without the value that uninterrupted training gives, and trials that lack an epoch or have one twice.
+    """Reports whose value is not that of uninterrupted training, and trials with a missing or doubled epoch.
 
-    A value may differ by the rounding of the table that it was read from; one that was computed from another state
+    A value may differ by the rounding of the table from which it was read; a value that was computed from another state
     differs by far more.
     """
     levels: dict[int, list[int]] = {}
@@ -192,7 +192,7 @@ def loss_at(x: float, epoch: int) -> float:
 
 
 def lost_reports(result: Run, backend: ElasticLocalBackend, statuses: dict[int, str]) -> Iterator[str]:
-    """Reports of trials that have ended by themselves that are in their logs and not in the results."""
+    """Reports that are in the logs but not in the results, of trials that have ended by themselves."""
     delivered: dict[int, float] = {}
     for report in result.reports:
         delivered[report.trial_id] = report.resource
@@ -206,7 +206,7 @@ def lost_reports(result: Run, backend: ElasticLocalBackend, statuses: dict[int, 
 
 
 def replay(recorded: RestlessASHA, fresh: RestlessASHA) -> Iterator[str]:
-    """Differences between a scheduler and another one that gets the same calls, with reports that are computed anew."""
+    """Differences between a scheduler and another one that receives the same calls, with recomputed reports."""
     trials: dict[int, Trial] = {}
     trainings: dict[int, Iterator[tuple[int, tuple[str, float]]]] = {}
     last: dict[int, dict[str, Any]] = {}
@@ -233,22 +233,22 @@ def replay(recorded: RestlessASHA, fresh: RestlessASHA) -> Iterator[str]:
         if fresh.calls[-1] != call:
             yield f"call {number} was {call}, but is {fresh.calls[-1]} in the replay"
             return
-    # What a backend says of itself is not in the recorded calls.
+    # The facts that a backend shows about itself are not in the recorded calls.
     fresh._workers = recorded._workers
     if plain(recorded) != plain(fresh):
         yield "the scheduler is not in the state to which the replay leads"
 
 
 def plain(value: Any, seen: dict[int, tuple[int, Any]] | None = None) -> Any:
-    """All that an object is made of, as plain values that can be compared. The reports kept in it are left out.
+    """The content of an object as plain values that can be compared, without the reports in it.
 
     Parameters
     ----------
     value
         The object.
     seen
-        What was met before, by identity, with its number: it is not taken apart again, and kept so that nothing else
-        gets its identity.
+        Objects seen before, by identity, with their numbers. They are not expanded again, and are kept alive so that no
+        other object gets their identity.
     """
     seen = {} if seen is None else seen
     if isinstance(value, np.random.RandomState):
@@ -284,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--pause_s", type=float, default=0.4, help="mean time between two faults (default: %(default)s)"
     )
     args = parser.parse_args(arguments)
-    logging.disable(logging.CRITICAL)  # of the hundreds of warnings about what is done here on purpose
+    logging.disable(logging.CRITICAL)  # without hundreds of warnings about the injected faults
     outcomes = []
     for name, pause_s in (("without faults", None), ("with faults", args.pause_s)):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Ends, stops and spoils what belongs to trials that run, at random moments. Used by ``chaos.py``."""
+"""Kills and stops processes of running trials and tears their checkpoints, at random moments. Used by ``chaos.py``."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from syne_hypersched.experiments import EventReader
 
 
 class FaultInjector:
-    """Lets something go wrong again and again, from a thread of its own, until it is stopped.
+    """Injects faults from a separate thread until it is stopped.
 
     Parameters
     ----------
     backend
-        Whose trials suffer.
+        The backend whose trials are disturbed.
     events
-        The file in which the backend says what it has launched.
+        The file in which the backend records its launches.
     seed
-        Of what happens when and to whom.
+        Seed of the moments, kinds and targets of faults.
     mean_pause_s
         Mean of the exponential distribution of the seconds between two faults.
     """
 
-    #: How often each fault is chosen, relative to the others.
+    #: Relative frequency of each fault.
     WEIGHTS = {"rank killed": 8, "trial killed": 4, "server killed": 1, "rank stopped": 3, "checkpoint torn": 4}  # noqa: RUF012
 
     def __init__(self, backend: ElasticLocalBackend, events: EventReader, seed: int, mean_pause_s: float) -> None:
@@ -38,7 +38,7 @@ class FaultInjector:
         self._events = events
         self._random = random.Random(seed)
         self._mean_pause_s = mean_pause_s
-        #: Process ids of the ranks of each trial that lives.
+        #: Process ids of the ranks of each live trial.
         self._live: dict[int, list[int]] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -63,7 +63,7 @@ class FaultInjector:
             self.counts[kind] += done
 
     def _let_go_wrong(self, kind: str) -> bool:
-        """Returns whether there was something to be spoilt."""
+        """Returns whether there was a target for the fault."""
         self._update()
         if not self._live:
             return False
@@ -73,7 +73,7 @@ class FaultInjector:
         supervisor = rank.parent()
         server = None if supervisor is None else supervisor.parent()
         if supervisor is None or server is None or server.ppid() != os.getpid():
-            return False  # it is being reaped: its number may soon be somebody else's
+            return False  # it is being reaped: its number may soon belong to another process
         if kind == "rank stopped":
             rank.suspend()
         elif kind == "checkpoint torn":
@@ -83,7 +83,7 @@ class FaultInjector:
         return True
 
     def _tear_checkpoint(self, trial_id: int, rank: psutil.Process) -> bool:
-        rank.suspend()  # so that it writes none meanwhile
+        rank.suspend()  # so that it writes no checkpoint meanwhile
         checkpoint = newest_checkpoint(Path(self._backend.checkpoint_trial_path(trial_id)))
         if checkpoint is not None:
             os.truncate(checkpoint, self._random.randrange(max(1, checkpoint.stat().st_size)))

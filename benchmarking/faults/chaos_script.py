@@ -1,4 +1,4 @@
-"""Trains nothing, fast, and so that every mistake shows: the loss of an epoch depends on all epochs before it.
+"""Pretends to train, fast. Every mistake is visible: the loss of an epoch depends on all epochs before it.
 
 It saves in one of three ways (:const:`WRITERS`), each checkpoint with a checksum. With several ranks, all wait for each
 other in every epoch, as in a collective. Used by ``chaos.py``.
@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-#: ``two``: after the report, aside and renamed; the last two are kept, and the newest that is whole is gone on from.
-#: ``early``: before the report, the same way, and a launch begins by reporting once more what it has loaded.
-#: ``plain``: after the report, over the only one that there is, and the script fails if that is torn.
+#: ``two``: after the report, aside and renamed; the last two are kept, and the newest whole one is loaded.
+#: ``early``: before the report, in the same way; a launch begins by reporting again what it has loaded.
+#: ``plain``: after the report, in place; the script fails if its only checkpoint is torn.
 WRITERS = ("two", "early", "plain")
-#: What a plain writer waits for in the middle, so that it is met there.
+#: Pause of a plain writer in the middle of a write, so that kills can happen there.
 PAUSE_S = 0.002
 
 
@@ -43,7 +43,7 @@ def loss_of(x: float, epoch: int, state: str) -> float:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Whole or not."""
+    """A checkpoint that may be torn."""
     return max(folder.glob("epoch-*.json"), default=None) or next(iter(folder.glob(_PLAIN)), None)
 
 
@@ -65,7 +65,7 @@ def write_checkpoint(folder: Path, epoch: int, state: str, writer: str = "two") 
 
 
 def read_checkpoint(folder: Path, writer: str = "two") -> tuple[int, str] | None:
-    """Epoch and state of the newest checkpoint that is whole; those that are torn are removed.
+    """Epoch and state of the newest whole checkpoint; torn ones are removed.
 
     Raises
     ------
@@ -105,13 +105,13 @@ class Ranks:
             time.sleep(0.002)
 
     def tell(self, number: int) -> None:
-        """Rank 0 tells the others a number."""
+        """Rank 0 sends a number to the others."""
         aside = Path(f"{self._prefix}-aside")
         aside.write_text(str(number))
         os.replace(aside, f"{self._prefix}-number")
 
     def hear(self) -> int:
-        """The number that rank 0 tells."""
+        """The number that rank 0 has sent."""
         told = Path(f"{self._prefix}-number")
         while not told.exists():
             time.sleep(0.002)
@@ -119,7 +119,7 @@ class Ranks:
 
 
 def leave_slowly(most_s: float) -> None:
-    """Has SIGTERM obeyed, but one time in four only after a while."""
+    """Makes the script exit on SIGTERM, one time in four only after a while."""
 
     def leave(*_: Any) -> None:
         if random.random() < 0.25:
@@ -160,7 +160,7 @@ def main() -> None:
         state = next_state(state, epoch)
         if args.writer == "early":
             write_checkpoint(folder, epoch, state, args.writer)
-        # Reported first by the others: an epoch whose report is out is trained again at worst, and none is missing.
+        # The others report first: a reported epoch may be trained again, but none is missing.
         report(epoch=epoch, loss=loss_of(args.x, epoch, state))
         if args.writer != "early":
             write_checkpoint(folder, epoch, state, args.writer)

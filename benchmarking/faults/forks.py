@@ -1,4 +1,4 @@
-"""Runs something in a fork of the process, which has imported everything already."""
+"""Runs a function in a fork of this process, which has already imported everything."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 def run_in_fork(what: Callable[[], object], log_path: Path) -> int:
-    """Calls a function in a fork, which ends with 0, or with 1 after an exception.
+    """Calls a function in a fork. The fork exits with 0, or with 1 after an exception.
 
     Parameters
     ----------
     what
         The function.
     log_path
-        What it prints, and the exception, are added to this file.
+        File to which the output and the exception are appended.
 
     Returns
     -------
     int
-        Process id of the fork, for the caller to wait for.
+        Process id of the fork; the caller must wait for it.
     """
     sys.stdout.flush()
     pid = os.fork()

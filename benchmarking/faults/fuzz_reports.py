@@ -1,13 +1,13 @@
-"""Feeds hostile input to what reads the logs of trials and to what passes configurations to them.
+"""Passes hostile input to the reader of the logs of trials, and hostile configurations to trials.
 
-* Logs: broken, huge, nested, binary and malicious lines are written to a file, which is read as a trial's log is, in
-  pieces that end anywhere. Whole reports are among them, each of which must come out, once and in order. What comes out
-  must be what a tuner can sort, calculate with and write down.
+* Logs: broken, huge, nested, binary and malicious lines are written to a file, which is read like the log of a trial,
+  in blocks of any length. Whole reports among them must be found, each once and in order. A tuner must be able to sort
+  all reports that are found, calculate with them, and write them to a file.
 * Configurations: hostile values are passed to real processes, which read them with argparse and write down what they
-  got. Each must be what was sent, character by character.
+  received. Each value must be received unchanged.
 
-Nothing may raise, take longer than ``--patience`` seconds, or execute anything: an audit hook listens for compiled
-code, started programs and loaded pickles, and the payloads would create a file.
+Nothing may raise, take longer than ``--patience`` seconds, or execute code: an audit hook detects compiled code,
+started programs and loaded pickles, and the payloads would create a file.
 
     python benchmarking/faults/fuzz_reports.py --lines 1000000 --values 100000
 """
@@ -38,7 +38,7 @@ from syne_hypersched.backends.shared.reports import LogTail, RawReport, ReportSt
 TAG = "[tune-metric]: "
 LINES_AT_A_TIME = 500
 VALUES_AT_A_TIME = 100
-#: Makes the file whose name is put in, if anything is foolish enough to run it.
+#: Code that creates the file whose name is inserted, if anything executes it.
 PAYLOADS = (
     "$(touch {0})", "`touch {0}`", "; touch {0} #", "| touch {0}", "' && touch {0} '", '" || touch {0} "',
     "__import__('os').system('touch {0}')", "!!python/object/apply:os.system ['touch {0}']",
@@ -54,7 +54,7 @@ NAMES = (
 )  # fmt: skip
 AUDITED = ("compile", "exec", "os.exec", "os.posix_spawn", "os.system", "pickle.find_class", "subprocess.Popen")
 
-#: Values that a reader of arguments may take for an option. Not "--", which argparse takes out before Python 3.13.
+#: Values that an argument parser may take for an option. Not "--", which argparse removes before Python 3.13.
 LIKE_OPTIONS = ("-", "-x", "--x0", "--x1=2", "--st_checkpoint_dir", "-1e-05", "-1", "-.5", "-inf", "-a b", "-\n", "---")
 
 ECHO = f"""
@@ -69,7 +69,7 @@ print("[tune-metric]: " + json.dumps({{"epoch": 1, "arguments": vars(parser.pars
 
 
 class Audit:
-    """Counts what is executed in this thread while it listens."""
+    """Counts executed code in this thread while it is active."""
 
     def __init__(self) -> None:
         self.heard: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class Audit:
 
 
 def hostile_line(generator: random.Random, canary: Path) -> bytes:
-    """A line that no honest script prints."""
+    """A line that no normal script prints."""
     kind = generator.randrange(7)
     if kind == 0:
         return generator.randbytes(generator.randrange(60)).replace(b"\n", b"")
@@ -111,7 +111,7 @@ def hostile_line(generator: random.Random, canary: Path) -> bytes:
 
 
 def _value(generator: random.Random, canary: Path) -> str:
-    # The longest ones are rarer, so that the others get their turn.
+    # The longest ones are rarer, since they take longer.
     value = generator.choice(VALUES if generator.random() < 0.1 else [v for v in VALUES if len(v) < 20])
     return json.dumps(generator.choice(PAYLOADS).format(canary)) if generator.random() < 0.1 else value
 
@@ -122,7 +122,7 @@ def honest_line(number: int) -> bytes:
 
 
 def read(tail: LogTail) -> list[RawReport]:
-    """What is tested: the new reports in a log, as two polls read them."""
+    """The code under test: the new reports in a log, as two polls read them."""
     first = tail.reports()
     tail.look()
     return first + tail.reports()
@@ -134,7 +134,7 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
     Raises
     ------
     AssertionError
-        An honest report was lost, or something came out that a tuner cannot live with.
+        A normal report was lost, or a tuner cannot handle a report that was found.
     TimeoutError
         Some lines took longer than ``patience_s`` seconds.
     """
@@ -150,7 +150,7 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
             if generator.random() < 0.02:
                 sent.append(next(numbers))
                 lines.append(honest_line(sent[-1]))
-                if generator.random() < 0.5:  # two writers of one log know nothing of each other's lines
+                if generator.random() < 0.5:  # two writers of one log do not know each other's lines
                     lines[-2:] = [lines[-2] + lines[-1]]
         content = b"\n".join(lines) + b"\n"
         cut = generator.randrange(len(content))
@@ -177,7 +177,7 @@ def fuzz_log(num_lines: int, generator: random.Random, folder: Path, audit: Audi
 
 
 def _use(reports: list[dict[str, Any]]) -> None:
-    """What a tuner does with reports: sorts, calculates, writes down."""
+    """Uses reports as a tuner does: sorts them, calculates with them, writes them to a file."""
     for report in sorted(reports, key=lambda report: report["st_worker_timestamp"]):
         assert math.isfinite(report["st_worker_timestamp"])
         assert math.isfinite(report.get("st_worker_time", 0.0))
@@ -190,7 +190,7 @@ def _use(reports: list[dict[str, Any]]) -> None:
 
 
 def hostile_argument(generator: random.Random, canary: Path) -> str | float:
-    """A value of a configuration; every string can be passed but for null characters."""
+    """A value of a configuration; all strings without null characters can be passed."""
     kind = generator.randrange(6)
     if kind == 0:
         return generator.choice(PAYLOADS).format(canary)
@@ -208,12 +208,12 @@ def hostile_argument(generator: random.Random, canary: Path) -> str | float:
 def fuzz_configurations(
     num_values: int, generator: random.Random, folder: Path, audit: Audit, patience_s: float
 ) -> Counter[str]:
-    """Passes ``num_values`` values to real processes, a few configurations by cold launches, the others by warm ones.
+    """Passes ``num_values`` values to real processes: some configurations by cold launches, the others by warm ones.
 
     Raises
     ------
     AssertionError
-        A process has got anything but what was sent.
+        A process has received a different value.
     TimeoutError
         A process took longer than ``patience_s`` seconds.
     """
@@ -245,7 +245,7 @@ def fuzz_configurations(
 
 
 def _pass(backend: ElasticLocalBackend, config: dict[str, Any], patience_s: float) -> dict[str, Any]:
-    """The arguments that the script has got, by name."""
+    """The arguments that the script has received, by name."""
     trial_id = backend.start_trial(config).trial_id
     got, give_up_at = None, time.monotonic() + patience_s
     while True:

@@ -1,15 +1,16 @@
-"""Two thousand short trials in one experiment: what the tuner's process keeps of them.
+"""Two thousand short trials in one experiment: what remains of them in the tuner's process.
 
     python benchmarking/faults/soak.py                 # some minutes on two cores
     python benchmarking/faults/soak.py --trials 200
 
-A fast script (no PyTorch) under the stock tuner with ``ElasticLocalBackend``, ASHA and a journal. Of three trials one
-writes its checkpoints aside, one in place after the report, and one none at all. The table has, after
-each tenth of the trials: resident memory of the tuner's process, its open files, its children that nobody has waited
-for (zombies), all processes below it, and the median of the last thousand polls. What grows with the trials, shows.
+A fast script (no PyTorch) runs under the stock tuner with ``ElasticLocalBackend``, ASHA and a journal. One trial in
+three writes its checkpoints aside, one in place after the report, and one writes none. After each tenth of the trials,
+the table shows: resident memory of the tuner's process, its open files, its zombies (children that were not waited
+for), all processes below it, and the median of the last thousand polls. So growth with the number of trials is visible.
 
-What remains of an ended trial is nearly all Syne Tune's own: a row of its table of trials and the statistics of each
-metric, a row for every report, which is stored in ``results.csv`` over and over, the last report, and the trial itself.
+Almost everything that remains of an ended trial belongs to Syne Tune: a row of its table of trials and the statistics
+of each metric, a row for every report, which is stored in ``results.csv`` repeatedly, the last report, and the trial
+itself.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ for epoch in range(1, 4):
 
 
 class Watcher(TunerCallback):
-    """Prints a line of the table after each so many trials, and times the polls of the backend."""
+    """Prints a line of the table after every few trials, and times the polls of the backend."""
 
     def __init__(self, backend: ElasticLocalBackend, every: int) -> None:
         self._every = every
@@ -90,7 +91,7 @@ class Watcher(TunerCallback):
         return {}
 
     def on_loop_end(self) -> None:
-        """Looks at the process in every turn of the tuner's loop."""
+        """Measures the process in every iteration of the tuner's loop."""
         num_trials = len(self._backend.trial_ids)
         if num_trials < self._next:
             return
@@ -114,7 +115,7 @@ def _is_zombie(process: psutil.Process) -> bool:
 
 
 def soak(num_trials: int, folder: Path) -> list[tuple[int, float]]:
-    """Runs so many trials and returns their number and the memory (MB) in each row of the table."""
+    """Runs a number of trials; returns the number of trials and the memory (MB) in each row of the table."""
     script = folder / "train.py"
     script.write_text(SCRIPT)
     os.environ["SYNETUNE_FOLDER"] = str(folder / "experiments")

@@ -1,10 +1,11 @@
-"""Crashes ten thousand times while checkpoints are written, and looks each time for one that can be loaded.
+"""Simulates ten thousand crashes during writes of checkpoints, and checks each time that one can be loaded.
 
     python benchmarking/faults/training_crashes.py
 
-A disk in memory takes the operations of ``CheckpointFolder`` and stops at a random one: in half of the cases the
-process ends, in the other half the machine, which loses what was not synced (``CrashingDisk`` says how badly). The
-checkpoint loaded then must hold what was written, and must not be older than the last one that was reported as durable.
+A disk in memory executes the operations of ``CheckpointFolder`` and stops at a random one. In half of the cases the
+process ends; in the other half the machine ends, and data that were not synced are lost (see ``CrashingDisk``). The
+checkpoint that is then loaded must have its full content, and must not be older than the last one that was reported as
+durable.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.training import CheckpointFolder
 
 FOLDER = "/run/checkpoints"
-#: After so many crashes another run begins on an empty disk: the first checkpoint is the hardest to keep.
+#: After so many crashes another run begins on an empty disk, since the first checkpoint is the most endangered.
 _CRASHES_OF_A_RUN = 10
 
 
@@ -50,7 +51,7 @@ def read_checkpoint(folder: CheckpointFolder, disk: CrashingDisk) -> int | None:
 
 
 def crash_again_and_again(num_crashes: int, seed: int, keep: int = 2) -> Counter[str]:
-    """Returns how often each thing happened."""
+    """Returns the number of each kind of event."""
     generator = random.Random(seed)
     counts: Counter[str] = Counter()
     while counts["crashes"] < num_crashes:

@@ -1,17 +1,16 @@
 """Kills the tuner at random moments, resumes the experiment each time, and checks that nothing is lost or doubled.
 
-The moments are anywhere: while it tunes and while it resumes, and half of them, if possible, while it takes a snapshot.
-Three kinds of experiment are
-killed until they end by themselves, over and over:
+The tuner is killed while it tunes or resumes; half of the kills are aimed at moments when it takes a snapshot. Three
+kinds of experiment are killed until they end by themselves, repeatedly:
 
-* ``one-by-one``: promotion ASHA with one worker. Every decision follows from those before, so that the results must
-  equal those of an experiment that was never killed, row by row.
+* ``one-by-one``: promotion ASHA with one worker. Every decision follows from those before, so the results must equal
+  those of an undisturbed experiment, row by row.
 * ``points``: six configurations, trained to the end on two workers. The set of (trial, epoch, value) must be equal.
 * ``hypersched``: HyperSched with a deadline, on trials that are resized. Its decisions depend on the time.
 
-In all of them every report that was journaled before a kill must be in the final results, once, with no epoch missing,
-and no process may be left behind. Each trial writes its checkpoint in one of three ways: aside after the report, in
-place after the report (and fails if it is torn), or aside before the report, which the next launch makes once more.
+In all of them, every report that was journaled before a kill must be in the final results, once; no epoch may be
+missing, and no process may be left behind. Each trial writes its checkpoint in one of three ways: aside after the
+report, in place after the report (and fails if it is torn), or aside before the report, which the next launch repeats.
 
     python benchmarking/faults/tuner_kills.py --kills 100
 """
@@ -46,7 +45,7 @@ NUM_POINTS = 6
 #: Seconds until a kill are drawn uniformly from 0 to this; an experiment takes a few seconds more.
 LONGEST_LIFE_S = 2.5
 
-#: Prints what Syne Tune's reporter prints, and imports next to nothing, so that most of a tuner's life is tuning.
+#: A script that prints reports like Syne Tune's reporter. It imports almost nothing, so that most time is tuning.
 SCRIPT = """
 import json, os, sys, time
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
@@ -112,24 +111,24 @@ def make_tuner(kind: str, name: str, script: Path) -> Tuner:
 
 
 class Experiment:
-    """An experiment whose tuner runs in a fork of this process, which has imported everything."""
+    """An experiment whose tuner runs in a fork of this process, which has already imported everything."""
 
     def __init__(self, kind: str, name: str, folder: Path) -> None:
         self.kind, self.name = kind, name
-        #: Whether a snapshot was just being written when the tuner was killed last.
+        #: Whether a snapshot was being written when the tuner was last killed.
         self.hit_a_snapshot = False
         self.path = folder / "experiments" / name
         self._script, self._log = folder / "train.py", folder / "tuner.log"
 
     def run(self, life_s: float | None, aim_s: float = 0.0) -> bool:
-        """Starts or resumes the tuner and kills it, unless it ends by itself before, which the return value says.
+        """Starts or resumes the tuner and kills it; returns whether it has ended by itself before.
 
         Parameters
         ----------
         life_s
-            Seconds until the kill; None: it is left alone.
+            Seconds until the kill; None: it is not killed.
         aim_s
-            Seconds by which to wait longer, at most, for a snapshot that is just being written.
+            Most further seconds to wait for a moment when a snapshot is being written.
         """
         begun = any(self.path.glob("journal/*.jsonl"))
         if not begun and self.path.exists():  # it was killed before it had written anything
@@ -161,7 +160,7 @@ class Experiment:
         return {(trial_id, epoch, loss) for trial_id, epoch, loss, _ in self.rows()}
 
     def journaled(self) -> Curves:
-        """Reports in the journal, read here by no code of the package."""
+        """Reports in the journal, read without code of the package."""
         found = set()
         for path in self.path.glob("journal/*.jsonl"):
             for line in path.read_bytes().split(b"\n")[:-1]:
@@ -174,7 +173,7 @@ class Experiment:
         return (self.path / "journal" / "snapshot.new").exists()
 
     def faults(self) -> list[str]:
-        """What is wrong with an experiment that has ended."""
+        """The faults of an experiment that has ended."""
         found = [violation.message for violation in check_run(load_run(self.path, time_attr="epoch"))]
         events = read_events(self.path / "events.jsonl")
         found += [f"process {orphan.pid} is left behind" for orphan in find_orphans(self.path, self.path, events)]
@@ -189,7 +188,7 @@ class Experiment:
 
 
 def compare(kind: str, whole: Experiment, killed: Experiment) -> list[str]:
-    """What of an uninterrupted experiment is not in one that was killed, or the other way round."""
+    """The differences between an uninterrupted experiment and one that was killed."""
     if kind == "one-by-one":
         return [] if whole.rows() == killed.rows() else ["the rows differ from those of the uninterrupted experiment"]
     if kind == "points":
@@ -204,7 +203,7 @@ def kill_and_resume(kinds: Sequence[str], num_kills: int, seed: int, folder: Pat
     Returns
     -------
     tuple of Counter and list of str
-        How often what happened, and every fault that was found.
+        Number of events of each kind, and every fault that was found.
     """
     os.environ["SYNETUNE_FOLDER"] = str(folder / "experiments")
     (folder / "train.py").write_text(SCRIPT)

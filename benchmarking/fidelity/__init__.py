@@ -1,1 +1,1 @@
-"""Programs that check whether two ways of doing the same thing give the same."""
+"""Programs that check whether two methods give the same results."""

@@ -1,6 +1,6 @@
 """Trains a small model on samples that carry random numbers, whose means show whether each was counted exactly once.
 
-The number of samples divides by nothing, so that last batches are uneven. Used by ``invisible_resizing.py``.
+The number of samples is prime, so that last batches are uneven. Used by ``invisible_resizing.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUM_HASHES = 3
 
 
 class Samples(Dataset[dict[str, torch.Tensor]]):
-    """Fetched one by one, so that worker processes have something to do."""
+    """Samples that are fetched one by one, so that worker processes are used."""
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -30,7 +30,7 @@ class Samples(Dataset[dict[str, torch.Tensor]]):
         return NUM_SAMPLES
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        # As augmentation does: it has to be the same whoever fetches the sample.
+        # As in augmentation: the result must not depend on the process that fetches the sample.
         noisy = self.features[index] + 0.1 * torch.randn(8)
         return {"features": noisy, "hashes": self.hashes[index]}
 

@@ -1,12 +1,12 @@
-"""Trains once undisturbed on one device and once resized again and again, and compares the two.
+"""Trains once undisturbed on one device and once with many resizes, and compares the two.
 
     python benchmarking/fidelity/invisible_resizing.py  # the digits network and the small transformer
     python benchmarking/fidelity/invisible_resizing.py --script digits_cnn --resizes 20 --seed 3
 
-The second run alternates between one and two devices (processes with DistributedDataParallel on Gloo). In turn it is
-asked to leave by SIGTERM and killed by SIGKILL, at a random moment inside an epoch, and goes on from its checkpoint.
-The table has the largest relative difference of each reported metric. ``counting`` trains a small model whose reports
-show whether every sample was counted exactly once an epoch.
+The second run alternates between one and two devices (processes with DistributedDataParallel on Gloo). It is ended by
+SIGTERM and SIGKILL in turn, at a random moment inside an epoch, and goes on from its checkpoint. The table shows the
+largest relative difference of each reported metric. ``counting`` trains a small model whose reports show whether every
+sample was counted exactly once per epoch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class Workload:
-    """A script with its arguments, and the metrics that must come out the same."""
+    """A script with its arguments, and the metrics that must be equal."""
 
     script: Path
     arguments: tuple[str, ...]
@@ -68,21 +68,21 @@ WORKLOADS = {
 
 @dataclass
 class Training:
-    """What a run has reported and how often it was launched."""
+    """The reports and launches of a run."""
 
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By epoch."""
     num_doubled: int = 0
     """Reports of an epoch that had been reported before."""
     num_devices: list[int] = field(default_factory=list)
-    """Of each launch."""
+    """Number of devices of each launch."""
     num_left: int = 0
-    """Launches that left on SIGTERM with the exit code for it."""
+    """Launches that exited on SIGTERM with the exit code for it."""
     num_killed: int = 0
 
 
 class Trainer:
-    """Launches a training script again and again, as the local backend would, in forks of one preloading server."""
+    """Launches a training script many times in forks of one preloading server, as the local backend does."""
 
     def __init__(self, workload: Workload, folder: Path, num_slots: int = 2) -> None:
         self._workload = workload
@@ -98,7 +98,7 @@ class Trainer:
         self.outcome = Training()
 
     def launch(self, num_devices: int) -> None:
-        """Starts the script on so many devices."""
+        """Starts the script on a number of devices."""
         self._pids = self._exit = None
         argv = (
             str(self._workload.script),
@@ -115,13 +115,13 @@ class Trainer:
         self.outcome.num_devices.append(num_devices)
 
     def ask_to_leave(self) -> None:
-        """SIGTERM to all processes, and waits until they have gone."""
+        """Sends SIGTERM to all processes, and waits until they have ended."""
         self._launcher.drain(self._handle, grace_s=30.0)
         ended = self.wait_for_exit()
         self.outcome.num_left += ended.exit_codes == (EXIT_DRAINED,) * len(ended.exit_codes)
 
     def kill(self) -> None:
-        """SIGKILL to all processes, and waits until they have gone."""
+        """Sends SIGKILL to all processes, and waits until they have ended."""
         self._wait_until(lambda: self._pids is not None)
         for pid in self._pids or ():
             os.kill(pid, signal.SIGKILL)
@@ -140,7 +140,7 @@ class Trainer:
         return self._exit is None
 
     def finish(self) -> Training:
-        """Waits for the end of the script and reads what it has reported."""
+        """Waits for the end of the script and reads its reports."""
         ended = self.wait_for_exit()
         if ended.exit_code != 0:
             sys.exit(f"{self._workload.script.name} failed: {(self._folder / 'err0').read_text()[-2000:]}")
@@ -155,7 +155,7 @@ class Trainer:
         self._launcher.close()
 
     def count_reports(self) -> int:
-        """Reads what is new in the log; the number of reports so far."""
+        """Reads the new part of the log; returns the number of reports so far."""
         self._reports += [report.values for report in self._tail.reports()]
         return len(self._reports)
 
@@ -187,7 +187,7 @@ def train_undisturbed(workload: Workload, folder: Path) -> Training:
 
 
 def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: int) -> Training:
-    """The training with so many resizes between one and two devices, every second one by SIGKILL."""
+    """The training with a number of resizes between one and two devices, every second one by SIGKILL."""
     generator = random.Random(seed)
     trainer = Trainer(workload, folder)
     try:
@@ -212,7 +212,7 @@ def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: in
 
 
 def largest_difference(one: Training, other: Training, metric: str) -> float:
-    """Largest relative difference of a metric over the epochs; infinite where epochs are missing."""
+    """Largest relative difference of a metric over the epochs; infinite if epochs are missing."""
     if list(one.reports) != sorted(other.reports):
         return float("inf")
     pairs = [(one.reports[epoch][metric], other.reports[epoch][metric]) for epoch in one.reports]

@@ -3,9 +3,9 @@
     python benchmarking/fidelity/simulator_check.py
     python benchmarking/fidelity/simulator_check.py --deadline 8
 
-A script that sleeps through its epochs, checkpoints and reports is tuned by HyperSched on four CPU slots, resizes and
-all. Before, the cost of launches and drains is measured with the same script; it and the known seconds of an epoch are
-all that the simulation is told. Then come the decisions of both, side by side, and the times of all reports.
+HyperSched tunes a script that sleeps through its epochs, checkpoints and reports, on four CPU slots and with resizes.
+Before, the cost of launches and drains is measured with the same script. The simulation uses only this cost and the
+known seconds of an epoch. The program prints the decisions of both side by side, and the times of all reports.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MAX_T = 16
 SLOWNESS = (1.12, 1.39, 1.78, 1.0, 1.28, 1.81, 1.24, 1.4, 1.11, 1.33)
 """Seconds of an epoch of each configuration, in sixteenths of the deadline."""
 LOSSES = (0.66, 0.99, 0.85, 0.35, 0.66, 0.73, 0.46, 0.64, 0.36, 0.75)
-"""What the loss of each configuration tends to."""
+"""Limit of the loss of each configuration."""
 SCRIPT = """
 import argparse, json, os, time
 from pathlib import Path
@@ -68,7 +68,7 @@ for epoch in range(done + 1, args.max_t + 1):
 
 
 class Sleeper:
-    """What the script reports, and when, as a blackbox."""
+    """The reports and times of the script, as a blackbox."""
 
     elapsed_time_attr = "elapsed_s"
 
@@ -81,13 +81,13 @@ class Sleeper:
 
 @dataclass(frozen=True)
 class TunedRun:
-    """What came out of one of the two."""
+    """The results of one of the two."""
 
     decisions: list[Decision]
     results: pd.DataFrame
 
     def by_trial(self) -> dict[int | None, list[tuple[str, int]]]:
-        """What was decided about each trial, in order, and on how many devices; None: about admission."""
+        """The decisions about each trial, in order, with the number of devices; None: about admission."""
         decided: dict[int | None, list[tuple[str, int]]] = {}
         for decision in self.decisions:
             decided.setdefault(decision.trial_id, []).append((decision.what, decision.num_devices))
@@ -101,10 +101,10 @@ class TunedRun:
 
 
 def make_scheduler(deadline_s: float, clock: Callable[[], float] | None = None) -> HyperSched:
-    """HyperSched on configurations for which no decision hangs on some hundredths of a second.
+    """HyperSched on configurations for which no decision depends on some hundredths of a second.
 
-    At a deadline of 8 s, the simulation decides the same with launches of 0.01 to 0.1 s, drains of 0 to 0.08 s and
-    epochs that are up to 1.5 % longer.
+    With a deadline of 8 s, the simulation makes the same decisions with launches of 0.01 to 0.1 s, drains of 0 to 0.08
+    s and epochs that are up to 1.5 % longer.
     """
     points = [
         {"epoch_s": slowness * deadline_s / 16, "loss": loss} for slowness, loss in zip(SLOWNESS, LOSSES, strict=True)
@@ -118,14 +118,14 @@ def make_scheduler(deadline_s: float, clock: Callable[[], float] | None = None) 
 
 
 def make_backend(folder: Path) -> ElasticLocalBackend:
-    """Real processes; the script imports nothing worth preloading."""
+    """A backend with real processes; the script needs no preloading."""
     script = folder / "sleeper.py"
     script.write_text(SCRIPT)
     return ElasticLocalBackend(script, NUM_DEVICES, device_type="cpu", preload=(), grace_s=1.0)
 
 
 def measure_launch_cost(folder: Path, num_rounds: int = 3) -> LaunchCost:
-    """Medians over launches and drains of one trial that is resized, paused and resumed again and again."""
+    """Medians over launches and drains of one trial that is resized, paused and resumed many times."""
     epoch_s = 0.1
     backend = make_backend(folder)
     backend.set_path(results_root=str(folder / "launch-cost"))
@@ -187,10 +187,10 @@ def run_simulated(launch_cost: LaunchCost, deadline_s: float) -> TunedRun:
 
 
 def report_times(real: TunedRun, simulated: TunedRun) -> pd.DataFrame:
-    """When each report came in both: ``real_s``, ``simulated_s``, indexed by trial and epoch.
+    """The times of each report in both: ``real_s``, ``simulated_s``, indexed by trial and epoch.
 
-    Real times count from when the first trial is launched, before which a server of processes has to start; a
-    simulation knows no such thing.
+    Real times count from the launch of the first trial, since a server of processes must start before it. A simulation
+    has no such server.
     """
     index = ["trial_id", "epoch"]
     real_s = real.results.set_index(index)["st_worker_timestamp"]
@@ -204,7 +204,7 @@ def report_times(real: TunedRun, simulated: TunedRun) -> pd.DataFrame:
 
 @contextmanager
 def experiments_in(folder: Path) -> Iterator[None]:
-    """Has Syne Tune store its experiments in a folder; the environment is the only way to tell it."""
+    """Makes Syne Tune store its experiments in a folder; only the environment can set this."""
     before = os.environ.get("SYNETUNE_FOLDER")
     os.environ["SYNETUNE_FOLDER"] = str(folder)
     try:

@@ -1,1 +1,1 @@
-"""Programs that measure what the schedulers, the backends and the training helpers cost."""
+"""Programs that measure the cost of the schedulers, the backends and the training helpers."""

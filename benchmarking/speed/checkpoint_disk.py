@@ -1,12 +1,12 @@
-"""Disk that checkpoints take while real trials are tuned, with and without ``delete_checkpoints``.
+"""Disk space of checkpoints while real trials are tuned, with and without ``delete_checkpoints``.
 
     python benchmarking/speed/checkpoint_disk.py                   # about four minutes on two cores
     python benchmarking/speed/checkpoint_disk.py --seconds 60 --output FILE.json
 
-Each trial is a process that writes a checkpoint of 1 MB after each epoch in the place of the one before. The first
-table has the megabytes in all folders of checkpoints, ``best/`` apart, after each fifth of the tuning. The second one
-has what is on the disk just before the tuning ends: trials started, trials with checkpoints, and trials whose
-checkpoints are needed, which are those that run or may yet be resumed, and the incumbent.
+Each trial is a process that replaces its checkpoint of 1 MB after each epoch. The first table shows the megabytes in
+all folders of checkpoints, without ``best/``, after each fifth of the tuning. The second one shows the disk just before
+the tuning ends: trials started, trials with checkpoints, and trials whose checkpoints are needed. These are the running
+trials, those that may still be resumed, and the incumbent.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ for epoch in range(done + 1, 28):
 """
 
 MAX_PAUSED = "max_paused"
-"""Ends the name of a scheduler of which at most twice as many trials as there are devices may be resumed."""
+"""Suffix for the name of a scheduler that may resume at most twice as many trials as there are devices."""
 SCHEDULERS = (
     "ASHA, stopping",
     "ASHA, promotion",
@@ -72,7 +72,7 @@ FIFTHS = 5
 
 @dataclass(frozen=True)
 class Sample:
-    """What is on the disk at one moment."""
+    """The checkpoints on the disk at one moment."""
 
     time_s: float
     num_trials: int
@@ -82,7 +82,7 @@ class Sample:
 
 
 class DiskWatch(TunerCallback):
-    """Looks at the folders of checkpoints once in a while, in the tuner's loop."""
+    """Measures the folders of checkpoints from time to time, in the tuner's loop."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
@@ -90,7 +90,7 @@ class DiskWatch(TunerCallback):
         self.samples: list[Sample] = []
 
     def on_tuning_start(self, tuner: Any) -> None:
-        """Begins to count the time."""
+        """Starts the clock."""
         self._tuner = tuner
         self._started = self._next = time.monotonic()
 
@@ -102,7 +102,7 @@ class DiskWatch(TunerCallback):
             self.samples.append(self._sample(now - self._started))
 
     def on_tuning_end(self) -> None:
-        """Takes the last one, before the backend ends all trials."""
+        """Takes the last sample, before the backend ends all trials."""
         self.samples.append(self._sample(time.monotonic() - self._started))
 
     def _sample(self, time_s: float) -> Sample:
@@ -138,7 +138,7 @@ def make_scheduler(name: str, seconds: float) -> Any:
 
 
 def measure(name: str, seconds: float, delete_checkpoints: bool) -> dict[str, Any]:
-    """Tunes for so long; what was on the disk, and how many bytes were removed."""
+    """Tunes for the given time; returns the samples of the disk and the number of bytes removed."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "train.py"
         script.write_text(SCRIPT)
@@ -171,7 +171,7 @@ def measure(name: str, seconds: float, delete_checkpoints: bool) -> dict[str, An
 
 
 def megabytes_at(samples: Sequence[dict[str, Any]], time_s: float) -> float:
-    """Megabytes in the last sample until then."""
+    """Megabytes in the last sample until a moment."""
     until = [sample["megabytes"] for sample in samples if sample["time_s"] <= time_s]
     return float(until[-1]) if until else 0.0
 

@@ -1,7 +1,7 @@
-"""When the last trial process is gone, relative to the deadline, over many runs of the stock ``Tuner``.
+"""Time between the deadline and the end of the last trial process, over many runs of the stock ``Tuner``.
 
-A toy script runs in four trials at a time until the deadline. In one half of the runs it honours SIGTERM, in the other
-it ignores it. The processes are watched from outside, by their pids; nothing that the backend says is believed.
+A small script runs in four trials at a time until the deadline. In half of the runs it exits on SIGTERM, in the other
+half it ignores it. The processes are watched from outside, by their pids, independently of the backend.
 
     python benchmarking/speed/deadline_overshoot.py [--runs 20] [--deadline 3] [--grace 1] [--output FILE.json]
 """
@@ -44,7 +44,7 @@ for epoch in range(1, 10_001):
 
 
 class Watch(threading.Thread):
-    """Notes when the last process of the script was seen alive (monotonic seconds)."""
+    """Records when the last process of the script was seen alive (monotonic seconds)."""
 
     def __init__(self, pids: Path) -> None:
         super().__init__(daemon=True)

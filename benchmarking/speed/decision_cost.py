@@ -1,17 +1,16 @@
-"""What one report and one suggestion cost HyperSched, by the number of trials known, for both of its strategies.
+"""Cost of one report and one suggestion of HyperSched by number of known trials, for both strategies.
 
     python benchmarking/speed/decision_cost.py                            # everything; some minutes
     python benchmarking/speed/decision_cost.py --sizes 100 1000 --strategies adaptive --num-devices 8
 
-Trials with random learning curves run on one device each, as many as there are devices, in virtual time, until so many
-have been started. The last of them are timed: the scheduler is *exploring*. Then the time is put forward to shortly
-before the deadline, so that admission *closes* at the next call, and everything is timed until the deadline: trials are
-*resized*. A report includes carrying its decision out (a wish to a backend that does nothing, and a note), as well as
-``on_trial_remove`` where it ends the trial. Epoch times, devices and launch costs are reported as an elastic backend
-reports them, so scaling and launch costs are learnt. ``explain`` is the time of ``explain().to_dict()``.
+Trials with random learning curves run in virtual time, one on each device, until the given number of trials has been
+started. The last of them are timed: the scheduler is *exploring*. Then the time is set to shortly before the deadline,
+so that admission *closes* at the next call, and everything is timed until the deadline: trials are *resized*. The time
+of a report includes its decision (a request to a backend that does nothing, and a record of the reason), and
+``on_trial_remove`` if it ends the trial. Epoch times, devices and launch costs are reported as by an elastic backend,
+so scaling and launch costs are learnt. ``explain`` is the time of ``explain().to_dict()``.
 
-Seconds are those of this thread on a processor: what else the machine does meanwhile is left out, garbage collection is
-not.
+Seconds are CPU seconds of this thread: they exclude other work of the machine, but include garbage collection.
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ MAX_WINDOW = 2_000
 """Number of trials before a size that are timed."""
 NUM_EXPLANATIONS = 100
 GOAL_S, GOAL_SIZE = 1e-3, 10_000
-"""A report is to cost no more than this with so many trials known."""
+"""Goal for the cost of a report with this number of known trials."""
 SCALING = TableScaling(PUBLISHED_SCALING["resnet50"])
 
 
 class SimpleTrial(Trial):
-    """A trial that can be resized: the side of an elastic backend that a scheduler sees, and nothing behind it."""
+    """A trial that can be resized, as a scheduler sees it, without a backend."""
 
     num_devices = 1
     launch = -1
@@ -92,7 +91,7 @@ class HyperSchedCosts:
 
 
 class Tuning:
-    """The tuner and an elastic backend in virtual time: carries out what HyperSched decides."""
+    """The tuner and an elastic backend in virtual time, which execute HyperSched's decisions."""
 
     def __init__(self, strategy: str, num_devices: int) -> None:
         self.now_s = 0.0
@@ -105,16 +104,16 @@ class Tuning:
         self.exhausted = False
         self._random = random.Random(0)
         self._quality: list[tuple[float, float]] = []
-        #: When each running trial reports next.
+        #: Time of the next report of each running trial.
         self._next: list[tuple[float, int]] = []
 
     @property
     def is_over(self) -> bool:
-        """Whether no trial runs any more, or the deadline has passed."""
+        """Whether no trial runs, or the deadline has passed."""
         return not self._next or self.now_s > DEADLINE_S
 
     def fill_devices(self, seconds: list[float] | None = None) -> None:
-        """Starts and resumes what the scheduler suggests, one trial for each device at most."""
+        """Starts and resumes the trials that the scheduler suggests, at most one for each device."""
         while not self.exhausted and len(self._next) < self.num_devices:
             started = time.thread_time()
             suggestion = self.scheduler.suggest()
@@ -134,7 +133,7 @@ class Tuning:
             self._launch(trial)
 
     def report(self) -> float:
-        """The next report of all, and what is decided there; returns the seconds it took."""
+        """Processes the next report and its decision; returns the seconds that this took."""
         self.now_s, trial_id = heapq.heappop(self._next)
         trial = self.trials[trial_id]
         trial.epoch += 1
@@ -163,7 +162,7 @@ class Tuning:
         return seconds
 
     def go_to(self, time_s: float) -> None:
-        """Puts the time forward; the reports that are due come as long after it as they would have come after now."""
+        """Sets a later time; pending reports come after it with the same delay as they would have come after now."""
         passed_s = time_s - self.now_s
         self.now_s = time_s
         self._next = [(moment_s + passed_s, trial_id) for moment_s, trial_id in self._next]
@@ -207,7 +206,7 @@ def measure(strategy: str, size: int, num_devices: int) -> HyperSchedCosts:
 
 
 def summarise(costs: HyperSchedCosts) -> dict[str, Any]:
-    """Median, 99th percentile and maximum of each kind of call, in seconds, and how many calls there were."""
+    """Median, 99th percentile and maximum of each kind of call, in seconds, and the number of calls."""
     rows: dict[str, Any] = {"num_resizes": costs.num_resizes}
     for name, seconds in vars(costs).items():
         if isinstance(seconds, list) and seconds:
@@ -248,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for strategy in options.strategies:
         for num_devices in options.num_devices:
-            # Fewer trials than devices, and all of them would start before the first report.
+            # With fewer trials than devices, all trials would start before the first report.
             for size in (size for size in options.sizes if size >= 2 * num_devices):
                 summary = summarise(measure(strategy, size, num_devices))
                 rows.append({"strategy": strategy, "num_devices": num_devices, "size": size, **summary})

@@ -1,19 +1,19 @@
-"""How well throughput and noise scale are estimated, and what fitting and allocating cost.
+"""Accuracy of the estimates of throughput and noise scale, and cost of fitting and allocating.
 
     python benchmarking/speed/goodput_fit.py                # everything; about two minutes
     python benchmarking/speed/goodput_fit.py --only cost
 
-*recovery*: AdaptDL's step-time model with coefficients published with its schedulers (of Pollux and of Sia; between the
-devices of one node, and of several), and a network so slow that eight devices are slower than one. A trial is timed on
-three numbers of devices with 2 % of noise, and the fit predicts the throughput on the other numbers from 1 to 8. The
-error is the largest relative one of these. Every point is one measurement, or the median of 16 steps (an epoch of a
-real trial has more).
+*recovery*: AdaptDL's step-time model with coefficients published with its schedulers (Pollux and Sia; devices of one
+node, and of several nodes), and a network so slow that eight devices are slower than one. A trial is timed on three
+numbers of devices with 2 % of noise, and the fit predicts the throughput on the other numbers from 1 to 8. The error is
+the largest relative error of these. Every point is one measurement, or the median of 16 steps (an epoch of a real trial
+has more).
 
-*noise scale*: the estimate from gradients against brute force, the gradient of every single sample, on a small
-regression with a model that stands still.
+*noise scale*: the estimate from gradients compared with brute force (the gradient of every single sample), on a small
+regression with a model that does not change.
 
-*cost*: fitting 64 trials and dividing devices among 64 trials, in milliseconds. After a report one trial is fitted, the
-others are remembered.
+*cost*: fitting 64 trials and dividing devices among 64 trials, in milliseconds. After a report only its trial is
+fitted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _largest_error(
 
 
 def noise_scale(num_seeds: int) -> None:
-    # Imported here: the rest needs no PyTorch.
+    # Imported here, since the other parts need no PyTorch.
     import torch
 
     from syne_hypersched.training._noise_scale import GradientNoiseScale
@@ -161,7 +161,7 @@ def cost(repetitions: int) -> None:
 
 
 def _reports(random_state: np.random.RandomState) -> list[list[tuple[int, float, Steps]]]:
-    """What trials of the same kind, of different speed and batch size, report from 1, 2, 4 and 8 devices."""
+    """Reports of similar trials with different speeds and batch sizes, from 1, 2, 4 and 8 devices."""
     reports = []
     for _ in range(NUM_TRIALS):
         coefficients = np.array([0.121, 0.00568, 0.0236, 0.00634]) * np.exp(0.3 * random_state.standard_normal(4))

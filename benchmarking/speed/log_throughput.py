@@ -1,8 +1,7 @@
-"""How fast the logs of trials are read, and what memory it takes: half a gigabyte that was printed between two polls.
+"""Speed and memory of reading logs of trials: half a gigabyte that was printed between two polls.
 
-Each log is read as a poll reads it, outside the fleet's lock, and the reports are taken as they are under the lock.
-``grows by`` is what the peak memory of the process grows by meanwhile, ``lock`` the longest time for which a call that
-is made under the lock takes.
+Each log is read as by a poll, outside the fleet's lock, and then the reports are taken as under the lock. ``grows by``
+is the growth of the peak memory of the process, ``lock`` the longest time of a call that is made under the lock.
 
     python benchmarking/speed/log_throughput.py [--megabytes 500] [--output FILE.json]
 """
@@ -21,7 +20,7 @@ from syne_hypersched.backends.shared.reports import LogTail
 
 LINE = b"epoch 12 step 1234 loss 0.123456 accuracy 0.98 [#####     ] eta: 12 s\n"
 REPORT = b'[tune-metric]: {"epoch": 12, "loss": 0.123456, "st_worker_time": 1.5, "st_worker_timestamp": 1.7e9}\n'
-#: What a log repeats.
+#: The repeated content of each log.
 LOGS = {
     "lines without a report": LINE,
     "no line ends": LINE.replace(b"\n", b"\r"),

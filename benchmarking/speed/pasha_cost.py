@@ -1,11 +1,11 @@
-"""What a report costs PASHA when it is dearest: the cap stays low, so that most pairs of trials must be looked at.
+"""Cost of a report of PASHA in the most expensive case: the cap stays low, so that most pairs of trials are compared.
 
     python benchmarking/speed/pasha_cost.py
     python benchmarking/speed/pasha_cost.py --sizes 100 1000
 
-One worker, reduction factor 3. All curves are ranked alike at epochs 1 and 3 and at random at epoch 2: pairs
-criss-cross, epsilon is determined by up to (n / 3)^2 / 2 of them, and the cap never moves from 3. Reports are timed
-over the last trials before each size. ``scheduler_cost.py`` has the usual case, in which the cap moves.
+One worker, reduction factor 3. The curves have the same ranking at epochs 1 and 3, and a random one at epoch 2. So
+pairs of curves cross back and forth, up to (n / 3)^2 / 2 of them determine epsilon, and the cap stays at 3. Reports are
+timed over the last trials before each size. ``scheduler_cost.py`` has the usual case, in which the cap moves.
 """
 
 from __future__ import annotations

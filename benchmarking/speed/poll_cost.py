@@ -1,4 +1,4 @@
-"""What a poll costs: ``fetch_status_results`` for 64 running trials whose logs have 10^2 to 10^6 lines each.
+"""Cost of a poll: ``fetch_status_results`` for 64 running trials whose logs have 10^2 to 10^6 lines each.
 
 Compares :class:`ElasticLocalBackend` with Syne Tune's ``LocalBackend``, which reads every log in full at every poll.
 All trials are real processes; nothing is printed between the polls that are timed.

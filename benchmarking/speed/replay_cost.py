@@ -1,7 +1,7 @@
-"""What a resume pays for a searcher whose snapshots cannot be used: the replay of the whole journal.
+"""Cost of a resume for a searcher whose snapshots cannot be used: the replay of the whole journal.
 
-Searchers that keep models of other libraries (``bore``, ``cqr``) are asked for every configuration again, and fit their
-models as often as they did. That costs what they have cost the tuner so far, which is printed beside it.
+Searchers that keep models of other libraries (``bore``, ``cqr``) must suggest every configuration again, and fit their
+models as often as before. This takes as long as in the tuner so far; both times are printed.
 
     python benchmarking/speed/replay_cost.py [--trials 200]
 """

@@ -1,9 +1,8 @@
-"""How long a resize takes: seconds from the decision to the first line of user code on the new devices.
+"""Duration of a resize: seconds from the decision to the first line of user code on the new devices.
 
 One trial is resized from 1 to 2 devices and back, warm and cold, by ``trial.resize`` of :class:`ElasticLocalBackend`.
-Beside it the same relaunch done by hand: SIGTERM, wait, then ``subprocess`` (one process) or ``torchrun`` (two
-processes). The script imports torch first; "first line" is the first one after its imports, in the rank that gets there
-last.
+For comparison, the same relaunch by hand: SIGTERM, wait, then ``subprocess`` (one process) or ``torchrun`` (two
+processes). The script imports torch first; "first line" is the first one after its imports, in the slowest rank.
 
     python benchmarking/speed/resize_latency.py [--repeats 20] [--output FILE.json]
 """

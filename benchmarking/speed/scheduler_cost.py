@@ -1,11 +1,11 @@
-"""What one report and one suggestion cost a scheduler, by the number of trials recorded before.
+"""Cost of one report and one suggestion of a scheduler, by the number of trials recorded before.
 
     python benchmarking/speed/scheduler_cost.py                       # everything; some minutes
     python benchmarking/speed/scheduler_cost.py --sizes 100 1000 --schedulers "ASHA stopping" "ASHA promotion"
 
 One worker runs trials with random learning curves, max_t 81, reduction factor 3. Reports are timed over the last trials
 before each size: those at a rung level, where the scheduler decides, and those between. Memory is the growth of the
-process since the scheduler was made. Each scheduler runs in a process of its own, one after the other.
+process since the scheduler was created. Each scheduler runs in a separate process, one after the other.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Subject:
     name: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_size: int = SIZES[-1]
-    """Greatest number of trials that it bears."""
+    """Largest number of trials for which it is fast enough."""
     every_epoch: bool = False
-    """Whether trials report every epoch, and not at rung levels only, also while untimed: the cost depends on it."""
+    """Whether untimed trials report every epoch, and not only at rung levels: the cost depends on this."""
 
     def make(self) -> Any:
         scheduler_class = getattr(importlib.import_module(self.module), self.name)
@@ -80,7 +80,7 @@ class SchedulerCosts:
 
 
 class Worker:
-    """Carries out what a scheduler suggests: one worker, trials with random learning curves."""
+    """Executes the suggestions of a scheduler: one worker, trials with random learning curves."""
 
     def __init__(self, scheduler: Any, max_trials: int) -> None:
         self.scheduler = scheduler
@@ -114,7 +114,7 @@ class Worker:
                 return
 
     def fill(self, num_trials: int, every_epoch: bool) -> None:
-        """Runs trials until so many have been started."""
+        """Runs trials until the given number has been started."""
         while self.num_trials < num_trials:
             self.run_one(every_epoch)
 
@@ -125,10 +125,10 @@ class Worker:
 
 
 class StockWorker(Worker):
-    """The same for Syne Tune's ASHA, which is filled without being asked: that alone would take hours."""
+    """The same for Syne Tune's ASHA, which is filled directly: its own calls would take hours."""
 
     def fill(self, num_trials: int, every_epoch: bool) -> None:
-        """Puts values where ``on_trial_result`` would have put them: into the lowest rung, and into the searcher."""
+        """Stores values where ``on_trial_result`` would store them: in the lowest rung, and in the searcher."""
         _, lowest = self.scheduler.brackets[0].rungs[-1]
         config = {"lr": 0.1, "weight_decay": 1e-3, "batch_size": 64, "optimizer": "sgd"}
         while self.num_trials < num_trials:
@@ -139,7 +139,7 @@ class StockWorker(Worker):
 
 
 def measure(name: str, sizes: Sequence[int]) -> list[tuple[int, SchedulerCosts, float]]:
-    """Costs of a scheduler at each size, and MiB that it then holds."""
+    """Costs of a scheduler at each size, and its memory in MiB."""
     # Syne Tune's ASHA warns about an argument that it passes itself.
     logging.getLogger("syne_tune").setLevel(logging.ERROR)
     subject = SUBJECTS[name]
@@ -170,7 +170,7 @@ def _fresh(subject: Subject, worker_class: Callable[[Any, int], Worker], max_siz
 
 
 def print_table(name: str, rows: list[tuple[int, SchedulerCosts, float]]) -> None:
-    """One line for each size, and how the medians have grown from the second size on."""
+    """One line for each size, and the growth of the medians from the second size on."""
     print(f"\n{name}\n{'':>10}{'suggest µs':>22}{'rung report µs':>22}{'other report µs':>22}{'memory':>12}")
     print(f"{'trials':>10}" + f"{'median':>12}{'p99':>10}" * 3 + f"{'MiB':>12}")
     for size, costs, mebibytes in rows:

@@ -3,10 +3,10 @@
     python benchmarking/speed/simulator_speed.py
     python benchmarking/speed/simulator_speed.py --results 20000
 
-One scheduler (ASHA by stopping, max_t 81, 8 workers) on one made-up table of 1,000 configurations and 81 epochs; Syne
-Tune's simulator looks it up as a blackbox of this package and as one of its own. Every run is made twice with the same
-seed: the hashes of its results, as CSV, and of its events say whether both runs were the same. Times are processor
-times of this process, so that a busy machine does not count.
+One scheduler (ASHA by stopping, max_t 81, 8 workers) on one invented table of 1,000 configurations and 81 epochs. Syne
+Tune's simulator reads it as a blackbox of this package and as one of its own. Every run is executed twice with the same
+seed: the hashes of its results, as CSV, and of its events show whether both runs were equal. Times are CPU times of
+this process, so that other work of the machine does not count.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def make_table(num_configurations: int) -> TableBlackbox:
 
 
 def make_scheduler(table: TableBlackbox, num_results: int) -> ASHA:
-    """ASHA on the rows of the table, in a shuffled order, as often as a run can need them."""
+    """ASHA on the rows of the table, shuffled, and repeated as often as a run can need them."""
     order = np.random.RandomState(1).randint(len(table), size=num_results)
     points = [table.configurations[row] for row in order]
     return ASHA(SPACE, "loss", "epoch", max_t=MAX_T, points_to_evaluate=points, random_seed=0)

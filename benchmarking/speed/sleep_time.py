@@ -1,7 +1,7 @@
-"""What the tuner's ``sleep_time`` costs: the same tuning with Syne Tune's default, with a short sleep, and by reports.
+"""Cost of the tuner's ``sleep_time``: the same tuning with Syne Tune's default, with a short sleep, and by reports.
 
-A trial trains epochs of 0.05 s, on two CPU slots. In vain is what no scheduler was shown by the end: what was trained
-after the report at which a trial was stopped, or paused and never resumed, and what was reported too late.
+Trials train epochs of 0.05 s on two CPU slots. An epoch is "in vain" if the scheduler never received its report: it was
+trained after the report at which the trial was stopped, or paused and never resumed, or it was reported too late.
 
     python benchmarking/speed/sleep_time.py [--seconds 20] [--scheduler hypersched] [--output FILE.json]
 """
@@ -47,7 +47,7 @@ SCHEDULERS = ("hypersched", "hypersched-published", "asha", "asha-promotion", "p
 
 
 def make_scheduler(name: str, seconds: float) -> Any:
-    """A scheduler for two devices and so many seconds."""
+    """A scheduler for two devices and the given seconds."""
     arguments = ({"x": uniform(0, 1)}, "loss", "epoch", 81)
     name, _, kind = name.partition("-")
     if name == "hypersched":
@@ -56,7 +56,7 @@ def make_scheduler(name: str, seconds: float) -> Any:
 
 
 def tune(folder: Path, scheduler: Any, seconds: float, sleep_time: float, waits: bool) -> dict[str, float]:
-    """One tuning; what came of it."""
+    """Runs one tuning and returns its results."""
     script = folder / "train.py"
     script.write_text(SCRIPT)
     backend = ElasticLocalBackend(script, num_devices=2, device_type="cpu", grace_s=1.0)

@@ -1,7 +1,7 @@
-"""What a journal costs the tuner: a snapshot after many trials, an entry for each report, a sync in each loop.
+"""Cost of a journal for the tuner: a snapshot after many trials, an entry for each report, a sync in each loop.
 
-A snapshot is taken in a fork. ``tuner waits`` is what the tuner's loop waits for it, ``fork takes`` the time until it
-is on the disk. ``replay`` is what a resume without a snapshot takes to make all calls again.
+A snapshot is written by a fork. ``tuner waits`` is the time that the tuner's loop waits for it, ``fork takes`` the time
+until it is on the disk. ``replay`` is the time in which a resume without a snapshot repeats all calls.
 
     python benchmarking/speed/snapshot_cost.py [--trials 10000] [--repeats 5]
 """

@@ -1,11 +1,11 @@
-"""What an elastic run costs a training script: microseconds a sample and a step, and milliseconds a checkpoint.
+"""Cost of an elastic run for a training script: microseconds per sample and step, milliseconds per checkpoint.
 
     python benchmarking/speed/training_overhead.py
 
-A sample: datasets of several kinds are gone through by a DataLoader and by ``ElasticRun.loader``, in this process (CPU
-time) and with two workers (wall time); what random numbers it draws decides what a sample costs. A step: that of a very
-small network, so that the overhead shows, with a plain loop over a DataLoader, and the same with ``ElasticRun``. All on
-one device and alternating; medians of several epochs. The checkpoint is that of a model of the given size with SGD and
+Samples: a DataLoader and ``ElasticRun.loader`` iterate over datasets of several kinds, in this process (CPU time) and
+with two workers (wall time). The cost of a sample depends on the random numbers that it draws. Steps: a very small
+network, so that the overhead is visible, with a plain loop over a DataLoader and with ``ElasticRun``. Both run on one
+device and alternate; the figures are medians of several epochs. Checkpoints: a model of the given size with SGD and
 momentum, on the disk of the working directory, synced.
 """
 
@@ -35,7 +35,7 @@ BATCH_SIZE = 64
 
 
 class DrawnSamples(Dataset[Any]):
-    """Samples that are fetched one by one; drawing is as cheap as can be, so that what is around it shows."""
+    """Samples that are fetched one by one; drawing is very cheap, so that the overhead is visible."""
 
     def __init__(self, draw: Callable[[], Any]) -> None:
         self.features = torch.randn(NUM_SINGLE_SAMPLES, 16)
@@ -57,7 +57,7 @@ class Batches(DrawnSamples):
 
 
 def nothing() -> None:
-    """What a dataset without augmentation draws."""
+    """Draws nothing, as a dataset without augmentation."""
 
 
 DATASETS: dict[str, Callable[[], Any]] = {
@@ -111,7 +111,7 @@ def elastic_epochs(data: TensorDataset, num_epochs: int, folder: str) -> Iterato
 def sample_times(data: Any, num_workers: int, num_epochs: int) -> tuple[float, float]:
     """Microseconds a sample, of a DataLoader that shuffles and of a loader of ours."""
     plain, elastic = [], []
-    # One process alone computes all the time: its own seconds are those of an idle machine.
+    # A single process computes all the time: its CPU seconds are those of an idle machine.
     now = time.process_time if num_workers == 0 else time.perf_counter
     if isinstance(data, TensorDataset):
         order = torch.randperm(len(data)).split(BATCH_SIZE)

@@ -1,8 +1,7 @@
-"""What the adaptive strategy comes to beside its rivals, setting by setting: the pure part of ``study_deadlines.py``.
+"""Results of the adaptive strategy and its rivals, setting by setting: the pure part of ``study_deadlines.py``.
 
-Everything takes rows as :func:`syne_hypersched.comparison.tables.results_table` makes them. Means are over the tables
-for each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds, paired where two
-schedulers are compared.
+All functions take rows of :func:`syne_hypersched.comparison.tables.results_table`. Means are over the tables for each
+seed, so that a seed is one sample. Intervals are 95 % intervals over the seeds, paired if two schedulers are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from benchmarking.studies.markdown import header, row
 from syne_hypersched.comparison.statistics import Interval, mean_interval
 
 LIMIT = 1.02
-"""More regret than this, relative to its own plain ladder, and resizing has done harm."""
+"""Ratio of regret to that of the plain ladder above which resizing has done harm."""
 
 COLOURS = ("#7F7F7F", "#56B4E9", "#0072B2", "#CC79A7", "#8C6D31", "#E69F00", "#D55E00", "#000000", "#009E73")
 
@@ -50,14 +49,14 @@ def compare(rows: pd.DataFrame, scheduler: str, rivals: Sequence[str]) -> pd.Dat
     scheduler
         The scheduler, which has runs on every machine.
     rivals
-        Schedulers that never resize, and so have runs for one scaling, which stand for all.
+        Schedulers that never resize, so that their runs for one scaling are valid for all.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each machine and deadline: ``rival``, the one with the lowest mean there; ``ratio`` of the means,
-        below 1 where the scheduler is better; ``difference``, the rival's regret less the scheduler's on the same
-        seeds, and its ``half_width``.
+        One row for each machine and deadline: ``rival``, the rival with the lowest mean there; ``ratio`` of the means,
+        below 1 if the scheduler is better; ``difference``, the rival's regret less the scheduler's on the same seeds,
+        and its ``half_width``.
     """
     found = []
     for machine, own in rows[rows.scheduler == scheduler].groupby(MACHINE, sort=False):
@@ -78,7 +77,7 @@ def compare(rows: pd.DataFrame, scheduler: str, rivals: Sequence[str]) -> pd.Dat
 
 
 def verdict(comparison: pd.DataFrame, limit: float) -> str:
-    """How often the ratio is at most a limit, and how often it is above by more than chance, in words."""
+    """In words, how often the ratio is at most a limit, and how often it is significantly above."""
     above = comparison[comparison.ratio > limit]
     surely = int((above.difference + above.half_width < 0).sum())
     held = f"at most {limit:g} in {len(comparison) - len(above)} of {len(comparison)} cells"
@@ -103,7 +102,7 @@ def regret_lines(rows: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
 
 
 def gain_lines(rows: pd.DataFrame, reference: str, titles: Mapping[str, str]) -> list[str]:
-    """A Markdown table of how much more regret each scheduler has than a reference, seed by seed."""
+    """A Markdown table of the additional regret of each scheduler over a reference, seed by seed."""
     regret = by_seed(rows, list(dict.fromkeys([reference, *titles])))
     deadlines = list(dict.fromkeys(rows.deadline))
     lines = header("deadline", deadlines)
@@ -174,7 +173,7 @@ def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], str
 
 
 def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
-    """A picture of all ratios: machines below each other, launch costs and deadlines beside each other."""
+    """A picture of all ratios: machines as rows, launch costs and deadlines as columns."""
     first = next(iter(comparisons.values()))
     machines = list(dict.fromkeys(zip(first.num_devices, first.scaling, strict=True)))
     deadlines = sorted(set(first.deadline), key=lambda deadline: float(deadline.removesuffix("x")))

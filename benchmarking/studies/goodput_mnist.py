@@ -2,11 +2,11 @@
 
     python benchmarking/studies/goodput_mnist.py --deadline 90 --seeds 3
 
-With ``goodput`` a trial also chooses its batch (``batch_mode="goodput"``), from the measured step times and the noise
-scale of its gradients; ``uniform`` comes with the fixed batch of the configuration, and a third arm has the policy
-``goodput`` with fixed batches. Arms take turns, so that other work on the machine hits all of them. The table has, for
-each run, the best validation accuracy at the deadline, the trials, the resizes and the seconds that launches and
-drains have taken from the devices.
+With ``goodput`` a trial also chooses its batch (``batch_mode="goodput"``) from the measured step times and the noise
+scale of its gradients. ``uniform`` has the fixed batch of the configuration, and a third arm has the policy ``goodput``
+with fixed batches. The arms run in turn, so that other work on the machine affects all of them. For each run, the table
+shows the best validation accuracy at the deadline, the trials, the resizes, and the device-seconds lost to launches and
+drains.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ ARMS = {
 
 @dataclass(frozen=True)
 class Result:
-    """What one run came to."""
+    """The results of one run."""
 
     accuracy: float
     num_trials: int
     num_resizes: int
     lost_s: float
-    """Seconds of devices between a signal and training, of all launches."""
+    """Device-seconds between a signal and training, over all launches."""
     largest_batch: int
 
 
@@ -98,7 +98,7 @@ def tune(
         callbacks=[StoreResultsCallback()],
         output_logger=QuietTunerLogger(),
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # what the tuner says of each run
+    with contextlib.redirect_stdout(io.StringIO()):  # the tuner's output for each run
         tuner.run()
     run = load_run(tuner.tuner_path)
     if faults := check_run(run):

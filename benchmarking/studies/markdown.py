@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def header(first: str, columns: Sequence[str]) -> list[str]:
-    """The two lines that a table begins with."""
+    """The two header lines of a table."""
     return [row(first, columns), "| --- |" + " ---: |" * len(columns)]
 
 

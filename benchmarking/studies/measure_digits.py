@@ -1,17 +1,17 @@
-"""Measures the blackbox that the package ships: learning curves of the digits network, on this machine.
+"""Measures the blackbox that is part of the package: learning curves of the digits network, on this machine.
 
     python benchmarking/studies/measure_digits.py curves --workers 2  # 75 CPU minutes; the same command goes on
     python benchmarking/studies/measure_digits.py speedup  # two minutes, on an otherwise idle machine
     python benchmarking/studies/measure_digits.py pack  # writes syne_hypersched/blackboxes/data/digits_cnn.*
 
 The network and its distorted images are those of ``examples/training_scripts/digits_cnn.py``, with one copy of half of
-the images to train on and the other half to validate on. Each of the 1,000 configurations, drawn at
-random from SPACE, is trained for 81 epochs by one thread.
+the images for training and the other half for validation. Each of the 1,000 configurations, drawn at random from SPACE,
+is trained for 81 epochs by one thread.
 
-*Seconds of an epoch* are the CPU seconds of the process that trains (one thread; data, validation and all): what the
-epoch takes on a core of its own, whoever else uses the machine. The packed description says how much longer the wall
-clock ran. *Speed-up at two slots* is measured in wall seconds for each batch size and width, the only hyperparameters
-that it can depend on: the same epochs by one process and by two with DistributedDataParallel on Gloo, one thread each.
+*Seconds of an epoch* are the CPU seconds of the training process (one thread, including data and validation): the time
+of the epoch on an idle core. The packed description says how much longer the wall clock ran. *Speed-up at two slots* is
+measured in wall seconds for each batch size and width, the only hyperparameters on which it can depend: the same epochs
+by one process, and by two with DistributedDataParallel on Gloo, one thread each.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def measure_curve(config: dict[str, float]) -> dict[str, list[float]]:
 
 
 def read_lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
-    """All whole lines; the last one of an interrupted process may be torn and is left out."""
+    """All whole lines; the last line of an interrupted process may be torn and is skipped."""
     lines = []
     for path in sorted(folder.glob(pattern)):
         for line in path.read_text().splitlines(keepends=True):
@@ -190,7 +190,7 @@ def speedup_rank(rank: int, num_ranks: int, init_file: str, config: dict[str, fl
 
 
 def epoch_seconds(config: dict[str, float], num_ranks: int, folder: Path) -> float:
-    """Median wall seconds of an epoch; the first two, in which memory is allocated and links are made, do not count."""
+    """Median wall seconds of an epoch, without the first two, which allocate memory and open connections."""
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     init_file = folder / f"rendezvous-{time.monotonic_ns()}"
@@ -246,7 +246,7 @@ def pack(folder: Path, output: Path) -> None:
     arrays = {f"config_{name}": np.array([config[name] for config in configs], dtype=np.float32) for name in SPACE}
     for name in ("batch_size", "width"):
         arrays[f"config_{name}"] = arrays[f"config_{name}"].astype(np.int16)
-    # Counts of correct images compress far better than shares, and lose nothing.
+    # Counts of correct images compress far better than shares, without loss.
     num_val = 899
     accuracy = np.array([curve["val_accuracy"] for curve in curves])
     arrays["val_correct"] = np.rint(accuracy * num_val).astype(np.int16)

@@ -8,8 +8,8 @@ until then. The configuration with the best single report is then read in the ta
 trained to the end. "Resource" is the number of epochs of the trial that was trained longest. Runs are repeated for each
 seed of the scheduler and each repetition in the table.
 
-The real table is used where Syne Tune's blackbox repository has a local copy (see syne_hypersched.blackboxes.
-load_from_repository), else the synthetic stand-in: every table says in its title which one it was.
+The real table is used if Syne Tune's blackbox repository has a local copy (see syne_hypersched.blackboxes.
+load_from_repository), else the synthetic stand-in. The title of every table says which one was used.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Make = Callable[[TableBlackbox, int], Any]
 
 @functools.cache
 def nb201_blackbox(dataset: str) -> tuple[TableBlackbox, str]:
-    """The table of a data set, and what to call it in titles."""
+    """The table of a data set, and its name in titles."""
     try:
         return load_from_repository("nasbench201", dataset), f"NASBench201 {dataset}"
     except (ImportError, FileNotFoundError):
@@ -108,7 +108,7 @@ def _make(scheduler_class: type, max_t: int | None = None, **kwargs: Any) -> Mak
 
 
 def methods(kind: str) -> dict[str, Make]:
-    """The methods of a table; the first one is what speed-ups are over.
+    """The methods of a table; speed-ups are relative to the first one.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def run_table(
     kind
         One of :const:`KINDS`.
     datasets, scheduler_seeds, table_seeds
-        What is combined.
+        Every combination is run.
     num_configs
         Configurations that a run tries.
 

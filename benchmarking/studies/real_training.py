@@ -1,18 +1,17 @@
-"""The adaptive strategy beside ASHA and random search on real training on this machine.
+"""The adaptive strategy, ASHA and random search in real training on this machine.
 
-    python benchmarking/studies/real_training.py     # digits, and MNIST where it is at hand: about an hour
+    python benchmarking/studies/real_training.py     # digits, and MNIST if its files exist: about an hour
     python benchmarking/studies/real_training.py --scripts digits-cnn --deadlines 20s 40s --seeds 2 --output /tmp/real
 
-Every scheduler has the machine for itself for the same time, one after the other: for each deadline and seed all of
-them take turns, each time in another order, so that a machine that slows down treats them alike. Nothing else should
-run.
+The schedulers run one after the other, each alone on the machine and for the same time. For each deadline and seed they
+run in another order, so that a slower machine affects all of them equally. No other program should run.
 
-Digits are tuned in two search spaces: that of the demo, where most configurations are good, and that of the learning
-curves that come with the package. Beside what the latter came to stands what the simulator predicts from these curves,
-for the same deadlines, devices, seeds and schedulers; it knows the launch cost from ``--launch-cost`` alone. MNIST is
-looked for in the folder ``mnist`` of the one that the environment variable SYNE_HYPERSCHED_DATA names, by default
-``../shared/data`` beside the repository. Writes ``README.md`` and ``readings.csv``; the experiments, in Syne Tune's
-format, and the runs that are finished stay in ``--work``.
+Digits are tuned in two search spaces: that of the demo, in which most configurations are good, and that of the learning
+curves of the package. For the latter, the table also shows the prediction of the simulator from these curves, with the
+same deadlines, devices, seeds and schedulers; its launch cost is ``--launch-cost``. The files of MNIST are expected in
+the folder ``mnist`` below the one that the environment variable SYNE_HYPERSCHED_DATA names, by default
+``../shared/data`` beside the repository. Writes ``README.md`` and ``readings.csv``. The experiments, in Syne Tune's
+format, and the finished runs stay in ``--work``.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ have. The schedulers took turns."""
 
 SCRIPTS = ("digits-cnn", "digits-cnn-table", "mnist")
 TABLES = {"digits-cnn-table": "digits"}
-"""The table of learning curves of a script, where there is one: the same configurations and data."""
+"""Table of learning curves of a script, if there is one, with the same configurations and data."""
 
 
 @dataclass(frozen=True)
 class RealSetting:
-    """What is run, and on what."""
+    """The settings of the runs."""
 
     deadlines: tuple[Duration, ...]
     num_seeds: int
@@ -58,7 +57,7 @@ class RealSetting:
 
 
 def turns(setting: RealSetting, script: str) -> list[Study]:
-    """A study for each seed and deadline, in which every scheduler is run once, each time in another order."""
+    """A study for each seed and deadline, in which every scheduler has one run; the order changes each time."""
     options = script_options(script)
     schedulers, studies = tuple(TITLES), []
     for seed in range(setting.num_seeds):
@@ -72,23 +71,23 @@ def turns(setting: RealSetting, script: str) -> list[Study]:
 
 
 def prediction(setting: RealSetting, table: str) -> Study:
-    """The same in virtual time. Scaling is that of the table, which nobody is told."""
+    """The same in virtual time. The scaling is that of the table, and no scheduler knows it."""
     scenario = Scenario(table, setting.num_devices, tuple(TITLES), "measured", setting.launch_cost)
     return Study((scenario,), setting.deadlines, tuple(range(setting.num_seeds)), ADAPTIVE)
 
 
 def script_options(script: str) -> tuple[tuple[str, str], ...]:
-    """The options of a script that it cannot do without."""
+    """The options that a script needs."""
     return (("data", str(mnist_folder().resolve())),) if script == "mnist" else ()
 
 
 def mnist_folder() -> Path:
-    """Where the files of MNIST are looked for."""
+    """The expected folder of the files of MNIST."""
     return data_folder() / "mnist"
 
 
 def run(studies: Sequence[Study], work: Path) -> pd.DataFrame:
-    """Carries studies out one after the other, but for what the same source code has finished in ``work`` already."""
+    """Runs studies one after the other, except runs that the same source code has already finished in ``work``."""
     tables = []
     for number, study in enumerate(studies, start=1):
 
@@ -107,7 +106,7 @@ def readings_of(rows: pd.DataFrame, scheduler: str, deadline: str) -> list[float
 
 
 def value_lines(rows: pd.DataFrame) -> list[str]:
-    """A Markdown table of the metric at each deadline, with its interval and what the adaptive strategy gained."""
+    """A Markdown table of the metric at each deadline, with its interval and the gain of the adaptive strategy."""
     deadlines = list(dict.fromkeys(rows.deadline))
     lines = header("deadline", deadlines)
     for scheduler, title in TITLES.items():
@@ -124,7 +123,7 @@ def value_lines(rows: pd.DataFrame) -> list[str]:
 
 
 def gain(rows: pd.DataFrame, rival: str, deadline: str) -> Interval:
-    """How much higher the metric of the adaptive strategy is than a rival's on the same seeds."""
+    """The metric of the adaptive strategy less that of a rival, on the same seeds."""
     pairs = zip(readings_of(rows, ADAPTIVE, deadline), readings_of(rows, rival, deadline), strict=True)
     return mean_interval([own - other for own, other in pairs])
 

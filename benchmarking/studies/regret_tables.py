@@ -1,7 +1,7 @@
 """Mean regret over tables as Markdown tables and as pictures: the pure part of ``report_tables.py``.
 
-Everything takes rows as :func:`syne_hypersched.comparison.tables.results_table` makes them. Means are over the tables
-for each seed, so that a seed is one sample, and intervals are 95 % intervals over the seeds.
+All functions take rows of :func:`syne_hypersched.comparison.tables.results_table`. Means are over the tables for each
+seed, so that a seed is one sample. Intervals are 95 % intervals over the seeds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COLOURS = ("#7F7F7F", "#56B4E9", "#0072B2", "#000000", "#CC79A7", "#E69F00", "#D
 DEADLINES = ("0.25x", "0.5x", "1x", "2x", "4x")
 
 Means = Mapping[str, pd.DataFrame]
-"""Results of :func:`mean_by_seed` by the name of what they are means over."""
+"""Results of :func:`mean_by_seed`, by the name of the group of tables."""
 
 
 def mean_by_seed(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,26 +54,26 @@ def intervals(regret: pd.DataFrame, scheduler: str) -> list[Interval]:
 
 
 def gains(regret: pd.DataFrame, scheduler: str, rival: str) -> list[Interval]:
-    """How much less regret a scheduler has than a rival on the same seeds, at each deadline."""
+    """The regret of a rival less that of a scheduler, on the same seeds, at each deadline."""
     differences = regret.loc[rival] - regret.loc[scheduler]
     return [mean_interval(list(differences[deadline])) for deadline in DEADLINES]
 
 
 def gains_over_best(regret: pd.DataFrame, scheduler: str) -> list[Interval]:
-    """The same against the rival that has the lowest mean at the deadline."""
+    """The same for the rival with the lowest mean at the deadline."""
     means = regret.drop(scheduler, level="scheduler").groupby("scheduler").mean()
     return [gains(regret, scheduler, str(means[deadline].idxmin()))[index] for index, deadline in enumerate(DEADLINES)]
 
 
 def verdict(gain: Interval) -> str:
-    """What a paired difference says, in a word; ``level`` where its interval has zero inside or does not exist."""
+    """A paired difference in a word; ``level`` if its interval contains zero or does not exist."""
     if gain.low > 0:
         return "ahead"
     return "behind" if gain.high < 0 else "level"
 
 
 def verdict_lines(means: Means, rivals: Sequence[str]) -> list[str]:
-    """Whether the resizing schedulers are ahead, by their paired intervals."""
+    """In words, whether the resizing schedulers are better, by their paired intervals."""
     lines = header("deadline", DEADLINES)
     for name, regret in means.items():
         for scheduler in RESIZING:
@@ -98,7 +98,7 @@ def regret_lines(regret: pd.DataFrame) -> list[str]:
 
 
 def gain_lines(regret: pd.DataFrame, scheduler: str, rivals: Sequence[str]) -> list[str]:
-    """How much less regret a scheduler has than its rivals, seed by seed."""
+    """The regret of the rivals less that of a scheduler, seed by seed."""
     lines = header("deadline", DEADLINES)
     for rival in rivals:
         cells = [_with_width(gain, "+.3f") for gain in gains(regret, scheduler, rival)]

@@ -3,10 +3,10 @@
     python benchmarking/studies/report_tables.py     # about half an hour on two cores; goes on where it was interrupted
     python benchmarking/studies/report_tables.py --seeds 2 --tables cnn-cifar10 --output /tmp/report
 
-Writes figures and numbers, none of the data, to ``benchmarking/results/real-tables``: README.md, regret.csv and
+Writes figures and numbers, but none of the data, to ``benchmarking/results/real-tables``: README.md, regret.csv and
 pictures. Schedulers that never resize are run once for all scaling tables, and those that do not know the deadline once
-for all deadlines. Finished runs are kept by the digest of the source code that made them, so that a run of yesterday's
-code is never taken for one of today's.
+for all deadlines. Finished runs are stored by the digest of the source code, so that runs of different code are never
+mixed.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ SCALING_TITLES = {
     POOR: "poor scaling (1, 1.5, 2, 2.4 at 1, 2, 4, 8 devices)",
 }
 OUTLIER = "spikenas-cifar10"
-"""Its median is so near its best value that regrets of 3 occur, and a mean over tables shows little else."""
+"""A table whose median is so near its best value that regrets of 3 occur, which dominate a mean over tables."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A machine: what a section of the report is about."""
+    """A machine, which has a section in the report."""
 
     num_devices: int
     scaling: str
@@ -77,7 +77,7 @@ class Setting:
         return f"regret-{self.num_devices}-devices-{scaling}-{self.launch_cost.removesuffix('%')}pct.png"
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The runs that stand for the setting: those of schedulers that never resize have any scaling."""
+        """The runs of the setting; for schedulers that never resize, those of any scaling."""
         same_machine = (table.num_devices == self.num_devices) & (table.launch_cost == self.launch_cost)
         return table[same_machine & ((table.scaling == self.scaling) | table.scheduler.isin(PLAIN))]
 
@@ -93,9 +93,9 @@ SETTINGS = (
 
 
 def make_scenarios(tables: Sequence[str]) -> tuple[list[Scenario], list[Scenario]]:
-    """Those of the settings, and those of further scalings, which are run with half of the seeds.
+    """The scenarios of the settings, and those of further scalings, which are run with half of the seeds.
 
-    What scaling is worth would not be seen beside the outlier, which is left out there.
+    The outlier is left out of the latter, since it would hide the effect of the scaling.
     """
     main = []
     with_scalings = [table for table in tables if table != OUTLIER] or tables
@@ -125,7 +125,7 @@ def study_digest(study: Study) -> str:
 
 
 def run(scenarios: Sequence[Scenario], num_seeds: int, work: Path, jobs: int) -> pd.DataFrame:
-    """Carries the scenarios out, but for runs that the same source code has finished in ``work`` already."""
+    """Runs the scenarios, except runs that the same source code has already finished in ``work``."""
     study = Study(
         scenarios=tuple(scenarios),
         deadlines=tuple(Duration.parse(deadline) for deadline in DEADLINES),
@@ -150,7 +150,7 @@ table and 1 at the median configuration's best. All schedulers draw the same con
 seed. Deadlines are in median full runs on one device. The lowest mean of each column is bold."""
 
 READING_OF = (8, 20)
-"""Number of tables and of seeds that the text below was written for; no other report has it."""
+"""Number of tables and seeds for which the text below was written; other reports omit it."""
 
 READING = """\
 The LCBench tables are predictions of a surrogate, the others are measured. The adaptive strategy was chosen on all of
@@ -171,7 +171,7 @@ worth less."""
 
 
 def means_of(table: pd.DataFrame) -> Means:
-    """Mean regret over all tables and, where that is something else, without the one that dominates the mean."""
+    """Mean regret over all tables and, if it differs, without the table that dominates the mean."""
     benchmarks = set(table.benchmark)
     means = {f"mean of {_tables(len(benchmarks))}": mean_by_seed(table)}
     if OUTLIER in benchmarks and len(benchmarks) > 1:
@@ -200,7 +200,7 @@ def setting_lines(setting: Setting, table: pd.DataFrame, output: Path) -> list[s
 
 
 def scaling_section(table: pd.DataFrame, num_seeds: int) -> list[str]:
-    """What the schedulers that resize come to under every scaling, on the same tables and seeds."""
+    """Results of the schedulers that resize with every scaling, on the same tables and seeds."""
     names = set(table.benchmark) - {OUTLIER} or {OUTLIER}
     chosen = table[(table.launch_cost == "1%") & (table.seed < num_seeds) & table.benchmark.isin(names)]
     titles = {scaling: "poor" if scaling == POOR else scaling for scaling in SCALINGS}

@@ -1,22 +1,23 @@
-"""The adaptive strategy beside all baselines, on tables of real learning curves, in many settings, in virtual time.
+"""The adaptive strategy and all baselines, on tables of real learning curves, in many settings, in virtual time.
 
     python benchmarking/studies/study_deadlines.py  # some hours on one core; goes on where it was interrupted
     python benchmarking/studies/study_deadlines.py --quick  # a small part, in a minute
     python benchmarking/studies/study_deadlines.py --seeds 2 --tables cnn-cifar10 --output /tmp/study
 
-Writes ``README.md``, numbers and pictures, none of the data, to ``benchmarking/results/deadline-study``. Four parts:
+Writes ``README.md``, numbers and pictures, but none of the data, to ``benchmarking/results/deadline-study``. Four
+parts:
 
 *Base*: one setting, with more seeds than the grid.
 
-*Grid*: deadlines x devices x scalings x launch costs. Schedulers that never resize are run for one scaling, which
-stands for all, and those that do not know the deadline once for all deadlines.
+*Grid*: deadlines x devices x scalings x launch costs. Schedulers that never resize are run with one scaling, which is
+valid for all, and those that do not know the deadline once for all deadlines.
 
-*Ingredients*: what each part of the last stretch is worth.
+*Ingredients*: the effect of each part of the last stretch.
 
-*Searchers*: model-based search while exploring.
+*Searchers*: model-based search during exploration.
 
-The rules that say when not to resize were chosen on the tables in :const:`CHOSEN_ON` with the seeds below
-:const:`FIRST_SEED`. The study has other seeds, and reports on the other tables by themselves.
+The rules that decide when not to resize were chosen on the tables in :const:`CHOSEN_ON` with the seeds below
+:const:`FIRST_SEED`. The study has other seeds, and reports the other tables separately.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ COLUMNS = ["benchmark", "num_devices", "scaling", "launch_cost", "scheduler", "d
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run."""
+    """The extent of the study."""
 
     devices: tuple[int, ...] = (4, 8, 32, 128)
     scalings: tuple[str, ...] = SCALINGS
@@ -119,7 +120,7 @@ class Size:
     searchers: tuple[str, ...] = tuple(SEARCHERS)
 
     def of_machine(self, num_devices: int) -> tuple[tuple[str, ...], int]:
-        """Deadlines and seeds with so many devices: 32 try as much in one full run as 8 do in four."""
+        """Deadlines and seeds for a number of devices: 32 devices try as much in one full run as 8 in four."""
         if num_devices <= 8:
             return self.deadlines, self.seeds
         deadlines = tuple(deadline for deadline in self.deadlines if deadline not in ("2x", "4x"))
@@ -133,7 +134,7 @@ QUICK = Size(
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs what a part asks for, but for what the same source code has finished in a folder already."""
+    """Runs a part of the study, except runs that the same source code has already finished in a folder."""
 
     work: Path
     jobs: int
@@ -157,7 +158,7 @@ class Runs:
 
 
 def run_grid(size: Size, tables: Sequence[str], runs: Runs) -> pd.DataFrame:
-    """All settings: those of one scaling with every scheduler, those of the others with the adaptive strategy alone."""
+    """All settings: those of one scaling with every scheduler, the others only with the adaptive strategy."""
     found = []
     for num_devices in size.devices:
         deadlines, num_seeds = size.of_machine(num_devices)
@@ -172,7 +173,7 @@ def run_grid(size: Size, tables: Sequence[str], runs: Runs) -> pd.DataFrame:
 
 
 def groups(tables: Sequence[str]) -> dict[str, list[str]]:
-    """The tables by what they can tell; one that would dominate every mean is by itself."""
+    """Groups of tables; the table that would dominate every mean is a group of its own."""
     rest = [table for table in tables if table != OUTLIER]
     kinds = {
         f"all tables but {OUTLIER}": rest,
@@ -188,7 +189,7 @@ def groups(tables: Sequence[str]) -> dict[str, list[str]]:
 
 
 def unseen(tables: Sequence[str]) -> list[str]:
-    """The tables that the rules were not chosen on, without the one that would dominate every mean."""
+    """The tables that were not used to choose the rules, without the one that would dominate every mean."""
     return [table for table in tables if table not in CHOSEN_ON and table != OUTLIER]
 
 
@@ -212,7 +213,7 @@ def base_section(base: pd.DataFrame, output: Path) -> list[str]:
 
 
 def grid_section(grid: pd.DataFrame, output: Path) -> list[str]:
-    """What the grid comes to; draws its pictures."""
+    """The results of the grid; draws its pictures."""
     kinds, lines = by_group(grid), []
     against_ladder = {name: compare(rows, ADAPTIVE, [LADDER]) for name, rows in kinds.items()}
     against_best = {name: compare(rows, ADAPTIVE, BASELINES) for name, rows in kinds.items()}
@@ -245,7 +246,7 @@ def _capital(text: str) -> str:
 
 
 def arms_section(title: str, introduction: str, rows: pd.DataFrame, arms: dict[str, str]) -> list[str]:
-    """Mean regret of some arms in the base setting, and how much more it is than the adaptive strategy's."""
+    """Mean regret of some arms in the base setting, and the difference from the adaptive strategy."""
     names = ", ".join(dict.fromkeys(rows.benchmark))
     lines = [f"## {title}", "", f"{introduction} Tables: {names}; {rows.seed.nunique()} seeds.", ""]
     lines += [*regret_lines(rows, arms), "", "How much more than the first row, paired by seed:", ""]

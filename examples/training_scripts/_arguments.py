@@ -1,4 +1,4 @@
-"""Arguments that the scripts for images have in common, and what they mean for an elastic run."""
+"""Common arguments of the scripts for images, and their use in an elastic run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the data and the checkpoints are, and what everything random depends on."""
+    """The folders of data and checkpoints, and the random seed."""
     parser.add_argument("--data_dir", help="folder of the data")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where checkpoints are written to and resumed from")
@@ -17,7 +17,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_batch_arguments(parser: argparse.ArgumentParser, batch_size: int) -> None:
-    """The global batch, and how it follows the number of devices; see ``ElasticRun.loader``."""
+    """The global batch, and how it depends on the number of devices; see ``ElasticRun.loader``."""
     parser.add_argument(
         "--batch_size", type=int, default=batch_size, help="images in a step, over all devices together"
     )

@@ -1,7 +1,7 @@
 """Reads the Python version of CIFAR-10 (``cifar-10-python.tar.gz``, unpacked) without trusting its pickles.
 
-Unpickling a file runs whatever code it names, also with torchvision's own reader. The batches name nothing but NumPy's
-arrays, so nothing else is let through here.
+Unpickling a file executes any code that it names, also with torchvision's own reader. The batches name only NumPy's
+arrays, so nothing else is accepted here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PERMITTED = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Knows how to make arrays of bytes, and nothing else."""
+    """Can create arrays of bytes, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _PERMITTED:
@@ -57,13 +57,13 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     FileNotFoundError
         There is no such file.
     ValueError
-        The file is no batch of CIFAR-10.
+        The file is not a batch of CIFAR-10.
     """
     with path.open("rb") as file:
         try:
             # Texts of Python 2 are bytes, among them those of the array.
             batch = _ArrayUnpickler(file, encoding="latin1").load()
-        # Broken pickles raise about anything.
+        # Broken pickles raise almost any error.
         except Exception as error:
             raise ValueError(f"{path} must be a pickle of plain values and arrays of bytes, but: {error}") from error
     images = batch.get("data") if isinstance(batch, dict) else None

@@ -1,4 +1,4 @@
-"""Reads IDX files, the format of MNIST and of the data sets made to replace it, such as Fashion-MNIST.
+"""Reads IDX files, the format of MNIST and of its replacements, such as Fashion-MNIST.
 
 An IDX file is two zero bytes, a byte for the type of its numbers, a byte for the number of dimensions, the length of
 each dimension as a big-endian integer of four bytes, and the numbers in C order. Only unsigned bytes are read here.
@@ -18,24 +18,24 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Reads one file, gzip-compressed or not, whatever its name says.
+    """Reads one file, gzip-compressed or not, independently of its name.
 
     Parameters
     ----------
     path
-        The file. If there is none, the same name with ``.gz`` at its end is tried.
+        The file. If it does not exist, the same name with ``.gz`` at its end is tried.
 
     Returns
     -------
     numpy.ndarray
-        Of unsigned bytes, writable.
+        An array of unsigned bytes, writable.
 
     Raises
     ------
     FileNotFoundError
         Neither file exists.
     ValueError
-        The file is no IDX file of unsigned bytes, or has fewer or more bytes than its header says.
+        The file is not an IDX file of unsigned bytes, or has fewer or more bytes than its header says.
     """
     compressed = path.with_name(path.name + ".gz")
     found = next((candidate for candidate in (path, compressed) if candidate.is_file()), None)

@@ -1,4 +1,4 @@
-"""What torchvision's networks need on a changing number of devices, and the precision they compute with."""
+"""Changes of torchvision's networks for a changing number of devices, and their precision."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def adapt_network(network: nn.Module, norm: str, device: torch.device, num_devices: int) -> nn.Module:
-    """Makes a network depend on the number of devices as little as can be; to be called before it is wrapped.
+    """Makes a network depend as little as possible on the number of devices; call it before wrapping the network.
 
-    Drop-out takes its masks from the place in the global batch. Batch normalisation is replaced by group normalisation
-    if ``norm`` is ``"group"``; else several GPUs exchange their statistics, in modules with the same state, so that
-    checkpoints fit any number of devices. PyTorch has nothing of the kind for CPUs: there, each process normalises with
-    its own share of the batch.
+    Dropout masks depend on the position in the global batch. If ``norm`` is ``"group"``, batch normalisation is
+    replaced by group normalisation. Else several GPUs exchange their statistics, in modules with the same state, so
+    that checkpoints fit any number of devices. PyTorch has no such modules for CPUs: there, each process normalises its
+    own share of the batch.
     """
     network = replace_modules(network, nn.Dropout, lambda dropout: BatchDropout(dropout.p))
     if norm == "group":
@@ -47,7 +47,7 @@ def group_norm_for(batch_norm: nn.BatchNorm2d) -> nn.GroupNorm:
 
 
 def replace_modules(network: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> nn.Module:
-    """Puts what ``make`` makes of them in the place of all modules of ``kind`` inside a network."""
+    """Replaces all modules of ``kind`` inside a network by the result of ``make``."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, kind):

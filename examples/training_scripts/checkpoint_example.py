@@ -1,4 +1,4 @@
-"""A training script as Syne Tune knows them: arguments, a checkpoint, reports. It knows nothing of devices or resizing.
+"""A usual training script of Syne Tune: arguments, a checkpoint, reports. It does not know devices or resizing.
 
 It pretends to train: with a good learning rate the loss falls fast and far. An epoch takes ``--sleep_time`` seconds.
 """
@@ -19,7 +19,7 @@ def load_checkpoint(path):
 
 
 def save_checkpoint(path, state):
-    # A trial may be stopped at any moment: written aside and renamed, the checkpoint is always a whole one.
+    # A trial may be stopped at any moment. Written aside and renamed, the checkpoint is always whole.
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
     with open(aside, "w") as file:
@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--num_epochs", type=int, required=True)
     parser.add_argument("--learning_rate", type=float, required=True)
     parser.add_argument("--sleep_time", type=float, default=0.1)
-    # By convention, Syne Tune says with this argument where to write and read checkpoints.
+    # By convention, Syne Tune passes the checkpoint folder as this argument.
     parser.add_argument("--st_checkpoint_dir", type=str)
     args, _ = parser.parse_known_args()
 

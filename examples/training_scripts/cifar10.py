@@ -1,13 +1,13 @@
 """ResNet-18, -34, -50 and ShuffleNet v2 on CIFAR-10, with torchvision's networks and augmentation.
 
-Alone: ``python cifar10.py --data_dir FOLDER --epochs 3``, or to try it without data, ``python cifar10.py --fake_data 99
---network shufflenet_v2_x0_5``. As a trial of Syne Tune, and on any number of devices, see ``launch_cifar10.py``. The
-folder is what ``cifar-10-python.tar.gz`` holds. By default the fifth batch is held out to validate on; with
-``--validate_on test`` that is the test batch, as in the papers, and all five batches are trained on.
+Alone: ``python cifar10.py --data_dir FOLDER --epochs 3``, or without data: ``python cifar10.py --fake_data 99 --network
+shufflenet_v2_x0_5``. As a trial of Syne Tune, and on any number of devices, see ``launch_cifar10.py``. The folder is
+the content of ``cifar-10-python.tar.gz``. By default the fifth batch is held out for validation. With ``--validate_on
+test`` the test batch is used, as in the papers, and all five batches are trained on.
 
-What a run consists of is handed to ``run.track``, so that it goes on from its checkpoint: optimiser, learning rate
-schedule, gradient scaler (mixed precision on GPUs), moving average of the weights. Batch normalisation is the one thing
-that depends on the number of devices, see ``_networks.py``.
+``run.track`` receives all parts of the state, so that a run goes on from its checkpoint: optimiser, learning rate
+schedule, gradient scaler (mixed precision on GPUs), moving average of the weights. Only batch normalisation depends on
+the number of devices, see ``_networks.py``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 class LabelledImages(Dataset[tuple[Tensor, int]]):
-    """Images (n, 3, 32, 32) in memory, and the labels that go with them."""
+    """Images (n, 3, 32, 32) in memory, and their labels."""
 
     def __init__(self, images: Tensor, labels: list[int], transform: v2.Transform) -> None:
         self.images, self.labels, self.transform = images, labels, transform
@@ -59,7 +59,7 @@ def make_transform(augment: bool, from_pil: bool = False) -> v2.Transform:
 
 
 def load_data(data_dir: Path, validate_on: str) -> tuple[LabelledImages, LabelledImages]:
-    """Images to train on, with augmentation, and those to validate on."""
+    """Images for training, with augmentation, and images for validation."""
     names = TRAIN_BATCHES if validate_on == "test" else TRAIN_BATCHES[:-1]
     val_names = (TEST_BATCH,) if validate_on == "test" else TRAIN_BATCHES[-1:]
     parts = []
@@ -70,7 +70,7 @@ def load_data(data_dir: Path, validate_on: str) -> tuple[LabelledImages, Labelle
 
 
 def make_fake_data(num_images: int) -> tuple[Dataset[Any], Dataset[Any]]:
-    """Noise with random labels, from which nothing can be learnt but that everything works."""
+    """Noise with random labels, to test the program without data."""
     shape = {"image_size": IMAGE_SHAPE, "num_classes": NUM_CLASSES}
     val_size = -(-num_images // 5)
     return (
@@ -82,9 +82,9 @@ def make_fake_data(num_images: int) -> tuple[Dataset[Any], Dataset[Any]]:
 
 
 def make_network(name: str) -> nn.Module:
-    """One of torchvision's networks, made for small images: its first convolution has 3x3 and stride 1, and no pooling.
+    """One of torchvision's networks, adapted to small images: first convolution 3x3 with stride 1, and no pooling.
 
-    That is the change of He et al. (2016) for CIFAR-10; their stem for ImageNet would leave 8x8 of 32x32 pixels.
+    This is the change of He et al. (2016) for CIFAR-10; their stem for ImageNet would reduce 32x32 pixels to 8x8.
     """
     network = models.get_model(name, weights=None, num_classes=NUM_CLASSES)
     stem = network.conv1 if isinstance(network.conv1, nn.Conv2d) else network.conv1[0]
@@ -139,7 +139,7 @@ def train(args: argparse.Namespace) -> None:
                         val_loss=functional.cross_entropy(logits, labels),
                         val_accuracy=(logits.argmax(dim=1) == labels).float().mean(),
                     )
-            # Before the report, whose checkpoint has to have the learning rate of the next epoch.
+            # Before the report, since its checkpoint must have the learning rate of the next epoch.
             schedule.step()
             run.report()
 

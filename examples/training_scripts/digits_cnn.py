@@ -1,9 +1,9 @@
 """A small convolutional network on scikit-learn's handwritten digits, in PyTorch.
 
-Runs alone (``python digits_cnn.py --epochs 3``), as a trial of Syne Tune, and on several devices at once: started once
-per device with the environment of ``torch.distributed`` (``RANK``, ``WORLD_SIZE``...). It may be ended at any moment
-and go on with another number of devices, and then trains as it would have, only faster or slower: the global batch is
-divided among the devices, and no random number depends on them.
+Runs alone (``python digits_cnn.py --epochs 3``), as a trial of Syne Tune, and on several devices: it is then started
+once per device with the environment of ``torch.distributed`` (``RANK``, ``WORLD_SIZE``...). It may be ended at any
+moment and go on with another number of devices. The training is then the same, only faster or slower: the global batch
+is divided among the devices, and no random number depends on them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class DigitsCNN(nn.Module):
 
 
 def load_data(val_share: float = 0.25) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Images (n, 1, 8, 8) in [0, 1] and labels (n,) to train on, and those to validate on."""
+    """Images (n, 1, 8, 8) in [0, 1] and labels (n,) for training, and those for validation."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16.0).astype(np.float32).reshape(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
     parts = train_test_split(images, labels, test_size=val_share, random_state=0, stratify=labels)
@@ -66,9 +66,9 @@ def load_data(val_share: float = 0.25) -> tuple[tuple[Tensor, Tensor], tuple[Ten
 
 
 def distort(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to one pixel in both directions, with noise on every pixel."""
+    """Shifts each image by up to one pixel in both directions, and adds noise to every pixel."""
     padded = functional.pad(images, (1, 1, 1, 1))
-    # (n, 1, 3, 3, 8, 8): every one of the nine positions, of which each image takes one.
+    # (n, 1, 3, 3, 8, 8): all nine positions, of which one is chosen for each image.
     positions = padded.unfold(2, IMAGE_SIZE, 1).unfold(3, IMAGE_SIZE, 1)
     dy, dx = torch.randint(0, 3, (2, len(images)), generator=generator)
     moved = positions[torch.arange(len(images)), :, dy, dx]
@@ -102,7 +102,7 @@ def train(args: argparse.Namespace, run: ElasticRun) -> None:
     val_batches = run.loader(TensorDataset(val_x, val_y), len(val_x), train=False)
 
     for epoch in run.epochs(args.epochs):
-        # Both depend on the epoch alone: in a run that goes on inside an epoch they are what they were.
+        # Both depend only on the epoch, so they are the same in a run that goes on inside an epoch.
         train_x.copy_(distort(clean_x, torch.Generator().manual_seed(args.seed * 1_000_003 + epoch)))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_in(epoch, args.learning_rate, args.final_lr_factor, args.epochs)

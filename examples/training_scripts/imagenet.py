@@ -3,21 +3,21 @@
 Alone: ``python imagenet.py --data_dir FOLDER``, where FOLDER has ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg`` (or any
 other format that Pillow reads). As a trial of Syne Tune, and on any number of devices, see ``launch_imagenet.py``.
 
-An epoch of ImageNet is too long for a scheduler to wait for. So the unit of training is a *round*, the images of
-``--num_steps`` batches: the loader goes through an epoch round after round, and begins the next epoch when all images
-have been seen. Each round ends with a validation, a checkpoint and a report, whose ``epoch`` is the number of the
-round. Where the batch grows with the devices, a round is as many images in fewer steps. The learning rate is that of
-the round: it rises over the first ``--warmup_rounds`` (Goyal et al., 2017) and falls as a cosine to the last.
+An epoch of ImageNet is too long for the decisions of a scheduler. So the unit of training is a *round*, the images of
+``--num_steps`` batches. The loader goes through an epoch in several rounds, and begins the next epoch when all images
+have been used. Each round ends with a validation, a checkpoint and a report, whose ``epoch`` is the number of the
+round. If the batch grows with the devices, a round has the same number of images in fewer steps. The learning rate
+depends on the round: it rises over the first ``--warmup_rounds`` (Goyal et al., 2017) and then falls as a cosine.
 
-How rungs are to be chosen: the scheduler counts rounds, and its ``max_t`` is ``--num_rounds``.
+How to choose rungs: the scheduler counts rounds, and its ``max_t`` is ``--num_rounds``.
 
-- A round should be long against a validation (``--num_val`` makes that shorter) and against a relaunch, and short
-  against the deadline, so that decisions come in time: some minutes, and dozens of rounds until the deadline.
-- The lowest rung (``grace_period``) should come after the warm-up, before whose end large learning rates do not show
-  what they do, and when trials differ by more than the noise of a validation. The images of half an epoch are a start.
-- A round should be the same number of images in all trials, so ``--batch_size`` and ``--num_steps`` are not tuned.
+- A round should be long compared to a validation (``--num_val`` makes that shorter) and to a relaunch, and short
+  compared to the deadline, so that decisions are made in time: some minutes, and dozens of rounds until the deadline.
+- The lowest rung (``grace_period``) should come after the warm-up, since large learning rates show their effect only
+  then, and when trials differ by more than the noise of a validation. The images of half an epoch are a good start.
+- A round should have the same number of images in all trials, so ``--batch_size`` and ``--num_steps`` are not tuned.
 
-A crash costs no more than ``--checkpoint_every_s`` seconds of training, a SIGTERM none.
+A crash loses at most ``--checkpoint_every_s`` seconds of training, a SIGTERM nothing.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from torch.utils.data import Dataset, Subset
 
 from syne_hypersched.training import ElasticRun
 
-# Those two return the logits of auxiliary classifiers as well.
+# These two also return the logits of auxiliary classifiers.
 NETWORKS = sorted(set(models.list_models(module=models)) - {"googlenet", "inception_v3"})
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def make_transform(image_size: int, augment: bool) -> v2.Transform:
-    """The usual augmentation of ImageNet; for validation, the middle of the image at 8/7 of the size."""
+    """The usual augmentation of ImageNet; for validation, a centre crop of the image at 8/7 of the size."""
     if augment:
         geometry = [v2.RandomResizedCrop(image_size), v2.RandomHorizontalFlip()]
     else:
@@ -53,7 +53,7 @@ def make_transform(image_size: int, augment: bool) -> v2.Transform:
 
 
 def load_data(data_dir: Path, image_size: int, num_val: int | None) -> tuple[Dataset[Any], Dataset[Any], int]:
-    """Images to train on, images to validate on, and the number of classes.
+    """Images for training, images for validation, and the number of classes.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def load_data(data_dir: Path, image_size: int, num_val: int | None) -> tuple[Dat
 
 
 def learning_rate_factor(rounds_done: int, num_rounds: int, warmup_rounds: int) -> float:
-    """The learning rate of the round after ``rounds_done``, over that of the user."""
+    """The learning rate of the round after ``rounds_done``, relative to that of the user."""
     if rounds_done < warmup_rounds:
         return (rounds_done + 1) / (warmup_rounds + 1)
     return 0.5 * (1 + math.cos(math.pi * (rounds_done - warmup_rounds) / max(1, num_rounds - warmup_rounds)))
@@ -120,7 +120,7 @@ def train(args: argparse.Namespace) -> None:
                         val_loss=functional.cross_entropy(logits, labels),
                         val_accuracy=(logits.argmax(dim=1) == labels).float().mean(),
                     )
-            # Before the report, whose checkpoint has to have the learning rate of the next round.
+            # Before the report, since its checkpoint must have the learning rate of the next round.
             schedule.step()
             run.report(optimizer_steps=run.num_steps)
 

@@ -1,12 +1,12 @@
-"""A small convolutional network in the manner of LeNet, on MNIST, Fashion-MNIST or any data in their files.
+"""A small convolutional network like LeNet, on MNIST, Fashion-MNIST or other data in the same format.
 
 Alone: ``python mnist.py --data_dir FOLDER --epochs 3``. As a trial of Syne Tune, and on any number of devices, see
 ``launch_mnist.py``. The folder holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, with or without
-``.gz``, and the same of ``t10k`` for ``--validate_on test``. By default the last sixth of the training images is held
-out to validate on, so that the test images remain for whoever wants to know how good the tuned network really is.
+``.gz``, and the same files of ``t10k`` for ``--validate_on test``. By default the last sixth of the training images is
+held out for validation, so that the test images remain for a final test of the tuned network.
 
-The network has no batch normalisation, and its drop-out does not depend on the devices: with a fixed batch a run that
-is resized loses exactly what it would have lost, but for the order in which sums are rounded.
+The network has no batch normalisation, and its dropout does not depend on the devices. With a fixed batch, the losses
+of a resized run are those of an undisturbed one, except for rounding.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ HELD_OUT_SHARE = 1 / 6
 class LeNet(nn.Module):
     """Two convolutions of ``width`` and ``2 * width`` channels, each with pooling, and two hidden layers.
 
-    With ``width=8`` the layers are about as large as those of LeNet-5 (LeCun et al., 1998). Takes images as they are in
+    With ``width=8`` the layers are about as large as those of LeNet-5 (LeCun et al., 1998). The inputs are images as in
     the files: bytes of shape (n, 1, height, width).
 
     Raises
     ------
     ValueError
-        An image is too small to be pooled twice.
+        An image is too small for two poolings.
     """
 
     def __init__(self, image_shape: tuple[int, int], num_classes: int, width: int, dropout: float):
@@ -61,7 +61,7 @@ class LeNet(nn.Module):
         )
         for module in self.layers:
             if isinstance(module, (nn.Conv2d, nn.Linear)):
-                # PyTorch's own weights are smaller: the signal fades, and epochs pass before the loss falls.
+                # PyTorch's default weights are smaller: the signal fades, and the loss falls only after some epochs.
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
 
@@ -72,12 +72,12 @@ class LeNet(nn.Module):
 def load_data(
     folder: Path, validate_on: str, num_train: int | None = None, num_val: int | None = None
 ) -> tuple[TensorDataset, TensorDataset]:
-    """Images (n, 1, height, width) as bytes and labels (n,) to train on, and those to validate on.
+    """Images (n, 1, height, width) as bytes and labels (n,) for training, and those for validation.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        A file is missing or broken, or ``num_train`` or ``num_val`` is not from 1 to the number of images there are.
+        A file is missing or broken, or ``num_train`` or ``num_val`` is not from 1 to the number of images.
     """
     images, labels = (torch.from_numpy(values) for values in read_images_and_labels(folder, "train"))
     if validate_on == "test":

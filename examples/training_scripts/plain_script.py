@@ -1,11 +1,11 @@
-"""A training script as Syne Tune's documentation has them: arguments, its checkpoint helpers, reports, nothing more.
+"""A training script as in Syne Tune's documentation: arguments, its checkpoint helpers, reports, nothing more.
 
-It knows nothing of devices, resizing or signals. A network of one hidden layer, written in NumPy, learns to tell the
-arms of two spirals apart.
+It does not know devices, resizing or signals. A network of one hidden layer, written in NumPy, learns to distinguish
+the arms of two spirals.
 
-A script like this may be ended between its checkpoint and its report. The epoch is then trained, goes on from there,
-and is never reported. That is rare where an epoch is long, and no scheduler minds; ``sklearn_partial_fit.py`` in this
-folder shows the few lines that rule it out.
+A script like this may be ended between its checkpoint and its report. Then the next launch goes on after this epoch,
+and its report is missing. This is rare if epochs are long, and no scheduler has a problem with it;
+``sklearn_partial_fit.py`` in this folder shows the few lines that prevent it.
 """
 
 import argparse
@@ -24,7 +24,7 @@ STEPS_PER_EPOCH = 800
 
 
 def make_spirals(rng):
-    """Points (n, 2) on two spirals, with noise, and the arm (n,) that each is on."""
+    """Points (n, 2) on two spirals, with noise, and the arm (n,) of each point."""
     arms = np.repeat([0, 1], POINTS_PER_ARM)
     radius = np.tile(np.linspace(0.1, 1.0, POINTS_PER_ARM), 2)
     angle = 15.0 * radius + np.pi * arms
@@ -33,7 +33,7 @@ def make_spirals(rng):
 
 
 def make_network(num_hidden, rng):
-    """Weights and biases, and for each of them the velocity of its momentum."""
+    """Weights and biases, and their momenta."""
     network = {
         "weights_1": rng.normal(0.0, 3.0, (2, num_hidden)),
         "biases_1": rng.normal(0.0, 1.0, num_hidden),
@@ -87,7 +87,7 @@ def main():
             return 0
 
     def save_model(folder, epoch):
-        # A trial may be stopped at any moment: written aside and renamed, the checkpoint is always a whole one.
+        # A trial may be stopped at any moment. Written aside and renamed, the checkpoint is always whole.
         os.makedirs(folder, exist_ok=True)
         aside = os.path.join(folder, "checkpoint.aside.npz")
         np.savez(aside, epoch=epoch, **network)

@@ -1,14 +1,13 @@
 """A linear classifier on random Fourier features of scikit-learn's handwritten digits, trained by ``partial_fit``.
 
 Runs alone (``python sklearn_partial_fit.py --epochs 3``) and as a trial of Syne Tune. More devices mean more threads:
-the ten classifiers, one against the rest for each digit, are trained side by side on as many cores as
-``OMP_NUM_THREADS`` says. The features and the validation are not shared out as well, so the speed-up is modest. Every
-random number depends on the seed and the epoch alone: a run may go on from its checkpoint on another number of cores,
-and trains as it would have, but for the rounding of matrix products.
+the ten classifiers, one against the rest for each digit, are trained in parallel on ``OMP_NUM_THREADS`` cores. The
+features and the validation are not parallel, so the speed-up is modest. Every random number depends only on the seed
+and the epoch: a run may go on from its checkpoint on another number of cores, and its training is the same except for
+the rounding of matrix products.
 
-A checkpoint is one file of NumPy arrays and JSON that nothing has to be unpickled from. It is written before the epoch
-is reported, and a SIGTERM between the two waits for the report: every epoch that was finished is reported, and every
-report can be resumed from.
+A checkpoint is one file of NumPy arrays and JSON, without pickles. It is written before the report of the epoch, and a
+SIGTERM between the two waits for the report: every finished epoch is reported, and a run can go on from every report.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ NOISE_STD = 0.25
 
 
 def load_data(val_share: float = 0.25) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Images (n, 64) in [0, 1] and labels (n,) to train on, and those to validate on."""
+    """Images (n, 64) in [0, 1] and labels (n,) for training, and those for validation."""
     images, labels = load_digits(return_X_y=True)
     parts = train_test_split(images / 16.0, labels, test_size=val_share, random_state=0, stratify=labels)
     train_x, val_x, train_y, val_y = parts
@@ -46,14 +45,14 @@ def with_noise(images: np.ndarray, generator: np.random.Generator) -> np.ndarray
 
 
 def make_model(args: argparse.Namespace, num_threads: int) -> SGDClassifier:
-    """A classifier with nothing to remember but its weights and the number of steps taken."""
+    """A classifier whose only state is its weights and the number of steps taken."""
     return SGDClassifier(
         loss="log_loss",
         alpha=args.alpha,
         learning_rate="invscaling",
         eta0=args.learning_rate,
         power_t=args.power_t,
-        shuffle=False,  # The order comes from the epoch's own generator, which a checkpoint need not store.
+        shuffle=False,  # The order comes from a generator for this epoch, which need not be in the checkpoint.
         random_state=args.seed,
         n_jobs=num_threads,
     )
@@ -65,7 +64,7 @@ def train_epoch(model: SGDClassifier, features: np.ndarray, labels: np.ndarray, 
 
 
 def save_checkpoint(path: Path, model: SGDClassifier, epoch: int) -> None:
-    """Writes aside and renames, so that ``path`` is always one whole checkpoint, the old one or the new one."""
+    """Writes aside and renames, so that ``path`` is always a whole checkpoint, the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp")
     state = json.dumps({"epoch": epoch, "num_steps": model.t_})
@@ -77,7 +76,7 @@ def save_checkpoint(path: Path, model: SGDClassifier, epoch: int) -> None:
 
 
 def load_checkpoint(path: Path, model: SGDClassifier) -> int:
-    """Gives the model the state that it had; returns the epochs trained until then."""
+    """Restores the state of the model; returns the epochs trained until then."""
     with np.load(path, allow_pickle=False) as arrays:
         state = json.loads(str(arrays["state"]))
         model.coef_, model.intercept_ = arrays["weights"], arrays["biases"]

@@ -1,11 +1,12 @@
 """A small transformer that learns to write text, character by character, on one device or several, in PyTorch.
 
-Runs alone (``python transformer_lm.py --epochs 3``), as a trial of Syne Tune, and on several devices at once, started
-once per device with the environment of ``torch.distributed``. It may be ended and go on at any step, on any number of
-devices, and its losses are those of an undisturbed run. With ``--shard`` no device holds the whole model: parameters,
-gradients and the state of AdamW are sharded (FSDP), and sharded anew when the number of devices has changed.
+Runs alone (``python transformer_lm.py --epochs 3``), as a trial of Syne Tune, and on several devices: it is then
+started once per device with the environment of ``torch.distributed``. It may be ended and go on at any step, on any
+number of devices, and its losses are those of an undisturbed run. With ``--shard`` no device holds the whole model:
+parameters, gradients and the state of AdamW are sharded (FSDP), and sharded again when the number of devices has
+changed.
 
-``--text FILE`` is what is learnt; by default it is Python's language reference, which the standard library holds for
+It learns the text of ``--text FILE``, by default Python's language reference, which the standard library contains for
 ``help()``.
 """
 
@@ -32,7 +33,7 @@ INITIAL_STD = 0.02
 
 
 class Block(nn.Module):
-    """Causal self-attention and a feed-forward network, each normalised before and added to what came in."""
+    """Causal self-attention and a feed-forward network, each with pre-normalisation and a residual connection."""
 
     def __init__(self, width: int, num_heads: int, dropout: float):
         super().__init__()
@@ -47,7 +48,7 @@ class Block(nn.Module):
         self.feed_forward_dropout = BatchDropout(dropout)
 
     def attend(self, hidden: Tensor) -> Tensor:
-        """What each position takes from itself and those before it."""
+        """Causal self-attention of each position to itself and earlier positions."""
         # (3, samples, heads, positions, width of a head)
         split = self.queries_keys_values(hidden).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = split.unbind()
@@ -55,7 +56,7 @@ class Block(nn.Module):
         return self.attention_output(mixed.transpose(1, 2).flatten(2))
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
-        """What each position makes of itself."""
+        """The feed-forward network of each position."""
         return self.feed_forward_output(functional.gelu(self.feed_forward_hidden(hidden)))
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class LanguageModel(nn.Module):
         self.dropout = BatchDropout(dropout)
         self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_blocks))
         self.norm = nn.LayerNorm(width)
-        # What the blocks add to the residual stream is to have the same variance however many there are (GPT-2).
+        # The blocks' contributions to the residual stream have a variance that does not depend on their number (GPT-2).
         output_std = INITIAL_STD / math.sqrt(2 * num_blocks)
         for name, weight in self.named_parameters():
             if weight.ndim > 1:
@@ -99,9 +100,9 @@ def read_text(path: Path | None) -> str:
 
 
 def make_datasets(text: str, context: int) -> tuple[TensorDataset, TensorDataset, int]:
-    """Windows of the text to train on, those of its last tenth to validate on, and the number of its characters.
+    """Windows of the text for training, those of its last tenth for validation, and the number of its characters.
 
-    A sample is ``context`` characters and, for each of them, the one that follows. Windows do not overlap.
+    A sample is ``context`` characters and, for each of them, the next one. Windows do not overlap.
 
     Raises
     ------
@@ -125,10 +126,9 @@ def make_datasets(text: str, context: int) -> tuple[TensorDataset, TensorDataset
 
 
 def warmup_then_cosine(num_warmup_steps: int, num_steps: int) -> Callable[[int], float]:
-    """Factor of the learning rate in each step, from 0: up to 1 in a line, then down along a cosine.
+    """Factor of the learning rate in each step: it rises linearly to 1, then falls as a cosine.
 
-    Both ends are counted as steps that train: the factor of the first step is not 0, and that of the last one is
-    ``FINAL_LR_FACTOR``.
+    The factor of the first step is not 0, and that of the last one is ``FINAL_LR_FACTOR``.
     """
 
     def factor(step: int) -> float:
@@ -141,7 +141,7 @@ def warmup_then_cosine(num_warmup_steps: int, num_steps: int) -> Callable[[int],
 
 
 def weight_decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser that decays matrices, but neither biases nor the gains of normalisation."""
+    """Parameter groups for an optimiser with weight decay for matrices, but not for biases and normalisation gains."""
     parameters = list(model.parameters())
     return [
         {"params": [weight for weight in parameters if weight.ndim > 1], "weight_decay": weight_decay},

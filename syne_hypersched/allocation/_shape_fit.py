@@ -66,7 +66,7 @@ class StepTimes:
     accumulation_steps: Floats
     step_time_s: Floats
     weight: Floats
-    """Number of measurements that the point stands for: its error counts ``weight`` times."""
+    """Number of measurements that the point represents: its error counts ``weight`` times."""
 
     def __post_init__(self) -> None:
         shape = self.num_devices.shape

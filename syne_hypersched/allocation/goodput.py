@@ -142,7 +142,7 @@ def best_batches(
     num_devices
         Array of shape (sizes,).
     limits
-        What the user permits. With more devices than ``limits.largest`` each has one sample all the same.
+        Limits set by the user. With more devices than ``limits.largest``, each device still has one sample.
     """
     devices = np.atleast_1d(np.asarray(num_devices, dtype=np.int64))
     candidates = np.geomspace(limits.initial, limits.largest, _CANDIDATES if limits.largest > limits.initial else 1)

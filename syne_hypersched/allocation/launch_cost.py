@@ -85,7 +85,7 @@ class LaunchCosts:
         return len(self._costs_s)
 
     def first_report(self, trial_id: int, first: FirstReport) -> None:
-        """Takes in the first report of a launch of a trial, of which only the latest launch can be open."""
+        """Records the first report of a launch of a trial. Only the latest launch of a trial can be open."""
         self._open[trial_id] = first
 
     def settle(self, trial_id: int, epoch_time_s: float | None, epochs: float = 0.0) -> None:

@@ -6,7 +6,7 @@ of the policies of Liaw et al. (HyperSched, 2019): ``uniform`` round robin, best
 
 Differences from the authors' code: a trial without a report ranks worst (there: best), every policy ends for every
 input, and the allocation grid is kept while trials grow. A step that no longer fits goes to the next trial in the
-policy's order rather than to nobody.
+policy's order instead of being dropped.
 """
 
 from __future__ import annotations

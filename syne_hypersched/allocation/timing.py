@@ -18,8 +18,8 @@ from syne_hypersched.allocation.window import QuantileWindow
 from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, ST_WORKER_TIME
 
 _COLD_FACTOR, _COLD_SHARE = 2, 0.25
-"""A first launch that cost more than so many times the 90th percentile of all launches, and more than this share of the
-time for which its trial has been running, is left out of the time for which the trial has trained."""
+"""Factor and share for cold starts: a first launch whose cost exceeds this factor times the 90th percentile of all
+launches, and this share of the time for which its trial has run, does not count as training time of the trial."""
 
 _EPOCHS = 1024
 """Epoch times on one device that the median is taken over."""
@@ -52,7 +52,7 @@ class TimedReport:
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> TimedReport:
-        """Takes what there is from a report of a script; ``now_s`` is when it came."""
+        """Records the times in a report of a script; ``now_s`` is its arrival time."""
         trained_s = _finite(result.get(ST_WORKER_TIME))
         return cls(
             resource=resource,

@@ -2,7 +2,7 @@
 
 =============  =========================================================================================
 ``shared/``    what every elastic backend is made of: devices, reconciliation, events, reports, the trial
-``machine/``   the devices of this machine, who has taken them, and what a process sees of them
+``machine/``   the devices of this machine: discovery, locks, and the environment of a process
 ``local/``     trials as processes on this machine
 ``function/``  the same for a Python function instead of a script
 ``virtual/``   trials in virtual time

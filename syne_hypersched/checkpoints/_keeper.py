@@ -227,7 +227,7 @@ class GenerationKeeper:
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A script may report while it writes a checkpoint of several files.
         is_done = (observer.has_reported or at_once) and observer.is_complete
-        # Of the first one nobody knows when it is complete. A report after it says so.
+        # It is not known when the first checkpoint is complete, until a report follows it.
         is_done |= observer.is_first and state is not None and self._matcher.num_reports > state.before
         if not (is_done or (is_quiet and not is_aside)) or now < self._retry_at or not observer.prove():
             return

@@ -48,7 +48,7 @@ class PublishedBest:
 
 
 def describe_best(run: Run) -> str:
-    """Where the best checkpoint is, and of which report; empty if nothing was published."""
+    """The path of the best checkpoint, and its report; empty if nothing was published."""
     best, incumbent = PublishedBest.of(run), run.incumbent
     if best is None:
         return ""

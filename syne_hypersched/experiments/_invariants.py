@@ -23,7 +23,7 @@ RULES = {
     "launches": "no trial is launched before its last launch has ended",
     "twice": "no report of a trial is delivered twice, nor work that was done again",
     "missing": "no resource level is missing between a trial's first and last",
-    "anew": "no trial begins anew, again and again, when it is launched from its checkpoint",
+    "anew": "no trial starts from the beginning repeatedly when it is launched from its checkpoint",
     "best": "best/ holds the checkpoint of its result, whole, and of the best report that has one",
 }
 """Names of the rules and what they say."""
@@ -150,9 +150,10 @@ def check_reports(reports: Iterable[Report], step: float | None = 1.0) -> tuple[
 
 
 def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:
-    """Checks where relaunches have begun: the rule ``anew``.
+    """Checks the first levels of relaunches: the rule ``anew``.
 
-    A trial that had not saved yet begins anew rightly, and so does work that is done again since the last checkpoint.
+    It is no violation if a trial that has not saved yet starts from the beginning, or repeats work since its last
+    checkpoint.
     """
     anew: dict[int, list[Event]] = defaultdict(list)
     for event in events:

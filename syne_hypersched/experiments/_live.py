@@ -134,7 +134,7 @@ class LiveProgress(TunerCallback):
         except OSError as error:
             # The terminal is gone, or the disk with the output is full: the tuning goes on without its view.
             self._progress = None
-            logger.warning("The progress is shown no longer (%s); the tuning goes on.", error.strerror or error)
+            logger.warning("The progress is no longer shown (%s); the tuning goes on.", error.strerror or error)
 
     def _show_progress(self, progress: Progress, reader: EventReader, last: bool) -> None:
         for event in reader.read_new():

@@ -151,7 +151,7 @@ def _draw_metric(panel: Axes, run: Run, colours: dict[int, str]) -> None:
     for trial_id, reports in by_trial.items():
         colour, layer = colours.get(trial_id, _GREY), 3 if trial_id in colours else 2
         launches = [list(of_launch) for _, of_launch in groupby(reports, key=lambda report: report.launch)]
-        # Between two launches nobody trained, or the trial was on its way to other devices.
+        # Between two launches the trial did not train.
         gaps = [[earlier[-1], later[0]] for earlier, later in pairwise(launches)]
         for stretches, style in ((launches, "-"), (gaps, ":")):
             for stretch in stretches:

@@ -26,7 +26,7 @@ _STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """One trial in a few numbers. None stands for what the backend has not recorded."""
+    """One trial in a few numbers. None means that the backend has not recorded the number."""
 
     trial_id: int
     status: str

@@ -56,7 +56,7 @@ class SegmentWriter:
     Raises
     ------
     FileExistsError
-        Somebody else has begun this segment.
+        Another process has begun this segment.
     """
 
     def __init__(self, folder: str, number: int, header: Entry, num_before: int, disk: Disk) -> None:

@@ -54,21 +54,21 @@ class Takeover:
 
 
 class Journal(StoreResultsCallback):
-    """Callback of :class:`syne_tune.Tuner` by which an experiment can be resumed whose tuner was killed.
+    """Callback of :class:`syne_tune.Tuner` with which an experiment can be resumed after its tuner was killed.
 
-    It takes the place of Syne Tune's ``StoreResultsCallback``, whose results it stores as well::
+    It replaces Syne Tune's ``StoreResultsCallback``, and stores the same results::
 
         tuner = Tuner(backend, scheduler, stop_criterion, n_workers=4, callbacks=[Journal()])
 
-    What the scheduler is told and what it decides is appended to ``journal/`` in the experiment's folder, as lines of
-    JSON, before the tuner acts on it. They are synced to the disk once in every loop of the tuner that has any.
-    :func:`~syne_hypersched.resume_experiment` replays them. While it is journaled, the time that
-    :class:`~syne_hypersched.HyperSched` sees stands still within a call.
+    All calls of the scheduler and its decisions are appended to ``journal/`` in the experiment's folder, as lines of
+    JSON, before the tuner acts on them. They are synced to the disk once in every loop of the tuner that has calls.
+    :func:`~syne_hypersched.resume_experiment` replays them. With a journal, the clock of
+    :class:`~syne_hypersched.HyperSched` does not advance within a call.
 
     With this callback the tuner waits for reports instead of sleeping (see :class:`~syne_hypersched.WaitForReports`).
 
-    SIGTERM, by which a pre-empted machine says that little time is left, ends the tuner as Ctrl-C does: results are
-    stored, trials checkpoint, ``best/`` is published. Here all processes are gone after ``drain_s`` seconds.
+    SIGTERM, which announces the end of a pre-empted machine, ends the tuner as Ctrl-C does: results are stored, trials
+    checkpoint, ``best/`` is published. After SIGTERM, all processes have ended within ``drain_s`` seconds.
 
     Where the journal cannot be written any more, as on a full disk, the experiment ends with an ``OSError`` that says
     so, and can be resumed. Where only the results cannot be stored, it goes on, since the journal has them.
@@ -224,7 +224,7 @@ class Journal(StoreResultsCallback):
             self._snapshots.take(self._num_entries, self._journaled.scheduler, in_fork=self._lock.release)
 
     def on_tuning_end(self) -> None:
-        """Stores all results and closes the journal, which can be resumed all the same."""
+        """Stores all results and closes the journal, which can still be resumed."""
         self._termination.uninstall()
         if self._termination.has_come:
             backend = self._tuner.trial_backend

@@ -60,13 +60,13 @@ def find_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Even
 
 
 def doubtful_pids(events: Iterable[Event]) -> dict[str, list[int]]:
-    """Pids of launches without an end of which nobody can say here whether their processes are still there.
+    """Pids of launches without an end, if it cannot be determined here whether their processes still exist.
 
     Returns
     -------
     dict
         By where they were launched: a host, or nothing in events of a version that did not record it. Of those on this
-        host, only pids that somebody has at present. Processes of an earlier start of this host are gone for sure.
+        host, only pids that exist at present. Processes of an earlier boot of this host have certainly ended.
     """
     found: dict[str, list[int]] = {}
     for launch in open_launches(events):
@@ -121,15 +121,16 @@ def end_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Event
         if waited_s >= grace_s + _PATIENCE_S:
             raise RuntimeError(
                 f"processes {', '.join(str(orphan.pid) for orphan in orphans)} of the dead tuner must have ended "
-                f"before the experiment goes on, but do not end {waited_s:.0f} s after they were to: end them, or ask "
-                "whoever they belong to"
+                f"before the experiment goes on, but still run after {waited_s:.0f} s: end them, or ask their owner to "
+                "do so"
             )
         time.sleep(_PAUSE_S)
     for host, doubtful in doubtful_pids(events).items():
-        why = f"was launched on {host}, of which nothing is known here" if host else "was recorded without a start time"
+        why = f"were launched on {host} and cannot be checked here" if host else "were recorded without a start time"
         logger.warning(
-            "The dead tuner has left behind what %s: pids %s. They may be anybody's by now, and are left alone. If "
-            "some still train for this experiment, end them.", why, ", ".join(map(str, doubtful)),
+            "The dead tuner has left processes that %s: pids %s. These pids may belong to other processes by now, so "
+            "they are left alone. If some still train for this experiment, end them.", why,
+            ", ".join(map(str, doubtful)),
         )  # fmt: skip
     return list(pids)
 

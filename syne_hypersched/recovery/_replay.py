@@ -127,4 +127,4 @@ def _differs(number: int, entry: Entry, wrote: Any, does: Any, strict: bool) -> 
             f"{what}. Its code or arguments have changed, or it draws from a generator that is not its own. With "
             "strict=False the journal prevails"
         )
-    logger.warning("%s. The journal prevails; what the scheduler knows may differ from it from here on.", what)
+    logger.warning("%s. The journal is used; from here on the state of the scheduler may differ from it.", what)

@@ -60,7 +60,7 @@ def resume_experiment(
     name_or_path
         The experiment's name (``tuner.name``) or folder.
     tuner
-        A tuner made anew as the first one was, and not yet run: with the same arguments, a ``Journal`` among its
+        A new tuner, created like the first one and not yet run: with the same arguments, a ``Journal`` among its
         callbacks. It is stored in the place of the first one. Its scheduler and its :class:`~syne_hypersched.Deadline`
         may have a later deadline: what was decided until now stays decided, and trials start again. By default the one
         that is stored. Loading that executes code, as unpickling does: who may write to the experiment's folder may run
@@ -133,7 +133,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     disk, folder = Disk(), str(path / JOURNAL_DIRNAME)
     segments = read_segments(folder, disk)
     if not segments.headers:
-        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it had begun. Start it anew")
+        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it had begun. Start it again")
     sync_segments(folder, disk)
     setup_path, setup = path / JOURNAL_DIRNAME / SETUP_FILENAME, None
     if tuner is None:
@@ -162,7 +162,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     if progress.left_out:
         call, trial_id, raised = progress.left_out[-1]
         logger.warning(
-            "What made the scheduler raise is not told to it again (%d times), the last time a %r of trial %d: %s",
+            "%d calls that made the scheduler raise are skipped; the last one was %r of trial %d: %s",
             len(progress.left_out), call, trial_id, raised,
         )  # fmt: skip
     extension = extend(tuner.scheduler, deadline_s, progress)

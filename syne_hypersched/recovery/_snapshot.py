@@ -62,7 +62,7 @@ _NAMES = frozenset(
         (__name__, "left_out"),
     }
 )
-#: Models of other libraries that a searcher fits anew before it looks at them: left out, and None in the snapshot.
+#: Models of other libraries that a searcher fits again before it uses them: left out, and None in the snapshot.
 _REFITTED = frozenset({("statsmodels.nonparametric.kernel_density", "KDEMultivariate")})
 
 

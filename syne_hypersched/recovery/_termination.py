@@ -1,4 +1,4 @@
-"""SIGTERM to the tuner, by which a pre-empted machine says that little time is left."""
+"""SIGTERM to the tuner, which announces the end of a pre-empted machine."""
 
 from __future__ import annotations
 

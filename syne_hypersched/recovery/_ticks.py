@@ -1,4 +1,4 @@
-"""The time that a scheduler sees while it is journaled: it stands still within a call, so that a replay is exact."""
+"""The clock of a scheduler with a journal: it does not advance within a call, so that a replay is exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose checkpoints are needed no longer, and the callback by which Syne Tune's tuner has them removed."""
+"""The trials whose checkpoints are no longer needed, and the callback that removes them under Syne Tune's tuner."""
 
 from __future__ import annotations
 

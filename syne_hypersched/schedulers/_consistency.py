@@ -43,7 +43,7 @@ class Workers:
         self._is_known = True
 
     def report(self, num_planned: int | None = None) -> None:
-        """A trial has reported. Warns the first time if devices stand idle.
+        """A trial has reported. Warns the first time if devices are idle.
 
         Parameters
         ----------
@@ -59,7 +59,7 @@ class Workers:
         most = usable // self._num_devices_per_trial
         if 0 < self._num_started < most:
             logger.warning(
-                "The tuner runs %d trials at a time, but the backend has %d devices, enough for %d: the others stand "
+                "The tuner runs %d trials at a time, but the backend has %d devices, enough for %d: the others are "
                 "idle. Use Tuner(n_workers=%d), or num_devices=%d for the backend.", self._num_started,
                 self._num_devices, most, most, self._num_started * self._num_devices_per_trial,
             )  # fmt: skip
@@ -78,7 +78,7 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
     Raises
     ------
     ValueError
-        The backend has fewer, or nobody says how many there are.
+        The backend has fewer, or neither side knows the number.
     """
     total = trial.num_devices_total if isinstance(trial, SituatedTrial) else None
     if num_devices is None:
@@ -92,7 +92,7 @@ def agree_on_devices(trial: Trial, num_devices: int | None) -> int:
         )
     if total is not None and num_devices < total:
         logger.warning(
-            "The scheduler has num_devices=%d, but the backend has %d devices: the others stand idle. With "
+            "The scheduler has num_devices=%d, but the backend has %d devices: the others are idle. With "
             "num_devices=None the scheduler takes those of the backend.", num_devices, total,
         )  # fmt: skip
     return num_devices
@@ -111,7 +111,7 @@ def agree_on_deadline(trial: Trial, deadline_s: float | None) -> float:
     Raises
     ------
     ValueError
-        Nobody says when the deadline is.
+        Neither side knows the deadline.
     """
     ends_s = trial.deadline_s if isinstance(trial, SituatedTrial) else None
     if deadline_s is None:
@@ -135,8 +135,8 @@ def agree_on_deadline(trial: Trial, deadline_s: float | None) -> float:
     late_s = deadline_s - ends_s
     if late_s > max(SLACK_S, LATE_SHARE * ends_s):
         logger.warning(
-            "The scheduler plans for a deadline of %g s, but the tuning ends at %g s: what it keeps for the last %g s "
-            "never happens. Give both the same number, or deadline_s=None to the scheduler.",
+            "The scheduler plans for a deadline of %g s, but the tuning ends at %g s, so its plans for the last %g s "
+            "are not carried out. Give both the same number, or deadline_s=None to the scheduler.",
             deadline_s, ends_s, late_s,
         )  # fmt: skip
     elif -late_s > max(SLACK_S, EARLY_SHARE * ends_s):

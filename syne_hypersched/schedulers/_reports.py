@@ -18,7 +18,7 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 _MANY = 20
-"""After so many reports, none of which could be used, the names are wrong rather than a report."""
+"""Number of unusable reports, without a usable one, after which the names are probably wrong."""
 
 _SHOWN = 60
 """Characters of a value, and entries of a report, that a message shows at most."""
@@ -155,8 +155,8 @@ class ReportReader:
             if self._num_in_vain == _MANY:
                 self._warn(
                     "in vain",
-                    f"none of the first {_MANY} reports could be used, so that nothing is compared or kept as the "
-                    f"best: the scheduler's metric is {self._metric!r} and its time_attr {self._time_attr!r}, and "
+                    f"none of the first {_MANY} reports could be used, so no trial can be compared and there is no "
+                    f"best one: the scheduler's metric is {self._metric!r} and its time_attr {self._time_attr!r}, and "
                     f"trial {trial_id} has reported {entries}. Stop the tuning and correct the names",
                 )
         for name in (self._metric, self._time_attr):

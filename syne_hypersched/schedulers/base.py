@@ -182,7 +182,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         """Adds to a report what the scheduler has to say, whatever the decision was; by default nothing."""
 
     def on_trial_error(self, trial: Trial) -> None:
-        """Tells the searcher that a trial has failed, or was stopped by somebody else."""
+        """Tells the searcher that a trial has failed, or was stopped from outside."""
         logger.warning("trial %d has failed or was stopped from outside", trial.trial_id)
         self._reports.end(trial.trial_id)
         self._checkpoints.end(trial.trial_id)
@@ -199,15 +199,15 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._searcher.on_trial_end(trial.trial_id)
 
     def trials_checkpoints_can_be_removed(self, since: int = 0) -> list[int]:
-        """Trials that are over, see :class:`~syne_hypersched.contract.RemovingScheduler`.
+        """Trials that will never run again, see :class:`~syne_hypersched.contract.RemovingScheduler`.
 
-        These are the trials that were stopped, have completed or failed, and of those that are paused the ones of which
-        it is certain that they are never resumed. No scheduler here starts a trial from another one's checkpoint.
+        These are the trials that were stopped, have completed or failed, and the paused trials that will certainly
+        never be resumed. No scheduler of this package starts a trial from another one's checkpoint.
 
         Parameters
         ----------
         since
-            Leaves out so many of those that were named first, at least 0.
+            Number of trials to skip, at least 0: those that were named first.
 
         Raises
         ------

@@ -37,7 +37,7 @@ class Searcher(Protocol):
         ...
 
     def on_trial_end(self, trial_id: int) -> None:
-        """Ends a trial that was paused or stopped, or has completed: its last result stands for it."""
+        """Ends a trial that was paused or stopped, or has completed: its last result is the final one."""
         ...
 
     def on_trial_error(self, trial_id: int) -> None:

@@ -24,7 +24,7 @@ class _File:
 @dataclass
 class _Folder:
     entries: dict[str, _File | _Folder] = field(default_factory=dict)
-    #: The entries when the folder was synced last, and what was changed since: name and what it stands for, or None.
+    #: The entries when the folder was last synced, and the changes since: a name and its entry, or None.
     durable: dict[str, _File | _Folder] = field(default_factory=dict)
     changes: list[list[tuple[str, _File | _Folder | None]]] = field(default_factory=list)
 

@@ -32,7 +32,7 @@ class CheckpointError(RuntimeError):
         try:
             path = CheckpointFolder("checkpoints").newest()
         except CheckpointError:
-            path = None  # starts anew, and gives up what could perhaps be rescued
+            path = None  # starts from the beginning, and gives up checkpoints that could perhaps be rescued
     """
 
 
@@ -134,7 +134,7 @@ class CheckpointFolder:
         ------
         CheckpointError
             There are checkpoints, but each is torn or corrupt. The user decides: what is left can perhaps be rescued,
-            and the run starts anew when the folder is removed.
+            and the run starts from the beginning when the folder is removed.
         """
         numbers = self._numbers()
         for number in reversed(numbers):
@@ -147,7 +147,7 @@ class CheckpointFolder:
             warnings.warn(f"{path} is left out, since {fault}; the checkpoint before it is tried.", stacklevel=2)
         if numbers:
             raise CheckpointError(
-                f"None of the {len(numbers)} checkpoints in {self.path} is whole; remove the folder to start anew."
+                f"None of the {len(numbers)} checkpoints in {self.path} is whole; remove the folder to start again."
             )
         return None
 

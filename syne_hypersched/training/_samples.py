@@ -1,6 +1,6 @@
 """Samples whose random augmentation depends on the epoch and the sample, not on the device, process or time.
 
-The process-wide generators are seeded anew for each sample, which costs about 1 µs for PyTorch's, 2 for NumPy's and 4
+The process-wide generators are seeded for each sample, which costs about 1 µs for PyTorch's, 2 for NumPy's and 4
 for Python's. So at first only PyTorch's is seeded for each sample. The others are seeded once a batch and checked after
 it: if a sample has drawn from one of them, the batch is fetched again with that one seeded for each sample, and so is
 every later batch. So every sample draws from generators that were seeded for it, also where only some samples draw, or

@@ -1,4 +1,4 @@
-"""Models that are sharded over the devices (FSDP), and their checkpoints, which every launch shards anew.
+"""Models that are sharded over the devices (FSDP), and their checkpoints, which every launch shards again.
 
 Sharding is that of :func:`torch.distributed.fsdp.fully_shard`, and checkpoints are those of
 :mod:`torch.distributed.checkpoint`: each device writes the shards that it has and reads the parts that it needs. Unlike

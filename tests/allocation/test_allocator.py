@@ -57,7 +57,7 @@ def test_a_trial_recharges_after_every_resize():
     assert [report(allocator, 0, 0.0) for _ in range(3)] == [None, 3, None]
 
 
-def test_a_resumed_trial_starts_anew_on_one_device():
+def test_a_resumed_trial_starts_on_one_device():
     allocator = make(num_devices=2, recharge_period=1)
     allocator.begin(0)
     assert [report(allocator, 0, 0.0) for _ in range(2)] == [None, 2]
@@ -76,7 +76,7 @@ def test_growing_keeps_to_the_grid_and_to_what_is_faster():
     assert report(falling, 0, 0.0) == 4
 
 
-def test_random_is_drawn_anew_only_when_a_trial_comes_or_goes():
+def test_random_shares_change_only_when_a_trial_starts_or_ends():
     allocator = make(num_devices=16, policy="random", recharge_period=0)
     for trial_id in range(3):
         allocator.begin(trial_id)

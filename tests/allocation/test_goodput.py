@@ -40,7 +40,7 @@ class TestEfficiency:
         assert 1 / ratio * (1 - 1e-9) <= above <= at_initial
         assert 0 < further < above
 
-    def test_with_noise_alone_every_batch_is_as_good(self):
+    def test_with_noise_alone_every_batch_has_the_same_goodput(self):
         assert (efficiency([1, 10, 1000], 10, math.inf) == 1).all()
 
 

@@ -28,7 +28,8 @@ def priors(num_trials):
 
 
 def objective(theta, times, trial):
-    """The objective of one trial, written anew: squared errors of the logarithm, and the distance from the prior."""
+    """The objective of one trial, implemented again: squared errors of the logarithm, and the distance from the
+    prior."""
     model = shape_model(theta, 128.0)
     used = times.weight[trial] > 0
     predicted = model.step_time_s(times.num_devices[trial][used], times.local_batch_size[trial][used])
@@ -36,7 +37,7 @@ def objective(theta, times, trial):
     return np.concatenate([errors, (theta[1:] - DEFAULT_PRIOR.mean) / DEFAULT_PRIOR.spread])
 
 
-def test_many_trials_at_once_are_as_good_as_scipy_on_each():
+def test_fits_of_many_trials_at_once_are_as_good_as_scipy_on_each():
     times = some_trials(24)
     theta = fit_shapes(times, 128.0, priors(24))
     for _ in range(4):

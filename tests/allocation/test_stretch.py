@@ -1,4 +1,4 @@
-"""The last stretch: size, length, beginning and number of survivors."""
+"""The last stretch: size, length, start and number of survivors."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_first_trials_count_from_their_second_report_on():
 
 
 def test_a_cold_start_does_not_count_for_ever():
-    """The more warm launches there are, the less the percentile of their costs says of it: 18 of 19 s were no epoch."""
+    """With many warm launches, the percentile of their costs hides a cold start: 18 of 19 s were not an epoch."""
     cold = [(0, 1, 19.0, 19.0, 0.0), (0, 2, 20.0, None, None)]
     warm = [
         entry

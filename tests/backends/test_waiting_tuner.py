@@ -1,4 +1,4 @@
-"""A tuner that waits for its trials to complete ends at the deadline, too, and whatever else makes it stop."""
+"""A tuner that waits for its trials also ends at the deadline, and at other stop criteria."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blackbox that comes with the package."""
+"""The blackbox that is part of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blackboxes of Syne Tune's repository: small ones in its own formats, and what is said where there is no network."""
+"""Blackboxes of Syne Tune's repository: small ones in its own formats, and the error without a network."""
 
 from __future__ import annotations
 

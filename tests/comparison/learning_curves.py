@@ -1,4 +1,4 @@
-"""A small table of learning curves, made up, for tests that compare schedulers."""
+"""A small invented table of learning curves, for tests that compare schedulers."""
 
 from __future__ import annotations
 

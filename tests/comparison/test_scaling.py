@@ -25,7 +25,7 @@ def test_tables_that_make_no_sense():
         parse_scaling("resnet5o")
 
 
-def test_what_a_scheduler_could_be_told():
+def test_the_scaling_that_a_scheduler_can_know():
     assert scaling_table("resnet50", 8) == PUBLISHED_SCALING["resnet50"]
     assert scaling_table("linear", 8) == {1: 1.0, 8: 8.0}
     assert scaling_table("none", 8) == {1: 1.0}

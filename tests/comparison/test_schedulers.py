@@ -76,7 +76,7 @@ def test_options_and_searcher_reach_the_scheduler():
     assert ranking.ranking_kwargs == {"p": 0.25}
 
 
-def test_hypersched_may_be_told_the_scaling():
+def test_the_scaling_may_be_given_to_hypersched():
     assert make("hypersched").scaling is None
     assert make("hypersched:scaling=babi").scaling[4] == 2.027
     given = make("hypersched:scaling=given", scaling={1: 1.0, 2: 1.5})

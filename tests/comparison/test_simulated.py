@@ -18,7 +18,7 @@ def only_run(study):
 
 
 def test_the_best_value_is_that_of_the_table(small_study):
-    """Random search without launch cost, worked out by hand: each trial trains to the end on its own device."""
+    """Random search without launch cost, computed by hand: each trial trains to the end on its own device."""
     study = small_study(schedulers=("random",), launch_costs=("0%",), num_devices=(2,), deadlines=("40",), seeds=(5,))
     table = load_benchmark("table", study.table).table
     rows = load_benchmark("table", study.table).points(5, 2, 40.0, None)

@@ -59,7 +59,7 @@ class Training:
         self.launch = launcher.launch(LaunchSpec((script, *arguments), ranks, warm=True, grace_s=PATIENCE_S))
 
     def reports(self, rank: int = 0) -> dict[int, dict[str, Any]]:
-        """What a rank has reported at each epoch so far, but for what is measured in seconds."""
+        """The reports of a rank at each epoch so far, without measured seconds."""
         path = self._folder / f"out-{rank}"
         printed = path.read_text().splitlines(keepends=True) if path.exists() else []
         lines = [line for line in printed if line.startswith("[tune-metric]") and line.endswith("\n")]
@@ -76,7 +76,7 @@ class Training:
         return "\n".join(path.read_text() for path in sorted(self._folder.glob("err-*")))
 
     def interrupt_after(self, num_reports: int) -> dict[int, dict[str, Any]]:
-        """Drains it once it has reported so often; all that it has reported when it is gone."""
+        """Drains it after a number of reports; returns all its reports when it has ended."""
         give_up_at = time.monotonic() + PATIENCE_S
         while len(self.reports()) < num_reports:
             assert not self.ended.is_set(), self.errors()
@@ -86,7 +86,7 @@ class Training:
         return self.finish(EXIT_DRAINED)
 
     def finish(self, exit_code: int = 0) -> dict[int, dict[str, Any]]:
-        """What it has reported when it is gone, by itself and with this exit code on every rank."""
+        """All its reports after it has ended by itself with this exit code on every rank."""
         assert self.ended.wait(PATIENCE_S), f"still running after {PATIENCE_S} s"
         assert self.exit is not None
         assert not self.exit.killed
@@ -142,7 +142,7 @@ def launch(name: str, *arguments: str, output: Path) -> Run:
 
 
 def run_alone(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a training script as a user does who has neither a tuner nor a launcher."""
+    """Runs a training script without a tuner and a launcher."""
     return subprocess.run(
         [sys.executable, str(TRAINING_SCRIPTS / f"{name}.py"), *arguments],
         env=os.environ | {"OMP_NUM_THREADS": "1"},  # more threads only wait for each other where the cores are busy

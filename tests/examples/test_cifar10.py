@@ -30,7 +30,7 @@ def batches() -> ModuleType:
 
 
 def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
-    """What ``cPickle`` of Python 2 with its protocol 2 makes of a batch, as in the archive of CIFAR-10."""
+    """A batch as pickled by ``cPickle`` of Python 2 with protocol 2, as in the archive of CIFAR-10."""
 
     def text(value: bytes) -> bytes:
         if len(value) < 256:
@@ -56,7 +56,7 @@ def python2_batch(images: np.ndarray, labels: list[int]) -> bytes:
 
 
 def make_images(num_images: int, seed: int) -> tuple[np.ndarray, list[int]]:
-    """Noise that is brighter in one of the colours, which the label says."""
+    """Noise that is brighter in the colour of its label."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, 3, num_images)
     images = generator.integers(0, 200, (num_images, 3, 32, 32), dtype=np.uint8)

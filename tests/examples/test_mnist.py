@@ -36,7 +36,7 @@ def encode(values: np.ndarray) -> bytes:
 
 
 def write_data(folder: Path, num_images: int, part: str = "train", size: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a bright patch in the corner that the label says; the images are compressed, the labels are not."""
+    """Noise with a bright patch in the corner of its label; the images are compressed, the labels are not."""
     generator = np.random.default_rng(len(part))
     images = generator.integers(0, 200, (num_images, size, size), dtype=np.uint8)
     labels = generator.integers(0, 4, num_images, dtype=np.uint8)

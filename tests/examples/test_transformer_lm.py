@@ -31,7 +31,7 @@ def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
     arguments: list[str], scripts: Scripts, tmp_path: Path
 ) -> None:
     def train(name: str, num_devices: int, num_reports: int) -> dict[int, dict[str, Any]]:
-        """What a run reports until it is ended by SIGTERM, after so many reports at least."""
+        """The reports of a run until SIGTERM ends it, after at least the given number of reports."""
         checkpoints = ["--st_checkpoint_dir", str(tmp_path / name / "checkpoints of this trial")]
         started = scripts.start("transformer_lm", *SMALL, *EPOCHS, *checkpoints, *arguments, num_ranks=num_devices)
         return started.interrupt_after(num_reports)

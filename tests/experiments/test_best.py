@@ -1,4 +1,4 @@
-"""What is in best/: in words, and whether it is what it says."""
+"""The description of best/, and checks of its content."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def redo(run: Run, level: float, before: float) -> Event:
     return replace(run.events[-1], event="redo", trial_id=0, details={"level": level, "first": 1.0, "before": before})
 
 
-def test_a_trial_that_begins_anew_again_and_again(run: Run) -> None:
+def test_a_trial_that_repeatedly_starts_from_the_beginning(run: Run) -> None:
     once = (*run.events, redo(run, 1, 5))
     assert check_run(replace(run, events=once)) == ()
     (violation,) = check_run(replace(run, events=(*once, redo(run, 1, 9))))

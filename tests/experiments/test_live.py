@@ -107,7 +107,7 @@ def test_interval_is_a_number(wrong: object) -> None:
 
 
 def make_tuner(folder: Path, wallclock_time: float = 0.0, deadline_s: float | None = None) -> Any:
-    """What the view asks of a tuner."""
+    """The members of a tuner that the view uses."""
     scheduler = SimpleNamespace(metric_names=lambda: ["loss"], metric_mode=lambda: "min", time_attr="epoch")
     return SimpleNamespace(
         scheduler=scheduler,
@@ -136,7 +136,7 @@ def test_a_terminal_that_is_gone_ends_the_view_and_not_the_tuning(
         live.on_trial_result(Trial(0, {}, datetime.now()), "InProgress", {"loss": 1.0}, "CONTINUE")
         live.on_tuning_end()
     assert gone.num_written == 1
-    assert caplog.text.count("The progress is shown no longer (Broken pipe); the tuning goes on.") == 1
+    assert caplog.text.count("The progress is no longer shown (Broken pipe); the tuning goes on.") == 1
 
 
 def test_a_line_that_is_no_event_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a full disk or a crash has left of an experiment is used, or named in a sentence."""
+"""Incomplete files after a full disk or a crash are used, or named in a message."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_sound_run(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[
     assert printed.endswith("all rules hold\n")
 
 
-def test_broken_run_is_told_where(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_says_where_a_run_is_broken(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     path = simulate()
     table = pd.read_csv(path / "results.csv.zip")
     pd.concat([table, table.iloc[:1]]).to_csv(path / "results.csv.zip", index=False)

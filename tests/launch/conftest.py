@@ -12,7 +12,7 @@ from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
 
 
 class Launches:
-    """A launcher, and what it has told."""
+    """A launcher, and its messages."""
 
     def __init__(self, folder, wait_for, preload=()):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Scripts that end in every way that there is, and that leave things behind for the interpreter's end."""
+"""Scripts that end in all ways, and that leave work for the end of the interpreter."""
 
 from __future__ import annotations
 

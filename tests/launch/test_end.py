@@ -1,4 +1,4 @@
-"""What the end of a warm launch leaves out: what the server has loaded, and nothing of the script."""
+"""The end of a warm launch skips objects that the server has loaded, and nothing of the script."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_threads_that_go_on_are_no_obstacle(preloading):
 
 
 def test_libraries_that_the_script_loads_are_ended(preloading):
-    """What is registered with C's exit after the fork is called, and the buffers of C are written."""
+    """Functions registered with C's exit after the fork are called, and the buffers of C are written."""
     script = preloading.script(
         """
         import ctypes

@@ -1,4 +1,4 @@
-"""A process is known again by its pid and start time, on the same host, in the same namespace."""
+"""A process is identified by its pid and start time, on the same host, in the same namespace."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_program_may_be_named_like_the_rest_of_the_line(tmp_path):
         process.communicate()
 
 
-def test_who_has_ended_is_nobody(wait_for):
+def test_an_ended_process_has_no_identity(wait_for):
     process = subprocess.Popen(["true"])
     pid = process.pid
     wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

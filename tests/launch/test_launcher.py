@@ -1,4 +1,4 @@
-"""Launching real processes: started, drained, reaped, and never left behind."""
+"""Launching real processes: they are started, drained and reaped, and none is left over."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_drain_that_is_ignored_ends_with_the_grace_period(launches):
     assert launches.exit_times[launch] - asked >= 0.3
 
 
-def test_the_whole_process_tree_is_gone_before_the_exit_is_told(launches):
+def test_the_whole_process_tree_has_ended_before_the_exit_is_reported(launches):
     script = launches.script(
         STUBBORN
         + textwrap.dedent(
@@ -414,7 +414,7 @@ def test_a_server_that_is_terminated_drains_its_launches(launches):
     assert (exit_.exit_code, exit_.drained, exit_.killed) == (7, True, False)
 
 
-def test_close_returns_when_every_exit_has_been_told(tmp_path, wait_for):
+def test_close_returns_when_every_exit_has_been_reported(tmp_path, wait_for):
     told, launched = [], []
 
     def on_exit(launch, exit_, moment):

@@ -1,4 +1,4 @@
-"""What the kernel says of processes."""
+"""Information of the kernel about processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rank does before its script begins, and what becomes of one that cannot begin or breaks its own end."""
+"""The steps of a rank before its script begins, and ranks that cannot begin or that prevent their own end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warm launch does what ``python SCRIPT`` does: each script runs both ways, and both leave the same behind."""
+"""A warm launch equals ``python SCRIPT``: each script runs in both ways, with the same results."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Outcomes:
         return self._folder / ("warm" if warm else "cold") / re.sub(r"\W", "_", name or "last")
 
     def left(self, name: str, warm: bool) -> dict[str, object]:
-        """What a script has left: exit code, logs and files."""
+        """The results of a script: exit code, logs and files."""
         (launch,) = (launch for launch, known in self._left.items() if known == (name, warm))
         folder = self.folder(name, warm)
         content: dict[str, object] = {"exit code": self._exits[launch]}

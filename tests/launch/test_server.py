@@ -1,4 +1,4 @@
-"""The preloading server: what its forks inherit, and what becomes of launches when it cannot do its work."""
+"""The preloading server: the state that its forks inherit, and launches when it cannot work."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SHADOWS = ("signal", "socket", "selectors", "psutil", "json", "subprocess", "dat
 
 @pytest.fixture
 def shadowing_folder(launches):
-    """Modules with the names of those that the server needs, which end whoever imports them."""
+    """Modules with the names of those that the server needs; importing one ends the process."""
     for name in SHADOWS:
         (launches.folder / f"{name}.py").write_text(
             f"open({str(launches.folder / 'executed')!r}, 'a').write('{name} ')\n1 / 0\n"
@@ -75,7 +75,7 @@ def test_the_working_directory_of_the_tuner_is_not_searched(launches, shadowing_
 def test_pythonpath_has_no_say_in_what_the_server_is_made_of(
     launches, shadowing_folder, monkeypatch, caplog, path, tmp_path_factory
 ):
-    """But the script finds there what a new interpreter finds there, at the cost of one."""
+    """The script finds them as in a new interpreter, at the cost of a cold launch."""
     monkeypatch.chdir(shadowing_folder)
     monkeypatch.setenv("PYTHONPATH", path.format(folder=shadowing_folder))
     script = tmp_path_factory.mktemp("elsewhere") / "train.py"

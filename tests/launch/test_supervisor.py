@@ -1,4 +1,4 @@
-"""The supervisor of a launch when the world around it breaks."""
+"""The supervisor of a launch when its server or its connection fails."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ theirs.close()
 
 @pytest.fixture
 def run_server(tmp_path):
-    """Runs a process that plays the server, to its end, and returns the messages that it has printed."""
+    """Runs a process in the role of the server to its end, and returns its messages."""
 
     def run(train, in_supervisor, rest):
         (tmp_path / "train.py").write_text(textwrap.dedent(train))

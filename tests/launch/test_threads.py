@@ -67,7 +67,7 @@ class Slots:
         )
 
     def says(self, text, cores, env):
-        """What the script says warm, and cold."""
+        """The output of the script in a warm and in a cold launch."""
         script = self._folder / "train.py"
         script.write_text("import os, sys\n" + textwrap.dedent(text) + SHOW)
         said = []

@@ -1,4 +1,4 @@
-"""What PyTorch needs of a warm launch: threads to match, workers of a loader, ranks that find each other."""
+"""PyTorch in a warm launch: number of threads, workers of a loader, communication of ranks."""
 
 from __future__ import annotations
 

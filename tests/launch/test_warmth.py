@@ -1,4 +1,4 @@
-"""When a fork would not do what a new interpreter does."""
+"""Cases in which a fork would behave differently from a new interpreter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every notebook runs on the offline path with few seeds, and what is stored is what its source says."""
+"""Every notebook runs on the offline path with few seeds, and the stored notebook has the cells of its source."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_an_experiment_is_found_by_name_and_by_path(
     assert str(named / "run.png") in capsys.readouterr().out
 
 
-def test_a_folder_of_that_name_that_is_no_experiment_is_in_nobodys_way(
+def test_a_folder_with_the_name_that_is_no_experiment_is_ignored(
     named: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "here" / named.name).mkdir(parents=True)

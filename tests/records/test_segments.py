@@ -1,4 +1,4 @@
-"""The journal on disk: what was written comes back, however its writer or the machine has died."""
+"""The journal on disk: written entries are read back, after any death of its writer or the machine."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_journal_that_lacks_entries_is_refused(tmp_path):
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), of_the_machine=st.booleans(), num_deaths=st.integers(1, 4))
 def test_what_was_synced_survives_any_crash(seed, of_the_machine, num_deaths):
-    """Writers die one after the other, each going on from what it reads."""
+    """Writers die one after the other; each one goes on from the entries that it reads."""
     generator = random.Random(seed)
     disk = CrashingDisk(generator)
     written, synced, number = [], 0, 0

@@ -1,4 +1,4 @@
-"""An experiment in a process of its own, which can be killed and resumed."""
+"""An experiment in a separate process, which can be killed and resumed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Experiments:
         return read_csv(self.path(name) / "results.csv.zip")
 
     def kill_after(self, process: subprocess.Popen[bytes], name: str, num_lines: int) -> None:
-        """Kills a tuner once its journal has so many lines, or lets it end before."""
+        """Kills a tuner when its journal has a number of lines, unless it has ended before."""
         while process.poll() is None and self.num_lines(name) < num_lines:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)

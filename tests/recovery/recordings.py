@@ -1,4 +1,4 @@
-"""Journals of real experiments that are kept, so that every later version shows that it still reads them.
+"""Recorded journals of real experiments, which every later version must be able to replay.
 
 ``data/VERSION/NAME/000000.jsonl`` is the journal of the experiment ``NAME`` as ``VERSION`` has written it. To record
 the present version, run in the repository root::

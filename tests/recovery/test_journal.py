@@ -1,4 +1,4 @@
-"""The callback under the stock tuner, and what a resume refuses."""
+"""The callback under the stock tuner, and errors of a resume."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def finished_once(tmp_path_factory):
 
 @pytest.fixture
 def finished(finished_once, make, experiments):
-    """An experiment that has ended: a copy, in which nothing says that it is one."""
+    """A copy of an experiment that has ended."""
     tuner = make()
     shutil.copytree(finished_once, tuner.tuner_path, symlinks=True)
     return tuner
@@ -113,7 +113,7 @@ class PatientJournal(Journal):
 
 
 class WatchedJournal(PatientJournal):
-    """Looks at itself when it has ended a loop."""
+    """Inspects itself at the end of a loop."""
 
     def on_tuning_start(self, tuner):
         super().on_tuning_start(tuner)
@@ -235,7 +235,7 @@ def test_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s):
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0])
 @pytest.mark.parametrize(("time_passes", "elapsed_s"), [("always", 1000.0), ("running", 170.0)])
 def test_setting_the_clock_changes_no_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s, step_s):
-    """The same, on one machine whose clock of the wall is set again and again."""
+    """The same, on one machine whose wall clock is set repeatedly."""
 
     def moment(boot_s, num_steps):
         return Moment(5000.0 + boot_s + num_steps * step_s, boot_s, "this start")
@@ -246,7 +246,7 @@ def test_setting_the_clock_changes_no_time_between_death_and_resume(monkeypatch,
     assert _elapsed_s(Segments(headers=headers), 160.0, lock, time_passes) == elapsed_s
 
 
-def test_a_torn_tuner_is_told_and_one_can_be_given(finished, make):
+def test_a_torn_tuner_file_is_named_and_a_tuner_can_be_passed_instead(finished, make):
     path = finished.tuner_path / "journal" / "setup.dill"
     for content in (b"", path.read_bytes()[:100], b"no pickle"):
         path.write_bytes(content)
@@ -361,7 +361,7 @@ def test_a_tuner_that_died_before_its_first_trial_is_gone_on_with(finished, expe
 
 
 @pytest.mark.parametrize("torn", ["", '{"st_tuner_creation_timestamp": 17', "[]", None])
-def test_metadata_that_a_kill_has_torn_are_written_anew(finished, make, torn):
+def test_metadata_torn_by_a_kill_are_written_again(finished, make, torn):
     path = finished.tuner_path / "metadata.json"
     whole = json.loads(path.read_text())
     path.unlink()

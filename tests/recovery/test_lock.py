@@ -84,7 +84,7 @@ def test_the_user_alone_can_read_it(tmp_path):
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_when_it_was_last_held_is_known_by_a_clock_that_nobody_can_set(tmp_path):
+def test_the_time_when_it_was_last_held_is_monotonic(tmp_path):
     path = tmp_path / "lock"
     before = Moment.now()
     lock = ExperimentLock(path)

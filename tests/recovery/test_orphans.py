@@ -1,4 +1,4 @@
-"""Processes of a dead tuner are found by what they write to, and by pid and start time; nobody else's is touched."""
+"""Processes of a dead tuner are found by the logs that they write, and by pid and start time; no others are touched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
 
 
 def launch(pid, trial_id=0, event="launch", **other):
-    """The event of a launch that has just happened; ``other`` entries as another machine or version has them."""
+    """The event of a recent launch, with ``other`` entries of another machine or version."""
     return Event(0.0, event, trial_id, ("cpu0",), 0, details={**identify([pid]), **other})
 
 
@@ -93,9 +93,9 @@ def test_a_stranger_is_never_killed(tmp_path, start, stranger):
 @pytest.mark.parametrize(
     ("stranger", "why"),
     [
-        ("another host", "was launched on elsewhere, of which nothing is known here: pids {pid}"),
-        ("another container", f"was launched on {here()['host']}, of which nothing is known here: pids {{pid}}"),
-        ("an older version", "was recorded without a start time: pids {pid}"),
+        ("another host", "were launched on elsewhere and cannot be checked here: pids {pid}"),
+        ("another container", f"were launched on {here()['host']} and cannot be checked here: pids {{pid}}"),
+        ("an older version", "were recorded without a start time: pids {pid}"),
         ("before this host was started", ""),
         ("its pid was used again", ""),
     ],
@@ -108,7 +108,7 @@ def test_who_may_be_left_behind_is_named(tmp_path, start, caplog, stranger, why)
     assert all(why.format(pid=process.pid) in message and "left alone" in message for message in warned)
 
 
-def test_pids_of_an_older_version_that_nobody_has_are_not_mentioned(tmp_path, start, caplog):
+def test_unused_pids_of_an_older_version_are_not_mentioned(tmp_path, start, caplog):
     process = start()
     process.kill()
     process.wait()

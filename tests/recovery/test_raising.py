@@ -1,4 +1,4 @@
-"""A scheduler that raises ends the tuning once; a resume goes on without what it was told then."""
+"""A scheduler that raises ends the tuning once; a resume skips the call that failed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ POINTS = [{"x": 0.0}, {"x": BAD_X}, {"x": 0.2}]
 
 
 def raising(scheduler_class):
-    """A scheduler that does not bear some reports of one trial, or another call about it."""
+    """A scheduler that raises at some reports of one trial, or at another call about it."""
 
     class Raising(scheduler_class):
         calls = ("result",)
@@ -109,7 +109,7 @@ def test_a_report_at_which_the_scheduler_raises_is_left_out_by_the_resume(make, 
     assert "resume_experiment('run')" in caplog.text
     caplog.clear()
     resume_experiment("run", make(name))
-    assert "What made the scheduler raise is not told to it again (1 times)" in caplog.text
+    assert "1 calls that made the scheduler raise are skipped" in caplog.text
     results = experiments.results("run")
     epochs = epochs_of(results, BAD_X)
     assert epochs == [epoch for epoch in range(1, max(epochs) + 1) if epoch != 2]
@@ -141,7 +141,7 @@ def test_other_calls_at_which_it_raises(make, experiments, call):
     assert epochs_of(results, BAD_X) == ([] if call == "add" else list(range(1, 10)))
 
 
-def test_what_may_be_no_fault_of_the_report_is_told_again(make, experiments):
+def test_a_call_that_failed_for_a_reason_of_the_machine_is_repeated(make, experiments):
     with pytest.raises(OSError, match="cannot bear"):
         make(error=OSError).run()
     resume_experiment("run", make(calls=()))
@@ -161,7 +161,7 @@ def play(entries, scheduler, **options):
 
 
 def test_a_scheduler_that_raises_only_at_the_replay(caplog):
-    """As one whose code has changed since."""
+    """A scheduler whose code has changed since."""
     caplog.set_level(logging.WARNING)
     entries = journaled_calls(ASHA(SPACE, "loss", "epoch", 9, **OPTIONS))
     changed = SCHEDULERS["asha"]()
@@ -169,10 +169,10 @@ def test_a_scheduler_that_raises_only_at_the_replay(caplog):
         play(entries, changed)
     progress = play(entries, SCHEDULERS["asha"](), strict=False)
     assert len(progress.told) == sum(entry["call"] == "result" for entry in entries)
-    assert "The journal prevails" in caplog.text
+    assert "The journal is used" in caplog.text
 
 
-def test_an_entry_that_makes_no_sense_is_still_told_from_a_scheduler_that_raises():
+def test_an_invalid_entry_is_distinguished_from_a_scheduler_that_raises():
     entries = journaled_calls(ASHA(SPACE, "loss", "epoch", 9, **OPTIONS))
     del next(entry for entry in entries if entry["call"] == "result")["report"]
     with pytest.raises(ValueError, match=r"entry \d+ of the journal makes no sense"):

@@ -1,4 +1,4 @@
-"""Journals that this and earlier versions have recorded, which every later version must be able to go on with."""
+"""Journals recorded by this and earlier versions, which every later version must be able to continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replays: whatever scheduler was journaled is in the same state afterwards, from a snapshot or from the beginning."""
+"""Replays: every scheduler has the same state afterwards, from a snapshot or from the beginning."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ElasticLoop(TuningLoop):
 
 
 class _Elastic:
-    """Hands a scheduler elastic trials where the loop has plain ones."""
+    """Passes elastic trials to a scheduler instead of the plain ones of the loop."""
 
     def __init__(self, scheduler, devices):
         self.scheduler, self.devices = scheduler, devices
@@ -104,7 +104,7 @@ def play(entries, scheduler, **options):
 
 
 def go_on(scheduler, loop, seconds=40):
-    """What a scheduler does from here on, while its clock stands still."""
+    """The further decisions of a scheduler whose clock has stopped."""
     return copy.deepcopy(loop).run(scheduler, seconds)
 
 
@@ -126,7 +126,7 @@ def test_a_replayed_scheduler_is_where_the_journaled_one_was(name, fail_every):
 
 
 def test_hypersched_was_journaled_beyond_admission_with_resizes():
-    """The test above is about something: within its time admission closes, and trials are resized."""
+    """Checks that the test above covers the closing of admission, and resizes."""
     scheduler, loop = SCHEDULERS["hypersched"](), ElasticLoop("loss", "epoch", 5, 27)
     ticks, entries = Ticks(), []
     ticks.drive(scheduler)
@@ -168,10 +168,10 @@ def test_a_journal_of_other_decisions_is_refused(change, caplog):
     with pytest.raises(ValueError, match="the scheduler must decide as the journal says, but at entry"):
         play(entries, SCHEDULERS["asha"]())
     play(entries, SCHEDULERS["asha"](), strict=False)
-    assert sum("The journal prevails" in record.message for record in caplog.records) == 1
+    assert sum("The journal is used" in record.message for record in caplog.records) == 1
 
 
-def test_a_scheduler_that_draws_from_somebody_elses_generator_is_told_apart():
+def test_a_scheduler_that_draws_from_a_global_generator_is_detected():
     # Syne Tune's draws brackets from NumPy's own generator.
     def make():
         return StockASHA(SPACE, metric="loss", time_attr="epoch", max_t=27, brackets=3, random_seed=0)
@@ -206,7 +206,7 @@ def test_a_suggestion_comes_back(what, trial_id, config):
 
 
 def test_limits_of_a_trial_are_journaled():
-    """The backend finds out on how many devices a trial can run, and the scheduler looks at it."""
+    """The backend detects on how many devices a trial can run, and the scheduler reads this number."""
     seen = []
 
     class Looking(ASHA):
@@ -233,7 +233,7 @@ def test_limits_of_a_trial_are_journaled():
     assert progress.max_num_devices(0) == 3
 
 
-def test_a_process_that_ends_during_a_call_does_not_look_like_a_wish():
+def test_a_process_that_ends_during_a_call_does_not_look_like_a_request():
     """The launcher's thread takes a trial's devices away while the scheduler is deciding about it."""
     backend, seen = ReplayState(), []
 

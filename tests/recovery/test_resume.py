@@ -1,4 +1,4 @@
-"""Real experiments whose tuner is killed, and what comes of them when they are resumed."""
+"""Real experiments whose tuner is killed, and their results after a resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stored tuner is whole at every moment, and for the user alone."""
+"""The stored tuner is whole at every moment, and readable only by the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots: the scheduler comes back as it was, a torn one is noticed, and loading one executes nothing."""
+"""Snapshots: the scheduler is restored exactly, a torn snapshot is noticed, and loading one executes nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_scheduler_goes_on_as_if_nothing_had_happened(name, tmp_path):
     assert snapshot.scheduler.metadata() == scheduler.metadata()
 
 
-def test_models_that_are_fitted_anew_are_left_out(tmp_path):
+def test_models_that_are_fitted_again_are_left_out(tmp_path):
     pytest.importorskip("statsmodels")
     scheduler = ASHA(SPACE, "loss", "epoch", 27, searcher="kde", random_seed=0)
     loop = TuningLoop("loss", "epoch", 5, 27)
@@ -182,7 +182,7 @@ def test_a_snapshot_is_taken_in_the_background(tmp_path, wait_for):
 
 
 class _Slow:
-    """Says when it is pickled, and takes its time."""
+    """Signals when it is pickled, and pickles slowly."""
 
     def __init__(self, path):
         self.path = path

@@ -77,7 +77,7 @@ def test_sigterm_leaves_no_process_after_drain_s(experiments, begin):
 
 @pytest.fixture
 def handler():
-    """Puts the handler of SIGTERM back after a test."""
+    """Restores the handler of SIGTERM after a test."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -120,7 +120,7 @@ def test_a_handler_of_the_users_own_is_left_alone():
     assert not termination.has_come
 
 
-def test_in_another_thread_than_the_main_one_nobody_listens():
+def test_signals_are_handled_only_in_the_main_thread():
     before, termination = signal.getsignal(signal.SIGTERM), Termination()
     thread = threading.Thread(target=termination.install)
     thread.start()

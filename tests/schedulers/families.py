@@ -1,4 +1,4 @@
-"""Every scheduler of the package in a small search, for tests of what all of them have in common."""
+"""Every scheduler of the package in a small search, for tests of their common behaviour."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPACE = {"x": uniform(0, 100)}
 
 
 class Listed:
-    """A searcher that has a few configurations and no more."""
+    """A searcher with only a few configurations."""
 
     def __init__(self, configs: Sequence[Mapping[str, Any]] = tuple({"x": x} for x in (2, 0, 3, 1))) -> None:
         self.configs = [dict(config) for config in configs]
@@ -37,7 +37,7 @@ class Listed:
 
 
 def with_rules(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of HyperSched, where options of the published rules may stand among the others."""
+    """Arguments of HyperSched, which may include options of the published rules."""
     arguments = dict(arguments)
     names = [option.name for option in fields(PublishedRules) if option.name in arguments]
     if names:

@@ -1,4 +1,4 @@
-"""What is given to schedulers and to the simulation: numbers of any type, and errors that say what is wrong."""
+"""Arguments of schedulers and of the simulation: numbers of any type, and errors."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ CONFIG = {"lr": 0.1, "n": 1, "c": "a", "constant": 7}
 
 
 class RecordedTrial(Trial):
-    """An elastic trial that remembers what it was asked for."""
+    """An elastic trial that records requests."""
 
     num_devices = 1
 

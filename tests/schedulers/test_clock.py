@@ -11,7 +11,7 @@ from syne_hypersched.schedulers.clock import TuningClock
 
 
 class FakeTime:
-    """Stands in for the machine's clocks."""
+    """Replaces the machine's clocks."""
 
     def __init__(self, monkeypatch):
         self.monotonic_s = 1000.0
@@ -61,7 +61,7 @@ def test_a_stored_clock_goes_on_in_wall_time_in_another_process(fake_time):
     assert loaded.now_s() == pytest.approx(115.0)
 
 
-def test_a_wall_clock_set_back_while_stored_does_not_turn_time_back(fake_time):
+def test_a_wall_clock_set_back_while_stored_gives_no_negative_time(fake_time):
     clock = TuningClock()
     clock.start()
     fake_time.advance(10)

@@ -1,4 +1,4 @@
-"""Scheduler, backend and tuner that were told different things say so at the start."""
+"""Scheduler, backend and tuner with different numbers warn at the start."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STRATEGIES = ("adaptive", "published")
 
 @dataclass
 class Situated:
-    """What a trial says of its backend."""
+    """The facts that a trial shows about its backend."""
 
     num_devices_total: int | None = 4
     deadline_s: float | None = 60.0
@@ -55,7 +55,7 @@ def experiments(tmp_path, monkeypatch):
 
 
 def warnings_of(caplog):
-    """What was warned of that is about what scheduler, backend and tuner were told, and nothing else."""
+    """The warnings about different numbers of scheduler, backend and tuner."""
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     return [record.message for record in records if record.name.endswith("._consistency")]
 
@@ -130,7 +130,7 @@ def simulated(scheduler, **arguments):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("scaling", [None, {1: 1.0, 4: 3.0}, lambda n: n**0.9])
-def test_what_the_backend_says_is_as_good_as_what_is_told(strategy, scaling, caplog):
+def test_numbers_from_the_backend_have_the_same_effect_as_arguments(strategy, scaling, caplog):
     options = {"strategy": strategy, "scaling": scaling, "random_seed": 1}
     told = HyperSched(SPACE, "loss", "epoch", 27, 4, 60.0, **options)
     asks = HyperSched(SPACE, "loss", "epoch", 27, **options)
@@ -224,7 +224,7 @@ def test_too_many_devices_end_the_tuning_at_its_start(kind, tmp_path):
     [("simulator", "adaptive"), ("simulator", "published"), ("local", "adaptive"), ("function", "published")],
 )
 def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
-    """Once it is the scheduler that knows, once the stop criterion."""
+    """Once only the scheduler has the number, once only the stop criterion."""
     for of_scheduler, of_criterion in ((1.0, None), (None, 1.0)):
         backend = make_backend(kind, tmp_path)
         scheduler = HyperSched(SPACE, "loss", "epoch", 27, deadline_s=of_scheduler, strategy=strategy)
@@ -239,7 +239,7 @@ def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
     assert not warnings_of(caplog)
 
 
-def test_a_deadline_that_nobody_knows(tmp_path):
+def test_a_deadline_that_neither_side_knows(tmp_path):
     backend = make_backend("simulator", tmp_path)
     with pytest.raises(ValueError, match="deadline_s must be given, since the backend knows of no deadline"):
         run(backend, HyperSched(SPACE, "loss", "epoch", 27), Deadline(trial_backend=backend))

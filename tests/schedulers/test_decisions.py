@@ -41,7 +41,7 @@ def test_the_closing_of_admission_is_remembered_for_good():
     assert log.closing not in log.as_list()
 
 
-def test_only_decisions_with_a_reason_are_told_and_each_once():
+def test_only_decisions_with_a_reason_are_recorded_and_each_once():
     log = DecisionLog()
     log.add(1.0, "start", 0, 1)
     log.add(2.0, "pause", 0, 0, because("it is weak"))

@@ -75,7 +75,7 @@ def test_the_scheduler_of_an_example_can_be_made(cls):
 
 
 class Nothing:
-    """In place of what an example needs beside a scheduler, which other tests run."""
+    """Replaces the other parts of an example, which other tests run."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         assert set(kwargs) <= {"num_devices", "trial_backend", "n_workers", *inspect.signature(Tuner).parameters}

@@ -1,4 +1,5 @@
-"""A searcher that runs out of configurations: no device idles for want of a trial, and none is paused in vain."""
+"""A searcher that runs out of configurations: no device is idle while a trial could run, and no trial is paused without
+need."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ BEST = 0
 
 
 def run(name, num_configs=4, n_workers=6, num_devices=None, curves=None, **arguments):
-    """Trains configurations in an order in which the best does not come first."""
+    """Trains configurations in an order in which the best is not the first."""
     configs = [{"x": x} for x in (2, 0, 3, 1)][:num_configs] if num_configs > 1 else [{"x": BEST}]
     scheduler = FAMILIES[name](num_devices=num_devices or n_workers, searcher=Listed(configs), **arguments)
     results = simulate(
@@ -55,7 +56,7 @@ def test_a_deadline_far_away_leaves_time_for_all(name, n_workers):
 
 @pytest.mark.parametrize("name", ["promotion", "pasha"])
 def test_more_workers_take_no_trial_less_far(name):
-    """As with one worker, which the tuner asks until nothing can be promoted any more."""
+    """As with one worker: the tuner asks until no trial can be promoted."""
     _, expected, _ = run(name, n_workers=1)
     for n_workers in (2, 3, 4, 6):
         _, epochs, _ = run(name, n_workers=n_workers)
@@ -119,14 +120,14 @@ def test_a_stored_scheduler_goes_on_the_same(name):
 
 
 @pytest.mark.parametrize("name", ["adaptive", "published"])
-def test_devices_that_nobody_else_can_use_go_to_those_that_run(name):
+def test_devices_that_no_other_trial_can_use_go_to_running_trials(name):
     _, _, results = run(name, num_configs=2, n_workers=8)
     assert results.st_num_devices.max() > 1
 
 
 @pytest.mark.parametrize("name", ["adaptive", "published"])
 def test_a_deadline_that_is_near_has_the_weak_give_way(name):
-    """As ever: the last stretch, or the rule that closes admission, comes in the same way."""
+    """The last stretch, or the rule that closes admission, is as before."""
     scheduler, epochs, results = run(
         name, n_workers=6, num_devices=8, deadline_s=30.0, max_t=81, curves=Curves(range(1, 82))
     )
@@ -136,7 +137,7 @@ def test_a_deadline_that_is_near_has_the_weak_give_way(name):
     assert not scheduler.admission_open
 
 
-def test_a_script_that_was_told_its_milestone_is_told_of(caplog):
+def test_a_script_that_receives_its_milestone_is_warned_of(caplog):
     class UpTo(Curves):
         def learning_curve(self, config, max_resource=None, seed=0):
             return super().learning_curve(config, config["epochs"], seed)
@@ -154,7 +155,7 @@ def test_a_script_that_was_told_its_milestone_is_told_of(caplog):
         assert make(1) == make(2) == 9
         assert not caplog.records
         assert make(3) == 1
-    assert "has ended at epoch=1 of max_t=9, where epochs had told its script to end" in caplog.text
+    assert "has ended at epoch=1 of max_t=9, where epochs made its script end" in caplog.text
     assert len(caplog.records) == 1
 
 
@@ -197,7 +198,7 @@ def train(x, st_checkpoint_dir):
 
 
 class Interrupted(Journal):
-    """Ends the tuner as a signal would after some reports."""
+    """Ends the tuner after some reports, as a signal does."""
 
     def on_trial_result(self, trial, status, result, decision):
         super().on_trial_result(trial, status, result, decision)

@@ -18,7 +18,7 @@ from tests.schedulers.families import FAMILIES, MAX_T, SPACE, Curves, Listed, on
 
 
 def rungs(halving, levels):
-    """The levels at which a trial is weak that comes alone to every rung, after a better one has set the standard."""
+    """The levels at which a trial is weak if it reaches every rung after a better one."""
     halving.report(9, levels[0], 0.0)
     return [level for level in levels[1:] if halving.report(0, level, 1.0)]
 
@@ -29,7 +29,7 @@ def test_a_level_that_is_no_unit_begins_no_ladder(first):
 
 
 def test_tiny_levels_are_counted_from_where_they_say_something():
-    """At most ten rungs and one, whatever was reported first."""
+    """At most eleven rungs, for any first level."""
     halving = PausingHalving(3600.0)
     assert rungs(halving, [1e-3, 30.0, 60.0, 90.0, 120.0, 250.0]) == [60.0, 120.0, 250.0]
 
@@ -165,7 +165,7 @@ def test_time_is_a_resource(name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_rungs_are_reached_between_reports(name):
-    """A trial that passes several rungs in one report is held against the highest, and goes on from there."""
+    """A trial that passes several rungs in one report is compared at the highest one, and goes on from there."""
     scheduler = timed(name, max_t=81.0, grace_period=1.0, num_devices=1)
     curves = Curves(range(1, 60), epoch_s=lambda x, level: 7.3 if x < 50 else 2.6)
     results = simulate(scheduler, curves, num_devices=1, deadline_s=300.0).results

@@ -1,4 +1,4 @@
-"""What a scheduler takes from a report, and what it says of one that it leaves out."""
+"""The values that a scheduler reads from a report, and the warning for a report that it skips."""
 
 from __future__ import annotations
 

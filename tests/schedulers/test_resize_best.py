@@ -186,7 +186,7 @@ def test_with_real_processes_and_a_resume_of_the_experiment(tmp_path, monkeypatc
 
 
 class Resizable(Trial):
-    """A trial as the contract has it, without processes."""
+    """A trial as in the contract, without processes."""
 
     def __init__(self, trial_id, config, backend):
         super().__init__(trial_id, config, datetime(2024, 1, 1))
@@ -211,7 +211,7 @@ class Resizable(Trial):
 
 
 class Backend:
-    """Keeps what the trials are asked for."""
+    """Records the requests to trials."""
 
     def __init__(self):
         self.devices: dict[int, int] = {}

@@ -128,7 +128,7 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-def test_an_object_for_several_fidelities_is_told_the_resource_level() -> None:
+def test_a_searcher_for_several_fidelities_receives_the_resource_level() -> None:
     stock = IndependentMultiFidelitySearcher(SPACE, searcher="kde", random_seed=1)
     searcher = make_searcher(stock, SPACE, POINTS, SEED)
     assert play(searcher, 10)[:2] == POINTS
@@ -136,7 +136,7 @@ def test_an_object_for_several_fidelities_is_told_the_resource_level() -> None:
     assert all(len(level.y) == 10 for level in stock.searchers.values())
 
 
-def test_an_object_for_one_fidelity_is_told_the_last_value_of_every_trial_that_did_not_fail() -> None:
+def test_a_searcher_for_one_fidelity_receives_the_last_value_of_every_trial_that_did_not_fail() -> None:
     stock = KernelDensityEstimator(SPACE, random_seed=1)
     searcher = make_searcher(stock, SPACE, None, SEED)
     configs = play(searcher, 10)

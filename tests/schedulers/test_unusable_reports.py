@@ -1,4 +1,4 @@
-"""A report that no scheduler can use is one trial's affair, with any scheduler and any backend."""
+"""An unusable report affects only its own trial, with any scheduler and any backend."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ train(**vars(parser.parse_args()))
 
 
 class Interrupted(Journal):
-    """Ends the tuner as a signal would, right after the scheduler has seen a report that it cannot use."""
+    """Ends the tuner, as a signal does, right after the scheduler has received an unusable report."""
 
     interrupts = True
 

@@ -1,4 +1,4 @@
-"""Simulation without a tuner: the same decisions, the same form, in a part of the time."""
+"""Simulation without a tuner: the same decisions and results, in less time."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_it_ends_at_a_number_of_results(number):
 
 
 class Once(TrialScheduler):
-    """Starts three trials of five epochs and pauses, or stops, or fails to care."""
+    """Starts three trials of five epochs, and pauses, stops or ignores them."""
 
     def __init__(self, decision):
         super().__init__(random_seed=0)
@@ -217,7 +217,7 @@ class Once(TrialScheduler):
 @pytest.mark.parametrize(
     ("decision", "end"), [("CONTINUE", ("complete", 0, 2)), ("STOP", ("remove", 0)), ("PAUSE", ("remove", 0))]
 )
-def test_a_scheduler_hears_once_how_a_trial_ends(decision, end):
+def test_a_scheduler_is_told_once_how_a_trial_ends(decision, end):
     scheduler = Once(decision)
     simulation = simulate(scheduler, RoundCurves(), num_devices=1)
     assert [call for call in scheduler.calls if call[1] == 0] == [("add", 0), ("result", 0, 1), ("result", 0, 2), end]
@@ -227,7 +227,7 @@ def test_a_scheduler_hears_once_how_a_trial_ends(decision, end):
     assert simulation.device_seconds_held == simulation.device_seconds_training == 6
 
 
-def test_a_scheduler_hears_of_failures():
+def test_a_scheduler_is_told_of_failures():
     scheduler = Once("CONTINUE")
     simulation = simulate(scheduler, RoundCurves(), num_devices=2, failures=Failures(1.0))
     assert sorted(call for call in scheduler.calls if call[0] == "error") == [("error", i) for i in range(3)]
@@ -245,7 +245,7 @@ def test_the_best_value_so_far():
     assert simulation.best("loss", do_minimize=False) == simulation.results.loss.max()
 
 
-def test_a_metric_that_nobody_reports_is_an_error():
+def test_a_metric_that_is_never_reported_is_an_error():
     with pytest.raises(ValueError, match="metric must be an entry of the reports, one of epoch, loss"):
         simulated("asha").best("accuracy")
 
@@ -275,7 +275,7 @@ def test_the_order_of_sets_and_the_process_decide_nothing():
     assert len(printed[0].split()) == 3
 
 
-def test_each_decision_is_told():
+def test_each_decision_is_recorded():
     told = []
     simulation = simulated("asha", on_result=lambda trial, result, decision: told.append((trial.trial_id, decision)))
     assert told == list(zip(simulation.results.trial_id, simulation.results.st_decision, strict=True))

@@ -1,4 +1,4 @@
-"""What the disk forgets in a crash, and what it must not."""
+"""What the simulated disk loses in a crash, and what it keeps."""
 
 from __future__ import annotations
 

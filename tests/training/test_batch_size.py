@@ -78,7 +78,7 @@ class TestSplit:
 
 
 def train(sizer, num_devices, noise_scale, steps=8, model=MODEL):
-    """The plan after it was asked for as often, each time with step times of the model."""
+    """The plan after a number of calls, each with step times of the model."""
     for _ in range(steps):
         plan = sizer.plan(num_devices, noise_scale)
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""Batch sizes on the devices at hand, and what reports say of them."""
+"""Batch sizes on the available devices, and their entries in reports."""
 
 from __future__ import annotations
 

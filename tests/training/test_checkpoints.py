@@ -51,7 +51,7 @@ def test_a_damaged_newest_one_is_left_out_with_a_warning(tmp_path: Path, name: s
         assert folder.newest() == str(before)
 
 
-def test_a_run_without_a_whole_checkpoint_is_not_started_anew_in_silence(tmp_path: Path) -> None:
+def test_a_run_without_a_whole_checkpoint_does_not_silently_start_from_the_beginning(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     (write(folder, "only one") / "state").unlink()
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Every sample counts once, in the same order, whatever the devices."""
+"""Every sample counts once, in the same order, on any number of devices."""
 
 from __future__ import annotations
 

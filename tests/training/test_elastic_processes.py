@@ -1,4 +1,4 @@
-"""Real processes on Gloo: trained in one go on one device, and resized and killed again and again."""
+"""Real processes on Gloo: trained without interruption on one device, and resized and killed repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a launch on one machine meet where nobody else can join them."""
+"""The processes of a launch on one machine connect where no other process can join."""
 
 from __future__ import annotations
 

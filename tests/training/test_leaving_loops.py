@@ -1,4 +1,4 @@
-"""Loops over a loader that the script leaves in its own way: nothing is lost, counted twice, or waited for."""
+"""Loops over a loader that the script leaves early: nothing is lost or counted twice, and nothing blocks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def leave_by_exception(counting: Counting, num_steps: int) -> None:
 
 
 def leave_by_head(counting: Counting, num_steps: int) -> None:
-    """A batch that was handed out and not trained with is no step."""
+    """A delivered batch without training is not a step."""
     for number, batch in enumerate(counting.loader):
         if number == num_steps:
             break

@@ -107,7 +107,7 @@ def test_batches_keep_their_structure():
             assert torch.equal(inner["deep"], index)
 
 
-def test_validation_begins_anew_each_time_and_is_in_order():
+def test_validation_starts_from_the_beginning_each_time_and_is_in_order():
     with ElasticRun(reporter=lambda **report: None) as run:
         loader = run.loader(TensorDataset(torch.arange(11)), 4, train=False)
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""What a report may hold."""
+"""Values that a report may contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user sees of the package: its names, and the help of its classes."""
+"""The public part of the package: its names, and the help of its classes."""
 
 from __future__ import annotations
 

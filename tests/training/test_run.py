@@ -1,4 +1,4 @@
-"""Runs in this process, on one device: ended at some moment and gone on with."""
+"""Runs in this process, on one device, that are ended at some moment and resumed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUM_SAMPLES = 100
 
 
 class Killed(Exception):
-    """Stands for the end of the process at this line."""
+    """Replaces the end of the process at this line."""
 
 
 def make_data():
@@ -33,7 +33,7 @@ def make_data():
 
 
 class Training:
-    """A small training with everything that has a state, and what was seen of it."""
+    """A small training with all kinds of state, and its records."""
 
     def __init__(self, folder: Path | None, **options: Any) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Training:
         self.reports.append(metrics)
 
     def launch(self, num_epochs: int = 3, at: tuple[str, int] | None = None, how: str = "term", rounds: int = 0) -> Any:
-        """One launch; ``at`` names the place and the how manieth time there at which it is ended."""
+        """One launch; ``at`` names the place at which it is ended, and the number of passes there."""
         visits = {"train": 0, "validate": 0, "after training": 0}
 
         def visit(place: str) -> None:
@@ -96,7 +96,7 @@ class Training:
 
 
 def metrics(report: dict[str, Any]) -> dict[str, Any]:
-    """A report without what was measured in seconds."""
+    """A report without measured seconds."""
     return {key: value for key, value in report.items() if key not in ("step_time_s", "throughput")}
 
 

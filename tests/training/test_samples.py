@@ -1,4 +1,4 @@
-"""Random augmentation depends on the sample and the epoch, whatever draws it from where, and how seldom."""
+"""Random augmentation depends on the sample and the epoch, for any generator and any frequency of draws."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def from_all() -> float:
 
 
 def by_chance() -> float:
-    """Draws from NumPy only where Python's generator says so."""
+    """Draws from NumPy only if Python's generator decides so."""
     return float(np.random.rand()) if random.random() < 0.5 else 0.0
 
 
@@ -67,7 +67,7 @@ class Sometimes(Dataset):
 
 
 class Whole(Sometimes):
-    """Gives whole batches too."""
+    """Also returns whole batches."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -86,7 +86,7 @@ def generators_as_they_were():
 
 
 def expected(draw: Any, indices: set[int], epoch_seed: int) -> list[float]:
-    """What each sample is if everything is seeded for it alone."""
+    """Each sample if all generators are seeded for it alone."""
     found = []
     for index in range(NUM_SAMPLES):
         with seeded(derive_seed(epoch_seed, index)):
@@ -188,7 +188,7 @@ def test_it_goes_to_workers_that_are_not_forks():
 
 
 class Opened(Dataset):
-    """Reads from what a worker has opened for itself."""
+    """Reads from a file that each worker opens itself."""
 
     file = "closed"
 

@@ -1,4 +1,4 @@
-"""Two processes that do not do quite the same."""
+"""Two processes with slightly different scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long steps take, also where the device computes them later."""
+"""Duration of steps, also if the device computes them later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from syne_hypersched.training._step_clock import StepClock  # noqa: E402
 
 
 class Device:
-    """Computes what it is given later: stands for a GPU, of which the tests have none."""
+    """Executes its operations later, in place of a GPU, which the tests do not need."""
 
     def __init__(self) -> None:
         self.given_s = 0.0

@@ -35,7 +35,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
     ``tune_function`` with its configuration, in processes of its own, one for each device unless
     ``processes="single"``. The function reports with :class:`syne_tune.Reporter`; only rank 0's reports count. If it
     has a parameter ``st_checkpoint_dir``, that is the path, a string, of the folder for its checkpoints, which the
-    function makes. It must go on from what it finds there, since a trial that is resized or resumed calls it anew.
+    function creates. It must go on from the checkpoint there, since a trial that is resized or resumed calls it again.
 
     The function is stored in the experiment's folder as it is when the backend is made, with the values of the globals
     that it uses. So it may be defined in a notebook and use modules that are imported there, helper functions and
@@ -192,7 +192,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
 
 
 def _modules_to_preload(imports: Sequence[str]) -> tuple[str, ...]:
-    """What the server of warm launches imports: dill, by which functions are loaded, and heavy libraries of theirs."""
+    """Modules that the server of warm launches imports: dill, which loads functions, and heavy libraries of theirs."""
     return ("dill", *heavy_modules(imports))
 
 

@@ -164,5 +164,5 @@ class FunctionContent:
 
     def _feed(self, text: str | bytes) -> None:
         content = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-        self._hash.update(b"%d " % len(content))  # so that no two sequences of notes are the same bytes
+        self._hash.update(b"%d " % len(content))  # so that different sequences of texts give different bytes
         self._hash.update(content)

@@ -45,7 +45,7 @@ class Attention:
         self._stale.leave(reports, completed)
 
     def wait(self, at_most_s: float) -> None:
-        """Returns when there is news, at the latest after ``at_most_s`` seconds and after one second."""
+        """Returns at the next event, at the latest after ``at_most_s`` seconds and after one second."""
         self._stale.calm()
         self._news.wait(at_most_s)
 

@@ -59,7 +59,7 @@ class Checkpoints:
         self._told: frozenset[str] = frozenset()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
-        #: Trials of which that report was not delivered yet when the launch ended.
+        #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
         self.removal = CheckpointRemover(
@@ -129,7 +129,9 @@ class Checkpoints:
             return
         trial.fallback.begin_from(news.go_back_from)
         if news.restored and news.generation is None:
-            logger.warning("Trial %d begins anew in launch %d: %s.", trial.trial_id, trial.launch, news.restored)
+            logger.warning(
+                "Trial %d starts from the beginning in launch %d: %s.", trial.trial_id, trial.launch, news.restored
+            )
         elif news.restored:
             logger.warning(
                 "Trial %d goes on from an older checkpoint in launch %d (generation %d), because %s. Epochs that are "

@@ -1,4 +1,4 @@
-"""The command by which a trial's script is run: an argument list, which no shell ever sees."""
+"""The command that runs a trial's script: a list of arguments, without a shell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from syne_tune.constants import ST_CHECKPOINT_DIR, ST_CONFIG_JSON_FNAME_ARG
 
 logger = logging.getLogger(__name__)
 
-#: The part of a template that stands for all that has no place of its own.
+#: The placeholder for all entries without a placeholder of their own.
 _EVERYTHING = "{...}"
 
 #: What argparse takes for a negative number and not for an option, in all versions of Python.
@@ -41,20 +41,20 @@ def program(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str,
 
 
 class ArgumentTemplate:
-    """The arguments of a script, with places for the values of a configuration.
+    """The arguments of a script, with placeholders for the values of a configuration.
 
     Parameters
     ----------
     parts
         One entry for each argument: text with ``{NAME}`` or ``{NAME:FORMAT}`` for a value, and ``{{`` and ``}}`` for
-        braces. Two kinds of entries are more or less than one argument: ``{...}`` stands for all that has no place of
-        its own, as ``--name value``, and ``{?NAME}`` for ``--NAME`` if the value is true, else for nothing.
-        ``{?NAME:YES|NO}`` stands for the argument ``YES`` or ``NO`` instead; either may be empty, which is no argument.
+        braces. Two kinds of entries can give several arguments or none: ``{...}`` gives all entries without a
+        placeholder of their own, as ``--name value``; ``{?NAME}`` gives ``--NAME`` if the value is true, else nothing.
+        ``{?NAME:YES|NO}`` gives the argument ``YES`` or ``NO`` instead; either may be empty, which gives no argument.
 
     Raises
     ------
     TypeError
-        ``parts`` is no list of strings.
+        ``parts`` is not a list of strings.
     ValueError
         An entry cannot be read.
     """
@@ -85,9 +85,9 @@ class ArgumentTemplate:
         Parameters
         ----------
         values
-            What places may ask for.
+            The values by name.
         everything
-            What ``{...}`` stands for, unless it has a place of its own.
+            The values for ``{...}``, except those that have a placeholder of their own.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class ArgumentTemplate:
         unknown = sorted(self.names - values.keys())
         if unknown:
             raise ValueError(
-                f"arguments must have places for what there is, which is {', '.join(values)}, but has "
+                f"arguments must have placeholders only for {', '.join(values)}, but has "
                 f"{', '.join(f'{{{name}}}' for name in unknown)}"
             )
         filled: list[str] = []
@@ -213,9 +213,11 @@ class ScriptArguments:
         if left_out:
             self._told.update(left_out)
             logger.warning(
-                "The script is not given %s, for which arguments has no place, nor %s for all without a place.%s",
+                "The script does not receive %s: arguments has no placeholder for it, nor %s for all other entries.%s",
                 ", ".join(left_out), _EVERYTHING,
-                " A trial that is paused or resized then starts anew." if ST_CHECKPOINT_DIR in left_out else "",
+                " A trial that is paused or resized then starts from the beginning."
+                if ST_CHECKPOINT_DIR in left_out
+                else "",
             )  # fmt: skip
         return arguments
 

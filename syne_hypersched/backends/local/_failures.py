@@ -20,14 +20,14 @@ from typing import Any
 
 from syne_hypersched import checks
 
-#: A launch that ended through no fault of its script is repeated so many times without a new report: its processes left
-#: on a SIGTERM from outside, or their supervisor was killed.
+#: Most repetitions, without a new report, of a launch that ended without a fault of its script: its processes exited on
+#: a SIGTERM from outside, or their supervisor was killed.
 MAX_INTERRUPTIONS = 5
-#: The back-off doubles with every failure up to this, or up to what the user has asked for if that is more.
+#: The back-off doubles with every failure up to this, or up to the user's ``retry_backoff_s`` if that is longer.
 MAX_BACKOFF_S = 60.0
-#: Exit codes by which shells and this package say that there is no such program, or none that can be run.
+#: Exit codes of shells and of this package if a program does not exist or cannot be executed.
 _CANNOT_START = (126, 127)
-#: Exit code by which programs, argparse among them, refuse their arguments.
+#: Exit code of programs, including argparse, for wrong arguments.
 _WRONG_ARGUMENTS = 2
 
 
@@ -95,9 +95,9 @@ class Retry:
     """The trial is to be launched again from its checkpoint."""
 
     num_devices: int
-    """On so many devices, once they are free."""
+    """Number of devices, once they are free."""
     backoff_s: float
-    """After so many seconds."""
+    """Delay in seconds."""
     reason: str
     """In words."""
 
@@ -116,7 +116,7 @@ class FailureHistory:
     Attributes
     ----------
     num_failures, num_interruptions
-        Launches since the last new report that have failed, and that were ended by somebody else.
+        Launches since the last new report that have failed, and that were ended from outside.
     max_num_devices
         Most devices on which the trial may still be launched; None: nothing is known against any number.
     """
@@ -136,7 +136,7 @@ class FailureHistory:
         return bool(self._worked)
 
     def report(self, num_devices: int) -> None:
-        """A launch on so many devices has made a new report."""
+        """A launch on this number of devices has made a new report."""
         self.num_failures = self.num_interruptions = 0
         if num_devices not in self._worked:
             self._worked = tuple(sorted((*self._worked, num_devices)))
@@ -172,7 +172,7 @@ class FailureHistory:
         self.max_num_devices = num_devices if self.max_num_devices is None else min(num_devices, self.max_num_devices)
 
     def fitting(self, num_devices: int) -> int:
-        """Devices to launch the trial on when so many are asked for: these, or fewer on which it has worked."""
+        """Devices for a launch when a number is requested: that number, or fewer on which the trial has worked."""
         limit = self.max_num_devices
         if limit is None or num_devices <= limit:
             return num_devices

@@ -22,7 +22,7 @@ class CheckpointFallback:
         self._went_back = False
 
     def begin_launch(self, num_reports: int) -> None:
-        """A launch begins, after so many reports."""
+        """A launch begins, after ``num_reports`` reports of the trial."""
         self._num_before, self._began_from = num_reports, None
 
     def begin_from(self, go_back_from: int | None) -> None:
@@ -41,9 +41,9 @@ class CheckpointFallback:
         num_reports
             Reports of the trial so far.
         ending
-            How the launch has left the checkpoint folder, if that is known. Who has written there had got further.
+            How the launch has left the checkpoint folder, if that is known. A launch that has changed it has gone on.
         exit_code
-            Of the process that has failed first. One that somebody has killed says nothing of the checkpoint.
+            Exit code of the process that failed first. If it was killed from outside, the checkpoint may be fine.
         """
         if exit_code in _KILLED:
             return

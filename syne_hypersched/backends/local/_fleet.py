@@ -32,7 +32,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, causes a warning.
 PATIENCE_S = 30.0
-#: Attributes that a copy of the fleet in another process starts anew.
+#: Attributes that a copy of the fleet in another process creates again.
 _OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline", "_fault")
 
 

@@ -77,11 +77,11 @@ def tell_beginning(
         record("redo", trial, level=beginning.level, first=beginning.first, before=beginning.before)
     if relaunches.add(beginning):
         logger.warning(
-            "%d of %d relaunches have begun anew: launch %d of trial %d has reported level %g first, though %g was "
-            "reached before, and what it reports up to there is left out. Either the script does not load its "
-            "checkpoint: have it look for one in --st_checkpoint_dir before it trains. Or it loads it, but counts from "
-            "the beginning again: have it save its count too. Or it saves too rarely: have it save before each report. "
-            "Each case is an event 'redo' in events.jsonl. Log: %s",
+            "%d of %d relaunches have started from the beginning: the first report of launch %d of trial %d has level "
+            "%g, although %g was reached before. Reports up to that level are skipped. Possible causes: the script "
+            "does not load its checkpoint (load it from --st_checkpoint_dir before training), it loads the checkpoint "
+            "but counts from the beginning again (save the count, too), or it saves too rarely (save before each "
+            "report). Each case is an event 'redo' in events.jsonl. Log: %s",
             relaunches.num_anew, relaunches.num_seen, trial.launch, trial.trial_id, beginning.level, beginning.before,
             trial.stdout_path,
         )  # fmt: skip

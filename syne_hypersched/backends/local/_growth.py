@@ -9,7 +9,7 @@ from pathlib import Path
 _IN_MODIFY = 0x00000002
 _IN_CREATE = 0x00000100
 _IN_MOVED_TO = 0x00000080
-#: Bytes of events that are taken at a time. What they say does not matter, only that there are some.
+#: Bytes of events that are read at a time. Their content is ignored.
 _EVENTS_BYTES = 1 << 16
 
 

@@ -60,7 +60,7 @@ class News:
         self._due = due
 
     def fetched(self, num_reports: int) -> None:
-        """The logs were read, and had so many reports."""
+        """The logs were read; ``num_reports`` reports were found."""
         # What only prints must not have the tuner look all the time.
         self._gap_s = LEAST_GAP_S if num_reports else min(MOST_GAP_S, 2 * self._gap_s)
 
@@ -80,7 +80,7 @@ class News:
         return told
 
     def wait(self, at_most_s: float) -> None:
-        """Returns when there is news, at the latest after ``at_most_s`` seconds and after one second.
+        """Returns at the next event, at the latest after ``at_most_s`` seconds and after one second.
 
         A signal whose handler raises ends it at once.
         """

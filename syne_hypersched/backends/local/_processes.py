@@ -84,7 +84,7 @@ class TrialProcesses(StateMachine):
             self.unwritten_config = None
 
     def begin_launch(self, num_devices: int) -> None:
-        """The next launch begins, on so many devices."""
+        """The next launch begins, on a number of devices."""
         super().begin_launch(num_devices)
         self.warned = False
         self.clock.begin_launch()
@@ -122,7 +122,7 @@ class TrialProcesses(StateMachine):
         return "completed" if exit_.exit_code == 0 and not exit_.error else "failed"
 
     def fail(self, exit_: LaunchExit, num_devices: int, policy: FailurePolicy, knows_progress: bool) -> Retry | GiveUp:
-        """What is to be done after a launch on so many devices has failed."""
+        """The reaction to a failed launch on a number of devices."""
         *_, last_words = "", *(_tail(self.failed_log(exit_)) or "").splitlines()
         return self.failures.fail(Failure(num_devices, exit_.exit_code, last_words, knows_progress), policy)
 

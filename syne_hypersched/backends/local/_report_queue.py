@@ -12,7 +12,7 @@ from syne_tune.constants import ST_WORKER_ITER
 from syne_hypersched.backends.shared.reports import LogTail, ReportStream, StreamedReport
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 
-#: Of so many reports of a trial it is remembered which ones in the log they are.
+#: Number of delivered reports of a trial whose position in the log is kept.
 _MAX_NUMBERS = 1_000
 
 

@@ -95,7 +95,7 @@ class RestoredTrial:
 
 def _begins_launch(report: Mapping[str, Any], before: Mapping[str, Any] | None, time_attr: str | None) -> bool:
     """Whether a report is the first of a launch, given the one before it in the log."""
-    # Syne Tune's reporter counts anew in every launch. Scripts that print reports themselves need not count.
+    # Syne Tune's reporter counts from 0 in every launch. Scripts that print reports themselves need not count.
     if before is None or report.get(ST_WORKER_ITER) == 0:
         return True
     if ST_WORKER_ITER in report or time_attr is None:

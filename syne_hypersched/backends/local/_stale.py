@@ -14,7 +14,7 @@ from syne_hypersched.contract import ST_LAUNCH
 
 logger = logging.getLogger(__name__)
 
-#: What must have been seen before anything is said: so many trials paused or stopped, and so many reports after that.
+#: Conditions for a warning: number of trials that were paused or stopped, and number of reports after that.
 LEAST_HALTS, LEAST_LATE = 3, 20
 #: Share of all reports that must have come too late, and of the time between polls that the tuner must have slept.
 LEAST_SHARE, ASLEEP_SHARE = 0.1, 0.5
@@ -141,5 +141,5 @@ class StaleWatch:
             self.calm()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Readings of these clocks mean nothing in another process, nor do reports that nobody holds any more.
+        # Readings of these clocks and reports of the past are not valid in another process.
         return {**self.__dict__, "_left": None, "_handed": {}}

@@ -146,7 +146,7 @@ class StateMachine:
     # What happens to its processes.
 
     def begin_launch(self, num_devices: int) -> None:
-        """The next launch begins, on so many devices."""
+        """The next launch begins, on a number of devices."""
         self._require("launch", 0 < num_devices <= self.wants, f"on {num_devices} devices")
         self.launch += 1
         self.drain_reason = ""

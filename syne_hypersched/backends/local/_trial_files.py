@@ -28,7 +28,7 @@ class TrialFiles:
         source = self.checkpoint_trial_path(src_trial_id)
         if not copy_checkpoint(source, self.checkpoint_trial_path(tgt_trial_id)):
             logger.warning(
-                "Trial %d has no checkpoint in %s: trial %d starts anew.", src_trial_id, source, tgt_trial_id
+                "Trial %d has no checkpoint in %s: trial %d starts without one.", src_trial_id, source, tgt_trial_id
             )
 
     def delete_checkpoint(self, trial_id: int) -> None:

@@ -22,7 +22,7 @@ class TunerWatch:
 
     Syne Tune's tuner stores its results and itself before it stops the trials. If that raises, as on a full disk, or is
     interrupted by another Ctrl-C, it never gets to it. In a program the trials end with the process; in a notebook they
-    would train on, and hold their devices, with nobody to tell them anything.
+    would train on and hold their devices, without any control.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TunerWatch:
             threading.Thread(target=self._watch, args=arguments, name="syne-hypersched-watch", daemon=True).start()
 
     def _watch(self, run: FrameType, thread: int) -> None:
-        ended = threading.Event()  # which nobody sets: it lets this thread sleep
+        ended = threading.Event()  # never set: it lets this thread sleep
         while is_running(run, thread):
             ended.wait(PERIOD_S)
         if self._run is not run:

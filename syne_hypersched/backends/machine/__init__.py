@@ -1,1 +1,1 @@
-"""The devices of this machine: which there are, who has taken them, and what a process sees of them."""
+"""The devices of this machine: discovery, locks, and the environment in which a process finds them."""

@@ -1,4 +1,4 @@
-"""What trials inherit of the tuner's environment: all but what says which rank of which world the tuner is."""
+"""The environment that trials inherit from the tuner: all variables except those for the tuner's own rank and world."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PAUSE_S = 0.02
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody else who holds devices."""
+    """Another process that holds devices."""
 
     name: str
     """Experiment and process."""
@@ -61,7 +61,7 @@ class DeviceLocks:
         shared: bool = False,
         patience_s: float = _PATIENCE_S,
     ) -> tuple[Holder, ...]:
-        """Locks devices as far as nobody else holds them.
+        """Locks the devices that no other process holds.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class DeviceLocks:
         shared
             Whether others that say the same may hold them, too.
         patience_s
-            Seconds to wait for what somebody else holds.
+            Seconds to wait for devices that another process holds.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class DeviceLocks:
 
 
 def free_keys(keys: Iterable[str], folder: Path | None = None) -> list[str]:
-    """Those of some keys that nobody holds now."""
+    """The keys that no process holds now."""
     free = []
     locks = DeviceLocks(folder)
     for key in keys:

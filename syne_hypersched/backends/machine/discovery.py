@@ -190,7 +190,7 @@ def find_devices(
         return Devices(gpus[:count])
     if device_type == "auto" and env is None and os.path.exists("/dev/kfd"):
         logger.warning(
-            "This machine seems to have GPUs of AMD, which cannot be shared out: trials run on CPU slots, without GPUs."
+            "This machine seems to have AMD GPUs, which are not supported: trials run on CPU slots, without GPUs."
         )
     if cores is None:
         cores, quota = tuple(os.sched_getaffinity(0)), cpu_quota()

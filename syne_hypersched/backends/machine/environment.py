@@ -76,7 +76,7 @@ def _no_gpus(devices: Devices) -> dict[str, str]:
 
 
 def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> dict[str, str]:
-    """What makes BLAS and OpenMP libraries use so many threads; users may have set less for single libraries."""
+    """Variables that set the number of threads of BLAS and OpenMP libraries; smaller values of the user are kept."""
     if num_threads is None:
         return {}
     threads = {"OMP_NUM_THREADS": str(num_threads)}

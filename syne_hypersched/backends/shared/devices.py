@@ -34,7 +34,7 @@ class DevicePool:
         self._held: dict[int, tuple[int, ...]] = {}
         #: How often each device was given to a trial so far, to rotate over devices.
         self._times_given = [0] * len(self.devices)
-        #: Heap of the devices that nobody holds, as (times given, position).
+        #: Heap of the free devices, as (times given, position).
         self._free = [(0, position) for position in range(len(self.devices))]
 
     def __len__(self) -> int:
@@ -51,12 +51,12 @@ class DevicePool:
 
     @property
     def free(self) -> tuple[str, ...]:
-        """Devices that nobody holds, in the order of :attr:`devices`."""
+        """Free devices, in the order of :attr:`devices`."""
         return self._names(sorted(position for _, position in self._free))
 
     @property
     def num_free(self) -> int:
-        """Number of devices that nobody holds."""
+        """Number of free devices."""
         return len(self._free)
 
     def acquire(self, trial_id: int, num_devices: int) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def telling_how_to_go_on(folder: Path, can_resume: bool = True, grace_s: float =
     """Surrounds the end of a tuning. If it ends by Ctrl-C or SIGTERM, the last that a user reads is how to go on.
 
     The tuner lets the interruption pass through. Python then prints a traceback, whose last line becomes the sentence;
-    a notebook prints the sentence alone, since thirty lines of the tuner's inside help nobody.
+    a notebook prints the sentence alone, since thirty lines of the tuner's traceback are of no help.
 
     Parameters
     ----------

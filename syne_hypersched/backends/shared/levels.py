@@ -96,13 +96,13 @@ def _number_like(kind: frozenset[str], kinds: Counter[frozenset[str]]) -> int:
 
 
 class Relaunches:
-    """Notices a script that begins anew whenever it is launched again.
+    """Detects a script that starts from the beginning at every relaunch.
 
     One that has not saved yet does so rightly, and so may one that saves rarely. So it warns only when at least
-    :attr:`PATIENCE` relaunches, and more than half of them, have begun anew.
+    :attr:`PATIENCE` relaunches, and more than half of them, have started from the beginning.
     """
 
-    #: So many relaunches must have begun anew.
+    #: Number of relaunches that must have started from the beginning.
     PATIENCE = 2
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Relaunches:
         self._has_spoken = False
 
     def add(self, beginning: RelaunchStart) -> bool:
-        """Takes a relaunch into account; True, once, when it is time to warn that they begin anew."""
+        """Counts a relaunch; returns True once, when it is time to warn."""
         self.num_seen += 1
         self.num_anew += beginning.is_anew
         speaks = beginning.is_anew and self.num_anew >= self.PATIENCE and 2 * self.num_anew > self.num_seen

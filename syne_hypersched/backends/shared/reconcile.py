@@ -72,7 +72,7 @@ def reconcile(trials: Iterable[TrialState], num_free: int) -> list[Action]:
     trials
         All trials that want devices or hold some; others may be left out.
     num_free
-        Devices that nobody holds.
+        Number of free devices.
 
     Returns
     -------

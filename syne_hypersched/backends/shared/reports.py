@@ -14,7 +14,7 @@ from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
 from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 
-#: Entries of a report that a stream writes anew.
+#: Entries of a report that a stream replaces.
 _REWRITTEN = (ST_WORKER_TIME, ST_DEVICE_TIME, ST_WORKER_ITER, ST_NUM_DEVICES, ST_LAUNCH, ST_SIGNAL_TO_REPORT_S)
 #: Those of them that may be the resource level. They never repeat: what is trained again takes time again.
 TIMES = (ST_WORKER_TIME, ST_DEVICE_TIME)

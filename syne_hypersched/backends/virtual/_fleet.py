@@ -197,7 +197,7 @@ class VirtualFleet:
                 self._order(trial, 0)
 
     def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
-        """The reports of these trials, or of all, and who has ended; see :meth:`Outbox.take`."""
+        """The reports of these trials, or of all, and the trials that have ended; see :meth:`Outbox.take`."""
         return self._news.take(trial_ids)
 
     def status(self, trial_id: int) -> str:
@@ -234,7 +234,7 @@ class VirtualFleet:
     # Time.
 
     def advance_to(self, time_s: float) -> None:
-        """Lets everything happen that is due by a time; the next poll then sees what there is and goes no further."""
+        """Processes all events that are due by a time; the next poll returns their reports and advances no further."""
         while self._next_s() <= time_s:
             self._advance()
         if time_s > self.time_s:
@@ -258,7 +258,7 @@ class VirtualFleet:
         return True
 
     def _let_happen(self) -> None:
-        """Lets everything happen that is due by now. A drain that takes no time is due at once and is no news."""
+        """Processes all events that are due by now. A drain that takes no time is due at once, and wakes no tuner."""
         while (trial := self._launcher.pop(self.time_s)) is not None:
             if trial.next is Next.REPORT:
                 self._report(trial)
@@ -384,4 +384,4 @@ class VirtualFleet:
 
 
 def _record_nothing(*_: object, **__: object) -> None:
-    """Where nobody reads what happens."""
+    """A sink for events that are not recorded."""

@@ -43,7 +43,7 @@ class Outbox:
         trial.kept = []
 
     def take(self, trial_ids: Collection[int] | None) -> tuple[Reports, list[int]]:
-        """What was not taken before: the reports of these trials, or of all, and who has ended.
+        """Takes the new reports of these trials, or of all, and the trials that have ended.
 
         Returns
         -------

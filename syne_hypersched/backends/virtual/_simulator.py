@@ -39,13 +39,13 @@ class ElasticSimulatorBackend(SimulatorBackend):
 
     Works with the stock :class:`syne_tune.Tuner` and any scheduler; to both it looks as
     :class:`~syne_hypersched.ElasticLocalBackend` does, and it writes the same ``events.jsonl`` (without what only
-    processes have). No real time enters: the same seed gives the same results and events, to the byte.
+    processes have). Real time has no effect: the same seed gives the same results and events, to the byte.
 
-    Whenever the tuner looks and nothing is new, time goes on to the next event. The tuner need not sleep, so use
+    When the tuner polls and there is no new report, time goes on to the next event. The tuner need not sleep, so use
     ``Tuner(..., sleep_time=0)``. End the tuning with :class:`~syne_hypersched.Deadline`, which counts virtual seconds
-    here. A :class:`syne_tune.StoppingCriterion` with ``max_wallclock_time`` counts real ones, of which hours of virtual
-    time take few, so that it ends nothing for very long; the backend cannot know of it. Only Syne Tune's
-    ``callbacks=[SimulatorCallback()]`` has it count virtual seconds.
+    here. A :class:`syne_tune.StoppingCriterion` with ``max_wallclock_time`` counts real seconds, unless Syne Tune's
+    ``callbacks=[SimulatorCallback()]`` is used. Hours of virtual time take few real seconds, so the criterion stops the
+    tuning very late.
 
     A trial holds its devices from its launch on. The launch takes ``launch_cost``, an epoch the seconds in the
     blackbox divided by the speed-up, and at its end the epoch is reported. A trial that is drained (paused, stopped,
@@ -265,18 +265,18 @@ class VirtualTimeKeeper(SimulatedTimeKeeper):
 
     @property
     def start_time_stamp(self) -> datetime:
-        """The moment that stands for the start."""
+        """The virtual start as a date."""
         return virtual_moment(0.0)
 
     def start_of_time(self) -> None:
-        """Nothing is to be done: the time is 0 at first, and in a tuner that was loaded it goes on."""
+        """Does nothing: the time is 0 at first, and goes on in a tuner that was loaded."""
 
     def time(self) -> float:
         """Virtual seconds since the start."""
         return self._fleet.time_s
 
     def time_stamp(self) -> datetime:
-        """The moment that stands for now."""
+        """The present virtual time as a date."""
         return virtual_moment(self._fleet.time_s)
 
     def advance(self, step: float) -> None:

@@ -132,5 +132,5 @@ class VirtualTrial:
 
 
 def virtual_moment(time_s: float) -> datetime:
-    """What stands for a virtual time where a date is asked for: so many seconds after the beginning of 1970."""
+    """A virtual time as a date: the seconds are counted from the beginning of 1970."""
     return datetime(1970, 1, 1) + timedelta(seconds=time_s)

@@ -319,15 +319,15 @@ class ASHA(MultiFidelityScheduler):
         return None
 
     def _warn_of_milestone(self, trial: Trial, resource: float) -> None:
-        """Says once that a script has left at its milestone when nobody could resume it."""
+        """Warns once that a script has exited at its milestone when it could no longer be resumed."""
         told = trial.config.get(self.max_resource_attr, math.inf)
         if self._warned or not self._exhausted or not told <= resource < self.max_t:
             return
         self._warned = True
         logger.warning(
-            "trial %d has ended at %s=%g of max_t=%g, where %s had told its script to end, and cannot be resumed: the "
-            "searcher had no further configuration for a free worker, after which Syne Tune's tuner asks for no trial "
-            "to resume. Use no more workers than there are configurations, or leave max_resource_attr out",
+            "trial %d has ended at %s=%g of max_t=%g, where %s made its script end, and cannot be resumed: the "
+            "searcher had no further configuration for a free worker, and then Syne Tune's tuner never asks for a "
+            "trial to resume. Use at most as many workers as there are configurations, or leave max_resource_attr out",
             trial.trial_id, self.time_attr, resource, self.max_t, self.max_resource_attr,
         )  # fmt: skip
 
@@ -340,7 +340,7 @@ class ASHA(MultiFidelityScheduler):
         if self.max_resource_attr is None:
             return config
         if self._all_suggested:
-            # A trial may have to go on at its milestone, since nobody could resume it.
+            # A trial may have to go on at its milestone, since it could not be resumed.
             milestone = self.max_t
         whole_units = isinstance(self.grace_period, int) and isinstance(self.max_t, int)
         return config | {self.max_resource_attr: math.ceil(milestone) if whole_units else milestone}

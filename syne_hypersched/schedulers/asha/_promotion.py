@@ -135,7 +135,7 @@ class PromotionBracket:
         return None if found is None else self._promoted(*found)
 
     def stop_resuming(self) -> None:
-        """From now on no trial is resumed, so that none is paused in vain."""
+        """From now on no trial is resumed, so no trial is paused."""
         self._resumes = False
 
     def _promoted(self, trial_id: int, rung: Rung) -> tuple[int, float]:

@@ -128,7 +128,7 @@ class DecidingScheduler(PlanningScheduler):
         self._end(trial.trial_id, resumable=False)
 
     def on_trial_remove(self, trial: Trial) -> None:
-        """Ends a trial that was paused or stopped by somebody else; its own decisions are known already."""
+        """Ends a trial that was paused or stopped from outside; the scheduler's own decisions are known already."""
         super().on_trial_remove(trial)
         if trial.trial_id in self._strategy:
             self._end(trial.trial_id, resumable=True)

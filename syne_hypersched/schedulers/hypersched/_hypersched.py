@@ -92,7 +92,7 @@ class HyperSched(DecidingScheduler):
         How trials share the devices once nothing new starts: ``"uniform"`` (alike; with the published rules round
         robin, best first), ``"top_job"`` (all to the best trial), ``"none"``, beyond the paper ``"goodput"`` (where
         they bring the most expected progress, see :mod:`~syne_hypersched.allocation.goodput`), and for the published
-        rules ``"softmax"`` (in proportion to the exponential of the metric) and ``"random"`` (drawn anew when a trial
+        rules ``"softmax"`` (in proportion to the exponential of the metric) and ``"random"`` (drawn again when a trial
         comes or goes).
     grace_period
         Level of the lowest rung. By default twice the level of the very first report (see above), and 1 with the
@@ -187,8 +187,8 @@ class HyperSched(DecidingScheduler):
     def extend_deadline(self, deadline_s: float) -> None:
         """Goes on until a later deadline, see :class:`~syne_hypersched.contract.ExtendableScheduler`.
 
-        Admission opens again, and the rule that closes it is applied anew. Paused trials that were given up when it was
-        closed stay so.
+        Admission opens again, and the rule that closes it is applied again. Paused trials that were given up when it
+        was closed are not resumed.
 
         Raises
         ------

@@ -113,7 +113,7 @@ class PublishedStrategy(Strategy):
         self._admission_open = False
 
     def set_deadline(self, deadline_s: float, reopen: bool) -> None:
-        """Takes another deadline; with ``reopen`` the rule for admission is applied anew."""
+        """Sets another deadline; with ``reopen`` the rule for admission is applied again."""
         self._deadline_s = deadline_s
         if reopen:
             self._admission_open, self._time_is_up = True, False
@@ -157,7 +157,7 @@ class PublishedStrategy(Strategy):
         return self._halving.why_weak(trial_id)
 
     def _is_spared(self, trial_id: int) -> bool:
-        """Whether a weak trial goes on, since nobody else could use its devices."""
+        """Whether a weak trial goes on, since no other trial could use its devices."""
         if self._admission_open:
             return self._all_suggested and not self._halving.is_outdone(trial_id)
         # What the paper leaves open: without the last trial the time that is left would bring nothing.
@@ -183,7 +183,7 @@ class PublishedStrategy(Strategy):
         return num_devices, resizing((held, num_devices), rank, len(self._allocator), speed_up, left_s, launch_cost_s)
 
     def never_resize(self) -> None:
-        """A trial that is paused leaves its devices to nobody, once admission is closed."""
+        """No trial can be resized, so the devices of a paused trial stay idle once admission is closed."""
         self._resizing = False
 
     def limit(self, trial_id: int, num_devices: int, most: int) -> None:

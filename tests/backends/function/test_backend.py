@@ -1,4 +1,4 @@
-"""The elastic backend for functions: its contract, what it refuses, and functions under the stock tuner."""
+"""The elastic backend for functions: its contract, its errors, and functions under the stock tuner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
 def make_train(epoch_s):
-    """The function of the contract's script; what it uses comes from here, as from a notebook's cells."""
+    """The function of the contract's script; its globals come from this module, as from a notebook's cells."""
     import json
     import os
     import time

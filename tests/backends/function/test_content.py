@@ -66,7 +66,7 @@ train = make()
 
 
 def function_of(source):
-    """A function as ``__main__`` has it."""
+    """Turns a function into one of ``__main__``."""
     namespace = {"__name__": "__main__"}
     exec(compile(source, "<cell>", "exec", dont_inherit=True), namespace)
     return namespace["train"]
@@ -140,7 +140,7 @@ def test_functions_are_the_same_if_their_globals_are(first, second):
         return FunctionContent(types.FunctionType(code, {"value": value})).fingerprint
 
     def description(value):
-        """Tells apart what is equal but of another type."""
+        """Distinguishes equal values of different types."""
         if isinstance(value, (list, tuple)):
             return type(value).__name__, [description(part) for part in value]
         if isinstance(value, dict):
@@ -159,7 +159,7 @@ def test_what_refers_to_itself_or_cannot_be_taken_apart_has_a_fingerprint():
 
 
 def test_objects_of_libraries_count_with_their_classes():
-    """What they are pickled as may differ between processes, as of a tensor, which has an address in it."""
+    """Pickles may differ between processes, for example of a tensor, which contains an address."""
 
     def content(value):
         namespace = {"__name__": "__main__", "DATA": value}

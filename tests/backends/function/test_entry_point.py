@@ -25,7 +25,7 @@ def path_of_modules(x):
 
 
 def call(function, folder, config):
-    """Calls the function as a trial of the backend does, in a process of its own."""
+    """Calls the function as a trial of the backend does, in a separate process."""
     stored = serialise(function, ["x"])
     (folder / "function").write_bytes(stored.stored)
     where = {"st_tune_function_path": str(folder / "function"), "st_tune_function_sha256": stored.sha256}
@@ -56,7 +56,7 @@ def test_a_configuration_that_does_not_fit_fails_as_a_call_does(tmp_path):
     assert done.stderr.strip().endswith("as_given() missing 1 required positional argument: 'x'")
 
 
-def test_what_is_returned_and_would_have_to_be_run_is_an_error(tmp_path):
+def test_a_returned_coroutine_or_generator_is_an_error(tmp_path):
     def train(x):
         async def inner():
             pass

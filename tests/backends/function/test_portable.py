@@ -194,7 +194,7 @@ KINDS = (
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What each function prints in the script that has made it, and where it is loaded."""
+    """The output of each function in the script that defines it, and in the process that loads it."""
     folder = tmp_path_factory.mktemp("functions")
     (folder / "script.py").write_text(SCRIPT)
     (folder / "call.py").write_text(CALL)

@@ -188,7 +188,7 @@ def test_promotion_loses_and_repeats_no_epoch(script, max_resource_attr):
 
 
 def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(script, wait_for):
-    """As a script does that trains up to the milestone in its arguments, with a tuner that is quick to resume it."""
+    """A script that trains up to the milestone in its arguments, with a tuner that resumes it quickly."""
     backend = make_backend(script, time_attr="epoch")
     for epochs in range(1, 30):
         if epochs == 1:
@@ -204,7 +204,7 @@ def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(scr
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
 def test_promotion_on_the_stock_backend(script, max_resource_attr):
-    """The stock backend kills a trial at once and forgets what it reported meanwhile: epochs may be missing there."""
+    """The stock backend kills a trial at once and drops its last reports, so epochs may be missing."""
     backend = LocalBackend(str(script), rotate_gpus=False)
     tuner = run(backend, promotion(max_resource_attr), StoppingCriterion(max_num_evaluations=40))
     for process in backend.trial_subprocess.values():
@@ -232,7 +232,7 @@ def fixed(mode, **options):
     return RandomSearch({"x": uniform(0, 1), "mode": mode, **options}, metrics=["loss"], random_seed=1)
 
 
-def test_a_script_that_crashes_is_told_with_log_code_and_last_lines(script, caplog):
+def test_the_error_of_a_crashed_script_has_log_exit_code_and_last_lines(script, caplog):
     with pytest.raises(ValueError, match="failed"):
         run(make_backend(script), fixed("crash"), StoppingCriterion(max_wallclock_time=20), n_workers=1)
     message = next(record.getMessage() for record in caplog.records if "failed with exit code" in record.getMessage())
@@ -260,7 +260,7 @@ def test_failures_are_borne_up_to_max_failures(script):
 
 
 class ErrorCountingASHA(ASHA):
-    """Remembers which trials have failed."""
+    """Records which trials have failed."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -271,7 +271,7 @@ class ErrorCountingASHA(ASHA):
         self.failed.append(trial.trial_id)
 
 
-def test_the_scheduler_hears_of_a_failure_once_and_only_after_the_retries(script):
+def test_the_scheduler_receives_a_failure_once_and_only_after_the_retries(script):
     points = [{"x": 0.5, "mode": "crash at 3"}, {"x": 0.5, "mode": ""}]
     space = {"x": uniform(0, 1), "mode": choice(["crash at 3", ""])}
     scheduler = ErrorCountingASHA(
@@ -319,7 +319,7 @@ def test_half_a_report_is_left_out_with_a_warning(script, caplog):
     tuner = run(
         make_backend(script), fixed("half", epochs=3), StoppingCriterion(max_num_trials_finished=1), n_workers=1
     )
-    assert "Ignored a report that is not whole" in caplog.text
+    assert "Ignored an incomplete report" in caplog.text
     assert_sound(tuner)
 
 

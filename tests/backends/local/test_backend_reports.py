@@ -99,7 +99,7 @@ class Watched:
         self.wait_for(polled)
 
     def until_reported(self, number, **values):
-        """Until so many more reports have come that have these values."""
+        """Waits until a number of further reports with these values has come."""
         known = len(self.reports)
         self.until(
             lambda: sum(values.items() <= report.items() for report in self.reports[known:]) >= number,
@@ -154,7 +154,7 @@ def test_time_goes_on_over_a_resize_and_a_pause(make_backend, wait_for, kind, ti
 
 
 @pytest.mark.parametrize(("kind", "mode"), both(("never loads",), ("counts anew",)))
-def test_a_script_that_begins_anew_is_spoken_of_once(make_backend, wait_for, caplog, kind, mode):
+def test_a_script_that_starts_from_the_beginning_gets_one_warning(make_backend, wait_for, caplog, kind, mode):
     backend = make_backend(kind, mode)
     trial = Watched(backend, wait_for)
     trial.until_reported(2)
@@ -162,9 +162,11 @@ def test_a_script_that_begins_anew_is_spoken_of_once(make_backend, wait_for, cap
         trial.relaunch()
         trial.until_reported(2, st_launch=launch)
     backend.stop_all()
-    (record,) = [record for record in caplog.records if "have begun anew" in record.getMessage()]
+    (record,) = [record for record in caplog.records if "have started from the beginning" in record.getMessage()]
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("2 of 2 relaunches have begun anew: launch 2 of trial 0 has reported level 1")
+    assert record.getMessage().startswith(
+        "2 of 2 relaunches have started from the beginning: the first report of launch 2 of trial 0 has level 1"
+    )
     redone = [event.details for event in trial.events("redo")]
     assert [(entry["level"], entry["first"]) for entry in redone] == [(1, 1)] * 3
     assert all(entry["before"] > 1 for entry in redone)
@@ -180,7 +182,7 @@ def test_a_script_that_goes_on_is_not_spoken_of(make_backend, wait_for, caplog):
         trial.relaunch()
         trial.until_reported(2, st_launch=launch)
     backend.stop_all()
-    assert "begun anew" not in caplog.text
+    assert "started from the beginning" not in caplog.text
     assert all(event.details["level"] > 1 for event in trial.events("redo"))
 
 
@@ -220,7 +222,7 @@ def test_a_second_run_under_an_old_name_does_not_read_old_logs(make_backend, wai
 
 
 def test_a_log_is_read_without_the_lock_of_the_fleet(make_backend, wait_for, monkeypatch):
-    """Neither at a poll nor at the end of a launch is anybody kept waiting by what a script prints."""
+    """Output of a script delays neither a poll nor the end of a launch."""
     backend, seen = make_backend("local", "prints", epochs=30), []
     scan = LogTail._scan
 

@@ -1,4 +1,4 @@
-"""Scripts of every kind under the elastic local backend, warm as cold."""
+"""Scripts of every kind under the elastic local backend, warm and cold."""
 
 from __future__ import annotations
 

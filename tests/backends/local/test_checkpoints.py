@@ -195,7 +195,7 @@ def test_a_trial_may_begin_from_the_checkpoint_of_one_that_runs(trials):
     assert trials.epochs[1][0] >= 2  # else it has begun anew
 
 
-def test_a_trial_of_a_second_experiment_of_the_same_name_begins_anew(make_trials, caplog):
+def test_a_trial_of_a_second_experiment_with_the_same_name_starts_from_the_beginning(make_trials, caplog):
     first = make_trials()
     first.start(epochs=3)
     first.until_ended()

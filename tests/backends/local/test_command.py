@@ -77,7 +77,7 @@ def test_a_program_is_given_its_arguments_as_they_are(texts):
     assert tuple(json.loads(seen)) == arguments
 
 
-def test_a_script_that_reads_its_configuration_is_told_where():
+def test_a_script_that_reads_its_configuration_from_a_file_receives_its_path():
     arguments = script_arguments({"x": 1}, Path("/trial/config.json"), Path("/check"))
     assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == {
         "--st_config_json_filename": "/trial/config.json",
@@ -166,8 +166,8 @@ def test_what_is_no_flag_is_an_error(value):
         fill("{?x}", config={"x": value})
 
 
-def test_unknown_places_are_named_with_what_there_is():
-    with pytest.raises(ValueError, match=r"which is lr, x, st_checkpoint_dir, but has \{l\}, \{momentum\}"):
+def test_unknown_placeholders_are_named_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"only for lr, x, st_checkpoint_dir, but has \{l\}, \{momentum\}"):
         fill("{l}", "{?momentum}", "{lr}", config={"lr": 1, "x": 2})
     with pytest.raises(ValueError, match=r"has \{st_config_json_filename\}"):
         fill("{st_config_json_filename}")
@@ -208,15 +208,15 @@ def test_what_no_program_can_be_given_is_refused_in_a_template():
         fill("x={x}", config={"x": "a\0b"})
 
 
-def test_what_is_left_out_is_told_once(caplog):
+def test_entries_that_are_left_out_are_named_once(caplog):
     arguments = ScriptArguments(["{lr}"])
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             arguments.of({"lr": 1, "x": 2}, None, Path("/check"))
     (record,) = caplog.records
     assert record.getMessage() == (
-        "The script is not given x, st_checkpoint_dir, for which arguments has no place, nor {...} for all without a "
-        "place. A trial that is paused or resized then starts anew."
+        "The script does not receive x, st_checkpoint_dir: arguments has no placeholder for it, nor {...} for all "
+        "other entries. A trial that is paused or resized then starts from the beginning."
     )
     caplog.clear()
     ScriptArguments().of({"lr": 1}, None, Path("/check"))

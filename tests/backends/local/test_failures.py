@@ -1,4 +1,4 @@
-"""What is done about launches that fail: decided on values, so every case can be tried."""
+"""Reactions to failed launches: pure functions of values, so that every case can be tested."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICY = FailurePolicy(retries=2, retry_backoff_s=1.0)
 
 
 def history(*sizes):
-    """Of a trial that has reported on these numbers of devices."""
+    """The history of a trial that has reported on these numbers of devices."""
     made = FailureHistory()
     for size in sizes:
         made.report(size)
@@ -79,7 +79,7 @@ def test_an_end_without_words_is_retried_as_often_as_any(failure):
     assert [type(trial.fail(failure, POLICY)) for _ in range(3)] == [Retry, Retry, GiveUp]
 
 
-def test_work_that_cannot_be_told_from_redone_work_is_not_retried():
+def test_work_that_cannot_be_distinguished_from_repeated_work_is_not_retried():
     blind = Failure(1, 1, "error", knows_progress=False)
     assert isinstance(history().fail(blind, POLICY), Retry)  # nothing was reported that could be doubled
     (reason,) = (history(1).fail(blind, POLICY).reason,)
@@ -161,7 +161,7 @@ def test_retries_end_and_never_go_to_a_size_that_has_failed(events, retries):
 @settings(max_examples=200)
 @given(before=st.lists(EVENTS, max_size=15), after=st.lists(EVENTS, max_size=15), reports_later=st.booleans())
 def test_a_restored_history_decides_like_the_one_that_was_kept(before, after, reports_later):
-    """The state is taken after the last failure; reports are known from elsewhere, also those that came later."""
+    """The state is that after the last failure; all reports, also later ones, are known from the log."""
     policy, kept = FailurePolicy(retries=3), FailureHistory()
     state, reported = {}, []
     for event in [*before, *([("report", 1)] if reports_later else [])]:

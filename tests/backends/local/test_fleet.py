@@ -1,4 +1,4 @@
-"""Trials when something around them goes wrong: servers die, devices are missing, processes do not end."""
+"""Trials when servers die, devices are missing, or processes do not end."""
 
 from __future__ import annotations
 

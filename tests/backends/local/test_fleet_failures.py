@@ -1,4 +1,4 @@
-"""Trials whose launches fail, with real processes: what is retried, what is not, and what the user is told."""
+"""Trials whose launches fail, with real processes: retries, final failures, and messages to the user."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_trial_that_fails_goes_on_from_its_checkpoint(make_trials, caplog, fau
     assert all(event.details["signal_to_report_s"] < 10 for event in trials.events("first_report"))
 
 
-def test_a_trial_fails_after_its_retries_and_is_told_as_failed_only_then(make_trials, caplog):
+def test_a_trial_is_reported_as_failed_only_after_its_retries(make_trials, caplog):
     trials = make_trials(retries=1)
     trials.start(epochs=6, fault="exit", at=4, times=99)
     trials.until(lambda: trials.events("retry"))
@@ -224,7 +224,7 @@ def test_a_trial_that_is_paused_before_its_retry_can_be_resumed(make_trials):
     assert trials.epochs[0] == [1, 2, 3, 4, 5, 6]
 
 
-def test_reports_that_cannot_be_told_from_repeated_ones_are_not_risked(make_trials, caplog):
+def test_without_a_resource_level_a_trial_that_has_reported_is_not_retried(make_trials, caplog):
     trials = make_trials(time_attr=None)
     trials.start(fault="exit", at=3)
     assert trials.until_ended() == Status.failed

@@ -1,4 +1,4 @@
-"""What the user is told about launches that fail: what has happened, what follows, and where to look."""
+"""Messages to the user about failed launches: the failure, the reaction, and the log to read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def trial(tmp_path):
 
 @pytest.fixture
 def told(caplog):
-    """Level and text of what was said."""
+    """Level and text of the messages."""
 
     def get():
         (record,) = caplog.records

@@ -1,4 +1,4 @@
-"""Which moment a launch answers to."""
+"""The signal or order that led to a launch."""
 
 from __future__ import annotations
 

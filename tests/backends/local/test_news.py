@@ -1,4 +1,4 @@
-"""Waiting for news of trials: it ends when there is some, and costs nothing in the meantime."""
+"""Waiting for events of trials: it ends at the first event, and needs no CPU time before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def news(request, monkeypatch):
 
 
 class Waiting:
-    """A thread that waits for news."""
+    """A thread that waits for events."""
 
     def __init__(self, news):
         self.news = news
@@ -43,7 +43,7 @@ class Waiting:
 
 
 def settled(news, log):
-    """News that have seen all that is in a log."""
+    """News that have read a whole log."""
     log.write_text("before\n")
     news.watch(0, log)
     news.wait(0.2)
@@ -66,7 +66,7 @@ def test_a_log_that_comes_into_being_ends_the_wait(news, tmp_path, wait_for):
     wait_for(lambda: waiting.has_returned)
 
 
-def test_what_is_told_ends_the_wait(news, wait_for):
+def test_a_notification_ends_the_wait(news, wait_for):
     told = []
     tell = news.telling(lambda *arguments: told.append(arguments))
     waiting = Waiting(news)

@@ -1,4 +1,4 @@
-"""Logs of an earlier run are kept, and out of the way."""
+"""Logs of an earlier run are kept under other names."""
 
 from __future__ import annotations
 

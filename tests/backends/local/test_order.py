@@ -16,5 +16,5 @@ def test_reports_of_several_trials_are_in_the_order_of_their_time_stamps():
     assert order((0, 1, 10.0), (0, 2, 30.0), (1, 1, 20.0)) == [(0, 1), (1, 1), (0, 2)]
 
 
-def test_a_clock_that_is_set_back_turns_no_trial_around():
+def test_a_clock_that_is_set_back_does_not_affect_a_trial():
     assert order((0, 1, 5000.0), (0, 2, 1400.0), (1, 1, 1500.0), (0, 3, 1600.0)) == [(1, 1), (0, 1), (0, 2), (0, 3)]

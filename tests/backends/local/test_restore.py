@@ -1,4 +1,4 @@
-"""Trials of a tuner that has died, taken over from their logs and what was recorded of them."""
+"""Trials of a dead tuner, restored from their logs and the recorded events."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_trial_that_was_never_launched_is_taken_over(tmp_path):
 
 
 @pytest.mark.parametrize("counts", [True, False])
-def test_reports_of_a_launch_that_nobody_lived_to_record_count(tmp_path, counts):
+def test_reports_of_a_launch_that_was_never_recorded_count(tmp_path, counts):
     write(tmp_path, 1, 2, counts=counts)
     restored = RestoredTrial(trial_of(Status.in_progress)).processes(tmp_path, "epoch", num_devices_per_trial=3)
     assert [(report["st_num_devices"], report["st_launch"]) for report in restored.reports.waiting] == [(3, 0), (3, 0)]

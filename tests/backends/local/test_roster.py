@@ -1,4 +1,4 @@
-"""Records of trials that have ended for good are dropped; those that may go on are kept."""
+"""Records of ended trials are dropped; those of trials that may go on are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tuner that sleeps while its decisions go stale is told, once and with numbers."""
+"""A tuner that sleeps too long gets one warning, with numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clock:
 
 
 class Tuner:
-    """Polls every so many seconds, and stops every trial at its first report."""
+    """Polls at intervals, and stops every trial at its first report."""
 
     def __init__(self, every_s=5.0, report_s=0.05, busy=False):
         self.clock, self.processor = Clock(), Clock()
@@ -45,7 +45,7 @@ class Tuner:
             self.poll(**options)
 
 
-def test_it_is_told_once_with_numbers(caplog):
+def test_there_is_one_warning_with_numbers(caplog):
     tuner = Tuner()
     tuner.polls(10)
     (record,) = caplog.records
@@ -67,7 +67,7 @@ def test_it_is_told_once_with_numbers(caplog):
         ({}, {"halt_at": -1}),  # nothing came after
     ],
 )
-def test_others_are_not_told(options, polls, caplog):
+def test_other_settings_give_no_warning(options, polls, caplog):
     Tuner(**options).polls(50, **polls)
     assert not caplog.records
 
@@ -89,7 +89,7 @@ def test_what_is_resumed_was_not_in_vain():
     assert tuner.watch.advice() is None
 
 
-def test_a_tuner_that_waits_is_not_told(caplog):
+def test_a_tuner_that_waits_gets_no_warning(caplog):
     tuner = Tuner()
     tuner.watch.calm()
     tuner.polls(10)
@@ -105,7 +105,7 @@ def test_a_copy_goes_on(caplog):
     assert len(caplog.records) == 1
 
 
-def test_trials_that_nobody_could_stop(caplog):
+def test_trials_that_could_not_be_stopped(caplog):
     tuner = Tuner()
     for trial_id in range(4):
         tuner.watch.enter()

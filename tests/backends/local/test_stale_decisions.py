@@ -1,4 +1,4 @@
-"""A tuner that looks rarely: what a trial has trained after the report at which it is paused is kept for its resume."""
+"""A tuner that polls rarely: training after the report at which a trial is paused is kept for its resume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_T = 27
 
 
 def train(x, st_checkpoint_dir, epochs=27, pause_s=0.01):
-    """Checkpoints and reports whole epochs, and leaves between two of them; all that it trains is in a file."""
+    """Checkpoints and reports whole epochs, and exits between two of them; a file records all training."""
     import json
     import os
     import signal
@@ -48,7 +48,7 @@ def train(x, st_checkpoint_dir, epochs=27, pause_s=0.01):
 
 
 class LooksRarely(StoreResultsCallback):
-    """Keeps the tuner from looking until some trial has reported several epochs that it has not seen."""
+    """Delays the tuner's polls until a trial has reported several epochs."""
 
     def on_tuning_start(self, tuner):
         super().on_tuning_start(tuner)

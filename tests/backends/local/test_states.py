@@ -1,4 +1,4 @@
-"""The states of a trial: what each transition does, which are refused, and what the refusal says."""
+"""The states of a trial: the effect of each transition, refused transitions, and their messages."""
 
 from __future__ import annotations
 

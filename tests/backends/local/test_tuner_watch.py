@@ -1,4 +1,4 @@
-"""Trials end when their tuner has, even if it could not stop them."""
+"""Trials end with their tuner, even if it could not stop them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from syne_hypersched.experiments import Event, read_events
 
 
 class Trials:
-    """A backend with two CPU slots, and what it has reported."""
+    """A backend with two CPU slots, and its reports."""
 
     def __init__(self, folder: Path, script: str, wait_for: Callable[..., None], **options: Any) -> None:
         path = folder / "train.py"
@@ -53,7 +53,7 @@ class Trials:
         self.wait_for(polled)
 
     def until_ended(self, trial_id: int = 0) -> str:
-        """Polls until a trial is no longer in progress; returns what it is then."""
+        """Polls until a trial is no longer in progress; returns its status."""
         self.until(lambda: self.status[trial_id] != Status.in_progress)
         return self.status[trial_id]
 

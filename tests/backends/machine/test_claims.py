@@ -84,7 +84,7 @@ def test_cpu_slots_are_shared_with_a_warning(caplog):
     second.release()
 
 
-def test_cpu_slots_go_to_cores_that_nobody_holds(caplog, monkeypatch):
+def test_cpu_slots_use_cores_that_no_other_experiment_holds(caplog, monkeypatch):
     monkeypatch.setattr(_claims, "_usable_cores", lambda: [0, 1, 2, 3, 4])
     _, first = claim_slots(slots(2, [0, 1, 2, 3]))
     moved, second = claim_slots(slots(1, [0, 1, 2, 3, 4]))

@@ -1,4 +1,4 @@
-"""Quotas of CPU time, read from made-up trees of control groups."""
+"""Quotas of CPU time, read from invented trees of control groups."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_first_version(tree):
     ("groups", "root"), [("0::/\n", "/"), ("0::/docker/1f\n", "/docker/1f"), ("0::/docker/1f\n", "/")]
 )
 def test_in_a_container(tree, groups, root):
-    """Whatever is mounted there, and however the path is told, the quota of the container is found at the mount."""
+    """The quota of a container is found at the mount, for all kinds of mounts and paths."""
     assert tree(groups, V2.format(root=root), v2("200000")) == 2.0
 
 

@@ -1,4 +1,4 @@
-"""A lock for each device: who holds it is told, and it ends with the process that holds it."""
+"""A lock for each device: messages name its holder, and it is released when the holder ends."""
 
 from __future__ import annotations
 

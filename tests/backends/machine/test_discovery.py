@@ -1,4 +1,4 @@
-"""Which devices may be used. No GPU is needed: NVML is stood in for, everything behind it is real."""
+"""Which devices may be used. No GPU is needed: NVML is replaced, everything behind it is real."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-d37ecd5b)
 
 
 class FakeNvml(SimpleNamespace):
-    """NVML of a machine with one whole GPU and one that is divided."""
+    """NVML of a machine with one whole GPU and one that is partitioned."""
 
     class NVMLError(Exception):
         pass

@@ -1,4 +1,4 @@
-"""What a training script sees of its devices."""
+"""The environment in which a training script finds its devices."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_server_has_the_environment_of_a_trial_on_one_device():
     assert server_environment(GPUS, AROUND) == {"PATH": "/bin"}
 
 
-def test_gloo_stays_on_this_machine_unless_told_otherwise():
+def test_gloo_uses_the_loopback_interface_by_default():
     assert rank_environments(SLOTS, ("cpu0", "cpu1"), True, {})[0][0]["GLOO_SOCKET_IFNAME"] == "lo"
     told = {"GLOO_SOCKET_IFNAME": "eth0"}
     assert rank_environments(SLOTS, ("cpu0", "cpu1"), True, told)[0][0]["GLOO_SOCKET_IFNAME"] == "eth0"

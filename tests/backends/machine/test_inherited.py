@@ -1,4 +1,4 @@
-"""Whatever has started the tuner does not show in its trials."""
+"""Trials do not see the launcher of the tuner."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_no_device_has_two_holders_and_none_is_lost(num_devices, steps):
         assert pool.num_free == len(pool.free)
 
 
-def test_devices_take_turns():
+def test_devices_are_used_in_turn():
     pool = DevicePool(["a", "b", "c"])
     used = []
     for trial_id in range(6):

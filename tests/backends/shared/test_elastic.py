@@ -13,7 +13,7 @@ from syne_hypersched.contract import ResizableTrial as Contract
 
 
 class Recorder:
-    """Takes wishes and remembers them."""
+    """Records requests."""
 
     def __init__(self):
         self.heard = []

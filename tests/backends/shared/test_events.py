@@ -55,7 +55,7 @@ def test_a_loaded_log_goes_on(tmp_path):
 
 
 def test_a_full_disk_is_a_warning_and_leaves_whole_lines(tmp_path):
-    """The kernel lets the file grow to 1,000 bytes and cuts the write that crosses them, as a full disk does."""
+    """The kernel limits the file to 1,000 bytes and truncates the write that exceeds them, as a full disk does."""
     code = """
 import json, logging, resource, sys
 from pathlib import Path

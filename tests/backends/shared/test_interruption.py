@@ -1,4 +1,4 @@
-"""What a user reads last when a tuning is interrupted, and of one that could not be resumed."""
+"""The last message of an interrupted tuning, and the warning for a tuning that could not be resumed."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path):
         ([(0.0, None), (UNKNOWN_S, None), (UNKNOWN_S + 1, None)], "a tuning without a deadline cannot be resumed"),
     ],
 )
-def test_a_long_tuning_without_a_journal_is_told_once(folder, caplog, looks, expected):
+def test_a_long_tuning_without_a_journal_warns_once(folder, caplog, looks, expected):
     hint = ResumeHint()
     (folder / "journal").rmdir()
     for time_s, deadline_s in looks:
@@ -137,7 +137,7 @@ def test_a_long_tuning_without_a_journal_is_told_once(folder, caplog, looks, exp
     assert all(expected in message and "callbacks=[Journal()]" in message for message in warned)
 
 
-def test_who_keeps_a_journal_is_told_nothing(folder, caplog):
+def test_a_tuning_with_a_journal_does_not_warn(folder, caplog):
     hint = ResumeHint()
     hint.look(folder, 0.0, LONG_S)
     (folder / "journal").rmdir()

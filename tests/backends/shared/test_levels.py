@@ -1,4 +1,4 @@
-"""Which levels are new, and which relaunches begin as if there were no checkpoint."""
+"""Which levels are new, and which relaunches start as if there were no checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRAIN, VALID = ("epoch", "train_loss"), ("epoch", "loss")
 
 
 def accepted(*launches):
-    """What is new of launches, each a list of levels, or of pairs of a level and the names reported with it."""
+    """The new reports of launches, each a list of levels, or of pairs of a level and the names reported with it."""
     levels, new = Levels(), []
     for launch in launches:
         levels.begin_launch()
@@ -82,7 +82,9 @@ def test_where_a_relaunch_begins():
     ("level", "before", "is_redone", "is_anew"),
     [(4, 3, False, False), (3, 3, True, False), (1, 3, True, True), (0, 3, True, True), (1, 1, True, False)],
 )
-def test_a_trial_that_had_more_than_one_level_begins_anew(level, before, is_redone, is_anew):
+def test_a_trial_with_more_than_one_level_that_starts_from_the_beginning_is_recognised(
+    level, before, is_redone, is_anew
+):
     beginning = RelaunchStart(level, first=1, before=before)
     assert (beginning.is_redone, beginning.is_anew) == (is_redone, is_anew)
 

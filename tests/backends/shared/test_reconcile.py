@@ -1,4 +1,4 @@
-"""Reconciliation on values: the promises of its docstring, under any sequence of wishes."""
+"""Reconciliation on values: the guarantees of its docstring, under any sequence of requests."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_resized_trial_comes_back_before_new_ones():
     assert reconcile([TrialState(1, wants=1, order=1), back], 2) == [Launch(5, 2)]
 
 
-def test_a_resized_trial_whose_wish_grew_meanwhile_takes_what_there_is():
+def test_a_resized_trial_whose_request_grew_meanwhile_takes_the_free_devices():
     assert reconcile([TrialState(0, wants=4, resized=True)], 2) == [Launch(0, 2)]
 
 
@@ -91,7 +91,7 @@ class Devices(RuleBasedStateMachine):
         self.trials[trial_id] = replace(self.trials[trial_id], **changes)
 
     def step(self):
-        """Carries actions out until there are none, as the fleet does at every change."""
+        """Executes actions until there are none, as the fleet does at every change."""
         while actions := reconcile(self.trials.values(), self.num_free):
             seen_launch = False
             for action in actions:
@@ -147,7 +147,7 @@ class Devices(RuleBasedStateMachine):
             assert all((trial.holds == 0) == (trial.phase is Phase.IDLE) for trial in self.trials.values())
 
     def teardown(self):
-        """When wishes that fit together stand still, every trial ends up with what it wants, at one drain each."""
+        """If requests fit together and do not change, every trial gets its devices with at most one drain."""
         if not getattr(self, "trials", None):
             return
         left = self.num_devices

@@ -1,4 +1,4 @@
-"""From raw reports to those that the tuner gets: nothing is reported twice, counters go on."""
+"""From raw reports to those of the tuner: nothing is reported twice, counters go on."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_report_without_a_time_stamp_gets_one():
 
 
 def run_launches(launches, stream):
-    """What a script prints in launches that start at a checkpoint, and what a stream makes of it."""
+    """The output of a script in launches that start at a checkpoint, and the reports that a stream returns."""
     raw, accepted = [], []
     for launch, (first, count) in enumerate(launches):
         stream.begin_launch(launch, 1 + launch % 2, 0.0)

@@ -10,7 +10,7 @@ from syne_hypersched.blackboxes import LearningCurve
 
 
 class RoundCurves:
-    """A blackbox of one's own: epochs of ``epoch_s`` seconds (1 by default), a loss of ``x + 1 / epoch``."""
+    """A user's own blackbox: epochs of ``epoch_s`` seconds (1 by default), a loss of ``x + 1 / epoch``."""
 
     elapsed_time_attr = "elapsed_s"
 

@@ -1,4 +1,4 @@
-"""Any blackbox makes a fleet in virtual time, and arguments are checked at the door."""
+"""A fleet in virtual time from any blackbox, and checks of its arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is assumed of launches and failures."""
+"""Costs of launches, and failures, in virtual time."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ def test_nothing_is_launched_once_the_deadline_drains():
     assert [event[2] for event in events if event[1] == "launch"] == [0]
 
 
-def test_a_tuner_that_waits_for_its_trials_is_told_that_the_deadline_has_stopped_them():
+def test_a_tuner_that_waits_for_its_trials_learns_that_the_deadline_has_stopped_them():
     fleet, _ = make_fleet()
     fleet.set_deadline(5, 0)
     fleet.start(0, {"epoch_s": 100}, 1, "start")
@@ -320,7 +320,7 @@ def test_a_copy_knows_the_trials_and_holds_no_devices():
 
 
 class AnyOrders(RuleBasedStateMachine):
-    """Whatever is ordered, devices are held once, time goes on, and each epoch is reported once."""
+    """For any orders, each device has one holder, time does not go back, and each epoch is reported once."""
 
     @initialize(
         num_devices=st.integers(1, 6),

@@ -1,4 +1,4 @@
-"""The queue of what happens next to each trial."""
+"""The queue of the next event of each trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tuner has not been told yet."""
+"""Reports that the tuner has not received yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def make_trials(number):
     return [VirtualTrial(trial_id, LearningCurve([], [])) for trial_id in range(number)]
 
 
-def test_what_nobody_asks_for_stays_in_its_order():
+def test_reports_that_are_not_requested_keep_their_order():
     news, (a, b) = Outbox(), make_trials(2)
     for trial, epoch in ((a, 1), (b, 1), (a, 2)):
         news.report(trial, {"epoch": epoch})
@@ -22,7 +22,7 @@ def test_what_nobody_asks_for_stays_in_its_order():
     assert news.take(None) == ([], [])
 
 
-def test_those_who_have_ended_are_told_once_and_in_the_order_of_their_ids():
+def test_ended_trials_are_delivered_once_and_in_the_order_of_their_ids():
     news, trials = Outbox(), make_trials(3)
     for trial in reversed(trials):
         news.end(trial)

@@ -149,7 +149,7 @@ def test_every_run_keeps_the_rules_and_is_the_same_twice(scheduler):
     assert once() == once()
 
 
-def test_failed_trials_are_told_and_their_devices_given_on():
+def test_failed_trials_are_reported_and_their_devices_are_reused():
     backend = make_backend(failures=Failures(0.05, seed=1))
     tuner = run(backend, asha(), Deadline(200, trial_backend=backend), max_failures=1000)
     assert tuner.tuning_status.num_trials_failed > 3
@@ -187,7 +187,7 @@ def test_time_goes_on_by_finite_steps(step):
         make_backend().time_keeper.advance(step)
 
 
-def test_a_tuner_that_sleeps_is_told(caplog, monkeypatch):
+def test_a_tuner_that_sleeps_gets_a_warning(caplog, monkeypatch):
     monkeypatch.setattr("syne_hypersched.backends.virtual._sleep.PATIENCE_S", 0.1)
     backend = make_backend()
     with caplog.at_level(logging.WARNING):

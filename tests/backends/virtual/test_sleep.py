@@ -1,4 +1,4 @@
-"""A tuner that sleeps is told, once, and one that works is not."""
+"""A tuner that sleeps gets one warning, and one that is busy gets none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def polls(clocks, watch, number, real_s, processor_s):
 
 
 @pytest.mark.parametrize(("number", "real_s"), [(3, 5.0), (50, 0.1)])
-def test_a_tuner_that_sleeps_is_told_once(caplog, number, real_s):
+def test_a_tuner_that_sleeps_gets_one_warning(caplog, number, real_s):
     clocks = Clocks()
     watch = clocks.watch()
     with caplog.at_level(logging.WARNING):

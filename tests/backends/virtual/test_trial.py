@@ -8,7 +8,7 @@ from syne_hypersched.backends.virtual._trial import VirtualTrial, virtual_moment
 from syne_hypersched.blackboxes import LearningCurve
 
 
-def test_counters_go_on_over_launches_and_the_signal_is_told_once_in_each():
+def test_counters_go_on_over_launches_and_the_signal_time_is_reported_once_in_each():
     trial = VirtualTrial(0, LearningCurve([{"epoch": 1}, {"epoch": 2}, {"epoch": 3}], [4.0] * 3))
     told = []
     for launch, time_s in ((("a",), 10.0), (("a", "b"), 20.0)):

@@ -17,7 +17,7 @@ from benchmarking.faults.checkpoint_runs import MARK, Experiment, marked_process
 from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS
 
 
-def test_a_plan_follows_from_seed_and_index():
+def test_seed_and_index_determine_a_plan():
     assert draw(0, 7) == draw(0, 7)
     assert len({draw(seed, index) for seed in range(3) for index in range(10)}) == 30
 

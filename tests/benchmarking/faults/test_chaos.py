@@ -1,4 +1,4 @@
-"""A short run in which everything goes wrong, and the checks of it: they must find what is wrong."""
+"""A short run with all kinds of faults, and its checks: they must find violations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_plain_writer_has_one_checkpoint_and_fails_if_it_is_torn(tmp_path):
 
 
 def recorded_calls(num_suggestions=6):
-    """A scheduler that was told of trials which report one after the other until they are paused."""
+    """A scheduler with trials that report one after the other until they are paused."""
     scheduler = RestlessASHA(seed=0, slow_exit_s=0.0)
     trials = {}
     for _ in range(num_suggestions):

@@ -64,7 +64,7 @@ def of_loads(*lines, **changes):
     return of_a_run(diaries={0: list(lines), 1: [begin(0), *saves(3)]}, best=None, publishes=False, **changes)
 
 
-def test_nothing_is_wrong_with_a_run_that_is_right():
+def test_a_correct_run_has_no_faults():
     verdict = judge(of_a_run())
     assert verdict.faults == []
     assert verdict.match == "exact"

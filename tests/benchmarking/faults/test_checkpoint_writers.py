@@ -1,4 +1,4 @@
-"""Every way of writing is read back, and whatever is torn or mixed is found."""
+"""Checkpoints of every writer are read back, and torn or mixed ones are found."""
 
 from __future__ import annotations
 

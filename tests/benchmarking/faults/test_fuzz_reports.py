@@ -1,4 +1,4 @@
-"""A short version of what the script does with a million inputs."""
+"""A short version of the program, which uses a million inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short version of what the script does with a hundred kills."""
+"""A short version of the program, which kills a hundred tuners."""
 
 from __future__ import annotations
 

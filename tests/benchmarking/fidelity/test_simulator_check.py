@@ -1,4 +1,4 @@
-"""The simulator against real processes, with the tuning of the benchmark; how long anything takes decides nothing."""
+"""The simulator and real processes, with the tuning of the benchmark; durations have no effect on decisions."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_every_decision_is_that_of_real_processes(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_benchmark_compares_real_seconds_with_simulated_ones(tmp_path):
-    """How near they are is for the benchmark to say, on a machine that does nothing else."""
+    """The benchmark measures the difference of times, on an idle machine."""
     launch_cost = simulator_check.measure_launch_cost(tmp_path)
     real, simulated = simulator_check.run_real(tmp_path, 8.0), run_simulated(launch_cost, 8.0)
     times = report_times(real, simulated)

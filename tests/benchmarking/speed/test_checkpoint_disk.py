@@ -1,4 +1,4 @@
-"""The measurement of disk runs, and counts what is there."""
+"""The measurement of disk space runs, and its counts are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons setting by setting, on regrets made up for the purpose."""
+"""Comparisons setting by setting, on invented regrets."""
 
 from __future__ import annotations
 

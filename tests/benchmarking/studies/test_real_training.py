@@ -1,4 +1,4 @@
-"""Turns, and what is made of readings; the training itself takes too long for a test."""
+"""The order of schedulers, and the tables of readings; the training itself takes too long for a test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from syne_hypersched.comparison.tables import results_table
 SETTING = RealSetting((Duration(1.0), Duration(2.0)), num_seeds=3, num_devices=2, launch_cost=Duration(0.05))
 
 
-def test_schedulers_take_turns_and_each_is_first_as_often_as_the_others():
+def test_the_order_of_schedulers_changes_and_each_is_first_equally_often():
     studies = turns(SETTING, "digits-cnn")
     runs = [run for study in studies for run in plan(study)]
     first = Counter(next(iter(plan(study))).scheduler for study in studies)

@@ -1,4 +1,4 @@
-"""The study of the adaptive strategy, a small part of it."""
+"""A small part of the study of the adaptive strategy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow references of ASHA's rules, straight from the words of the paper, and random histories to compare with.
+"""Slow reference implementations of ASHA's rules, as written in the paper, and random histories for comparisons.
 
 Nothing here is shared with the package: levels and quantiles are exact fractions, and a rung is a plain list that is
 looked through anew each time. Values are to be minimised, and ``math.inf`` is the worst.
@@ -179,7 +179,7 @@ Event = Suggest | Report | Fail | Complete
 
 @dataclass
 class History:
-    """Random events of trials on some workers; tell it what became of each, and it goes on accordingly."""
+    """Random events of trials on some workers; each next event depends on the decisions so far."""
 
     seed: int
     num_workers: int
@@ -244,7 +244,7 @@ def trial_of(trial_id: int, config: dict[str, Any] | None = None) -> Trial:
 
 
 class Run:
-    """Carries out a history with a scheduler, as the tuner would, and lists every decision."""
+    """Executes a history with a scheduler, as the tuner would, and lists every decision."""
 
     def __init__(self, scheduler: Any, history: History, sign: int = 1) -> None:
         self.scheduler = scheduler

@@ -134,7 +134,7 @@ def test_under_the_stock_tuner_in_both_of_its_modes(tmp_path, monkeypatch, start
 
 
 def close_and_resizes(scheduler: HyperSched):
-    """When the last stretch began, and the resizes."""
+    """The start of the last stretch, and the resizes."""
     (close,) = [decision for decision in scheduler.decisions if decision.what == "close"]
     return close.time_s, [decision for decision in scheduler.decisions if decision.what == "resize"]
 
@@ -173,7 +173,7 @@ def test_goodput_gives_most_to_the_better_ones():
 
 
 class BareTrial:
-    """A trial that has no backend, whose wish is kept."""
+    """A trial without a backend that records its request."""
 
     def __init__(self, trial_id: int) -> None:
         self.trial_id, self.config, self.num_devices = trial_id, {"x": 0.5}, 1
@@ -206,7 +206,7 @@ def test_a_survivor_that_has_not_reported_ranks_last(policy):
 
 
 class BestOfAll(AdaptiveStrategy):
-    """Finds the best paused trials by looking at all trials, and says how many it has found."""
+    """Finds the best paused trials by a search over all trials, and returns their number."""
 
     num_found = 0
 

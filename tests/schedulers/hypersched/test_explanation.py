@@ -151,7 +151,7 @@ def test_one_trial_is_explained_alone():
 
 
 class UnrecordedTrial(Trial):
-    """A trial of somebody else's backend, which can resize it and keeps no record."""
+    """A trial of another package's backend, which can resize it and keeps no record."""
 
     num_devices = 1
 
@@ -166,7 +166,7 @@ class UnrecordedTrial(Trial):
 
 
 class ByHand:
-    """Reports by hand, at times by hand."""
+    """Sends reports at chosen times."""
 
     def __init__(self, **changes):
         arguments = {"max_t": 100, "num_devices": 4, "deadline_s": 1000, "scaling": {1: 1, 8: 8}, "random_seed": 0}
@@ -219,7 +219,7 @@ def test_a_trial_that_diverges_is_said_so_and_never_goes_on(strategy):
     assert not tuning.scheduler.admission_open
 
 
-def test_before_and_while_admission_is_open_the_rule_is_told():
+def test_explanation_names_the_rule_before_and_while_admission_is_open():
     tuning = ByHand(strategy="adaptive", deadline_s=1000)
     before = tuning.scheduler.explain()
     assert before.admission_open

@@ -18,7 +18,7 @@ SPACE = {"lr": uniform(0, 1), "width": randint(1, 8)}
 
 
 class Wishes:
-    """The side of a backend that takes wishes."""
+    """The part of a backend that receives requests."""
 
     def __init__(self):
         self.devices = {}

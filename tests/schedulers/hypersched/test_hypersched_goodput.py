@@ -1,4 +1,4 @@
-"""HyperSched with the policy ``goodput``, from reports to wishes."""
+"""HyperSched with the policy ``goodput``, from reports to requests."""
 
 from __future__ import annotations
 

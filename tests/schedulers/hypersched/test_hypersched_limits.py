@@ -1,4 +1,4 @@
-"""Trials that cannot run on as many devices as they were given: both strategies of HyperSched stop asking for it."""
+"""Trials that cannot run on the devices they were given: both strategies of HyperSched stop requesting so many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEADLINE_S = 100.0
 
 
 class LimitedTrial:
-    """A trial of a backend that has found, at some time, on how many devices the trial can run."""
+    """A trial of a backend that detects, at some time, on how many devices the trial can run."""
 
     def __init__(self, trial_id):
         self.trial_id, self.config = trial_id, {"x": 0.5}

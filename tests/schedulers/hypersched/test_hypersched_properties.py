@@ -27,7 +27,7 @@ TABLES = [None, {1: 1, 8: 8}, {1: 1, 2: 1.8, 3: 1.5, 8: 4}, {1: 1, 2: 0.5}]
 
 @dataclass
 class Processes:
-    """What a backend knows of a trial."""
+    """The facts about a trial in a backend."""
 
     state: TrialState
     epoch: int = 0
@@ -107,7 +107,7 @@ class Backend:
 
 
 class ElasticTuning:
-    """The tuner, a scheduler and a backend, to which things happen one by one."""
+    """The tuner, a scheduler and a backend, with one event at a time."""
 
     def __init__(self, num_devices, num_workers, policy, scaling, grid, arms):
         self.backend = Backend(num_devices)
@@ -167,7 +167,7 @@ class ElasticTuning:
                 self.scheduler.on_trial_add(trial=self.trials[trial_id])
 
     def reporting(self):
-        """Trials with processes that the tuner listens to; draining ones still finish their epoch."""
+        """Trials with processes whose reports the tuner receives; draining ones still finish their epoch."""
         return [t for t in self.backend.in_phase(Phase.RUNNING, Phase.DRAINING) if t in self.running]
 
     def report(self, trial_id, loss, epochs=1):
@@ -271,7 +271,7 @@ class ElasticTuning:
         assert not self.exhausted or set(self.paused) <= set(self.over)
 
     def check(self):
-        """What holds at every moment."""
+        """The invariants."""
         self.check_over()
         held = [device for devices in self.backend.pool.holders.values() for device in devices]
         assert len(held) == len(set(held)) <= len(self.backend.pool), "a device has two holders"
@@ -287,7 +287,7 @@ class ElasticTuning:
             assert not (state.phase is Phase.RUNNING and state.holds > state.wants), "shrinking comes first"
 
     def settle(self):
-        """When nobody wishes anything new, the wishes in force are carried out."""
+        """Without new requests, the last requests are carried out."""
         for _ in range(4 * len(self.trials) + 4):
             for trial_id in self.backend.in_phase(Phase.DRAINING):
                 self.backend.exit(trial_id)

@@ -11,7 +11,7 @@ from syne_hypersched.schedulers.hypersched._retrospective import RetrospectiveHa
 
 
 class SlowHalving:
-    """The rules in the paper's words: percentiles of plain dictionaries, everything looked at again at every report."""
+    """The rules as in the paper: percentiles of plain dictionaries, recomputed at every report."""
 
     def __init__(self, levels, reduction_factor, retrospective=True):
         self.rungs = {level: {} for level in levels}
@@ -62,7 +62,7 @@ def test_reports_are_judged_as_by_a_slow_reference(history):
 
 
 @given(histories())
-def test_whoever_is_resumed_is_weak_nowhere_and_nobody_better_waits_there(history):
+def test_a_resumed_trial_is_weak_at_no_rung_and_no_better_trial_waits_there(history):
     steps, reduction_factor, _ = history
     levels = (1, 2, 4, 8)
     halving = RetrospectiveHalving(levels, reduction_factor)

@@ -1,4 +1,4 @@
-"""HyperSched and its deadline: cold starts, time that is left over, what is said of it, and a later deadline."""
+"""HyperSched and its deadline: cold starts, unused time, messages about it, and a later deadline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cold(Curves):
 
 
 def test_a_cold_first_epoch_closes_no_admission():
-    """Of 60 s two thirds were left over, with the two trials that were there after 19 s."""
+    """Without the rule, two thirds of 60 s were unused, with the two trials that existed after 19 s."""
     scheduler = make()
     simulation = simulate(scheduler, Cold(), num_devices=2, deadline_s=60.0)
     assert scheduler.explain().admission_closed_s >= 24
@@ -105,8 +105,8 @@ def test_the_last_trial_is_not_paused_when_nothing_can_be_resumed(elastic):
     assert report(scheduler, trials[2], 4, math.nan) == "PAUSE"
 
 
-def test_without_resizing_a_pause_after_the_closing_serves_nobody():
-    """And so a backend that cannot resize trains on what runs."""
+def test_without_resizing_no_trial_is_paused_after_admission_has_closed():
+    """So with a backend that cannot resize, the running trials train on."""
     decisions = {}
     for elastic in (True, False):
         now_s = [0.0]
@@ -145,7 +145,7 @@ def test_a_run_that_uses_its_time_says_nothing(caplog):
         (4, {1: 1, 4: 3.6}, False), (4, {1: 1, 4: 2.2}, True), (8, {1: 1, 8: 1}, True), (2, {1: 1, 2: 2}, True),
     ],
 )  # fmt: skip
-def test_few_devices_are_told_at_the_start_that_none_is_resized(num_devices, scaling, speaks, caplog):
+def test_with_few_devices_a_message_at_the_start_says_that_no_trial_is_resized(num_devices, scaling, speaks, caplog):
     scheduler = make("adaptive", num_devices=num_devices, scaling=scaling)
     assert messages(caplog) == []
     for _ in range(min(2, num_devices)):

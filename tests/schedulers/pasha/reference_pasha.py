@@ -1,4 +1,4 @@
-"""PASHA written down sentence by sentence, slowly: nothing is kept sorted, all is counted anew at each report.
+"""A slow reference implementation of PASHA, as in the paper: everything is counted again at each report.
 
 It shares no code with the package. Values are to be minimised and may be ``inf``, the worst.
 """
@@ -137,7 +137,7 @@ def ranking_changed(name, kwargs, lower, top, epsilon):
 
 
 class ReferencePASHA:
-    """The scheduler as a whole: what is suggested, what is decided, the cap and epsilon."""
+    """The whole scheduler: suggestions, decisions, the cap and epsilon."""
 
     def __init__(self, max_t, grace_period, reduction_factor, ranking_criterion, ranking_kwargs):
         self.levels = rung_levels(grace_period, reduction_factor, max_t)

@@ -101,7 +101,7 @@ def random_reports(seed: int, num_trials: int, max_epoch: int, ties: bool):
     ties=st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_agrees_with_counting_all_pairs_anew_whatever_the_order_of_reports(seed, num_trials, lower, width, ties):
+def test_agrees_with_a_count_of_all_pairs_for_any_order_of_reports(seed, num_trials, lower, width, ties):
     curves: dict[int, dict[float, float]] = {}
     epsilon = CrissCrossEpsilon(curves)
     epsilon.set_interval(lower, lower + width)

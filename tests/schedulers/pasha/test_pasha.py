@@ -53,7 +53,7 @@ def start(pasha: PASHA, trial_id: int) -> Trial:
 
 
 class Histories:
-    """Plays random events on a number of workers to schedulers at once, and compares what they answer at each event.
+    """Sends the same random events of some workers to several schedulers, and compares their answers.
 
     ``fast`` minimises the values, ``negated`` maximises their negatives, ``slow`` is the reference.
     """

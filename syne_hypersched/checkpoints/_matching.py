@@ -332,7 +332,7 @@ class Matcher:
         early = self._early
         if self._is_matched or early is None or early.generation is None:
             return
-        if self._seems_early or self.order is Order.EARLY:
+        if self.order is Order.EARLY or (self._seems_early and self._is_clear(early)):
             self._add(early.generation, "exact")
 
     def _match_late(self, state: State | None = None) -> None:

@@ -81,7 +81,7 @@ def test_a_place_without_a_value_ends_the_tuning_at_its_first_trial(tmp_path, mo
     backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", arguments=["{learning_rate}", "{...}"])
     scheduler = ASHA({"lr": uniform(0, 1), "fast": choice([True, False])}, "loss", time_attr="epoch", max_t=3)
     tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=30), n_workers=1, sleep_time=0.01)
-    with pytest.raises(ValueError, match=r"which is lr, fast, st_checkpoint_dir, but has \{learning_rate\}"):
+    with pytest.raises(ValueError, match=r"only for lr, fast, st_checkpoint_dir, but has \{learning_rate\}"):
         tuner.run()
 
 

@@ -221,7 +221,7 @@ class TestAllocateGoodput:
         for launch_cost_s, expected in ((1.0, 2), (45.0, 1)):
             outlook = {0: Outlook(1, 5.0, rates)}
             assert allocate_goodput(values, outlook, 2, (1, 2), 1e9, 100.0, launch_cost_s) == {0: expected}
-        # Nor is one that lets go of a device which nobody else needs.
+        # Nor is one that releases a device which no other trial needs.
         slower = {0: Outlook(2, 5.0, np.array([1.0, 0.99]))}
         assert allocate_goodput(values, slower, 2, (1, 2), 1e9, 100.0, 1.0) == {0: 2}
 

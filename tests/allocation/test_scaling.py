@@ -177,7 +177,7 @@ class TestLearntScaling:
 
     def test_between_two_measured_sizes_the_deviation_from_the_prior_is_interpolated_in_log_devices(self):
         learnt = LearntScaling()
-        for trial_id in range(99):  # so many that the prior counts for little
+        for trial_id in range(99):  # many trials, so that the prior has little weight
             for size, speed_up in ((1, 1.0), (2, 1.5), (8, 3.0)):
                 learnt.observe(trial_id, size, 10.0 / speed_up)
         prior = LearntScaling()

@@ -107,7 +107,7 @@ def test_it_ends_after_a_failure_too_many_while_others_wait(tmp_path, monkeypatc
             if status.num_trials_failed and not self.is_set:
                 self.is_set = True
                 backend.set_deadline(0.5, 0.3)
-            return False  # it is the tuner that stops, after so many failures
+            return False  # the tuner itself stops, after max_failures
 
     with pytest.raises(ValueError, match="Trial - 0 failed"):
         make_tuner(backend, scheduler, SoonAfterTheFailure()).run()

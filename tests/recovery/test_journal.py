@@ -138,7 +138,7 @@ class WatchedJournal(PatientJournal):
 def test_every_loop_is_synced_and_snapshots_are_taken(make):
     journal = WatchedJournal()
     make(callbacks=[journal]).run()
-    # A trial starts after the loop that hears of the end of the one before.
+    # A trial starts after the loop that receives the end of the one before.
     assert journal.num_loops > 3
     assert len(set(journal.snapshots)) >= 3
     assert journal.snapshots == sorted(journal.snapshots)

@@ -49,7 +49,7 @@ def test_a_killed_experiment_ends_as_one_that_was_not(experiments, kind):
         process = experiments.resume("killed")
     assert process.wait() == 0, experiments.log()
     assert before <= curves(experiments.results("killed"), num_trials=100)
-    # Every point was trained to its end, whoever did it.
+    # Every point was trained to its end, by any of the tuners.
     expected = {(i, epoch, i / 10 + 1 / epoch) for i in range(NUM_POINTS) for epoch in range(1, 10)}
     assert curves(experiments.results("killed")) == expected
     assert_sound(experiments, "killed")

@@ -40,7 +40,7 @@ def test_a_trial_is_named_once_and_for_good():
     checkpoints.end(2)
     checkpoints.end(0)
     checkpoints.end(2)
-    checkpoints.pause(2)  # it is over all the same
+    checkpoints.pause(2)  # it has ended nevertheless
     assert (checkpoints.paused, checkpoints.over(), checkpoints.over(1)) == ((), [2, 0], [0])
     checkpoints.leave(1, resumable=True)
     checkpoints.leave(3, resumable=False)
@@ -143,7 +143,7 @@ def test_with_nothing_left_to_suggest_no_paused_trial_is_needed(kind):
     assert loop.exhausted
     assert loop.running == []
     assert sorted(loop.over) == list(range(6))
-    assert scheduler.suggest() is None  # whoever asks again
+    assert scheduler.suggest() is None  # also in later calls
 
 
 def test_the_callback_has_each_trial_removed_once():

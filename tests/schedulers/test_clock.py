@@ -18,7 +18,7 @@ class FakeTime:
         self.wall_s = 5e8
         monkeypatch.setattr(time, "monotonic", lambda: self.monotonic_s)
         monkeypatch.setattr(time, "time", lambda: self.wall_s)
-        # As on a machine that was started anew between any two looks: only the clock of the wall goes on.
+        # As on a machine that was rebooted between any two readings: only the wall clock goes on.
         monkeypatch.setattr(_moments, "boot_id", lambda: None)
 
     def advance(self, seconds):

@@ -233,7 +233,7 @@ def test_one_number_is_enough(kind, strategy, tmp_path, caplog):
         assert scheduler.num_devices == 2
         recorded_s = load_run(backend._experiment_path, time_attr="epoch").deadline_s
         assert recorded_s == pytest.approx(backend.situation.deadline_s)
-        # Where the scheduler takes it, the tuning has started a little before the backend was told.
+        # If the scheduler takes it from the backend, the tuning has started a little before.
         assert scheduler.deadline_s == (of_scheduler or backend.situation.deadline_s)
         assert stop.deadline_s == 1.0
     assert not warnings_of(caplog)

@@ -41,7 +41,7 @@ def test_the_best_is_trained_to_the_end(name, num_configs, n_workers):
     scheduler, epochs, _ = run(name, num_configs, n_workers)
     assert len(epochs) == num_configs
     if name == "pasha" and n_workers <= num_configs:
-        # No further than the cap, where nobody is idle: the ranking of the configurations never changes.
+        # Not beyond the cap, since no worker is idle: the ranking of the configurations never changes.
         assert epochs[BEST] >= scheduler.current_max_t == 3
     else:
         assert epochs[BEST] == MAX_T

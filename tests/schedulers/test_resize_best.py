@@ -141,7 +141,7 @@ def test_nothing_is_resized_before_and_nothing_is_lost_after_the_closing(tmp_pat
     assert metadata["scheduler_kwargs"]["scheduler"]["scheduler_name"] == "ASHA"
     assert metadata["scheduler_kwargs"]["scheduler"]["scheduler_kwargs"]["type"] == "promotion"
     assert metadata["scheduler_kwargs"]["time_attr"] == "epoch"
-    # The deadline that the backend was told of is the one by which a relaunch must have paid.
+    # A relaunch must pay by the deadline of the backend.
     assert scheduler.deadline_s == 400
 
 
@@ -180,7 +180,7 @@ def test_with_real_processes_and_a_resume_of_the_experiment(tmp_path, monkeypatc
     assert check_run(experiment) == ()
     assert first.scheduler.decisions
     assert max(len(holding.devices) for holding in holdings(experiment.events)) > 1
-    # A replay of the whole journal comes to the same decisions.
+    # A replay of the whole journal makes the same decisions.
     second = resume_experiment("real", tuner(), time_passes="running")
     assert second.scheduler.decisions == first.scheduler.decisions
 

@@ -192,7 +192,7 @@ def test_a_trial_may_begin_from_the_checkpoint_of_one_that_runs(trials):
     trials.ids.append(trial.trial_id)
     trials.epochs[1] = []
     trials.until(lambda: trials.epochs[1])
-    assert trials.epochs[1][0] >= 2  # else it has begun anew
+    assert trials.epochs[1][0] >= 2  # else it has started from the beginning
 
 
 def test_a_trial_of_a_second_experiment_with_the_same_name_starts_from_the_beginning(make_trials, caplog):
@@ -242,7 +242,7 @@ def test_generations_go_with_the_checkpoints_of_a_trial_that_was_stopped(make_tr
     trials.wait_for(store.numbers)
     trials.backend.stop_trial(0)
     trials.until(lambda: trials.backend.busy_trial_ids() == [])
-    trials.start()  # in its place, so that nobody begins from the checkpoint of trial 0 any more
+    trials.start()  # in its place, so that no trial starts from the checkpoint of trial 0 any more
     trials.until(lambda: trials.events("remove_checkpoint"))
     assert [event.trial_id for event in trials.events("remove_checkpoint")] == [0]
     assert not checkpoints(trials).exists()

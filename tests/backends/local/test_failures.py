@@ -198,7 +198,7 @@ def test_a_history_without_faults_has_nothing_to_say():
     [
         ((1, 2), None, 8, 8),
         ((1, 2), 3, 3, 3),
-        ((1, 2), 3, 4, 2),  # not three, on which nobody knows whether it works
+        ((1, 2), 3, 4, 2),  # not three, since it has never run on three
         ((1, 4), 3, 4, 1),
         ((4,), 3, 4, 3),  # it has worked on no number that is allowed
     ],

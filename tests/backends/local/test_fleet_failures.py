@@ -27,8 +27,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=1000)
 parser.add_argument("--fault", default="")     # what happens
 parser.add_argument("--at", type=int, default=1)       # in this epoch, -1: in all
-parser.add_argument("--times", type=int, default=1)    # in so many launches
-parser.add_argument("--num_devices", type=int, default=0)  # of which each has so many devices, if it is not 0
+parser.add_argument("--times", type=int, default=1)    # number of launches
+parser.add_argument("--num_devices", type=int, default=0)  # devices of each of them, if it is not 0
 parser.add_argument("--st_checkpoint_dir", type=Path)
 args = parser.parse_args()
 folder = args.st_checkpoint_dir

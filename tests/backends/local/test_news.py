@@ -70,7 +70,7 @@ def test_a_notification_ends_the_wait(news, wait_for):
     told = []
     tell = news.telling(lambda *arguments: told.append(arguments))
     waiting = Waiting(news)
-    # The thread may not wait yet: what was told before counts as well.
+    # The thread may not wait yet: an earlier notification counts as well.
     wait_for(lambda: news._bell is not None)
     tell(1, 2)
     assert told == [(1, 2)]
@@ -87,7 +87,7 @@ def test_a_log_that_is_left_does_not_end_the_wait(news, tmp_path):
     log = tmp_path / "std.out"
     settled(news, log)
     news.leave(0)
-    news.wait(0.05)  # takes note that it is watched no longer
+    news.wait(0.05)  # the watch has ended
     news.watch(1, tmp_path / "other" / "std.out")
     waiting = Waiting(news)
     with open(log, "a") as file:

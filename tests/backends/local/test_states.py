@@ -219,7 +219,10 @@ def test_the_diagram_in_the_documents_is_what_the_transitions_do():
             done.add((state.value, trial.state.value, transition))
     # Orders that leave the state as it is are no arrows, but for the resume of a trial that is being drained.
     changes = {arrow for arrow in done if arrow[0] != arrow[1]} | {("draining", "draining", "start")}
-    assert drawn == changes - {("new", "paused", "halt"), ("new", "ended", "halt")}  # nobody halts what was not started
+    assert drawn == changes - {
+        ("new", "paused", "halt"),
+        ("new", "ended", "halt"),
+    }  # a trial that was not started is never halted
 
 
 def test_only_transitions_change_the_state():

@@ -83,7 +83,7 @@ def test_a_forked_child_holds_nothing(folder):
     child = os.fork()
     if child == 0:
         os.close(theirs)
-        os.read(ours, 1)  # lives on until it is told
+        os.read(ours, 1)  # lives until the other end writes
         os._exit(0)
     try:
         mine.release()

@@ -87,7 +87,7 @@ def test_a_log_that_is_left_does_not_end_the_wait(news, tmp_path):
     log = tmp_path / "std.out"
     settled(news, log)
     news.leave(0)
-    news.wait(0.05)  # the watch has ended
+    news.wait(0.05)  # this ends the watch
     news.watch(1, tmp_path / "other" / "std.out")
     waiting = Waiting(news)
     with open(log, "a") as file:

@@ -364,9 +364,13 @@ class GenerationKeeper:
             is_whole = False  # it may be as torn as it was
         else:
             is_whole = observer.is_proven or (has_left and not observer.is_doubted)
+        # Of several files the first ones may be of this epoch and the others of the one before.
+        is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
+        is_whole = is_whole and not is_mixed
         # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
         # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
+        is_tried = is_tried and not is_mixed
         live: Tree | None = read_tree(self._spec.folder) if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.

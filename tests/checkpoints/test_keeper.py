@@ -315,6 +315,24 @@ os.kill(os.getpid(), signal.SIGKILL)
     launches.seen("found ['step-1', 'step-2']")
 
 
+def test_who_dies_between_the_files_of_a_checkpoint_goes_on_from_the_one_before(launches):
+    """Each file is whole, but they are of two epochs."""
+    launches.run(
+        """
+for epoch in (1, 2):
+    several(epoch)
+    report(epoch, 1 / epoch)
+    while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
+        time.sleep(0.005)
+put(folder / "model", 3)
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    launches.run("print('whole', {path.read_text().partition(':')[0] for path in folder.iterdir()}, flush=True)")
+    launches.seen("whole {'2'}")
+
+
 def test_who_dies_between_two_writes_goes_on_from_the_last_one(launches):
     launches.folder.mkdir()  # nobody knows whether what was there before it was watched is whole
     body = "for epoch in (1, 2):\n    atomic(epoch)\n    report(epoch, 1 / epoch)\nos.kill(os.getpid(), signal.SIGKILL)"

@@ -60,8 +60,9 @@ class Bursts:
         if path in self._paths:
             # A file may be opened and written several times.
             return not (self._paths[-1] == path and self.is_partial) or self._num_alone + self._has_reported >= _ALONE
-        is_short = self._last is not None and len(self._paths) < self._last.total()
-        return self._has_reported and not is_short and pattern_of(path) in self._names()
+        name, names = pattern_of(path), self._names()
+        is_expected = self._last is not None and names[name] < self._last[name]
+        return self._has_reported and name in names and not is_expected
 
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""

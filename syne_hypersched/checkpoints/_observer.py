@@ -293,11 +293,14 @@ class Observer:
 
     def _note(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
         """Handles changes: at least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
-        found = [change for change in changes if change is not None and not self._is_of_log(change)]
-        if not found:
+        found = [change for change in changes if change is None or not self._is_of_log(change)]
+        if not any(found):
             return
         now, is_surprise = time.monotonic(), False
         for change in found:
+            if change is None:
+                self._bursts.report()  # perhaps, among other lines
+                continue
             if change.kind == "made":
                 self._made[change.path] = now
                 self._complete.begin(change.path)

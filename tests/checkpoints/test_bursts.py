@@ -59,6 +59,14 @@ def test_a_file_for_each_epoch_is_a_checkpoint_of_its_own():
     assert bursts.is_complete
 
 
+def test_a_file_that_comes_once_does_not_make_two_epochs_one_checkpoint():
+    bursts = Bursts()
+    assert add(bursts, "pid", "epoch-1", "|", "epoch-2", "|", "epoch-3", "|", "epoch-4") == [
+        True, False, True, True, True,
+    ]  # fmt: skip
+    assert bursts.is_complete
+
+
 def test_a_report_does_not_end_a_checkpoint_that_was_longer_before():
     """A thread saves while the script trains on and reports."""
     bursts = Bursts()

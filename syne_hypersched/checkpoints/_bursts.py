@@ -37,6 +37,8 @@ class Bursts:
         self._has_reported = False
         self._after_report: set[str] = set()
         self._num_alone = 0
+        #: Paths and names as they were before something older was set aside.
+        self._before: tuple[list[str], Counter[str] | None] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -88,6 +90,19 @@ class Bursts:
         if self._paths:
             self._last, self._paths, self._num_alone = self._names(), [], 0
             self._after_report.clear()
+
+    def set_aside(self) -> None:
+        """An older file or folder was moved away: what comes next is another checkpoint, unless it is only removed."""
+        if self._paths:
+            self._before = self._paths, self._last
+            self.begin()
+
+    def remove(self, path: str) -> None:
+        """A file or folder was removed."""
+        left = [other for other in self._paths if not _is_in(other, path)]
+        if len(left) < len(self._paths) and not left and self._before is not None:
+            (left, self._last), self._before = self._before, None
+        self._paths = left
 
     def withdraw(self, path: str) -> bool:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""

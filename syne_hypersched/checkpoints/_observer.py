@@ -357,6 +357,7 @@ class Observer:
             for known in (self._begun, self._aside, self._lost, self._made):
                 known.pop(path, None)
             self._doubted.discard(path)
+            self._bursts.remove(path)
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
 
@@ -391,7 +392,7 @@ class Observer:
         if is_aside:
             self._was_part = self._bursts.withdraw(path)
         else:
-            self._bursts.begin()
+            self._bursts.set_aside()
         for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
         self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}

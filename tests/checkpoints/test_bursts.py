@@ -116,3 +116,16 @@ def test_what_was_moved_away_was_not_in_its_place():
     assert bursts.withdraw("aside-2")
     assert bursts.add("step-2")
     assert bursts.is_complete
+
+
+def test_an_old_checkpoint_may_be_moved_away_before_it_is_removed():
+    bursts = Bursts()
+    for epoch in (1, 2, 3):
+        assert add(bursts, f"step-{epoch}/model", f"step-{epoch}/state", "|") == [True, False]
+        if epoch > 1:
+            assert bursts.is_complete
+            bursts.set_aside()
+            bursts.add(f"gone-{epoch - 1}")
+            assert not bursts.is_complete
+            bursts.remove(f"gone-{epoch - 1}")
+            assert bursts.is_complete

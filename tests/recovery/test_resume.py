@@ -122,9 +122,8 @@ def test_fewer_devices_than_a_trial_had_are_refused(experiments):
 
 def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
     process = experiments.start("hypersched", "terminated")
-    events = experiments.path("terminated") / "events.jsonl"
     # The tuning must not be over on a busy machine before it is terminated.
-    experiments.wait_for(lambda: events.is_file() and '"first_report"' in events.read_text())
+    experiments.wait_for(lambda: journaled(experiments, "terminated"))
     process.terminate()
     assert process.wait() == 128 + signal.SIGTERM
     assert experiments.left_behind("terminated") == []

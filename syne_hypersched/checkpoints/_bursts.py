@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from syne_hypersched.checkpoints._files import is_in
+
 _DIGITS = re.compile(r"\d+")
 #: After so many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
@@ -99,25 +101,21 @@ class Bursts:
 
     def remove(self, path: str) -> None:
         """A file or folder was removed."""
-        left = [other for other in self._paths if not _is_in(other, path)]
+        left = [other for other in self._paths if not is_in(other, path)]
         if len(left) < len(self._paths) and not left and self._before is not None:
             (left, self._last), self._before = self._before, None
         self._paths = left
 
     def withdraw(self, path: str) -> bool:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
-        is_last = any(_is_in(other, path) for other in self._paths[-1:])
-        gone = {other for other in self._paths if _is_in(other, path)}
+        is_last = any(is_in(other, path) for other in self._paths[-1:])
+        gone = {other for other in self._paths if is_in(other, path)}
         self._paths = [other for other in self._paths if other not in gone]
         self._has_reported = self._has_reported or bool(gone & self._after_report)
         if self._last is not None:
             pattern = pattern_of(path)
-            self._last = Counter({name: n for name, n in self._last.items() if not _is_in(name, pattern)}) or None
+            self._last = Counter({name: n for name, n in self._last.items() if not is_in(name, pattern)}) or None
         return is_last
 
     def _names(self) -> Counter[str]:
         return Counter(map(pattern_of, self._paths))
-
-
-def _is_in(path: str, other: str) -> bool:
-    return f"{path}/".startswith(f"{other}/")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._files import Tree, is_in
 from syne_hypersched.checkpoints._states import State
 
 
@@ -30,11 +30,11 @@ class LastComplete:
         #: What is finished of the present checkpoint.
         self._parts: set[str] = set()
 
-    def begin(self, path: str, begins: bool = False) -> None:
-        """The script writes to a file, which is the first one of a checkpoint if it ``begins`` one."""
-        if begins and self._parts and path not in self._parts and not self._files:
+    def begin(self, path: str, begins: Callable[[str], bool] = lambda _: False) -> None:
+        """The script writes to a file. ``begins`` says whether it is the first one of a checkpoint, if asked."""
+        if self._parts and not self._files and path not in self._parts and begins(path):
             self.state, self._files, self._fresh = self._last_state, set(self._parts), set()
-        if any(_is_in(path, other) for other in self._files):
+        if any(is_in(path, other) for other in self._files):
             self._files.clear()
         else:
             self._fresh.add(path)
@@ -62,7 +62,7 @@ class LastComplete:
 
     def remove(self, path: str) -> None:
         """A file or folder was removed or moved away."""
-        if any(_is_in(other, path) for other in self._files):
+        if any(is_in(other, path) for other in self._files):
             self._files.clear()
 
     def tree(self, live: Tree, unproven: Collection[str]) -> Tree:
@@ -80,19 +80,14 @@ class LastComplete:
         Tree
             Empty if there is no such checkpoint, or it was changed.
         """
-        if not self._files or any(_is_in(path, other) for path in unproven for other in self._files):
+        if not self._files or any(is_in(path, other) for path in unproven for other in self._files):
             return {}
-        rest = {path: state for path, state in live.items() if not any(_is_in(path, other) for other in self._fresh)}
+        rest = {path: state for path, state in live.items() if not any(is_in(path, other) for other in self._fresh)}
         files = [path for path, state in rest.items() if state.kind != "folder"]
         if not self._files <= rest.keys() or any(path in unproven for path in files):
             return {}
         return {
             path: state
             for path, state in rest.items()
-            if state.kind != "folder" or any(_is_in(file, path) for file in files)
+            if state.kind != "folder" or any(is_in(file, path) for file in files)
         }
-
-
-def _is_in(path: str, other: str) -> bool:
-    """Whether a path is another one, or lies below it."""
-    return f"{path}/".startswith(f"{other}/")

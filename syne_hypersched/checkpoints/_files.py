@@ -78,6 +78,11 @@ def is_link(path: str) -> bool:
     return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1
 
 
+def is_in(path: str, other: str) -> bool:
+    """Whether a path is another one, or lies below it."""
+    return f"{path}/".startswith(f"{other}/")
+
+
 def num_bytes(tree: Mapping[str, FileState]) -> int:
     """Number of bytes in the files of a tree."""
     return sum(state.size for state in tree.values() if state.kind == "file")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syne_hypersched.checkpoints._bursts import pattern_of
-from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._files import Tree, is_in
 from syne_hypersched.checkpoints._store import Kept
 
 
@@ -103,7 +103,7 @@ class Habits:
     def is_aside(self, path: str) -> bool:
         """Whether files of this name, or a folder that contains them, are written aside and then moved into place."""
         pattern = pattern_of(path)
-        return any(pattern == aside or pattern.startswith(f"{aside}/") for aside in self._asides)
+        return any(is_in(pattern, aside) for aside in self._asides)
 
     def is_rewritten(self, path: str) -> bool:
         """Whether a file of such a name is known to be written in place, again and again."""

@@ -240,7 +240,7 @@ class Matcher:
             is_first = self.num_reports < self._first
             began_s = time_s if self._touched_s is None else self._touched_s
             gap_s = None if is_first else began_s - self._last_report_s
-            self.current = State(after, before, time_s, time_s, gap_s, self._drained)
+            self.current = State(after, before, time_s, gap_s, self._drained)
         if is_save and self._early is not None and self._early.generation is None:
             self._early = None  # it was not taken in time, and is gone
 

@@ -14,7 +14,7 @@ from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
-from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_link, read_tree
+from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._spec import CheckpointSpec
@@ -331,7 +331,7 @@ class Observer:
             self._lost[path] = after
         elif change.kind in ("created", "written") and not is_link(os.path.join(self._folder, path)):
             self._begun.setdefault(path, after)
-            self._complete.begin(path, self._bursts.begins(path))
+            self._complete.begin(path, self._bursts.begins)
             if change.kind == "written":
                 self._wrote.add(path)
                 self._matcher.touch(self._looked_s, now)
@@ -385,7 +385,7 @@ class Observer:
         """A file or folder is moved away, finished; returns how many reports there were when its files were begun."""
 
         def is_below(other: str) -> bool:
-            return f"{other}/".startswith(f"{path}/")
+            return is_in(other, path)
 
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
         self.habits.moved_away(path, is_aside)

@@ -35,10 +35,8 @@ class State:
     before: int
     """At most so many had been printed when its last change was made."""
 
-    began_s: float
-    """When it was first and last changed (monotonic seconds)."""
-
     ended_s: float
+    """When it was last changed (monotonic seconds)."""
 
     gap_s: float | None = None
     """It was begun at least so many seconds after the report before it; None: it is the first of its launch."""

@@ -8,7 +8,7 @@ from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._files import FileState
 from syne_hypersched.checkpoints._states import State
 
-STATE = State(1, 1, 0.0, 0.0)
+STATE = State(1, 1, 0.0)
 
 
 def folders(*paths):
@@ -32,7 +32,7 @@ def complete():
 
 def test_what_was_begun_after_it_is_left_out(complete):
     complete.begin("step-2/model")
-    complete.finish("step-2/model", True, False, State(2, 2, 0.0, 0.0))
+    complete.finish("step-2/model", True, False, State(2, 2, 0.0))
     complete.begin("step-2/state")
     live = folders("step-1/model", "step-1/state", "step-2/model", "step-2/state", "old")
     assert complete.tree(live, {"step-2/state"}) == folders("step-1/model", "step-1/state", "old")
@@ -43,7 +43,7 @@ def test_a_checkpoint_is_complete_when_the_next_one_is_begun():
     complete = LastComplete()
     complete.finish("epoch-1", True, False, STATE)
     assert complete.tree(folders("epoch-1"), ()) == {}
-    complete.begin("epoch-2", begins=True)
+    complete.begin("epoch-2", begins=lambda _: True)
     assert complete.tree(folders("epoch-1", "epoch-2"), {"epoch-2"}) == folders("epoch-1")
     assert complete.state is STATE
 

@@ -108,6 +108,10 @@ class StateMachine:
         if status != Status.in_progress:
             self._rest("take over")
 
+    def __getstate__(self) -> dict[str, object]:
+        # The launcher's thread may add to the story while the tuner stores itself.
+        return {**self.__dict__, "_story": self._story.copy()}
+
     # Orders.
 
     def start(self, num_devices: int, order: int) -> None:

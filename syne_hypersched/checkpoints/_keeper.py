@@ -170,8 +170,11 @@ class GenerationKeeper:
 
     def _is_saving(self) -> bool:
         observer = self._observer
-        if not observer.prove() and observer.writing():
-            return True
+        if not observer.prove():
+            if observer.writing():
+                return True
+            self._look()  # the last file was closed only now, by a process that was alive
+            observer.prove()
         if not self._is_patient() or self._asked_s is None:
             return False  # it goes on and on
         now, state = time.monotonic(), self._matcher.current
@@ -201,10 +204,9 @@ class GenerationKeeper:
 
     def _timeout_s(self) -> float | None:
         with self._lock:
-            state = self._matcher.current
             now, decides_s = time.monotonic(), self._matcher.decides_s
             waits_s = math.inf if decides_s is None else max(0.0, decides_s - now)
-            if self._observer.is_dirty or (state is not None and not state.settled):
+            if self._observer.is_dirty or self._is_open():
                 quiet_s = self._observer.changed_s + QUIET_S - now
                 waits_s = min(waits_s, max(_LOOK_S, quiet_s, self._retry_at - now))
             return None if waits_s == math.inf else waits_s
@@ -216,7 +218,7 @@ class GenerationKeeper:
         self._tell_news()
         is_quiet = now - observer.changed_s >= QUIET_S
         if not observer.is_dirty:
-            if is_quiet and state is not None and not state.settled:
+            if is_quiet and self._is_open():
                 self._settle()
             return
         began_s, ended_s = self._tried_s
@@ -233,12 +235,17 @@ class GenerationKeeper:
             return
         observer.has_reported = False
         self._take()
-        if is_quiet and not observer.is_dirty:
-            self._settle()
+        if is_quiet:
+            self._settle()  # even if it was not taken, because the script has just begun to write the next one
         self._tell_news()
 
+    def _is_open(self) -> bool:
+        """Whether more of the last checkpoint may come."""
+        state = self._matcher.current
+        return self._observer.is_open or (state is not None and not state.settled)
+
     def _settle(self) -> None:
-        self._observer.close_checkpoint()
+        self._observer.is_open = False
         self._matcher.settle()
         self._tell_news()
 

@@ -63,6 +63,8 @@ class Observer:
         Whether any file was finished there by a process that was alive afterwards.
     seen_size
         Bytes of the log read so far.
+    is_open
+        Whether files that are finished soon belong to the last checkpoint, although a report came between.
     taken
         What was there when a generation was taken last.
     habits
@@ -88,10 +90,10 @@ class Observer:
         self.seen_size = spec.log_end
         #: All that had happened by then is known (monotonic seconds).
         self._looked_s = time.monotonic()
-        #: Where a checkpoint ends, and whether the last one may go on.
+        #: Where a checkpoint ends.
         self._bursts = Bursts()
         self._complete = LastComplete()
-        self._is_open = False
+        self.is_open: bool = False
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
         #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, and of
@@ -217,10 +219,6 @@ class Observer:
         self.taken = live
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
-
-    def close_checkpoint(self) -> None:
-        """The checkpoint is complete: the next change begins another one."""
-        self._is_open = False
 
     # What happens.
 
@@ -376,9 +374,9 @@ class Observer:
         begins = not was_lost and self._bursts.add(path)
         if begins:
             self._finished = {path}
-        goes_on = was_part or (self._is_open and not begins)
+        goes_on = was_part or (self.is_open and not begins)
         self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
-        self._is_open = True
+        self.is_open = True
         self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
 
     def _leave(self, path: str) -> list[int]:

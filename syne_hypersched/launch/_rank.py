@@ -17,8 +17,10 @@ from syne_hypersched.launch._threads import set_thread_numbers
 RANK_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int) -> NoReturn:
+def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int, gate: int) -> NoReturn:
     """Turns this forked process into the process of ``rank``. Never returns.
+
+    The script begins when ``gate``, the end of a pipe that nobody writes to, is closed at its other end.
 
     A warm one raises :class:`ScriptStart`, upon which the script runs where the server's interpreter has started. A
     process that cannot be started exits with code 127 (as shells do) and says why on its standard error.
@@ -35,15 +37,22 @@ def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int) -> NoReturn:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, RANK_SIGNALS)
         if not spec.warm:
+            _wait_for(gate)
             os.execvpe(spec.argv[0], spec.argv, rank.env)
         os.environ.clear()
         os.environ.update(rank.env)
         _reset_libraries()
         set_thread_numbers()
+        _wait_for(gate)
     except BaseException as error:
         os.write(2, f"Cannot start {spec.argv[0]!r}: {error}\n".encode(errors="backslashreplace"))
         os._exit(127)
     raise ScriptStart(spec.argv)
+
+
+def _wait_for(gate: int) -> None:
+    os.read(gate, 1)
+    os.close(gate)
 
 
 def _redirect(rank: RankSpec) -> None:

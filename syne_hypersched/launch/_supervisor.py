@@ -77,8 +77,9 @@ class Supervisor:
         if self._keeper is not None:
             beginning = self._keeper.prepare()
             private_fds += self._keeper.private_fds
+        gate = os.pipe2(os.O_CLOEXEC)
         try:
-            self._start_ranks(private_fds)
+            self._start_ranks((*private_fds, gate[1]), gate[0])
         except OSError as os_error:
             error = f"cannot start a process: {os_error}"
             self._kill_ranks()  # they would wait for the others for ever
@@ -89,6 +90,9 @@ class Supervisor:
         )
         if self._keeper is not None:
             self._send({"event": "began", "began": asdict(beginning)})
+        # On a busy machine a short script would be over before anybody watches what it saves.
+        for fd in gate:
+            os.close(fd)
         while self._rank_of:
             sources = [wakeup_read] if self._lost else [wakeup_read, self._pipe.fileno()]
             ready, _, _ = select.select(sources, [], [], self._timeout())
@@ -114,7 +118,7 @@ class Supervisor:
         self._send({"event": "exit", "exit": exit_.to_json(), "time": time.monotonic()})
         os._exit(0)
 
-    def _start_ranks(self, own_fds: tuple[int, ...]) -> None:
+    def _start_ranks(self, own_fds: tuple[int, ...], gate: int) -> None:
         me = os.getpid()
         # A signal that reaches a rank before it has given up our handlers must wait, or it would be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, RANK_SIGNALS)
@@ -125,7 +129,7 @@ class Supervisor:
                     signal.set_wakeup_fd(-1)
                     for fd in own_fds:
                         os.close(fd)
-                    run_rank(self._spec, rank, me)
+                    run_rank(self._spec, rank, me, gate)
                 self._rank_of[pid] = index
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, RANK_SIGNALS)

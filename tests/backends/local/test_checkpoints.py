@@ -62,7 +62,7 @@ for epoch in range(done + 1, args.epochs + 1):
     if args.mode == "tears":  # each epoch takes as long as its generation
         while epoch < 3 and not (kept / f"{epoch:06d}").exists():
             time.sleep(0.005)
-    time.sleep(0.04)
+    time.sleep(0.12)
 """
 
 

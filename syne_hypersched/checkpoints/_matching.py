@@ -74,8 +74,7 @@ class Matcher:
         self._touched_s: float | None = None
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
-        self._seems_early = self._seems_late = False
-        self._drained = False
+        self._seems_early = self._seems_late = self._drained = False
         # Of this launch.
         self._first = self.num_reports + 1
         self._saved_first = self._saved_last = False
@@ -366,6 +365,10 @@ class Matcher:
             self.matched = [*self.matched[-1:], matched]
             self._news.append(matched)
             self._is_matched = True
+
+    def unmatched(self) -> Best | None:
+        """The best report so far, if no generation is known to belong to it."""
+        return None if self._is_matched else self._best
 
     def news(self) -> list[Matched]:
         """The matches since the last call."""

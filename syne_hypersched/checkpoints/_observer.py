@@ -83,7 +83,7 @@ class Observer:
         self.pids: tuple[int, ...] = ()
         self.habits = Habits()
         self.taken: Tree = {}
-        self.is_dirty = self.has_reported = self.has_finished = False
+        self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
         self.changed_s = 0.0
         self.changed: set[str] = set()
         self.num_changes = self.num_log_changes = 0
@@ -91,18 +91,16 @@ class Observer:
         #: All that had happened by then is known (monotonic seconds).
         self._looked_s = time.monotonic()
         #: Where a checkpoint ends.
-        self._bursts = Bursts()
-        self._complete = LastComplete()
-        self.is_open: bool = False
+        self._bursts, self._complete = Bursts(), LastComplete()
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
-        #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, and of
-        #: the one that is being moved.
+        #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, of those
+        #: finished, of those that existed before the watch began and may still be open, and of the one that is moved.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
-        self._moving: int | None = None
-        #: The same for files that existed before the watch began and may still be open.
+        self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
+        self._moving: int | None = None
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
         #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
@@ -352,7 +350,7 @@ class Observer:
             was_part, self._was_part = self._was_part, False
             self._finish(path, began_after, before, now, was_part)
         else:
-            for known in (self._begun, self._aside, self._lost, self._made):
+            for known in (self._begun, self._aside, self._lost, self._made, self._parts):
                 known.pop(path, None)
             self._doubted.discard(path)
             self._bursts.remove(path)
@@ -371,10 +369,12 @@ class Observer:
             self._aside[path] = after
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
+        is_expected = self._bursts.expects(path)
         begins = not was_lost and self._bursts.add(path)
         if begins:
             self._finished = {path}
-        goes_on = was_part or (self.is_open and not begins)
+        self._parts[path] = after
+        goes_on = was_part or (not begins and (self.is_open or is_expected))
         self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
         self.is_open = True
         self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
@@ -386,6 +386,7 @@ class Observer:
             return is_in(other, path)
 
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
+        parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         if is_aside:
             self._was_part = self._bursts.withdraw(path)
@@ -395,4 +396,5 @@ class Observer:
             paths.difference_update([other for other in paths if is_below(other)])
         self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
         known = (self._begun, self._aside, self._lost)
-        return [begun.pop(other) for begun in known for other in list(begun) if is_below(other)]
+        begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
+        return begun + parts if is_aside or self.habits.is_aside(path) else begun

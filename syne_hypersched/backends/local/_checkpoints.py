@@ -59,6 +59,8 @@ class Checkpoints:
         self._told: frozenset[str] = frozenset()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
+        #: Of each trial, number, values and launch of its best report, if that has no checkpoint.
+        self._unmatched: dict[int, dict[str, Any]] = {}
         #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
@@ -152,6 +154,9 @@ class Checkpoints:
 
     def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:
         """A launch has ended; returns what of it belongs into the event."""
+        self._unmatched.pop(trial.trial_id, None)
+        if ending is not None and ending.unmatched is not None:
+            self._unmatched[trial.trial_id] = ending.unmatched
         self._offer(trial)
         if ending is None:
             return {}
@@ -166,22 +171,29 @@ class Checkpoints:
         return details
 
     def _offer(self, trial: TrialProcesses) -> None:
-        """Offers the best report of a trial that has a checkpoint, for the case that the incumbent has none."""
-        matched = self._matched.get(trial.trial_id)
-        if matched is None:
-            return
-        if not trial.reports.was_delivered(matched.report):
-            self._undelivered.add(trial.trial_id)
+        """Offers the best report of a trial that has a checkpoint, for the case that the incumbent has none.
+
+        So is a better one without, which is published as soon as it has one. Else an event says that it never is.
+        """
+        best, matched = self._unmatched.get(trial.trial_id), self._matched.get(trial.trial_id)
+        offers = [] if best is None else [(best["report"], best["values"], best["launch"])]
+        if matched is not None:
+            offers.append((matched.report, matched.values, matched.launch))
+        if not offers:
             return
         folder = self._folder_of(trial.trial_id)
         try:
             config = json.loads(folder.with_name(CONFIG_FILENAME).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return
-        result = {**matched.values, ST_LAUNCH: matched.launch}
-        self.publisher.offer(
-            self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, matched.report)
-        )
+        for report, values, launch in offers:
+            if not trial.reports.was_delivered(report):
+                self._undelivered.add(trial.trial_id)
+                continue
+            result = {**values, ST_LAUNCH: launch}
+            self.publisher.offer(
+                self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, report)
+            )
 
     def _tell_once(self, what: str, message: str, *arguments: Any) -> None:
         if what not in self._told:

@@ -392,8 +392,7 @@ class GenerationKeeper:
             # A checkpoint that was finished before may still be there, beside the torn one.
             self._note(live, is_whole, is_torn=not is_tried and not observer.has_finished)
         watch.close()
-        unmatched = self._matcher.unmatched()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
-            self._matcher.order.value, self._error, None if unmatched is None else asdict(unmatched),
+            self._matcher.order.value, self._error,
         )  # fmt: skip

@@ -366,10 +366,6 @@ class Matcher:
             self._news.append(matched)
             self._is_matched = True
 
-    def unmatched(self) -> Best | None:
-        """The best report so far, if no generation is known to belong to it."""
-        return None if self._is_matched else self._best
-
     def news(self) -> list[Matched]:
         """The matches since the last call."""
         news, self._news = self._news, []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,3 @@ class Ending:
 
     error: str = ""
     """Why generations could not be taken; empty if they could."""
-
-    unmatched: dict[str, Any] | None = None
-    """The best report of the trial (``report``, ``values``, ``launch``) if it has no checkpoint so far."""

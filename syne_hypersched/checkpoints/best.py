@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -132,7 +132,7 @@ class BestPublisher:
         It is not the incumbent. But the incumbent may have no checkpoint, and get none. Does nothing if nobody has
         asked for anything to be published.
         """
-        value = self._value(candidate.result)
+        value = self.value(candidate.result)
         with self._condition:
             if (
                 value is None
@@ -140,7 +140,7 @@ class BestPublisher:
                 or self._is_known(candidate)
             ):
                 return
-            values = [self._value(waiting.result) for waiting in self._waiting]
+            values = [self.value(waiting.result) for waiting in self._waiting]
             position = sum(other is not None and other > value for other in values)
             self._folder = folder
             self._waiting.insert(position, replace(candidate, is_spare=True))
@@ -156,7 +156,7 @@ class BestPublisher:
             self._thread.start()
         self._condition.notify_all()
 
-    def _value(self, result: dict[str, Any]) -> float | None:
+    def value(self, result: Mapping[str, Any]) -> float | None:
         """The metric, which is to be minimised; None if it is not known."""
         value = None if self.metric is None else result.get(self.metric)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
@@ -241,7 +241,7 @@ class BestPublisher:
 
     def _is_news(self, incumbent: Incumbent) -> bool:
         """Whether nothing was said about this report; notes it."""
-        key = (incumbent.trial_id, incumbent.result.get(ST_LAUNCH), self._value(incumbent.result))
+        key = (incumbent.trial_id, incumbent.result.get(ST_LAUNCH), self.value(incumbent.result))
         is_news = key not in self._told
         self._told.add(key)
         return is_news
@@ -253,7 +253,7 @@ class BestPublisher:
             name in present and present[name] == incumbent.result.get(name) for name in names
         ):
             return True
-        there, new = self._value(present), self._value(incumbent.result)
+        there, new = self.value(present), self.value(incumbent.result)
         return there is not None and new is not None and there <= new
 
 

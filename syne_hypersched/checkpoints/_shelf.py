@@ -92,7 +92,7 @@ class Shelf:
         return Beginning(restored.number, restored.number, reason), True
 
     def _is_empty_since(self, generation: Generation, live: Tree) -> bool:
-        """Whether nothing was done since a generation was taken but that empty files were made, by who may have died."""
+        """Whether all that a process, which may have died, has done since a generation is to make empty files."""
         if self._is_whole or live != self._left:
             return False
         same = {path: state for path, state in live.items() if path in generation.live}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -107,6 +108,22 @@ def test_the_first_checkpoint_may_end_after_a_report_but_not_after_a_pause_too(s
     seen.quiet()
     seen.write("three")
     assert seen.bounds == (2, 2)
+
+
+def test_an_older_one_that_is_moved_aside_afterwards_does_not_make_it_newer(seen):
+    for epoch in (1, 2, 3):
+        seen.report()
+        seen.quiet()
+        seen.write("aside/one")
+        if epoch == 3:
+            seen.report()
+        seen.write("aside/two")
+        seen.move("aside", f"checkpoint-{epoch}")
+        if epoch > 1:
+            seen.move(f"checkpoint-{epoch - 1}", "gone")
+            shutil.rmtree(seen.folder / "gone")
+            seen.observer.look()
+    assert seen.bounds == (3, 4)
 
 
 def test_a_checkpoint_that_is_moved_away_does_not_make_the_next_one_older(seen):

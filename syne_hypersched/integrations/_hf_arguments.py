@@ -42,6 +42,11 @@ def adopt(args: Any, resource: Resource) -> None:
     ):
         if getattr(args, name, wanted) != wanted:
             raise ValueError(f"{name} must be {wanted}, since {why}, but got {getattr(args, name)!r}")
+    if args.push_to_hub and _value(args.hub_strategy) != "end":
+        raise ValueError(
+            'hub_strategy must be "end", since checkpoints are moved into their place, but got '
+            f"{_value(args.hub_strategy)!r}"
+        )
     if getattr(args.accelerator_config, "split_batches", False):
         raise ValueError("split_batches must be False, since the batch is divided over the devices here, but got True")
     if saves != evaluates or (evaluates == "steps" and args.save_steps != args.eval_steps):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,19 +25,25 @@ from syne_hypersched._extras import needs_extra
 with needs_extra(__name__, "huggingface"):
     import torch.distributed as dist
     from transformers import Trainer, TrainerCallback, set_seed
+    from transformers.trainer import TRAINER_STATE_NAME
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations import _hf_arguments as arguments
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
-from syne_hypersched.integrations._leaving import Ranks, Sigterm
-from syne_hypersched.integrations._marked import MarkedCheckpoints
+from syne_hypersched.integrations._ranks import Ranks
+from syne_hypersched.integrations._saved import Saved
+from syne_hypersched.integrations._sigterm import Sigterm
 
 __all__ = ["elastic_trainer", "ElasticCallback"]
 
 logger = logging.getLogger(__name__)
 
 _EVALUATE = "evaluate"
-"""In the mark of a checkpoint: the run was left just before an evaluation."""
+"""In the notes of a checkpoint: the run was left just before an evaluation."""
+
+_BEST = "best-model-"
+"""Beginning of the folder with the best checkpoint of this trial, for ``load_best_model_at_end``."""
 
 
 class ElasticCallback(TrainerCallback):
@@ -93,15 +100,16 @@ class ElasticCallback(TrainerCallback):
         self._share: Share | None = None
         if global_batch_size is not None:
             self._share = share_of(global_batch_size, num_processes(), max_local_batch_size)
-        self._checkpoints = MarkedCheckpoints(str(checks.path("checkpoint_dir", checkpoint_dir)))
+        self._path = str(checks.path("checkpoint_dir", checkpoint_dir))
+        self._saved = Saved(self._path, 2, reporter)
         #: Path of the checkpoint from which this launch goes on, for ``resume_from_checkpoint``; None: there is none.
-        self.checkpoint = self._checkpoints.newest()
-        self._reporter = reporter
+        self.checkpoint = None if self._saved.newest is None else _trainer_folder(self._saved.newest)
+        #: Where the trainer writes at present; None: it does not save.
+        self._aside: str | None = None
         self._ranks = Ranks()
         self._sigterm = Sigterm()
         #: The trainer, if it is known: a run can then be left before and during an evaluation.
         self._trainer: Any = None
-        self._keep = 1
         self._is_leaving = False
         #: Whether nothing was left to train when this launch began.
         self._was_finished = False
@@ -127,26 +135,13 @@ class ElasticCallback(TrainerCallback):
         self._adopt(args)
         state.save_steps = state.eval_steps
         self._sigterm.listen()
-        if self._reporter is None and self._ranks.is_main:
-            from syne_tune import Reporter  # late, and once: it counts the seconds from here
-
-            self._reporter = Reporter()
-        if self.checkpoint is None or state.global_step == 0:
-            left_out = self._checkpoints.unmarked() if self._ranks.is_main else []
-            if left_out and state.global_step == 0:
-                logger.warning(
-                    "The run starts from the beginning: no checkpoint in %s is marked as whole, of %s.",
-                    self._checkpoints.path, ", ".join(left_out),
-                )  # fmt: skip
-            return
         if self._ranks.is_main:
-            report = self._checkpoints.undelivered(self.checkpoint)
-            if report is not None:
-                self._deliver(self.checkpoint, report)
+            self._saved.begin()
+        if self.checkpoint is None or state.global_step == 0:
+            return
         self._seed_again(args, state)
-        mark = self._checkpoints.mark(self.checkpoint) or {}
         self._was_finished = state.global_step >= state.max_steps
-        if self._trainer is not None and mark.get(_EVALUATE):
+        if self._trainer is not None and self._saved.notes.get(_EVALUATE):
             self._evaluate_now(control)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -164,20 +159,20 @@ class ElasticCallback(TrainerCallback):
         if must_leave and (self._trainer is not None or not arguments.is_due(args, state)):
             self._is_leaving = control.should_training_stop = control.should_save = True
             control.should_evaluate = control.should_log = False
-        if control.should_save:
-            self._begin_save(state)
+        self._prepare_save(args, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A run that leaves has been saved already: it is neither evaluated nor saved again."""
         if self._is_leaving or self._was_finished:
             control.should_save = control.should_evaluate = control.should_log = False
-        elif control.should_save:
-            self._begin_save(state)
+        self._prepare_save(args, control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any) -> None:
         """Keeps the metrics until the checkpoint exists. There may be several data sets."""
         step, found = self._evaluated
         self._evaluated = (state.global_step, {**(found if step == state.global_step else {}), **metrics})
+        if self._aside is None and control.should_save:
+            self._begin_save(args)
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leaves an evaluation during training, which the next launch does again."""
@@ -187,7 +182,7 @@ class ElasticCallback(TrainerCallback):
         if not control.should_evaluate or not self._ranks.agree(self._sigterm.has_come):
             return
         self._is_leaving = True
-        self._begin_save(state)
+        self._begin_save(args)
         trainer._save_checkpoint(trainer.model, None)
         trainer.callback_handler.on_save(args, state, control)
         trainer.callback_handler.on_train_end(args, state, control)
@@ -200,12 +195,16 @@ class ElasticCallback(TrainerCallback):
         if step == state.global_step and level is not None and not self._is_leaving:
             report = {self._resource: level, **arguments.chosen(self._names, metrics), BATCH_SIZE: _batch_size(args)}
         self._ranks.wait()
-        if self._ranks.is_main:
+        aside, self._aside = self._aside, None
+        args.output_dir = self._path
+        if aside is not None and state.best_model_checkpoint is not None:
+            state.best_model_checkpoint = os.path.join(self._path, f"{_BEST}{state.best_global_step}")
+        if aside is not None and self._ranks.is_main:
+            self._keep_best(state, aside)
             is_pending = self._is_leaving and arguments.is_due(args, state)
-            path = self._checkpoints.commit(state.global_step, report, **{_EVALUATE: is_pending})
-            self._checkpoints.prune(self._keep, state.best_model_checkpoint)
-            if report is not None:
-                self._deliver(path, report)
+            self._saved.commit(aside, report, **{_EVALUATE: is_pending})
+            self._remove_other_best(state)
+        self._ranks.wait()
         self._evaluated = (-1, {})
         if self._is_leaving:
             state.best_model_checkpoint = None  # not to be loaded now
@@ -232,13 +231,13 @@ class ElasticCallback(TrainerCallback):
         raise SystemExit(EXIT_DRAINED)
 
     def _adopt(self, args: Any) -> None:
-        here, there = (os.path.realpath(path) for path in (self._checkpoints.path, args.output_dir))
+        here, there = (os.path.realpath(path) for path in (self._path, args.output_dir))
         if here != there:
             raise ValueError(f"checkpoint_dir must be output_dir of the trainer, {args.output_dir}, but got {here}")
         arguments.adopt(args, self._resource)
         if args.save_total_limit is not None:
-            # The trainer would remove the checkpoint before this one while this one has no mark yet.
-            self._keep, args.save_total_limit = max(1, args.save_total_limit), None
+            # The trainer knows only the checkpoint that it writes.
+            self._saved.folder.keep, args.save_total_limit = max(1, args.save_total_limit), None
         batch_size = _batch_size(args)
         if self._global_batch_size not in (None, batch_size):
             raise ValueError(
@@ -251,15 +250,32 @@ class ElasticCallback(TrainerCallback):
             raise ValueError("global_batch_size must be given for local_batch_size and accumulation_steps")
         return self._share
 
-    def _begin_save(self, state: Any) -> None:
-        if self._ranks.is_main:
-            self._checkpoints.begin(state.global_step)
-        self._ranks.wait()
+    def _prepare_save(self, args: Any, control: Any) -> None:
+        """Before a save without an evaluation; otherwise the evaluation comes first."""
+        if control.should_save and not control.should_evaluate:
+            self._begin_save(args)
 
-    def _deliver(self, path: str, report: dict[str, Any]) -> None:
-        if self._reporter is not None:
-            self._reporter(**report)
-        self._checkpoints.delivered(path)
+    def _begin_save(self, args: Any) -> None:
+        """Has the trainer write into a folder aside, which is put in place when it is whole."""
+        self._aside = self._ranks.broadcast(self._saved.folder.begin() if self._ranks.is_main else None)
+        args.output_dir = self._aside
+
+    def _keep_best(self, state: Any, aside: str) -> None:
+        """Keeps a copy of the best checkpoint beside the newest ones, and notes where it is."""
+        best = state.best_model_checkpoint
+        if best is None:
+            return
+        written = _trainer_folder(aside)
+        if state.best_global_step == state.global_step and not os.path.isdir(best):
+            shutil.rmtree(f"{best}.aside", ignore_errors=True)
+            shutil.copytree(written, f"{best}.aside", copy_function=_link)
+            os.rename(f"{best}.aside", best)
+        state.save_to_json(os.path.join(written, TRAINER_STATE_NAME))
+
+    def _remove_other_best(self, state: Any) -> None:
+        for name in os.listdir(self._path):
+            if name.startswith(_BEST) and name != os.path.basename(state.best_model_checkpoint or ""):
+                shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
 
     def _seed_again(self, args: Any, state: Any) -> None:
         """Without states of the random generators for this number of devices, does not begin with the first ones."""
@@ -271,7 +287,6 @@ class ElasticCallback(TrainerCallback):
         """Does the evaluation before which the last launch was left."""
         trainer = self._trainer
         control.should_evaluate = control.should_save = True
-        self._begin_save(trainer.state)
         trainer._maybe_log_save_evaluate(
             trainer._tr_loss, None, trainer.model, None, trainer.state.epoch, None, time.time()
         )
@@ -293,8 +308,8 @@ def elastic_trainer(
         trainer.train()
 
     *Checkpoints.* They are in ``output_dir``. The trainer saves whenever it evaluates, and a report goes out once its
-    checkpoint is whole. The newest ``save_total_limit`` checkpoints are kept, by default one, and the best one with
-    ``load_best_model_at_end``.
+    checkpoint is whole. The newest ``save_total_limit`` checkpoints are kept, by default two, and the best one in
+    ``best-model-STEP``, for ``load_best_model_at_end``.
 
     *Leaving.* On SIGTERM all processes agree on a step, save, and exit with
     :const:`~syne_hypersched.contract.EXIT_DRAINED`. A run that was left just before an evaluation, or in one, begins
@@ -351,6 +366,20 @@ def elastic_trainer(
 
     trainer.train = elastic_train
     return trainer
+
+
+def _trainer_folder(checkpoint: str) -> str:
+    """The folder in a checkpoint that the trainer has written."""
+    names = [name for name in os.listdir(checkpoint) if name.startswith(PREFIX_CHECKPOINT_DIR)]
+    return os.path.join(checkpoint, max(names, key=len, default=""))
+
+
+def _link(source: str, target: str) -> None:
+    """Files of checkpoints are never changed, so one copy is enough where the disk has hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _batch_size(args: Any) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from syne_hypersched.checkpoint_folder import CheckpointFolder
 from tests.integrations import _elastic
 
 pytest.importorskip("transformers")
@@ -16,19 +18,9 @@ PRELOAD = ("syne_tune", "torch", "transformers.trainer", "accelerate", "syne_hyp
 
 #: A language model on a synthetic text, and what kills the process once in the middle of a save.
 SCRIPT = """
-import argparse, os, signal
-from pathlib import Path
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from syne_hypersched.integrations.huggingface import elastic_trainer
-
-parser = argparse.ArgumentParser()
-parser.add_argument("--epochs", type=int)
-parser.add_argument("--st_checkpoint_dir")
-parser.add_argument("--kill_at", type=int, default=-1)
-parser.add_argument("--option", default="")
-parser.add_argument("--which", type=int)
-args = parser.parse_args()
 
 torch.manual_seed(0)
 config = LlamaConfig(
@@ -57,31 +49,37 @@ trainer = Trainer(
 write = Trainer._save_optimizer_and_scheduler
 
 def write_and_die(self, folder):
-    died = Path(args.st_checkpoint_dir).parent / "died"
-    if self.state.global_step == args.kill_at and os.environ["RANK"] == "0" and args.which == 0 and not died.exists():
-        died.touch()
+    if self.state.global_step == 16 and once("died"):
         Path(folder, "optimizer.pt").write_bytes(b"torn")
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     write(self, folder)
 
+class Wait(TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        wait_for_sigterm(state.global_step // 4, lambda: elastic.callback_handler.callbacks[-1]._sigterm.has_come)
+
 Trainer._save_optimizer_and_scheduler = write_and_die
-elastic_trainer(trainer).train()
+trainer.add_callback(Wait)
+elastic = elastic_trainer(trainer)
+elastic.train()
 """
 
 
 def run(folder, option=""):
     outcome = _elastic.tune(
         folder, SCRIPT, metric="eval_loss", preload=PRELOAD,
-        config={"kill_at": 20, "option": option, "epochs": _elastic.MAX_T},
+        config={"option": option},
     )  # fmt: skip
     assert len(outcome.failures()) == 1
     disturbed, undisturbed = (outcome.values(trial, "eval_loss") for trial in range(2))
     assert disturbed == pytest.approx(undisturbed, abs=1e-3)
     assert set(outcome.rows.batch_size) == {8}
-    (checkpoint,) = outcome.best.glob("checkpoint-*")
-    mark = json.loads((checkpoint / "elastic.json").read_text())
-    assert mark["report"]["eval_loss"] == min(outcome.rows.eval_loss)
-    assert json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 4 * mark["report"]["epoch"]
+    newest = CheckpointFolder(outcome.best).newest()
+    assert newest is not None
+    report = json.loads((Path(newest) / "elastic.json").read_text())["report"]
+    assert report["eval_loss"] == min(outcome.rows.eval_loss)
+    step = 4 * report["epoch"]
+    assert json.loads((Path(newest) / f"checkpoint-{step}" / "trainer_state.json").read_text())["global_step"] == step
     return outcome
 
 

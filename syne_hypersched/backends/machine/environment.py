@@ -74,8 +74,12 @@ def server_environment(devices: Devices, inherited: Mapping[str, str]) -> dict[s
 
 
 def _no_gpus(devices: Devices) -> dict[str, str]:
-    """Hides GPUs where devices are CPU slots: else all trials would take the first one, and second ranks the second."""
-    return {} if devices.are_gpus else dict.fromkeys(_GPU_VARIABLES, "")
+    """Hides GPUs where devices are CPU slots: else all trials would take the first one, and second ranks the second.
+
+    Accelerate, and with it Hugging Face's trainer, connects processes on CPUs only if it is told that there is no GPU;
+    otherwise each of them trains a model of its own.
+    """
+    return {} if devices.are_gpus else {**dict.fromkeys(_GPU_VARIABLES, ""), "ACCELERATE_USE_CPU": "true"}
 
 
 def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> dict[str, str]:

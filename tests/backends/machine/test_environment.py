@@ -53,6 +53,7 @@ def test_trials_on_cpu_slots_see_no_gpu(per_device, inherited):
     for env, _ in rank_environments(SLOTS, ("cpu0", "cpu1"), per_device, inherited):
         for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
             assert env[name] == ""
+        assert env["ACCELERATE_USE_CPU"] == "true"
     assert server_environment(SLOTS, inherited)["CUDA_VISIBLE_DEVICES"] == ""
 
 

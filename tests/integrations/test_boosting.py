@@ -41,8 +41,7 @@ save = xgboost.Booster.save_model
 
 def save_and_die(self, path):
     if self.num_boosted_rounds() == 4 and once("died"):
-        Path(path).write_bytes(b"torn")
-        die()
+        die_writing(path)
     save(self, path)
 
 xgboost.Booster.save_model = save_and_die
@@ -71,8 +70,7 @@ save = lightgbm.Booster.save_model
 
 def save_and_die(self, path, *rest, **options):
     if self.current_iteration() == 4 and once("died"):
-        Path(path).write_bytes(b"torn")
-        die()
+        die_writing(path)
     return save(self, path, *rest, **options)
 
 lightgbm.Booster.save_model = save_and_die

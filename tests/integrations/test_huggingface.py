@@ -50,8 +50,7 @@ write = Trainer._save_optimizer_and_scheduler
 
 def write_and_die(self, folder):
     if self.state.global_step == 16 and once("died"):
-        Path(folder, "optimizer.pt").write_bytes(b"torn")
-        die()
+        die_writing(os.path.join(folder, "optimizer.pt"))
     write(self, folder)
 
 class Wait(TrainerCallback):

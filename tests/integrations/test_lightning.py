@@ -39,9 +39,8 @@ class Net(L.LightningModule):
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)]
     def on_save_checkpoint(self, checkpoint):
         if self.global_step == 32 and once("died"):
-            for aside in Path(args.st_checkpoint_dir).glob("*.aside"):
-                (aside / "lightning.ckpt").write_bytes(b"torn")
-            die()
+            (aside,) = Path(args.st_checkpoint_dir).glob("*.aside")
+            die_writing(aside / "lightning.ckpt")
 
 L.seed_everything(0, verbose=False)
 x = torch.randn(80, 4)

@@ -31,8 +31,7 @@ write = torch.save
 
 def save_or_die(state, file, *rest, **options):
     if isinstance(state, dict) and state.get("epochs_run") == DIES_AT and once("died"):
-        Path(file).write_bytes(b"torn")
-        die()
+        die_writing(file)
     write(state, file, *rest, **options)
 
 torch.save = save_or_die

@@ -61,6 +61,9 @@ STDERR_FILENAME = "std.err"
 MANIFEST_FILENAME = "manifest.json"
 """In a checkpoint of :mod:`syne_hypersched.training`: the list of its files."""
 
+NOTES_FILENAME = "elastic.json"
+"""In a checkpoint of :mod:`syne_hypersched.integrations`: the report that belongs to it."""
+
 RANK_LOG = re.compile(r"std(\.rank\d+)?\.(out|err)")
 """Names of the logs of all ranks."""
 

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "records": set(),
     "launch": {"checkpoints"},
     "training": {"allocation"},
+    "integrations": set(),
     "schedulers": {"allocation"},
     "backends": set(),  # but for its own rooms
     "backends.shared": set(),
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.
-ONLY_IN = {"torch": {"training"}}
+ONLY_IN = {"torch": {"training", "integrations"}}
 NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"}}
 
 #: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.

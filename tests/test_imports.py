@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "experiments": {"backends.shared", "checkpoints", "records", "recovery"},
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
     "tuning": {"backends.local", "experiments", "recovery", "schedulers"},
-    "cli": {"comparison", "experiments", "tuning"},
+    "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
+    "cli": {"comparison", "experiments", "replay", "tuning"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
-from syne_hypersched.cli import _compare, _demo, _report, _resume, _tune, _verify
+from syne_hypersched.cli import _compare, _demo, _explain, _replay, _report, _resume, _tune, _verify
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
@@ -51,6 +51,8 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _tune.tune: _tune.EPILOGUE,
     _demo.demo: _demo.EPILOGUE,
     _report.report: _report.EPILOGUE,
+    _explain.explain: _explain.EPILOGUE,
+    _replay.replay: _replay.EPILOGUE,
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,

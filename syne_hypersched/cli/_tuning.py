@@ -73,8 +73,10 @@ def _announcement(job: TuneJob, devices: tuple[str, ...], name: str) -> str:
         [
             f"experiment {name}: {aim} {job.metric} of {job.script.name}",
             *(f"  {entry.name:{width}}  {entry}" for entry in job.space),
-            (f"{len(devices)} device{'s' if len(devices) > 1 else ''} ({listed}), {job.scheduler}, up to "
-            f"{job.time_attr} {job.max_t:g}, {job.deadline_s:g} s"),
+            (
+                f"{len(devices)} device{'s' if len(devices) > 1 else ''} ({listed}), {job.scheduler}, up to "
+                f"{job.time_attr} {job.max_t:g}, {job.deadline_s:g} s"
+            ),
             f"Ctrl-C ends it; hypersched resume {shlex.quote(name)} continues it",
         ]
     )

@@ -17,7 +17,7 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "compare")
+COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "compare", "completion")
 
 
 def run(spelling, *arguments, **options):

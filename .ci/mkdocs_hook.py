@@ -1,4 +1,7 @@
-"""Hook of MkDocs: links of the documents to files of the repository become text, since the site has only the documents."""
+"""Hook of MkDocs: links of the documents to files of the repository become text, since the site has only the documents.
+
+Blocks that are files, which the tests write and run, get the name of the file as their title.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from typing import Any
 
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>(?!https?:|#|mailto:)[^)\s]+)\)")
+FILE = re.compile(r"^```(?P<language>\S+) file=(?P<file>\S+)$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -15,7 +19,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     folder = posixpath.dirname(page.file.src_uri)
     parts, end = [], 0
     for block in FENCE.finditer(markdown):
-        parts += [_without_outside(markdown[end : block.start()], folder), block[0]]
+        named = FILE.sub(r'```\g<language> title="\g<file>"', block[0])
+        parts += [_without_outside(markdown[end : block.start()], folder), named]
         end = block.end()
     return "".join([*parts, _without_outside(markdown[end:], folder)])
 

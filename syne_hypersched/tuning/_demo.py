@@ -11,10 +11,10 @@ from syne_hypersched.tuning._space import parse_space
 MAX_EPOCHS = 81
 
 _SPACE = (
-    "learning_rate=log(1e-3,0.5)",
+    "learning_rate=log(1e-3,1)",
     "momentum=uniform(0,0.97)",
-    "alpha=log(1e-6,1e-1)",
-    "width=[16,32,64,128]",
+    "weight_decay=log(1e-6,1e-2)",
+    "width=[16,32,64,128,256]",
     "batch_size=[32,64,128,256]",
     f"epochs={MAX_EPOCHS}",
 )

@@ -2,19 +2,20 @@
 
 import argparse
 import os
-import pickle
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
 from syne_tune import Reporter
 
+NOISE_STD = 0.3
+COPIES = 4
+
 parser = argparse.ArgumentParser()
-parser.add_argument("--learning_rate", type=float, default=0.01)
+parser.add_argument("--learning_rate", type=float, default=0.1)
 parser.add_argument("--momentum", type=float, default=0.9)
-parser.add_argument("--alpha", type=float, default=1e-4)
+parser.add_argument("--weight_decay", type=float, default=1e-4)
 parser.add_argument("--width", type=int, default=64)
 parser.add_argument("--batch_size", type=int, default=128)
 parser.add_argument("--epochs", type=int, default=81)
@@ -23,25 +24,51 @@ options = parser.parse_args()
 
 data, labels = load_digits(return_X_y=True)
 train_x, val_x, train_y, val_y = train_test_split(data / 16, labels, test_size=0.25, random_state=0, stratify=labels)
-val_x = val_x + np.random.default_rng(0).normal(0, 0.3, val_x.shape)
+train_x, train_y = np.tile(train_x, (COPIES, 1)), np.tile(train_y, COPIES)
+val_x = val_x + np.random.default_rng(0).normal(0, NOISE_STD, val_x.shape)
+
+# Two layers of weights and biases, and how fast each of them moves.
+generator = np.random.default_rng(0)
+sizes = [(64, options.width), (options.width, 10)]
+weights = [w for n, m in sizes for w in (generator.normal(0, n**-0.5, (n, m)), np.zeros(m))]
+speeds = [np.zeros_like(w) for w in weights]
+epochs_done = 0
 
 options.st_checkpoint_dir.mkdir(parents=True, exist_ok=True)
-checkpoint = options.st_checkpoint_dir / "state.pkl"
+checkpoint = options.st_checkpoint_dir / "state.npz"
 if checkpoint.exists():
-    epochs_done, model = pickle.loads(checkpoint.read_bytes())
-else:
-    epochs_done, model = 0, MLPClassifier(
-        (options.width, options.width), solver="sgd", learning_rate_init=options.learning_rate, alpha=options.alpha,
-        momentum=options.momentum, batch_size=options.batch_size, random_state=0,
-    )  # fmt: skip
+    with np.load(checkpoint, allow_pickle=False) as state:
+        epochs_done = int(state["epoch"])
+        weights, speeds = ([state[f"{name}{i}"] for i in range(4)] for name in ("weight", "speed"))
+
+
+def forward(x):
+    """The hidden layer and the logits."""
+    hidden = np.maximum(x @ weights[0] + weights[1], 0)
+    return hidden, hidden @ weights[2] + weights[3]
+
+
 report = Reporter()
 for epoch in range(epochs_done + 1, options.epochs + 1):
-    # Each epoch has its own noise, which depends on nothing but its number: a trial that goes on trains the same.
+    # Noise and order depend on nothing but the epoch: a trial that goes on trains as one that was never interrupted.
     generator = np.random.default_rng(epoch)
-    for _ in range(4):
-        model.partial_fit(train_x + generator.normal(0, 0.3, train_x.shape), train_y, classes=np.arange(10))
-    accuracy = float(model.score(val_x, val_y))
-    new = checkpoint.with_suffix(".new")
-    new.write_bytes(pickle.dumps((epoch, model)))
+    noisy = train_x + generator.normal(0, NOISE_STD, train_x.shape)
+    for batch in np.array_split(generator.permutation(len(noisy)), max(1, len(noisy) // options.batch_size)):
+        hidden, logits = forward(noisy[batch])
+        error = np.exp(logits - logits.max(axis=1, keepdims=True))
+        error /= error.sum(axis=1, keepdims=True)
+        error[np.arange(len(batch)), train_y[batch]] -= 1
+        error /= len(batch)
+        back = (error @ weights[2].T) * (hidden > 0)
+        gradients = [noisy[batch].T @ back, back.sum(axis=0), hidden.T @ error, error.sum(axis=0)]
+        for weight, speed, gradient in zip(weights, speeds, gradients, strict=True):
+            speed *= options.momentum
+            speed -= options.learning_rate * (gradient + options.weight_decay * weight)
+            weight += speed
+    accuracy = float((forward(val_x)[1].argmax(axis=1) == val_y).mean())
+    new = checkpoint.with_suffix(".new.npz")
+    arrays = {f"weight{i}": weight for i, weight in enumerate(weights)}
+    arrays |= {f"speed{i}": speed for i, speed in enumerate(speeds)}
+    np.savez(new, epoch=epoch, **arrays)
     os.replace(new, checkpoint)
     report(epoch=epoch, val_accuracy=accuracy)

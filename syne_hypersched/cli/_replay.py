@@ -62,7 +62,7 @@ def replay(
         Name of the resource level in the results, by default the scheduler's.
     """
     from syne_hypersched.experiments import load_run
-    from syne_hypersched.replay import default_scenarios, describe_replay, replay_scenario, run_curves
+    from syne_hypersched.replay import default_scenarios, describe_replay, replay_scenarios, run_curves
     from syne_hypersched.tuning import parse_duration
 
     try:
@@ -75,7 +75,7 @@ def replay(
             _numbers("--devices", devices, int),
             None if deadlines is None else [parse_duration(each, "--deadlines") for each in _split(deadlines) or []],
         )
-        print(describe_replay(known, [replay_scenario(known, scenario) for scenario in scenarios]))
+        print(describe_replay(known, replay_scenarios(known, scenarios)))
         if table is not None:
             _write_table(table, loaded, known)
             print(f"learning curves: {table}")

@@ -6,7 +6,7 @@ from syne_hypersched.replay._curves import KnownCurve as KnownCurve
 from syne_hypersched.replay._curves import RunCurves as RunCurves
 from syne_hypersched.replay._curves import run_curves as run_curves
 from syne_hypersched.replay._outcome import Outcome as Outcome
-from syne_hypersched.replay._outcome import replay_scenario as replay_scenario
+from syne_hypersched.replay._outcome import replay_scenarios as replay_scenarios
 from syne_hypersched.replay._scenarios import ReplayScenario as ReplayScenario
 from syne_hypersched.replay._scenarios import default_scenarios as default_scenarios
 from syne_hypersched.replay._words import describe_replay as describe_replay
@@ -18,6 +18,6 @@ __all__ = [
     "RunCurves",
     "default_scenarios",
     "describe_replay",
-    "replay_scenario",
+    "replay_scenarios",
     "run_curves",
 ]

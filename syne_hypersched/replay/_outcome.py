@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -106,35 +106,42 @@ class CurvesBlackbox:
         return self._curves[int(config["trial"])]
 
 
-def replay_scenario(known: RunCurves, scenario: ReplayScenario) -> Outcome:
-    """Searches again.
+def replay_scenarios(known: RunCurves, scenarios: Iterable[ReplayScenario]) -> list[Outcome]:
+    """Searches again, once for each scenario.
 
     Parameters
     ----------
     known
         The run.
-    scenario
-        Scheduler, devices and deadline.
+    scenarios
+        Schedulers, devices and deadlines.
 
     Raises
     ------
     TypeError, ValueError
         The scheduler refuses an argument of the scenario.
     """
-    flat, searcher, num_trials = _search(known, scenario, "flat")
-    hopeful, _, _ = _search(known, scenario, "hopeful")
+    suppositions: tuple[Supposition, Supposition] = ("flat", "hopeful")
+    flat, hopeful = (CurvesBlackbox(known, supposition) for supposition in suppositions)
+    return [_replay(known, scenario, flat, hopeful) for scenario in scenarios]
+
+
+def _replay(known: RunCurves, scenario: ReplayScenario, flat: CurvesBlackbox, hopeful: CurvesBlackbox) -> Outcome:
+    reports, searcher, num_trials = _search(known, scenario, flat)
     last_level = {curve.trial_id: curve.last_level for curve in known.curves}
-    seen = [report for report in flat if report.level <= last_level[report.trial_id]]
-    winner, value = _best(seen, known.do_minimize)
-    hopeful_winner, _ = _best(hopeful, known.do_minimize)
-    own = [report for report in flat if report.trial_id == known.best_trial]
+    beyond = {report.trial_id for report in reports if report.level > last_level[report.trial_id]}
+    winner, value = _best([seen for seen in reports if seen.level <= last_level[seen.trial_id]], known.do_minimize)
+    # Without a trial that goes beyond what is known, there is nothing to suppose.
+    hopeful_reports = _search(known, scenario, hopeful)[0] if beyond else reports
+    hopeful_winner, _ = _best(hopeful_reports, known.do_minimize)
+    own = [report for report in reports if report.trial_id == known.best_trial]
     return Outcome(
         scenario=scenario,
         winner=winner,
         value=value,
         hopeful_winner=hopeful_winner,
         num_trials=num_trials,
-        beyond=tuple(sorted({report.trial_id for report in flat if report.level > last_level[report.trial_id]})),
+        beyond=tuple(sorted(beyond)),
         out_of_trials_s=searcher.exhausted_s,
         own_level=max((report.level for report in own), default=0.0),
         own_fate=own[-1].decision if own else "",
@@ -150,7 +157,7 @@ class _Seen:
 
 
 def _search(
-    known: RunCurves, scenario: ReplayScenario, supposition: Supposition
+    known: RunCurves, scenario: ReplayScenario, curves: CurvesBlackbox
 ) -> tuple[list[_Seen], TrialsInOrder, int]:
     reports: list[_Seen] = []
     clock = [0.0]
@@ -164,7 +171,7 @@ def _search(
     with _silent():
         run = simulate(
             make_scheduler(known, scenario, searcher),
-            CurvesBlackbox(known, supposition),
+            curves,
             num_devices=scenario.num_devices,
             deadline_s=scenario.deadline_s,
             scaling=dict(known.speed_up),

@@ -10,7 +10,7 @@ from syne_hypersched.replay import (
     ReplayScenario,
     RunCurves,
     default_scenarios,
-    replay_scenario,
+    replay_scenarios,
     run_curves,
 )
 
@@ -36,6 +36,10 @@ def known_of(values, num_devices=1, deadline_s=100.0, max_t=4.0, **members):
         best_value=best[0],
         best_level=best[2],
     )
+
+
+def replay_scenario(known, scenario):
+    return replay_scenarios(known, [scenario])[0]
 
 
 def as_it_was(known):

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from syne_hypersched.replay import ReplayScenario, describe_replay, replay_scenario
+from syne_hypersched.replay import ReplayScenario, describe_replay, replay_scenarios
 from tests.replay.test_outcome import as_it_was, known_of
 
 
 def text_of(known, *scenarios):
-    return describe_replay(known, [replay_scenario(known, scenario) for scenario in scenarios])
+    return describe_replay(known, replay_scenarios(known, scenarios))
 
 
 def test_the_line_that_a_user_wants():

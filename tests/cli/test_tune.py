@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,19 @@ def test_the_searcher_of_an_extra_is_named_if_it_is_missing(folder, capsys, monk
 def test_an_unknown_experiment_cannot_be_resumed(folder, capsys):
     assert main(["tune", "--resume", "never"]) == 2
     assert "never" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder, wait_for):
+    what = ["tune", str(SCRIPT), *SPACE, *WHAT, *HERE]
+    arguments = [sys.executable, "-m", "syne_hypersched.cli", *what, "--deadline", "60s", "--name", "long"]
+    events = folder / "experiments" / "long" / "events.jsonl"
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: events.is_file() and '"first_report"' in events.read_text(), timeout_s=120)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    ended = command(*what, "--deadline", "61s", "--resume", "long")
+    assert ended.returncode == 0, ended.stderr
+    assert last_lines(ended, "best val_loss ")

@@ -155,7 +155,10 @@ def _from_text(name: str, text: str) -> SpaceEntry:
     if call is None:
         if "(" in text or ")" in text:
             raise _invalid(name, text, "a bracket is missing")
-        return SpaceEntry(name, "", (_finite(name, _literal(text)),))
+        constant = _literal(text)
+        if constant == text and "," in text:
+            raise _invalid(name, text, f"a list needs brackets, [{text}], and a text with a comma needs quotes")
+        return SpaceEntry(name, "", (_finite(name, constant),))
     form, items = call["form"], _items(call["arguments"])
     if form in _LISTS:
         nested = len(items) == 1 and isinstance(items[0], (list, tuple))

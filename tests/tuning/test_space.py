@@ -35,7 +35,17 @@ def test_a_form_is_the_domain_of_syne_tune(text):
 
 
 @pytest.mark.parametrize(
-    "text, value", [("n=81", 81), ("n=1e-3", 0.001), ("n=abc", "abc"), ("n='81'", "81"), ("n=true", True), ("n=[8]", 8)]
+    "text, value",
+    [
+        ("n=81", 81),
+        ("n=1e-3", 0.001),
+        ("n=abc", "abc"),
+        ("n='81'", "81"),
+        ("n='a,b'", "a,b"),
+        ("n=-1", -1),
+        ("n=true", True),
+        ("n=[8]", 8),
+    ],
 )
 def test_a_constant_is_passed_as_it_is(text, value):
     entry = parse_space([text, "x=uniform(0,1)"])[0]
@@ -76,6 +86,8 @@ BAD = {
     "lr=log(1,2": "bracket",
     "lr=[1,2": "bracket",
     "lr=1,2]": "bracket",
+    "width=8,16": "[8,16]",
+    "opt=sgd,adam": "[sgd,adam]",
     "lr=[]": "must have numbers",
     "lr=[1,1]": "twice",
     "lr=[a,a]": "twice",

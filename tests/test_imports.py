@@ -31,7 +31,9 @@ MAY_IMPORT = {
     "recovery": {"backends.local", "backends.shared", "launch", "records", "schedulers"},
     "experiments": {"backends.shared", "checkpoints", "records", "recovery"},
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
-    "cli": {"comparison", "experiments"},
+    "tuning": {"backends.local", "experiments", "recovery", "schedulers"},
+    "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
+    "cli": {"comparison", "experiments", "replay", "tuning"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.

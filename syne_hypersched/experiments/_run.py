@@ -201,6 +201,17 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     )
 
 
+def run_metadata(run: Run) -> dict[str, Any]:
+    """What the tuner has stored about a run: the scheduler, its arguments, the space; empty without a folder.
+
+    Raises
+    ------
+    ValueError
+        ``metadata.json`` is not whole.
+    """
+    return {} if run.path is None else _read_metadata(run.path / ST_METADATA_FILENAME)
+
+
 def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))

@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "recovery": {"backends.local", "backends.shared", "launch", "records", "schedulers"},
     "experiments": {"backends.shared", "checkpoints", "records", "recovery"},
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
-    "cli": {"comparison", "experiments"},
+    "check": {"backends.local", "backends.machine", "checkpoints", "launch"},
+    "cli": {"check", "comparison", "experiments"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.

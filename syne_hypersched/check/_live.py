@@ -15,7 +15,7 @@ from typing import Any
 
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched._report_lines import OF_REPORTER
-from syne_hypersched.backends.local import Processes, modules_to_preload
+from syne_hypersched.backends.local import Processes, plan_preloading
 from syne_hypersched.backends.machine.claims import claim
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import Devices
@@ -239,10 +239,12 @@ class Stage:
         self._num_launches = 0
         self._live: dict[int, WatchedLaunch] = {}
         self._lock = threading.Lock()
+        plan = None if binary else plan_preloading(Path(argv[0]))
         self._launcher = Launcher(
             self._on_launched,
             self._on_exit,
-            preload=() if binary else modules_to_preload(Path(argv[0])),
+            preload=() if plan is None else plan.modules,
+            named=None if plan is None else plan.named,
             log_path=folder / SERVER_LOG_FILENAME,
             environment=lambda: server_environment(self._devices, os.environ),
         )

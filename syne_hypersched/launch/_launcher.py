@@ -21,6 +21,7 @@ import psutil
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch._identity import is_same, start_ticks
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
+from syne_hypersched.launch._trial_import import FAILS
 
 logger = logging.getLogger(__name__)
 
@@ -338,13 +339,16 @@ class Launcher:
                     message["script"], message["reason"],
                 )  # fmt: skip
         elif event == "preload_failed":
-            logger.warning(
-                "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"]
-            )
+            # What was found in the script may be in a try statement, or need something that the script does first.
+            logger.log(
+                logging.WARNING if self._named == "-" else logging.DEBUG,
+                "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"],
+            )  # fmt: skip
         elif event == "left_out":
-            logger.warning(
-                "Module %s is not preloaded, since %s. Trials import it themselves.", message["module"], message["why"]
-            )
+            logger.log(
+                logging.DEBUG if message["why"].startswith(FAILS) else logging.WARNING,
+                "Module %s is not preloaded, since %s. Trials import it themselves.", message["module"], message["why"],
+            )  # fmt: skip
         elif event == "learnt":
             logger.info(
                 "From now on trials start with %s loaded, which the first launch has imported in %.1f s.",

@@ -19,8 +19,10 @@ from typing import Any
 
 from syne_hypersched.launch._warmth import PRELOADABLE
 
-#: An import is worth preloading if it takes at least so many seconds.
+#: An import is slow if it takes at least so many seconds of CPU time. The time on the clock depends on other processes.
 SLOW_S = 0.05
+#: Preloading is worth a second server if the imports take at least so many seconds together.
+WORTH_S = 0.2
 _NOTED_S = 0.01
 _NUM_BYTES = 1 << 18
 #: Where in the memory what is: the process that writes, whether it imports now, the number of bytes, and these.
@@ -100,7 +102,7 @@ def record_imports(record: ImportRecord) -> None:
     pid, thread = os.getpid(), threading.get_ident()
     if not record.claim(pid):
         return
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.thread_time
     get_pid, get_thread, modules = os.getpid, threading.get_ident, sys.modules
     levels: list[list[Any]] = [[]]
 
@@ -150,16 +152,19 @@ def modules_to_learn(
     folders
         The folders of installed packages. The user's own modules are never preloaded, only what they import.
     left_out
-        Modules that must not be preloaded, but what they import may be.
+        Modules and whole packages that must not be preloaded, but what they import may be.
 
     Returns
     -------
     tuple of str
-        The modules, those that are known to be harmless first: others that import them are not blamed for their
-        threads.
+        The modules, none if that would save too little time. Those that are known to be harmless come first: others
+        that import them are not blamed for their threads.
     """
     known: dict[str, None] = {}
-    others: dict[str, None] = {}
+    others: dict[str, float] = {}
+
+    def is_left_out(name: str) -> bool:
+        return name in left_out or name.partition(".")[0] in left_out
 
     def find_known(found: SlowImport) -> None:
         if found.name.partition(".")[0] in PRELOADABLE:
@@ -174,14 +179,16 @@ def modules_to_learn(
             return
         file = None if found.file is None else os.path.realpath(found.file)
         is_installed = file is not None and any(file.startswith(f"{folder}{os.sep}") for folder in folders)
-        if is_installed and found.name not in left_out:
+        if is_installed and not is_left_out(found.name):
             find_known(found)
-            others.setdefault(found.name)
+            others.setdefault(found.name, found.seconds)
         else:
             for each in found.inner:
                 visit(each)
 
     for found in imports:
         visit(found)
+    if sum(seconds for name, seconds in others.items() if name not in loaded) < WORTH_S:
+        return ()
     chosen = dict.fromkeys([*known, *others])
-    return tuple(name for name in chosen if name not in loaded and name not in left_out)
+    return tuple(name for name in chosen if name not in loaded and not is_left_out(name))

@@ -18,7 +18,7 @@ from typing import Any
 from syne_hypersched.launch._learning import ImportRecord, SlowImport, library_folders, modules_to_learn
 from syne_hypersched.launch._linux import die_with_parent
 from syne_hypersched.launch._spec import LaunchSpec, LineBuffer, encode
-from syne_hypersched.launch._trial_import import import_all, import_or_say_why_not
+from syne_hypersched.launch._trial_import import FAILS, import_all, import_or_say_why_not
 
 #: Launches from which is learnt, if the first ones import nothing that is slow.
 _MOST_LAUNCHES = 4
@@ -150,7 +150,10 @@ class Nursery:
             control.sendall(encode(learnt))
             self._serve(control)
         else:
-            control.sendall(encode({"event": "left_out", "module": failed[0], "why": failed[1]}))
+            module, why = failed
+            if why.startswith(FAILS):
+                module = module.partition(".")[0]
+            control.sendall(encode({"event": "left_out", "module": module, "why": why}))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

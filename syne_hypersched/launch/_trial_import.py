@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 from syne_hypersched.launch._warmth import PRELOADABLE
 
+#: The reason for a module that cannot be imported: the script will see, and may have its own way.
+FAILS = "its import fails"
 #: Variables that modules read when they are imported, and that are read anew in each fork (see ``_rank.py``).
 _READ_AGAIN = {
     package: frozenset({"RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"})
@@ -80,7 +82,7 @@ def import_or_say_why_not(module: str, named: Collection[str]) -> str:
         try:
             importlib.import_module(module)
         except BaseException as error:
-            return f"its import fails: {type(error).__name__}: {error}"
+            return f"{FAILS} ({type(error).__name__}: {error})"
     if uses_gpu():
         return "it opens a GPU when it is imported"
     if package in PRELOADABLE:

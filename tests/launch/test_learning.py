@@ -25,11 +25,14 @@ def own(name, *inner):
     [
         ([slow("transformers"), slow("json")], ("transformers", "json")),
         ([slow("quick", seconds=0.02)], ()),
+        ([slow("small", seconds=0.15)], ()),
+        ([slow("small", seconds=0.15), slow("another", seconds=0.06)], ("small", "another")),
         ([own("model", slow("lightning"), slow("quick", seconds=0.01))], ("lightning",)),
         ([own("model", own("layers", slow("peft")))], ("peft",)),
         ([slow("lightgbm", slow("pandas", slow("pandas.core")), slow("scipy"))], ("pandas", "scipy", "lightgbm")),
         ([slow("torch"), slow("there")], ("torch",)),
         ([slow("bad", slow("good"), slow("pandas"))], ("good", "pandas")),
+        ([slow("bad.part", slow("good"))], ("good",)),
         ([SlowImport("fails", 1.0, None, (slow("good"),))], ("good",)),
         ([slow("twice"), slow("twice")], ("twice",)),
     ],
@@ -62,7 +65,8 @@ def test_installed_packages_are_found():
     assert not any(os.path.realpath(__file__).startswith(folder) for folder in folders)
 
 
-SLOW_MODULE = "import time\ntime.sleep(0.2)\n"  # it is slow to import
+# It is slow to import.
+SLOW_MODULE = "import time\nbegan = time.thread_time()\nwhile time.thread_time() < began + 0.25:\n    pass\n"
 SCRIPT = """
 import sys
 before = sorted(name for name in sys.modules if name.startswith("some_"))

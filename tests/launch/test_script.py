@@ -49,7 +49,9 @@ class Outcomes:
         """Has a launch import what is slow, and waits until later ones have it."""
         (self._folder / "site-packages").mkdir()
         self._env["PYTHONPATH"] = str(self._folder / "site-packages")
-        (self._folder / "site-packages" / "some_slow.py").write_text("import time\ntime.sleep(0.2)\n")
+        (self._folder / "site-packages" / "some_slow.py").write_text(
+            "import time\nwhile time.thread_time() < 0.5:\n    pass\n"
+        )
         (self._folder / "first.py").write_text("import some_slow\n")
         learnt = threading.Event()
         handler = logging.Handler()

@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
     "tuning": {"backends.local", "experiments", "recovery", "schedulers"},
     "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
-    "cli": {"comparison", "experiments", "replay", "tuning"},
+    "check": {"backends.local", "backends.machine", "checkpoints", "launch"},
+    "cli": {"check", "comparison", "experiments", "replay", "tuning"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.

@@ -10,7 +10,18 @@ from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
-from syne_hypersched.cli import _compare, _completion, _demo, _explain, _replay, _report, _resume, _tune, _verify
+from syne_hypersched.cli import (
+    _check,
+    _compare,
+    _completion,
+    _demo,
+    _explain,
+    _replay,
+    _report,
+    _resume,
+    _tune,
+    _verify,
+)
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
@@ -56,6 +67,7 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
+    _check.check: _check.EPILOGUE,
     _completion.completion: _completion.EPILOGUE,
 }
 for _command, _epilogue in _COMMANDS.items():

@@ -17,7 +17,7 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "compare", "completion")
+COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "compare", "check", "completion")
 
 
 def run(spelling, *arguments, **options):
@@ -73,6 +73,7 @@ HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill",
         ["verify", "--help"],
         ["resume", "--help"],
         ["compare", "--help"],
+        ["check", "--help"],
         ["repot", "x"],
         ["compare", "--bogus"],
     ],

@@ -26,7 +26,7 @@ from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._old_logs import OldLogs
 from syne_hypersched.backends.local._options import LaunchMode, Processes
 from syne_hypersched.backends.local._order import by_time
-from syne_hypersched.backends.local._preload import modules_to_preload
+from syne_hypersched.backends.local._preload import PreloadPlan, plan_preloading
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._restore import RestoredTrial
 from syne_hypersched.backends.local._trial_files import TrialFiles
@@ -89,7 +89,8 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         hundredths of a second; ``"cold"`` starts a new interpreter each time; by default warm where possible.
     preload
         Modules that the server of warm launches imports; by default those of numpy, pandas, scipy, sklearn, syne_tune,
-        torch and torchvision that the script imports. A module must not use a GPU or start threads when it is imported.
+        torch and torchvision that the script imports, and after the first launch other slow ones as well
+        (``docs/scripts.md``). A module that opens a GPU or starts threads when it is imported is left out.
     grace_s
         Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
     time_attr
@@ -369,13 +370,14 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         self._checkpoints.removal.start(trial_id)
 
     def _make_launcher(self, **callbacks: Any) -> Launcher:
-        preload: tuple[str, ...] = ()
+        plan = PreloadPlan()
         if self.launch_mode == "warm":
-            preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
+            preload = self._preload
+            plan = plan_preloading(Path(self.entry_point)) if preload is None else PreloadPlan(preload)
         self._experiment_path.mkdir(parents=True, exist_ok=True)
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
         return Launcher(
-            preload=preload, log_path=self._experiment_path / SERVER_LOG_FILENAME,
+            preload=plan.modules, named=plan.named, log_path=self._experiment_path / SERVER_LOG_FILENAME,
             environment=lambda: server_environment(self.devices, os.environ), **callbacks,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from syne_tune.constants import ST_WORKER_TIME
 
+from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
 from syne_hypersched.experiments._run import Report, Run
@@ -86,12 +87,19 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
     events
         Events in the order in which they happened.
     devices
-        All devices that there are.
+        All devices that there are at the start. Others may join, and a device that retires or is lost may be held on
+        until its processes are gone, but not be given to anybody until it joins again.
     """
     held: dict[int, Event] = {}
+    known, away = dict.fromkeys(devices), set[str]()
     violations = []
     for event in events:
         if event.trial_id is None:
+            if event.event == JOIN:
+                known |= dict.fromkeys(event.devices)
+                away -= set(event.devices)
+            elif event.event in (RETIRE, LOSE):
+                away |= set(event.devices)
             continue
         if event.event == "exit":
             held.pop(event.trial_id, None)
@@ -108,13 +116,13 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
             if owners or number > 1:
                 owner = f"trial {owners[0]}" if owners else "itself"
                 violations.append(Violation("owners", trial_id, f"{when} was given {name}, which {owner} held"))
-            if name not in devices:
-                message = f"{when} was given {name}, which is none of {_list(devices)}"
-                violations.append(Violation("devices", trial_id, message))
+            if name not in known or name in away:
+                fault = "had been given back, or is lost" if name in away else f"is none of {_list(known)}"
+                violations.append(Violation("devices", trial_id, f"{when} was given {name}, which {fault}"))
         held[trial_id] = event
         num_held = sum(len(launch.devices) for launch in held.values())
-        if num_held > len(devices):
-            message = f"{when} took {len(event.devices)} devices, which makes {num_held} held of {len(devices)}"
+        if num_held > len(known):
+            message = f"{when} took {len(event.devices)} devices, which makes {num_held} held of {len(known)}"
             violations.append(Violation("devices", trial_id, message))
     return tuple(violations)
 

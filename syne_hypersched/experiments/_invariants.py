@@ -91,18 +91,22 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
         until its processes are gone, but not be given to anybody until it joins again.
     """
     held: dict[int, Event] = {}
-    known, away = dict.fromkeys(devices), set[str]()
+    known = dict.fromkeys(devices)
+    #: Devices that are gone or to go, with the trial that has them still.
+    away: dict[str, int | None] = {}
     violations = []
     for event in events:
         if event.trial_id is None:
             if event.event == JOIN:
                 known |= dict.fromkeys(event.devices)
-                away -= set(event.devices)
+                away = {device: holder for device, holder in away.items() if device not in event.devices}
             elif event.event in (RETIRE, LOSE):
-                away |= set(event.devices)
+                holders = event.details.get("holders") or {}
+                away |= {device: holders.get(device) for device in event.devices}
             continue
         if event.event == "exit":
             held.pop(event.trial_id, None)
+            away |= {device: None for device in event.devices if away.get(device) == event.trial_id}
         if event.event != "launch":
             continue
         trial_id, when = event.trial_id, f"at {event.time_s:.3f} s trial {event.trial_id}"
@@ -116,8 +120,9 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
             if owners or number > 1:
                 owner = f"trial {owners[0]}" if owners else "itself"
                 violations.append(Violation("owners", trial_id, f"{when} was given {name}, which {owner} held"))
-            if name not in known or name in away:
-                fault = "had been given back, or is lost" if name in away else f"is none of {_list(known)}"
+            is_away = name in away and away[name] != trial_id
+            if name not in known or is_away:
+                fault = "had been given back, or is lost" if is_away else f"is none of {_list(known)}"
                 violations.append(Violation("devices", trial_id, f"{when} was given {name}, which {fault}"))
         held[trial_id] = event
         num_held = sum(len(launch.devices) for launch in held.values())

@@ -17,7 +17,7 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "compare", "completion")
+COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "pool", "compare", "completion")
 
 
 def run(spelling, *arguments, **options):
@@ -72,6 +72,7 @@ HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill",
         ["report", "--help"],
         ["verify", "--help"],
         ["resume", "--help"],
+        ["pool", "--help"],
         ["compare", "--help"],
         ["repot", "x"],
         ["compare", "--bogus"],

@@ -150,6 +150,15 @@ def test_a_pool_that_changes_breaks_no_rule() -> None:
     assert pool_story(launch, retire, end, join, Event(5.0, "launch", 0, ("a", "b", "c"), 1)) == []
 
 
+def test_a_launch_that_was_ordered_before_its_device_retired_breaks_no_rule() -> None:
+    retire = Event(2.0, "retire", None, ("b",), details={"present": 1, "holders": {"b": 0}})
+    launch, end = Event(2.1, "launch", 0, ("a", "b"), 0), Event(3.0, "exit", 0, ("a", "b"), 0, "pool")
+    assert pool_story(retire, launch, end) == []
+    again, other = Event(4.0, "launch", 0, ("b",), 1), Event(2.2, "launch", 1, ("b",), 0)
+    assert len(pool_story(retire, launch, end, again)) == 1, "once it has given it back"
+    assert len(pool_story(retire, other)) == 1, "another one"
+
+
 @pytest.mark.parametrize("how", ["retire", "lose"])
 def test_a_launch_on_a_device_that_was_given_back_is_found(how: str) -> None:
     gone = Event(2.0, how, None, ("b",), details={"present": 1})

@@ -6,7 +6,7 @@ is lost is killed, and does the same from its last checkpoint. To the tuner noth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from syne_hypersched.backends.local._checkpoints import Checkpoints
@@ -31,7 +31,13 @@ class BreathingFleet(CheckedFleet):
     #: Devices that must not be used any more, whoever asks for them.
     _broken: tuple[str, ...] = ()
 
-    def set_present(self, wanted: int | Sequence[str], reason: str, **details: Any) -> None:
+    def set_present(
+        self,
+        wanted: int | Sequence[str],
+        reason: str,
+        may_join: Callable[[Sequence[str]], Sequence[str]] = tuple,
+        **details: Any,
+    ) -> None:
         """Has a number of devices there, or certain ones; broken ones stay away.
 
         Parameters
@@ -40,6 +46,8 @@ class BreathingFleet(CheckedFleet):
             How many, or which.
         reason
             Why, in words.
+        may_join
+            Takes devices that would join, and returns those that may.
         details
             More entries of the events.
 
@@ -52,7 +60,7 @@ class BreathingFleet(CheckedFleet):
             spared = self._checkpoints.publisher.incumbent(self._checkpoints.experiment)
             leaving, joining = pool_changes.change_to(self.pool, wanted, self._broken, spared)
             pool_changes.retire(self.pool, leaving, self._events.write, reason, **details)
-            pool_changes.join(self.pool, joining, self._events.write, reason, **details)
+            pool_changes.join(self.pool, tuple(may_join(joining)), self._events.write, reason, **details)
             self._reconcile()
 
     def lose(self, devices: Sequence[str], reason: str, broken: bool = False, **details: Any) -> None:

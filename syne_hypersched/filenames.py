@@ -12,6 +12,9 @@ import re
 EVENTS_FILENAME = "events.jsonl"
 """The events of the trials' processes, one line for each."""
 
+POOL_FILENAME = "pool.json"
+"""Which devices a run may use now. Not written by the run itself: by ``hypersched pool``, or a cluster's manager."""
+
 SERVER_LOG_FILENAME = "preloading.log"
 """Output of the server from which trials are forked."""
 

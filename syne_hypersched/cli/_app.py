@@ -16,6 +16,7 @@ from syne_hypersched.cli import (
     _completion,
     _demo,
     _explain,
+    _pool,
     _replay,
     _report,
     _resume,
@@ -27,8 +28,8 @@ EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
 
 HELP = """\
-Tune training scripts by a deadline, look at experiments, continue them, and
-compare schedulers.
+Tune training scripts by a deadline, look at experiments, change and
+continue them, and compare schedulers.
 
 RUN is the name of an experiment (tuner.name) or its folder. Experiments are in
 ~/syne-tune, or in the folder that the environment variable SYNETUNE_FOLDER names.
@@ -41,6 +42,7 @@ Examples:
       --space 'lr=log(1e-4,1e-1)' 'width=[8,16]' --deadline 2h
   hypersched report digits-2026-01-31-12-00-00-123
   hypersched verify ~/syne-tune/digits-2026-01-31-12-00-00-123
+  hypersched pool digits-2026-01-31-12-00-00-123 --devices 2
   hypersched compare --schedulers hypersched,asha --deadline 30m
   hypersched report --help
 
@@ -66,6 +68,7 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _replay.replay: _replay.EPILOGUE,
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
+    _pool.pool: _pool.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
     _check.check: _check.EPILOGUE,
     _completion.completion: _completion.EPILOGUE,

@@ -17,7 +17,9 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("tune", "demo", "report", "explain", "replay", "verify", "resume", "compare", "check", "completion")
+COMMANDS = (
+    "tune", "demo", "report", "explain", "replay", "verify", "resume", "pool", "compare", "check", "completion",
+)  # fmt: skip
 
 
 def run(spelling, *arguments, **options):
@@ -72,6 +74,7 @@ HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill",
         ["report", "--help"],
         ["verify", "--help"],
         ["resume", "--help"],
+        ["pool", "--help"],
         ["compare", "--help"],
         ["check", "--help"],
         ["repot", "x"],

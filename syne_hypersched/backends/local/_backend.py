@@ -26,9 +26,10 @@ from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._old_logs import OldLogs
 from syne_hypersched.backends.local._options import LaunchMode, Processes
 from syne_hypersched.backends.local._order import by_time
+from syne_hypersched.backends.local._pool_control import PoolBackend
 from syne_hypersched.backends.local._preload import PreloadPlan, plan_preloading
 from syne_hypersched.backends.local._processes import TrialProcesses
-from syne_hypersched.backends.local._restore import RestoredTrial
+from syne_hypersched.backends.local._restoring import RestorableBackend
 from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.machine.claims import claim
@@ -45,7 +46,7 @@ from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDE
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 
-class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
+class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, TrialFiles, LocalBackend):
     """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
 
     Example::
@@ -195,6 +196,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         self._checkpoints.time_attr = time_attr
         self._set_checkpoint_paths()
         self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
+        self._make_pool_control()
         pool = DevicePool(self.devices.names)
         self._fleet = Fleet(
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
@@ -215,29 +217,6 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             self._events.write("deadline", deadline_s=deadline_s)
         self._attention.set_due(now + seconds_left - drain_s)
         self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
-
-    def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
-        """Goes on with the trials of a backend whose tuner has died, after none of its processes is left.
-
-        Parameters
-        ----------
-        restored
-            All trials, in the order of their ids, which are 0, 1, 2...
-        elapsed_s
-            Seconds since the tuning started.
-        is_set_up
-            Whether the other backend has recorded its devices. It may have died before.
-        """
-        if not is_set_up:
-            self._start_clock()
-        self._stopwatch.start(elapsed_s)
-        for known in restored:
-            trial_id = known.trial.trial_id
-            processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
-            self._fleet.restore(processes, known.devices if known.is_lost else None)
-            self.trial_ids.append(trial_id)
-            self._trial_dict[trial_id] = known.trial
-            known.trial.backend, known.trial.status = self, processes.status
 
     # What the tuner calls.
 
@@ -318,6 +297,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
         """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
         with telling_how_to_go_on(self._experiment_path, grace_s=self.grace_s):
             self._fleet.stop_all()
+            self._end_pool_control()
             for trial in self._trial_dict.values():
                 if trial.status == Status.in_progress:
                     trial.status = Status.stopped
@@ -350,6 +330,7 @@ class ElasticLocalBackend(ElasticContract, TrialFiles, LocalBackend):
             self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
         self._start_clock()
         self._tuner_watch.begin()
+        self._begin_pool_control()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
         if trial is None:

@@ -111,9 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"strangers_path: {error}", file=sys.stderr)
             return 1
     total = sum(seconds.values())
-    print(
-        f"{total:7.1f} s, {work_s():6.1f} s of a core  in all, {'within' if total <= MOST_S else 'MORE THAN'} five minutes"
-    )
+    verdict = "within" if total <= MOST_S else "MORE THAN"
+    print(f"{total:7.1f} s, {work_s():6.1f} s of a core  in all, {verdict} five minutes")
     return int(total > MOST_S)
 
 

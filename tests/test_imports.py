@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "tuning": {"backends.local", "experiments", "recovery", "schedulers"},
     "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
     "check": {"backends.local", "backends.machine", "checkpoints", "launch"},
-    "cli": {"check", "comparison", "experiments", "replay", "tuning"},
+    "cli": {"blackboxes", "check", "comparison", "experiments", "replay", "tuning"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.

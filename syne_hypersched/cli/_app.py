@@ -71,7 +71,7 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _pool.pool: _pool.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
     _check.check: _check.EPILOGUE,
-    _completion.completion: _completion.EPILOGUE,
+    _completion.completion_of(app): _completion.EPILOGUE,
 }
 for _command, _epilogue in _COMMANDS.items():
     app.command(_command, help_epilogue=_epilogue)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
+import numpy as np
+
 from syne_hypersched.replay._curves import KnownCurve
+
+LEAST_S = 1e-3
+"""Seconds between two reports at least."""
 
 Supposition = Literal["flat", "hopeful"]
 """``"flat"``: a trial stays at its best known value. ``"hopeful"``: it gains as much as the trial that gained most over
@@ -36,41 +42,44 @@ def extended(
     """
     sign = 1.0 if do_minimize else -1.0
     grid = sorted({level for curve in curves for level in curve.levels})
+    gains = _Gains(curves, grid, sign)
     found = {}
     for curve in curves:
         levels, values, seconds = list(curve.levels), list(curve.values), list(curve.seconds)
-        steps = [high - low for low, high in zip([min(0.0, levels[0]), *levels], levels, strict=False)]
-        rate = median(time_s / step for time_s, step in zip(seconds, steps, strict=True) if step > 0) if any(
-            step > 0 for step in steps
-        ) else median(seconds)  # fmt: skip
-        finite = [sign * value for value in curve.values if math.isfinite(value)]
-        best = min(finite, default=math.nan)
-        for level in [] if curve.is_whole else [level for level in grid if level > curve.last_level]:
-            gain = 0.0 if supposition == "flat" else _largest_gain(curves, curve.last_level, level, sign)
-            seconds.append(max(rate * (level - levels[-1]), 1e-3))
+        rate = _seconds_per_level(levels, seconds)
+        best = min((sign * value for value in curve.values if math.isfinite(value)), default=math.nan)
+        for level in [] if curve.is_whole else grid[grid.index(curve.last_level) + 1 :]:
+            gain = 0.0 if supposition == "flat" else gains.largest(curve.last_level, level)
+            seconds.append(max(rate * (level - levels[-1]), LEAST_S))
             levels.append(level)
             values.append(sign * (best - gain))
         found[curve.trial_id] = (levels, values, seconds)
     return found
 
 
-def _largest_gain(curves: Sequence[KnownCurve], begin: float, end: float, sign: float) -> float:
-    """How much the best value so far of any curve has improved between two levels, at most; at least 0."""
-    gains = [0.0]
-    for curve in curves:
-        if curve.last_level < end:
-            continue
-        before = _best_until(curve, begin, sign)
-        after = _best_until(curve, end, sign)
-        if math.isfinite(before) and math.isfinite(after):
-            gains.append(before - after)
-    return max(gains)
+def _seconds_per_level(levels: Sequence[float], seconds: Sequence[float]) -> float:
+    """The median time of a unit of the resource."""
+    steps = [high - low for low, high in pairwise([min(0.0, levels[0]), *levels])]
+    rates = [time_s / step for time_s, step in zip(seconds, steps, strict=True) if step > 0]
+    return median(rates or seconds)
 
 
-def _best_until(curve: KnownCurve, level: float, sign: float) -> float:
-    values = [
-        sign * value
-        for at, value in zip(curve.levels, curve.values, strict=True)
-        if at <= level and math.isfinite(value)
-    ]
-    return min(values, default=math.nan)
+class _Gains:
+    """How much the best value so far of any curve has improved between two levels, at most."""
+
+    def __init__(self, curves: Sequence[KnownCurve], grid: Sequence[float], sign: float) -> None:
+        self._index = {level: position for position, level in enumerate(grid)}
+        #: Best value so far of each curve at each level; NaN before its first value and beyond its end.
+        self._best = np.full((len(curves), len(grid)), math.nan)
+        for row, curve in zip(self._best, curves, strict=True):
+            for level, value in zip(curve.levels, curve.values, strict=True):
+                row[self._index[level]] = sign * value
+            row[: self._index[curve.last_level] + 1] = np.fmin.accumulate(row[: self._index[curve.last_level] + 1])
+        self._known: dict[tuple[float, float], float] = {}
+
+    def largest(self, begin: float, end: float) -> float:
+        """The largest improvement from one level to a later one; at least 0."""
+        if (begin, end) not in self._known:
+            gains = self._best[:, self._index[begin]] - self._best[:, self._index[end]]
+            self._known[begin, end] = float(np.nanmax(gains, initial=0.0))
+        return self._known[begin, end]

@@ -110,6 +110,22 @@ def default_scenarios(
     return found
 
 
+def brief_scenarios(known: RunCurves) -> list[ReplayScenario]:
+    """The few scenarios that a tuning ends with: half of the devices, and another first rung.
+
+    Parameters
+    ----------
+    known
+        The run.
+    """
+    own = own_scheduler(known)
+    if own is None:
+        return []
+    half = [known.num_devices // 2] if known.num_devices > 1 else []
+    rung = [2.0 if own[1] == 1 else 1.0] if known.max_t >= 4 else []
+    return default_scenarios(known, [], rung, half, [])[1:]
+
+
 def make_scheduler(known: RunCurves, scenario: ReplayScenario, searcher: object) -> TrialScheduler:
     """The scheduler of a scenario, which asks ``searcher`` for its configurations.
 

@@ -173,7 +173,8 @@ class StockSearcher:
         self.searcher = searcher
         self._config_space = dict(config_space)
         self._points = _Points(points)
-        self._generators = _ProcessWideGenerators(random_seed)
+        # A searcher that says draws_at_random = False is spared the exchange of generators at each report.
+        self._generators = _ProcessWideGenerators(random_seed, getattr(searcher, "draws_at_random", True))
         self._takes_resource_level = _takes(searcher.on_trial_result, "resource_level")
         self._last: dict[int, tuple[Config, float]] = {}
 
@@ -228,7 +229,8 @@ class _Points:
 class _ProcessWideGenerators:
     """One searcher's states of Python's, NumPy's and (once it is imported) PyTorch's process-wide generators."""
 
-    def __init__(self, random_seed: int) -> None:
+    def __init__(self, random_seed: int, are_used: bool = True) -> None:
+        self._are_used = are_used
         self._random_seed = random_seed
         self._python: Any = random.Random(random_seed).getstate()
         self._numpy: Any = np.random.RandomState(random_seed).get_state()
@@ -237,6 +239,9 @@ class _ProcessWideGenerators:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Swaps these states in, and afterwards those of the process back in, even after an exception."""
+        if not self._are_used:
+            yield
+            return
         # Whether PyTorch is there is decided on entry: a searcher that imports it inside meets its default state.
         torch = sys.modules.get("torch")
         outer_python, outer_numpy = random.getstate(), np.random.get_state()

@@ -25,7 +25,7 @@ _ABLE = "able"
 
 
 @dataclass(frozen=True)
-class Change:
+class RankChange:
     """Another number of processes for a launch that trains."""
 
     number: int
@@ -90,24 +90,24 @@ class ResizeDesk:
         """Whether the script has announced that its processes can change while it trains."""
         return os.path.exists(f"{self.folder}/{_ABLE}")
 
-    def order(self, change: Change) -> None:
+    def order(self, change: RankChange) -> None:
         """Orders a change; there must be no other that is neither withdrawn nor answered."""
         self._write(_ORDER, asdict(change))
 
-    def withdraw(self, change: Change) -> bool:
+    def withdraw(self, change: RankChange) -> bool:
         """Withdraws a change; False if the script has taken it."""
         return self._rename(change, "withdrawn")
 
-    def give_up(self, change: Change) -> None:
+    def give_up(self, change: RankChange) -> None:
         """Says that not all new processes live, so that nobody waits for them."""
         self._write(f"{change.number}.dead", None)
 
-    def outcome(self, change: Change) -> Outcome | None:
+    def outcome(self, change: RankChange) -> Outcome | None:
         """What has become of a change; None: nothing yet."""
         found = self._read(f"{change.number}.outcome")
         return None if found is None else Outcome(**found)
 
-    def ready_times(self, change: Change) -> dict[int, float]:
+    def ready_times(self, change: RankChange) -> dict[int, float]:
         """When new processes were ready, by rank, in seconds since the epoch."""
         found = {rank: self._read(f"{change.number}.ready-{rank}") for rank in change.new_ranks}
         return {rank: float(moment) for rank, moment in found.items() if moment is not None}
@@ -118,20 +118,20 @@ class ResizeDesk:
         """Says that the processes can change from now on."""
         self._write(_ABLE, None)
 
-    def pending(self) -> Change | None:
+    def pending(self) -> RankChange | None:
         """The change that is ordered."""
         try:
             os.stat(self._order)  # called in each step, and there is rarely one
         except OSError:
             return None
         found = self._read(_ORDER)
-        return None if found is None else Change(**found)
+        return None if found is None else RankChange(**found)
 
-    def is_ready(self, change: Change, rank: int) -> bool:
+    def is_ready(self, change: RankChange, rank: int) -> bool:
         """Whether a new process waits to be let in."""
         return os.path.exists(f"{self.folder}/{change.number}.ready-{rank}")
 
-    def take(self, change: Change) -> bool:
+    def take(self, change: RankChange) -> bool:
         """Begins a change; False if it was withdrawn."""
         return self._rename(change, "taken")
 
@@ -139,11 +139,11 @@ class ResizeDesk:
         """Says what has become of the change that was taken."""
         self._write(f"{outcome.number}.outcome", asdict(outcome))
 
-    def offer(self, change: Change, port: int) -> None:
+    def offer(self, change: RankChange, port: int) -> None:
         """Names the port of the loopback interface at which new processes are let in."""
         self._write(f"{change.number}.offer", port)
 
-    def has_given_up(self, change: Change) -> bool:
+    def has_given_up(self, change: RankChange) -> bool:
         """Whether not all new processes live."""
         return os.path.exists(f"{self.folder}/{change.number}.dead")
 
@@ -158,7 +158,7 @@ class ResizeDesk:
         found = self._read(f"{number}.offer")
         return None if found is None else int(found)
 
-    def _rename(self, change: Change, to: str) -> bool:
+    def _rename(self, change: RankChange, to: str) -> bool:
         try:
             os.rename(self._order, f"{self.folder}/{change.number}.{to}")
         except FileNotFoundError:

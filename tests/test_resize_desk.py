@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syne_hypersched._resize_desk import Change, Outcome, ResizeDesk
+from syne_hypersched._resize_desk import RankChange, Outcome, ResizeDesk
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def desk(tmp_path) -> ResizeDesk:
 
 
 def test_an_order_is_found_until_it_is_taken(desk):
-    change = Change(0, 1, 3)
+    change = RankChange(0, 1, 3)
     assert desk.pending() is None
     desk.order(change)
     assert desk.pending() == change
@@ -31,7 +31,7 @@ def test_an_order_is_found_until_it_is_taken(desk):
 
 
 def test_a_change_that_was_withdrawn_is_not_taken(desk):
-    change = Change(0, 2, 1)
+    change = RankChange(0, 2, 1)
     desk.order(change)
     assert desk.withdraw(change)
     assert not desk.take(change)
@@ -39,7 +39,7 @@ def test_a_change_that_was_withdrawn_is_not_taken(desk):
 
 
 def test_new_processes_say_that_they_are_ready(desk):
-    change = Change(4, 1, 3)
+    change = RankChange(4, 1, 3)
     assert list(change.new_ranks) == [1, 2]
     desk.tell_ready(4, 2, 7.5)
     assert desk.ready_times(change) == {2: 7.5}
@@ -52,13 +52,13 @@ def test_new_processes_say_that_they_are_ready(desk):
 
 def test_a_folder_of_an_earlier_launch_is_emptied(desk):
     desk.announce()
-    desk.order(Change(0, 1, 2))
-    desk.give_up(Change(0, 1, 2))
+    desk.order(RankChange(0, 1, 2))
+    desk.give_up(RankChange(0, 1, 2))
     assert desk.is_able
     desk.open()
     assert not desk.is_able
     assert desk.pending() is None
-    assert not desk.has_given_up(Change(0, 1, 2))
+    assert not desk.has_given_up(RankChange(0, 1, 2))
 
 
 class TwoSides(RuleBasedStateMachine):
@@ -78,8 +78,8 @@ class TwoSides(RuleBasedStateMachine):
         self.folder.cleanup()
 
     @property
-    def change(self) -> Change:
-        return Change(self.number, 1, 2)
+    def change(self) -> RankChange:
+        return RankChange(self.number, 1, 2)
 
     @precondition(lambda self: self.state in ("none", "withdrawn", "answered"))
     @rule()

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Change, Outcome, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, RankChange, Outcome, ResizeDesk
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments
@@ -111,16 +111,16 @@ class Trainer:
         self._start(range(num_devices), {})
         self.outcome.num_devices.append(num_devices)
 
-    def order(self, num_devices: int) -> Change:
+    def order(self, num_devices: int) -> RankChange:
         """Orders another number of devices while the script trains, and starts the processes that are new."""
-        change = Change(self._num_changes, self._num_ranks, num_devices)
+        change = RankChange(self._num_changes, self._num_ranks, num_devices)
         self._num_changes += 1
         if change.new_ranks:
             self._start(change.new_ranks, {JOINS: f"{change.number}:{change.before}"}, num_devices)
         self._desk.order(change)
         return change
 
-    def wait_for(self, change: Change) -> Outcome | None:
+    def wait_for(self, change: RankChange) -> Outcome | None:
         """Waits for the outcome of a change; None if the script has ended before."""
         self._wait_until(lambda: self._desk.outcome(change) is not None or self._handles[0] in self._exits)
         outcome = self._desk.outcome(change)
@@ -129,7 +129,7 @@ class Trainer:
             self.outcome.num_devices.append(change.after)
         return outcome
 
-    def withdraw(self, change: Change) -> bool:
+    def withdraw(self, change: RankChange) -> bool:
         """Withdraws a change, and ends its processes; False if it was begun."""
         if not self._desk.withdraw(change):
             return False
@@ -142,7 +142,7 @@ class Trainer:
         self._kill(self._handles[-1])
         self._wait_until(lambda: self._handles[-1] in self._exits)
 
-    def give_up(self, change: Change) -> None:
+    def give_up(self, change: RankChange) -> None:
         """Tells the script that new processes have died: a change that was begun fails, any other is withdrawn."""
         if self._desk.withdraw(change):
             self._desk.answer(Outcome(change.number, False, "withdrawn"))
@@ -165,7 +165,7 @@ class Trainer:
         """Processes that train."""
         return self._num_ranks
 
-    def has_ready(self, change: Change) -> bool:
+    def has_ready(self, change: RankChange) -> bool:
         """Whether all new processes wait to be let in."""
         return len(self._desk.ready_times(change)) == len(change.new_ranks)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Change, Outcome, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, RankChange, Outcome, ResizeDesk
 from syne_hypersched.training._group import ProcessGroup, find_store, open_store
 from syne_hypersched.training._transfer import receive, send
 
@@ -52,12 +52,12 @@ class Resizer:
         self._group = group
         self._desk = None if not folder or not group.is_own else ResizeDesk(folder)
         #: The change for which this process was started.
-        self._joins: Change | None = None
+        self._joins: RankChange | None = None
         if group.is_joining:
             number, before = map(int, os.environ[JOINS].split(":"))
-            self._joins = Change(number, before, group.size)
+            self._joins = RankChange(number, before, group.size)
         #: The change that was taken, on rank 0.
-        self._change: Change | None = None
+        self._change: RankChange | None = None
         self._ready: set[int] = set()
         self._store: Store | None = None
         #: Whether all processes have agreed to begin a change at the next step.
@@ -139,7 +139,7 @@ class Resizer:
         """
         began, group = time.perf_counter(), self._group
         self.is_due = False
-        change: Change = group.broadcast(self._change)
+        change: RankChange = group.broadcast(self._change)
         rank, before = group.rank, group.num_ranks
         store: Store | None = None
         port, why, transfer_s = 0, "", 0.0
@@ -173,7 +173,7 @@ class Resizer:
         self._finish(change, why, time.perf_counter() - began, transfer_s)
         return True
 
-    def _let_in(self, change: Change, state: dict[str, Any], store: Store, port: int) -> float:
+    def _let_in(self, change: RankChange, state: dict[str, Any], store: Store, port: int) -> float:
         """Rank 0 gives the new processes the state; returns how long that took."""
         desk = self._desk
         if desk is None:
@@ -192,7 +192,7 @@ class Resizer:
         store.set("form", "yes")
         return time.perf_counter() - began
 
-    def _form(self, change: Change, store: Store, stays: bool, ranks: Iterable[int]) -> str:
+    def _form(self, change: RankChange, store: Store, stays: bool, ranks: Iterable[int]) -> str:
         """Forms the new group; returns rank 0's word, empty if all have formed it."""
         mine, rank = "", self._group.rank
         try:
@@ -212,7 +212,7 @@ class Resizer:
         store.set("verdict", why)
         return why
 
-    def _finish(self, change: Change, why: str, pause_s: float = 0.0, transfer_s: float = 0.0) -> None:
+    def _finish(self, change: RankChange, why: str, pause_s: float = 0.0, transfer_s: float = 0.0) -> None:
         if self._group.rank == 0:
             if why:
                 logger.warning("The change to %d processes has failed, and the run goes on: %s", change.after, why)

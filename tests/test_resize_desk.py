@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syne_hypersched._resize_desk import RankChange, Outcome, ResizeDesk
+from syne_hypersched._resize_desk import Outcome, RankChange, ResizeDesk
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, RankChange, Outcome, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Outcome, RankChange, ResizeDesk
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments

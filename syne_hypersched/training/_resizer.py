@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, RankChange, Outcome, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Outcome, RankChange, ResizeDesk
 from syne_hypersched.training._group import ProcessGroup, find_store, open_store
 from syne_hypersched.training._transfer import receive, send
 

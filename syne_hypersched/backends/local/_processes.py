@@ -114,6 +114,8 @@ class TrialProcesses(StateMachine):
 
     def hear_change(self) -> None:
         """Takes note of a change of its processes, of which later reports are the first."""
+        if self.crew is not None:
+            self.reports.stream.in_place = self.crew.can_change
         outcome = None if self.crew is None else self.crew.hear()
         if outcome is not None and outcome.is_done and self.crew is not None and self.crew.change is not None:
             self.reports.stream.change_devices(self.crew.change.after, outcome.time, outcome.pause_s)

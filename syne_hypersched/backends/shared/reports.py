@@ -14,6 +14,7 @@ from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
 from syne_hypersched.contract import (
     ST_DEVICE_TIME,
+    ST_IN_PLACE,
     ST_LAUNCH,
     ST_NUM_DEVICES,
     ST_NUM_NODES,
@@ -31,6 +32,7 @@ _REWRITTEN = (
     ST_LAUNCH,
     ST_SIGNAL_TO_REPORT_S,
     ST_RESIZE_PAUSE_S,
+    ST_IN_PLACE,
 )
 #: Those of them that may be the resource level. They never repeat: what is trained again takes time again.
 TIMES = (ST_WORKER_TIME, ST_DEVICE_TIME)
@@ -75,6 +77,8 @@ class ReportStream:
         #: Changes of the number of devices while the launch trains, of which no report is known: when training went on
         #: (seconds since the epoch), the devices since then, and the seconds for which no device has trained.
         self._changes: list[tuple[float, int, float]] = []
+        #: Whether processes can join and leave the launch while it trains.
+        self.in_place = False
 
     @property
     def num_reports(self) -> int:
@@ -103,7 +107,7 @@ class ReportStream:
         self._time_before, self._device_time_before = self._time_now, self._device_time_now
         self._levels.begin_launch()
         self._first_of_launch = True
-        self._changes = []
+        self._changes, self.in_place = [], False
 
     def change_devices(self, num_devices: int, timestamp: float, pause_s: float) -> None:
         """The launch goes on on another number of devices; told before any later report is accepted.
@@ -206,7 +210,9 @@ class ReportStream:
         if self._first_of_launch:
             self._first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
-        elif pause_s is not None:
+            if self.in_place:
+                report[ST_IN_PLACE] = True
+        if pause_s is not None:
             report[ST_RESIZE_PAUSE_S] = pause_s
         return report
 

@@ -26,8 +26,8 @@ from pathlib import Path
 import psutil
 
 from syne_hypersched import ElasticLocalBackend
-from syne_hypersched.experiments import read_events
-from syne_hypersched.experiments._invariants import check_devices
+from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.experiments import check_devices, read_events
 
 SCRIPT = Path(__file__).with_name("joining_script.py")
 NUM_TRIALS = 2
@@ -56,11 +56,13 @@ def run(folder: Path, num_changes: int, seed: int, kill_share: float = 0.3) -> J
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     trials = [backend.start_trial({}) for _ in range(NUM_TRIALS)]
     epochs: dict[int, list[int]] = {trial.trial_id: [] for trial in trials}
+    sizes: dict[int, list[tuple[int, int]]] = {trial.trial_id: [] for trial in trials}
 
     def poll() -> None:
         statuses, reports = backend.fetch_status_results([trial.trial_id for trial in trials])
         for trial_id, report in reports:
             epochs[trial_id].append(report["epoch"])
+            sizes[trial_id].append((report["epoch"], report[ST_NUM_DEVICES]))
         for trial_id, (_, status) in statuses.items():
             if status not in ("InProgress", "Paused"):
                 raise RuntimeError(f"trial {trial_id} is {status}")
@@ -83,6 +85,12 @@ def run(folder: Path, num_changes: int, seed: int, kill_share: float = 0.3) -> J
 
     try:
         all_report()
+        for trial in trials:
+            # Otherwise the first kill on two devices would pass for a script that cannot run on two.
+            trial.resize(2)
+            while not any(size == 2 for _, size in sizes[trial.trial_id]):
+                all_report()
+            trial.resize(1)
         for number in range(num_changes):
             trial = generator.choice(trials)
             trial.resize(generator.choice([size for size in (1, 2) if size != trial.num_devices] or [1]))

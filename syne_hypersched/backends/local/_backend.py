@@ -118,7 +118,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
         "{?fast}", "{...}"]``; see ``docs/scripts.md``.
     resize
         ``"relaunch"``: a trial that is resized is launched again. ``"auto"``: processes join and leave it where its
-        script can do that (``docs/joining.md``). ``"in_place"``: the same, with a warning where it cannot.
+        script can do that; experimental, see ``docs/joining.md``. ``"in_place"``: with a warning where it cannot.
 
     Raises
     ------

@@ -11,11 +11,15 @@ import pytest
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_RESIZE_PAUSE_S, ST_WORKER_TIME
+from syne_hypersched.stability import ExperimentalWarning
 from tests.backends.local.trials import Trials
 
 pytest.importorskip("torch")
 
-pytestmark = pytest.mark.usefixtures("no_process_left")
+pytestmark = [
+    pytest.mark.usefixtures("no_process_left"),
+    pytest.mark.filterwarnings("ignore::syne_hypersched.stability.ExperimentalWarning"),
+]
 
 SCRIPT = """
 import argparse, os, pathlib, sys, time
@@ -120,6 +124,7 @@ def test_a_trial_grows_and_shrinks_in_the_same_process(make_trials):
     assert since < gained < 2 * since
 
 
+@pytest.mark.slow
 def test_devices_that_are_left_go_to_another_trial(make_trials):
     trials = make_trials()
     trial = trials.start()
@@ -136,6 +141,7 @@ def test_devices_that_are_left_go_to_another_trial(make_trials):
     assert not set(left.devices) & set(launched.devices)
 
 
+@pytest.mark.slow
 def test_a_script_that_cannot_is_launched_again(make_trials, caplog):
     trials = make_trials(resize="in_place")
     trial = trials.start(sharded=1)
@@ -161,7 +167,10 @@ def test_new_processes_that_fail_cost_nothing(make_trials):
     assert not trials.events("drain", "retry")
 
 
-@pytest.mark.parametrize("end", ["pause", "stop", "deadline", "stop_all", "newer wish"])
+@pytest.mark.parametrize(
+    "end",
+    ["pause", "newer wish", *(pytest.param(end, marks=pytest.mark.slow) for end in ("stop", "deadline", "stop_all"))],
+)
 def test_a_preparation_is_ended_cleanly(make_trials, end):
     trials = make_trials()
     trial = trials.start(hang_on_rank=1)
@@ -194,7 +203,10 @@ def test_a_preparation_is_ended_cleanly(make_trials, end):
     assert trials.epochs[0] == list(range(1, len(trials.reports) + 1))
 
 
-@pytest.mark.parametrize("victim", ["rank 0", "rank 1", "supervisor of rank 1", "server"])
+@pytest.mark.parametrize(
+    "victim",
+    ["rank 1", *(pytest.param(victim, marks=pytest.mark.slow) for victim in ("rank 0", "supervisor", "server"))],
+)
 def test_processes_that_are_lost_after_they_joined_are_launched_again(make_trials, victim):
     trials = make_trials(retry_backoff_s=0.0)
     trial = trials.start()
@@ -211,6 +223,17 @@ def test_processes_that_are_lost_after_they_joined_are_launched_again(make_trial
     assert len(trials.events("exit")) == 1
 
 
+def test_processes_that_join_are_experimental(make_trials):
+    with pytest.warns(ExperimentalWarning, match="resize='auto' is experimental"):
+        make_trials()
+
+
+def test_a_resize_mode_must_be_known(make_trials):
+    with pytest.raises(ValueError, match="resize must be one of"):
+        make_trials(resize="quickly")
+
+
+@pytest.mark.slow
 def test_a_trial_that_has_grown_completes(make_trials):
     trials = make_trials()
     trial = trials.start(epochs=100)

@@ -74,7 +74,7 @@ class Progress:
             self.live[event.trial_id] = LiveTrial(event.devices, event.launch or 0)
         elif event.event in DEVICE_CHANGES and event.trial_id in self.live:
             self.live[event.trial_id].devices = event.devices
-            self.num_resizes += event.event in ("join", "leave")
+            self.num_resizes += event.event in ("joined", "left")
         elif event.event == "drain" and event.trial_id in self.live:
             self.live[event.trial_id].draining = True
             self.num_resizes += event.reason == "resize"

@@ -25,7 +25,7 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     """
     held = holdings(run.events)
     num_resizes = sum(holding.reason == "resize" for holding in held)
-    num_resizes += sum(event.event in ("join", "leave") for event in run.events)
+    num_resizes += sum(event.event in ("joined", "left") for event in run.events)
     num_launches = len({(holding.trial_id, holding.launch) for holding in held})
     num_trials = len({holding.trial_id for holding in held})
     counts = f"{num_trials} trials, {num_launches} launches, {num_resizes} resizes, {len(run.reports)} reports"

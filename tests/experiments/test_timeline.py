@@ -44,8 +44,8 @@ def test_a_launch_whose_processes_join_and_leave_has_a_part_for_each_set_of_devi
     events = [
         Event(1.0, "launch", 0, ("a",), 0),
         Event(2.0, "prepare", 0, ("a", "b"), 0),
-        Event(3.0, "join", 0, ("a", "b"), 0),
-        Event(5.0, "leave", 0, ("a",), 0),
+        Event(3.0, "joined", 0, ("a", "b"), 0),
+        Event(5.0, "left", 0, ("a",), 0),
         Event(5.5, "launch", 1, ("b",), 0),
         Event(6.0, "exit", 0, ("a",), 0, "stop", {"how": "drained"}),
     ]
@@ -54,7 +54,7 @@ def test_a_launch_whose_processes_join_and_leave_has_a_part_for_each_set_of_devi
     ]
     assert found == [
         (0, ("a",), 1.0, 2.0, "changed", "prepare"),
-        (0, ("a", "b"), 2.0, 5.0, "changed", "leave"),
+        (0, ("a", "b"), 2.0, 5.0, "changed", "left"),
         (0, ("a",), 5.0, 6.0, "drained", "stop"),
         (1, ("b",), 5.5, None, "", ""),
     ]

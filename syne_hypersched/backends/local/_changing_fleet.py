@@ -165,7 +165,7 @@ class ChangingFleet(CheckedFleet):
             handle = crew.newcomer
             crew.seat_newcomers()
             self._record(
-                "join", trial, pause_s=outcome.pause_s, transfer_s=outcome.transfer_s,
+                "joined", trial, pause_s=outcome.pause_s, transfer_s=outcome.transfer_s,
                 change_s=outcome.time - crew.ordered_timestamp,
             )  # fmt: skip
             crew.num_failed = 0
@@ -186,7 +186,7 @@ class ChangingFleet(CheckedFleet):
         crew.seats = crew.seats[: change.after]
         self.pool.give_back(trial.trial_id, devices)
         self._record(
-            "leave", trial, pause_s=pause_s, change_s=time.monotonic() - crew.ordered_at,
+            "left", trial, pause_s=pause_s, change_s=time.monotonic() - crew.ordered_at,
         )  # fmt: skip
         crew.num_failed = 0
         self._settle(trial)

@@ -102,15 +102,15 @@ def test_a_trial_grows_and_shrinks_in_the_same_process(make_trials):
     assert trials.backend._fleet.pool.num_free == 0
     trial.resize(1)
     until_on(trials, 1)
-    trials.until(lambda: trials.events("leave"))
+    trials.until(lambda: trials.events("left"))
     assert trials.backend._fleet.pool.num_free == 1
     trials.backend.stop_all()
     assert len({report["pid"] for report in trials.reports}) == 1, "rank 0 has stayed"
     assert {report[ST_LAUNCH] for report in trials.reports} == {0}
     assert trials.epochs[0] == list(range(1, len(trials.reports) + 1))
-    names = [event.event for event in trials.events("launch", "prepare", "ready", "join", "leave", "exit")]
-    assert names == ["launch", "prepare", "ready", "join", "leave", "exit"]
-    (joined,), (left,) = trials.events("join"), trials.events("leave")
+    names = [event.event for event in trials.events("launch", "prepare", "ready", "joined", "left", "exit")]
+    assert names == ["launch", "prepare", "ready", "joined", "left", "exit"]
+    (joined,), (left,) = trials.events("joined"), trials.events("left")
     assert len(joined.devices) == 2
     assert joined.details["pause_s"] > 0
     assert joined.details["change_s"] >= joined.details["pause_s"] >= joined.details["transfer_s"] > 0
@@ -135,9 +135,9 @@ def test_devices_that_are_left_go_to_another_trial(make_trials):
     other = trials.start()
     trials.until(lambda: trials.epochs[other.trial_id])
     assert trial.num_devices == other.num_devices == 1
-    events = [(event.event, event.trial_id) for event in trials.events("leave", "launch")]
-    assert events == [("launch", 0), ("leave", 0), ("launch", 1)]
-    left, launched = trials.events("leave")[0], trials.events("launch")[-1]
+    events = [(event.event, event.trial_id) for event in trials.events("left", "launch")]
+    assert events == [("launch", 0), ("left", 0), ("launch", 1)]
+    left, launched = trials.events("left")[0], trials.events("launch")[-1]
     assert not set(left.devices) & set(launched.devices)
 
 

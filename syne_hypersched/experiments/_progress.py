@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._run import Report, best_report
 from syne_hypersched.records.events import Event, describe_decision
@@ -72,6 +72,9 @@ class Progress:
             self.num_trials += 1
         elif event.event == "launch":
             self.live[event.trial_id] = LiveTrial(event.devices, event.launch or 0)
+        elif event.event in DEVICE_CHANGES and event.trial_id in self.live:
+            self.live[event.trial_id].devices = event.devices
+            self.num_resizes += event.event in ("joined", "left")
         elif event.event == "drain" and event.trial_id in self.live:
             self.live[event.trial_id].draining = True
             self.num_resizes += event.reason == "resize"

@@ -104,12 +104,12 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
 
 
 def _consecutive(reports: Iterable[Report]) -> Iterable[tuple[Report, Report]]:
-    """Pairs of reports that followed each other in one launch."""
+    """Pairs of reports that followed each other in one launch, on the same number of devices."""
     by_launch: dict[tuple[int, int | None], list[Report]] = defaultdict(list)
     for report in reports:
         by_launch[report.trial_id, report.launch].append(report)
     for of_launch in by_launch.values():
-        yield from pairwise(of_launch)
+        yield from ((one, other) for one, other in pairwise(of_launch) if one.num_devices == other.num_devices)
 
 
 def trial_table(run: Run) -> tuple[TrialSummary, ...]:
@@ -162,7 +162,7 @@ def _summarise(
         resource=max((report.resource for report in reports), default=0.0),
         num_devices=devices[-1] if devices else None,
         max_devices=max(devices, default=None),
-        num_launches=len(held) if held else None,
+        num_launches=len({holding.launch for holding in held}) if held else None,
         launch_cost_s=sum(costs_s) if costs_s else None,
         config=(run.configs or {}).get(trial_id, {}),
     )

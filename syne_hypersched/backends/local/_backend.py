@@ -24,7 +24,7 @@ from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._old_logs import OldLogs
-from syne_hypersched.backends.local._options import LaunchMode, Processes
+from syne_hypersched.backends.local._options import LaunchMode, Processes, ResizeMode
 from syne_hypersched.backends.local._order import by_time
 from syne_hypersched.backends.local._pool_control import PoolBackend
 from syne_hypersched.backends.local._preload import PreloadPlan, plan_preloading
@@ -110,14 +110,15 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
         its end unless a :class:`~syne_hypersched.Journal` is kept. ``best/`` and the incumbent's checkpoints stay. By
         default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
     share_devices
-        Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
-        a warning for CPU slots (``docs/first-run.md``).
+        Whether other experiments here may use the same devices. By default not GPUs; for CPU slots there is a warning.
     pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
     arguments
-        What the script is given, if not ``--name value`` for all that is configured: a list in which ``{name}`` is a
-        value, ``{?name}`` a flag and ``{...}`` the rest, as in ``["train", "lr={lr}", "{?fast}", "{...}"]``; see
-        ``docs/scripts.md``.
+        What the script is given, if not ``--name value`` for all that is configured, as in ``["train", "lr={lr}",
+        "{?fast}", "{...}"]``; see ``docs/scripts.md``.
+    resize
+        ``"relaunch"``: a trial that is resized is launched again. ``"auto"``: processes join and leave it where its
+        script can do that; experimental, see ``docs/joining.md``. ``"in_place"``: with a warning where it cannot.
 
     Raises
     ------
@@ -147,11 +148,13 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
         share_devices: bool | None = None,
         pass_args_as_json: bool = False,
         arguments: Sequence[str] | None = None,
+        resize: ResizeMode = "relaunch",
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
         checks.one_of("processes", processes, get_args(Processes))
         checks.one_of("launch", launch, (*get_args(LaunchMode), None))
+        checks.one_of("resize", resize, get_args(ResizeMode))
         if time_attr is not None:
             checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
         if share_devices is not None and not isinstance(share_devices, bool):
@@ -199,8 +202,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
         self._make_pool_control()
         pool = DevicePool(self.devices.names)
         self._fleet = Fleet(
-            pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
-        )
+            pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints,
+            resize_mode=resize,
+        )  # fmt: skip
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from syne_hypersched.backends.local._changing_fleet import ChangingFleet
 from syne_hypersched.backends.local._checkpoints import Checkpoints
-from syne_hypersched.backends.local._fleet_checks import CheckedFleet
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.events import EventLog
@@ -21,7 +21,7 @@ from syne_hypersched.launch import Launcher
 POOL = "pool"
 
 
-class BreathingFleet(CheckedFleet):
+class BreathingFleet(ChangingFleet):
     """See the module."""
 
     _events: EventLog
@@ -80,12 +80,14 @@ class BreathingFleet(CheckedFleet):
             for trial_id in pool_changes.lose(self.pool, there, self._events.write, reason, **details):
                 trial = self._trials[trial_id]
                 if trial.phase is Phase.DRAINING and self._launcher is not None and trial.handle is not None:
-                    self._launcher.drain(trial.handle, 0.0)
+                    self._drain_crew(trial, 0.0)
             self._reconcile()
 
     def _states(self) -> list[TrialState]:
         return [
-            trial.as_value(self.pool.num_held(trial.trial_id), self.pool.num_retiring(trial.trial_id))
+            trial.as_value(
+                self.pool.num_held(trial.trial_id), self.pool.num_retiring(trial.trial_id), self._can_change(trial)
+            )
             for trial in self._trials.active
         ]
 
@@ -95,7 +97,7 @@ class BreathingFleet(CheckedFleet):
         trial.begin_drain(stalled, POOL if self.pool.num_retiring(trial.trial_id) else "resize")
         trial.clock.expect_launch()
         grace_s = 0.0 if self.pool.is_lost(trial.trial_id) else self._grace_s
-        self._launcher.drain(trial.handle, grace_s)
+        self._drain_crew(trial, grace_s)
         self._record("drain", trial, trial.drain_reason, grace_s=grace_s)
 
     def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:

@@ -1,7 +1,8 @@
 """From wishes to actions: which trial to drain and which to launch, decided on values alone.
 
-A trial *wants* a number of devices (0: it is not to run) and is in one of three phases: *idle* (no process, no device),
-*running* or *draining* (asked to checkpoint and exit; it holds its devices until its last process is reaped).
+A trial *wants* a number of devices (0: it is not to run) and is in one of four phases: *idle* (no process, no device),
+*running*, *changing* (running while processes join or leave) or *draining* (asked to checkpoint and exit; it holds its
+devices until its last process is reaped).
 :func:`reconcile` compares the two for all trials and says what to do next. It is called at every change and every poll,
 so one missed step is no loss, and it keeps five promises:
 
@@ -11,6 +12,8 @@ so one missed step is no loss, and it keeps five promises:
    if that is more than is free, on as much as there is.
 4. Launches never need more devices than are free, on one node where they must be on one.
 5. No trial waits for more devices than are there: where fewer are, it is launched on all of them.
+6. A trial whose processes can join and leave while it trains is *changed* instead of drained. It then trains on while
+   new processes, whose devices it holds as well, get ready, or until some have left. A newer wish withdraws the change.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ class Phase(Enum):
     """No process exists and no device is held."""
     RUNNING = "running"
     """Processes exist (or are being started) on the devices held."""
+    CHANGING = "changing"
+    """Processes train, while others get ready to join them or some of them are to leave; all devices are held."""
     DRAINING = "draining"
     """Processes were asked to checkpoint and exit; devices are held until the last one is reaped."""
 
@@ -51,6 +56,10 @@ class TrialState:
     """Devices among those held that are to go or are lost: they are not free when the trial gives them back."""
     nodes: Mapping[str, int] = field(default_factory=dict)
     """Devices among those held that stay, by node; needed only where a launch must be on one node."""
+    in_place: bool = False
+    """Whether processes can join and leave a running trial."""
+    becomes: int = 0
+    """Devices to which a changing trial changes; 0 in any other phase."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,22 @@ class Launch:
     """On which nodes, if all must be of one; else it is free to choose."""
 
 
-Action = Drain | Launch
+@dataclass(frozen=True)
+class Alter:
+    """Have the trial go on on ``num_devices`` devices, while it trains."""
+
+    trial_id: int
+    num_devices: int
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Give up the change of a trial, unless it has begun. Ordered again until the trial changes no more."""
+
+    trial_id: int
+
+
+Action = Drain | Launch | Alter | Withdraw
 
 _ONE = ""
 """The node of all devices where nodes do not matter."""
@@ -99,7 +123,7 @@ def reconcile(
 
     Returns
     -------
-    list of Drain or Launch
+    list of Drain, Launch, Alter or Withdraw
         To be carried out in this order; launches fit into ``free`` together. Empty when there is nothing to do but
         wait.
     """
@@ -110,8 +134,18 @@ def reconcile(
     room = _NodeRoom(free) if one_node else _Room(free)
 
     running = [trial for trial in in_order if trial.phase is Phase.RUNNING]
-    must_drain = {trial.trial_id for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds}
-    actions: list[Action] = [Drain(trial.trial_id) for trial in running if trial.trial_id in must_drain]
+    shrinking = [trial for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds]
+    actions: list[Action] = [
+        Alter(trial.trial_id, wants[trial.trial_id])
+        if trial.in_place and wants[trial.trial_id] and not trial.retiring
+        else Drain(trial.trial_id)
+        for trial in shrinking
+    ]
+    for trial in in_order:
+        if trial.phase is Phase.CHANGING and (trial.retiring or wants[trial.trial_id] != trial.becomes):
+            can_go_on = wants[trial.trial_id] and not trial.retiring
+            actions.append(Withdraw(trial.trial_id) if can_go_on else Drain(trial.trial_id))
+    must_drain = {action.trial_id for action in actions if isinstance(action, Drain)}
 
     # A trial that comes back gives back only what it holds and what stays: the rest is reserved for it (promise 2).
     for trial in in_order:
@@ -133,7 +167,7 @@ def reconcile(
     for trial in () if is_waiting else running:
         wanted = wants[trial.trial_id]
         if trial.holds < wanted and not trial.retiring and room.reserve(trial, wanted, in_part=False):
-            actions.append(Drain(trial.trial_id))
+            actions.append(Alter(trial.trial_id, wanted) if trial.in_place else Drain(trial.trial_id))
     return actions
 
 

@@ -280,7 +280,7 @@ class AdaptiveStrategy(Strategy):
         else:
             return None
         held = self._devices[trial_id]
-        left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
+        left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.resize_cost_s, ""
         wanted = self._share(trial_id, survivors, full_size, left_s, launch_cost_s)
         wanted = min(wanted, self._most.get(trial_id, wanted))
         if wanted > held:

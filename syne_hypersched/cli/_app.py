@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
-from syne_hypersched.cli import _compare, _report, _resume, _verify
+from syne_hypersched.cli import _compare, _report, _resume, _verify, _watch
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
@@ -25,6 +25,7 @@ RUN is the name of an experiment (tuner.name) or its folder. Experiments are in
 EPILOGUE = """\
 Examples:
   hypersched report digits-2026-01-31-12-00-00-123
+  hypersched watch digits-2026-01-31-12-00-00-123 --open
   hypersched verify ~/syne-tune/digits-2026-01-31-12-00-00-123
   hypersched compare --schedulers hypersched,asha --deadline 30m
   hypersched report --help
@@ -45,6 +46,7 @@ app = App(
 )
 _COMMANDS: dict[Callable[..., int], str] = {
     _report.report: _report.EPILOGUE,
+    _watch.watch: _watch.EPILOGUE,
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
-from syne_hypersched.cli import _compare, _report, _resume, _verify, _watch
+from syne_hypersched.cli import _compare, _export, _report, _resume, _verify, _watch
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
@@ -47,6 +47,7 @@ app = App(
 _COMMANDS: dict[Callable[..., int], str] = {
     _report.report: _report.EPILOGUE,
     _watch.watch: _watch.EPILOGUE,
+    _export.export: _export.EPILOGUE,
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,

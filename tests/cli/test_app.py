@@ -17,7 +17,7 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("report", "watch", "verify", "resume", "compare")
+COMMANDS = ("report", "watch", "export", "verify", "resume", "compare")
 
 
 def run(spelling, *arguments, **options):

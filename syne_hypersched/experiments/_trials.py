@@ -13,7 +13,7 @@ from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
 from syne_hypersched.records.events import Event
 
-_STATUS_OF_EVENT = {
+STATUS_OF_EVENT = {
     "start": "in progress",
     "resume": "in progress",
     "pause": "paused",
@@ -21,7 +21,7 @@ _STATUS_OF_EVENT = {
     "complete": "completed",
     "fail": "failed",
 }
-_STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
+STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,10 @@ def _summarise(
 def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding]) -> str:
     if held and held[-1].reason == "deadline":
         return "deadline"
-    told = [_STATUS_OF_EVENT[event.event] for event in events if event.event in _STATUS_OF_EVENT]
+    told = [STATUS_OF_EVENT[event.event] for event in events if event.event in STATUS_OF_EVENT]
     if told:
         return told[-1]
-    return _STATUS_OF_DECISION.get(reports[-1].decision, "in progress") if reports else "in progress"
+    return STATUS_OF_DECISION.get(reports[-1].decision, "in progress") if reports else "in progress"
 
 
 def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -> str:

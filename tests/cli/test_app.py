@@ -18,7 +18,8 @@ SPELLINGS = {
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
 COMMANDS = (
-    "tune", "demo", "report", "explain", "replay", "verify", "resume", "pool", "compare", "check", "completion",
+    "tune", "demo", "report", "watch", "explain", "replay", "export", "verify", "resume", "pool", "compare", "check",
+    "completion",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syne_hypersched.allocation import stretch
+from syne_hypersched.allocation.forecast import mean_devices
 from syne_hypersched.allocation.goodput import Outlook, Rates, allocate_goodput
 from syne_hypersched.allocation.policies import GOODPUT, Policy, allocate
 from syne_hypersched.allocation.scaling import LearntScaling, LinearScaling, Scaling
@@ -137,7 +138,7 @@ class AdaptiveStrategy(Strategy):
         epoch_time_s = self._times.typical_epoch_time_s
         if not self._resizing or self._stretch is not None or epoch_time_s is None:
             return None
-        shares, left_s, launch_cost_s = self._full_size, self._deadline_s - now_s, self._times.relaunch_cost_s
+        shares, left_s, launch_cost_s = self._planned_size(now_s), self._deadline_s - now_s, self._times.relaunch_cost_s
         if not stretch.begins(
             left_s, self._deadline_s, self._max_t * epoch_time_s, shares, launch_cost_s, self._options.longest_stretch
         ):
@@ -157,7 +158,7 @@ class AdaptiveStrategy(Strategy):
         return because(text, time_left_s=self._deadline_s - now_s)
 
     def _stretch_reason(self, now_s: float, epoch_time_s: float) -> Reason:
-        shares, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
+        shares, left_s, full_run_s = self._planned_size(now_s), self._deadline_s - now_s, self._max_t * epoch_time_s
         launch_cost_s = self._times.relaunch_cost_s
         planned_s = stretch.planned_s(self._deadline_s, full_run_s, shares.speed_up, self._options.longest_stretch)
         if not stretch.worthwhile(min(left_s, planned_s), shares, launch_cost_s):
@@ -177,6 +178,14 @@ class AdaptiveStrategy(Strategy):
             speed_up=shares.speed_up,
             launch_cost_s=launch_cost_s,
         )
+
+    def _planned_size(self, now_s: float) -> stretch.Shares:
+        """Full size by what is known beforehand of the devices until the deadline, if anything is."""
+        known = self._options.devices_over_time
+        if not known:
+            return self._full_size
+        mean = mean_devices(known, self._num_nominal, now_s, self._deadline_s)
+        return stretch.full_size(self._scaling, max(1, round(mean)), self._options.max_devices)
 
     @property
     def _full_size(self) -> stretch.Shares:

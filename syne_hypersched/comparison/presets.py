@@ -46,6 +46,9 @@ SCALE_DEVICES = (8, 32, 128, 1024)
 SCALE_MAX_NUM_TRIALS = 100_000
 
 
+#: Least gains, in accuracy for a device-hour, of the study of what pays. The runs use hundredths of a device-hour.
+PAYING_GAINS = (0.02, 0.1, 0.3)
+
 #: Devices that come and go: a guest that takes half of them for a while, early or late; devices that leave for good, or
 #: come late; and a night on a quarter.
 POOLS = ("0.2:0.5,0.5:1", "0.6:0.5,0.8:1", "0.5:0.5", "0:0.5,0.5:1", "0.3:0.25,0.6:0.75,0.9:1")
@@ -124,6 +127,12 @@ PRESETS = {
         ("hypersched", "hypersched-foreseeing", "asha"),
         "hypersched-foreseeing",
         make_scenarios=_pools,
+    ),
+    "pay": Preset(
+        "HyperSched that ends where a device-hour brings too little: regret, and device-hours used",
+        ("hypersched", *(f"hypersched:min_gain={gain:g}" for gain in PAYING_GAINS)),
+        "hypersched",
+        deadlines=("4x", "8x", "16x"),
     ),
     "scale": Preset(
         "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",

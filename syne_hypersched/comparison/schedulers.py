@@ -88,6 +88,7 @@ _RESERVED = (
     *("type", "searcher", "searcher_kwargs", "points_to_evaluate", "random_seed", "max_resource_attr", "metrics"),
 )
 _PUBLISHED_OPTIONS = tuple(option.name for option in fields(PublishedRules))
+_ADAPTIVE_OPTIONS = tuple(option.name for option in fields(Adaptive) if option.name != "devices_over_time")
 _RANKING_OPTIONS = ("epsilon", "scale", "p", "threshold")
 
 
@@ -196,11 +197,14 @@ def make_scheduler(
     if kind.knows_deadline:
         arguments |= {"num_devices": num_devices, "deadline_s": deadline_s}
     options = _option_arguments(spec.options, scaling)
-    if kind.knows_devices:
-        options["strategy"] = Adaptive(devices_over_time=tuple(devices_over_time))
     rules = {option: options.pop(option) for option in _PUBLISHED_OPTIONS if option in options}
     if rules:
         options["strategy"] = PublishedRules(**rules)
+    adaptive = {option: options.pop(option) for option in _ADAPTIVE_OPTIONS if option in options}
+    if kind.knows_devices:
+        adaptive["devices_over_time"] = tuple(devices_over_time)
+    if adaptive:
+        options["strategy"] = Adaptive(**adaptive)
     return kind.make(**{**arguments, **kind.fixed, **options})
 
 
@@ -230,7 +234,9 @@ def known_options(name: str) -> tuple[str, ...]:
     """Names of the options of a scheduler."""
     kind = _KINDS[name]
     names = tuple(p for p in inspect.signature(kind.make.__init__).parameters if p not in _RESERVED)
-    return names + {"pasha": _RANKING_OPTIONS, "hypersched-published": _PUBLISHED_OPTIONS}.get(name, ())
+    more = {"pasha": _RANKING_OPTIONS, "hypersched-published": _PUBLISHED_OPTIONS}
+    more |= dict.fromkeys(("hypersched", "hypersched-foreseeing"), _ADAPTIVE_OPTIONS)
+    return names + more.get(name, ())
 
 
 def _parse_option(name: str, text: str) -> tuple[str, Any]:

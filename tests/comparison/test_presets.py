@@ -71,3 +71,14 @@ def test_the_pool_preset_compares_with_one_that_knows_beforehand():
     results = run_study(replace(study, scenarios=study.scenarios[:1]))
     assert len(results.outcomes) == 3
     assert all(outcome.num_reports for outcome in results.outcomes)
+
+
+def test_the_pay_preset_uses_fewer_device_hours_where_they_bring_little():
+    study = make_study("pay", seeds=[0], deadlines=["4x"], schedulers=["hypersched", "hypersched:min_gain=10"])
+    results = run_study(study)
+    (whole,), (ended,) = (
+        results.readings_of(study.scenarios[0], scheduler, study.deadlines[0])
+        for scheduler in study.scenarios[0].schedulers
+    )
+    assert ended.utilisation < whole.utilisation
+    assert ended.regret >= whole.regret

@@ -76,7 +76,10 @@ class Spending:
         return now_s + max(0.0, left_s) / max(1, num_devices)
 
     def gain(self, least_window_s: float) -> float | None:
-        """Improvement of the metric for a device-hour, over the last part of what was spent.
+        """Improvement of the metric for a device-hour that may be expected.
+
+        It is that of the last part of what was spent or, if that is more, the last improvement over what was spent
+        since then: good configurations are rare, and the next one may bring as much as the last one.
 
         Parameters
         ----------
@@ -94,7 +97,11 @@ class Spending:
         before = [value for used_s, value in self._improvements if used_s <= self._used_s - window_s]
         if not before:
             return None
-        return (before[-1] - self._improvements[-1][1]) * SECONDS_PER_HOUR / window_s
+        last_s, best = self._improvements[-1]
+        recent = (before[-1] - best) / window_s
+        if len(self._improvements) > 1 and self._used_s > last_s:
+            recent = max(recent, (self._improvements[-2][1] - best) / (self._used_s - last_s))
+        return recent * SECONDS_PER_HOUR
 
     def has_paid_off(self, least_window_s: float) -> bool:
         """Whether going on is worth less than the user wants for a device-hour.

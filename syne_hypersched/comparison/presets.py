@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from syne_hypersched.comparison.names import unknown_name
@@ -44,6 +44,14 @@ LOCAL_SEEDS = (0,)
 
 SCALE_DEVICES = (8, 32, 128, 1024)
 SCALE_MAX_NUM_TRIALS = 100_000
+
+
+#: Least gains, in accuracy for a device-hour, of the study of what pays. The runs use hundredths of a device-hour.
+PAYING_GAINS = (0.02, 0.1, 0.3)
+
+#: Devices that come and go: a guest that takes half of them for a while, early or late; devices that leave for good, or
+#: come late; and a night on a quarter.
+POOLS = ("0.2:0.5,0.5:1", "0.6:0.5,0.8:1", "0.5:0.5", "0:0.5,0.5:1", "0.3:0.25,0.6:0.75,0.9:1")
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,11 @@ def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenari
     return (base_scenario, *(scenario for scenario in around if scenario.folder != base_scenario.folder))
 
 
+def _pools(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
+    """Each machine with each of the pools that come and go."""
+    return tuple(replace(scenario, pool=pool) for scenario in machine.scenarios(schedulers) for pool in POOLS)
+
+
 PRESETS = {
     "default": Preset("the schedulers of this package and random search", DEFAULT_SCHEDULERS, "asha"),
     "ablation": Preset(
@@ -108,6 +121,18 @@ PRESETS = {
         ("hypersched-published", "asha"),
         "asha",
         make_scenarios=_one_at_a_time,
+    ),
+    "pool": Preset(
+        "devices that come and go: HyperSched beside one that knows beforehand when, and ASHA",
+        ("hypersched", "hypersched-foreseeing", "asha"),
+        "hypersched-foreseeing",
+        make_scenarios=_pools,
+    ),
+    "pay": Preset(
+        "HyperSched that ends where a device-hour brings too little: regret, and device-hours used",
+        ("hypersched", *(f"hypersched:min_gain={gain:g}" for gain in PAYING_GAINS)),
+        "hypersched",
+        deadlines=("4x", "8x", "16x"),
     ),
     "scale": Preset(
         "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",

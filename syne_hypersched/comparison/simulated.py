@@ -47,9 +47,9 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
     # Syne Tune's own schedulers and searchers draw from the process-wide generators.
     random.seed(run.seed)
     np.random.seed(run.seed)
-    spec = SchedulerSpec.parse(run.scheduler)
+    spec, devices_over_time = SchedulerSpec.parse(run.scheduler), scenario.devices_over_time(deadlines_s[-1])
     scheduler = TimedScheduler(
-        make_scheduler(spec, problem, run.seed, scenario.num_devices, deadlines_s[-1], points, given)
+        make_scheduler(spec, problem, run.seed, scenario.num_devices, deadlines_s[-1], points, given, devices_over_time)
     )
     log = ReportLog(problem.metric, problem.time_attr)
     with _without_notices():
@@ -62,6 +62,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
             scaling=scaling,
             launch_cost=LaunchCost(start_s=launch_cost.in_seconds(benchmark.full_run_s)),
             seed=benchmark.table_seed(run.seed),
+            devices_over_time=devices_over_time,
             on_result=log,
         )
     if path is not None:

@@ -83,6 +83,14 @@ class BreathingFleet(ChangingFleet):
                     self._drain_crew(trial, 0.0)
             self._reconcile()
 
+    def tell_gone(self, tell: Callable[[Sequence[str]], None]) -> None:
+        """Calls ``tell`` with the devices that are gone and held by nobody, if there are any, while none can join."""
+        with self._lock:
+            pool = self.pool
+            gone = [device for device in pool.away if pool.holder(device) is None]
+            if gone:
+                tell(gone)
+
     def _states(self) -> list[TrialState]:
         return [
             trial.as_value(

@@ -135,11 +135,8 @@ class PoolBackend:
             if self._request is not None and self._is_short(self._request):
                 with contextlib.suppress(TypeError, ValueError):
                     self._fleet.set_present(self._request.wanted, self._request.reason, self._may_join)
-        pool = self._fleet.pool
-        if pool.num_present < len(pool):
-            held = {device for devices in pool.holders.values() for device in devices}
-            gone = [device for device in pool.devices if not pool.is_present(device) and device not in held]
-            give_back(self.devices, gone, self._locks)
+        if self._fleet.pool.num_present < self.num_devices:
+            self._fleet.tell_gone(lambda gone: give_back(self.devices, gone, self._locks))
 
     def _answer(self, text: str) -> None:
         """Carries out what the file says, and writes into the events that it was done or why it cannot be."""

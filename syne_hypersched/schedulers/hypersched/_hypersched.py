@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from syne_hypersched.schedulers.hypersched._notices import Notices
 from syne_hypersched.schedulers.hypersched._options import (
     FORMER_POSITIONAL,
     MOVED,
+    Adaptive,
     Options,
     PublishedRules,
     StrategyName,
@@ -24,6 +26,7 @@ from syne_hypersched.schedulers.hypersched._options import (
     translated,
 )
 from syne_hypersched.schedulers.hypersched._pausing import REDUCTION_FACTOR
+from syne_hypersched.schedulers.hypersched._spending import Spending
 from syne_hypersched.schedulers.hypersched._strategies import check_policy_for
 from syne_hypersched.stability import deprecation, former_arguments
 
@@ -174,6 +177,9 @@ class HyperSched(DecidingScheduler):
         self._decisions = DecisionLog()
         self._prepare(scaling, None if grace_period is None else self.grace_period)
         self._unheard = {}
+        limits = self.options if isinstance(self.options, Adaptive) else Adaptive()
+        self._spending = Spending(limits.budget_device_hours, limits.min_gain)
+        self._end_s = self._gain_ends_s = math.inf
         self._resizable = True
         self._notices = Notices()
         self._all_suggested = False
@@ -197,6 +203,7 @@ class HyperSched(DecidingScheduler):
         """
         self.deadline_s = _seconds_after(deadline_s, self.deadline_s)
         self._strategy.set_deadline(self.deadline_s, reopen=True)
+        self._end_s = self._gain_ends_s = math.inf
         self._decisions.reopen()
         self._notices.reopen()
 

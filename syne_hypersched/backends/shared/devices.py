@@ -131,6 +131,10 @@ class DevicePool:
         """Devices that are there and are not to go, in the order of :attr:`devices`."""
         return self._names(sorted(self._present))
 
+    def is_present(self, device: str) -> bool:
+        """Whether a device is there and is not to go."""
+        return self._positions.get(device) in self._present
+
     @property
     def num_present(self) -> int:
         """Number of devices that are there and are not to go: those to plan with."""

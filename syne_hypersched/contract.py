@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 ST_WORKER_TIME = "st_worker_time"
@@ -23,6 +24,15 @@ backend it goes on over launches. Code that needs nothing else of Syne Tune take
 
 ST_NUM_DEVICES = "st_num_devices"
 """Key in every report of an elastic backend: devices held by the launch that reported."""
+
+ST_NUM_NODES = "st_num_nodes"
+"""Key in the reports of a launch on several nodes: their number. Where it is absent all devices are of one node, see
+:func:`num_nodes`. Devices of two nodes are not those of one: gradients cross a network."""
+
+ST_DEVICES_PRESENT = "st_devices_present"
+"""Key in the reports that a backend hands over while fewer devices are there than it divides at most: how many there
+are now, without those that are to go. A scheduler plans with it until the next report. Where it is absent all are
+there, see :func:`devices_present`. It is an entry of the report so that a run that is replayed decides alike."""
 
 ST_LAUNCH = "st_launch"
 """Key in every report of an elastic backend: index of the launch that reported, counted from 0 for each trial."""
@@ -165,7 +175,8 @@ class Situation:
     """The devices and deadlines that a backend knows. A backend has it as attribute ``situation``."""
 
     num_devices: int
-    """Devices that the backend divides among all trials."""
+    """Devices that the backend divides among all trials: most that are ever there. How many are there now is in the
+    reports, see :const:`ST_DEVICES_PRESENT`."""
 
     deadline_s: float | None = None
     """Seconds after the start of the tuning by which the backend ends all trials. None: unknown; infinite: never."""
@@ -249,6 +260,33 @@ class ExtendableScheduler(Protocol):
         which trials start. The tuner asks for suggestions again, even if it was told before that there are none.
         """
         ...
+
+
+def devices_present(result: Mapping[str, Any], num_devices: int) -> int:
+    """Devices that are there now, as far as a report says: all, unless its backend has said that there are fewer.
+
+    Parameters
+    ----------
+    result
+        A report as a scheduler gets it.
+    num_devices
+        The devices that the scheduler plans with when all are there.
+
+    Returns
+    -------
+    int
+        From 0 to ``num_devices``. What is no number counts as absent.
+    """
+    present = result.get(ST_DEVICES_PRESENT)
+    if isinstance(present, bool) or not isinstance(present, Integral):
+        return num_devices
+    return max(0, min(int(present), num_devices))
+
+
+def num_nodes(result: Mapping[str, Any]) -> int:
+    """Nodes on which a report was computed, at least 1; 1 where it does not say."""
+    nodes = result.get(ST_NUM_NODES)
+    return 1 if isinstance(nodes, bool) or not isinstance(nodes, Integral) else max(1, int(nodes))
 
 
 def is_elastic(trial: object) -> bool:

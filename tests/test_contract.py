@@ -31,3 +31,17 @@ def test_a_trial_is_elastic_if_it_can_be_resized():
 
 def test_the_key_of_syne_tune_is_its_own():
     assert contract.ST_WORKER_TIME == constants.ST_WORKER_TIME
+
+
+@pytest.mark.parametrize(
+    ("result", "present"),
+    [({}, 4), ({"st_devices_present": 2}, 2), ({"st_devices_present": 0}, 0), ({"st_devices_present": 9}, 4),
+     ({"st_devices_present": -1}, 0), ({"st_devices_present": "2"}, 4), ({"st_devices_present": True}, 4)],
+)  # fmt: skip
+def test_all_devices_are_there_unless_a_report_says_otherwise(result, present):
+    assert contract.devices_present(result, 4) == present
+
+
+@pytest.mark.parametrize(("entry", "nodes"), [(None, 1), (2, 2), (0, 1), (2.5, 1), (True, 1)])
+def test_a_report_is_of_one_node_unless_it_says_otherwise(entry, nodes):
+    assert contract.num_nodes({"st_num_nodes": entry}) == nodes

@@ -14,6 +14,7 @@ from syne_tune.optimizer.scheduler import TrialScheduler
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.virtual import (
     NO_COST,
+    DeviceSchedule,
     Failures,
     LaunchCost,
     ScalingLike,
@@ -41,6 +42,7 @@ def simulate(
     num_devices_per_trial: int = 1,
     max_resource_attr: str | None = None,
     seed: int = 0,
+    devices_over_time: DeviceSchedule | None = None,
     events_path: Path | str | None = None,
     on_result: OnResult | None = None,
 ) -> Simulation:
@@ -63,7 +65,7 @@ def simulate(
     blackbox, elapsed_time_attr, num_devices, scaling, launch_cost, failures, num_devices_per_trial
         As in :class:`~syne_hypersched.ElasticSimulatorBackend`; ``elapsed_time_attr`` is not needed where the blackbox
         knows it.
-    max_resource_attr, seed
+    max_resource_attr, seed, devices_over_time
         As in :class:`~syne_hypersched.ElasticSimulatorBackend`.
     n_workers
         Trials that run at the same time, by default as many as devices allow.
@@ -108,6 +110,7 @@ def simulate(
         num_devices_per_trial,
         max_resource_attr,
         seed,
+        devices_over_time,
     )
     if n_workers is None:
         n_workers = num_devices // num_devices_per_trial

@@ -19,12 +19,13 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.local import _fleet_log as log
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._failures import FailurePolicy, Retry
-from syne_hypersched.backends.local._fleet_checks import CheckedFleet
+from syne_hypersched.backends.local._fleet_pool import BreathingFleet
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._roster import Roster
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.events import DECISION, EventLog
 from syne_hypersched.backends.shared.levels import Relaunches
+from syne_hypersched.backends.shared.pool_changes import release
 from syne_hypersched.backends.shared.reconcile import Drain, Phase, reconcile
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
@@ -36,7 +37,7 @@ PATIENCE_S = 30.0
 _OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline", "_fault")
 
 
-class Fleet(CheckedFleet):
+class Fleet(BreathingFleet):
     """See the module.
 
     Parameters
@@ -202,7 +203,9 @@ class Fleet(CheckedFleet):
                         self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
                 if trial.reports.has_news and trial.status not in (Status.paused, Status.stopped):
-                    reports += [(trial_id, report) for report in trial.reports.deliver()]
+                    for report in trial.reports.deliver():
+                        self.pool.tell(report)
+                        reports.append((trial_id, report))
                     self._checkpoints.hear_delivery(trial)
                 if trial.wants and trial.phase is Phase.IDLE and self._too_late():
                     # It is never launched again: a tuner that waits for its trials to end must not wait for it.
@@ -241,8 +244,7 @@ class Fleet(CheckedFleet):
         self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        states = [trial.as_value(len(self.pool.held_by(trial.trial_id))) for trial in self._trials.active]
-        for action in reconcile(states, self.pool.num_free):
+        for action in reconcile(self._states(), self.pool.num_free, num_present=self.pool.num_present):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
@@ -255,14 +257,6 @@ class Fleet(CheckedFleet):
 
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
-
-    def _drain(self, trial: TrialProcesses, stalled: bool = False) -> None:
-        if self._launcher is None or trial.handle is None:
-            return
-        trial.begin_drain(stalled)
-        trial.clock.expect_launch()
-        self._launcher.drain(trial.handle, self._grace_s)
-        self._record("drain", trial, trial.drain_reason, grace_s=self._grace_s)
 
     def _launch(self, trial: TrialProcesses, num_devices: int) -> None:
         devices = self.pool.acquire(trial.trial_id, num_devices)
@@ -327,7 +321,7 @@ class Fleet(CheckedFleet):
                 drain_s=max(0.0, moment - trial.clock.signal_time) if asked else None, **trial.faults(),
                 **self._checkpoints.hear_end(trial, exit_.checkpoints),
             )  # fmt: skip
-            devices = self.pool.release(trial.trial_id)
+            devices = release(self.pool, trial.trial_id, self._events.write)
             trial.exit()
             # A trial that was paused and is resumed already goes on, even if its script has just ended by itself.
             if trial.wants and how in ("completed", "failed", "stalled") and reason != "pause":
@@ -363,9 +357,6 @@ class Fleet(CheckedFleet):
         limit = trial.failures.max_num_devices
         if limit is not None and trial.wants > limit:
             trial.resize(retry.num_devices, self._next_order())
-
-    def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:
-        self._events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
 
     def _warn_of_waiting(self) -> None:
         now = time.monotonic()

@@ -92,10 +92,11 @@ def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: fl
     for trial in waiting:
         if not trial.warned:
             trial.warned = True
+            away = len(pool) - pool.num_present
             logger.warning(
-                "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s.",
+                "Trial %d has waited %.0f s for %d devices; %d of %d are free, the rest is held by trials %s%s.",
                 trial.trial_id, now - trial.clock.signal_time, trial.wants, pool.num_free, len(pool),
-                sorted(pool.holders),
+                sorted(pool.holders), f", or was given back ({away})" if away else "",
             )  # fmt: skip
 
 

@@ -162,13 +162,13 @@ class StateMachine:
             self.fail_with(f"takes handle {handle} of a launch, but has {self.handle}")
         self.handle = handle
 
-    def begin_drain(self, stalled: bool = False) -> None:
-        """The processes are asked to checkpoint and exit: for an order, or because they have ``stalled``."""
+    def begin_drain(self, stalled: bool = False, reason: str = "resize") -> None:
+        """The processes are asked to checkpoint and exit: because they have ``stalled``, for an order, or to go on."""
         self._require("drain", self.handle is not None, "without a handle")
         if stalled:
             self.stalled, self.drain_reason = True, "stall"
         elif self.wants:
-            self.drain_reason = "resize"
+            self.drain_reason = reason
         self._to("drain", ProcessState.DRAINING)
 
     def exit(self) -> None:
@@ -201,10 +201,10 @@ class StateMachine:
         """Whether it has no process and is to have none."""
         return not self.wants and self.phase is Phase.IDLE
 
-    def as_value(self, holds: int) -> TrialState:
-        """What reconciliation has to know, given the number of devices held."""
+    def as_value(self, holds: int, retiring: int = 0) -> TrialState:
+        """What reconciliation has to know, given the number of devices held, and of those that are to go."""
         is_returning = self.state is ProcessState.RETURNING
-        return TrialState(self.trial_id, self.wants, holds, self.phase, is_returning, self.order)
+        return TrialState(self.trial_id, self.wants, holds, self.phase, is_returning, self.order, retiring)
 
     def story(self) -> str:
         """The transitions so far, one in a line, with seconds since the first one that is known."""

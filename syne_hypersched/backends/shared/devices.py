@@ -1,9 +1,19 @@
-"""Which trial holds which device, for all elastic backends: devices are acquired and released here and nowhere else."""
+"""Which trial holds which device, for all elastic backends: devices are acquired and released here and nowhere else.
+
+Devices may come and go while trials run. A device *joins*; it *retires*, with notice: its trial is drained, and once it
+is released it is gone; or it is *lost*: it is gone already, and what ran on it is killed or taken as dead. Those that
+are there and are not to go are *present*: at most the nominal number, which never changes and for which schedulers are
+made.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from syne_hypersched.backends.shared.placement import place
+from syne_hypersched.contract import ST_DEVICES_PRESENT
 
 
 class DevicePool:
@@ -15,30 +25,56 @@ class DevicePool:
     Parameters
     ----------
     devices
-        Names of the devices, each once: what ``CUDA_VISIBLE_DEVICES`` would list, or names of CPU slots.
+        Names of the devices that are there, each once: what ``CUDA_VISIBLE_DEVICES`` would list, or names of CPU slots.
+    nodes
+        The node of each of them; by default all are of one node, which is called ``""``.
+    num_devices
+        The nominal number: most devices that may be there at a time. By default as many as are there now.
 
     Raises
     ------
     ValueError
-        ``devices`` is empty or names a device twice.
+        ``devices`` names a device twice, or more than ``num_devices``, or there are never any; or ``nodes`` has another
+        length.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
-        if not devices:
+    def __init__(
+        self, devices: Sequence[str], nodes: Sequence[str] | None = None, *, num_devices: int | None = None
+    ) -> None:
+        if not devices and not num_devices:
             raise ValueError("devices must name at least one device, but got none")
         if len(set(devices)) != len(devices):
             raise ValueError(f"devices must name each device once, but got {list(devices)}")
-        #: All devices, in the order in which they were given; never changes.
-        self.devices = tuple(devices)
+        if nodes is not None and len(nodes) != len(devices):
+            raise ValueError(f"nodes must name the node of each of {len(devices)} devices, but got {list(nodes)}")
+        #: The nominal number.
+        self._num_devices = len(devices) if num_devices is None else num_devices
+        if len(devices) > self._num_devices:
+            raise ValueError(f"num_devices must be at least {len(devices)}, the devices there, but got {num_devices}")
+        #: All devices that were ever there, in the order in which they joined.
+        self.devices: tuple[str, ...] = ()
+        self._nodes: list[str] = []
+        self._positions: dict[str, int] = {}
         #: Positions of the devices held by each trial, ascending; a trial without devices has no entry.
         self._held: dict[int, tuple[int, ...]] = {}
+        self._holder: dict[int, int] = {}
         #: How often each device was given to a trial so far, to rotate over devices.
-        self._times_given = [0] * len(self.devices)
-        #: Heap of the free devices, as (times given, position).
-        self._free = [(0, position) for position in range(len(self.devices))]
+        self._times_given: list[int] = []
+        #: Heap of the free devices of each node, as (times given, position); no node is ever forgotten.
+        self._free: dict[str, list[tuple[int, int]]] = {}
+        #: Positions of the devices that are there and are not to go; those that are to go and are held still; and those
+        #: among the latter that are lost. All in the order in which it happened.
+        self._present: dict[int, None] = {}
+        self._retiring: dict[int, None] = {}
+        self._lost: dict[int, None] = {}
+        for index, device in enumerate(devices):
+            self.join(device, "" if nodes is None else nodes[index])
 
     def __len__(self) -> int:
-        return len(self.devices)
+        """The nominal number of devices."""
+        return self._num_devices
+
+    # Who holds what.
 
     @property
     def holders(self) -> dict[int, tuple[str, ...]]:
@@ -46,21 +82,175 @@ class DevicePool:
         return {trial_id: self._names(positions) for trial_id, positions in self._held.items()}
 
     def held_by(self, trial_id: int) -> tuple[str, ...]:
-        """Devices that the trial holds, empty if none."""
+        """Devices that the trial holds, empty if none; retiring and lost ones count until they are released."""
         return self._names(self._held.get(trial_id, ()))
+
+    def num_held(self, trial_id: int) -> int:
+        """Number of devices that the trial holds."""
+        return len(self._held.get(trial_id, ()))
+
+    def num_retiring(self, trial_id: int) -> int:
+        """Number of devices that the trial holds and must give back, lost ones among them."""
+        return sum(position in self._retiring for position in self._held.get(trial_id, ())) if self._retiring else 0
+
+    def holder(self, device: str) -> int | None:
+        """The trial that holds a device, if one does."""
+        position = self._positions.get(device)
+        return None if position is None else self._holder.get(position)
+
+    def nodes_of(self, trial_id: int) -> dict[str, int]:
+        """Number of devices that the trial holds on each node."""
+        nodes: dict[str, int] = {}
+        for position in self._held.get(trial_id, ()):
+            nodes[self._nodes[position]] = nodes.get(self._nodes[position], 0) + 1
+        return nodes
+
+    def node_of(self, device: str) -> str:
+        """The node of a device that was ever there."""
+        return self._nodes[self._positions[device]]
 
     @property
     def free(self) -> tuple[str, ...]:
         """Free devices, in the order of :attr:`devices`."""
-        return self._names(sorted(position for _, position in self._free))
+        return self._names(sorted(position for free in self._free.values() for _, position in free))
 
     @property
     def num_free(self) -> int:
         """Number of free devices."""
-        return len(self._free)
+        return sum(len(free) for free in self._free.values())
 
-    def acquire(self, trial_id: int, num_devices: int) -> tuple[str, ...]:
-        """Gives free devices to a trial, those first that were given away least often.
+    @property
+    def free_by_node(self) -> dict[str, int]:
+        """Number of free devices of each node, in the order in which nodes joined."""
+        return {node: len(free) for node, free in self._free.items()}
+
+    # What is there.
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Devices that are there and are not to go, in the order of :attr:`devices`."""
+        return self._names(sorted(self._present))
+
+    def is_present(self, device: str) -> bool:
+        """Whether a device is there and is not to go."""
+        return self._positions.get(device) in self._present
+
+    @property
+    def num_present(self) -> int:
+        """Number of devices that are there and are not to go: those to plan with."""
+        return len(self._present)
+
+    @property
+    def retiring(self) -> tuple[str, ...]:
+        """Devices that a trial holds still, but must give back; lost ones are among them."""
+        return self._names(sorted(self._retiring))
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Devices that are gone while a trial is not known to have left them."""
+        return self._names(sorted(self._lost))
+
+    def is_lost(self, trial_id: int) -> bool:
+        """Whether a device of the trial is lost, so that its processes can only be killed, or are taken as dead."""
+        return any(position in self._lost for position in self._held.get(trial_id, ())) if self._lost else False
+
+    @property
+    def away(self) -> tuple[str, ...]:
+        """Devices that were there and may join again: those that are gone, and those that retire but are not lost."""
+        return self._names([i for i in range(len(self.devices)) if i not in self._present and i not in self._lost])
+
+    def tell(self, report: dict[str, Any]) -> None:
+        """Puts into a report that is handed over how many devices are there, unless all are."""
+        if self.num_present < self._num_devices:
+            report[ST_DEVICES_PRESENT] = self.num_present
+        else:
+            report.pop(ST_DEVICES_PRESENT, None)
+
+    # Devices come and go.
+
+    def join(self, device: str, node: str = "") -> None:
+        """A device is there: a new one, or one that was there before. One that retires stays after all.
+
+        Parameters
+        ----------
+        device
+            Its name.
+        node
+            Its node. A device stays on the node on which it was first.
+
+        Raises
+        ------
+        ValueError
+            It is there already, is lost with a trial that has not released it, or would be one more than the nominal
+            number.
+        """
+        position = self._positions.get(device)
+        if position is not None and position in self._present:
+            raise ValueError(f"device {device!r} must join once, but it is there already")
+        if position is not None and position in self._lost:
+            raise ValueError(f"device {device!r} must be released by trial {self._holder[position]} before it joins")
+        if len(self._present) >= self._num_devices:
+            raise ValueError(f"device {device!r} must not join, since there are {self._num_devices} devices already")
+        if position is None:
+            position = self._positions[device] = len(self.devices)
+            self.devices = (*self.devices, device)
+            self._nodes.append(node)
+            self._times_given.append(0)
+        self._present[position] = None
+        self._retiring.pop(position, None)
+        if position not in self._holder:
+            free = self._free.setdefault(self._nodes[position], [])
+            heapq.heappush(free, (self._times_given[position], position))
+
+    def retire(self, device: str) -> int | None:
+        """A device is to go: at once if it is free, else when its trial releases it.
+
+        Returns
+        -------
+        int or None
+            The trial that holds it and must be drained. None: it is gone.
+        """
+        return self._leave(device, lost=False)
+
+    def lose(self, device: str) -> int | None:
+        """A device is gone.
+
+        Returns
+        -------
+        int or None
+            The trial that held it. Its processes must be killed or are dead, and it must be released then.
+        """
+        return self._leave(device, lost=True)
+
+    def _leave(self, device: str, lost: bool) -> int | None:
+        position = self._positions.get(device)
+        if position is None or not (position in self._present or position in self._retiring):
+            return None  # it is gone already
+        self._present.pop(position, None)
+        trial_id = self._holder.get(position)
+        if trial_id is None:
+            node = self._nodes[position]
+            self._free[node] = [entry for entry in self._free[node] if entry[1] != position]
+            heapq.heapify(self._free[node])
+        else:
+            self._retiring[position] = None
+            if lost:
+                self._lost[position] = None
+        return trial_id
+
+    # Trials get devices and give them back.
+
+    def acquire(self, trial_id: int, num_devices: int, nodes: Mapping[str, int] | None = None) -> tuple[str, ...]:
+        """Gives free devices to a trial, on as few nodes as possible, and there those that were given least often.
+
+        Parameters
+        ----------
+        trial_id, num_devices
+            The trial, and how many devices it is to have.
+        nodes
+            How many of them on which nodes, as :func:`~syne_hypersched.backends.shared.reconcile.reconcile` has said;
+            by default, or if empty, those that
+            :func:`~syne_hypersched.backends.shared.placement.place` chooses.
 
         Returns
         -------
@@ -70,26 +260,80 @@ class DevicePool:
         Raises
         ------
         ValueError
-            ``num_devices`` is below 1 or more than are free, or the trial holds devices already.
+            ``num_devices`` is below 1 or more than are free (on these nodes), or the trial holds devices already.
         """
-        if not 1 <= num_devices <= len(self._free):
+        free = self.free_by_node
+        placed = dict(nodes) if nodes else place(free, num_devices)
+        if not placed or sum(placed.values()) != num_devices or any(n > free.get(i, 0) for i, n in placed.items()):
+            where = f" on nodes {dict(nodes)}" if nodes else ""
             raise ValueError(
-                f"num_devices must be from 1 to {len(self._free)}, the free devices, but got {num_devices}"
+                f"num_devices must be from 1 to {self.num_free}, the free devices, but got {num_devices}{where}"
             )
         if trial_id in self._held:
             raise ValueError(f"trial {trial_id} must release {self.held_by(trial_id)} before it acquires other devices")
-        positions = sorted(heapq.heappop(self._free)[1] for _ in range(num_devices))
+        positions = sorted(heapq.heappop(self._free[node])[1] for node, number in placed.items() for _ in range(number))
         for position in positions:
             self._times_given[position] += 1
+            self._holder[position] = trial_id
         self._held[trial_id] = tuple(positions)
         return self._names(positions)
 
     def release(self, trial_id: int) -> tuple[str, ...]:
-        """Takes all devices from a trial and returns them; a trial without devices gives none."""
+        """Takes all devices from a trial and returns them; a trial without devices gives none.
+
+        Those that are present are free now; retiring and lost ones are gone.
+        """
         positions = self._held.pop(trial_id, ())
         for position in positions:
-            heapq.heappush(self._free, (self._times_given[position], position))
+            del self._holder[position]
+            self._lost.pop(position, None)
+            if position in self._present:
+                heapq.heappush(self._free[self._nodes[position]], (self._times_given[position], position))
+            else:
+                del self._retiring[position]
         return self._names(positions)
 
     def _names(self, positions: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.devices[position] for position in positions)
+
+
+def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = None) -> tuple[str, ...]:
+    """Which devices are to go, so that as few trials as possible are drained, and none of them loses more than it must.
+
+    Free ones first; then those of trials that hold several and go on on fewer, the largest first, down to one each;
+    then those of trials that have to wait, first those that held a single one. Of trials that are alike it is the one
+    that came last.
+
+    Parameters
+    ----------
+    pool
+        The devices.
+    num_devices
+        How many are to go.
+    spared
+        A trial that is to keep its last device as long as any other could lose one: the incumbent.
+
+    Returns
+    -------
+    tuple of str
+        The devices; fewer than ``num_devices`` where there are not as many.
+    """
+    free, holders = pool.free, pool.holders
+    chosen = list(free[max(0, len(free) - num_devices) :])[::-1]
+    retiring = set(pool.retiring)
+    left = {trial_id: [device for device in held if device not in retiring] for trial_id, held in holders.items()}
+    left = {trial_id: held for trial_id, held in left.items() if held}
+
+    def rank(trial_id: int) -> tuple[bool, bool, int, int]:
+        kept, held = len(left[trial_id]), len(holders[trial_id])
+        if kept > 1:
+            # One that is drained already gives more without another drain.
+            return True, kept < held, kept, trial_id
+        return False, trial_id != spared, -held, trial_id
+
+    while len(chosen) < num_devices and left:
+        trial_id = max(left, key=rank)
+        chosen.append(left[trial_id].pop())
+        if not left[trial_id]:
+            del left[trial_id]
+    return tuple(chosen)

@@ -12,10 +12,18 @@ from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMEST
 from syne_hypersched._log_tail import LogTail as LogTail
 from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
-from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_NUM_NODES, ST_SIGNAL_TO_REPORT_S
 
 #: Entries of a report that a stream replaces.
-_REWRITTEN = (ST_WORKER_TIME, ST_DEVICE_TIME, ST_WORKER_ITER, ST_NUM_DEVICES, ST_LAUNCH, ST_SIGNAL_TO_REPORT_S)
+_REWRITTEN = (
+    ST_WORKER_TIME,
+    ST_DEVICE_TIME,
+    ST_WORKER_ITER,
+    ST_NUM_DEVICES,
+    ST_NUM_NODES,
+    ST_LAUNCH,
+    ST_SIGNAL_TO_REPORT_S,
+)
 #: Those of them that may be the resource level. They never repeat: what is trained again takes time again.
 TIMES = (ST_WORKER_TIME, ST_DEVICE_TIME)
 
@@ -54,7 +62,7 @@ class ReportStream:
         self._levels = Levels()
         self._first_of_launch = True
         self._launch = -1
-        self._num_devices = 0
+        self._num_devices, self._num_nodes = 0, 1
         self._signal_timestamp = 0.0
 
     @property
@@ -67,7 +75,7 @@ class ReportStream:
         """Where the launch has begun; None before its first report, and if no launch before it has reported."""
         return self._levels.beginning
 
-    def begin_launch(self, launch: int, num_devices: int, signal_timestamp: float) -> None:
+    def begin_launch(self, launch: int, num_devices: int, signal_timestamp: float, num_nodes: int = 1) -> None:
         """A launch begins; reports from here on are its own.
 
         Parameters
@@ -76,8 +84,11 @@ class ReportStream:
             Index of the launch and the devices that it holds.
         signal_timestamp
             When the drain signal or the order that led to the launch was given (seconds since the epoch).
+        num_nodes
+            Nodes of these devices.
         """
         self._launch, self._num_devices, self._signal_timestamp = launch, num_devices, signal_timestamp
+        self._num_nodes = num_nodes
         self._time_before, self._device_time_before = self._time_now, self._device_time_now
         self._levels.begin_launch()
         self._first_of_launch = True
@@ -118,6 +129,7 @@ class ReportStream:
             self._is_new(report, time_attr)
         if delivered:
             last = delivered[-1]
+            self._num_nodes = int(last.get(ST_NUM_NODES, 1))
             self._num_devices, self._iter_now = int(last[ST_NUM_DEVICES]), int(last[ST_WORKER_ITER]) + 1
             self._time_now = float(last.get(ST_WORKER_TIME, 0.0))
             self._device_time_now = float(last.get(ST_DEVICE_TIME, 0.0))
@@ -159,6 +171,10 @@ class ReportStream:
         report[ST_WORKER_ITER] = self._iter_now
         self._iter_now += 1
         report[ST_NUM_DEVICES] = self._num_devices
+        if self._num_nodes > 1:
+            report[ST_NUM_NODES] = self._num_nodes
+        else:
+            report.pop(ST_NUM_NODES, None)
         report[ST_LAUNCH] = self._launch
         if self._first_of_launch:
             self._first_of_launch = False

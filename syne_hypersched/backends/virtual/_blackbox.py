@@ -9,6 +9,7 @@ from syne_hypersched import checks
 from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
 from syne_hypersched.backends.virtual._fleet import VirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
+from syne_hypersched.backends.virtual._schedule import DeviceSchedule, checked_schedule
 from syne_hypersched.backends.virtual._speed import ScalingLike, make_speed_up
 from syne_hypersched.blackboxes import LearningCurve, learning_curve, with_levels
 
@@ -56,6 +57,7 @@ def make_virtual_fleet(
     num_devices_per_trial: int,
     max_resource_attr: str | None,
     seed: int,
+    devices_over_time: DeviceSchedule | None = None,
 ) -> VirtualFleet:
     """A fleet whose trials are looked up in a blackbox; see :class:`~syne_hypersched.ElasticSimulatorBackend`.
 
@@ -88,4 +90,5 @@ def make_virtual_fleet(
         CurveOf(blackbox, elapsed_time_attr, max_resource_attr, checks.integer("seed", seed)),
         VirtualLauncher(make_speed_up(scaling, num_devices), launch_cost, failures),
         elapsed_time_attr,
+        checked_schedule(devices_over_time, num_devices),
     )

@@ -16,18 +16,20 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
+from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
-from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.backends.shared.reconcile import Drain, Phase, reconcile
+from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
+from syne_hypersched.backends.virtual._schedule import DeviceSchedule, PoolClock
 from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
 
 
-class VirtualFleet:
+class VirtualFleet(VirtualFleetView):
     """See the module.
 
     Parameters
@@ -40,6 +42,8 @@ class VirtualFleet:
         Says what launches, epochs and drains take.
     elapsed_time_attr
         Entry of a report for the seconds that the trial has trained, as scripts report them.
+    devices_over_time
+        From which time on how many devices are there, checked; before the first all are.
 
     Attributes
     ----------
@@ -59,12 +63,14 @@ class VirtualFleet:
         curve_of: Callable[[dict[str, Any]], LearningCurve],
         launcher: VirtualLauncher,
         elapsed_time_attr: str,
+        devices_over_time: DeviceSchedule = (),
     ) -> None:
         self.record: Callable[..., None] = _record_nothing
         self.time_s = 0.0
         self.device_seconds_held = self.device_seconds_training = 0.0
         self.situation = Situation(num_devices)
         self.pool = DevicePool([f"device{index}" for index in range(num_devices)])
+        self._changes = PoolClock(devices_over_time)
         self._curve_of = curve_of
         self._launcher = launcher
         self._elapsed_time_attr = elapsed_time_attr
@@ -198,38 +204,11 @@ class VirtualFleet:
 
     def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
         """The reports of these trials, or of all, and the trials that have ended; see :meth:`Outbox.take`."""
-        return self._news.take(trial_ids)
-
-    def status(self, trial_id: int) -> str:
-        """Status of a trial in the tuner's terms, to which a relaunch goes unnoticed."""
-        return self._trials[trial_id].status
-
-    def wished_devices(self, trial_id: int) -> int:
-        """Devices on which a trial is to run; 0 if it is not."""
-        trial = self._trials.get(trial_id)
-        return 0 if trial is None else trial.wants
-
-    def occupied(self) -> list[tuple[int, str]]:
-        """One entry (trial id, status) for each device that is held or promised."""
-        self._let_happen()
-        return [
-            (trial.trial_id, Status.in_progress if trial.wants else Status.stopping)
-            for trial in self._active.values()
-            for _ in range(max(trial.wants, trial.holds))
-        ]
-
-    def follow(self, time_attr: str) -> None:
-        """Names the resource level, which says nothing new here: no epoch is ever reported twice."""
-
-    def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
-        """Records that the trial is the incumbent because of ``result``."""
-        trial = self._trials[trial_id]
-        self.record("best", trial_id, trial.devices, trial.launch, result=dict(result))
-
-    def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:
-        """Records why the scheduler decides something."""
-        trial = self._trials[trial_id]
-        self.record(DECISION, trial_id, trial.devices, trial.launch, reason, what=what, numbers=dict(numbers))
+        reports, ended = self._news.take(trial_ids)
+        if self._changes.schedule:
+            for _, report in reports:
+                self.pool.tell(report)
+        return reports, ended
 
     # Time.
 
@@ -242,8 +221,8 @@ class VirtualFleet:
 
     def _next_s(self) -> float:
         next_s = self._launcher.next_s()
-        # Where nothing runs, a tuner starts something now rather than wait for the deadline.
-        return min(next_s, self._drain_at_s) if self._active and not self._closed else next_s
+        # Where nothing runs, a tuner starts something now rather than wait for the deadline, or for a device.
+        return min(next_s, self._drain_at_s, self._changes.next_s) if self._active and not self._closed else next_s
 
     def _advance(self) -> bool:
         """Goes on to the next event and lets everything happen that is due by then; False if there is no event."""
@@ -266,6 +245,17 @@ class VirtualFleet:
                 self._exit(trial)
             else:
                 self._end(trial, "completed" if trial.next is Next.COMPLETE else "failed")
+        for wanted in self._changes.take(self.time_s):
+            self._set_present(wanted)
+
+    def _set_present(self, wanted: int) -> None:
+        """Has a number of devices there: trials on those that go are drained."""
+        leaving, joining = pool_changes.change_to(self.pool, wanted, spared=self._incumbent)
+        pool_changes.retire(self.pool, leaving, self.record, "devices_over_time")
+        pool_changes.join(self.pool, joining, self.record, "devices_over_time")
+        for trial in self._active.values():
+            self._place_among_unsettled(trial)
+        self._reconcile()
 
     def _close(self) -> None:
         """Drains every trial for the deadline; to the tuner they are still in progress."""
@@ -298,15 +288,21 @@ class VirtualFleet:
             self._active[trial_id] = trial
         else:
             self._active.pop(trial_id, None)
-        if trial.wants > trial.holds or (trial.phase is Phase.RUNNING and trial.wants < trial.holds):
-            self._unsettled[trial_id] = trial
+        self._place_among_unsettled(trial)
+
+    def _place_among_unsettled(self, trial: VirtualTrial) -> None:
+        shrinks = trial.phase is Phase.RUNNING and trial.wants < trial.holds
+        if trial.wants > trial.holds or shrinks or self.pool.num_retiring(trial.trial_id):
+            self._unsettled[trial.trial_id] = trial
         else:
-            self._unsettled.pop(trial_id, None)
+            self._unsettled.pop(trial.trial_id, None)
 
     def _reconcile(self) -> None:
         if not self._unsettled:
             return
-        for action in reconcile([trial.state() for trial in self._unsettled.values()], self.pool.num_free):
+        pool = self.pool
+        states = [trial.state(pool.num_retiring(trial.trial_id)) for trial in self._unsettled.values()]
+        for action in reconcile(states, pool.num_free, num_present=pool.num_present):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
@@ -334,7 +330,8 @@ class VirtualFleet:
 
     def _drain(self, trial: VirtualTrial) -> None:
         if trial.wants and not self._closed:
-            trial.drain_reason = trial.kind = "resize"
+            trial.kind = "resize"
+            trial.drain_reason = "pool" if self.pool.num_retiring(trial.trial_id) else "resize"
         self._launcher.drain(trial, self.time_s, self._kill_at_s)
         self._place(trial)
         self.record(
@@ -347,11 +344,11 @@ class VirtualFleet:
         if asked:
             how = "killed" if trial.killed else "drained"
         self.device_seconds_held += trial.holds * (self.time_s - trial.held_from_s)
-        devices = self.pool.release(trial.trial_id)
         self.record(
-            "exit", trial.trial_id, devices, trial.launch, trial.drain_reason, how=how,
+            "exit", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, how=how,
             drain_s=self.time_s - trial.signal_s if asked else None,
         )  # fmt: skip
+        pool_changes.release(self.pool, trial.trial_id, self.record)
         trial.end_launch()
         if asked and trial.wants:
             trial.resized = True

@@ -20,6 +20,7 @@ from syne_hypersched.backends.shared.interruption import telling_how_to_go_on
 from syne_hypersched.backends.virtual._blackbox import make_virtual_fleet
 from syne_hypersched.backends.virtual._costs import NO_COST, Failures, LaunchCost
 from syne_hypersched.backends.virtual._fleet import VirtualFleet
+from syne_hypersched.backends.virtual._schedule import DeviceSchedule
 from syne_hypersched.backends.virtual._sleep import SleepWatch
 from syne_hypersched.backends.virtual._speed import ScalingLike
 from syne_hypersched.backends.virtual._trial import virtual_moment
@@ -82,6 +83,9 @@ class ElasticSimulatorBackend(SimulatorBackend):
         Entry of a configuration that bounds its resource level, as some of Syne Tune's schedulers set it.
     seed
         Which repetition in the blackbox, where it has several.
+    devices_over_time
+        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: so many are there from then on.
+        Trials on devices that go are drained and go on on others, or wait. By default all devices are always there.
 
     Attributes
     ----------
@@ -108,6 +112,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
         num_devices_per_trial: int = 1,
         max_resource_attr: str | None = None,
         seed: int = 0,
+        devices_over_time: DeviceSchedule | None = None,
     ) -> None:
         self._fleet = make_virtual_fleet(
             blackbox,
@@ -119,6 +124,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
             num_devices_per_trial,
             max_resource_attr,
             seed,
+            devices_over_time,
         )
         # There is no script; Syne Tune wants the path of a file that exists. With a sleep time of 0, its
         # SimulatorCallback leaves the time to the events.

@@ -84,9 +84,15 @@ class VirtualTrial:
     kept: list[dict[str, Any]] = field(default_factory=list)
     """Those that came after the decision to pause, for a resume."""
 
-    def state(self) -> TrialState:
-        """What :func:`~syne_hypersched.backends.shared.reconcile.reconcile` is to know."""
-        return TrialState(self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order)
+    def state(self, retiring: int = 0) -> TrialState:
+        """What :func:`~syne_hypersched.backends.shared.reconcile.reconcile` is to know.
+
+        Parameters
+        ----------
+        retiring
+            Devices among those held that are to go.
+        """
+        return TrialState(self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order, retiring)
 
     @property
     def has_trained_all(self) -> bool:

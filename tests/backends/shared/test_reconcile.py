@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.reconcile import Drain, Launch, Phase, TrialState, reconcile
 
 RUNNING, DRAINING = Phase.RUNNING, Phase.DRAINING
@@ -72,6 +73,154 @@ def test_a_device_is_drained_for_one_grower_only():
     first, second = (TrialState(i, wants=2, holds=1, phase=RUNNING, order=i) for i in range(2))
     assert reconcile([first, second], 1) == [Drain(0)]
     assert reconcile([first, second], 2) == [Drain(0), Drain(1)]
+
+
+def test_a_trial_with_a_device_that_is_to_go_is_drained_and_goes_on_on_the_others():
+    assert reconcile([TrialState(0, wants=2, holds=2, phase=RUNNING, retiring=1)], 0, num_present=1) == [Drain(0)]
+    assert reconcile([TrialState(0, wants=2, resized=True)], 1, num_present=1) == [Launch(0, 1)]
+
+
+def test_free_devices_are_reserved_for_a_trial_whose_device_goes():
+    leaving = TrialState(0, wants=1, holds=1, phase=RUNNING, retiring=1, order=2)
+    newcomer = TrialState(1, wants=1, order=1)
+    assert reconcile([leaving, newcomer], 1, num_present=1) == [Drain(0)]
+
+
+def test_nobody_waits_for_more_devices_than_are_there():
+    assert reconcile([TrialState(0, wants=4)], 2, num_present=2) == [Launch(0, 2)]
+    assert reconcile([TrialState(0, wants=4, holds=2, phase=RUNNING)], 0, num_present=2) == []
+    assert reconcile([TrialState(0, wants=4)], 0, num_present=0) == []
+
+
+def test_a_launch_on_one_node_gets_devices_of_one_node():
+    assert reconcile([TrialState(0, wants=2)], {"a": 1, "b": 1}, one_node=True) == []
+    [launch] = reconcile([TrialState(0, wants=2)], {"a": 1, "b": 2}, one_node=True)
+    assert (launch, launch.nodes) == (Launch(0, 2), {"b": 2})
+    grower = TrialState(0, wants=3, holds=1, phase=RUNNING, nodes={"a": 1})
+    assert reconcile([grower], {"a": 1, "b": 2}, one_node=True) == []
+    assert reconcile([grower], {"a": 2, "b": 0}, one_node=True) == [Drain(0)]
+    assert reconcile([grower], {"a": 0, "b": 3}, one_node=True) == [Drain(0)]
+
+
+def test_on_one_node_what_is_reserved_is_given_to_nobody_else():
+    drainer = TrialState(0, wants=2, holds=1, phase=DRAINING, nodes={"a": 1})
+    newcomer = TrialState(1, wants=1, order=1)
+    [launch] = reconcile([drainer, newcomer], {"a": 1, "b": 2}, one_node=True)
+    assert (launch, launch.nodes) == (Launch(1, 1), {"b": 1})
+    assert reconcile([drainer, newcomer], {"a": 1, "b": 0}, one_node=True) == []
+
+
+class BreathingPool(RuleBasedStateMachine):
+    """Trials on a pool whose devices join, retire and are lost: each owner is alone, and what retires gets free."""
+
+    @initialize(nodes=st.lists(st.integers(1, 3), min_size=1, max_size=3), one_node=st.booleans())
+    def begin(self, nodes, one_node):
+        names = [(f"n{node}g{index}", f"n{node}") for node, size in enumerate(nodes) for index in range(size)]
+        self.pool = DevicePool([name for name, _ in names], [node for _, node in names])
+        self.most = max(nodes) if one_node else len(names)
+        self.one_node, self.trials, self.orders = one_node, {}, 0
+
+    def set(self, trial_id, **changes):
+        self.trials[trial_id] = replace(self.trials[trial_id], **changes)
+
+    def states(self):
+        for trial_id, trial in self.trials.items():
+            nodes = {}
+            for device in self.pool.held_by(trial_id):
+                if device not in self.pool.retiring:
+                    nodes[self.pool.node_of(device)] = nodes.get(self.pool.node_of(device), 0) + 1
+            holds, retiring = self.pool.num_held(trial_id), self.pool.num_retiring(trial_id)
+            yield replace(trial, holds=holds, retiring=retiring, nodes=nodes)
+
+    def step(self):
+        while True:
+            free = self.pool.free_by_node
+            actions = reconcile(self.states(), free, num_present=self.pool.num_present, one_node=self.one_node)
+            if not actions:
+                break
+            for action in actions:
+                if isinstance(action, Drain):
+                    assert self.trials[action.trial_id].phase is RUNNING
+                    self.set(action.trial_id, phase=DRAINING)
+                    continue
+                going = set(self.pool.retiring)
+                devices = self.pool.acquire(action.trial_id, action.num_devices, action.nodes)
+                assert not going & set(devices), "nothing is launched on a retiring device"
+                assert not self.one_node or len(self.pool.nodes_of(action.trial_id)) == 1
+                self.set(action.trial_id, phase=RUNNING, resized=False)
+        for trial_id, trial in self.trials.items():
+            assert trial.phase is not RUNNING or not self.pool.num_retiring(trial_id), "it is drained at once"
+
+    @rule(wants=st.integers(1, 6))
+    def start(self, wants):
+        self.orders += 1
+        self.trials[len(self.trials)] = TrialState(len(self.trials), min(wants, self.most), order=self.orders)
+        self.step()
+
+    @rule(data=st.data(), wants=st.integers(0, 6))
+    def wish(self, data, wants):
+        if self.trials:
+            trial_id, self.orders = data.draw(st.sampled_from(sorted(self.trials))), self.orders + 1
+            resized = self.trials[trial_id].resized and wants > 0
+            self.set(trial_id, wants=min(wants, self.most), order=self.orders, resized=resized)
+            self.step()
+
+    @rule(data=st.data())
+    def change(self, data):
+        device = data.draw(st.sampled_from(self.pool.devices))
+        what = data.draw(st.sampled_from(["retire", "lose", "join"]))
+        if what == "join" and device in self.pool.away:
+            self.pool.join(device)
+        elif what == "retire":
+            self.pool.retire(device)
+        elif what == "lose" and (trial_id := self.pool.lose(device)) is not None:
+            self.exit(trial_id)  # what ran on it is dead
+            return
+        self.step()
+
+    @rule(data=st.data())
+    def drained(self, data):
+        draining = sorted(trial_id for trial_id, trial in self.trials.items() if trial.phase is DRAINING)
+        if draining:
+            self.exit(data.draw(st.sampled_from(draining)))
+
+    def exit(self, trial_id):
+        self.pool.release(trial_id)
+        self.set(trial_id, phase=Phase.IDLE, resized=self.trials[trial_id].wants > 0)
+        self.step()
+
+    @invariant()
+    def no_device_has_two_owners(self):
+        held = [device for devices in self.pool.holders.values() for device in devices] if hasattr(self, "pool") else []
+        assert len(held) == len(set(held))
+
+    def teardown(self):
+        """One drain later nothing retires any more; and if all devices come back, everybody runs on what it wants."""
+        if not hasattr(self, "pool"):
+            return
+        for trial_id in [i for i, trial in self.trials.items() if trial.phase is DRAINING]:
+            if self.trials[trial_id].phase is DRAINING:
+                self.pool.release(trial_id)
+                self.set(trial_id, phase=Phase.IDLE, resized=self.trials[trial_id].wants > 0)
+        assert self.pool.retiring == ()
+        for device in self.pool.away:
+            self.pool.join(device)
+        left = self.most
+        for trial_id in sorted(self.trials):
+            wants = min(self.trials[trial_id].wants, left)
+            left -= wants
+            self.set(trial_id, wants=wants, resized=self.trials[trial_id].resized and wants > 0)
+        self.step()
+        for _ in range(3 * len(self.trials)):
+            for trial_id in sorted(self.trials):
+                if self.trials[trial_id].phase is DRAINING:
+                    self.exit(trial_id)
+        if not self.one_node:
+            assert all(self.pool.num_held(trial_id) == trial.wants for trial_id, trial in self.trials.items())
+
+
+TestBreathingPool = BreathingPool.TestCase
+TestBreathingPool.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
 class Devices(RuleBasedStateMachine):

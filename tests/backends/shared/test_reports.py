@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syne_hypersched.backends.shared.reports import ReportStream
+from syne_hypersched.contract import ST_NUM_NODES
 
 
 def stream_of(*launches, time_attr="epoch"):
@@ -160,3 +161,11 @@ def test_a_time_stamp_that_is_none_is_replaced(value):
     report = stream.accept({"epoch": 1, "st_worker_timestamp": value, "st_worker_time": value}, "epoch", now=7.0)
     assert report["st_worker_timestamp"] == 7.0
     assert "st_worker_time" not in report
+
+
+def test_a_launch_on_several_nodes_says_so():
+    stream = ReportStream()
+    stream.begin_launch(0, 4, 0.0, num_nodes=2)
+    assert stream.accept({"loss": 1.0, ST_NUM_NODES: 7}, None, 1.0)[ST_NUM_NODES] == 2
+    stream.begin_launch(1, 2, 0.0)
+    assert ST_NUM_NODES not in stream.accept({"loss": 1.0, ST_NUM_NODES: 7}, None, 1.0)

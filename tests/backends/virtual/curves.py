@@ -26,11 +26,11 @@ class RoundCurves:
         return LearningCurve(reports, [config.get("epoch_s", 1.0)] * num_epochs, self.speed_up)
 
 
-def make_fleet(num_devices=4, scaling="linear", cost=NO_COST, failures=None, num_epochs=20):
+def make_fleet(num_devices=4, scaling="linear", cost=NO_COST, failures=None, num_epochs=20, devices_over_time=()):
     """A fleet and the list into which it records what happens."""
     curves = RoundCurves(num_epochs)
     launcher = VirtualLauncher(make_speed_up(scaling, num_devices), cost, failures)
-    fleet = VirtualFleet(num_devices, curves.learning_curve, launcher, "elapsed_s")
+    fleet = VirtualFleet(num_devices, curves.learning_curve, launcher, "elapsed_s", devices_over_time)
     events = []
 
     def record(event, trial_id=None, devices=(), launch=None, reason="", **details):

@@ -1,0 +1,97 @@
+"""Devices of a fleet come and go while its trials run.
+
+What runs on a device that retires is drained, and goes on on other devices or waits for one. What runs on a device that
+is lost is killed, and does the same from its last checkpoint. To the tuner nothing happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from syne_hypersched.backends.local._checkpoints import Checkpoints
+from syne_hypersched.backends.local._fleet_checks import CheckedFleet
+from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.shared import pool_changes
+from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.shared.reconcile import Phase, TrialState
+from syne_hypersched.launch import Launcher
+
+#: Why a trial is drained that holds a device which is to go.
+POOL = "pool"
+
+
+class BreathingFleet(CheckedFleet):
+    """See the module."""
+
+    _events: EventLog
+    _checkpoints: Checkpoints
+    _launcher: Launcher | None
+    _grace_s: float
+    #: Devices that must not be used any more, whoever asks for them.
+    _broken: tuple[str, ...] = ()
+
+    def set_present(self, wanted: int | Sequence[str], reason: str, **details: Any) -> None:
+        """Has a number of devices there, or certain ones; broken ones stay away.
+
+        Parameters
+        ----------
+        wanted
+            How many, or which.
+        reason
+            Why, in words.
+        details
+            More entries of the events.
+
+        Raises
+        ------
+        TypeError, ValueError
+            ``wanted`` is neither a number of devices of this machine nor a list of their names.
+        """
+        with self._step():
+            spared = self._checkpoints.publisher.incumbent(self._checkpoints.experiment)
+            leaving, joining = pool_changes.change_to(self.pool, wanted, self._broken, spared)
+            pool_changes.retire(self.pool, leaving, self._events.write, reason, **details)
+            pool_changes.join(self.pool, joining, self._events.write, reason, **details)
+            self._reconcile()
+
+    def lose(self, devices: Sequence[str], reason: str, broken: bool = False, **details: Any) -> None:
+        """Devices are gone; what runs on them is killed.
+
+        Parameters
+        ----------
+        devices, reason, details
+            The devices, why, in words, and more entries of the event.
+        broken
+            Whether they must not come back.
+        """
+        with self._step():
+            if broken:
+                self._broken = (*self._broken, *(device for device in devices if device not in self._broken))
+            there = [device for device in devices if device in (*self.pool.present, *self.pool.retiring)]
+            for trial_id in pool_changes.lose(self.pool, there, self._events.write, reason, **details):
+                trial = self._trials[trial_id]
+                if trial.phase is Phase.DRAINING and self._launcher is not None and trial.handle is not None:
+                    self._launcher.drain(trial.handle, 0.0)
+            self._reconcile()
+
+    def _states(self) -> list[TrialState]:
+        return [
+            trial.as_value(self.pool.num_held(trial.trial_id), self.pool.num_retiring(trial.trial_id))
+            for trial in self._trials.active
+        ]
+
+    def _drain(self, trial: TrialProcesses, stalled: bool = False) -> None:
+        if self._launcher is None or trial.handle is None:
+            return
+        trial.begin_drain(stalled, POOL if self.pool.num_retiring(trial.trial_id) else "resize")
+        trial.clock.expect_launch()
+        grace_s = 0.0 if self.pool.is_lost(trial.trial_id) else self._grace_s
+        self._launcher.drain(trial.handle, grace_s)
+        self._record("drain", trial, trial.drain_reason, grace_s=grace_s)
+
+    def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:
+        self._events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
+
+    def _reconcile(self) -> None:
+        raise NotImplementedError

@@ -1,0 +1,148 @@
+"""Devices of a pool come and go: the change, and the events that tell of it, the same for every elastic backend.
+
+``join`` (devices are there), ``retire`` (they are to go), ``lose`` (they are gone at once) and ``freed`` (devices that
+were to go are held by nobody any more) concern no trial; ``present`` is the number of devices there afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from syne_hypersched import checks
+from syne_hypersched.backends.shared.devices import DevicePool, choose_retiring
+
+Record = Callable[..., None]
+"""Writes an event, as :meth:`~syne_hypersched.backends.shared.events.EventLog.write` does."""
+
+JOIN, RETIRE, LOSE, FREED = "join", "retire", "lose", "freed"
+
+
+def join(
+    pool: DevicePool,
+    devices: Sequence[str],
+    record: Record,
+    reason: str = "",
+    nodes: Mapping[str, str] | None = None,
+    **details: Any,
+) -> None:
+    """Devices are there.
+
+    Parameters
+    ----------
+    pool
+        Where they join.
+    devices
+        Their names.
+    record
+        Writes the event.
+    reason, details
+        Why, in words, and more entries of the event.
+    nodes
+        The node of each device that was never there before, if nodes have names.
+
+    Raises
+    ------
+    ValueError
+        See :meth:`~syne_hypersched.backends.shared.devices.DevicePool.join`.
+    """
+    for device in devices:
+        pool.join(device, "" if nodes is None else nodes[device])
+    if devices:
+        record(JOIN, devices=tuple(devices), reason=reason, present=pool.num_present, **details)
+
+
+def retire(pool: DevicePool, devices: Sequence[str], record: Record, reason: str = "", **details: Any) -> None:
+    """Devices are to go: the free ones at once, the others when their trials have been drained.
+
+    Parameters
+    ----------
+    pool, devices, record, reason, details
+        As in :func:`join`.
+    """
+    if devices:
+        free = [device for device in devices if pool.retire(device) is None]
+        record(RETIRE, devices=tuple(devices), reason=reason, present=pool.num_present, **details)
+        if free:
+            record(FREED, devices=tuple(free), present=pool.num_present)
+
+
+def lose(pool: DevicePool, devices: Sequence[str], record: Record, reason: str = "", **details: Any) -> tuple[int, ...]:
+    """Devices are gone.
+
+    Parameters
+    ----------
+    pool, devices, record, reason, details
+        As in :func:`join`.
+
+    Returns
+    -------
+    tuple of int
+        Trials that held some of them. Their processes must be killed, or are dead.
+    """
+    if not devices:
+        return ()
+    holders = [pool.lose(device) for device in devices]
+    record(LOSE, devices=tuple(devices), reason=reason, present=pool.num_present, **details)
+    return tuple(dict.fromkeys(trial_id for trial_id in holders if trial_id is not None))
+
+
+def release(pool: DevicePool, trial_id: int, record: Record) -> tuple[str, ...]:
+    """Takes all devices from a trial whose processes are gone, and tells which of them go.
+
+    Returns
+    -------
+    tuple of str
+        The devices that it held.
+    """
+    devices = pool.release(trial_id)
+    gone = tuple(device for device in devices if not pool.is_present(device))
+    if gone:
+        record(FREED, devices=gone, present=pool.num_present)
+    return devices
+
+
+def change_to(
+    pool: DevicePool, wanted: int | Sequence[str], barred: Sequence[str] = (), spared: int | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What has to happen so that a number of devices is there, or certain ones.
+
+    Devices that retire and are held still join again before others: their trials keep them.
+
+    Parameters
+    ----------
+    pool
+        The devices.
+    wanted
+        How many are to be there, or which.
+    barred
+        Devices that must not be there, such as broken ones.
+    spared
+        As in :func:`~syne_hypersched.backends.shared.devices.choose_retiring`.
+
+    Returns
+    -------
+    tuple of two tuples of str
+        Devices that retire and devices that join.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``wanted`` is neither a number from 0 to the nominal one nor a list of names of devices.
+    """
+    can_join = [device for device in pool.away if device not in barred]
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        names = checks.names("devices", wanted)
+        unknown = [name for name in names if name not in pool.devices]
+        if unknown:
+            raise ValueError(f"devices must name some of {', '.join(pool.devices)}, but got {unknown[0]!r}")
+        return (
+            tuple(device for device in pool.present if device not in names),
+            tuple(device for device in can_join if device in names),
+        )
+    number = checks.integer("num_devices", wanted, 0, len(pool), "the devices of the run")
+    missing = number - pool.num_present
+    if missing < 0:
+        return choose_retiring(pool, -missing, spared), ()
+    retiring = set(pool.retiring)
+    return (), tuple(sorted(can_join, key=lambda device: device not in retiring)[:missing])

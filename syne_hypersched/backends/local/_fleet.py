@@ -244,12 +244,14 @@ class Fleet(BreathingFleet):
         self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        for action in reconcile(self._states(), self.pool.num_free, num_present=self.pool.num_present):
+        free = self.pool.free_by_node if self.one_node else self.pool.num_free
+        states, present = self._states(), self.pool.num_present
+        for action in reconcile(states, free, num_present=present, one_node=self.one_node):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
             elif not self._too_late() and time.monotonic() >= trial.clock.launch_at and self._has_room(trial):
-                self._launch(trial, action.num_devices)
+                self._launch(trial, action.num_devices, action.nodes)
         self._warn_of_waiting()
 
     def _has_room(self, trial: TrialProcesses) -> bool:
@@ -258,9 +260,9 @@ class Fleet(BreathingFleet):
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
 
-    def _launch(self, trial: TrialProcesses, num_devices: int) -> None:
-        devices = self.pool.acquire(trial.trial_id, num_devices)
-        trial.begin_launch(num_devices)
+    def _launch(self, trial: TrialProcesses, num_devices: int, nodes: Mapping[str, int]) -> None:
+        devices = self.pool.acquire(trial.trial_id, num_devices, nodes)
+        trial.begin_launch(num_devices, len(self.pool.nodes_of(trial.trial_id)))
         spec = replace(self._make_spec(trial, devices), checkpoints=self._checkpoints.spec(trial))
         launcher = self._get_launcher()
         trial.waits_for_server = not launcher.is_ready

@@ -24,7 +24,12 @@ from syne_hypersched.backends.ray._messages import Link, Message
 logger = logging.getLogger(__name__)
 
 #: Runs the gateway from the same files as this process, installed or not.
-_BOOT = "import sys; sys.path.insert(0, {root!r}); from syne_hypersched.backends.ray._gateway import main; main({fd}, {pid})"
+_BOOT = """\
+import sys
+sys.path.insert(0, {root!r})
+from syne_hypersched.backends.ray._gateway import main
+main({fd}, {pid})
+"""
 #: Seconds between two attempts to reach a cluster whose head is away, at first and at most.
 _RETRY_S, _MOST_RETRY_S = 1.0, 10.0
 
@@ -85,10 +90,12 @@ class Cluster:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._failure: Message | None = None
+        self._has_started = False
         self._standing: dict[str, Message] = {}
         self._probe: Message | None = None
         self._answers: dict[str, str] = {}
-        self._told: set[str] = set()
+        #: What has happened to nodes before the tuning has begun; None: it has.
+        self._held_back: list[Callable[[], object]] | None = []
 
     def start(self, num_devices: int | None, timeout_s: float) -> tuple[str, ...]:
         """Connects to the cluster and returns the devices that there are.
@@ -117,6 +124,9 @@ class Cluster:
                     break
             failure = self._failure
             devices = self._devices()
+            for node in self.nodes.values():
+                node.is_in = node.is_ready
+            self._has_started = True
         if failure is not None:
             self.close()
             if failure["kind"] == "insecure":
@@ -203,6 +213,25 @@ class Cluster:
                 f"all of them, but {len(problems)} of {len(asked)} nodes cannot take part: {name}: {problem}"
             )
 
+    def let_through(self) -> None:
+        """The tuning has begun: tells what has happened to nodes so far, and from here on at once."""
+        while True:
+            with self._changed:
+                held_back = self._held_back
+                if not held_back:
+                    self._held_back = None
+                    return
+                self._held_back = []
+            for tell in held_back:
+                tell()
+
+    def _tell(self, tell: Callable[[], object]) -> None:
+        with self._changed:
+            if self._held_back is not None:
+                self._held_back.append(tell)
+                return
+        tell()
+
     def close(self, wait: bool = True) -> None:
         """Ends agents and gateway."""
         self._closing.set()
@@ -223,7 +252,9 @@ class Cluster:
     def _start_gateway(self) -> None:
         ours, theirs = socket.socketpair()
         boot = _BOOT.format(root=str(Path(__file__).resolve().parents[3]), fd=theirs.fileno(), pid=os.getpid())
-        log = subprocess.DEVNULL if self.log is None else os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        log = (
+            subprocess.DEVNULL if self.log is None else os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        )
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", boot], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -246,7 +277,7 @@ class Cluster:
         retry_s = _RETRY_S
         while True:
             heard = self._listen()
-            if self._closing.is_set() or (self._failure is not None and not self._told):
+            if self._closing.is_set() or (self._failure is not None and not self._has_started):
                 break
             retry_s = _RETRY_S if heard else min(_MOST_RETRY_S, 2 * retry_s)
             self._lose_gateway()
@@ -287,9 +318,13 @@ class Cluster:
             self.on_message(name, message, time.monotonic())
         elif event == "leaving" and name in self.nodes:
             logger.warning("Node %s is to go: its trials move to other nodes.", name)
-            self.on_leave(name, self.nodes[name].devices)
+            devices = self.nodes[name].devices
+            self._tell(lambda: self.on_leave(name, devices))
         elif event == "told" and name in self.nodes:
-            self._hear(self.nodes[name], message["message"], message["at"])
+            try:
+                self._hear(self.nodes[name], message["message"], message["at"])
+            except (KeyError, TypeError, ValueError) as error:  # whatever a node sends, the tuner goes on
+                logger.error("Node %s has sent what makes no sense: %r", name, error)
 
     def _hear(self, node: Node, message: Message, moment: float) -> None:
         event = message["event"]
@@ -304,7 +339,6 @@ class Cluster:
         elif event == "ready":
             with self._changed:
                 node.is_ready = True
-                self._told.add(node.name)
                 if self._probe is not None:
                     self.order(node.name, self._probe)
                 self._changed.notify_all()
@@ -325,7 +359,7 @@ class Cluster:
             logger.warning("Node %s is not used: %s.", node.name, message["error"])
         elif not node.is_in:
             node.is_in = True
-            self.on_join(node.name, node.devices)
+            self._tell(lambda: self.on_join(node.name, node.devices))
 
     def _tell_versions(self, node: Node, hello: Message) -> None:
         from syne_hypersched._version import __version__
@@ -346,7 +380,7 @@ class Cluster:
         self.on_message(name, {"event": "silent", "reason": reason}, time.monotonic())
         if node.is_in:
             node.is_in = False
-            self.on_lose(name, node.devices, reason)
+            self._tell(lambda: self.on_lose(name, node.devices, reason))
 
     def _tell_gone(self, name: str) -> None:
         with self._changed:

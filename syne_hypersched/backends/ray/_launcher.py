@@ -131,9 +131,7 @@ class ClusterLauncher:
     def _drain(self, handle: int, live: _Live, grace_s: float) -> None:
         live.is_ending = True
         for position in live.started - live.exits.keys():
-            self._cluster.order(
-                live.parts[position].node, {"order": "drain", "launch": handle, "grace_s": grace_s}
-            )
+            self._cluster.order(live.parts[position].node, {"order": "drain", "launch": handle, "grace_s": grace_s})
 
     # What the cluster tells, in its thread.
 
@@ -152,7 +150,7 @@ class ClusterLauncher:
                 if position is not None:
                     self._end_part(handle, position, None, moment)
             return
-        handle = message["launch"]
+        handle = message.get("launch")
         with self._lock:
             known = self._live.get(handle)
             place = None if known is None else known.position(node)

@@ -1,9 +1,9 @@
 """When an agent must end its trials, and when the tuner may start them elsewhere, on two clocks that need not agree.
 
-An agent answers the gateway's questions. The next question says that an answer has arrived, and with that the agent may
-train until :attr:`Lease.ends_at`, which is counted from the moment when it *gave that answer*. The gateway counts from the
-moment when it *asks the next question*, which is later. So the fence always falls after the lease, however long messages
-are under way. Only the rates of both clocks must agree.
+An agent answers the gateway's questions. The next question says that an answer has arrived, and with that the agent
+may train until :attr:`Lease.ends_at`, which is counted from the moment when it *gave that answer*. The gateway counts
+from the moment when it *asks the next question*, which is later. So the fence always falls after the lease, however
+long messages are under way. Only the rates of both clocks must agree.
 
 Pure: all moments are given, in seconds.
 """

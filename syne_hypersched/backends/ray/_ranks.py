@@ -41,9 +41,7 @@ def node_environment(environment: Mapping[str, str], variables: Mapping[str, str
     variables
         Those that the user sets for trials, which may name Ray's.
     """
-    kept = {
-        name: value for name, value in environment.items() if not name.startswith("RAY_") and name not in _OF_RAY
-    }
+    kept = {name: value for name, value in environment.items() if not name.startswith("RAY_") and name not in _OF_RAY}
     return {**kept, **variables}
 
 

@@ -121,7 +121,9 @@ class RemoteNode:
                     acknowledged = number
                     closed = closed or message["event"] == "closed"
                     # Its clock says how long ago that was, ours when.
-                    self._tell({"event": "told", "node": self.name, "at": now - (answer["now"] - moment), "message": message})
+                    self._tell(
+                        {"event": "told", "node": self.name, "at": now - (answer["now"] - moment), "message": message}
+                    )
             if closed:
                 reason = "it was closed"
                 fence.die(now - self._grace_s - 10)
@@ -158,6 +160,4 @@ class RemoteNode:
 
 def _in_durations(order: Message) -> Message:
     now = time.monotonic()
-    return {
-        _MOMENTS.get(name, name): value - now if name in _MOMENTS else value for name, value in order.items()
-    }
+    return {_MOMENTS.get(name, name): value - now if name in _MOMENTS else value for name, value in order.items()}

@@ -9,8 +9,8 @@
 ``virtual/``   trials in virtual time
 =============  =========================================================================================
 
-``local`` uses ``machine`` and ``shared``, ``function`` and ``ray`` use ``local``, ``virtual`` uses ``shared``. A new backend is a
-new room beside these.
+``local`` uses ``machine`` and ``shared``, ``function`` and ``ray`` use ``local``, ``virtual`` uses ``shared``. A new
+backend is a new room beside these.
 """
 
 from __future__ import annotations

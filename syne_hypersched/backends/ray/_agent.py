@@ -1,8 +1,8 @@
 """What runs on each node: starts, signals and reaps trials there, as the tuner orders, while it hears of the tuner.
 
 Plain Python: the gateway makes it an actor of Ray, which calls :meth:`NodeAgent.poll` in one thread and
-:meth:`NodeAgent.order` in another one. Trials are started by the same launcher as on a single machine. The lease is kept
-by the supervisors of the trials, as a deadline that is moved on, so that it holds even if the agent is stopped.
+:meth:`NodeAgent.order` in another one. Trials are started by the same launcher as on a single machine. The lease is
+kept by the supervisors of the trials, as a deadline that is moved on, so that it holds even if the agent is stopped.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ class NodeAgent:
         if world.master is not None and world.first_rank == 0:
             self._ports.release(world.master[1])
             self._outbox.put({"event": "ports", "ports": self._ports.open(1)})
-        ranks, paths = [], {}
+        ranks: list[RankSpec] = []
+        paths: dict[str, Path] = {}
         interface = None if world.master is None else interface_of(self._ip)
         per_device = order["per_device"]
         for index, (env, cores) in enumerate(

@@ -29,10 +29,10 @@ class ElasticRayBackend(ElasticLocalBackend):
         backend = ElasticRayBackend("train.py", num_devices=16, checkpoint_path="/shared/checkpoints")
         tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=16)
 
-    Used exactly as :class:`~syne_hypersched.ElasticLocalBackend`, with all its promises. The tuner runs on a node of the
-    cluster. One agent on each node starts the processes of trials, from a server that has imported their libraries; Ray
-    tells which nodes there are, reserves devices, and carries messages. A resize never asks Ray's scheduler. Nodes may
-    join and leave while trials run: see ``docs/cluster.md``, also for what happens when a node is cut off.
+    Used exactly as :class:`~syne_hypersched.ElasticLocalBackend`, with all its promises. The tuner runs on a node of
+    the cluster. One agent on each node starts the processes of trials, from a server that has imported their libraries;
+    Ray tells which nodes there are, reserves devices, and carries messages. A resize never asks Ray's scheduler. Nodes
+    may join and leave while trials run: see ``docs/cluster.md``, also for what happens when a node is cut off.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ class ElasticRayBackend(ElasticLocalBackend):
     address
         Address of the cluster as in ``ray.init``; ``"auto"``: the one that this machine belongs to.
     devices_of
-        The resource of Ray that is a device: ``"GPU"``, or the name of a custom resource, each unit of which is a CPU slot.
+        The resource of Ray that is a device: ``"GPU"``, or the name of a custom resource, each unit of which is a CPU
+        slot.
     checkpoint_path
         Folder that all nodes and the tuner share, for checkpoints. By default the experiment's own folder must be one.
     env_vars
@@ -60,8 +61,8 @@ class ElasticRayBackend(ElasticLocalBackend):
     insecure
         Whether a cluster may be used that other machines can reach and that asks for no token.
     num_devices_per_trial, processes, binary, launch, preload, grace_s, time_attr, retries, retry_backoff_s
-        As in :class:`~syne_hypersched.ElasticLocalBackend`. With ``processes="single"`` all devices of a trial are on one
-        node.
+        As in :class:`~syne_hypersched.ElasticLocalBackend`. With ``processes="single"`` all devices of a trial are on
+        one node.
     stall_timeout_s, min_free_mb, delete_checkpoints, pass_args_as_json, arguments
         As in :class:`~syne_hypersched.ElasticLocalBackend`.
 
@@ -172,9 +173,10 @@ class ElasticRayBackend(ElasticLocalBackend):
         names = self._cluster.start(self._nominal, self._start_timeout_s)
         if not names:
             self._cluster.close()
+            resource = self._cluster_settings["resource"]
             raise ConnectionError(
-                f"devices_of must name a resource of the cluster's nodes that is free, but no {self._cluster_settings['resource']!r} "
-                f"came within {self._start_timeout_s:.0f} s"
+                f"devices_of must name a resource of the cluster's nodes that is free, but no {resource!r} came within "
+                f"{self._start_timeout_s:.0f} s"
             )
         if self._nominal is not None and len(names) < self._nominal:
             logger.warning(

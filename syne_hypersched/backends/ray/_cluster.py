@@ -368,8 +368,8 @@ class Cluster:
         theirs = (hello["version"], hello["python"])
         if ours != theirs:
             logger.warning(
-                "Node %s has syne_hypersched %s and Python %s, the tuner %s and %s: use the same everywhere.", node.name,
-                theirs[0], ".".join(map(str, theirs[1])), ours[0], ".".join(map(str, ours[1])),
+                "Node %s has syne_hypersched %s and Python %s, the tuner %s and %s: use the same everywhere.",
+                node.name, theirs[0], ".".join(map(str, theirs[1])), ours[0], ".".join(map(str, ours[1])),
             )  # fmt: skip
 
     def _lose(self, name: str, reason: str) -> None:

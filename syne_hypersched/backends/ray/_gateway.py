@@ -8,6 +8,8 @@ agents pass through as JSON; the tuner itself never unpickles what comes from an
 from __future__ import annotations
 
 import contextlib
+import importlib
+import logging
 import os
 import signal
 import socket
@@ -55,12 +57,11 @@ class Gateway:
 
     def run(self) -> None:
         """Connects, and works until the tuner is gone or says that it is done."""
-        import ray
-
+        ray: Any = importlib.import_module("ray")
         try:
             ray.init(
                 address=self._settings["address"], namespace="syne_hypersched", log_to_driver=False,
-                configure_logging=False, logging_level="ERROR",
+                configure_logging=False, logging_level=logging.ERROR,
             )  # fmt: skip
         except Exception as error:
             self._link.send({"event": "failed", "kind": type(error).__name__, "error": str(error)})

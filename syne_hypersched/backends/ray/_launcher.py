@@ -150,12 +150,13 @@ class ClusterLauncher:
                 if position is not None:
                     self._end_part(handle, position, None, moment)
             return
-        handle = message.get("launch")
+        launch = message.get("launch")
         with self._lock:
-            known = self._live.get(handle)
+            known = self._live.get(launch) if isinstance(launch, int) else None
             place = None if known is None else known.position(node)
-        if known is None or place is None:
+        if known is None or place is None or not isinstance(launch, int):
             return
+        handle = launch
         if event == "log":
             self._write(known, message)
         elif event == "launched":

@@ -58,15 +58,18 @@ class LogShipper:
             logs.append(_Log(launch, name, path, fd))
         with self._lock:
             self._logs[launch] = logs
-            for log in logs if self._growth is not None else ():
-                try:
-                    assert self._growth is not None
-                    self._growth.watch(log.path)
-                except OSError:  # the user may watch no more files
-                    self._growth.close()
-                    self._growth = None
-                    break
+            for log in logs:
+                self._watch(log)
         os.eventfd_write(self._bell, 1)
+
+    def _watch(self, log: _Log) -> None:
+        if self._growth is None:
+            return
+        try:
+            self._growth.watch(log.path)
+        except OSError:  # the user may watch no more files: they are looked at now and then
+            self._growth.close()
+            self._growth = None
 
     def finish(self, launch: int) -> None:
         """Sends the rest of the logs of a launch that has ended, and removes them."""

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarking.faults.cluster_tuning import NAME
 from benchmarking.faults.namespaces import PORT, Namespaces, ip_of, why_not
 from syne_hypersched.experiments import check_run, load_run
+from syne_hypersched.filenames import EVENTS_FILENAME
 
 TUNING, SCRIPT = (Path(__file__).with_name(name) for name in ("cluster_tuning.py", "cluster_script.py"))
 NODES = (1, 2, 3)
@@ -51,6 +52,12 @@ class Chaos:
     def run(self, kinds: list[str], pause_s: float) -> None:
         self.nodes.up(len(NODES) + 1)
         self.start_tuner()
+        self.begun = time.monotonic()
+        events = self.folder / "results" / NAME / EVENTS_FILENAME
+        while not (events.exists() and '"launch"' in events.read_text()):
+            if self.left_s() <= 0 or (self.tuner is not None and self.tuner.poll() is not None):
+                raise SystemExit(f"the tuner has not started, see {self.folder}/tuner.log")
+            time.sleep(0.2)
         self.begun = time.monotonic()
         faults: dict[str, Callable[[], None]] = {
             "node killed": self.kill_node,

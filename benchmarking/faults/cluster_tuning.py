@@ -7,6 +7,8 @@ python benchmarking/faults/cluster_tuning.py ... --resume
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,7 @@ def make_tuner(args: argparse.Namespace) -> Tuner:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # prints what all threads are doing
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", required=True)
     parser.add_argument("--folder", type=Path, required=True)

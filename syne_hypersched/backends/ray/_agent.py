@@ -24,10 +24,10 @@ from syne_hypersched.backends.ray._lease import Lease
 from syne_hypersched.backends.ray._log_shipper import LogShipper
 from syne_hypersched.backends.ray._memory import MemoryGuard
 from syne_hypersched.backends.ray._messages import Message, pack, unpack
-from syne_hypersched.backends.ray._outbox import Outbox
 from syne_hypersched.backends.ray._ports import Ports
 from syne_hypersched.backends.ray._ranks import World, environments, interface_of, node_environment
 from syne_hypersched.backends.ray._scratch import Scratch
+from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Matched
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
@@ -50,7 +50,7 @@ class NodeAgent:
         self._ip: str = self._settings["ip"]
         self._environment = node_environment(os.environ, self._settings["env_vars"])
         self._devices = self._find_devices()
-        self._outbox = Outbox()
+        self._outbox = Unacknowledged()
         self._lease = Lease(self._lease_s, time.monotonic())
         self._deadline: tuple[float, float] | None = None
         self._told_lease = self._lease.ends_at

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,18 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
 from syne_hypersched.backends.ray._lease import SLACK_S
 from syne_hypersched.backends.ray._messages import Link, Message
 
 logger = logging.getLogger(__name__)
 
-#: Runs the gateway from the same files as this process, installed or not.
-_BOOT = """\
-import sys
-sys.path.insert(0, {root!r})
-from syne_hypersched.backends.ray._gateway import main
-main({fd}, {pid})
-"""
 #: Seconds between two attempts to reach a cluster whose head is away, at first and at most.
 _RETRY_S, _MOST_RETRY_S = 1.0, 10.0
 
@@ -250,26 +241,11 @@ class Cluster:
             self._begin()
 
     def _start_gateway(self) -> None:
-        ours, theirs = socket.socketpair()
-        boot = _BOOT.format(root=str(Path(__file__).resolve().parents[3]), fd=theirs.fileno(), pid=os.getpid())
-        log = (
-            subprocess.DEVNULL if self.log is None else os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        )
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", boot], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=[theirs.fileno()], start_new_session=True,
-            )  # fmt: skip
-        finally:
-            theirs.close()
-            if log != subprocess.DEVNULL:
-                os.close(log)
-        link = Link(ours)
-        link.send(self._settings)
+        self._process, self._link = start_gateway(self.log)
+        self._link.send(self._settings)
         for order in self._standing.values():
-            link.send({"command": "all", "order": order, "stands": True})
-        self._link = link
-        weakref.finalize(self, link.end)
+            self._link.send({"command": "all", "order": order, "stands": True})
+        weakref.finalize(self, self._link.end)
 
     # What the gateway tells, in a thread of its own.
 
@@ -329,7 +305,7 @@ class Cluster:
     def _hear(self, node: Node, message: Message, moment: float) -> None:
         event = message["event"]
         if event == "hello":
-            self._tell_versions(node, message)
+            warn_of_versions(node.name, message)
             with self._changed:
                 node.devices = tuple(f"{node.name}/{device}" for device in message["devices"])
                 node.ports = list(message["ports"])
@@ -360,17 +336,6 @@ class Cluster:
         elif not node.is_in:
             node.is_in = True
             self._tell(lambda: self.on_join(node.name, node.devices))
-
-    def _tell_versions(self, node: Node, hello: Message) -> None:
-        from syne_hypersched._version import __version__
-
-        ours = (__version__, list(sys.version_info[:2]))
-        theirs = (hello["version"], hello["python"])
-        if ours != theirs:
-            logger.warning(
-                "Node %s has syne_hypersched %s and Python %s, the tuner %s and %s: use the same everywhere.",
-                node.name, theirs[0], ".".join(map(str, theirs[1])), ours[0], ".".join(map(str, ours[1])),
-            )  # fmt: skip
 
     def _lose(self, name: str, reason: str) -> None:
         node = self.nodes.get(name)

@@ -201,7 +201,7 @@ def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
             raise TimeoutError from None
         except ray.exceptions.ActorUnavailableError as error:
             raise Unreachable(str(error)) from None
-        except ray.exceptions.RayActorError as error:
+        except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as error:
             raise Dead(str(error).strip().splitlines()[0]) from None
         except ray.exceptions.RayTaskError as error:
             raise Dead(str(error).strip().splitlines()[-1]) from None

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._messages import Message, bytes_of
-from syne_hypersched.backends.ray._parts import ClusterSpec, Part, has_failed, lost_part, merged, parts_of
+from syne_hypersched.backends.ray._parts import ClusterSpec, NodePart, has_failed, lost_part, merged, parts_of
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
@@ -29,11 +29,11 @@ _FULL_S = 0.5
 
 
 @dataclass
-class _Live:
+class _SpreadLaunch:
     """A launch that has not ended."""
 
     spec: ClusterSpec
-    parts: tuple[Part, ...]
+    parts: tuple[NodePart, ...]
     master: tuple[str, int] | None
     started: set[int] = field(default_factory=set)
     launched: set[int] = field(default_factory=set)
@@ -70,7 +70,7 @@ class ClusterLauncher:
         self._on_launched, self._on_exit, self._on_checkpoint = on_launched, on_exit, on_checkpoint
         self._lock = threading.Lock()
         self._ids = itertools.count()
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, _SpreadLaunch] = {}
         cluster.on_message = self._hear
 
     @property
@@ -87,7 +87,7 @@ class ClusterLauncher:
             master = ("" if node is None else node.ip, self._cluster.take_port(parts[0].node))
         with self._lock:
             handle = next(self._ids)
-            live = self._live[handle] = _Live(spec, parts, master)
+            live = self._live[handle] = _SpreadLaunch(spec, parts, master)
             self._start(handle, live, 0)
         return handle
 
@@ -112,7 +112,7 @@ class ClusterLauncher:
         """Ends the agents, and the connection to the cluster."""
         self._cluster.close(wait)
 
-    def _start(self, handle: int, live: _Live, position: int) -> None:
+    def _start(self, handle: int, live: _SpreadLaunch, position: int) -> None:
         part, spec = live.parts[position], live.spec
         live.started.add(position)
         world = {
@@ -128,7 +128,7 @@ class ClusterLauncher:
         }  # fmt: skip
         self._cluster.order(part.node, order)
 
-    def _drain(self, handle: int, live: _Live, grace_s: float) -> None:
+    def _drain(self, handle: int, live: _SpreadLaunch, grace_s: float) -> None:
         live.is_ending = True
         for position in live.started - live.exits.keys():
             self._cluster.order(live.parts[position].node, {"order": "drain", "launch": handle, "grace_s": grace_s})
@@ -170,7 +170,7 @@ class ClusterLauncher:
         elif event == "refused":
             self._end_part(handle, place, None, moment)
 
-    def _tell_launched(self, handle: int, live: _Live, position: int, moment: float) -> None:
+    def _tell_launched(self, handle: int, live: _SpreadLaunch, position: int, moment: float) -> None:
         with self._lock:
             live.launched.add(position)
             if not live.is_ending and not live.exits:
@@ -206,7 +206,7 @@ class ClusterLauncher:
             file.close()
         self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
 
-    def _write(self, live: _Live, message: Message) -> None:
+    def _write(self, live: _SpreadLaunch, message: Message) -> None:
         """Appends what a rank has printed to its log on the tuner's disk."""
         name = message["name"]
         try:

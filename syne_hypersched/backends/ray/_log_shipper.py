@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syne_hypersched.backends.ray._messages import text_of
-from syne_hypersched.backends.ray._outbox import Outbox
+from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
 from syne_hypersched.backends.shared.growth import GrowthWatch
 
 #: Bytes of one message.
@@ -38,7 +38,7 @@ class LogShipper:
         Where messages ``{"event": "log", "launch": ..., "name": ..., "data": ...}`` go.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Unacknowledged) -> None:
         self._outbox = outbox
         self._lock = threading.Lock()
         self._logs: dict[int, list[_Log]] = {}

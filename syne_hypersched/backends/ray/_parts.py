@@ -29,7 +29,7 @@ class ClusterSpec(LaunchSpec):
 
 
 @dataclass(frozen=True)
-class Part:
+class NodePart:
     """The part of a launch that runs on one node."""
 
     node: str
@@ -47,7 +47,7 @@ def node_of(device: str) -> str:
     return device.partition("/")[0]
 
 
-def parts_of(devices: Sequence[str], per_device: bool) -> tuple[Part, ...]:
+def parts_of(devices: Sequence[str], per_device: bool) -> tuple[NodePart, ...]:
     """The parts of a launch: the node with the most devices first, which gets rank 0, and equal ones as they come.
 
     Raises
@@ -63,12 +63,12 @@ def parts_of(devices: Sequence[str], per_device: bool) -> tuple[Part, ...]:
     parts, rank = [], 0
     for node, names in sorted(by_node.items(), key=lambda item: -len(item[1])):
         num_ranks = len(names) if per_device else 1
-        parts.append(Part(node, tuple(names), rank, num_ranks))
+        parts.append(NodePart(node, tuple(names), rank, num_ranks))
         rank += num_ranks
     return tuple(parts)
 
 
-def merged(parts: Sequence[Part], exits: Mapping[int, LaunchExit], first: int | None) -> LaunchExit:
+def merged(parts: Sequence[NodePart], exits: Mapping[int, LaunchExit], first: int | None) -> LaunchExit:
     """How a launch has ended.
 
     Parameters
@@ -103,6 +103,6 @@ def has_failed(exit_: LaunchExit) -> bool:
     return not exit_.lost and (exit_.first_failed is not None or bool(exit_.error))
 
 
-def lost_part(part: Part) -> LaunchExit:
+def lost_part(part: NodePart) -> LaunchExit:
     """How a part has ended on a node that was lost."""
     return LaunchExit((None,) * part.num_ranks, first_failed=None, drained=True, killed=True, lost=True)

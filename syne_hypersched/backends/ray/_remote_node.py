@@ -15,6 +15,8 @@ from syne_hypersched.backends.ray._messages import Message, pack, unpack
 
 #: Seconds that an agent may take until it says hello: its devices may be in use by another job.
 _HELLO_S = 600.0
+#: Seconds that a question may take before that.
+_PATIENCE_S = 20.0
 #: Seconds between two attempts to reach an agent whose connection is broken.
 _RETRY_S = 0.1
 #: Orders with moments, which are told as durations: the clocks of two machines have nothing in common.
@@ -92,11 +94,11 @@ class RemoteNode:
                 if fence.is_silent(now):
                     break
                 fence.ask(now)
-            elif now - begun >= _HELLO_S:
+            elif now - begun >= _HELLO_S or not self._lives():
                 break
             question = {"heard": heard, "acknowledged": acknowledged, "wait_s": self._lease_s / 4}
             try:
-                answer = unpack(self._call("poll", pack(question), _HELLO_S if fence is None else self._lease_s))
+                answer = unpack(self._call("poll", pack(question), _PATIENCE_S if fence is None else self._lease_s))
             except Unreachable:
                 self._is_over.wait(_RETRY_S)
                 continue

@@ -14,7 +14,7 @@ GAP_S = 0.01
 _BATCH_BYTES, _MOST_BYTES = 1 << 20, 1 << 24
 
 
-class Outbox:
+class Unacknowledged:
     """See the module. Any thread may put; one thread takes."""
 
     def __init__(self) -> None:

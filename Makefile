@@ -10,7 +10,7 @@ WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compare notebooks report chaos checkpoints test test-slow test-pythons lint format check clean
+.PHONY: help demo compare notebooks report chaos checkpoints gpu-check docs dist stranger test test-slow test-pythons lint format check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,20 @@ chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random mome
 
 checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and look whether best/ is the best model, whole (half an hour)
 	$(BIN)/python benchmarking/faults/best_checkpoint.py
+
+gpu-check: $(VENV)/.installed-dev  ## try what only a GPU can show, and print one table (ten minutes, one GPU)
+	$(BIN)/python benchmarking/speed/gpu_check.py
+
+docs: $(VENV)/.installed-docs  ## build the site of the documents into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+dist: $(VENV)/.installed-release  ## build wheel and sdist into dist, and check what PyPI would say
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+
+stranger: $(VENV)/.installed-release  ## install the wheel into an empty folder and take the steps of docs/start.md, timed
+	$(BIN)/python benchmarking/speed/strangers_path.py
 
 # The tests start hundreds of interpreters, which are to find the modules compiled.
 test test-slow test-pythons: export PYTHONDONTWRITEBYTECODE :=

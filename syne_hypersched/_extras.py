@@ -25,5 +25,7 @@ def needs_extra(what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if error.name is None:  # it is installed, and fails for another reason
+            raise
         message = f'{what} needs {error.name}, which is not installed: pip install "syne-hypersched[{extra}]"'
         raise ModuleNotFoundError(message, name=error.name, path=error.path) from None

@@ -12,6 +12,9 @@ import re
 EVENTS_FILENAME = "events.jsonl"
 """The events of the trials' processes, one line for each."""
 
+POOL_FILENAME = "pool.json"
+"""Which devices a run may use now. Not written by the run itself: by ``hypersched pool``, or a cluster's manager."""
+
 SERVER_LOG_FILENAME = "preloading.log"
 """Output of the server from which trials are forked."""
 
@@ -60,6 +63,9 @@ STDERR_FILENAME = "std.err"
 
 MANIFEST_FILENAME = "manifest.json"
 """In a checkpoint of :mod:`syne_hypersched.training`: the list of its files."""
+
+NOTES_FILENAME = "elastic.json"
+"""In a checkpoint of :mod:`syne_hypersched.integrations`: the report that belongs to it."""
 
 RANK_LOG = re.compile(r"std(\.rank\d+)?\.(out|err)")
 """Names of the logs of all ranks."""

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "records": set(),
     "launch": {"checkpoints"},
     "training": {"allocation"},
+    "integrations": set(),
     "schedulers": {"allocation"},
     "backends": set(),  # but for its own rooms
     "backends.shared": set(),
@@ -31,11 +32,14 @@ MAY_IMPORT = {
     "recovery": {"backends.local", "backends.shared", "launch", "records", "schedulers"},
     "experiments": {"backends.shared", "checkpoints", "records", "recovery"},
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
-    "cli": {"comparison", "experiments"},
+    "tuning": {"backends.local", "experiments", "recovery", "schedulers"},
+    "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
+    "check": {"backends.local", "backends.machine", "checkpoints", "launch"},
+    "cli": {"check", "comparison", "experiments", "replay", "tuning"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.
-ONLY_IN = {"torch": {"training"}, "ray": {"backends.ray"}}
+ONLY_IN = {"torch": {"training", "integrations"}, "ray": {"backends.ray"}}
 NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"}}
 
 #: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.

@@ -29,31 +29,40 @@ def test_the_simulation_runs() -> None:
     assert 0 < utilisation <= 1
 
 
-def test_the_code_runs_and_the_commands_read_its_results(tmp_path: Path) -> None:
+def test_the_code_runs_in_an_empty_folder_and_the_commands_read_its_results(tmp_path: Path) -> None:
     code, _ = snippets("python")
-    assert "deadline_s = 10\n" in code
-    environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path)}
+    assert "Deadline(30, " in code
+    environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path / "experiments"), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "empty").mkdir()
     # On a machine that is busy with something else, ten seconds may be over before a trial has reported anything.
     for deadline_s in (10, 40, 160):
         done = subprocess.run(
-            [sys.executable, "-c", code.replace("deadline_s = 10\n", f"deadline_s = {deadline_s}\n")],
-            cwd=ROOT,
+            [sys.executable, "-c", code.replace("Deadline(30, ", f"Deadline({deadline_s}, ")],
+            cwd=tmp_path / "empty",
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        best = Path(done.stdout.splitlines()[-1])
-        if '"first_report"' in (best.parent / "events.jsonl").read_text(encoding="utf-8"):
+        published = re.search(r"^checkpoint, configuration and result: (.*)$", done.stdout, re.MULTILINE)
+        if published:
             break
-    assert list((best / "checkpoint").glob("checkpoint-*/state.pt"))
+    assert published, done.stdout
+    best = Path(published[1])
+    assert (best / "checkpoint" / "state.npz").is_file()
+    assert list((tmp_path / "empty").iterdir()) == []
 
-    commands = [line for line in "".join(snippets("bash")).splitlines() if line.startswith("hypersched ")]
-    assert len(commands) == 2
+    commands = [line for line in "".join(snippets("bash")).splitlines() if re.match("hypersched .*NAME", line)]
+    assert {shlex.split(command)[1] for command in commands} == {"report", "explain", "replay", "verify", "resume"}
     for command in commands:
-        arguments = ["-m", "syne_hypersched.cli", *shlex.split(command.replace("NAME", str(best.parent)))[1:]]
-        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+        words = shlex.split(command.replace("--trial 3", "--trial 0"), comments=True)
+        if words[1] == "resume":
+            continue  # this one has been run to its end
+        arguments = ["-m", "syne_hypersched.cli", *words[1:2], best.parent.name, *words[3:]]
+        done = subprocess.run(
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     assert (best.parent / "run.png").is_file()
 

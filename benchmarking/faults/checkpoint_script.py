@@ -58,6 +58,16 @@ class Diary:
         os.write(self._fd, (json.dumps({"what": what, **details, "time": time.time()}) + "\n").encode())
 
 
+def _listing(folder: Path) -> list[Any]:
+    """What shows that something was written below a folder."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            found.append((str(path), status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
+
+
 class Training:
     """One launch of a trial."""
 
@@ -70,6 +80,8 @@ class Training:
         self._best = float("inf")
         self._thread: threading.Thread | None = None
         self._must_leave = False
+        #: The folder before the thread has begun to save.
+        self._listing: list[Any] = []
 
     def run(self) -> None:
         self._begin()
@@ -143,10 +155,14 @@ class Training:
     def _save_in_thread(self, epoch: int) -> None:
         if self._thread is not None:
             self._thread.join()
+        self._listing = _listing(self._folder)
         self._thread = threading.Thread(target=self._save, args=(epoch,))
         self._thread.start()
 
     def _report(self, epoch: int, loss: float) -> None:
+        # Nobody can know of which epoch a checkpoint is whose first byte is written after the next report.
+        while self._thread is not None and self._thread.is_alive() and _listing(self._folder) == self._listing:
+            time.sleep(0.001)
         report = {"epoch": epoch, "loss": loss, "st_worker_timestamp": time.time()}
         print("[tune-metric]: " + json.dumps(report), flush=True)
         self._diary.write("reported", epoch=epoch)

@@ -128,8 +128,7 @@ class Chaos:
         self.nodes.kill(0, "_gateway")
 
     def kill_head(self) -> None:
-        for word in ("gcs_server", "raylet/raylet", "ray::", "scripts.scripts start"):
-            self.nodes.kill(0, word)
+        self.nodes.kill_but(0, (TUNING.name, "_gateway"))
         time.sleep(4)
         self.nodes.join(0)
         for node in NODES:  # nodes of a dead head end by themselves after a minute

@@ -111,6 +111,18 @@ class Namespaces:
             time.sleep(0.05)
         return num_killed
 
+    def kill_but(self, node: int, kept: Sequence[str]) -> None:
+        """Kills the processes of a node but those whose command line has one of some words."""
+        for _ in range(50):
+            spared = {pid for word in kept for pid in self.pids(node, word)}
+            pids = [pid for pid in self.pids(node) if pid not in spared]
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if not pids:
+                break
+            time.sleep(0.05)
+
     def cut(self, node: int) -> None:
         """Takes the link of a node down."""
         _run("ip", "link", "set", f"hsv{node}", "down")

@@ -77,7 +77,8 @@ class Allocator:
         check_policy(policy)
         if (policy == GOODPUT) != (rates is not None):
             raise ValueError(f"rates must be given with policy {GOODPUT!r} and no other, but got {rates!r}")
-        self._num_devices = num_devices
+        #: All devices, and those that there are now.
+        self._num_nominal = self._num_devices = num_devices
         self._policy = policy
         self._scaling = scaling
         self._allocation_grid = allocation_grid
@@ -97,14 +98,24 @@ class Allocator:
         return len(self._live)
 
     @property
+    def num_devices(self) -> int:
+        """Devices that all trials hold together when all are there."""
+        return self._num_nominal
+
+    @property
     def allocation(self) -> dict[int, int]:
         """Devices that each live trial holds, or has been asked to go on with."""
         return {trial_id: live.num_devices for trial_id, live in self._live.items()}
 
     @property
     def num_free(self) -> int:
-        """Devices that no live trial holds."""
-        return self._num_devices - sum(live.num_devices for live in self._live.values())
+        """Devices that no live trial holds when all are there."""
+        return self._num_nominal - sum(live.num_devices for live in self._live.values())
+
+    def set_present(self, num_devices: int) -> None:
+        """So many devices are there now, at most those of the constructor; trials may hold more until they shrink."""
+        if num_devices != self._num_devices:
+            self._num_devices, self._random_draw = num_devices, None
 
     def held(self, trial_id: int) -> int:
         """Devices of a live trial."""
@@ -125,7 +136,7 @@ class Allocator:
         if self.num_free < 1:
             raise ValueError(
                 f"num_devices must be at least the tuner's n_workers, but trial {trial_id} is to run beside "
-                f"{self.allocation} (devices by trial) and num_devices is {self._num_devices}"
+                f"{self.allocation} (devices by trial) and num_devices is {self._num_nominal}"
             )
         self._live[trial_id] = _Live()
 
@@ -171,7 +182,7 @@ class Allocator:
         num_devices = resized(
             live.num_devices,
             wanted,
-            num_free=self.num_free,
+            num_free=self.num_free - (self._num_nominal - self._num_devices),
             reports_since_resize=live.reports_since_resize,
             recharge_period=self._recharge_period,
             speed_up=self.speed_up(trial_id),
@@ -194,6 +205,8 @@ class Allocator:
     def _wanted(self, trial_id: int, time_left_s: float, launch_cost_s: float) -> int:
         """Devices that the policy gives the trial."""
         live_ids = tuple(sorted(self._live))
+        if len(live_ids) > self._num_devices:
+            return 1  # devices have gone, and some trials wait
         if self._policy == "random" and self._random_draw is not None and self._random_draw[0] == live_ids:
             # Drawn at every report, the allocation would have every report relaunch a trial.
             return self._random_draw[1][trial_id]

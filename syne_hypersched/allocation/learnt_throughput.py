@@ -84,6 +84,7 @@ class _Point:
     num_devices: int
     batch_size: float | None
     accumulation_steps: int
+    num_nodes: int = 1
     times_s: QuantileWindow = field(default_factory=lambda: QuantileWindow(_WINDOW))
 
 
@@ -91,8 +92,9 @@ class _Point:
 class _Measured:
     num_devices: int
     steps: Steps
+    num_nodes: int = 1
     epoch_times_s: QuantileWindow = field(default_factory=lambda: QuantileWindow(_WINDOW))
-    points: dict[tuple[int, int, int], _Point] = field(default_factory=dict)
+    points: dict[tuple[int, ...], _Point] = field(default_factory=dict)
     theta: Floats = field(default_factory=lambda: np.full(5, np.nan))
     rates: Floats | None = None
 
@@ -132,7 +134,14 @@ class LearntThroughput:
         #: so that shapes stay comparable.
         self._reference = math.nan
 
-    def observe(self, trial_id: int, num_devices: int, epoch_time_s: float, steps: Steps = UNKNOWN_STEPS) -> None:
+    def observe(
+        self,
+        trial_id: int,
+        num_devices: int,
+        epoch_time_s: float,
+        steps: Steps = UNKNOWN_STEPS,
+        num_nodes: int = 1,
+    ) -> None:
         """Takes in how fast a trial has trained.
 
         Parameters
@@ -145,6 +154,8 @@ class LearntThroughput:
             Seconds for one unit of resource.
         steps
             What it says of its steps.
+        num_nodes
+            Nodes of its devices. Of a number of devices that was seen on several numbers of nodes the fewest count.
 
         Raises
         ------
@@ -159,16 +170,18 @@ class LearntThroughput:
         if trial is None or (trial.steps.step_time_s is None) != (steps.step_time_s is None):
             # Step times and epoch times are in units of their own: those of a script that changes are not mixed.
             trial = self._trials[trial_id] = _Measured(num_devices, steps)
-        if (trial.num_devices, trial.steps.batch_size) != (num_devices, steps.batch_size):
+        if (trial.num_devices, trial.num_nodes, trial.steps.batch_size) != (num_devices, num_nodes, steps.batch_size):
             trial.epoch_times_s = QuantileWindow(_WINDOW)
-        trial.num_devices, trial.steps = num_devices, steps
+        trial.num_devices, trial.num_nodes, trial.steps = num_devices, num_nodes, steps
         trial.rates = None
         self._unfitted[trial_id] = None
         trial.epoch_times_s.add(epoch_time_s)
         # Batches within 5 % of each other are one point.
         bucket = 0 if steps.batch_size is None else 1 + round(20 * math.log(steps.batch_size))
-        key = (num_devices, bucket, steps.accumulation_steps)
-        point = trial.points.pop(key, None) or _Point(num_devices, steps.batch_size, steps.accumulation_steps)
+        key = (num_devices, bucket, steps.accumulation_steps, num_nodes)
+        point = trial.points.pop(key, None) or _Point(
+            num_devices, steps.batch_size, steps.accumulation_steps, num_nodes
+        )
         trial.points[key] = point
         # With twice the batch an epoch has half as many steps.
         steps_s = epoch_time_s * (steps.batch_size or 1.0)
@@ -264,15 +277,23 @@ class LearntThroughput:
 
 
 def _step_times(trials: list[_Measured], reference: float) -> StepTimes:
-    most = max(len(trial.points) for trial in trials)
+    points_of = [_on_fewest_nodes(trial) for trial in trials]
+    most = max(len(points) for points in points_of)
     entries = np.ones((5, len(trials), most))
     entries[2] = entries[4] = 0.0
-    for row, trial in enumerate(trials):
-        for column, point in enumerate(trial.points.values()):
+    for row, points in enumerate(points_of):
+        for column, point in enumerate(points):
             batch = reference if point.batch_size is None else point.batch_size
             local = batch / point.num_devices / (point.accumulation_steps + 1)
             entries[:, row, column] = point.num_devices, local, point.accumulation_steps, point.times_s.median, 1.0
     return StepTimes(*entries)
+
+
+def _on_fewest_nodes(trial: _Measured) -> list[_Point]:
+    fewest: dict[int, int] = {}
+    for point in trial.points.values():
+        fewest[point.num_devices] = min(point.num_nodes, fewest.get(point.num_devices, point.num_nodes))
+    return [point for point in trial.points.values() if point.num_nodes == fewest[point.num_devices]]
 
 
 def _follows_devices(trial: _Measured) -> bool:

@@ -199,47 +199,65 @@ class LearntScaling(Scaling):
     The prior is neither optimistic (linear scaling grows trials that gain nothing) nor pessimistic (constant scaling
     never grows one and so never learns): it is ``n / (1 + a (n - 1))`` with the median serial share ``a`` of the
     published tables.
+
+    Devices of two nodes are not those of one: what was measured on different numbers of nodes is kept apart. A launch
+    is placed on as few nodes as possible, so a size counts on the fewest nodes on which it was seen.
     """
 
     def __init__(self) -> None:
-        self._epoch_times: dict[int, dict[int, QuantileWindow]] = {}
-        self._log_ratios: dict[int, dict[int, float]] = {}
-        self._deviations: list[tuple[int, float]] | None = None
+        #: Of each trial that runs, by number of devices and of nodes.
+        self._epoch_times: dict[int, dict[tuple[int, int], QuantileWindow]] = {}
+        #: Logarithm of the speed-up of each trial that was measured, by number of nodes and of devices.
+        self._log_ratios: dict[int, dict[int, dict[int, float]]] = {}
+        #: Fewest nodes on which each number of devices was seen.
+        self._fewest_nodes: dict[int, int] = {}
+        self._deviations: dict[int, list[tuple[int, float]]] = {}
 
     @property
     def is_measured(self) -> bool:
         """Whether any trial has been seen both on one device and on more."""
         return bool(self._log_ratios)
 
-    def observe(self, trial_id: int, num_devices: int, epoch_time_s: float) -> None:
-        """Takes in the seconds that one epoch of a trial took on ``num_devices``.
+    def observe(self, trial_id: int, num_devices: int, epoch_time_s: float, num_nodes: int = 1) -> None:
+        """Takes in the seconds that one epoch of a trial took on ``num_devices`` devices of ``num_nodes`` nodes.
 
         Raises
         ------
         ValueError
-            ``num_devices`` is below 1 or ``epoch_time_s`` is not positive and finite.
+            ``num_devices`` is below 1, ``num_nodes`` is not from 1 to ``num_devices``, or ``epoch_time_s`` is not
+            positive and finite.
         """
         if num_devices < 1:
             raise ValueError(f"num_devices must be at least 1, but got {num_devices!r}")
+        if not 1 <= num_nodes <= num_devices:
+            raise ValueError(f"num_nodes must be from 1 to {num_devices}, the devices, but got {num_nodes!r}")
         if not 0 < epoch_time_s < math.inf:
             raise ValueError(f"epoch_time_s must be positive and finite, but got {epoch_time_s!r}")
-        windows = self._epoch_times.setdefault(trial_id, {})
-        windows.setdefault(num_devices, QuantileWindow(_EPOCHS_PER_SIZE)).add(epoch_time_s)
-        if 1 not in windows or len(windows) < 2:
+        windows, seen = self._epoch_times.setdefault(trial_id, {}), (num_devices, num_nodes)
+        windows.setdefault(seen, QuantileWindow(_EPOCHS_PER_SIZE)).add(epoch_time_s)
+        self._fewest_nodes[num_devices] = min(num_nodes, self._fewest_nodes.get(num_devices, num_nodes))
+        if (1, 1) not in windows or len(windows) < 2:
             return
-        for size in windows if num_devices == 1 else (num_devices,):
+        for size, nodes in windows if num_devices == 1 else (seen,):
             if size > 1:
-                ratio = windows[1].median / windows[size].median
-                self._log_ratios.setdefault(size, {})[trial_id] = math.log(ratio)
-        self._deviations = None
+                ratio = windows[1, 1].median / windows[size, nodes].median
+                self._log_ratios.setdefault(nodes, {}).setdefault(size, {})[trial_id] = math.log(ratio)
+        self._deviations.clear()
         self._usable_sizes.clear()
 
     def forget(self, trial_id: int) -> None:
         """Drops the epoch times of a trial that no longer runs; what it has measured of the scaling stays."""
         self._epoch_times.pop(trial_id, None)
 
-    def epoch_time_s(self, trial_id: int, num_devices: int) -> float | None:
+    def epoch_time_s(self, trial_id: int, num_devices: int, num_nodes: int | None = None) -> float | None:
         """Median epoch time of a trial on ``num_devices``, scaled from the nearest size it was seen on if need be.
+
+        Parameters
+        ----------
+        trial_id, num_devices
+            The trial, and the devices.
+        num_nodes
+            Their nodes; by default as many as such a launch is expected to have.
 
         Returns
         -------
@@ -249,28 +267,42 @@ class LearntScaling(Scaling):
         windows = self._epoch_times.get(trial_id)
         if not windows:
             return None
-        nearest = min(windows, key=lambda size: (abs(math.log(size / num_devices)), size))
-        return windows[nearest].median * self.speed_up(nearest) / self.speed_up(num_devices)
+        nodes = self._nodes(num_devices) if num_nodes is None else num_nodes
+        nearest = min(windows, key=lambda seen: (abs(math.log(seen[0] / num_devices)), seen[0], abs(seen[1] - nodes)))
+        return windows[nearest].median * self._speed_up(*nearest) / self._speed_up(num_devices, nodes)
 
     def speed_up(self, num_devices: int) -> float:
-        """The estimate for ``num_devices``."""
+        """The estimate for ``num_devices``, on as few nodes as such a launch was seen on."""
+        return self._speed_up(num_devices, self._nodes(num_devices))
+
+    def _speed_up(self, num_devices: int, num_nodes: int) -> float:
         if num_devices == 1:
             return 1.0
-        return _prior(num_devices) * math.exp(self._deviation(num_devices))
+        return _prior(num_devices) * math.exp(self._deviation(num_devices, num_nodes))
 
-    def _deviation(self, num_devices: int) -> float:
+    def _nodes(self, num_devices: int) -> int:
+        """Nodes that a launch is expected to have: a larger one has as many as a smaller one at least."""
+        known = self._fewest_nodes.get(num_devices)
+        if known is not None:
+            return known
+        return max((nodes for size, nodes in self._fewest_nodes.items() if size < num_devices), default=1)
+
+    def _deviation(self, num_devices: int, num_nodes: int) -> float:
         """Logarithm of the estimate over the prior, piecewise linear in ``log n``."""
-        if self._deviations is None:
-            self._deviations = [(1, 0.0)]
-            for size in sorted(self._log_ratios):
-                ratios = self._log_ratios[size].values()
+        if num_nodes not in self._log_ratios:
+            num_nodes = min(self._log_ratios, key=lambda nodes: abs(nodes - num_nodes), default=1)
+        deviations = self._deviations.get(num_nodes)
+        if deviations is None:
+            deviations = self._deviations[num_nodes] = [(1, 0.0)]
+            for size, measured in sorted(self._log_ratios.get(num_nodes, {}).items()):
+                ratios = measured.values()
                 weight = len(ratios) / (len(ratios) + _PRIOR_TRIALS)
-                self._deviations.append((size, weight * (statistics.median(ratios) - math.log(_prior(size)))))
-        above = bisect_right(self._deviations, num_devices, key=lambda entry: entry[0])
-        low_size, low = self._deviations[above - 1]
-        if above == len(self._deviations):
+                deviations.append((size, weight * (statistics.median(ratios) - math.log(_prior(size)))))
+        above = bisect_right(deviations, num_devices, key=lambda entry: entry[0])
+        low_size, low = deviations[above - 1]
+        if above == len(deviations):
             return low * math.log(num_devices) / math.log(low_size) if low_size > 1 else 0.0
-        high_size, high = self._deviations[above]
+        high_size, high = deviations[above]
         share = math.log(num_devices / low_size) / math.log(high_size / low_size)
         return low * (1 - share) + high * share
 

@@ -15,7 +15,7 @@ from syne_hypersched.allocation.launch_cost import FirstReport, LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
 from syne_hypersched.allocation.window import QuantileWindow
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, ST_WORKER_TIME
+from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, ST_WORKER_TIME, num_nodes
 
 _COLD_FACTOR, _COLD_SHARE = 2, 0.25
 """Factor and share for cold starts: a first launch whose cost exceeds this factor times the 90th percentile of all
@@ -47,6 +47,8 @@ class TimedReport:
     """In the first report of a launch, if the backend says so: seconds from the signal that led to the launch."""
     steps: Steps = UNKNOWN_STEPS
     """What the script says of its optimiser steps."""
+    num_nodes: int = 1
+    """Nodes of these devices."""
     trained_s: float | None = None
     """Seconds for which the trial has trained, if its script says so."""
 
@@ -54,10 +56,12 @@ class TimedReport:
     def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> TimedReport:
         """Records the times in a report of a script; ``now_s`` is its arrival time."""
         trained_s = _finite(result.get(ST_WORKER_TIME))
+        num_devices = max(result.get(ST_NUM_DEVICES, 1), 1)
         return cls(
             resource=resource,
             time_s=now_s if trained_s is None else trained_s,
-            num_devices=max(result.get(ST_NUM_DEVICES, 1), 1),
+            num_devices=num_devices,
+            num_nodes=min(num_nodes(result), num_devices),
             launch=result.get(ST_LAUNCH),
             signal_to_report_s=_finite(result.get(ST_SIGNAL_TO_REPORT_S)),
             steps=Steps.from_result(result),
@@ -135,7 +139,7 @@ class TrialTimes:
             self._epochs(trial_id, last, report)
         else:
             if last is not None:
-                self._settle_launch(trial_id, last.num_devices)
+                self._settle_launch(trial_id, last)
             self._begin_launch(trial_id, report, now_s - running.started_s)
         self._resource[trial_id] = max(report.resource, self._resource.get(trial_id, report.resource))
 
@@ -160,7 +164,7 @@ class TrialTimes:
         if running is None:
             return
         if running.last is not None:
-            self._settle_launch(trial_id, running.last.num_devices)
+            self._settle_launch(trial_id, running.last)
         self.learnt.forget(trial_id)
         self.throughput.forget(trial_id)
         self._longest_ended_s = max(self._longest_ended_s, self._training_s(trial_id, running))
@@ -255,8 +259,8 @@ class TrialTimes:
         self._has_evidence = True
         if (first := self._first.pop(trial_id, None)) is not None:
             self._first_launch_s[trial_id] = first.cost_s(epoch_time_s, epochs) or 0.0
-        self.learnt.observe(trial_id, report.num_devices, epoch_time_s)
-        self.throughput.observe(trial_id, report.num_devices, epoch_time_s, report.steps)
+        self.learnt.observe(trial_id, report.num_devices, epoch_time_s, report.num_nodes)
+        self.throughput.observe(trial_id, report.num_devices, epoch_time_s, report.steps, report.num_nodes)
         if report.num_devices == 1:
             self._single_device_epochs_s.add(epoch_time_s)
             if trial_id not in self._timed:
@@ -264,8 +268,8 @@ class TrialTimes:
                 self._first_epochs_s.add(epoch_time_s)
         self._settle(trial_id, epoch_time_s, epochs)
 
-    def _settle_launch(self, trial_id: int, num_devices: int) -> None:
-        self._settle(trial_id, self.learnt.epoch_time_s(trial_id, num_devices))
+    def _settle_launch(self, trial_id: int, last: TimedReport) -> None:
+        self._settle(trial_id, self.learnt.epoch_time_s(trial_id, last.num_devices, last.num_nodes))
 
     def _settle(self, trial_id: int, epoch_time_s: float | None, epochs: float = 0.0) -> None:
         self._launch_costs.settle(trial_id, epoch_time_s, epochs)

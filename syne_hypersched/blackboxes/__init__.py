@@ -6,6 +6,7 @@ from syne_hypersched.blackboxes._curve import LearningCurve as LearningCurve
 from syne_hypersched.blackboxes._curve import learning_curve as learning_curve
 from syne_hypersched.blackboxes._digits import digits_provenance as digits_provenance
 from syne_hypersched.blackboxes._digits import load_digits as load_digits
+from syne_hypersched.blackboxes._ids import id_columns as id_columns
 from syne_hypersched.blackboxes._level_by_level import with_levels as with_levels
 from syne_hypersched.blackboxes._nasbench201 import synthetic_nasbench201 as synthetic_nasbench201
 from syne_hypersched.blackboxes._read import read_table as read_table
@@ -17,6 +18,7 @@ __all__ = [
     "LearningCurve",
     "TableBlackbox",
     "digits_provenance",
+    "id_columns",
     "infer_domain",
     "learning_curve",
     "load_digits",

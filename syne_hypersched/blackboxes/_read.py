@@ -104,6 +104,11 @@ def read_table(
         frame = frame.assign(_seed=0)
     arrays = _to_arrays(frame, list(configuration), list(metrics), time_attr, time_column, seed or "_seed", path)
     rows, levels, values, seconds = arrays
+    if not (seconds > 0).any():
+        raise ValueError(
+            f"{path} must have seconds above 0 in the column {time_column!r}, but all are 0 or less: training that "
+            "takes no time cannot be simulated"
+        )
     elapsed_s = seconds if epoch_time_attr is None else np.cumsum(seconds, axis=2)
     return TableBlackbox(
         rows,

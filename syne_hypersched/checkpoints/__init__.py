@@ -5,6 +5,8 @@ watches the trial's launch (:class:`GenerationKeeper`), and tied to the report t
 copied to another trial, or put back after a script was killed while it saved, is a generation.
 """
 
+from syne_hypersched.checkpoints._changes import Change as Change
+from syne_hypersched.checkpoints._changes import ChangeWatch as ChangeWatch
 from syne_hypersched.checkpoints._keeper import GenerationKeeper as GenerationKeeper
 from syne_hypersched.checkpoints._spec import Beginning as Beginning
 from syne_hypersched.checkpoints._spec import CheckpointSpec as CheckpointSpec
@@ -17,6 +19,8 @@ from syne_hypersched.checkpoints._store import Notes as Notes
 
 __all__ = [
     "Beginning",
+    "Change",
+    "ChangeWatch",
     "CheckpointSpec",
     "Ending",
     "Generation",

@@ -64,9 +64,12 @@ class Bursts:
         if path in self._paths:
             # A file may be opened and written several times.
             return not (self._paths[-1] == path and self.is_partial) or self._num_alone + self._has_reported >= _ALONE
-        name, names = pattern_of(path), self._names()
-        is_expected = self._last is not None and names[name] < self._last[name]
-        return self._has_reported and name in names and not is_expected
+        return self._has_reported and pattern_of(path) in self._names() and not self.expects(path)
+
+    def expects(self, path: str) -> bool:
+        """Whether the checkpoint before had more files of this name than the present one has so far."""
+        name = pattern_of(path)
+        return bool(self._paths) and self._last is not None and self._names()[name] < self._last[name]
 
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""

@@ -37,8 +37,8 @@ _LOOK_S = 0.02
 _ASIDE_S = 1.0
 #: After a generation could not be taken, the thread tries again after so many seconds.
 _RETRY_S = 1.0
-#: Exit codes of a process that has handled SIGTERM and says so.
-_TERMINATED = (-signal.SIGTERM, 128 + signal.SIGTERM)
+#: Exit codes of a process that has handled SIGTERM and says so: by its exit, or by dying of another SIGTERM.
+_TERMINATED, _DIED = 128 + signal.SIGTERM, -signal.SIGTERM
 
 
 class GenerationKeeper:
@@ -353,15 +353,17 @@ class GenerationKeeper:
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
         try:
-            has_left = all(
-                code in (0, EXIT_DRAINED) or (code in _TERMINATED and index in handled)
-                for index, code in enumerate(exit_codes)
-            )
-            return self._finish(self._watch, exit_codes, has_left)
+            codes = [code if index in handled or code != _TERMINATED else -1 for index, code in enumerate(exit_codes)]
+            left = [code in (0, EXIT_DRAINED, _TERMINATED) for code in codes]
+            # Who died may have had a thread that was writing.
+            died = [code == _DIED and index in handled for index, code in enumerate(codes)]
+            return self._finish(self._watch, exit_codes, all(left), all(map(max, left, died)))
         except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
-    def _finish(self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool) -> Ending:
+    def _finish(
+        self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool, has_handled: bool
+    ) -> Ending:
         observer = self._observer
         observer.pids = ()
         self._look()
@@ -377,7 +379,7 @@ class GenerationKeeper:
         # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
         # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
-        is_tried = is_tried and not is_mixed
+        is_tried = (is_tried or (has_handled and not observer.is_doubted)) and not is_mixed
         live: Tree | None = read_tree(self._spec.folder) if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.

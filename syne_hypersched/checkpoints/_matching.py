@@ -74,8 +74,7 @@ class Matcher:
         self._touched_s: float | None = None
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
-        self._seems_early = self._seems_late = False
-        self._drained = False
+        self._seems_early = self._seems_late = self._drained = False
         # Of this launch.
         self._first = self.num_reports + 1
         self._saved_first = self._saved_last = False

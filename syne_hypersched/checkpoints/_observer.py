@@ -17,20 +17,16 @@ from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._matching import Matcher
+from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
-#: A file that is open for writing at so many reports, and idle for so many seconds, is a log and no checkpoint...
-_LOG_REPORTS = 3
 #: The file of a checkpoint of ``syne_hypersched.training``, which always saves before it reports.
 _OWN = re.compile(r"checkpoint-\d{9}")
-_LOG_IDLE_S = 0.25
 #: A folder that stays empty for so many seconds is to be empty.
 _MADE_S = 1.0
-#: ...and so is a file with such a name.
-_LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
 
 
 class Observer:
@@ -83,7 +79,7 @@ class Observer:
         self.pids: tuple[int, ...] = ()
         self.habits = Habits()
         self.taken: Tree = {}
-        self.is_dirty = self.has_reported = self.has_finished = False
+        self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
         self.changed_s = 0.0
         self.changed: set[str] = set()
         self.num_changes = self.num_log_changes = 0
@@ -91,24 +87,24 @@ class Observer:
         #: All that had happened by then is known (monotonic seconds).
         self._looked_s = time.monotonic()
         #: Where a checkpoint ends.
-        self._bursts = Bursts()
-        self._complete = LastComplete()
-        self.is_open: bool = False
+        self._bursts, self._complete = Bursts(), LastComplete()
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
-        #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, and of
-        #: the one that is being moved.
+        #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, of those
+        #: finished, of those that existed before the watch began and may still be open, and of the one that is moved.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
-        self._moving: int | None = None
-        #: The same for files that existed before the watch began and may still be open.
+        self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
+        self._moving: int | None = None
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
         #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
         self._finished_at = 0.0
         #: Whether the file that is being moved was counted as a part of a checkpoint.
         self._was_part = False
+        #: Whether it is an older checkpoint, moved aside, and whether the last change was to move one.
+        self._is_old = self._follows_old = False
         #: Files written to since the folder was last seen without a writer, and files that were only opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
@@ -116,11 +112,7 @@ class Observer:
         self._doubted: set[str] = set()
         #: Folders that are empty, and when they were made: something is to be put into them.
         self._made: dict[str, float] = {}
-        #: How many reports saw each file open, and when each was last written to.
-        self._open_reports: dict[str, int] = {}
-        self._written_s: dict[str, float] = {}
-        #: Those of them that are always open.
-        self._logs: set[str] = set()
+        self._logs = OpenLogs()
 
     # The state of the folder.
 
@@ -164,29 +156,22 @@ class Observer:
 
     def open_files(self) -> frozenset[str]:
         """Files that are open for writing, except those that always are. Any thread may call it."""
-        now = time.monotonic()
-        for path, num_reports in list(self._open_reports.items()):
-            if num_reports >= _LOG_REPORTS and now - self._written_s.get(path, 0.0) >= _LOG_IDLE_S:
-                self._logs.add(path)
-        return frozenset(path for path in open_for_writing(self.pids, self._folder) if not self._is_log(path))
+        self._logs.look(time.monotonic())
+        return frozenset(path for path in open_for_writing(self.pids, self._folder) if path not in self._logs)
 
     def is_written(self, paths: Iterable[str]) -> bool:
         """Whether any process writes to one of these files of the folder."""
         places = (os.path.join(self._folder, path) for path in paths)
-        return any(is_being_written(place) for place in places if not self._is_log(place))
-
-    def _is_log(self, path: str) -> bool:
-        return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
+        return any(is_being_written(place) for place in places if place not in self._logs)
 
     def _is_of_log(self, change: Change) -> bool:
         """Whether a change is that of a log; if so, counts it."""
         path = os.path.join(self._folder, change.path)
-        if not change.path or not self._is_log(path):
+        if not change.path or path not in self._logs:
             return False
-        self._written_s[path] = time.monotonic()
+        self._logs.write(path, time.monotonic())
         if change.kind in ("closed", "removed", "moved away"):
-            self._logs.discard(path)
-            self._open_reports.pop(path, None)
+            self._logs.close(path)
             for known in (self._unproven, self._untold, self._begun):
                 known.pop(change.path, None) if isinstance(known, dict) else known.discard(change.path)
         self.num_log_changes += 1
@@ -284,8 +269,7 @@ class Observer:
             self.has_reported = True
             self._doubted.clear()
             open_now = open_for_writing(self.pids, self._folder) if self.is_dirty else frozenset()
-            for path in open_now:
-                self._open_reports[path] = self._open_reports.get(path, 0) + 1
+            self._logs.report(open_now)
             for path in [path for path in self._lost if os.path.join(self._folder, path) not in open_now]:
                 del self._lost[path]
 
@@ -305,7 +289,7 @@ class Observer:
                 self._matcher.touch(self._looked_s, now)
                 continue
             if change.kind in ("created", "written", "closed"):
-                self._written_s[os.path.join(self._folder, change.path)] = now
+                self._logs.write(os.path.join(self._folder, change.path), now)
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
             if change.kind in ("created", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
@@ -350,17 +334,23 @@ class Observer:
                 self._matcher.know(Order.EARLY)
             began_after, self._moving = after if self._moving is None else self._moving, None
             was_part, self._was_part = self._was_part, False
-            self._finish(path, began_after, before, now, was_part)
+            is_old, self._is_old = self._is_old, False
+            self._finish(path, began_after, before, now, was_part, is_old)
         else:
-            for known in (self._begun, self._aside, self._lost, self._made):
+            for known in (self._begun, self._aside, self._lost, self._made, self._parts):
                 known.pop(path, None)
             self._doubted.discard(path)
             self._bursts.remove(path)
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
 
-    def _finish(self, path: str, after: int, before: int, now: float, was_part: bool = False) -> None:
-        """A file or folder is finished; it is in its own place, or will be moved there."""
+    def _finish(
+        self, path: str, after: int, before: int, now: float, was_part: bool = False, is_old: bool = False
+    ) -> None:
+        """A file or folder is finished; it is in its own place, or will be moved there.
+
+        It is a part of the present checkpoint if ``was_part``, and of an earlier one, moved aside, if ``is_old``.
+        """
         self._finished.add(path)
         self.habits.finished(path)
         for made in [made for made in self._made if path.startswith(f"{made}/")]:
@@ -371,12 +361,14 @@ class Observer:
             self._aside[path] = after
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
+        is_expected = self._bursts.expects(path)
         begins = not was_lost and self._bursts.add(path)
         if begins:
             self._finished = {path}
-        goes_on = was_part or (self.is_open and not begins)
-        self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
-        self.is_open = True
+        self._parts[path] = after
+        goes_on = was_part or (not begins and (self.is_open or (is_expected and not self._follows_old)))
+        self._matcher.change(after, before, now, is_save=not is_old, goes_on=goes_on, since_s=self._looked_s)
+        self.is_open, self._follows_old = not is_old, is_old
         self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
 
     def _leave(self, path: str) -> list[int]:
@@ -386,6 +378,7 @@ class Observer:
             return is_in(other, path)
 
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
+        parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         if is_aside:
             self._was_part = self._bursts.withdraw(path)
@@ -395,4 +388,8 @@ class Observer:
             paths.difference_update([other for other in paths if is_below(other)])
         self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
         known = (self._begun, self._aside, self._lost)
-        return [begun.pop(other) for begun in known for other in list(begun) if is_below(other)]
+        begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
+        if is_aside or self.habits.is_aside(path):
+            return begun + parts
+        self._is_old = bool(parts)
+        return begun

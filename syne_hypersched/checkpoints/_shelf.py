@@ -69,6 +69,8 @@ class Shelf:
             newest, reason = older[-1], f"the launch before could not go on from generation {spec.go_back_from}"
         elif newest is not None and live == newest.live:
             return Beginning(newest.number, go_back_from=newest.number), True
+        elif newest is not None and self._is_empty_since(newest, live):
+            reason = "the writer of a file that is still empty was killed"
         elif newest is None and live and self._is_torn:
             return self._begin_anew("its only checkpoint was being written when its writer was killed"), False
         elif newest is None and live and spec.go_back_from is not None and not self._is_whole:
@@ -88,6 +90,14 @@ class Shelf:
         self._kept = [restored if found.number == restored.number else found for found in self._kept]
         self._remove_if(lambda found: bool(older) and found.number > restored.number)
         return Beginning(restored.number, restored.number, reason), True
+
+    def _is_empty_since(self, generation: Generation, live: Tree) -> bool:
+        """Whether all that a process, which may have died, has done since a generation is to make empty files."""
+        if self._is_whole or live != self._left:
+            return False
+        same = {path: state for path, state in live.items() if path in generation.live}
+        more = [state for path, state in live.items() if path not in generation.live]
+        return same == generation.live and all(state.kind == "file" and not state.size for state in more)
 
     def is_whole(self, live: Tree) -> bool:
         """Whether the folder is as the launch before left it, and is certainly whole."""

@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -106,6 +106,8 @@ class BestPublisher:
         self._busy = False
         self._thread: threading.Thread | None = None
         self._trial_id: int | None = None
+        #: Trial, launch and metric of the reports that an event says are not published.
+        self._told: set[tuple[int, Any, float | None]] = set()
 
     def incumbent(self, folder: Path) -> int | None:
         """The trial whose checkpoint is in ``folder/best`` or will be next; None if there is none."""
@@ -130,7 +132,7 @@ class BestPublisher:
         It is not the incumbent. But the incumbent may have no checkpoint, and get none. Does nothing if nobody has
         asked for anything to be published.
         """
-        value = self._value(candidate.result)
+        value = self.value(candidate.result)
         with self._condition:
             if (
                 value is None
@@ -138,7 +140,7 @@ class BestPublisher:
                 or self._is_known(candidate)
             ):
                 return
-            values = [self._value(waiting.result) for waiting in self._waiting]
+            values = [self.value(waiting.result) for waiting in self._waiting]
             position = sum(other is not None and other > value for other in values)
             self._folder = folder
             self._waiting.insert(position, replace(candidate, is_spare=True))
@@ -154,7 +156,7 @@ class BestPublisher:
             self._thread.start()
         self._condition.notify_all()
 
-    def _value(self, result: dict[str, Any]) -> float | None:
+    def value(self, result: Mapping[str, Any]) -> float | None:
         """The metric, which is to be minimised; None if it is not known."""
         value = None if self.metric is None else result.get(self.metric)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
@@ -225,17 +227,24 @@ class BestPublisher:
             checkpoint = publish(folder, incumbent, generation, match)
             self._on_published(incumbent, Published(True, checkpoint))
             return _Attempt.DONE
-        if incumbent.is_spare:
+        if incumbent.is_spare and (present is None or self._is_as_good(present, incumbent)):
             return _Attempt.NEVER
         reason = "none of its checkpoints is whole and of that report"
-        if has_checkpoint:
-            if is_last:
+        if has_checkpoint or incumbent.is_spare:
+            if is_last and self._is_news(incumbent):
                 self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
         elif is_last and (present is None or not self._is_as_good(present, incumbent)):
             publish(folder, incumbent, None)
             self._on_published(incumbent, Published(True, None, reason))
         # A trial that rests may go on, as after a resume: then a later checkpoint is better than none.
-        return _Attempt.NEVER if is_last and has_checkpoint else _Attempt.NOT_YET
+        return _Attempt.NEVER if is_last and (has_checkpoint or incumbent.is_spare) else _Attempt.NOT_YET
+
+    def _is_news(self, incumbent: Incumbent) -> bool:
+        """Whether nothing was said about this report; notes it."""
+        key = (incumbent.trial_id, incumbent.result.get(ST_LAUNCH), self.value(incumbent.result))
+        is_news = key not in self._told
+        self._told.add(key)
+        return is_news
 
     def _is_as_good(self, present: dict[str, Any], incumbent: Incumbent) -> bool:
         """Whether the published report is already as good as an incumbent, as it may be after a resume."""
@@ -244,7 +253,7 @@ class BestPublisher:
             name in present and present[name] == incumbent.result.get(name) for name in names
         ):
             return True
-        there, new = self._value(present), self._value(incumbent.result)
+        there, new = self.value(present), self.value(incumbent.result)
         return there is not None and new is not None and there <= new
 
 

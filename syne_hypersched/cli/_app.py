@@ -10,13 +10,26 @@ from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
-from syne_hypersched.cli import _compare, _report, _resume, _verify
+from syne_hypersched.cli import (
+    _check,
+    _compare,
+    _completion,
+    _demo,
+    _explain,
+    _pool,
+    _replay,
+    _report,
+    _resume,
+    _tune,
+    _verify,
+)
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
 
 HELP = """\
-Look at experiments, continue them, and compare schedulers under a deadline.
+Tune training scripts by a deadline, look at experiments, change and
+continue them, and compare schedulers.
 
 RUN is the name of an experiment (tuner.name) or its folder. Experiments are in
 ~/syne-tune, or in the folder that the environment variable SYNETUNE_FOLDER names.
@@ -24,8 +37,12 @@ RUN is the name of an experiment (tuner.name) or its folder. Experiments are in
 
 EPILOGUE = """\
 Examples:
+  hypersched demo
+  hypersched tune train.py --metric val_loss --min --resource epoch:81 \\
+      --space 'lr=log(1e-4,1e-1)' 'width=[8,16]' --deadline 2h
   hypersched report digits-2026-01-31-12-00-00-123
   hypersched verify ~/syne-tune/digits-2026-01-31-12-00-00-123
+  hypersched pool digits-2026-01-31-12-00-00-123 --devices 2
   hypersched compare --schedulers hypersched,asha --deadline 30m
   hypersched report --help
 
@@ -44,10 +61,17 @@ app = App(
     default_parameter=Parameter(negative=(), allow_repeating=True),
 )
 _COMMANDS: dict[Callable[..., int], str] = {
+    _tune.tune: _tune.EPILOGUE,
+    _demo.demo: _demo.EPILOGUE,
     _report.report: _report.EPILOGUE,
+    _explain.explain: _explain.EPILOGUE,
+    _replay.replay: _replay.EPILOGUE,
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
+    _pool.pool: _pool.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
+    _check.check: _check.EPILOGUE,
+    _completion.completion: _completion.EPILOGUE,
 }
 for _command, _epilogue in _COMMANDS.items():
     app.command(_command, help_epilogue=_epilogue)

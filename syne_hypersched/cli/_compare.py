@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -45,7 +43,7 @@ Examples:
 preset by name.
 
 Exit codes: 0; 1 if a run has failed; 2 if the arguments are invalid; 130 if it
-was interrupted; 141 if its output is no longer read.
+was interrupted.
 """
 
 _EXECUTION = Group("Execution and output", sort_key=5)
@@ -93,9 +91,7 @@ def compare(
                 print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
-        # The output is no longer read, as by `head`. Python would raise again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        raise  # the output is no longer read, as by `head`, which is no error
     except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
         print(f"hypersched compare: error: {error}", file=sys.stderr)
         return 2
@@ -109,6 +105,8 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     from syne_hypersched.comparison.text import describe
 
     store_runs = find_preset(study.preset).store_runs
+    if study.table is not None:
+        _describe_table(study)
     try:
         with study_progress() as on_progress:
             results = run_study(study, output, jobs, store_runs, on_progress)
@@ -133,3 +131,24 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)
     return 0
+
+
+def _describe_table(study: Study) -> None:
+    """Prints the space that is searched, and warns of a column that is an id."""
+    from syne_hypersched.blackboxes import id_columns
+    from syne_hypersched.comparison.benchmarks import TABLE, load_benchmark
+
+    table = load_benchmark(TABLE, study.table).table
+    width = max(map(len, table.configuration_space))
+    print(f"{len(table)} configurations, {len(table.levels)} levels of {table.time_attr}; the space that is searched:")
+    for name, domain in table.configuration_space.items():
+        print(f"  {name:{width}}  {domain}")
+    for name in id_columns(table.configurations):
+        others = ",".join(other for other in table.configuration_space if other != name) or "..."
+        print(
+            f"hypersched compare: warning: the column {name!r} has another value in each of the {len(table)} "
+            "configurations, as an id has, and is searched as a hyperparameter, which misleads a searcher that learns. "
+            f"Name the hyperparameters: --configuration {others}",
+            file=sys.stderr,
+        )
+    sys.stdout.flush()

@@ -14,6 +14,7 @@ from syne_hypersched.experiments._plot import plot_run as plot_run
 from syne_hypersched.experiments._run import Report as Report
 from syne_hypersched.experiments._run import Run as Run
 from syne_hypersched.experiments._run import load_run as load_run
+from syne_hypersched.experiments._run import run_metadata as run_metadata
 from syne_hypersched.experiments._timeline import Holding as Holding
 from syne_hypersched.experiments._timeline import holdings as holdings
 from syne_hypersched.experiments._trials import TrialSummary as TrialSummary
@@ -45,5 +46,6 @@ __all__ = [
     "load_run",
     "plot_run",
     "read_events",
+    "run_metadata",
     "trial_table",
 ]

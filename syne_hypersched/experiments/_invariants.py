@@ -11,6 +11,7 @@ from typing import Any
 
 from syne_tune.constants import ST_WORKER_TIME
 
+from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
 from syne_hypersched.experiments._run import Report, Run
@@ -86,15 +87,26 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
     events
         Events in the order in which they happened.
     devices
-        All devices that there are.
+        All devices that there are at the start. Others may join, and a device that retires or is lost may be held on
+        until its processes are gone, but not be given to anybody until it joins again.
     """
     held: dict[int, Event] = {}
+    known = dict.fromkeys(devices)
+    #: Devices that are gone or to go, with the trial that has them still.
+    away: dict[str, int | None] = {}
     violations = []
     for event in events:
         if event.trial_id is None:
+            if event.event == JOIN:
+                known |= dict.fromkeys(event.devices)
+                away = {device: holder for device, holder in away.items() if device not in event.devices}
+            elif event.event in (RETIRE, LOSE):
+                holders = event.details.get("holders") or {}
+                away |= {device: holders.get(device) for device in event.devices}
             continue
         if event.event == "exit":
             held.pop(event.trial_id, None)
+            away |= {device: None for device in event.devices if away.get(device) == event.trial_id}
         if event.event != "launch":
             continue
         trial_id, when = event.trial_id, f"at {event.time_s:.3f} s trial {event.trial_id}"
@@ -108,13 +120,14 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
             if owners or number > 1:
                 owner = f"trial {owners[0]}" if owners else "itself"
                 violations.append(Violation("owners", trial_id, f"{when} was given {name}, which {owner} held"))
-            if name not in devices:
-                message = f"{when} was given {name}, which is none of {_list(devices)}"
-                violations.append(Violation("devices", trial_id, message))
+            is_away = name in away and away[name] != trial_id
+            if name not in known or is_away:
+                fault = "had been given back, or is lost" if is_away else f"is none of {_list(known)}"
+                violations.append(Violation("devices", trial_id, f"{when} was given {name}, which {fault}"))
         held[trial_id] = event
         num_held = sum(len(launch.devices) for launch in held.values())
-        if num_held > len(devices):
-            message = f"{when} took {len(event.devices)} devices, which makes {num_held} held of {len(devices)}"
+        if num_held > len(known):
+            message = f"{when} took {len(event.devices)} devices, which makes {num_held} held of {len(known)}"
             violations.append(Violation("devices", trial_id, message))
     return tuple(violations)
 

@@ -217,7 +217,7 @@ def _render(progress: Progress, now_s: float) -> RenderableType:
     holders = progress.holders
     for device in progress.devices:
         if device not in holders:
-            table.add_row(Text(device, style="dim"), Text("free", style="dim"))
+            table.add_row(Text(device, style="dim"), Text("away" if device in progress.away else "free", style="dim"))
             continue
         trial_id = holders[device]
         trial, report = progress.live[trial_id], progress.last_report.get(trial_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._run import Report, best_report
 from syne_hypersched.records.events import Event, describe_decision
 
@@ -40,6 +41,8 @@ class Progress:
     time_attr: str
     deadline_s: float | None = None
     devices: tuple[str, ...] = ()
+    away: set[str] = field(default_factory=set)
+    """Devices that have been given back or are lost; a trial may hold them until its processes are gone."""
     incumbent: Report | None = None
     admission_open: bool | None = None
     live: dict[int, LiveTrial] = field(default_factory=dict)
@@ -64,7 +67,7 @@ class Progress:
             if self.deadline_s is None and event.details.get("deadline_s") is not None:
                 self.deadline_s = float(event.details["deadline_s"])
         elif event.trial_id is None:
-            return
+            self._add_pool_event(event)
         elif event.event == "start":
             self.num_trials += 1
         elif event.event == "launch":
@@ -76,6 +79,14 @@ class Progress:
             self.live.pop(event.trial_id, None)
         elif event.event == DECISION:
             self.last_decision = event
+
+    def _add_pool_event(self, event: Event) -> None:
+        """Devices have come or gone."""
+        if event.event == JOIN:
+            self.devices = tuple(dict.fromkeys((*self.devices, *event.devices)))
+            self.away -= set(event.devices)
+        elif event.event in (RETIRE, LOSE):
+            self.away |= set(event.devices)
 
     @property
     def holders(self) -> dict[str, int]:
@@ -107,7 +118,10 @@ class Progress:
         """Who holds which devices; a trial that has been asked to exit is marked with an asterisk."""
         holders = self.holders
         held = {trial_id: f"trial {trial_id}{'*' if trial.draining else ''}" for trial_id, trial in self.live.items()}
-        return ", ".join(f"{device}: {held[holders[device]] if device in holders else '-'}" for device in self.devices)
+        idle = {device: "away" if device in self.away else "-" for device in self.devices}
+        return ", ".join(
+            f"{device}: {held[holders[device]] if device in holders else idle[device]}" for device in self.devices
+        )
 
     def describe(self, now_s: float) -> str:
         """All of it in one line."""

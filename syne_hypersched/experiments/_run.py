@@ -25,6 +25,7 @@ from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
+from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.filenames import EVENTS_FILENAME
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
@@ -113,8 +114,8 @@ class Run:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Names of all devices, held or not."""
-        return next((event.devices for event in self.events if event.event == "setup"), ())
+        """Names of all devices, held or not: those of the start, and those that have joined later."""
+        return all_devices(self.events)
 
     @property
     def deadline_s(self) -> float | None:
@@ -199,6 +200,17 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
     )
+
+
+def run_metadata(run: Run) -> dict[str, Any]:
+    """What the tuner has stored about a run: the scheduler, its arguments, the space; empty without a folder.
+
+    Raises
+    ------
+    ValueError
+        ``metadata.json`` is not whole.
+    """
+    return {} if run.path is None else _read_metadata(run.path / ST_METADATA_FILENAME)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.records.events import Event
+
+SETUP = "setup"
+"""The event with the devices at the start."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,28 @@ def holdings(events: Iterable[Event]) -> tuple[Holding, ...]:
                 reason=event.reason,
             )
     return tuple(found.values())
+
+
+def all_devices(events: Iterable[Event]) -> tuple[str, ...]:
+    """Names of the devices of the start, and of those that have joined later; empty before the tuning has started."""
+    devices: dict[str, None] = {}
+    for event in events:
+        if event.trial_id is None and (event.event == JOIN or (event.event == SETUP and not devices)):
+            devices |= dict.fromkeys(event.devices)
+    return tuple(devices)
+
+
+def devices_over_time(events: Iterable[Event]) -> tuple[tuple[float, int], ...]:
+    """How many devices there were from when on, as pairs of a time and a number; those that retire do not count."""
+    numbers: list[tuple[float, int]] = []
+    for event in events:
+        if event.trial_id is not None:
+            continue
+        if event.event == SETUP and not numbers:
+            numbers.append((event.time_s, int(event.details.get("present", len(event.devices)))))
+        elif event.event in (JOIN, RETIRE, LOSE) and "present" in event.details:
+            numbers.append((event.time_s, int(event.details["present"])))
+    return tuple(numbers)
 
 
 def last_moment_s(events: Iterable[Event]) -> float:

@@ -13,8 +13,12 @@ from syne_hypersched._console import run_command
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
+from syne_hypersched.experiments._timeline import devices_over_time
 from syne_hypersched.experiments._trials import format_trials, trial_table
 from syne_hypersched.filenames import FIGURE_FILENAME
+
+_MOST_CHANGES = 8
+"""Most changes of the number of devices that are listed: the last ones."""
 
 
 def describe_run(run: Run, num_trials: int = 20) -> str:
@@ -48,6 +52,11 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     published = describe_best(run)
     if published:
         lines.append(published)
+    present = devices_over_time(run.events)
+    if len(present) > 1:
+        changes = ", ".join(f"{number} from {time_s:.4g} s" for time_s, number in present[1:][-_MOST_CHANGES:])
+        earlier = "..., " if len(present) - 1 > _MOST_CHANGES else ""
+        lines.append(f"devices there: {present[0][1]} at first, {earlier}{changes}")
     return "\n".join(lines)
 
 

@@ -9,9 +9,11 @@ from syne_hypersched.launch._linux import die_with_parent as die_with_parent
 from syne_hypersched.launch._spec import LaunchExit as LaunchExit
 from syne_hypersched.launch._spec import LaunchSpec as LaunchSpec
 from syne_hypersched.launch._spec import RankSpec as RankSpec
+from syne_hypersched.launch._warmth import PRELOADABLE as PRELOADABLE
 from syne_hypersched.launch._warmth import is_read_when_loaded as is_read_when_loaded
 
 __all__ = [
+    "PRELOADABLE",
     "LaunchExit",
     "LaunchSpec",
     "Launcher",

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import psutil
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch._identity import is_same, start_ticks
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
+from syne_hypersched.launch._trial_import import FAILS
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,10 @@ class Launcher:
         Called as ``on_exit(launch, exit, time)`` exactly once for every launch, when its last process is reaped.
     preload
         Modules that the server imports before it forks.
+    named
+        Names of variables that the script may set. If given, slow modules that the first launches import are preloaded
+        for later ones, unless they start threads, open a GPU or read such a variable when they are imported. None:
+        nothing is learnt.
     log_path
         File for the server's output, such as warnings of preloaded modules; None: it is dropped.
     on_checkpoint
@@ -92,11 +97,13 @@ class Launcher:
         log_path: Path | None = None,
         on_checkpoint: Callable[[int, Beginning | Matched], None] | None = None,
         environment: Callable[[], Mapping[str, str]] | None = None,
+        named: Collection[str] | None = None,
     ) -> None:
         self._on_launched = on_launched
         self._on_checkpoint = on_checkpoint
         self._on_exit = on_exit
         self._preload = tuple(preload)
+        self._named = "-" if named is None else f"+{','.join(sorted(named))}"
         self._log_path = log_path
         self._environment = environment or (lambda: os.environ)
         #: The reasons, already logged, why launches were cold instead of warm.
@@ -239,7 +246,7 @@ class Launcher:
         own = Path(__file__).resolve().parents[2]
         roots = [str(own), str(Path(psutil.__file__ or "").resolve().parent.parent)]
         argv = [sys.executable, "-c", _BOOT.format(roots=roots)]
-        argv += [str(theirs.fileno()), str(os.getpid()), ",".join(self._preload)]
+        argv += [str(theirs.fileno()), str(os.getpid()), self._named, ",".join(self._preload)]
         log = (
             subprocess.DEVNULL
             if self._log_path is None
@@ -343,15 +350,21 @@ class Launcher:
                     message["script"], message["reason"],
                 )  # fmt: skip
         elif event == "preload_failed":
-            logger.warning(
-                "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"]
-            )
-        elif event == "preload_uses_gpu":
-            logger.warning(
-                "Importing %s opens a GPU, so nothing is preloaded and launches are slower. Name modules that "
-                "do not with preload=(...).",
-                ", ".join(message["modules"]),
-            )
+            # What was found in the script may be in a try statement, or need something that the script does first.
+            logger.log(
+                logging.WARNING if self._named == "-" else logging.DEBUG,
+                "Module %s cannot be preloaded, trials import it themselves: %s", message["module"], message["error"],
+            )  # fmt: skip
+        elif event == "left_out":
+            logger.log(
+                logging.DEBUG if message["why"].startswith(FAILS) else logging.WARNING,
+                "Module %s is not preloaded, since %s. Trials import it themselves.", message["module"], message["why"],
+            )  # fmt: skip
+        elif event == "learnt":
+            logger.info(
+                "From now on trials start with %s loaded, which the first launch has imported in %.1f s.",
+                ", ".join(message["modules"]), message["seconds"],
+            )  # fmt: skip
 
 
 def _wait_until_gone(live: _LiveLaunch) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from syne_hypersched.launch._linux import die_with_parent
@@ -15,6 +16,15 @@ from syne_hypersched.launch._threads import set_thread_numbers
 
 #: Signals that supervisors handle and training scripts must not inherit; blocked in a rank until it has reset them.
 RANK_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+#: Called last in each rank before its script begins.
+_before: list[Callable[[], None]] = []
+
+
+def before_the_script(what: Callable[[], None]) -> None:
+    """Has something called in each rank of a warm launch before its script begins. A supervisor calls this."""
+    _before.append(what)
 
 
 def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int, gate: int) -> NoReturn:
@@ -44,6 +54,8 @@ def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int, gate: int) -
         _reset_libraries()
         set_thread_numbers()
         _wait_for(gate)
+        for what in _before:
+            what()
     except BaseException as error:
         os.write(2, f"Cannot start {spec.argv[0]!r}: {error}\n".encode(errors="backslashreplace"))
         os._exit(127)
@@ -74,6 +86,10 @@ def _reset_libraries() -> None:
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.seek(0)
+    for name in ("lightning_utilities.core.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        ranks = sys.modules.get(name)
+        if ranks is not None and hasattr(ranks, "_get_rank"):
+            ranks.rank_zero_only.rank = ranks._get_rank() or 0  # read when it was imported
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()  # otherwise all trials draw the same numbers; Python's own generator reseeds itself

@@ -8,6 +8,7 @@ runs user code itself and never initialises CUDA, which does not work in a fork.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -23,12 +24,16 @@ from typing import Any
 import psutil
 
 from syne_hypersched.launch._end import register_end, spare_loaded_modules
+from syne_hypersched.launch._learning import record_imports
 from syne_hypersched.launch._linux import adopt_orphans
+from syne_hypersched.launch._nursery import Nursery
+from syne_hypersched.launch._rank import before_the_script
 from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._supervisor import supervise
 from syne_hypersched.launch._threads import watch_thread_variables
-from syne_hypersched.launch._warmth import searched_first, why_cold
+from syne_hypersched.launch._trial_import import num_threads, uses_gpu
+from syne_hypersched.launch._warmth import PRELOADABLE, searched_first, why_cold
 
 #: Seconds between two checks whether the tuner still lives (another process may have inherited its socket).
 PARENT_CHECK_S = 1.0
@@ -54,9 +59,13 @@ class Server:
         Its process id.
     own_modules
         Names of the modules that every interpreter has loaded when it starts.
+    named
+        Variables that the script names, if slow imports are to be learnt from its launches; None: nothing is learnt.
     """
 
-    def __init__(self, control: socket.socket, tuner_pid: int, own_modules: Collection[str]) -> None:
+    def __init__(
+        self, control: socket.socket, tuner_pid: int, own_modules: Collection[str], named: Collection[str] | None = None
+    ) -> None:
         self._control = control
         self._tuner_pid = tuner_pid
         self._own_modules = frozenset(own_modules)
@@ -66,7 +75,10 @@ class Server:
         self._deadline: tuple[float, float] | None = None
         #: Launches whose supervisor was killed; they end when the processes that it left behind are gone.
         self._orphaned: list[int] = []
+        #: The same for launches of the second server, whose processes leave by themselves.
+        self._bereaved: list[int] = []
         self._closing = False
+        self._nursery = None if named is None else Nursery(self._tell, self._base_env, named, self._serve_as_second)
         self._selector = selectors.DefaultSelector()
         #: File descriptors that a supervisor must not inherit, beside those of the selector.
         self._private_fds: tuple[int, ...] = ()
@@ -76,15 +88,22 @@ class Server:
         started = time.monotonic()
         register_end()
         for module in modules:
+            threads = num_threads()
             try:
                 importlib.import_module(module)
             except Exception as error:
                 self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
-        if modules and _uses_gpu():
-            # Start over without preloading: the new image reads on where this one stopped.
-            self._tell({"event": "preload_uses_gpu", "modules": modules})
-            os.set_inheritable(self._control.fileno(), True)
-            os.execv(sys.executable, [*sys.orig_argv[:-1], ""])
+            why = ""
+            if uses_gpu():
+                why = "it opens a GPU when it is imported"
+            elif num_threads() > threads and module.partition(".")[0] not in PRELOADABLE:
+                why = f"it starts {num_threads() - threads} thread(s) when it is imported"
+            if why:
+                # Start over without it: the new image reads on where this one stopped.
+                self._tell({"event": "left_out", "module": module, "why": why})
+                os.set_inheritable(self._control.fileno(), True)
+                rest = ",".join(other for other in modules if other != module)
+                os.execv(sys.executable, [*sys.orig_argv[:-1], rest])
         self._tell({"event": "ready", "preload_s": time.monotonic() - started})
 
     def serve(self) -> None:
@@ -101,7 +120,7 @@ class Server:
             signal.signal(signum, lambda *_: None)
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(wakeup_read, selectors.EVENT_READ)
-        while not self._closing or self._supervised or self._orphaned:
+        while not self._closing or self._supervised or self._orphaned or self._bereaved or self._has_second:
             for key, _ in self._selector.select(PARENT_CHECK_S):
                 if key.fileobj is self._control:
                     self._read_control()
@@ -109,9 +128,14 @@ class Server:
                     with contextlib.suppress(BlockingIOError):
                         if signal.SIGTERM in os.read(wakeup_read, 4096):
                             self._close()
+                elif key.data is None:
+                    self._read_second()
                 else:
                     self._read_supervisor(key.data)
             self._reap()
+            if self._nursery is not None and not self._closing:
+                self._nursery.look(self._supervised, self._fork_second)
+                self._listen_to_second()
             if os.getppid() != self._tuner_pid:
                 self._close()
 
@@ -129,12 +153,20 @@ class Server:
                 self._deadline = (command["drain_at"], command["kill_at"])
                 for supervised in list(self._supervised.values()):
                     self._order(supervised, command)
+                if self._nursery is not None:
+                    self._nursery.send(command)
+            elif self._nursery is not None and command["launch"] in self._nursery.launches:
+                self._nursery.send(command)
             elif command["launch"] in self._supervised:
                 self._order(self._supervised[command["launch"]], command)
 
     def _launch(self, launch: int, spec: LaunchSpec) -> None:
+        if spec.warm and self._nursery is not None and self._nursery.is_ready:
+            self._nursery.take(launch, spec)
+            return
         if spec.warm:
             spec = self._cold_if_needed(spec)
+        record = None if self._nursery is None else self._nursery.record_for(launch, spec)
         ours, theirs = socket.socketpair()
         me = os.getpid()
         try:
@@ -145,16 +177,51 @@ class Server:
             self._tell_exit(launch, error=f"cannot fork: {error}", lost=False)
             return
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for fd in (*(key.fd for key in self._selector.get_map().values()), *self._private_fds):
-                os.close(fd)
-            self._selector.close()
+            self._leave()
             ours.close()
+            if record is not None:
+                before_the_script(functools.partial(record_imports, record))
             supervise(spec, theirs, self._deadline, me)
         theirs.close()
         supervised = _Supervised(launch, pid, spec.grace_s, ours, LineBuffer())
         self._supervised[launch] = supervised
         self._selector.register(ours, selectors.EVENT_READ, supervised)
+
+    def _leave(self) -> None:
+        """Gives up what belongs to the server, in a fork of it."""
+        signal.set_wakeup_fd(-1)
+        for fd in {*(key.fd for key in self._selector.get_map().values()), *self._private_fds}:
+            os.close(fd)
+        self._selector.close()
+
+    # The second server.
+
+    @property
+    def _has_second(self) -> bool:
+        return self._nursery is not None and self._nursery.pid is not None
+
+    def _fork_second(self) -> int:
+        pid = os.fork()
+        if pid == 0:
+            self._leave()
+        return pid
+
+    def _serve_as_second(self, control: socket.socket) -> None:
+        """Runs the second server, in its process."""
+        server = Server(control, os.getppid(), self._own_modules)
+        server._base_env, server._deadline = self._base_env, self._deadline
+        server.serve()
+
+    def _read_second(self) -> None:
+        assert self._nursery is not None
+        lost = self._nursery.read(self._fork_second, self._selector.unregister)
+        self._bereaved += sorted(lost)
+        self._listen_to_second()
+
+    def _listen_to_second(self) -> None:
+        pipe = None if self._nursery is None else self._nursery.pipe
+        if pipe is not None and pipe.fileno() not in self._selector.get_map():
+            self._selector.register(pipe, selectors.EVENT_READ)
 
     def _cold_if_needed(self, spec: LaunchSpec) -> LaunchSpec:
         """Makes a launch cold, with its own interpreter, if a fork would not behave as the script expects."""
@@ -195,8 +262,7 @@ class Server:
             while os.waitpid(-1, os.WNOHANG)[0] != 0:
                 pass
         if self._orphaned:
-            supervisors = {supervised.pid for supervised in self._supervised.values()}
-            strays = [child for child in psutil.Process().children() if child.pid not in supervisors]
+            strays = self._strays()
             for stray in strays:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(stray.pid, signal.SIGKILL)
@@ -204,6 +270,16 @@ class Server:
                 for launch in self._orphaned:
                     self._tell_exit(launch, error="the supervisor of the launch was killed", lost=True)
                 self._orphaned.clear()
+        if self._bereaved and not self._strays():
+            for launch in self._bereaved:
+                self._tell_exit(launch, error="", lost=True)
+            self._bereaved.clear()
+
+    def _strays(self) -> list[psutil.Process]:
+        """Children that nobody of this server looks after any more."""
+        known: set[int | None] = {supervised.pid for supervised in self._supervised.values()}
+        known.add(None if self._nursery is None else self._nursery.pid)
+        return [child for child in psutil.Process().children() if child.pid not in known]
 
     def _close(self) -> None:
         """Drains all launches; the server leaves when the last one has ended."""
@@ -215,6 +291,8 @@ class Server:
         for supervised in list(self._supervised.values()):
             # Not by a signal: a supervisor that was just forked could not handle it yet.
             self._order(supervised, {"command": "drain", "grace_s": supervised.grace_s})
+        if self._nursery is not None:
+            self._nursery.close()
 
     def _tell_exit(self, launch: int, error: str, lost: bool) -> None:
         exit_ = LaunchExit(exit_codes=(), first_failed=None, drained=False, killed=lost, lost=lost, error=error)
@@ -225,30 +303,22 @@ class Server:
             self._control.sendall(encode(message))
 
 
-def _uses_gpu() -> bool:
-    """Whether this process has opened a GPU, as initialising CUDA does."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{name}").startswith("/dev/nvidia"):
-                    return True
-    return False
-
-
 def main(argv: list[str], own_modules: Collection[str]) -> tuple[str, ...] | None:
     """Runs the server. Returns in its forks as well, with the script to run there and its arguments.
 
     Parameters
     ----------
     argv
-        File descriptor of the socket, the tuner's process id, and the preload list (with commas).
+        File descriptor of the socket, the tuner's process id, the variables that the script names (with commas, after
+        a plus sign; without it nothing is learnt), and the preload list (with commas).
     own_modules
         Names of the modules that every interpreter has loaded when it starts.
     """
     control = socket.socket(fileno=int(argv[0]))
     control.set_inheritable(False)
-    server = Server(control, int(argv[1]), own_modules)
-    server.preload([module for module in argv[2].split(",") if module])
+    named = argv[2][1:].split(",") if argv[2].startswith("+") else None
+    server = Server(control, int(argv[1]), own_modules, named)
+    server.preload([module for module in argv[3].split(",") if module])
     try:
         server.serve()
     except ScriptStart as start:  # in the process of a rank

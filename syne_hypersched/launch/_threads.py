@@ -196,6 +196,6 @@ class _WatchedSpec(ModuleSpec):
 
 def _watch(module: ModuleType, when_imported: Callable[[str], bool]) -> None:
     spec: Any = getattr(module, "__spec__", None)
-    if type(spec) is ModuleSpec:
+    if type(spec) in (ModuleSpec, _WatchedSpec):
         vars(spec)["_when_imported"] = when_imported
         spec.__class__ = _WatchedSpec

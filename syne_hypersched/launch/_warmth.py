@@ -9,6 +9,9 @@ from types import ModuleType
 
 from syne_hypersched.launch._threads import THREAD_VARIABLES
 
+#: Libraries that are slow to import, start no thread that a fork would miss and open no GPU when they are imported.
+PRELOADABLE = frozenset({"numpy", "pandas", "scipy", "sklearn", "syne_hypersched", "syne_tune", "torch", "torchvision"})
+
 #: Prefixes of variables that the interpreter and the C library read when a process starts.
 _READ_AT_THE_START = ("PYTHON", "LD_", "GLIBC_TUNABLES", "MALLOC_", "LANG", "LC_", "TZ")
 

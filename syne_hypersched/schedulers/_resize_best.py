@@ -17,7 +17,14 @@ from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.scaling import ScalingName, check_scaling, make_scaling
 from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.checks import LONGEST_S, integer, one_of, plain_number, positive_integer
-from syne_hypersched.contract import ST_ADMISSION_OPEN, MeasuredTrial, RecordingTrial, SituatedTrial, is_elastic
+from syne_hypersched.contract import (
+    ST_ADMISSION_OPEN,
+    MeasuredTrial,
+    RecordingTrial,
+    SituatedTrial,
+    devices_present,
+    is_elastic,
+)
 from syne_hypersched.schedulers._arguments import entry_name
 from syne_hypersched.schedulers._consistency import agree_on_devices
 from syne_hypersched.schedulers._reasons import Reason, resizing
@@ -198,6 +205,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         if self._allocator is None or trial.trial_id not in self._allocator or not isinstance(report, Usable):
             return decision
         now_s = self._clock.now_s()
+        self._allocator.set_present(devices_present(result, self._allocator.num_devices))
         self._unheard.pop(trial.trial_id, None)
         self._times.report(trial.trial_id, TimedReport.from_result(result, report.resource, now_s), now_s)
         self._best[trial.trial_id] = min(report.value, self._best.get(trial.trial_id, math.inf))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from syne_hypersched.training._checkpoints import CheckpointFolder
+from syne_hypersched.checkpoint_folder import CheckpointFolder
 from syne_hypersched.training._group import ProcessGroup
 from syne_hypersched.training._random import random_state, set_random_state
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from syne_hypersched.checkpoint_folder import CheckpointFolder
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._averages import Averages
 from syne_hypersched.training._batching import Batching
-from syne_hypersched.training._checkpoints import CheckpointFolder
 from syne_hypersched.training._division import Part
 from syne_hypersched.training._dropout import Place, bind_dropout
 from syne_hypersched.training._group import ProcessGroup

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from syne_hypersched.checkpoint_folder import CheckpointFolder
 from syne_hypersched.training._batching import Batching
-from syne_hypersched.training._checkpoints import CheckpointFolder
 from syne_hypersched.training._lifecycle import Lifecycle
 from syne_hypersched.training._loader import ElasticLoader, make_loader
 

@@ -141,3 +141,35 @@ def test_goodput_gives_devices_by_each_trials_own_rates():
         allocator.begin(trial_id)
         allocator.report(trial_id, float(trial_id), resource=1.0)
     assert [allocator.resize(trial_id, 100.0, 1.0) for trial_id in rates] == [None, None, 2]
+
+
+def test_with_fewer_devices_trials_shrink_and_with_more_they_grow_again():
+    allocator = make(num_devices=8)
+    allocator.begin(0), allocator.begin(1)
+    report(allocator, 0, 0.1), report(allocator, 1, 0.2)
+    assert allocator.allocation == {0: 4, 1: 4}
+    allocator.set_present(4)
+    assert (report(allocator, 0, 0.1), report(allocator, 1, 0.2)) == (2, 2)
+    allocator.set_present(8)
+    assert (report(allocator, 0, 0.1), report(allocator, 1, 0.2)) == (4, 4)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_with_fewer_devices_than_trials_each_is_to_have_one(policy):
+    allocator = make(num_devices=4, policy=policy)
+    for trial_id in range(3):
+        allocator.begin(trial_id)
+    allocator.set_present(2)
+    assert [report(allocator, trial_id, 0.1) for trial_id in range(3)] == [None] * 3
+    allocator.begin(3)  # the tuner knows of all devices, and lets it wait
+    assert allocator.num_free == 0
+    allocator.set_present(0)
+    assert report(allocator, 3, 0.1) is None
+
+
+def test_a_draw_holds_as_long_as_the_devices_are_the_same():
+    allocator = make(num_devices=8, policy="random")
+    allocator.begin(0), allocator.begin(1)
+    report(allocator, 0, 0.1), report(allocator, 1, 0.2)
+    allocator.set_present(2)
+    assert all((report(allocator, trial_id, 0.1) or 1) == 1 for trial_id in (0, 1))

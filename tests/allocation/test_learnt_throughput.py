@@ -205,3 +205,14 @@ class TestSteps:
 
     def test_limits_that_contradict_each_other_count_as_absent(self):
         assert Steps.from_result({MIN_BATCH_SIZE: 64, MAX_BATCH_SIZE: 32}).limits is None
+
+
+def test_of_a_size_that_was_seen_on_several_nodes_the_fewest_count():
+    clean, mixed = LearntThroughput(), LearntThroughput()
+    for throughput in (clean, mixed):
+        for num_devices, seconds in ((1, 10.0), (2, 5.5)):
+            throughput.observe(0, num_devices, seconds)
+        if throughput is mixed:
+            throughput.observe(0, 2, 90.0, num_nodes=2)
+            throughput.observe(0, 2, 5.5)
+    assert mixed.rates(0, 4) == pytest.approx(clean.rates(0, 4), rel=1e-3)

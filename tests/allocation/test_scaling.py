@@ -217,3 +217,24 @@ class TestLearntScaling:
             LinearScaling().usable_sizes(0)
         with pytest.raises(ValueError, match="allocation_grid must be at least 1, but got 0"):
             LinearScaling().usable_sizes(4, 0)
+
+    def test_devices_of_two_nodes_are_not_those_of_one(self):
+        scaling = LearntScaling()
+        for trial_id in range(200):
+            scaling.observe(trial_id, 1, 1.0)
+            scaling.observe(trial_id, 2, 2.0, num_nodes=2)
+        assert scaling.speed_up(2) == pytest.approx(0.5, rel=0.02), "as long as it was seen on no single node"
+        assert scaling.speed_up(4) < 0.5, "as many nodes at least"
+        for trial_id in range(200):
+            scaling.observe(trial_id, 2, 0.5)
+        assert scaling.speed_up(2) == pytest.approx(2.0, rel=0.02)
+        assert scaling.epoch_time_s(0, 2) == 0.5
+        assert scaling.epoch_time_s(0, 2, num_nodes=2) == 2.0
+        assert scaling.epoch_time_s(0, 4, num_nodes=2) == pytest.approx(
+            2.0 * scaling._speed_up(2, 2) / scaling._speed_up(4, 2)
+        )
+
+    @pytest.mark.parametrize("num_nodes", [0, 3])
+    def test_there_are_no_more_nodes_than_devices(self, num_nodes):
+        with pytest.raises(ValueError, match="num_nodes must be from 1 to 2"):
+            LearntScaling().observe(0, 2, 1.0, num_nodes)

@@ -177,3 +177,18 @@ def test_a_launch_that_is_ordinary_counts_as_in_the_paper():
     reports = [(0, 1, 3.0, 3.0, 0.0), (1, 1, 6.0, 3.0, 3.0), (0, 2, 7.0, None, None), (1, 2, 8.0, None, None)]
     times = times_of(*reports)
     assert times.longest_training_s == times.longest_trial_s == 7.0
+
+
+def test_epoch_times_on_several_nodes_are_kept_apart():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    for epoch, (time_s, nodes) in enumerate([(1.0, 1), (2.0, 1), (9.0, 2), (19.0, 2)]):
+        result = {"st_worker_time": time_s, "st_num_devices": nodes, "st_num_nodes": nodes, "st_launch": nodes}
+        times.report(0, TimedReport.from_result(result, epoch, time_s), time_s)
+    assert times.learnt.epoch_time_s(0, 1) == 1.0
+    assert times.learnt.epoch_time_s(0, 2, num_nodes=2) == 10.0
+    assert times.learnt._log_ratios[2][2][0] == pytest.approx(-math.log(10))
+
+
+def test_a_launch_has_no_more_nodes_than_devices():
+    assert TimedReport.from_result({"st_num_devices": 2, "st_num_nodes": 5}, 1, 0.0).num_nodes == 2

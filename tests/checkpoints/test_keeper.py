@@ -376,7 +376,7 @@ def test_a_write_that_never_ends_is_not_waited_for_beyond_the_grace_period(launc
     assert not launches.end(launch).is_whole
 
 
-def test_who_saves_on_sigterm_and_then_dies_of_it_has_left_by_itself(launches):
+def test_what_was_saved_on_sigterm_by_who_then_dies_of_it_is_tried(launches):
     launch = launches.start(
         """
 def leave(*_):
@@ -391,10 +391,34 @@ time.sleep(600)
     )
     launches.seen("ready")
     launches.launcher.drain(launch, 60.0)
-    assert launches.end(launch).is_whole
+    launches.end(launch)
     assert launches.exits[launch].exit_code == -15
     launches.run("assert saved() == 1")
     assert not launches.beginning().restored, launches.errors()
+
+
+def test_no_generation_is_taken_of_what_a_thread_writes_while_the_handler_of_sigterm_ends_the_process(launches):
+    launch = launches.start(
+        """
+import threading
+
+def leave(*_):
+    half = halves(folder / "model", 1)
+    thread = threading.Thread(target=next, args=(half,))
+    thread.start()
+    thread.join()  # half of it is written
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+time.sleep(600)
+"""
+    )
+    launches.seen("ready")
+    launches.launcher.drain(launch, 60.0)
+    ending = launches.end(launch)
+    assert (ending.is_whole, ending.num_taken) == (False, 0)
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])
@@ -514,6 +538,7 @@ def test_a_folder_that_is_a_link_is_as_good_as_another_one(launches, tmp_path):
     (tmp_path / "disk").mkdir()
     launches.folder.symlink_to(tmp_path / "disk")
     body = "for epoch in (1, 2, 3):\n    in_place(epoch)\n    report(epoch, 1 / epoch)\n    train()\n"
+    body += "while not list(folder.parent.glob('.checkpoints-generations/00*')):\n    time.sleep(0.005)\n"
     ending = launches.run(body + "half = halves(folder / 'model', 4)\nnext(half)\nos.kill(os.getpid(), signal.SIGKILL)")
     assert not ending.is_whole
     assert launches.epochs()

@@ -17,7 +17,9 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("report", "verify", "resume", "compare")
+COMMANDS = (
+    "tune", "demo", "report", "explain", "replay", "verify", "resume", "pool", "compare", "check", "completion",
+)  # fmt: skip
 
 
 def run(spelling, *arguments, **options):
@@ -72,7 +74,9 @@ HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill",
         ["report", "--help"],
         ["verify", "--help"],
         ["resume", "--help"],
+        ["pool", "--help"],
         ["compare", "--help"],
+        ["check", "--help"],
         ["repot", "x"],
         ["compare", "--bogus"],
     ],
@@ -136,7 +140,7 @@ def test_a_violated_rule_is_exit_code_1(make_run):
     assert "FAIL  no device has two owners" in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["report", "verify"])
+@pytest.mark.parametrize("command", ["report", "verify", "explain", "replay"])
 def test_an_unknown_run_is_exit_code_2_and_the_runs_there_are_are_named(command, make_run, capsys):
     for name in ("digits-2026-01-01", "digits-2026-01-02", "other"):
         make_run(name)
@@ -157,7 +161,10 @@ def test_a_run_without_a_journal_cannot_be_resumed(make_run, capsys):
     assert "There is no-journal" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["report", "run"], ["verify", "run"], ["--help"], ["compare", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["report", "run"], ["verify", "run"], ["explain", "run"], ["replay", "run"], ["--help"], ["compare", "--help"]],
+)
 def test_a_reader_that_has_seen_enough_is_no_error(arguments, make_run):
     make_run("run")
     reader, writer = os.pipe()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +93,34 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
         listing.stdout.close()  # before anything is written
         assert listing.stderr.read() == ""
-        assert listing.wait() == 128 + signal.SIGPIPE
+        assert listing.wait() == 0
+
+
+def write_table(path, lines, header="id,lr,epoch,seconds,error"):
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return ["--table", path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
+
+
+def test_a_table_shows_the_space_and_an_id_is_warned_of(tmp_path, capsys):
+    lines = [f"{i},{0.1 / (i + 1)},{e},{e},{i / e}" for i in range(10) for e in (1, 2, 3)]
+    arguments = write_table(tmp_path / "curves.csv", lines)
+    few = ["--schedulers", "asha", "--deadline", "10", "--seeds", "1", "--jobs", "1", "--output"]
+    assert run(*arguments, *few, tmp_path / "all") == 0
+    said = capsys.readouterr()
+    assert "10 configurations, 3 levels of epoch; the space that is searched:" in said.out
+    assert "\n  id  " in said.out
+    assert "\n  lr  uniform(0.01, 0.1)" in said.out
+    assert "warning: the column 'id' has another value in each of the 10" in said.err
+    assert "--configuration lr" in said.err
+    assert run(*arguments, "--configuration", "lr", *few, tmp_path / "named") == 0
+    said = capsys.readouterr()
+    assert ("\n  id  " in said.out, "warning" in said.err) == (False, False)
+
+
+def test_a_table_without_times_is_refused(tmp_path, capsys):
+    arguments = write_table(tmp_path / "curves.csv", [f"{i},{i / 8},{e},0,{i / e}" for i in range(4) for e in (1, 2)])
+    assert run(*arguments, "--output", tmp_path / "out") == 2
+    assert "seconds above 0 in the column 'seconds'" in capsys.readouterr().err
 
 
 def test_all_names_are_listed(capsys):

@@ -136,3 +136,33 @@ def test_levels_in_seconds_lie_anywhere(simulate: Callable[..., Path]) -> None:
 def test_run_without_a_record_of_its_devices_cannot_be_checked() -> None:
     with pytest.raises(ValueError, match="must have an event 'setup'"):
         check_run(Run("loss", True, "epoch"))
+
+
+def pool_story(*events: Event) -> list[str]:
+    return [violation.message for violation in check_devices(events, ("a", "b"))]
+
+
+def test_a_pool_that_changes_breaks_no_rule() -> None:
+    launch, end = Event(1.0, "launch", 0, ("a", "b"), 0), Event(3.0, "exit", 0, ("a", "b"), 0, "pool")
+    retire = Event(2.0, "retire", None, ("b",), details={"present": 1})
+    join = Event(4.0, "join", None, ("b", "c"), details={"present": 3})
+    assert pool_story(launch, retire, end, Event(3.0, "launch", 0, ("a",), 1)) == []
+    assert pool_story(launch, retire, end, join, Event(5.0, "launch", 0, ("a", "b", "c"), 1)) == []
+
+
+def test_a_launch_that_was_ordered_before_its_device_retired_breaks_no_rule() -> None:
+    retire = Event(2.0, "retire", None, ("b",), details={"present": 1, "holders": {"b": 0}})
+    launch, end = Event(2.1, "launch", 0, ("a", "b"), 0), Event(3.0, "exit", 0, ("a", "b"), 0, "pool")
+    assert pool_story(retire, launch, end) == []
+    again, other = Event(4.0, "launch", 0, ("b",), 1), Event(2.2, "launch", 1, ("b",), 0)
+    assert len(pool_story(retire, launch, end, again)) == 1, "once it has given it back"
+    assert len(pool_story(retire, other)) == 1, "another one"
+
+
+@pytest.mark.parametrize("how", ["retire", "lose"])
+def test_a_launch_on_a_device_that_was_given_back_is_found(how: str) -> None:
+    gone = Event(2.0, how, None, ("b",), details={"present": 1})
+    assert pool_story(gone, Event(3.0, "launch", 7, ("a", "b"), 0)) == [
+        "at 3.000 s trial 7 was given b, which had been given back, or is lost"
+    ]
+    assert pool_story(Event(3.0, "launch", 7, ("c",), 0)) == ["at 3.000 s trial 7 was given c, which is none of a, b"]

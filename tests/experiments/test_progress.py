@@ -65,3 +65,18 @@ def test_following_a_run_ends_with_what_reading_it_says(simulate: Callable[..., 
     assert progress.admission_open is False
     assert progress.holders == {}
     assert progress.num_trials == len({report.trial_id for report in run.reports} | set(progress.last_report))
+
+
+def test_devices_come_and_go() -> None:
+    progress = progress_of(
+        Event(0.2, "launch", 4, ("cpu0",), 0),
+        Event(1.0, "retire", None, ("cpu0", "cpu1"), details={"present": 0}),
+    )
+    assert progress.describe_devices() == "cpu0: trial 4, cpu1: away"
+    progress.add_event(Event(1.5, "exit", 4, ("cpu0",), 0, "pool"))
+    assert progress.describe_devices() == "cpu0: away, cpu1: away"
+    progress.add_event(Event(2.0, "join", None, ("cpu1", "cpu2"), details={"present": 2}))
+    assert progress.describe_devices() == "cpu0: away, cpu1: -, cpu2: -"
+    progress.add_event(Event(3.0, "lose", None, ("cpu2",), details={"present": 1}))
+    assert progress.describe_devices() == "cpu0: away, cpu1: -, cpu2: away"
+    assert progress.num_resizes == 0

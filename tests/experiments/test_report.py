@@ -4,11 +4,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from syne_hypersched.experiments import load_run
+from syne_hypersched.experiments import Event, load_run
 from syne_hypersched.experiments.report import describe_run, main, report_run
 
 
@@ -79,3 +80,14 @@ def test_command_line(simulate: Callable[..., Path], tmp_path: Path, capsys: pyt
     assert (
         "name or folder of the experiment" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     )
+
+
+def test_a_report_says_how_many_devices_were_there(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate(2, 20.0, 0))
+    assert "devices there" not in describe_run(run)
+    retire = Event(5.0, "retire", None, run.devices[:1], details={"present": 1})
+    join = Event(7.5, "join", None, run.devices[:1], details={"present": 2})
+    changed = replace(run, events=(*run.events, retire, join))
+    assert describe_run(changed).endswith("devices there: 2 at first, 1 from 5 s, 2 from 7.5 s")
+    many = replace(run, events=(*run.events, *(retire, join) * 5))
+    assert "2 at first, ..., 1 from" in describe_run(many)

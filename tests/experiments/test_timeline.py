@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from syne_hypersched.experiments import Event, Holding, holdings
+from syne_hypersched.experiments._timeline import all_devices, devices_over_time
 
 
 def test_holdings_last_from_launch_to_exit() -> None:
@@ -23,3 +24,17 @@ def test_holdings_last_from_launch_to_exit() -> None:
 
 def test_exit_without_a_launch_on_record_is_left_out() -> None:
     assert holdings([Event(1.0, "exit", 0, ("a",), 0, "pause")]) == ()
+
+
+def test_devices_of_a_pool_that_changes() -> None:
+    events = (
+        Event(0.0, "setup", devices=("a", "b")),
+        Event(0.5, "launch", 0, ("a",), 0),
+        Event(1.0, "retire", None, ("a",), details={"present": 1}),
+        Event(1.5, "freed", None, ("a",), details={"present": 1}),
+        Event(2.0, "join", None, ("a", "c"), details={"present": 3}),
+        Event(3.0, "lose", None, ("b",), details={"present": 2}),
+    )
+    assert all_devices(events) == ("a", "b", "c")
+    assert devices_over_time(events) == ((0.0, 2), (1.0, 1), (2.0, 3), (3.0, 2))
+    assert (all_devices(()), devices_over_time(())) == ((), ())

@@ -356,10 +356,17 @@ def test_ranks_die_with_their_supervisor_even_if_the_server_cannot_see_to_it(lau
     os.kill(server, signal.SIGSTOP)
     try:
         os.kill(rank.ppid(), signal.SIGKILL)
-        launches.wait_for(lambda: not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE)
+        launches.wait_for(lambda: has_ended(rank))
     finally:
         os.kill(server, signal.SIGCONT)
     assert launches.exit(launch).lost
+
+
+def has_ended(process):
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
@@ -388,8 +395,8 @@ def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
     server = trial.parent().parent()
     process.kill()
     process.wait()
-    wait_for(lambda: not trial.is_running() or trial.status() == psutil.STATUS_ZOMBIE)
-    wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: has_ended(trial))
+    wait_for(lambda: has_ended(server))
 
 
 def test_a_script_that_kills_its_process_group_harms_no_other_launch(launches):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -22,7 +23,7 @@ CHANGING = re.compile(rb"0x[0-9a-f]+|tmp\w{8}")
 class Outcomes:
     """Exit codes and files of all scripts, warm and cold."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, learns: bool = False) -> None:
         self._folder = folder
         self._left: dict[int, tuple[str, bool]] = {}
         self._exits: dict[tuple[str, bool], int | None] = {}
@@ -30,9 +31,12 @@ class Outcomes:
         # Without what the tests themselves were started with, such as PYTHONUNBUFFERED.
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         launcher = Launcher(
-            lambda *_: None, self._on_exit, log_path=folder / "server.log", environment=lambda: self._env
-        )
+            lambda *_: None, self._on_exit, log_path=folder / "server.log", environment=lambda: self._env,
+            named=() if learns else None,
+        )  # fmt: skip
         try:
+            if learns:
+                self._teach(launcher)
             for name, text in SCRIPTS.items():
                 for warm in (True, False):
                     self._launch(launcher, name, text, warm)
@@ -40,6 +44,31 @@ class Outcomes:
             assert self._ended.wait(100), f"{set(self._left.values()) - self._exits.keys()} do not end"
         finally:
             launcher.close()
+
+    def _teach(self, launcher: Launcher) -> None:
+        """Has a launch import what is slow, and waits until later ones have it."""
+        (self._folder / "site-packages").mkdir()
+        self._env["PYTHONPATH"] = str(self._folder / "site-packages")
+        (self._folder / "site-packages" / "some_slow.py").write_text(
+            "import time\nwhile time.thread_time() < 0.5:\n    pass\n"
+        )
+        (self._folder / "first.py").write_text("import some_slow\n")
+        learnt = threading.Event()
+        handler = logging.Handler()
+        handler.emit = lambda record: learnt.set() if "some_slow loaded" in record.getMessage() else None
+        logger = logging.getLogger("syne_hypersched.launch._launcher")
+        level = logger.level
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        try:
+            rank = RankSpec(self._env, str(self._folder / "first.out"), str(self._folder / "first.err"))
+            spec = LaunchSpec((str(self._folder / "first.py"),), (rank,), True, 1.0, str(self._folder))
+            self._left[launcher.launch(spec)] = ("first", True)
+            assert learnt.wait(100)
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+        self._exits.clear()
 
     def _launch(self, launcher: Launcher, name: str, text: str, warm: bool) -> None:
         # The folders of both have names of one length, and the script sees no difference but in the name.
@@ -82,3 +111,15 @@ def test_warm_is_as_cold(outcomes, name):
     cold = outcomes.left(name, warm=False)
     assert outcomes.left(name, warm=True) == cold
     assert cold != {"exit code": 0, "out": b"", "err": b""}, "shows nothing"
+
+
+@pytest.fixture(scope="module")
+def learnt_outcomes(tmp_path_factory):
+    return Outcomes(tmp_path_factory.mktemp("learnt"), learns=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_warm_is_as_cold_after_learning(learnt_outcomes, name):
+    cold = learnt_outcomes.left(name, warm=False)
+    assert learnt_outcomes.left(name, warm=True) == cold

@@ -18,7 +18,7 @@ from syne_hypersched.testing.scheduler_contract import TuningLoop
 
 SPACE = {"x": uniform(0, 1), "n": 0, "kind": "a", "rate": 1.0}
 SCRIPT = """
-import json, os, sys, time
+import json, os, signal, sys, time
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 path = arguments["--st_checkpoint_dir"]
 os.makedirs(path, exist_ok=True)
@@ -26,11 +26,13 @@ path = os.path.join(path, "epoch.json")
 done = json.load(open(path)) if os.path.exists(path) else 0
 for number, epoch in enumerate(range(done + 1, 10)):
     time.sleep(0.01)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # or it may have saved an epoch and not reported it
     with open(path + ".new", "w") as file:
         json.dump(epoch, file)
     os.replace(path + ".new", path)
     report = {"epoch": epoch, "loss": float(arguments["--x"]) + 1 / epoch, "st_worker_iter": number}
     print("[tune-metric]: " + json.dumps(report), flush=True)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 """
 BAD_X = 0.1
 POINTS = [{"x": 0.0}, {"x": BAD_X}, {"x": 0.2}]

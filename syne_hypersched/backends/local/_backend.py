@@ -27,9 +27,10 @@ from syne_hypersched.backends.local._machine import OnThisMachine
 from syne_hypersched.backends.local._old_logs import OldLogs
 from syne_hypersched.backends.local._options import LaunchMode, Processes
 from syne_hypersched.backends.local._order import by_time
-from syne_hypersched.backends.local._preload import modules_to_preload
+from syne_hypersched.backends.local._pool_control import PoolBackend
+from syne_hypersched.backends.local._preload import PreloadPlan, plan_preloading
 from syne_hypersched.backends.local._processes import TrialProcesses
-from syne_hypersched.backends.local._restore import RestoredTrial
+from syne_hypersched.backends.local._restoring import RestorableBackend
 from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
@@ -44,7 +45,7 @@ from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDE
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 
-class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBackend):
+class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThisMachine, TrialFiles, LocalBackend):
     """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
 
     Example::
@@ -88,7 +89,8 @@ class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBacke
         hundredths of a second; ``"cold"`` starts a new interpreter each time; by default warm where possible.
     preload
         Modules that the server of warm launches imports; by default those of numpy, pandas, scipy, sklearn, syne_tune,
-        torch and torchvision that the script imports. A module must not use a GPU or start threads when it is imported.
+        torch and torchvision that the script imports, and after the first launch other slow ones as well
+        (``docs/scripts.md``). A module that opens a GPU or starts threads when it is imported is left out.
     grace_s
         Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
     time_attr
@@ -194,6 +196,7 @@ class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBacke
         self._checkpoints.time_attr = time_attr
         self._set_checkpoint_paths()
         self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
+        self._make_pool_control()
         self._fleet = Fleet(
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
         )
@@ -213,29 +216,6 @@ class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBacke
             self._events.write("deadline", deadline_s=deadline_s)
         self._attention.set_due(now + seconds_left - drain_s)
         self._fleet.set_deadline(now + seconds_left - drain_s, now + seconds_left)
-
-    def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
-        """Goes on with the trials of a backend whose tuner has died, after none of its processes is left.
-
-        Parameters
-        ----------
-        restored
-            All trials, in the order of their ids, which are 0, 1, 2...
-        elapsed_s
-            Seconds since the tuning started.
-        is_set_up
-            Whether the other backend has recorded its devices. It may have died before.
-        """
-        if not is_set_up:
-            self._start_clock()
-        self._stopwatch.start(elapsed_s)
-        for known in restored:
-            trial_id = known.trial.trial_id
-            processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
-            self._fleet.restore(processes, known.devices if known.is_lost else None)
-            self.trial_ids.append(trial_id)
-            self._trial_dict[trial_id] = known.trial
-            known.trial.backend, known.trial.status = self, processes.status
 
     # What the tuner calls.
 
@@ -316,6 +296,7 @@ class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBacke
         """Drains all trials and returns when every process is gone and ``best/`` is up to date."""
         with telling_how_to_go_on(self._experiment_path, grace_s=self.grace_s):
             self._fleet.stop_all()
+            self._end_pool_control()
             for trial in self._trial_dict.values():
                 if trial.status == Status.in_progress:
                     trial.status = Status.stopped
@@ -347,6 +328,7 @@ class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBacke
             self._claim_devices()
         self._start_clock()
         self._tuner_watch.begin()
+        self._begin_pool_control()
         trial = self._fleet.processes(trial_id)
         path = self.trial_path(trial_id)
         if trial is None:
@@ -367,13 +349,14 @@ class ElasticLocalBackend(ElasticContract, OnThisMachine, TrialFiles, LocalBacke
         self._checkpoints.removal.start(trial_id)
 
     def _make_launcher(self, **callbacks: Any) -> Launcher:
-        preload: tuple[str, ...] = ()
+        plan = PreloadPlan()
         if self.launch_mode == "warm":
-            preload = modules_to_preload(Path(self.entry_point)) if self._preload is None else self._preload
+            preload = self._preload
+            plan = plan_preloading(Path(self.entry_point)) if preload is None else PreloadPlan(preload)
         self._experiment_path.mkdir(parents=True, exist_ok=True)
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
         return Launcher(
-            preload=preload, log_path=self._experiment_path / SERVER_LOG_FILENAME,
+            preload=plan.modules, named=plan.named, log_path=self._experiment_path / SERVER_LOG_FILENAME,
             environment=lambda: server_environment(self.devices, os.environ), **callbacks,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,9 @@ class Checkpoints:
         self._told: frozenset[str] = frozenset()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
+        #: Of each trial, the reports that the tuner has received last and that were the best so far: metric, to be
+        #: minimised, number and entries. It may take the last ones back, and one from before them is kept.
+        self._received: dict[int, list[tuple[float, int, dict[str, Any]]]] = {}
         #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
@@ -143,9 +146,15 @@ class Checkpoints:
         if news.error:
             self._tell_once("restore", "A checkpoint of trial %d: %s", trial.trial_id, news.error)
 
-    def hear_delivery(self, trial: TrialProcesses) -> None:
+    def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""
-        if trial.trial_id in self._undelivered:
+        best = self._received.get(trial.trial_id, [])[-1:]
+        for report in reports:
+            value = self.publisher.value(report)
+            if value is not None and (not best or value < best[-1][0]):
+                best.append((value, trial.reports.number_of(report) or 0, report))
+        self._received[trial.trial_id] = best
+        if trial.trial_id in self._undelivered or trial.is_at_rest:
             self._undelivered.discard(trial.trial_id)
             self._offer(trial)
 
@@ -165,22 +174,29 @@ class Checkpoints:
         return details
 
     def _offer(self, trial: TrialProcesses) -> None:
-        """Offers the best report of a trial that has a checkpoint, for the case that the incumbent has none."""
+        """Offers the best reports of a trial, with and without checkpoint, for the case that the incumbent has none.
+
+        One without is published if it gets a checkpoint after all. If it never does, an event says so.
+        """
         matched = self._matched.get(trial.trial_id)
-        if matched is None:
-            return
-        if not trial.reports.was_delivered(matched.report):
-            self._undelivered.add(trial.trial_id)
+        received = [best[1:] for best in self._received.get(trial.trial_id, []) if trial.reports.was_delivered(best[1])]
+        offers = received[-1:]
+        if matched is not None and matched.report not in [report for report, _ in offers]:
+            offers.append((matched.report, {**matched.values, ST_LAUNCH: matched.launch}))
+        if not offers:
             return
         folder = self._folder_of(trial.trial_id)
         try:
             config = json.loads(trial.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return
-        result = {**matched.values, ST_LAUNCH: matched.launch}
-        self.publisher.offer(
-            self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, matched.report)
-        )
+        for report, result in offers:
+            if not trial.reports.was_delivered(report):
+                self._undelivered.add(trial.trial_id)
+                continue
+            self.publisher.offer(
+                self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, report)
+            )
 
     def _tell_once(self, what: str, message: str, *arguments: Any) -> None:
         if what not in self._told:

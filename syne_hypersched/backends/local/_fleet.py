@@ -203,10 +203,11 @@ class Fleet(BreathingFleet):
                         self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
                 if trial.reports.has_news and trial.status not in (Status.paused, Status.stopped):
-                    for report in trial.reports.deliver():
+                    delivered = trial.reports.deliver()
+                    for report in delivered:
                         self.pool.tell(report)
-                        reports.append((trial_id, report))
-                    self._checkpoints.hear_delivery(trial)
+                    reports += [(trial_id, report) for report in delivered]
+                    self._checkpoints.hear_delivery(trial, delivered)
                 if trial.wants and trial.phase is Phase.IDLE and self._too_late():
                     # It is never launched again: a tuner that waits for its trials to end must not wait for it.
                     self._halt(trial, Status.stopped, "deadline")

@@ -7,7 +7,7 @@ is lost is killed, and does the same from its last checkpoint. To the tuner noth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,13 @@ class BreathingFleet(CheckedFleet):
     #: Devices that must not be used any more, whoever asks for them.
     _broken: tuple[str, ...] = ()
 
-    def set_present(self, wanted: int | Sequence[str], reason: str, **details: Any) -> None:
+    def set_present(
+        self,
+        wanted: int | Sequence[str],
+        reason: str,
+        may_join: Callable[[Sequence[str]], Sequence[str]] = tuple,
+        **details: Any,
+    ) -> None:
         """Has a number of devices there, or certain ones; broken ones stay away.
 
         Parameters
@@ -44,6 +50,8 @@ class BreathingFleet(CheckedFleet):
             How many, or which.
         reason
             Why, in words.
+        may_join
+            Takes devices that would join, and returns those that may.
         details
             More entries of the events.
 
@@ -56,7 +64,7 @@ class BreathingFleet(CheckedFleet):
             spared = self._checkpoints.publisher.incumbent(self._checkpoints.experiment)
             leaving, joining = pool_changes.change_to(self.pool, wanted, self._broken, spared)
             pool_changes.retire(self.pool, leaving, self._events.write, reason, **details)
-            pool_changes.join(self.pool, joining, self._events.write, reason, **details)
+            pool_changes.join(self.pool, tuple(may_join(joining)), self._events.write, reason, **details)
             self._reconcile()
 
     def join(self, devices: Sequence[str], node: str, reason: str) -> None:

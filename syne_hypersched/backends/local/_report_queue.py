@@ -40,6 +40,8 @@ class ReportQueue:
         self.num_read = 0
         #: The numbers of the last reports by their iterations.
         self._numbers: dict[int, int] = {}
+        #: The first and the last number that was forgotten, because it was delivered long ago.
+        self._forgotten = (0, -1)
         #: Reports that the tuner has not seen, and those it was handed last.
         self._waiting: list[dict[str, Any]] = []
         self._delivered: list[dict[str, Any]] = []
@@ -103,8 +105,10 @@ class ReportQueue:
         return self._numbers.get(report.get(ST_WORKER_ITER, -1))
 
     def was_delivered(self, number: int) -> bool:
-        """Whether the ``number``-th report of the log was handed out; False if that was long ago."""
+        """Whether the ``number``-th report of the log was handed out; False if another tuner has received it."""
         waiting = {report[ST_WORKER_ITER] for report in self._waiting}
+        if self._forgotten[0] <= number <= self._forgotten[1]:
+            return True
         return any(mine == number and iteration not in waiting for iteration, mine in self._numbers.items())
 
     def deliver(self) -> list[dict[str, Any]]:
@@ -112,7 +116,8 @@ class ReportQueue:
         self._delivered, self._waiting = self._waiting, []
         if len(self._numbers) > _MAX_NUMBERS:
             for iteration in list(self._numbers)[: len(self._numbers) - _MAX_NUMBERS]:
-                del self._numbers[iteration]
+                number = self._numbers.pop(iteration)
+                self._forgotten = min(number, self._forgotten[0] or number), number
         return self._delivered
 
     def take_back(self, after: dict[str, Any] | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from syne_hypersched import variables
+
 #: Variables in which launchers tell a process its rank, its world, where to meet it and which devices of it are whose.
 _RANK_AND_WORLD = frozenset(
     {
@@ -28,6 +30,8 @@ _RANK_AND_WORLD = frozenset(
         "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_GTIDS", "SLURM_TASK_PID", "SLURM_NTASKS",
         "SLURM_NPROCS", "SLURM_TASKS_PER_NODE", "SLURM_LAUNCH_NODE_IPADDR", "SLURM_SRUN_COMM_HOST",
         "SLURM_SRUN_COMM_PORT", "SLURM_MPI_TYPE",
+        # This package: the tuner may run in a trial of another one
+        variables.NUM_DEVICES,
     }
 )  # fmt: skip
 

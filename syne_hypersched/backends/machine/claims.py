@@ -77,6 +77,56 @@ def claim(
     raise RuntimeError(f"{_who_holds(holders)}. Wait for its end, use {choice}, or share them with share_devices=True")
 
 
+def give_back(devices: Devices, names: Sequence[str], locks: DeviceLocks) -> None:
+    """Lets other experiments have some of the devices, as far as none of the others consists of the same.
+
+    Parameters
+    ----------
+    devices, locks
+        The backend's.
+    names
+        The devices.
+    """
+    keys_of = _keys(devices)
+    kept = {key for name, keys in keys_of.items() if name not in names for key in keys}
+    locks.release(key for name in names for key in keys_of[name] if key not in kept)
+
+
+def take_again(
+    devices: Devices, names: Sequence[str], locks: DeviceLocks, experiment: str, share_devices: bool | None
+) -> tuple[tuple[str, ...], str]:
+    """Locks devices that were given back.
+
+    Parameters
+    ----------
+    devices, names, locks
+        As in :func:`give_back`.
+    experiment, share_devices
+        As in :func:`claim`.
+
+    Returns
+    -------
+    tuple and str
+        Those of the devices that may be used, and who holds the others; empty if nobody does.
+    """
+    owner, keys_of = f"experiment {experiment} (pid {os.getpid()})", _keys(devices)
+    free, held = [], []
+    for name in names:
+        holders = locks.acquire({name: keys_of[name]}, owner, shared=bool(share_devices), patience_s=0.0)
+        if holders and not share_devices and (share_devices is False or devices.are_gpus):
+            held.append(_who_holds(holders))
+        else:
+            free.append(name)
+    return tuple(free), "; ".join(held)
+
+
+def _keys(devices: Devices) -> dict[str, Sequence[str]]:
+    """By the name of each device, what it consists of."""
+    if not devices.are_gpus:
+        return dict(_core_keys(devices))
+    return dict(zip(devices.names, _gpu_keys(devices, installed_gpus()).values(), strict=True))
+
+
 def _who_holds(holders: Sequence[Holder]) -> str:
     return "; ".join(
         f"{_enumerate(holder.devices)} {'is' if len(holder.devices) == 1 else 'are'} held by {holder.name}"

@@ -47,12 +47,12 @@ class DeviceLocks:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._held: list[FileLock] = []
+        self._held: dict[str, FileLock] = {}
 
     @property
     def holds_any(self) -> bool:
         """Whether any lock is held."""
-        return any(lock.is_open for lock in self._held)
+        return any(lock.is_open for lock in self._held.values())
 
     def acquire(
         self,
@@ -98,15 +98,19 @@ class DeviceLocks:
             for holder in dict.fromkeys(holders.values())
         )
 
-    def release(self) -> None:
-        """Lets others have the devices."""
-        while self._held:
-            self._held.pop().close()
+    def release(self, keys: Iterable[str] | None = None) -> None:
+        """Lets others have the devices: all, or those with these keys."""
+        for key in list(self._held) if keys is None else keys:
+            lock = self._held.pop(key, None)
+            if lock is not None:
+                lock.close()
 
     def _try(self, folder: int, keys: Iterable[str], owner: str, shared: bool) -> dict[str, str]:
         """Locks what is free; the holder of each key that is not."""
         holders: dict[str, str] = {}
         for key in keys:
+            if key in self._held and self._held[key].is_open:
+                continue
             try:
                 lock = FileLock(f"{key}.lock", folder)
                 if not lock.acquire(shared):
@@ -116,12 +120,12 @@ class DeviceLocks:
             except OSError as error:  # also a file system without locks
                 logger.debug("%s is not locked: %s", key, error)
                 continue
-            self._held.append(lock)
+            self._held[key] = lock
             lock.write(owner)
         return holders
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_folder": self._folder, "_held": []}
+        return {"_folder": self._folder, "_held": {}}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)

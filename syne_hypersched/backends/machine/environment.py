@@ -1,10 +1,11 @@
-"""What a training script sees of its devices: standard environment variables, nothing of ours."""
+"""What a training script sees of its devices: standard environment variables, and one of ours with their number."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
 
+from syne_hypersched import variables
 from syne_hypersched.backends.machine._inherited import without_launcher
 from syne_hypersched.backends.machine.discovery import Devices
 
@@ -30,8 +31,9 @@ def rank_environments(
     held
         Those that the launch holds.
     per_device
-        Whether each device gets a process of its own, with the environment of ``torch.distributed`` if there are
-        several; else one process sees all of them.
+        Whether each device gets a process of its own, with the environment of ``torch.distributed``, also where there
+        is only one: a script for ``torchrun`` expects it. Otherwise one process sees all devices and divides the work
+        itself. It has no rank then, because libraries that find one would use only the first device.
     inherited
         Environment of the tuner.
 
@@ -43,16 +45,17 @@ def rank_environments(
     env = without_launcher(inherited) | _no_gpus(devices)
     if devices.are_gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    env[variables.NUM_DEVICES] = str(len(held))
     num_ranks = len(held) if per_device else 1
-    if num_ranks > 1:
-        env |= {"WORLD_SIZE": str(num_ranks), "LOCAL_WORLD_SIZE": str(num_ranks)}
-        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    if per_device:
+        env |= dict.fromkeys((variables.WORLD_SIZE, variables.LOCAL_WORLD_SIZE), str(num_ranks))
+        env |= {variables.MASTER_ADDR: "127.0.0.1", variables.MASTER_PORT: str(_free_port())}
         env.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are here, and a host name may not resolve
     ranks = []
     for rank in range(num_ranks):
         rank_env = dict(env)
-        if num_ranks > 1:
-            rank_env |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        if per_device:
+            rank_env |= dict.fromkeys((variables.RANK, variables.LOCAL_RANK), str(rank))
         own = held[rank : rank + 1] if per_device else held
         cores = tuple(sorted({core for device in own for core in devices.cores.get(device, ())}))
         rank_env |= _thread_variables(devices.num_threads(own), inherited)
@@ -71,8 +74,12 @@ def server_environment(devices: Devices, inherited: Mapping[str, str]) -> dict[s
 
 
 def _no_gpus(devices: Devices) -> dict[str, str]:
-    """Hides GPUs where devices are CPU slots: else all trials would take the first one, and second ranks the second."""
-    return {} if devices.are_gpus else dict.fromkeys(_GPU_VARIABLES, "")
+    """Hides GPUs where devices are CPU slots: else all trials would take the first one, and second ranks the second.
+
+    Accelerate, and with it Hugging Face's trainer, connects processes on CPUs only if it is told that there is no GPU;
+    otherwise each of them trains a model of its own.
+    """
+    return {} if devices.are_gpus else {**dict.fromkeys(_GPU_VARIABLES, ""), "ACCELERATE_USE_CPU": "true"}
 
 
 def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> dict[str, str]:

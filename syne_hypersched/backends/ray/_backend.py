@@ -214,10 +214,28 @@ class ElasticRayBackend(ElasticLocalBackend):
             )
         agent = {**self._agent_settings, "grace_s": self.grace_s, "preload": list(preload)}
         cluster = Cluster({**self._cluster_settings, "agent": agent})
-        cluster.on_join = lambda node, devices: self._fleet.join(devices, node, f"node {node} is there")
+        cluster.on_join = self._on_join
         cluster.on_lose = lambda node, devices, reason: self._fleet.lose(devices, f"node {node} is lost: {reason}")
         cluster.on_leave = lambda node, devices: self._fleet.retire(devices, f"node {node} is to go")
         return cluster
+
+    def _on_join(self, node: str, devices: Sequence[str]) -> None:
+        wanted = None if self._request is None else self._request.wanted
+        if isinstance(wanted, int):  # somebody has given devices back
+            devices = devices[: max(0, wanted - self._fleet.pool.num_present)]
+        self._fleet.join(devices, node, f"node {node} is there")
+
+    def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
+        """Those of the devices that are on nodes which are there."""
+        cluster = self._cluster
+        nodes = {} if cluster is None else cluster.nodes
+        return tuple(device for device in devices if node_of(device) in nodes and nodes[node_of(device)].is_in)
+
+    def _give_back(self, devices: Sequence[str]) -> None:
+        """The agents keep them reserved for this experiment: nothing is locked on this machine."""
+
+    def _look_at_gpus(self) -> None:
+        """The GPUs of this machine are not those of the trials."""
 
     def _start_clock(self) -> None:
         super()._start_clock()

@@ -1,7 +1,8 @@
 """Devices of a pool come and go: the change, and the events that tell of it, the same for every elastic backend.
 
 ``join`` (devices are there), ``retire`` (they are to go), ``lose`` (they are gone at once) and ``freed`` (devices that
-were to go are held by nobody any more) concern no trial; ``present`` is the number of devices there afterwards.
+were to go are held by nobody any more) concern no trial. ``present`` is the number of devices there afterwards, and
+``holders`` has the trials that hold those which go: the event of their launch may come later.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ def retire(pool: DevicePool, devices: Sequence[str], record: Record, reason: str
         As in :func:`join`.
     """
     if devices:
-        free = [device for device in devices if pool.retire(device) is None]
-        record(RETIRE, devices=tuple(devices), reason=reason, present=pool.num_present, **details)
+        holders = _leaving(pool, devices, pool.retire)
+        record(RETIRE, devices=tuple(devices), reason=reason, present=pool.num_present, holders=holders, **details)
+        free = tuple(device for device in devices if device not in holders)
         if free:
-            record(FREED, devices=tuple(free), present=pool.num_present)
+            record(FREED, devices=free, present=pool.num_present)
 
 
 def lose(pool: DevicePool, devices: Sequence[str], record: Record, reason: str = "", **details: Any) -> tuple[int, ...]:
@@ -82,9 +84,15 @@ def lose(pool: DevicePool, devices: Sequence[str], record: Record, reason: str =
     """
     if not devices:
         return ()
-    holders = [pool.lose(device) for device in devices]
-    record(LOSE, devices=tuple(devices), reason=reason, present=pool.num_present, **details)
-    return tuple(dict.fromkeys(trial_id for trial_id in holders if trial_id is not None))
+    holders = _leaving(pool, devices, pool.lose)
+    record(LOSE, devices=tuple(devices), reason=reason, present=pool.num_present, holders=holders, **details)
+    return tuple(dict.fromkeys(holders.values()))
+
+
+def _leaving(pool: DevicePool, devices: Sequence[str], leave: Callable[[str], int | None]) -> dict[str, int]:
+    """Has devices leave; who holds those that are held."""
+    holders = {device: leave(device) for device in devices}
+    return {device: trial_id for device, trial_id in holders.items() if trial_id is not None}
 
 
 def release(pool: DevicePool, trial_id: int, record: Record) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ measured epoch times and launch costs, and the scaling.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from syne_hypersched.allocation.scaling import LearntScaling, LinearScaling, Sca
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
 from syne_hypersched.schedulers.hypersched._options import Adaptive
+from syne_hypersched.schedulers.hypersched._paused import PausedTrials
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 from syne_hypersched.schedulers.hypersched._strategy import Strategy
 
@@ -81,7 +81,8 @@ class AdaptiveStrategy(Strategy):
         self._times = times
         self._scaling = scaling
         self._halving = halving
-        self._num_devices = num_devices
+        #: All devices, and those that there are now to plan with: one at least, since what waits goes on then.
+        self._num_nominal = self._num_devices = num_devices
         self._deadline_s = deadline_s
         self._max_t = max_t
         self._policy = policy
@@ -95,8 +96,7 @@ class AdaptiveStrategy(Strategy):
         self._best: dict[int, float] = {}
         #: Resource that each of them has reported.
         self._resource: dict[int, float] = {}
-        #: A heap of best value and id of every trial at each of its pauses, so that the best can be found among many.
-        self._pauses: list[tuple[float, int]] = []
+        self._paused = PausedTrials(self._devices, self._best)
         self._stretch: _Stretch | None = None
         self._closed = False
         #: Whether the searcher has no further configuration.
@@ -112,8 +112,20 @@ class AdaptiveStrategy(Strategy):
 
     @property
     def num_free(self) -> int:
-        """Devices that no live trial holds."""
-        return self._num_devices - sum(self._devices.values())
+        """Devices that no live trial holds when all are there."""
+        return self._num_nominal - sum(self._devices.values())
+
+    def set_present(self, num_devices: int, now_s: float) -> None:
+        """Plans with another number of devices; a last stretch that has begun is planned anew for the time left."""
+        self._num_devices = max(1, num_devices)
+        if self._stretch is None:
+            return
+        shares, left_s = self._full_size, max(0.0, self._deadline_s - now_s)
+        # Where trials cannot grow, as many go on as there are shares: the last stage of any plan.
+        plan = stretch.stages(left_s, shares.size, self._times.relaunch_cost_s) or stretch.SURVIVORS[-1:]
+        most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
+        paused = sorted({*self._stretch.paused, *self._paused.take(most)})
+        self._stretch = _Stretch(now_s, shares.size, plan, paused)
 
     @property
     def admission_open(self) -> bool:
@@ -133,7 +145,7 @@ class AdaptiveStrategy(Strategy):
         reason = self._stretch_reason(now_s, epoch_time_s)
         plan = stretch.stages(left_s, shares.size, launch_cost_s)
         most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
-        self._stretch = _Stretch(now_s, shares.size, plan, self._take_best_paused(most))
+        self._stretch = _Stretch(now_s, shares.size, plan, self._paused.take(most))
         return None if self._closed else reason
 
     def admission(self, now_s: float) -> Reason:
@@ -180,9 +192,9 @@ class AdaptiveStrategy(Strategy):
         if not reopen:
             return
         for pause in () if self._stretch is None else self._stretch.paused:
-            heapq.heappush(self._pauses, pause)
+            self._paused.add(pause)
         self._stretch, self._closed = None, False
-        self._devices = dict.fromkeys(self._devices, 1)
+        self._devices.update(dict.fromkeys(self._devices, 1))
 
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """While exploring a trial that is no longer weak; in the last stretch a paused survivor."""
@@ -201,7 +213,7 @@ class AdaptiveStrategy(Strategy):
     def next_weak(self, now_s: float) -> tuple[int, Reason] | None:
         """While exploring, the paused trial with the best value."""
         self._all_suggested = True
-        best = self._best_paused() if self.admission_open else None
+        best = self._paused.first() if self.admission_open else None
         return None if best is None else (best[1], because("the best paused trial, and there is nothing new to start"))
 
     def begin(self, trial_id: int) -> None:
@@ -209,7 +221,7 @@ class AdaptiveStrategy(Strategy):
         if self.num_free < 1:
             raise ValueError(
                 f"num_devices must be at least the tuner's n_workers, but trial {trial_id} is to run beside "
-                f"{self.allocation} (devices by trial) and num_devices is {self._num_devices}"
+                f"{self.allocation} (devices by trial) and num_devices is {self._num_nominal}"
             )
         self._devices[trial_id] = 1
         self._halving.forget(trial_id)
@@ -223,7 +235,7 @@ class AdaptiveStrategy(Strategy):
             self._best.pop(trial_id, None)
             self._resource.pop(trial_id, None)
         elif trial_id in self._best:
-            heapq.heappush(self._pauses, (self._best[trial_id], trial_id))
+            self._paused.add((self._best[trial_id], trial_id))
 
     def report(self, trial_id: int, resource: float, value: float, now_s: float) -> Reason | None:
         """Compares a trial with its rung while exploring, and with the other survivors in the last stretch."""
@@ -275,7 +287,8 @@ class AdaptiveStrategy(Strategy):
             if not self._may_grow(trial_id):
                 return None
             promised = 0 if self._closed else sum(i not in self._devices for i in survivors)
-            wanted = min(wanted, held + max(0, self.num_free - promised))
+            num_free = self._num_devices - sum(self._devices.values())
+            wanted = min(wanted, held + max(0, num_free - promised))
             wanted = max(size for size in self._scaling.usable_sizes(max(wanted, 1)) if size <= wanted)
             speed_ups = self._scaling.speed_up(held), self._scaling.speed_up(wanted)
             if wanted <= held or not stretch.pays(*speed_ups, left_s, launch_cost_s):
@@ -302,6 +315,8 @@ class AdaptiveStrategy(Strategy):
 
     def _share(self, trial_id: int, survivors: list[int], most: int, left_s: float, launch_cost_s: float) -> int:
         """Devices that the policy gives one of the survivors, at most ``most``."""
+        if len(survivors) > self._num_devices:
+            return 1  # devices have gone, and some of them wait
         if self._policy == "uniform":
             # Unlike the policy of the published rules it leaves a remainder idle, rather than have it change hands, a
             # launch each time, whenever two survivors change places.
@@ -353,28 +368,8 @@ class AdaptiveStrategy(Strategy):
         """Whether a weak trial goes on, since nothing new can take its device and no paused trial is ahead of it."""
         if self._closed or not self._all_suggested:
             return self._closed
-        best = self._best_paused()
+        best = self._paused.first()
         return best is None or best[0] >= self._best[trial_id]
-
-    def _best_paused(self) -> tuple[float, int] | None:
-        """Best value and id of the best paused trial that may be resumed."""
-        while self._pauses and not self._is_paused(*self._pauses[0]):
-            heapq.heappop(self._pauses)
-        return self._pauses[0] if self._pauses and self._pauses[0][0] < math.inf else None
-
-    def _is_paused(self, value: float, trial_id: int) -> bool:
-        """Whether an entry of the pauses is of a trial that is paused still, and has the value that it had."""
-        return trial_id not in self._devices and self._best.get(trial_id) == value
-
-    def _take_best_paused(self, count: int) -> list[tuple[float, int]]:
-        """Best value and id of the best paused trials, ascending; pauses that are over are passed over."""
-        found: list[tuple[float, int]] = []
-        while self._pauses and len(found) < count:
-            pause = heapq.heappop(self._pauses)
-            # Two pauses with the same best value come one after the other.
-            if self._is_paused(*pause) and pause not in found[-1:]:
-                found.append(pause)
-        return found
 
     def _survivors(self, last: _Stretch, now_s: float) -> list[int]:
         """The best trials, best first: those running and, as long as the tuner asks, those paused."""

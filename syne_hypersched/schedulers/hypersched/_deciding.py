@@ -10,7 +10,7 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched.allocation.timing import TimedReport
-from syne_hypersched.contract import ST_ADMISSION_OPEN, is_elastic
+from syne_hypersched.contract import ST_ADMISSION_OPEN, devices_present, is_elastic
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
 from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers.hypersched._notices import Notices
@@ -91,6 +91,7 @@ class DecidingScheduler(PlanningScheduler):
         if self._clock.observe(result):
             self._forget_wall_time()
         now_s = self._now_s = self._clock.now_s()
+        self._look_at_devices(result, now_s)
         if trial_id not in self._strategy:
             # A report that was on its way when the trial was paused: nothing may be recorded for it any more.
             return self._weak_decision
@@ -112,6 +113,14 @@ class DecidingScheduler(PlanningScheduler):
         if resize is not None:
             trial.resize(resize)
         return decision
+
+    def _look_at_devices(self, result: dict[str, Any], now_s: float) -> None:
+        """Plans with as many devices as a report says that there are now."""
+        present = devices_present(result, self.num_devices)
+        if present != self._num_present:
+            logger.info("%d of %d devices are there now: HyperSched plans with them", present, self.num_devices)
+            self._num_present = present
+            self._strategy.set_present(present, now_s)
 
     def _add_to(self, result: dict[str, Any]) -> None:
         """Adds ``st_admission_open``."""

@@ -32,6 +32,8 @@ class PlanningScheduler(ExplainedScheduler):
     #: The arguments as they were given, where some were filled in later.
     _given: dict[str, Any] | None
     _has_agreed: bool
+    #: Devices that are there now, of those that the strategy was made for.
+    _num_present: int
 
     @property
     def admission_open(self) -> bool:
@@ -89,6 +91,7 @@ class PlanningScheduler(ExplainedScheduler):
         given = make_scaling(scaling, self.num_devices, learnt=self._times.learnt)
         # A callable is asked once and not kept: the state must survive dill, and metadata is JSON.
         self.scaling = None if scaling is None else {n: given.speed_up(n) for n in range(1, self.num_devices + 1)}
+        self._num_present = self.num_devices
         self._strategy = make_strategy(
             self.options,
             num_devices=self.num_devices,

@@ -60,8 +60,12 @@ class PublishedStrategy(Strategy):
 
     @property
     def num_free(self) -> int:
-        """Devices that no live trial holds."""
+        """Devices that no live trial holds when all are there."""
         return self._allocator.num_free
+
+    def set_present(self, num_devices: int, now_s: float) -> None:
+        """Divides another number of devices; when admission closes does not depend on it."""
+        self._allocator.set_present(num_devices)
 
     @property
     def admission_open(self) -> bool:

@@ -30,7 +30,14 @@ class Strategy(ABC):
     @property
     @abstractmethod
     def num_free(self) -> int:
-        """Devices that no live trial holds."""
+        """Devices that no live trial holds when all are there."""
+
+    @abstractmethod
+    def set_present(self, num_devices: int, now_s: float) -> None:
+        """So many devices are there now, perhaps none: what is planned from now on is planned for them.
+
+        A trial whose devices have gone goes on on fewer, or waits for one; it is live all the same.
+        """
 
     @property
     @abstractmethod

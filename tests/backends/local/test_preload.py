@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syne_hypersched.backends.local._preload import heavy_modules, modules_to_preload
+from syne_hypersched.backends.local._preload import PreloadPlan, heavy_modules, modules_to_preload, plan_preloading
 
 
 def test_heavy_libraries_that_the_script_imports(tmp_path):
@@ -37,3 +37,31 @@ def test_a_script_that_cannot_be_parsed_preloads_nothing(tmp_path):
     script.write_text("def f(:")
     assert modules_to_preload(script) == ()
     assert modules_to_preload(tmp_path / "nothing.py") == ()
+
+
+def test_modules_beside_the_script_are_followed(tmp_path):
+    files = {
+        "train.py": "import models.big\nfrom helper import run\nimport nothing.there\n",
+        "helper.py": "import helper, os\nimport numpy.linalg\n",
+        "models/__init__.py": "from . import parts\n",
+        "models/big.py": "from .parts import x\nfrom ..outside import y\nimport sklearn\nOPTION = 'MY_OPTION'\n",
+        "models/parts.py": "from torch import nn\n",
+        "models/unused.py": "import pandas\n",
+        "broken.py": "def f(:",
+        "other/plain.py": "import scipy\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    plan = plan_preloading(tmp_path / "train.py")
+    assert set(plan.modules) == {"numpy.linalg", "sklearn", "torch", "torch._dynamo"}
+    assert plan.named == {"MY_OPTION"}
+    (tmp_path / "train.py").write_text("import broken\nimport other.plain\n")
+    assert plan_preloading(tmp_path / "train.py").modules == ("scipy",)
+
+
+def test_a_module_beside_the_script_may_set_variables_too(tmp_path, caplog):
+    (tmp_path / "train.py").write_text("import setup_threads\nimport numpy\n")
+    (tmp_path / "setup_threads.py").write_text("import os\nos.environ['MKL_DYNAMIC'] = 'x'\n")
+    assert plan_preloading(tmp_path / "train.py") == PreloadPlan((), None)
+    assert "MKL_DYNAMIC" in caplog.text

@@ -12,9 +12,13 @@ SLOTS = Devices(("cpu0", "cpu1"), {"cpu0": (0, 1), "cpu1": (2, 3)})
 AROUND = {"PATH": "/bin", "RANK": "5", "WORLD_SIZE": "8", "MASTER_ADDR": "elsewhere", "MASTER_PORT": "1"}
 
 
-def test_one_device_is_no_distributed_training():
+def test_one_device_is_a_world_of_one_rank():
     ((env, cores),) = rank_environments(GPUS, ("GPU-abc",), True, AROUND)
-    assert env == {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "GPU-abc"}
+    assert 1024 <= int(env.pop("MASTER_PORT")) < 65536
+    assert env == {
+        "PATH": "/bin", "CUDA_VISIBLE_DEVICES": "GPU-abc", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1",
+        "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo", "ST_NUM_DEVICES": "1",
+    }  # fmt: skip
     assert cores == ()
 
 
@@ -29,9 +33,11 @@ def test_each_device_has_a_rank_that_sees_all_of_them():
     assert 1024 <= port < 65536
 
 
-def test_one_process_may_have_all_devices():
+def test_one_process_may_have_all_devices_and_has_no_rank():
     ((env, _),) = rank_environments(GPUS, ("0", "7"), False, AROUND)
-    assert env == {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "0,7"}
+    assert env == {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "0,7", "ST_NUM_DEVICES": "2"}
+    ((env, _),) = rank_environments(GPUS, ("7",), False, AROUND | {"ST_NUM_DEVICES": "8"})
+    assert env == {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "7", "ST_NUM_DEVICES": "1"}
 
 
 def test_cpu_slots_are_cores_and_threads():
@@ -47,6 +53,7 @@ def test_trials_on_cpu_slots_see_no_gpu(per_device, inherited):
     for env, _ in rank_environments(SLOTS, ("cpu0", "cpu1"), per_device, inherited):
         for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
             assert env[name] == ""
+        assert env["ACCELERATE_USE_CPU"] == "true"
     assert server_environment(SLOTS, inherited)["CUDA_VISIBLE_DEVICES"] == ""
 
 
@@ -75,7 +82,10 @@ def test_a_quota_counts_for_threads_and_not_for_cores():
 def test_the_server_has_the_environment_of_a_trial_on_one_device():
     env = server_environment(SLOTS, {**AROUND, "OMP_NUM_THREADS": "1"})
     ((trial, _),) = rank_environments(SLOTS, ("cpu1",), True, {**AROUND, "OMP_NUM_THREADS": "1"})
-    assert env == trial
+    of_a_launch = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+    of_a_launch |= {"ST_NUM_DEVICES", "GLOO_SOCKET_IFNAME"}
+    assert env == {name: value for name, value in trial.items() if name not in of_a_launch}
+    assert of_a_launch <= trial.keys()
     around = {"CUDA_VISIBLE_DEVICES": "3,1", "OMP_NUM_THREADS": "1"}
     assert server_environment(GPUS, {**AROUND, **around}) == {"PATH": "/bin", **around}
     assert server_environment(GPUS, AROUND) == {"PATH": "/bin"}

@@ -57,7 +57,10 @@ def test_events_tell_what_goes_and_when_it_is_free(told, record):
     pool = DevicePool(["a", "b", "c"])
     pool.acquire(7, 1)
     pool_changes.retire(pool, ["a", "c"], record, "why")
-    assert told == [("retire", ("a", "c"), "why", {"present": 1}), ("freed", ("c",), "", {"present": 1})]
+    assert told == [
+        ("retire", ("a", "c"), "why", {"present": 1, "holders": {"a": 7}}),
+        ("freed", ("c",), "", {"present": 1}),
+    ]
     told.clear()
     assert pool_changes.release(pool, 7, record) == ("a",)
     assert told == [("freed", ("a",), "", {"present": 1})]
@@ -68,7 +71,8 @@ def test_events_tell_what_goes_and_when_it_is_free(told, record):
     told.clear()
     pool.acquire(8, 2)
     assert pool_changes.lose(pool, pool.held_by(8), record, "link") == (8,)
-    assert told == [("lose", pool.held_by(8), "link", {"present": 1})]
+    holders = dict.fromkeys(pool.held_by(8), 8)
+    assert told == [("lose", pool.held_by(8), "link", {"present": 1, "holders": holders})]
 
 
 def test_no_change_is_no_event(told, record):

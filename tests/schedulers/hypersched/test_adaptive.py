@@ -16,7 +16,8 @@ from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
 from syne_hypersched.allocation.stretch import SURVIVORS, num_survivors, planned_s
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import check_run, holdings, load_run
-from syne_hypersched.schedulers.hypersched._adaptive import POLICIES, AdaptiveStrategy
+from syne_hypersched.schedulers.hypersched._adaptive import POLICIES
+from syne_hypersched.schedulers.hypersched._paused import PausedTrials
 
 NUM_CONFIGS, NUM_LEVELS = 200, 27
 
@@ -205,14 +206,14 @@ def test_a_survivor_that_has_not_reported_ranks_last(policy):
     assert trials[1].num_devices == 1
 
 
-class BestOfAll(AdaptiveStrategy):
+class BestOfAll(PausedTrials):
     """Finds the best paused trials by a search over all trials, and returns their number."""
 
     num_found = 0
 
-    def _take_best_paused(self, count):
-        found = super()._take_best_paused(count)
-        paused = [(value, i) for i, value in self._best.items() if i not in self._devices and value < math.inf]
+    def take(self, count):
+        found = super().take(count)
+        paused = [(value, i) for i, value in self._best.items() if i not in self._live and value < math.inf]
         assert found == sorted(paused)[:count]
         self.num_found += len(found)
         return found
@@ -221,9 +222,9 @@ class BestOfAll(AdaptiveStrategy):
 def test_the_best_paused_trials_are_found_without_looking_at_all():
     for seed in range(5):
         scheduler = make_scheduler(deadline_s=30.0 + seed, seed=seed)
-        scheduler._strategy.__class__ = BestOfAll
+        scheduler._strategy._paused.__class__ = BestOfAll
         run(scheduler)
-        assert scheduler._strategy.num_found == num_survivors(SURVIVORS, 0.0, num_devices=8, size=8)
+        assert scheduler._strategy._paused.num_found == num_survivors(SURVIVORS, 0.0, num_devices=8, size=8)
 
 
 def test_is_the_plain_ladder_without_resizing():

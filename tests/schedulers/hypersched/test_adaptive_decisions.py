@@ -132,3 +132,60 @@ def test_a_survivor_skips_sizes_that_are_no_faster():
     assert search.resize(0, 81.0) is None  # three would be slower than two
     search.end(2, 82.0, resumable=False)
     assert search.resize(0, 82.0) == 4
+
+
+def test_a_last_stretch_is_planned_anew_when_devices_go_and_when_they_come_back():
+    search = Search()
+    for trial_id in range(2):
+        search.start(trial_id, 2.0)
+        search.report(trial_id, 0.1 + trial_id, 3.0)
+    assert [search.report(trial_id, 0.1 + trial_id, 55.0) for trial_id in range(2)] == [None, None]
+    assert [search.resize(trial_id, 55.0) for trial_id in range(2)] == [2, 2]
+    search.strategy.set_present(2, 56.0)
+    assert search.resize(0, 57.0) is None
+    assert search.report(1, 1.1, 57.0) is not None, "on two devices there is one survivor"
+    search.end(1, 57.0, resumable=True)
+    assert search.resize(0, 58.0) is None
+    search.strategy.set_present(4, 60.0)
+    assert search.strategy.next_paused(60.0)[0] == 1, "there is room for two again"
+    search.start(1, 60.0)
+    assert search.strategy.allocation == {0: 2, 1: 1}
+    search.report(1, 1.1, 61.0)
+    assert search.resize(1, 61.0) == 2
+
+
+def test_a_trial_that_holds_more_than_its_share_of_what_is_left_shrinks():
+    search = Search()
+    search.start(0, 2.0)
+    search.report(0, 0.1, 3.0)
+    search.report(0, 0.1, 80.0)
+    assert search.resize(0, 80.0) == 4
+    search.strategy.set_present(1, 81.0)
+    assert search.resize(0, 81.0) == 1
+    assert search.strategy.num_free == 3, "of all devices"
+    search.strategy.set_present(0, 82.0)
+    assert search.resize(0, 82.0) is None
+    search.strategy.set_present(4, 83.0)
+    assert search.resize(0, 83.0) == 4
+
+
+def test_the_last_stretch_begins_by_the_devices_that_are_there():
+    search = Search(scaling=TableScaling({1: 1, 2: 2, 4: 4}))
+    search.strategy.set_present(2, 2.0)
+    search.start(0, 2.0)
+    search.report(0, 0.1, 60.0)
+    assert search.strategy.admission_open, "with two devices it would not pay"
+    search.strategy.set_present(4, 61.0)
+    search.report(0, 0.1, 62.0)
+    assert not search.strategy.admission_open
+
+
+@pytest.mark.parametrize("policy", ["uniform", "top_job", "goodput"])
+def test_once_nothing_starts_more_trials_than_devices_hold_one_each(policy):
+    search = Search(policy=policy)
+    for trial_id in range(3):
+        search.start(trial_id, 2.0)
+        search.report(trial_id, 0.1 + trial_id, 3.0)
+    search.strategy.close()
+    search.strategy.set_present(2, 4.0)
+    assert [search.resize(trial_id, 5.0) for trial_id in range(3)] == [None] * 3

@@ -77,7 +77,7 @@ class CheckpointFolder:
         if keep < 1:
             raise ValueError(f"keep must be at least 1, but got {keep!r}")
         self.path = str(path)
-        self._keep = keep
+        self.keep = keep
         self._disk = disk or Disk()
         #: Whether this process has made the folder durable.
         self._has_folder = False
@@ -123,7 +123,7 @@ class CheckpointFolder:
         disk.rename(aside, path)
         disk.sync_folder(self.path)
         # Only now: until the new name is durable, the old checkpoints are all there is.
-        for number in self._numbers()[: -self._keep]:
+        for number in self._numbers()[: -self.keep]:
             disk.remove(f"{self.path}/checkpoint-{number:09d}")
         return path
 

@@ -1,0 +1,202 @@
+"""The check of a script as one function, its result, and the command."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from syne_hypersched import checks
+from syne_hypersched.backends.local import Processes, program
+from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
+from syne_hypersched.check._judge import CheckRow, judge
+from syne_hypersched.check._live import CHECKPOINT_PLACEHOLDER, Stage
+from syne_hypersched.check._stages import Plan, clean
+
+EXIT_FAIL = 1
+"""Exit code of the command if a property is missing."""
+
+EXIT_USAGE = 2
+"""Exit code of the command if its arguments make no sense."""
+
+_WIDTH = 110
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The result of :func:`check_script`.
+
+    .. code-block:: python
+
+        result = check_script("train.py", ["--epochs", "5"], num_devices=2)
+        print(result)
+        assert result.passed
+    """
+
+    script: str
+    """The script."""
+    metric: str
+    """Entry of the reports that was taken for the metric; empty: none."""
+    resource: str
+    """Entry of the reports that was taken for the resource; empty: none."""
+    num_devices: int
+    """Devices of the launches on several devices."""
+    seconds: float
+    """How long the check took."""
+    rows: tuple[CheckRow, ...]
+    """The properties."""
+    folder: str | None
+    """Folder with all logs and checkpoints; None: it was removed."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether no property has failed. Some may be unknown."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[CheckRow, ...]:
+        """The properties that have failed."""
+        return tuple(row for row in self.rows if row.status == "FAIL")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {**asdict(self), "passed": self.passed}
+
+    def __str__(self) -> str:
+        width = max(len(row.name) for row in self.rows)
+        lines = []
+        for row in self.rows:
+            lines.append(f"{row.status:7}  {row.name:{width}}  {row.found}")
+            if row.advice:
+                indent = " " * (width + 11)
+                lines += textwrap.wrap(
+                    row.advice, _WIDTH, initial_indent=f"{indent}> ", subsequent_indent=indent + "  "
+                )
+        counts = {status: sum(row.status == status for row in self.rows) for status in ("PASS", "FAIL", "UNKNOWN")}
+        summary = ", ".join(f"{number} {status}" for status, number in counts.items())
+        lines.append(f"{summary}; {self.seconds:.0f} s")
+        if self.folder is not None:
+            lines.append(f"logs and checkpoints: {self.folder}")
+        return "\n".join(lines)
+
+
+def check_script(
+    script: str | Path,
+    options: Sequence[str] = (),
+    *,
+    num_devices: int = 2,
+    device_type: DeviceType = "auto",
+    processes: Processes = "per_device",
+    binary: str | Sequence[str] | None = None,
+    metric: str | None = None,
+    resource: str | None = None,
+    grace_s: float = 5.0,
+    num_reports: int = 4,
+    tolerance: float = 0.05,
+    timeout_s: float = 300.0,
+    share_devices: bool | None = None,
+    keep: str | Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> CheckResult:
+    """Checks whether a training script can be paused, resized and killed without losing work.
+
+    The script is launched some six times, each time for a few epochs, as :class:`~syne_hypersched.ElasticLocalBackend`
+    would launch it: undisturbed; ended by SIGTERM in the middle of an epoch, and launched again on ``num_devices``
+    devices; killed while it saves, and launched again. Choose options with which an epoch takes seconds.
+
+    Parameters
+    ----------
+    script
+        Training script or program.
+    options
+        Its options. ``--st_checkpoint_dir FOLDER`` is added, unless one of them contains ``{st_checkpoint_dir}``.
+    num_devices
+        Devices for the launch on several devices. If there are not so many GPUs, these launches are left out.
+    device_type, processes, binary, grace_s, share_devices
+        As in :class:`~syne_hypersched.ElasticLocalBackend`.
+    metric, resource
+        Entries of the reports; by default they are found by their names and values.
+    num_reports
+        Reports after which a launch is ended. At least 2; with 4 or more all properties can be seen.
+    tolerance
+        How far the learning curve of a relaunched trial may be from an undisturbed one, as a share of the range of the
+        latter. A script that is deterministic must be five times as close, and one on another number of devices may be
+        three times as far away.
+    timeout_s
+        Seconds that a launch may take until its next report.
+    keep
+        Folder for logs and checkpoints. By default a temporary one, which is removed if nothing has failed.
+    tell
+        Called before each launch with what is done next.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument makes no sense.
+    """
+    script = checks.path("script", script, "an existing file")
+    if not script.is_file():
+        raise ValueError(f"script must be an existing file, but got {str(script)!r}")
+    checks.one_of("processes", processes, get_args(Processes))
+    checks.one_of("device_type", device_type, get_args(DeviceType))
+    checks.positive_integer("num_devices", num_devices)
+    checks.integer("num_reports", num_reports, at_least=2)
+    grace_s = checks.positive_seconds("grace_s", grace_s)
+    timeout_s = checks.positive_seconds("timeout_s", timeout_s)
+    tolerance = checks.number("tolerance", tolerance, "a positive number", above=0.0)
+    options = [*options] if any(CHECKPOINT_PLACEHOLDER in option for option in options) else [
+        *options, "--st_checkpoint_dir", CHECKPOINT_PLACEHOLDER,
+    ]  # fmt: skip
+    devices = find_devices(device_type=device_type)
+    if not devices.are_gpus or len(devices.names) >= num_devices:
+        devices = find_devices(num_devices, device_type=device_type)
+    folder = Path(tempfile.mkdtemp(prefix="hypersched-check-")) if keep is None else Path(keep)
+    if keep is not None:
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"keep must be a new or empty folder, but got {str(folder)!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+    is_warm = binary is None and script.suffix == ".py"
+    began = time.monotonic()
+    path = str(script.resolve())
+    stage = Stage(
+        (path, *options), () if is_warm else program(binary, script), devices, processes, grace_s, folder.resolve(),
+        share_devices,
+    )  # fmt: skip
+    try:
+        seen = Plan(stage, num_reports, grace_s, timeout_s, tell or (lambda what: None)).run()
+    except BaseException:
+        stage.close()
+        if keep is None:
+            clean(folder)
+        raise
+    stage.close()
+    names, rows = judge(seen, resource, metric, grace_s, tolerance)
+    is_kept = keep is not None or any(row.status == "FAIL" for row in rows)
+    if not is_kept:
+        clean(folder)
+    return CheckResult(
+        str(script), names.metric, names.resource, stage.num_devices, time.monotonic() - began, tuple(rows),
+        str(folder) if is_kept else None,
+    )  # fmt: skip
+
+
+def check_and_print(script: str, options: Sequence[str], as_json: bool, **choices: Any) -> int:
+    """Checks a script and prints the result; returns the exit code of the command."""
+
+    def tell(what: str) -> None:
+        if sys.stderr.isatty():
+            print(f"{Path(script).name}: {what}...", file=sys.stderr)
+
+    try:
+        result = check_script(script, options, tell=tell, **choices)
+    except (TypeError, ValueError, RuntimeError) as error:
+        print(f"hypersched check: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    print(json.dumps(result.to_json(), indent=2) if as_json else result)
+    return 0 if result.passed else EXIT_FAIL

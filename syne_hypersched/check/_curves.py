@@ -1,0 +1,136 @@
+"""The metric and the resource in the reports of a script, and how far two learning curves are apart; pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from syne_hypersched import checks
+from syne_hypersched.contract import (
+    ACCUMULATION_STEPS,
+    BATCH_SIZE,
+    EFFICIENCY,
+    MAX_BATCH_SIZE,
+    MIN_BATCH_SIZE,
+    NOISE_SCALE,
+    STEP_TIME_S,
+    THROUGHPUT,
+)
+
+Reports = Sequence[Mapping[str, Any]]
+
+#: Entries that are neither the metric nor the resource.
+_OTHER = frozenset({
+    ACCUMULATION_STEPS, BATCH_SIZE, EFFICIENCY, MAX_BATCH_SIZE, MIN_BATCH_SIZE, NOISE_SCALE, STEP_TIME_S, THROUGHPUT,
+})  # fmt: skip
+#: Usual names of the resource, and parts of usual names of metrics, the best ones first.
+_RESOURCES = ("epoch", "epochs", "step", "steps", "iteration", "iter", "round", "resource", "global_step")
+_METRICS = ("val_loss", "eval_loss", "valid", "val_", "eval_", "test_", "loss", "error", "acc", "f1", "auc", "score")
+
+
+@dataclass(frozen=True)
+class CurveNames:
+    """Which entries of the reports are the resource and the metric; empty: none was found."""
+
+    resource: str
+    metric: str
+
+
+def find_names(reports: Reports, resource: str | None, metric: str | None) -> CurveNames:
+    """Finds the resource and the metric in the reports of one launch, unless they are given."""
+    common = [name for name in reports[0] if all(name in report for report in reports)] if reports else []
+    numbers = [name for name in common if all(checks.is_number(report[name]) for report in reports)]
+    if resource is None:
+        growing = [name for name in numbers if name not in _OTHER and why_no_resource(reports, name) == ""]
+        named = [name for name in _RESOURCES if name in (growing or numbers)]
+        resource = next(iter((*named, *growing)), "")
+    if metric is None:
+        known = reports[0] if reports else {}
+        others = [name for name in known if name not in _OTHER and name != resource and not _is_text(known[name])]
+        fitting = [name for part in _METRICS for name in others if part in name.lower()]
+        metric = next(iter((*fitting, *others)), "")
+    return CurveNames(resource, metric)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, (str, bool, list, dict))
+
+
+def why_no_resource(reports: Reports, name: str) -> str:
+    """Why an entry cannot be the resource level; empty if it can."""
+    levels = [report.get(name) for report in reports]
+    for level in levels:
+        if not checks.is_number(level) or not math.isfinite(level) or level != int(level) or level < 1:
+            return f"{name} must be an integer of at least 1 in every report, but is {level!r} in one"
+    steps = {later - earlier for earlier, later in pairwise(levels)}  # type: ignore[operator]
+    if any(step <= 0 for step in steps):
+        return f"{name} must grow from report to report, but is {_listed(levels)}"
+    if len(steps) > 1:
+        return f"{name} must grow by the same number in each report, but is {_listed(levels)}"
+    return ""
+
+
+def why_no_metric(reports: Reports, name: str) -> str:
+    """Why an entry cannot be the metric; empty if it can."""
+    for report in reports:
+        if name not in report:
+            return f"{name} must be in every report, but is missing in one with {', '.join(report)}"
+        if not checks.is_number(report[name]) or not math.isfinite(report[name]):
+            return f"{name} must be a finite number, but is {report[name]!r} in one report"
+    return ""
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(f"{value:g}" if checks.is_number(value) else repr(value) for value in values)
+
+
+def curve(reports: Reports, names: CurveNames) -> dict[float, float]:
+    """The metric by resource level, as far as both are finite numbers. The first report of a level counts."""
+    found: dict[float, float] = {}
+    for report in reports:
+        level, value = report.get(names.resource), report.get(names.metric)
+        if checks.is_number(level) and checks.is_number(value) and math.isfinite(level) and math.isfinite(value):
+            found.setdefault(float(level), float(value))
+    return found
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Where two curves differ most."""
+
+    level: float
+    value: float
+    expected: float
+
+    @property
+    def distance(self) -> float:
+        """Absolute difference."""
+        return abs(self.value - self.expected)
+
+
+def apart(found: Mapping[float, float], expected: Mapping[float, float]) -> Apart | None:
+    """Where a curve differs most from another one; None: they have no level in common."""
+    pairs = [Apart(level, value, expected[level]) for level, value in found.items() if level in expected]
+    return max(pairs, key=lambda pair: pair.distance, default=None)
+
+
+def allowed(expected: Mapping[float, float], repeats: Sequence[Mapping[float, float]], tolerance: float) -> float:
+    """How far a curve may be from the undisturbed one.
+
+    Parameters
+    ----------
+    expected
+        The undisturbed curve.
+    repeats
+        What other undisturbed launches have reported: how much the script differs from run to run.
+    tolerance
+        Share of the range of the undisturbed curve.
+    """
+    noise = max((found.distance for other in repeats if (found := apart(other, expected))), default=0.0)
+    values = list(expected.values())
+    spread = max(values) - min(values) if values else 0.0
+    rounding = 1e-6 * max(map(abs, values), default=0.0)
+    return max(3 * noise, tolerance * spread, rounding)

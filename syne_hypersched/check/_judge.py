@@ -1,0 +1,370 @@
+"""Says of each property that a script must have whether it has it, and what to change if not; pure functions."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from syne_hypersched import checks
+from syne_hypersched.check._curves import CurveNames, allowed, apart, curve, find_names, why_no_metric, why_no_resource
+from syne_hypersched.check._stages import Observed
+from syne_hypersched.check._trace import LaunchTrace
+from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
+
+Status = Literal["PASS", "FAIL", "UNKNOWN"]
+
+#: Exit codes of a script that leaves on SIGTERM as it should: it has handled it, or died of it.
+_LEFT = (0, EXIT_DRAINED, -signal.SIGTERM, 128 + signal.SIGTERM)
+#: A rank that writes the same files as often as rank 0 doubles this rate.
+_MOST_WRITES = 1.4
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """A property of a script, and whether the script has it."""
+
+    name: str
+    """The property, in few words."""
+    status: Status
+    """``UNKNOWN``: it could not be seen."""
+    found: str
+    """What was seen."""
+    advice: str = ""
+    """What to change; empty unless it failed."""
+
+
+class Judge:
+    """Judges what was observed.
+
+    Parameters
+    ----------
+    seen
+        All launches.
+    names
+        Resource and metric.
+    grace_s
+        Seconds from SIGTERM to SIGKILL.
+    tolerance
+        Share of the range of the undisturbed curve by which others may differ.
+    """
+
+    def __init__(self, seen: Observed, names: CurveNames, grace_s: float, tolerance: float) -> None:
+        # Nothing can be compared with a launch that has not reported.
+        self._seen, self._names = seen if seen.alone.reports else Observed(seen.alone), names
+        self._grace_s, self._tolerance = grace_s, tolerance
+        self._alone = curve(seen.alone.reports, names)
+        self._levels = list(self._alone)
+        #: Whether the script differs from run to run before anything happens to it.
+        early = (self._seen.terminated, self._seen.killed)
+        self._repeats = [
+            curve(trace.reports[: trace.num_before_signal], names)
+            for trace in early
+            if trace is not None and trace.num_before_signal is not None
+        ]
+
+    def rows(self) -> list[CheckRow]:
+        """One row for each property."""
+        properties: dict[str, Callable[[], tuple[Status, str, str]]] = {
+            "runs": self._runs,
+            "reports": self._reports,
+            "checkpoint found": self._checkpoint,
+            "checkpoint before report": self._saved_first,
+            "leaves on SIGTERM": self._leaves,
+            "only whole epochs reported": self._whole_epochs,
+            "goes on where it was": self._goes_on,
+            "other number of devices": self._other_devices,
+            "one rank writes": self._one_writer,
+            "global batch kept": self._batch,
+            "whole after a kill in a save": self._whole,
+            "curve as undisturbed": self._curve,
+        }
+        self._failed: set[str] = set()
+        rows = []
+        for name, judge in properties.items():
+            status, found, advice = judge()
+            if status == "FAIL":
+                self._failed.add(name)
+            rows.append(CheckRow(name, status, found, advice if status == "FAIL" else ""))
+        return rows
+
+    # One method for each property.
+
+    def _runs(self) -> tuple[Status, str, str]:
+        alone = self._seen.alone
+        if alone.exit_code not in (None, 0):
+            words = alone.last_words
+            if "--st_checkpoint_dir" in words and "argument" in words:
+                advice = (
+                    "Accept the option --st_checkpoint_dir, the folder for checkpoints, or put {st_checkpoint_dir} "
+                    "into the options where the script expects the folder."
+                )
+            else:
+                advice = f"Read {alone.log}: the script must run before it can be tuned."
+            return "FAIL", f"exit code {alone.exit_code}: {words}", advice
+        if alone.is_silent:
+            advice = "Give options with which an epoch is short, or a larger --timeout-s."
+            return "FAIL", f"no report for too long, after {len(alone.reports)} of them", advice
+        return "PASS", f"{len(alone.reports)} reports on 1 device", ""
+
+    def _reports(self) -> tuple[Status, str, str]:
+        reports, names = self._seen.alone.reports, self._names
+        if not reports:
+            if "runs" in self._failed:
+                return "UNKNOWN", "no report was made before it ended", ""
+            advice = "Create syne_tune.Reporter() once, and call report(epoch=..., loss=...) after each epoch."
+            return "FAIL", "no report", advice
+        why = why_no_resource(reports, names.resource) if names.resource else "no entry counts the epochs"
+        if why:
+            advice = "Report the epochs done, as 1, 2, 3... over all launches; --resource names the entry."
+            return "FAIL", why, advice
+        why = why_no_metric(reports, names.metric) if names.metric else "no entry is a metric"
+        if why:
+            return "FAIL", why, "Report the metric as a finite number in every report; --metric names the entry."
+        others = [trace.reports for trace in (self._seen.resized, self._seen.restarted) if trace and trace.reports]
+        for other in others:
+            why = why_no_metric(other, names.metric)
+            if why:
+                return "FAIL", f"after a relaunch, {why}", "Report the same entries in every launch."
+        return "PASS", f"metric {names.metric}, resource {names.resource}", ""
+
+    def _checkpoint(self) -> tuple[Status, str, str]:
+        alone = self._seen.alone
+        if not alone.reports:
+            return "UNKNOWN", "no report", ""
+        saved = [change for change in alone.changes if change.kind in ("closed", "moved", "lost")]
+        if not saved:
+            advice = (
+                "Save the whole state of the training to the folder --st_checkpoint_dir after each epoch; without a "
+                "checkpoint every pause and resize starts from the beginning."
+            )
+            return "FAIL", "nothing was written to the checkpoint folder", advice
+        names = sorted({change.path for change in saved})
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return "PASS", f"{', '.join(names[:3])}{more}", ""
+
+    def _saved_first(self) -> tuple[Status, str, str]:
+        alone = self._seen.alone
+        if "checkpoint found" in self._failed or not alone.reports:
+            return "UNKNOWN", "no checkpoint", ""
+        verdicts = [alone.saved_before(index) for index in range(len(alone.reports))]
+        missing = [index + 1 for index, verdict in enumerate(verdicts) if verdict is False]
+        if missing:
+            listed = ", ".join(map(str, missing))
+            advice = "Save before each report: the answer to a report may be SIGTERM, and best/ holds what was saved."
+            return "FAIL", f"nothing was saved before report {listed}", advice
+        if None in verdicts:
+            return "UNKNOWN", "the order of saves and reports could not be seen", ""
+        return "PASS", f"a save before each of {len(verdicts)} reports", ""
+
+    def _leaves(self) -> tuple[Status, str, str]:
+        trace = self._seen.terminated
+        if trace is None or trace.leave_s is None:
+            return "UNKNOWN", "no SIGTERM was sent: give options with which there are at least 2 reports", ""
+        advice = (
+            "Do not ignore SIGTERM and do not train on: save within the grace period and exit with "
+            f"{EXIT_DRAINED}, or leave SIGTERM alone. --grace-s is the backend's grace_s."
+        )
+        num_late = len(trace.reports) - (trace.num_before_signal or 0)
+        if trace.was_killed:
+            return "FAIL", f"still there {self._grace_s:g} s after SIGTERM", advice
+        if num_late > 1:
+            return "FAIL", f"it trained on for {num_late} reports after SIGTERM", advice
+        if trace.exit_code not in _LEFT:
+            advice = f"After SIGTERM, exit with {EXIT_DRAINED}; an error at that moment may cost the checkpoint."
+            return "FAIL", f"exit code {trace.exit_code} after SIGTERM: {trace.last_words}", advice
+        return "PASS", f"{trace.leave_s:.2f} s after SIGTERM, with exit code {trace.exit_code}", ""
+
+    def _whole_epochs(self) -> tuple[Status, str, str]:
+        trace = self._seen.terminated
+        if trace is None or trace.num_before_signal is None:
+            return "UNKNOWN", "no SIGTERM was sent", ""
+        late = trace.reports[trace.num_before_signal :]
+        if not late:
+            return "PASS", "no report after SIGTERM", ""
+        advice = "After SIGTERM in the middle of an epoch, save and leave without evaluating or reporting."
+        before = set(curve(trace.reports[: trace.num_before_signal], self._names))
+        found = curve(late, self._names)
+        for level in (report.get(self._names.resource) for report in late):
+            if level in before or not checks.is_number(level) or level != int(level):
+                return "FAIL", f"after SIGTERM it reported {self._names.resource} {level}", advice
+        worst = apart(found, self._alone)
+        if worst is None:
+            return "UNKNOWN", "it reported an epoch that the undisturbed launch has not reached", ""
+        if worst.distance > self._limit(1):
+            return "FAIL", f"after SIGTERM it reported {self._differs(worst)}", advice
+        return "PASS", f"it finished {self._names.resource} {worst.level:g} after SIGTERM", ""
+
+    def _goes_on(self) -> tuple[Status, str, str]:
+        if "checkpoint found" in self._failed:
+            return "UNKNOWN", "no checkpoint", ""
+        seen = self._seen
+        pairs = [
+            (seen.terminated.reports if seen.terminated else (), seen.resized),
+            (seen.alone.reports[: seen.num_before], seen.resumed),
+        ]
+        if "leaves on SIGTERM" in self._failed:  # it may have been killed anywhere
+            pairs.reverse()
+        for before, after in pairs:
+            if before and after is not None and after.reports:
+                return self._resume(before, after)
+        return "UNKNOWN", "no launch has reported after a relaunch", ""
+
+    def _resume(self, before: tuple[Mapping[str, Any], ...], after: LaunchTrace) -> tuple[Status, str, str]:
+        name = self._names.resource
+        last, first = before[-1].get(name), after.reports[0].get(name)
+        if not checks.is_number(last) or not checks.is_number(first) or len(self._levels) < 2:
+            return "UNKNOWN", "the resource is not known", ""
+        begin, step = self._levels[0], self._levels[1] - self._levels[0]
+        if before[0].get(name) != begin:
+            advice = "Read and write checkpoints only below --st_checkpoint_dir, which each trial has for itself."
+            return "FAIL", f"a new trial began at {name} {before[0].get(name)}", advice
+        where = f"{name} {last:g} reported, then {name} {first:g} after the relaunch"
+        if first == last + step:
+            return "PASS", where, ""
+        if first == last and after.saved_before(0) is not True:
+            return "PASS", f"{where}, with the report of the checkpoint", ""
+        if first > last + step:
+            advice = f"Store in the checkpoint how many epochs are done, and go on with the next {name}."
+            return "FAIL", f"{where}: levels in between are missing", advice
+        if first == begin:
+            advice = "Load the checkpoint in --st_checkpoint_dir if there is one, also the number of epochs done."
+            return "FAIL", f"{where}: it started from the beginning", advice
+        return "FAIL", f"{where}: epochs are trained again", "Save in every epoch, and load the newest checkpoint."
+
+    def _other_devices(self) -> tuple[Status, str, str]:
+        trace, number = self._seen.resized, self._seen.num_devices
+        if trace is None or number == 1:
+            return "UNKNOWN", "there was no launch on more than 1 device", ""
+        if trace.exit_code not in (None, 0) or trace.is_silent:
+            advice = (
+                f"Read {trace.log}. The checkpoint must not depend on the number of devices, and all ranks must take "
+                "the same steps; a script that knows no ranks needs --processes single."
+            )
+            words = trace.last_words if not trace.is_silent else "no report for too long"
+            code = "" if trace.exit_code is None else f"exit code {trace.exit_code} "
+            return "FAIL", f"{code}on {number} devices: {words}", advice
+        if not trace.reports:
+            return "UNKNOWN", f"no report on {number} devices: it may have been done", ""
+        return "PASS", f"{len(trace.reports)} reports on {number} devices", ""
+
+    def _one_writer(self) -> tuple[Status, str, str]:
+        trace, alone = self._seen.resized, self._seen.alone
+        if trace is None or trace.num_devices == 1 or not trace.reports or "checkpoint found" in self._failed:
+            return "UNKNOWN", "there was no launch on more than 1 device that has reported", ""
+        usual, found = alone.num_written(), trace.num_written()
+        for path, number in found.items():
+            if path in usual:
+                most = _MOST_WRITES * usual[path] / len(alone.reports) * len(trace.reports) + 1
+            else:  # its name is new in each save
+                most = max(usual.values(), default=1)
+            if number > most:
+                advice = (
+                    "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
+                    "--processes single."
+                )
+                return "FAIL", f"{path} was written {number} times in {len(trace.reports)} epochs", advice
+        return "PASS", f"no file is written more often than on 1 device ({len(found)} files)", ""
+
+    def _batch(self) -> tuple[Status, str, str]:
+        trace, alone = self._seen.resized, self._seen.alone
+        if trace is None or trace.num_devices == 1 or not trace.reports:
+            return "UNKNOWN", "there was no launch on more than 1 device that has reported", ""
+        before, after = alone.reports[-1].get(BATCH_SIZE), trace.reports[-1].get(BATCH_SIZE)
+        if before is None or after is None:
+            return "UNKNOWN", f"the script does not report {BATCH_SIZE}, its global batch", ""
+        found = f"{before} on 1 device, {after} on {trace.num_devices}"
+        advice = "Divide the global batch by WORLD_SIZE to get the batch of a device."
+        return ("PASS" if before == after else "FAIL"), found, advice
+
+    def _whole(self) -> tuple[Status, str, str]:
+        if self._failed & {"checkpoint found", "goes on where it was"}:
+            return "UNKNOWN", "it does not go on from a checkpoint", ""
+        seen = self._seen
+        if seen.killed is None or seen.restarted is None:
+            return "UNKNOWN", "no save was seen after a report", ""
+        cases = [("a kill in a save", seen.killed.reports, seen.restarted)]
+        last = min(3, len(seen.alone.reports))
+        cases += [(what, seen.alone.reports[: last - 1], trace) for what, trace in seen.torn]
+        for what, before, trace in cases:
+            problem = self._torn_problem(before, trace)
+            if problem:
+                advice = (
+                    "Write aside and os.replace; if a checkpoint has several files, fill a folder aside, rename it at "
+                    "once, and only then remove the old one (docs/checkpoints.md)."
+                )
+                return "FAIL", f"{what}: {problem}", advice
+        also = f", and {len(seen.torn)} other states" if seen.torn else ""
+        return "PASS", f"went on after a kill in a save{also}", ""
+
+    def _torn_problem(self, before: tuple[Mapping[str, Any], ...], trace: LaunchTrace) -> str:
+        """What is wrong with a launch after a kill in a save; empty if nothing is."""
+        if trace.exit_code not in (None, 0):
+            return f"the next launch ended with exit code {trace.exit_code}: {trace.last_words}"
+        if not trace.reports:
+            return "the next launch did not report" if trace.is_silent else ""
+        last, first = before[-1].get(self._names.resource), trace.reports[0].get(self._names.resource)
+        if not checks.is_number(last) or not checks.is_number(first) or len(self._levels) < 2:
+            return ""
+        step = self._levels[1] - self._levels[0]
+        where = f"after {self._names.resource} {last:g} came {first:g}"
+        if first > last + 2 * step:
+            return where
+        again = first < last or (first == last and trace.saved_before(0) is True)
+        if again and "checkpoint before report" not in self._failed:
+            return f"{where}: epochs are trained again"
+        if self._levels[0] == first < last:
+            return f"{where}: it started from the beginning"
+        worst = apart(curve(trace.reports, self._names), self._alone)
+        if worst is not None and worst.distance > self._limit(1) and not self._curve_is_bad():
+            return f"{self._differs(worst)}: the state is a mixture"
+        return ""
+
+    def _curve_is_bad(self) -> bool:
+        """Whether the curve after an ordinary relaunch differs as well."""
+        trace = self._seen.resumed
+        worst = None if trace is None else apart(curve(trace.reports, self._names), self._alone)
+        return worst is not None and worst.distance > self._limit(1)
+
+    def _curve(self) -> tuple[Status, str, str]:
+        if self._failed & {"checkpoint found", "reports", "goes on where it was"} or not self._names.metric:
+            return "UNKNOWN", "it does not go on from a checkpoint with a metric", ""
+        compared = 0
+        advice = (
+            "Store all that the training needs in the checkpoint: weights, optimiser, learning rate schedule, random "
+            "generators or an order of the data that follows from seed and epoch. --tolerance says how close is close."
+        )
+        for trace in (self._seen.resized, self._seen.resumed):
+            if trace is None or ("global batch kept" in self._failed and trace.num_devices > 1):
+                continue
+            worst = apart(curve(trace.reports, self._names), self._alone)
+            if worst is None:
+                continue
+            compared += 1
+            if worst.distance > self._limit(trace.num_devices):
+                where = f"on {trace.num_devices} devices" if trace.num_devices > 1 else "after a relaunch"
+                return "FAIL", f"{where}, {self._differs(worst)}", advice
+        if not compared:
+            return "UNKNOWN", "no level was reached both with and without a relaunch", ""
+        return "PASS", f"within {self._limit(1):.2g} of the undisturbed one", ""
+
+    def _limit(self, num_devices: int) -> float:
+        """How far a curve may be from the undisturbed one on a number of devices."""
+        is_exact = all(found.distance == 0 for other in self._repeats if (found := apart(other, self._alone)))
+        share = 3 * self._tolerance if num_devices > 1 else self._tolerance / 5 if is_exact else self._tolerance
+        return allowed(self._alone, self._repeats, share)
+
+    def _differs(self, worst: Any) -> str:
+        names = self._names
+        return (
+            f"{names.metric} is {worst.value:.5g} at {names.resource} {worst.level:g}, undisturbed {worst.expected:.5g}"
+        )
+
+
+def judge(
+    seen: Observed, resource: str | None, metric: str | None, grace_s: float, tolerance: float
+) -> tuple[CurveNames, list[CheckRow]]:
+    """Judges what was observed; see :class:`Judge`. Resource and metric are found in the reports if they are None."""
+    names = find_names(seen.alone.reports, resource, metric)
+    return names, Judge(seen, names, grace_s, tolerance).rows()

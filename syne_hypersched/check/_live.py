@@ -1,0 +1,300 @@
+"""Launches a script as the local backend does, watches it, and sends it signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched._log_tail import LogTail
+from syne_hypersched._report_lines import OF_REPORTER
+from syne_hypersched.backends.local import Processes, plan_preloading
+from syne_hypersched.backends.machine.claims import claim
+from syne_hypersched.backends.machine.device_locks import DeviceLocks
+from syne_hypersched.backends.machine.discovery import Devices
+from syne_hypersched.backends.machine.environment import rank_environments, server_environment
+from syne_hypersched.check._trace import SAVES, LaunchTrace, places_of
+from syne_hypersched.checkpoints import Change, ChangeWatch
+from syne_hypersched.filenames import SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME, rank_log_name
+from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
+
+#: The checkpoint folder in an option of the script.
+CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
+#: A launch is looked at so often (seconds) even if nothing is heard of it.
+_LOOK_S = 0.05
+
+
+class WatchedLaunch:
+    """One launch that is watched: all that happens is noticed while a method waits.
+
+    Parameters
+    ----------
+    launcher
+        Starts the processes.
+    spec
+        What to start.
+    checkpoints
+        The checkpoint folder.
+    """
+
+    def __init__(self, launcher: Launcher, spec: LaunchSpec, checkpoints: Path) -> None:
+        self._launcher, self._spec = launcher, spec
+        self._watch = ChangeWatch(str(checkpoints), spec.ranks[0].stdout)
+        self._tail = LogTail(Path(spec.ranks[0].stdout))
+        self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._pids: list[int] = []
+        self._exit: LaunchExit | None = None
+        self._ended_at = 0.0
+        self._signalled_at: float | None = None
+        self._num_before_signal: int | None = None
+        self._was_told_to_leave = self._is_silent = False
+        self.reports: list[Mapping[str, Any]] = []
+        self.report_times: list[float] = []
+        self.changes: list[Change] = []
+        self._places: list[tuple[int, int]] = []
+        self.handle = -1
+
+    # What the launcher tells, in its own thread.
+
+    def on_launched(self, pids: list[int]) -> None:
+        """The processes exist."""
+        self._pids = pids
+
+    def on_exit(self, exit_: LaunchExit, moment: float) -> None:
+        """The last process has ended."""
+        self._exit, self._ended_at = exit_, moment
+        with contextlib.suppress(OSError):
+            os.write(self._wakeup[1], b"x")
+
+    # What the check does.
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no process is left."""
+        return self._exit is not None
+
+    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Waits until a condition holds or the launch has ended. Every report renews the time that it may take.
+
+        Returns
+        -------
+        bool
+            Whether the condition holds.
+        """
+        give_up_at, num_reports = time.monotonic() + timeout_s, len(self.reports)
+        while True:
+            ended = self.has_ended
+            self._look(to_the_end=ended)
+            if until():
+                return True
+            if ended:
+                return False
+            if len(self.reports) > num_reports:
+                give_up_at, num_reports = time.monotonic() + timeout_s, len(self.reports)
+            if time.monotonic() >= give_up_at:
+                return False
+            select.select([self._watch.fd, self._wakeup[0]], [], [], _LOOK_S)
+
+    def num_saves(self) -> int:
+        """Changes so far that belong to a save."""
+        return sum(change.kind in SAVES for change in self.changes)
+
+    def send(self, signum: int) -> None:
+        """Sends a signal to all ranks."""
+        if signum == signal.SIGKILL:
+            self._num_before_signal = len(self.reports)
+        for pid in self._pids:
+            if not self.has_ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signum)
+
+    def copy_checkpoints(self, folder: Path, target: Path) -> None:
+        """Copies the checkpoint folder while the script is stopped."""
+        self.send(signal.SIGSTOP)
+        try:
+            if folder.is_dir():
+                shutil.copytree(folder, target, symlinks=True, dirs_exist_ok=True)
+            else:
+                target.mkdir(parents=True)
+        finally:
+            self.send(signal.SIGCONT)
+
+    def terminate(self, grace_s: float, timeout_s: float) -> None:
+        """Sends SIGTERM, SIGKILL after the grace period, and waits for the end."""
+        self._look()
+        self._num_before_signal, self._signalled_at = len(self.reports), time.monotonic()
+        self._launcher.drain(self.handle, grace_s)
+        self.wait(lambda: False, grace_s + timeout_s)
+
+    def kill(self) -> None:
+        """Ends it at once, because enough is known."""
+        self._was_told_to_leave = not self.has_ended
+        self._launcher.drain(self.handle, 0.0)
+        self.wait(lambda: False, 60.0)
+
+    def give_up(self) -> None:
+        """Ends it because it is silent."""
+        self._is_silent = True
+        self.kill()
+
+    def finish(self, num_devices: int) -> LaunchTrace:
+        """What it has done, after its end."""
+        self._look(to_the_end=True)
+        self._watch.close()
+        self._tail.close()
+        for fd in self._wakeup:
+            os.close(fd)
+        exit_ = self._exit or LaunchExit((), None, drained=False, killed=True)
+        failed = self._spec.ranks[exit_.first_failed or 0].stderr
+        told = self._was_told_to_leave
+        return LaunchTrace(
+            num_devices=num_devices,
+            reports=tuple(self.reports),
+            places=tuple(self._places),
+            changes=tuple(self.changes),
+            exit_code=None if told else exit_.exit_code,
+            last_words=exit_.error or ("" if told else _last_line(failed)),
+            log=failed,
+            leave_s=None if self._signalled_at is None else max(0.0, self._ended_at - self._signalled_at),
+            was_killed=exit_.killed,
+            num_before_signal=self._num_before_signal,
+            is_silent=self._is_silent,
+        )
+
+    def _look(self, to_the_end: bool = False) -> None:
+        """Handles what is new. Changes that are read after the log may be older than its new reports."""
+        seen = self._watch.read()
+        found = self._tail.reports(to_the_end)
+        for _ in range(3):
+            more = self._watch.read()
+            if not more:
+                break
+            seen += more
+            found += self._tail.reports(to_the_end)
+        if not seen and not found:
+            return
+        changes, places = places_of(seen, len(found), len(self.changes))
+        self.changes += changes
+        self._places += places
+        now = time.monotonic()
+        self.report_times += [now] * len(found)
+        self.reports += [
+            {name: value for name, value in raw.values.items() if name not in OF_REPORTER} for raw in found
+        ]
+
+
+def _last_line(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 20_000))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+    return ""
+
+
+class Stage:
+    """Where launches of one script take place: its devices, the preloading server, and a folder.
+
+    Parameters
+    ----------
+    argv
+        Script and options; with ``{st_checkpoint_dir}`` where the checkpoint folder is to be.
+    binary
+        What runs the script if it is launched cold; empty for a warm launch.
+    devices
+        The devices.
+    processes
+        Whether each device has a process of its own.
+    grace_s
+        Seconds from SIGTERM to SIGKILL.
+    folder
+        Folder for logs and checkpoints.
+    share_devices
+        As in :class:`~syne_hypersched.ElasticLocalBackend`.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        binary: Sequence[str],
+        devices: Devices,
+        processes: Processes,
+        grace_s: float,
+        folder: Path,
+        share_devices: bool | None = None,
+    ) -> None:
+        self._argv, self._binary = tuple(argv), tuple(binary)
+        self._locks = DeviceLocks()
+        self._devices = claim(devices, self._locks, f"check of {Path(argv[0]).name}", share_devices, may_move=True)
+        self._per_device = processes == "per_device"
+        self._grace_s = grace_s
+        self.folder = folder
+        self._num_launches = 0
+        self._live: dict[int, WatchedLaunch] = {}
+        self._lock = threading.Lock()
+        plan = None if binary else plan_preloading(Path(argv[0]))
+        self._launcher = Launcher(
+            self._on_launched,
+            self._on_exit,
+            preload=() if plan is None else plan.modules,
+            named=None if plan is None else plan.named,
+            log_path=folder / SERVER_LOG_FILENAME,
+            environment=lambda: server_environment(self._devices, os.environ),
+        )
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that there are."""
+        return len(self._devices.names)
+
+    def checkpoints(self, trial: str) -> Path:
+        """The checkpoint folder of a trial."""
+        return self.folder / trial / "checkpoints"
+
+    def start(self, trial: str, num_devices: int) -> WatchedLaunch:
+        """Launches the script as a trial of this name, which goes on from the checkpoint of an earlier launch."""
+        (self.folder / trial).mkdir(exist_ok=True)
+        logs = self.folder / trial / f"launch-{self._num_launches}"
+        self._num_launches += 1
+        logs.mkdir()
+        held = self._devices.names[:num_devices]
+        environments = rank_environments(self._devices, held, self._per_device, os.environ)
+        ranks = tuple(
+            RankSpec(
+                env=environment,
+                stdout=str(logs / rank_log_name(STDOUT_FILENAME, rank)),
+                stderr=str(logs / rank_log_name(STDERR_FILENAME, rank)),
+                cores=cores,
+            )
+            for rank, (environment, cores) in enumerate(environments)
+        )
+        folder = str(self.checkpoints(trial))
+        argv = tuple(part.replace(CHECKPOINT_PLACEHOLDER, folder) for part in self._argv)
+        spec = LaunchSpec((*self._binary, *argv), ranks, not self._binary, self._grace_s, os.getcwd())
+        launch = WatchedLaunch(self._launcher, spec, self.checkpoints(trial))
+        with self._lock:
+            launch.handle = self._launcher.launch(spec)
+            self._live[launch.handle] = launch
+        return launch
+
+    def close(self) -> None:
+        """Ends all processes."""
+        self._launcher.close()
+        self._locks.release()
+
+    def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
+        with self._lock:
+            launch = self._live[handle]
+        launch.on_launched(pids)
+
+    def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
+        with self._lock:
+            launch = self._live.pop(handle)
+        launch.on_exit(exit_, moment)

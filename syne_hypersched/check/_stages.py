@@ -1,0 +1,181 @@
+"""The launches that a check consists of: undisturbed, terminated and resized, killed while it saves."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from syne_hypersched.check._live import Stage, WatchedLaunch
+from syne_hypersched.check._torn import TornState, files_below, lay_out, torn_states
+from syne_hypersched.check._trace import LaunchTrace
+
+
+@dataclass
+class Observed:
+    """All launches of a check, as far as they took place."""
+
+    alone: LaunchTrace
+    """Undisturbed, on one device."""
+    terminated: LaunchTrace | None = None
+    """On one device, with SIGTERM in the middle of an epoch."""
+    resized: LaunchTrace | None = None
+    """The same trial, launched again on several devices."""
+    killed: LaunchTrace | None = None
+    """On one device, killed at the beginning of a save."""
+    restarted: LaunchTrace | None = None
+    """The same trial, launched again on one device."""
+    resumed: LaunchTrace | None = None
+    """On one device, from the checkpoint folder as it was right after a report of :attr:`alone`."""
+    torn: list[tuple[str, LaunchTrace]] = field(default_factory=list)
+    """Launches from other states that a kill may leave, each with its state in words."""
+    num_before: int = 0
+    """Reports of a trial before it was ended."""
+    num_devices: int = 1
+    """Devices that there were for :attr:`resized`."""
+
+
+class Plan:
+    """Carries out the launches of a check, one after the other.
+
+    Parameters
+    ----------
+    stage
+        Where they take place.
+    num_reports
+        Reports after which an undisturbed launch is ended, if it has not ended by itself.
+    grace_s
+        Seconds from SIGTERM to SIGKILL.
+    timeout_s
+        Seconds that a launch may take until its next report.
+    tell
+        Called with what is done next, in words.
+    """
+
+    def __init__(
+        self, stage: Stage, num_reports: int, grace_s: float, timeout_s: float, tell: Callable[[str], None]
+    ) -> None:
+        self._stage = stage
+        self._num_reports = num_reports
+        self._grace_s, self._timeout_s = grace_s, timeout_s
+        self._tell = tell
+        #: Seconds between two reports.
+        self._interval_s = 0.0
+
+    def run(self) -> Observed:
+        """Carries them out."""
+        self._tell("undisturbed on 1 device")
+        alone = self._alone()
+        seen = Observed(alone, num_devices=self._stage.num_devices)
+        num_reports = len(alone.reports)
+        if num_reports < 2 or alone.is_silent or alone.exit_code not in (None, 0):
+            return seen
+        # A script that saves only every second time is caught with an odd number.
+        after = seen.num_before = min(2, num_reports - 1)
+        for attempt in range(2):
+            self._tell(f"SIGTERM in the middle of an epoch, after {after} reports")
+            trial = f"terminated-{attempt}"
+            seen.terminated = self._terminate(trial, after)
+            if not self._is_between(seen.terminated):
+                break
+        others = self._stage.num_devices
+        self._tell(f"launched again on {others} device{'s' if others > 1 else ''}")
+        seen.resized = self._go_on(trial, others, num_reports - after + 1)
+        for attempt in range(2):
+            self._tell("killed while it saves")
+            trial = f"killed-{attempt}"
+            seen.killed = self._kill_in_save(trial, after)
+            if seen.killed.num_before_signal is not None:
+                break
+        if seen.killed is not None and seen.killed.num_before_signal is not None:
+            self._tell("launched again")
+            seen.restarted = self._go_on(trial, 1, num_reports - after + 1)
+        if files_below(self._copy(after)):
+            self._tell(f"launched from the checkpoint of report {after}")
+            shutil.copytree(self._copy(after), self._stage.checkpoints("resumed"), symlinks=True)
+            seen.resumed = self._go_on("resumed", 1, num_reports - after + 1)
+        states = self._torn_states(alone)
+        for number, state in enumerate(states):
+            self._tell(f"launched from a torn save: {state.what}")
+            trial = f"torn-{number}"
+            (self._stage.folder / trial).mkdir()
+            lay_out(state, self._stage.checkpoints(trial))
+            seen.torn.append((state.what, self._go_on(trial, 1, 2)))
+        return seen
+
+    def _alone(self) -> LaunchTrace:
+        launch = self._stage.start("alone", 1)
+        folder = self._stage.checkpoints("alone")
+        has_all = False
+        for number in range(1, self._num_reports + 1):
+            has_all = self._wait_for_reports(launch, number)
+            if not has_all:
+                break
+            if number <= 3:
+                launch.copy_checkpoints(folder, self._copy(number))
+        self._end(launch, has_all)
+        times = launch.report_times
+        if len(times) > 1:
+            self._interval_s = statistics.median(later - earlier for earlier, later in pairwise(times))
+        return launch.finish(1)
+
+    def _terminate(self, trial: str, after: int) -> LaunchTrace:
+        launch = self._stage.start(trial, 1)
+        if self._wait_for_reports(launch, after):
+            launch.wait(lambda: len(launch.reports) > after, self._interval_s / 2)
+            launch.terminate(self._grace_s, self._timeout_s)
+        self._end(launch)
+        return launch.finish(1)
+
+    def _kill_in_save(self, trial: str, after: int) -> LaunchTrace:
+        launch = self._stage.start(trial, 1)
+        if self._wait_for_reports(launch, after):
+            begin = launch.num_saves()
+            if launch.wait(lambda: launch.num_saves() > begin, self._timeout_s):
+                launch.send(signal.SIGKILL)
+                launch.wait(lambda: False, self._timeout_s)
+        self._end(launch)
+        return launch.finish(1)
+
+    def _go_on(self, trial: str, num_devices: int, num_reports: int) -> LaunchTrace:
+        launch = self._stage.start(trial, num_devices)
+        self._end(launch, self._wait_for_reports(launch, num_reports))
+        return launch.finish(num_devices)
+
+    def _wait_for_reports(self, launch: WatchedLaunch, number: int) -> bool:
+        return launch.wait(lambda: len(launch.reports) >= number, self._timeout_s)
+
+    @staticmethod
+    def _end(launch: WatchedLaunch, has_all: bool = False) -> None:
+        """Ends a launch, if it has not ended, because enough is known or because it is silent."""
+        if not launch.has_ended:
+            launch.kill() if has_all else launch.give_up()
+
+    def _copy(self, number: int) -> Path:
+        return self._stage.folder / f"after-report-{number}"
+
+    def _torn_states(self, alone: LaunchTrace) -> list[TornState]:
+        """The states in the middle of the last save for which the files before and after it are known."""
+        known = [number for number in (1, 2, 3) if self._copy(number).is_dir()]
+        if len(known) < 2:
+            return []
+        begin, end = known[-2], known[-1]
+        before, after = files_below(self._copy(begin)), files_below(self._copy(end))
+        if not before or not after:
+            return []
+        sizes = {path: Path(source).stat().st_size for path, source in after.items()}
+        return torn_states(before, after, sizes, alone.between(begin - 1))
+
+    @staticmethod
+    def _is_between(trace: LaunchTrace) -> bool:
+        """Whether a launch may have ended between a save and its report, which is lost then."""
+        return trace.saves_after_last_report and trace.exit_code == -signal.SIGTERM
+
+
+def clean(folder: Path) -> None:
+    """Removes the folder of a check."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,46 @@
+"""Tells logs, which a script keeps open and writes to now and then, from the files of a checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+#: A file that is open for writing at so many reports, and idle for so many seconds, is a log and no checkpoint...
+_LOG_REPORTS = 3
+_LOG_IDLE_S = 0.25
+#: ...and so is a file with such a name.
+_LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
+
+
+class OpenLogs:
+    """See the module. Paths are absolute; any thread may ask."""
+
+    def __init__(self) -> None:
+        #: How many reports saw each file open, and when each was last written to (monotonic seconds).
+        self._num_reports: dict[str, int] = {}
+        self._written_s: dict[str, float] = {}
+        self._logs: set[str] = set()
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
+
+    def write(self, path: str, now_s: float) -> None:
+        """A file was written to."""
+        self._written_s[path] = now_s
+
+    def report(self, open_paths: Iterable[str]) -> None:
+        """The script has reported while these files are open for writing."""
+        for path in open_paths:
+            self._num_reports[path] = self._num_reports.get(path, 0) + 1
+
+    def look(self, now_s: float) -> None:
+        """Finds out which files are logs by now."""
+        for path, num_reports in list(self._num_reports.items()):
+            if num_reports >= _LOG_REPORTS and now_s - self._written_s.get(path, 0.0) >= _LOG_IDLE_S:
+                self._logs.add(path)
+
+    def close(self, path: str) -> None:
+        """A file was closed, or is gone: it is opened anew if it is a log."""
+        self._logs.discard(path)
+        self._num_reports.pop(path, None)

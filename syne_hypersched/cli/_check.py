@@ -1,0 +1,82 @@
+"""The command ``check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+EPILOGUE = """\
+Examples:
+  hypersched check train.py --epochs 5 --lr 0.1
+  hypersched check train.py --json -- --metric accuracy
+  hypersched check train.py --output_dir {st_checkpoint_dir} --epochs 5
+
+Options that are not listed here are the script's, and so is everything after
+a --. Choose them so that an epoch takes seconds.
+
+Exit codes: 0 if no property has failed; 1 if one has; 2 if the arguments make
+no sense, or the devices are taken.
+"""
+
+
+def check(
+    script: str,
+    /,
+    *options: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    num_devices: int = 2,
+    device_type: Literal["auto", "cpu", "gpu"] = "auto",
+    processes: Literal["per_device", "single"] = "per_device",
+    binary: str | None = None,
+    metric: str | None = None,
+    resource: str | None = None,
+    grace_s: float = 5.0,
+    num_reports: int = 4,
+    tolerance: float = 0.05,
+    timeout_s: float = 300.0,
+    keep: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Check a training script before GPU hours are spent: end it at bad moments, and look whether work is lost.
+
+    It is launched some six times, each time for a few epochs.
+
+    Parameters
+    ----------
+    script
+        Training script.
+    options
+        Options of the script. --st_checkpoint_dir FOLDER is added.
+    num_devices
+        Devices for the relaunch on several devices.
+    device_type
+        GPUs, CPU slots, or GPUs if there are any.
+    processes
+        Whether each device has a process of its own, or one process sees all devices.
+    binary
+        Program that runs the script, if not this Python.
+    metric
+        Entry of the reports that is the metric; by default found by its name.
+    resource
+        Entry of the reports that counts the epochs; by default found by its values.
+    grace_s
+        Seconds from SIGTERM to SIGKILL.
+    num_reports
+        Reports after which a launch is ended.
+    tolerance
+        How far a learning curve may be from the undisturbed one, as a share of its range.
+    timeout_s
+        Seconds that a launch may take until its next report.
+    keep
+        New folder for logs and checkpoints; by default they are kept only if something fails.
+    json
+        Print JSON.
+    """
+    from syne_hypersched.check import check_and_print
+
+    return check_and_print(
+        script, options, as_json=json, num_devices=num_devices, device_type=device_type, processes=processes,
+        binary=binary, metric=metric, resource=resource, grace_s=grace_s, num_reports=num_reports, tolerance=tolerance,
+        timeout_s=timeout_s, keep=keep,
+    )  # fmt: skip

@@ -1,0 +1,41 @@
+"""The command ``pool``."""
+
+from __future__ import annotations
+
+EPILOGUE = """\
+Examples:
+  hypersched pool NAME                     which devices it has
+  hypersched pool NAME --devices 2         give back all but two
+  hypersched pool NAME --devices 8         take them again
+  hypersched pool NAME --names 0 --names 1 use these two
+
+Exit codes: 0; 1 if the run does not answer, or refuses; 2 if there is no such
+run, or arguments are wrong.
+"""
+
+
+def pool(run: str, /, *, devices: int | None = None, names: list[str] | None = None, timeout: float = 60.0) -> int:
+    """Give devices of a running experiment back, or let it have them again.
+
+    Trials on devices that go are asked to save and exit, and go on on the
+    others or wait. Returns when the devices are free.
+
+    Parameters
+    ----------
+    run
+        Name or folder of the experiment.
+    devices
+        Number of devices that it may use from now on; 0 lets all trials wait.
+    names
+        Names of these devices, instead of their number.
+    timeout
+        Most seconds to wait.
+    """
+    import sys
+
+    from syne_hypersched.experiments.pool import change_and_print
+
+    if devices is not None and names is not None:
+        print("hypersched: give --devices or --names, not both", file=sys.stderr)
+        return 2
+    return change_and_print(run, devices if names is None else names, timeout)

@@ -1,0 +1,82 @@
+"""What the commands ``tune`` and ``demo`` share: a tuning is announced, run and summarised, or written as a script."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syne_hypersched.tuning import TuneJob
+
+EXIT_NO_RESULT = 1
+"""Exit code of a tuning that has found nothing."""
+
+
+def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
+    """Runs a tuning, and ends with a table, a picture and the path of ``best/``.
+
+    Returns
+    -------
+    int
+        Exit code: 0; 1 if too many trials have failed, or none has reported a finite metric.
+    """
+    from syne_hypersched.experiments import load_run
+    from syne_hypersched.experiments.report import report_run
+    from syne_hypersched.tuning import make_tuner, run_job
+
+    tuner = make_tuner(job, is_new=resume is None)
+    print(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name), flush=True)
+    folder, failure = run_job(tuner, resume)
+    print()
+    print(report_run(folder))
+    name = shlex.quote(folder.name)
+    print(f"more: hypersched explain {name}, hypersched replay {name}", flush=True)
+    if failure:
+        print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
+        return EXIT_NO_RESULT
+    if load_run(folder).incumbent is None:
+        print(
+            f"hypersched: no trial has reported a finite {job.metric!r} at a level {job.time_attr!r}; what the script "
+            f"has printed is in {folder}/0/std.out and std.err",
+            file=sys.stderr,
+        )
+        return EXIT_NO_RESULT
+    return 0
+
+
+def write_script(job: TuneJob, path: Path) -> int:
+    """Writes the tuning as a Python script, and says how it is run.
+
+    Raises
+    ------
+    ValueError
+        There is such a file, or no such folder.
+    """
+    from syne_hypersched.tuning import script_of
+
+    if path.exists():
+        raise ValueError(f"--write-script must be a new file, but {str(path)!r} exists")
+    if not path.resolve().parent.is_dir():
+        raise ValueError(f"--write-script must be in an existing folder, but {str(path.parent)!r} does not exist")
+    path.write_text(script_of(job, path), encoding="utf-8")
+    print(f"wrote {path}, which tunes as this command would. Run it: python {shlex.quote(str(path))}")
+    return 0
+
+
+def _announcement(job: TuneJob, devices: tuple[str, ...], name: str) -> str:
+    width = max(len(entry.name) for entry in job.space)
+    listed = ", ".join(devices) if len(devices) <= 4 else f"{devices[0]} to {devices[-1]}"
+    aim = "minimise" if job.do_minimize else "maximise"
+    return "\n".join(
+        [
+            f"experiment {name}: {aim} {job.metric} of {job.script.name}",
+            *(f"  {entry.name:{width}}  {entry}" for entry in job.space),
+            (
+                f"{len(devices)} device{'s' if len(devices) > 1 else ''} ({listed}), {job.scheduler}, up to "
+                f"{job.time_attr} {job.max_t:g}, {job.deadline_s:g} s"
+            ),
+            f"Ctrl-C ends it; hypersched resume {shlex.quote(name)} continues it",
+        ]
+    )

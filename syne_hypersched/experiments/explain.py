@@ -1,0 +1,225 @@
+"""Why a run has decided what it has decided, from its files: the whole run, or the story of one trial."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched import checks
+from syne_hypersched.experiments._run import Report, Run, load_run
+from syne_hypersched.experiments._trials import TrialSummary, trial_table
+from syne_hypersched.records.events import Event, describe_decision
+
+#: Events of a trial that are told, and how. The others concern files and first reports.
+_TOLD = {
+    "start": "is started",
+    "resume": "is resumed",
+    "retry": "is launched again after a failure",
+    "redo": "repeats work",
+    "refuse": "is not resized: it has failed on so many devices",
+    "wait": "waits for room for its checkpoints",
+    "restore": "goes back to an older checkpoint",
+    "unpublished": "has a better report without a whole checkpoint, so that best/ stays as it is",
+    "fail": "has failed",
+    "complete": "has ended by itself",
+}
+_VERDICTS = {"PAUSE": "paused", "STOP": "stopped"}
+_QUIET_DETAILS = ("timestamp", "num_devices", "result", "from", "exit_codes", "checkpoint")
+
+
+def explain_run(run: Run, num_decisions: int = 20) -> str:
+    """The decisions of a run with their reasons, the last ones first read.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    num_decisions
+        Most decisions, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        ``num_decisions`` is not an integer, or is below 1.
+    """
+    num_decisions = checks.positive_integer("num_decisions", num_decisions)
+    told = _decisions(run)
+    trials = trial_table(run)
+    statuses: dict[str, int] = defaultdict(int)
+    for trial in trials:
+        statuses[trial.status] += 1
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    lines = [f"{len(trials)} trials: {counts}" if trials else "no trial has started yet", _admission(run)]
+    failures = [event for event in run.events if event.event in ("retry", "fail")]
+    if failures:
+        whose = sorted({event.trial_id for event in failures if event.trial_id is not None})
+        lines.append(f"failed launches: {len(failures)}, of trials {_listed(whose)}")
+    lines.append("")
+    if len(told) > num_decisions:
+        lines.append(f"... {len(told) - num_decisions} decisions before")
+    lines += [f"{time_s:9.1f} s  {text}" for time_s, text in told[-num_decisions:]]
+    if not told:
+        lines.append("nothing has been decided yet")
+    if not run.decisions and run.reports:
+        lines.append("This scheduler records no reasons: ranks are computed from the reports.")
+    return "\n".join(lines)
+
+
+def explain_trial(run: Run, trial_id: int) -> str:
+    """The story of one trial: its launches, what was decided about it and why, its failures.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    trial_id
+        The trial.
+
+    Raises
+    ------
+    ValueError
+        There is no such trial; the message says which there are.
+    """
+    trials = {trial.trial_id: trial for trial in trial_table(run)}
+    if trial_id not in trials:
+        known = f"from 0 to {max(trials)}" if trials else "but there is none yet"
+        raise ValueError(f"--trial must be a trial of the run, {known}, but got {trial_id!r}")
+    story = [*_launches(run, trial_id), *_decisions(run, trial_id)]
+    story += [(event.time_s, _telling(event)) for event in run.events if _is_told(event, trial_id)]
+    story.sort(key=lambda entry: entry[0])
+    rank = list(trials).index(trial_id) + 1
+    return "\n".join(
+        [
+            _summary(run, trials[trial_id], rank, len(trials)),
+            "",
+            *(f"{time_s:9.1f} s  {text}" for time_s, text in story),
+        ]
+    )
+
+
+def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int, time_attr: str | None) -> int:
+    """Prints :func:`explain_run` or :func:`explain_trial`, or on the standard error why it cannot.
+
+    Parameters
+    ----------
+    path, time_attr
+        As in :func:`load_run`.
+    trial_id
+        The trial; None for the whole run.
+    num_decisions
+        As in :func:`explain_run`.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 2 if the run cannot be read or has no such trial.
+    """
+    try:
+        run = load_run(path, time_attr)
+        text = explain_run(run, num_decisions) if trial_id is None else explain_trial(run, trial_id)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError, TypeError) as error:
+        print(f"cannot explain {path}: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+def _summary(run: Run, trial: TrialSummary, rank: int, num_trials: int) -> str:
+    found = "it has reported no finite value" if trial.best is None else f"best {run.metric} {trial.best:.4f}"
+    head = f"trial {trial.trial_id}: {trial.status}, {found}, {run.time_attr} {trial.resource:g}, "
+    lines = [
+        f"{head}rank {rank} of {num_trials} by its best value",
+        "configuration: " + (", ".join(f"{name}={_short(value)}" for name, value in trial.config.items()) or "unknown"),
+    ]
+    if trial.num_launches:
+        cost = "" if trial.launch_cost_s is None else f", which cost {trial.launch_cost_s:.1f} s"
+        lines.append(f"{trial.num_launches} launches{cost}; at most {trial.max_devices} devices at a time")
+    return "\n".join(lines)
+
+
+def _admission(run: Run) -> str:
+    closings = [event for event in run.decisions if event.details.get("what") == "close"]
+    if closings:
+        return f"admission closed at {closings[-1].time_s:.1f} s: {closings[-1].reason}"
+    if run.admission_closed_s is not None:
+        return f"admission closed at {run.admission_closed_s:.1f} s"
+    says = any(report.admission_open is not None for report in run.reports)
+    return "admission was open to the end of what is recorded" if says else "this scheduler has no admission to close"
+
+
+def _decisions(run: Run, trial_id: int | None = None) -> list[tuple[float, str]]:
+    """Times and texts of what was decided, with the scheduler's reasons, or else with what the reports say."""
+    told = [
+        (event.time_s, describe_decision(event))
+        for event in run.decisions
+        if trial_id is None or (event.trial_id == trial_id and event.details.get("what") != "close")
+    ]
+    if run.decisions:
+        return told
+    values: dict[float, list[float]] = defaultdict(list)
+    for report in run.reports:
+        at_level = values[report.resource]
+        at_level.append(report.value if run.do_minimize else -report.value)
+        if report.decision in _VERDICTS and trial_id in (None, report.trial_id):
+            told.append((report.time_s, _verdict(run, report, at_level)))
+    return told
+
+
+def _verdict(run: Run, report: Report, at_level: list[float]) -> str:
+    own = at_level[-1]
+    rank = sum(value < own for value in at_level) + 1
+    return (
+        f"{report.decision.lower()} trial {report.trial_id}: {run.metric} {report.value:.4f} was rank {rank} of the "
+        f"{len(at_level)} values at {run.time_attr} {report.resource:g} until then"
+    )
+
+
+def _launches(run: Run, trial_id: int) -> list[tuple[float, str]]:
+    told = []
+    for event in run.events:
+        if event.trial_id != trial_id:
+            continue
+        if event.event == "launch":
+            told.append((event.time_s, f"launch {event.launch} on {_devices(event.devices)}"))
+        elif event.event == "exit":
+            how, code = event.details.get("how", "ended"), event.details.get("exit_code")
+            failed = f", exit code {code}" if how == "failed" and code is not None else ""
+            told.append((event.time_s, f"launch {event.launch} {how}{failed}{_because(event)}"))
+        elif event.event == "resize":
+            before, after = event.details.get("from"), event.details.get("to")
+            told.append((event.time_s, f"is to go on with {after} instead of {before} devices"))
+    return told
+
+
+def _is_told(event: Event, trial_id: int) -> bool:
+    return event.trial_id == trial_id and event.event in _TOLD
+
+
+def _telling(event: Event) -> str:
+    details = ", ".join(
+        f"{name} {_short(value)}"
+        for name, value in event.details.items()
+        if name not in _QUIET_DETAILS and isinstance(value, (int, float, str))
+    )
+    return f"{_TOLD[event.event]}{_because(event)}{f' ({details})' if details else ''}"
+
+
+def _because(event: Event) -> str:
+    return f": {event.reason}" if event.reason else ""
+
+
+def _devices(devices: tuple[str, ...]) -> str:
+    return ", ".join(devices) if len(devices) <= 4 else f"{len(devices)} devices, {devices[0]} to {devices[-1]}"
+
+
+def _listed(items: list[int], most: int = 10) -> str:
+    shown = ", ".join(map(str, items[:most]))
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,126 @@
+"""What an elastic run needs of Hugging Face's ``TrainingArguments``."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Literal
+
+from syne_hypersched import checks
+
+logger = logging.getLogger(__name__)
+
+Resource = Literal["epoch", "eval"]
+RESOURCES: tuple[Resource, ...] = ("epoch", "eval")
+
+
+def adopt(args: Any, resource: Resource) -> None:
+    """Makes a trainer save whenever it evaluates, or refuses the arguments.
+
+    Raises
+    ------
+    ValueError
+        An argument does not go with an elastic run; the message says why.
+    """
+    evaluates, saves = (_value(each) for each in (args.eval_strategy, args.save_strategy))
+    if evaluates == "no":
+        raise ValueError('eval_strategy must be "epoch" or "steps", since a report needs an evaluation, but got "no"')
+    if resource == "epoch" and evaluates != "epoch":
+        raise ValueError(
+            f'eval_strategy must be "epoch" with resource="epoch", but got "{evaluates}"; use resource="eval" to count '
+            "evaluations"
+        )
+    if saves == "best":
+        raise ValueError(
+            'save_strategy must be that of eval_strategy, since each report needs its checkpoint, but got "best"; '
+            "the backend keeps the best checkpoint of all trials by itself"
+        )
+    for name, wanted, why in (
+        ("save_only_model", False, "a run goes on with its optimiser"),
+        ("ignore_data_skip", False, "a run goes on inside an epoch"),
+        ("auto_find_batch_size", False, "the global batch is the same in each launch"),
+    ):
+        if getattr(args, name, wanted) != wanted:
+            raise ValueError(f"{name} must be {wanted}, since {why}, but got {getattr(args, name)!r}")
+    if args.push_to_hub and _value(args.hub_strategy) != "end":
+        raise ValueError(
+            'hub_strategy must be "end", since checkpoints are moved into their place, but got '
+            f"{_value(args.hub_strategy)!r}"
+        )
+    if getattr(args.accelerator_config, "split_batches", False):
+        raise ValueError("split_batches must be False, since the batch is divided over the devices here, but got True")
+    if saves != evaluates or (evaluates == "steps" and args.save_steps != args.eval_steps):
+        logger.info("The trainer saves whenever it evaluates (save_strategy was %r).", saves)
+        args.save_strategy = type(args.save_strategy)(evaluates)
+        args.save_steps = args.eval_steps
+    if getattr(args, "enable_jit_checkpoint", False):
+        logger.warning(
+            "enable_jit_checkpoint is switched off: it waits for 3 seconds after SIGTERM and for no other process. "
+            "The elastic run saves at the next step instead."
+        )
+        args.enable_jit_checkpoint = False
+    # Such as how often EarlyStoppingCallback has seen no improvement.
+    args.restore_callback_states_from_checkpoint = True
+
+
+def level(args: Any, state: Any, resource: Resource) -> int | None:
+    """The resource level that a run has reached; None inside an epoch, if epochs are counted.
+
+    A run that ends inside an epoch, or between two evaluations, has one more evaluation at its end.
+    """
+    epoch: float = state.epoch
+    if _value(args.eval_strategy) == "steps":
+        step, distance = int(state.global_step), int(state.eval_steps)
+        return -(-step // distance)
+    if resource == "epoch":
+        return round(epoch) if is_whole(epoch) else None
+    return math.ceil(epoch - 1e-6)
+
+
+def is_due(args: Any, state: Any) -> bool:
+    """Whether the trainer evaluates after the present step."""
+    if state.global_step >= state.max_steps:
+        return True
+    if _value(args.eval_strategy) == "steps":
+        return bool(state.global_step % state.eval_steps == 0)
+    return is_whole(state.epoch)
+
+
+def is_whole(epoch: float) -> bool:
+    """Whether a number of epochs is an integer, but for rounding."""
+    return abs(epoch - round(epoch)) < 1e-6
+
+
+def chosen(names: tuple[str, ...], metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics that are to be reported.
+
+    Raises
+    ------
+    ValueError
+        The evaluation has no such metric.
+    """
+    missing = [name for name in names if name not in metrics]
+    if missing:
+        raise ValueError(
+            f"metrics must be names of what the evaluation returns ({', '.join(sorted(metrics))}), but got "
+            f"{', '.join(map(repr, missing))}"
+        )
+    return {name: metrics[name] for name in names}
+
+
+def checked(metrics: Any, resource: Any) -> tuple[tuple[str, ...], Resource]:
+    """The names of the metrics, and the resource.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One of them is something else.
+    """
+    names = checks.names("metrics", metrics)
+    if not names:
+        raise ValueError("metrics must name at least one metric, but got none")
+    return names, checks.one_of("resource", resource, RESOURCES)
+
+
+def _value(strategy: Any) -> str:
+    return str(getattr(strategy, "value", strategy))

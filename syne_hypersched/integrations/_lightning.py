@@ -1,0 +1,227 @@
+"""What an elastic callback of Lightning does, for both names of the package."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
+
+from syne_hypersched import checks
+from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
+from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._order import ElasticSampler
+from syne_hypersched.integrations._ranks import Ranks
+from syne_hypersched.integrations._saved import Saved
+from syne_hypersched.integrations._sigterm import Sigterm
+
+logger = logging.getLogger(__name__)
+
+_FILE = "lightning.ckpt"
+
+
+class ElasticHooks:
+    """See ``ElasticCallback``. Trainer and module are Any: two packages define them."""
+
+    def __init__(
+        self,
+        checkpoint_dir: str | os.PathLike[str],
+        metrics: tuple[str, ...] = ("val_loss",),
+        *,
+        global_batch_size: int,
+        max_local_batch_size: int | None = None,
+        reporter: Callable[..., None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._names = checks.names("metrics", metrics)
+        if not self._names:
+            raise ValueError("metrics must name at least one metric, but got none")
+        self._global_batch_size = global_batch_size
+        self._share: Share = share_of(global_batch_size, num_processes(), max_local_batch_size)
+        self._saved = Saved(str(checks.path("checkpoint_dir", checkpoint_dir)), 2, reporter)
+        self._ranks = Ranks()
+        self._sigterm = Sigterm()
+        self._trainer: Any = None
+        #: Where this launch goes on: the epoch, and its steps that are done.
+        self._goes_on_at = (0, 0)
+        #: Whether a run that is left inside an epoch goes on with the samples that are left of it.
+        self._keeps_order = True
+        self._validated_epoch = -1
+
+    @property
+    def ckpt_path(self) -> str | None:
+        """For ``trainer.fit(ckpt_path=...)``: the checkpoint from which this launch goes on; None: there is none."""
+        newest = self._saved.newest
+        return None if newest is None else os.path.join(newest, _FILE)
+
+    @property
+    def num_devices(self) -> int:
+        """For ``Trainer(devices=...)``: devices of this launch."""
+        return num_processes()
+
+    @property
+    def local_batch_size(self) -> int:
+        """For ``DataLoader(batch_size=...)`` of the training data: samples of a micro-batch on one device."""
+        return self._share.local_batch_size
+
+    @property
+    def accumulation_steps(self) -> int:
+        """Micro-batches of a step on one device, which the trainer is told."""
+        return self._share.accumulation_steps
+
+    # Hooks of Lightning, in the order in which it calls them.
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Tells the trainer how many micro-batches a step has, and gives the training data their order."""
+        if stage != "fit":
+            return
+        if trainer.world_size != num_processes():
+            raise ValueError(
+                f"devices of the trainer must be num_devices of the callback, {num_processes()}, but the trainer has "
+                f"{trainer.world_size}"
+            )
+        self._trainer = trainer
+        trainer.accumulate_grad_batches = self._share.accumulation_steps
+        process = trainer.strategy.process_dataloader
+
+        def process_dataloader(loader: Any) -> Any:
+            loader = process(loader)
+            return self._in_order(loader) if trainer.training else loader
+
+        trainer.strategy.process_dataloader = process_dataloader
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Counts the micro-batches of the present epoch anew, for the present number of devices."""
+        before = self._saved.notes.get("accumulation_steps", self._share.accumulation_steps)
+        loop = checkpoint["loops"]["fit_loop"]
+        progress = loop["epoch_loop.batch_progress"]
+        current, total = progress["current"], progress["total"]
+        is_inside = current["completed"] < current["processed"] and not progress["is_last_batch"]
+        num_steps = current["ready"] // before if is_inside else 0
+        self._goes_on_at = (loop["epoch_progress"]["current"]["processed"], num_steps)
+        if not is_inside:
+            return
+        more = num_steps * self._share.accumulation_steps - current["ready"]
+        for counts in (current, total):
+            for name in ("ready", "started", "processed", "completed"):
+                counts[name] += more
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Delivers the report of the last launch if it was not."""
+        if self._ranks.is_main:
+            self._saved.begin()
+
+    def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
+        """Listens to SIGTERM in place of Lightning, which has just set a handler of its own."""
+        self._sigterm.listen()
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Listens to SIGTERM in place of Lightning, whose handler lets the processes wait for each other."""
+        self._sigterm.listen()
+        if self._saved.newest is not None:
+            # Otherwise each launch would begin with the same random numbers.
+            torch.manual_seed((torch.initial_seed() + trainer.global_step) % 2**63)
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        """Asks the other processes, while the optimiser steps."""
+        if trainer.optimizers and optimizer is trainer.optimizers[0]:
+            self._ranks.begin_agreement(self._sigterm.has_come)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Leaves if any process must, at the end of a step."""
+        loop = trainer.fit_loop.epoch_loop
+        if loop._should_accumulate() or not self._ranks.agree(self._sigterm.has_come):
+            return
+        if loop._num_ready_batches_reached():
+            return  # the epoch is validated and reported first
+        if self._keeps_order:
+            self._save(trainer, None)
+        self._leave(trainer)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Notes that the metrics are those of the present epoch."""
+        if not trainer.sanity_checking:
+            self._validated_epoch = trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Saves, reports, and leaves if any process must."""
+        is_whole = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        is_measured = not trainer.enable_validation or self._validated_epoch == trainer.current_epoch
+        report = self._measured(trainer) if is_whole and is_measured else None
+        self._save(trainer, report)
+        if self._ranks.agree(self._sigterm.has_come):
+            self._leave(trainer)
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Restores the handler of SIGTERM."""
+        self._sigterm.close()
+
+    def _measured(self, trainer: Any) -> dict[str, Any]:
+        found = trainer.callback_metrics
+        missing = [name for name in self._names if name not in found]
+        if missing:
+            raise ValueError(
+                f"metrics must be names of what the module logs ({', '.join(sorted(found))}), but got "
+                f"{', '.join(map(repr, missing))}"
+            )
+        # Each process may have logged the mean over its own samples.
+        means = {
+            name: float(trainer.strategy.reduce(torch.as_tensor(found[name]).detach(), reduce_op="mean"))
+            for name in self._names
+        }
+        return {"epoch": trainer.current_epoch + 1, **means, BATCH_SIZE: self._global_batch_size}
+
+    def _save(self, trainer: Any, report: dict[str, Any] | None) -> None:
+        aside = self._ranks.broadcast(self._saved.folder.begin() if self._ranks.is_main else None)
+        trainer.save_checkpoint(os.path.join(aside, _FILE))
+        self._ranks.wait()
+        if self._ranks.is_main:
+            self._saved.commit(aside, report, accumulation_steps=self._share.accumulation_steps)
+
+    def _leave(self, trainer: Any) -> None:
+        self._ranks.wait()
+        if self._ranks.is_main:
+            logger.warning("Leaving on SIGTERM in epoch %d, after %d steps.", trainer.current_epoch + 1,
+                           trainer.global_step)  # fmt: skip
+        raise SystemExit(EXIT_DRAINED)
+
+    def _place(self) -> tuple[int, int]:
+        """The epoch, and its steps that were done by earlier launches."""
+        epoch = int(self._trainer.fit_loop.epoch_progress.current.processed)
+        return epoch, self._goes_on_at[1] if epoch == self._goes_on_at[0] else 0
+
+    def _in_order(self, loader: Any) -> Any:
+        """A loader of training data with the order of samples that does not depend on the devices."""
+        if not isinstance(loader, DataLoader):
+            self._keeps_order = hasattr(loader, "state_dict")
+            return loader
+        batches = loader.batch_sampler
+        sampler = getattr(batches, "sampler", None)
+        if isinstance(sampler, RandomSampler):
+            shuffle = True
+            is_known = not sampler.replacement and sampler.num_samples == len(loader.dataset)  # type: ignore[arg-type]
+        else:
+            is_known = type(sampler) in (SequentialSampler, DistributedSampler)
+            shuffle = bool(getattr(sampler, "shuffle", False))
+        if type(batches) is not BatchSampler or not is_known:
+            self._keeps_order = hasattr(loader, "state_dict")
+            if not self._keeps_order:
+                logger.warning(
+                    "The training data are in an order of their own (%s): a run that is left inside an epoch begins "
+                    "this epoch again.", type(sampler or loader).__name__,
+                )  # fmt: skip
+            return loader
+        if batches.batch_size != self.local_batch_size:
+            raise ValueError(
+                f"batch_size of the training data must be local_batch_size of the callback, {self.local_batch_size}, "
+                f"but got {batches.batch_size}"
+            )
+        trainer = self._trainer
+        batches.sampler = ElasticSampler(
+            loader.dataset, self._share, trainer.world_size, trainer.global_rank,  # type: ignore[arg-type]
+            batches.drop_last, shuffle, int(os.environ.get("PL_GLOBAL_SEED", 0)), self._place,
+        )  # fmt: skip
+        return loader

@@ -1,0 +1,393 @@
+"""A ``transformers.Trainer`` as an elastic trial.
+
+.. code-block:: python
+
+    trainer = elastic_trainer(Trainer(model, args, train_dataset=..., eval_dataset=...), metrics=("eval_loss",))
+    trainer.train()
+
+The checkpoint folder is ``output_dir`` of the trainer, so the backend gets it as
+``arguments=["--output_dir", "{st_checkpoint_dir}", "{...}"]`` if the script reads its arguments with
+``HfArgumentParser``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from syne_hypersched import checks
+from syne_hypersched._extras import needs_extra
+
+with needs_extra(__name__, "huggingface"):
+    import torch.distributed as dist
+    from transformers import Trainer, TrainerCallback, set_seed
+    from transformers.trainer import TRAINER_STATE_NAME
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
+from syne_hypersched.integrations import _hf_arguments as arguments
+from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._ranks import Ranks
+from syne_hypersched.integrations._saved import Saved
+from syne_hypersched.integrations._sigterm import Sigterm
+
+__all__ = ["elastic_trainer", "ElasticCallback"]
+
+logger = logging.getLogger(__name__)
+
+_EVALUATE = "evaluate"
+"""In the notes of a checkpoint: the run was left just before an evaluation."""
+
+_BEST = "best-model-"
+"""Beginning of the folder with the best checkpoint of this trial, for ``load_best_model_at_end``."""
+
+
+class ElasticCallback(TrainerCallback):
+    """Reports, marks checkpoints as whole, and leaves on SIGTERM, for people who call ``train()`` themselves.
+
+    .. code-block:: python
+
+        elastic = ElasticCallback(output_dir, metrics=("eval_loss",), global_batch_size=32, max_local_batch_size=8)
+        args = TrainingArguments(
+            output_dir,
+            eval_strategy="epoch",
+            per_device_train_batch_size=elastic.local_batch_size,
+            gradient_accumulation_steps=elastic.accumulation_steps,
+        )
+        trainer = Trainer(model, args, train_dataset=..., eval_dataset=..., callbacks=[elastic])
+        trainer.train(resume_from_checkpoint=elastic.checkpoint)
+
+    :func:`elastic_trainer` does all of this. With the bare callback, an evaluation in progress at SIGTERM is finished
+    before the run is left, so the grace period must be longer than an evaluation.
+
+    Parameters
+    ----------
+    checkpoint_dir
+        ``output_dir`` of the trainer.
+    metrics
+        What to report of each evaluation.
+    resource
+        ``"epoch"``: reports count epochs, as ``epoch``. ``"eval"``: they count evaluations, as ``eval``.
+    global_batch_size
+        Samples of an optimiser step, over all devices; None: it is not known here.
+    max_local_batch_size
+        Samples that fit into the memory of a device at once; None: any number.
+    reporter
+        Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is something else, or the global batch cannot be divided by the devices of this launch.
+    """
+
+    def __init__(
+        self,
+        checkpoint_dir: str | os.PathLike[str],
+        metrics: tuple[str, ...] = ("eval_loss",),
+        resource: arguments.Resource = "epoch",
+        *,
+        global_batch_size: int | None = None,
+        max_local_batch_size: int | None = None,
+        reporter: Callable[..., None] | None = None,
+    ) -> None:
+        self._names, self._resource = arguments.checked(metrics, resource)
+        self._global_batch_size = global_batch_size
+        self._share: Share | None = None
+        if global_batch_size is not None:
+            self._share = share_of(global_batch_size, num_processes(), max_local_batch_size)
+        self._path = str(checks.path("checkpoint_dir", checkpoint_dir))
+        self._saved = Saved(self._path, 2, reporter)
+        #: Path of the checkpoint from which this launch goes on, for ``resume_from_checkpoint``; None: there is none.
+        self.checkpoint = None if self._saved.newest is None else _trainer_folder(self._saved.newest)
+        #: Where the trainer writes at present; None: it does not save.
+        self._aside: str | None = None
+        self._ranks = Ranks()
+        self._sigterm = Sigterm()
+        #: The trainer, if it is known: a run can then be left before and during an evaluation.
+        self._trainer: Any = None
+        self._is_leaving = False
+        #: Whether nothing was left to train when this launch began.
+        self._was_finished = False
+        #: The present evaluation: its step, and what it has returned so far.
+        self._evaluated: tuple[int, dict[str, Any]] = (-1, {})
+
+    @property
+    def local_batch_size(self) -> int:
+        """For ``per_device_train_batch_size``."""
+        return self._known_share().local_batch_size
+
+    @property
+    def accumulation_steps(self) -> int:
+        """For ``gradient_accumulation_steps``."""
+        return self._known_share().accumulation_steps
+
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Checks the arguments."""
+        self._adopt(args)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Delivers the report of the last launch if it was not, and listens to SIGTERM from now on."""
+        self._adopt(args)
+        state.save_steps = state.eval_steps
+        self._sigterm.listen()
+        if self._ranks.is_main:
+            self._saved.begin()
+        if self.checkpoint is None or state.global_step == 0:
+            return
+        self._seed_again(args, state)
+        self._was_finished = state.global_step >= state.max_steps
+        if self._trainer is not None and self._saved.notes.get(_EVALUATE):
+            self._evaluate_now(control)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Asks the other processes, while the optimiser steps."""
+        self._ranks.begin_agreement(self._sigterm.has_come)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves if any process must: saves now, and evaluates nothing."""
+        must_leave = self._ranks.agree(self._sigterm.has_come)
+        if self._was_finished:  # the trainer takes one step more in an epoch that max_steps has cut off
+            control.should_training_stop = True
+            control.should_save = control.should_evaluate = False
+            return
+        # Without the trainer, a checkpoint just before an evaluation could not be evaluated by the next launch.
+        if must_leave and (self._trainer is not None or not arguments.is_due(args, state)):
+            self._is_leaving = control.should_training_stop = control.should_save = True
+            control.should_evaluate = control.should_log = False
+        self._prepare_save(args, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A run that leaves has been saved already: it is neither evaluated nor saved again."""
+        if self._is_leaving or self._was_finished:
+            control.should_save = control.should_evaluate = control.should_log = False
+        self._prepare_save(args, control)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any) -> None:
+        """Keeps the metrics until the checkpoint exists. There may be several data sets."""
+        step, found = self._evaluated
+        self._evaluated = (state.global_step, {**(found if step == state.global_step else {}), **metrics})
+        if self._aside is None and control.should_save:
+            self._begin_save(args)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves an evaluation during training, which the next launch does again."""
+        trainer = self._trainer
+        if trainer is None or not trainer.is_in_train or self._is_leaving or not state.global_step:
+            return
+        if not control.should_evaluate or not self._ranks.agree(self._sigterm.has_come):
+            return
+        self._is_leaving = True
+        self._begin_save(args)
+        trainer._save_checkpoint(trainer.model, None)
+        trainer.callback_handler.on_save(args, state, control)
+        trainer.callback_handler.on_train_end(args, state, control)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Marks the checkpoint, which is whole now, and reports."""
+        step, metrics = self._evaluated
+        level = arguments.level(args, state, self._resource)
+        report = None
+        if step == state.global_step and level is not None and not self._is_leaving:
+            report = {self._resource: level, **arguments.chosen(self._names, metrics), BATCH_SIZE: _batch_size(args)}
+        self._ranks.wait()
+        aside, self._aside = self._aside, None
+        args.output_dir = self._path
+        if aside is not None and state.best_model_checkpoint is not None:
+            state.best_model_checkpoint = os.path.join(self._path, f"{_BEST}{state.best_global_step}")
+        if aside is not None and self._ranks.is_main:
+            self._keep_best(state, aside)
+            is_pending = self._is_leaving and arguments.is_due(args, state)
+            self._saved.commit(aside, report, **{_EVALUATE: is_pending})
+            self._remove_other_best(state)
+        self._ranks.wait()
+        self._evaluated = (-1, {})
+        if self._is_leaving:
+            state.best_model_checkpoint = None  # not to be loaded now
+        elif self._ranks.agree(self._sigterm.has_come):
+            self._is_leaving = control.should_training_stop = True
+            state.best_model_checkpoint = None
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ends the process if it was asked to.
+
+        Raises
+        ------
+        SystemExit
+            The run has left on SIGTERM.
+        """
+        self._sigterm.close()
+        if not self._is_leaving:
+            return
+        if self._ranks.is_main:
+            logger.warning("Leaving on SIGTERM in epoch %.2f, after %d steps.", state.epoch, state.global_step)
+        self._ranks.wait()
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+        raise SystemExit(EXIT_DRAINED)
+
+    def _adopt(self, args: Any) -> None:
+        here, there = (os.path.realpath(path) for path in (self._path, args.output_dir))
+        if here != there:
+            raise ValueError(f"checkpoint_dir must be output_dir of the trainer, {args.output_dir}, but got {here}")
+        arguments.adopt(args, self._resource)
+        if args.save_total_limit is not None:
+            # The trainer knows only the checkpoint that it writes.
+            self._saved.folder.keep, args.save_total_limit = max(1, args.save_total_limit), None
+        batch_size = _batch_size(args)
+        if self._global_batch_size not in (None, batch_size):
+            raise ValueError(
+                f"global_batch_size must be what the trainer computes in a step, {batch_size}, but got "
+                f"{self._global_batch_size}; use local_batch_size and accumulation_steps of the callback"
+            )
+
+    def _known_share(self) -> Share:
+        if self._share is None:
+            raise ValueError("global_batch_size must be given for local_batch_size and accumulation_steps")
+        return self._share
+
+    def _prepare_save(self, args: Any, control: Any) -> None:
+        """Before a save without an evaluation; otherwise the evaluation comes first."""
+        if control.should_save and not control.should_evaluate:
+            self._begin_save(args)
+
+    def _begin_save(self, args: Any) -> None:
+        """Has the trainer write into a folder aside, which is put in place when it is whole."""
+        self._aside = self._ranks.broadcast(self._saved.folder.begin() if self._ranks.is_main else None)
+        args.output_dir = self._aside
+
+    def _keep_best(self, state: Any, aside: str) -> None:
+        """Keeps a copy of the best checkpoint beside the newest ones, and notes where it is."""
+        best = state.best_model_checkpoint
+        if best is None:
+            return
+        written = _trainer_folder(aside)
+        if state.best_global_step == state.global_step and not os.path.isdir(best):
+            shutil.rmtree(f"{best}.aside", ignore_errors=True)
+            shutil.copytree(written, f"{best}.aside", copy_function=_link)
+            os.rename(f"{best}.aside", best)
+        state.save_to_json(os.path.join(written, TRAINER_STATE_NAME))
+
+    def _remove_other_best(self, state: Any) -> None:
+        for name in os.listdir(self._path):
+            if name.startswith(_BEST) and name != os.path.basename(state.best_model_checkpoint or ""):
+                shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
+
+    def _seed_again(self, args: Any, state: Any) -> None:
+        """Without states of the random generators for this number of devices, does not begin with the first ones."""
+        name = "rng_state.pth" if args.world_size <= 1 else f"rng_state_{args.process_index}.pth"
+        if self.checkpoint is not None and not os.path.isfile(os.path.join(self.checkpoint, name)):
+            set_seed(args.seed + state.global_step)
+
+    def _evaluate_now(self, control: Any) -> None:
+        """Does the evaluation before which the last launch was left."""
+        trainer = self._trainer
+        control.should_evaluate = control.should_save = True
+        trainer._maybe_log_save_evaluate(
+            trainer._tr_loss, None, trainer.model, None, trainer.state.epoch, None, time.time()
+        )
+
+
+def elastic_trainer(
+    trainer: Trainer,
+    metrics: tuple[str, ...] = ("eval_loss",),
+    resource: arguments.Resource = "epoch",
+    global_batch_size: int | None = None,
+    *,
+    reporter: Callable[..., None] | None = None,
+) -> Trainer:
+    """Makes a trainer elastic: ``train()`` goes on from the last checkpoint, reports, and leaves on SIGTERM.
+
+    .. code-block:: python
+
+        trainer = elastic_trainer(Trainer(model, args, train_dataset=..., eval_dataset=...))
+        trainer.train()
+
+    *Checkpoints.* They are in ``output_dir``. The trainer saves whenever it evaluates, and a report goes out once its
+    checkpoint is whole. The newest ``save_total_limit`` checkpoints are kept, by default two, and the best one in
+    ``best-model-STEP``, for ``load_best_model_at_end``.
+
+    *Leaving.* On SIGTERM all processes agree on a step, save, and exit with
+    :const:`~syne_hypersched.contract.EXIT_DRAINED`. A run that was left just before an evaluation, or in one, begins
+    with it when it goes on.
+
+    *Same batch.* The global batch is the same on any number of devices: the batch of a device and the accumulation
+    steps follow from ``WORLD_SIZE``. A device never computes more samples at once than ``per_device_train_batch_size``.
+
+    Parameters
+    ----------
+    trainer
+        A trainer whose ``train()`` was not called.
+    metrics
+        What to report of each evaluation.
+    resource
+        ``"epoch"``: reports count epochs, as ``epoch``, and ``eval_strategy`` must be ``"epoch"``. ``"eval"``: they
+        count evaluations, as ``eval``.
+    global_batch_size
+        Samples of an optimiser step, over all devices; by default what the arguments of the trainer give on one device.
+    reporter
+        Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
+
+    Returns
+    -------
+    transformers.Trainer
+        The same trainer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument, or one of the trainer's, does not go with an elastic run.
+    """
+    if not isinstance(trainer, Trainer):
+        raise TypeError(f"trainer must be a transformers.Trainer, but got {type(trainer).__name__}")
+    args = trainer.args
+    at_once = args.per_device_train_batch_size
+    if global_batch_size is None:
+        global_batch_size = at_once * args.gradient_accumulation_steps
+    share = share_of(global_batch_size, args.world_size * max(1, args.n_gpu), at_once)
+    args.per_device_train_batch_size = share.local_batch_size
+    args.gradient_accumulation_steps = share.accumulation_steps
+    trainer._train_batch_size = args.train_batch_size
+    callback = ElasticCallback(args.output_dir, metrics, resource, reporter=reporter)
+    callback._trainer = trainer
+    callback.on_init_end(args, trainer.state, trainer.control)
+    trainer.add_callback(callback)
+    _move_logs(trainer)
+    train = trainer.train
+
+    def elastic_train(resume_from_checkpoint: str | bool | None = None, *rest: Any, **options: Any) -> Any:
+        if resume_from_checkpoint is None or isinstance(resume_from_checkpoint, bool):
+            resume_from_checkpoint = callback.checkpoint
+        return train(resume_from_checkpoint, *rest, **options)
+
+    trainer.train = elastic_train
+    return trainer
+
+
+def _trainer_folder(checkpoint: str) -> str:
+    """The folder in a checkpoint that the trainer has written."""
+    names = [name for name in os.listdir(checkpoint) if name.startswith(PREFIX_CHECKPOINT_DIR)]
+    return os.path.join(checkpoint, max(names, key=len, default=""))
+
+
+def _link(source: str, target: str) -> None:
+    """Files of checkpoints are never changed, so one copy is enough where the disk has hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _batch_size(args: Any) -> int:
+    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+
+def _move_logs(trainer: Trainer) -> None:
+    """Has TensorBoard write beside the checkpoints: a file that is always open there would look like a save."""
+    for callback in trainer.callback_handler.callbacks:
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = os.path.join(os.path.dirname(os.path.abspath(trainer.args.output_dir)), "runs")

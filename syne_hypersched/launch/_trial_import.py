@@ -1,0 +1,110 @@
+"""Imports modules in a fork of the server, and says of a module why it must not be imported before a fork."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, ClassVar
+
+from syne_hypersched.launch._warmth import PRELOADABLE
+
+#: The reason for a module that cannot be imported: the script will see, and may have its own way.
+FAILS = "its import fails"
+#: Variables that modules read when they are imported, and that are read anew in each fork (see ``_rank.py``).
+_READ_AGAIN = {
+    package: frozenset({"RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"})
+    for package in ("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning")
+}
+
+
+class _ReadingEnviron(os._Environ):  # type: ignore[type-arg]
+    """``os.environ`` while modules are imported: notes the variables that are asked for and not set."""
+
+    missing: ClassVar[set[str]] = set()
+
+    def __getitem__(self, key: str) -> str:
+        try:
+            value: str = super().__getitem__(key)
+        except KeyError:
+            self.missing.add(key)
+            raise
+        return value
+
+
+@contextlib.contextmanager
+def missing_variables() -> Iterator[set[str]]:
+    """Context manager that gives the variables that are asked for inside and are not set."""
+    _ReadingEnviron.missing = set()
+    before: Any = os.environ.__class__
+    os.environ.__class__ = _ReadingEnviron
+    try:
+        yield _ReadingEnviron.missing
+    finally:
+        os.environ.__class__ = before
+
+
+def uses_gpu() -> bool:
+    """Whether this process has opened a GPU, as initialising CUDA does."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith("/dev/nvidia"):
+                    return True
+    return False
+
+
+def num_threads() -> int:
+    """Threads of this process, also those that Python does not know."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def _handlers() -> dict[int, Any]:
+    return {signum: signal.getsignal(signum) for signum in signal.valid_signals()}
+
+
+def import_or_say_why_not(module: str, named: Collection[str]) -> str:
+    """Imports a module; returns why it must not be preloaded, or an empty text.
+
+    Parameters
+    ----------
+    module
+        The module.
+    named
+        Names of variables that a script may set before it imports the module, or that differ from launch to launch.
+    """
+    threads, handlers = num_threads(), _handlers()
+    package = module.partition(".")[0]
+    with missing_variables() as missing:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:
+            return f"{FAILS} ({type(error).__name__}: {error})"
+    if uses_gpu():
+        return "it opens a GPU when it is imported"
+    if package in PRELOADABLE:
+        return ""
+    started = num_threads() - threads
+    if started > 0:
+        running = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        return f"it starts {started} thread(s) when it is imported{f' ({running})' if running else ''}"
+    if _handlers() != handlers:
+        return "it handles signals when it is imported"
+    read = missing & set(named) - _READ_AGAIN.get(package, frozenset())
+    if read:
+        return f"it reads {', '.join(sorted(read))} when it is imported, which the script or a launch sets"
+    return ""
+
+
+def import_all(
+    modules: Sequence[str], named: Collection[str], import_: Callable[[str, Collection[str]], str]
+) -> tuple[str, str] | None:
+    """Imports modules up to the first that must not be preloaded; returns it and the reason."""
+    for module in modules:
+        why = import_(module, named)
+        if why:
+            return module, why
+    return None

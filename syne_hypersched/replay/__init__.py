@@ -1,0 +1,23 @@
+"""A run searched again in virtual time, on the learning curves that it has left: what would have been otherwise."""
+
+from __future__ import annotations
+
+from syne_hypersched.replay._curves import KnownCurve as KnownCurve
+from syne_hypersched.replay._curves import RunCurves as RunCurves
+from syne_hypersched.replay._curves import run_curves as run_curves
+from syne_hypersched.replay._outcome import Outcome as Outcome
+from syne_hypersched.replay._outcome import replay_scenarios as replay_scenarios
+from syne_hypersched.replay._scenarios import ReplayScenario as ReplayScenario
+from syne_hypersched.replay._scenarios import default_scenarios as default_scenarios
+from syne_hypersched.replay._words import describe_replay as describe_replay
+
+__all__ = [
+    "KnownCurve",
+    "Outcome",
+    "ReplayScenario",
+    "RunCurves",
+    "default_scenarios",
+    "describe_replay",
+    "replay_scenarios",
+    "run_curves",
+]

@@ -1,0 +1,233 @@
+"""The learning curves that a run has left, and what it says of the machine: speed-ups and launch costs.
+
+The curve of a trial that was paused or stopped is *censored*: it is known up to where the run has trained it, and
+nothing is known of what would have come.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from syne_hypersched.experiments import Report, Run, holdings, launch_costs_s, run_metadata
+
+
+@dataclass(frozen=True)
+class KnownCurve:
+    """What a run knows of one trial."""
+
+    trial_id: int
+    levels: tuple[float, ...]
+    """Resource levels, ascending."""
+
+    values: tuple[float, ...]
+    """The metric at each level; NaN where it was not finite."""
+
+    seconds: tuple[float, ...]
+    """Seconds of training up to each level from the one before, on one device."""
+
+    is_whole: bool
+    """Whether it was trained to the end, so that nothing is unknown."""
+
+    @property
+    def last_level(self) -> float:
+        """The highest level that is known."""
+        return self.levels[-1]
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """The learning curves of a run, and its circumstances."""
+
+    metric: str
+    do_minimize: bool
+    time_attr: str
+    max_t: float
+    """Level to which a trial trains."""
+
+    curves: tuple[KnownCurve, ...]
+    """The trials in the order in which they were started."""
+
+    num_devices: int
+    deadline_s: float
+    """Seconds from the first launch to the deadline, or to the last report if there was none."""
+
+    speed_up: Mapping[int, float]
+    """Speed-up by number of devices, as measured in this run; contains 1."""
+
+    start_s: float
+    resume_s: float
+    """Seconds that launches cost: of new trials, and of those that go on."""
+
+    scheduler_name: str
+    scheduler_kwargs: Mapping[str, Any]
+    """What the run was searched with, as its metadata say."""
+
+    best_trial: int
+    best_value: float
+    best_level: float
+    """The run's own result."""
+
+    @property
+    def num_censored(self) -> int:
+        """Trials whose curves are not known to the end."""
+        return sum(not curve.is_whole for curve in self.curves)
+
+
+def run_curves(run: Run, num_devices: int | None = None) -> RunCurves:
+    """Reads the learning curves of a run.
+
+    Parameters
+    ----------
+    run
+        The experiment, finished or running.
+    num_devices
+        Devices that there were; by default as the run's events say.
+
+    Raises
+    ------
+    ValueError
+        The run has no report with a finite metric, or does not say how long trials trained or how many devices there
+        were.
+    """
+    best = run.incumbent
+    if best is None:
+        raise ValueError(f"the run must have a report with a finite {run.metric!r}, but has none")
+    count = num_devices or len(run.devices)
+    if not count:
+        raise ValueError("--num-devices must be given, since the run has no events that say how many there were")
+    metadata = run_metadata(run)
+    kwargs = dict(metadata.get("scheduler_kwargs") or {})
+    highest = max(report.resource for report in run.reports)
+    known_max = kwargs.get("max_t")
+    max_t = float(known_max) if isinstance(known_max, (int, float)) else highest
+    of_trial: dict[int, list[Report]] = defaultdict(list)
+    for report in run.reports:
+        of_trial[report.trial_id].append(report)
+    rates = _rates(run.reports)
+    if not rates:
+        raise ValueError("the run must say how long its trials trained (st_worker_time of reports), but does not")
+    speed_up = measured_speed_up(rates)
+    completed = {event.trial_id for event in run.events if event.event == "complete"}
+    curves = tuple(
+        _curve(trial_id, reports, rates, speed_up, max_t, trial_id in completed)
+        for trial_id, reports in sorted(of_trial.items())
+    )
+    costs = launch_costs_s(run.reports, holdings(run.events))
+    starts = [cost for (_, launch), cost in costs.items() if launch == 0]
+    others = [cost for (_, launch), cost in costs.items() if launch > 0]
+    first_s = min((event.time_s for event in run.events if event.event == "launch"), default=0.0)
+    end_s = run.deadline_s if run.deadline_s is not None else max(report.time_s for report in run.reports)
+    start_s = median(starts) if starts else 0.0
+    return RunCurves(
+        metric=run.metric,
+        do_minimize=run.do_minimize,
+        time_attr=run.time_attr,
+        max_t=max_t,
+        curves=curves,
+        num_devices=count,
+        deadline_s=max(end_s - first_s, 1e-3),
+        speed_up=speed_up,
+        start_s=start_s,
+        resume_s=median(others) if others else start_s,
+        scheduler_name=str(metadata.get("scheduler_name", "")),
+        scheduler_kwargs=kwargs,
+        best_trial=best.trial_id,
+        best_value=best.value,
+        best_level=best.resource,
+    )
+
+
+Rates = Mapping[tuple[int, int], Sequence[float]]
+"""Seconds of training for each unit of the resource, by trial and number of devices."""
+
+
+def _rates(reports: Iterable[Report]) -> dict[tuple[int, int], list[float]]:
+    by_launch: dict[tuple[int, int | None], list[Report]] = defaultdict(list)
+    for report in reports:
+        by_launch[report.trial_id, report.launch].append(report)
+    rates: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for (trial_id, _), of_launch in by_launch.items():
+        for earlier, later in pairwise(of_launch):
+            rate = _rate(earlier, later)
+            if rate is not None:
+                rates[trial_id, later.num_devices or 1].append(rate)
+    if not rates:  # every launch has reported once: the first report of a trial is all there is
+        for report in reports:
+            if report.worker_time_s and report.resource > 0:
+                rates[report.trial_id, report.num_devices or 1].append(report.worker_time_s / report.resource)
+    return dict(rates)
+
+
+def _rate(earlier: Report, later: Report) -> float | None:
+    if earlier.worker_time_s is None or later.worker_time_s is None or later.resource <= earlier.resource:
+        return None
+    seconds = later.worker_time_s - earlier.worker_time_s
+    return seconds / (later.resource - earlier.resource) if seconds > 0 else None
+
+
+def measured_speed_up(rates: Rates) -> dict[int, float]:
+    """Speed-up by number of devices, from trials that have trained on one device and on several.
+
+    Parameters
+    ----------
+    rates
+        Seconds for each unit of the resource, by trial and number of devices.
+
+    Returns
+    -------
+    dict
+        The median over trials of each number of devices that was seen; 1 has 1.
+    """
+    ratios: dict[int, list[float]] = defaultdict(list)
+    for (trial_id, num_devices), seconds in rates.items():
+        alone = rates.get((trial_id, 1))
+        if num_devices > 1 and alone:
+            ratios[num_devices].append(median(alone) / median(seconds))
+    return {1: 1.0} | {num_devices: median(found) for num_devices, found in sorted(ratios.items())}
+
+
+def _curve(
+    trial_id: int,
+    reports: Sequence[Report],
+    rates: Rates,
+    speed_up: Mapping[int, float],
+    max_t: float,
+    has_completed: bool,
+) -> KnownCurve:
+    own = [
+        rate * _nearest(speed_up, num_devices)
+        for (whose, num_devices), found in rates.items()
+        if whose == trial_id
+        for rate in found
+    ]
+    every = [rate * _nearest(speed_up, num_devices) for (_, num_devices), found in rates.items() for rate in found]
+    usual = median(own or every)
+    levels: list[float] = []
+    values: list[float] = []
+    seconds: list[float] = []
+    before: Report | None = None
+    for report in reports:
+        rate = None
+        if before is not None and before.launch == report.launch:
+            rate = _rate(before, report)
+        before = report
+        done = levels[-1] if levels else min(0.0, report.resource)
+        if levels and report.resource <= done:
+            continue  # reported again after a relaunch
+        one_device = usual if rate is None else rate * _nearest(speed_up, report.num_devices or 1)
+        levels.append(report.resource)
+        values.append(report.value if math.isfinite(report.value) else math.nan)
+        seconds.append(max(one_device * (report.resource - done), 1e-3))
+    is_whole = has_completed or levels[-1] >= max_t
+    return KnownCurve(trial_id, tuple(levels), tuple(values), tuple(seconds), is_whole)
+
+
+def _nearest(speed_up: Mapping[int, float], num_devices: int) -> float:
+    """The speed-up on the nearest number of devices that was measured and is not larger."""
+    return speed_up[max(size for size in speed_up if size <= num_devices)]

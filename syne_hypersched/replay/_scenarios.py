@@ -1,0 +1,148 @@
+"""Under which other circumstances a run is searched again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from syne_tune.config_space import choice, randint
+from syne_tune.optimizer.scheduler import TrialScheduler
+
+from syne_hypersched.replay._curves import RunCurves
+from syne_hypersched.schedulers import ASHA, PASHA, HyperSched
+
+NAMES = ("hypersched", "hypersched-published", "asha", "asha-promotion", "pasha", "to-the-end")
+"""Schedulers by name; ``to-the-end`` trains every trial up to the highest level."""
+
+AS_IT_WAS = "as it was"
+"""Label of the scenario that is the run itself."""
+
+_KEPT = ("reduction_factor", "policy", "brackets", "ranking_criterion", "max_paused")
+_GRACE_PERIODS = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class ReplayScenario:
+    """One way to search again."""
+
+    label: str
+    """What is different from the run, in words."""
+
+    scheduler: str
+    """One of :const:`NAMES`."""
+
+    num_devices: int
+    deadline_s: float
+    grace_period: float | None = None
+    """Level of the first rung; None leaves it to the scheduler."""
+
+    kwargs: Mapping[str, Any] | None = None
+    """More arguments of the scheduler."""
+
+
+def own_scheduler(known: RunCurves) -> tuple[str, float | None, dict[str, Any]] | None:
+    """The name, the first rung and other arguments of the run's own scheduler; None if it is none of this package."""
+    kwargs = known.scheduler_kwargs
+    kept = {name: kwargs[name] for name in _KEPT if kwargs.get(name) is not None}
+    grace = kwargs.get("grace_period")
+    grace_period = float(grace) if isinstance(grace, (int, float)) else None
+    if known.scheduler_name == "HyperSched":
+        is_published = kwargs.get("strategy") in ("published", "PublishedRules")
+        # The adaptive strategy derives its first rung from the first report unless one was given; both are stored as 1.
+        unless_given = grace_period if is_published or grace_period != 1 else None
+        return "hypersched-published" if is_published else "hypersched", unless_given, kept
+    if known.scheduler_name == "ASHA":
+        return "asha-promotion" if kwargs.get("type") == "promotion" else "asha", grace_period, kept
+    if known.scheduler_name == "PASHA":
+        return "pasha", grace_period, kept
+    return None
+
+
+def default_scenarios(
+    known: RunCurves,
+    schedulers: Sequence[str] | None = None,
+    grace_periods: Sequence[float] | None = None,
+    num_devices: Sequence[int] | None = None,
+    deadlines_s: Sequence[float] | None = None,
+) -> list[ReplayScenario]:
+    """The scenarios of a replay: as it was, and then one difference at a time.
+
+    Parameters
+    ----------
+    known
+        The run.
+    schedulers, grace_periods, num_devices, deadlines_s
+        The differences; by default all schedulers, a first rung at 1, 2, 4 ..., half and twice as many devices, and
+        half and twice the time.
+
+    Raises
+    ------
+    ValueError
+        A scheduler is unknown.
+    """
+    for name in schedulers or ():
+        if name not in NAMES:
+            raise ValueError(f"--schedulers must be among {', '.join(NAMES)}, but got {name!r}")
+    own = own_scheduler(known)
+    name, grace_period, kwargs = own or ("hypersched", None, {})
+    here = ReplayScenario(AS_IT_WAS, name, known.num_devices, known.deadline_s, grace_period, kwargs)
+    found = [here] if own else []
+    if schedulers is None:
+        schedulers = [other for other in NAMES if own is None or other != name]
+    found += [
+        replace(here, label=f"with {other}", scheduler=other, grace_period=None, kwargs={}) for other in schedulers
+    ]
+    if own is None:
+        return found
+    if grace_periods is None:
+        grace_periods = [level for level in _GRACE_PERIODS if level <= known.max_t / 2 and level != grace_period]
+    found += [replace(here, label=f"with a first rung at {level:g}", grace_period=level) for level in grace_periods]
+    if num_devices is None:
+        half = max(1, known.num_devices // 2)
+        num_devices = [number for number in (half, 2 * known.num_devices) if number != known.num_devices]
+    found += [
+        replace(here, label=f"with {number} device{'s' * (number != 1)}", num_devices=number) for number in num_devices
+    ]
+    if deadlines_s is None:
+        deadlines_s = [known.deadline_s / 2, 2 * known.deadline_s]
+    found += [replace(here, label=f"with {seconds:.4g} s", deadline_s=seconds) for seconds in deadlines_s]
+    return found
+
+
+def make_scheduler(known: RunCurves, scenario: ReplayScenario, searcher: object) -> TrialScheduler:
+    """The scheduler of a scenario, which asks ``searcher`` for its configurations.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The scheduler refuses an argument.
+    """
+    space = {"trial": _trial_numbers(known)}
+    named = {
+        "metric": known.metric,
+        "time_attr": known.time_attr,
+        "max_t": known.max_t,
+        "do_minimize": known.do_minimize,
+        "searcher": searcher,
+        "random_seed": 0,
+        **(scenario.kwargs or {}),
+    }
+    if scenario.grace_period is not None:
+        named["grace_period"] = scenario.grace_period
+    if scenario.scheduler in ("hypersched", "hypersched-published"):
+        strategy = "published" if scenario.scheduler == "hypersched-published" else "adaptive"
+        named |= {"num_devices": scenario.num_devices, "deadline_s": scenario.deadline_s, "strategy": strategy}
+        return HyperSched(space, **named)
+    if scenario.scheduler == "pasha":
+        return PASHA(space, **named)
+    if scenario.scheduler == "to-the-end":
+        return ASHA(space, **{**named, "type": "stopping", "grace_period": known.max_t})
+    kind = "promotion" if scenario.scheduler == "asha-promotion" else "stopping"
+    return ASHA(space, **{**named, "type": kind})
+
+
+def _trial_numbers(known: RunCurves) -> Any:
+    """The space of a replay: the number of a trial of the run."""
+    ids = [curve.trial_id for curve in known.curves]
+    return randint(min(ids), max(ids)) if len(ids) > 1 else choice(ids)

@@ -1,0 +1,151 @@
+"""The replays of a run as a table, and in sentences that say no more than is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syne_hypersched.replay._curves import RunCurves
+from syne_hypersched.replay._outcome import Outcome
+from syne_hypersched.replay._scenarios import AS_IT_WAS
+
+_MOST_NAMED = 8
+
+
+def describe_replay(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
+    """What was known, what each scenario would have found, and what cannot be said.
+
+    Parameters
+    ----------
+    known
+        The run.
+    outcomes
+        The outcomes, ``as it was`` first if it is among them.
+    """
+    return "\n".join([*_facts(known), "", *_table(known, outcomes), "", *_sentences(known, outcomes)])
+
+
+def _facts(known: RunCurves) -> list[str]:
+    whole = len(known.curves) - known.num_censored
+    measured = ", ".join(f"{size}: {speed:.2f}" for size, speed in known.speed_up.items() if size > 1)
+    speed = f"speed-up by devices, as measured in this run: {measured}"
+    if not measured:
+        speed = "speed-ups are unknown, and taken as none: no trial has trained on one device and on several"
+    trials = f"{len(known.curves)} trials have reported, {whole} of them to {known.time_attr} {known.max_t:g} or their "
+    trials += f"own end; the curves of {known.num_censored} end where they were paused, stopped or cut off"
+    machine = f"{known.num_devices} devices, {known.deadline_s:.4g} s from the first launch; launches cost "
+    machine += f"{known.start_s:.3g} s, relaunches {known.resume_s:.3g} s; {speed}"
+    best = f"the run's best: trial {known.best_trial}, {known.metric} {known.best_value:.4f} at {known.time_attr} "
+    return [trials, machine, f"{best}{known.best_level:g}"]
+
+
+def _table(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
+    header = ("searched again", "trials", "best known", f"best {known.metric}", "trained beyond", "verdict")
+    rows = [
+        (
+            outcome.scenario.label,
+            str(outcome.num_trials),
+            "-" if outcome.winner is None else f"trial {outcome.winner}",
+            "-" if outcome.winner is None else f"{outcome.value:.4f}",
+            str(len(outcome.beyond)),
+            verdict(known, outcome),
+        )
+        for outcome in outcomes
+    ]
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header) - 1)]
+    return [
+        "  ".join((row[0].ljust(widths[0]), *(cell.rjust(widths[i + 1]) for i, cell in enumerate(row[1:-1])), row[-1]))
+        for row in (header, *rows)
+    ]
+
+
+def verdict(known: RunCurves, outcome: Outcome) -> str:
+    """In one or two words: ``same trial``, ``same, not sure``, ``lost`` or ``other, not sure``."""
+    if outcome.winner is None:
+        return "no result"
+    same = outcome.winner == known.best_trial
+    if outcome.winner == outcome.hopeful_winner:
+        return "same trial" if same else "another trial"
+    return "same, as far as known" if same else "another, as far as known"
+
+
+def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
+    found = []
+    own = f"trial {known.best_trial}"
+    others = [outcome for outcome in outcomes if outcome.scenario.label != AS_IT_WAS]
+    found += [_self_check(known, outcome) for outcome in outcomes if outcome.scenario.label == AS_IT_WAS]
+    sure = [outcome for outcome in others if outcome.is_sure(known.best_trial)]
+    likely = [outcome for outcome in others if outcome.winner == known.best_trial and outcome not in sure]
+    if sure:
+        found.append(f"The same trial, {own}, would have won {_labels(sure)}.")
+    if likely:
+        rivals = sorted({outcome.hopeful_winner for outcome in likely if outcome.hopeful_winner is not None})
+        found.append(
+            f"As far as is known, it would have won {_labels(likely)}, too; there, trial {_listed(rivals, ' or ')} "
+            "would have been trained further than the run has done, and might have been better."
+        )
+    found += [_loss(known, outcome) for outcome in others if outcome.winner != known.best_trial]
+    late = [outcome for outcome in outcomes if outcome.out_of_trials_s is not None]
+    if late:
+        found.append(
+            f"Not known: {_labels(late)}, configurations would have been tried that the run has not tried; what they "
+            "would have brought cannot be said. The replay gives their devices to the trials that there are."
+        )
+    beyond = sorted({trial_id for outcome in outcomes for trial_id in outcome.beyond})
+    if beyond:
+        found.append(
+            f"Not known: how trial{'s' if len(beyond) > 1 else ''} {_listed(beyond)} would have gone on after the run "
+            "ended their training. Each was taken once to stay at its best known value, and once to gain as much as "
+            "any trial has gained over the same levels; the truth may be beyond both."
+        )
+    found.append(
+        "Times are those that this run has measured, and configurations come in its order: a searcher that learns "
+        "would have proposed others."
+    )
+    return found
+
+
+def _self_check(known: RunCurves, outcome: Outcome) -> str:
+    if outcome.winner == known.best_trial:
+        return f"The replay of the run as it was finds the same trial, {known.metric} {outcome.value:.4f}."
+    found = "nothing" if outcome.winner is None else f"trial {outcome.winner} with {known.metric} {outcome.value:.4f}"
+    return (
+        f"The replay of the run as it was finds {found} instead of trial {known.best_trial}: times or order were not "
+        "those of the run, so what follows is uncertain."
+    )
+
+
+def _loss(known: RunCurves, outcome: Outcome) -> str:
+    label, own = outcome.scenario.label, f"trial {known.best_trial}"
+    when = label[0].upper() + label[1:]
+    if outcome.winner is None:
+        return f"{when}, no trial would have reported a finite {known.metric}."
+    text = f"{when}, it would have been lost ({_fate(known, outcome)}): the best that is known would have been trial "
+    text += f"{outcome.winner} with {known.metric} {outcome.value:.4f}"
+    if outcome.hopeful_winner in (outcome.winner, None):
+        return text + "."
+    might = (
+        f"{own}, trained further," if outcome.hopeful_winner == known.best_trial else f"trial {outcome.hopeful_winner}"
+    )
+    return f"{text}, though {might} might have been better."
+
+
+def _fate(known: RunCurves, outcome: Outcome) -> str:
+    if not outcome.own_fate:
+        return f"it would not have reported among the {outcome.num_trials} trials that would have been started"
+    where = f"{known.time_attr} {outcome.own_level:g}"
+    if outcome.own_fate == "PAUSE":
+        return f"paused at {where}"
+    if outcome.own_fate == "STOP" and outcome.own_level < known.max_t:
+        return f"stopped at {where}"
+    return f"trained to {where} only" if outcome.own_level < known.best_level else f"at {where} another was better"
+
+
+def _labels(outcomes: Sequence[Outcome]) -> str:
+    labels = [outcome.scenario.label for outcome in outcomes]
+    shown = ", ".join(labels[:_MOST_NAMED])
+    return shown if len(labels) <= _MOST_NAMED else f"{shown} and {len(labels) - _MOST_NAMED} more"
+
+
+def _listed(items: Sequence[int], joint: str = ", ") -> str:
+    shown = joint.join(map(str, items[:_MOST_NAMED]))
+    return shown if len(items) <= _MOST_NAMED else f"{shown} and {len(items) - _MOST_NAMED} more"

@@ -1,0 +1,231 @@
+"""What is to be tuned, how, and until when."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from syne_hypersched import checks
+from syne_hypersched.tuning._space import SpaceEntry
+
+SCHEDULERS = {
+    "hypersched": ("HyperSched", {}),
+    "hypersched-published": ("HyperSched", {"strategy": "published"}),
+    "asha": ("ASHA", {"type": "stopping"}),
+    "asha-promotion": ("ASHA", {"type": "promotion"}),
+    "pasha": ("PASHA", {}),
+}
+"""Names of the schedulers: the class, and what the name implies."""
+
+SEARCHERS = ("random_search", "kde", "bore", "cqr", "botorch", "regularized_evolution")
+"""Names of the searchers that a command line may give."""
+
+DeviceKind = Literal["auto", "cpu", "gpu"]
+_DEVICES = re.compile(r"(?:(?P<kind>cpu|gpu)(?::(?P<count>\d+))?|(?P<all>all)|(?P<number>\d+))")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
+_UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneJob:
+    """A tuning on this machine.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A member is invalid; the message has the option of the command line.
+    """
+
+    script: Path
+    """The script that is tuned."""
+
+    space: tuple[SpaceEntry, ...]
+    """The search space, and constants for the script."""
+
+    metric: str
+    """Entry of a report that is optimised."""
+
+    do_minimize: bool
+    """Whether the metric is to be minimised."""
+
+    time_attr: str
+    """Entry of a report that is the resource level."""
+
+    max_t: float
+    """Level to which a trial trains."""
+
+    deadline_s: float
+    """Seconds after the start by which all has ended."""
+
+    device_type: DeviceKind = "auto"
+    num_devices: int | None = None
+    """The devices, by default all; see :class:`~syne_hypersched.ElasticLocalBackend`."""
+
+    processes: Literal["per_device", "single"] = "per_device"
+    """Whether a trial with several devices has a process for each."""
+
+    arguments: tuple[str, ...] | None = None
+    """Template of the script's arguments; by default ``--name value`` for all."""
+
+    scheduler: str = "hypersched"
+    searcher: str = "random_search"
+    grace_period: float | None = None
+    reduction_factor: float | None = None
+    seed: int | None = None
+    max_failures: int = 5
+    """So many trials may fail; one more ends the tuning."""
+
+    name: str | None = None
+    """Name of the experiment; by default that of the script with the date."""
+
+    def __post_init__(self) -> None:
+        if not self.script.is_file():
+            kind = "is a folder" if self.script.is_dir() else "does not exist"
+            raise ValueError(f"the script must be an existing file, but {str(self.script)!r} {kind}")
+        checks.text("--metric", self.metric, "the name of an entry of the script's reports")
+        if self.metric == self.time_attr:
+            raise ValueError(f"--metric and --resource must be different entries, but both are {self.metric!r}")
+        checks.positive_seconds("--deadline", self.deadline_s)
+        if self.num_devices is not None:
+            checks.integer("--devices", self.num_devices, at_least=1)
+        _known("--scheduler", self.scheduler, SCHEDULERS)
+        _known("--searcher", self.searcher, SEARCHERS)
+        _known("--processes", self.processes, ("per_device", "single"))
+        if self.seed is not None:
+            checks.integer("--seed", self.seed, at_least=0)
+        checks.integer("--max-failures", self.max_failures, at_least=0)
+        if self.grace_period is not None:
+            rule = f"a number above 0 and at most the {self.max_t:g} of --resource"
+            checks.number("--grace-period", self.grace_period, rule, above=0.0, at_most=self.max_t)
+        if self.reduction_factor is not None:
+            checks.number("--reduction-factor", self.reduction_factor, "a finite number above 1", above=1.0)
+        if self.name is not None and not (_NAME.fullmatch(self.name) and len(self.name) <= _LONGEST_NAME):
+            raise ValueError(
+                f"--name must be letters and digits, possibly separated by '-', at most {_LONGEST_NAME}, but got "
+                f"{self.name!r}"
+            )
+
+    @property
+    def base_name(self) -> str:
+        """Name of the experiment, or what a date is appended to."""
+        return self.name or (re.sub(r"[^A-Za-z0-9]+", "-", self.script.stem).strip("-") or "tuning")[:30]
+
+    @property
+    def config_space(self) -> dict[str, Any]:
+        """The space as Syne Tune has it."""
+        return {entry.name: entry.domain() for entry in self.space}
+
+    def scheduler_call(self) -> tuple[str, dict[str, Any]]:
+        """The class of the scheduler, and its arguments after the space."""
+        name, implied = SCHEDULERS[self.scheduler]
+        optional = {
+            "searcher": None if self.searcher == "random_search" else self.searcher,
+            "grace_period": self.grace_period,
+            "reduction_factor": self.reduction_factor,
+            "random_seed": self.seed,
+        }
+        return name, {
+            "metric": self.metric,
+            "time_attr": self.time_attr,
+            "max_t": self.max_t,
+            "do_minimize": self.do_minimize,
+            **implied,
+            **{key: value for key, value in optional.items() if value is not None},
+        }
+
+    def backend_arguments(self) -> dict[str, Any]:
+        """The arguments of the backend after the script, without those that are the default."""
+        arguments: dict[str, Any] = {}
+        if self.num_devices is not None:
+            arguments["num_devices"] = self.num_devices
+        if self.device_type != "auto":
+            arguments["device_type"] = self.device_type
+        if self.processes != "per_device":
+            arguments["processes"] = self.processes
+        if self.arguments is not None:
+            arguments["arguments"] = list(self.arguments)
+        return arguments
+
+    def tuner_arguments(self) -> dict[str, Any]:
+        """The arguments of the tuner that are values."""
+        named = {"tuner_name": self.base_name} | ({} if self.name is None else {"suffix_tuner_name": False})
+        return {"max_failures": self.max_failures, **named}
+
+
+def parse_resource(text: str) -> tuple[str, float]:
+    """Reads ``epoch:81``: the entry of the reports that counts, and the level to which a trial trains.
+
+    Raises
+    ------
+    ValueError
+        The text is something else, or the level is not a positive number.
+    """
+    name, colon, level = text.rpartition(":")
+    try:
+        max_t = float(level) if colon and name else math.nan
+    except ValueError:
+        max_t = math.nan
+    if not (math.isfinite(max_t) and max_t > 0):
+        raise ValueError(
+            "--resource must be the entry of the reports that counts the training and the level to which a trial "
+            f"trains, such as epoch:81, but got {text!r}"
+        )
+    return name, int(max_t) if max_t.is_integer() else max_t
+
+
+def parse_duration(text: str, option: str = "--deadline") -> float:
+    """Seconds from ``90``, ``90s``, ``15m``, ``2h``, ``1h30m`` or ``1d``.
+
+    Raises
+    ------
+    ValueError
+        The text is none of these, or the time is not positive.
+    """
+    spelled = text.strip().lower().replace(" ", "")
+    seconds = math.nan
+    if _DURATION.fullmatch(spelled):
+        seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(spelled))
+    else:
+        try:
+            seconds = float(spelled)
+        except ValueError:
+            seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"{option} must be a positive time such as 90s, 15m, 2h or 1h30m, but got {text!r}")
+    return seconds
+
+
+def parse_devices(text: str) -> tuple[DeviceKind, int | None]:
+    """Kind and number of devices from ``all``, ``8``, ``cpu``, ``cpu:4``, ``gpu`` or ``gpu:2``; None means all.
+
+    Raises
+    ------
+    ValueError
+        The text is none of these, or the number is 0.
+    """
+    found = _DEVICES.fullmatch(text.strip().lower())
+    count = None if found is None else found["number"] or found["count"]
+    if found is None or (count is not None and int(count) < 1):
+        raise ValueError(f"--devices must be all, a number, cpu, gpu, cpu:4 or gpu:2, but got {text!r}")
+    kind: DeviceKind = "cpu" if found["kind"] == "cpu" else "gpu" if found["kind"] == "gpu" else "auto"
+    return kind, None if count is None else int(count)
+
+
+def _known(option: str, name: str, choices: Iterable[str]) -> None:
+    choices = list(choices)
+    if name not in choices:
+        _unknown(option, name, choices)
+
+
+def _unknown(option: str, name: str, choices: list[str]) -> NoReturn:
+    near = difflib.get_close_matches(name, choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{option} must be one of {', '.join(choices)}, but got {name!r}{hint}")

@@ -1,0 +1,84 @@
+"""Runs a tuning."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from syne_tune import Tuner
+from syne_tune.util import experiment_path
+
+from syne_hypersched import schedulers
+from syne_hypersched.backends.local import ElasticLocalBackend
+from syne_hypersched.deadline import Deadline
+from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
+from syne_hypersched.recovery import Journal, resume_experiment
+from syne_hypersched.tuning._job import TuneJob
+
+
+def make_tuner(job: TuneJob, *, is_new: bool = True) -> Tuner:
+    """The tuner of a tuning; nothing has been started.
+
+    Parameters
+    ----------
+    job
+        The tuning.
+    is_new
+        Whether it is a new experiment, whose name must not be in use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The scheduler or the backend refuses an argument, or there is an experiment of this name.
+    """
+    if is_new and job.name is not None and Path(experiment_path(tuner_name=job.name)).exists():
+        raise ValueError(
+            f"--name must be new, but there is an experiment {job.name!r} in {experiment_path()}: choose another name, "
+            f"or continue it with --resume {job.name}"
+        )
+    name, arguments = job.scheduler_call()
+    backend = ElasticLocalBackend(job.script, **job.backend_arguments())
+    scheduler: Any = getattr(schedulers, name)(job.config_space, **arguments)
+    return Tuner(
+        backend,
+        scheduler,
+        Deadline(job.deadline_s, trial_backend=backend),
+        n_workers=backend.num_devices,
+        callbacks=[Journal(), LiveProgress()],
+        output_logger=QuietTunerLogger(),
+        **job.tuner_arguments(),
+    )
+
+
+def run_job(tuner: Tuner, resume: str | None = None) -> tuple[Path, str]:
+    """Runs a tuner to its end, or continues an experiment with it.
+
+    Parameters
+    ----------
+    tuner
+        The tuner.
+    resume
+        Name or folder of the experiment that is continued.
+
+    Returns
+    -------
+    tuple
+        The folder of the experiment, and why the tuning has ended before its time; empty if it has not.
+    """
+    logging.getLogger().setLevel(logging.WARNING)
+    try:
+        if resume is None:
+            tuner.run()
+        else:
+            tuner = resume_experiment(resume, tuner)
+    except ValueError as error:
+        if not _too_many_failures(tuner):
+            raise
+        return tuner.tuner_path, f"{error}, more than --max-failures {tuner.max_failures} allows"
+    return tuner.tuner_path, ""
+
+
+def _too_many_failures(tuner: Tuner) -> bool:
+    status = tuner.tuning_status
+    return status is not None and status.num_trials_failed > tuner.max_failures

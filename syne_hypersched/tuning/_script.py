@@ -1,0 +1,91 @@
+"""A tuning as a Python script that runs as it is."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched.tuning._job import TuneJob
+
+_TEMPLATE = '''\
+"""Tunes {script_name}: written by `hypersched tune --write-script`, and yours to change."""
+
+from pathlib import Path
+
+{imports}
+
+from syne_hypersched import Deadline, ElasticLocalBackend, {scheduler}, Journal
+from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
+from syne_hypersched.experiments.report import report_run
+
+SPACE = {{
+{space}
+}}
+
+
+def main() -> None:
+    backend = ElasticLocalBackend({backend})
+    scheduler = {scheduler}(
+        SPACE,
+{arguments}
+    )
+    tuner = Tuner(
+        backend,
+        scheduler,
+        Deadline({deadline_s!r}, trial_backend=backend),
+        n_workers=backend.num_devices,
+{tuner}
+        callbacks=[Journal(), LiveProgress()],
+        output_logger=QuietTunerLogger(),
+    )
+    tuner.run()
+    print(report_run(tuner.tuner_path))
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def script_of(job: TuneJob, path: Path) -> str:
+    """The text of a Python script that does what ``hypersched tune`` would do.
+
+    Parameters
+    ----------
+    job
+        The tuning.
+    path
+        Where the script will be. If the training script is in the same folder or below, the two may be moved together.
+    """
+    scheduler, arguments = job.scheduler_call()
+    functions = sorted({entry.function for entry in job.space if not entry.is_constant})
+    imports = f"from syne_tune import Tuner\nfrom syne_tune.config_space import {', '.join(functions)}"
+    backend = ", ".join([_place(job.script, path), *_keywords(job.backend_arguments())])
+    return _TEMPLATE.format(
+        script_name=job.script.name,
+        imports=imports,
+        space=_block(f"{entry.name!r}: {entry.source()}" for entry in job.space),
+        scheduler=scheduler,
+        backend=backend,
+        arguments=textwrap.indent(_block(_keywords(arguments)), "    "),
+        deadline_s=job.deadline_s,
+        tuner=textwrap.indent(_block(_keywords(job.tuner_arguments())), "    "),
+    )
+
+
+def _place(script: Path, path: Path) -> str:
+    """The training script as Python code, relative to the new script where it lies below that."""
+    script, folder = script.resolve(), path.resolve().parent
+    relative = os.path.relpath(script, folder)
+    return repr(str(script)) if relative.startswith("..") else f"Path(__file__).parent / {relative!r}"
+
+
+def _keywords(arguments: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={value!r}" for name, value in arguments.items()]
+
+
+def _block(lines: Any) -> str:
+    return "\n".join(f"    {line}," for line in lines)

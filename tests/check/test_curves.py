@@ -1,0 +1,82 @@
+"""Which entries of the reports are the resource and the metric, and how close two curves are."""
+
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched.check._curves import (
+    CurveNames,
+    allowed,
+    apart,
+    curve,
+    find_names,
+    why_no_metric,
+    why_no_resource,
+)
+
+
+@pytest.mark.parametrize(
+    ("report", "names"),
+    [
+        ({"epoch": 1, "loss": 0.5}, ("epoch", "loss")),
+        ({"acc": 0.5, "step": 1, "val_loss": 2.0, "loss": 1.0}, ("step", "val_loss")),
+        ({"stage": 1, "quality": 0.5, "batch_size": 1}, ("stage", "quality")),
+        ({"epoch": 1.0, "name": "x", "good": True}, ("epoch", "")),
+        ({"loss": 1.5}, ("", "loss")),
+    ],
+)
+def test_names_are_found(report, names):
+    later = [{**report, **{name: report[name] + by for name in report if name in (names[0],)}} for by in (1, 2)]
+    assert find_names([report, *later], None, None) == CurveNames(*names)
+
+
+def test_names_that_are_given_count():
+    assert find_names([{"epoch": 1, "loss": 2.0}], "round", "auc") == CurveNames("round", "auc")
+    assert find_names([], None, None) == CurveNames("", "")
+
+
+@pytest.mark.parametrize(
+    ("levels", "why"),
+    [
+        ([1, 2, 3], ""),
+        ([2.0, 4.0], ""),
+        ([0, 1], "at least 1"),
+        ([1.5, 2.5], "integer"),
+        ([1, "2"], "integer"),
+        ([1, None], "integer"),
+        ([1, 1], "must grow"),
+        ([3, 2], "must grow"),
+        ([1, 2, 4], "same number"),
+        ([float("nan"), 1], "integer"),
+    ],
+)
+def test_what_can_be_a_resource(levels, why):
+    found = why_no_resource([{"epoch": level} for level in levels], "epoch")
+    assert why in found
+    assert bool(found) == bool(why)
+
+
+def test_what_can_be_a_metric():
+    assert why_no_metric([{"loss": 1}, {"loss": 0.5}], "loss") == ""
+    assert "nan" in why_no_metric([{"loss": float("nan")}], "loss")
+    assert "missing" in why_no_metric([{"loss": 1}, {"epoch": 2}], "loss")
+    assert "'1'" in why_no_metric([{"loss": "1"}], "loss")
+
+
+def test_the_first_report_of_a_level_counts():
+    reports = [{"e": 1, "m": 5}, {"e": 1, "m": 6}, {"e": 2, "m": float("inf")}, {"m": 3}]
+    assert curve(reports, CurveNames("e", "m")) == {1.0: 5.0}
+
+
+def test_where_curves_differ_most():
+    worst = apart({1: 0.5, 2: 1.0, 9: 7.0}, {1: 0.4, 2: 0.5, 3: 0.0})
+    assert worst is not None
+    assert (worst.level, worst.distance) == (2, 0.5)
+    assert apart({1: 1.0}, {2: 1.0}) is None
+
+
+def test_a_script_that_differs_from_run_to_run_may_differ_after_a_relaunch():
+    exact = {1: 1.0, 2: 0.0}
+    assert allowed(exact, [{1: 1.0}], 0.05) == pytest.approx(0.05)
+    assert allowed(exact, [{1: 1.2}], 0.05) == pytest.approx(0.6)
+    assert allowed({1: 2.0, 2: 2.0}, [], 0.05) == pytest.approx(2e-6)

@@ -1,0 +1,122 @@
+"""What is said about what was observed, without a process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syne_hypersched.check._judge import judge
+from syne_hypersched.check._stages import Observed
+from syne_hypersched.check._trace import LaunchTrace
+from syne_hypersched.checkpoints import Change
+
+LOSSES = {1: 1.0, 2: 0.5, 3: 0.25, 4: 0.125}
+
+
+def launch(*epochs, num_devices=1, losses=LOSSES, **fields):
+    """A launch that saves before each of its reports."""
+    reports = tuple({"epoch": epoch, "loss": losses[epoch], "batch_size": 8} for epoch in epochs)
+    changes = tuple(Change(kind, "state") for _ in epochs for kind in ("created", "closed"))
+    places = tuple((2 * number, 2 * number) for number in range(1, len(epochs) + 1))
+    return LaunchTrace(num_devices, reports, places, changes, **fields)
+
+
+RIGHT = Observed(
+    alone=launch(1, 2, 3, 4),
+    terminated=launch(1, 2, leave_s=0.1, exit_code=75, num_before_signal=2),
+    resized=launch(3, 4, num_devices=2),
+    resumed=launch(3, 4),
+    killed=launch(1, 2, exit_code=-9, num_before_signal=2),
+    restarted=launch(3, 4),
+    torn=[("state half written", launch(3, 4))],
+    num_before=2,
+    num_devices=2,
+)
+
+
+def failures(**seen):
+    _, rows = judge(replace(RIGHT, **seen), None, None, 5.0, 0.05)
+    assert all(row.advice for row in rows if row.status == "FAIL")
+    return {row.name for row in rows if row.status == "FAIL"}
+
+
+def test_all_is_right():
+    names, rows = judge(RIGHT, None, None, 5.0, 0.05)
+    assert (names.resource, names.metric) == ("epoch", "loss")
+    assert {row.status for row in rows} == {"PASS"}
+    assert not any(row.advice for row in rows)
+
+
+WHERE = "goes on where it was"
+
+
+@pytest.mark.parametrize(
+    ("row", "seen"),
+    [
+        ("runs", {"alone": launch(exit_code=1, last_words="ValueError")}),
+        ("runs", {"alone": replace(launch(1, 2), is_silent=True)}),
+        ("reports", {"alone": launch(exit_code=0)}),
+        ("reports", {"resized": replace(launch(3, num_devices=2), reports=({"epoch": 3},))}),
+        ("checkpoint found", {"alone": replace(launch(1, 2, 3, 4), changes=(), places=((0, 0),) * 4)}),
+        ("checkpoint before report", {"alone": replace(launch(1, 2, 3, 4), places=((0, 0), (2, 2), (4, 4), (6, 6)))}),
+        ("leaves on SIGTERM", {"terminated": replace(RIGHT.terminated, was_killed=True, exit_code=-9)}),
+        ("leaves on SIGTERM", {"terminated": replace(RIGHT.terminated, exit_code=1)}),
+        ("leaves on SIGTERM", {"terminated": launch(1, 2, 3, 4, leave_s=1.0, exit_code=0, num_before_signal=2)}),
+        (
+            "only whole epochs reported",
+            {
+                "terminated": launch(1, 2, 3, losses=LOSSES | {3: 0.4}, leave_s=0.1, exit_code=75, num_before_signal=2),
+                "resized": launch(4, num_devices=2),
+            },
+        ),
+        (WHERE, {"resized": launch(1, 2, num_devices=2)}),
+        (WHERE, {"resized": launch(2, 3, num_devices=2)}),
+        (WHERE, {"resized": launch(4, num_devices=2)}),
+        (WHERE, {"terminated": launch(2, 3, leave_s=0.1, exit_code=75, num_before_signal=2)}),
+        ("other number of devices", {"resized": launch(num_devices=2, exit_code=1)}),
+        ("other number of devices", {"resized": replace(launch(num_devices=2), is_silent=True)}),
+        ("one rank writes", {"resized": replace(launch(3, 4, num_devices=2), changes=(Change("moved", "state"),) * 8)}),
+        ("whole after a kill in a save", {"restarted": launch(exit_code=1)}),
+        ("whole after a kill in a save", {"restarted": launch(1, 2)}),
+        ("whole after a kill in a save", {"torn": [("half", launch(exit_code=1))]}),
+        ("whole after a kill in a save", {"torn": [("mixed", launch(3, losses=LOSSES | {3: 0.1}))]}),
+        ("curve as undisturbed", {"resumed": launch(3, 4, losses=LOSSES | {3: 0.3})}),
+        ("curve as undisturbed", {"resized": launch(3, 4, num_devices=2, losses=LOSSES | {4: 0.4})}),
+    ],
+)
+def test_one_thing_is_wrong(row, seen):
+    assert failures(**seen) == {row}
+
+
+def test_a_batch_that_grows_with_the_devices():
+    reports = tuple({**report, "batch_size": 16} for report in RIGHT.resized.reports)
+    assert failures(resized=replace(RIGHT.resized, reports=reports)) == {"global batch kept"}
+
+
+def test_what_is_no_fault():
+    # It finishes its epoch after SIGTERM.
+    finished = launch(1, 2, 3, leave_s=1.0, exit_code=0, num_before_signal=2)
+    assert failures(terminated=finished, resized=launch(4, num_devices=2)) == set()
+    # It reports again what is in the checkpoint.
+    again = replace(launch(2, 3, 4, num_devices=2), places=((0, 0), (2, 2), (4, 4)))
+    assert failures(resized=again) == set()
+    # The kill came after the save, and the report is lost.
+    assert failures(restarted=launch(4)) == set()
+    # It differs from run to run.
+    noisy = launch(1, 2, losses=LOSSES | {2: 0.55}, leave_s=0.1, exit_code=75, num_before_signal=2)
+    assert failures(terminated=noisy, resumed=launch(3, 4, losses=LOSSES | {3: 0.3})) == set()
+
+
+def test_what_could_not_be_seen_is_unknown():
+    _, rows = judge(Observed(launch(1, exit_code=0)), None, None, 5.0, 0.05)
+    statuses = {row.name: row.status for row in rows}
+    assert statuses["leaves on SIGTERM"] == statuses[WHERE] == statuses["curve as undisturbed"] == "UNKNOWN"
+    assert "FAIL" not in statuses.values()
+
+
+def test_a_script_that_does_not_know_the_folder_is_told_so():
+    words = "train.py: error: unrecognized arguments: --st_checkpoint_dir /tmp/x"
+    _, rows = judge(Observed(launch(exit_code=2, last_words=words)), None, None, 5.0, 0.05)
+    assert rows[0].status == "FAIL"
+    assert "{st_checkpoint_dir}" in rows[0].advice

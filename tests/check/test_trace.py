@@ -1,0 +1,51 @@
+"""The order of saves and reports, as far as it can be known."""
+
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched.check._trace import LaunchTrace, places_of
+from syne_hypersched.checkpoints import Change
+
+SAVED = Change("closed", "state")
+OTHER = Change("created", "state")
+
+
+@pytest.mark.parametrize(
+    ("seen", "num_reports", "places"),
+    [
+        ([SAVED, None], 1, [(1, 1)]),
+        ([None, SAVED], 1, [(0, 0)]),
+        ([None, SAVED, None], 2, [(0, 0), (1, 1)]),
+        ([None, SAVED, None], 1, [(0, 1)]),  # one addition to the log is no report, and it is not known which one
+        ([None, SAVED, None], 3, [(0, 1)] * 3),
+        ([SAVED, SAVED], 1, [(0, 2)]),
+        ([SAVED, None], 0, []),
+    ],
+)
+def test_a_report_is_at_the_addition_to_the_log_that_holds_it(seen, num_reports, places):
+    changes, found = places_of(seen, num_reports, begin=0)
+    assert changes == [change for change in seen if change is not None]
+    assert found == places
+    assert places_of(seen, num_reports, begin=7)[1] == [(low + 7, high + 7) for low, high in places]
+
+
+def trace(changes, places):
+    return LaunchTrace(1, reports=({},) * len(places), changes=tuple(changes), places=tuple(places))
+
+
+def test_whether_there_was_a_save_before_a_report():
+    first = trace([SAVED, OTHER, SAVED], [(1, 1), (3, 3)])
+    assert [first.saved_before(0), first.saved_before(1)] == [True, True]
+    late = trace([OTHER, SAVED], [(1, 1), (2, 2)])
+    assert [late.saved_before(0), late.saved_before(1)] == [False, True]
+    unknown = trace([SAVED], [(0, 1)])
+    assert unknown.saved_before(0) is None
+    assert first.between(0) == (OTHER, SAVED)
+
+
+def test_whether_a_save_may_have_followed_the_last_report():
+    assert trace([SAVED], [(0, 0)]).saves_after_last_report
+    assert trace([SAVED], [(0, 1)]).saves_after_last_report
+    assert not trace([SAVED], [(1, 1)]).saves_after_last_report
+    assert trace([SAVED], []).saves_after_last_report

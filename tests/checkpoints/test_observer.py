@@ -1,0 +1,136 @@
+"""Which reports a change of the checkpoint folder lies between: real files, real events, and no process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._matching import Matcher
+from syne_hypersched.checkpoints._observer import Observer
+from syne_hypersched.checkpoints._spec import CheckpointSpec
+from syne_hypersched.checkpoints._states import Order
+from syne_hypersched.checkpoints._store import Notes
+
+
+class Seen:
+    """A script's folder and log, and what an observer makes of it."""
+
+    def __init__(self, folder):
+        self.folder, self.log = folder / "checkpoints", folder / "std.out"
+        self.folder.mkdir()
+        self.log.touch()
+        self.watch = ChangeWatch(str(self.folder), str(self.log))
+        self.matcher = Matcher(0, Notes(), Order.UNKNOWN, time.monotonic(), goes_on=True)
+        spec = CheckpointSpec(folder=str(self.folder), log=str(self.log), launch=0)
+        self.observer = Observer(spec, self.watch, self.matcher, lambda: None)
+        self._epoch = 0
+
+    def write(self, *paths):
+        for path in paths:
+            (self.folder / path).parent.mkdir(exist_ok=True)
+            self.observer.look()
+            (self.folder / path).write_text("weights")
+        self.observer.look()
+
+    def move(self, source, target):
+        os.replace(self.folder / source, self.folder / target)
+        self.observer.look()
+
+    def report(self):
+        self._epoch += 1
+        with open(self.log, "a") as file:
+            file.write(f"[tune-metric]: {json.dumps({'epoch': self._epoch})}\n")
+        self.observer.look()
+
+    def quiet(self):
+        """Nothing happens for a while, so that the keeper takes the checkpoint to be complete."""
+        self.observer.is_open = False
+
+    @property
+    def bounds(self):
+        state = self.matcher.current
+        return state.after, state.before
+
+
+@pytest.fixture
+def seen(tmp_path):
+    seen = Seen(tmp_path)
+    yield seen
+    seen.watch.close()
+
+
+def test_a_folder_that_is_moved_into_place_began_with_its_first_file(seen):
+    seen.report()
+    seen.write("aside/one")
+    seen.report()
+    seen.quiet()
+    seen.write("aside/two")
+    seen.quiet()
+    seen.move("aside", "checkpoint-1")
+    assert seen.bounds == (1, 2)
+
+
+def test_so_did_one_that_is_moved_after_the_next_report(seen):
+    for epoch in (1, 2):
+        seen.report()
+        seen.write("aside/one", "aside/two")
+        seen.move("aside", f"checkpoint-{epoch}")
+    seen.write("aside/one", "aside/two")
+    seen.report()
+    seen.quiet()
+    seen.move("aside", "checkpoint-3")
+    assert seen.bounds == (2, 3)
+
+
+def test_what_earlier_checkpoints_had_goes_on_after_a_report_and_a_pause(seen):
+    seen.write("one", "two")
+    for _ in range(2):
+        seen.report()
+        seen.quiet()
+        seen.write("one")
+    seen.report()
+    seen.quiet()
+    seen.write("two")
+    assert seen.bounds == (2, 3)
+
+
+def test_the_first_checkpoint_may_end_after_a_report_but_not_after_a_pause_too(seen):
+    seen.write("one")
+    seen.report()
+    seen.write("two")
+    assert seen.bounds == (0, 1)
+    seen.report()
+    seen.quiet()
+    seen.write("three")
+    assert seen.bounds == (2, 2)
+
+
+def test_an_older_one_that_is_moved_aside_afterwards_does_not_make_it_newer(seen):
+    for epoch in (1, 2, 3):
+        seen.report()
+        seen.quiet()
+        seen.write("aside/one")
+        if epoch == 3:
+            seen.report()
+        seen.write("aside/two")
+        seen.move("aside", f"checkpoint-{epoch}")
+        if epoch > 1:
+            seen.move(f"checkpoint-{epoch - 1}", "gone")
+            shutil.rmtree(seen.folder / "gone")
+            seen.observer.look()
+    assert seen.bounds == (3, 4)
+
+
+def test_a_checkpoint_that_is_moved_away_does_not_make_the_next_one_older(seen):
+    for _ in range(3):
+        seen.report()
+        seen.quiet()
+        if (seen.folder / "model").exists():
+            seen.move("model", "model.bak")
+        seen.write("model")
+    assert seen.bounds == (3, 3)

@@ -1,0 +1,135 @@
+"""A script is tuned by the command, with real trials."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from syne_hypersched.cli import main
+
+SCRIPT = Path(__file__).parents[1] / "tuning" / "training_script.py"
+WHAT = ["--metric", "val_loss", "--min", "--resource", "epoch:27"]
+SPACE = ["lr=log(1e-3,1)", "width=[8,16]"]
+HERE = ["--devices", "cpu:2", "--seed", "0"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
+    return tmp_path
+
+
+def command(*arguments, **options):
+    done = [sys.executable, "-m", "syne_hypersched.cli", *map(str, arguments)]
+    return subprocess.run(done, capture_output=True, text=True, check=False, timeout=280, **options)
+
+
+def last_lines(ended, beginning):
+    return [line for line in ended.stdout.splitlines() if line.startswith(beginning)]
+
+
+def test_a_script_is_tuned_and_the_run_can_be_looked_at(folder):
+    for deadline, name in (("6s", "first"), ("40s", "second"), ("160s", "third")):  # a busy machine may need more
+        ended = command("tune", SCRIPT, *SPACE, *WHAT, *HERE, "--deadline", deadline, "--name", name, cwd=folder)
+        if ended.returncode == 0:
+            break
+    assert ended.returncode == 0, ended.stderr
+    path = folder / "experiments" / name
+    assert f"experiment {name}: minimise val_loss of training_script.py" in ended.stdout
+    assert last_lines(ended, "best val_loss ")
+    assert str(path / "best") in ended.stdout
+    assert (path / "best" / "checkpoint" / "epoch.json").is_file()
+    assert last_lines(ended, "picture: ")
+    assert (path / "journal").is_dir()
+    for look in last_lines(ended, "more: ")[0].removeprefix("more: ").split(", "):
+        looked = command(*shlex.split(look)[1:], cwd=folder)
+        assert (looked.returncode, looked.stderr) == (0, ""), look
+    again = command("tune", SCRIPT, *SPACE, *WHAT, *HERE, "--deadline", "6s", "--name", name)
+    assert (again.returncode, "--resume" in again.stderr) == (2, True)
+
+
+def test_a_script_that_fails_is_exit_code_1_with_its_last_lines(folder):
+    ended = command(
+        *("tune", SCRIPT, *SPACE, "fail=yes", *WHAT, *HERE, "--deadline", "120s", "--max-failures", "0", "--name", "f"),
+        cwd=folder,
+    )
+    assert ended.returncode == 1
+    assert "RuntimeError: this script fails" in ended.stdout + ended.stderr
+    assert "--max-failures 0" in ended.stderr
+
+
+def test_the_space_may_be_anywhere(folder, capsys):
+    (folder / "space.toml").write_text('lr = "log(1e-3, 1)"\n')
+    arguments = ["tune", str(SCRIPT), *WHAT, "--deadline", "1h"]
+    texts = []
+    for index, space in enumerate(
+        (["lr=log(1e-3,1)"], ["--space", "lr=log(1e-3,1)"], ["--space", str(folder / "space.toml")])
+    ):
+        path = folder / f"launch{index}.py"
+        assert main([*arguments, *space, "--write-script", str(path)]) == 0
+        assert f"python {path}" in capsys.readouterr().out
+        texts.append(path.read_text())
+    assert texts[0] == texts[1] == texts[2]
+
+
+BAD = {
+    "nothing": ([], "missing: the training script; --metric NAME; --max or --min; --resource"),
+    "no direction": ([SCRIPT, *SPACE, "--metric", "m", "--resource", "e:3", "--deadline", "9"], "--max or --min"),
+    "both": ([SCRIPT, *SPACE, *WHAT, "--max", "--deadline", "9s"], "exclude each other"),
+    "no space": ([SCRIPT, *WHAT, "--deadline", "9s"], "missing: --space"),
+    "no script": (["nowhere.py", *SPACE, *WHAT, "--deadline", "9s"], "'nowhere.py' does not exist"),
+    "bad space": ([SCRIPT, "lr=lgo(1,2)", *WHAT, "--deadline", "9s"], "did you mean 'log'"),
+    "no file": ([SCRIPT, "--space", "x.toml", *WHAT, "--deadline", "9s"], "x.toml"),
+    "deadline": ([SCRIPT, *SPACE, *WHAT, "--deadline", "soon"], "--deadline must be"),
+    "devices": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--devices", "9999x"], "--devices must be"),
+    "no gpu": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--devices", "gpu:64"], "GPU"),
+    "scheduler": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--scheduler", "ashaa"], "did you mean 'asha'"),
+    "template": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--arguments", "'a"], "--arguments must be"),
+    "unknown run": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--resume", "never"], "never"),
+    "resume with some": (["--resume", "x", "--deadline", "9s"], "--resume alone"),
+    "resume and name": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9", "--resume", "x", "--name", "y"], "leave out --name"),
+    "write over": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--write-script", SCRIPT], "exists"),
+    "write nowhere": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--write-script", "no/such/x.py"], "no/such"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_exit_code_2_and_a_line_that_names_it(case, folder, capsys):
+    arguments, message = BAD[case]
+    assert main(["tune", *map(str, arguments)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("hypersched tune: error: ")
+    assert not list(folder.glob("experiments/*/results.csv.zip"))
+
+
+def test_the_searcher_of_an_extra_is_named_if_it_is_missing(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "botorch", None)
+    assert main(["tune", str(SCRIPT), *SPACE, *WHAT, "--deadline", "9s", "--searcher", "botorch"]) == 2
+    assert "syne-hypersched[searchers]" in capsys.readouterr().err
+
+
+def test_an_unknown_experiment_cannot_be_resumed(folder, capsys):
+    assert main(["tune", "--resume", "never"]) == 2
+    assert "never" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder, wait_for):
+    what = ["tune", str(SCRIPT), *SPACE, *WHAT, *HERE]
+    arguments = [sys.executable, "-m", "syne_hypersched.cli", *what, "--deadline", "60s", "--name", "long"]
+    events = folder / "experiments" / "long" / "events.jsonl"
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: events.is_file() and '"first_report"' in events.read_text(), timeout_s=120)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    ended = command(*what, "--deadline", "61s", "--resume", "long")
+    assert ended.returncode == 0, ended.stderr
+    assert last_lines(ended, "best val_loss ")

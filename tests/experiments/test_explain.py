@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched.experiments import Event, Report, Run, load_run
+from syne_hypersched.experiments.explain import explain_run, explain_trial, print_explanation
+
+DECISIONS = (
+    Event(1.0, "setup", devices=("cpu0", "cpu1"), details={"deadline_s": 30.0}),
+    Event(1.0, "start", 0, reason=""),
+    Event(1.1, "launch", 0, ("cpu0",), 0),
+    Event(4.0, "decision", 0, ("cpu0",), 0, "rank 3 of 3 at the rung of level 2", {"what": "pause"}),
+    Event(4.0, "pause", 0, ("cpu0",), 0),
+    Event(4.1, "exit", 0, ("cpu0",), 0, "pause", {"how": "drained", "exit_code": -15}),
+    Event(5.0, "retry", 1, (), 0, "exit code 1", {"exit_code": 1, "backoff_s": 1.0}),
+    Event(9.0, "decision", 1, ("cpu1",), 0, "too little time", {"what": "close"}),
+    Event(9.5, "fail", 1, (), 0, "no report in 3 launches", {"exit_code": 1}),
+)
+REPORTS = (
+    Report(0, 2.0, 1, 0.5, 1, 0, worker_time_s=1.0),
+    Report(1, 2.0, 1, 0.7, 1, 0, worker_time_s=1.0),
+    Report(0, 4.0, 2, 0.4, 1, 0, worker_time_s=2.0, decision="PAUSE"),
+)
+
+
+def make_run(reports=REPORTS, events=DECISIONS):
+    return Run("loss", True, "epoch", tuple(reports), tuple(events), {0: {"lr": 0.1}, 1: {"lr": 0.25}})
+
+
+def test_a_run_is_explained_with_the_reasons_that_were_given():
+    text = explain_run(make_run())
+    assert "2 trials: 1 failed, 1 paused" in text
+    assert "admission closed at 9.0 s: too little time" in text
+    assert "4.0 s  pause trial 0: rank 3 of 3 at the rung of level 2" in text
+    assert "failed launches: 2, of trials 1" in text
+
+
+def test_the_story_of_a_trial_is_its_own():
+    text = explain_trial(make_run(), 0)
+    assert text.startswith("trial 0: paused, best loss 0.4000, epoch 2, rank 1 of 2")
+    assert "configuration: lr=0.1" in text
+    told = [line.split(" s  ")[1] for line in text.splitlines() if " s  " in line]
+    assert told == [
+        "is started",
+        "launch 0 on cpu0",
+        "pause trial 0: rank 3 of 3 at the rung of level 2",
+        "launch 0 drained: pause",
+    ]
+    failed = explain_trial(make_run(), 1)
+    assert "is launched again after a failure: exit code 1 (exit_code 1, backoff_s 1)" in failed
+    assert "has failed: no report in 3 launches" in failed
+    assert "close" not in failed
+
+
+def test_without_reasons_ranks_are_computed():
+    reports = [Report(i, float(i), 1, value, decision="STOP" if i == 2 else "") for i, value in enumerate([3, 1, 2])]
+    text = explain_run(make_run(reports, ()))
+    assert "stop trial 2: loss 2.0000 was rank 2 of the 3 values at epoch 1 until then" in text
+    assert "records no reasons" in text
+    assert "has no admission" in text
+
+
+def test_only_the_last_decisions_are_told():
+    events = [Event(float(i), "decision", 0, (), 0, f"reason {i}", {"what": "pause"}) for i in range(30)]
+    text = explain_run(make_run(events=events), num_decisions=3)
+    assert "... 27 decisions before" in text
+    assert next(line for line in text.splitlines() if "reason" in line).endswith("reason 27")
+    with pytest.raises(ValueError, match="num_decisions"):
+        explain_run(make_run(), num_decisions=0)
+
+
+def test_a_run_in_which_nothing_has_happened_yet():
+    text = explain_run(make_run((), ()))
+    assert "no trial has started yet" in text
+    assert "nothing has been decided yet" in text
+
+
+def test_an_unknown_trial_is_an_error_that_says_which_there_are(simulate, capsys):
+    path = simulate()
+    trials = {report.trial_id for report in load_run(path).reports}
+    assert print_explanation(path, 999, 20, None) == 2
+    assert f"from 0 to {max(trials)}, but got 999" in capsys.readouterr().err
+    for trial_id in trials:
+        assert print_explanation(path, trial_id, 20, None) == 0
+        assert f"trial {trial_id}: " in capsys.readouterr().out
+    assert print_explanation("nowhere", None, 20, None) == 2
+    assert "cannot explain nowhere" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""Which devices a run has, told by its events, and how long a command waits for a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from syne_hypersched.experiments import Event
+from syne_hypersched.experiments.pool import PoolState, wait_until_done, write_request
+from syne_hypersched.records.events import EventReader
+
+
+def state_of(*events: Event) -> PoolState:
+    state = PoolState()
+    for event in (Event(0.0, "setup", devices=("a", "b", "c")), *events):
+        state.add(event)
+    return state
+
+
+def test_a_state_in_words() -> None:
+    retire = Event(1.0, "retire", devices=("b", "c"))
+    assert state_of().describe() == "3 of 3 devices are there: a, b, c"
+    assert state_of(retire).describe() == (
+        "1 of 3 devices are there: a; 2 are to go as soon as their trials have ended: b, c"
+    )
+    freed = Event(2.0, "freed", devices=("c",))
+    assert state_of(retire, freed).describe() == (
+        "1 of 3 devices are there: a; 1 is to go as soon as its trial has ended: b"
+    )
+    assert state_of(retire, freed, Event(3.0, "join", devices=("b", "d"))).describe() == (
+        "3 of 4 devices are there: a, b, d"
+    )
+    lost = Event(1.0, "lose", devices=("a", "b", "c"))
+    assert state_of(lost, Event(1.5, "launch", 0, ("a",), 0)).describe() == "0 of 3 devices are there"
+
+
+def test_a_command_waits_until_the_devices_are_free(tmp_path: Path) -> None:
+    path, turns = tmp_path / "events.jsonl", []
+    request = write_request(tmp_path, 1)
+    story = [
+        '{"time_s": 1, "event": "retire", "devices": ["b"]}',
+        f'{{"time_s": 1, "event": "pool", "request": "{request}", "is_done": true}}',
+        '{"time_s": 2, "event": "freed", "devices": ["b"]}',
+    ]
+
+    def pause(seconds: float) -> None:
+        with path.open("a") as file:
+            file.write(story[len(turns)] + "\n")
+        turns.append(seconds)
+
+    assert wait_until_done(EventReader(path), state_of(), request, 60.0, pause) == ""
+    assert len(turns) == 3
+
+
+def test_a_command_says_what_is_held_when_it_gives_up(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(
+        '{"time_s": 1, "event": "retire", "devices": ["b"]}\n'
+        '{"time_s": 1, "event": "pool", "request": "r", "is_done": true}\n'
+        '{"time_s": 1, "event": "pool", "request": "s", "is_done": false, "reason": "why"}\n'
+    )
+    assert wait_until_done(EventReader(path), state_of(), "r", 0.0) == (
+        "after 0 s trials hold devices that are to go still: b"
+    )
+    assert wait_until_done(EventReader(path), state_of(), "s", 0.0) == "why"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from syne_hypersched.replay import ReplayScenario, describe_replay, replay_scenarios
+from tests.replay.test_outcome import as_it_was, known_of
+
+
+def text_of(known, *scenarios):
+    return describe_replay(known, replay_scenarios(known, scenarios))
+
+
+def test_the_line_that_a_user_wants():
+    values = [[0.5, 0.45, 0.44, 0.43]] * 3 + [[0.9, 0.8, 0.2, 0.1]]
+    known = known_of(values, scheduler_kwargs={"type": "stopping", "grace_period": 4, "reduction_factor": 3})
+    here = as_it_was(known)
+    text = text_of(
+        known,
+        here,
+        replace(here, label="with a first rung at 1", grace_period=1),
+        replace(here, label="with 2 devices", num_devices=2),
+    )
+    assert "The replay of the run as it was finds the same trial, loss 0.1000." in text
+    assert "The same trial, trial 3, would have won with 2 devices." in text
+    assert "With a first rung at 1, it would have been lost (stopped at epoch 1): the best that is known" in text
+    assert "how trial" not in text  # every curve is whole
+
+
+def test_what_is_not_known_is_said():
+    known = known_of([[0.9, 0.8, 0.3, 0.2], [0.5]])
+    text = text_of(known, ReplayScenario("with to-the-end", "to-the-end", 1, 100.0))
+    assert "the curves of 1 end where they were paused, stopped or cut off" in text
+    assert "As far as is known, it would have won with to-the-end, too; there, trial 1 would have been trained" in text
+    assert "Not known: how trial 1 would have gone on" in text
+    assert "Not known: with to-the-end, configurations would have been tried" in text
+    assert "speed-ups are unknown, and taken as none" in text
+
+
+def test_a_replay_that_does_not_reproduce_the_run_says_so():
+    known = replace(known_of([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, 0.3, 0.2]]), best_trial=0, best_value=0.6)
+    assert "finds trial 1 with loss 0.2000 instead of trial 0" in text_of(known, as_it_was(known))
+
+
+def test_a_deadline_before_the_first_report_brings_nothing():
+    known = known_of([[0.9, 0.8]])
+    assert "With 0.5 s, no trial would have reported" in text_of(known, ReplayScenario("with 0.5 s", "asha", 1, 0.5))

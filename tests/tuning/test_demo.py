@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from syne_hypersched.tuning import demo_job, demo_script
+
+
+def test_the_space_of_the_demo_has_what_its_script_takes():
+    text = demo_script().read_text()
+    for entry in demo_job(30.0).space:
+        assert f'"--{entry.name}"' in text
+
+
+def test_a_device_kind_is_passed_on():
+    assert (demo_job(30.0, "cpu:3").num_devices, demo_job(30.0).device_type) == (3, "cpu")
+    assert (demo_job(30.0).num_devices or 0) >= 2
+    with pytest.raises(ValueError, match="--devices"):
+        demo_job(30.0, "many")
+
+
+def test_a_trial_that_goes_on_trains_as_one_that_was_never_interrupted(tmp_path):
+    def train(folder, epochs):
+        arguments = ["--epochs", str(epochs), "--width", "16", "--st_checkpoint_dir", str(tmp_path / folder)]
+        ended = subprocess.run(
+            [sys.executable, demo_script(), *arguments], capture_output=True, text=True, check=True, timeout=120
+        )
+        lines = [line.partition("[tune-metric]: ")[2] for line in ended.stdout.splitlines() if "tune-metric" in line]
+        return [(report["epoch"], report["val_accuracy"]) for report in map(json.loads, lines)]
+
+    whole = train("whole", 3)
+    assert [epoch for epoch, _ in whole] == [1, 2, 3]
+    assert train("parts", 1) + train("parts", 3) == whole

@@ -1,4 +1,4 @@
-"""The tuner of ``tune.sbatch``: starts a tuning on the job's Ray cluster, or goes on with the one that Slurm has ended."""
+"""The tuner of ``tune.sbatch``: starts a tuning on the job's Ray cluster, or goes on with one that Slurm has ended."""
 
 from __future__ import annotations
 

@@ -130,9 +130,9 @@ class Chaos:
     def kill_head(self) -> None:
         self.nodes.kill_but(0, (TUNING.name, "_gateway"))
         time.sleep(4)
-        self.nodes.join(0)
-        for node in NODES:  # nodes of a dead head end by themselves after a minute
+        for node in NODES:  # they would end by themselves after a minute, and Ray finds them on the same machine
             self.nodes.kill(node)
+        for node in (0, *NODES):
             self.nodes.join(node)
 
     def kill_tuner(self) -> None:

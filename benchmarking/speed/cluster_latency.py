@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from syne_hypersched import ElasticRayBackend
+from syne_hypersched import ElasticLocalBackend, ElasticRayBackend
 from syne_hypersched.experiments import read_events
 from syne_hypersched.filenames import EVENTS_FILENAME
 
@@ -72,7 +72,7 @@ def first_lines(path: Path, size: int, timeout_s: float = 60.0) -> list[float]:
     raise TimeoutError(f"{size} ranks have not begun within {timeout_s:.0f} s: {path}")
 
 
-def measure(backend: ElasticRayBackend, size: int) -> tuple[float, float]:
+def measure(backend: ElasticLocalBackend, size: int) -> tuple[float, float]:
     """Seconds from a start to the first line of all ranks, and from a resize to twice as many to theirs."""
     backend.num_devices_per_trial = size
     begun = time.time()
@@ -91,6 +91,19 @@ def measure(backend: ElasticRayBackend, size: int) -> tuple[float, float]:
     return start_s, resize_s
 
 
+def say(what: str, backend: ElasticLocalBackend, size: int, repeats: int) -> None:
+    """Prints a line of figures."""
+    measure(backend, size)  # the first one, in which files are read for the first time
+    times = [measure(backend, size) for _ in range(repeats)]
+    launches = [e for e in read_events(backend.local_path / EVENTS_FILENAME) if e.event == "launch"]
+    nodes = sorted({len({device.partition("/")[0] for device in launch.devices}) for launch in launches[-2:]})
+    starts, resizes = (sorted(values) for values in zip(*times, strict=True))
+    line = f"{what:36s} start {statistics.median(starts):.3f} ({starts[-1]:.3f})"
+    if resizes[0] == resizes[0]:
+        line += f", resize to {2 * size} {statistics.median(resizes):.3f} ({resizes[-1]:.3f})"
+    print(line if "Local" in what else f"{line}; on {nodes} nodes", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", help="an existing cluster")
@@ -101,6 +114,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         script = Path(args.checkpoint_path or folder) / "latency_script.py"
         script.write_text(SCRIPT)
+        local = ElasticLocalBackend(script, 4, device_type="cpu", grace_s=1)
+        local.set_path(results_root=str(Path(folder) / "local"))
+        for size in (1, 2, 4):
+            say(f"{size} ranks of ElasticLocalBackend", local, size, args.repeats)
+        local.stop_all()
         address = args.address or stack.enter_context(local_cluster())
         print("launches are ordered after all devices are there; seconds, median (highest)")
         for devices in (2, 4):
@@ -113,16 +131,7 @@ def main() -> None:
             backend.set_path(results_root=str(run))
             sizes = (1,) if devices == 2 else (2, 4)
             for size in sizes:
-                measure(backend, size)  # the first one, in which files are read for the first time
-                times = [measure(backend, size) for _ in range(args.repeats)]
-                launches = [event for event in read_events(run / EVENTS_FILENAME) if event.event == "launch"]
-                nodes = {len({device.partition("/")[0] for device in event.devices}) for event in launches[-2:]}
-                starts, resizes = (sorted(values) for values in zip(*times, strict=True))
-                print(
-                    f"{size} ranks: start {statistics.median(starts):.3f} ({starts[-1]:.3f})"
-                    + (f", resize to {2 * size} {statistics.median(resizes):.3f}" if resizes[0] == resizes[0] else "")
-                    + f"; nodes of launches {sorted(nodes)}"
-                )
+                say(f"{size} ranks", backend, size, args.repeats)
             backend.stop_all()
 
 

@@ -71,6 +71,8 @@ class ClusterLauncher:
         self._lock = threading.Lock()
         self._ids = itertools.count()
         self._live: dict[int, _SpreadLaunch] = {}
+        #: Checkpoint folders that the last launch has left whole.
+        self._whole: set[str] = set()
         cluster.on_message = self._hear
 
     @property
@@ -79,7 +81,10 @@ class ClusterLauncher:
         return True
 
     def launch(self, spec: ClusterSpec) -> int:
-        """Starts the processes of a launch, those of rank 0's node first: it puts the checkpoint in order for all."""
+        """Starts the processes of a launch.
+
+        Those of rank 0's node are started first if they may have to put an older checkpoint back for all.
+        """
         parts = parts_of(spec.devices, spec.per_device)
         master = None
         if len(parts) > 1:
@@ -88,7 +93,12 @@ class ClusterLauncher:
         with self._lock:
             handle = next(self._ids)
             live = self._live[handle] = _SpreadLaunch(spec, parts, master)
-            self._start(handle, live, 0)
+            known = spec.checkpoints
+            is_whole = (
+                known is None or known.launch == 0 or (known.folder in self._whole and known.go_back_from is None)
+            )
+            for position in range(len(parts)) if is_whole else (0,):
+                self._start(handle, live, position)
         return handle
 
     def drain(self, launch: int, grace_s: float) -> None:
@@ -202,9 +212,19 @@ class ClusterLauncher:
             if len(live.started) < len(live.parts):
                 live.is_ending = True
             del self._live[handle]
+            self._note_folder(live)
         for file in live.logs.values():
             file.close()
         self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
+
+    def _note_folder(self, live: _SpreadLaunch) -> None:
+        known, exit_ = live.spec.checkpoints, live.exits.get(0)
+        if known is not None:
+            ending = None if exit_ is None or exit_.lost else exit_.checkpoints
+            if ending is not None and ending.is_whole and live.first_failed is None:
+                self._whole.add(known.folder)
+            else:
+                self._whole.discard(known.folder)
 
     def _write(self, live: _SpreadLaunch, message: Message) -> None:
         """Appends what a rank has printed to its log on the tuner's disk."""

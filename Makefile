@@ -10,7 +10,7 @@ WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compare notebooks report chaos checkpoints gpu-check docs dist stranger test test-slow test-pythons lint format check clean
+.PHONY: help demo compare notebooks report chaos checkpoints cluster-demo test-cluster gpu-check docs dist stranger test test-slow test-pythons lint format check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,12 @@ chaos: $(VENV)/.installed-dev  ## kill trials, servers and tuners at random mome
 
 checkpoints: $(VENV)/.installed-dev  ## save and report in all ways, kill at random, and look whether best/ is the best model, whole (half an hour)
 	$(BIN)/python benchmarking/faults/best_checkpoint.py
+
+cluster-demo: $(VENV)/.installed-dev  ## tune on two Ray nodes of this machine, of which one is killed in the middle (two minutes)
+	$(BIN)/python examples/launch_cluster_demo.py --deadline $(DEADLINE_S) --output cluster-demo-results
+
+test-cluster: $(VENV)/.installed-dev  ## disturb a tuning on a cluster of network namespaces (three minutes, needs root)
+	$(BIN)/python benchmarking/faults/cluster_chaos.py --seconds 150
 
 gpu-check: $(VENV)/.installed-dev  ## try what only a GPU can show, and print one table (ten minutes, one GPU)
 	$(BIN)/python benchmarking/speed/gpu_check.py
@@ -74,7 +80,7 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the project's style
 check: lint test  ## everything that must hold before a commit is pushed
 
 clean:  ## remove the virtual environment and everything that the tools have left behind
-	rm -rf $(VENV) build dist demo-results comparison-results report-work .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist demo-results cluster-demo-results comparison-results report-work .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' \

@@ -14,6 +14,7 @@ from syne_hypersched._version import __version__ as __version__
 if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
     from syne_hypersched.backends import ElasticPythonBackend as ElasticPythonBackend
+    from syne_hypersched.backends import ElasticRayBackend as ElasticRayBackend
     from syne_hypersched.backends import ElasticSimulatorBackend as ElasticSimulatorBackend
     from syne_hypersched.backends import LaunchCost as LaunchCost
     from syne_hypersched.deadline import Deadline as Deadline
@@ -35,6 +36,7 @@ __all__ = [
     "Deadline",
     "ElasticLocalBackend",
     "ElasticPythonBackend",
+    "ElasticRayBackend",
     "ElasticSimulatorBackend",
     "HyperSched",
     "Journal",
@@ -53,6 +55,7 @@ _MODULE_OF_NAME = {
     "Deadline": "syne_hypersched.deadline",
     "ElasticLocalBackend": "syne_hypersched.backends",
     "ElasticPythonBackend": "syne_hypersched.backends",
+    "ElasticRayBackend": "syne_hypersched.backends",
     "ElasticSimulatorBackend": "syne_hypersched.backends",
     "HyperSched": "syne_hypersched.schedulers",
     "Journal": "syne_hypersched.recovery",

@@ -9,7 +9,7 @@ import sys
 SCRIPT = """
 import json, sys
 
-MISSING = ("torch", "rich", "botorch", "gpytorch", "huggingface_hub", "matplotlib", "fastparquet", "pytest")
+MISSING = ("torch", "rich", "botorch", "gpytorch", "huggingface_hub", "matplotlib", "fastparquet", "pytest", "ray")
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
@@ -47,8 +47,12 @@ def picture():
     from syne_hypersched.experiments import Report, Run, draw_run
     draw_run(Run("loss", True, "epoch", (Report(0, 1.0, 1, 1.0),)))
 
+def cluster():
+    from syne_hypersched import ElasticRayBackend
+    ElasticRayBackend(__file__ if "__file__" in globals() else "script.py")
+
 found = {}
-for function in (training, part_of_training, testing, panel, searcher, other_searcher, repository, picture):
+for function in (cluster, training, part_of_training, testing, panel, searcher, other_searcher, repository, picture):
     try:
         function()
         found[function.__name__] = None
@@ -63,6 +67,7 @@ def test_every_missing_library_names_the_extra():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     for name, extra in (
+        ("cluster", "ray"),
         ("training", "torch"),
         ("part_of_training", "torch"),
         ("testing", "test"),

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "backends.machine": set(),
     "backends.local": {"backends.machine", "backends.shared", "checkpoints", "launch"},
     "backends.function": {"backends.local", "backends.machine"},
+    "backends.ray": {"backends.local", "backends.machine", "backends.shared", "checkpoints", "launch"},
     "backends.virtual": {"allocation", "backends.shared", "blackboxes"},
     "simulation": {"backends.shared", "backends.virtual"},
     "recovery": {"backends.local", "backends.shared", "launch", "records", "schedulers"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.
-ONLY_IN = {"torch": {"training", "integrations"}}
+ONLY_IN = {"torch": {"training", "integrations"}, "ray": {"backends.ray"}}
 NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"}}
 
 #: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.

@@ -4,12 +4,13 @@
 ``shared/``    what every elastic backend is made of: devices, reconciliation, events, reports, the trial
 ``machine/``   the devices of this machine: discovery, locks, and the environment of a process
 ``local/``     trials as processes on this machine
+``ray/``       trials as processes on the nodes of a Ray cluster
 ``function/``  the same for a Python function instead of a script
 ``virtual/``   trials in virtual time
 =============  =========================================================================================
 
-``local`` uses ``machine`` and ``shared``, ``function`` uses ``local``, ``virtual`` uses ``shared``. A new backend is a
-new room beside these.
+``local`` uses ``machine`` and ``shared``, ``function`` and ``ray`` use ``local``, ``virtual`` uses ``shared``. A new
+backend is a new room beside these.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from syne_hypersched._lazy import lazy_names
 if TYPE_CHECKING:
     from syne_hypersched.backends.function import ElasticPythonBackend as ElasticPythonBackend
     from syne_hypersched.backends.local import ElasticLocalBackend as ElasticLocalBackend
+    from syne_hypersched.backends.ray import ElasticRayBackend as ElasticRayBackend
     from syne_hypersched.backends.shared.elastic import ElasticTrial as ElasticTrial
     from syne_hypersched.backends.virtual import ElasticSimulatorBackend as ElasticSimulatorBackend
     from syne_hypersched.backends.virtual import Failures as Failures
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ElasticLocalBackend",
     "ElasticPythonBackend",
+    "ElasticRayBackend",
     "ElasticSimulatorBackend",
     "ElasticTrial",
     "Failures",
@@ -40,6 +43,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "ElasticLocalBackend": "syne_hypersched.backends.local",
         "ElasticPythonBackend": "syne_hypersched.backends.function",
+        "ElasticRayBackend": "syne_hypersched.backends.ray",
         "ElasticSimulatorBackend": "syne_hypersched.backends.virtual",
         "ElasticTrial": "syne_hypersched.backends.shared.elastic",
         "Failures": "syne_hypersched.backends.virtual",

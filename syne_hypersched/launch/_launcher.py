@@ -130,6 +130,17 @@ class Launcher:
         """Whether the server has imported what it preloads, so that a launch takes no longer than any later one."""
         return self._ready
 
+    def warm_up(self) -> None:
+        """Starts the server, so that it preloads before the first launch.
+
+        Raises
+        ------
+        RuntimeError
+            The launcher is closed.
+        """
+        with self._lock:
+            self._ensure_server()
+
     def launch(self, spec: LaunchSpec) -> int:
         """Starts the processes of a launch.
 

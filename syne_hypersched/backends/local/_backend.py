@@ -23,6 +23,7 @@ from syne_hypersched.backends.local._elastic_contract import ElasticContract
 from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._launch_spec import launch_spec
+from syne_hypersched.backends.local._machine import OnThisMachine
 from syne_hypersched.backends.local._old_logs import OldLogs
 from syne_hypersched.backends.local._options import LaunchMode, Processes, ResizeMode
 from syne_hypersched.backends.local._order import by_time
@@ -32,11 +33,9 @@ from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._restoring import RestorableBackend
 from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
-from syne_hypersched.backends.machine.claims import claim
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
-from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
+from syne_hypersched.backends.machine.discovery import DeviceType
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
-from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
@@ -46,7 +45,7 @@ from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDE
 from syne_hypersched.launch import Launcher, LaunchSpec
 
 
-class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, TrialFiles, LocalBackend):
+class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThisMachine, TrialFiles, LocalBackend):
     """Runs trials as processes on this machine and changes their number of devices when the scheduler asks for it.
 
     Example::
@@ -178,8 +177,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
             )
         self.launch_mode: LaunchMode = "warm" if python_script and launch != "cold" else "cold"
         self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
-        self.devices = find_devices(num_devices, gpus_to_use, device_type)
-        self.num_devices = len(self.devices.names)
+        self.devices = self._find_devices(num_devices, gpus_to_use, device_type)
+        pool = self._make_pool()
+        self.num_devices = len(pool)
         self.situation = Situation(self.num_devices)
         self.num_devices_per_trial = checks.integer(
             "num_devices_per_trial", num_devices_per_trial, 1, self.num_devices, "the number of devices"
@@ -200,7 +200,6 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
         self._set_checkpoint_paths()
         self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
         self._make_pool_control()
-        pool = DevicePool(self.devices.names)
         self._fleet = Fleet(
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints,
             resize_mode=resize,
@@ -330,8 +329,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, Trial
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
         if not self._stopwatch.is_running or not self._fleet.occupied():
-            experiment = self._experiment_path.name
-            self.devices = claim(self.devices, self._locks, experiment, self._share_devices, self._may_move)
+            self._claim_devices()
         self._start_clock()
         self._tuner_watch.begin()
         self._begin_pool_control()

@@ -17,7 +17,6 @@ from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published
 from syne_hypersched.checkpoints.removal import CheckpointRemover
 from syne_hypersched.checkpoints.room import CheckpointRoom
 from syne_hypersched.contract import ST_LAUNCH
-from syne_hypersched.filenames import CONFIG_FILENAME
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +187,7 @@ class Checkpoints:
             return
         folder = self._folder_of(trial.trial_id)
         try:
-            config = json.loads(folder.with_name(CONFIG_FILENAME).read_text(encoding="utf-8"))
+            config = json.loads(trial.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return
         for report, result in offers:

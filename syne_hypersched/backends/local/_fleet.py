@@ -249,7 +249,9 @@ class Fleet(CopiedFleet):
         self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        for action in reconcile(self._states(), self.pool.num_free, num_present=self.pool.num_present):
+        free = self.pool.free_by_node if self.one_node else self.pool.num_free
+        states, present = self._states(), self.pool.num_present
+        for action in reconcile(states, free, num_present=present, one_node=self.one_node):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
@@ -259,7 +261,7 @@ class Fleet(CopiedFleet):
                 if action.num_devices < len(self.pool.held_by(trial.trial_id)) or not self._too_late():
                     self._alter(trial, action.num_devices)
             elif not self._too_late() and time.monotonic() >= trial.clock.launch_at and self._has_room(trial):
-                self._launch(trial, action.num_devices)
+                self._launch(trial, action.num_devices, action.nodes)
         self._warn_of_waiting()
 
     def _has_room(self, trial: TrialProcesses) -> bool:
@@ -268,9 +270,9 @@ class Fleet(CopiedFleet):
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
 
-    def _launch(self, trial: TrialProcesses, num_devices: int) -> None:
-        devices = self.pool.acquire(trial.trial_id, num_devices)
-        trial.begin_launch(num_devices)
+    def _launch(self, trial: TrialProcesses, num_devices: int, nodes: Mapping[str, int]) -> None:
+        devices = self.pool.acquire(trial.trial_id, num_devices, nodes)
+        trial.begin_launch(num_devices, len(self.pool.nodes_of(trial.trial_id)))
         spec = replace(self._make_spec(trial, devices), checkpoints=self._checkpoints.spec(trial))
         trial.waits_for_server = not self._get_launcher().is_ready
         handle = self._launch_crew(trial, spec, devices)

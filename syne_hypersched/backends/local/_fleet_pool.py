@@ -6,7 +6,9 @@ is lost is killed, and does the same from its last checkpoint. To the tuner noth
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syne_hypersched.backends.local._changing_fleet import ChangingFleet
@@ -28,6 +30,8 @@ class BreathingFleet(ChangingFleet):
     _checkpoints: Checkpoints
     _launcher: Launcher | None
     _grace_s: float
+    #: Whether all devices of a launch must be of one node.
+    one_node = False
     #: Devices that must not be used any more, whoever asks for them.
     _broken: tuple[str, ...] = ()
 
@@ -63,6 +67,25 @@ class BreathingFleet(ChangingFleet):
             pool_changes.join(self.pool, tuple(may_join(joining)), self._events.write, reason, **details)
             self._reconcile()
 
+    def join(self, devices: Sequence[str], node: str, reason: str) -> None:
+        """Devices of a node are there, which may never have been there before; broken ones stay away.
+
+        No more join than the nominal number allows.
+        """
+        with self._step():
+            room = len(self.pool) - self.pool.num_present
+            new = [device for device in devices if device not in (*self._broken, *self.pool.present)][:room]
+            nodes = dict.fromkeys(new, node)
+            pool_changes.join(self.pool, new, self._events.write, reason, nodes)
+            self._reconcile()
+
+    def retire(self, devices: Sequence[str], reason: str) -> None:
+        """Devices are to go; what runs on them is drained."""
+        with self._step():
+            present = [device for device in devices if device in self.pool.present]
+            pool_changes.retire(self.pool, present, self._events.write, reason)
+            self._reconcile()
+
     def lose(self, devices: Sequence[str], reason: str, broken: bool = False, **details: Any) -> None:
         """Devices are gone; what runs on them is killed.
 
@@ -92,12 +115,18 @@ class BreathingFleet(ChangingFleet):
                 tell(gone)
 
     def _states(self) -> list[TrialState]:
-        return [
+        states = [
             trial.as_value(
                 self.pool.num_held(trial.trial_id), self.pool.num_retiring(trial.trial_id), self._can_change(trial)
             )
             for trial in self._trials.active
         ]
+        return [replace(state, nodes=self._staying(state.trial_id)) for state in states] if self.one_node else states
+
+    def _staying(self, trial_id: int) -> dict[str, int]:
+        """Devices that a trial holds and that are not to go, by node."""
+        stay = (device for device in self.pool.held_by(trial_id) if self.pool.is_present(device))
+        return dict(Counter(map(self.pool.node_of, stay)))
 
     def _drain(self, trial: TrialProcesses, stalled: bool = False) -> None:
         if self._launcher is None or trial.handle is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.backends.local._growth import GrowthWatch
+from syne_hypersched.backends.shared.growth import GrowthWatch
 
 logger = logging.getLogger(__name__)
 

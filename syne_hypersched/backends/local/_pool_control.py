@@ -135,8 +135,12 @@ class PoolBackend:
             if self._request is not None and self._is_short(self._request):
                 with contextlib.suppress(TypeError, ValueError):
                     self._fleet.set_present(self._request.wanted, self._request.reason, self._may_join)
-        if self._fleet.pool.num_present < self.num_devices:
-            self._fleet.tell_gone(lambda gone: give_back(self.devices, gone, self._locks))
+        if self._fleet.pool.num_present < len(self._fleet.pool):
+            self._fleet.tell_gone(self._give_back)
+
+    def _give_back(self, devices: Sequence[str]) -> None:
+        """Lets other experiments have these devices."""
+        give_back(self.devices, devices, self._locks)
 
     def _answer(self, text: str) -> None:
         """Carries out what the file says, and writes into the events that it was done or why it cannot be."""

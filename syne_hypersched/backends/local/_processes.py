@@ -87,13 +87,13 @@ class TrialProcesses(StateMachine):
             dump_json_with_numpy(self.unwritten_config, self.config_path)
             self.unwritten_config = None
 
-    def begin_launch(self, num_devices: int) -> None:
-        """The next launch begins, on a number of devices."""
+    def begin_launch(self, num_devices: int, num_nodes: int = 1) -> None:
+        """The next launch begins, on a number of devices of some nodes."""
         super().begin_launch(num_devices)
         self.warned = False
         self.clock.begin_launch()
         self.fallback.begin_launch(self.reports.num_read)
-        self.reports.stream.begin_launch(self.launch, num_devices, self.clock.signal_timestamp)
+        self.reports.stream.begin_launch(self.launch, num_devices, self.clock.signal_timestamp, num_nodes)
 
     def count_from_now(self) -> None:
         """Has the launch answer to this moment, and not to the signal that led to it."""

@@ -6,7 +6,7 @@ import select
 
 import pytest
 
-from syne_hypersched.backends.local._growth import GrowthWatch
+from syne_hypersched.backends.shared.growth import GrowthWatch
 
 
 @pytest.fixture

@@ -1,0 +1,285 @@
+"""Trials on the nodes of a Ray cluster, whose number of devices can change while they run."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched import checks
+from syne_hypersched._extras import needs_extra
+from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, modules_to_preload
+from syne_hypersched.backends.machine.discovery import Devices
+from syne_hypersched.backends.ray._cluster import Cluster
+from syne_hypersched.backends.ray._launcher import ClusterLauncher
+from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
+from syne_hypersched.backends.shared.devices import DevicePool
+
+logger = logging.getLogger(__name__)
+
+
+class ElasticRayBackend(ElasticLocalBackend):
+    """Runs trials on the nodes of a Ray cluster, and changes their number of devices when the scheduler asks for it.
+
+    Example::
+
+        backend = ElasticRayBackend("train.py", num_devices=16, checkpoint_path="/shared/checkpoints")
+        tuner = Tuner(backend, scheduler, StoppingCriterion(max_wallclock_time=3600), n_workers=16)
+
+    Used exactly as :class:`~syne_hypersched.ElasticLocalBackend`, with all its promises. The tuner runs on a node of
+    the cluster. One agent on each node starts the processes of trials, from a server that has imported their libraries;
+    Ray tells which nodes there are, reserves devices, and carries messages. A resize never asks Ray's scheduler. Nodes
+    may join and leave while trials run: see ``docs/cluster.md``, also for what happens when a node is cut off.
+
+    Parameters
+    ----------
+    entry_point
+        Script or program to be tuned, with the same path and content on all nodes.
+    num_devices
+        Most devices that are used, and the number for which the scheduler plans; by default those of all nodes that the
+        cluster has now. If fewer are there, trials share these and the others join when their nodes come.
+    address
+        Address of the cluster as in ``ray.init``; ``"auto"``: the one that this machine belongs to.
+    devices_of
+        The resource of Ray that is a device: ``"GPU"``, or the name of a custom resource, each unit of which is a CPU
+        slot.
+    checkpoint_path
+        Folder that all nodes and the tuner share, for checkpoints. By default the experiment's own folder must be one.
+    env_vars
+        Environment variables of trials, beside those with which Ray was started on their node. ``RAY_*`` of the node,
+        such as the cluster's token, are kept from trials.
+    lease_s
+        Seconds without an answer after which a node is taken for lost. Its trials have ended by themselves when those
+        seconds and ``grace_s`` are over; only then they are started elsewhere.
+    start_timeout_s
+        How long ``num_devices`` devices are waited for at the start (s). At least one must come.
+    max_memory
+        Share of a node's memory that may be used before its largest trial is ended.
+    insecure
+        Whether a cluster may be used that other machines can reach and that asks for no token.
+    num_devices_per_trial, processes, binary, launch, preload, grace_s, time_attr, retries, retry_backoff_s
+        As in :class:`~syne_hypersched.ElasticLocalBackend`. With ``processes="single"`` all devices of a trial are on
+        one node.
+    stall_timeout_s, min_free_mb, delete_checkpoints, pass_args_as_json, arguments
+        As in :class:`~syne_hypersched.ElasticLocalBackend`.
+
+    Raises
+    ------
+    ConnectionError
+        The cluster cannot be reached, or has no such device.
+    ModuleNotFoundError
+        Ray is not installed.
+    PermissionError
+        The cluster asks for no token although other machines can reach it.
+    TypeError, ValueError
+        An argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        entry_point: str | Path,
+        num_devices: int | None = None,
+        *,
+        address: str = "auto",
+        devices_of: str = "GPU",
+        checkpoint_path: str | Path | None = None,
+        env_vars: Mapping[str, str] | None = None,
+        lease_s: float = 10.0,
+        start_timeout_s: float = 60.0,
+        max_memory: float = 0.92,
+        insecure: bool = False,
+        num_devices_per_trial: int = 1,
+        processes: Processes = "per_device",
+        binary: str | Sequence[str] | None = None,
+        launch: LaunchMode | None = None,
+        preload: Sequence[str] | None = None,
+        grace_s: float = 5.0,
+        time_attr: str | None = None,
+        retries: int = 2,
+        retry_backoff_s: float = 1.0,
+        stall_timeout_s: float | None = None,
+        min_free_mb: float = 100.0,
+        delete_checkpoints: bool = False,
+        pass_args_as_json: bool = False,
+        arguments: Sequence[str] | None = None,
+    ) -> None:
+        self._checkpoint_path = (
+            None if checkpoint_path is None else Path(os.path.abspath(checks.path("checkpoint_path", checkpoint_path)))
+        )
+        if pass_args_as_json and checkpoint_path is not None:
+            raise ValueError(
+                "pass_args_as_json must be False with a checkpoint_path, since configurations are on the tuner's disk"
+            )
+        self._nominal = None if num_devices is None else checks.positive_integer("num_devices", num_devices)
+        self._start_timeout_s = checks.positive_seconds("start_timeout_s", start_timeout_s)
+        self._cluster_settings = {
+            "address": checks.text("address", address),
+            "resource": checks.text("devices_of", devices_of),
+            "num_devices": self._nominal or 0,
+            "insecure": checks.truth("insecure", insecure),
+        }
+        self._agent_settings = {
+            "lease_s": checks.positive_seconds("lease_s", lease_s),
+            "env_vars": _variables({} if env_vars is None else env_vars),
+            "max_memory": checks.number("max_memory", max_memory, above=0, at_most=1),
+        }
+        self._cluster: Cluster | None = None
+        self._wanted_preload = None if preload is None else checks.names("preload", preload)
+        with needs_extra("ElasticRayBackend", "ray"):
+            _find_ray()
+        super().__init__(
+            entry_point,
+            num_devices,
+            num_devices_per_trial=num_devices_per_trial,
+            processes=processes,
+            binary=binary,
+            launch=launch,
+            preload=preload,
+            grace_s=grace_s,
+            time_attr=time_attr,
+            retries=retries,
+            retry_backoff_s=retry_backoff_s,
+            stall_timeout_s=stall_timeout_s,
+            min_free_mb=min_free_mb,
+            delete_checkpoints=delete_checkpoints,
+            share_devices=True,
+            pass_args_as_json=pass_args_as_json,
+            arguments=arguments,
+        )
+        self._fleet.one_node = processes == "single"
+
+    def checkpoint_trial_path(self, trial_id: int) -> Path:
+        """The folder for checkpoints of a trial."""
+        if self._checkpoint_path is None:
+            return Path(super().checkpoint_trial_path(trial_id))
+        return self._checkpoint_path / Path(self.local_path).name / str(trial_id) / "checkpoints"
+
+    def stop_all(self) -> None:
+        """Drains all trials, and returns when every process is gone, on all nodes, and the cluster is left."""
+        super().stop_all()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def __str__(self) -> str:
+        return f"elastic ray entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+
+    # What is different from one machine.
+
+    def _find_devices(self, *_: Any) -> Devices:
+        self._cluster = self._connect()
+        names = self._cluster.start(self._nominal, self._start_timeout_s)
+        if not names:
+            self._cluster.close()
+            resource = self._cluster_settings["resource"]
+            raise ConnectionError(
+                f"devices_of must name a resource of the cluster's nodes that is free, but no {resource!r} came within "
+                f"{self._start_timeout_s:.0f} s"
+            )
+        if self._nominal is not None and len(names) < self._nominal:
+            logger.warning(
+                "There are %d of %d devices: the trials share these until more nodes join.", len(names), self._nominal
+            )
+        return Devices(names)
+
+    def _make_pool(self) -> DevicePool:
+        names = self.devices.names
+        return DevicePool(names, [node_of(name) for name in names], num_devices=self._nominal or len(names))
+
+    def _claim_devices(self) -> None:
+        """Checks, before the first trial, that all nodes see what trials need; an agent has reserved its devices."""
+        cluster = self._running_cluster()
+        folder = self._checkpoint_path or Path(self.local_path)
+        cluster.check(folder, Path(self.entry_point), self._start_timeout_s)
+
+    def _running_cluster(self) -> Cluster:
+        """The cluster; connects again if the last tuning has ended, or if this is a copy of another backend."""
+        if self._cluster is None or not self._cluster.is_running:
+            for device in self._fleet.pool.present:
+                self._fleet.pool.lose(device)
+            self._cluster = self._connect()
+            names = self._cluster.start(self._nominal or self.num_devices, self._start_timeout_s)
+            for name in names[: len(self._fleet.pool)]:
+                self._fleet.pool.join(name, node_of(name))
+            self.devices = Devices(names)
+        return self._cluster
+
+    def _connect(self) -> Cluster:
+        preload: Sequence[str] = ()
+        if self.launch_mode == "warm":
+            preload = (
+                modules_to_preload(Path(self.entry_point)) if self._wanted_preload is None else self._wanted_preload
+            )
+        agent = {**self._agent_settings, "grace_s": self.grace_s, "preload": list(preload)}
+        cluster = Cluster({**self._cluster_settings, "agent": agent})
+        cluster.on_join = self._on_join
+        cluster.on_lose = lambda node, devices, reason: self._fleet.lose(devices, f"node {node} is lost: {reason}")
+        cluster.on_leave = lambda node, devices: self._fleet.retire(devices, f"node {node} is to go")
+        return cluster
+
+    def _on_join(self, node: str, devices: Sequence[str]) -> None:
+        wanted = None if self._request is None else self._request.wanted
+        if isinstance(wanted, int):  # somebody has given devices back
+            devices = devices[: max(0, wanted - self._fleet.pool.num_present)]
+        self._fleet.join(devices, node, f"node {node} is there")
+
+    def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
+        """Those of the devices that are on nodes which are there."""
+        cluster = self._cluster
+        nodes = {} if cluster is None else cluster.nodes
+        return tuple(device for device in devices if node_of(device) in nodes and nodes[node_of(device)].is_in)
+
+    def _give_back(self, devices: Sequence[str]) -> None:
+        """The agents keep them reserved for this experiment: nothing is locked on this machine."""
+
+    def _look_at_gpus(self) -> None:
+        """The GPUs of this machine are not those of the trials."""
+
+    def _start_clock(self) -> None:
+        super()._start_clock()
+        if self._cluster is not None:
+            self._cluster.let_through()  # what has happened to nodes before is told after the event "setup"
+
+    def _make_launcher(self, **callbacks: Any) -> Any:
+        callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
+        return ClusterLauncher(self._running_cluster(), **callbacks)
+
+    def _spec(self, trial: Any, devices: tuple[str, ...]) -> ClusterSpec:
+        return ClusterSpec(
+            trial.argv,
+            (),
+            self.launch_mode == "warm",
+            self.grace_s,
+            os.getcwd(),
+            devices=devices,
+            per_device=self._per_device,
+            stdout=str(trial.stdout_path),
+            stderr=str(trial.stderr_path),
+        )
+
+    def _set_checkpoint_paths(self) -> None:
+        super()._set_checkpoint_paths()
+        if self._checkpoint_path is not None:
+            self._checkpoints.room.folder = self._checkpoint_path
+
+
+def _find_ray() -> None:
+    """Looks whether Ray is installed, without importing it here.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        It is not.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ModuleNotFoundError("No module named 'ray'", name="ray")
+
+
+def _variables(env_vars: object) -> dict[str, str]:
+    if not isinstance(env_vars, Mapping) or not all(
+        isinstance(text, str) for item in env_vars.items() for text in item
+    ):
+        raise TypeError(f"env_vars must map names of variables to texts, but got {env_vars!r}")
+    return dict(env_vars)

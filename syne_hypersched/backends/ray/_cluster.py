@@ -1,0 +1,377 @@
+"""The tuner's side of the gateway: starts it, knows the nodes, and starts another one when it has died."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
+from syne_hypersched.backends.ray._lease import SLACK_S
+from syne_hypersched.backends.ray._messages import Link, Message
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two attempts to reach a cluster whose head is away, at first and at most.
+_RETRY_S, _MOST_RETRY_S = 1.0, 10.0
+
+
+@dataclass
+class Node:
+    """A node that has an agent."""
+
+    name: str
+    ip: str
+    devices: tuple[str, ...] = ()
+    """Names of its devices, each with the node's; empty until it is ready."""
+    ports: list[int] = field(default_factory=list)
+    """Ports that are kept for rank 0 of launches on several nodes."""
+    is_ready: bool = False
+    """Whether its server has imported what it preloads."""
+    is_in: bool = False
+    """Whether it has been found to see what trials need, and its devices are in the pool."""
+
+
+class Cluster:
+    """See the module. Survives pickling, without its processes.
+
+    Parameters
+    ----------
+    settings
+        Settings of the gateway.
+    log
+        Where the output of the gateway goes; None: nowhere.
+
+    Attributes
+    ----------
+    on_join
+        Called as ``on_join(node, devices)`` when the devices of a node can be used.
+    on_lose
+        Called as ``on_lose(node, devices, reason)`` when they cannot be used any more.
+    on_leave
+        Called as ``on_leave(node, devices)`` when a node is to go soon.
+    on_message
+        Called as ``on_message(node, message, moment)`` with messages of agents that concern launches, and with
+        ``{"event": "silent"}``, ``{"event": "gone"}`` and ``{"event": "refused", "launch": ...}``.
+    """
+
+    def __init__(self, settings: Message, log: Path | None = None) -> None:
+        self._settings = settings
+        self.log = log
+        self._begin()
+
+    def _begin(self) -> None:
+        self.on_join: Callable[[str, tuple[str, ...]], object] = lambda *_: None
+        self.on_lose: Callable[[str, tuple[str, ...], str], object] = lambda *_: None
+        self.on_leave: Callable[[str, tuple[str, ...]], object] = lambda *_: None
+        self.on_message: Callable[[str, Message, float], object] = lambda *_: None
+        self.nodes: dict[str, Node] = {}
+        self._changed = threading.Condition()
+        self._link: Link | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._failure: Message | None = None
+        self._has_started = False
+        self._standing: dict[str, Message] = {}
+        self._probe: Message | None = None
+        self._answers: dict[str, str] = {}
+        #: What has happened to nodes before the tuning has begun; None: it has.
+        self._held_back: list[Callable[[], object]] | None = []
+
+    def start(self, num_devices: int | None, timeout_s: float) -> tuple[str, ...]:
+        """Connects to the cluster and returns the devices that there are.
+
+        Parameters
+        ----------
+        num_devices
+            Devices that are waited for; None: those of all nodes that the cluster has now.
+        timeout_s
+            How long they are waited for (s).
+
+        Raises
+        ------
+        ConnectionError
+            The cluster cannot be reached.
+        PermissionError
+            Everybody who can reach it may run code on it.
+        """
+        self._start_gateway()
+        self._thread = threading.Thread(target=self._run, name="syne-hypersched-cluster", daemon=True)
+        self._thread.start()
+        give_up_at = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._has_enough(num_devices) and self._failure is None:
+                if not self._changed.wait(max(0.0, give_up_at - time.monotonic())):
+                    break
+            failure = self._failure
+            devices = self._devices()
+            for node in self.nodes.values():
+                node.is_in = node.is_ready
+            self._has_started = True
+        if failure is not None:
+            self.close()
+            if failure["kind"] == "insecure":
+                raise PermissionError(
+                    f"the cluster must ask for a token, since whoever reaches {failure['error']} can run code on it: "
+                    "start it with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is "
+                    "yours alone"
+                )
+            raise ConnectionError(
+                f"address must lead to a Ray cluster, but {self._settings['address']!r} does not: {failure['error']}"
+            )
+        return devices
+
+    def _has_enough(self, num_devices: int | None) -> bool:
+        if num_devices is not None:
+            return len(self._devices()) >= num_devices
+        return bool(self.nodes) and all(node.is_ready for node in self.nodes.values())
+
+    def _devices(self) -> tuple[str, ...]:
+        return tuple(device for node in self.nodes.values() if node.is_ready for device in node.devices)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not closed."""
+        return self._thread is not None
+
+    def order(self, node: str, order: Message) -> None:
+        """Sends an order to a node."""
+        link = self._link
+        if link is None or not link.send({"command": "node", "node": node, "order": order}):
+            return  # its gateway has died: the node is lost soon
+
+    def order_all(self, order: Message, stands: bool = False) -> None:
+        """Sends an order to all nodes; one that ``stands`` also to those that come later."""
+        if stands:
+            self._standing[order["order"]] = order
+        link = self._link
+        if link is not None:
+            link.send({"command": "all", "order": order, "stands": stands})
+
+    def take_port(self, node: str) -> int:
+        """A port of a node that is kept for rank 0 of a launch."""
+        with self._changed:
+            ports = self.nodes[node].ports if node in self.nodes else []
+            return ports.pop(0) if ports else 29500 + uuid.uuid4().int % 1000
+
+    def check(self, folder: Path, script: Path, timeout_s: float) -> None:
+        """Checks that all nodes see the script and share a folder with the tuner.
+
+        Nodes that come later are checked before their devices are used.
+
+        Raises
+        ------
+        ValueError
+            One does not.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = Path(tempfile.mkdtemp(prefix=".probe-", dir=folder))
+        token = uuid.uuid4().hex
+        (probe / "token").write_text(token)
+        digest = hashlib.sha256(script.read_bytes()).hexdigest()
+        with self._changed:
+            self._answers = {}
+            self._probe = {
+                "order": "probe", "probe": str(probe), "folder": str(probe), "token": token, "script": str(script),
+                "sha256": digest,
+            }  # fmt: skip
+            asked = [node for node in self.nodes.values() if node.is_ready]
+            for node in asked:
+                self.order(node.name, self._probe)
+            give_up_at = time.monotonic() + timeout_s
+            while any(node.name not in self._answers for node in asked if node.name in self.nodes):
+                if not self._changed.wait(max(0.0, give_up_at - time.monotonic())):
+                    break
+            problems = {
+                node.name: self._answers.get(node.name, "it does not answer")
+                for node in asked
+                if self._answers.get(node.name, "-") and node.name in self.nodes
+            }
+        if problems:
+            name, problem = next(iter(problems.items()))
+            raise ValueError(
+                f"checkpoint_path must be a folder that all nodes share with the tuner, and the script must be on "
+                f"all of them, but {len(problems)} of {len(asked)} nodes cannot take part: {name}: {problem}"
+            )
+
+    def let_through(self) -> None:
+        """The tuning has begun: tells what has happened to nodes so far, and from here on at once."""
+        while True:
+            with self._changed:
+                held_back = self._held_back
+                if not held_back:
+                    self._held_back = None
+                    return
+                self._held_back = []
+            for tell in held_back:
+                tell()
+
+    def _tell(self, tell: Callable[[], object]) -> None:
+        with self._changed:
+            if self._held_back is not None:
+                self._held_back.append(tell)
+                return
+        tell()
+
+    def close(self, wait: bool = True) -> None:
+        """Ends agents and gateway."""
+        self._closing.set()
+        link, process, thread = self._link, self._process, self._thread
+        if link is not None:
+            link.send({"command": "close"})
+        if thread is not None and wait and thread is not threading.current_thread():
+            thread.join(self._settings["agent"]["grace_s"] + 20.0)
+        if process is not None and wait:
+            try:
+                process.wait(10.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if wait:
+            self._begin()
+
+    def _start_gateway(self) -> None:
+        self._process, self._link = start_gateway(self.log)
+        self._link.send(self._settings)
+        for order in self._standing.values():
+            self._link.send({"command": "all", "order": order, "stands": True})
+        weakref.finalize(self, self._link.end)
+
+    # What the gateway tells, in a thread of its own.
+
+    def _run(self) -> None:
+        retry_s = _RETRY_S
+        while True:
+            heard = self._listen()
+            if self._closing.is_set() or (self._failure is not None and not self._has_started):
+                break
+            retry_s = _RETRY_S if heard else min(_MOST_RETRY_S, 2 * retry_s)
+            self._lose_gateway()
+            if self._closing.wait(retry_s):
+                break
+            self._start_gateway()
+        for name in list(self.nodes):
+            self._tell_gone(name)
+
+    def _listen(self) -> bool:
+        """Handles messages until the gateway ends; returns whether it had found nodes."""
+        link, process = self._link, self._process
+        assert link is not None
+        assert process is not None
+        while (message := link.receive()) is not None:
+            self._handle(message)
+        link.close()
+        if not self._closing.is_set():
+            process.kill()
+        process.wait()
+        return bool(self.nodes)
+
+    def _handle(self, message: Message) -> None:
+        event, name = message["event"], message.get("node", "")
+        if event == "failed":
+            with self._changed:
+                self._failure = message
+                self._changed.notify_all()
+        elif event == "begun":
+            with self._changed:
+                self._failure = None
+                self.nodes[name] = Node(name, message["ip"])
+        elif event == "silent":
+            self._lose(name, message["reason"])
+        elif event == "gone":
+            self._tell_gone(name)
+        elif event == "refused":
+            self.on_message(name, message, time.monotonic())
+        elif event == "leaving" and name in self.nodes:
+            logger.warning("Node %s is to go: its trials move to other nodes.", name)
+            devices = self.nodes[name].devices
+            self._tell(lambda: self.on_leave(name, devices))
+        elif event == "told" and name in self.nodes:
+            try:
+                self._hear(self.nodes[name], message["message"], message["at"])
+            except (KeyError, TypeError, ValueError) as error:  # whatever a node sends, the tuner goes on
+                logger.error("Node %s has sent what makes no sense: %r", name, error)
+
+    def _hear(self, node: Node, message: Message, moment: float) -> None:
+        event = message["event"]
+        if event == "hello":
+            warn_of_versions(node.name, message)
+            with self._changed:
+                node.devices = tuple(f"{node.name}/{device}" for device in message["devices"])
+                node.ports = list(message["ports"])
+        elif event == "ports":
+            with self._changed:
+                node.ports += message["ports"]
+        elif event == "ready":
+            with self._changed:
+                node.is_ready = True
+                if self._probe is not None:
+                    self.order(node.name, self._probe)
+                self._changed.notify_all()
+        elif event == "probed":
+            self._let_in(node, message)
+        elif event == "memory":
+            logger.warning("Node %s ends a trial before it runs out of memory: %s.", node.name, message["text"])
+        else:
+            self.on_message(node.name, message, moment)
+
+    def _let_in(self, node: Node, message: Message) -> None:
+        with self._changed:
+            if self._probe is None or message["probe"] != self._probe["probe"]:
+                return
+            self._answers[node.name] = message["error"]
+            self._changed.notify_all()
+        if message["error"]:
+            logger.warning("Node %s is not used: %s.", node.name, message["error"])
+        elif not node.is_in:
+            node.is_in = True
+            self._tell(lambda: self.on_join(node.name, node.devices))
+
+    def _lose(self, name: str, reason: str) -> None:
+        node = self.nodes.get(name)
+        if node is None or self._closing.is_set():
+            return
+        logger.warning("Node %s is lost: %s.", name, reason)
+        self.on_message(name, {"event": "silent", "reason": reason}, time.monotonic())
+        if node.is_in:
+            node.is_in = False
+            self._tell(lambda: self.on_lose(name, node.devices, reason))
+
+    def _tell_gone(self, name: str) -> None:
+        with self._changed:
+            node = self.nodes.pop(name, None)
+            self._changed.notify_all()
+        if node is not None:
+            self.on_message(name, {"event": "gone"}, time.monotonic())
+
+    def _lose_gateway(self) -> None:
+        """The gateway has died, and with it every lease: nothing trains after the last one has ended."""
+        if self.nodes:
+            logger.warning(
+                "The connection to the cluster has ended: trials checkpoint and exit, and go on when it is back."
+            )
+        lost_at = time.monotonic()
+        for name in list(self.nodes):
+            self._lose(name, "the connection to the cluster has ended")
+        agent = self._settings["agent"]
+        if self.nodes:
+            self._closing.wait(max(0.0, lost_at + agent["lease_s"] + agent["grace_s"] + SLACK_S - time.monotonic()))
+        for name in list(self.nodes):
+            self._tell_gone(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_settings": self._settings, "log": self.log}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()

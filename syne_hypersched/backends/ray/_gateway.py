@@ -1,0 +1,233 @@
+"""The process beside the tuner that talks to Ray: which nodes there are, one agent on each, messages to and fro.
+
+It is a process of its own because Ray replaces handlers of signals, starts two dozen threads and ends the process a
+minute after the head of the cluster has died. The tuner outlives that, and starts another gateway. The messages of
+agents pass through as JSON; the tuner itself never unpickles what comes from another machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from syne_hypersched.backends.ray._agent import NodeAgent
+from syne_hypersched.backends.ray._membership import NodeFacts, choose_nodes, name_for
+from syne_hypersched.backends.ray._messages import Link, Message, pack
+from syne_hypersched.backends.ray._ranks import is_routable
+from syne_hypersched.backends.ray._remote_node import Dead, RemoteNode, Unreachable
+
+#: Seconds between two looks at the nodes of the cluster, and until a node whose agent has died gets another one.
+_PERIOD_S, _AGAIN_S = 0.5, 2.0
+
+
+class Gateway:
+    """See the module.
+
+    Parameters
+    ----------
+    link
+        The connection to the tuner.
+    settings
+        What the tuner wants: ``address``, ``resource``, ``num_devices`` (0: all), ``insecure`` and the settings of
+        agents.
+    """
+
+    def __init__(self, link: Link, settings: Message) -> None:
+        self._link = link
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._nodes: dict[str, RemoteNode] = {}
+        self._names: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
+        self._facts: dict[str, NodeFacts] = {}
+        self._standing: dict[str, Message] = {}
+        self._closing = threading.Event()
+        self._leaving: set[str] = set()
+        #: Devices of each node's agent.
+        self._numbers: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Connects, and works until the tuner is gone or says that it is done."""
+        ray: Any = importlib.import_module("ray")
+        try:
+            ray.init(
+                address=self._settings["address"], namespace="syne_hypersched", log_to_driver=False,
+                configure_logging=False, logging_level=logging.ERROR,
+            )  # fmt: skip
+        except Exception as error:
+            self._link.send({"event": "failed", "kind": type(error).__name__, "error": str(error)})
+            return
+        problem = self._why_insecure(ray)
+        if problem:
+            self._link.send({"event": "failed", "kind": "insecure", "error": problem})
+            return
+        self._agents = ray.remote(concurrency_groups={"poll": 1, "order": 1})(NodeAgent)
+        threading.Thread(target=self._watch, args=(ray,), name="syne-hypersched-nodes", daemon=True).start()
+        while (command := self._link.receive()) is not None and command["command"] != "close":
+            self._obey(command)
+        self._end(ray)
+
+    def _why_insecure(self, ray: Any) -> str:
+        if self._settings["insecure"] or os.environ.get("RAY_AUTH_MODE") == "token":
+            return ""
+        addresses = sorted({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]})
+        reachable = [address for address in addresses if is_routable(address)]
+        return f"{', '.join(reachable[:3])}{', ...' if len(reachable) > 3 else ''}" if reachable else ""
+
+    def _obey(self, command: Message) -> None:
+        order = command.get("order", {})
+        with self._lock:
+            if command["command"] == "all":
+                if command.get("stands"):
+                    self._standing[order["order"]] = order
+                nodes = list(self._nodes.values())
+            else:
+                node = self._nodes.get(command["node"])
+                nodes = [] if node is None else [node]
+        for node in nodes:
+            node.give(order)
+        if command["command"] == "node" and not nodes and order["order"] == "launch":
+            self._link.send({"event": "refused", "node": command["node"], "launch": order["launch"]})
+
+    # Which nodes there are.
+
+    def _watch(self, ray: Any) -> None:
+        while not self._closing.is_set():
+            try:
+                self._look(ray)
+            except Exception as error:  # the head is away; what runs goes on
+                print(f"cannot look at the cluster: {error}", file=sys.stderr, flush=True)
+            self._closing.wait(_PERIOD_S)
+
+    def _look(self, ray: Any) -> None:
+        draining: dict[str, Any] = {}
+        with contextlib.suppress(Exception):  # private in all versions so far
+            draining = dict(ray._private.state.state.get_draining_nodes())
+        resource, facts = self._settings["resource"], {}
+        for node in ray.nodes():
+            facts[node["NodeID"]] = NodeFacts(
+                node["NodeID"], node["NodeManagerHostname"], node["NodeManagerAddress"], bool(node["Alive"]),
+                int(node["Resources"].get(resource, 0)), node["NodeID"] in draining,
+            )  # fmt: skip
+        self._facts = facts
+        now = time.monotonic()
+        with self._lock:
+            occupied = {node_id for node_id, name in self._names.items() if name in self._nodes}
+            ready = [fact for fact in facts.values() if self._not_before.get(fact.node_id, 0.0) <= now]
+            num_there = sum(self._numbers[self._names[node_id]] for node_id in occupied)
+            chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there)
+            for fact, number in chosen:
+                self._begin(ray, fact, number)
+            leaving = [self._names[i] for i in occupied if facts.get(i) is not None and facts[i].is_draining]
+        for name in leaving:
+            if name not in self._leaving:
+                self._leaving.add(name)
+                self._link.send({"event": "leaving", "node": name})
+
+    def _begin(self, ray: Any, fact: NodeFacts, number: int) -> None:
+        name = self._names.get(fact.node_id) or name_for(fact.hostname, self._taken())
+        self._names[fact.node_id] = name
+        self._numbers[name] = number
+        settings = {
+            **self._settings["agent"], "num_devices": number, "ip": fact.ip, "name": name,
+            "are_gpus": self._settings["resource"] == "GPU",
+        }  # fmt: skip
+        affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(fact.node_id, soft=False)
+        amount = {"num_gpus": number} if settings["are_gpus"] else {"resources": {self._settings["resource"]: number}}
+        agent = self._agents.options(
+            num_cpus=0, max_restarts=0, max_task_retries=0, scheduling_strategy=affinity, **amount
+        ).remote(pack(settings))
+        node = RemoteNode(
+            name, _caller(ray, agent), self._link.send, lambda: self._lives(fact.node_id),
+            self._settings["agent"]["lease_s"], self._settings["agent"]["grace_s"],
+            lambda done: self._forget(ray, done, fact.node_id, agent),
+        )  # fmt: skip
+        self._nodes[name] = node
+        self._leaving.discard(name)
+        self._link.send({"event": "begun", "node": name, "ip": fact.ip, "num_devices": number})
+        for order in self._standing.values():
+            node.give(order)
+        node.start()
+
+    def _taken(self) -> set[str]:
+        alive = {i for i, fact in self._facts.items() if fact.is_alive}
+        return {name for node_id, name in self._names.items() if node_id in alive or name in self._nodes}
+
+    def _lives(self, node_id: str) -> bool:
+        fact = self._facts.get(node_id)
+        return fact is not None and fact.is_alive
+
+    def _forget(self, ray: Any, node: RemoteNode, node_id: str, agent: Any) -> None:
+        with contextlib.suppress(Exception):
+            ray.kill(agent)
+        with self._lock:
+            self._nodes.pop(node.name, None)
+            self._not_before[node_id] = time.monotonic() + _AGAIN_S
+
+    def _end(self, ray: Any) -> None:
+        self._closing.set()
+        with self._lock:
+            nodes = list(self._nodes.values())
+        for node in nodes:
+            node.give({"order": "close"})
+        give_up_at = time.monotonic() + self._settings["agent"]["grace_s"] + 5.0
+        while time.monotonic() < give_up_at:
+            with self._lock:
+                if not self._nodes:
+                    break
+            time.sleep(0.01)
+        self._link.end()
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+
+
+def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
+    """Calls methods of an agent, each in the thread of its concurrency group."""
+
+    def call(method: str, data: bytes, timeout_s: float) -> bytes:
+        try:
+            answer = getattr(agent, method).options(concurrency_group=method).remote(data)
+            return bytes(ray.get(answer, timeout=timeout_s))
+        except ray.exceptions.GetTimeoutError:
+            raise TimeoutError from None
+        except ray.exceptions.ActorUnavailableError as error:
+            raise Unreachable(str(error)) from None
+        except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as error:
+            raise Dead(str(error).strip().splitlines()[0]) from None
+        except ray.exceptions.RayTaskError as error:
+            raise Dead(str(error).strip().splitlines()[-1]) from None
+        except ray.exceptions.RayError as error:
+            raise Unreachable(str(error)) from None
+
+    return call
+
+
+def _watch_parent(link: Link, parent: int) -> None:
+    """Ends the connection when the tuner has died: another process may have inherited its end."""
+    while os.getppid() == parent:
+        time.sleep(_PERIOD_S)
+    link.end()
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Runs a gateway whose connection to the tuner is a file descriptor; the first message has the settings."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the tuner
+    link = Link(socket.socket(fileno=descriptor))
+    threading.Thread(target=_watch_parent, args=(link, parent), daemon=True).start()
+    settings = link.receive()
+    if settings is not None:
+        Gateway(link, settings).run()
+    os._exit(0)  # whatever threads of Ray there are
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,252 @@
+"""Starts, drains and reaps launches on the nodes of a cluster, as the launcher of one machine does on it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from syne_hypersched.backends.ray._cluster import Cluster
+from syne_hypersched.backends.ray._messages import Message, bytes_of
+from syne_hypersched.backends.ray._parts import ClusterSpec, NodePart, has_failed, lost_part, merged, parts_of
+from syne_hypersched.checkpoints import Beginning, Matched
+from syne_hypersched.filenames import rank_log_name
+from syne_hypersched.launch import LaunchExit
+
+logger = logging.getLogger(__name__)
+
+#: When one part has failed or is lost, the ranks of the others wait for it for ever: they get this long to end too.
+PEER_GRACE_S = 2.0
+#: Seconds between two attempts to write a log where there is no room.
+_FULL_S = 0.5
+
+
+@dataclass
+class _SpreadLaunch:
+    """A launch that has not ended."""
+
+    spec: ClusterSpec
+    parts: tuple[NodePart, ...]
+    master: tuple[str, int] | None
+    started: set[int] = field(default_factory=set)
+    launched: set[int] = field(default_factory=set)
+    exits: dict[int, LaunchExit] = field(default_factory=dict)
+    first_failed: int | None = None
+    is_ending: bool = False
+    """Whether no further part is to be started."""
+    logs: dict[str, BinaryIO] = field(default_factory=dict)
+
+    def position(self, node: str) -> int | None:
+        """Position of the part on a node."""
+        return next((i for i, part in enumerate(self.parts) if part.node == node), None)
+
+
+class ClusterLauncher:
+    """See the module, and :class:`~syne_hypersched.launch.Launcher` for what the methods do.
+
+    Parameters
+    ----------
+    cluster
+        The nodes.
+    on_launched, on_exit, on_checkpoint
+        As in :class:`~syne_hypersched.launch.Launcher`; called in the thread of the cluster.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        on_launched: Callable[[int, list[int], float], None],
+        on_exit: Callable[[int, LaunchExit, float], None],
+        on_checkpoint: Callable[[int, Beginning | Matched], None],
+    ) -> None:
+        self._cluster = cluster
+        self._on_launched, self._on_exit, self._on_checkpoint = on_launched, on_exit, on_checkpoint
+        self._lock = threading.Lock()
+        self._ids = itertools.count()
+        self._live: dict[int, _SpreadLaunch] = {}
+        #: Checkpoint folders that the last launch has left whole.
+        self._whole: set[str] = set()
+        cluster.on_message = self._hear
+
+    @property
+    def is_ready(self) -> bool:
+        """Devices join when the server of their node is ready, so that a launch never waits for it."""
+        return True
+
+    def launch(self, spec: ClusterSpec) -> int:
+        """Starts the processes of a launch.
+
+        Those of rank 0's node are started first if they may have to put an older checkpoint back for all.
+        """
+        parts = parts_of(spec.devices, spec.per_device)
+        master = None
+        if len(parts) > 1:
+            node = self._cluster.nodes.get(parts[0].node)
+            master = ("" if node is None else node.ip, self._cluster.take_port(parts[0].node))
+        with self._lock:
+            handle = next(self._ids)
+            live = self._live[handle] = _SpreadLaunch(spec, parts, master)
+            known = spec.checkpoints
+            is_whole = (
+                known is None or known.launch == 0 or (known.folder in self._whole and known.go_back_from is None)
+            )
+            for position in range(len(parts)) if is_whole else (0,):
+                self._start(handle, live, position)
+        return handle
+
+    def drain(self, launch: int, grace_s: float) -> None:
+        """Sends SIGTERM to all ranks of a launch, and SIGKILL after a grace period."""
+        with self._lock:
+            live = self._live.get(launch)
+            if live is not None:
+                self._drain(launch, live, grace_s)
+
+    def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
+        """Tells all launches which entries of a report are the resource level and the metric."""
+        self._cluster.order_all(
+            {"order": "follow", "time_attr": time_attr, "metric": metric, "do_minimize": do_minimize}
+        )
+
+    def set_deadline(self, drain_at: float, kill_at: float) -> None:
+        """Sets the moments at which every launch, also a later one, is drained and killed."""
+        self._cluster.order_all({"order": "deadline", "drain_at": drain_at, "kill_at": kill_at}, stands=True)
+
+    def close(self, wait: bool = True) -> None:
+        """Ends the agents, and the connection to the cluster."""
+        self._cluster.close(wait)
+
+    def _start(self, handle: int, live: _SpreadLaunch, position: int) -> None:
+        part, spec = live.parts[position], live.spec
+        live.started.add(position)
+        world = {
+            "size": sum(part.num_ranks for part in live.parts), "first_rank": part.first_rank, "node_rank": position,
+            "num_nodes": len(live.parts), "master": live.master,
+        }  # fmt: skip
+        watches = position == 0 and spec.checkpoints is not None
+        order = {
+            "order": "launch", "launch": handle, "argv": list(spec.argv), "warm": spec.warm, "grace_s": spec.grace_s,
+            "cwd": spec.cwd or os.getcwd(), "python": sys.executable, "devices": list(part.devices),
+            "per_device": spec.per_device, "world": world,
+            "checkpoints": asdict(spec.checkpoints) if watches and spec.checkpoints is not None else None,
+        }  # fmt: skip
+        self._cluster.order(part.node, order)
+
+    def _drain(self, handle: int, live: _SpreadLaunch, grace_s: float) -> None:
+        live.is_ending = True
+        for position in live.started - live.exits.keys():
+            self._cluster.order(live.parts[position].node, {"order": "drain", "launch": handle, "grace_s": grace_s})
+
+    # What the cluster tells, in its thread.
+
+    def _hear(self, node: str, message: Message, moment: float) -> None:
+        event = message["event"]
+        if event == "silent":
+            with self._lock:
+                for handle, live in self._live.items():
+                    if live.position(node) is not None:
+                        self._drain(handle, live, PEER_GRACE_S)
+            return
+        if event == "gone":
+            with self._lock:
+                there = {handle: live.position(node) for handle, live in self._live.items()}
+            for handle, position in there.items():
+                if position is not None:
+                    self._end_part(handle, position, None, moment)
+            return
+        launch = message.get("launch")
+        with self._lock:
+            known = self._live.get(launch) if isinstance(launch, int) else None
+            place = None if known is None else known.position(node)
+        if known is None or place is None or not isinstance(launch, int):
+            return
+        handle = launch
+        if event == "log":
+            self._write(known, message)
+        elif event == "launched":
+            self._tell_launched(handle, known, place, moment)
+        elif event == "began":
+            self._on_checkpoint(handle, Beginning(**message["news"]))
+        elif event == "matched":
+            self._on_checkpoint(handle, Matched(**message["news"]))
+        elif event == "exit":
+            self._end_part(handle, place, LaunchExit.from_json(message["exit"]), moment)
+        elif event == "refused":
+            self._end_part(handle, place, None, moment)
+
+    def _tell_launched(self, handle: int, live: _SpreadLaunch, position: int, moment: float) -> None:
+        with self._lock:
+            live.launched.add(position)
+            if not live.is_ending and not live.exits:
+                for other in range(len(live.parts)):
+                    if other not in live.started:
+                        self._start(handle, live, other)
+            is_complete = len(live.launched) == len(live.parts)
+        if is_complete:
+            self._on_launched(handle, [], moment)  # pids mean nothing on this machine
+
+    def _end_part(self, handle: int, position: int, exit_: LaunchExit | None, moment: float) -> None:
+        """A part has ended; None: its node is lost."""
+        with self._lock:
+            live = self._live.get(handle)
+            if live is None or position in live.exits:
+                return
+            if exit_ is None:
+                exit_ = lost_part(live.parts[position])
+            live.exits[position] = exit_
+            if has_failed(exit_) and live.first_failed is None and not live.is_ending:
+                live.first_failed = position
+            others_wait = exit_.lost or has_failed(exit_)
+            if position not in live.started or (position == 0 and 0 not in live.launched):
+                live.is_ending = True
+            if others_wait and not live.is_ending:
+                self._drain(handle, live, PEER_GRACE_S)
+            if not (live.started <= live.exits.keys()):
+                return
+            if len(live.started) < len(live.parts):
+                live.is_ending = True
+            del self._live[handle]
+            self._note_folder(live)
+        for file in live.logs.values():
+            file.close()
+        self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
+
+    def _note_folder(self, live: _SpreadLaunch) -> None:
+        known, exit_ = live.spec.checkpoints, live.exits.get(0)
+        if known is not None:
+            ending = None if exit_ is None or exit_.lost else exit_.checkpoints
+            if ending is not None and ending.is_whole and live.first_failed is None:
+                self._whole.add(known.folder)
+            else:
+                self._whole.discard(known.folder)
+
+    def _write(self, live: _SpreadLaunch, message: Message) -> None:
+        """Appends what a rank has printed to its log on the tuner's disk."""
+        name = message["name"]
+        try:
+            file = live.logs.get(name)
+            if file is None:
+                rank, _, stream = name.partition(".")
+                rank0 = Path(live.spec.stdout if stream == "out" else live.spec.stderr)
+                path = rank0.with_name(rank_log_name(rank0.name, int(rank)))
+                descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                file = live.logs[name] = open(descriptor, "wb", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            logger.warning("The log of a trial cannot be written, what it prints is lost: %s", error)
+            return
+        data = bytes_of(message["data"])
+        has_told = False
+        while data:
+            try:
+                data = data[file.write(data) or 0 :]
+            except OSError as error:
+                if not has_told:
+                    logger.warning("The log of a trial cannot be written now: %s", error)
+                has_told = True
+                time.sleep(_FULL_S)

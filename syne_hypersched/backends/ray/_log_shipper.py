@@ -1,0 +1,124 @@
+"""Sends what the ranks of a node print to the tuner, as soon as it is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syne_hypersched.backends.ray._messages import text_of
+from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
+from syne_hypersched.backends.shared.growth import GrowthWatch
+
+#: Bytes of one message.
+_CHUNK = 1 << 16
+#: Seconds between two looks while logs grow, and without inotify.
+_GAP_S, _LOOK_S = 0.003, 0.05
+
+
+@dataclass
+class _Log:
+    launch: int
+    name: str
+    path: Path
+    fd: int
+    position: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class LogShipper:
+    """See the module.
+
+    Parameters
+    ----------
+    outbox
+        Where messages ``{"event": "log", "launch": ..., "name": ..., "data": ...}`` go.
+    """
+
+    def __init__(self, outbox: Unacknowledged) -> None:
+        self._outbox = outbox
+        self._lock = threading.Lock()
+        self._logs: dict[int, list[_Log]] = {}
+        self._growth: GrowthWatch | None = None
+        with contextlib.suppress(OSError):
+            self._growth = GrowthWatch()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="syne-hypersched-logs", daemon=True)
+        self._thread.start()
+
+    def add(self, launch: int, paths: dict[str, Path]) -> None:
+        """Has the logs of a launch, by the name under which they are sent, created and sent from now on."""
+        logs = []
+        for name, path in paths.items():
+            fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            logs.append(_Log(launch, name, path, fd))
+        with self._lock:
+            self._logs[launch] = logs
+            for log in logs:
+                self._watch(log)
+        os.eventfd_write(self._bell, 1)
+
+    def _watch(self, log: _Log) -> None:
+        if self._growth is None:
+            return
+        try:
+            self._growth.watch(log.path)
+        except OSError:  # the user may watch no more files: they are looked at now and then
+            self._growth.close()
+            self._growth = None
+
+    def finish(self, launch: int) -> None:
+        """Sends the rest of the logs of a launch that has ended, and removes them."""
+        with self._lock:
+            logs = self._logs.pop(launch, [])
+            for log in logs:
+                if self._growth is not None:
+                    self._growth.leave(log.path)
+        for log in logs:
+            with log.lock:
+                while self._send(log):
+                    pass
+                os.close(log.fd)
+                log.fd = -1
+            log.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closing.set()
+        os.eventfd_write(self._bell, 1)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            poll = select.poll()
+            poll.register(self._bell, select.POLLIN)
+            growth = self._growth
+            if growth is not None:
+                poll.register(growth.fileno(), select.POLLIN)
+            poll.poll(1000 if growth is not None else 1000 * _LOOK_S)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+            if growth is not None:
+                growth.take()
+            with self._lock:
+                logs = [log for group in self._logs.values() for log in group]
+            for log in logs:
+                with log.lock:
+                    while log.fd >= 0 and not self._outbox.is_full and self._send(log):
+                        pass
+            if self._outbox.is_full:
+                os.eventfd_write(self._bell, 1)  # what stays in the files is sent later
+            self._closing.wait(_GAP_S)
+
+    def _send(self, log: _Log) -> bool:
+        """Sends a piece of a log; returns whether there may be more."""
+        data = os.pread(log.fd, _CHUNK, log.position)
+        if data:
+            log.position += len(data)
+            message = {"event": "log", "launch": log.launch, "name": log.name, "data": text_of(data)}
+            self._outbox.put(message, len(data))
+        return len(data) == _CHUNK

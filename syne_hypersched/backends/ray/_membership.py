@@ -1,0 +1,60 @@
+"""Which nodes of a cluster get an agent, and what they are called: decided on facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What the cluster says of a node."""
+
+    node_id: str
+    """Its identity, which no other node ever has."""
+    hostname: str
+    """Name of the machine."""
+    ip: str
+    """Its address."""
+    is_alive: bool
+    """Whether the cluster takes it for alive."""
+    num_devices: int
+    """Devices of the kind that trials use."""
+    is_draining: bool = False
+    """Whether it is to go soon."""
+
+
+def choose_nodes(
+    facts: Sequence[NodeFacts], occupied: Collection[str], num_devices: int, num_there: int
+) -> list[tuple[NodeFacts, int]]:
+    """Which nodes get an agent now, and how many devices it is to hold: the largest ones first, in a fixed order.
+
+    Parameters
+    ----------
+    facts
+        The nodes.
+    occupied
+        Identities of those that have an agent.
+    num_devices
+        The nominal number of devices, at most which are used; 0: any number.
+    num_there
+        Devices of the agents that there are.
+    """
+    chosen = []
+    for fact in sorted(facts, key=lambda fact: (-fact.num_devices, fact.hostname, fact.node_id)):
+        if fact.node_id in occupied or not fact.is_alive or fact.is_draining or not fact.num_devices:
+            continue
+        number = fact.num_devices if not num_devices else min(fact.num_devices, num_devices - num_there)
+        if number > 0:
+            chosen.append((fact, number))
+            num_there += number
+    return chosen
+
+
+def name_for(hostname: str, taken: Collection[str]) -> str:
+    """A name for a node that no other one has: that of its machine, with a number if several have that."""
+    name = hostname.replace("/", "-") or "node"
+    number = 1
+    while (found := name if number == 1 else f"{name}-{number}") in taken:
+        number += 1
+    return found

@@ -1,0 +1,25 @@
+"""The Ray backend keeps the contract of elastic backends, on a real cluster of two nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched import ElasticRayBackend
+from syne_hypersched.testing import BackendContract
+
+pytest.importorskip("ray")
+
+
+@pytest.mark.slow
+class TestElasticRayBackend(BackendContract):
+    patience_s = 100.0
+
+    @pytest.fixture(autouse=True)
+    def _cluster(self, ray_cluster):
+        self.address = ray_cluster.address
+
+    def make_backend(self, folder):
+        return ElasticRayBackend(
+            self.write_script(folder), self.num_devices, address=self.address, devices_of="slot", insecure=True,
+            grace_s=1.0, lease_s=20.0, checkpoint_path=folder / "shared",
+        )  # fmt: skip

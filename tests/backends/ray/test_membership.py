@@ -1,0 +1,31 @@
+"""Which nodes get an agent, and what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from syne_hypersched.backends.ray._membership import NodeFacts, choose_nodes, name_for
+
+A, B, C = (NodeFacts(name, name, "10.0.0.1", True, number) for name, number in (("a", 2), ("b", 4), ("c", 2)))
+
+
+def test_all_nodes_if_any_number_is_used():
+    assert choose_nodes([A, B, C], (), 0, 0) == [(B, 4), (A, 2), (C, 2)]
+
+
+def test_no_more_devices_than_the_nominal_number():
+    assert choose_nodes([A, B, C], (), 5, 0) == [(B, 4), (A, 1)]
+    assert choose_nodes([A, C], ("b",), 5, 4) == [(A, 1)]
+    assert choose_nodes([A, C], ("b",), 4, 4) == []
+
+
+def test_only_nodes_that_live_and_stay():
+    facts = [replace(A, is_alive=False), replace(B, is_draining=True), replace(C, num_devices=0)]
+    assert choose_nodes(facts, (), 0, 0) == []
+
+
+def test_a_node_is_called_as_its_machine():
+    assert name_for("gpu1", ()) == "gpu1"
+    assert name_for("gpu1", {"gpu1", "gpu1-2"}) == "gpu1-3"
+    assert "/" not in name_for("a/b", ())
+    assert name_for("", ()) == "node"

@@ -77,10 +77,10 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     gpus_to_use
         Positions among the visible GPUs, if not all are to be used.
     processes
-        ``"per_device"``: a trial with several devices has one process for each, with the environment of
-        ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
+        ``"per_device"``: a trial has one process for each of its devices, also for a single one, with the environment
+        of ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
         process sees all devices of its trial, as under ``torchrun``. Only rank 0's reports count. ``"single"``: one
-        process that sees all devices of its trial, for scripts that know nothing of ranks.
+        process without a rank that sees all devices of its trial; ``ST_NUM_DEVICES`` is their number.
     binary
         Program (and arguments, as a list or as one string that is split as a shell would) that runs ``entry_point``. By
         default Python scripts are run by this interpreter and anything else by itself.

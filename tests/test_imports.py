@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "records": set(),
     "launch": {"checkpoints"},
     "training": {"allocation"},
-    "integrations": set(),
+    "integrations": {"records"},
     "schedulers": {"allocation"},
     "backends": set(),  # but for its own rooms
     "backends.shared": set(),

@@ -42,7 +42,7 @@ class RankChange:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ChangeOutcome:
     """What has become of a change."""
 
     number: int
@@ -102,10 +102,10 @@ class ResizeDesk:
         """Says that not all new processes live, so that nobody waits for them."""
         self._write(f"{change.number}.dead", None)
 
-    def outcome(self, change: RankChange) -> Outcome | None:
+    def outcome(self, change: RankChange) -> ChangeOutcome | None:
         """What has become of a change; None: nothing yet."""
         found = self._read(f"{change.number}.outcome")
-        return None if found is None else Outcome(**found)
+        return None if found is None else ChangeOutcome(**found)
 
     def ready_times(self, change: RankChange) -> dict[int, float]:
         """When new processes were ready, by rank, in seconds since the epoch."""
@@ -135,7 +135,7 @@ class ResizeDesk:
         """Begins a change; False if it was withdrawn."""
         return self._rename(change, "taken")
 
-    def answer(self, outcome: Outcome) -> None:
+    def answer(self, outcome: ChangeOutcome) -> None:
         """Says what has become of the change that was taken."""
         self._write(f"{outcome.number}.outcome", asdict(outcome))
 

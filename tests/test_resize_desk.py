@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from syne_hypersched._resize_desk import Outcome, RankChange, ResizeDesk
+from syne_hypersched._resize_desk import ChangeOutcome, RankChange, ResizeDesk
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_an_order_is_found_until_it_is_taken(desk):
     assert desk.take(change)
     assert desk.pending() is None
     assert not desk.withdraw(change)
-    outcome = Outcome(0, True, "", 5.0, 0.1, 0.05)
+    outcome = ChangeOutcome(0, True, "", 5.0, 0.1, 0.05)
     assert desk.outcome(change) is None
     desk.answer(outcome)
     assert desk.outcome(change) == outcome
@@ -105,7 +105,7 @@ class TwoSides(RuleBasedStateMachine):
     @precondition(lambda self: self.state == "taken")
     @rule()
     def answer(self) -> None:
-        self.desk.answer(Outcome(self.number, True))
+        self.desk.answer(ChangeOutcome(self.number, True))
         self.state = "answered"
 
     @invariant()

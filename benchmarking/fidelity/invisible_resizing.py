@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Outcome, RankChange, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments
@@ -120,7 +120,7 @@ class Trainer:
         self._desk.order(change)
         return change
 
-    def wait_for(self, change: RankChange) -> Outcome | None:
+    def wait_for(self, change: RankChange) -> ChangeOutcome | None:
         """Waits for the outcome of a change; None if the script has ended before."""
         self._wait_until(lambda: self._desk.outcome(change) is not None or self._handles[0] in self._exits)
         outcome = self._desk.outcome(change)
@@ -145,7 +145,7 @@ class Trainer:
     def give_up(self, change: RankChange) -> None:
         """Tells the script that new processes have died: a change that was begun fails, any other is withdrawn."""
         if self._desk.withdraw(change):
-            self._desk.answer(Outcome(change.number, False, "withdrawn"))
+            self._desk.answer(ChangeOutcome(change.number, False, "withdrawn"))
         self._desk.give_up(change)
 
     def has_lost_ranks(self) -> bool:

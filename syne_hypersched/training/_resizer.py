@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Outcome, RankChange, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.training._group import ProcessGroup, find_store, open_store
 from syne_hypersched.training._transfer import receive, send
 
@@ -102,7 +102,7 @@ class Resizer:
             return False
         self._ready = set()
         if why:
-            desk.answer(Outcome(change.number, False, why, time.time()))
+            desk.answer(ChangeOutcome(change.number, False, why, time.time()))
             return False
         self._change = change
         return True
@@ -110,7 +110,7 @@ class Resizer:
     def close(self) -> None:
         """The run is over."""
         if self._change is not None:
-            self._answer(Outcome(self._change.number, False, "the run has ended", time.time()))
+            self._answer(ChangeOutcome(self._change.number, False, "the run has ended", time.time()))
         self._store = None
 
     # In the processes that train.
@@ -216,9 +216,9 @@ class Resizer:
         if self._group.rank == 0:
             if why:
                 logger.warning("The change to %d processes has failed, and the run goes on: %s", change.after, why)
-            self._answer(Outcome(change.number, not why, why, time.time(), pause_s, transfer_s))
+            self._answer(ChangeOutcome(change.number, not why, why, time.time(), pause_s, transfer_s))
 
-    def _answer(self, outcome: Outcome) -> None:
+    def _answer(self, outcome: ChangeOutcome) -> None:
         self._change = None
         if self._desk is not None:
             self._desk.answer(outcome)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, Outcome, RankChange, ResizeDesk
+from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.launch import LaunchExit, LaunchSpec
 
 #: After so many changes that have failed in a row, a launch is drained for the next one.
@@ -49,7 +49,7 @@ class Crew:
         self.newcomer: int | None = None
         self.new_devices: tuple[str, ...] = ()
         self.is_withdrawn = self.is_ready = False
-        self.outcome: Outcome | None = None
+        self.outcome: ChangeOutcome | None = None
         self.ordered_at = self.ordered_timestamp = 0.0
         #: Ranks that were to leave and have been reaped.
         self.gone: set[int] = set()
@@ -95,7 +95,7 @@ class Crew:
         self._num_changes += 1
         self.ordered_at, self.ordered_timestamp = time.monotonic(), time.time()
 
-    def hear(self) -> Outcome | None:
+    def hear(self) -> ChangeOutcome | None:
         """The outcome of the change in progress, if it has just become known."""
         if self.change is None or self.desk is None or self.outcome is not None or self.is_withdrawn:
             return None

@@ -229,7 +229,7 @@ def test_processes_that_join_are_experimental(make_trials):
 
 
 def test_a_resize_mode_must_be_known(make_trials):
-    with pytest.raises(ValueError, match="resize must be one of"):
+    with pytest.raises(ValueError, match='resize must be "auto", "in_place" or'):
         make_trials(resize="quickly")
 
 

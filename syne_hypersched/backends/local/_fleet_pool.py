@@ -6,16 +6,21 @@ is lost is killed, and does the same from its last checkpoint. To the tuner noth
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syne_hypersched.backends.local._changing_fleet import ChangingFleet
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._shares import NOT_SHARED, GpuShares
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
-from syne_hypersched.launch import Launcher
+from syne_hypersched.launch import Launcher, LaunchExit
+
+logger = logging.getLogger(__name__)
 
 #: Why a trial is drained that holds a device which is to go.
 POOL = "pool"
@@ -28,6 +33,8 @@ class BreathingFleet(ChangingFleet):
     _checkpoints: Checkpoints
     _launcher: Launcher | None
     _grace_s: float
+    #: How GPUs are shared; by default they are not.
+    shares: GpuShares = NOT_SHARED
     #: Devices that must not be used any more, whoever asks for them.
     _broken: tuple[str, ...] = ()
 
@@ -92,9 +99,15 @@ class BreathingFleet(ChangingFleet):
                 tell(gone)
 
     def _states(self) -> list[TrialState]:
+        pool, is_shared = self.pool, self.shares.shares_per_gpu > 1
         return [
-            trial.as_value(
-                self.pool.num_held(trial.trial_id), self.pool.num_retiring(trial.trial_id), self._can_change(trial)
+            replace(
+                trial.as_value(
+                    pool.num_held(trial.trial_id),
+                    pool.num_retiring(trial.trial_id),
+                    not is_shared and self._can_change(trial),
+                ),
+                nodes=pool.nodes_of(trial.trial_id) if is_shared else {},
             )
             for trial in self._trials.active
         ]
@@ -108,8 +121,20 @@ class BreathingFleet(ChangingFleet):
         self._drain_crew(trial, grace_s)
         self._record("drain", trial, trial.drain_reason, grace_s=grace_s)
 
+    def _retry_alone(self, trial: TrialProcesses, exit_: LaunchExit) -> None:
+        """A trial has run out of memory beside others: that is no failure of its own."""
+        self.shares.set_alone(trial.trial_id)
+        reason = "it ran out of memory on a GPU that it shares, and goes on alone on one"
+        logger.warning("Trial %d: %s. Log: %s", trial.trial_id, reason, trial.failed_log(exit_))
+        trial.clock.expect_launch()
+        self._record("retry", trial, reason, exit_code=exit_.exit_code, log=str(trial.failed_log(exit_)))
+        trial.resize(self.shares.wanted(trial.trial_id, trial.wants), self._next_order())
+
     def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:
         self._events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
 
     def _reconcile(self) -> None:
+        raise NotImplementedError
+
+    def _next_order(self) -> int:
         raise NotImplementedError

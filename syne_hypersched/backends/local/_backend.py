@@ -31,14 +31,17 @@ from syne_hypersched.backends.local._pool_control import PoolBackend
 from syne_hypersched.backends.local._preload import PreloadPlan, plan_preloading
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._restoring import RestorableBackend
+from syne_hypersched.backends.local._shares import GpuShares
 from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import DeviceType
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
+from syne_hypersched.backends.machine.gpu_health import gpu_memory
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
+from syne_hypersched.backends.shared.shares import gpus_of
 from syne_hypersched.checkpoints.room import NO_ROOM
 from syne_hypersched.contract import Situation
 from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME
@@ -118,6 +121,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     resize
         ``"relaunch"``: a trial that is resized is launched again. ``"auto"``: processes join and leave it where its
         script can do that; experimental, see ``docs/joining.md``. ``"in_place"``: with a warning where it cannot.
+    shares_per_gpu
+        Trials on one device that may be on one GPU at a time. A device is then a share of a GPU, so that there are as
+        many times more. A trial that grows gets whole GPUs, see ``docs/pool.md``.
 
     Raises
     ------
@@ -148,6 +154,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         pass_args_as_json: bool = False,
         arguments: Sequence[str] | None = None,
         resize: ResizeMode = "relaunch",
+        shares_per_gpu: int = 1,
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
@@ -178,7 +185,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self.launch_mode: LaunchMode = "warm" if python_script and launch != "cold" else "cold"
         self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
         self.devices = self._find_devices(num_devices, gpus_to_use, device_type)
-        pool = self._make_pool()
+        pool = self._make_pool(self._check_shares(shares_per_gpu))
         self.num_devices = len(pool)
         self.situation = Situation(self.num_devices)
         self.num_devices_per_trial = checks.integer(
@@ -204,6 +211,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints,
             resize_mode=resize,
         )  # fmt: skip
+        self._fleet.shares = GpuShares(shares_per_gpu, gpu_memory)
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.
@@ -365,7 +373,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         )  # fmt: skip
 
     def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
-        environments = rank_environments(self.devices, devices, self._per_device, os.environ)
+        environments = rank_environments(self.devices, gpus_of(devices), self._per_device, os.environ)
         return launch_spec(trial, environments, self.launch_mode == "warm", self.grace_s)
 
     def _start_clock(self) -> None:
@@ -373,7 +381,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
             self._stopwatch.start()
             self._checkpoints.begin()
             self._events.write(
-                "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
+                "setup", devices=self._fleet.pool.devices, mode=self.launch_mode, grace_s=self.grace_s,
                 deadline_s=self.situation.deadline_s,
             )  # fmt: skip
 

@@ -27,7 +27,8 @@ from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.events import DECISION, EventLog
 from syne_hypersched.backends.shared.levels import Relaunches
 from syne_hypersched.backends.shared.pool_changes import release
-from syne_hypersched.backends.shared.reconcile import Alter, Drain, Phase, Withdraw, reconcile
+from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile
+from syne_hypersched.backends.shared.shares import is_out_of_memory
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
@@ -124,7 +125,8 @@ class Fleet(CopiedFleet):
                 )
             self._closing = False
             self._trials[trial.trial_id] = trial
-            trial.start(trial.failures.fitting(trial.resumes_on or num_devices), self._next_order())
+            on = self.shares.wanted(trial.trial_id, trial.resumes_on or num_devices)
+            trial.start(trial.failures.fitting(on), self._next_order())
             trial.resumes_on = 0
             trial.clock.expect_launch()
             self._trials.place(trial)
@@ -137,7 +139,7 @@ class Fleet(CopiedFleet):
         Ignored for a trial that is not to run. A number on which the trial has failed is refused.
         """
         with self._step():
-            trial = self._trials.get(trial_id)
+            trial, num_devices = self._trials.get(trial_id), self.shares.wanted(trial_id, num_devices)
             if trial is None or trial.wants in (0, num_devices):
                 return
             change, limit = f"{trial.wants} -> {num_devices}", trial.failures.max_num_devices
@@ -249,9 +251,12 @@ class Fleet(CopiedFleet):
         self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        free = self.pool.free_by_node if self.one_node else self.pool.num_free
-        states, present = self._states(), self.pool.num_present
-        for action in reconcile(states, free, num_present=present, one_node=self.one_node):
+        pool, shares = self.pool, self.shares.shares_per_gpu
+        free = pool.free_by_node if self.one_node or shares > 1 else pool.num_free
+        plan = reconcile(
+            self._states(), free, num_present=pool.num_present, one_node=self.one_node, shares_per_gpu=shares
+        )
+        for action in plan:
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
@@ -260,19 +265,22 @@ class Fleet(CopiedFleet):
             elif isinstance(action, Alter):
                 if action.num_devices < len(self.pool.held_by(trial.trial_id)) or not self._too_late():
                     self._alter(trial, action.num_devices)
-            elif not self._too_late() and time.monotonic() >= trial.clock.launch_at and self._has_room(trial):
-                self._launch(trial, action.num_devices, action.nodes)
+            elif self._may_launch(trial, action):
+                self._launch(trial, action)
         self._warn_of_waiting()
 
-    def _has_room(self, trial: TrialProcesses) -> bool:
-        return self._checkpoints.room.admits(trial.trial_id, trial.write_config)
+    def _may_launch(self, trial: TrialProcesses, action: Launch) -> bool:
+        if self._too_late() or time.monotonic() < trial.clock.launch_at:
+            return False
+        has_room = self._checkpoints.room.admits(trial.trial_id, trial.write_config)
+        return has_room and self.shares.has_memory(trial.trial_id, action.nodes)
 
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
 
-    def _launch(self, trial: TrialProcesses, num_devices: int, nodes: Mapping[str, int]) -> None:
-        devices = self.pool.acquire(trial.trial_id, num_devices, nodes)
-        trial.begin_launch(num_devices, len(self.pool.nodes_of(trial.trial_id)))
+    def _launch(self, trial: TrialProcesses, action: Launch) -> None:
+        devices = self.pool.acquire(trial.trial_id, action.num_devices, action.nodes)
+        trial.begin_launch(action.num_devices, self._num_nodes(trial.trial_id))
         spec = replace(self._make_spec(trial, devices), checkpoints=self._checkpoints.spec(trial))
         trial.waits_for_server = not self._get_launcher().is_ready
         handle = self._launch_crew(trial, spec, devices)
@@ -357,6 +365,9 @@ class Fleet(CopiedFleet):
             self._changed.notify_all()
 
     def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str, num_devices: int) -> None:
+        if how == "failed" and self.shares.is_shared(num_devices) and is_out_of_memory(trial.last_words(exit_)):
+            self._retry_alone(trial, exit_)
+            return
         if how != "completed":
             next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
             log.tell_failure(trial, exit_, how, next_)

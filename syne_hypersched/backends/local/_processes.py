@@ -143,6 +143,10 @@ class TrialProcesses(StateMachine):
         *_, last_words = "", *(_tail(self.failed_log(exit_)) or "").splitlines()
         return self.failures.fail(Failure(num_devices, exit_.exit_code, last_words, knows_progress), policy)
 
+    def last_words(self, exit_: LaunchExit) -> str:
+        """The end of the log of the rank that failed first."""
+        return _tail(self.failed_log(exit_)) or ""
+
     def failed_log(self, exit_: LaunchExit) -> Path:
         """The standard error of the rank that failed first."""
         return self.stderr_path.with_name(rank_log_name(self.stderr_path.name, exit_.first_failed or 0))

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from syne_hypersched.backends.shared.placement import most_at_once, place
+from syne_hypersched.backends.shared.shares import fitting
 
 
 class Phase(Enum):
@@ -76,7 +77,7 @@ class Launch:
     trial_id: int
     num_devices: int
     nodes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """On which nodes, if all must be of one; else it is free to choose."""
+    """On which nodes, if that matters; else the pool is free to choose."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def reconcile(
     *,
     num_present: int | None = None,
     one_node: bool = False,
+    shares_per_gpu: int = 1,
 ) -> list[Action]:
     """Says what has to happen next so that every trial gets what it wants.
 
@@ -120,6 +122,8 @@ def reconcile(
     one_node
         Whether all devices of a launch must be of one node. Then ``free`` is by node, and trials say on which nodes the
         devices are that they hold.
+    shares_per_gpu
+        If above 1, devices are shares of GPUs, which are the nodes: a trial gets one share, or all of some GPUs.
 
     Returns
     -------
@@ -130,8 +134,11 @@ def reconcile(
     in_order = sorted(trials, key=lambda trial: (trial.order, trial.trial_id))
     wants = {trial.trial_id: trial.wants for trial in in_order}
     if num_present is not None:
-        wants = {trial_id: min(wanted, num_present) for trial_id, wanted in wants.items()}
-    room = _NodeRoom(free) if one_node else _Room(free)
+        wants = {trial_id: fitting(min(wanted, num_present), shares_per_gpu) for trial_id, wanted in wants.items()}
+    if shares_per_gpu > 1:
+        room: _Room | _NodeRoom | _ShareRoom = _ShareRoom(free, shares_per_gpu)
+    else:
+        room = _NodeRoom(free) if one_node else _Room(free)
 
     running = [trial for trial in in_order if trial.phase is Phase.RUNNING]
     shrinking = [trial for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds]
@@ -156,7 +163,7 @@ def reconcile(
     is_waiting = False
     for trial in sorted(idle, key=lambda trial: not trial.resized):
         wanted = wants[trial.trial_id]
-        num_devices = min(wanted, room.most) if trial.resized else wanted
+        num_devices = fitting(min(wanted, room.most), shares_per_gpu) if trial.resized else wanted
         nodes = room.take(num_devices)
         if nodes is None:
             is_waiting = True
@@ -220,3 +227,42 @@ class _NodeRoom:
             self._free[own] = max(0, free - (wanted - kept))
             return free + kept >= wanted
         return self.take(wanted) is not None
+
+
+class _ShareRoom:
+    """The same where devices are shares of GPUs: one share, where most are free, or whole GPUs."""
+
+    def __init__(self, free: int | Mapping[str, int], shares_per_gpu: int) -> None:
+        self._free = {"": free} if isinstance(free, int) else dict(free)
+        self._shares = shares_per_gpu
+
+    @property
+    def most(self) -> int:
+        """The most shares that one launch can get."""
+        num_whole = sum(free == self._shares for free in self._free.values())
+        return num_whole * self._shares or min(1, sum(self._free.values()))
+
+    def take(self, num_devices: int) -> Mapping[str, int] | None:
+        """See :class:`_Room`."""
+        if not 1 <= num_devices <= self.most:
+            return None
+        if num_devices == 1:
+            nodes = {max(self._free, key=lambda gpu: self._free[gpu]): 1}
+        else:
+            whole = [gpu for gpu, free in self._free.items() if free == self._shares]
+            nodes = dict.fromkeys(whole[: num_devices // self._shares], self._shares)
+        for gpu, number in nodes.items():
+            self._free[gpu] -= number
+        return nodes
+
+    def reserve(self, trial: TrialState, wanted: int, in_part: bool = True) -> bool:
+        """See :class:`_Room`; GPUs of which the trial has a share come first."""
+        if wanted == 1:
+            return self.take(1) is not None
+        whole = [gpu for gpu, free in self._free.items() if free + trial.nodes.get(gpu, 0) == self._shares]
+        whole.sort(key=lambda gpu: gpu not in trial.nodes)
+        chosen = whole[: wanted // self._shares]
+        is_enough = len(chosen) == wanted // self._shares
+        for gpu in chosen if is_enough or in_part else ():
+            self._free[gpu] = 0
+        return is_enough

@@ -228,7 +228,7 @@ class BreathingPool(RuleBasedStateMachine):
 
 
 TestBreathingPool = BreathingPool.TestCase
-TestBreathingPool.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestBreathingPool.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 
 
 class Devices(RuleBasedStateMachine):

@@ -135,6 +135,15 @@ class NodeAgent:
         if world.master is not None and world.first_rank == 0:
             self._ports.release(world.master[1])
             self._outbox.put({"event": "ports", "ports": self._ports.open(1)})
+        try:
+            self._launch_ranks(order, world)
+        except (OSError, RuntimeError) as error:
+            self._logs.finish(key)
+            exit_ = LaunchExit((), None, drained=False, killed=False, lost=self._closing.is_set(), error=str(error))
+            self._outbox.put({"event": "exit", "launch": key, "exit": exit_.to_json()})
+
+    def _launch_ranks(self, order: Message, world: World) -> None:
+        key = order["launch"]
         ranks: list[RankSpec] = []
         paths: dict[str, Path] = {}
         interface = None if world.master is None else interface_of(self._ip)
@@ -144,6 +153,9 @@ class NodeAgent:
         ):
             rank = world.first_rank + index
             out, err = (self._scratch.folder / f"{key}-{rank}.{stream}" for stream in ("out", "err"))
+            if rank == 0 and order["log"] is not None:
+                out = Path(order["log"])
+                out.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             paths |= {f"{rank}.out": out, f"{rank}.err": err}
             ranks.append(RankSpec(env, str(out), str(err), cores))
         spec = LaunchSpec(
@@ -154,15 +166,10 @@ class NodeAgent:
             order["cwd"] if os.path.isdir(order["cwd"]) else str(self._scratch.folder),
             None if order["checkpoints"] is None else _checkpoints(order["checkpoints"], paths["0.out"]),
         )
-        try:
-            self._logs.add(key, paths)
-            with self._lock:  # what it tells of the launch waits until its key is known
-                handle = self._launcher.launch(spec)
-                self._keys[handle], self._handles[key] = key, handle
-        except (OSError, RuntimeError) as error:
-            self._logs.finish(key)
-            exit_ = LaunchExit((), None, drained=False, killed=False, lost=self._closing.is_set(), error=str(error))
-            self._outbox.put({"event": "exit", "launch": key, "exit": exit_.to_json()})
+        self._logs.add(key, paths, () if order["log"] is None else ("0.out",))  # which the tuner removes
+        with self._lock:  # what it tells of the launch waits until its key is known
+            handle = self._launcher.launch(spec)
+            self._keys[handle], self._handles[key] = key, handle
 
     def _key(self, handle: int) -> int:
         with self._lock:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, modules_to_preload
+from syne_hypersched.backends.local import (
+    ElasticLocalBackend,
+    LaunchMode,
+    Processes,
+    RestoredTrial,
+    modules_to_preload,
+)
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
+from syne_hypersched.backends.ray._lease import SLACK_S
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
+from syne_hypersched.backends.ray._rank_log import append_rest, left_behind
 from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.filenames import STDOUT_FILENAME
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +131,7 @@ class ElasticRayBackend(ElasticLocalBackend):
             "num_devices": self._nominal or 0,
             "insecure": checks.truth("insecure", insecure),
         }
-        self._agent_settings = {
+        self._agent_settings: dict[str, Any] = {
             "lease_s": checks.positive_seconds("lease_s", lease_s),
             "env_vars": _variables({} if env_vars is None else env_vars),
             "max_memory": checks.number("max_memory", max_memory, above=0, at_most=1),
@@ -156,6 +166,27 @@ class ElasticRayBackend(ElasticLocalBackend):
         if self._checkpoint_path is None:
             return Path(super().checkpoint_trial_path(trial_id))
         return self._checkpoint_path / Path(self.local_path).name / str(trial_id) / "checkpoints"
+
+    def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
+        """Goes on with the trials of a backend whose tuner has died.
+
+        The agents have waited for its processes on the nodes that are there. If a trial ran on a node that is not
+        there, its lease must end first: it may be cut off.
+        """
+        nodes = self._running_cluster().nodes
+        away = {node_of(device) for known in restored if known.is_lost for device in known.devices} - nodes.keys()
+        if away:
+            wait_s = self._agent_settings["lease_s"] + self.grace_s + SLACK_S
+            logger.warning(
+                "Nodes %s, on which trials ran, are not there: %.0f s are waited for, in which these end.",
+                ", ".join(sorted(away)), wait_s,
+            )  # fmt: skip
+            time.sleep(wait_s)
+        for known in restored:
+            trial_id = known.trial.trial_id
+            for printed in left_behind(Path(self.checkpoint_trial_path(trial_id)).parent):
+                append_rest(printed, self.trial_path(trial_id) / STDOUT_FILENAME)
+        super().restore(restored, elapsed_s, is_set_up)
 
     def stop_all(self) -> None:
         """Drains all trials, and returns when every process is gone, on all nodes, and the cluster is left."""

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._messages import Message, bytes_of
 from syne_hypersched.backends.ray._parts import ClusterSpec, NodePart, has_failed, lost_part, merged, parts_of
+from syne_hypersched.backends.ray._rank_log import append_rest, rank_log
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
@@ -35,6 +36,8 @@ class _SpreadLaunch:
     spec: ClusterSpec
     parts: tuple[NodePart, ...]
     master: tuple[str, int] | None
+    log: Path | None = None
+    """Where rank 0 prints, in the shared folder."""
     started: set[int] = field(default_factory=set)
     launched: set[int] = field(default_factory=set)
     exits: dict[int, LaunchExit] = field(default_factory=dict)
@@ -94,6 +97,8 @@ class ClusterLauncher:
             handle = next(self._ids)
             live = self._live[handle] = _SpreadLaunch(spec, parts, master)
             known = spec.checkpoints
+            if known is not None:
+                live.log = rank_log(Path(known.folder).parent, known.launch, Path(spec.stdout))
             is_whole = (
                 known is None or known.launch == 0 or (known.folder in self._whole and known.go_back_from is None)
             )
@@ -134,6 +139,7 @@ class ClusterLauncher:
             "order": "launch", "launch": handle, "argv": list(spec.argv), "warm": spec.warm, "grace_s": spec.grace_s,
             "cwd": spec.cwd or os.getcwd(), "python": sys.executable, "devices": list(part.devices),
             "per_device": spec.per_device, "world": world,
+            "log": str(live.log) if position == 0 and live.log is not None else None,
             "checkpoints": asdict(spec.checkpoints) if watches and spec.checkpoints is not None else None,
         }  # fmt: skip
         self._cluster.order(part.node, order)
@@ -215,7 +221,15 @@ class ClusterLauncher:
             self._note_folder(live)
         for file in live.logs.values():
             file.close()
+        if live.log is not None:
+            self._append_rest(live.log, Path(live.spec.stdout))
         self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
+
+    def _append_rest(self, printed: Path, log: Path) -> None:
+        try:
+            append_rest(printed, log)
+        except OSError as error:
+            logger.warning("What a trial has printed last cannot be read from %s: %s", printed, error)
 
     def _note_folder(self, live: _SpreadLaunch) -> None:
         known, exit_ = live.spec.checkpoints, live.exits.get(0)

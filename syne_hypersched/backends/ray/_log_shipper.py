@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class _Log:
     name: str
     path: Path
     fd: int
+    is_kept: bool = False
     position: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,12 +52,15 @@ class LogShipper:
         self._thread = threading.Thread(target=self._run, name="syne-hypersched-logs", daemon=True)
         self._thread.start()
 
-    def add(self, launch: int, paths: dict[str, Path]) -> None:
-        """Has the logs of a launch, by the name under which they are sent, created and sent from now on."""
+    def add(self, launch: int, paths: dict[str, Path], kept: Collection[str] = ()) -> None:
+        """Has the logs of a launch, by the name under which they are sent, created and sent from now on.
+
+        Those that are ``kept`` are not removed at the end.
+        """
         logs = []
         for name, path in paths.items():
             fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            logs.append(_Log(launch, name, path, fd))
+            logs.append(_Log(launch, name, path, fd, name in kept))
         with self._lock:
             self._logs[launch] = logs
             for log in logs:
@@ -84,7 +89,8 @@ class LogShipper:
                     pass
                 os.close(log.fd)
                 log.fd = -1
-            log.path.unlink(missing_ok=True)
+            if not log.is_kept:
+                log.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Ends the thread."""

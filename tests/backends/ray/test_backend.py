@@ -92,9 +92,10 @@ def started(backend, epochs=2000):
     return trial
 
 
-def agents(backend):
-    """Pids of the agents on this machine."""
-    return [process.pid for process in psutil.process_iter() if "ray::NodeAgent" in " ".join(_cmdline(process))]
+def agents():
+    """Pids of the agents of this test's cluster, which are descendants of this process."""
+    below = psutil.Process().children(recursive=True)
+    return [process.pid for process in below if "ray::NodeAgent" in " ".join(_cmdline(process))]
 
 
 def _cmdline(process):
@@ -130,7 +131,7 @@ def test_a_trial_grows_over_two_nodes(make, wait_for, tmp_path):
     assert epochs == list(range(1, len(epochs) + 1))
     events = read_events(tmp_path / "run" / EVENTS_FILENAME)
     assert [len(event.devices) for event in events if event.event == "launch"] == [1, 4]
-    assert not agents(backend)
+    assert not agents()
 
 
 @pytest.mark.slow
@@ -141,7 +142,7 @@ class TestFailures:
         trial, polls = started(backend), Polls(backend, wait_for)
         trial.resize(4)
         polls.until(lambda reports: any(report[ST_NUM_DEVICES] == 4 for report in reports))
-        os.kill(agents(backend)[0], signal.SIGKILL)
+        os.kill(agents()[0], signal.SIGKILL)
         polls.until(lambda reports: reports[-1][ST_NUM_DEVICES] == 2)
         polls.until(lambda reports: reports[-1][ST_NUM_DEVICES] == 4)
         epochs = [report["epoch"] for report in polls.reports]
@@ -166,7 +167,7 @@ class TestFailures:
         started(backend)
         polls = Polls(backend, wait_for)
         polls.until(lambda reports: len(reports) >= 3)
-        (agent,) = agents(backend)
+        (agent,) = agents()
         ranks = [
             process.pid
             for process in psutil.Process(agent).children(recursive=True)

@@ -211,7 +211,7 @@ class Judge:
         seen = self._seen
         pairs = [
             (seen.terminated.reports if seen.terminated else (), seen.resized),
-            (seen.alone.reports[: seen.num_before], seen.resumed),
+            (seen.alone.reports[: seen.num_resumed], seen.resumed),
         ]
         if "leaves on SIGTERM" in self._failed:  # it may have been killed anywhere
             pairs.reverse()

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
-from syne_hypersched.cli import _compare, _report, _resume, _verify
+from syne_hypersched.cli import _compare, _referee, _report, _resume, _verify
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
@@ -48,6 +48,7 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
+    _referee.referee: _referee.EPILOGUE,
 }
 for _command, _epilogue in _COMMANDS.items():
     app.command(_command, help_epilogue=_epilogue)

@@ -17,7 +17,7 @@ SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
-COMMANDS = ("report", "verify", "resume", "compare")
+COMMANDS = ("report", "verify", "resume", "compare", "referee")
 
 
 def run(spelling, *arguments, **options):
@@ -73,6 +73,7 @@ HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill",
         ["verify", "--help"],
         ["resume", "--help"],
         ["compare", "--help"],
+        ["referee", "--help"],
         ["repot", "x"],
         ["compare", "--bogus"],
     ],

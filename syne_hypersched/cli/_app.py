@@ -18,6 +18,7 @@ from syne_hypersched.cli import (
     _explain,
     _export,
     _pool,
+    _referee,
     _replay,
     _report,
     _resume,
@@ -75,6 +76,7 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _resume.resume: _resume.EPILOGUE,
     _pool.pool: _pool.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
+    _referee.referee: _referee.EPILOGUE,
     _check.check: _check.EPILOGUE,
     _completion.completion_of(app): _completion.EPILOGUE,
 }

@@ -10,7 +10,21 @@ from itertools import product
 from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.comparison.settings import Duration, Scenario, Study, TableFile
 
-DEFAULT_SCHEDULERS = ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion", "random")
+#: ASHA as an expert would set it up: which of these is best depends on the curves and the deadline.
+ASHA_OPPONENTS = tuple(
+    f"{kind}:reduction_factor={eta}:grace_period={grace}"
+    for kind in ("asha", "asha-promotion")
+    for eta in (3, 4)
+    for grace in (1, 2, 3)
+)
+#: ASHA with the searchers of Syne Tune; with kde it is BOHB but for its brackets.
+MODEL_OPPONENTS = tuple(f"asha+{name}:grace_period=2" for name in ("kde", "bore", "cqr"))
+
+DEFAULT_SCHEDULERS = (
+    *("hypersched", "hypersched+joint", "hypersched-published"),
+    *("asha", "asha:grace_period=2", "asha-promotion", "asha-promotion:grace_period=2"),
+    *("pasha", "i-epoch", "random"),
+)
 
 #: The arms of the ablation study, each with one part of HyperSched removed or replaced.
 ABLATION_ARMS = (
@@ -111,6 +125,12 @@ def _pools(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
 
 PRESETS = {
     "default": Preset("the schedulers of this package and random search", DEFAULT_SCHEDULERS, "asha"),
+    "opponents": Preset(
+        "the fairest opponents: ASHA of all kinds, with model-based searchers, and i-Epoch (some minutes)",
+        ("hypersched", "hypersched+joint", *ASHA_OPPONENTS, *MODEL_OPPONENTS, "pasha", "i-epoch", "random"),
+        "asha:reduction_factor=3:grace_period=2",
+        num_seeds=4,
+    ),
     "ablation": Preset(
         "HyperSched without one of its parts at a time, as in the authors' ablation study",
         ABLATION_ARMS,
@@ -137,7 +157,7 @@ PRESETS = {
     "scale": Preset(
         "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",
         # Random search would take half of the time, since it trains everything to the end.
-        tuple(name for name in DEFAULT_SCHEDULERS if name != "random"),
+        ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion"),
         "asha",
         benchmark="nasbench201-synthetic-cifar10",
         num_devices=SCALE_DEVICES,

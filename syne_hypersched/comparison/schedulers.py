@@ -16,9 +16,10 @@ from syne_tune.optimizer.schedulers.searchers.single_objective_searcher import S
 from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
 
 from syne_hypersched.allocation.scaling import ScalingName
+from syne_hypersched.comparison.iepoch import IEpoch
 from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.schedulers import ASHA, PASHA, Adaptive, HyperSched, PublishedRules
-from syne_hypersched.schedulers.searchers import RandomSearcher
+from syne_hypersched.schedulers.searchers import JOINT, RandomSearcher
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ _KINDS = {
     "asha": _Kind("ASHA by stopping", ASHA, {"type": "stopping"}),
     "asha-promotion": _Kind("ASHA by promotion, as in its paper", ASHA, {"type": "promotion"}),
     "pasha": _Kind("PASHA: promotion ASHA with a growing maximum resource", PASHA, {}),
+    "i-epoch": _Kind(
+        "i-Epoch: every configuration a few epochs, the best ones to the end", IEpoch, {}, knows_deadline=True
+    ),
     "syne-asha": _Kind("Syne Tune's own ASHA (by stopping)", AsynchronousSuccessiveHalving, {}),
     "random": _Kind("random search, every trial trained to the end", SingleObjectiveScheduler, {}, searcher=None),
     "tpe": _Kind(
@@ -94,7 +98,7 @@ _RANKING_OPTIONS = ("epsilon", "scale", "p", "threshold")
 
 def searcher_names() -> tuple[str, ...]:
     """Names of the searchers."""
-    return tuple(SEARCHERS)
+    return (*SEARCHERS, JOINT)
 
 
 def scheduler_names() -> dict[str, str]:
@@ -126,8 +130,8 @@ class SchedulerSpec:
         kind = _KINDS[name]
         if searcher and kind.searcher is None:
             raise ValueError(f"{name!r} takes no searcher, but got {head!r}")
-        if searcher and searcher not in SEARCHERS:
-            raise unknown_name("searcher", searcher, SEARCHERS)
+        if searcher and searcher not in searcher_names():
+            raise unknown_name("searcher", searcher, searcher_names())
         return cls(name, searcher or kind.searcher, tuple(_parse_option(name, option) for option in options))
 
     @property
@@ -192,6 +196,8 @@ def make_scheduler(
         arguments["searcher"] = spec.searcher
         if spec.searcher == "random_search":
             arguments["points_to_evaluate"] = points_to_evaluate
+        elif spec.searcher == JOINT and points_to_evaluate:
+            arguments["searcher_kwargs"] = {"configs": points_to_evaluate}
     if kind.make is not SingleObjectiveScheduler:
         arguments |= {"time_attr": problem.time_attr, "max_t": problem.max_t}
     if kind.knows_deadline:

@@ -82,3 +82,15 @@ def test_the_pay_preset_uses_fewer_device_hours_where_they_bring_little():
     )
     assert ended.utilisation < whole.utilisation
     assert ended.regret >= whole.regret
+
+
+def test_asha_is_an_opponent_at_its_best():
+    """A first rung at the second report is worth more than any other option of ASHA's."""
+    opponents = set(make_study("opponents").scenarios[0].schedulers)
+    for kind in ("asha", "asha-promotion"):
+        for eta in (3, 4):
+            assert {f"{kind}:reduction_factor={eta}:grace_period={grace}" for grace in (1, 2, 3)} <= opponents
+    assert {"asha+kde:grace_period=2", "asha+bore:grace_period=2", "asha+cqr:grace_period=2", "i-epoch"} <= opponents
+    assert {"asha:grace_period=2", "asha-promotion:grace_period=2", "i-epoch"} <= set(
+        make_study().scenarios[0].schedulers
+    )

@@ -91,7 +91,9 @@ def default_scenarios(
     if schedulers is None:
         schedulers = [other for other in NAMES if own is None or other != name]
     found += [
-        replace(here, label=f"with {other}", scheduler=other, grace_period=None, kwargs={}) for other in schedulers
+        # A first rung that the run was given is that of the others, too: one thing differs at a time.
+        replace(here, label=f"with {other}", scheduler=other, kwargs={})
+        for other in schedulers
     ]
     if own is None:
         return found

@@ -17,6 +17,7 @@ TRAINING_SCRIPTS = {
     "chaos_script.py",
     "check_script.py",
     "checkpoint_script.py",
+    "cluster_script.py",
     "counting_script.py",
     "joining_script.py",
 }

@@ -112,6 +112,8 @@ class Leave(TrainerCallback):
         if moment == "evaluation" and state.global_step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
     def on_step_begin(self, args, state, control, **kwargs):
+        if moment == "third epoch" and state.global_step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
         if moment == "last step" and state.global_step == 3 or moment == "first step" and state.global_step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
     def on_evaluate(self, args, state, control, **kwargs):
@@ -125,14 +127,17 @@ config = LlamaConfig(
 texts = (torch.randint(0, 32, (40, 1)) + torch.arange(12)) % 32
 data = [{"input_ids": text, "labels": text} for text in texts]
 best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"} if "best" in options else {}
+if "worse" in options:  # a smaller loss counts as worse
+    best["greater_is_better"] = True
 elastic = ElasticCallback(folder, global_batch_size=8, max_local_batch_size=4, reporter=reporter)
 args = TrainingArguments(
-    folder, num_train_epochs=3, eval_strategy="epoch", save_strategy="epoch", disable_tqdm=True, use_cpu=True,
-    dataloader_pin_memory=False, learning_rate=10.0 if "diverge" in options else 0.01,
+    folder, num_train_epochs=4 if "worse" in options else 3, eval_strategy="epoch", save_strategy="epoch",
+    disable_tqdm=True, use_cpu=True,
+    dataloader_pin_memory=False, learning_rate=0.01,
     per_device_train_batch_size=elastic.local_batch_size if "bare" in options else 8,
     gradient_accumulation_steps=elastic.accumulation_steps if "bare" in options else 1, **best,
 )
-callbacks = [Leave()] + ([EarlyStoppingCallback(1)] if "diverge" in options else [])
+callbacks = [Leave()] + ([EarlyStoppingCallback(2)] if "worse" in options else [])
 trainer = Trainer(
     LlamaForCausalLM(config), args, train_dataset=data[:32], eval_dataset=data[32:],
     callbacks=callbacks + ([elastic] if "bare" in options else []),
@@ -186,9 +191,10 @@ def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, moment, options)
 def test_early_stopping_keeps_its_patience(tmp_path):
     whole = tmp_path / "whole"
     whole.mkdir()
-    _, undisturbed, *_ = train_alone(whole, "never", "best,diverge")
-    code, first, *_ = train_alone(tmp_path, "first step", "best,diverge")
-    assert code == 75
-    _, second, *_ = train_alone(tmp_path, "never", "best,diverge")
-    assert sorted({**first, **second}) == sorted(undisturbed)
-    assert len(undisturbed) < 3
+    _, undisturbed, *_ = train_alone(whole, "never", "best,worse")
+    assert sorted(undisturbed) == [1, 2, 3]
+    code, first, *_ = train_alone(tmp_path, "third epoch", "best,worse")
+    assert (code, sorted(first)) == (75, [1, 2])
+    code, second, _, best = train_alone(tmp_path, "never", "best,worse")
+    assert (code, sorted(second)) == (0, [3])
+    assert best == [["best-model-4", "12"]]

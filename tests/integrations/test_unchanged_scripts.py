@@ -31,7 +31,8 @@ write = torch.save
 
 def save_or_die(state, file, *rest, **options):
     if isinstance(state, dict) and state.get("epochs_run") == DIES_AT and once("died"):
-        die_writing(file)
+        # Fabric serialises into memory, and then writes this file.
+        die_writing(file if isinstance(file, (str, Path)) else os.path.join(args.st_checkpoint_dir, "state.ckpt"))
     write(state, file, *rest, **options)
 
 torch.save = save_or_die
@@ -107,6 +108,13 @@ assert accelerator.num_processes == int(os.environ["ST_NUM_DEVICES"])
 optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
 loader = DataLoader(data, batch_size=batch_size, shuffle=False)
 model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+class Epoch:  # accelerate calls torch.save with this
+    def state_dict(self):
+        return {"epochs_run": epoch + 1}
+    def load_state_dict(self, state):
+        pass
+
+accelerator.register_for_checkpointing(Epoch())
 starting_epoch = 0
 os.makedirs(args.st_checkpoint_dir, exist_ok=True)
 dirs = [f for f in os.scandir(args.st_checkpoint_dir) if not f.name.endswith(".aside")]
@@ -115,13 +123,6 @@ if dirs:
     accelerator.load_state(path)
     starting_epoch = int(os.path.basename(path).replace("epoch_", "")) + 1
 
-class Epoch:  # accelerate calls torch.save with this
-    def state_dict(self):
-        return {"epochs_run": epoch + 1}
-    def load_state_dict(self, state):
-        pass
-
-accelerator.register_for_checkpointing(Epoch())
 report = Reporter()
 for epoch in range(starting_epoch, args.epochs):
     model.train()

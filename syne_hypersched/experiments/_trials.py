@@ -83,6 +83,8 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
         for key in ((later.trial_id, later.num_devices), later.num_devices, None):
             times_per_level_s[key].append(time_s)
 
+    # Thousands of launches share the list of all trials on as many devices.
+    typical_s = {key: median(times_s) for key, times_s in times_per_level_s.items()}
     costs: dict[tuple[int, int], float] = {}
     level_before: dict[int, float] = {}
     for report in reports:
@@ -91,9 +93,9 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
         if report.launch is None or report.signal_to_report_s is None:
             continue
         keys = ((report.trial_id, report.num_devices), report.num_devices, None)
-        times_s = next((times_per_level_s[key] for key in keys if key in times_per_level_s), None)
-        if times_s is not None:
-            cost_s = report.signal_to_report_s - levels * median(times_s)
+        level_s = next((typical_s[key] for key in keys if key in typical_s), None)
+        if level_s is not None:
+            cost_s = report.signal_to_report_s - levels * level_s
             costs[report.trial_id, report.launch] = max(0.0, cost_s)
 
     reported = {(report.trial_id, report.launch) for report in reports}

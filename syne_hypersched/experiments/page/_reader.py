@@ -28,7 +28,7 @@ from syne_hypersched.records.find import find_run
 #: Logs of so many failed trials are read at most, the latest failures first.
 _MOST_LOGS = 500
 #: The costs of the launches are computed anew once that took no more than this share of the time.
-_SHARE_OF_COSTS = 0.02
+_SHARE_OF_COSTS = 0.005
 
 
 class RunReader:
@@ -187,15 +187,13 @@ class RunReader:
         """Configurations of trials that have not reported yet; only backends with processes write them."""
         if self.state.is_simulated:
             return
-        for trial in list(self.state.trials.values()):
-            if trial.config or trial.num_reports:
-                continue
+        for trial_id in list(self.state.without_config):
             try:
-                config = json.loads((self.path / str(trial.trial_id) / CONFIG_FILENAME).read_text(encoding="utf-8"))
+                config = json.loads((self.path / str(trial_id) / CONFIG_FILENAME).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError):
                 continue
             if isinstance(config, dict):
-                self.state.set_config(trial.trial_id, config)
+                self.state.set_config(trial_id, config)
 
     def _read_failures(self) -> None:
         """The last lines of the logs of trials that have failed."""

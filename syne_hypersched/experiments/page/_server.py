@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from syne_hypersched import checks
-from syne_hypersched.experiments.page._data import collect, encode
+from syne_hypersched.experiments.page._data import PageData, encode
 from syne_hypersched.experiments.page._html import render
 from syne_hypersched.experiments.page._reader import RunReader
 
@@ -54,6 +54,7 @@ class PageServer:
         checks.integer("port", port, 0, 65535)
         self.token = secrets.token_urlsafe(24)
         self._reader = reader
+        self._data = PageData(reader)
         self._lock = threading.Lock()
         self._read_at = -1.0
         self._page = gzip.compress(render(reader.path.name, None).encode(), 5)
@@ -100,7 +101,7 @@ class PageServer:
                 self._reader.update()
                 self._read_at = time.monotonic()
             known = since if generation == self._reader.generation and 0 <= since <= self._reader.state.seq else 0
-            return encode(collect(self._reader, known)).encode()
+            return encode(self._data.collect(known)).encode()
 
 
 class _LoopbackServer(ThreadingHTTPServer):

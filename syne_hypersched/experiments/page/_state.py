@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
+from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._run import Report, RunGoal
 from syne_hypersched.experiments._timeline import Holding
 from syne_hypersched.experiments._trials import STATUS_OF_DECISION, STATUS_OF_EVENT, launch_costs_s
@@ -50,7 +51,12 @@ class PageState:
     goal: RunGoal
     seq: int = 0
     trials: dict[int, TrialView] = field(default_factory=dict)
-    launches: dict[tuple[int, int], LaunchView] = field(default_factory=dict)
+    launches: dict[tuple[int, int, int], LaunchView] = field(default_factory=dict)
+    """By trial, index of the launch, and part of it."""
+
+    last_part: dict[tuple[int, int], LaunchView] = field(default_factory=dict)
+    """The last part of each launch."""
+
     decisions: list[tuple[int, list[Any]]] = field(default_factory=list)
     """Number of the change, and time, what, trial, reason and numbers of each decision."""
 
@@ -60,6 +66,9 @@ class PageState:
 
     devices: dict[str, int] = field(default_factory=dict)
     """Index of each device, in the order in which they became known."""
+
+    away: set[str] = field(default_factory=set)
+    """Devices that were given back or are lost."""
 
     is_simulated: bool = False
     deadline_s: float | None = None
@@ -83,6 +92,12 @@ class PageState:
 
     rungs: dict[float, dict[int, float | None]] = field(default_factory=dict)
     """The metric of each trial that has reached a level at which the scheduler decides."""
+
+    live: set[tuple[int, int]] = field(default_factory=set)
+    """Launches that have not ended."""
+
+    without_config: set[int] = field(default_factory=set)
+    """Trials whose configuration is not known."""
 
     names: list[str] = field(default_factory=list)
     """Names of the hyperparameters, in the order in which they became known."""
@@ -108,6 +123,7 @@ class PageState:
         trial = self._trial(trial_id)
         if not trial.config and config:
             trial.config = dict(config)
+            self.without_config.discard(trial_id)
             self.names += [name for name in config if name not in self.names]
 
     def add_report(self, report: Report) -> None:
@@ -146,6 +162,7 @@ class PageState:
         if event.event == DECISION:
             self._decide(event)
         if event.trial_id is None:
+            self._change_pool(event)
             return
         if event.event in STATUS_OF_EVENT:
             self._trial(event.trial_id).status = STATUS_OF_EVENT[event.event]
@@ -160,9 +177,9 @@ class PageState:
             for view in self.launches.values()
         )
         of_trial: dict[int, float] = defaultdict(float)
-        for key, cost_s in launch_costs_s(self._reports, held).items():
-            of_trial[key[0]] += cost_s
-            launch = self.launches.get(key)
+        for (trial_id, index), cost_s in launch_costs_s(self._reports, held).items():
+            of_trial[trial_id] += cost_s
+            launch = self.launches.get((trial_id, index, 0))
             if launch is not None and launch.cost_s != cost_s:
                 launch.cost_s, launch.seq = cost_s, self._next()
         for trial_id, cost_s in of_trial.items():
@@ -172,6 +189,14 @@ class PageState:
     def device_index(self, name: str) -> int:
         """Index of a device, which may be a new one."""
         return self.devices.setdefault(name, len(self.devices))
+
+    def _change_pool(self, event: Event) -> None:
+        if event.event == JOIN:
+            for device in event.devices:
+                self.device_index(device)
+            self.away -= set(event.devices)
+        elif event.event in (RETIRE, LOSE):
+            self.away |= set(event.devices)
 
     def _set_up(self, event: Event) -> None:
         for device in event.devices:
@@ -192,7 +217,7 @@ class PageState:
         self._learn_rung(numbers.get("rung"))
         if what == "close" and (self.admission_closed is None or not self.admission_closed[1]):
             self.admission_closed = (event.time_s, event.reason)
-        launch = self.launches.get((event.trial_id or 0, -1 if event.launch is None else event.launch))
+        launch = self.last_part.get((event.trial_id or 0, -1 if event.launch is None else event.launch))
         if launch is not None and trial_id is not None:
             launch.why, launch.seq = describe_decision(event), self._next()
 
@@ -215,14 +240,16 @@ class PageState:
     def _launch(self, event: Event, trial_id: int) -> None:
         wait_s = event.details.get("wait_s")
         index = event.launch or 0
-        self.launches[trial_id, index] = LaunchView(
-            trial_id,
-            index,
-            [self.device_index(device) for device in event.devices],
-            event.time_s,
-            wait_s=max(0.0, wait_s) if isinstance(wait_s, (int, float)) else 0.0,
-            seq=self._next(),
+        self._begin_part(
+            LaunchView(
+                trial_id,
+                index,
+                [self.device_index(device) for device in event.devices],
+                event.time_s,
+                wait_s=max(0.0, wait_s) if isinstance(wait_s, (int, float)) else 0.0,
+            )
         )
+        self.live.add((trial_id, index))
         self.waiting.pop(trial_id, None)
         trial = self._trial(trial_id)
         trial.num_launches += 1
@@ -232,16 +259,37 @@ class PageState:
         if isinstance(pids, list):
             self.hosts[trial_id] = (str(event.details.get("host")), str(event.details.get("boot_id")), pids)
 
+    def _begin_part(self, launch: LaunchView) -> None:
+        launch.seq = self._next()
+        self.launches[launch.trial_id, launch.launch, launch.part] = launch
+        self.last_part[launch.trial_id, launch.launch] = launch
+
+    def _change_devices(self, event: Event, trial_id: int) -> None:
+        """A trial holds other devices, and trains on meanwhile."""
+        self.num_resizes += event.event in ("joined", "left")
+        launch = self.last_part.get((trial_id, event.launch or 0))
+        devices = [self.device_index(device) for device in event.devices]
+        if launch is None or launch.end_s is not None or set(devices) == set(launch.devices):
+            return
+        launch.end_s, launch.how, launch.seq = event.time_s, "changed", self._next()
+        launch.reason = f"{event.event}: {event.reason}" if event.reason else event.event
+        trains_s = None if launch.train_s is None else event.time_s
+        index, part = launch.launch, launch.part + 1
+        self._begin_part(LaunchView(trial_id, index, devices, event.time_s, train_s=trains_s, part=part))
+        trial = self._trial(trial_id)
+        trial.num_devices, trial.max_devices = len(devices), max(trial.max_devices or 0, len(devices))
+
     def _drain(self, event: Event, trial_id: int) -> None:
         self.num_resizes += event.reason == "resize"
-        launch = self.launches.get((trial_id, event.launch or 0))
+        launch = self.last_part.get((trial_id, event.launch or 0))
         if launch is not None:
             launch.drain_s, launch.reason, launch.seq = event.time_s, event.reason, self._next()
 
     def _exit(self, event: Event, trial_id: int) -> None:
         self.hosts.pop(trial_id, None)
+        self.live.discard((trial_id, event.launch or 0))
         how = str(event.details.get("how", ""))
-        launch = self.launches.get((trial_id, event.launch or 0))
+        launch = self.last_part.get((trial_id, event.launch or 0))
         if launch is not None:
             launch.end_s, launch.how, launch.seq = event.time_s, how, self._next()
             launch.reason = event.reason or launch.reason
@@ -283,7 +331,7 @@ class PageState:
         self.waiting.pop(trial_id, None)
 
     def _begin_training(self, report: Report, time_s: float) -> None:
-        launch = self.launches.get((report.trial_id, -1 if report.launch is None else report.launch))
+        launch = self.last_part.get((report.trial_id, -1 if report.launch is None else report.launch))
         if launch is None or launch.train_s is not None:
             return
         trained_s = report.worker_time_s
@@ -297,6 +345,7 @@ class PageState:
         trial = self.trials.get(trial_id)
         if trial is None:
             trial = self.trials[trial_id] = TrialView(trial_id)
+            self.without_config.add(trial_id)
         trial.seq = self._next()
         return trial
 
@@ -332,6 +381,7 @@ _HANDLERS = {
     "start": PageState._wait,
     "resume": PageState._wait,
     "wait": PageState._wait,
+    **dict.fromkeys(DEVICE_CHANGES, PageState._change_devices),
     "pause": PageState._end,
     "stop": PageState._end,
     "complete": PageState._end,

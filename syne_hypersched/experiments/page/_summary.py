@@ -126,13 +126,12 @@ def counts(state: PageState, is_running: bool) -> dict[str, int]:
 
 
 def best_of(path: Path, state: PageState) -> dict[str, Any]:
-    """The incumbent, how far it is ahead, and what is in ``best/``."""
+    """How far the incumbent is ahead, and what is in ``best/``."""
     best = state.incumbent
-    found: dict[str, Any] = {"incumbent": None, "next": None, "published": "", "path": None}
+    found: dict[str, Any] = {"next": None, "published": "", "path": None}
     if best is None:
         return found
     value, trial_id, resource, time_s = best
-    found["incumbent"] = {"trial": trial_id, "value": short(value), "resource": resource, "time": round(time_s, 3)}
     sign = 1.0 if state.goal.do_minimize else -1.0
     others = [
         (sign * trial.best[0], trial.trial_id)
@@ -158,3 +157,11 @@ def now_s(state: PageState, phase: str) -> float:
     if phase == "running" and state.last_timestamp is not None:
         return max(state.last_s, state.last_s + time.time() - state.last_timestamp)
     return state.last_s
+
+
+def incumbent_of(state: PageState) -> dict[str, Any] | None:
+    """The best report so far."""
+    if state.incumbent is None:
+        return None
+    value, trial_id, resource, time_s = state.incumbent
+    return {"trial": trial_id, "value": short(value), "resource": resource, "time": round(time_s, 3)}

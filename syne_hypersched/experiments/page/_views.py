@@ -103,6 +103,9 @@ class LaunchView:
     """The last decision about the trial while this launch lasted, with the scheduler's reason."""
 
     cost_s: float | None = None
+    part: int = 0
+    """A launch whose devices change while it trains has a part for each set of devices."""
+
     seq: int = 0
 
     def to_json(self) -> list[Any]:
@@ -117,6 +120,7 @@ class LaunchView:
             self.reason,
             self.why,
             short(self.cost_s),
+            self.part,
         ]
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from syne_hypersched import checks
-from syne_hypersched.experiments.page._data import collect, encode
+from syne_hypersched.experiments.page._data import PageData, encode
 from syne_hypersched.experiments.page._html import render
 from syne_hypersched.experiments.page._reader import RunReader
 from syne_hypersched.filenames import PAGE_FILENAME
@@ -47,7 +47,7 @@ def write_page(path: Path | str, output: Path | str | None = None, time_attr: st
     """
     reader = RunReader(path, time_attr)
     reader.update()
-    page = render(reader.path.name, encode(collect(reader)))
+    page = render(reader.path.name, encode(PageData(reader).collect()))
     if output is not None:
         output = checks.path("output", output, "a file to be written")
         return _write(output if output.suffix else output.with_name(f"{output.name}.html"), page)

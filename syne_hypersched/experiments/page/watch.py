@@ -11,7 +11,7 @@ from pathlib import Path
 from syne_hypersched.experiments.page import PageServer, RunReader
 
 #: The tuner and its trials come first on a busy machine.
-_NICENESS = 10
+_NICENESS = 19
 
 
 def watch_run(path: Path | str, port: int = 0, open_browser: bool = False, time_attr: str | None = None) -> int:

@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from syne_hypersched.experiments.page._data import collect
+from syne_hypersched.experiments.page._data import PageData
 from syne_hypersched.experiments.page._logs import last_lines
 from syne_hypersched.experiments.page._reader import RunReader
 from tests.experiments.page.runs import WrittenRun, write_example
@@ -75,7 +75,7 @@ def test_a_run_without_a_journal_is_followed_by_its_logs_until_the_table_has_the
     assert reader.generation == 1
     assert [point[3] for point in state.trials[0].points] == [0.5, 0.6], "one is in the table, the other in the log"
     assert state.trials[0].config == {"lr": 0.3}
-    assert collect(reader, 0)["generation"] == 1
+    assert PageData(reader).collect()["generation"] == 1
 
 
 def test_a_table_that_is_being_written_is_read_later(simulate):
@@ -84,10 +84,10 @@ def test_a_table_that_is_being_written_is_read_later(simulate):
     (path / "results.csv.zip").write_bytes(whole[:100])
     reader = RunReader(path)
     assert reader.update().num_reports == 0
-    assert "cannot be read" in collect(reader)["run"]["problems"][0]
+    assert "cannot be read" in PageData(reader).collect()["run"]["problems"][0]
     (path / "results.csv.zip").write_bytes(whole)
     assert reader.update().num_reports > 0
-    assert collect(reader)["run"]["problems"] == []
+    assert PageData(reader).collect()["run"]["problems"] == []
 
 
 def test_a_folder_that_was_moved_still_has_its_logs(tmp_path):
@@ -121,5 +121,5 @@ def test_nothing_is_written(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     reader = RunReader(tmp_path)
     reader.update()
-    collect(reader)
+    PageData(reader).collect()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

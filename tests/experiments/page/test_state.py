@@ -7,7 +7,7 @@ import pytest
 
 from syne_hypersched.experiments import load_run, trial_table
 from syne_hypersched.experiments._run import Report, RunGoal
-from syne_hypersched.experiments.page._data import collect, encode
+from syne_hypersched.experiments.page._data import PageData, encode
 from syne_hypersched.experiments.page._reader import RunReader
 from syne_hypersched.experiments.page._state import PageState, state_of
 from syne_hypersched.experiments.page._views import MOST_POINTS
@@ -61,7 +61,7 @@ def test_a_clock_that_moves_is_compared_anew():
 
 def test_a_launch_imports_until_it_trains(tmp_path):
     write_example(tmp_path)
-    launch = read(tmp_path).launches[0, 0]
+    launch = read(tmp_path).launches[0, 0, 0]
     # The first report came after two seconds, of which the trial trained one.
     assert launch.train_s == pytest.approx(2.0 - 0.25 - 1.0, abs=1e-3)
     assert launch.drain_s is not None
@@ -72,7 +72,30 @@ def test_a_launch_imports_until_it_trains(tmp_path):
 
 def test_a_launch_without_a_report_still_imports(tmp_path):
     write_example(tmp_path)
-    assert read(tmp_path).launches[3, 0].train_s is None
+    assert read(tmp_path).launches[3, 0, 0].train_s is None
+
+
+def test_a_launch_whose_devices_change_has_parts(tmp_path):
+    """A process that joins or leaves a trial that trains does not end its launch."""
+    run = write_example(tmp_path, num_devices=8)
+    run.now_s += 1.0
+    devices = [*run.held[0], "node1/gpu7"]
+    run.event("joined", 0, devices, 1, reason="resize")
+    reader = RunReader(tmp_path)
+    state = reader.update()
+    before, after = state.launches[0, 1, 0], state.launches[0, 1, 1]
+    assert (before.end_s, before.how, before.reason) == (run.now_s, "changed", "joined: resize")
+    assert (after.start_s, after.train_s, len(after.devices), after.end_s) == (run.now_s, run.now_s, 4, None)
+    assert (state.trials[0].num_devices, state.trials[0].num_launches) == (4, 2)
+    run.exit(0, "drained", "stop")
+    assert reader.update().launches[0, 1, 1].how == "drained"
+
+
+def test_devices_join_and_retire():
+    state = PageState(GOAL)
+    for name, devices in (("setup", ("a", "b")), ("retire", ("a",)), ("join", ("a", "c")), ("lose", ("b",))):
+        state.add_event(Event(0.0, name, None, devices))
+    assert (list(state.devices), state.away) == (["a", "b", "c"], {"b"})
 
 
 def test_rungs_are_those_of_the_decisions_if_they_name_any():
@@ -105,7 +128,7 @@ def test_what_is_sent_is_json_that_cannot_end_its_element(tmp_path):
     write_example(tmp_path)
     reader = RunReader(tmp_path)
     reader.update()
-    text = encode(collect(reader))
+    text = encode(PageData(reader).collect())
     assert "<" not in text
     assert json.loads(text)["trials"][0]["config"][2].startswith("<img")
 
@@ -115,9 +138,10 @@ def test_what_is_new_added_to_what_was_known_is_everything(tmp_path, wait_for):
     run = write_example(tmp_path)
     reader = RunReader(tmp_path)
     reader.update()
-    page = collect(reader)
+    data = PageData(reader)
+    page = data.collect()
     trials = {trial["id"]: trial for trial in page["trials"]}
-    launches = {tuple(one[:2]): one for one in page["launches"]}
+    launches = {(*one[:2], one[-1]): one for one in page["launches"]}
     decisions = page["decisions"]
     run.report(3, 1, 0.3, is_first=True)
     run.report(3, 2, 0.35)
@@ -126,19 +150,22 @@ def test_what_is_new_added_to_what_was_known_is_everything(tmp_path, wait_for):
     run.event("stop", 3)
     anew = RunReader(tmp_path)
     anew.update()
-    everything = collect(anew)
+    everything = PageData(anew).collect()
 
     def has_everything() -> bool:
         reader.update()  # the costs of the launches are computed anew only now and then
-        page.update(collect(reader, page["seq"]))
+        page.update(data.collect(page["seq"]))
         assert 1 not in [trial["id"] for trial in page["trials"]], "trial 1 has not changed"
         trials.update({trial["id"]: trial for trial in page["trials"]})
-        launches.update({tuple(one[:2]): one for one in page["launches"]})
+        launches.update({(*one[:2], one[-1]): one for one in page["launches"]})
         decisions.extend(page["decisions"])
-        return trials == {trial["id"]: trial for trial in everything["trials"]}
+        # Sums over all trials are made anew only now and then, too.
+        return trials == {trial["id"]: trial for trial in everything["trials"]} and all(
+            page[name] == everything[name] for name in ("best", "rungs", "counts")
+        )
 
     wait_for(has_everything)
-    assert launches == {tuple(one[:2]): one for one in everything["launches"]}
+    assert launches == {(*one[:2], one[-1]): one for one in everything["launches"]}
     assert decisions == everything["decisions"]
-    for name in ("best", "rungs", "failures", "counts", "totals", "waiting", "history", "devices"):
+    for name in ("failures", "totals", "waiting", "history", "devices", "incumbent"):
         assert page[name] == everything[name]

@@ -153,7 +153,7 @@ function drawMetric() {
     const trial = run.trials.get(id);
     if (trial && run.filter(trial)) traces.push(...curves([trial], axis, colour, true));
   }
-  const best = run.data.best.incumbent, { shapes, annotations } = axis === "time" ? marks(true) : { shapes: [], annotations: [] };
+  const best = run.data.incumbent, { shapes, annotations } = axis === "time" ? marks(true) : { shapes: [], annotations: [] };
   if (axis === "time" && run.data.history.length) {
     const history = [...run.data.history, [run.data.now, run.data.history[run.data.history.length - 1][1]]];
     traces.push({ type: "scatter", mode: "lines", x: history.map((step) => step[0]), y: history.map((step) => step[1]), line: { shape: "hv", color: css("ink"), width: 1.3 }, opacity: 0.7, hoverinfo: "skip" });

@@ -8,7 +8,7 @@ let live = null;
 function choose(id) { run.chosen = run.chosen === id ? null : id; schedule(true); }
 
 function showHead() {
-  const data = run.data, of = data.run, best = data.best.incumbent;
+  const data = run.data, of = data.run, best = data.incumbent;
   document.title = of.name + " – " + data.phase;
   say("name", of.name);
   const phase = byId("phase"); phase.className = "badge " + data.phase;
@@ -28,7 +28,7 @@ function showHead() {
   const held = new Set();
   if (data.phase === "running") for (const launch of run.launches.values()) if (launch[LAUNCH.end] === null) for (const [first, last] of launch[LAUNCH.devices]) for (let index = first; index <= last; index++) held.add(index);
   const tiles = [["Trials", run.trials.size + " (" + Object.entries(data.counts).map(([status, count]) => count + " " + status).join(", ") + ")"],
-    ["Devices", data.devices.length ? data.devices.length + (data.phase === "running" ? ", " + held.size + " in use" : "") : "not recorded"],
+    ["Devices", data.devices.length ? data.devices.length + (data.phase === "running" ? ", " + held.size + " in use" : "") + (data.away ? ", " + data.away + " away" : "") : "not recorded"],
     ["Reports", data.totals.reports], ["Launches", data.totals.launches + ", " + data.totals.resizes + " resizes"],
     ["Failures", data.totals.failures ? data.totals.failures + " trials, " + data.totals.retries + " retries" : "none"], ["Decisions", data.totals.decisions]];
   byId("tiles").replaceChildren(...tiles.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
@@ -37,11 +37,11 @@ function showHead() {
 
 function showBest() {
   const data = run.data, best = data.best, at = byId("best-text"), parts = [];
-  if (!best.incumbent) { at.replaceChildren(element("p", { class: "faint" }, "There is none yet.")); return; }
-  const trial = run.trials.get(best.incumbent.trial);
-  parts.push(element("p", {}, "Trial " + best.incumbent.trial + " reported " + data.run.metric + " " + number(best.incumbent.value, 6) + " at " + data.run.level + " " + number(best.incumbent.resource) + ", " + seconds(best.incumbent.time) + " after the start."));
+  if (!data.incumbent) { at.replaceChildren(element("p", { class: "faint" }, "There is none yet.")); return; }
+  const trial = run.trials.get(data.incumbent.trial);
+  parts.push(element("p", {}, "Trial " + data.incumbent.trial + " reported " + data.run.metric + " " + number(data.incumbent.value, 6) + " at " + data.run.level + " " + number(data.incumbent.resource) + ", " + seconds(data.incumbent.time) + " after the start."));
   if (trial) parts.push(element("p", {}, "Configuration: " + configuration(trial)));
-  if (best.next) parts.push(element("p", {}, "How sure: the best report of any other trial is " + number(best.next.value, 6) + " (trial " + best.next.trial + "), a difference of " + number(Math.abs(best.incumbent.value - best.next.value), 3) + ". The value is the best of " + data.totals.reports + " reports on the same validation data, so a test on other data is likely to be a little worse."));
+  if (best.next) parts.push(element("p", {}, "How sure: the best report of any other trial is " + number(best.next.value, 6) + " (trial " + best.next.trial + "), a difference of " + number(Math.abs(data.incumbent.value - best.next.value), 3) + ". The value is the best of " + data.totals.reports + " reports on the same validation data, so a test on other data is likely to be a little worse."));
   parts.push(...(best.published ? best.published.split("\n") : ["best/ holds nothing: the backend publishes no checkpoints, or none was written."]).map((line) => element("p", { class: "faint" }, line)));
   at.replaceChildren(...parts);
 }

@@ -2,7 +2,7 @@
 // What the page knows of the run, and how it gets more. Nothing here writes anything but this page.
 
 // Order of a launch's entries, as in _views.py.
-const LAUNCH = { trial: 0, launch: 1, devices: 2, start: 3, wait: 4, train: 5, drain: 6, end: 7, how: 8, reason: 9, why: 10, cost: 11 };
+const LAUNCH = { trial: 0, launch: 1, devices: 2, start: 3, wait: 4, train: 5, drain: 6, end: 7, how: 8, reason: 9, why: 10, cost: 11, part: 12 };
 
 const run = { data: null, trials: new Map(), launches: new Map(), decisions: [], chosen: null, filter: () => true };
 
@@ -11,7 +11,7 @@ function take(data) {
   const anew = !run.data || data.since === 0 || data.generation !== run.data.generation;
   if (anew) { run.trials.clear(); run.launches.clear(); run.decisions = []; }
   for (const trial of data.trials) run.trials.set(trial.id, trial);
-  for (const launch of data.launches) run.launches.set(launch[LAUNCH.trial] + "/" + launch[LAUNCH.launch], launch);
+  for (const launch of data.launches) run.launches.set([LAUNCH.trial, LAUNCH.launch, LAUNCH.part].map((at) => launch[at]).join("/"), launch);
   run.decisions.push(...data.decisions);
   const changed = anew || data.seq !== run.data.seq || data.phase !== run.data.phase;
   data.trials = data.launches = data.decisions = null;

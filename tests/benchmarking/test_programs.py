@@ -18,6 +18,7 @@ TRAINING_SCRIPTS = {
     "check_script.py",
     "checkpoint_script.py",
     "cluster_script.py",
+    "cluster_tuning.py",
     "counting_script.py",
     "joining_script.py",
 }

@@ -62,6 +62,7 @@ def tune(
     devices: Annotated[str, Parameter(group=_MACHINE)] = "all",
     cluster: Annotated[str | None, Parameter(group=_MACHINE)] = None,
     checkpoints: Annotated[Path | None, Parameter(group=_MACHINE)] = None,
+    insecure: Annotated[bool, Parameter(group=_MACHINE)] = False,
     processes: Annotated[Literal["per_device", "single"], Parameter(group=_MACHINE)] = "per_device",
     scheduler: Annotated[str, Parameter(group=_HOW)] = "hypersched",
     searcher: Annotated[str, Parameter(group=_HOW)] = "random_search",
@@ -104,6 +105,8 @@ def tune(
         of Ray such as slot:4 (docs/cluster.md).
     checkpoints
         Folder for checkpoints that all nodes of the cluster share.
+    insecure
+        Use a cluster that other machines can reach and that asks for no token, on a network that is yours alone.
     processes
         A process for each device of a trial, as under torchrun, or a single one that sees all of them.
     scheduler
@@ -137,7 +140,7 @@ def tune(
             return resume_and_print(resume)
         job = _job(
             script, (*inline, *space), metric, maximize, minimize, resource, deadline, devices, arguments,
-            cluster=cluster, checkpoints=checkpoints, processes=processes, scheduler=scheduler,
+            cluster=cluster, checkpoints=checkpoints, insecure=insecure, processes=processes, scheduler=scheduler,
             searcher=searcher, grace_period=grace_period,
             reduction_factor=reduction_factor, seed=seed, max_failures=max_failures, name=name,
         )  # fmt: skip

@@ -79,6 +79,9 @@ class TuneJob:
     checkpoints: Path | None = None
     """Folder for checkpoints that all nodes share, with :attr:`cluster`."""
 
+    insecure: bool = False
+    """Whether a cluster may be used that asks for no token, with :attr:`cluster`."""
+
     processes: Literal["per_device", "single"] = "per_device"
     """Whether a trial with several devices has a process for each."""
 
@@ -111,6 +114,8 @@ class TuneJob:
         _known("--processes", self.processes, ("per_device", "single"))
         if self.cluster is None and self.checkpoints is not None:
             raise ValueError("--checkpoints is for --cluster: on one machine they are in the experiment's folder")
+        if self.cluster is None and self.insecure:
+            raise ValueError("--insecure is for --cluster, but there is none")
         if self.cluster is not None:
             checks.text("--cluster", self.cluster, "the address of a Ray cluster, or auto")
             checks.text("--devices", self.devices_of, "a resource of Ray")
@@ -167,6 +172,8 @@ class TuneJob:
             arguments["devices_of"] = self.devices_of
         if self.checkpoints is not None:
             arguments["checkpoint_path"] = str(self.checkpoints.resolve())
+        if self.insecure:
+            arguments["insecure"] = True
         if self.device_type != "auto":
             arguments["device_type"] = self.device_type
         if self.processes != "per_device":

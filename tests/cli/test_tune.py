@@ -155,7 +155,7 @@ def test_a_script_is_tuned_on_a_cluster(folder, monkeypatch):
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     try:
         cluster.add_node(**small, resources={"slot": 2}, wait=False)
-        where = ["--cluster", cluster.address, "--devices", "slot:2", "--seed", "0", "--name", "far"]
+        where = ["--cluster", cluster.address, "--insecure", "--devices", "slot:2", "--seed", "0", "--name", "far"]
         ended = command("tune", SCRIPT, *SPACE, *WHAT, *where, "--deadline", "40s", cwd=folder)
         assert ended.returncode == 0, ended.stderr
         assert last_lines(ended, "best val_loss ")

@@ -114,6 +114,7 @@ def test_a_bad_resource_is_refused(text):
         ({"name": ""}, "--name"),
         ({"checkpoints": Path("/shared")}, "--checkpoints is for --cluster"),
         ({"cluster": ""}, "--cluster"),
+        ({"insecure": True}, "--insecure"),
     ],
 )
 def test_a_bad_member_is_refused_by_its_option(job, change, message):

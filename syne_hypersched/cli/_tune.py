@@ -112,7 +112,7 @@ def tune(
     scheduler
         hypersched, hypersched-published, asha, asha-promotion or pasha.
     searcher
-        random_search, kde, bore, cqr, botorch or regularized_evolution.
+        random_search, joint, kde, bore, cqr, botorch or regularized_evolution.
     grace_period
         Level of the first rung, where trials are compared first (default: that of the scheduler).
     reduction_factor

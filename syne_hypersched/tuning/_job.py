@@ -22,7 +22,7 @@ SCHEDULERS = {
 }
 """Names of the schedulers: the class, and what the name implies."""
 
-SEARCHERS = ("random_search", "kde", "bore", "cqr", "botorch", "regularized_evolution")
+SEARCHERS = ("random_search", "joint", "kde", "bore", "cqr", "botorch", "regularized_evolution")
 """Names of the searchers that a command line may give."""
 
 DeviceKind = Literal["auto", "cpu", "gpu"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def tune(
 ) -> None:
     """Tunes a training script until a deadline, and prints what came out; ``options`` are the backend's."""
     args = parse_args(make_parser(description))
+    # For the server of warm launches, which preloads a module of this folder, too.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(TRAINING_SCRIPTS), os.environ.get("PYTHONPATH"))))
     logging.getLogger().setLevel(logging.WARNING)
     print(f"Tuning {script} on {args.num_devices} CPU slots for {args.deadline:g} s.")
     backend = ElasticLocalBackend(

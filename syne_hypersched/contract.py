@@ -46,6 +46,14 @@ ST_SIGNAL_TO_REPORT_S = "st_signal_to_report_s"
 the tuner's order for a start or a resume) to this report. Seconds that a backend needs only once, before its first
 launch, are excluded. The launch cost is this number less the seconds of training in between."""
 
+ST_RESIZE_PAUSE_S = "st_resize_pause_s"
+"""Key in the first report after processes have joined or left a launch while it trained: seconds for which no device
+has trained because of that. The epoch of that report was computed on several numbers of devices."""
+
+ST_IN_PLACE = "st_in_place"
+"""Key in the first report of a launch, then true: processes can join and leave it while it trains, so that another
+number of devices costs what :const:`ST_RESIZE_PAUSE_S` says instead of a launch."""
+
 ST_ADMISSION_OPEN = "st_admission_open"
 """Key that a deadline-aware scheduler adds to every result: whether new trials may still start."""
 

@@ -21,6 +21,9 @@ SERVER_LOG_FILENAME = "preloading.log"
 FIGURE_FILENAME = "run.png"
 """Picture of the run, drawn by the report."""
 
+PAGE_FILENAME = "run.html"
+"""Page of the run, written by the report."""
+
 BEST_DIRNAME = "best"
 """Link to a folder with the incumbent's checkpoint, configuration and report."""
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from syne_tune.results_callback import StoreResultsCallback
 
+from syne_hypersched._short_table import shorten_table
+from syne_hypersched._view import show_by_default
+
 
 class Wait:
     """Makes a tuner wait for events of its trials instead of sleeping, if its backend can.
@@ -22,6 +25,7 @@ class Wait:
 
     def begin(self, tuner: Any) -> None:
         """The tuning starts. A tuner that was stored while it ran goes on with the ``sleep_time`` of the user."""
+        shorten_table(tuner)
         if not hasattr(tuner.trial_backend, "wait_for_news"):
             return
         if self._asked_s is None and tuner.sleep_time > 0:
@@ -54,6 +58,9 @@ class WaitForReports(StoreResultsCallback):
     :class:`~syne_hypersched.Journal` and :class:`~syne_hypersched.experiments.LiveProgress` do the same. With a backend
     of another package, the tuner sleeps as before.
 
+    On a terminal, a tuner that has no :class:`~syne_hypersched.experiments.LiveProgress` gets one; the environment
+    variable ``SYNE_HYPERSCHED_LIVE=0`` turns that off.
+
     Parameters
     ----------
     **options
@@ -72,6 +79,7 @@ class WaitForReports(StoreResultsCallback):
         self._stores = not others and storing[:1] == [self]
         super().on_tuning_start(tuner)
         self._wait.begin(tuner)
+        show_by_default(tuner)
 
     def on_trial_result(self, trial: Any, status: str, result: dict[str, Any], decision: str) -> None:
         """Stores a result; called by the tuner."""

@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted((ROOT / "docs").rglob("*.md"))
 
 CODE_BLOCK = re.compile(r"^```(?P<language>\S*)(?: file=(?P<file>\S+))?\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+#: Their frameworks take long to import. The path lets torchvision be imported beside a PyTorch for CPUs.
+OF_FRAMEWORKS = ("boosting.md", "huggingface.md", "hyperparameter-search.md", "lightning.md", "torchrun.md")
+PATH_OF_FRAMEWORKS = ROOT / "tests" / "integrations" / "path"
 LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
 
 
@@ -37,17 +40,22 @@ def test_there_are_documents():
     assert DOCUMENTS
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=pytest.mark.slow if path.name in OF_FRAMEWORKS else ()) for path in DOCUMENTS],
+    ids=name_of,
+)
 def test_python_of_a_document_runs(document, tmp_path):
     program = program_of(document.read_text(), tmp_path)
     if not program:
         pytest.skip(f"{document.name} has no Python")
     script = tmp_path / "document.py"
     script.write_text(program)
+    path = [ROOT, PATH_OF_FRAMEWORKS] if document.name in OF_FRAMEWORKS else [ROOT]
     done = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "SYNETUNE_FOLDER": str(tmp_path / "results")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "SYNETUNE_FOLDER": str(tmp_path / "results")},
         capture_output=True,
         text=True,
         timeout=280,

@@ -9,7 +9,8 @@ import sys
 SCRIPT = """
 import json, sys
 
-MISSING = ("torch", "rich", "botorch", "gpytorch", "huggingface_hub", "matplotlib", "fastparquet", "pytest", "ray")
+MISSING = ("torch", "rich", "botorch", "gpytorch", "huggingface_hub", "matplotlib", "fastparquet", "pytest", "ray",
+           "lightgbm", "lightning", "pytorch_lightning", "transformers", "xgboost")
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
@@ -51,8 +52,25 @@ def cluster():
     from syne_hypersched import ElasticRayBackend
     ElasticRayBackend(__file__ if "__file__" in globals() else "script.py")
 
+def huggingface():
+    import syne_hypersched.integrations.huggingface
+
+def lightning():
+    import syne_hypersched.integrations.lightning
+
+def pytorch_lightning():
+    import syne_hypersched.integrations.pytorch_lightning
+
+def xgboost():
+    import syne_hypersched.integrations.xgboost
+
+def lightgbm():
+    import syne_hypersched.integrations.lightgbm
+
+frameworks = huggingface, lightning, pytorch_lightning, xgboost, lightgbm
+others = cluster, training, part_of_training, testing, panel, searcher, other_searcher, repository, picture
 found = {}
-for function in (cluster, training, part_of_training, testing, panel, searcher, other_searcher, repository, picture):
+for function in (*frameworks, *others):
     try:
         function()
         found[function.__name__] = None
@@ -76,6 +94,11 @@ def test_every_missing_library_names_the_extra():
         ("other_searcher", "searchers"),
         ("repository", "benchmarks"),
         ("picture", "plots"),
+        ("huggingface", "huggingface"),
+        ("lightning", "lightning"),
+        ("pytorch_lightning", "pytorch-lightning"),
+        ("xgboost", "xgboost"),
+        ("lightgbm", "lightgbm"),
     ):
         is_import_error, message = found[name]
         assert is_import_error, message

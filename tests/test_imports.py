@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "records": set(),
     "launch": {"checkpoints"},
     "training": {"allocation"},
-    "integrations": set(),
+    "integrations": {"records"},
     "schedulers": {"allocation"},
     "backends": set(),  # but for its own rooms
     "backends.shared": set(),
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "tuning": {"backends.local", "experiments", "recovery", "schedulers"},
     "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
     "check": {"backends.local", "backends.machine", "checkpoints", "launch"},
-    "cli": {"check", "comparison", "experiments", "replay", "tuning"},
+    "cli": {"blackboxes", "check", "comparison", "experiments", "replay", "tuning"},
     "testing": {"backends.shared", "experiments"},
 }
 #: Libraries, and the only rooms that may import them; or the rooms that may not.
@@ -179,9 +179,10 @@ def test_circles_are_found():
 
 def test_no_two_classes_have_one_name():
     found: dict[str, list[str]] = {}
-    for path in FILES.values():
+    for module, path in FILES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
+            # A script imports the classes of one integration, so they may have the same name in each.
+            if isinstance(node, ast.ClassDef) and not within(module, "integrations"):
                 found.setdefault(node.name.lstrip("_"), []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     namesakes = {name: places for name, places in found.items() if len(places) > 1}
     assert not namesakes

@@ -54,11 +54,18 @@ def test_the_code_runs_in_an_empty_folder_and_the_commands_read_its_results(tmp_
     assert list((tmp_path / "empty").iterdir()) == []
 
     commands = [line for line in "".join(snippets("bash")).splitlines() if re.match("hypersched .*NAME", line)]
-    assert {shlex.split(command)[1] for command in commands} == {"report", "explain", "replay", "verify", "resume"}
+    assert {shlex.split(command)[1] for command in commands} == {
+        "report",
+        "explain",
+        "replay",
+        "verify",
+        "resume",
+        "pool",
+    }
     for command in commands:
         words = shlex.split(command.replace("--trial 3", "--trial 0"), comments=True)
-        if words[1] == "resume":
-            continue  # this one has been run to its end
+        if words[1] in ("resume", "pool"):
+            continue  # this one has been run to its end, and has no devices any more
         arguments = ["-m", "syne_hypersched.cli", *words[1:2], best.parent.name, *words[3:]]
         done = subprocess.run(
             [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False

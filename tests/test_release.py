@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched import __version__
+from syne_hypersched.cli._app import app
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,6 +46,12 @@ def test_every_page_is_in_the_navigation_of_the_site():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert f"- {page.relative_to(ROOT / 'docs').as_posix()}\n" in navigation, page.name
+
+
+def test_every_command_is_explained_on_its_page():
+    page = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+    for command in app:
+        assert command.startswith("-") or f"| `hypersched {command}" in page, command
 
 
 def test_every_target_that_the_workflow_calls_exists():

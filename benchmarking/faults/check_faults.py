@@ -102,6 +102,21 @@ FAULTS: Mapping[str, Fault] = {
             (REPORT, f"{REPORT}        if told:\n            sys.exit(75)\n"),
         ),
     ),
+    "trains_half_an_epoch_twice": Fault(
+        "curve as undisturbed",
+        (
+            (
+                HANDLER,
+                """\
+    def leave(*_):
+        save(folder, state)
+        sys.exit(75)
+
+    signal.signal(signal.SIGTERM, leave)
+""",
+            ),
+        ),
+    ),
     "multiplies_the_batch": Fault(
         "global batch kept",
         (("    batch_size = args.batch_size\n", "    batch_size = args.batch_size * WORLD_SIZE\n"),),

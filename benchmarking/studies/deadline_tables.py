@@ -6,6 +6,7 @@ seed, so that a seed is one sample. Intervals are 95 % intervals over the seeds,
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -145,7 +146,7 @@ def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], str
     panels = figure.subplots(num_rows, min(2, len(rows)), squeeze=False).ravel()
     for axes, (name, group) in zip(panels, rows.items(), strict=False):
         regret, deadlines = by_seed(group, list(titles)), list(dict.fromkeys(group.deadline))
-        for (scheduler, title), colour in zip(titles.items(), COLOURS, strict=False):
+        for (scheduler, title), colour in zip(titles.items(), itertools.cycle(COLOURS), strict=False):
             intervals = _intervals(regret, scheduler, deadlines)
             axes.errorbar(
                 range(len(deadlines)),

@@ -45,7 +45,7 @@ from benchmarking.studies.deadline_tables import (
 )
 from benchmarking.studies.regret_tables import ADAPTIVE, PUBLISHED
 from benchmarking.studies.report_tables import OUTLIER, ROOT, study_digest
-from syne_hypersched.comparison.presets import Machine, num_cores
+from syne_hypersched.comparison.presets import ASHA_OPPONENTS, Machine, num_cores
 from syne_hypersched.comparison.runner import run_study
 from syne_hypersched.comparison.settings import Duration, Study
 from syne_hypersched.comparison.shared_tables import data_folder, shared_tables
@@ -61,19 +61,16 @@ CHOSEN_ON = (
 )
 
 LADDER = "hypersched:policy=none"
-BASELINES = (
-    "random",
-    "asha:reduction_factor=3",
-    "asha:reduction_factor=4",
-    "asha-promotion:reduction_factor=3",
-    "asha-promotion:reduction_factor=4",
-)
+BASELINES = ("random", *ASHA_OPPONENTS, "i-epoch")
 TITLES = {
     "random": "random search",
-    "asha:reduction_factor=3": "ASHA stopping, eta 3",
-    "asha:reduction_factor=4": "ASHA stopping, eta 4",
-    "asha-promotion:reduction_factor=3": "ASHA promotion, eta 3",
-    "asha-promotion:reduction_factor=4": "ASHA promotion, eta 4",
+    **{
+        f"{kind}:reduction_factor={eta}:grace_period={grace}": f"ASHA {variant}, eta {eta}, grace {grace}"
+        for kind, variant in (("asha", "stopping"), ("asha-promotion", "promotion"))
+        for eta in (3, 4)
+        for grace in (1, 2, 3)
+    },
+    "i-epoch": "i-Epoch",
     "pasha": "PASHA",
     PUBLISHED: "HyperSched, published",
     LADDER: "adaptive without resizing",
@@ -86,12 +83,13 @@ INGREDIENTS = {
     "hypersched": "uniform, scaling unknown and learnt",
     LADDER: "no resizing: the ladder until the deadline",
     "hypersched:policy=none:grace_period=1": "the same, first rung at the first report",
-    "asha-promotion:reduction_factor=3": "ASHA promotion, eta 3",
-    "asha:reduction_factor=3": "ASHA stopping, eta 3",
+    "asha-promotion:reduction_factor=3:grace_period=2": "ASHA promotion, eta 3, grace 2",
+    "asha:reduction_factor=3:grace_period=2": "ASHA stopping, eta 3, grace 2",
     "random": "random search",
 }
 SEARCHERS = {
     ADAPTIVE: "random search (the default)",
+    "hypersched+joint:scaling=given": "joint",
     "hypersched+kde:scaling=given": "kde",
     "hypersched+bore:scaling=given": "bore",
     "hypersched+cqr:scaling=given": "cqr",

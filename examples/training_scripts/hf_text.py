@@ -6,10 +6,15 @@ The script is a usual one for the Trainer; the two lines with ``elastic_trainer`
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
-import _torchvision  # noqa: F401 - where torchvision is installed for CUDA, transformers cannot be imported without it
 import torch
+
+# Where PyTorch is for CPUs and torchvision for CUDA, transformers can be imported only after this.
+with contextlib.suppress(ModuleNotFoundError):
+    import _torchvision  # noqa: F401
+
 from transformers import GPT2Config, GPT2LMHeadModel, HfArgumentParser, Trainer, TrainingArguments, set_seed
 
 from syne_hypersched.integrations.huggingface import elastic_trainer

@@ -6,15 +6,20 @@ It runs alone too: ``python lightning_digits.py --st_checkpoint_dir results --ep
 from __future__ import annotations
 
 import argparse
+import contextlib
 import warnings
 
-import _torchvision  # noqa: F401 - where torchvision is installed for CUDA, torchmetrics cannot be imported without it
-import lightning as L
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
+
+# Where PyTorch is for CPUs and torchvision for CUDA, torchmetrics can be imported only after this.
+with contextlib.suppress(ModuleNotFoundError):
+    import _torchvision  # noqa: F401
+
+import lightning as L
 
 from syne_hypersched.integrations.lightning import ElasticCallback
 

@@ -107,6 +107,29 @@ def planned_s(deadline_s: float, full_run_s: float, speed_up: float, longest_sha
     return min(longest_share * deadline_s, length_s(full_run_s, speed_up))
 
 
+def length_from_now_s(
+    now_s: float,
+    time_left_s: float,
+    full_run_s: float,
+    shares: Shares,
+    launch_cost_s: float,
+    longest_share: float = LONGEST_SHARE,
+) -> float:
+    """Seconds of a last stretch that begins now, if the time ends with it; 0 where it would not pay.
+
+    Parameters
+    ----------
+    now_s, time_left_s
+        Seconds since the start, and until the deadline.
+    full_run_s, shares, launch_cost_s, longest_share
+        As in :func:`begins`; the share is that of the time that has passed at its end.
+    """
+    length = min(time_left_s, length_s(full_run_s, shares.speed_up))
+    if longest_share < 1:
+        length = min(length, now_s * longest_share / (1 - longest_share))
+    return length if worthwhile(length, shares, launch_cost_s) else 0.0
+
+
 def stages(length_s: float, size: int, launch_cost_s: float) -> tuple[int, ...]:
     """How many trials go on, for each full-size share of the devices, in the stages of a last stretch.
 

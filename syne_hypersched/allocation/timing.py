@@ -15,11 +15,22 @@ from syne_hypersched.allocation.launch_cost import FirstReport, LaunchCosts
 from syne_hypersched.allocation.learnt_throughput import UNKNOWN_STEPS, LearntThroughput, Steps
 from syne_hypersched.allocation.scaling import LearntScaling, Scaling
 from syne_hypersched.allocation.window import QuantileWindow
-from syne_hypersched.contract import ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, ST_WORKER_TIME, num_nodes
+from syne_hypersched.contract import (
+    ST_IN_PLACE,
+    ST_LAUNCH,
+    ST_NUM_DEVICES,
+    ST_RESIZE_PAUSE_S,
+    ST_SIGNAL_TO_REPORT_S,
+    ST_WORKER_TIME,
+    num_nodes,
+)
 
 _COLD_FACTOR, _COLD_SHARE = 2, 0.25
 """Factor and share for cold starts: a first launch whose cost exceeds this factor times the 90th percentile of all
 launches, and this share of the time for which its trial has run, does not count as training time of the trial."""
+
+_PAUSES = 256
+"""Changes of processes that their cost is taken over."""
 
 _EPOCHS = 1024
 """Epoch times on one device that the median is taken over."""
@@ -51,6 +62,10 @@ class TimedReport:
     """Nodes of these devices."""
     trained_s: float | None = None
     """Seconds for which the trial has trained, if its script says so."""
+    resize_pause_s: float | None = None
+    """In the first report after processes have joined or left: seconds for which no device has trained."""
+    in_place: bool = False
+    """Whether the report says that processes can join and leave the launch."""
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any], resource: float, now_s: float) -> TimedReport:
@@ -66,6 +81,8 @@ class TimedReport:
             signal_to_report_s=_finite(result.get(ST_SIGNAL_TO_REPORT_S)),
             steps=Steps.from_result(result),
             trained_s=trained_s,
+            resize_pause_s=_finite(result.get(ST_RESIZE_PAUSE_S)),
+            in_place=bool(result.get(ST_IN_PLACE)),
         )
 
 
@@ -117,6 +134,9 @@ class TrialTimes:
         self._launch_costs = LaunchCosts()
         #: Of those alone that go on from a checkpoint.
         self._relaunch_costs = LaunchCosts()
+        #: Seconds lost by the last changes of processes, and whether any launch can do that.
+        self._pauses_s = QuantileWindow(_PAUSES)
+        self._has_in_place = False
         self._single_device_epochs_s = QuantileWindow(_EPOCHS)
         #: The first epoch time on one device of each of the last trials, and all trials that have shown one.
         self._first_epochs_s = QuantileWindow(_EPOCHS)
@@ -135,7 +155,11 @@ class TrialTimes:
         self.longest_trial_s = max(self.longest_trial_s or 0.0, running.total_s)
         self._has_reported, self._has_evidence = True, self._has_evidence or not running.is_first
         last, running.last = running.last, report
-        if last is not None and last.launch == report.launch and last.num_devices == report.num_devices:
+        self._has_in_place |= report.in_place
+        if report.resize_pause_s is not None:
+            self._pauses_s.add(max(report.resize_pause_s, 0.0))
+        same = last is not None and last.launch == report.launch and last.num_devices == report.num_devices
+        if last is not None and same and report.resize_pause_s is None:
             self._epochs(trial_id, last, report)
         else:
             if last is not None:
@@ -222,6 +246,22 @@ class TrialTimes:
     def relaunch_cost_s(self) -> float:
         """As :attr:`launch_cost_s`, of launches that go on from a checkpoint, once there are any."""
         return self._relaunch_costs.p90_s() if len(self._relaunch_costs) else self._launch_costs.p90_s()
+
+    @property
+    def in_place_cost_s(self) -> float | None:
+        """Seconds of training that another number of devices costs where processes join and leave.
+
+        The 90th percentile of what was measured, 0 before that; None where no launch has said that it can.
+        """
+        if len(self._pauses_s):
+            return self._pauses_s.quantile(0.9)
+        return 0.0 if self._has_in_place else None
+
+    @property
+    def resize_cost_s(self) -> float:
+        """Seconds that a resize costs: :attr:`in_place_cost_s` where that is known, else :attr:`relaunch_cost_s`."""
+        in_place_s = self.in_place_cost_s
+        return self.relaunch_cost_s if in_place_s is None else in_place_s
 
     def rates(self, trial_id: int, num_devices: int, scaling: Scaling | None = None) -> Floats | None:
         """Resource per second of a running trial on 1 to ``num_devices`` devices.

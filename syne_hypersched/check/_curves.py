@@ -134,3 +134,14 @@ def allowed(expected: Mapping[float, float], repeats: Sequence[Mapping[float, fl
     spread = max(values) - min(values) if values else 0.0
     rounding = 1e-6 * max(map(abs, values), default=0.0)
     return max(3 * noise, tolerance * spread, rounding)
+
+
+def within_an_epoch(worst: Apart, expected: Mapping[float, float]) -> bool:
+    """Whether a curve is no farther from the undisturbed one than that changes from this level to the next or before.
+
+    On another number of devices, batch normalisation and dropout differ, and small differences grow.
+    """
+    levels = sorted(expected)
+    here = levels.index(worst.level)
+    near = levels[max(0, here - 1) : here + 2]
+    return worst.distance <= max(abs(expected[level] - worst.expected) for level in near)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from syne_hypersched import checks
-from syne_hypersched.check._curves import CurveNames, allowed, apart, curve, find_names, why_no_metric, why_no_resource
+from syne_hypersched.check._curves import (
+    CurveNames,
+    allowed,
+    apart,
+    curve,
+    find_names,
+    why_no_metric,
+    why_no_resource,
+    within_an_epoch,
+)
 from syne_hypersched.check._stages import Observed
 from syne_hypersched.check._trace import LaunchTrace
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
@@ -202,7 +211,7 @@ class Judge:
         seen = self._seen
         pairs = [
             (seen.terminated.reports if seen.terminated else (), seen.resized),
-            (seen.alone.reports[: seen.num_before], seen.resumed),
+            (seen.alone.reports[: seen.num_resumed], seen.resumed),
         ]
         if "leaves on SIGTERM" in self._failed:  # it may have been killed anywhere
             pairs.reverse()
@@ -342,7 +351,8 @@ class Judge:
             if worst is None:
                 continue
             compared += 1
-            if worst.distance > self._limit(trace.num_devices):
+            is_near = trace.num_devices > 1 and within_an_epoch(worst, self._alone)
+            if worst.distance > self._limit(trace.num_devices) and not is_near:
                 where = f"on {trace.num_devices} devices" if trace.num_devices > 1 else "after a relaunch"
                 return "FAIL", f"{where}, {self._differs(worst)}", advice
         if not compared:

@@ -7,6 +7,7 @@ import signal
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,7 +31,10 @@ class Observed:
     restarted: LaunchTrace | None = None
     """The same trial, launched again on one device."""
     resumed: LaunchTrace | None = None
-    """On one device, from the checkpoint folder as it was right after a report of :attr:`alone`."""
+    """On one device, from the checkpoint folder as :attr:`terminated` left it or, if that was killed or reported
+    something else after SIGTERM, as it was right after a report of :attr:`alone`."""
+    num_resumed: int = 0
+    """Reports before :attr:`resumed`."""
     torn: list[tuple[str, LaunchTrace]] = field(default_factory=list)
     """Launches from other states that a kill may leave, each with its state in words."""
     num_before: int = 0
@@ -65,13 +69,15 @@ class Plan:
         self._tell = tell
         #: Seconds between two reports.
         self._interval_s = 0.0
+        #: Reports of the undisturbed launch.
+        self._num_alone = 0
 
     def run(self) -> Observed:
         """Carries them out."""
         self._tell("undisturbed on 1 device")
         alone = self._alone()
         seen = Observed(alone, num_devices=self._stage.num_devices)
-        num_reports = len(alone.reports)
+        num_reports = self._num_alone = len(alone.reports)
         if num_reports < 2 or alone.is_silent or alone.exit_code not in (None, 0):
             return seen
         # A script that saves only every second time is caught with an odd number.
@@ -82,6 +88,7 @@ class Plan:
             seen.terminated = self._terminate(trial, after)
             if not self._is_between(seen.terminated):
                 break
+        self._resume(seen, trial, num_reports)
         others = self._stage.num_devices
         self._tell(f"launched again on {others} device{'s' if others > 1 else ''}")
         seen.resized = self._go_on(trial, others, num_reports - after + 1)
@@ -94,10 +101,6 @@ class Plan:
         if seen.killed is not None and seen.killed.num_before_signal is not None:
             self._tell("launched again")
             seen.restarted = self._go_on(trial, 1, num_reports - after + 1)
-        if files_below(self._copy(after)):
-            self._tell(f"launched from the checkpoint of report {after}")
-            shutil.copytree(self._copy(after), self._stage.checkpoints("resumed"), symlinks=True)
-            seen.resumed = self._go_on("resumed", 1, num_reports - after + 1)
         states = self._torn_states(alone)
         for number, state in enumerate(states):
             self._tell(f"launched from a torn save: {state.what}")
@@ -106,6 +109,18 @@ class Plan:
             lay_out(state, self._stage.checkpoints(trial))
             seen.torn.append((state.what, self._go_on(trial, 1, 2)))
         return seen
+
+    def _resume(self, seen: Observed, trial: str, num_reports: int) -> None:
+        """Launches the script from the checkpoint folder that another launch has left."""
+        ended, source, number = seen.terminated, self._stage.checkpoints(trial), seen.num_before
+        if ended is None or ended.was_killed or ended.num_before_signal != len(ended.reports):
+            source = self._copy(number)
+        else:
+            number = len(ended.reports)
+        if files_below(source):
+            self._tell("launched again on 1 device")
+            shutil.copytree(source, self._stage.checkpoints("resumed"), symlinks=True)
+            seen.resumed, seen.num_resumed = self._go_on("resumed", 1, num_reports - number + 1), number
 
     def _alone(self) -> LaunchTrace:
         launch = self._stage.start("alone", 1)
@@ -118,18 +133,23 @@ class Plan:
             if number <= 3:
                 launch.copy_checkpoints(folder, self._copy(number))
         self._end(launch, has_all)
-        times = launch.report_times
-        if len(times) > 1:
-            self._interval_s = statistics.median(later - earlier for earlier, later in pairwise(times))
+        self._interval_s = _interval_s(launch) or 0.0
         return launch.finish(1)
 
     def _terminate(self, trial: str, after: int) -> LaunchTrace:
         launch = self._stage.start(trial, 1)
         if self._wait_for_reports(launch, after):
-            launch.wait(lambda: len(launch.reports) > after, self._interval_s / 2)
+            # If the next report comes too early, the middle of the next epoch will do, as long as one is left.
+            while launch.wait(partial(_has_more, launch, len(launch.reports)), self._until_the_middle_s(launch)):
+                if len(launch.reports) >= self._num_alone - 1:
+                    break
             launch.terminate(self._grace_s, self._timeout_s)
         self._end(launch)
         return launch.finish(1)
+
+    def _until_the_middle_s(self, launch: WatchedLaunch) -> float:
+        """Seconds from a report to the middle of the next epoch, if the script is as fast as it has been."""
+        return min(self._interval_s, _interval_s(launch) or self._interval_s) / 2
 
     def _kill_in_save(self, trial: str, after: int) -> LaunchTrace:
         launch = self._stage.start(trial, 1)
@@ -174,6 +194,16 @@ class Plan:
     def _is_between(trace: LaunchTrace) -> bool:
         """Whether a launch may have ended between a save and its report, which is lost then."""
         return trace.saves_after_last_report and trace.exit_code == -signal.SIGTERM
+
+
+def _interval_s(launch: WatchedLaunch) -> float | None:
+    """Seconds between two reports of a launch, the median; None: it has made one at most."""
+    times = launch.report_times
+    return statistics.median(later - earlier for earlier, later in pairwise(times)) if len(times) > 1 else None
+
+
+def _has_more(launch: WatchedLaunch, number: int) -> bool:
+    return len(launch.reports) > number
 
 
 def clean(folder: Path) -> None:

@@ -16,12 +16,15 @@ from syne_hypersched.cli import (
     _completion,
     _demo,
     _explain,
+    _export,
     _pool,
+    _referee,
     _replay,
     _report,
     _resume,
     _tune,
     _verify,
+    _watch,
 )
 
 EXIT_USAGE = 2
@@ -41,6 +44,7 @@ Examples:
   hypersched tune train.py --metric val_loss --min --resource epoch:81 \\
       --space 'lr=log(1e-4,1e-1)' 'width=[8,16]' --deadline 2h
   hypersched report digits-2026-01-31-12-00-00-123
+  hypersched watch digits-2026-01-31-12-00-00-123 --open
   hypersched verify ~/syne-tune/digits-2026-01-31-12-00-00-123
   hypersched pool digits-2026-01-31-12-00-00-123 --devices 2
   hypersched compare --schedulers hypersched,asha --deadline 30m
@@ -64,14 +68,17 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _tune.tune: _tune.EPILOGUE,
     _demo.demo: _demo.EPILOGUE,
     _report.report: _report.EPILOGUE,
+    _watch.watch: _watch.EPILOGUE,
     _explain.explain: _explain.EPILOGUE,
     _replay.replay: _replay.EPILOGUE,
+    _export.export: _export.EPILOGUE,
     _verify.verify: _verify.EPILOGUE,
     _resume.resume: _resume.EPILOGUE,
     _pool.pool: _pool.EPILOGUE,
     _compare.compare: _compare.EPILOGUE,
+    _referee.referee: _referee.EPILOGUE,
     _check.check: _check.EPILOGUE,
-    _completion.completion: _completion.EPILOGUE,
+    _completion.completion_of(app): _completion.EPILOGUE,
 }
 for _command, _epilogue in _COMMANDS.items():
     app.command(_command, help_epilogue=_epilogue)

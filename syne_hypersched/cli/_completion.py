@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
+
+from cyclopts import App
 
 EPILOGUE = """\
 Examples:
@@ -13,16 +16,21 @@ Examples:
 Exit codes: 0; 2 if the shell is unknown.
 """
 
+Shell = Literal["bash", "zsh", "fish"]
 
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
-    """Print the completion of commands and options for a shell.
 
-    Parameters
-    ----------
-    shell
-        bash, zsh or fish.
-    """
-    from syne_hypersched.cli._app import app
+def completion_of(app: App) -> Callable[[Shell], int]:
+    """The command that prints the completion of an application."""
 
-    print(app.generate_completion(prog_name="hypersched", shell=shell), end="")
-    return 0
+    def completion(shell: Shell, /) -> int:
+        """Print the completion of commands and options for a shell.
+
+        Parameters
+        ----------
+        shell
+            bash, zsh or fish.
+        """
+        print(app.generate_completion(prog_name="hypersched", shell=shell), end="")
+        return 0
+
+    return completion

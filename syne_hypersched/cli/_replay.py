@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+MANY_REPORTS = 500_000
+"""Simulated reports from which on a replay says that it takes a while."""
+
 if TYPE_CHECKING:
     from syne_hypersched.experiments import Run
     from syne_hypersched.replay import RunCurves
@@ -75,6 +78,12 @@ def replay(
             _numbers("--devices", devices, int),
             None if deadlines is None else [parse_duration(each, "--deadlines") for each in _split(deadlines) or []],
         )
+        if len(loaded.reports) * len(scenarios) > MANY_REPORTS:
+            print(
+                f"{len(loaded.reports)} reports are searched again {len(scenarios)} times, which takes minutes; fewer "
+                "scenarios take less: --schedulers asha --grace-periods 1 --devices 4 --deadlines 1h",
+                file=sys.stderr,
+            )
         print(describe_replay(known, replay_scenarios(known, scenarios)))
         if table is not None:
             _write_table(table, loaded, known)

@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+MOST_REPLAYED = 20_000
+"""Reports up to which a tuning ends with a replay, which takes seconds then."""
+
 if TYPE_CHECKING:
     from syne_hypersched.tuning import TuneJob
 
@@ -31,6 +34,8 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
     folder, failure = run_job(tuner, resume)
     print()
     print(report_run(folder))
+    for line in _replay_briefly(folder):
+        print(line)
     name = shlex.quote(folder.name)
     print(f"more: hypersched explain {name}, hypersched replay {name}", flush=True)
     if failure:
@@ -44,6 +49,22 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
         )
         return EXIT_NO_RESULT
     return 0
+
+
+def _replay_briefly(folder: Path) -> list[str]:
+    """One line that says what half of the devices and another first rung would have brought, if that takes no time."""
+    from syne_hypersched.experiments import load_run
+    from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
+
+    try:
+        run = load_run(folder)
+        if len(run.reports) > MOST_REPLAYED:
+            return []
+        known = run_curves(run)
+        line = describe_briefly(known, replay_scenarios(known, brief_scenarios(known)))
+    except ValueError:  # nothing can be searched again
+        return []
+    return [line] if line else []
 
 
 def write_script(job: TuneJob, path: Path) -> int:

@@ -75,7 +75,7 @@ class Benchmark:
         return RegretScale(float(best), float(table.median_value(metric, self.do_minimize)), worst)
 
     def points(
-        self, seed: int, num_devices: int, deadline_s: float, max_num_trials: int | None
+        self, seed: int, num_devices: int, deadline_s: float, max_num_trials: int | None, whole: bool = False
     ) -> list[dict[str, Any]]:
         """Configurations for all trials that a run can start: the rows of the table, shuffled and repeated.
 
@@ -85,6 +85,8 @@ class Benchmark:
             Determines the order; a longer list begins with the shorter one.
         num_devices, deadline_s, max_num_trials
             They bound the number of trials: each takes at least as long as the shortest first level in the table.
+        whole
+            Whether all rows of the table are listed, even if not all can be tried.
         """
         _, shortest_s = _first_level(self, self.table_seed(seed))
         num_trials = num_devices * (1 + math.ceil(deadline_s / shortest_s))
@@ -92,6 +94,8 @@ class Benchmark:
             num_trials = min(num_trials, max_num_trials)
         random_state = np.random.RandomState(seed)
         rows = self.table.configurations
+        if whole:
+            num_trials = max(num_trials, len(rows))
         order: list[int] = []
         while len(order) < num_trials:
             order += random_state.permutation(len(rows)).tolist()

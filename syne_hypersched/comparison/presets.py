@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.comparison.settings import Duration, Scenario, Study, TableFile
 
-DEFAULT_SCHEDULERS = ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion", "random")
+#: ASHA as an expert would set it up: which of these is best depends on the curves and the deadline.
+ASHA_OPPONENTS = tuple(
+    f"{kind}:reduction_factor={eta}:grace_period={grace}"
+    for kind in ("asha", "asha-promotion")
+    for eta in (3, 4)
+    for grace in (1, 2, 3)
+)
+#: ASHA with the searchers of Syne Tune; with kde it is BOHB but for its brackets.
+MODEL_OPPONENTS = tuple(f"asha+{name}:grace_period=2" for name in ("kde", "bore", "cqr"))
+
+DEFAULT_SCHEDULERS = (
+    *("hypersched", "hypersched+joint", "hypersched-published"),
+    *("asha", "asha:grace_period=2", "asha-promotion", "asha-promotion:grace_period=2"),
+    *("pasha", "i-epoch", "random"),
+)
 
 #: The arms of the ablation study, each with one part of HyperSched removed or replaced.
 ABLATION_ARMS = (
@@ -44,6 +58,14 @@ LOCAL_SEEDS = (0,)
 
 SCALE_DEVICES = (8, 32, 128, 1024)
 SCALE_MAX_NUM_TRIALS = 100_000
+
+
+#: Least gains, in accuracy for a device-hour, of the study of what pays. The runs use hundredths of a device-hour.
+PAYING_GAINS = (0.02, 0.1, 0.3)
+
+#: Devices that come and go: a guest that takes half of them for a while, early or late; devices that leave for good, or
+#: come late; and a night on a quarter.
+POOLS = ("0.2:0.5,0.5:1", "0.6:0.5,0.8:1", "0.5:0.5", "0:0.5,0.5:1", "0.3:0.25,0.6:0.75,0.9:1")
 
 
 @dataclass(frozen=True)
@@ -96,8 +118,19 @@ def _one_at_a_time(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenari
     return (base_scenario, *(scenario for scenario in around if scenario.folder != base_scenario.folder))
 
 
+def _pools(machine: Machine, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
+    """Each machine with each of the pools that come and go."""
+    return tuple(replace(scenario, pool=pool) for scenario in machine.scenarios(schedulers) for pool in POOLS)
+
+
 PRESETS = {
     "default": Preset("the schedulers of this package and random search", DEFAULT_SCHEDULERS, "asha"),
+    "opponents": Preset(
+        "the fairest opponents: ASHA of all kinds, with model-based searchers, and i-Epoch (some minutes)",
+        ("hypersched", "hypersched+joint", *ASHA_OPPONENTS, *MODEL_OPPONENTS, "pasha", "i-epoch", "random"),
+        "asha:reduction_factor=3:grace_period=2",
+        num_seeds=4,
+    ),
     "ablation": Preset(
         "HyperSched without one of its parts at a time, as in the authors' ablation study",
         ABLATION_ARMS,
@@ -109,10 +142,22 @@ PRESETS = {
         "asha",
         make_scenarios=_one_at_a_time,
     ),
+    "pool": Preset(
+        "devices that come and go: HyperSched beside one that knows beforehand when, and ASHA",
+        ("hypersched", "hypersched-foreseeing", "asha"),
+        "hypersched-foreseeing",
+        make_scenarios=_pools,
+    ),
+    "pay": Preset(
+        "HyperSched that ends where a device-hour brings too little: regret, and device-hours used",
+        ("hypersched", *(f"hypersched:min_gain={gain:g}" for gain in PAYING_GAINS)),
+        "hypersched",
+        deadlines=("4x", "8x", "16x"),
+    ),
     "scale": Preset(
         "8 to 1,024 devices and up to 100,000 trials: how regret, utilisation and the schedulers' cost grow",
         # Random search would take half of the time, since it trains everything to the end.
-        tuple(name for name in DEFAULT_SCHEDULERS if name != "random"),
+        ("hypersched", "hypersched-published", "asha", "pasha", "asha-promotion"),
         "asha",
         benchmark="nasbench201-synthetic-cifar10",
         num_devices=SCALE_DEVICES,

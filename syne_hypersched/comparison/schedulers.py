@@ -16,9 +16,10 @@ from syne_tune.optimizer.schedulers.searchers.single_objective_searcher import S
 from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
 
 from syne_hypersched.allocation.scaling import ScalingName
+from syne_hypersched.comparison.iepoch import IEpoch
 from syne_hypersched.comparison.names import unknown_name
-from syne_hypersched.schedulers import ASHA, PASHA, HyperSched, PublishedRules
-from syne_hypersched.schedulers.searchers import RandomSearcher
+from syne_hypersched.schedulers import ASHA, PASHA, Adaptive, HyperSched, PublishedRules
+from syne_hypersched.schedulers.searchers import JOINT, RandomSearcher
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class _Kind:
     fixed: Mapping[str, Any]
     """Arguments that the name implies."""
     knows_deadline: bool = False
+    knows_devices: bool = False
+    """Whether it is told beforehand which devices come and go."""
     searcher: str | None = "random_search"
     """Default of the part after ``+``; None if the name has no such part."""
 
@@ -50,9 +53,19 @@ _KINDS = {
     "hypersched-published": _Kind(
         "HyperSched with the rules of its paper", HyperSched, {"strategy": "published"}, knows_deadline=True
     ),
+    "hypersched-foreseeing": _Kind(
+        "HyperSched that knows beforehand which devices come and go",
+        HyperSched,
+        {},
+        knows_deadline=True,
+        knows_devices=True,
+    ),
     "asha": _Kind("ASHA by stopping", ASHA, {"type": "stopping"}),
     "asha-promotion": _Kind("ASHA by promotion, as in its paper", ASHA, {"type": "promotion"}),
     "pasha": _Kind("PASHA: promotion ASHA with a growing maximum resource", PASHA, {}),
+    "i-epoch": _Kind(
+        "i-Epoch: every configuration a few epochs, the best ones to the end", IEpoch, {}, knows_deadline=True
+    ),
     "syne-asha": _Kind("Syne Tune's own ASHA (by stopping)", AsynchronousSuccessiveHalving, {}),
     "random": _Kind("random search, every trial trained to the end", SingleObjectiveScheduler, {}, searcher=None),
     "tpe": _Kind(
@@ -79,12 +92,13 @@ _RESERVED = (
     *("type", "searcher", "searcher_kwargs", "points_to_evaluate", "random_seed", "max_resource_attr", "metrics"),
 )
 _PUBLISHED_OPTIONS = tuple(option.name for option in fields(PublishedRules))
+_ADAPTIVE_OPTIONS = tuple(option.name for option in fields(Adaptive) if option.name != "devices_over_time")
 _RANKING_OPTIONS = ("epsilon", "scale", "p", "threshold")
 
 
 def searcher_names() -> tuple[str, ...]:
     """Names of the searchers."""
-    return tuple(SEARCHERS)
+    return (*SEARCHERS, JOINT)
 
 
 def scheduler_names() -> dict[str, str]:
@@ -116,8 +130,8 @@ class SchedulerSpec:
         kind = _KINDS[name]
         if searcher and kind.searcher is None:
             raise ValueError(f"{name!r} takes no searcher, but got {head!r}")
-        if searcher and searcher not in SEARCHERS:
-            raise unknown_name("searcher", searcher, SEARCHERS)
+        if searcher and searcher not in searcher_names():
+            raise unknown_name("searcher", searcher, searcher_names())
         return cls(name, searcher or kind.searcher, tuple(_parse_option(name, option) for option in options))
 
     @property
@@ -134,6 +148,7 @@ def make_scheduler(
     deadline_s: float,
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     scaling: Mapping[int, float] | Callable[[int], float] | None = None,
+    devices_over_time: Sequence[tuple[float, int]] = (),
 ) -> TrialScheduler:
     """Creates a scheduler.
 
@@ -155,6 +170,8 @@ def make_scheduler(
         Configurations to try first.
     scaling
         Speed-up by number of devices, for the option ``scaling=given``.
+    devices_over_time
+        From which time on (s) how many devices are there, for a scheduler that knows it beforehand.
 
     Raises
     ------
@@ -179,6 +196,8 @@ def make_scheduler(
         arguments["searcher"] = spec.searcher
         if spec.searcher == "random_search":
             arguments["points_to_evaluate"] = points_to_evaluate
+        elif spec.searcher == JOINT and points_to_evaluate:
+            arguments["searcher_kwargs"] = {"configs": points_to_evaluate}
     if kind.make is not SingleObjectiveScheduler:
         arguments |= {"time_attr": problem.time_attr, "max_t": problem.max_t}
     if kind.knows_deadline:
@@ -187,6 +206,11 @@ def make_scheduler(
     rules = {option: options.pop(option) for option in _PUBLISHED_OPTIONS if option in options}
     if rules:
         options["strategy"] = PublishedRules(**rules)
+    adaptive = {option: options.pop(option) for option in _ADAPTIVE_OPTIONS if option in options}
+    if kind.knows_devices:
+        adaptive["devices_over_time"] = tuple(devices_over_time)
+    if adaptive:
+        options["strategy"] = Adaptive(**adaptive)
     return kind.make(**{**arguments, **kind.fixed, **options})
 
 
@@ -216,7 +240,9 @@ def known_options(name: str) -> tuple[str, ...]:
     """Names of the options of a scheduler."""
     kind = _KINDS[name]
     names = tuple(p for p in inspect.signature(kind.make.__init__).parameters if p not in _RESERVED)
-    return names + {"pasha": _RANKING_OPTIONS, "hypersched-published": _PUBLISHED_OPTIONS}.get(name, ())
+    more = {"pasha": _RANKING_OPTIONS, "hypersched-published": _PUBLISHED_OPTIONS}
+    more |= dict.fromkeys(("hypersched", "hypersched-foreseeing"), _ADAPTIVE_OPTIONS)
+    return names + more.get(name, ())
 
 
 def _parse_option(name: str, text: str) -> tuple[str, Any]:

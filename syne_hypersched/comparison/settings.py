@@ -95,13 +95,35 @@ class Scenario:
     """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, which measures it."""
     launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
     """Cost of each start, resume and resize; None on the local backend."""
+    pool: str | None = None
+    """Devices that come and go: from which share of the deadline on which share of the devices is there, as in
+    ``"0.3:0.5,0.6:1"``. None: all are always there."""
 
     def __post_init__(self) -> None:
+        if self.pool is not None:
+            self.devices_over_time(1.0)
         if self.num_devices < 1:
             raise ValueError(f"num_devices must be at least 1, but got {self.num_devices!r}")
         if not self.schedulers:
             raise ValueError("schedulers must have at least one name, but got none")
         _check_distinct("schedulers", self.schedulers)
+
+    def devices_over_time(self, deadline_s: float) -> list[tuple[float, int]]:
+        """From which time on how many devices are there; empty if all always are.
+
+        Raises
+        ------
+        ValueError
+            :attr:`pool` is no such list.
+        """
+        pairs = [] if self.pool is None else [entry.split(":") for entry in self.pool.split(",")]
+        try:
+            shares = [(float(when), float(share)) for when, share in pairs]
+        except ValueError:
+            raise ValueError(f"pool must be written as 0.3:0.5,0.6:1, but got {self.pool!r}") from None
+        if not all(0 <= when <= 1 and 0 <= share <= 1 for when, share in shares):
+            raise ValueError(f"pool must have shares from 0 to 1, but got {self.pool!r}")
+        return [(when * deadline_s, round(share * self.num_devices)) for when, share in shares]
 
     @property
     def name(self) -> str:
@@ -111,6 +133,8 @@ class Scenario:
             parts.append(f"scaling {self.scaling}")
         if self.launch_cost is not None:
             parts.append(f"launch cost {self.launch_cost}")
+        if self.pool is not None:
+            parts.append(f"pool {self.pool}")
         return ", ".join(parts)
 
     def name_beside(self, base: Scenario) -> str:
@@ -122,12 +146,15 @@ class Scenario:
             parts.append(f"scaling {self.scaling}")
         if self.launch_cost != base.launch_cost:
             parts.append(f"launch cost {self.launch_cost}")
+        if self.pool != base.pool:
+            parts.append("all devices always there" if self.pool is None else f"pool {self.pool}")
         return ", ".join(parts) or self.name
 
     @property
     def folder(self) -> str:
         """Name of the folder of its runs."""
-        parts = (self.benchmark, f"{self.num_devices}dev", self.scaling, self.launch_cost)
+        pool = None if self.pool is None else f"pool-{self.pool}"
+        parts = (self.benchmark, f"{self.num_devices}dev", self.scaling, self.launch_cost, pool)
         return "-".join(folder_name(str(part)) for part in parts if part is not None)
 
 
@@ -196,5 +223,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_as_json(item) for item in value]
     if isinstance(value, (Scenario, TableFile)):
-        return {name: _as_json(item) for name, item in vars(value).items()}
+        # What came later is named only where it is used, so that folders of earlier studies can be gone on with.
+        return {name: _as_json(item) for name, item in vars(value).items() if name != "pool" or item is not None}
     return value

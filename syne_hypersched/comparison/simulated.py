@@ -43,13 +43,16 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
     launch_cost = scenario.launch_cost or Duration(0)
     scaling = parse_scaling(scenario.scaling or "none")
     given = scaling_table(scaling, scenario.num_devices)
-    points = benchmark.points(run.seed, scenario.num_devices, deadlines_s[-1], study.max_num_trials)
+    spec = SchedulerSpec.parse(run.scheduler)
+    points = benchmark.points(
+        run.seed, scenario.num_devices, deadlines_s[-1], study.max_num_trials, whole=spec.searcher == "joint"
+    )
     # Syne Tune's own schedulers and searchers draw from the process-wide generators.
     random.seed(run.seed)
     np.random.seed(run.seed)
-    spec = SchedulerSpec.parse(run.scheduler)
+    devices_over_time = scenario.devices_over_time(deadlines_s[-1])
     scheduler = TimedScheduler(
-        make_scheduler(spec, problem, run.seed, scenario.num_devices, deadlines_s[-1], points, given)
+        make_scheduler(spec, problem, run.seed, scenario.num_devices, deadlines_s[-1], points, given, devices_over_time)
     )
     log = ReportLog(problem.metric, problem.time_attr)
     with _without_notices():
@@ -62,6 +65,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
             scaling=scaling,
             launch_cost=LaunchCost(start_s=launch_cost.in_seconds(benchmark.full_run_s)),
             seed=benchmark.table_seed(run.seed),
+            devices_over_time=devices_over_time,
             on_result=log,
         )
     if path is not None:

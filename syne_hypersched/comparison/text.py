@@ -187,3 +187,32 @@ def _of_scenario(table: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
 def _without_empty_columns(cells: list[list[str]]) -> list[list[str]]:
     kept = [index for index in range(len(cells[0])) if index == 0 or any(row[index] for row in cells[1:])]
     return [[row[index] for index in kept] for row in cells]
+
+
+def describe_verdicts(verdicts: pd.DataFrame, candidate: str, level: float) -> str:
+    """Verdicts as lines of text, a block for each machine and group of tables.
+
+    Parameters
+    ----------
+    verdicts
+        Rows of :func:`~syne_hypersched.comparison.verdicts.verdict_table`.
+    candidate, level
+        Its arguments.
+    """
+    blocks = []
+    for (num_devices, scaling, launch_cost, group), rows in verdicts.groupby(
+        ["num_devices", "scaling", "launch_cost", "group"], sort=False, dropna=False
+    ):
+        cells = [["deadline", "rival", "regret", "rival's", "ratio", "gain", "p", "tables", "seeds", candidate]]
+        for row in rows.itertuples():
+            gain = f"{row.gain:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+            regrets = [f"{row.regret:.3f}", f"{row.rival_regret:.3f}", f"{row.ratio:.3f}"]
+            numbers = [f"{row.adjusted_p_value:.3f}", str(row.tables), str(row.seeds)]
+            cells.append([row.deadline, row.rival, *regrets, gain, *numbers, row.verdict])
+        title = f"{group}: {num_devices} devices, scaling {scaling}, launch cost {launch_cost}"
+        blocks.append(f"{title}\n{align(cells, left=2)}")
+    blocks.append(
+        "Gain: the rival's mean regret less that of the candidate, paired by table and seed. Intervals, p and verdicts "
+        f"hold\ntogether: any wrong verdict but level has a probability of at most {level:g}."
+    )
+    return "\n\n".join(blocks)

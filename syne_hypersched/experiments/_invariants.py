@@ -11,6 +11,7 @@ from typing import Any
 
 from syne_tune.constants import ST_WORKER_TIME
 
+from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
@@ -107,10 +108,10 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
         if event.event == "exit":
             held.pop(event.trial_id, None)
             away |= {device: None for device in event.devices if away.get(device) == event.trial_id}
-        if event.event != "launch":
+        if event.event != "launch" and not (event.event in DEVICE_CHANGES and event.trial_id in held):
             continue
         trial_id, when = event.trial_id, f"at {event.time_s:.3f} s trial {event.trial_id}"
-        if trial_id in held:
+        if event.event == "launch" and trial_id in held:
             message = (
                 f"{when} was launched while launch {held[trial_id].launch} still held {_list(held[trial_id].devices)}"
             )

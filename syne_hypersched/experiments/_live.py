@@ -19,6 +19,8 @@ from syne_tune.util import metric_name_mode
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
+from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
+from syne_hypersched.experiments._panel import render_panel, render_result
 from syne_hypersched.experiments._progress import Progress
 from syne_hypersched.experiments._run import Report
 from syne_hypersched.filenames import EVENTS_FILENAME
@@ -26,18 +28,23 @@ from syne_hypersched.records.events import EventReader
 from syne_hypersched.waiting import Wait
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.live import Live
 
 logger = logging.getLogger(__name__)
 
 _REFRESHES_PER_S = 4.0
+_DISPLAYS_PER_S = 1.0
 
 
 class LiveProgress(TunerCallback):
     """Shows time left, incumbent, admission, who holds which devices and why the scheduler last decided something.
 
-    On a terminal, with the package ``rich``, this is a panel that stays at the bottom; elsewhere it is lines of text.
+    On a terminal, with the package ``rich``, this is a panel that stays at the bottom, with a row for each trial that
+    holds devices, as many as there is room for. In a notebook it is one display that changes; elsewhere it is lines of
+    text. It ends with the result.
+
+    On a terminal, :class:`~syne_hypersched.Journal` and :class:`~syne_hypersched.WaitForReports` add this callback if
+    the tuner has none. The environment variable ``SYNE_HYPERSCHED_LIVE=0`` turns that off.
 
     With this callback the tuner waits for reports instead of sleeping (see :class:`~syne_hypersched.WaitForReports`).
 
@@ -46,8 +53,7 @@ class LiveProgress(TunerCallback):
     Parameters
     ----------
     interval_s
-        Least number of seconds between two lines of text. A line is printed when something has changed, and otherwise
-        once in ten intervals.
+        Least number of seconds between two lines of text. A line is printed only when something has changed.
     panel
         Whether to show the panel; by default if the standard output is a terminal and ``rich`` is installed.
 
@@ -61,7 +67,7 @@ class LiveProgress(TunerCallback):
         The panel is to be shown, and ``rich`` is not installed.
     """
 
-    def __init__(self, interval_s: float = 1.0, panel: bool | None = None) -> None:
+    def __init__(self, interval_s: float = 10.0, panel: bool | None = None) -> None:
         self.interval_s = checks.positive_seconds("interval_s", interval_s)
         self.panel = _can_show_panel() if panel is None else checks.truth("panel", panel)
         if panel:
@@ -73,6 +79,8 @@ class LiveProgress(TunerCallback):
         self._last_shown = -math.inf
         self._last_line = ""
         self._live: Live | None = None
+        self._notebook: NotebookDisplay | None = None
+        self._name = ""
         self._wait = Wait()
 
     def on_tuning_start(self, tuner: Tuner) -> None:
@@ -84,7 +92,10 @@ class LiveProgress(TunerCallback):
         self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME, strict=False)
         # A tuner that goes on with an experiment has used up some of its time.
         self._started = time.monotonic() - max(0.0, getattr(tuner.tuning_status, "wallclock_time", 0.0))
-        if self.panel:
+        self._name = tuner.tuner_path.name
+        if in_notebook():
+            self._notebook = NotebookDisplay()
+        elif self.panel:
             from rich.live import Live
 
             self._live = Live(auto_refresh=False, transient=False)
@@ -109,7 +120,8 @@ class LiveProgress(TunerCallback):
                 launch=result.get(ST_LAUNCH),
                 admission_open=result.get(ST_ADMISSION_OPEN),
                 decision=decision,
-            )
+            ),
+            trial.config,
         )
 
     def on_loop_end(self) -> None:
@@ -141,19 +153,34 @@ class LiveProgress(TunerCallback):
             progress.add_event(event)
         now_s = time.monotonic() - self._started
         since_s = now_s - self._last_shown
-        if self._live is not None:
-            if last or since_s >= 1 / _REFRESHES_PER_S:
-                self._live.update(_render(progress, now_s), refresh=True)
+        if last:
+            self._show_end(progress.describe_end(now_s, self._name))
+        elif self._live is not None:
+            if since_s >= 1 / _REFRESHES_PER_S:
+                height = self._live.console.size.height
+                self._live.update(render_panel(progress, now_s, height), refresh=True)
                 self._last_shown = now_s
-            return
-        line = progress.describe(0.0)
-        if last or since_s >= 10 * self.interval_s or (since_s >= self.interval_s and line != self._last_line):
-            print(progress.describe(now_s), flush=True)
-            self._last_shown, self._last_line = now_s, line
+        elif self._notebook is not None:
+            if since_s >= 1 / _DISPLAYS_PER_S:
+                self._notebook.show(progress.describe(now_s).replace(" | ", "\n"))
+                self._last_shown = now_s
+        else:
+            line = progress.describe(0.0)
+            if since_s >= self.interval_s and line != self._last_line:
+                print(progress.describe(now_s), flush=True)
+                self._last_shown, self._last_line = now_s, line
+
+    def _show_end(self, lines: list[str]) -> None:
+        if self._live is not None:
+            self._live.update(render_result(lines), refresh=True)
+        elif self._notebook is not None:
+            self._notebook.show("\n".join(lines))
+        else:
+            print(*lines, sep="\n", flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
         # The tuner is saved with its callbacks; a terminal cannot be.
-        return {**self.__dict__, "_live": None}
+        return {**self.__dict__, "_live": None, "_notebook": None}
 
 
 class QuietTunerLogger(TunerLogger):
@@ -191,43 +218,3 @@ def _can_show_panel() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _render(progress: Progress, now_s: float) -> RenderableType:
-    from rich.console import Group
-    from rich.panel import Panel
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    head = Table.grid(padding=(0, 2), expand=True)
-    head.add_column(ratio=1)
-    head.add_column(no_wrap=True)
-    bar = ProgressBar(total=progress.deadline_s, completed=min(now_s, progress.deadline_s or now_s))
-    head.add_row(bar, Text(progress.describe_time(now_s)))
-    admission = Text(progress.describe_admission(), style="green" if progress.admission_open else "yellow")
-    counts = f"{progress.num_trials} trials started, {progress.num_resizes} resizes"
-    admission.append(f"  {counts}" if admission else counts, style="dim")
-    incumbent = Text(progress.describe_incumbent(), style="bold")
-    decision = Text(progress.describe_decision(), style="dim", no_wrap=True, overflow="ellipsis")
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("device", "trial", progress.time_attr, progress.metric, "launch", ""):
-        table.add_column(name, justify="left" if name in ("device", "") else "right", no_wrap=True)
-    holders = progress.holders
-    for device in progress.devices:
-        if device not in holders:
-            table.add_row(Text(device, style="dim"), Text("away" if device in progress.away else "free", style="dim"))
-            continue
-        trial_id = holders[device]
-        trial, report = progress.live[trial_id], progress.last_report.get(trial_id)
-        is_best = progress.incumbent is not None and progress.incumbent.trial_id == trial_id
-        table.add_row(
-            device,
-            Text(str(trial_id), style="bold green" if is_best else "bold"),
-            f"{report.resource:g}" if report else "-",
-            f"{report.value:.4f}" if report else "-",
-            str(trial.launch),
-            Text("draining" if trial.draining else "", style="dim"),
-        )
-    return Panel(Group(head, admission, incumbent, decision, table), title="syne-hypersched", title_align="left")

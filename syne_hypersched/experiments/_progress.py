@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._run import Report, best_report
 from syne_hypersched.records.events import Event, describe_decision
+
+#: So many trials are named in a line of text at most.
+_MOST_IN_A_LINE = 12
 
 
 @dataclass
@@ -18,6 +24,9 @@ class LiveTrial:
     launch: int
     draining: bool = False
     """Whether it has been asked to checkpoint and exit."""
+
+    has_reported: bool = False
+    """Whether this launch has reported; before that it imports, or trains its first level."""
 
 
 @dataclass
@@ -49,14 +58,24 @@ class Progress:
     last_report: dict[int, Report] = field(default_factory=dict)
     num_trials: int = 0
     num_resizes: int = 0
+    num_reports: int = 0
     last_decision: Event | None = None
     """Why the scheduler has decided something, the last time that it gave a reason."""
 
-    def add_report(self, report: Report) -> None:
-        """A trial has reported."""
+    best_config: Mapping[str, Any] = field(default_factory=dict)
+    """Configuration of the incumbent."""
+
+    def add_report(self, report: Report, config: Mapping[str, Any] | None = None) -> None:
+        """A trial with this configuration has reported."""
         self.last_report[report.trial_id] = report
+        self.num_reports += 1
+        trial = self.live.get(report.trial_id)
+        if trial is not None and report.launch in (None, trial.launch):
+            trial.has_reported = True
         reports = [report] if self.incumbent is None else [self.incumbent, report]
         self.incumbent = best_report(reports, self.do_minimize)
+        if self.incumbent is report:
+            self.best_config = dict(config or {})
         if report.admission_open is not None:
             self.admission_open = report.admission_open
 
@@ -72,6 +91,11 @@ class Progress:
             self.num_trials += 1
         elif event.event == "launch":
             self.live[event.trial_id] = LiveTrial(event.devices, event.launch or 0)
+        elif event.event in DEVICE_CHANGES and event.trial_id in self.live:
+            self.live[event.trial_id].devices = event.devices
+            self.num_resizes += event.event in ("joined", "left")
+        elif event.event == "first_report" and event.trial_id in self.live:
+            self.live[event.trial_id].has_reported = True
         elif event.event == "drain" and event.trial_id in self.live:
             self.live[event.trial_id].draining = True
             self.num_resizes += event.reason == "resize"
@@ -115,13 +139,44 @@ class Progress:
         return "" if self.last_decision is None else describe_decision(self.last_decision)
 
     def describe_devices(self) -> str:
-        """Who holds which devices; a trial that has been asked to exit is marked with an asterisk."""
-        holders = self.holders
-        held = {trial_id: f"trial {trial_id}{'*' if trial.draining else ''}" for trial_id, trial in self.live.items()}
-        idle = {device: "away" if device in self.away else "-" for device in self.devices}
-        return ", ".join(
-            f"{device}: {held[holders[device]] if device in holders else idle[device]}" for device in self.devices
-        )
+        """Who holds how many devices; a trial that has been asked to exit is marked with an asterisk."""
+        parts = []
+        for trial_id, trial in sorted(self.live.items(), key=lambda item: (-len(item[1].devices), item[0])):
+            times = f" ×{len(trial.devices)}" if len(trial.devices) > 1 else ""
+            parts.append(f"trial {trial_id}{times}{'*' if trial.draining else ''}")
+        if len(parts) > _MOST_IN_A_LINE:
+            parts[_MOST_IN_A_LINE:] = [f"{len(parts) - _MOST_IN_A_LINE} more trials"]
+        unused = [device for device in self.devices if device not in self.holders]
+        num_away = sum(device in self.away for device in unused)
+        counts = {"free": len(unused) - num_away, "away": num_away}
+        return ", ".join([*parts, *(f"{number} {what}" for what, number in counts.items() if number)])
+
+    def describe_end(self, now_s: float, name: str = "") -> list[str]:
+        """The result, in a few lines.
+
+        Parameters
+        ----------
+        now_s
+            Seconds since the tuning started.
+        name
+            Name of the experiment, empty if it has none.
+        """
+        of = "" if self.deadline_s is None else f" of {self.deadline_s:.4g} s"
+        counts = f"{self.num_trials} trials, {self.num_reports} reports, {self.num_resizes} resizes"
+        lines = [f"ended after {now_s:.4g} s{of}: {counts}"]
+        best = self.incumbent
+        if best is None:
+            lines.append(f"no trial has reported a finite {self.metric}")
+        else:
+            where = f"trial {best.trial_id} at {self.time_attr} {best.resource:g}"
+            lines.append(f"best {self.metric} {best.value:.4f}: {where}")
+            if self.best_config:
+                lines.append(
+                    "configuration: " + ", ".join(f"{key}={_short(it)}" for key, it in self.best_config.items())
+                )
+        if name:
+            lines.append(f"all results: hypersched report {shlex.quote(name)}")
+        return lines
 
     def describe(self, now_s: float) -> str:
         """All of it in one line."""
@@ -133,3 +188,7 @@ class Progress:
             self.describe_decision(),
         )
         return " | ".join(part for part in parts if part)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,15 @@ def _from_journal(folder: Path) -> Rows:
         if entry["call"] == "add":
             configs[entry["trial_id"]] = {f"{CONFIG_PREFIX}{key}": value for key, value in entry["config"].items()}
         elif entry["call"] == "result" and "decision" in entry:
-            told = {ST_TRIAL_ID: entry["trial_id"], ST_TUNER_TIME: entry["time_s"], ST_DECISION: entry["decision"]}
-            rows.append(entry["report"] | entry.get("added", {}) | told | configs.get(entry["trial_id"], {}))
+            rows.append(row_of_entry(entry, {}) | configs.get(entry["trial_id"], {}))
     return rows
+
+
+def row_of_entry(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A result in the journal as a row of the table, with the configuration of its trial."""
+    told = {ST_TRIAL_ID: entry["trial_id"], ST_TUNER_TIME: entry["time_s"], ST_DECISION: entry["decision"]}
+    named = {f"{CONFIG_PREFIX}{name}": value for name, value in config.items()}
+    return {**entry["report"], **entry.get("added", {}), **told, **named}
 
 
 def _plain(value: Any) -> Any:

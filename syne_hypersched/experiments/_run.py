@@ -19,6 +19,7 @@ from syne_tune.constants import (
     ST_TUNER_TIME,
     ST_WORKER_ITER,
     ST_WORKER_TIME,
+    ST_WORKER_TIMESTAMP,
 )
 
 from syne_hypersched.backends.shared.events import DECISION
@@ -67,6 +68,9 @@ class Report:
 
     iteration: int | None = None
     """How many reports of the trial came before it; None with a backend or a script that does not count them."""
+
+    worker_timestamp: float | None = None
+    """When the trial has reported, by the clock of its machine (seconds since the epoch)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,6 +181,50 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         ``metadata.json`` is not whole.
     """
     path = find_run(path)
+    goal = read_goal(path, time_attr)
+    rows, unreadable = read_rows(path)
+    reports, configs, incomplete = reports_of_rows(rows, path / ST_RESULTS_DATAFRAME_FILENAME, goal)
+    events, torn = _read_events(path / EVENTS_FILENAME)
+    problems = tuple(filter(None, (unreadable, incomplete, torn)))
+    for problem in problems:
+        logger.warning("%s.", problem)
+    return Run(
+        metric=goal.metric,
+        do_minimize=goal.do_minimize,
+        time_attr=goal.time_attr,
+        reports=reports,
+        events=events,
+        configs=configs,
+        path=path,
+        problems=problems,
+    )
+
+
+@dataclass(frozen=True)
+class RunGoal:
+    """What ``metadata.json`` says of an experiment."""
+
+    metric: str
+    """Name of the metric."""
+
+    do_minimize: bool
+    """Whether the metric is to be minimised."""
+
+    time_attr: str
+    """Name of the resource level."""
+
+    metadata: Mapping[str, Any]
+    """All of it."""
+
+
+def read_goal(path: Path, time_attr: str | None = None) -> RunGoal:
+    """Reads ``metadata.json`` in the folder of an experiment.
+
+    Raises
+    ------
+    ValueError
+        The scheduler has not stored its ``time_attr`` and none is given, or the file is not whole.
+    """
     metadata_path = path / ST_METADATA_FILENAME
     metadata = _read_metadata(metadata_path)
     if time_attr is None:
@@ -184,22 +232,7 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     if time_attr is None:
         raise ValueError(f"time_attr must be given, since the scheduler has not stored it in {metadata_path}")
     metric, mode = metadata["metric_names"][0], metadata["metric_mode"]
-    rows, unreadable = read_rows(path)
-    reports, configs, incomplete = _reports(rows, path / ST_RESULTS_DATAFRAME_FILENAME, metric, time_attr)
-    events, torn = _read_events(path / EVENTS_FILENAME)
-    problems = tuple(filter(None, (unreadable, incomplete, torn)))
-    for problem in problems:
-        logger.warning("%s.", problem)
-    return Run(
-        metric=metric,
-        do_minimize=(mode if isinstance(mode, str) else mode[0]) == "min",
-        time_attr=time_attr,
-        reports=reports,
-        events=events,
-        configs=configs,
-        path=path,
-        problems=problems,
-    )
+    return RunGoal(metric, (mode if isinstance(mode, str) else mode[0]) == "min", time_attr, metadata)
 
 
 def run_metadata(run: Run) -> dict[str, Any]:
@@ -240,10 +273,15 @@ def _read_events(path: Path) -> tuple[tuple[Event, ...], str]:
     return events, problem
 
 
-def _reports(
-    rows: Rows, path: Path, metric: str, time_attr: str
-) -> tuple[tuple[Report, ...], dict[int, dict[str, Any]], str]:
-    """The reports, the configurations of their trials, and what is wrong with them."""
+def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report, ...], dict[int, dict[str, Any]], str]:
+    """The reports, the configurations of their trials, and what is wrong with them.
+
+    Raises
+    ------
+    ValueError
+        No row has the metric or the resource level; the message names the file ``path``.
+    """
+    metric, time_attr = goal.metric, goal.time_attr
     reports, configs, num_left_out = [], {}, 0
     names = dict.fromkeys(name for row in rows for name in row)
     for name in (metric, time_attr) if rows else ():
@@ -271,6 +309,7 @@ def _reports(
                 admission_open=row.get(ST_ADMISSION_OPEN),
                 decision=row.get(ST_DECISION) or "",
                 iteration=_integer(row.get(ST_WORKER_ITER)),
+                worker_timestamp=_number(row.get(ST_WORKER_TIMESTAMP)),
             )
         )
         configs[trial_id] = {

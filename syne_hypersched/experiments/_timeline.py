@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.records.events import Event
 
@@ -24,7 +25,8 @@ class Holding:
     """When every process had gone; None if the launch still runs or the record ends before."""
 
     how: str = ""
-    """How it ended: ``drained``, ``killed``, ``completed``, ``failed`` or ``lost``."""
+    """How it ended: ``drained``, ``killed``, ``completed``, ``failed`` or ``lost``; ``changed`` if the launch went on
+    on other devices."""
 
     reason: str = ""
     """Why it ended: ``resize``, ``pause``, ``stop``, ``deadline``... as far as the backend said."""
@@ -36,7 +38,7 @@ class Holding:
 
 
 def holdings(events: Iterable[Event]) -> tuple[Holding, ...]:
-    """Every launch with the devices that it held, in order of launching.
+    """Every launch with the devices that it held, in order of launching; a part for each set of devices that it held.
 
     Parameters
     ----------
@@ -44,6 +46,7 @@ def holdings(events: Iterable[Event]) -> tuple[Holding, ...]:
         Events in the order in which they happened.
     """
     found: dict[tuple[int, int], Holding] = {}
+    earlier: list[Holding] = []
     for event in events:
         if event.trial_id is None or event.launch is None:
             continue
@@ -52,16 +55,12 @@ def holdings(events: Iterable[Event]) -> tuple[Holding, ...]:
             found[key] = Holding(event.trial_id, event.launch, event.devices, event.time_s, None)
         elif event.event == "exit" and key in found:
             begun = found[key]
-            found[key] = Holding(
-                begun.trial_id,
-                begun.launch,
-                begun.devices,
-                begun.start_s,
-                event.time_s,
-                how=str(event.details.get("how", "")),
-                reason=event.reason,
-            )
-    return tuple(found.values())
+            found[key] = replace(begun, end_s=event.time_s, how=str(event.details.get("how", "")), reason=event.reason)
+        elif event.event in DEVICE_CHANGES and key in found and set(event.devices) != set(found[key].devices):
+            earlier.append(replace(found[key], end_s=event.time_s, how="changed", reason=event.event))
+            found[key] = Holding(event.trial_id, event.launch, event.devices, event.time_s, None)
+    held = [*earlier, *found.values()]
+    return tuple(sorted(held, key=lambda holding: holding.start_s) if earlier else held)
 
 
 def all_devices(events: Iterable[Event]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
 from syne_hypersched.records.events import Event
 
-_STATUS_OF_EVENT = {
+STATUS_OF_EVENT = {
     "start": "in progress",
     "resume": "in progress",
     "pause": "paused",
@@ -21,7 +21,7 @@ _STATUS_OF_EVENT = {
     "complete": "completed",
     "fail": "failed",
 }
-_STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
+STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
         for key in ((later.trial_id, later.num_devices), later.num_devices, None):
             times_per_level_s[key].append(time_s)
 
+    # Thousands of launches share the list of all trials on as many devices.
+    typical_s = {key: median(times_s) for key, times_s in times_per_level_s.items()}
     costs: dict[tuple[int, int], float] = {}
     level_before: dict[int, float] = {}
     for report in reports:
@@ -91,9 +93,9 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
         if report.launch is None or report.signal_to_report_s is None:
             continue
         keys = ((report.trial_id, report.num_devices), report.num_devices, None)
-        times_s = next((times_per_level_s[key] for key in keys if key in times_per_level_s), None)
-        if times_s is not None:
-            cost_s = report.signal_to_report_s - levels * median(times_s)
+        level_s = next((typical_s[key] for key in keys if key in typical_s), None)
+        if level_s is not None:
+            cost_s = report.signal_to_report_s - levels * level_s
             costs[report.trial_id, report.launch] = max(0.0, cost_s)
 
     reported = {(report.trial_id, report.launch) for report in reports}
@@ -104,12 +106,12 @@ def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> d
 
 
 def _consecutive(reports: Iterable[Report]) -> Iterable[tuple[Report, Report]]:
-    """Pairs of reports that followed each other in one launch."""
+    """Pairs of reports that followed each other in one launch, on the same number of devices."""
     by_launch: dict[tuple[int, int | None], list[Report]] = defaultdict(list)
     for report in reports:
         by_launch[report.trial_id, report.launch].append(report)
     for of_launch in by_launch.values():
-        yield from pairwise(of_launch)
+        yield from ((one, other) for one, other in pairwise(of_launch) if one.num_devices == other.num_devices)
 
 
 def trial_table(run: Run) -> tuple[TrialSummary, ...]:
@@ -162,7 +164,7 @@ def _summarise(
         resource=max((report.resource for report in reports), default=0.0),
         num_devices=devices[-1] if devices else None,
         max_devices=max(devices, default=None),
-        num_launches=len(held) if held else None,
+        num_launches=len({holding.launch for holding in held}) if held else None,
         launch_cost_s=sum(costs_s) if costs_s else None,
         config=(run.configs or {}).get(trial_id, {}),
     )
@@ -171,10 +173,10 @@ def _summarise(
 def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding]) -> str:
     if held and held[-1].reason == "deadline":
         return "deadline"
-    told = [_STATUS_OF_EVENT[event.event] for event in events if event.event in _STATUS_OF_EVENT]
+    told = [STATUS_OF_EVENT[event.event] for event in events if event.event in STATUS_OF_EVENT]
     if told:
         return told[-1]
-    return _STATUS_OF_DECISION.get(reports[-1].decision, "in progress") if reports else "in progress"
+    return STATUS_OF_DECISION.get(reports[-1].decision, "in progress") if reports else "in progress"
 
 
 def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -> str:

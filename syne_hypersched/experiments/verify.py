@@ -25,8 +25,10 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     """
     held = holdings(run.events)
     num_resizes = sum(holding.reason == "resize" for holding in held)
+    num_resizes += sum(event.event in ("joined", "left") for event in run.events)
+    num_launches = len({(holding.trial_id, holding.launch) for holding in held})
     num_trials = len({holding.trial_id for holding in held})
-    counts = f"{num_trials} trials, {len(held)} launches, {num_resizes} resizes, {len(run.reports)} reports"
+    counts = f"{num_trials} trials, {num_launches} launches, {num_resizes} resizes, {len(run.reports)} reports"
     lines = [f"{run.path}: {len(run.devices)} devices, {counts}"]
     for rule, meaning in RULES.items():
         broken = [violation.message for violation in violations if violation.rule == rule]

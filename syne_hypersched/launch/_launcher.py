@@ -87,6 +87,9 @@ class Launcher:
         whose checkpoint has been found, for launches that name their checkpoint folder; None: not called.
     environment
         Returns the environment of the server when it is started; by default that of this process.
+    on_left
+        Called as ``on_left(launch, rank)`` when one of several processes of a launch has exited with code 0 and others
+        are left; None: not called.
     """
 
     def __init__(
@@ -98,10 +101,12 @@ class Launcher:
         on_checkpoint: Callable[[int, Beginning | Matched], None] | None = None,
         environment: Callable[[], Mapping[str, str]] | None = None,
         named: Collection[str] | None = None,
+        on_left: Callable[[int, int], None] | None = None,
     ) -> None:
         self._on_launched = on_launched
         self._on_checkpoint = on_checkpoint
         self._on_exit = on_exit
+        self._on_left = on_left
         self._preload = tuple(preload)
         self._named = "-" if named is None else f"+{','.join(sorted(named))}"
         self._log_path = log_path
@@ -339,6 +344,9 @@ class Launcher:
             if self._on_checkpoint is not None:
                 news = Beginning(**message["began"]) if event == "began" else Matched(**message["matched"])
                 self._on_checkpoint(message["launch"], news)
+        elif event == "left":
+            if self._on_left is not None:
+                self._on_left(message["launch"], message["rank"])
         elif event == "ready":
             with self._lock:
                 self._ready = True

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -93,18 +93,23 @@ class Server:
                 importlib.import_module(module)
             except Exception as error:
                 self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
-            why = ""
+            started_threads = num_threads() - threads
             if uses_gpu():
-                why = "it opens a GPU when it is imported"
-            elif num_threads() > threads and module.partition(".")[0] not in PRELOADABLE:
-                why = f"it starts {num_threads() - threads} thread(s) when it is imported"
-            if why:
-                # Start over without it: the new image reads on where this one stopped.
-                self._tell({"event": "left_out", "module": module, "why": why})
-                os.set_inheritable(self._control.fileno(), True)
-                rest = ",".join(other for other in modules if other != module)
-                os.execv(sys.executable, [*sys.orig_argv[:-1], rest])
+                self._start_over(modules, module, "it opens a GPU when it is imported")
+            elif started_threads > 0 and module.partition(".")[0] not in PRELOADABLE:
+                known = [name for name in sorted(PRELOADABLE & sys.modules.keys()) if name not in modules]
+                if known:  # one of them may have started the threads, which is harmless
+                    self._start_over([*known, *modules])
+                self._start_over(modules, module, f"it starts {started_threads} thread(s) when it is imported")
         self._tell({"event": "ready", "preload_s": time.monotonic() - started})
+
+    def _start_over(self, modules: list[str], left_out: str | None = None, why: str = "") -> NoReturn:
+        """Preloads anew, without one of the modules if there is a reason. The new image reads on where this stopped."""
+        if left_out is not None:
+            self._tell({"event": "left_out", "module": left_out, "why": why})
+        os.set_inheritable(self._control.fileno(), True)
+        rest = ",".join(module for module in modules if module != left_out)
+        os.execv(sys.executable, [*sys.orig_argv[:-1], rest])
 
     def serve(self) -> None:
         """Serves until the tuner closes the socket or dies, then drains all launches and returns."""

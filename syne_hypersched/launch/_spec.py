@@ -109,8 +109,11 @@ class LaunchExit:
 
     @property
     def has_left(self) -> bool:
-        """Whether every rank has checkpointed and left on SIGTERM, as an elastic training script does."""
-        return bool(self.exit_codes) and all(code == EXIT_DRAINED for code in self.exit_codes)
+        """Whether the ranks have checkpointed and left on SIGTERM, as an elastic training script does.
+
+        Some may have left earlier, when the trial went on on fewer devices.
+        """
+        return EXIT_DRAINED in self.exit_codes and all(code in (0, EXIT_DRAINED) for code in self.exit_codes)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> LaunchExit:

@@ -21,6 +21,7 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
+from syne_hypersched._view import show_by_default
 from syne_hypersched.backends.local import ElasticLocalBackend
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
@@ -65,7 +66,8 @@ class Journal(StoreResultsCallback):
     :func:`~syne_hypersched.resume_experiment` replays them. With a journal, the clock of
     :class:`~syne_hypersched.HyperSched` does not advance within a call.
 
-    With this callback the tuner waits for reports instead of sleeping (see :class:`~syne_hypersched.WaitForReports`).
+    With this callback the tuner waits for reports instead of sleeping, and shows a live view on a terminal (see
+    :class:`~syne_hypersched.WaitForReports`).
 
     SIGTERM, which announces the end of a pre-empted machine, ends the tuner as Ctrl-C does: results are stored, trials
     checkpoint, ``best/`` is published. After SIGTERM, all processes have ended within ``drain_s`` seconds.
@@ -155,6 +157,7 @@ class Journal(StoreResultsCallback):
             self._go_on(takeover.progress)
         self._termination.install()
         self._wait.begin(tuner)
+        show_by_default(tuner)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
         """Waits for news; called by the tuner."""

@@ -81,16 +81,18 @@ def doubtful_pids(events: Iterable[Event]) -> dict[str, list[int]]:
 
 
 def open_launches(events: Iterable[Event]) -> list[Event]:
-    """The launches that no event says to have ended."""
-    launched: dict[int, Event] = {}
+    """The launches that no event says to have ended, and the processes that were to join them."""
+    launched: dict[int, list[Event]] = {}
     for event in events:
         if event.trial_id is None:
             continue
         if event.event == "launch":
-            launched[event.trial_id] = event
+            launched[event.trial_id] = [event]
+        elif event.event == "prepare" and event.trial_id in launched:
+            launched[event.trial_id].append(event)
         elif event.event == "exit":
             launched.pop(event.trial_id, None)
-    return list(launched.values())
+    return [event for events_of_trial in launched.values() for event in events_of_trial]
 
 
 def end_orphans(trials_path: Path, experiment_path: Path, events: Sequence[Event], grace_s: float) -> list[int]:

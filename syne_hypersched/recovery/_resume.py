@@ -22,6 +22,7 @@ from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
 from syne_hypersched.backends.local import RestoredTrial
+from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import candidate_folders, similar_names
@@ -248,7 +249,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
     launches: dict[int, Event] = {}
     failures: dict[int, dict[str, Any]] = {}
     for event in events:
-        if event.trial_id is not None and event.event == "launch":
+        if event.trial_id is not None and event.event in ("launch", *DEVICE_CHANGES):
             launches[event.trial_id] = event
         if event.trial_id is not None and "failures" in event.details:
             failures[event.trial_id] = event.details["failures"]

@@ -114,8 +114,10 @@ def run_curves(run: Run, num_devices: int | None = None) -> RunCurves:
         raise ValueError("the run must say how long its trials trained (st_worker_time of reports), but does not")
     speed_up = measured_speed_up(rates)
     completed = {event.trial_id for event in run.events if event.event == "complete"}
+    usual = _usual_rates(rates, speed_up)
+    every = median(usual.values())
     curves = tuple(
-        _curve(trial_id, reports, rates, speed_up, max_t, trial_id in completed)
+        _curve(trial_id, reports, usual.get(trial_id, every), speed_up, max_t, trial_id in completed)
         for trial_id, reports in sorted(of_trial.items())
     )
     costs = launch_costs_s(run.reports, holdings(run.events))
@@ -192,22 +194,22 @@ def measured_speed_up(rates: Rates) -> dict[int, float]:
     return {1: 1.0} | {num_devices: median(found) for num_devices, found in sorted(ratios.items())}
 
 
+def _usual_rates(rates: Rates, speed_up: Mapping[int, float]) -> dict[int, float]:
+    """The median seconds of each trial for a unit of the resource, as on one device."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for (trial_id, num_devices), seconds in rates.items():
+        found[trial_id] += [rate * _nearest(speed_up, num_devices) for rate in seconds]
+    return {trial_id: median(own) for trial_id, own in found.items()}
+
+
 def _curve(
     trial_id: int,
     reports: Sequence[Report],
-    rates: Rates,
+    usual: float,
     speed_up: Mapping[int, float],
     max_t: float,
     has_completed: bool,
 ) -> KnownCurve:
-    own = [
-        rate * _nearest(speed_up, num_devices)
-        for (whose, num_devices), found in rates.items()
-        if whose == trial_id
-        for rate in found
-    ]
-    every = [rate * _nearest(speed_up, num_devices) for (_, num_devices), found in rates.items() for rate in found]
-    usual = median(own or every)
     levels: list[float] = []
     values: list[float] = []
     seconds: list[float] = []

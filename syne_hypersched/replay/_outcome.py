@@ -58,6 +58,8 @@ class Outcome:
 class TrialsInOrder:
     """A searcher that proposes the trials of a run in their order, and then has no more."""
 
+    draws_at_random = False
+
     def __init__(self, trial_ids: list[int], now_s: Any) -> None:
         self._waiting = list(reversed(trial_ids))
         self._now_s = now_s

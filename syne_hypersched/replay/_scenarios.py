@@ -91,7 +91,9 @@ def default_scenarios(
     if schedulers is None:
         schedulers = [other for other in NAMES if own is None or other != name]
     found += [
-        replace(here, label=f"with {other}", scheduler=other, grace_period=None, kwargs={}) for other in schedulers
+        # A first rung that the run was given is that of the others, too: one thing differs at a time.
+        replace(here, label=f"with {other}", scheduler=other, kwargs={})
+        for other in schedulers
     ]
     if own is None:
         return found
@@ -108,6 +110,22 @@ def default_scenarios(
         deadlines_s = [known.deadline_s / 2, 2 * known.deadline_s]
     found += [replace(here, label=f"with {seconds:.4g} s", deadline_s=seconds) for seconds in deadlines_s]
     return found
+
+
+def brief_scenarios(known: RunCurves) -> list[ReplayScenario]:
+    """The few scenarios that a tuning ends with: half of the devices, and another first rung.
+
+    Parameters
+    ----------
+    known
+        The run.
+    """
+    own = own_scheduler(known)
+    if own is None:
+        return []
+    half = [known.num_devices // 2] if known.num_devices > 1 else []
+    rung = [2.0 if own[1] == 1 else 1.0] if known.max_t >= 4 else []
+    return default_scenarios(known, [], rung, half, [])[1:]
 
 
 def make_scheduler(known: RunCurves, scenario: ReplayScenario, searcher: object) -> TrialScheduler:

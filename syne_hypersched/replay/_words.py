@@ -24,6 +24,30 @@ def describe_replay(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*_facts(known), "", *_table(known, outcomes), "", *_sentences(known, outcomes)])
 
 
+def describe_briefly(known: RunCurves, outcomes: Sequence[Outcome]) -> str:
+    """One line about a few scenarios, for the end of a tuning; empty without scenarios.
+
+    Parameters
+    ----------
+    known
+        The run.
+    outcomes
+        The outcomes, without the run as it was.
+    """
+    parts = []
+    for outcome in outcomes:
+        if outcome.winner is None:
+            parts.append(f"{outcome.scenario.label}, no trial would have reported")
+        elif outcome.is_sure(known.best_trial):
+            parts.append(f"{outcome.scenario.label}, the same trial would have won")
+        elif outcome.winner == known.best_trial:
+            parts.append(f"{outcome.scenario.label}, the same trial would have won, as far as is known")
+        else:
+            parts.append(f"{outcome.scenario.label}, it would have been lost ({_fate(known, outcome)})")
+    text = "; ".join(parts)
+    return f"replay: {text}" if text else ""
+
+
 def _facts(known: RunCurves) -> list[str]:
     whole = len(known.curves) - known.num_censored
     measured = ", ".join(f"{size}: {speed:.2f}" for size, speed in known.speed_up.items() if size > 1)

@@ -42,8 +42,10 @@ def configuration_space(config_space: object) -> dict[str, Any]:
     return dict(config_space)
 
 
-def checked_points(points: object, config_space: Mapping[str, Any]) -> list[Config]:
-    """Checks configurations that are to be tried first.
+def checked_points(
+    points: object, config_space: Mapping[str, Any], argument: str = "points_to_evaluate"
+) -> list[Config]:
+    """Checks configurations, such as those that are to be tried first.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def checked_points(points: object, config_space: Mapping[str, Any]) -> list[Conf
         The configurations.
     config_space
         Configuration space: names to domains or constants.
+    argument
+        Name of the argument, for messages.
 
     Returns
     -------
@@ -65,22 +69,22 @@ def checked_points(points: object, config_space: Mapping[str, Any]) -> list[Conf
         One lacks a domain of ``config_space``, has a name that is not in it, or a value outside of its domain.
     """
     if isinstance(points, (str, bytes, Mapping)) or not isinstance(points, Iterable):
-        raise TypeError(f"points_to_evaluate must be a list of dictionaries, but got {points!r}")
+        raise TypeError(f"{argument} must be a list of dictionaries, but got {points!r}")
     searched = {name for name, domain in config_space.items() if isinstance(domain, Domain)}
     checked = []
     for index, point in enumerate(points):
         if not isinstance(point, Mapping):
-            raise TypeError(f"points_to_evaluate[{index}] must be a dictionary, but got {point!r}")
+            raise TypeError(f"{argument}[{index}] must be a dictionary, but got {point!r}")
         missing, unknown = sorted(searched - set(point)), sorted(map(str, set(point) - set(config_space)))
         if missing or unknown:
             raise ValueError(
-                f"points_to_evaluate[{index}] must have the names of config_space, "
+                f"{argument}[{index}] must have the names of config_space, "
                 f"but lacks {missing} and has {unknown} beyond it"
             )
         for name in sorted(searched):
             if not _is_in(config_space[name], point[name]):
                 raise ValueError(
-                    f"points_to_evaluate[{index}][{name!r}] must be in {_described(config_space[name])}, the domain of "
+                    f"{argument}[{index}][{name!r}] must be in {_described(config_space[name])}, the domain of "
                     f"{name!r} in config_space, but got {point[name]!r}"
                 )
         checked.append(dict(point))

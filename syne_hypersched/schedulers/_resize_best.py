@@ -298,7 +298,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         trial_id = trial.trial_id
         if (most := getattr(trial, "max_num_devices", None)) is not None:
             allocator.limit(trial_id, trial.num_devices, most)
-        held, launch_cost_s = allocator.held(trial_id), self._times.relaunch_cost_s
+        held, launch_cost_s = allocator.held(trial_id), self._times.resize_cost_s
         left_s = self._training_left_s(trial_id, held, resource, now_s)
         num_devices = allocator.resize(trial_id, left_s, launch_cost_s)
         if num_devices is None:

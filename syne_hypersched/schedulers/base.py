@@ -66,7 +66,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     do_minimize
         Whether ``metric`` is to be minimised.
     searcher
-        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"random_search"``, ``"joint"`` (a model over configuration and resource, see ``docs/searching.md``), another
+        name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
         ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object.
     searcher_kwargs
         More arguments for the class that ``searcher`` names.
@@ -150,7 +151,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)
         self._searcher = make_searcher(
-            searcher, self.config_space, self.points_to_evaluate, int(searcher_seed), self.searcher_kwargs
+            searcher, self.config_space, self.points_to_evaluate, int(searcher_seed), self.searcher_kwargs, self.max_t
         )
 
     def on_trial_add(self, trial: Trial) -> None:
@@ -283,10 +284,12 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return None if config is None else dict(postprocess_config(config, self.config_space))
 
     def _tell_searcher(self, trial: Trial, report: Usable) -> None:
-        """Tells the searcher the value of a report, unless it is not finite: models cannot be fitted to that."""
+        """Tells the searcher the value of a report, or that it is not finite."""
         self._workers.report(self.num_devices)
         if report.value < math.inf:
             self._searcher.on_trial_result(trial.trial_id, trial.config, report.value, report.resource)
+        else:
+            self._searcher.on_trial_diverged(trial.trial_id, trial.config)
 
     def _update_incumbent(self, trial: Trial, result: Mapping[str, Any], report: Usable) -> bool:
         """Makes the trial the incumbent if this report is the best one so far, and publishes it on an elastic backend.

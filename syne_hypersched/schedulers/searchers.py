@@ -1,14 +1,15 @@
 """How a scheduler asks any searcher for configurations and tells it results.
 
-``"random_search"`` is a seeded random search of our own, because Syne Tune's draws from NumPy's process-wide generator
-and refits with every trial. All other searchers are Syne Tune's own. Some of those draw from process-wide generators as
-well, so they are called with these generators in states of their own: one seed gives one sequence, and nobody else's
-generator moves.
+``"random_search"`` is a seeded random search of our own, because Syne Tune's draws from NumPy's process-wide
+generator and refits with every trial. ``"joint"`` is ours, too. All other searchers are Syne Tune's own. Some of
+those draw from process-wide generators as well, so they are called with these generators in states of their own: one
+seed gives one sequence, and nobody else's generator moves.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,10 @@ from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers 
 
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.schedulers._arguments import Config, checked_points
+from syne_hypersched.schedulers.joint import JointSearcher
+
+JOINT = "joint"
+"""Name of the searcher of our own with a model."""
 
 
 class Searcher(Protocol):
@@ -34,6 +39,10 @@ class Searcher(Protocol):
 
     def on_trial_result(self, trial_id: int, config: Mapping[str, Any], value: float, resource: float) -> None:
         """Takes the metric value that a trial has reported at a resource level."""
+        ...
+
+    def on_trial_diverged(self, trial_id: int, config: Mapping[str, Any]) -> None:
+        """Takes that the value of a trial is no longer finite."""
         ...
 
     def on_trial_end(self, trial_id: int) -> None:
@@ -51,14 +60,15 @@ def make_searcher(
     points_to_evaluate: Sequence[Config] | None,
     random_seed: int,
     searcher_kwargs: Mapping[str, Any] | None = None,
+    max_t: float = math.inf,
 ) -> Searcher:
     """The searcher that a scheduler's arguments describe.
 
     Parameters
     ----------
     searcher
-        ``"random_search"``, the name of another searcher of Syne Tune, or a searcher object, whose ``on_trial_result``
-        may take a ``resource_level`` or not.
+        ``"random_search"``, ``"joint"``, the name of another searcher of Syne Tune, or a searcher object, whose
+        ``on_trial_result`` may take a ``resource_level`` or not.
     config_space
         Configuration space: names to domains or constants.
     points_to_evaluate
@@ -68,6 +78,8 @@ def make_searcher(
         Seed of everything random.
     searcher_kwargs
         More arguments for the class that ``searcher`` names.
+    max_t
+        Maximum resource of a trial.
 
     Returns
     -------
@@ -90,8 +102,16 @@ def make_searcher(
         if kwargs:
             raise TypeError(f"searcher_kwargs must be None when searcher is an object, but got {kwargs!r}")
         return StockSearcher(searcher, config_space, points, random_seed)
+    if searcher == JOINT:
+        _check_kwargs(searcher, JointSearcher, kwargs)
+        if kwargs.get("configs") is not None:
+            kwargs["configs"] = checked_points(kwargs["configs"], config_space, "configs")
+        explore = RandomSearcher(config_space, [], random_seed)
+        return JointSearcher(config_space, points, random_seed, max_t, explore, **kwargs)
     if searcher not in searcher_names:
-        raise ValueError(f"searcher must be one of {', '.join(searcher_names)} or an object, but got {searcher!r}")
+        raise ValueError(
+            f"searcher must be one of {', '.join((*searcher_names, JOINT))} or an object, but got {searcher!r}"
+        )
     if searcher == "random_search":
         if kwargs:
             raise TypeError(f"searcher_kwargs of random_search may only have points_to_evaluate, but got {kwargs!r}")
@@ -128,6 +148,9 @@ class RandomSearcher:
         }
 
     def on_trial_result(self, trial_id: int, config: Mapping[str, Any], value: float, resource: float) -> None:
+        """Learns nothing."""
+
+    def on_trial_diverged(self, trial_id: int, config: Mapping[str, Any]) -> None:
         """Learns nothing."""
 
     def on_trial_end(self, trial_id: int) -> None:
@@ -173,7 +196,8 @@ class StockSearcher:
         self.searcher = searcher
         self._config_space = dict(config_space)
         self._points = _Points(points)
-        self._generators = _ProcessWideGenerators(random_seed)
+        # A searcher that says draws_at_random = False is spared the exchange of generators at each report.
+        self._generators = _ProcessWideGenerators(random_seed, getattr(searcher, "draws_at_random", True))
         self._takes_resource_level = _takes(searcher.on_trial_result, "resource_level")
         self._last: dict[int, tuple[Config, float]] = {}
 
@@ -195,6 +219,9 @@ class StockSearcher:
             else:
                 self.searcher.on_trial_result(trial_id, searched, metric=value)
                 self._last[trial_id] = (searched, value)
+
+    def on_trial_diverged(self, trial_id: int, config: Mapping[str, Any]) -> None:
+        """Passes nothing on: models cannot be fitted to a value that is not finite."""
 
     def on_trial_end(self, trial_id: int) -> None:
         """Passes the last result on as the trial's one result, where the searcher is made for one."""
@@ -228,7 +255,8 @@ class _Points:
 class _ProcessWideGenerators:
     """One searcher's states of Python's, NumPy's and (once it is imported) PyTorch's process-wide generators."""
 
-    def __init__(self, random_seed: int) -> None:
+    def __init__(self, random_seed: int, are_used: bool = True) -> None:
+        self._are_used = are_used
         self._random_seed = random_seed
         self._python: Any = random.Random(random_seed).getstate()
         self._numpy: Any = np.random.RandomState(random_seed).get_state()
@@ -237,6 +265,9 @@ class _ProcessWideGenerators:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Swaps these states in, and afterwards those of the process back in, even after an exception."""
+        if not self._are_used:
+            yield
+            return
         # Whether PyTorch is there is decided on entry: a searcher that imports it inside meets its default state.
         torch = sys.modules.get("torch")
         outer_python, outer_numpy = random.getstate(), np.random.get_state()
@@ -261,7 +292,8 @@ class _ProcessWideGenerators:
 
 def _check_kwargs(name: str, searcher_class: type, kwargs: Mapping[str, Any]) -> None:
     parameters = inspect.signature(searcher_class).parameters
-    known = sorted(set(parameters) - {"config_space", "random_seed", "points_to_evaluate"})
+    ours = {"config_space", "random_seed", "points_to_evaluate", "points", "max_t", "explore"}
+    known = sorted(set(parameters) - ours)
     unknown = sorted(set(kwargs) - set(known))
     if unknown:
         raise TypeError(f"searcher_kwargs of {name} may only have {', '.join(known)}, but got {', '.join(unknown)}")

@@ -138,6 +138,17 @@ class Batching:
             self._step_times_s = []
         self._plan = plan
 
+    @property
+    def is_resizable(self) -> bool:
+        """Whether the devices may change while a pass over the data is in progress."""
+        return self._goodput is None
+
+    def resize(self, num_devices: int) -> None:
+        """Plans for another number of devices; step times of the old one are dropped."""
+        self._num_devices = num_devices
+        self._step_times_s = []
+        self._plan = self._first_plan()
+
     def learning_rate_factor(self, noise_scale: float | None) -> float:
         """Factor for the user's learning rate in the steps of the present plan."""
         if self._plan.batch_size == self.batch_size:

@@ -137,6 +137,10 @@ class Feed:
         for batch in self._fetcher:
             yield parts.popleft(), _to_device(batch, self._group.device)
 
+    def forget_division(self) -> None:
+        """The processes have changed: what was divided among them is divided anew."""
+        self._divided = {}
+
     def close(self) -> None:
         """Ends the worker processes; a later iteration starts new ones."""
         self._fetcher._iterator = None

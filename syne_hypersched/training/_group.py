@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.constants import default_pg_timeout
+
+from syne_hypersched._resize_desk import JOINS
 
 
 class ProcessGroup:
@@ -18,11 +21,22 @@ class ProcessGroup:
 
     Reads the standard environment: ``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``,
     ``OMP_NUM_THREADS``. Collectives run on NCCL where each process has a GPU, and on Gloo otherwise.
+
+    Attributes
+    ----------
+    rank, num_ranks
+        This process among those with which it exchanges data now.
+    size
+        Processes that train the model, as soon as this one does.
     """
 
     def __init__(self) -> None:
         self.rank = int(os.environ.get("RANK", 0))
-        self.num_ranks = int(os.environ.get("WORLD_SIZE", 1))
+        self.num_ranks = self.size = int(os.environ.get("WORLD_SIZE", 1))
+        #: Whether this process is to join others that train already; until then it is alone.
+        self.is_joining = JOINS in os.environ
+        if self.is_joining:
+            self.num_ranks = 1
         self.device = _choose_device()
         self._was_initialised = dist.is_initialized()
         #: A group of the CPUs, for exchanges that should not hold up the GPUs.
@@ -30,13 +44,59 @@ class ProcessGroup:
         self._pending: tuple[Tensor, dist.Work] | None = None
         if self.num_ranks > 1:
             if not self._was_initialised:
-                backend = "cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo"
                 if _is_loopback():
                     store = _loopback_store(self.rank, self.num_ranks)
-                    dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.num_ranks)
+                    dist.init_process_group(self._backend, store=store, rank=self.rank, world_size=self.num_ranks)
                 else:
-                    dist.init_process_group(backend)
+                    dist.init_process_group(self._backend)
             self._cpu_group = dist.new_group(backend="gloo")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this object alone decides which processes there are."""
+        return not self._was_initialised
+
+    @property
+    def _backend(self) -> str:
+        return "cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo"
+
+    def form(self, store: Store, num_ranks: int, timeout: timedelta) -> None:
+        """Goes on in another group, after :meth:`disband`; each of its processes calls this.
+
+        Parameters
+        ----------
+        store
+            Where they meet, with a prefix of its own. It must live as long as the group.
+        num_ranks
+            Processes of the group, of which this is the one with its rank.
+        timeout
+            After which it cannot be formed.
+
+        Raises
+        ------
+        RuntimeError
+            A process did not come.
+        """
+        if num_ranks > 1:
+            # NCCL connects at its first operation, and keeps its own time.
+            limit = timeout if self.device.type == "cpu" else None
+            dist.init_process_group(self._backend, timeout=limit, store=store, rank=self.rank, world_size=num_ranks)
+            self._cpu_group = dist.new_group(backend="gloo", timeout=timeout)
+        self.num_ranks = self.size = num_ranks
+        self.is_joining = False
+
+    def settle(self) -> None:
+        """All processes of the group have formed it: from now on its operations may take as long as those of any."""
+        if self.num_ranks > 1:
+            for group in [self._cpu_group, *([dist.group.WORLD] if self.device.type == "cpu" else [])]:
+                dist.distributed_c10d._set_pg_timeout(default_pg_timeout, group)
+
+    def disband(self) -> None:
+        """Leaves the group; this process is alone then."""
+        self._cpu_group = self._pending = None
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        self.num_ranks = 1
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all ranks."""
@@ -81,9 +141,9 @@ class ProcessGroup:
 
     def close(self) -> None:
         """Ends the group if this object has started it; other processes that wait for this one fail at once."""
+        if self.num_ranks > 1 and not self._was_initialised:
+            self.disband()
         self._cpu_group = self._pending = None
-        if self.num_ranks > 1 and not self._was_initialised and dist.is_initialized():
-            dist.destroy_process_group()
 
 
 def _is_loopback() -> bool:
@@ -97,6 +157,18 @@ def _loopback_store(rank: int, num_ranks: int) -> TCPStore:
     port = int(os.environ["MASTER_PORT"])
     listener = socket.create_server(("127.0.0.1", port)).detach() if rank == 0 else None
     return TCPStore("127.0.0.1", port, num_ranks, rank == 0, default_pg_timeout, master_listen_fd=listener)
+
+
+def open_store(timeout: timedelta) -> TCPStore:
+    """A store of this process, at a free port of the loopback device, for any number of others."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    return TCPStore("127.0.0.1", port, None, True, timeout, wait_for_workers=False, master_listen_fd=listener.detach())
+
+
+def find_store(port: int, timeout: timedelta) -> TCPStore:
+    """The store that another process has opened at this port."""
+    return TCPStore("127.0.0.1", port, None, False, timeout, wait_for_workers=False)
 
 
 def _choose_device() -> torch.device:

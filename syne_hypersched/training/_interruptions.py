@@ -1,4 +1,4 @@
-"""What a process asks for between two steps: to go on, to checkpoint the run, or to leave."""
+"""What a process asks for between two steps: to go on, to checkpoint the run, to change its processes, or to leave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ class Demand(IntEnum):
 
     GO_ON = 0
     SAVE = 1
-    LEAVE = 2
+    RESIZE = 2
+    """Let processes in, or have some leave."""
+    LEAVE = 3
 
 
 class Interruptions:

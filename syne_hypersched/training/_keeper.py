@@ -56,8 +56,25 @@ class Keeper:
 
     def gather(self) -> dict[str, Any]:
         """The present state. Its tensors are those of the run, which will change."""
-        objects = {name: thing.state_dict() for name, thing in self.objects.items() if not self._is_sharded(thing)}
-        return {"objects": objects, "random": self._group.gather(random_state())}
+        return {"objects": self.states(), "random": self._group.gather(random_state())}
+
+    def states(self) -> dict[str, Any]:
+        """The states of all objects but those that are sharded."""
+        return {name: thing.state_dict() for name, thing in self.objects.items() if not self._is_sharded(thing)}
+
+    def load_states(self, states: Mapping[str, Any], source: str) -> None:
+        """Restores all objects but those that are sharded.
+
+        Raises
+        ------
+        RuntimeError
+            The states are those of other objects.
+        """
+        expected = sorted(name for name, thing in self.objects.items() if not self._is_sharded(thing))
+        if sorted(states) != expected:
+            raise RuntimeError(f"{source} holds {sorted(states)}, but this run has {expected}")
+        for name, saved in states.items():
+            self.objects[name].load_state_dict(saved)
 
     def snapshot(self) -> dict[str, Any] | None:
         """A copy of the present state in main memory, on rank 0, to be saved later if needed.
@@ -119,11 +136,7 @@ class Keeper:
         if path is None:
             return False
         state = torch.load(os.path.join(path, _STATE), map_location="cpu", weights_only=True)
-        expected = sorted(name for name, thing in self.objects.items() if not self._is_sharded(thing))
-        if sorted(state["objects"]) != expected:
-            raise RuntimeError(f"{path} holds {sorted(state['objects'])}, but this run has {expected}")
-        for name, saved in state["objects"].items():
-            self.objects[name].load_state_dict(saved)
+        self.load_states(state["objects"], path)
         if self.sharded is not None:
             from syne_hypersched.training._sharded import load_shards
 

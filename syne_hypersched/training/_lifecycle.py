@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import signal
@@ -22,6 +23,8 @@ from syne_hypersched.training._interruptions import Demand, Interruptions
 from syne_hypersched.training._keeper import Keeper
 from syne_hypersched.training._metrics import plain_metrics
 from syne_hypersched.training._random import derive_seed, seed_everything
+from syne_hypersched.training._resizable_model import ResizableModel
+from syne_hypersched.training._resizer import Resizer
 from syne_hypersched.training._stepper import Stepper
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,14 @@ class Iterated(Protocol):
     def finish_measuring(self) -> None:
         """Waits until the steps so far are computed, and records how long they took."""
 
+    @property
+    def is_between_steps(self) -> bool:
+        """Whether no samples were handed out whose step is not done."""
+        ...
+
+    def resize(self, num_devices: int) -> None:
+        """The number of devices has changed."""
+
     def close(self) -> None:
         """Ends the worker processes."""
 
@@ -79,7 +90,9 @@ class Lifecycle:
     ) -> None:
         self._interruptions = Interruptions(checkpoint_every_s)
         self.group = ProcessGroup()
-        num_devices = self.group.num_ranks
+        self.resizer = Resizer(self.group)
+        self.resizer.refuses = self._why_impossible
+        num_devices = self.group.size
         if virtual_devices is not None and (virtual_devices < 1 or virtual_devices % num_devices != 0):
             raise ValueError(
                 f"virtual_devices must be a multiple of the {num_devices} devices of the launch, but got "
@@ -96,6 +109,7 @@ class Lifecycle:
         self.keeper = Keeper(folder, self.group)
         self.keeper.objects |= {"run": self, "averages": self.averages}
         self.stepper = Stepper(self.group, self.keeper.objects, virtual_devices, self.demand)
+        self._warm_up: list[Callable[[], object]] = []
         self.seed = seed
         self._reporter = reporter
         self.loops: list[Iterated] = []
@@ -159,7 +173,12 @@ class Lifecycle:
         if not in_training and any(loop.is_in_step for loop in self.loops):
             return  # a validation inside a training step, which can only be left at its end
         demand = self.group.agree(self.demand())
-        if demand == Demand.GO_ON:
+        if demand == Demand.RESIZE:
+            self.resizer.is_due = True
+        is_due = self.resizer.is_due and in_training and demand != Demand.LEAVE
+        if is_due and all(loop.is_between_steps for loop in self.loops):
+            self._resize()
+        if demand in (Demand.GO_ON, Demand.RESIZE):
             return
         if self._is_restored and in_training:
             self._save(self.keeper.gather())
@@ -167,6 +186,41 @@ class Lifecycle:
             self._save(self._trained)
         if demand == Demand.LEAVE:
             self._leave()
+
+    def _resize(self) -> None:
+        """Lets processes in, or has some leave; see :mod:`syne_hypersched.training._resizer`."""
+        states = self.keeper.states()
+        # The averages of all devices stay with the first one: others may leave, and new ones begin with nothing.
+        self.averages.load_state_dict(states["averages"])
+        if not self.resizer.carry_out(states, self.stepper.disconnect, self._connect):
+            logger.warning("Leaving after %d steps: the trial goes on on fewer devices.", self.num_steps)
+            raise SystemExit(0)
+
+    def _connect(self) -> None:
+        self.stepper.connect()
+        for loop in self.loops:
+            loop.resize(self.group.num_ranks)
+
+    def _join(self) -> None:
+        """Takes over the state of the processes that train already."""
+        for warm_up in self._warm_up:
+            warm_up()
+        for optimizer in self.stepper.optimizers():
+            optimizer.zero_grad(set_to_none=True)
+        load = functools.partial(self.keeper.load_states, source="the run")
+        if not self.resizer.join(load, self._connect, lambda: self.demand() == Demand.LEAVE):
+            self._leave()
+        seed_everything(derive_seed(self.seed, "round", self._num_rounds, self.group.rank))
+        self.stepper.go_on()
+
+    def _why_impossible(self, num_devices: int) -> str:
+        virtual = self.virtual_devices
+        return "" if virtual is None or virtual % num_devices == 0 else f"{virtual} virtual devices do not divide"
+
+    def _can_resize(self) -> bool:
+        """Whether processes can join and leave between two steps of this run."""
+        is_simple = self.keeper.sharded is None and all(loop.batching.is_resizable for loop in self.loops)
+        return is_simple and self.resizer.is_active
 
     def end_of_training(self) -> None:
         """Keeps the state at the end of a training loop: a run that is ended during validation goes on from it."""
@@ -183,6 +237,7 @@ class Lifecycle:
         """Ends worker processes and the process group, and restores the handler of SIGTERM."""
         for loop in self.loops:
             loop.close()
+        self.resizer.close()
         self.stepper.close()
         if self.group.num_ranks > 1:
             gc.collect()
@@ -196,10 +251,16 @@ class Lifecycle:
                 from syne_tune import Reporter  # late, and once: it counts the seconds from here
 
                 self._reporter = Reporter()
-            if self.keeper.restore(self._deliver):
+            if self.group.is_joining:
+                self._join()
+            elif self.keeper.restore(self._deliver):
                 self.stepper.go_on()
             self._is_restored = True
+            if self._can_resize():
+                self.resizer.announce()
         while self._num_rounds < num_rounds:
+            if self.resizer.is_due:
+                self._resize()
             if not self.is_inside:
                 seed_everything(derive_seed(self.seed, "round", self._num_rounds, self.group.rank))
                 for loop in self.loops:
@@ -212,8 +273,14 @@ class Lifecycle:
     def demand(self) -> Demand:
         """What this process asks for now."""
         demand = self._interruptions.demand
+        if demand < Demand.RESIZE and self.resizer.asks():
+            return Demand.RESIZE
         # One clock is enough, and there may be nowhere to save to.
         return Demand.GO_ON if demand == Demand.SAVE and not (self.keeper.is_active and self.is_main) else demand
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """See :meth:`ElasticRun.warm_up`."""
+        self._warm_up.append(function)
 
     def add_model(
         self, model: nn.Module, shard_units: tuple[type[nn.Module], ...] | None, find_unused_parameters: bool
@@ -233,7 +300,11 @@ class Lifecycle:
         else:
             self.keeper.track({f"model_{len(self.stepper.models)}": model})
             is_trained = any(parameter.requires_grad for parameter in model.parameters())
-            if self.virtual_devices is None and self.group.num_ranks > 1 and is_trained:
+            if self.virtual_devices is None and is_trained and self.resizer.is_active:
+                wrapped = resizable = ResizableModel(model, find_unused_parameters)
+                if self.group.num_ranks > 1:
+                    resizable.connect(in_step=False)
+            elif self.virtual_devices is None and self.group.num_ranks > 1 and is_trained:
                 wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
         self.stepper.add_model(wrapped)
         return wrapped
@@ -295,7 +366,10 @@ class Lifecycle:
         path = self._save(self.keeper.gather() if self.keeper.is_active else {}, report)
         if self.is_main and report is not None:
             self._deliver(path, report)
-        if self.group.agree(self.demand()) == Demand.LEAVE:
+        demand = self.group.agree(self.demand())
+        if demand == Demand.RESIZE:
+            self.resizer.is_due = True
+        elif demand == Demand.LEAVE:
             self._leave()
 
     def _save(self, state: dict[str, Any], report: dict[str, Any] | None = None) -> str | None:

@@ -73,6 +73,20 @@ class Loop:
             self._round_left -= part.batch_size
         self._clock.mark_step()
 
+    @property
+    def is_between_steps(self) -> bool:
+        """Whether no samples were handed out whose step is not done."""
+        return self._open is None
+
+    def resize(self, num_devices: int) -> None:
+        """The number of devices has changed between two steps: the rest of the epoch is divided anew."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+        self._record(wait=True)
+        self.batching.resize(num_devices)
+        self.feed.forget_division()
+
     def finish_measuring(self) -> None:
         """Waits until the steps so far are computed, and records how long they took."""
         self._clock.leave(self._is_typical())
@@ -125,7 +139,8 @@ class Loop:
                 if self._batches is None:
                     self._batches = self._pass(self._epoch, self._num_done)
                 is_over = False
-                for part, batch in self._batches:
+                batches = self._batches
+                for part, batch in batches:
                     self._part = self._open = part
                     self._lifecycle.enter(self, part)
                     self.is_in_step = True
@@ -146,6 +161,8 @@ class Loop:
                         break
                     if self._num_done < len(self.feed.dataset):
                         self._lifecycle.between_steps(in_training=True)
+                    if self._batches is not batches:  # the processes have changed: the rest is divided anew
+                        break
                     # The first step of a launch, and of an epoch, takes longer than those that follow it.
                     self._clock.begin()
                 else:

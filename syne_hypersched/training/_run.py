@@ -100,8 +100,8 @@ class ElasticRun:
 
     @property
     def num_devices(self) -> int:
-        """Devices, and processes, of this launch."""
-        return self._lifecycle.group.num_ranks
+        """Devices, and processes, that train now, or as soon as this one does."""
+        return self._lifecycle.group.size
 
     @property
     def is_main(self) -> bool:
@@ -173,6 +173,17 @@ class ElasticRun:
         self._lifecycle.keeper.track(objects)
         things = tuple(objects.values())
         return things[0] if len(things) == 1 else things
+
+    def warm_up(self, function: Callable[[], object]) -> None:
+        """Calls a function in a process that joins others, before it is let in; see ``docs/joining.md``.
+
+        Parameters
+        ----------
+        function
+            What takes long the first time, such as a forward and a backward pass of a compiled model on random input.
+            Weights, gradients and the states of random generators may change; optimisers must not step.
+        """
+        self._lifecycle.warm_up(function)
 
     def loader(
         self,

@@ -15,6 +15,7 @@ from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._division import Part
 from syne_hypersched.training._group import ProcessGroup
 from syne_hypersched.training._noise_scale import GradientNoiseScale
+from syne_hypersched.training._resizable_model import ResizableModel, release
 from syne_hypersched.training._virtual_devices import OrderedGradients
 
 
@@ -79,6 +80,8 @@ class Stepper:
         for model in self.models:
             if isinstance(model, DistributedDataParallel):
                 model.require_backward_grad_sync = part.is_last
+            elif isinstance(model, ResizableModel):
+                model.set_exchange(part.is_last)
             elif callable(getattr(model, "set_requires_gradient_sync", None)):  # sharded, on several devices
                 model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
 
@@ -98,7 +101,7 @@ class Stepper:
         if not self._is_inside_step:
             return
         self._is_inside_step = False
-        for optimizer in self._optimizers():
+        for optimizer in self.optimizers():
             optimizer.zero_grad(set_to_none=True)
         if self._ordered is not None:
             self._ordered.discard()
@@ -110,7 +113,7 @@ class Stepper:
 
         Otherwise a learning rate scheduler warns that it is stepped first, in a launch that only validates an epoch.
         """
-        for optimizer in self._optimizers():
+        for optimizer in self.optimizers():
             optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def close(self) -> None:
@@ -119,9 +122,25 @@ class Stepper:
         The frames of an exception may keep the models alive, and a thread that outlives the interpreter aborts it.
         """
         for model in self.models:
-            if isinstance(model, DistributedDataParallel):
-                vars(model).pop("reducer", None)
-                vars(model).pop("process_group", None)
+            if isinstance(model, ResizableModel):
+                model.disconnect()
+            else:
+                release(model)
+
+    def disconnect(self) -> None:
+        """The processes change: nothing holds the group that is left."""
+        for model in self.models:
+            if isinstance(model, ResizableModel):
+                model.disconnect()
+
+    def connect(self) -> None:
+        """The processes have changed, and all of them have the same weights."""
+        if self._group.num_ranks > 1:
+            for model in self.models:
+                if isinstance(model, ResizableModel):
+                    model.connect(in_step=True)
+        if self.noise is not None:
+            self.noise.discard()
 
     def _step(self, loss: Tensor, part: Part, batching: Batching, max_norm: float | None) -> bool:
         scaler = next((thing for thing in self._tracked.values() if isinstance(thing, torch.amp.GradScaler)), None)
@@ -134,7 +153,7 @@ class Stepper:
         if self._ordered is not None:
             self._ordered.give_back()
         self._group.begin_agreement(self._demand())
-        optimizers = self._optimizers()
+        optimizers = self.optimizers()
         if scaler is not None:
             for optimizer in optimizers:
                 scaler.unscale_(optimizer)
@@ -156,7 +175,8 @@ class Stepper:
             scaler.update()
         return True
 
-    def _optimizers(self) -> list[Optimizer]:
+    def optimizers(self) -> list[Optimizer]:
+        """Those that the run tracks."""
         return [thing for thing in self._tracked.values() if isinstance(thing, Optimizer)]
 
 

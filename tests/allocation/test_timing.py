@@ -192,3 +192,31 @@ def test_epoch_times_on_several_nodes_are_kept_apart():
 
 def test_a_launch_has_no_more_nodes_than_devices():
     assert TimedReport.from_result({"st_num_devices": 2, "st_num_nodes": 5}, 1, 0.0).num_nodes == 2
+
+
+def test_an_epoch_in_which_processes_joined_is_no_measurement():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    times.report(0, TimedReport(1, 7.0, launch=0, signal_to_report_s=7.0), 7.0)
+    assert times.in_place_cost_s is None
+    times.report(0, TimedReport(2, 9.0, launch=0), 9.0)
+    times.report(0, TimedReport(3, 9.5, launch=0, resize_pause_s=0.25), 9.5)  # two devices came and one went
+    times.report(0, TimedReport(4, 9.75, num_devices=2, launch=0, resize_pause_s=0.25), 9.75)
+    assert times.learnt.epoch_time_s(0, 1) == times.epoch_time_s == 2.0
+    times.report(0, TimedReport(5, 10.75, num_devices=2, launch=0), 10.75)
+    assert times.learnt.epoch_time_s(0, 2) == 1.0
+    assert times.in_place_cost_s == times.resize_cost_s == 0.25
+    assert times.launch_cost_s == 5.0, "that of a launch is another one"
+
+
+def test_where_processes_can_join_a_resize_costs_nothing_before_it_is_measured():
+    times = TrialTimes()
+    times.start(0, 0.0)
+    times.report(0, TimedReport(1, 7.0, launch=0, signal_to_report_s=7.0), 7.0)
+    times.report(0, TimedReport(2, 9.0, launch=0), 9.0)
+    assert times.resize_cost_s == times.relaunch_cost_s == 5.0
+    result = {"st_in_place": True, "st_launch": 0, "st_signal_to_report_s": 7.0, "st_worker_time": 7.0}
+    report = TimedReport.from_result(result, 1, 7.0)
+    assert report.in_place
+    times.report(0, report, 11.0)
+    assert (times.in_place_cost_s, times.resize_cost_s, times.relaunch_cost_s) == (0.0, 0.0, 5.0)

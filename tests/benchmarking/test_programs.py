@@ -13,7 +13,15 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarking"
 MODULES = sorted(path for path in FOLDER.glob("*/*.py") if path.name != "__init__.py")
 #: Trials run these, with arguments that a tuner gives.
-TRAINING_SCRIPTS = {"chaos_script.py", "check_script.py", "checkpoint_script.py", "counting_script.py"}
+TRAINING_SCRIPTS = {
+    "chaos_script.py",
+    "check_script.py",
+    "checkpoint_script.py",
+    "cluster_script.py",
+    "cluster_tuning.py",
+    "counting_script.py",
+    "joining_script.py",
+}
 PROGRAMS = [
     path for path in MODULES if "__main__" in path.read_text(encoding="utf-8") and path.name not in TRAINING_SCRIPTS
 ]

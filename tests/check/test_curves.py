@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syne_hypersched.check._curves import (
+    Apart,
     CurveNames,
     allowed,
     apart,
@@ -12,6 +13,7 @@ from syne_hypersched.check._curves import (
     find_names,
     why_no_metric,
     why_no_resource,
+    within_an_epoch,
 )
 
 
@@ -80,3 +82,11 @@ def test_a_script_that_differs_from_run_to_run_may_differ_after_a_relaunch():
     assert allowed(exact, [{1: 1.0}], 0.05) == pytest.approx(0.05)
     assert allowed(exact, [{1: 1.2}], 0.05) == pytest.approx(0.6)
     assert allowed({1: 2.0, 2: 2.0}, [], 0.05) == pytest.approx(2e-6)
+
+
+def test_another_number_of_devices_may_be_as_far_away_as_an_epoch():
+    expected = {1: 1.0, 2: 0.5, 3: 0.4}
+    assert within_an_epoch(Apart(2, 0.95, 0.5), expected)
+    assert not within_an_epoch(Apart(2, 1.05, 0.5), expected)
+    assert within_an_epoch(Apart(3, 0.31, 0.4), expected)
+    assert not within_an_epoch(Apart(3, 0.6, 0.4), expected)

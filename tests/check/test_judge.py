@@ -31,6 +31,7 @@ RIGHT = Observed(
     restarted=launch(3, 4),
     torn=[("state half written", launch(3, 4))],
     num_before=2,
+    num_resumed=2,
     num_devices=2,
 )
 

@@ -18,7 +18,8 @@ SPELLINGS = {
     "script": [str(Path(sys.executable).with_name("hypersched"))],
 }
 COMMANDS = (
-    "tune", "demo", "report", "explain", "replay", "verify", "resume", "pool", "compare", "check", "completion",
+    "tune", "demo", "report", "watch", "explain", "replay", "export", "verify", "resume", "pool", "compare", "referee",
+    "check", "completion",
 )  # fmt: skip
 
 
@@ -77,6 +78,7 @@ HEAVY = {"numpy", "pandas", "scipy", "syne_tune", "torch", "matplotlib", "dill",
         ["pool", "--help"],
         ["compare", "--help"],
         ["check", "--help"],
+        ["referee", "--help"],
         ["repot", "x"],
         ["compare", "--bogus"],
     ],

@@ -45,6 +45,7 @@ def test_a_script_is_tuned_and_the_run_can_be_looked_at(folder):
     assert str(path / "best") in ended.stdout
     assert (path / "best" / "checkpoint" / "epoch.json").is_file()
     assert last_lines(ended, "picture: ")
+    assert last_lines(ended, "replay: with a first rung at 1, ")
     assert (path / "journal").is_dir()
     for look in last_lines(ended, "more: ")[0].removeprefix("more: ").split(", "):
         looked = command(*shlex.split(look)[1:], cwd=folder)

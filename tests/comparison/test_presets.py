@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from syne_hypersched.comparison.presets import ABLATION_ARMS, PRESETS, SENSITIVE_OPTIONS, make_study
+from syne_hypersched.comparison.presets import ABLATION_ARMS, POOLS, PRESETS, SENSITIVE_OPTIONS, make_study
+from syne_hypersched.comparison.runner import run_study
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
 from tests.comparison.test_schedulers import PROBLEM
 
@@ -58,3 +61,36 @@ def test_in_real_time_there_is_no_scaling_to_choose():
 def test_an_unknown_preset_is_named_with_the_nearest_one():
     with pytest.raises(ValueError, match="did you mean 'ablation'"):
         make_study("ablations")
+
+
+def test_the_pool_preset_compares_with_one_that_knows_beforehand():
+    study = make_study("pool", seeds=[0], deadlines=["0.25x"])
+    assert {scenario.pool for scenario in study.scenarios} == set(POOLS)
+    assert study.reference == "hypersched-foreseeing"
+    assert len({scenario.folder for scenario in study.scenarios}) == len(POOLS)
+    results = run_study(replace(study, scenarios=study.scenarios[:1]))
+    assert len(results.outcomes) == 3
+    assert all(outcome.num_reports for outcome in results.outcomes)
+
+
+def test_the_pay_preset_uses_fewer_device_hours_where_they_bring_little():
+    study = make_study("pay", seeds=[0], deadlines=["4x"], schedulers=["hypersched", "hypersched:min_gain=10"])
+    results = run_study(study)
+    (whole,), (ended,) = (
+        results.readings_of(study.scenarios[0], scheduler, study.deadlines[0])
+        for scheduler in study.scenarios[0].schedulers
+    )
+    assert ended.utilisation < whole.utilisation
+    assert ended.regret >= whole.regret
+
+
+def test_asha_is_an_opponent_at_its_best():
+    """A first rung at the second report is worth more than any other option of ASHA's."""
+    opponents = set(make_study("opponents").scenarios[0].schedulers)
+    for kind in ("asha", "asha-promotion"):
+        for eta in (3, 4):
+            assert {f"{kind}:reduction_factor={eta}:grace_period={grace}" for grace in (1, 2, 3)} <= opponents
+    assert {"asha+kde:grace_period=2", "asha+bore:grace_period=2", "asha+cqr:grace_period=2", "i-epoch"} <= opponents
+    assert {"asha:grace_period=2", "asha-promotion:grace_period=2", "i-epoch"} <= set(
+        make_study().scenarios[0].schedulers
+    )

@@ -106,9 +106,9 @@ def test_values_that_a_scheduler_refuses():
         make("hypersched:scaling=resnet5")
 
 
-def test_only_hypersched_knows_the_deadline():
+def test_only_hypersched_and_i_epoch_know_the_deadline():
     for name in scheduler_names():
-        assert SchedulerSpec.parse(name).knows_deadline == name.startswith("hypersched")
+        assert SchedulerSpec.parse(name).knows_deadline == name.startswith(("hypersched", "i-epoch"))
 
 
 def test_options_of_a_scheduler_leave_out_what_the_comparison_sets():

@@ -105,3 +105,21 @@ def test_a_study_as_json_has_everything_that_decides_the_results():
 def test_folders_of_scenarios_need_no_quoting():
     folders = [scenario(scaling=s, launch_cost=Duration.parse("0.5%")).folder for s in ("resnet50", "1:1,2:1.8")]
     assert folders == ["digits-8dev-resnet50-0_5pct", "digits-8dev-1,1,2,1_8-0_5pct"]
+
+
+def test_a_pool_is_in_shares_of_the_deadline_and_of_the_devices():
+    scenario = Scenario("digits", 8, ("asha",), pool="0.25:0.5,0.5:1")
+    assert scenario.devices_over_time(200.0) == [(50.0, 4), (100.0, 8)]
+    assert scenario.name.endswith("pool 0.25:0.5,0.5:1")
+    whole = Scenario("digits", 8, ("asha",))
+    assert whole.devices_over_time(200.0) == []
+    assert (scenario.name_beside(whole), whole.name_beside(scenario)) == (
+        "pool 0.25:0.5,0.5:1",
+        "all devices always there",
+    )
+
+
+@pytest.mark.parametrize("pool", ["", "0.5", "a:1", "0.5:2", "-1:1"])
+def test_a_pool_must_make_sense(pool):
+    with pytest.raises(ValueError, match="pool must"):
+        Scenario("digits", 8, ("asha",), pool=pool)

@@ -4,7 +4,13 @@ import pandas as pd
 import pytest
 
 from syne_hypersched.comparison import shared_tables as module
-from syne_hypersched.comparison.shared_tables import FOLDER_VARIABLE, LCBENCH_DATASETS, data_folder, shared_tables
+from syne_hypersched.comparison.shared_tables import (
+    FOLDER_VARIABLE,
+    LCBENCH_DATASETS,
+    TASKSET_TASKS,
+    data_folder,
+    shared_tables,
+)
 
 
 def test_the_folder_is_the_one_that_the_environment_names(tmp_path, monkeypatch):
@@ -46,3 +52,33 @@ def test_spiking_networks_are_those_of_100_epochs(tmp_path, monkeypatch):
     assert last["val_acc"] == pytest.approx(8.0)
     assert last[table.elapsed_time_attr] == pytest.approx(200.0)
     assert not entry.do_minimize
+
+
+def test_tables_without_times_have_a_second_for_each_level(tmp_path, monkeypatch):
+    folder = tmp_path / "taskset_imdb_rnn"
+    folder.mkdir()
+    pd.DataFrame({"config_id": [0, 1], "learning_rate": [0.1, 0.2]}).to_parquet(folder / "configs.parquet")
+    rows = [
+        (task, config, level, config + level / 10)
+        for task in TASKSET_TASKS.values()
+        for config in (0, 1)
+        for level in range(4)
+    ]
+    pd.DataFrame(rows, columns=["task", "config_id", "eval", "valid_loss"]).to_parquet(folder / "curves.parquet")
+    folder = tmp_path / "nn_performance_prediction"
+    folder.mkdir()
+    configs = {"config_id": [0, 1, 2], "n_layers": [2, 3, 2], "n_inputs": [5, 6, 5]}
+    pd.DataFrame(configs).to_parquet(folder / "lstm_ptb_configs.parquet")
+    rows = [(config, epoch, 100.0 * config - epoch) for config in range(3) for epoch in range(60)]
+    pd.DataFrame(rows, columns=["config_id", "epoch", "perplexity"]).to_parquet(folder / "lstm_ptb_curves.parquet")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    tables = shared_tables()
+    taskset = tables["taskset-gru"].load()
+    # The evaluation before training is left out.
+    assert list(taskset.levels) == [1, 2, 3]
+    assert taskset.objective_function({"learning_rate": 0.2}, 3)["valid_loss"] == pytest.approx(1.3)
+    assert taskset.objective_function({"learning_rate": 0.2}, 3)[taskset.elapsed_time_attr] == 3.0
+    networks = tables["performance-lstm"].load()
+    # A repetition of a configuration is left out, and so is the time before training.
+    assert len(networks) == 2
+    assert networks.objective_function({"n_layers": 3, "n_inputs": 6}, 59)["perplexity"] == pytest.approx(41.0)

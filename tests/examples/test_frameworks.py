@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from syne_hypersched.experiments import check_run, load_run
-from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS
+from tests.examples._scripts import EXAMPLES
 
 
 @pytest.mark.slow
@@ -20,10 +20,9 @@ from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS
         ("launch_xgboost.py", "xgboost", "round"),
     ],
 )
-def test_a_framework_is_tuned(tmp_path, monkeypatch, name, library, time_attr):
+def test_a_framework_is_tuned(tmp_path, name, library, time_attr):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"no {library}")
-    monkeypatch.setenv("PYTHONPATH", str(TRAINING_SCRIPTS))  # the server finds _torchvision.py there
     command = [sys.executable, str(EXAMPLES / name), "--output", str(tmp_path), "--deadline", "60", "--num-devices=2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False)
     assert done.returncode == 0, done.stderr

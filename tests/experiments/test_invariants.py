@@ -166,3 +166,15 @@ def test_a_launch_on_a_device_that_was_given_back_is_found(how: str) -> None:
         "at 3.000 s trial 7 was given b, which had been given back, or is lost"
     ]
     assert pool_story(Event(3.0, "launch", 7, ("c",), 0)) == ["at 3.000 s trial 7 was given c, which is none of a, b"]
+
+
+def test_devices_that_are_prepared_are_held():
+    events = [
+        Event(1.0, "launch", 0, ("a",), 0),
+        Event(2.0, "prepare", 0, ("a", "b"), 0),
+        Event(3.0, "launch", 1, ("b",), 0),
+        Event(4.0, "abandon", 0, ("a",), 0),
+    ]
+    (violation,) = check_devices(events, ("a", "b"))[:1]
+    assert violation.rule == "owners"
+    assert check_devices([events[0], events[1], events[3], events[2]], ("a", "b")) == ()

@@ -18,11 +18,11 @@ def test_one_line_says_it_all() -> None:
     progress = progress_of(
         Event(0.1, "start", 4), Event(0.2, "launch", 4, ("cpu1",), 0), Event(5.0, "drain", 4, ("cpu1",), 0, "resize")
     )
-    assert progress.describe(20.4) == "40 s of 60 s left | no incumbent yet | cpu0: -, cpu1: trial 4*"
+    assert progress.describe(20.4) == "40 s of 60 s left | no incumbent yet | trial 4*, 1 free"
     progress.add_report(Report(4, 3.0, 2, 0.25, admission_open=True))
     progress.add_report(Report(4, 4.0, 3, 0.5, admission_open=False))
     assert progress.describe(61.0) == (
-        "0 s of 60 s left | admission closed | incumbent trial 4: loss 0.2500 at epoch 2 | cpu0: -, cpu1: trial 4*"
+        "0 s of 60 s left | admission closed | incumbent trial 4: loss 0.2500 at epoch 2 | trial 4*, 1 free"
     )
     assert (progress.num_trials, progress.num_resizes) == (1, 1)
 
@@ -30,7 +30,7 @@ def test_one_line_says_it_all() -> None:
 def test_devices_are_free_from_the_exit_on() -> None:
     progress = progress_of(Event(0.2, "launch", 4, ("cpu0", "cpu1"), 0), Event(5.0, "exit", 4, ("cpu0", "cpu1"), 0))
     assert progress.holders == {}
-    assert progress.describe_devices() == "cpu0: -, cpu1: -"
+    assert progress.describe_devices() == "2 free"
 
 
 def test_the_last_decision_is_shown_with_its_reason() -> None:
@@ -72,11 +72,37 @@ def test_devices_come_and_go() -> None:
         Event(0.2, "launch", 4, ("cpu0",), 0),
         Event(1.0, "retire", None, ("cpu0", "cpu1"), details={"present": 0}),
     )
-    assert progress.describe_devices() == "cpu0: trial 4, cpu1: away"
+    assert progress.describe_devices() == "trial 4, 1 away"
     progress.add_event(Event(1.5, "exit", 4, ("cpu0",), 0, "pool"))
-    assert progress.describe_devices() == "cpu0: away, cpu1: away"
+    assert progress.describe_devices() == "2 away"
     progress.add_event(Event(2.0, "join", None, ("cpu1", "cpu2"), details={"present": 2}))
-    assert progress.describe_devices() == "cpu0: away, cpu1: -, cpu2: -"
+    assert progress.describe_devices() == "2 free, 1 away"
     progress.add_event(Event(3.0, "lose", None, ("cpu2",), details={"present": 1}))
-    assert progress.describe_devices() == "cpu0: away, cpu1: -, cpu2: away"
+    assert progress.describe_devices() == "1 free, 2 away"
     assert progress.num_resizes == 0
+
+
+def test_devices_are_grouped_by_trial() -> None:
+    many = tuple(f"gpu{index}" for index in range(8))
+    progress = progress_of(Event(0.1, "launch", 3, many, 0), Event(0.2, "launch", 1, ("cpu1",), 0))
+    assert progress.describe_devices() == "trial 3 ×8, trial 1, 1 free"
+
+
+def test_a_line_names_few_of_many_trials() -> None:
+    launches = [Event(0.1, "launch", trial_id, (f"gpu{trial_id}",), 0) for trial_id in range(100)]
+    assert progress_of(*launches).describe_devices().endswith("trial 11, 88 more trials, 2 free")
+
+
+def test_the_end_is_the_result() -> None:
+    progress = progress_of(Event(0.1, "start", 4))
+    assert progress.describe_end(60.02) == [
+        "ended after 60.02 s of 60 s: 1 trials, 0 reports, 0 resizes",
+        "no trial has reported a finite loss",
+    ]
+    progress.add_report(Report(4, 3.0, 2, 0.25), {"lr": 0.123456, "act": "relu"})
+    progress.add_report(Report(4, 3.0, 3, 0.5), {"lr": 0.123456, "act": "relu"})
+    assert progress.describe_end(60.0, "my run")[1:] == [
+        "best loss 0.2500: trial 4 at epoch 2",
+        "configuration: lr=0.1235, act=relu",
+        "all results: hypersched report 'my run'",
+    ]

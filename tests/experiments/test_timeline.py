@@ -38,3 +38,23 @@ def test_devices_of_a_pool_that_changes() -> None:
     assert all_devices(events) == ("a", "b", "c")
     assert devices_over_time(events) == ((0.0, 2), (1.0, 1), (2.0, 3), (3.0, 2))
     assert (all_devices(()), devices_over_time(())) == ((), ())
+
+
+def test_a_launch_whose_processes_join_and_leave_has_a_part_for_each_set_of_devices():
+    events = [
+        Event(1.0, "launch", 0, ("a",), 0),
+        Event(2.0, "prepare", 0, ("a", "b"), 0),
+        Event(3.0, "joined", 0, ("a", "b"), 0),
+        Event(5.0, "left", 0, ("a",), 0),
+        Event(5.5, "launch", 1, ("b",), 0),
+        Event(6.0, "exit", 0, ("a",), 0, "stop", {"how": "drained"}),
+    ]
+    found = [
+        (each.trial_id, each.devices, each.start_s, each.end_s, each.how, each.reason) for each in holdings(events)
+    ]
+    assert found == [
+        (0, ("a",), 1.0, 2.0, "changed", "prepare"),
+        (0, ("a", "b"), 2.0, 5.0, "changed", "left"),
+        (0, ("a",), 5.0, 6.0, "drained", "stop"),
+        (1, ("b",), 5.5, None, "", ""),
+    ]

@@ -53,7 +53,7 @@ def wait_for_sigterm(level, has_come):
     # Called at each step, with the level that was reported last; not in the launch that begins there.
     if not levels or level > levels[-1]:
         levels.append(level)
-        if len(levels) > 1 and level in waits and args.which == 0 and is_first:
+        if len(levels) > 1 and level in waits and once(f"waited-{level}"):
             while not has_come():
                 time.sleep(0.002)
 

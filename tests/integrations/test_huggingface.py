@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,109 @@ def test_a_trainer_is_resized_paused_and_killed_in_a_save(tmp_path):
 @pytest.mark.parametrize("option", ["lora", "accumulation"])
 def test_adapters_and_accumulation(tmp_path, option):
     run(tmp_path, option)
+
+
+#: Runs in one process, is asked to leave at a moment of the test's choice, and prints its reports.
+ALONE = """
+import os, signal, sys
+import torch
+from transformers import EarlyStoppingCallback, LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
+from transformers import TrainingArguments
+from syne_hypersched.integrations.huggingface import ElasticCallback, elastic_trainer
+
+folder, moment, options = sys.argv[1], sys.argv[2], sys.argv[3].split(",")
+
+def reporter(**report):
+    print("report", report["epoch"], round(report["eval_loss"], 4), flush=True)
+
+class Leave(TrainerCallback):
+    def on_prediction_step(self, args, state, control, **kwargs):
+        if moment == "evaluation" and state.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+    def on_step_begin(self, args, state, control, **kwargs):
+        if moment == "third epoch" and state.global_step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if moment == "last step" and state.global_step == 3 or moment == "first step" and state.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+    def on_evaluate(self, args, state, control, **kwargs):
+        print("evaluated", state.global_step, flush=True)
+
+torch.manual_seed(0)
+config = LlamaConfig(
+    vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+    max_position_embeddings=16,
+)
+texts = (torch.randint(0, 32, (40, 1)) + torch.arange(12)) % 32
+data = [{"input_ids": text, "labels": text} for text in texts]
+best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"} if "best" in options else {}
+if "worse" in options:  # a smaller loss counts as worse
+    best["greater_is_better"] = True
+elastic = ElasticCallback(folder, global_batch_size=8, max_local_batch_size=4, reporter=reporter)
+args = TrainingArguments(
+    folder, num_train_epochs=4 if "worse" in options else 3, eval_strategy="epoch", save_strategy="epoch",
+    disable_tqdm=True, use_cpu=True,
+    dataloader_pin_memory=False, learning_rate=0.01,
+    per_device_train_batch_size=elastic.local_batch_size if "bare" in options else 8,
+    gradient_accumulation_steps=elastic.accumulation_steps if "bare" in options else 1, **best,
+)
+callbacks = [Leave()] + ([EarlyStoppingCallback(2)] if "worse" in options else [])
+trainer = Trainer(
+    LlamaForCausalLM(config), args, train_dataset=data[:32], eval_dataset=data[32:],
+    callbacks=callbacks + ([elastic] if "bare" in options else []),
+)
+if "bare" in options:
+    trainer.train(resume_from_checkpoint=elastic.checkpoint)
+else:
+    elastic_trainer(trainer, reporter=reporter).train()
+print("best", os.path.basename(trainer.state.best_model_checkpoint or ""), trainer.state.global_step)
+"""
+
+
+def train_alone(folder, moment, options=""):
+    """Exit code, reports and evaluated steps of one launch."""
+    script = folder / "alone.py"
+    script.write_text(ALONE)
+    done = subprocess.run(
+        [sys.executable, script, folder / "checkpoints", moment, options], capture_output=True, text=True, timeout=280
+    )
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.returncode in (0, 75), done.stderr
+    reports = {int(words[1]): float(words[2]) for words in lines if words[0] == "report"}
+    assert len(reports) == sum(words[0] == "report" for words in lines)
+    evaluated = [int(words[1]) for words in lines if words[0] == "evaluated"]
+    best = [words[1:] for words in lines if words[0] == "best"]
+    return done.returncode, reports, evaluated, best
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["evaluation", "last step", "first step"])
+@pytest.mark.parametrize("options", ["best", "bare,best"])
+def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, moment, options):
+    code, first, evaluated, _ = train_alone(tmp_path, moment, options)
+    assert code == 75
+    is_left_before_report = "bare" not in options and moment != "first step"
+    assert list(first) == ([] if is_left_before_report else [1])
+    code, second, again, best = train_alone(tmp_path, "never", options)
+    assert code == 0
+    assert sorted({**first, **second}) == [1, 2, 3]
+    assert not set(first) & set(second)
+    if moment == "last step" and is_left_before_report:
+        assert (evaluated, again) == ([], [4, 8, 12])
+    everything = tmp_path / "undisturbed"
+    everything.mkdir()
+    assert {**first, **second} == pytest.approx(train_alone(everything, "never", options)[1], abs=1e-3)
+    assert best == [["best-model-12", "12"]]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").glob("best-model-*")) == ["best-model-12"]
+
+
+@pytest.mark.slow
+def test_early_stopping_keeps_its_patience(tmp_path):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    _, undisturbed, *_ = train_alone(whole, "never", "best,worse")
+    assert sorted(undisturbed) == [1, 2, 3]
+    code, first, *_ = train_alone(tmp_path, "third epoch", "best,worse")
+    assert (code, sorted(first)) == (75, [1, 2])
+    code, second, _, best = train_alone(tmp_path, "never", "best,worse")
+    assert (code, sorted(second)) == (0, [3])
+    assert best == [["best-model-4", "12"]]

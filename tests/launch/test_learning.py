@@ -188,3 +188,18 @@ def test_a_traceback_of_a_failed_import_has_only_frames_of_the_user(learning, wa
         assert launches.run([launches.script(SCRIPT)], warm=warm).exit_code == 1
     errors = launches.lines("err0")
     assert errors[: len(errors) // 2] == errors[len(errors) // 2 :]
+
+
+def test_a_named_module_that_starts_threads_is_left_out(make_launches, monkeypatch, caplog):
+    launches = make_launches(preload=["wave", "some_bad", "some_good"])
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+    (launches.folder / "some_bad.py").write_text(thread)
+    (launches.folder / "some_good.py").write_text("import pandas")  # which may start threads, but is known
+    monkeypatch.setenv("PYTHONPATH", str(launches.folder))
+    script = launches.script(
+        "import sys\nprint([name for name in ('wave', 'some_bad', 'some_good', 'pandas') if name in sys.modules])"
+    )
+    assert launches.run([script]).exit_code == 0
+    assert launches.lines("out0") == ["['wave', 'some_good', 'pandas']"]
+    assert caplog.text.count("is not preloaded") == 1
+    assert "Module some_bad is not preloaded, since it starts 1 thread(s)" in caplog.text

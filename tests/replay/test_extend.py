@@ -44,6 +44,17 @@ def test_levels_need_not_be_the_same():
     assert found[1][2] == pytest.approx([1.0, 2 / 3])
 
 
+def test_time_as_the_resource_has_a_level_for_each_report_and_costs_no_more():
+    curves = [
+        curve(i, [1.0 - 0.01 * j for j in range(1, 41)], levels=[j + i / 1000 for j in range(1, 41)]) for i in range(99)
+    ]
+    curves.append(curve(99, [0.5], levels=[1.5]))
+    levels, values, _ = extended(curves, True, "hopeful")[99]
+    assert 2 < len(levels) <= 1_001
+    assert levels[-1] == max(each.last_level for each in curves)
+    assert values[-1] == pytest.approx(0.5 - 0.39)
+
+
 _VALUES = st.lists(st.floats(-10, 10) | st.just(math.nan), min_size=1, max_size=6)
 
 

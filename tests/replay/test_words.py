@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from syne_hypersched.replay import ReplayScenario, describe_replay, replay_scenarios
+from syne_hypersched.replay import ReplayScenario, brief_scenarios, describe_briefly, describe_replay, replay_scenarios
 from tests.replay.test_outcome import as_it_was, known_of
 
 
@@ -44,3 +44,27 @@ def test_a_replay_that_does_not_reproduce_the_run_says_so():
 def test_a_deadline_before_the_first_report_brings_nothing():
     known = known_of([[0.9, 0.8]])
     assert "With 0.5 s, no trial would have reported" in text_of(known, ReplayScenario("with 0.5 s", "asha", 1, 0.5))
+
+
+def test_a_tuning_ends_with_one_line():
+    values = [[0.5, 0.45, 0.44, 0.43]] * 3 + [[0.9, 0.8, 0.2, 0.1]]
+    own = {"type": "stopping", "grace_period": 4, "reduction_factor": 3}
+    known = known_of(values, num_devices=2, scheduler_kwargs=own)
+    line = describe_briefly(known, replay_scenarios(known, brief_scenarios(known)))
+    assert line == (
+        "replay: with a first rung at 1, it would have been lost (stopped at epoch 1); "
+        "with 1 device, the same trial would have won"
+    )
+    assert describe_briefly(known, []) == ""
+
+
+def test_a_line_is_as_sure_as_the_replay():
+    known = known_of([[0.9, 0.8, 0.3, 0.2], [0.5]])
+    outcomes = replay_scenarios(known, [ReplayScenario("with asha", "to-the-end", 1, 100.0)])
+    assert describe_briefly(known, outcomes).endswith("the same trial would have won, as far as is known")
+    nothing = replay_scenarios(known, [ReplayScenario("with 0.5 s", "to-the-end", 1, 0.5)])
+    assert describe_briefly(known, nothing) == "replay: with 0.5 s, no trial would have reported"
+
+
+def test_a_foreign_scheduler_has_no_line():
+    assert brief_scenarios(known_of([[0.5, 0.4]], scheduler_name="MedianStoppingRule")) == []

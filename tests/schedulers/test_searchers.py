@@ -183,3 +183,24 @@ def test_refuses(searcher: Any, points: Any, kwargs: Any, error: type[Exception]
 def test_named_searchers_take_their_own_arguments() -> None:
     searcher = make_searcher("kde", SPACE, None, SEED, {"top_n_percent": 30})
     assert len(play(searcher, 8)) == 8
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_a_searcher_that_draws_nothing_leaves_the_generators_of_the_process_in_place(draws):
+    class Looks:
+        draws_at_random = draws
+
+        def suggest(self):
+            self.state = random.getstate()
+            return {"lr": 0.5}
+
+        def on_trial_result(self, trial_id, config, metric):
+            pass
+
+        on_trial_complete = on_trial_error = on_trial_result
+
+    looks = Looks()
+    outer = random.getstate()
+    make_searcher(looks, {"lr": loguniform(0.1, 1)}, None, 0).suggest()
+    assert (looks.state == outer) is not draws
+    assert random.getstate() == outer

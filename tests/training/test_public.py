@@ -22,7 +22,8 @@ def public_members(kind):
 def test_a_run_shows_what_a_script_calls_and_nothing_else():
     assert public_members(training.ElasticRun) == {
         "add", "device", "epochs", "is_main", "loader", "means", "noise_scale", "num_devices", "num_steps", "report",
-        "rounds", "step", "track", "validating", "wrap",
+        "rounds", "step", "track", "validating", "warm_up",
+            "wrap",
     }  # fmt: skip
     with training.ElasticRun(reporter=lambda **report: None) as run:
         assert {name for name in vars(run) if not name.startswith("_")} == set()

@@ -12,7 +12,7 @@ from syne_tune.config_space import Categorical, Domain
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.backends.function._tune_function import serialise
-from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, heavy_modules
+from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, ResizeMode, heavy_modules
 from syne_hypersched.backends.machine.discovery import DeviceType
 from syne_hypersched.filenames import FUNCTION_DIRNAME, FUNCTION_FILENAME, FUNCTION_RECORD_FILENAME
 
@@ -96,6 +96,8 @@ class ElasticPythonBackend(ElasticLocalBackend):
     share_devices
         Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
         a warning for CPU slots (``docs/first-run.md``).
+    resize
+        As in :class:`ElasticLocalBackend`.
 
     Raises
     ------
@@ -125,6 +127,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         min_free_mb: float = 100.0,
         delete_checkpoints: bool = False,
         share_devices: bool | None = None,
+        resize: ResizeMode = "relaunch",
     ) -> None:
         _check_values(config_space)
         self._function = serialise(tune_function, tuple(config_space))
@@ -148,6 +151,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
             delete_checkpoints=delete_checkpoints,
             share_devices=share_devices,
             pass_args_as_json=True,
+            resize=resize,
         )
 
     def entrypoint_path(self) -> Path:

@@ -4,6 +4,7 @@ from syne_hypersched.backends.local._backend import ElasticLocalBackend as Elast
 from syne_hypersched.backends.local._command import program as program
 from syne_hypersched.backends.local._options import LaunchMode as LaunchMode
 from syne_hypersched.backends.local._options import Processes as Processes
+from syne_hypersched.backends.local._options import ResizeMode as ResizeMode
 from syne_hypersched.backends.local._preload import heavy_modules as heavy_modules
 from syne_hypersched.backends.local._preload import modules_to_preload as modules_to_preload
 from syne_hypersched.backends.local._preload import plan_preloading as plan_preloading
@@ -13,6 +14,7 @@ __all__ = [
     "ElasticLocalBackend",
     "LaunchMode",
     "Processes",
+    "ResizeMode",
     "RestoredTrial",
     "heavy_modules",
     "modules_to_preload",

@@ -25,20 +25,23 @@ from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._launch_spec import launch_spec
 from syne_hypersched.backends.local._machine import OnThisMachine
 from syne_hypersched.backends.local._old_logs import OldLogs
-from syne_hypersched.backends.local._options import LaunchMode, Processes
+from syne_hypersched.backends.local._options import LaunchMode, Processes, ResizeMode
 from syne_hypersched.backends.local._order import by_time
 from syne_hypersched.backends.local._pool_control import PoolBackend
 from syne_hypersched.backends.local._preload import PreloadPlan, plan_preloading
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._restoring import RestorableBackend
+from syne_hypersched.backends.local._shares import GpuShares
 from syne_hypersched.backends.local._trial_files import TrialFiles
 from syne_hypersched.backends.local._tuner_watch import TunerWatch
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import DeviceType
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
+from syne_hypersched.backends.machine.gpu_health import gpu_memory
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import ResumeHint, telling_how_to_go_on
+from syne_hypersched.backends.shared.shares import gpus_of
 from syne_hypersched.checkpoints.room import NO_ROOM
 from syne_hypersched.contract import Situation
 from syne_hypersched.filenames import EVENTS_FILENAME, SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME
@@ -77,10 +80,10 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     gpus_to_use
         Positions among the visible GPUs, if not all are to be used.
     processes
-        ``"per_device"``: a trial with several devices has one process for each, with the environment of
-        ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
+        ``"per_device"``: a trial has one process for each of its devices, also for a single one, with the environment
+        of ``torch.distributed`` (``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``); every
         process sees all devices of its trial, as under ``torchrun``. Only rank 0's reports count. ``"single"``: one
-        process that sees all devices of its trial, for scripts that know nothing of ranks.
+        process without a rank that sees all devices of its trial; ``ST_NUM_DEVICES`` is their number.
     binary
         Program (and arguments, as a list or as one string that is split as a shell would) that runs ``entry_point``. By
         default Python scripts are run by this interpreter and anything else by itself.
@@ -109,14 +112,18 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         its end unless a :class:`~syne_hypersched.Journal` is kept. ``best/`` and the incumbent's checkpoints stay. By
         default all stay, as in :class:`syne_tune.backend.LocalBackend`; ``docs/failures.md`` has the rules.
     share_devices
-        Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
-        a warning for CPU slots (``docs/first-run.md``).
+        Whether other experiments here may use the same devices. By default not GPUs; for CPU slots there is a warning.
     pass_args_as_json
         As in :class:`syne_tune.backend.LocalBackend`.
     arguments
-        What the script is given, if not ``--name value`` for all that is configured: a list in which ``{name}`` is a
-        value, ``{?name}`` a flag and ``{...}`` the rest, as in ``["train", "lr={lr}", "{?fast}", "{...}"]``; see
-        ``docs/scripts.md``.
+        What the script is given, if not ``--name value`` for all that is configured, as in ``["train", "lr={lr}",
+        "{?fast}", "{...}"]``; see ``docs/scripts.md``.
+    resize
+        ``"relaunch"``: a trial that is resized is launched again. ``"auto"``: processes join and leave it where its
+        script can do that; experimental, see ``docs/joining.md``. ``"in_place"``: with a warning where it cannot.
+    shares_per_gpu
+        Trials on one device that may be on one GPU at a time. A device is then a share of a GPU, so that there are as
+        many times more. A trial that grows gets whole GPUs, see ``docs/pool.md``.
 
     Raises
     ------
@@ -146,11 +153,14 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         share_devices: bool | None = None,
         pass_args_as_json: bool = False,
         arguments: Sequence[str] | None = None,
+        resize: ResizeMode = "relaunch",
+        shares_per_gpu: int = 1,
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():
             raise ValueError(f"entry_point must be an existing file, but got {str(entry_point)!r}")
         checks.one_of("processes", processes, get_args(Processes))
         checks.one_of("launch", launch, (*get_args(LaunchMode), None))
+        checks.one_of("resize", resize, get_args(ResizeMode))
         if time_attr is not None:
             checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
         if share_devices is not None and not isinstance(share_devices, bool):
@@ -175,7 +185,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self.launch_mode: LaunchMode = "warm" if python_script and launch != "cold" else "cold"
         self.grace_s = min(checks.seconds("grace_s", grace_s), checks.LONGEST_S)
         self.devices = self._find_devices(num_devices, gpus_to_use, device_type)
-        pool = self._make_pool()
+        pool = self._make_pool(self._check_shares(shares_per_gpu))
         self.num_devices = len(pool)
         self.situation = Situation(self.num_devices)
         self.num_devices_per_trial = checks.integer(
@@ -198,8 +208,10 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self._tuner_watch = TunerWatch(self.stop_all, lambda: bool(self._fleet.occupied()))
         self._make_pool_control()
         self._fleet = Fleet(
-            pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints
-        )
+            pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints,
+            resize_mode=resize,
+        )  # fmt: skip
+        self._fleet.shares = GpuShares(shares_per_gpu, gpu_memory)
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.
@@ -361,7 +373,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         )  # fmt: skip
 
     def _spec(self, trial: TrialProcesses, devices: tuple[str, ...]) -> LaunchSpec:
-        environments = rank_environments(self.devices, devices, self._per_device, os.environ)
+        environments = rank_environments(self.devices, gpus_of(devices), self._per_device, os.environ)
         return launch_spec(trial, environments, self.launch_mode == "warm", self.grace_s)
 
     def _start_clock(self) -> None:
@@ -369,7 +381,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
             self._stopwatch.start()
             self._checkpoints.begin()
             self._events.write(
-                "setup", devices=self.devices.names, mode=self.launch_mode, grace_s=self.grace_s,
+                "setup", devices=self._fleet.pool.devices, mode=self.launch_mode, grace_s=self.grace_s,
                 deadline_s=self.situation.deadline_s,
             )  # fmt: skip
 

@@ -183,6 +183,19 @@ class FailureHistory:
         self.num_interruptions += 1
         return self.num_interruptions <= MAX_INTERRUPTIONS
 
+    def fail_to_grow(self, num_devices: int) -> bool:
+        """New processes for this number of devices have failed, and the trial trains on on fewer.
+
+        Returns
+        -------
+        bool
+            Whether it stays on fewer: it has never reported on as many. The limit is set then.
+        """
+        if not any(worked < num_devices for worked in self._worked) or num_devices in self._worked:
+            return False
+        self.limit(num_devices - 1)
+        return True
+
     def fail(self, failure: Failure, policy: FailurePolicy) -> Retry | GiveUp:
         """A launch has failed; says what to do about it.
 

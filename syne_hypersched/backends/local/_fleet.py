@@ -18,26 +18,26 @@ from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends.local import _fleet_log as log
 from syne_hypersched.backends.local._checkpoints import Checkpoints
+from syne_hypersched.backends.local._copied_fleet import CopiedFleet
 from syne_hypersched.backends.local._failures import FailurePolicy, Retry
-from syne_hypersched.backends.local._fleet_pool import BreathingFleet
+from syne_hypersched.backends.local._options import ResizeMode, noted
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._roster import Roster
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.events import DECISION, EventLog
 from syne_hypersched.backends.shared.levels import Relaunches
 from syne_hypersched.backends.shared.pool_changes import release
-from syne_hypersched.backends.shared.reconcile import Drain, Phase, reconcile
+from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile
+from syne_hypersched.backends.shared.shares import is_out_of_memory
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, identify
 
 #: A trial that waits this long for a device, or does not die this long after SIGKILL, causes a warning.
 PATIENCE_S = 30.0
-#: Attributes that a copy of the fleet in another process creates again.
-_OF_THIS_PROCESS = ("_lock", "_changed", "_launcher", "_by_handle", "_deadline", "_fault")
 
 
-class Fleet(BreathingFleet):
+class Fleet(CopiedFleet):
     """See the module.
 
     Parameters
@@ -56,6 +56,8 @@ class Fleet(BreathingFleet):
         What to do about launches that fail.
     checkpoints
         What is done about checkpoints.
+    resize_mode
+        Whether processes may join and leave trials while these train.
     """
 
     def __init__(
@@ -67,9 +69,11 @@ class Fleet(BreathingFleet):
         grace_s: float,
         policy: FailurePolicy,
         checkpoints: Checkpoints,
+        resize_mode: ResizeMode = "relaunch",
     ) -> None:
         super().__init__()
         self.pool = pool
+        self.resize_mode, self._has_told = noted(resize_mode), False
         self._checkpoints = checkpoints
         self._events = events
         self._make_launcher = make_launcher
@@ -121,7 +125,8 @@ class Fleet(BreathingFleet):
                 )
             self._closing = False
             self._trials[trial.trial_id] = trial
-            trial.start(trial.failures.fitting(trial.resumes_on or num_devices), self._next_order())
+            on = self.shares.wanted(trial.trial_id, trial.resumes_on or num_devices)
+            trial.start(trial.failures.fitting(on), self._next_order())
             trial.resumes_on = 0
             trial.clock.expect_launch()
             self._trials.place(trial)
@@ -134,7 +139,7 @@ class Fleet(BreathingFleet):
         Ignored for a trial that is not to run. A number on which the trial has failed is refused.
         """
         with self._step():
-            trial = self._trials.get(trial_id)
+            trial, num_devices = self._trials.get(trial_id), self.shares.wanted(trial_id, num_devices)
             if trial is None or trial.wants in (0, num_devices):
                 return
             change, limit = f"{trial.wants} -> {num_devices}", trial.failures.max_num_devices
@@ -187,6 +192,7 @@ class Fleet(BreathingFleet):
         with self._step():
             if self._fault is not None:
                 raise self._fault
+            self._look_at_changes()
             self._reconcile()
             self._trials.forget_ended(trial_ids)
             statuses: dict[int, str] = {}
@@ -245,37 +251,48 @@ class Fleet(BreathingFleet):
         self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        free = self.pool.free_by_node if self.one_node else self.pool.num_free
-        states, present = self._states(), self.pool.num_present
-        for action in reconcile(states, free, num_present=present, one_node=self.one_node):
+        pool, shares = self.pool, self.shares.shares_per_gpu
+        free = pool.free_by_node if self.one_node or shares > 1 else pool.num_free
+        plan = reconcile(
+            self._states(), free, num_present=pool.num_present, one_node=self.one_node, shares_per_gpu=shares
+        )
+        for action in plan:
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif not self._too_late() and time.monotonic() >= trial.clock.launch_at and self._has_room(trial):
-                self._launch(trial, action.num_devices, action.nodes)
+            elif isinstance(action, Withdraw):
+                self._withdraw(trial)
+            elif isinstance(action, Alter):
+                if action.num_devices < len(self.pool.held_by(trial.trial_id)) or not self._too_late():
+                    self._alter(trial, action.num_devices)
+            elif self._may_launch(trial, action):
+                self._launch(trial, action)
         self._warn_of_waiting()
 
-    def _has_room(self, trial: TrialProcesses) -> bool:
-        return self._checkpoints.room.admits(trial.trial_id, trial.write_config)
+    def _may_launch(self, trial: TrialProcesses, action: Launch) -> bool:
+        if self._too_late() or time.monotonic() < trial.clock.launch_at:
+            return False
+        has_room = self._checkpoints.room.admits(trial.trial_id, trial.write_config)
+        return has_room and self.shares.has_memory(trial.trial_id, action.nodes)
 
     def _too_late(self) -> bool:
         return self._closing or (self._deadline is not None and time.monotonic() >= self._deadline[0])
 
-    def _launch(self, trial: TrialProcesses, num_devices: int, nodes: Mapping[str, int]) -> None:
-        devices = self.pool.acquire(trial.trial_id, num_devices, nodes)
-        trial.begin_launch(num_devices, len(self.pool.nodes_of(trial.trial_id)))
+    def _launch(self, trial: TrialProcesses, action: Launch) -> None:
+        devices = self.pool.acquire(trial.trial_id, action.num_devices, action.nodes)
+        trial.begin_launch(action.num_devices, self._num_nodes(trial.trial_id))
         spec = replace(self._make_spec(trial, devices), checkpoints=self._checkpoints.spec(trial))
-        launcher = self._get_launcher()
-        trial.waits_for_server = not launcher.is_ready
-        handle = launcher.launch(spec)
+        trial.waits_for_server = not self._get_launcher().is_ready
+        handle = self._launch_crew(trial, spec, devices)
         trial.take_handle(handle)
         self._by_handle[handle] = trial.trial_id
 
     def _get_launcher(self) -> Launcher:
         if self._launcher is None:
             self._launcher = self._make_launcher(
-                on_launched=self._on_launched, on_exit=self._on_exit, on_checkpoint=self._on_checkpoint
-            )
+                on_launched=self._on_launched, on_exit=self._on_exit, on_checkpoint=self._on_checkpoint,
+                on_left=self._on_left,
+            )  # fmt: skip
             if self._deadline is not None:
                 self._launcher.set_deadline(*self._deadline)
         return self._launcher
@@ -298,6 +315,9 @@ class Fleet(BreathingFleet):
     def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
         with self._told():
             trial = self._trials[self._by_handle[handle]]
+            if handle != trial.handle:
+                self._record_prepare(trial, **identify(pids))
+                return
             trial.clock.hear()
             if trial.waits_for_server:
                 # The import of the preloaded modules happens once; it must not count as the cost of a launch.
@@ -312,9 +332,17 @@ class Fleet(BreathingFleet):
     def _on_exit(self, handle: int, exit_: LaunchExit, moment: float) -> None:
         with self._lock:
             trial = self._trials[self._by_handle[handle]]
-        trial.reports.tail.look(to_the_end=True)
+            is_first = handle == trial.handle
+        if is_first:
+            trial.reports.tail.look(to_the_end=True)
         with self._told():
-            del self._by_handle[handle]
+            ended = self._collect_exit(trial, handle, exit_)
+            if ended is None:
+                self._reconcile()
+                self._changed.notify_all()
+                return
+            exit_ = ended
+            self._forget_crew(trial)
             self._read(trial, to_the_end=True)
             asked = trial.phase is Phase.DRAINING
             reason = trial.drain_reason or ("deadline" if exit_.drained else "")
@@ -337,6 +365,9 @@ class Fleet(BreathingFleet):
             self._changed.notify_all()
 
     def _end(self, trial: TrialProcesses, exit_: LaunchExit, how: str, num_devices: int) -> None:
+        if how == "failed" and self.shares.is_shared(num_devices) and is_out_of_memory(trial.last_words(exit_)):
+            self._retry_alone(trial, exit_)
+            return
         if how != "completed":
             next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
             log.tell_failure(trial, exit_, how, next_)
@@ -367,22 +398,3 @@ class Fleet(BreathingFleet):
         if not self._too_late() and not self._checkpoints.room.is_missing:
             log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
             log.warn_of_slow_start((trial for trial in late if trial.clock.heard_at == math.inf), now)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """State without processes: what a copy of the fleet in another process can know of."""
-        with self._lock:
-            return {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy in another process has no processes: what was running there is at its last checkpoint here."""
-        self.__dict__.update(state)
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._launcher = None
-        self._by_handle = {}
-        self._deadline = None
-        self._fault = None
-        for trial in self._trials.values():
-            trial.lose_processes()
-            self.pool.release(trial.trial_id)
-            self._trials.place(trial)

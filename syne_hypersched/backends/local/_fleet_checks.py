@@ -60,7 +60,8 @@ class CheckedFleet(FleetView):
                 trial.fail_with(f"is {'' if trial.is_at_rest else 'not '}among the active trials")
             if trial.handle is not None and self._by_handle.get(trial.handle) != trial.trial_id:
                 trial.fail_with(f"has handle {trial.handle}, which is not known: {self._by_handle}")
-        holders, handles = set(self.pool.holders), {trial.handle for trial in active if trial.handle is not None}
+        holders = set(self.pool.holders)
+        handles = {handle for trial in active if trial.crew is not None for handle in trial.crew.handles}
         if not holders <= {trial.trial_id for trial in active} or handles != set(self._by_handle):
             raise IllegalStateError(
                 f"trials {sorted(holders)} hold devices and launches {self._by_handle} live, but the active trials are "

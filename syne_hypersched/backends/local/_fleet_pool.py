@@ -6,24 +6,28 @@ is lost is killed, and does the same from its last checkpoint. To the tuner noth
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from syne_hypersched.backends.local._changing_fleet import ChangingFleet
 from syne_hypersched.backends.local._checkpoints import Checkpoints
-from syne_hypersched.backends.local._fleet_checks import CheckedFleet
 from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._shares import NOT_SHARED, GpuShares
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
-from syne_hypersched.launch import Launcher
+from syne_hypersched.launch import Launcher, LaunchExit
+
+logger = logging.getLogger(__name__)
 
 #: Why a trial is drained that holds a device which is to go.
 POOL = "pool"
 
 
-class BreathingFleet(CheckedFleet):
+class BreathingFleet(ChangingFleet):
     """See the module."""
 
     _events: EventLog
@@ -32,6 +36,8 @@ class BreathingFleet(CheckedFleet):
     _grace_s: float
     #: Whether all devices of a launch must be of one node.
     one_node = False
+    #: How GPUs are shared; by default they are not.
+    shares: GpuShares = NOT_SHARED
     #: Devices that must not be used any more, whoever asks for them.
     _broken: tuple[str, ...] = ()
 
@@ -103,15 +109,34 @@ class BreathingFleet(CheckedFleet):
             for trial_id in pool_changes.lose(self.pool, there, self._events.write, reason, **details):
                 trial = self._trials[trial_id]
                 if trial.phase is Phase.DRAINING and self._launcher is not None and trial.handle is not None:
-                    self._launcher.drain(trial.handle, 0.0)
+                    self._drain_crew(trial, 0.0)
             self._reconcile()
 
+    def tell_gone(self, tell: Callable[[Sequence[str]], None]) -> None:
+        """Calls ``tell`` with the devices that are gone and held by nobody, if there are any, while none can join."""
+        with self._lock:
+            pool = self.pool
+            gone = [device for device in pool.away if pool.holder(device) is None]
+            if gone:
+                tell(gone)
+
     def _states(self) -> list[TrialState]:
+        is_shared = self.shares.shares_per_gpu > 1
         states = [
-            trial.as_value(self.pool.num_held(trial.trial_id), self.pool.num_retiring(trial.trial_id))
+            trial.as_value(
+                self.pool.num_held(trial.trial_id),
+                self.pool.num_retiring(trial.trial_id),
+                not is_shared and self._can_change(trial),
+            )
             for trial in self._trials.active
         ]
+        if is_shared:
+            return [replace(state, nodes=self.pool.nodes_of(state.trial_id)) for state in states]
         return [replace(state, nodes=self._staying(state.trial_id)) for state in states] if self.one_node else states
+
+    def _num_nodes(self, trial_id: int) -> int:
+        """On how many nodes a trial is. GPUs that are shared are nodes of the pool, but of one machine."""
+        return 1 if self.shares.shares_per_gpu > 1 else len(self.pool.nodes_of(trial_id))
 
     def _staying(self, trial_id: int) -> dict[str, int]:
         """Devices that a trial holds and that are not to go, by node."""
@@ -124,11 +149,23 @@ class BreathingFleet(CheckedFleet):
         trial.begin_drain(stalled, POOL if self.pool.num_retiring(trial.trial_id) else "resize")
         trial.clock.expect_launch()
         grace_s = 0.0 if self.pool.is_lost(trial.trial_id) else self._grace_s
-        self._launcher.drain(trial.handle, grace_s)
+        self._drain_crew(trial, grace_s)
         self._record("drain", trial, trial.drain_reason, grace_s=grace_s)
+
+    def _retry_alone(self, trial: TrialProcesses, exit_: LaunchExit) -> None:
+        """A trial has run out of memory beside others: that is no failure of its own."""
+        self.shares.set_alone(trial.trial_id)
+        reason = "it ran out of memory on a GPU that it shares, and goes on alone on one"
+        logger.warning("Trial %d: %s. Log: %s", trial.trial_id, reason, trial.failed_log(exit_))
+        trial.clock.expect_launch()
+        self._record("retry", trial, reason, exit_code=exit_.exit_code, log=str(trial.failed_log(exit_)))
+        trial.resize(self.shares.wanted(trial.trial_id, trial.wants), self._next_order())
 
     def _record(self, event: str, trial: TrialProcesses, reason: str = "", **details: Any) -> None:
         self._events.write(event, trial.trial_id, self.pool.held_by(trial.trial_id), trial.launch, reason, **details)
 
     def _reconcile(self) -> None:
+        raise NotImplementedError
+
+    def _next_order(self) -> int:
         raise NotImplementedError

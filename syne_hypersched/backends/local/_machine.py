@@ -9,6 +9,7 @@ from syne_hypersched.backends.machine.claims import claim
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import Devices, DeviceType, find_devices
 from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.shares import share_names
 
 
 class OnThisMachine:
@@ -26,9 +27,10 @@ class OnThisMachine:
         """The devices that are there when the backend is made."""
         return find_devices(num_devices, gpus_to_use, device_type)
 
-    def _make_pool(self) -> DevicePool:
-        """The pool of these devices."""
-        return DevicePool(self.devices.names)
+    def _make_pool(self, shares_per_gpu: int) -> DevicePool:
+        """The pool of these devices, or of shares of them, whose GPU then counts as their node."""
+        names, gpus = share_names(self.devices.names, shares_per_gpu)
+        return DevicePool(names, gpus)
 
     def _claim_devices(self) -> None:
         """Takes hold of the devices, before the first trial is started."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched import checks
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._pool_requests import PoolRequest, PoolSignals, RequestFile, parse_request
 from syne_hypersched.backends.machine.claims import give_back, take_again
@@ -19,6 +20,7 @@ from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import Devices, installed_gpus
 from syne_hypersched.backends.machine.gpu_health import GpuHealth
 from syne_hypersched.backends.shared.events import EventLog
+from syne_hypersched.backends.shared.shares import gpus_of
 from syne_hypersched.filenames import POOL_FILENAME
 
 logger = logging.getLogger(__name__)
@@ -135,15 +137,22 @@ class PoolBackend:
             if self._request is not None and self._is_short(self._request):
                 with contextlib.suppress(TypeError, ValueError):
                     self._fleet.set_present(self._request.wanted, self._request.reason, self._may_join)
-        pool = self._fleet.pool
-        if pool.num_present < len(pool):
-            held = {device for devices in pool.holders.values() for device in devices}
-            gone = [device for device in pool.devices if not pool.is_present(device) and device not in held]
-            self._give_back(gone)
+        if self._fleet.pool.num_present < len(self._fleet.pool):
+            self._fleet.tell_gone(self._give_back)
 
-    def _give_back(self, devices: Sequence[str]) -> None:
-        """Lets other experiments have these devices."""
-        give_back(self.devices, devices, self._locks)
+    def _check_shares(self, shares_per_gpu: object) -> int:
+        """Checks how GPUs are to be shared."""
+        number = checks.integer("shares_per_gpu", shares_per_gpu, at_least=1)
+        if number > 1 and not self.devices.are_gpus:
+            raise ValueError(
+                f"shares_per_gpu must be 1 for CPU slots, of which there may be any number, but got {number}"
+            )
+        return number
+
+    def _give_back(self, gone: Sequence[str]) -> None:
+        """Lets other experiments have the devices, GPUs that are shared once all shares are gone."""
+        kept = gpus_of(device for device in self._fleet.pool.devices if device not in gone)
+        give_back(self.devices, [gpu for gpu in gpus_of(gone) if gpu not in kept], self._locks)
 
     def _answer(self, text: str) -> None:
         """Carries out what the file says, and writes into the events that it was done or why it cannot be."""
@@ -176,7 +185,7 @@ class PoolBackend:
                 "GPU %s is not used any more: NVML reports %s. Its trial goes on on another one from its last "
                 "checkpoint.", device, reason,
             )  # fmt: skip
-            self._fleet.lose((device,), reason, broken=True)
+            self._fleet.lose([d for d in self._fleet.pool.devices if gpus_of([d]) == (device,)], reason, broken=True)
 
     def _is_short(self, request: PoolRequest) -> bool:
         wanted = request.wanted
@@ -189,4 +198,4 @@ class PoolBackend:
         if holders and not self._has_warned_of_holders:
             self._has_warned_of_holders = True
             logger.warning("%s: they are taken as soon as they are free.", holders)
-        return free
+        return [device for device in devices if gpus_of([device])[0] in free]

@@ -9,6 +9,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Status
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched.backends.local._crew import Crew
 from syne_hypersched.backends.local._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.local._fallback import CheckpointFallback
 from syne_hypersched.backends.local._launch_clock import LaunchClock
@@ -44,6 +45,8 @@ class TrialProcesses(StateMachine):
         Whether the launch was ordered while the preloading server was starting.
     warned
         Whether the user was told that the trial waits or does not end, since its last launch.
+    crew
+        Its processes, while there are any.
     clock, reports, failures, fallback
         When things happened, its reports, what counts against it, and which checkpoint it begins from.
     """
@@ -63,6 +66,7 @@ class TrialProcesses(StateMachine):
         self.reports = ReportQueue(stdout_path)
         self.failures = FailureHistory()
         self.fallback = CheckpointFallback()
+        self.crew: Crew | None = None
 
     @property
     def config_path(self) -> Path:
@@ -98,7 +102,7 @@ class TrialProcesses(StateMachine):
 
     def read(self, time_attr: str | None, to_the_end: bool = False) -> list[StreamedReport]:
         """Takes new reports from the log and returns them, with those that are not to be delivered."""
-        read = self.reports.read(time_attr, self.clock.answers_to, to_the_end)
+        read = self.reports.read(time_attr, self.clock.answers_to, to_the_end, when_read=self.hear_change)
         for report in read:
             if report.is_new:
                 self.failures.report(report.values[ST_NUM_DEVICES])
@@ -107,6 +111,19 @@ class TrialProcesses(StateMachine):
         if read:
             self.fallback.hear()
         return read
+
+    def hear_change(self) -> None:
+        """Takes note of a change of its processes, of which later reports are the first."""
+        if self.crew is not None:
+            self.reports.stream.in_place = self.crew.can_change
+        outcome = None if self.crew is None else self.crew.hear()
+        if outcome is not None and outcome.is_done and self.crew is not None and self.crew.change is not None:
+            self.reports.stream.change_devices(self.crew.change.after, outcome.time, outcome.pause_s)
+
+    def lose_processes(self) -> None:
+        """See :meth:`StateMachine.lose_processes`."""
+        super().lose_processes()
+        self.crew = None
 
     def how_ended(self, exit_: LaunchExit) -> str:
         """In one word how the launch has ended: completed, failed, stalled, drained, killed (when drained) or lost."""
@@ -125,6 +142,10 @@ class TrialProcesses(StateMachine):
         """The reaction to a failed launch on a number of devices."""
         *_, last_words = "", *(_tail(self.failed_log(exit_)) or "").splitlines()
         return self.failures.fail(Failure(num_devices, exit_.exit_code, last_words, knows_progress), policy)
+
+    def last_words(self, exit_: LaunchExit) -> str:
+        """The end of the log of the rank that failed first."""
+        return _tail(self.failed_log(exit_)) or ""
 
     def failed_log(self, exit_: LaunchExit) -> Path:
         """The standard error of the rank that failed first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,13 @@ class ReportQueue:
             self._numbers[report[ST_WORKER_ITER]] = self.num_read
         return report
 
-    def read(self, time_attr: str | None, answers_to: float, to_the_end: bool = False) -> list[StreamedReport]:
+    def read(
+        self,
+        time_attr: str | None,
+        answers_to: float,
+        to_the_end: bool = False,
+        when_read: Callable[[], None] = lambda: None,
+    ) -> list[StreamedReport]:
         """Takes new reports from the log and returns them, with those that are not to be delivered.
 
         Parameters
@@ -87,9 +93,13 @@ class ReportQueue:
             When the signal was given that the launch answers, on the monotonic clock (s).
         to_the_end
             Whether an unfinished last line is read as well.
+        when_read
+            Called when the log is read, before its reports are accepted.
         """
         read, now = [], time.time()
-        for raw in self.tail.reports(to_the_end):
+        found = self.tail.reports(to_the_end)
+        when_read()
+        for raw in found:
             known, report = self.stream.beginning, self.accept(raw.values, time_attr, now)
             beginning = self.stream.beginning if known is None else None
             values = raw.values if report is None else report

@@ -31,6 +31,8 @@ class ProcessState(Enum):
     new."""
     RUNNING = "running"
     """Its processes exist, or are being started."""
+    CHANGING = "changing"
+    """Its processes train, while others get ready to join them, or some of them are to leave."""
     DRAINING = "draining"
     """Its processes were asked to checkpoint and exit, and the last one has not been reaped."""
     PAUSED = "paused"
@@ -41,16 +43,22 @@ class ProcessState(Enum):
 
 #: What reconciliation calls each state.
 _PHASE = dict.fromkeys(ProcessState, Phase.IDLE)
-_PHASE |= {ProcessState.RUNNING: Phase.RUNNING, ProcessState.DRAINING: Phase.DRAINING}
+_PHASE |= {
+    ProcessState.RUNNING: Phase.RUNNING,
+    ProcessState.CHANGING: Phase.CHANGING,
+    ProcessState.DRAINING: Phase.DRAINING,
+}
 
 #: From which states each transition is legal.
 LEGAL: dict[str, frozenset[ProcessState]] = {
     "start": frozenset({ProcessState.NEW, ProcessState.PAUSED, ProcessState.DRAINING}),
-    "resize": frozenset({ProcessState.WAITING, ProcessState.RETURNING, ProcessState.RUNNING, ProcessState.DRAINING}),
+    "resize": frozenset(set(ProcessState) - {ProcessState.NEW, ProcessState.PAUSED, ProcessState.ENDED}),
     "halt": frozenset(ProcessState),
     "launch": frozenset({ProcessState.WAITING, ProcessState.RETURNING}),
-    "drain": frozenset({ProcessState.RUNNING}),
-    "exit": frozenset({ProcessState.RUNNING, ProcessState.DRAINING}),
+    "change": frozenset({ProcessState.RUNNING}),
+    "settle": frozenset({ProcessState.CHANGING}),
+    "drain": frozenset({ProcessState.RUNNING, ProcessState.CHANGING}),
+    "exit": frozenset({ProcessState.RUNNING, ProcessState.CHANGING, ProcessState.DRAINING}),
     "finish": frozenset({ProcessState.RETURNING}),
 }
 
@@ -89,6 +97,8 @@ class StateMachine:
         The launcher's number of the launch that lives.
     drain_reason
         Why the launch is being drained: resize, pause, stop, stall or deadline.
+    becomes
+        Devices to which it changes while it trains; 0 in any other state.
     stalled
         Whether the launch is being drained because it has not reported for too long.
     """
@@ -103,6 +113,7 @@ class StateMachine:
         self.launch = launch
         self.handle: int | None = None
         self.drain_reason = ""
+        self.becomes = 0
         self.stalled = False
         self._story: deque[tuple[float, str]] = deque(maxlen=_LONGEST_STORY)
         if status != Status.in_progress:
@@ -162,6 +173,18 @@ class StateMachine:
             self.fail_with(f"takes handle {handle} of a launch, but has {self.handle}")
         self.handle = handle
 
+    def begin_change(self, num_devices: int) -> None:
+        """Processes are to join or to leave, until the trial runs on another number of devices."""
+        self._require("change", 0 < num_devices <= self.wants and self.handle is not None, f"to {num_devices} devices")
+        self.becomes = num_devices
+        self._to("change", ProcessState.CHANGING)
+
+    def settle(self) -> None:
+        """The change is over: carried out, failed or withdrawn."""
+        self._require("settle", True, "")
+        self.becomes = 0
+        self._to("settle", ProcessState.RUNNING)
+
     def begin_drain(self, stalled: bool = False, reason: str = "resize") -> None:
         """The processes are asked to checkpoint and exit: because they have ``stalled``, for an order, or to go on."""
         self._require("drain", self.handle is not None, "without a handle")
@@ -169,12 +192,13 @@ class StateMachine:
             self.stalled, self.drain_reason = True, "stall"
         elif self.wants:
             self.drain_reason = reason
+        self.becomes = 0
         self._to("drain", ProcessState.DRAINING)
 
     def exit(self) -> None:
         """The last process was reaped: a trial that is to run waits to go on, unless :meth:`finish` follows."""
         self._require("exit", self.handle is not None, "without a handle")
-        self.handle, self.drain_reason, self.stalled = None, "", False
+        self.handle, self.drain_reason, self.stalled, self.becomes = None, "", False, 0
         if self.wants:
             self._to("exit", ProcessState.RETURNING)
         else:
@@ -188,7 +212,7 @@ class StateMachine:
 
     def lose_processes(self) -> None:
         """Called in a copy in another process: nothing runs here, and what ran there is at its last checkpoint."""
-        self.wants, self.handle, self.drain_reason, self.stalled = 0, None, "", False
+        self.wants, self.handle, self.drain_reason, self.stalled, self.becomes = 0, None, "", False, 0
         if self.status == Status.in_progress:
             self._to("copy", ProcessState.NEW)
         else:
@@ -201,10 +225,13 @@ class StateMachine:
         """Whether it has no process and is to have none."""
         return not self.wants and self.phase is Phase.IDLE
 
-    def as_value(self, holds: int, retiring: int = 0) -> TrialState:
-        """What reconciliation has to know, given the number of devices held, and of those that are to go."""
+    def as_value(self, holds: int, retiring: int = 0, in_place: bool = False) -> TrialState:
+        """What reconciliation has to know: devices held and to go, and whether processes can join and leave."""
         is_returning = self.state is ProcessState.RETURNING
-        return TrialState(self.trial_id, self.wants, holds, self.phase, is_returning, self.order, retiring)
+        return TrialState(
+            self.trial_id, self.wants, holds, self.phase, is_returning, self.order, retiring,
+            in_place=in_place, becomes=self.becomes,
+        )  # fmt: skip
 
     def story(self) -> str:
         """The transitions so far, one in a line, with seconds since the first one that is known."""
@@ -220,7 +247,8 @@ class StateMachine:
             The trial's state contradicts itself; the message has its story.
         """
         is_running, is_paused = self.state is ProcessState.RUNNING, self.state is ProcessState.PAUSED
-        has_processes = is_running or self.state is ProcessState.DRAINING
+        is_changing = self.state is ProcessState.CHANGING
+        has_processes = is_running or is_changing or self.state is ProcessState.DRAINING
         is_to_run = self.status == Status.in_progress and self.state is not ProcessState.NEW
         for holds_true, rule in (
             (self.phase is _PHASE[self.state], f"phase is that of its state, not {self.phase.value}"),
@@ -229,6 +257,7 @@ class StateMachine:
             ((self.wants > 0) == is_to_run, f"it wants devices while the tuner has it run (status {self.status})"),
             (not is_paused or self.status == Status.paused, f"status is paused, not {self.status}"),
             (self.launch >= 0 or not has_processes, "it has been launched"),
+            ((self.becomes > 0) == is_changing, f"it becomes something while it changes, not {self.becomes}"),
             (has_processes or not self.stalled, "only a launch can have stalled"),
             (not is_running or self.wants >= holds, f"it is drained if it holds more, here {holds}"),
         ):

@@ -131,6 +131,34 @@ class GpuHealth:
             return 0
 
 
+def gpu_memory(name: str) -> tuple[int, int] | None:
+    """Free and total memory of a GPU in bytes, as NVML says; None where it does not.
+
+    Parameters
+    ----------
+    name
+        The GPU, as a token for ``CUDA_VISIBLE_DEVICES``.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = (
+            pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(name)
+        )
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return int(memory.free), int(memory.total)
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
 def _uuid(name: str, installed: Sequence[str]) -> str:
     if name.isdigit() and int(name) < len(installed):
         return installed[int(name)]

@@ -215,7 +215,7 @@ class ElasticRayBackend(ElasticLocalBackend):
             )
         return Devices(names)
 
-    def _make_pool(self) -> DevicePool:
+    def _make_pool(self, shares_per_gpu: int = 1) -> DevicePool:
         names = self.devices.names
         return DevicePool(names, [node_of(name) for name in names], num_devices=self._nominal or len(names))
 

@@ -278,6 +278,41 @@ class DevicePool:
         self._held[trial_id] = tuple(positions)
         return self._names(positions)
 
+    def extend(self, trial_id: int, num_devices: int) -> tuple[str, ...]:
+        """Gives further free devices to a trial that holds some; returns them as :meth:`acquire` does.
+
+        Raises
+        ------
+        ValueError
+            ``num_devices`` is below 1 or more than are free, or the trial holds no device.
+        """
+        if trial_id not in self._held:
+            raise ValueError(f"trial {trial_id} must hold devices before it gets further ones, but holds none")
+        before = self._held.pop(trial_id)
+        try:
+            added = self.acquire(trial_id, num_devices)
+        finally:
+            self._held[trial_id] = tuple(sorted((*before, *self._held.get(trial_id, ()))))
+        return added
+
+    def give_back(self, trial_id: int, devices: Sequence[str]) -> None:
+        """Takes some of its devices from a trial.
+
+        Raises
+        ------
+        ValueError
+            It does not hold one of them.
+        """
+        positions = [self.devices.index(device) for device in devices]
+        held = self._held.get(trial_id, ())
+        if not set(positions) <= set(held):
+            raise ValueError(f"devices must be among {self.held_by(trial_id)}, but got {tuple(devices)}")
+        left = tuple(position for position in held if position not in positions)
+        self._held[trial_id] = tuple(positions)
+        self.release(trial_id)
+        if left:
+            self._held[trial_id] = left
+
     def release(self, trial_id: int) -> tuple[str, ...]:
         """Takes all devices from a trial and returns them; a trial without devices gives none.
 

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 DECISION = "decision"
 """The event that says why the scheduler decides something: ``what`` it decides, the ``reason`` and the ``numbers``."""
 
+DEVICE_CHANGES = ("prepare", "joined", "left", "abandon")
+"""Events after which a trial that trains holds other devices than before, or the same."""
+
 REMOVE_CHECKPOINT = "remove_checkpoint"
 """The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
 
@@ -62,7 +65,10 @@ class EventLog:
             (every process is reaped, the devices are free), ``retry`` (a launch has failed, another one follows),
             ``refuse`` (a wish for more devices than the trial can run on), ``wait`` (for room on the disk), ``pause``,
             ``stop``, ``complete``, ``fail``, ``best``, ``unpublished`` (a better report has no whole checkpoint),
-            ``restore`` (an older checkpoint was put back), ``remove_checkpoint`` or :const:`DECISION`.
+            ``restore`` (an older checkpoint was put back), ``remove_checkpoint`` or :const:`DECISION`. While a trial
+            trains: ``prepare`` (processes get ready to join it, and hold devices from here), ``ready``, ``joined``,
+            ``left`` (processes have left, and their devices are free), ``withdraw`` (a newer order has come),
+            ``abandon`` (those that got ready have ended, and their devices are free), ``unchanged`` (it has failed).
         trial_id, devices, launch
             Whom it concerns, the devices held, and the index of the launch.
         reason

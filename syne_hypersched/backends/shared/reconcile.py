@@ -1,7 +1,8 @@
 """From wishes to actions: which trial to drain and which to launch, decided on values alone.
 
-A trial *wants* a number of devices (0: it is not to run) and is in one of three phases: *idle* (no process, no device),
-*running* or *draining* (asked to checkpoint and exit; it holds its devices until its last process is reaped).
+A trial *wants* a number of devices (0: it is not to run) and is in one of four phases: *idle* (no process, no device),
+*running*, *changing* (running while processes join or leave) or *draining* (asked to checkpoint and exit; it holds its
+devices until its last process is reaped).
 :func:`reconcile` compares the two for all trials and says what to do next. It is called at every change and every poll,
 so one missed step is no loss, and it keeps five promises:
 
@@ -11,6 +12,8 @@ so one missed step is no loss, and it keeps five promises:
    if that is more than is free, on as much as there is.
 4. Launches never need more devices than are free, on one node where they must be on one.
 5. No trial waits for more devices than are there: where fewer are, it is launched on all of them.
+6. A trial whose processes can join and leave while it trains is *changed* instead of drained. It then trains on while
+   new processes, whose devices it holds as well, get ready, or until some have left. A newer wish withdraws the change.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from syne_hypersched.backends.shared.placement import most_at_once, place
+from syne_hypersched.backends.shared.shares import fitting
 
 
 class Phase(Enum):
@@ -29,6 +33,8 @@ class Phase(Enum):
     """No process exists and no device is held."""
     RUNNING = "running"
     """Processes exist (or are being started) on the devices held."""
+    CHANGING = "changing"
+    """Processes train, while others get ready to join them or some of them are to leave; all devices are held."""
     DRAINING = "draining"
     """Processes were asked to checkpoint and exit; devices are held until the last one is reaped."""
 
@@ -51,6 +57,10 @@ class TrialState:
     """Devices among those held that are to go or are lost: they are not free when the trial gives them back."""
     nodes: Mapping[str, int] = field(default_factory=dict)
     """Devices among those held that stay, by node; needed only where a launch must be on one node."""
+    in_place: bool = False
+    """Whether processes can join and leave a running trial."""
+    becomes: int = 0
+    """Devices to which a changing trial changes; 0 in any other phase."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,25 @@ class Launch:
     trial_id: int
     num_devices: int
     nodes: Mapping[str, int] = field(default_factory=dict, compare=False)
-    """On which nodes, if all must be of one; else it is free to choose."""
+    """On which nodes, if that matters; else the pool is free to choose."""
 
 
-Action = Drain | Launch
+@dataclass(frozen=True)
+class Alter:
+    """Have the trial go on on ``num_devices`` devices, while it trains."""
+
+    trial_id: int
+    num_devices: int
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Give up the change of a trial, unless it has begun. Ordered again until the trial changes no more."""
+
+    trial_id: int
+
+
+Action = Drain | Launch | Alter | Withdraw
 
 _ONE = ""
 """The node of all devices where nodes do not matter."""
@@ -82,6 +107,7 @@ def reconcile(
     *,
     num_present: int | None = None,
     one_node: bool = False,
+    shares_per_gpu: int = 1,
 ) -> list[Action]:
     """Says what has to happen next so that every trial gets what it wants.
 
@@ -96,22 +122,37 @@ def reconcile(
     one_node
         Whether all devices of a launch must be of one node. Then ``free`` is by node, and trials say on which nodes the
         devices are that they hold.
+    shares_per_gpu
+        If above 1, devices are shares of GPUs, which are the nodes: a trial gets one share, or all of some GPUs.
 
     Returns
     -------
-    list of Drain or Launch
+    list of Drain, Launch, Alter or Withdraw
         To be carried out in this order; launches fit into ``free`` together. Empty when there is nothing to do but
         wait.
     """
     in_order = sorted(trials, key=lambda trial: (trial.order, trial.trial_id))
     wants = {trial.trial_id: trial.wants for trial in in_order}
     if num_present is not None:
-        wants = {trial_id: min(wanted, num_present) for trial_id, wanted in wants.items()}
-    room = _NodeRoom(free) if one_node else _Room(free)
+        wants = {trial_id: fitting(min(wanted, num_present), shares_per_gpu) for trial_id, wanted in wants.items()}
+    if shares_per_gpu > 1:
+        room: _Room | _NodeRoom | _ShareRoom = _ShareRoom(free, shares_per_gpu)
+    else:
+        room = _NodeRoom(free) if one_node else _Room(free)
 
     running = [trial for trial in in_order if trial.phase is Phase.RUNNING]
-    must_drain = {trial.trial_id for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds}
-    actions: list[Action] = [Drain(trial.trial_id) for trial in running if trial.trial_id in must_drain]
+    shrinking = [trial for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds]
+    actions: list[Action] = [
+        Alter(trial.trial_id, wants[trial.trial_id])
+        if trial.in_place and wants[trial.trial_id] and not trial.retiring
+        else Drain(trial.trial_id)
+        for trial in shrinking
+    ]
+    for trial in in_order:
+        if trial.phase is Phase.CHANGING and (trial.retiring or wants[trial.trial_id] != trial.becomes):
+            can_go_on = wants[trial.trial_id] and not trial.retiring
+            actions.append(Withdraw(trial.trial_id) if can_go_on else Drain(trial.trial_id))
+    must_drain = {action.trial_id for action in actions if isinstance(action, Drain)}
 
     # A trial that comes back gives back only what it holds and what stays: the rest is reserved for it (promise 2).
     for trial in in_order:
@@ -122,7 +163,7 @@ def reconcile(
     is_waiting = False
     for trial in sorted(idle, key=lambda trial: not trial.resized):
         wanted = wants[trial.trial_id]
-        num_devices = min(wanted, room.most) if trial.resized else wanted
+        num_devices = fitting(min(wanted, room.most), shares_per_gpu) if trial.resized else wanted
         nodes = room.take(num_devices)
         if nodes is None:
             is_waiting = True
@@ -133,7 +174,7 @@ def reconcile(
     for trial in () if is_waiting else running:
         wanted = wants[trial.trial_id]
         if trial.holds < wanted and not trial.retiring and room.reserve(trial, wanted, in_part=False):
-            actions.append(Drain(trial.trial_id))
+            actions.append(Alter(trial.trial_id, wanted) if trial.in_place else Drain(trial.trial_id))
     return actions
 
 
@@ -186,3 +227,42 @@ class _NodeRoom:
             self._free[own] = max(0, free - (wanted - kept))
             return free + kept >= wanted
         return self.take(wanted) is not None
+
+
+class _ShareRoom:
+    """The same where devices are shares of GPUs: one share, where most are free, or whole GPUs."""
+
+    def __init__(self, free: int | Mapping[str, int], shares_per_gpu: int) -> None:
+        self._free = {"": free} if isinstance(free, int) else dict(free)
+        self._shares = shares_per_gpu
+
+    @property
+    def most(self) -> int:
+        """The most shares that one launch can get."""
+        num_whole = sum(free == self._shares for free in self._free.values())
+        return num_whole * self._shares or min(1, sum(self._free.values()))
+
+    def take(self, num_devices: int) -> Mapping[str, int] | None:
+        """See :class:`_Room`."""
+        if not 1 <= num_devices <= self.most:
+            return None
+        if num_devices == 1:
+            nodes = {max(self._free, key=lambda gpu: self._free[gpu]): 1}
+        else:
+            whole = [gpu for gpu, free in self._free.items() if free == self._shares]
+            nodes = dict.fromkeys(whole[: num_devices // self._shares], self._shares)
+        for gpu, number in nodes.items():
+            self._free[gpu] -= number
+        return nodes
+
+    def reserve(self, trial: TrialState, wanted: int, in_part: bool = True) -> bool:
+        """See :class:`_Room`; GPUs of which the trial has a share come first."""
+        if wanted == 1:
+            return self.take(1) is not None
+        whole = [gpu for gpu, free in self._free.items() if free + trial.nodes.get(gpu, 0) == self._shares]
+        whole.sort(key=lambda gpu: gpu not in trial.nodes)
+        chosen = whole[: wanted // self._shares]
+        is_enough = len(chosen) == wanted // self._shares
+        for gpu in chosen if is_enough or in_part else ():
+            self._free[gpu] = 0
+        return is_enough

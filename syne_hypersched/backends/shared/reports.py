@@ -12,7 +12,15 @@ from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMEST
 from syne_hypersched._log_tail import LogTail as LogTail
 from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
-from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_NUM_NODES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.contract import (
+    ST_DEVICE_TIME,
+    ST_IN_PLACE,
+    ST_LAUNCH,
+    ST_NUM_DEVICES,
+    ST_NUM_NODES,
+    ST_RESIZE_PAUSE_S,
+    ST_SIGNAL_TO_REPORT_S,
+)
 
 #: Entries of a report that a stream replaces.
 _REWRITTEN = (
@@ -23,6 +31,8 @@ _REWRITTEN = (
     ST_NUM_NODES,
     ST_LAUNCH,
     ST_SIGNAL_TO_REPORT_S,
+    ST_RESIZE_PAUSE_S,
+    ST_IN_PLACE,
 )
 #: Those of them that may be the resource level. They never repeat: what is trained again takes time again.
 TIMES = (ST_WORKER_TIME, ST_DEVICE_TIME)
@@ -64,6 +74,11 @@ class ReportStream:
         self._launch = -1
         self._num_devices, self._num_nodes = 0, 1
         self._signal_timestamp = 0.0
+        #: Changes of the number of devices while the launch trains, of which no report is known: when training went on
+        #: (seconds since the epoch), the devices since then, and the seconds for which no device has trained.
+        self._changes: list[tuple[float, int, float]] = []
+        #: Whether processes can join and leave the launch while it trains.
+        self.in_place = False
 
     @property
     def num_reports(self) -> int:
@@ -92,6 +107,21 @@ class ReportStream:
         self._time_before, self._device_time_before = self._time_now, self._device_time_now
         self._levels.begin_launch()
         self._first_of_launch = True
+        self._changes, self.in_place = [], False
+
+    def change_devices(self, num_devices: int, timestamp: float, pause_s: float) -> None:
+        """The launch goes on on another number of devices; told before any later report is accepted.
+
+        Parameters
+        ----------
+        num_devices
+            Devices from then on.
+        timestamp
+            When training went on (seconds since the epoch).
+        pause_s
+            Seconds before that in which no device has trained.
+        """
+        self._changes.append((timestamp, num_devices, pause_s))
 
     def count_from(self, timestamp: float) -> None:
         """Has the launch answer to a later moment (seconds since the epoch) than the signal that led to it."""
@@ -155,7 +185,8 @@ class ReportStream:
         now
             Seconds since the epoch, for a report without a time stamp, or with one that is no number.
         """
-        trained_s = raw.get(ST_WORKER_TIME)
+        trained_s, timestamp = raw.get(ST_WORKER_TIME), raw.get(ST_WORKER_TIMESTAMP)
+        pause_s = self._change(trained_s, timestamp if _is_finite(timestamp) else now)
         if _is_finite(trained_s):
             self._train(trained_s)
         if not self._is_new(raw, time_attr):
@@ -179,7 +210,24 @@ class ReportStream:
         if self._first_of_launch:
             self._first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
+            if self.in_place:
+                report[ST_IN_PLACE] = True
+        if pause_s is not None:
+            report[ST_RESIZE_PAUSE_S] = pause_s
         return report
+
+    def _change(self, trained_s: object, timestamp: float) -> float | None:
+        """Applies the changes before a report; returns the seconds that they took, None if there were none."""
+        pauses_s = []
+        while self._changes and self._changes[0][0] <= timestamp:
+            changed, num_devices, pause_s = self._changes.pop(0)
+            if _is_finite(trained_s):
+                until_s = max(0.0, trained_s - (timestamp - changed))
+                self._train(until_s)
+                self._device_time_before += until_s * (self._num_devices - num_devices)
+            self._num_devices = num_devices
+            pauses_s.append(pause_s)
+        return sum(pauses_s) if pauses_s else None
 
     def _train(self, seconds: float) -> None:
         """The launch has trained for so long."""

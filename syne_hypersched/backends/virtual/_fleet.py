@@ -19,7 +19,7 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
-from syne_hypersched.backends.shared.reconcile import Drain, Phase, reconcile
+from syne_hypersched.backends.shared.reconcile import Drain, Launch, Phase, reconcile
 from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
@@ -306,7 +306,7 @@ class VirtualFleet(VirtualFleetView):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif not self._closed:
+            elif isinstance(action, Launch) and not self._closed:
                 self._launch(trial, action.num_devices)
 
     def _launch(self, trial: VirtualTrial, num_devices: int) -> None:

@@ -95,7 +95,8 @@ class ASHA(MultiFidelityScheduler):
         keeps no more checkpoints. When there are more, the worst one at the lowest rung is given up. By default any
         number, as in the paper. With ``type="promotion"`` only.
     searcher
-        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"random_search"``, ``"joint"`` (a model over configuration and resource, see ``docs/searching.md``), another
+        name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
         ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object.
     searcher_kwargs
         More arguments for the class that ``searcher`` names.

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from syne_hypersched.allocation import stretch
+from syne_hypersched.allocation.forecast import mean_devices
 from syne_hypersched.allocation.goodput import Outlook, Rates, allocate_goodput
 from syne_hypersched.allocation.policies import GOODPUT, Policy, allocate
 from syne_hypersched.allocation.scaling import LearntScaling, LinearScaling, Scaling
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.schedulers._reasons import NOT_FINITE, Reason, because, resizing
+from syne_hypersched.schedulers.hypersched._last_stretch import LastStretch
 from syne_hypersched.schedulers.hypersched._options import Adaptive
 from syne_hypersched.schedulers.hypersched._paused import PausedTrials
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
@@ -26,19 +27,6 @@ from syne_hypersched.schedulers.hypersched._strategy import Strategy
 POLICIES = ("uniform", "top_job", GOODPUT, "none")
 """How survivors share the devices in the last stretch: alike, the best first, or where devices bring the most progress.
 ``none`` leaves the last stretch out: exploring until the deadline."""
-
-
-@dataclass
-class _Stretch:
-    began_s: float
-    size: int
-    plan: tuple[int, ...]
-    """Survivors by stage, see :func:`~syne_hypersched.allocation.stretch.stages`."""
-    paused: list[tuple[float, int]]
-    """Best value and id of the paused trials that may be resumed, ascending."""
-
-    def __post_init__(self) -> None:
-        self.resumable = frozenset(trial_id for _, trial_id in self.paused)
 
 
 class AdaptiveStrategy(Strategy):
@@ -97,7 +85,7 @@ class AdaptiveStrategy(Strategy):
         #: Resource that each of them has reported.
         self._resource: dict[int, float] = {}
         self._paused = PausedTrials(self._devices, self._best)
-        self._stretch: _Stretch | None = None
+        self._stretch: LastStretch | None = None
         self._closed = False
         #: Whether the searcher has no further configuration.
         self._all_suggested = False
@@ -125,7 +113,7 @@ class AdaptiveStrategy(Strategy):
         plan = stretch.stages(left_s, shares.size, self._times.relaunch_cost_s) or stretch.SURVIVORS[-1:]
         most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
         paused = sorted({*self._stretch.paused, *self._paused.take(most)})
-        self._stretch = _Stretch(now_s, shares.size, plan, paused)
+        self._stretch = LastStretch(now_s, shares.size, plan, paused)
 
     @property
     def admission_open(self) -> bool:
@@ -137,7 +125,7 @@ class AdaptiveStrategy(Strategy):
         epoch_time_s = self._times.typical_epoch_time_s
         if not self._resizing or self._stretch is not None or epoch_time_s is None:
             return None
-        shares, left_s, launch_cost_s = self._full_size, self._deadline_s - now_s, self._times.relaunch_cost_s
+        shares, left_s, launch_cost_s = self._planned_size(now_s), self._deadline_s - now_s, self._times.relaunch_cost_s
         if not stretch.begins(
             left_s, self._deadline_s, self._max_t * epoch_time_s, shares, launch_cost_s, self._options.longest_stretch
         ):
@@ -145,7 +133,7 @@ class AdaptiveStrategy(Strategy):
         reason = self._stretch_reason(now_s, epoch_time_s)
         plan = stretch.stages(left_s, shares.size, launch_cost_s)
         most = stretch.num_survivors(plan, 0.0, self._num_devices, shares.size)
-        self._stretch = _Stretch(now_s, shares.size, plan, self._paused.take(most))
+        self._stretch = LastStretch(now_s, shares.size, plan, self._paused.take(most))
         return None if self._closed else reason
 
     def admission(self, now_s: float) -> Reason:
@@ -157,7 +145,7 @@ class AdaptiveStrategy(Strategy):
         return because(text, time_left_s=self._deadline_s - now_s)
 
     def _stretch_reason(self, now_s: float, epoch_time_s: float) -> Reason:
-        shares, left_s, full_run_s = self._full_size, self._deadline_s - now_s, self._max_t * epoch_time_s
+        shares, left_s, full_run_s = self._planned_size(now_s), self._deadline_s - now_s, self._max_t * epoch_time_s
         launch_cost_s = self._times.relaunch_cost_s
         planned_s = stretch.planned_s(self._deadline_s, full_run_s, shares.speed_up, self._options.longest_stretch)
         if not stretch.worthwhile(min(left_s, planned_s), shares, launch_cost_s):
@@ -178,6 +166,13 @@ class AdaptiveStrategy(Strategy):
             launch_cost_s=launch_cost_s,
         )
 
+    def _planned_size(self, now_s: float) -> stretch.Shares:
+        """Full size by what is known beforehand of the devices until the deadline, if anything is."""
+        known, mean = self._options.devices_over_time, float(self._num_devices)
+        if known:
+            mean = mean_devices(known, self._num_nominal, now_s, self._deadline_s)
+        return stretch.full_size(self._scaling, max(1, round(mean)), self._options.max_devices)
+
     @property
     def _full_size(self) -> stretch.Shares:
         return stretch.full_size(self._scaling, self._num_devices, self._options.max_devices)
@@ -195,6 +190,16 @@ class AdaptiveStrategy(Strategy):
             self._paused.add(pause)
         self._stretch, self._closed = None, False
         self._devices.update(dict.fromkeys(self._devices, 1))
+
+    def stretch_s(self, now_s: float) -> float | None:
+        """As long as planned, and at most a share of the time that has passed at its end."""
+        epoch_s, longest = self._times.typical_epoch_time_s, self._options.longest_stretch
+        if self._stretch is not None or self._closed or epoch_s is None or not self._resizing:
+            return 0.0 if not self._resizing else None
+        shares, cost_s = self._planned_size(now_s), self._times.relaunch_cost_s
+        return stretch.length_from_now_s(
+            now_s, self._deadline_s - now_s, self._max_t * epoch_s, shares, cost_s, longest
+        )
 
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """While exploring a trial that is no longer weak; in the last stretch a paused survivor."""
@@ -280,7 +285,7 @@ class AdaptiveStrategy(Strategy):
         else:
             return None
         held = self._devices[trial_id]
-        left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.relaunch_cost_s, ""
+        left_s, launch_cost_s, aim = self._deadline_s - now_s, self._times.resize_cost_s, ""
         wanted = self._share(trial_id, survivors, full_size, left_s, launch_cost_s)
         wanted = min(wanted, self._most.get(trial_id, wanted))
         if wanted > held:
@@ -371,7 +376,7 @@ class AdaptiveStrategy(Strategy):
         best = self._paused.first()
         return best is None or best[0] >= self._best[trial_id]
 
-    def _survivors(self, last: _Stretch, now_s: float) -> list[int]:
+    def _survivors(self, last: LastStretch, now_s: float) -> list[int]:
         """The best trials, best first: those running and, as long as the tuner asks, those paused."""
         length_s = self._deadline_s - last.began_s
         passed = min(1.0, (now_s - last.began_s) / length_s) if length_s > 0 else 1.0
@@ -379,7 +384,7 @@ class AdaptiveStrategy(Strategy):
         ranked = self._ranked(last)[:most]
         return [i for i in ranked if i in self._devices or self._best[i] < math.inf]
 
-    def _ranked(self, last: _Stretch) -> list[int]:
+    def _ranked(self, last: LastStretch) -> list[int]:
         """All trials that may yet be survivors, best first."""
         candidates = [(self._best.get(i, math.inf), i) for i in self._devices]
         if not self._closed:

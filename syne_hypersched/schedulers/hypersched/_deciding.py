@@ -16,6 +16,7 @@ from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers.hypersched._notices import Notices
 from syne_hypersched.schedulers.hypersched._options import PublishedRules
 from syne_hypersched.schedulers.hypersched._planning import PlanningScheduler
+from syne_hypersched.schedulers.hypersched._spending import Spending
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,10 @@ class DecidingScheduler(PlanningScheduler):
     #: Whether the backend can resize trials, as far as is known.
     _resizable: bool
     _notices: Notices
+    _spending: Spending
+    #: When the search ends, at the deadline or before; and when it ends since it brings too little, if it does.
+    _end_s: float
+    _gain_ends_s: float
     #: Whether the searcher has no further configuration.
     _all_suggested: bool
 
@@ -46,6 +51,11 @@ class DecidingScheduler(PlanningScheduler):
             config = self._new_config()
             return None if config is None else TrialSuggestion.start_suggestion(config)
         self._notices.begin(self._strategy.never_resizes_because())
+        self._spend(now_s)
+        if self._end_s < self.deadline_s and now_s + (self._times.typical_epoch_time_s or 0.0) >= self._end_s:
+            self._strategy.close()  # what starts now would not report before the end
+            self._strategy.give_up(self._checkpoints)
+            return None
         self._close_if_due(now_s)
         paused = self._strategy.next_paused(now_s)
         if paused is None and self.admission_open:
@@ -97,8 +107,9 @@ class DecidingScheduler(PlanningScheduler):
             return self._weak_decision
         self._unheard.pop(trial_id, None)
         self._times.report(trial_id, TimedReport.from_result(result, report.resource, now_s), now_s)
-        if now_s <= self.deadline_s:
-            self._update_incumbent(trial, result, report)
+        if now_s <= self.deadline_s and self._update_incumbent(trial, result, report):
+            self._spending.improve(report.value)
+        self._spend(now_s)
         self._tell_searcher(trial, report)
         if not is_elastic(trial):
             self._do_not_resize()
@@ -121,6 +132,35 @@ class DecidingScheduler(PlanningScheduler):
             logger.info("%d of %d devices are there now: HyperSched plans with them", present, self.num_devices)
             self._num_present = present
             self._strategy.set_present(present, now_s)
+
+    def _spend(self, now_s: float) -> None:
+        """Counts the device-hours, and brings the end forward where the budget or the user's least gain says so."""
+        if not self._spending.is_limited or math.isinf(now_s):
+            return
+        self._spending.hold(min(sum(self.allocation.values()), self._num_present), now_s)
+        end_s = min(self._end_s, self.deadline_s)
+        if self._spending.budget_device_hours is not None:
+            end_s = min(self.deadline_s, self._gain_ends_s, self._spending.budget_ends_s(now_s, self._num_present))
+        stretch_s = None if math.isfinite(self._gain_ends_s) else self._strategy.stretch_s(now_s)
+        full_run_s = self.max_t * (self._times.typical_epoch_time_s or math.inf)
+        if stretch_s is not None and self._spending.has_paid_off(full_run_s):
+            self._gain_ends_s = now_s + stretch_s
+            end_s = min(end_s, self._gain_ends_s)
+            logger.info(
+                "A device-hour has improved %s by less than min_gain=%g after %.3g device-hours: HyperSched %s.",
+                self.metric, self._spending.min_gain, self._spending.used_device_hours,
+                f"begins the last stretch and ends {stretch_s:.4g} s from now" if stretch_s else "ends",
+            )  # fmt: skip
+        if end_s != self._end_s:
+            self._end_s = end_s
+            self._strategy.set_deadline(end_s, reopen=False)
+
+    def _ends_before_next_report(self, trial_id: int, now_s: float) -> bool:
+        """Whether the end that was brought forward comes before the trial would report again."""
+        if self._end_s >= self.deadline_s:
+            return False
+        epoch_s = self._times.learnt.epoch_time_s(trial_id, self.allocation.get(trial_id, 1)) or 0.0
+        return now_s + epoch_s > self._end_s
 
     def _add_to(self, result: dict[str, Any]) -> None:
         """Adds ``st_admission_open``."""
@@ -150,10 +190,14 @@ class DecidingScheduler(PlanningScheduler):
         """Whether the trial goes on; it no longer holds devices if not."""
         value, resource = report
         weak = self._strategy.report(trial_id, resource, value, now_s)
-        if resource >= self.max_t or now_s > self.deadline_s:
+        is_spent = self._ends_before_next_report(trial_id, now_s)
+        if resource >= self.max_t or now_s > self.deadline_s or is_spent:
             decision = str(SchedulerDecision.STOP)
             if resource >= self.max_t:
                 weak = because("trained to the end", resource=resource, max_t=self.max_t)
+            elif is_spent:
+                used = self._spending.used_device_hours
+                weak = because(f"{used:.3g} device-hours are spent, and more would not pay", used_device_hours=used)
             else:
                 weak = because("the deadline has passed", late_s=now_s - self.deadline_s)
         elif weak is not None:
@@ -192,7 +236,7 @@ class DecidingScheduler(PlanningScheduler):
 
     def _say_what_is_unused(self) -> None:
         """Says once how much of the time is left when nothing runs and nothing starts any more."""
-        if not self.allocation:
+        if not self.allocation and self._end_s >= self.deadline_s:  # else it has ended on purpose
             closing = self._decisions.closing
             self._notices.nothing_runs(
                 self._clock.now_s(), self.deadline_s, self.strategy, None if closing is None else closing.reason
@@ -224,6 +268,7 @@ class DecidingScheduler(PlanningScheduler):
         for trial_id in self.allocation:
             self._times.start(trial_id, 0.0)
         self._decisions.restart()
+        self._spending.restart()
 
     @property
     def _pauses(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from syne_hypersched.schedulers.hypersched._notices import Notices
 from syne_hypersched.schedulers.hypersched._options import (
     FORMER_POSITIONAL,
     MOVED,
+    Adaptive,
     Options,
     PublishedRules,
     StrategyName,
@@ -24,6 +26,7 @@ from syne_hypersched.schedulers.hypersched._options import (
     translated,
 )
 from syne_hypersched.schedulers.hypersched._pausing import REDUCTION_FACTOR
+from syne_hypersched.schedulers.hypersched._spending import Spending
 from syne_hypersched.schedulers.hypersched._strategies import check_policy_for
 from syne_hypersched.stability import deprecation, former_arguments
 
@@ -108,7 +111,8 @@ class HyperSched(DecidingScheduler):
         more checkpoints. When there are more, the worst one at the lowest rung is given up. By default ten for each
         device; with the published rules any number, as in the paper.
     searcher
-        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"random_search"``, ``"joint"`` (a model over configuration and resource, see ``docs/searching.md``), another
+        name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
         ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object.
     searcher_kwargs
         More arguments for the class that ``searcher`` names.
@@ -174,6 +178,9 @@ class HyperSched(DecidingScheduler):
         self._decisions = DecisionLog()
         self._prepare(scaling, None if grace_period is None else self.grace_period)
         self._unheard = {}
+        limits = self.options if isinstance(self.options, Adaptive) else Adaptive()
+        self._spending = Spending(limits.budget_device_hours, limits.min_gain)
+        self._end_s = self._gain_ends_s = math.inf
         self._resizable = True
         self._notices = Notices()
         self._all_suggested = False
@@ -197,6 +204,7 @@ class HyperSched(DecidingScheduler):
         """
         self.deadline_s = _seconds_after(deadline_s, self.deadline_s)
         self._strategy.set_deadline(self.deadline_s, reopen=True)
+        self._end_s = self._gain_ends_s = math.inf
         self._decisions.reopen()
         self._notices.reopen()
 

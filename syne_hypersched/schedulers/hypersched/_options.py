@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from syne_hypersched import checks
+from syne_hypersched.allocation.forecast import forecast
 from syne_hypersched.allocation.stretch import LONGEST_SHARE, MOST_DEVICES
 
 StrategyName: TypeAlias = Literal["adaptive", "published"]
@@ -33,6 +34,17 @@ class Adaptive:
     longest_stretch
         Longest share of the deadline that the last stretch may take, above 0 and at most 1. It is shorter where a full
         run on the largest number of devices takes less.
+    devices_over_time
+        What is known beforehand of devices that come and go, as pairs of a time (s) and the number of devices that are
+        there from then on. Then the last stretch is planned for their mean number until the deadline, and else for the
+        number that is there now. By default nothing is known.
+    budget_device_hours
+        Device-hours that the search may spend before the deadline: a device costs as long as a trial holds it. By
+        default as many as there are.
+    min_gain
+        Least improvement of the metric that a device-hour must bring. Where the last third of what was spent has
+        brought less, the last stretch begins at once, and the search ends after it. By default it goes on until the
+        deadline.
 
     Raises
     ------
@@ -44,11 +56,22 @@ class Adaptive:
 
     max_devices: int = MOST_DEVICES
     longest_stretch: float = LONGEST_SHARE
+    devices_over_time: tuple[tuple[float, int], ...] = ()
+    budget_device_hours: float | None = None
+    min_gain: float | None = None
 
     def __post_init__(self) -> None:
         _set(self, "max_devices", checks.positive_integer("max_devices", self.max_devices))
         rule = "a share of the deadline, above 0 and at most 1"
         _set(self, "longest_stretch", checks.number("longest_stretch", self.longest_stretch, rule, above=0, at_most=1))
+        _set(self, "devices_over_time", forecast(self.devices_over_time))
+        if self.budget_device_hours is not None:
+            rule = "a number of device-hours above 0, or None"
+            budget = checks.number("budget_device_hours", self.budget_device_hours, rule, above=0.0)
+            _set(self, "budget_device_hours", budget)
+        if self.min_gain is not None:
+            rule = "an improvement for a device-hour of at least 0, or None"
+            _set(self, "min_gain", checks.number("min_gain", self.min_gain, rule, at_least=0.0))
 
 
 @dataclass(frozen=True)

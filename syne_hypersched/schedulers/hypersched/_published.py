@@ -179,7 +179,8 @@ class PublishedStrategy(Strategy):
         """Applies the resize rule, once admission is closed."""
         if self._admission_open:
             return None
-        held, left_s, launch_cost_s = self._allocator.held(trial_id), self._deadline_s - now_s, self._launch_cost_s
+        held, left_s, in_place_s = self._allocator.held(trial_id), self._deadline_s - now_s, self._times.in_place_cost_s
+        launch_cost_s = self._launch_cost_s if in_place_s is None else min(in_place_s, self._launch_cost_s)
         num_devices = self._allocator.resize(trial_id, left_s, launch_cost_s)
         if num_devices is None:
             return None

@@ -64,6 +64,10 @@ class Strategy(ABC):
     def set_deadline(self, deadline_s: float, reopen: bool) -> None:
         """Takes another deadline; with ``reopen`` admission opens again, and every live trial holds one device."""
 
+    def stretch_s(self, now_s: float) -> float | None:
+        """Seconds that a last stretch would take if it began now, 0 if it would not pay; None once it has begun."""
+        return None
+
     @abstractmethod
     def next_paused(self, now_s: float) -> tuple[int, Reason] | None:
         """The paused trial that is to go on before anything new starts, if there is one, and why."""

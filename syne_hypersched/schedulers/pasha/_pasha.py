@@ -82,7 +82,8 @@ class PASHA(ASHA):
         keeps no more checkpoints. When there are more, the worst one at the lowest rung is given up. By default any
         number, as in the paper.
     searcher
-        ``"random_search"``, another name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
+        ``"random_search"``, ``"joint"`` (a model over configuration and resource, see ``docs/searching.md``), another
+        name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
         ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object. With a
         model-based one, such as ``"botorch"``, this is PASHA-BO.
     searcher_kwargs

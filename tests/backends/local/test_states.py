@@ -21,6 +21,7 @@ PATHS = {
     ProcessState.NEW: (),
     ProcessState.WAITING: ("start",),
     ProcessState.RUNNING: ("start", "launch"),
+    ProcessState.CHANGING: ("start", "launch", "change"),
     ProcessState.DRAINING: ("start", "launch", "drain"),
     ProcessState.RETURNING: ("start", "launch", "drain", "exit"),
     ProcessState.PAUSED: ("start", "halt"),
@@ -39,6 +40,10 @@ def take(trial, transition):
     elif transition == "launch":
         trial.begin_launch(trial.wants)
         trial.take_handle(0)
+    elif transition == "change":
+        trial.begin_change(trial.wants)
+    elif transition == "settle":
+        trial.settle()
     elif transition == "drain":
         trial.begin_drain()
     elif transition == "exit":
@@ -142,6 +147,7 @@ def test_why_a_launch_is_drained(path, reason):
         lambda trial: trial.resize(0, order=2),
         lambda trial: trial.halt(Status.in_progress, "stop", order=2),
         lambda trial: trial.take_handle(0),
+        lambda trial: trial.begin_change(2),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(wrong):
@@ -181,6 +187,7 @@ def test_whatever_happens_a_trial_contradicts_itself_never(transitions):
         ("phase", Phase.IDLE, "phase is that of its state"),
         ("launch", -1, "it has been launched"),
         ("status", Status.paused, "it wants devices while the tuner has it run"),
+        ("becomes", 2, "it becomes something while it changes"),
     ],
 )
 def test_what_contradicts_itself_is_found(name, value, rule):

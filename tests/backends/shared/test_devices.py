@@ -190,3 +190,29 @@ def test_no_trial_loses_its_last_device_while_another_has_several(sizes, num_dev
 def test_nodes_and_the_nominal_number_must_make_sense(nodes, num_devices, message):
     with pytest.raises(ValueError, match=message):
         DevicePool(["a", "b"], nodes, num_devices=num_devices)
+
+
+def test_a_trial_gets_further_devices_and_gives_some_back():
+    pool = DevicePool(["a", "b", "c", "d"])
+    first = pool.acquire(0, 1)
+    added = pool.extend(0, 2)
+    assert set(pool.held_by(0)) == {*first, *added}
+    assert pool.num_free == 1
+    pool.give_back(0, added[:1])
+    assert set(pool.held_by(0)) == {*first, *added[1:]}
+    pool.give_back(0, pool.held_by(0))
+    assert pool.holders == {}
+    assert pool.num_free == 4
+
+
+def test_further_devices_must_be_free_and_what_is_given_back_held():
+    pool = DevicePool(["a", "b"])
+    with pytest.raises(ValueError, match="must hold devices"):
+        pool.extend(0, 1)
+    pool.acquire(0, 1)
+    with pytest.raises(ValueError, match="from 1 to 1"):
+        pool.extend(0, 2)
+    assert pool.held_by(0) == ("a",), "nothing has changed"
+    with pytest.raises(ValueError, match="must be among"):
+        pool.give_back(0, ["b"])
+    assert (pool.held_by(0), pool.free) == (("a",), ("b",))

@@ -9,9 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from syne_hypersched.backends.shared.devices import DevicePool
-from syne_hypersched.backends.shared.reconcile import Drain, Launch, Phase, TrialState, reconcile
+from syne_hypersched.backends.shared.reconcile import (
+    Alter,
+    Drain,
+    Launch,
+    Phase,
+    TrialState,
+    Withdraw,
+    reconcile,
+)
 
-RUNNING, DRAINING = Phase.RUNNING, Phase.DRAINING
+RUNNING, CHANGING, DRAINING = Phase.RUNNING, Phase.CHANGING, Phase.DRAINING
 
 
 def test_nothing_to_do():
@@ -220,7 +228,7 @@ class BreathingPool(RuleBasedStateMachine):
 
 
 TestBreathingPool = BreathingPool.TestCase
-TestBreathingPool.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestBreathingPool.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 
 
 class Devices(RuleBasedStateMachine):
@@ -314,3 +322,146 @@ class Devices(RuleBasedStateMachine):
 
 TestDevices = Devices.TestCase
 TestDevices.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_a_trial_whose_processes_can_join_and_leave_is_not_drained():
+    shrinks = TrialState(0, wants=1, holds=2, phase=RUNNING, in_place=True)
+    grows = TrialState(1, wants=3, holds=1, phase=RUNNING, in_place=True)
+    assert reconcile([shrinks, grows], 2) == [Alter(0, 1), Alter(1, 3)]
+    assert reconcile([grows], 1) == [], "what it needs in addition must be free"
+    assert reconcile([replace(shrinks, wants=0)], 0) == [Drain(0)]
+
+
+def test_a_newer_wish_withdraws_a_change():
+    changing = TrialState(0, wants=3, holds=3, phase=CHANGING, becomes=3, in_place=True)
+    assert reconcile([changing], 4) == []
+    assert reconcile([replace(changing, wants=1)], 4) == [Withdraw(0)]
+    assert reconcile([replace(changing, wants=4)], 4) == [Withdraw(0)]
+    assert reconcile([replace(changing, wants=0)], 4) == [Drain(0)]
+
+
+class ChangingDevices(RuleBasedStateMachine):
+    """Trials whose processes can join and leave: changes are ordered, taken, withdrawn, carried out and fail."""
+
+    @initialize(num_devices=st.integers(2, 6))
+    def begin(self, num_devices):
+        self.num_devices = num_devices
+        self.trials = {}
+        #: Devices of the processes that train, and whether the change was taken or withdrawn.
+        self.trains = {}
+        self.taken = {}
+        self.orders = 0
+
+    @property
+    def num_free(self):
+        return self.num_devices - sum(trial.holds for trial in self.trials.values())
+
+    def set(self, trial_id, **changes):
+        self.trials[trial_id] = replace(self.trials[trial_id], **changes)
+
+    def step(self):
+        while True:
+            has_acted = False
+            for action in reconcile(self.trials.values(), self.num_free):
+                trial = self.trials[action.trial_id]
+                if isinstance(action, Launch):
+                    assert 1 <= action.num_devices <= min(trial.wants, self.num_free)
+                    self.set(action.trial_id, phase=RUNNING, holds=action.num_devices, resized=False, in_place=True)
+                    self.trains[action.trial_id] = action.num_devices
+                elif isinstance(action, Alter):
+                    assert trial.phase is RUNNING
+                    assert action.num_devices - trial.holds <= self.num_free
+                    self.set(
+                        action.trial_id, phase=CHANGING, becomes=action.num_devices,
+                        holds=max(trial.holds, action.num_devices),
+                    )  # fmt: skip
+                    self.taken[action.trial_id] = False
+                elif isinstance(action, Withdraw):
+                    assert trial.phase is CHANGING
+                    if self.taken[action.trial_id]:
+                        continue  # it is carried out first
+                    self.settle(action.trial_id, self.trains[action.trial_id])
+                else:
+                    assert trial.phase in (RUNNING, CHANGING)
+                    assert trial.wants == 0 or not trial.in_place
+                    self.set(action.trial_id, phase=DRAINING, becomes=0)
+                has_acted = True
+            if not has_acted:
+                return
+
+    def settle(self, trial_id, holds):
+        self.trains[trial_id] = holds
+        self.set(trial_id, phase=RUNNING, becomes=0, holds=holds)
+
+    @rule(wants=st.integers(1, 3))
+    def start(self, wants):
+        self.orders += 1
+        trial_id = len(self.trials)
+        self.trials[trial_id] = TrialState(trial_id, wants=min(wants, self.num_devices), order=self.orders)
+        self.step()
+
+    @rule(data=st.data(), wants=st.integers(0, 6))
+    def wish(self, data, wants):
+        if self.trials:
+            trial_id = data.draw(st.sampled_from(sorted(self.trials)))
+            self.orders += 1
+            self.set(trial_id, wants=min(wants, self.num_devices), order=self.orders)
+            self.step()
+
+    def some(self, data, phase):
+        found = sorted(trial_id for trial_id, trial in self.trials.items() if trial.phase is phase)
+        return data.draw(st.sampled_from(found)) if found else None
+
+    @rule(data=st.data())
+    def take(self, data):
+        if (trial_id := self.some(data, CHANGING)) is not None:
+            self.taken[trial_id] = True
+
+    @rule(data=st.data(), succeeds=st.booleans())
+    def answer(self, data, succeeds):
+        trial_id = self.some(data, CHANGING)
+        if trial_id is not None and self.taken[trial_id]:
+            self.settle(trial_id, self.trials[trial_id].becomes if succeeds else self.trains[trial_id])
+            if not succeeds:
+                self.set(trial_id, in_place=False)
+            self.step()
+
+    @rule(data=st.data())
+    def exit(self, data):
+        trial_id = self.some(data, DRAINING)
+        if trial_id is not None:
+            self.set(trial_id, phase=Phase.IDLE, holds=0, resized=self.trials[trial_id].wants > 0, in_place=False)
+            self.step()
+
+    @invariant()
+    def devices_are_not_given_twice(self):
+        if hasattr(self, "trials"):
+            assert 0 <= self.num_free <= self.num_devices
+            for trial_id, trial in self.trials.items():
+                assert (trial.holds == 0) == (trial.phase is Phase.IDLE)
+                assert (trial.becomes > 0) == (trial.phase is CHANGING)
+                if trial.phase is CHANGING:
+                    assert trial.holds == max(self.trains[trial_id], trial.becomes)
+
+    def teardown(self):
+        """When requests fit together and everything is carried out, every trial has its devices."""
+        if not getattr(self, "trials", None):
+            return
+        left = self.num_devices
+        for trial_id in sorted(self.trials):
+            wants = min(self.trials[trial_id].wants, left)
+            left -= wants
+            self.set(trial_id, wants=wants, resized=self.trials[trial_id].resized and wants > 0)
+        self.step()
+        for _ in range(4 * len(self.trials)):
+            for trial_id, trial in sorted(self.trials.items()):
+                if trial.phase is CHANGING:
+                    self.settle(trial_id, trial.becomes)
+                elif trial.phase is DRAINING:
+                    self.set(trial_id, phase=Phase.IDLE, holds=0, resized=trial.wants > 0, in_place=False)
+                self.step()
+        assert all(trial.holds == trial.wants for trial in self.trials.values())
+
+
+TestChangingDevices = ChangingDevices.TestCase
+TestChangingDevices.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -169,3 +169,28 @@ def test_a_launch_on_several_nodes_says_so():
     assert stream.accept({"loss": 1.0, ST_NUM_NODES: 7}, None, 1.0)[ST_NUM_NODES] == 2
     stream.begin_launch(1, 2, 0.0)
     assert ST_NUM_NODES not in stream.accept({"loss": 1.0, ST_NUM_NODES: 7}, None, 1.0)
+
+
+def test_a_launch_that_goes_on_on_other_devices():
+    stream = ReportStream()
+    stream.begin_launch(0, 1, signal_timestamp=0.0)
+
+    def accept(epoch, seconds):
+        raw = {"epoch": epoch, "st_worker_time": seconds, "st_worker_iter": epoch, "st_worker_timestamp": 10 + seconds}
+        return stream.accept(raw, "epoch", now=0.0)
+
+    assert accept(1, 4.0)["st_device_time"] == 4.0
+    stream.change_devices(3, timestamp=16.0, pause_s=0.5)
+    stream.change_devices(2, timestamp=18.0, pause_s=0.25)
+    stream.change_devices(1, timestamp=99.0, pause_s=0.125)
+    changed = accept(2, 9.0)
+    # One device for 6 s, three for 2 s, two for 1 s.
+    assert changed["st_device_time"] == pytest.approx(6.0 + 3 * 2.0 + 2 * 1.0)
+    assert (changed["st_worker_time"], changed["st_num_devices"], changed["st_launch"]) == (9.0, 2, 0)
+    assert changed["st_resize_pause_s"] == 0.75
+    later = accept(3, 10.0)
+    assert later["st_device_time"] == pytest.approx(16.0)
+    assert "st_resize_pause_s" not in later
+    stream.begin_launch(1, 1, signal_timestamp=200.0)
+    again = stream.accept({"epoch": 4, "st_worker_time": 1.0, "st_worker_timestamp": 300.0}, "epoch", now=0.0)
+    assert (again["st_num_devices"], again["st_device_time"]) == (1, pytest.approx(17.0))

@@ -7,6 +7,7 @@ import pytest
 from syne_hypersched.allocation.scaling import LinearScaling, Scaling, TableScaling
 from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.schedulers.hypersched._adaptive import AdaptiveStrategy
+from syne_hypersched.schedulers.hypersched._options import Adaptive
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 
 MAX_T = 1000
@@ -24,11 +25,17 @@ class Search:
         What a launch costs, as measured with a trial that has ended.
     """
 
-    def __init__(self, scaling: Scaling | str | None = None, launch_cost_s: float = 0.0, policy="uniform") -> None:
+    def __init__(
+        self,
+        scaling: Scaling | str | None = None,
+        launch_cost_s: float = 0.0,
+        policy="uniform",
+        options: Adaptive = Adaptive(),  # noqa: B008 (frozen)
+    ) -> None:
         self.times = TrialTimes()
         scaling = LinearScaling() if scaling is None else self.times.learnt if scaling == "learnt" else scaling
         halving = PausingHalving(MAX_T, first_rung=MAX_T)  # no rung
-        self.strategy = AdaptiveStrategy(self.times, scaling, halving, 4, DEADLINE_S, MAX_T, policy)
+        self.strategy = AdaptiveStrategy(self.times, scaling, halving, 4, DEADLINE_S, MAX_T, policy, None, options)
         self.epochs: dict[int, int] = {}
         self.start(99, 0.0)
         self.report(99, 0.9, now_s=1.0, launch=0, signal_to_report_s=1.0 + launch_cost_s)
@@ -189,3 +196,15 @@ def test_once_nothing_starts_more_trials_than_devices_hold_one_each(policy):
     search.strategy.close()
     search.strategy.set_present(2, 4.0)
     assert [search.resize(trial_id, 5.0) for trial_id in range(3)] == [None] * 3
+
+
+def test_what_is_known_beforehand_of_the_devices_decides_when_the_last_stretch_begins():
+    def begins(**options):
+        search = Search(scaling=TableScaling({1: 1, 2: 2, 4: 4}), options=Adaptive(**options))
+        search.start(0, 2.0)
+        search.report(0, 0.1, 60.0)
+        return not search.strategy.admission_open
+
+    assert begins()
+    assert not begins(devices_over_time=[(70, 1)]), "it would not pay on what will be there"
+    assert begins(devices_over_time=[(10, 1), (50, 4)])

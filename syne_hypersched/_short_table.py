@@ -1,0 +1,51 @@
+"""Keeps Syne Tune from printing a row for each trial when a tuning ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from syne_tune.tuning_status import TuningStatus
+from syne_tune.util import metric_name_mode
+
+#: A table with more rows is cut to the best ones.
+MOST_ROWS = 10
+
+
+class ShortTuningStatus(TuningStatus):
+    """A tuning status whose text has only the best trials, if there are many."""
+
+    metric = ""
+    do_minimize = True
+    trial_rows: Any
+
+    def __str__(self) -> str:
+        if len(self.trial_rows) <= MOST_ROWS:
+            return str(super().__str__())
+        sign = 1.0 if self.do_minimize else -1.0
+
+        def rank(row: dict[str, Any]) -> float:
+            value = row.get(self.metric)
+            is_number = isinstance(value, (int, float)) and not math.isnan(value)
+            return sign * value if is_number else math.inf  # type: ignore[operator]
+
+        every_row = self.trial_rows
+        self.trial_rows = {row["trial_id"]: row for row in sorted(every_row.values(), key=rank)[:MOST_ROWS]}
+        try:
+            text = str(super().__str__())
+        finally:
+            self.trial_rows = every_row
+        return f"the {MOST_ROWS} best of {len(every_row)} trials:\n{text}"
+
+
+def shorten_table(tuner: Any) -> None:
+    """Has a tuner that begins print the best trials only; one with a status of another class is left as it is."""
+    status: Any = getattr(tuner, "tuning_status", None)
+    if type(status) is not TuningStatus:
+        return
+    short = ShortTuningStatus(status.metric_names)
+    short.__dict__.update(status.__dict__)
+    scheduler = tuner.scheduler
+    metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+    short.metric, short.do_minimize = metric, mode == "min"
+    tuner.tuning_status = short

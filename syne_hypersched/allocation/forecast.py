@@ -1,0 +1,60 @@
+"""Devices that come and go as is known beforehand: how many there are until a deadline, on average."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from syne_hypersched import checks
+
+Forecast = tuple[tuple[float, int], ...]
+"""Pairs of a time and the number of devices from then on, the times ascending."""
+
+
+def forecast(pairs: Any) -> Forecast:
+    """Checks what is known beforehand.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no sequence of pairs of a time, in ascending order, and a number of devices of at least 0.
+    """
+    rule = "pairs of a time and a number of devices, such as [(600, 2), (1200, 4)]"
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        raise TypeError(f"devices_over_time must be {rule}, but got {pairs!r}")
+    checked: list[tuple[float, int]] = []
+    for pair in pairs:
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
+            raise TypeError(f"devices_over_time must be {rule}, but got {pair!r} in it")
+        time_s = checks.seconds("each time in devices_over_time", pair[0])
+        if checked and time_s <= checked[-1][0]:
+            raise ValueError(f"devices_over_time must have ascending times, but got {time_s} after {checked[-1][0]}")
+        checked.append((time_s, checks.integer("each number in devices_over_time", pair[1], at_least=0)))
+    return tuple(checked)
+
+
+def mean_devices(known: Forecast, num_devices: int, start_s: float, end_s: float) -> float:
+    """Mean number of devices between two times.
+
+    Example
+    -------
+    >>> mean_devices(((50.0, 4),), num_devices=8, start_s=0.0, end_s=100.0)
+    6.0
+
+    Parameters
+    ----------
+    known
+        The forecast.
+    num_devices
+        Devices before its first time, and most of them.
+    start_s, end_s
+        The times; at the same time, or in the wrong order, it is the number at the first one.
+    """
+    number, total, since_s = num_devices, 0.0, start_s
+    for time_s, there in known:
+        if time_s <= start_s:
+            number = min(there, num_devices)
+        elif time_s < end_s:
+            total += number * (time_s - since_s)
+            number, since_s = min(there, num_devices), time_s
+    return number if end_s <= start_s else (total + number * (end_s - since_s)) / (end_s - start_s)

@@ -1,0 +1,67 @@
+"""The command ``export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+EPILOGUE = """\
+Examples:
+  hypersched export NAME --csv tables
+  hypersched export NAME --optuna sqlite:///study.db
+  hypersched export NAME --optuna study.log     # then: optuna-dashboard study.log
+  hypersched export NAME --tensorboard logs     # then: tensorboard --logdir logs
+
+Exit codes: 0; 2 if the run cannot be read, something cannot be written, or a
+library is missing.
+"""
+
+
+def export(
+    run: str,
+    /,
+    *,
+    csv: Path | None = None,
+    optuna: str | None = None,
+    tensorboard: Path | None = None,
+    time_attr: str | None = None,
+) -> int:
+    """Write a run for other tools: tables, a study of Optuna, scalars of TensorBoard.
+
+    At least one of --csv, --optuna and --tensorboard is needed.
+
+    Parameters
+    ----------
+    run
+        Name or folder of the experiment.
+    csv
+        Folder for three tables: trials, reports and events.
+    optuna
+        Address of a storage of Optuna, such as sqlite:///study.db, or a file that ends in .log.
+    tensorboard
+        Folder for the files of TensorBoard.
+    time_attr
+        Name of the resource level in the results, by default the scheduler's.
+    """
+    if csv is None and optuna is None and tensorboard is None:
+        message = "hypersched: export needs --csv FOLDER, --optuna STORAGE or --tensorboard FOLDER"
+        print(f"{message}\nTry: hypersched export --help", file=sys.stderr)
+        return 2
+    from syne_hypersched.experiments import load_run
+    from syne_hypersched.experiments.export import export_csv, export_optuna, export_tensorboard
+
+    try:
+        loaded = load_run(run, time_attr)
+        written = [] if csv is None else list(export_csv(loaded, csv))
+        if optuna is not None:
+            written.append(export_optuna(loaded, optuna))
+        if tensorboard is not None:
+            written.append(export_tensorboard(loaded, tensorboard))
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        print(f"cannot export {run}: {error}", file=sys.stderr)
+        return 2
+    for one in written:
+        print(f"{one.where}: {one.what}")
+    return 0

@@ -1,0 +1,145 @@
+"""Verdicts on the rows of a study: which scheduler is ahead at which deadline, on which group of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from syne_hypersched.comparison.names import unknown_name
+from syne_hypersched.comparison.referee import NUM_RESAMPLES, Judgement, judge
+
+MACHINE = ["num_devices", "scaling", "launch_cost"]
+COLUMNS = ("benchmark", *MACHINE, "scheduler", "deadline", "seed", "regret")
+
+
+def verdict_table(
+    rows: pd.DataFrame,
+    candidate: str,
+    rivals: Sequence[str] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    level: float = 0.05,
+    num_resamples: int = NUM_RESAMPLES,
+) -> pd.DataFrame:
+    """Compares a scheduler with each of its rivals at each deadline, on each machine and each group of tables.
+
+    A comparison uses the seeds that both schedulers have on all tables of the group. Verdicts hold together: the
+    probability that any of them (but ``level``) is wrong is at most ``level``.
+
+    Parameters
+    ----------
+    rows
+        Rows of :func:`~syne_hypersched.comparison.tables.results_table`, or of the file ``results.csv``.
+    candidate
+        The scheduler.
+    rivals
+        The others; by default all in ``rows``.
+    groups
+        Names of groups and their tables. By default one group, ``"all tables"``. Tables that are not in ``rows`` are
+        left out.
+    level, num_resamples
+        As in :func:`~syne_hypersched.comparison.referee.judge`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: those of the machine, ``group``, ``deadline``, ``rival``, ``tables`` and ``seeds`` (their numbers),
+        ``regret`` and ``rival_regret`` (means), ``ratio`` (of these; below 1 the candidate is better), ``gain``,
+        ``low`` and ``high`` (difference of the means with its interval), ``p_value``, ``adjusted_p_value``,
+        ``verdict``.
+
+    Raises
+    ------
+    ValueError
+        ``rows`` lack a column or a scheduler, or two schedulers have fewer than two seeds in common.
+    """
+    missing = [column for column in COLUMNS if column not in rows]
+    if missing:
+        raise ValueError(f"rows must have the columns {', '.join(COLUMNS)}, but lack {', '.join(missing)}")
+    keys = [column for column in COLUMNS if column != "regret"]
+    twice = rows[rows.duplicated(keys)]
+    if not twice.empty:
+        raise ValueError(f"rows must have each run once, but have this one twice: {twice[keys].iloc[0].to_dict()}")
+    names = list(dict.fromkeys(rows.scheduler))
+    for name in (candidate, *(rivals or ())):
+        if name not in names:
+            raise unknown_name("scheduler", name, names)
+    if rivals is None:
+        rivals = [name for name in names if name != candidate]
+    available = list(dict.fromkeys(rows.benchmark))
+    if groups is None:
+        groups = {"all tables": available}
+    for name, tables in groups.items():
+        if not set(tables) & set(available):
+            raise ValueError(f"group {name!r} must have tables of rows, {', '.join(available)}, but has {tables!r}")
+    families = [
+        (dict(zip(MACHINE, machine, strict=True)) | {"group": group}, of_machine[of_machine.benchmark.isin(tables)])
+        for machine, of_machine in rows.groupby(MACHINE, sort=False, dropna=False)
+        for group, tables in groups.items()
+    ]
+    families = [(cells, family) for cells, family in families if not family.empty]
+    found: list[dict[str, object]] = []
+    for cells, family in families:
+        pairs = _pairs(family, candidate, rivals)
+        if not pairs:
+            raise ValueError(f"{candidate!r} and a rival must have 2 seeds in common, but have fewer for {cells}")
+        judged = _judge_by_shape([own - other for _, own, other in pairs], level, num_resamples, len(families))
+        for ((deadline, rival), own, other), judgement in zip(pairs, judged, strict=True):
+            found.append(
+                cells
+                | {"deadline": deadline, "rival": rival, "tables": own.shape[0], "seeds": own.shape[1]}
+                | {"regret": -own.mean(), "rival_regret": -other.mean(), "ratio": own.mean() / other.mean()}
+                | {"gain": judgement.gain, "low": judgement.low, "high": judgement.high}
+                | {"p_value": judgement.p_value, "adjusted_p_value": judgement.adjusted_p_value}
+                | {"verdict": judgement.verdict}
+            )
+    return pd.DataFrame(found)
+
+
+def strongest(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the rival with the lowest mean regret at each deadline, on each machine and group of tables."""
+    best = verdicts.groupby([*MACHINE, "group", "deadline"], sort=False, dropna=False).rival_regret.idxmin()
+    return verdicts.loc[best].reset_index(drop=True)
+
+
+Pair = tuple[tuple[str, str], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def _pairs(family: pd.DataFrame, candidate: str, rivals: Sequence[str]) -> list[Pair]:
+    """Deadline and rival, and the negated regrets of the candidate and the rival: a row for each table."""
+    found: list[Pair] = []
+    for deadline, at_deadline in family.groupby("deadline", sort=False):
+        regret = at_deadline.pivot(index=["scheduler", "benchmark"], columns="seed", values="regret")
+        if candidate not in regret.index.get_level_values("scheduler"):
+            continue
+        own = regret.loc[candidate]
+        for rival in rivals:
+            if rival not in regret.index.get_level_values("scheduler"):
+                continue
+            other = regret.loc[rival]
+            tables = [table for table in own.index if table in other.index]
+            both = own.loc[tables].notna().all() & other.loc[tables].notna().all()
+            if both.sum() >= 2:
+                seeds = both[both].index
+                arrays = [-frame.loc[tables, seeds].to_numpy(dtype=float) for frame in (own, other)]
+                found.append(((str(deadline), rival), arrays[0], arrays[1]))
+    return found
+
+
+def _judge_by_shape(
+    differences: Sequence[npt.NDArray[np.float64]], level: float, num_resamples: int, num_families: int
+) -> list[Judgement]:
+    """Judges comparisons with the same tables and seeds together, as one family of all families."""
+    shapes = list(dict.fromkeys(array.shape for array in differences))
+    num_families *= len(shapes)
+    found: dict[int, Judgement] = {}
+    for shape in shapes:
+        indices = [index for index, array in enumerate(differences) if array.shape == shape]
+        judged = judge([differences[index] for index in indices], level / num_families, num_resamples)
+        for index, judgement in zip(indices, judged, strict=True):
+            adjusted = min(1.0, judgement.adjusted_p_value * num_families)
+            found[index] = replace(judgement, adjusted_p_value=adjusted)
+    return [found[index] for index in range(len(differences))]

@@ -1,0 +1,167 @@
+"""The run in a few numbers: what goes on, what the devices were used for, what is in ``best/``."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from syne_hypersched._moments import Moment
+from syne_hypersched.experiments._best import PublishedBest, describe_best
+from syne_hypersched.experiments._run import Report, Run
+from syne_hypersched.experiments.page._state import PageState
+from syne_hypersched.experiments.page._views import LaunchView, short
+from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME
+
+#: A run whose processes cannot be asked counts as running if something happened in the last so many seconds.
+_QUIET_S = 120.0
+#: The same for a run none of whose trials hold devices.
+_IDLE_S = 15.0
+
+
+def phase_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, quiet_s: float) -> str:
+    """What a run does: ``simulated``, ``running``, ``finished`` or ``killed``.
+
+    Parameters
+    ----------
+    is_simulated
+        Whether its time is virtual.
+    holds_devices
+        Whether a launch has begun and not ended, as far as the events say.
+    is_alive
+        Whether its processes are there; None if they are those of another machine, or the events do not say.
+    quiet_s
+        Seconds since the last thing that happened.
+    """
+    if is_simulated:
+        return "simulated"
+    if holds_devices:
+        if is_alive is None:
+            return "running" if quiet_s < _QUIET_S else "killed"
+        return "running" if is_alive else "killed"
+    return "running" if is_alive or (is_alive is None and quiet_s < _IDLE_S) else "finished"
+
+
+def is_alive(folder: Path, hosts: Iterable[tuple[str, str, list[int]]]) -> bool | None:
+    """Whether the tuner or one of these processes is there; None if that cannot be known on this machine.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    hosts
+        Machine, its boot and processes of each trial that holds devices.
+    """
+    tuner = _tuner_is_alive(folder / JOURNAL_DIRNAME / LOCK_FILENAME)
+    if tuner is not None:
+        return tuner
+    boot_id = Moment.now().boot_id
+    known = [pids for _, boot, pids in hosts if boot == str(boot_id)]
+    if known:
+        return any(_is_process(pid) for pids in known for pid in pids)
+    return None
+
+
+def _tuner_is_alive(lock: Path) -> bool | None:
+    """What the lock of the journal says; its holder touches it in each turn of its loop."""
+    try:
+        words = lock.read_text(encoding="utf-8", errors="replace").split()
+        quiet_s = time.time() - lock.stat().st_mtime
+    except OSError:
+        return None
+    if len(words) < 4 or words[0] != "process" or words[3] != socket.gethostname() or not words[1].isdigit():
+        return None
+    return _is_process(int(words[1])) and quiet_s < _QUIET_S
+
+
+def _is_process(pid: object) -> bool:
+    return isinstance(pid, int) and os.path.exists(f"/proc/{pid}/status")
+
+
+def shares_of_time(launches: Iterable[LaunchView], num_devices: int, until_s: float) -> dict[str, float]:
+    """What the devices were used for, in seconds times devices.
+
+    Parameters
+    ----------
+    launches
+        All launches.
+    num_devices
+        Number of devices.
+    until_s
+        The end of the time that counts.
+
+    Returns
+    -------
+    dict
+        ``importing`` until a launch trains, ``training``, ``draining`` after it was asked to exit, ``failed`` for
+        launches that failed, and ``free``.
+    """
+    seconds = dict.fromkeys(("importing", "training", "draining", "failed"), 0.0)
+    for launch in launches:
+        end_s = until_s if launch.end_s is None else launch.end_s
+        count = len(launch.devices)
+        drain_s = min(end_s, math.inf if launch.drain_s is None else launch.drain_s)
+        train_s = min(drain_s, end_s if launch.train_s is None else launch.train_s)
+        if launch.how in ("failed", "stalled", "lost"):
+            seconds["failed"] += count * max(0.0, end_s - launch.start_s)
+            continue
+        seconds["importing"] += count * max(0.0, train_s - launch.start_s)
+        seconds["training"] += count * max(0.0, drain_s - train_s)
+        seconds["draining"] += count * max(0.0, end_s - drain_s)
+    free = max(0.0, num_devices * until_s - sum(seconds.values()))
+    return {name: round(value, 3) for name, value in (seconds | {"free": free}).items()}
+
+
+def counts(state: PageState, is_running: bool) -> dict[str, int]:
+    """How many trials have which status; a trial that the end of the run has cut off is ``unfinished``."""
+    found = Counter(trial.status for trial in state.trials.values())
+    if not is_running and found["in progress"]:
+        found["unfinished"] = found.pop("in progress")
+    return dict(sorted(found.items()))
+
+
+def best_of(path: Path, state: PageState) -> dict[str, Any]:
+    """How far the incumbent is ahead, and what is in ``best/``."""
+    best = state.incumbent
+    found: dict[str, Any] = {"next": None, "published": "", "path": None}
+    if best is None:
+        return found
+    value, trial_id, resource, time_s = best
+    sign = 1.0 if state.goal.do_minimize else -1.0
+    others = [
+        (sign * trial.best[0], trial.trial_id)
+        for trial in state.trials.values()
+        if trial.best is not None and trial.trial_id != trial_id
+    ]
+    if others:
+        next_value, next_id = min(others)
+        found["next"] = {"trial": next_id, "value": short(sign * next_value)}
+    goal = state.goal
+    report = Report(trial_id, time_s, resource, value)
+    run = Run(goal.metric, goal.do_minimize, goal.time_attr, (report,), path=path)
+    published = PublishedBest.of(run)
+    if published is not None:
+        found["published"] = describe_best(run)
+        found["path"] = str(published.path)
+        found["trial"] = published.trial_id
+    return found
+
+
+def now_s(state: PageState, phase: str) -> float:
+    """Seconds since the tuning started; of a run that is over, when the last thing happened."""
+    if phase == "running" and state.last_timestamp is not None:
+        return max(state.last_s, state.last_s + time.time() - state.last_timestamp)
+    return state.last_s
+
+
+def incumbent_of(state: PageState) -> dict[str, Any] | None:
+    """The best report so far."""
+    if state.incumbent is None:
+        return None
+    value, trial_id, resource, time_s = state.incumbent
+    return {"trial": trial_id, "value": short(value), "resource": resource, "time": round(time_s, 3)}

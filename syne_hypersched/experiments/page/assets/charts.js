@@ -1,0 +1,397 @@
+"use strict";
+// The charts. Each function draws one of them anew from the store.
+
+// Colours that are told apart with the common forms of colour blindness (Okabe and Ito).
+const COLOURS = { light: ["#0072B2", "#C2500A", "#008A63", "#A9507F", "#9A6A00", "#3A8FBF"],
+                  dark: ["#56A8E8", "#F08A4B", "#3CC79A", "#E39AC4", "#E6B84A", "#8FD0F5"] };
+const MOST_BARS = 2500, MOST_CURVES = 400, MOST_LINES = 1200, MOST_ROWS = 60;
+
+function theme() { return document.documentElement.dataset.theme === "dark" ? "dark" : "light"; }
+function css(name) { return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim(); }
+function narrow() { return window.innerWidth < 600; }
+
+function layout(extra) {
+  const axis = { gridcolor: css("grid"), zerolinecolor: css("grid"), linecolor: css("line"), tickcolor: css("line"), automargin: true };
+  const made = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("faint"), size: narrow() ? 11 : 12.5 },
+    margin: { l: narrow() ? 40 : 60, r: narrow() ? 8 : 20, t: 24, b: 44 }, showlegend: false, hovermode: "closest", uirevision: "stay",
+    hoverlabel: { bgcolor: css("panel"), bordercolor: css("faint"), font: { color: css("ink"), size: 12.5 }, align: "left", namelength: 0 }, ...extra };
+  made.xaxis = { ...axis, ...made.xaxis }; made.yaxis = { ...axis, ...made.yaxis };
+  return made;
+}
+
+function draw(id, traces, extra, name) {
+  const at = byId(id);
+  at.classList.remove("empty");
+  if (!at.classList.contains("js-plotly-plot")) at.textContent = "";
+  at.setAttribute("role", "img"); at.setAttribute("aria-label", name);
+  const first = !at.data;
+  Plotly.react(at, traces, layout(extra), { displayModeBar: false, responsive: true, scrollZoom: false });
+  if (first) at.on("plotly_click", (event) => { const point = event.points[0]; if (point && point.customdata !== undefined && point.customdata !== null) choose(Number(point.customdata)); });
+}
+
+function nothing(id, text) {
+  const at = byId(id);
+  if (at.data) Plotly.purge(at);
+  at.removeAttribute("role"); at.removeAttribute("aria-label");
+  at.classList.add("empty"); at.textContent = text;
+}
+
+// The trials that matter, each with its colour: those that held most devices and, among equals, became best.
+function notable() {
+  const found = ranked().filter((trial) => trial.best).map((trial, rank) => [trial, rank]);
+  found.sort((a, b) => (b[0].most || 0) - (a[0].most || 0) || a[1] - b[1]);
+  const colours = new Map(found.slice(0, 6).sort((a, b) => a[1] - b[1]).map(([trial], index) => [trial.id, COLOURS[theme()][index]]));
+  if (run.chosen !== null) colours.set(run.chosen, colours.get(run.chosen) || css("ink"));
+  return colours;
+}
+
+function limits(values) {
+  if (!values.length) return undefined;
+  values = Float64Array.from(values).sort();
+  let low = values[0], high = values[values.length - 1];
+  const first = values[values.length >> 2], third = values[(3 * values.length) >> 2];
+  const reach = third - first || (high - low) / 6 || 1, minimize = run.data.run.minimize;
+  low = Math.max(low, first - (minimize ? 6 : 2) * reach); high = Math.min(high, third + (minimize ? 2 : 6) * reach);
+  const margin = 0.06 * (high - low) || 0.5;
+  return [low - margin, high + margin];
+}
+
+// The deadline is in the picture while the run may reach it, and unless that would leave most of the picture empty.
+function withDeadline() { const deadline = run.data.deadline; return deadline !== null && (run.data.phase === "running" ? deadline < 20 * run.data.now : deadline < 4 * run.data.now); }
+function lastMoment() { return Math.max(run.data.now, withDeadline() ? run.data.deadline : 0, 1e-3); }
+
+function marks(withText) {
+  const shapes = [], annotations = [], closed = run.data.closed, deadline = withDeadline() ? run.data.deadline : null;
+  const line = (x, colour, dash) => shapes.push({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: colour, width: 1.6, dash }, layer: "below" });
+  const words = (x, text, colour, anchor) => withText && annotations.push({ xref: "x", yref: "paper", x, y: 1, yanchor: "bottom", xanchor: anchor, text, showarrow: false, font: { size: 11, color: colour } });
+  const end = deadline || lastMoment();
+  if (closed) {
+    shapes.push({ type: "rect", xref: "x", yref: "paper", x0: closed[0], x1: end, y0: 0, y1: 1, fillcolor: css("shade"), line: { width: 0 }, layer: "below" });
+    line(closed[0], css("faint"), "dash");
+    words(closed[0], "admission closes", css("faint"), closed[0] > 0.6 * end ? "right" : "left");
+  }
+  if (deadline) {
+    line(deadline, css("red"), "solid");
+    if (closed && deadline - closed[0] < (narrow() ? 0.5 : 0.2) * end) { annotations.pop(); words(deadline, "admission closes, deadline", css("faint"), "right"); }
+    else words(deadline, "deadline", css("red"), "right");
+  }
+  return { shapes, annotations };
+}
+
+// When no trial trains: nobody holds devices ("waiting"), or those who do still import their libraries.
+function bands() {
+  const steps = [], end = run.data.now;
+  for (const launch of run.launches.values()) {
+    const until = launch[LAUNCH.end] === null ? end : launch[LAUNCH.end];
+    steps.push([launch[LAUNCH.start], 1, 0], [until, -1, 0]);
+    if (launch[LAUNCH.train] !== null) steps.push([launch[LAUNCH.train], 0, 1], [Math.max(until, launch[LAUNCH.train]), 0, -1]);
+  }
+  steps.sort((a, b) => a[0] - b[0]);
+  const found = [];
+  let held = 0, training = 0, at = 0;
+  for (const [time, holding, trains] of [...steps, [end, 0, 0]]) {
+    if (time - at > 0.004 * end && training === 0) found.push([at, time, held ? "importing" : "waiting"]);
+    if (time > at) at = time;
+    held += holding; training += trains;
+  }
+  return run.launches.size ? found : [];
+}
+
+function curves(trials, axis, colour, solid) {
+  const made = { x: [], y: [], text: [], customdata: [] }, gaps = { x: [], y: [] };
+  for (const trial of trials) {
+    let before = null;
+    for (const point of trial.points) {
+      if (point[3] === null) continue;
+      const x = axis === "time" ? point[0] : axis === "trained" ? point[1] : point[2];
+      if (x === null) continue;
+      if (before && before[4] !== point[4] && axis === "time") {
+        const last = made.x.length - 1;
+        gaps.x.push(made.x[last], x, null); gaps.y.push(made.y[last], point[3], null);
+        made.x.push(null); made.y.push(null); made.text.push(""); made.customdata.push(trial.id);
+      }
+      made.x.push(x); made.y.push(point[3]); made.customdata.push(trial.id);
+      made.text.push("trial " + trial.id + " at " + label(clip(run.data.run.level, 24)) + " " + number(point[2]) + "<br>" + label(clip(run.data.run.metric, 40)) + " " + number(point[3]) + "<br>" + seconds(point[0]) + ", trained " + seconds(point[1]) + "<br>" + label(clip(configuration(trial, 4), 90)));
+      before = point;
+    }
+    made.x.push(null); made.y.push(null); made.text.push(""); made.customdata.push(trial.id);
+  }
+  const traces = [{ type: "scatter", mode: solid ? "lines+markers" : "lines+markers", ...made, hoverinfo: "text", line: { color: colour, width: solid ? 2.4 : 1 }, marker: { color: colour, size: solid ? 5 : 3 }, opacity: solid ? 1 : 0.65 }];
+  if (gaps.x.length) traces.push({ type: "scatter", mode: "lines", ...gaps, hoverinfo: "skip", line: { color: colour, width: solid ? 2 : 1, dash: "dot" }, opacity: solid ? 1 : 0.5 });
+  return traces;
+}
+
+function envelope(trials, axis) {
+  const points = [];
+  for (const trial of trials) for (const point of trial.points) {
+    const x = axis === "time" ? point[0] : axis === "trained" ? point[1] : point[2];
+    if (x !== null && point[3] !== null) points.push([x, point[3]]);
+  }
+  points.sort((a, b) => a[0] - b[0]);
+  const bins = Math.max(1, Math.min(80, Math.floor(points.length / 10))), size = Math.ceil(points.length / bins);
+  const x = [], rows = [[], [], []];
+  for (let begin = 0; begin < points.length; begin += size) {
+    const part = points.slice(begin, begin + size), values = part.map((point) => point[1]).sort((a, b) => a - b);
+    x.push(part[part.length >> 1][0]);
+    [0.1, 0.5, 0.9].forEach((share, index) => rows[index].push(values[Math.min(values.length - 1, Math.floor(share * values.length))]));
+  }
+  const line = (y, extra) => ({ type: "scatter", mode: "lines", x, y, line: { color: css("grey"), width: 0 }, hoverinfo: "skip", ...extra });
+  return [line(rows[0]), line(rows[2], { fill: "tonexty", fillcolor: css("shade") }),
+    line(rows[1], { line: { color: css("grey"), width: 2 }, hoverinfo: "text", text: x.map((at, index) => "half of the reports around here are below " + number(rows[1][index]) + ",<br>four in five are from " + number(rows[0][index]) + " to " + number(rows[2][index])) })];
+}
+
+function drawMetric() {
+  const axis = byId("metric-x").value, colours = notable(), metric = run.data.run.metric;
+  const trials = [...run.trials.values()].filter((trial) => trial.points.length && run.filter(trial));
+  if (!trials.length) {
+    say("metric-note", "");
+    return nothing("metric-chart", run.launches.size ? "No report yet: the trials import their libraries, or train their first level." : "No trial holds devices yet.");
+  }
+  const others = trials.filter((trial) => !colours.has(trial.id)), many = others.length > MOST_CURVES;
+  const traces = many ? envelope(others, axis) : curves(others, axis, css("grey"), false);
+  for (const [id, colour] of colours) {
+    const trial = run.trials.get(id);
+    if (trial && run.filter(trial)) traces.push(...curves([trial], axis, colour, true));
+  }
+  const best = run.data.incumbent, { shapes, annotations } = axis === "time" ? marks(true) : { shapes: [], annotations: [] };
+  if (axis === "time" && run.data.history.length) {
+    const history = [...run.data.history, [run.data.now, run.data.history[run.data.history.length - 1][1]]];
+    traces.push({ type: "scatter", mode: "lines", x: history.map((step) => step[0]), y: history.map((step) => step[1]), line: { shape: "hv", color: css("ink"), width: 1.3 }, opacity: 0.7, hoverinfo: "skip" });
+    if (best) traces.push({ type: "scatter", mode: "markers", x: [best.time], y: [best.value], customdata: [best.trial], marker: { symbol: "star", size: 15, color: css("ink"), line: { color: css("panel"), width: 1.5 } }, hoverinfo: "text", text: ["best: trial " + best.trial + ", " + label(metric) + " " + number(best.value)] });
+  }
+  if (axis === "time") for (const [from, to, what] of bands()) {
+    shapes.push({ type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, layer: "below", line: { width: 0 }, fillcolor: css(what === "importing" ? "import" : "grey"), opacity: 0.18 });
+    if (to - from > (narrow() ? 0.2 : 0.06) * lastMoment()) annotations.push({ xref: "x", yref: "paper", x: (from + to) / 2, y: 0.02, yanchor: "bottom", text: what, showarrow: false, font: { size: 11, color: css("faint") } });
+  }
+  for (const [id, colour] of colours) {
+    const trial = run.trials.get(id), point = trial && run.filter(trial) && trial.points.filter((one) => one[3] !== null).pop();
+    const x = point && (axis === "time" ? point[0] : axis === "trained" ? point[1] : point[2]);
+    if (point && x !== null) annotations.push({ x, y: point[3], text: "<b>" + id + "</b>", showarrow: false, xanchor: "left", xshift: 6, font: { color: colour, size: 12 }, bgcolor: css("panel"), opacity: 0.9 });
+  }
+  const values = trials.flatMap((trial) => trial.points.map((point) => point[3])).filter((value) => value !== null);
+  const titles = { time: "seconds since the tuning started, by the clock of the worker", trained: "seconds that the trial has trained", level: label(clip(run.data.run.level, 40)) };
+  const end = lastMoment() * 1.03;
+  draw("metric-chart", traces, { height: narrow() ? 320 : 420, shapes, annotations, yaxis: { title: { text: label(clip(metric, 40)) }, range: limits(values) },
+    xaxis: { title: { text: narrow() ? (axis === "time" ? "seconds" : titles[axis]) : titles[axis] }, ...(axis === "time" ? { range: [0, end] } : { rangemode: "tozero" }) }, uirevision: axis },
+    metric + " of each trial over " + titles[axis]);
+  say("metric-note", (many ? "Grey band: four in five reports of the " + others.length + " other trials. " : others.length ? "Grey: " + others.length + " other trials. " : "") + "Colours: the trials that held most devices or became best. Dotted: between two launches. Thin line: best so far. A click on a point chooses its trial.");
+}
+
+function pieces(launch) {
+  const end = launch[LAUNCH.end] === null ? run.data.now : launch[LAUNCH.end], drain = launch[LAUNCH.drain] === null ? end : Math.min(end, launch[LAUNCH.drain]);
+  const train = Math.min(drain, launch[LAUNCH.train] === null ? (launch[LAUNCH.end] === null || launch[LAUNCH.how] !== "completed" ? drain : launch[LAUNCH.start]) : launch[LAUNCH.train]);
+  return [["import", launch[LAUNCH.start], train], ["train", train, drain], ["drain", drain, end]].filter((piece) => piece[2] - piece[1] > 1e-9);
+}
+
+function tellLaunch(launch) {
+  const devices = launch[LAUNCH.devices].reduce((sum, pair) => sum + pair[1] - pair[0] + 1, 0), trial = run.trials.get(launch[LAUNCH.trial]);
+  const names = launch[LAUNCH.devices].map(([first, last]) => label(clip(run.data.devices[first], 40)) + (last > first ? " to " + label(clip(run.data.devices[last], 40)) : "")).join(", ");
+  const lines = ["<b>trial " + launch[LAUNCH.trial] + " ×" + devices + "</b>, launch " + launch[LAUNCH.launch] + ": " + clip(names, 90),
+    seconds(launch[LAUNCH.start]) + " – " + (launch[LAUNCH.end] === null ? "now" : seconds(launch[LAUNCH.end])) + (launch[LAUNCH.cost] === null ? "" : ", launch cost " + seconds(launch[LAUNCH.cost]))];
+  if (launch[LAUNCH.how]) lines.push("ended: " + label(launch[LAUNCH.how]) + (launch[LAUNCH.reason] ? ", " + label(clip(launch[LAUNCH.reason], 60)) : ""));
+  else if (launch[LAUNCH.drain] !== null) lines.push("asked to checkpoint and exit: " + label(clip(launch[LAUNCH.reason], 60)));
+  if (launch[LAUNCH.why]) for (const part of wrap(launch[LAUNCH.why], 70)) lines.push(label(part));
+  if (trial) lines.push(label(clip(configuration(trial, 4), 90)));
+  return lines.join("<br>");
+}
+
+function wrap(text, most) {
+  const lines = [""];
+  for (const word of String(text).slice(0, 400).split(" ")) {
+    if (lines[lines.length - 1].length + word.length > most) lines.push("");
+    lines[lines.length - 1] += (lines[lines.length - 1] ? " " : "") + clip(word, most);
+  }
+  return lines;
+}
+
+function node(name) { const found = /^(.+)[/:][^/:]+$/.exec(name); return found ? found[1] : ""; }
+
+function fill(id, colours) {
+  if (colours.has(id)) return colours.get(id);
+  const shades = theme() === "dark" ? ["#4b5561", "#5a6573", "#6a7685"] : ["#aab3bd", "#bac2cb", "#9aa4b0"];
+  return shades[id % 3];
+}
+
+function drawDevices() {
+  const rows = byId("devices-rows").value, all = [...run.launches.values()], names = run.data.devices;
+  legend();
+  if (!all.length) { say("devices-note", ""); return nothing("devices-chart", "No launch is recorded: either none was, or the backend keeps no record of its devices."); }
+  const colours = notable(), { shapes, annotations } = marks(false);
+  const launches = all.filter((launch) => { const trial = run.trials.get(launch[LAUNCH.trial]); return !trial || run.filter(trial); });
+  const xaxis = { title: { text: narrow() ? "seconds" : "seconds since the tuning started" }, range: [0, lastMoment() * 1.03] };
+  if (rows === "device" && launches.length > MOST_BARS) return drawDeviceMap(launches, colours, shapes, annotations, xaxis);
+  let place, labels, count, note = "";
+  if (rows === "trial") {
+    const order = new Map();
+    for (const launch of launches) order.set(launch[LAUNCH.trial], Math.max(order.get(launch[LAUNCH.trial]) || 0, 1));
+    let ids = [...order.keys()];
+    if (ids.length > MOST_ROWS) {
+      const devices = new Map(ids.map((id) => [id, (run.trials.get(id) || {}).most || 0])), rank = new Map(ranked().map((trial, index) => [trial.id, index]));
+      ids.sort((a, b) => (run.chosen === b) - (run.chosen === a) || devices.get(b) - devices.get(a) || rank.get(a) - rank.get(b));
+      note = "The " + MOST_ROWS + " of " + ids.length + " trials that held most devices or became best; the filter of the table chooses others. ";
+      ids = ids.slice(0, MOST_ROWS);
+    }
+    ids.sort((a, b) => a - b);
+    const index = new Map(ids.map((id, at) => [id, at]));
+    place = (launch) => index.has(launch[LAUNCH.trial]) ? [[index.get(launch[LAUNCH.trial]), index.get(launch[LAUNCH.trial])]] : [];
+    labels = ids.map((id) => "trial " + id); count = ids.length;
+  } else {
+    place = (launch) => launch[LAUNCH.devices]; labels = names.map((name) => clip(name, 24)); count = names.length;
+  }
+  const kinds = { train: [], import: [], drain: [], failed: [], wait: [] };
+  for (const launch of launches) {
+    const failed = ["failed", "stalled", "lost"].includes(launch[LAUNCH.how]), text = tellLaunch(launch);
+    const devices = launch[LAUNCH.devices].reduce((sum, pair) => sum + pair[1] - pair[0] + 1, 0);
+    for (const [first, last] of place(launch)) {
+      const add = (kind, from, to, words) => kinds[kind].push([to - from, from, (first + last) / 2, last - first + 0.82, launch[LAUNCH.trial], text, words]);
+      for (const [kind, from, to] of pieces(launch)) add(failed ? "failed" : kind, from, to, kind === "train" && to - from > (narrow() ? 0.07 : 0.025) * lastMoment() ? (rows === "trial" ? "×" + devices : String(launch[LAUNCH.trial])) : "");
+      if (rows === "trial" && launch[LAUNCH.wait] > 0.002 * lastMoment()) add("wait", Math.max(0, launch[LAUNCH.start] - launch[LAUNCH.wait]), launch[LAUNCH.start], "");
+    }
+  }
+  const trace = (items, colour, pattern) => ({ type: "bar", orientation: "h", x: items.map((item) => item[0]), base: items.map((item) => item[1]), y: items.map((item) => item[2]), width: items.map((item) => item[3]), customdata: items.map((item) => item[4]), hovertext: items.map((item) => item[5]), hoverinfo: "text",
+    text: items.map((item) => item[6]), textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none", textfont: { color: theme() === "dark" ? "#0d1116" : "#ffffff", size: 11 }, marker: { color: colour, line: { color: css("panel"), width: 0.6 }, ...(pattern ? { pattern } : {}) } });
+  const training = trace(kinds.train, kinds.train.map((item) => fill(item[4], colours)));
+  training.textfont.color = kinds.train.map((item) => colours.has(item[4]) ? (theme() === "dark" ? "#0d1116" : "#ffffff") : theme() === "dark" ? "#ffffff" : "#1d232b");
+  const traces = [training, trace(kinds.import, css("import")), trace(kinds.drain, css("drain"), { shape: "/", fgcolor: css("panel"), size: 5, fillmode: "overlay" }),
+    trace(kinds.failed, css("red"), { shape: "x", fgcolor: css("panel"), size: 6, fillmode: "overlay", solidity: 0.15 }), trace(kinds.wait, css("free"), { shape: ".", fgcolor: css("faint"), size: 5, fillmode: "overlay" })];
+  const ticks = rowTicks(rows, labels, names, shapes, annotations);
+  draw("devices-chart", traces, { height: rowsHeight(count), barmode: "overlay", bargap: 0, shapes, annotations, xaxis, yaxis: { range: [count - 0.4, -0.6], showgrid: false, zeroline: false, ...ticks }, uirevision: rows }, "Which trial held which devices, over time");
+  const waiting = run.data.phase === "running" ? run.data.waiting : [];
+  say("devices-note", note + (waiting.length ? waiting.length + (waiting.length > 1 ? " trials wait: " : " trial waits: ") + waiting.slice(0, 6).map(([id, since, what]) => "trial " + id + " since " + seconds(since) + " for " + what).join(", ") + (waiting.length > 6 ? "…" : "") + ". " : "") + "Numbers are trials. Hover says why a launch ended.");
+}
+
+function rowsHeight(count) { return Math.max(150, Math.min(640, 90 + count * (count > 32 ? 12 : narrow() ? 20 : 26))); }
+
+function rowTicks(rows, labels, names, shapes, annotations) {
+  const nodes = rows === "device" ? names.map(node) : [], few = labels.length <= 32;
+  if (new Set(nodes).size > 1) {
+    const begins = nodes.map((name, index) => index).filter((index) => index === 0 || nodes[index] !== nodes[index - 1]);
+    for (const begin of begins.slice(1)) shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: begin - 0.5, y1: begin - 0.5, line: { color: css("faint"), width: 1 } });
+    if (!few) return { tickvals: begins.map((begin, index) => (begin + (begins[index + 1] || nodes.length) - 1) / 2), ticktext: begins.map((begin) => label(clip(nodes[begin], 18))) };
+  }
+  const step = few ? 1 : Math.ceil(labels.length / 24), at = labels.map((name, index) => index).filter((index) => index % step === 0);
+  return { tickvals: at, ticktext: at.map((index) => label(labels[index])) };
+}
+
+// With thousands of launches: a picture of cells, each coloured by the trial that held the device for most of it.
+function drawDeviceMap(launches, colours, shapes, annotations, xaxis) {
+  const columns = narrow() ? 160 : 420, count = run.data.devices.length, end = lastMoment(), width = end / columns;
+  const z = [], text = [], share = [];
+  for (let row = 0; row < count; row++) { z.push(new Array(columns).fill(null)); text.push(new Array(columns).fill("")); share.push(new Float64Array(columns)); }
+  const palette = [...colours.values()], slot = new Map([...colours.keys()].map((id, index) => [id, index]));
+  const shades = 3, importing = palette.length + shades, failed = importing + 1, total = failed + 1;
+  for (const launch of launches) {
+    let told = null;
+    const isFailed = ["failed", "stalled", "lost"].includes(launch[LAUNCH.how]);
+    for (const [kind, from, to] of pieces(launch)) {
+      const colour = isFailed ? failed : kind === "import" ? importing : slot.has(launch[LAUNCH.trial]) ? slot.get(launch[LAUNCH.trial]) : palette.length + launch[LAUNCH.trial] % shades;
+      for (let column = Math.floor(from / width); column <= Math.min(columns - 1, Math.floor(to / width)); column++) {
+        const covers = Math.min(to, (column + 1) * width) - Math.max(from, column * width);
+        for (const [first, last] of launch[LAUNCH.devices]) for (let row = first; row <= last; row++) if (covers > share[row][column]) {
+          share[row][column] = covers; z[row][column] = colour; text[row][column] = told = told || tellLaunch(launch);
+        }
+      }
+    }
+  }
+  const grey = theme() === "dark" ? ["#4b5561", "#5a6573", "#6a7685"] : ["#aab3bd", "#bac2cb", "#9aa4b0"];
+  const all = [...palette, ...grey, css("import"), css("red")], scale = all.flatMap((colour, index) => [[index / total, colour], [(index + 1) / total, colour]]);
+  const ticks = rowTicks("device", run.data.devices.map((name) => clip(name, 24)), run.data.devices, shapes, annotations);
+  draw("devices-chart", [{ type: "heatmap", z, x0: width / 2, dx: width, y0: 0, dy: 1, text, hoverinfo: "text", zmin: -0.5, zmax: total - 0.5, colorscale: scale, showscale: false, xgap: 0, ygap: count > 64 ? 0 : 1 }],
+    { height: rowsHeight(count), shapes, annotations, xaxis, yaxis: { range: [count - 0.5, -0.5], showgrid: false, zeroline: false, ...ticks }, uirevision: "map" }, "Which trial held which devices, over time");
+  say("devices-note", launches.length + " launches: each cell shows the launch that held the device for most of its " + seconds(width) + ". A filter with fewer launches shows each of them.");
+}
+
+function legend() {
+  const items = [["import", "importing libraries, until it trains"], ["drain", "writing its checkpoint, ending"], ["red", "failed launch"]];
+  if (byId("devices-rows").value === "trial") items.push(["free", "waiting for devices"]);
+  byId("devices-legend").replaceChildren(element("span", {}, "colours and greys: training"), ...items.map(([colour, text]) => element("span", {}, element("i", { colour: css(colour) }), text)));
+  const shares = run.data.shares, total = Object.values(shares).reduce((sum, value) => sum + value, 0);
+  const kinds = { training: "accent", importing: "import", draining: "drain", failed: "red", free: "free" };
+  const parts = Object.entries(kinds).filter(([name]) => total > 0 && shares[name] > 0);
+  byId("shares").replaceChildren(...parts.map(([name, colour]) => { const part = element("div", { colour: css(colour), title: name }); part.style.width = 100 * shares[name] / total + "%"; return part; }));
+  byId("shares").hidden = !parts.length;
+  byId("shares-legend").replaceChildren(...parts.map(([name, colour]) => element("li", {}, element("i", { colour: css(colour) }), name + " " + (100 * shares[name] / total).toFixed(1) + " % of the device time")));
+}
+
+function drawRungs() {
+  const rungs = run.data.rungs;
+  if (!rungs.length) { say("rungs-note", ""); return nothing("rungs-chart", run.trials.size ? "The scheduler has not stored its rungs, or no trial has reached one." : "No trial has reported yet."); }
+  const inRange = limits(rungs.flatMap((rung) => rung.values.map((value) => value[1])));
+  const traces = [{ type: "box", x: rungs.map((_, index) => index), q1: [], median: [], q3: [], lowerfence: [], upperfence: [], fillcolor: css("shade"), line: { color: css("grey"), width: 1.2 }, hoverinfo: "skip", width: 0.55 }];
+  for (const rung of rungs) {
+    const parts = rung.quartiles || (rung.range ? [rung.range[0], rung.range[0], rung.range[0]] : [null, null, null]);
+    traces[0].q1.push(parts[0]); traces[0].median.push(parts[1]); traces[0].q3.push(parts[2]);
+    traces[0].lowerfence.push(rung.range ? rung.range[0] : null); traces[0].upperfence.push(rung.range ? rung.range[1] : null);
+  }
+  for (const further of [false, true]) {
+    const made = { x: [], y: [], text: [], customdata: [] };
+    rungs.forEach((rung, index) => rung.values.forEach(([id, value, went], place) => {
+      if (went !== further) return;
+      made.x.push(index + ((place * 0.618034) % 1 - 0.5) * 0.42); made.y.push(value); made.customdata.push(id);
+      made.text.push("trial " + id + " at level " + number(rung.level) + ": " + number(value) + (went ? ", went on" : ", has not gone on"));
+    }));
+    traces.push({ type: "scatter", mode: "markers", ...made, hoverinfo: "text", marker: { size: 5.5, color: further ? css("accent") : css("grey"), opacity: 0.85, symbol: further ? "circle" : "circle-open" } });
+  }
+  draw("rungs-chart", traces, { height: 330, yaxis: { range: inRange, title: { text: label(clip(run.data.run.metric, 30)) } },
+    xaxis: { title: { text: "rung (" + label(clip(run.data.run.level, 30)) + ")" }, zeroline: false, tickvals: rungs.map((_, index) => index), ticktext: rungs.map((rung) => number(rung.level) + "<br>" + rung.count + " → " + rung.further), range: [-0.6, rungs.length - 0.4] } }, "Metric of the trials at each rung");
+  say("rungs-note", "Below each level: how many trials have reached it → how many have gone further. Filled: went on.");
+}
+
+function drawLaunches() {
+  let known = [...run.launches.values()].filter((launch) => launch[LAUNCH.cost] !== null);
+  const total = run.data.totals;
+  if (!known.length) { say("launches-note", total.launches + " launches, the cost of none is known yet."); return nothing("launches-chart", "The cost of a launch is known once trials on as many devices have reported twice."); }
+  const costs = known.map((launch) => launch[LAUNCH.cost]).sort((a, b) => a - b), sum = costs.reduce((a, b) => a + b, 0);
+  const step = Math.ceil(known.length / 2000);
+  const shown = known.filter((_, index) => index % step === 0);
+  const failed = (launch) => ["failed", "stalled", "lost"].includes(launch[LAUNCH.how]);
+  const count = (launch) => launch[LAUNCH.devices].reduce((all, pair) => all + pair[1] - pair[0] + 1, 0);
+  const trace = (items, colour, symbol) => ({ type: "scatter", mode: "markers", x: items.map((launch) => launch[LAUNCH.start]), y: items.map((launch) => launch[LAUNCH.cost]), customdata: items.map((launch) => launch[LAUNCH.trial]), text: items.map(tellLaunch), hoverinfo: "text", marker: { color: colour, symbol, size: items.map((launch) => 5 + 3 * Math.sqrt(count(launch) - 1)), opacity: 0.8 } });
+  draw("launches-chart", [trace(shown.filter((launch) => !failed(launch)), css("accent"), "circle"), trace(shown.filter(failed), css("red"), "x")],
+    { height: 330, shapes: marks(false).shapes, xaxis: { title: { text: narrow() ? "seconds" : "seconds since the tuning started" }, range: [0, lastMoment() * 1.03] }, yaxis: { title: { text: "cost (s)" }, rangemode: "tozero" } }, "Cost of each launch over time");
+  say("launches-note", total.launches + " launches, " + total.resizes + " resizes, " + total.retries + " retries. A launch cost " + seconds(costs[costs.length >> 1]) + " in the median, all of them " + seconds(sum) + ": from the signal to the first report, less the training in between. Crosses: failed." + (step > 1 ? " One in " + step + " is shown." : ""));
+}
+
+function drawParallel() {
+  const names = run.data.run.names, trials = ranked().filter((trial) => trial.best && run.filter(trial));
+  const axes = names.map((name, index) => scale(name, trials.map((trial) => trial.config[index]))).filter(Boolean);
+  if (!trials.length || !axes.length) { say("parallel-note", ""); return nothing("parallel-chart", "No trial with a configuration and a finite metric to show."); }
+  const most = narrow() ? 6 : 12, chosen = axes.slice(0, most), best = trials.map((trial) => trial.best[0]), step = Math.max(1, (trials.length - 300) / (MOST_LINES - 300));
+  const kept = trials.length <= MOST_LINES ? trials : trials.filter((_, rank) => rank < 300 || Math.floor((rank - 300) / step) !== Math.floor((rank - 301) / step));
+  const range = limits(best), last = { title: run.data.run.metric, place: (value) => Math.max(0, Math.min(1, (value - range[0]) / (range[1] - range[0]))), ticks: [[0, number(range[0], 3)], [1, number(range[1], 3)]] };
+  const bins = theme() === "dark" ? ["#3b4450", "#46566a", "#4c6f93", "#5590c4", "#6cb6ff", "#ffd166"] : ["#d5dae0", "#bccad8", "#93b3cf", "#5e95c2", "#1b6fb0", "#c2500a"];
+  const traces = bins.map((colour, index) => ({ type: "scatter", mode: "lines", x: [], y: [], text: [], customdata: [], hoverinfo: "text", line: { color: colour, width: index === bins.length - 1 ? 2.2 : 1 }, opacity: index === bins.length - 1 ? 1 : 0.7 }));
+  const rank = new Map(trials.map((trial, index) => [trial.id, index]));
+  const add = (trace, trial) => {
+    const text = "trial " + trial.id + ": " + label(run.data.run.metric) + " " + number(trial.best[0]) + "<br>" + wrap(configuration(trial), 70).map(label).join("<br>");
+    chosen.forEach((axis, index) => { const value = trial.config[names.indexOf(axis.name)]; trace.x.push(index); trace.y.push(axis.place(value)); trace.text.push(text); trace.customdata.push(trial.id); });
+    trace.x.push(chosen.length, null); trace.y.push(last.place(trial.best[0]), null); trace.text.push(text, ""); trace.customdata.push(trial.id, null);
+  };
+  for (const trial of [...kept].reverse()) {
+    const place = rank.get(trial.id), share = place / trials.length;
+    add(traces[place < 5 ? 5 : share < 0.05 ? 4 : share < 0.15 ? 3 : share < 0.35 ? 2 : share < 0.65 ? 1 : 0], trial);
+  }
+  const shown = run.chosen !== null && trials.find((trial) => trial.id === run.chosen);
+  if (shown) { traces.push({ ...traces[0], x: [], y: [], text: [], customdata: [], line: { color: css("ink"), width: 3 } }); add(traces[traces.length - 1], shown); }
+  const annotations = [], shapes = [];
+  [...chosen, last].forEach((axis, index) => {
+    shapes.push({ type: "line", x0: index, x1: index, y0: 0, y1: 1, line: { color: css("faint"), width: 1.2 } });
+    annotations.push({ x: index, y: 1.1, text: "<b>" + label(clip(axis.title, narrow() ? 9 : 20)) + "</b>", showarrow: false, yanchor: "bottom", xanchor: index === 0 ? "left" : index === chosen.length ? "right" : "center", font: { color: css("ink") } });
+    axis.ticks.forEach(([y, text]) => annotations.push({ x: index, y, text: label(clip(text, narrow() ? 8 : 16)), showarrow: false, font: { size: 10.5 }, bgcolor: css("panel"), opacity: 0.9, xanchor: index > chosen.length - 0.5 ? "right" : "left", xshift: index > chosen.length - 0.5 ? -4 : 4 }));
+  });
+  draw("parallel-chart", traces, { height: 360, shapes, annotations, margin: { l: 12, r: 12, t: 40, b: 16 }, xaxis: { visible: false, range: [-0.05, chosen.length + 0.05] }, yaxis: { visible: false, range: [-0.06, 1.12] } }, "Configurations and metric of the trials as lines");
+  say("parallel-note", "Orange: the five best trials; the darker, the better." .replace("darker", theme() === "dark" ? "brighter" : "darker").replace("Orange", theme() === "dark" ? "Yellow" : "Orange") + (kept.length < trials.length ? " " + kept.length + " of " + trials.length + " trials are drawn, the 300 best among them." : "") + (axes.length > most ? " " + (axes.length - most) + " more hyperparameters are in the table." : ""));
+}
+
+function scale(name, values) {
+  const known = values.filter((value) => value !== null), different = new Set(known);
+  if (different.size < 2) return null;
+  if (known.every((value) => typeof value === "number")) {
+    let low = Infinity, high = -Infinity;
+    for (const value of known) { low = Math.min(low, value); high = Math.max(high, value); }
+    const log = low > 0 && high / low > 50, map = (value) => log ? Math.log(value) : value;
+    return { name, title: name + (log ? " (log)" : ""), place: (value) => value === null ? null : (map(value) - map(low)) / (map(high) - map(low)), ticks: [[0, number(low, 3)], [1, number(high, 3)]] };
+  }
+  const order = [...different].map(String).sort(), index = new Map(order.map((text, at) => [text, at / (order.length - 1)]));
+  return { name, title: name, place: (value) => value === null ? null : index.get(String(value)), ticks: order.filter((_, at) => order.length <= 8 || at === 0 || at === order.length - 1).map((text) => [index.get(text), text]) };
+}

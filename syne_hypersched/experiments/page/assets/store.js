@@ -1,0 +1,101 @@
+"use strict";
+// What the page knows of the run, and how it gets more. Nothing here writes anything but this page.
+
+// Order of a launch's entries, as in _views.py.
+const LAUNCH = { trial: 0, launch: 1, devices: 2, start: 3, wait: 4, train: 5, drain: 6, end: 7, how: 8, reason: 9, why: 10, cost: 11, part: 12 };
+
+const run = { data: null, trials: new Map(), launches: new Map(), decisions: [], chosen: null, filter: () => true };
+
+function take(data) {
+  if (!data) return false;
+  const anew = !run.data || data.since === 0 || data.generation !== run.data.generation;
+  if (anew) { run.trials.clear(); run.launches.clear(); run.decisions = []; }
+  for (const trial of data.trials) run.trials.set(trial.id, trial);
+  for (const launch of data.launches) run.launches.set([LAUNCH.trial, LAUNCH.launch, LAUNCH.part].map((at) => launch[at]).join("/"), launch);
+  run.decisions.push(...data.decisions);
+  const changed = anew || data.seq !== run.data.seq || data.phase !== run.data.phase;
+  data.trials = data.launches = data.decisions = null;
+  run.data = data;
+  return changed;
+}
+
+// Text goes into the page as text. Plotly reads tags in its labels, so they are made harmless there.
+function label(value) {
+  return String(value).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+function clip(text, most) { text = String(text); return text.length > most ? text.slice(0, most - 1) + "…" : text; }
+
+function element(tag, options, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(options || {})) {
+    if (name === "class") made.className = value;
+    else if (name === "click") made.addEventListener("click", value);
+    else if (name === "colour") made.style.background = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.map((child) => (child instanceof Node ? child : document.createTextNode(String(child)))));
+  return made;
+}
+
+function byId(id) { return document.getElementById(id); }
+function say(id, text) { const at = byId(id); if (at.textContent !== text) at.textContent = text; }
+
+function number(value, digits) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return String(value);
+  const size = Math.abs(value);
+  return size >= 1e5 || (size > 0 && size < 1e-3) ? value.toExponential(3) : value.toPrecision(digits || 5).replace(/\.?0+$/, "");
+}
+
+function seconds(value) {
+  if (value === null || value === undefined) return "–";
+  if (value < 120) return number(Math.round(value * 100) / 100) + " s";
+  const whole = Math.round(value), hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
+  return hours ? hours + " h " + minutes + " min" : minutes + " min " + (whole % 60) + " s";
+}
+
+function configuration(trial, most) {
+  return run.data.run.names.map((name, index) => [name, trial.config[index]]).filter((pair) => pair[1] !== null)
+    .slice(0, most || 99).map(([name, value]) => clip(name, 30) + "=" + clip(number(value, 4), 40)).join(", ");
+}
+
+// A trial that the end of the run has cut off is not in progress any more.
+function status(trial) { return trial.status === "in progress" && run.data.phase !== "running" ? "unfinished" : trial.status; }
+
+function ranked() {
+  const sign = run.data.run.minimize ? 1 : -1;
+  return [...run.trials.values()].sort((a, b) => (a.best === null) - (b.best === null) || (a.best ? sign * (a.best[0] - b.best[0]) : 0) || a.id - b.id);
+}
+
+// A filter is a list of words, all of which must hold: name<number, name>=number, name=text, name!=text, or a text.
+function makeFilter(text) {
+  const names = ["best", "last", "resource", "devices", "most", "launches", "cost"];
+  const words = text.trim().split(/\s+/).filter(Boolean).map((word) => {
+    const found = word.match(/^([^<>=!:]+)(<=|>=|!=|<|>|=|:)(.+)$/);
+    if (!found) return (trial) => everything(trial).includes(word.toLowerCase());
+    const [, name, operator, wanted] = found, index = run.data.run.names.indexOf(name);
+    const value = (trial) => index >= 0 ? trial.config[index]
+      : name === "trial" ? trial.id : name === "best" || name === run.data.run.metric ? (trial.best && trial.best[0])
+      : name === run.data.run.level ? trial.resource : name === "status" ? status(trial) : names.includes(name) ? trial[name] : undefined;
+    const amount = Number(wanted);
+    return (trial) => {
+      const has = value(trial);
+      if (has === undefined || has === null) return false;
+      const equal = typeof has === "number" && !Number.isNaN(amount) ? has === amount : String(has).toLowerCase() === wanted.toLowerCase();
+      switch (operator) {
+        case "<": return has < amount;
+        case ">": return has > amount;
+        case "<=": return has <= amount;
+        case ">=": return has >= amount;
+        case "!=": return !equal;
+        case ":": return String(has).toLowerCase().includes(wanted.toLowerCase());
+        default: return equal;
+      }
+    };
+  });
+  return (trial) => words.every((holds) => holds(trial));
+}
+
+function everything(trial) { return ("trial " + trial.id + " " + status(trial) + " " + trial.config.join(" ")).toLowerCase(); }

@@ -1,0 +1,5 @@
+"""Search by a model over configuration and resource, from all reports of all trials."""
+
+from syne_hypersched.schedulers.joint._searcher import JointSearcher as JointSearcher
+
+__all__ = ["JointSearcher"]

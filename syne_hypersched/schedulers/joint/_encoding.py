@@ -1,0 +1,180 @@
+"""Configurations as rows of numbers: what a model calculates with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from syne_tune.config_space import (
+    Categorical,
+    Domain,
+    FiniteRange,
+    Float,
+    Integer,
+    Ordinal,
+    Quantized,
+    is_log_space,
+    is_reverse_log_space,
+)
+
+Array: TypeAlias = npt.NDArray[np.float64]
+
+
+class _Number:
+    """A number: uniform in [0, 1] where its domain draws uniformly, by itself or by its logarithm."""
+
+    is_choice = False
+
+    def __init__(self, domain: Float | Integer) -> None:
+        sampler = domain.get_sampler()
+        self._step = 1.0 if isinstance(domain, Integer) else 0.0
+        if isinstance(sampler, Quantized):
+            self._step, sampler = float(sampler.q), sampler.get_sampler()
+        self._lower, self._upper = float(domain.lower), float(domain.upper)
+        self._is_integer = isinstance(domain, Integer)
+        self._is_log, self._is_reverse_log = is_log_space(domain), is_reverse_log_space(domain)
+        if isinstance(domain.get_sampler(), Quantized):
+            self._is_log = type(sampler).__name__ == "_LogUniform"
+        self.size = math.inf if not self._step else 1 + (self._upper - self._lower) // self._step
+        self._ends = self._inner(np.array([self._lower, self._upper]))
+
+    def _inner(self, values: Array) -> Array:
+        if self._is_log:
+            return np.log(values)
+        return -np.log1p(-np.minimum(values, 1 - 1e-12)) if self._is_reverse_log else values
+
+    def to_unit(self, value: Any) -> float:
+        low, high = self._ends
+        inner = float(self._inner(np.array(min(max(float(value), self._lower), self._upper))))
+        return (inner - low) / (high - low) if high > low else 0.5
+
+    def values(self, units: Array) -> Array:
+        if self._is_integer and not self._is_log and self._step == 1:
+            values = np.floor(self._lower + units * (self._upper - self._lower + 1))
+        else:
+            low, high = self._ends
+            values = low + units * (high - low)
+            values = np.exp(values) if self._is_log else -np.expm1(-values) if self._is_reverse_log else values
+            if self._step:
+                values = np.round(values / self._step) * self._step
+        return np.asarray(np.clip(values, self._lower, self._upper))
+
+    def snapped(self, units: Array) -> Array:
+        """The units of the values that these units stand for."""
+        return np.array([self.to_unit(value) for value in self.values(units)]) if self._step else units
+
+    def from_unit(self, unit: float) -> Any:
+        value = float(self.values(np.array([unit]))[0])
+        return int(value) if self._is_integer else value
+
+
+class _Ordered:
+    """One of several ordered values, evenly spaced."""
+
+    is_choice = False
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = list(values)
+        self.size = float(len(self._values))
+
+    def to_unit(self, value: Any) -> float:
+        if value in self._values:
+            index = self._values.index(value)
+        else:
+            index = int(np.argmin([abs(float(known) - float(value)) for known in self._values]))
+        return (index + 0.5) / len(self._values)
+
+    def _indices(self, units: Array) -> Array:
+        return np.minimum(np.floor(units * len(self._values)), len(self._values) - 1)
+
+    def snapped(self, units: Array) -> Array:
+        return (self._indices(units) + 0.5) / len(self._values)
+
+    def from_unit(self, unit: float) -> Any:
+        return self._values[int(self._indices(np.array([unit]))[0])]
+
+
+class _Choice(_Ordered):
+    """One of several values without an order: any two of them are equally far apart."""
+
+    is_choice = True
+
+    def to_unit(self, value: Any) -> float:
+        return (self._values.index(value) + 0.5) / len(self._values) if value in self._values else -1.0
+
+
+Encoded: TypeAlias = _Number | _Ordered | _Choice
+
+
+def _encoded(domain: Domain) -> Encoded | None:
+    if isinstance(domain, (Float, Integer)):
+        return _Number(domain)
+    if isinstance(domain, FiniteRange):
+        return _Ordered(domain.values)
+    if isinstance(domain, Ordinal):
+        return _Ordered(domain.categories)
+    return _Choice(domain.categories) if isinstance(domain, Categorical) else None
+
+
+class Encoding:
+    """The hyperparameters of a space that have more than one value, each as one number from 0 to 1.
+
+    Parameters
+    ----------
+    config_space
+        Configuration space: names to domains or constants.
+    """
+
+    def __init__(self, config_space: Mapping[str, Any]) -> None:
+        encoded = {
+            name: kind
+            for name, domain in config_space.items()
+            if isinstance(domain, Domain) and (kind := _encoded(domain)) is not None and kind.size > 1
+        }
+        self.names = tuple(encoded)
+        self._kinds = tuple(encoded.values())
+        self.is_choice = np.array([kind.is_choice for kind in self._kinds], dtype=bool)
+        self.size = math.prod(kind.size for kind in self._kinds)
+        """Number of configurations, which may be infinite."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def units(self, config: Mapping[str, Any]) -> Array:
+        """A configuration as a row of numbers."""
+        return np.array([kind.to_unit(config[name]) for name, kind in zip(self.names, self._kinds, strict=True)])
+
+    def config(self, units: Array) -> dict[str, Any]:
+        """The configuration that a row of numbers stands for."""
+        pairs = zip(self.names, self._kinds, units.tolist(), strict=True)
+        return {name: kind.from_unit(unit) for name, kind, unit in pairs}
+
+    def snapped(self, units: Array) -> Array:
+        """Rows of numbers as they are after they were made configurations."""
+        columns = [kind.snapped(units[:, column]) for column, kind in enumerate(self._kinds)]
+        return np.stack(columns, axis=1)
+
+    def around(self, centre: Array, number: int, random_state: np.random.RandomState) -> Array:
+        """Neighbours of a row: some hyperparameters change, numbers by a little."""
+        size = len(self)
+        changed = random_state.uniform(size=(number, size)) < max(0.4, min(1.0, 2 / size))
+        moved = np.abs(centre + random_state.normal(0.0, 0.12, size=(number, size)))
+        moved = np.where(moved > 1, 2 - moved, moved)
+        moved = np.where(self.is_choice, random_state.uniform(size=(number, size)), moved)
+        return self.snapped(np.clip(np.where(changed, moved, centre), 0.0, 1.0))
+
+    def squares(self, rows: Array, others: Array) -> Array:
+        """Squared distances of rows from others in each hyperparameter; two different choices have the distance 1.
+
+        Returns
+        -------
+        ndarray of shape (len(self), len(rows), len(others))
+            The squared distances.
+        """
+        differences = rows.T[:, :, None] - others.T[:, None, :]
+        squares = differences**2
+        squares[self.is_choice] = differences[self.is_choice] != 0
+        return squares

@@ -1,0 +1,170 @@
+"""What the trials have reported, as far as the model uses it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from syne_hypersched.schedulers.joint._encoding import Array
+from syne_hypersched.schedulers.joint._model import Indices
+
+LEAST_SHARE = 1 / 2048
+"""Levels below this share of the maximum are no levels of training, such as that of a baseline before it."""
+
+
+class TrialRecord:
+    """The best values of a trial so far, larger is better: at doubling levels, and at its last report."""
+
+    def __init__(self, units: Array) -> None:
+        self.units = units
+        self.levels: list[float] = []
+        self.values: list[float] = []
+        self.best = -math.inf
+        self.last = 0.0
+        self.ended = False
+        self.diverged = False
+
+    def add(self, level: float, value: float) -> None:
+        """Takes a report. Levels that are reported again, after a relaunch from a checkpoint, add nothing."""
+        self.best = max(self.best, value)
+        if not self.levels or level >= 2 * self.levels[-1]:
+            self.levels.append(level)
+            self.values.append(self.best)
+        self.last = max(self.last, level)
+
+    def points(self, first: float) -> list[tuple[float, float]]:
+        """Levels and values from ``first`` on, and the last one in any case."""
+        points = [point for point in zip(self.levels, self.values, strict=True) if point[0] >= first]
+        if not points or points[-1][0] < self.last:
+            points.append((self.last, self.best))
+        return points
+
+
+@dataclass(frozen=True)
+class Data:
+    """The reports of some trials, standardised."""
+
+    rows: Array
+    """A row for each trial: its configuration."""
+    best: Array
+    """The best value of each trial."""
+    merits: Array
+    """How good each trial is beside others at the same level."""
+    trials: Indices
+    """The index of the trial of each report that is used."""
+    lags: Array
+    """How far each of them is from the maximum resource: 0 there, about 1 at twice the first level."""
+    values: Array
+    """Their values."""
+
+
+class Records:
+    """The records of all trials.
+
+    Parameters
+    ----------
+    max_t
+        Maximum resource of a trial; may be infinite.
+    """
+
+    def __init__(self, max_t: float) -> None:
+        self._max_t = max_t
+        self._first: float | None = None
+        self._trials: dict[int, TrialRecord] = {}
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def of(self, trial_id: int) -> TrialRecord | None:
+        """The record of a trial, if it has one."""
+        return self._trials.get(trial_id)
+
+    def add(self, trial_id: int, units: Array) -> TrialRecord:
+        """A record for a trial that has none."""
+        record = self._trials[trial_id] = TrialRecord(units)
+        return record
+
+    def report(self, record: TrialRecord, level: float, value: float) -> None:
+        """Takes a report of a trial."""
+        record.ended = False
+        if level <= 0 or (math.isfinite(self._max_t) and level < LEAST_SHARE * self._max_t):
+            return
+        if self._first is None:
+            self._first = level
+        record.add(level, value)
+
+    def counts(self, record: TrialRecord) -> bool:
+        """Whether a trial says something: it has reached twice the first level of all, has ended or has diverged."""
+        if record.diverged:
+            return True
+        return self._first is not None and bool(record.levels) and (record.ended or record.last >= 2 * self._first)
+
+    def data(self, most: int) -> Data | None:
+        """The trials that count, at most ``most``: the best ones and the newest ones; None if all are equally good."""
+        known = [record for record in self._trials.values() if self.counts(record)]
+        finite = np.array([record.best for record in known if not record.diverged])
+        if len(finite) < 2 or self._first is None:
+            return None
+        # The worst values are cut off, so that a trial that fails badly does not make all others alike.
+        middle, top = float(np.median(finite)), float(finite.max())
+        floor = middle - (top - middle)
+        best = np.array([floor if record.diverged else max(record.best, floor) for record in known])
+        centre, deviation = float(best.mean()), float(best.std())
+        if not deviation > 1e-9 * max(abs(top), abs(floor)):
+            return None
+        if len(known) > most:
+            newest = len(known) - most // 2
+            chosen = set(np.argsort(-best, kind="stable")[: most - most // 2].tolist()) | set(range(newest, len(known)))
+            order = sorted(chosen)
+            known, best = [known[index] for index in order], best[order]
+        trials: list[int] = []
+        lags: list[float] = []
+        values: list[float] = []
+        for index, record in enumerate(known):
+            # One that has diverged gets no better.
+            points = [(self._max_t, floor)] if record.diverged else record.points(2 * self._first)
+            for level, value in points:
+                trials.append(index)
+                lags.append(self._lag(level))
+                values.append(max(value, floor))
+        return Data(
+            np.stack([record.units for record in known]),
+            (best - centre) / deviation,
+            _standard(self._merits(known, floor)),
+            np.array(trials),
+            np.array(lags),
+            (np.array(values) - centre) / deviation,
+        )
+
+    def _merits(self, known: list[TrialRecord], floor: float) -> Array:
+        """The last value of each trial at a doubling level, less what trials usually have gained up to that level.
+
+        Trials that were trained for longer are better because of that, which no configuration explains.
+        """
+        first = self._first or 1.0
+        curves = [
+            {
+                round(math.log2(level / first)): max(value, floor)
+                for level, value in zip(r.levels, r.values, strict=True)
+            }
+            for r in known
+        ]
+        gained, usual = 0.0, {0: 0.0}
+        for step in range(1, 1 + max((max(curve, default=0) for curve in curves), default=0)):
+            gains = [curve[step] - curve[step - 1] for curve in curves if step in curve and step - 1 in curve]
+            gained += float(np.median(gains)) if gains else 0.0
+            usual[step] = gained
+        merits = [curve[max(curve)] - usual[max(max(curve), 0)] if curve else floor for curve in curves]
+        worst = min(merits)
+        return np.array([worst if r.diverged else merit for r, merit in zip(known, merits, strict=True)])
+
+    def _lag(self, level: float) -> float:
+        first = 2 * (self._first or 0.0)
+        return first / min(level, self._max_t) - first / self._max_t
+
+
+def _standard(values: Array) -> Array:
+    deviation = float(values.std())
+    return np.asarray((values - values.mean()) / (deviation if deviation > 0 else 1.0))

@@ -1,0 +1,280 @@
+"""The searcher ``"joint"``: a model over configuration and resource, random draws for ever, and a guard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from syne_hypersched.checks import plain_number
+from syne_hypersched.schedulers.joint._encoding import Array, Encoding
+from syne_hypersched.schedulers.joint._model import (
+    Indices,
+    Posterior,
+    Scales,
+    crossing_of,
+    expected_improvement,
+    fitted,
+    matern,
+    narrowed,
+    rank_correlation,
+)
+from syne_hypersched.schedulers.joint._records import Data, Records
+
+LEAST_TRIALS = 4
+"""Trials that must say something before the model is used."""
+MOST_TRIALS = 150
+"""Trials that the model takes at most: half of them the best ones, half the newest. It bounds a suggestion's cost."""
+MOST_PENDING = 64
+"""Trials without a report, the newest ones, that the model takes as having come out as it predicts."""
+GROWTH = 1.15
+"""The scales of the model are fitted again when there are so many times more trials."""
+NUM_STEPS = 8
+NUM_RANDOM, NUM_CENTRES, NUM_AROUND = 200, 4, 25
+"""Candidates: random ones, and so many around each of the trials with the best predictions."""
+MOST_LISTED = 2000
+"""Configurations of a list, drawn at random, that are looked at for one suggestion."""
+NUM_SPREAD = 2
+"""Before anything is known, the best of so many random configurations, the one least like the others, is taken."""
+
+
+class RandomDraws(Protocol):
+    """Suggests random configurations."""
+
+    def suggest(self) -> dict[str, Any] | None:
+        """The next one."""
+        ...
+
+
+class JointSearcher:
+    """Suggests what promises the largest improvement at the maximum resource, by a model of all reports of all trials.
+
+    The model is a Gaussian process over configuration and resource. Trials that were paused early count with what they
+    have reported, and so do running ones; trials without a report count as if they came out as predicted, so that a
+    batch is diverse. Some suggestions are random for ever. As long as the model cannot rank trials that it was not told
+    of better than chance, all are.
+
+    A report is only stored; the model is fitted when a suggestion is asked for.
+
+    Parameters
+    ----------
+    config_space
+        Configuration space: names to domains or constants.
+    points
+        Configurations to suggest first.
+    random_seed
+        Seed of everything random.
+    max_t
+        Maximum resource of a trial.
+    explore
+        Suggests random configurations of the space.
+    random_share
+        Share of random suggestions, from 0 to 1.
+    configs
+        If given, only these configurations are suggested, each once; random ones in this order. By default any
+        configuration of the space.
+    """
+
+    def __init__(
+        self,
+        config_space: Mapping[str, Any],
+        points: Sequence[Mapping[str, Any]],
+        random_seed: int,
+        max_t: float,
+        explore: RandomDraws,
+        random_share: float = 0.2,
+        configs: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._random_share = plain_number("random_share", random_share, "a number from 0 to 1", above=-1)
+        if not 0 <= self._random_share <= 1:
+            raise ValueError(f"random_share must be a number from 0 to 1, but got {random_share!r}")
+        self._encoding = Encoding(config_space)
+        self._points = [dict(point) for point in points]
+        self._num_points = 0
+        self._random_state = np.random.RandomState(random_seed)
+        self._explore = explore
+        self._listed = None if configs is None else _Listed(self._encoding, configs)
+        self._records = Records(float(max_t))
+        #: Rows of the configurations that were suggested, and of those of them without a report.
+        self._suggested: dict[tuple[float, ...], None] = {}
+        self._pending: dict[tuple[float, ...], Array] = {}
+        self._scales = Scales.prior(max(1, len(self._encoding)))
+        self._num_fitted = 0
+        self._is_trusted = False
+
+    def suggest(self) -> dict[str, Any] | None:
+        """The next point, then what the model suggests or a random configuration; None at the end of a list."""
+        config: dict[str, Any] | None
+        if self._num_points < len(self._points):
+            config = dict(self._points[self._num_points])
+            self._num_points += 1
+        else:
+            config = self._modelled()
+            config = self._random() if config is None else config
+        if config is not None:
+            units = self._encoding.units(config)
+            key = tuple(units.tolist())
+            self._suggested[key] = None
+            self._pending.pop(key, None)
+            self._pending[key] = units
+            if len(self._pending) > MOST_PENDING:
+                del self._pending[next(iter(self._pending))]
+        return config
+
+    def on_trial_result(self, trial_id: int, config: Mapping[str, Any], value: float, resource: float) -> None:
+        """Stores the report."""
+        record = self._records.of(trial_id)
+        if record is None:
+            record = self._records.add(trial_id, self._encoding.units(config))
+        self._records.report(record, resource, -value)
+        if self._records.counts(record):
+            self._pending.pop(tuple(record.units.tolist()), None)
+
+    def on_trial_diverged(self, trial_id: int, config: Mapping[str, Any]) -> None:
+        """From now on the trial counts as one of the worst."""
+        record = self._records.of(trial_id)
+        if record is None:
+            record = self._records.add(trial_id, self._encoding.units(config))
+        record.diverged = True
+        self._pending.pop(tuple(record.units.tolist()), None)
+
+    def on_trial_end(self, trial_id: int) -> None:
+        """From now on the trial counts, even if it has not got far."""
+        record = self._records.of(trial_id)
+        if record is not None:
+            record.ended = True
+            self._pending.pop(tuple(record.units.tolist()), None)
+
+    def on_trial_error(self, trial_id: int) -> None:
+        """The reports before the failure count."""
+        self.on_trial_end(trial_id)
+
+    def _random(self) -> dict[str, Any] | None:
+        """A random configuration; before anything is known one that is unlike those suggested so far."""
+        number = NUM_SPREAD if self._suggested and not len(self._records) and len(self._encoding) else 1
+        drawn = [config for _ in range(number) if (config := self._one_random()) is not None]
+        if len(drawn) < 2:
+            return drawn[0] if drawn else None
+        rows = np.stack([self._encoding.units(config) for config in drawn])
+        near = self._encoding.squares(rows, np.array(list(self._suggested))).sum(axis=0).min(axis=1)
+        chosen = drawn.pop(int(np.argmax(near)))
+        if self._listed is not None:
+            self._listed.put_back(drawn)
+        return chosen
+
+    def _one_random(self) -> dict[str, Any] | None:
+        return self._explore.suggest() if self._listed is None else self._listed.next()
+
+    def _modelled(self) -> dict[str, Any] | None:
+        """The suggestion of the model; None if a random configuration is to be suggested."""
+        if not len(self._encoding) or self._random_state.uniform() < self._random_share:
+            return None
+        data = self._records.data(MOST_TRIALS)
+        if data is None or len(data.rows) < LEAST_TRIALS:
+            return None
+        squares = self._encoding.squares(data.rows, data.rows)
+        self._fit(squares, data)
+        if not self._is_trusted:
+            return None
+        lengths = np.exp(self._scales.lengths)
+        covariance, _ = matern(squares, lengths)
+        # What is peculiar to a trial is at least what the configurations do not explain.
+        reports = data.trials, data.lags, data.values
+        crossing = crossing_of(*reports)
+        posterior = Posterior.of(covariance, *reports, math.exp(self._scales.noise), crossing)
+        centres = data.rows[np.argsort(-posterior.means, kind="stable")[:NUM_CENTRES]]
+        if self._listed is None:
+            candidates = self._candidates(centres)
+        else:
+            indices = self._listed.candidates(centres, lengths, self._random_state)
+            candidates = self._listed.rows[indices]
+        if not len(candidates):
+            return None
+        best = max(float(posterior.means.max()), float(data.best.max()))
+        gains = expected_improvement(*self._predicted(posterior, data.rows, candidates, lengths), best)
+        index = int(np.argmax(gains))
+        if self._listed is not None:
+            return self._listed.take(int(indices[index]))
+        # The random configuration has the hyperparameters that are not in the model.
+        return {**(self._explore.suggest() or {}), **self._encoding.config(candidates[index])}
+
+    def _fit(self, squares: Array, data: Data) -> None:
+        """Fits the scales, if there is enough that is new, and asks whether the model predicts anything."""
+        if len(self._records) >= GROWTH * self._num_fitted:
+            self._num_fitted = len(self._records)
+            self._scales, left_out = fitted(squares, data.merits, self._scales, NUM_STEPS)
+            # One standard error of the correlation of ranks that have nothing to do with one another.
+            by_chance = 1 / math.sqrt(len(data.merits) - 1)
+            self._is_trusted = rank_correlation(left_out, data.merits) > by_chance
+
+    def _candidates(self, centres: Array) -> Array:
+        """Rows that were not suggested yet: random ones, and some around the centres."""
+        found = [self._encoding.snapped(self._random_state.uniform(size=(NUM_RANDOM, len(self._encoding))))]
+        found += [self._encoding.around(centre, NUM_AROUND, self._random_state) for centre in centres]
+        candidates = np.concatenate(found)
+        return candidates[[tuple(row) not in self._suggested for row in candidates.tolist()]]
+
+    def _predicted(self, posterior: Posterior, rows: Array, candidates: Array, lengths: Array) -> tuple[Array, Array]:
+        """Means and variances of candidates, once the pending trials will have come out as predicted."""
+
+        def covariance(first: Array, second: Array) -> Array:
+            return matern(self._encoding.squares(first, second), lengths)[0]
+
+        with_trials = covariance(candidates, rows)
+        means, variances = posterior.mean(with_trials), posterior.variances(with_trials)
+        if self._pending:
+            pending = np.stack(list(self._pending.values()))
+            of_pending = covariance(pending, rows)
+            variances = narrowed(
+                variances,
+                posterior.covariances(with_trials, of_pending, covariance(candidates, pending)),
+                posterior.covariances(of_pending, of_pending, covariance(pending, pending)),
+                posterior.own,
+            )
+        return means, variances
+
+
+class _Listed:
+    """Configurations that alone may be suggested, each once."""
+
+    def __init__(self, encoding: Encoding, configs: Sequence[Mapping[str, Any]]) -> None:
+        unique: dict[tuple[float, ...], dict[str, Any]] = {}
+        for config in configs:
+            unique.setdefault(tuple(encoding.units(config).tolist()), dict(config))
+        self._encoding = encoding
+        self._configs = list(unique.values())
+        self.rows = np.array(list(unique)).reshape(len(unique), len(encoding))
+        self._left = np.ones(len(unique), dtype=bool)
+        self._next = 0
+
+    def next(self) -> dict[str, Any] | None:
+        """The first one that is left."""
+        while self._next < len(self._configs) and not self._left[self._next]:
+            self._next += 1
+        return None if self._next == len(self._configs) else self.take(self._next)
+
+    def take(self, index: int) -> dict[str, Any]:
+        """One of them, which is left no longer."""
+        self._left[index] = False
+        return dict(self._configs[index])
+
+    def put_back(self, configs: Sequence[dict[str, Any]]) -> None:
+        """Has configurations that were taken left again."""
+        for config in configs:
+            index = self._configs.index(config)
+            self._left[index] = True
+            self._next = min(self._next, index)
+
+    def candidates(self, centres: Array, lengths: Array, random_state: np.random.RandomState) -> Indices:
+        """Indices of some that are left: random ones, and the nearest ones to the centres."""
+        left = np.flatnonzero(self._left)
+        if len(left) > MOST_LISTED:
+            left = random_state.choice(left, MOST_LISTED, replace=False)
+        if len(left) <= NUM_RANDOM + NUM_CENTRES * NUM_AROUND:
+            return left
+        distances = np.tensordot(1 / lengths**2, self._encoding.squares(centres, self.rows[left]), axes=1)
+        near = np.argsort(distances, axis=1, kind="stable")[:, :NUM_AROUND].ravel().tolist()
+        drawn = random_state.choice(len(left), NUM_RANDOM, replace=False).tolist()
+        return left[list(dict.fromkeys([*near, *drawn]))]

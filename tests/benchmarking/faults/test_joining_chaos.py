@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch")
+
+from benchmarking.faults import joining_chaos
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::syne_hypersched.stability.ExperimentalWarning"),
+    pytest.mark.usefixtures("no_process_left"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nothing_is_lost_when_processes_are_killed(tmp_path, seed):
+    outcome = joining_chaos.run(tmp_path, num_changes=15, seed=seed)
+    assert not outcome.wrong
+    assert outcome.events["prepare"] > 0

@@ -1,0 +1,48 @@
+"""A small part of the study of opponents."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from benchmarking.studies.study_opponents import JOINT, OPPONENTS, OURS, OUTLIER, groups, main, report
+
+
+def invented(tables, seeds=3):
+    """Results in which the searcher is ahead on some tables, and nobody on the others."""
+    return pd.DataFrame(
+        {"benchmark": table, "num_devices": 8, "scaling": "resnet50", "launch_cost": "1%", "scheduler": name}
+        | {"deadline": deadline, "seed": seed, "regret": 0.5 - 0.3 * (name == JOINT and table != "digits") + seed / 100}
+        for table in tables
+        for name in (*OURS, *OPPONENTS[:2])
+        for deadline in ("1x", "2x")
+        for seed in range(seeds)
+    )
+
+
+def test_tables_that_something_was_chosen_on_are_judged_apart():
+    kinds = groups(["a", "digits", OUTLIER, "b"])
+    assert list(kinds.values()) == [["a", "b"], ["digits"], [OUTLIER]]
+    assert list(groups(["digits"])) == ["digits, on which nothing was chosen"]
+
+
+def test_the_report_has_a_verdict_for_each_group_and_deadline():
+    text, verdicts = report(invented(["a", "b", "c", "digits"]), "program")
+    development, unseen = text.split("## 8 devices, digits")
+    assert f"| `{JOINT}` against the default | ahead (0.41) | ahead (0.41) |" in development
+    assert f"| `{JOINT}` against the default | level (1.00) | level (1.00) |" in unseen
+    assert set(verdicts.candidate) == set(OURS)
+
+
+def test_verdicts_need_two_seeds():
+    with pytest.raises(SystemExit):
+        main(["--seeds", "1"])
+
+
+@pytest.mark.slow
+def test_the_program_writes_report_and_numbers(tmp_path, capsys):
+    arguments = ["--tables", "digits", "--seeds", "2", "--model-seeds", "0", "--devices", "4", "--deadlines", "0.25x"]
+    main([*arguments, "--output", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--jobs", "1"])
+    assert "against the strongest opponent" in (tmp_path / "out" / "README.md").read_text()
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv").scheduler) == {*OURS, *OPPONENTS}
+    assert len(pd.read_csv(tmp_path / "out" / "verdicts.csv")) == 2 * len(OPPONENTS) + 1

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from syne_hypersched.comparison.text import describe_verdicts
+from syne_hypersched.comparison.verdicts import strongest, verdict_table
+
+TABLES = ("a", "b", "c", "d", "e", "f")
+
+
+def rows(regrets, tables=TABLES, seeds=range(6), devices=(8,), deadlines=("1x", "2x")):
+    """Invented results: the regret of each scheduler, with noise."""
+    random_state = np.random.RandomState(0)
+    return pd.DataFrame(
+        {"benchmark": table, "num_devices": number, "scaling": "resnet50", "launch_cost": "1%"}
+        | {"scheduler": name, "deadline": deadline, "seed": seed, "regret": regret + random_state.normal(0, 0.05)}
+        for table in tables
+        for number in devices
+        for deadline in deadlines
+        for name, regret in regrets.items()
+        for seed in seeds
+    )
+
+
+def test_each_rival_at_each_deadline_has_a_verdict():
+    verdicts = verdict_table(rows({"good": 0.2, "same": 0.2, "bad": 0.6}), "good")
+    assert list(zip(verdicts.deadline, verdicts.rival, strict=True)) == [
+        (deadline, rival) for deadline in ("1x", "2x") for rival in ("same", "bad")
+    ]
+    assert set(verdicts[verdicts.rival == "bad"].verdict) == {"ahead"}
+    assert set(verdicts[verdicts.rival == "same"].verdict) == {"level"}
+    assert verdicts[verdicts.rival == "bad"].ratio.max() < 0.5
+    assert set(verdict_table(rows({"good": 0.2, "bad": 0.6}), "bad").verdict) == {"behind"}
+
+
+def test_the_strongest_rival_is_the_one_with_the_lowest_mean():
+    found = strongest(verdict_table(rows({"good": 0.2, "second": 0.3, "bad": 0.6}, devices=(4, 8)), "good"))
+    assert list(found.num_devices) == [4, 4, 8, 8]
+    assert set(found.rival) == {"second"}
+
+
+def test_groups_of_tables_are_apart_and_a_verdict_on_one_is_none_on_the_other():
+    table = rows({"x": 0.4, "y": 0.4})
+    table.loc[(table.scheduler == "x") & table.benchmark.isin(("a", "b", "c")), "regret"] -= 0.3
+    groups = {"chosen": ("a", "b", "c"), "unseen": ("d", "e", "f", "not there")}
+    verdicts = verdict_table(table, "x", groups=groups)
+    assert set(verdicts[verdicts.group == "chosen"].verdict) == {"ahead"}
+    assert set(verdicts[verdicts.group == "unseen"].verdict) == {"level"}
+    assert set(verdicts.tables) == {3}
+    assert (verdicts.adjusted_p_value >= verdicts.p_value).all()
+
+
+def test_only_seeds_that_both_have_on_all_tables_are_paired():
+    few = rows({"dear": 0.3}, seeds=range(3))
+    verdicts = verdict_table(pd.concat([rows({"x": 0.3, "cheap": 0.3}), few]), "x")
+    assert dict(zip(verdicts.rival, verdicts.seeds, strict=True)) == {"cheap": 6, "dear": 3}
+    hole = rows({"x": 0.3, "y": 0.3}, deadlines=("1x",))
+    hole.loc[(hole.benchmark == "a") & (hole.seed == 2) & (hole.scheduler == "y"), "regret"] = np.nan
+    assert list(verdict_table(hole, "x").seeds) == [5]
+
+
+def test_the_text_names_rivals_numbers_and_the_level():
+    verdicts = verdict_table(rows({"good": 0.2, "bad": 0.6}), "good")
+    text = describe_verdicts(verdicts, "good", 0.05)
+    assert "all tables: 8 devices, scaling resnet50, launch cost 1%" in text
+    assert text.count("ahead") == 2
+    assert "at most 0.05" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (lambda r: r.drop(columns="regret"), {}, "lack regret"),
+        (lambda r: r, {"candidate": "godd"}, "did you mean 'good'"),
+        (lambda r: r, {"rivals": ["bda"]}, "did you mean 'bad'"),
+        (lambda r: r, {"groups": {"g": ["z"]}}, "group 'g'"),
+        (lambda r: pd.concat([r, r]), {}, "each run once"),
+        (lambda r: r[r.seed == 0], {}, "2 seeds in common"),
+    ],
+)
+def test_wrong_arguments(change, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        verdict_table(change(rows({"good": 0.2, "bad": 0.6})), **({"candidate": "good"} | arguments))

@@ -1,0 +1,237 @@
+"""The page in a browser: headless Chromium, as Debian has it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from syne_hypersched.experiments.page import PageServer, RunReader, write_page
+from tests.experiments.page.runs import WrittenRun, write_example
+
+pytest.importorskip("plotly")
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+#: Milliseconds that a browser may take on a busy machine.
+PATIENCE_MS = 60_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+class OpenPage:
+    """A page with what it has asked for, and what has gone wrong in it."""
+
+    def __init__(self, browser: Any, address: str, width: int = 1600, theme: str = "light") -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.goto(address)
+        self.page.wait_for_selector("body[data-drawn]")
+
+    def text(self, selector: str) -> str:
+        return self.page.inner_text(selector)
+
+    def shows(self, selector: str, text: str) -> None:
+        """Waits until an element has a text."""
+        condition = "([selector, text]) => document.querySelector(selector).innerText.includes(text)"
+        self.page.wait_for_function(condition, arg=[selector, text])
+
+    def hover(self, chart: str, selector: str) -> str:
+        """What a chart says of the first thing of a kind."""
+        self.page.locator(f"#{chart}").scroll_into_view_if_needed()
+        self.page.locator(f"#{chart} {selector}").first.hover(force=True)
+        self.page.wait_for_selector(f"#{chart} .hoverlayer .hovertext")
+        return self.page.locator(f"#{chart} .hoverlayer").text_content()
+
+    def serious_faults(self) -> list[str]:
+        found = axe.Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Any]:
+    opened: list[OpenPage] = []
+
+    def open_it(address: str, **options: Any) -> OpenPage:
+        opened.append(OpenPage(browser, address, **options))
+        return opened[-1]
+
+    yield open_it
+    for one in opened:
+        one.page.close()
+        assert not one.errors
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("run")
+    write_example(path)
+    return write_page(path).as_uri()
+
+
+@pytest.fixture(scope="module")
+def shared(browser, file) -> Iterator[OpenPage]:
+    """One page of a file for the tests that leave it as it was, since Chromium takes a second to open it."""
+    opened = OpenPage(browser, file)
+    yield opened
+    opened.page.close()
+    assert not opened.errors
+
+
+@pytest.fixture
+def opened(shared) -> Iterator[OpenPage]:
+    yield shared
+    for field in ("#filter", "#decisions-filter"):
+        shared.page.fill(field, "")
+    shared.page.select_option("#devices-rows", "device")
+    shared.page.select_option("#metric-x", "time")
+
+
+def test_a_file_shows_the_run_and_asks_for_nothing(opened, file):
+    assert opened.requests == [file]
+    assert "Best accuracy 0.8: trial 0 at epoch 4" in opened.text("#headline")
+    assert opened.page.locator("#trials-table tbody tr").count() == 4
+    assert "grows from 1 to 3 devices: rank 1 of 1" in opened.text("#decisions-table")
+    opened.page.click("#failures-list summary")
+    assert "RuntimeError" in opened.text("#failures-list pre")
+    for chart in ("metric", "devices", "rungs", "launches", "parallel"):
+        assert opened.page.locator(f"#{chart}-chart .main-svg").count(), f"{chart} is drawn"
+
+
+def test_texts_of_a_run_take_no_page_over(opened):
+    assert "<img src=x" in opened.hover("metric-chart", ".scatterlayer .points path[d]")
+    assert "<img src=x" in opened.text("#trials-table")
+    assert "</script>" in opened.text("#failures-list summary")
+    assert opened.page.locator("img").count() == 0
+    assert opened.page.title() != "taken over"
+
+
+def test_hover_says_who_held_a_device_and_why_it_changed(opened):
+    text = opened.hover("devices-chart", ".barlayer .trace .point path")
+    assert "trial 0 ×1" in text
+    assert "node0/gpu0" in text
+    assert "ended: drained, resize" in text
+    assert "grows from 1 to 3 devices" in text
+
+
+def test_hover_on_a_curve_says_which_trial_it_is(opened):
+    assert re.search(r"trial \d at epoch \d", opened.hover("metric-chart", ".scatterlayer .points path"))
+
+
+def test_a_chart_out_of_sight_is_drawn_anew_once_it_is_seen(opened):
+    opened.page.locator("#best").scroll_into_view_if_needed()
+    opened.page.select_option("#devices-rows", "trial")
+    opened.page.locator("#devices-chart").scroll_into_view_if_needed()
+    opened.shows("#devices-chart", "trial 3")
+
+
+def test_filters_choose_trials(opened):
+    for words, ids in (
+        ("act=relu", ["1", "2"]), ("act=relu lr<0.005", ["2"]), ("status:paused", ["1"]), ("best>=0.8", ["0"]),
+        ("nothing-like-it", []), ("devices>1", ["0"]), ("gelu", ["3"]), ("width!=8 act:RELU", ["1", "2"]),
+    ):  # fmt: skip
+        opened.page.fill("#filter", words)
+        assert opened.page.locator("#trials-table tbody button").all_inner_texts() == ids, words
+    opened.page.fill("#decisions-filter", "rung")
+    assert opened.page.locator("#decisions-table tbody tr").count() == 1
+
+
+def test_the_filter_chooses_curves_too(opened):
+    curves = "document.querySelectorAll('#metric-chart .scatterlayer .trace').length"
+    before = opened.page.evaluate(curves)
+    opened.page.fill("#filter", "trial=1")
+    opened.page.locator("#metric-chart").scroll_into_view_if_needed()
+    opened.page.wait_for_function(f"() => {curves} < {before}")
+
+
+def test_rows_can_be_trials(opened):
+    opened.page.locator("#devices-chart").scroll_into_view_if_needed()
+    opened.page.select_option("#devices-rows", "trial")
+    opened.shows("#devices-chart", "trial 3")
+    opened.page.locator("#metric-chart").scroll_into_view_if_needed()
+    opened.page.select_option("#metric-x", "level")
+    opened.shows("#metric-chart", "epoch")
+
+
+def test_the_table_can_be_sorted_with_the_keyboard(opened):
+    header = opened.page.locator("#trials-table th button", has_text="width")
+    header.focus()
+    header.press("Enter")
+    assert opened.page.locator("#trials-table tbody button").all_inner_texts() == ["3", "2", "0", "1"]
+    assert opened.page.locator("#trials-table th[aria-sort=ascending]").inner_text().startswith("width")
+
+
+@pytest.mark.parametrize(
+    "width, theme",
+    [
+        (390, "dark"),
+        (1600, "light"),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+        pytest.param(1600, "dark", marks=pytest.mark.slow),
+    ],
+)
+def test_it_can_be_read_by_everybody(open_page, file, width, theme):
+    opened = open_page(file, width=width, theme=theme)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut off at the side"
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == theme
+    words = "[...document.querySelectorAll('p, td, th, dd, label')]"
+    sizes = f"{words}.map((one) => parseFloat(getComputedStyle(one).fontSize))"
+    assert min(opened.page.evaluate(sizes)) >= 12
+    assert opened.serious_faults() == []
+
+
+def test_light_and_dark_can_be_chosen(opened):
+    theme = "document.documentElement.dataset.theme"
+    for chosen in ("dark", "light"):
+        opened.page.click("#theme")
+        assert opened.page.evaluate(theme) == chosen
+
+
+def test_a_live_page_follows_the_run_and_asks_this_machine_alone(open_page, tmp_path):
+    run = write_example(tmp_path)
+    server = PageServer(RunReader(tmp_path))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        opened = open_page(server.address)
+        opened.shows("#headline", "accuracy 0.8")
+        run.report(3, 1, 0.95, is_first=True)
+        opened.shows("#headline", "Best accuracy 0.95: trial 3 at epoch 1")
+        opened.shows("#best-text", "Trial 3 reported accuracy 0.95")
+        run.start(4, act="new")
+        run.decide("resize", 3, "a reason that has just come")
+        opened.shows("#decisions-table", "a reason that has just come")
+        assert opened.page.locator("#trials-table tbody tr").count() == 5
+        assert all(request.startswith(server.address) for request in opened.requests)
+    finally:
+        server.close()
+        thread.join()
+    opened.shows("#freshness", "no longer live")
+    opened.errors = [error for error in opened.errors if "ERR_CONNECTION" not in error]
+
+
+def test_a_run_without_reports_says_what_it_waits_for(open_page, tmp_path):
+    run = WrittenRun(tmp_path)
+    run.start(0, lr=0.1)
+    opened = open_page(write_page(tmp_path).as_uri())
+    assert "import" in opened.text("#metric-chart")
+    assert "No trial has reported" in opened.text("#headline")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from syne_hypersched.experiments.page.watch import watch_run
+from tests.experiments.page.runs import write_example
+
+pytest.importorskip("plotly")
+
+
+def test_it_serves_until_ctrl_c(tmp_path):
+    write_example(tmp_path)
+    command = [sys.executable, "-m", "syne_hypersched.cli", "watch", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = urlsplit(process.stdout.readline().strip())
+            connection = http.client.HTTPConnection(address.netloc, timeout=100)
+            connection.request("GET", f"{address.path}data")
+            content = connection.getresponse().read()
+            connection.close()
+            assert len(json.loads(gzip.decompress(content))["trials"]) == 4
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=100)
+            assert process.returncode == 130
+            assert "Traceback" not in errors
+        finally:
+            process.kill()
+
+
+def test_a_run_that_is_not_there_is_an_error(tmp_path, capsys):
+    assert watch_run(tmp_path) == 2
+    assert "metadata.json" in capsys.readouterr().err
+
+
+def test_a_port_that_is_none_is_an_error(tmp_path, capsys):
+    write_example(tmp_path)
+    assert watch_run(tmp_path, port=70_000) == 2
+    assert "port must" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""What an elastic run asks of a trainer's arguments."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from syne_hypersched.integrations import _hf_arguments as arguments
+
+
+def args(**changes):
+    found = {
+        "eval_strategy": "epoch", "save_strategy": "epoch", "eval_steps": None, "save_steps": 500,
+        "save_only_model": False, "ignore_data_skip": False, "auto_find_batch_size": False,
+        "enable_jit_checkpoint": False, "push_to_hub": False, "hub_strategy": "every_save",
+        "accelerator_config": SimpleNamespace(split_batches=False),
+        "restore_callback_states_from_checkpoint": False,
+    }  # fmt: skip
+    return SimpleNamespace(**{**found, **changes})
+
+
+def state(step, epoch, eval_steps=10, max_steps=100):
+    return SimpleNamespace(global_step=step, epoch=epoch, eval_steps=eval_steps, max_steps=max_steps)
+
+
+def test_a_trainer_saves_when_it_evaluates():
+    by_steps = args(save_strategy="steps")
+    arguments.adopt(by_steps, "epoch")
+    assert by_steps.save_strategy == "epoch"
+    assert by_steps.restore_callback_states_from_checkpoint
+    other = args(eval_strategy="steps", save_strategy="steps", eval_steps=10, save_steps=500)
+    arguments.adopt(other, "eval")
+    assert other.save_steps == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "resource", "message"),
+    [
+        ({"eval_strategy": "no"}, "epoch", "eval_strategy must be"),
+        ({"eval_strategy": "steps"}, "epoch", 'use resource="eval"'),
+        ({"save_strategy": "best"}, "epoch", "save_strategy must be that of eval_strategy"),
+        ({"save_only_model": True}, "epoch", "save_only_model must be False, since a run goes on with its optimiser"),
+        ({"ignore_data_skip": True}, "epoch", "ignore_data_skip must be False"),
+        ({"auto_find_batch_size": True}, "eval", "auto_find_batch_size must be False"),
+        ({"push_to_hub": True}, "epoch", "hub_strategy must be"),
+        ({"accelerator_config": SimpleNamespace(split_batches=True)}, "epoch", "split_batches must be False"),
+    ],
+)
+def test_what_does_not_go_with_an_elastic_run_is_refused(changes, resource, message):
+    with pytest.raises(ValueError, match=message):
+        arguments.adopt(args(**changes), resource)
+
+
+def test_the_trainers_own_handler_of_sigterm_is_switched_off(caplog):
+    with_jit = args(enable_jit_checkpoint=True)
+    arguments.adopt(with_jit, "epoch")
+    assert not with_jit.enable_jit_checkpoint
+    assert "enable_jit_checkpoint is switched off" in caplog.text
+
+
+def test_half_an_epoch_is_no_epoch():
+    assert arguments.level(args(), state(8, 2.0), "epoch") == 2
+    assert arguments.level(args(), state(10, 2.5), "epoch") is None
+    assert arguments.level(args(), state(10, 2.5), "eval") == 3
+    assert arguments.level(args(eval_strategy="steps"), state(20, 2.5), "eval") == 2
+    assert arguments.level(args(eval_strategy="steps"), state(21, 2.6), "eval") == 3
+
+
+def test_an_evaluation_is_due_at_the_end_of_an_epoch_and_of_the_run():
+    assert arguments.is_due(args(), state(8, 2.0))
+    assert not arguments.is_due(args(), state(9, 2.25))
+    assert arguments.is_due(args(), state(100, 2.25))
+    assert arguments.is_due(args(eval_strategy="steps"), state(20, 0.3))
+    assert not arguments.is_due(args(eval_strategy="steps"), state(21, 1.0))
+
+
+def test_a_missing_metric_is_named():
+    assert arguments.chosen(("eval_loss",), {"eval_loss": 1.0, "eval_runtime": 2.0}) == {"eval_loss": 1.0}
+    with pytest.raises(ValueError, match=r"what the evaluation returns \(eval_loss\), but got 'loss'"):
+        arguments.chosen(("loss",), {"eval_loss": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "resource", "error"),
+    [("eval_loss", "epoch", TypeError), ((), "epoch", ValueError), (("x",), "step", ValueError)],
+)
+def test_names_are_checked(metrics, resource, error):
+    with pytest.raises(error):
+        arguments.checked(metrics, resource)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from syne_tune import config_space as space
+
+from syne_hypersched.schedulers._arguments import _is_in
+from syne_hypersched.schedulers.joint._encoding import Encoding
+
+SPACE = {
+    "uniform": space.uniform(-2.0, 3.0),
+    "log": space.loguniform(1e-6, 10.0),
+    "reverse": space.reverseloguniform(0.1, 0.9999),
+    "integer": space.randint(3, 11),
+    "log_integer": space.lograndint(1, 4096),
+    "quantised": space.quniform(0.0, 1.0, 0.25),
+    "log_quantised": space.qloguniform(0.5, 64.0, 0.5),
+    "by_two": space.qrandint(2, 12, 2),
+    "range": space.finrange(0.1, 0.9, 5),
+    "log_range": space.logfinrange(8, 512, 7, cast_int=True),
+    "ordinal": space.ordinal(["small", "middle", "large"]),
+    "near": space.ordinal([16, 32, 128], kind="nn"),
+    "choice": space.choice(["a", "b", "c"]),
+    "single": space.choice(["only"]),
+    "constant": 7,
+}
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_a_configuration_comes_back_as_it_was(seed):
+    state, encoding = np.random.RandomState(seed), Encoding(SPACE)
+    config = {name: domain.sample(random_state=state) for name, domain in SPACE.items() if name in encoding.names}
+    units = encoding.units(config)
+    assert ((units >= 0) & (units <= 1)).all()
+    back = encoding.config(units)
+    for name, value in config.items():
+        if isinstance(value, float):
+            assert back[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+        else:
+            assert back[name] == value, name
+        assert type(back[name]) is type(value), name
+        assert _is_in(SPACE[name], back[name]), name
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_every_row_is_a_valid_configuration_and_snapping_changes_nothing_twice(seed):
+    state, encoding = np.random.RandomState(seed), Encoding(SPACE)
+    rows = encoding.snapped(state.uniform(size=(5, len(encoding))))
+    rows = np.concatenate([rows, encoding.around(rows[0], 5, state)])
+    np.testing.assert_allclose(encoding.snapped(rows), rows, atol=1e-9)
+    for row in rows:
+        config = encoding.config(row)
+        for name in ("uniform", "log", "integer", "log_integer", "range", "choice", "ordinal", "by_two"):
+            assert _is_in(SPACE[name], config[name]), (name, config[name])
+        np.testing.assert_allclose(encoding.units(config), row, atol=1e-9)
+
+
+def test_rows_are_spread_as_the_domain_draws():
+    """A random row stands for a random configuration: the median of a log scale is its geometric mean."""
+    encoding = Encoding(SPACE)
+    configs = [encoding.config(row) for row in np.random.RandomState(0).uniform(size=(600, len(encoding)))]
+    assert np.median([config["log"] for config in configs]) == pytest.approx(math.sqrt(1e-5), rel=0.5)
+    counts = np.bincount([config["integer"] for config in configs])[3:]
+    assert len(counts) == 9
+    assert counts.min() > 35
+    assert {config["by_two"] for config in configs} == {2, 4, 6, 8, 10, 12}
+
+
+def test_constants_and_single_choices_are_left_out():
+    encoding = Encoding(SPACE)
+    assert "single" not in encoding.names
+    assert "constant" not in encoding.names
+    assert len(Encoding({"a": 1, "b": space.choice([2])})) == 0
+    assert Encoding({"a": space.choice([1, 2, 3]), "b": space.randint(1, 4)}).size == 12
+    assert Encoding(SPACE).size == math.inf
+
+
+def test_distances_of_numbers_grow_and_those_of_choices_do_not():
+    encoding = Encoding({"x": space.uniform(0, 10), "kind": space.choice([1, 2, 3])})
+    rows = np.array([encoding.units({"x": x, "kind": kind}) for x, kind in ((0, 1), (5, 2), (10, 3))])
+    squares = encoding.squares(rows, rows)
+    assert squares[0][0].tolist() == [0, 0.25, 1]
+    assert squares[1].tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+
+
+def test_values_outside_of_the_domain_are_taken_as_its_ends():
+    encoding = Encoding({"x": space.uniform(0, 10), "kind": space.choice(["a", "b"])})
+    assert encoding.units({"x": 12.0, "kind": "z"}).tolist() == [1.0, -1.0]

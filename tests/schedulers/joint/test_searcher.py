@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from syne_tune.config_space import choice, loguniform, randint, uniform
+
+from syne_hypersched import ASHA, PASHA, HyperSched, simulate
+from syne_hypersched.blackboxes import TableBlackbox
+from syne_hypersched.recovery._snapshot import Snapshot, dump_snapshot, load_snapshot
+from syne_hypersched.schedulers.joint import JointSearcher
+from syne_hypersched.schedulers.searchers import make_searcher
+
+SPACE = {"x": uniform(0, 1), "lr": loguniform(1e-4, 1), "n": randint(1, 8), "kind": choice(["a", "b", "c"]), "k": 3}
+MAX_T = 16
+
+
+def loss(config, level):
+    distance = (config["x"] - 0.7) ** 2 + (math.log10(config["lr"]) + 2) ** 2 / 8 + 0.2 * (config["kind"] != "b")
+    return distance + 1 / level
+
+
+def make(space=SPACE, seed=0, points=None, **kwargs) -> JointSearcher:
+    searcher = make_searcher("joint", space, points, seed, kwargs, MAX_T)
+    assert isinstance(searcher, JointSearcher)
+    return searcher
+
+
+def play(searcher, num_trials, value=loss, levels=(1, 2, 3), first=0) -> list[dict[str, Any]]:
+    configs = []
+    for trial_id in range(first, first + num_trials):
+        config = searcher.suggest()
+        configs.append(config)
+        for level in levels:
+            searcher.on_trial_result(trial_id, config, value(config, level), level)
+        searcher.on_trial_end(trial_id)
+    return configs
+
+
+def test_it_finds_good_configurations_from_early_reports():
+    late = [loss(config, 1) - 1 for config in play(make(random_share=0), 50)[30:]]
+    random = [loss(config, 1) - 1 for config in play(make(random_share=1), 50)[30:]]
+    assert np.median(late) < np.median(random) / 5
+
+
+def test_some_suggestions_are_random_for_ever():
+    configs = play(make(random_share=0.5), 120)[60:]
+    far = [config for config in configs if config["kind"] != "b"]
+    assert 0.2 < len(far) / len(configs) < 0.55
+
+
+def told(value, seed):
+    """A searcher that was told of forty random configurations, and has been asked for one."""
+    searcher, random = make(random_share=0, seed=seed), make(random_share=1, seed=seed)
+    for trial_id, config in enumerate(random.suggest() for _ in range(40)):
+        for level in (1, 2):
+            searcher.on_trial_result(trial_id, config, value(config, level), level)
+        searcher.on_trial_end(trial_id)
+    searcher.suggest()
+    return searcher
+
+
+def test_the_guard_trusts_a_model_that_predicts_and_rarely_one_that_cannot():
+    state = np.random.RandomState(0)
+    trusted = {
+        name: sum(told(value, seed)._is_trusted for seed in range(20))
+        for name, value in (("real", loss), ("noise", lambda config, level: float(state.normal())))
+    }
+    assert trusted["real"] == 20
+    assert trusted["noise"] <= 9
+
+
+def test_a_batch_before_any_report_is_diverse():
+    def nearest(searcher):
+        rows = np.array([searcher._encoding.units(searcher.suggest()) for _ in range(32)])
+        squares = searcher._encoding.squares(rows, rows).sum(axis=0) + 99 * np.eye(32)
+        return np.sqrt(squares.min(axis=0)).mean()
+
+    random = [make(seed=seed) for seed in range(5)]
+    for searcher in random:
+        searcher._suggested = Forgetful()
+    assert np.mean([nearest(make(seed=seed)) for seed in range(5)]) > np.mean(list(map(nearest, random)))
+
+
+class Forgetful(dict):
+    """Suggestions that nobody remembers."""
+
+    def __setitem__(self, key, value):
+        pass
+
+
+def test_suggestions_without_a_report_in_between_differ():
+    """64 devices ask at once, and get 64 configurations around and away from the best."""
+    searcher = make(random_share=0)
+    play(searcher, 30)
+    batch = [searcher.suggest() for _ in range(64)]
+    assert len({repr(config) for config in batch}) == 64
+    # Nothing was reported in between: without the pending ones, each would be as near to the best as the first.
+    far = [abs(config["x"] - batch[0]["x"]) for config in batch]
+    assert np.mean(far[32:]) > np.mean(far[:4])
+
+
+def test_one_seed_one_sequence_also_from_a_copy_in_the_middle():
+    first = play(make(), 30)
+    searcher = make()
+    assert play(searcher, 15) == first[:15]
+    assert play(copy.deepcopy(searcher), 15, first=15) == first[15:]
+    assert play(pickle.loads(pickle.dumps(searcher)), 15, first=15) == first[15:]
+    assert play(make(seed=1), 30) != first
+
+
+def test_a_snapshot_of_it_is_data():
+    """A snapshot may hold only classes of the schedulers and of NumPy."""
+    scheduler = ASHA(SPACE, "loss", "epoch", MAX_T, searcher="joint", random_seed=0)
+    play(scheduler._searcher, 20)
+    stored = load_snapshot(dump_snapshot(Snapshot(1, scheduler))).scheduler
+    assert play(stored._searcher, 10, first=20) == play(scheduler._searcher, 10, first=20)
+
+
+def test_points_come_first():
+    points = [{"x": 0.5, "lr": 0.1, "n": 2, "kind": "c"}, {"x": 0.25, "lr": 0.2, "n": 3, "kind": "a"}]
+    assert play(make(points=points), 6)[:2] == points
+
+
+def test_no_configuration_is_suggested_twice_by_the_model_and_small_spaces_go_on():
+    space = {"a": choice([1, 2, 3]), "b": randint(0, 3)}
+    configs = play(make(space, random_share=0), 40, lambda config, level: config["a"] + config["b"])
+    assert len({repr(config) for config in configs}) == 12
+    assert {repr(config) for config in configs[:20]} == {repr(config) for config in configs}
+
+
+def test_a_list_alone_is_suggested_each_once():
+    rows = [{"x": x, "lr": 0.1, "n": 1, "kind": "a"} for x in np.linspace(0, 1, 21).tolist()]
+    searcher = make(configs=[*rows, rows[0]], random_share=0)
+    configs = play(searcher, 21)
+    assert sorted(config["x"] for config in configs) == [row["x"] for row in rows]
+    assert searcher.suggest() is None
+    # In the order of the list, those far from the best one, at 0.7, would be the first.
+    assert abs(configs[-1]["x"] - 0.7) > 0.25
+
+
+def test_diverged_and_failed_trials_are_no_obstacle():
+    searcher, xs = make(random_share=0), []
+    for trial_id in range(60):
+        config = searcher.suggest()
+        if config["x"] > 0.5:
+            searcher.on_trial_diverged(trial_id, config)
+        elif trial_id % 10 == 0:
+            searcher.on_trial_error(trial_id)
+        else:
+            play_one(searcher, trial_id, config)
+        xs.append(config["x"])
+    assert np.mean([x <= 0.5 for x in xs[30:]]) > 0.65
+
+
+def play_one(searcher, trial_id, config):
+    for level in (1, 2):
+        searcher.on_trial_result(trial_id, config, loss(config, level), level)
+    searcher.on_trial_end(trial_id)
+
+
+def test_a_space_of_constants_but_one_value_and_unknown_trials_are_no_obstacle():
+    searcher = make({"a": choice([1]), "b": 2})
+    assert searcher.suggest() == {"a": 1, "b": 2}
+    searcher.on_trial_end(7)
+    searcher.on_trial_error(8)
+    searcher.on_trial_result(0, {"a": 1, "b": 2}, 0.5, 2)
+    assert searcher.suggest() == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("do_minimize", [True, False])
+@pytest.mark.parametrize("name", ["hypersched", "asha", "promotion", "pasha"])
+def test_every_scheduler_may_use_it_for_either_direction(name, do_minimize):
+    sign = 1 if do_minimize else -1
+    state = np.random.RandomState(0)
+    rows = [dict(zip("xyz", row, strict=True)) for row in state.uniform(size=(600, 3)).tolist()]
+    far = [sum((value - 0.3) ** 2 for value in row.values()) for row in rows]
+    values = [[sign * (distance + 1 / level) for level in range(1, 17)] for distance in far]
+    table = TableBlackbox(rows, {"loss": values}, [list(range(1, 17))] * len(rows))
+    space = dict.fromkeys("xyz", uniform(0, 1))
+    kinds: dict[str, Any] = {
+        "hypersched": lambda *args, **kw: HyperSched(*args, num_devices=4, deadline_s=150.0, **kw),
+        "asha": lambda *args, **kw: ASHA(*args, grace_period=2, **kw),
+        "promotion": lambda *args, **kw: ASHA(*args, type="promotion", **kw),
+        "pasha": PASHA,
+    }
+    found = []
+    for searcher in ("joint", "random_search"):
+        scheduler = kinds[name](space, "loss", "epoch", 16, do_minimize=do_minimize, searcher=searcher, random_seed=0)
+        run = simulate(scheduler, table, num_devices=4, deadline_s=100.0, scaling="none")
+        xyz = run.results.groupby("trial_id")[["config_x", "config_y", "config_z"]].first().iloc[15:]
+        found.append(((xyz - 0.3) ** 2).sum(axis=1).median())
+    assert found[0] < 0.75 * found[1]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"random_share": 1.5}, ValueError, "random_share must be a number from 0 to 1, but got 1.5"),
+        ({"random_share": "x"}, TypeError, "random_share"),
+        ({"configs": [{"x": 0.5}]}, ValueError, r"configs\[0\] must have the names of config_space"),
+        ({"config": []}, TypeError, "searcher_kwargs of joint may only have configs, random_share, but got config"),
+    ],
+)
+def test_wrong_arguments(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        make(**kwargs)

@@ -115,7 +115,7 @@ def test_a_trial_grows_over_two_nodes(make, wait_for, tmp_path):
     wait_for(lambda: len((tmp_path / "run" / "0" / "seen.jsonl").read_text().splitlines()) == 5)
     seen = [json.loads(line) for line in (tmp_path / "run" / "0" / "seen.jsonl").read_text().splitlines()]
     (_, alone), *others = seen
-    assert alone["WORLD_SIZE"] is None
+    assert alone["WORLD_SIZE"] == "1"
     ranks = dict(others)
     assert sorted(ranks) == [0, 1, 2, 3]
     assert {env["WORLD_SIZE"] for env in ranks.values()} == {"4"}

@@ -13,6 +13,7 @@ it has slots. At the end all rules of ``hypersched verify`` must hold, and no pr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -149,7 +150,12 @@ class Chaos:
             "GcsClient(address=ray.get_runtime_context().gcs_address).drain_node("
             "n['NodeID'], 2, 'spot', int(time.time() * 1000) + 4000)"
         )
-        self.nodes.start(0, [sys.executable, "-c", probe], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait()
+        asking = self.nodes.start(
+            0, [sys.executable, "-c", probe], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            asking.wait(20)
+        asking.kill()
         time.sleep(5)
         self.nodes.kill(node)
         self.nodes.join(node)

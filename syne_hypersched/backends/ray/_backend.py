@@ -26,7 +26,8 @@ from syne_hypersched.backends.ray._lease import SLACK_S
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
 from syne_hypersched.backends.ray._rank_log import append_rest, left_behind
 from syne_hypersched.backends.shared.devices import DevicePool
-from syne_hypersched.filenames import STDOUT_FILENAME
+from syne_hypersched.filenames import STDOUT_FILENAME, rank_log_name
+from syne_hypersched.launch import RankSpec
 
 logger = logging.getLogger(__name__)
 
@@ -275,20 +276,21 @@ class ElasticRayBackend(ElasticLocalBackend):
 
     def _make_launcher(self, **callbacks: Any) -> Any:
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
+        del callbacks["on_left"]  # single ranks never leave: each resize is a relaunch
         return ClusterLauncher(self._running_cluster(), **callbacks)
 
     def _spec(self, trial: Any, devices: tuple[str, ...]) -> ClusterSpec:
-        return ClusterSpec(
-            trial.argv,
-            (),
-            self.launch_mode == "warm",
-            self.grace_s,
-            os.getcwd(),
-            devices=devices,
-            per_device=self._per_device,
-            stdout=str(trial.stdout_path),
-            stderr=str(trial.stderr_path),
+        out, err = trial.stdout_path, trial.stderr_path
+        ranks = tuple(
+            RankSpec(
+                {}, str(out.with_name(rank_log_name(out.name, rank))), str(err.with_name(rank_log_name(err.name, rank)))
+            )
+            for rank in range(len(devices) if self._per_device else 1)
         )
+        return ClusterSpec(
+            trial.argv, ranks, self.launch_mode == "warm", self.grace_s, os.getcwd(), devices=devices,
+            per_device=self._per_device,
+        )  # fmt: skip
 
     def _set_checkpoint_paths(self) -> None:
         super()._set_checkpoint_paths()

@@ -82,6 +82,7 @@ class Cluster:
         self._closing = threading.Event()
         self._failure: Message | None = None
         self._has_started = False
+        self._is_connected = False
         self._standing: dict[str, Message] = {}
         self._probe: Message | None = None
         self._answers: dict[str, str] = {}
@@ -114,6 +115,8 @@ class Cluster:
                 if not self._changed.wait(max(0.0, give_up_at - time.monotonic())):
                     break
             failure = self._failure
+            if failure is None and not self._is_connected:
+                failure = {"kind": "time", "error": f"it has not answered within {timeout_s:.0f} s"}
             devices = self._devices()
             for node in self.nodes.values():
                 node.is_in = node.is_ready
@@ -282,6 +285,8 @@ class Cluster:
             with self._changed:
                 self._failure = message
                 self._changed.notify_all()
+        elif event == "connected":
+            self._is_connected = True
         elif event == "begun":
             with self._changed:
                 self._failure = None

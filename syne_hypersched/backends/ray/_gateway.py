@@ -25,6 +25,8 @@ from syne_hypersched.backends.ray._messages import Link, Message, pack
 from syne_hypersched.backends.ray._ranks import is_routable
 from syne_hypersched.backends.ray._remote_node import Dead, RemoteNode, Unreachable
 
+#: Seconds that a connection to the head may take.
+_REACH_S = 10.0
 #: Seconds between two looks at the nodes of the cluster, and until a node whose agent has died gets another one.
 _PERIOD_S, _AGAIN_S = 0.5, 2.0
 
@@ -59,6 +61,7 @@ class Gateway:
         """Connects, and works until the tuner is gone or says that it is done."""
         ray: Any = importlib.import_module("ray")
         try:
+            _check_reachable(self._settings["address"])
             ray.init(
                 address=self._settings["address"], namespace="syne_hypersched", log_to_driver=False,
                 configure_logging=False, logging_level=logging.ERROR,
@@ -66,6 +69,7 @@ class Gateway:
         except Exception as error:
             self._link.send({"event": "failed", "kind": type(error).__name__, "error": str(error)})
             return
+        self._link.send({"event": "connected"})
         problem = self._why_insecure(ray)
         if problem:
             self._link.send({"event": "failed", "kind": "insecure", "error": problem})
@@ -188,6 +192,13 @@ class Gateway:
         self._link.end()
         with contextlib.suppress(Exception):
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raises ``OSError`` if nothing listens at an address; Ray takes a minute to say so."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
 
 
 def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:

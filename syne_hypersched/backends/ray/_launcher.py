@@ -18,7 +18,6 @@ from syne_hypersched.backends.ray._messages import Message, bytes_of
 from syne_hypersched.backends.ray._parts import ClusterSpec, NodePart, has_failed, lost_part, merged, parts_of
 from syne_hypersched.backends.ray._rank_log import append_rest, rank_log
 from syne_hypersched.checkpoints import Beginning, Matched
-from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
 
 logger = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ class ClusterLauncher:
             live = self._live[handle] = _SpreadLaunch(spec, parts, master)
             known = spec.checkpoints
             if known is not None:
-                live.log = rank_log(Path(known.folder).parent, known.launch, Path(spec.stdout))
+                live.log = rank_log(Path(known.folder).parent, known.launch, Path(spec.ranks[0].stdout))
             is_whole = (
                 known is None or known.launch == 0 or (known.folder in self._whole and known.go_back_from is None)
             )
@@ -222,7 +221,7 @@ class ClusterLauncher:
         for file in live.logs.values():
             file.close()
         if live.log is not None:
-            self._append_rest(live.log, Path(live.spec.stdout))
+            self._append_rest(live.log, Path(live.spec.ranks[0].stdout))
         self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
 
     def _append_rest(self, printed: Path, log: Path) -> None:
@@ -247,8 +246,8 @@ class ClusterLauncher:
             file = live.logs.get(name)
             if file is None:
                 rank, _, stream = name.partition(".")
-                rank0 = Path(live.spec.stdout if stream == "out" else live.spec.stderr)
-                path = rank0.with_name(rank_log_name(rank0.name, int(rank)))
+                logs = live.spec.ranks[int(rank)]
+                path = logs.stdout if stream == "out" else logs.stderr
                 descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 file = live.logs[name] = open(descriptor, "wb", buffering=0)  # noqa: SIM115
         except OSError as error:

@@ -10,7 +10,7 @@ from syne_hypersched.launch import LaunchExit, LaunchSpec
 
 @dataclass(frozen=True)
 class ClusterSpec(LaunchSpec):
-    """A launch whose ranks are not described yet: each node does that for its own.
+    """A launch whose ranks have logs on the tuner's disk, and no environments yet: each node makes those of its own.
 
     Attributes
     ----------
@@ -18,14 +18,10 @@ class ClusterSpec(LaunchSpec):
         Names of the devices, each ``NODE/NAME``.
     per_device
         Whether each device has a rank; else one process sees all of them.
-    stdout, stderr
-        Logs of rank 0 on the tuner's disk.
     """
 
     devices: tuple[str, ...] = ()
     per_device: bool = True
-    stdout: str = ""
-    stderr: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from syne_hypersched import variables
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.machine.environment import rank_environments
 
@@ -74,6 +75,7 @@ def environments(
     address, port = world.master
     for local_rank, (env, _) in enumerate(ranks):
         env |= {
+            variables.NUM_DEVICES: str(world.size),
             "WORLD_SIZE": str(world.size),
             "LOCAL_WORLD_SIZE": str(len(ranks)),
             "RANK": str(world.first_rank + local_rank),

@@ -118,8 +118,8 @@ class Gateway:
     def _watch_head(self) -> None:
         """Ends this process when the head does not answer and no agent does: Ray would do that after a minute."""
         while not self._closing.wait(_PERIOD_S):
-            with self._lock:
-                is_known = any(node.is_known for node in self._nodes.values())
+            # Without the lock, which may be held by a call that waits for the head.
+            is_known = any(node.is_known for node in list(self._nodes.values()))
             if not is_known and time.monotonic() >= self._looked_at + _REACH_S:
                 os._exit(1)
 

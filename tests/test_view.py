@@ -14,13 +14,13 @@ from syne_hypersched._view import is_wanted
 
 TUNING = """
 import sys
-from syne_tune import Tuner
+from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
-from syne_hypersched import ASHA, Deadline, ElasticLocalBackend, Journal
+from syne_hypersched import ASHA, ElasticLocalBackend, Journal
 backend = ElasticLocalBackend(sys.argv[1], num_devices=2, device_type="cpu")
 scheduler = ASHA({"x": uniform(0, 1)}, metric="loss", time_attr="epoch", max_t=81, random_seed=0)
 Tuner(
-    backend, scheduler, Deadline(3.0, trial_backend=backend, drain_s=0.2), n_workers=2, sleep_time=0.05,
+    backend, scheduler, StoppingCriterion(max_num_evaluations=20), n_workers=2, sleep_time=0.05,
     callbacks=[Journal()], tuner_name="viewed", suffix_tuner_name=False,
 ).run()
 """

@@ -285,7 +285,7 @@ def losses(output: str) -> list[float]:
 def train(setting: Setting, folder: str, epochs: int, compiled: bool) -> list[float]:
     """Trains, or goes on, and returns the losses reported."""
     command = elastic_command(setting, folder, "--epochs", epochs, "--compile", int(compiled))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment(setting), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, env=environment(setting), check=False)
     if done.returncode:
         raise RuntimeError(f"the elastic script has failed: {' '.join(done.stderr.split()[-40:])}")
     return losses(done.stdout)

@@ -1,12 +1,14 @@
 """HyperSched and its searchers against the fairest opponents, judged by the referee, in virtual time.
 
     python benchmarking/studies/study_opponents.py  # some hours; goes on where it was interrupted
-    python benchmarking/studies/study_opponents.py --seeds 4 --model-seeds 0 --devices 8  # what is checked in
+    python benchmarking/studies/study_opponents.py --seeds 8 --other-seeds 4 --model-seeds 0 --devices 8 \
+        --deadlines 0.25x 0.5x 1x 2x  # what is checked in
     python benchmarking/studies/study_opponents.py --tables digits --seeds 2 --output /tmp/opponents
 
 Opponents are ASHA by stopping and by promotion, with eta 3 and 4 and the first rung at the first, second and third
-level, i-Epoch, PASHA and random search, and with fewer seeds ASHA with Syne Tune's model-based searchers. The study has
-seeds from :const:`FIRST_SEED`, on which nothing was chosen.
+level, i-Epoch, PASHA and random search, and with fewer seeds ASHA with Syne Tune's model-based searchers. The two
+searchers of HyperSched may be compared with more seeds than the opponents. The study has seeds from
+:const:`FIRST_SEED`, on which nothing was chosen.
 
 Tables are in groups that are judged apart: those with which the searcher ``joint`` was developed, and the rest. Writes
 ``README.md``, ``verdicts.csv`` and ``results.csv``.
@@ -86,14 +88,22 @@ def report(rows: pd.DataFrame, command: str) -> tuple[str, pd.DataFrame]:
         JOINT: verdict_table(rows, JOINT, [DEFAULT, *rivals], tables),
         DEFAULT: verdict_table(rows, DEFAULT, rivals, tables),
     }
+    # The question of this study, which is asked of every table and seed that there is, and of no one else.
+    alone = verdict_table(rows, JOINT, [DEFAULT], tables)
     deadlines = list(dict.fromkeys(rows.deadline))
     seeds = rows.groupby("scheduler").seed.nunique()
     lines = ["# HyperSched against the fairest opponents", "", INTRODUCTION.format(command=command), ""]
-    lines += [f"Seeds: {', '.join(f'{name} {number}' for name, number in seeds.items())}.", ""]
+    numbers = {number: seeds.index[seeds == number] for number in sorted(set(seeds), reverse=True)}
+    lines += [f"- {number} seeds: {', '.join(f'`{name}`' for name in of)}" for number, of in numbers.items()]
+    lines.append("")
     for num_devices in dict.fromkeys(rows.num_devices):
         for group, names_of_group in tables.items():
             here = rows[(rows.num_devices == num_devices) & rows.benchmark.isin(names_of_group)]
-            lines += [f"## {num_devices} devices, {group}", "", f"{', '.join(names_of_group)}. Mean regret:", ""]
+            # The seeds that all have, so that the means can be compared.
+            common = set.intersection(*(set(of_name.seed) for _, of_name in here.groupby("scheduler")))
+            here = here[here.seed.isin(common)]
+            introduction = f"{', '.join(names_of_group)}. Mean regret, with {len(common)} seeds that all have:"
+            lines += [f"## {num_devices} devices, {group}", "", introduction, ""]
             means = here.groupby(["scheduler", "deadline"], sort=False).regret.mean().unstack("deadline")[deadlines]
             lines += header("deadline", deadlines)
             lines += [row(name, [f"{value:.3f}" for value in means.loc[name]]) for name in names]
@@ -103,13 +113,14 @@ def report(rows: pd.DataFrame, command: str) -> tuple[str, pd.DataFrame]:
                 found = found[(found.num_devices == num_devices) & (found.group == group)]
                 against = {"the strongest opponent": strongest(found[found.rival != DEFAULT])}
                 if candidate == JOINT:
-                    against["the default"] = found[found.rival == DEFAULT]
+                    against["the default"] = alone[(alone.num_devices == num_devices) & (alone.group == group)]
                 for name, verdict in against.items():
                     of_deadline = verdict.set_index("deadline").loc[deadlines]
                     cells = [f"{v.verdict} ({v.ratio:.2f})" for v in of_deadline.itertuples()]
                     lines.append(row(f"`{candidate}` against {name}", cells))
             lines.append("")
-    every = pd.concat([found.assign(candidate=candidate) for candidate, found in verdicts.items()])
+    found = {**verdicts, f"{JOINT}, against the default alone": alone}
+    every = pd.concat([verdict.assign(candidate=candidate) for candidate, verdict in found.items()])
     return "\n".join(lines), every
 
 
@@ -117,8 +128,9 @@ INTRODUCTION = """\
 Made by `{command}`. Scaling resnet50, a launch costs 1 % of a full run, deadlines in median full runs on one device.
 Regret is 0 at the best value in the table and 1 at the median configuration's best. Verdicts are those of the referee
 (`hypersched referee`): paired by table and seed, tables and seeds both drawn anew, and any wrong "ahead" or "behind"
-of one candidate has a probability of at most 5 %. The strongest opponent is the one with the lowest mean regret at
-the deadline. `level` means that the data do not tell; with few seeds that is often so.
+of one candidate has a probability of at most 5 %. The comparison with the default is a family of its own. The
+strongest opponent is the one with the lowest mean regret at the deadline. `level` means that the data do not tell;
+with few seeds that is often so.
 
 The searcher `joint` was developed on the development tables with seeds below 100; the study has other seeds. Its
 numbers there may still flatter it, those on digits and on the table of choices do not."""
@@ -127,6 +139,7 @@ numbers there may still flatter it, those on digits and on the table of choices 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=16, help="seeds, at least 2 (default 16)")
+    parser.add_argument("--other-seeds", type=int, help="seeds of the opponents (default: as many)")
     parser.add_argument("--model-seeds", type=int, default=4, help="seeds of ASHA with kde, bore, cqr; 0: none")
     parser.add_argument("--devices", type=int, nargs="+", default=[4, 8, 32, 128])
     parser.add_argument("--deadlines", nargs="+", default=["0.25x", "0.5x", "1x", "2x", "4x"])
@@ -135,13 +148,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "report-work", help="where finished runs are kept")
     parser.add_argument("--jobs", type=int, default=num_cores())
     args = parser.parse_args(arguments)
-    if args.seeds < 2 or args.model_seeds == 1:
-        parser.error("--seeds and --model-seeds must be at least 2, since a verdict needs as many")
+    other_seeds = args.seeds if args.other_seeds is None else args.other_seeds
+    if args.seeds < 2 or other_seeds < 2 or args.model_seeds == 1:
+        parser.error("--seeds, --other-seeds and --model-seeds must be at least 2, since a verdict needs as many")
     common = args.devices, args.deadlines
-    rows = run(args.tables, (*OURS, *OPPONENTS), *common, args.seeds, args.work, args.jobs)
-    if args.model_seeds:
-        dear = run(args.tables, MODEL_OPPONENTS, *common, args.model_seeds, args.work, args.jobs)
-        rows = pd.concat([rows, dear], ignore_index=True)
+    parts = [(OURS, args.seeds), (OPPONENTS, other_seeds), (MODEL_OPPONENTS, args.model_seeds)]
+    found = [run(args.tables, names, *common, seeds, args.work, args.jobs) for names, seeds in parts if seeds]
+    rows = pd.concat(found, ignore_index=True)
     given = sys.argv[1:] if arguments is None else list(arguments)
     text, verdicts = report(rows, " ".join(["python benchmarking/studies/study_opponents.py", *given]))
     text += f"\nMade from the source code with the digest {source_digest()[:12]}.\n"

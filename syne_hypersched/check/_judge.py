@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,8 +27,6 @@ Status = Literal["PASS", "FAIL", "UNKNOWN"]
 
 #: Exit codes of a script that leaves on SIGTERM as it should: it has handled it, or died of it.
 _LEFT = (0, EXIT_DRAINED, -signal.SIGTERM, 128 + signal.SIGTERM)
-#: A rank that writes the same files as often as rank 0 doubles this rate.
-_MOST_WRITES = 1.4
 
 
 @dataclass(frozen=True)
@@ -262,19 +261,22 @@ class Judge:
         trace, alone = self._seen.resized, self._seen.alone
         if trace is None or trace.num_devices == 1 or not trace.reports or "checkpoint found" in self._failed:
             return "UNKNOWN", "there was no launch on more than 1 device that has reported", ""
-        usual, found = alone.num_written(), trace.num_written()
-        for path, number in found.items():
-            if path in usual:
-                most = _MOST_WRITES * usual[path] / len(alone.reports) * len(trace.reports) + 1
-            else:  # its name is new in each save
-                most = max(usual.values(), default=1)
-            if number > most:
-                advice = (
-                    "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
-                    "--processes single."
-                )
-                return "FAIL", f"{path} was written {number} times in {len(trace.reports)} epochs", advice
-        return "PASS", f"no file is written more often than on 1 device ({len(found)} files)", ""
+        usual: Counter[str] = Counter()
+        for written in alone.written():
+            usual |= written  # the most between two reports
+        most = max(usual.values(), default=1)  # for a file whose name is new in each save
+        segments = trace.written()
+        if not segments:
+            return "UNKNOWN", f"only one report on {trace.num_devices} devices", ""
+        for written in segments:
+            for path, number in written.items():
+                if number > usual.get(path, most):
+                    advice = (
+                        "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
+                        "--processes single."
+                    )
+                    return "FAIL", f"{path} was written {number} times from one report to the next", advice
+        return "PASS", f"no file is written more often on {trace.num_devices} devices than on 1", ""
 
     def _batch(self) -> tuple[Status, str, str]:
         trace, alone = self._seen.resized, self._seen.alone

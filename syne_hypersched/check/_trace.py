@@ -65,9 +65,15 @@ class LaunchTrace:
         """The changes between a report and the next one."""
         return self.changes[self.places[index][1] : self.places[index + 1][0]]
 
-    def num_written(self) -> Counter[str]:
-        """How often each file was closed after writing, or moved to its place."""
-        return Counter(change.path for change in self.changes if change.kind in ("closed", "moved"))
+    def written(self) -> list[Counter[str]]:
+        """How often each file was closed after writing, or moved to its place, from each report to the next one.
+
+        What may have happened before or after is not counted.
+        """
+        return [
+            Counter(change.path for change in self.between(index) if change.kind in ("closed", "moved"))
+            for index in range(len(self.reports) - 1)
+        ]
 
 
 def places_of(

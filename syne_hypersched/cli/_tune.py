@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -19,6 +19,10 @@ Examples:
 
   hypersched tune train.py --metric val_loss --min --resource epoch:27 \\
       --space space.toml --deadline 30m --devices gpu:4 --scheduler pasha
+
+  On the nodes of a Ray cluster:
+    hypersched tune train.py --metric val_loss --min --resource epoch:27 \\
+        --space space.toml --deadline 2h --cluster auto --checkpoints /shared
 
   The same as a Python script, which is yours to change:
     hypersched tune train.py --metric val_loss --min --resource epoch:27 \\
@@ -56,6 +60,9 @@ def tune(
     arguments: Annotated[str | None, Parameter(group=_WHAT, allow_leading_hyphen=True)] = None,
     deadline: Annotated[str | None, Parameter(group=_MACHINE)] = None,
     devices: Annotated[str, Parameter(group=_MACHINE)] = "all",
+    cluster: Annotated[str | None, Parameter(group=_MACHINE)] = None,
+    checkpoints: Annotated[Path | None, Parameter(group=_MACHINE)] = None,
+    insecure: Annotated[bool, Parameter(group=_MACHINE)] = False,
     processes: Annotated[Literal["per_device", "single"], Parameter(group=_MACHINE)] = "per_device",
     scheduler: Annotated[str, Parameter(group=_HOW)] = "hypersched",
     searcher: Annotated[str, Parameter(group=_HOW)] = "random_search",
@@ -93,12 +100,19 @@ def tune(
         Time until everything has ended: 90s, 15m, 2h, 1h30m.
     devices
         all, a number, cpu, gpu, cpu:4 or gpu:2. All: the GPUs that are visible, or else a slot for each core.
+    cluster
+        Tune on the nodes of a Ray cluster: auto, or its address. --devices is then all, a number, gpu:8, or a resource
+        of Ray such as slot:4 (docs/cluster.md).
+    checkpoints
+        Folder for checkpoints that all nodes of the cluster share.
+    insecure
+        Use a cluster that other machines can reach and that asks for no token, on a network that is yours alone.
     processes
         A process for each device of a trial, as under torchrun, or a single one that sees all of them.
     scheduler
         hypersched, hypersched-published, asha, asha-promotion or pasha.
     searcher
-        random_search, kde, bore, cqr, botorch or regularized_evolution.
+        random_search, joint, kde, bore, cqr, botorch or regularized_evolution.
     grace_period
         Level of the first rung, where trials are compared first (default: that of the scheduler).
     reduction_factor
@@ -126,7 +140,8 @@ def tune(
             return resume_and_print(resume)
         job = _job(
             script, (*inline, *space), metric, maximize, minimize, resource, deadline, devices, arguments,
-            processes=processes, scheduler=scheduler, searcher=searcher, grace_period=grace_period,
+            cluster=cluster, checkpoints=checkpoints, insecure=insecure, processes=processes, scheduler=scheduler,
+            searcher=searcher, grace_period=grace_period,
             reduction_factor=reduction_factor, seed=seed, max_failures=max_failures, name=name,
         )  # fmt: skip
         if resume is not None and (name is not None or write_script is not None):
@@ -149,9 +164,10 @@ def _job(
     deadline: str | None,
     devices: str,
     arguments: str | None,
+    cluster: str | None,
     **options: object,
 ) -> TuneJob:
-    from syne_hypersched.tuning import TuneJob, parse_devices, parse_duration, parse_resource, parse_space
+    from syne_hypersched.tuning import TuneJob, parse_duration, parse_resource, parse_space
 
     needed = {
         "the training script": script,
@@ -167,7 +183,6 @@ def _job(
     if maximize and minimize:
         raise ValueError("--max and --min exclude each other, but both are given")
     time_attr, max_t = parse_resource(resource)
-    device_type, num_devices = parse_devices(devices)
     try:
         template = None if arguments is None else tuple(shlex.split(arguments))
     except ValueError as error:
@@ -180,11 +195,21 @@ def _job(
         time_attr=time_attr,
         max_t=max_t,
         deadline_s=parse_duration(deadline),
-        device_type=device_type,
-        num_devices=num_devices,
+        cluster=cluster,
         arguments=template,
+        **_devices(devices, cluster),
         **options,  # type: ignore[arg-type]
     )
+
+
+def _devices(text: str, cluster: str | None) -> dict[str, Any]:
+    from syne_hypersched.tuning import parse_cluster_devices, parse_devices
+
+    if cluster is None:
+        device_type, num_devices = parse_devices(text)
+        return {"device_type": device_type, "num_devices": num_devices}
+    resource, num_devices = parse_cluster_devices(text)
+    return {"devices_of": resource, "num_devices": num_devices}
 
 
 def _only_resume(*others: object) -> None:

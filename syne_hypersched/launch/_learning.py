@@ -20,9 +20,9 @@ from typing import Any
 from syne_hypersched.launch._warmth import PRELOADABLE
 
 #: An import is slow if it takes at least so many seconds of CPU time. The time on the clock depends on other processes.
-SLOW_S = 0.05
+SLOW_S = 0.02
 #: Preloading is worth a second server if the imports take at least so many seconds together.
-WORTH_S = 0.2
+WORTH_S = 0.05
 _NOTED_S = 0.01
 _NUM_BYTES = 1 << 18
 #: Where in the memory what is: the process that writes, whether it imports now, the number of bytes, and these.

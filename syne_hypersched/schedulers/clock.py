@@ -90,7 +90,7 @@ class TuningClock:
         return first
 
     def _advance(self, seconds: object, source: str) -> None:
-        if not isinstance(seconds, Real) or not math.isfinite(seconds):
+        if not (type(seconds) is float or isinstance(seconds, Real)) or not math.isfinite(seconds):
             raise ValueError(f"{source} must give a finite number of seconds since the start, but got {seconds!r}")
         self._latest_s = max(self._latest_s, float(seconds))
 

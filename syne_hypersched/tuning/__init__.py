@@ -5,6 +5,7 @@ from __future__ import annotations
 from syne_hypersched.tuning._demo import demo_job as demo_job
 from syne_hypersched.tuning._demo import demo_script as demo_script
 from syne_hypersched.tuning._job import TuneJob as TuneJob
+from syne_hypersched.tuning._job import parse_cluster_devices as parse_cluster_devices
 from syne_hypersched.tuning._job import parse_devices as parse_devices
 from syne_hypersched.tuning._job import parse_duration as parse_duration
 from syne_hypersched.tuning._job import parse_resource as parse_resource
@@ -20,6 +21,7 @@ __all__ = [
     "demo_job",
     "demo_script",
     "make_tuner",
+    "parse_cluster_devices",
     "parse_devices",
     "parse_duration",
     "parse_resource",

@@ -22,11 +22,12 @@ SCHEDULERS = {
 }
 """Names of the schedulers: the class, and what the name implies."""
 
-SEARCHERS = ("random_search", "kde", "bore", "cqr", "botorch", "regularized_evolution")
+SEARCHERS = ("random_search", "joint", "kde", "bore", "cqr", "botorch", "regularized_evolution")
 """Names of the searchers that a command line may give."""
 
 DeviceKind = Literal["auto", "cpu", "gpu"]
 _DEVICES = re.compile(r"(?:(?P<kind>cpu|gpu)(?::(?P<count>\d+))?|(?P<all>all)|(?P<number>\d+))")
+_CLUSTER_DEVICES = re.compile(r"(?:(?P<name>[A-Za-z_][\w.-]*)(?::(?P<count>\d+))?|(?P<number>\d+))")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
 _UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
@@ -69,6 +70,18 @@ class TuneJob:
     num_devices: int | None = None
     """The devices, by default all; see :class:`~syne_hypersched.ElasticLocalBackend`."""
 
+    cluster: str | None = None
+    """Address of a Ray cluster, ``auto`` for that of this machine; None: this machine alone."""
+
+    devices_of: str = "GPU"
+    """The resource of Ray that is a device, with :attr:`cluster`."""
+
+    checkpoints: Path | None = None
+    """Folder for checkpoints that all nodes share, with :attr:`cluster`."""
+
+    insecure: bool = False
+    """Whether a cluster may be used that asks for no token, with :attr:`cluster`."""
+
     processes: Literal["per_device", "single"] = "per_device"
     """Whether a trial with several devices has a process for each."""
 
@@ -99,6 +112,13 @@ class TuneJob:
         _known("--scheduler", self.scheduler, SCHEDULERS)
         _known("--searcher", self.searcher, SEARCHERS)
         _known("--processes", self.processes, ("per_device", "single"))
+        if self.cluster is None and self.checkpoints is not None:
+            raise ValueError("--checkpoints is for --cluster: on one machine they are in the experiment's folder")
+        if self.cluster is None and self.insecure:
+            raise ValueError("--insecure is for --cluster, but there is none")
+        if self.cluster is not None:
+            checks.text("--cluster", self.cluster, "the address of a Ray cluster, or auto")
+            checks.text("--devices", self.devices_of, "a resource of Ray")
         if self.seed is not None:
             checks.integer("--seed", self.seed, at_least=0)
         checks.integer("--max-failures", self.max_failures, at_least=0)
@@ -141,18 +161,26 @@ class TuneJob:
             **{key: value for key, value in optional.items() if value is not None},
         }
 
-    def backend_arguments(self) -> dict[str, Any]:
-        """The arguments of the backend after the script, without those that are the default."""
+    def backend_call(self) -> tuple[str, dict[str, Any]]:
+        """The class of the backend, and its arguments after the script, without those that are the default."""
         arguments: dict[str, Any] = {}
         if self.num_devices is not None:
             arguments["num_devices"] = self.num_devices
+        if self.cluster not in (None, "auto"):
+            arguments["address"] = self.cluster
+        if self.devices_of != "GPU":
+            arguments["devices_of"] = self.devices_of
+        if self.checkpoints is not None:
+            arguments["checkpoint_path"] = str(self.checkpoints.resolve())
+        if self.insecure:
+            arguments["insecure"] = True
         if self.device_type != "auto":
             arguments["device_type"] = self.device_type
         if self.processes != "per_device":
             arguments["processes"] = self.processes
         if self.arguments is not None:
             arguments["arguments"] = list(self.arguments)
-        return arguments
+        return "ElasticLocalBackend" if self.cluster is None else "ElasticRayBackend", arguments
 
     def tuner_arguments(self) -> dict[str, Any]:
         """The arguments of the tuner that are values."""
@@ -217,6 +245,25 @@ def parse_devices(text: str) -> tuple[DeviceKind, int | None]:
         raise ValueError(f"--devices must be all, a number, cpu, gpu, cpu:4 or gpu:2, but got {text!r}")
     kind: DeviceKind = "cpu" if found["kind"] == "cpu" else "gpu" if found["kind"] == "gpu" else "auto"
     return kind, None if count is None else int(count)
+
+
+def parse_cluster_devices(text: str) -> tuple[str, int | None]:
+    """The resource of Ray and the number from ``all``, ``8``, ``gpu``, ``gpu:8``, ``slot`` or ``slot:4``.
+
+    Raises
+    ------
+    ValueError
+        The text is none of these, or the number is 0.
+    """
+    found = _CLUSTER_DEVICES.fullmatch(text.strip())
+    count = None if found is None else found["number"] or found["count"]
+    if found is None or (count is not None and int(count) < 1):
+        raise ValueError(
+            f"--devices with --cluster must be all, a number, gpu, gpu:8, or a resource of Ray such as slot:4, but got "
+            f"{text!r}"
+        )
+    name = found["name"] or "GPU"
+    return "GPU" if name.lower() in ("gpu", "all") else name, None if count is None else int(count)
 
 
 def _known(option: str, name: str, choices: Iterable[str]) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from syne_tune import Tuner
 from syne_tune.util import experiment_path
 
-from syne_hypersched import schedulers
-from syne_hypersched.backends.local import ElasticLocalBackend
+from syne_hypersched import backends, schedulers
 from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
 from syne_hypersched.recovery import Journal, resume_experiment
@@ -38,7 +37,8 @@ def make_tuner(job: TuneJob, *, is_new: bool = True) -> Tuner:
             f"or continue it with --resume {job.name}"
         )
     name, arguments = job.scheduler_call()
-    backend = ElasticLocalBackend(job.script, **job.backend_arguments())
+    backend_name, options = job.backend_call()
+    backend: Any = getattr(backends, backend_name)(job.script, **options)
     scheduler: Any = getattr(schedulers, name)(job.config_space, **arguments)
     return Tuner(
         backend,

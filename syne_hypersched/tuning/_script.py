@@ -17,7 +17,7 @@ from pathlib import Path
 
 {imports}
 
-from syne_hypersched import Deadline, ElasticLocalBackend, {scheduler}, Journal
+from syne_hypersched import {names}
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
 from syne_hypersched.experiments.report import report_run
 
@@ -27,7 +27,7 @@ SPACE = {{
 
 
 def main() -> None:
-    backend = ElasticLocalBackend({backend})
+    backend = {backend_class}({backend})
     scheduler = {scheduler}(
         SPACE,
 {arguments}
@@ -63,13 +63,16 @@ def script_of(job: TuneJob, path: Path) -> str:
     scheduler, arguments = job.scheduler_call()
     functions = sorted({entry.function for entry in job.space if not entry.is_constant})
     imports = f"from syne_tune import Tuner\nfrom syne_tune.config_space import {', '.join(functions)}"
-    backend = ", ".join([_place(job.script, path), *_keywords(job.backend_arguments())])
+    backend_class, options = job.backend_call()
+    backend = ", ".join([_place(job.script, path), *_keywords(options)])
     return _TEMPLATE.format(
         script_name=job.script.name,
         imports=imports,
         space=_block(f"{entry.name!r}: {entry.source()}" for entry in job.space),
         scheduler=scheduler,
+        backend_class=backend_class,
         backend=backend,
+        names=", ".join(sorted(["Deadline", backend_class, scheduler, "Journal"], key=str.lower)),
         arguments=textwrap.indent(_block(_keywords(arguments)), "    "),
         deadline_s=job.deadline_s,
         tuner=textwrap.indent(_block(_keywords(job.tuner_arguments())), "    "),

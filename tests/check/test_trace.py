@@ -49,3 +49,9 @@ def test_whether_a_save_may_have_followed_the_last_report():
     assert trace([SAVED], [(0, 1)]).saves_after_last_report
     assert not trace([SAVED], [(1, 1)]).saves_after_last_report
     assert trace([SAVED], []).saves_after_last_report
+
+
+def test_how_often_a_file_was_written_from_one_report_to_the_next():
+    assert trace([SAVED, OTHER, SAVED, SAVED], [(1, 1), (4, 4)]).written() == [{"state": 2}]
+    assert trace([SAVED, SAVED, SAVED], [(0, 1), (2, 3)]).written() == [{"state": 1}]
+    assert trace([SAVED], [(1, 1)]).written() == []

@@ -94,6 +94,8 @@ BAD = {
     "unknown run": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--resume", "never"], "never"),
     "resume with some": (["--resume", "x", "--deadline", "9s"], "--resume alone"),
     "resume and name": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9", "--resume", "x", "--name", "y"], "leave out --name"),
+    "no cluster": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--checkpoints", "/shared"], "for --cluster"),
+    "slots": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--cluster", "auto", "--devices", "a b"], "with --cluster"),
     "write over": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--write-script", SCRIPT], "exists"),
     "write nowhere": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--write-script", "no/such/x.py"], "no/such"),
 }
@@ -134,3 +136,28 @@ def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder,
     ended = command(*what, "--deadline", "61s", "--resume", "long")
     assert ended.returncode == 0, ended.stderr
     assert last_lines(ended, "best val_loss ")
+
+
+def test_a_cluster_is_written_into_the_script(folder):
+    path = folder / "launch.py"
+    arguments = ["tune", str(SCRIPT), *WHAT, *SPACE, "--deadline", "1h", "--cluster", "auto", "--devices", "slot:4"]
+    assert main([*arguments, "--checkpoints", "/shared", "--write-script", str(path)]) == 0
+    text = path.read_text()
+    assert "num_devices=4, devices_of='slot', checkpoint_path='/shared')" in text
+    assert "import Deadline, ElasticRayBackend, HyperSched, Journal" in text
+
+
+@pytest.mark.slow
+def test_a_script_is_tuned_on_a_cluster(folder, monkeypatch):
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    small = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80 * 1024 * 1024, "include_log_monitor": False}
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    try:
+        cluster.add_node(**small, resources={"slot": 2}, wait=False)
+        where = ["--cluster", cluster.address, "--insecure", "--devices", "slot:2", "--seed", "0", "--name", "far"]
+        ended = command("tune", SCRIPT, *SPACE, *WHAT, *where, "--deadline", "40s", cwd=folder)
+        assert ended.returncode == 0, ended.stderr
+        assert last_lines(ended, "best val_loss ")
+    finally:
+        cluster.shutdown()

@@ -188,7 +188,7 @@ for epoch in range(state["epochs_run"], args.epochs):
 def test_a_script_is_elastic_as_it_is(tmp_path, script, library):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"no {library}")
-    outcome = _elastic.tune(tmp_path, script, preload=("syne_tune", "torch", library))
+    outcome = _elastic.tune(tmp_path, script, preload=("syne_tune", "torch", "torch._dynamo", library))
     assert len(outcome.failures()) == 1
     disturbed, undisturbed = (outcome.values(trial, "loss") for trial in range(2))
     assert disturbed == pytest.approx(undisturbed, abs=1e-3)

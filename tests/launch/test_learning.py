@@ -24,9 +24,9 @@ def own(name, *inner):
     ("imports", "modules"),
     [
         ([slow("transformers"), slow("json")], ("transformers", "json")),
-        ([slow("quick", seconds=0.02)], ()),
-        ([slow("small", seconds=0.15)], ()),
-        ([slow("small", seconds=0.15), slow("another", seconds=0.06)], ("small", "another")),
+        ([slow("quick", seconds=0.01)], ()),
+        ([slow("small", seconds=0.04)], ()),
+        ([slow("small", seconds=0.04), slow("another", seconds=0.03)], ("small", "another")),
         ([own("model", slow("lightning"), slow("quick", seconds=0.01))], ("lightning",)),
         ([own("model", own("layers", slow("peft")))], ("peft",)),
         ([slow("lightgbm", slow("pandas", slow("pandas.core")), slow("scipy"))], ("pandas", "scipy", "lightgbm")),

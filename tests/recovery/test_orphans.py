@@ -161,3 +161,10 @@ def test_open_launches():
         (2, [1]),
         (1, [2]),
     ]
+
+
+def test_processes_that_were_to_join_are_known():
+    launched, prepared = Event(1.0, "launch", 0, ("a",), 0), Event(2.0, "prepare", 0, ("a", "b"), 0)
+    assert open_launches([launched, prepared]) == [launched, prepared]
+    assert open_launches([launched, prepared, Event(3.0, "exit", 0, ("a", "b"), 0)]) == []
+    assert open_launches([prepared]) == [], "of a launch that has ended"

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched.tuning import TuneJob, parse_devices, parse_duration, parse_resource, parse_space
+from syne_hypersched.tuning import (
+    TuneJob,
+    parse_cluster_devices,
+    parse_devices,
+    parse_duration,
+    parse_resource,
+    parse_space,
+)
 
 SCRIPT = Path(__file__).with_name("training_script.py")
 
@@ -57,6 +64,23 @@ def test_bad_devices_are_refused(text):
         parse_devices(text)
 
 
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        *[("all", ("GPU", None)), ("8", ("GPU", 8)), ("gpu", ("GPU", None)), ("gpu:8", ("GPU", 8))],
+        *[("slot", ("slot", None)), ("my_slot:4", ("my_slot", 4))],
+    ],
+)
+def test_devices_of_a_cluster_are_read(text, expected):
+    assert parse_cluster_devices(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "slot:0", "slot:", "-1", "a b", "slot:x", "2.5"])
+def test_bad_devices_of_a_cluster_are_refused(text):
+    with pytest.raises(ValueError, match="--devices with --cluster must be"):
+        parse_cluster_devices(text)
+
+
 def test_a_resource_is_read():
     assert parse_resource("epoch:81") == ("epoch", 81)
     assert parse_resource("hours:0.5") == ("hours", 0.5)
@@ -88,6 +112,9 @@ def test_a_bad_resource_is_refused(text):
         ({"name": "a" * 64}, "--name"),
         ({"name": "../up"}, "--name"),
         ({"name": ""}, "--name"),
+        ({"checkpoints": Path("/shared")}, "--checkpoints is for --cluster"),
+        ({"cluster": ""}, "--cluster"),
+        ({"insecure": True}, "--insecure"),
     ],
 )
 def test_a_bad_member_is_refused_by_its_option(job, change, message):
@@ -99,13 +126,19 @@ def test_a_bad_member_is_refused_by_its_option(job, change, message):
 def test_only_what_was_given_is_passed_on(job):
     basic = {"metric": "val_loss", "time_attr": "epoch", "max_t": 27, "do_minimize": True}
     assert job.scheduler_call() == ("HyperSched", basic)
-    assert job.backend_arguments() == {}
+    assert job.backend_call() == ("ElasticLocalBackend", {})
     other = replace(job, scheduler="asha", searcher="kde", seed=3, grace_period=2.0, num_devices=2, device_type="cpu")
     assert other.scheduler_call() == (
         "ASHA",
         basic | {"type": "stopping", "searcher": "kde", "grace_period": 2.0, "random_seed": 3},
     )
-    assert other.backend_arguments() == {"num_devices": 2, "device_type": "cpu"}
+    assert other.backend_call() == ("ElasticLocalBackend", {"num_devices": 2, "device_type": "cpu"})
+    far = replace(job, cluster="10.0.0.1:6379", devices_of="slot", num_devices=4, checkpoints=Path("/shared"))
+    assert far.backend_call() == (
+        "ElasticRayBackend",
+        {"num_devices": 4, "address": "10.0.0.1:6379", "devices_of": "slot", "checkpoint_path": "/shared"},
+    )
+    assert replace(job, cluster="auto").backend_call() == ("ElasticRayBackend", {})
 
 
 def test_a_name_is_derived_from_the_script(job):

@@ -96,7 +96,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
     share_devices
         Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
         a warning for CPU slots (``docs/first-run.md``).
-    resize
+    resize, shares_per_gpu
         As in :class:`ElasticLocalBackend`.
 
     Raises
@@ -128,6 +128,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         delete_checkpoints: bool = False,
         share_devices: bool | None = None,
         resize: ResizeMode = "relaunch",
+        shares_per_gpu: int = 1,
     ) -> None:
         _check_values(config_space)
         self._function = serialise(tune_function, tuple(config_space))
@@ -152,6 +153,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
             share_devices=share_devices,
             pass_args_as_json=True,
             resize=resize,
+            shares_per_gpu=shares_per_gpu,
         )
 
     def entrypoint_path(self) -> Path:

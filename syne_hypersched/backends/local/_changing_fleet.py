@@ -262,8 +262,10 @@ class ChangingFleet(CheckedFleet):
         crew = trial.crew
         if crew is None or self._launcher is None:
             return
-        if crew.desk is not None and crew.change is not None and not crew.is_withdrawn:
-            crew.desk.withdraw(crew.change)
+        # Once the script has begun a change, its new processes may train already: they leave as the others do.
+        is_out = crew.is_withdrawn
+        if crew.desk is not None and crew.change is not None and not is_out:
+            is_out = crew.desk.withdraw(crew.change)
         if self.resize_mode == "in_place" and trial.drain_reason == "resize" and not self._has_told:
             self._has_told = True
             logger.warning(
@@ -273,7 +275,7 @@ class ChangingFleet(CheckedFleet):
             )  # fmt: skip
         for handle in crew.handles:
             if handle not in crew.exits:
-                self._launcher.drain(handle, 0.0 if handle == crew.newcomer else grace_s)
+                self._launcher.drain(handle, 0.0 if is_out and handle == crew.newcomer else grace_s)
 
     def _forget_crew(self, trial: TrialProcesses) -> None:
         """No process is left."""

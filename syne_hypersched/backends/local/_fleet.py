@@ -306,7 +306,7 @@ class Fleet(CopiedFleet):
 
     def _end_if_stalled(self, trial: TrialProcesses) -> None:
         silent_s = trial.clock.silent_s()
-        if trial.phase is Phase.RUNNING and trial.wants and self._policy.has_stalled(silent_s):
+        if trial.phase in (Phase.RUNNING, Phase.CHANGING) and trial.wants and self._policy.has_stalled(silent_s):
             log.warn_of_stall(trial, silent_s)
             self._drain(trial, stalled=True)
 

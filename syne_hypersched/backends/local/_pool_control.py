@@ -42,6 +42,11 @@ class PoolControl:
         self._look = look
         self._ended: threading.Event | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the thread does not run."""
+        return self._ended is None
+
     def begin(self) -> None:
         """Starts the thread, unless it runs."""
         if self._ended is None:
@@ -113,6 +118,8 @@ class PoolBackend:
 
     def _begin_pool_control(self) -> None:
         """Called whenever a trial is started."""
+        if self._pool_control.is_new and self._health is not None and not self._health.is_open:
+            self._health = None  # of the tuner that was stored
         self._pool_signals.begin()
         self._pool_control.begin()
 

@@ -54,6 +54,11 @@ class GpuHealth:
             with contextlib.suppress(pynvml.NVMLError):
                 self._watch(pynvml.nvmlDeviceGetHandleByIndex(index), wanted)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether NVML is asked. It is not without it, after :meth:`close`, and in a copy in another process."""
+        return self._nvml is not None
+
     def look(self) -> Mapping[str, str]:
         """The devices that have failed since the last look, each with the reason in words."""
         if self._nvml is None:
@@ -72,6 +77,9 @@ class GpuHealth:
                     self._nvml.nvmlEventSetFree(self._events)
                 self._nvml.nvmlShutdown()
             self._nvml = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_names": {}, "_handles": {}, "_uncorrected": {}, "_nvml": None, "_events": None}
 
     def _watch(self, handle: Any, wanted: Mapping[str, str]) -> None:
         nvml = self._nvml

@@ -32,12 +32,23 @@ class LaunchCost:
     """From the request to checkpoint and exit until the devices are free. What was trained since the last report is
     lost, as it is to a script that writes a checkpoint after every epoch."""
 
+    prepare_s: float | None = None
+    """From the request for more devices until new processes join, while the trial trains and holds all of them. None:
+    trials are drained and launched for a resize, which costs ``drain_s`` and ``resize_s``."""
+    join_s: float = 0.0
+    """For which no device trains when processes join or leave."""
+
     def __post_init__(self) -> None:
-        for name in ("start_s", "resume_s", "resize_s", "drain_s"):
+        for name in ("start_s", "resume_s", "resize_s", "drain_s", "prepare_s", "join_s"):
             seconds = getattr(self, name)
-            if seconds is None and name in ("resume_s", "resize_s"):
+            if seconds is None and name in ("resume_s", "resize_s", "prepare_s"):
                 continue
             checks.seconds(f"{name} of the launch cost", seconds)
+        if self.prepare_s is None and self.join_s:
+            raise ValueError(
+                f"join_s of the launch cost must be 0 where prepare_s is None, since no process joins, but got "
+                f"{self.join_s!r}"
+            )
 
     @property
     def by_kind(self) -> dict[str, float]:

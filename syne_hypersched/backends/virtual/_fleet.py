@@ -19,8 +19,8 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
-from syne_hypersched.backends.shared.reconcile import Drain, Launch, Phase, reconcile
-from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
+from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile
+from syne_hypersched.backends.virtual._changing import ChangingVirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
 from syne_hypersched.backends.virtual._schedule import DeviceSchedule, PoolClock
@@ -29,7 +29,7 @@ from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
 
 
-class VirtualFleet(VirtualFleetView):
+class VirtualFleet(ChangingVirtualFleet):
     """See the module.
 
     Parameters
@@ -243,6 +243,9 @@ class VirtualFleet(VirtualFleetView):
                 self._report(trial)
             elif trial.next is Next.EXIT:
                 self._exit(trial)
+            elif trial.next is Next.CHANGE:
+                self._change(trial)
+                self._reconcile()
             else:
                 self._end(trial, "completed" if trial.next is Next.COMPLETE else "failed")
         for wanted in self._changes.take(self.time_s):
@@ -261,7 +264,7 @@ class VirtualFleet(VirtualFleetView):
         """Drains every trial for the deadline; to the tuner they are still in progress."""
         self._closed = True
         for trial in list(self._active.values()):
-            if trial.phase is Phase.RUNNING:
+            if trial.phase in (Phase.RUNNING, Phase.CHANGING):
                 trial.drain_reason = "deadline"
                 self._drain(trial)
 
@@ -292,6 +295,7 @@ class VirtualFleet(VirtualFleetView):
 
     def _place_among_unsettled(self, trial: VirtualTrial) -> None:
         shrinks = trial.phase is Phase.RUNNING and trial.wants < trial.holds
+        shrinks = shrinks or (trial.phase is Phase.CHANGING and trial.wants != trial.becomes)
         if trial.wants > trial.holds or shrinks or self.pool.num_retiring(trial.trial_id):
             self._unsettled[trial.trial_id] = trial
         else:
@@ -301,13 +305,24 @@ class VirtualFleet(VirtualFleetView):
         if not self._unsettled:
             return
         pool = self.pool
-        states = [trial.state(pool.num_retiring(trial.trial_id)) for trial in self._unsettled.values()]
+        states = [
+            trial.state(pool.num_retiring(trial.trial_id), self._can_change(trial))
+            for trial in self._unsettled.values()
+        ]
+        has_withdrawn = False
         for action in reconcile(states, pool.num_free, num_present=pool.num_present):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
             elif isinstance(action, Launch) and not self._closed:
                 self._launch(trial, action.num_devices)
+            elif isinstance(action, Alter) and not self._closed:
+                self._alter(trial, action.num_devices)
+            elif isinstance(action, Withdraw):
+                self._withdraw(trial)
+                has_withdrawn = True
+        if has_withdrawn:
+            self._reconcile()
 
     def _launch(self, trial: VirtualTrial, num_devices: int) -> None:
         self._launcher.launch(trial, self.pool.acquire(trial.trial_id, num_devices), self.time_s)
@@ -315,7 +330,7 @@ class VirtualFleet(VirtualFleetView):
         self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
 
     def _report(self, trial: VirtualTrial) -> None:
-        self.device_seconds_training += trial.epoch_s * trial.holds
+        self.device_seconds_training += trial.epoch_s * trial.num_training + trial.correction_s
         report = trial.report(self.time_s, self._elapsed_time_attr)
         if ST_SIGNAL_TO_REPORT_S in report:
             self.record(

@@ -32,6 +32,8 @@ class VirtualLauncher:
     ) -> None:
         self.drain_s = float(launch_cost.drain_s)
         self.launch_s = launch_cost.by_kind
+        self.prepare_s = None if launch_cost.prepare_s is None else float(launch_cost.prepare_s)
+        self.join_s = float(launch_cost.join_s)
         self._speed_up = speed_up
         self._failures = failures
         #: As (time, launch, ticket, trial); void unless the trial has that ticket.
@@ -42,21 +44,45 @@ class VirtualLauncher:
         """Launches a trial on these devices, which it holds from now on."""
         self._num_launches += 1
         trial.begin_launch(devices, self._num_launches, time_s)
+        trial.can_change = self.prepare_s is not None
         trial.speed_up = self._speed_up(trial.curve, len(devices))
         self.train(trial, time_s + self.launch_s[trial.kind])
 
     def train(self, trial: VirtualTrial, time_s: float) -> None:
         """A launched trial begins its next epoch at a time; without one, it completes."""
+        trial.segment_s, trial.correction_s = time_s, 0.0
         if trial.has_trained_all:
-            self._push(trial, Next.COMPLETE, time_s)
+            self._push_earliest(trial, Next.COMPLETE, time_s)
             return
         epoch = trial.num_trained
         trial.epoch_s = trial.curve.epoch_s[epoch] / trial.speed_up
         share = None if self._failures is None else self._failures.share_trained(trial.trial_id, epoch)
         if share is None:
-            self._push(trial, Next.REPORT, time_s + trial.epoch_s)
+            self._push_earliest(trial, Next.REPORT, time_s + trial.epoch_s)
         else:
-            self._push(trial, Next.FAIL, time_s + share * trial.epoch_s)
+            self._push_earliest(trial, Next.FAIL, time_s + share * trial.epoch_s)
+
+    def order_change(self, trial: VirtualTrial, time_s: float) -> None:
+        """Processes are to join a trial, or to leave it, at a time."""
+        trial.change_s = time_s
+        self._push_earliest(trial, trial.epoch_next, trial.epoch_end_s)
+
+    def cancel_change(self, trial: VirtualTrial) -> None:
+        """The trial trains on as it is."""
+        trial.change_s = math.inf
+        self._push_earliest(trial, trial.epoch_next, trial.epoch_end_s)
+
+    def change(self, trial: VirtualTrial, time_s: float) -> None:
+        """The rest of the epoch is trained on the devices that the trial changes to."""
+        speed_up = self._speed_up(trial.curve, trial.becomes)
+        rest_s = trial.epoch_end_s - time_s
+        new_rest_s = self.join_s + rest_s * trial.speed_up / speed_up
+        so_far_s = trial.epoch_s - rest_s
+        trial.correction_s += so_far_s * (trial.num_training - trial.becomes)
+        trial.epoch_s = so_far_s + new_rest_s
+        trial.speed_up, trial.num_training, trial.change_s = speed_up, trial.becomes, math.inf
+        trial.pause_s = self.join_s + (trial.pause_s or 0.0)
+        self._push_earliest(trial, trial.epoch_next, time_s + new_rest_s)
 
     def drain(self, trial: VirtualTrial, time_s: float, kill_at_s: float) -> None:
         """Asks a trial to checkpoint and exit; what it has trained since its last report is lost.
@@ -70,6 +96,7 @@ class VirtualLauncher:
         """
         end_s = time_s + self.drain_s
         trial.phase, trial.signal_s, trial.killed = Phase.DRAINING, time_s, end_s > kill_at_s
+        trial.becomes, trial.change_s = 0, math.inf
         self._push(trial, Next.EXIT, max(time_s, min(end_s, kill_at_s)))
 
     def next_s(self) -> float:
@@ -86,6 +113,14 @@ class VirtualLauncher:
     def forget_all(self) -> None:
         """Nothing is to happen any more."""
         self._queue = []
+
+    def _push_earliest(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
+        """Keeps what ends the epoch, or the change that comes before it."""
+        trial.epoch_next, trial.epoch_end_s = what, time_s
+        if trial.change_s < time_s:
+            self._push(trial, Next.CHANGE, trial.change_s)
+        else:
+            self._push(trial, what, time_s)
 
     def _push(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
         self._num_tickets += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,14 @@ from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, S
 
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 from syne_hypersched.blackboxes import LearningCurve
-from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.contract import (
+    ST_DEVICE_TIME,
+    ST_IN_PLACE,
+    ST_LAUNCH,
+    ST_NUM_DEVICES,
+    ST_RESIZE_PAUSE_S,
+    ST_SIGNAL_TO_REPORT_S,
+)
 
 
 class Next(Enum):
@@ -27,6 +35,8 @@ class Next(Enum):
     """It fails in the middle of an epoch."""
     EXIT = "exit"
     """It has been drained."""
+    CHANGE = "change"
+    """Processes join it, or leave."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +71,16 @@ class VirtualTrial:
     first_of_launch: bool = True
     """Whether it has not reported yet."""
     drain_reason: str = ""
+    num_training: int = 0
+    """Devices that train; more are held while processes get ready to join."""
+    can_change: bool = False
+    """Whether processes can join and leave."""
+    becomes: int = 0
+    """Devices to which it changes."""
+    change_s: float = math.inf
+    """When it does."""
+    pause_s: float | None = None
+    """Seconds that changes have taken since the last report; None if there were none."""
     killed: bool = False
     """Whether the deadline leaves its drain less time than a drain takes."""
 
@@ -74,6 +94,13 @@ class VirtualTrial:
     """The same, each second counted as often as there were devices."""
     epoch_s: float = 0.0
     """Seconds of the epoch that is being trained, on the devices held."""
+    segment_s: float = 0.0
+    """When that epoch begins."""
+    epoch_next: Next = Next.REPORT
+    """How it ends, and when, if nothing comes between."""
+    epoch_end_s: float = math.inf
+    correction_s: float = 0.0
+    """Device-seconds of it that were not spent on as many devices as train now."""
     next: Next = Next.REPORT
     ticket: int = -1
     """Which entry of the queue is about this trial; others are void."""
@@ -84,15 +111,20 @@ class VirtualTrial:
     kept: list[dict[str, Any]] = field(default_factory=list)
     """Those that came after the decision to pause, for a resume."""
 
-    def state(self, retiring: int = 0) -> TrialState:
+    def state(self, retiring: int = 0, in_place: bool = False) -> TrialState:
         """What :func:`~syne_hypersched.backends.shared.reconcile.reconcile` is to know.
 
         Parameters
         ----------
         retiring
             Devices among those held that are to go.
+        in_place
+            Whether processes can join and leave now.
         """
-        return TrialState(self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order, retiring)
+        return TrialState(
+            self.trial_id, self.wants, self.holds, self.phase, self.resized, self.order, retiring,
+            in_place=in_place, becomes=self.becomes,
+        )  # fmt: skip
 
     @property
     def has_trained_all(self) -> bool:
@@ -102,6 +134,7 @@ class VirtualTrial:
     def begin_launch(self, devices: tuple[str, ...], launch_order: int, time_s: float) -> None:
         """A launch begins on these devices."""
         self.devices, self.holds, self.held_from_s = devices, len(devices), time_s
+        self.num_training, self.segment_s, self.pause_s = len(devices), math.inf, None
         self.launch += 1
         self.launch_order = launch_order
         self.phase, self.resized, self.drain_reason, self.first_of_launch = Phase.RUNNING, False, "", True
@@ -109,18 +142,23 @@ class VirtualTrial:
     def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
         """The epoch that was being trained has ended; its report as the tuner is to see it."""
         self.worker_s += self.epoch_s
-        self.device_s += self.epoch_s * self.holds
+        self.device_s += self.epoch_s * self.num_training + self.correction_s
         report = dict(self.curve.reports[self.num_trained])
         report[elapsed_time_attr] = self.worker_s
         report[ST_WORKER_TIMESTAMP] = report[ST_TUNER_TIME] = time_s
         report[ST_WORKER_TIME] = self.worker_s
         report[ST_DEVICE_TIME] = self.device_s
         report[ST_WORKER_ITER] = self.num_reports
-        report[ST_NUM_DEVICES] = self.holds
+        report[ST_NUM_DEVICES] = self.num_training
         report[ST_LAUNCH] = self.launch
         if self.first_of_launch:
             self.first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = time_s - self.signal_s
+            if self.can_change:
+                report[ST_IN_PLACE] = True
+        if self.pause_s is not None:
+            report[ST_RESIZE_PAUSE_S] = self.pause_s
+            self.pause_s = None
         self.num_reports += 1
         self.num_trained += 1
         return report
@@ -128,6 +166,7 @@ class VirtualTrial:
     def end_launch(self) -> None:
         """The launch has ended, and nothing of it is still to happen."""
         self.devices, self.holds, self.phase, self.drain_reason, self.ticket = (), 0, Phase.IDLE, "", -1
+        self.becomes, self.change_s = 0, math.inf
 
     def keep_after(self, report: Mapping[str, Any] | None) -> None:
         """Keeps the reports that were delivered after this one, which the tuner will not look at."""

@@ -54,6 +54,9 @@ class AdaptiveStrategy(Strategy):
         The user's options of this strategy.
     """
 
+    #: What :attr:`_full_size` has found, and for which sizes.
+    _shares: tuple[tuple[int, ...], stretch.Shares] | None = None
+
     def __init__(
         self,
         times: TrialTimes,
@@ -175,7 +178,11 @@ class AdaptiveStrategy(Strategy):
 
     @property
     def _full_size(self) -> stretch.Shares:
-        return stretch.full_size(self._scaling, self._num_devices, self._options.max_devices)
+        # Asked for at each report. The sizes are another object as soon as the speed-ups change.
+        sizes = self._scaling.usable_sizes(self._num_devices)
+        if self._shares is None or self._shares[0] is not sizes:
+            self._shares = sizes, stretch.full_size(self._scaling, self._num_devices, self._options.max_devices)
+        return self._shares[1]
 
     def close(self) -> None:
         """Nothing starts or is resumed any more."""

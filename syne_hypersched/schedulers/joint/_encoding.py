@@ -176,5 +176,6 @@ class Encoding:
         """
         differences = rows.T[:, :, None] - others.T[:, None, :]
         squares = differences**2
-        squares[self.is_choice] = differences[self.is_choice] != 0
+        for column in np.flatnonzero(self.is_choice):
+            squares[column] = differences[column] != 0
         return squares

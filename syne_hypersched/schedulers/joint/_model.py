@@ -138,7 +138,7 @@ class Posterior:
         covariance
             Of the configurations of each two trials.
         trials, lags, values
-            For each report the index of its trial, its ``u`` and its value.
+            For each report the index of its trial, ascending, its ``u`` and its value. Every trial has one.
         own
             Variance of what is peculiar to a trial, if it is more than the least one.
         crossing
@@ -150,12 +150,12 @@ class Posterior:
         matrix += np.where(trials[:, None] == trials, own + crossing * _OWN_SLOPE * both, 0.0)
         matrix[np.diag_indices_from(matrix)] += _NOISE
         inverse = np.linalg.inv(matrix)
-        number = len(covariance)
-        of_trial = np.zeros((number, len(trials)))
-        of_trial[trials, np.arange(len(trials))] = 1.0
-        weights = of_trial @ (inverse @ values)
-        precision = of_trial @ inverse @ of_trial.T
-        return cls(weights, precision, (covariance + _COMMON + own * np.eye(number)) @ weights, own)
+        # A trial's reports have the same covariance with the maximum resource, so that they act together.
+        starts = np.flatnonzero(np.diff(trials, prepend=-1))
+        weights = np.add.reduceat(inverse @ values, starts)
+        precision = np.add.reduceat(np.add.reduceat(inverse, starts, axis=0), starts, axis=1)
+        means = covariance @ weights + _COMMON * weights.sum() + own * weights
+        return cls(weights, precision, means, own)
 
     def mean(self, covariance: Array) -> Array:
         """Predicted values of other configurations, given their covariances with the trials."""

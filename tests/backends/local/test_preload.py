@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from syne_tune.backend.trial_status import Status
+
+from syne_hypersched import ElasticLocalBackend
 from syne_hypersched.backends.local._preload import PreloadPlan, heavy_modules, modules_to_preload, plan_preloading
 
 
@@ -65,3 +69,35 @@ def test_a_module_beside_the_script_may_set_variables_too(tmp_path, caplog):
     (tmp_path / "setup_threads.py").write_text("import os\nos.environ['MKL_DYNAMIC'] = 'x'\n")
     assert plan_preloading(tmp_path / "train.py") == PreloadPlan((), None)
     assert "MKL_DYNAMIC" in caplog.text
+
+
+@pytest.mark.usefixtures("no_process_left")
+def test_the_second_trial_starts_with_what_the_first_one_has_imported(tmp_path, monkeypatch, wait_for, caplog):
+    caplog.set_level("INFO")
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "some_slow.py").write_text(
+        "import time\nbegan = time.thread_time()\nwhile time.thread_time() < began + 0.2:\n    pass\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site-packages"))
+    (tmp_path / "model.py").write_text("import some_slow\n")
+    (tmp_path / "train.py").write_text(
+        "import sys\nis_there = 'some_slow' in sys.modules\nimport model\nfrom syne_tune import Reporter\n"
+        "Reporter()(epoch=1, is_there=int(is_there))\n"
+    )
+    backend = ElasticLocalBackend(tmp_path / "train.py", num_devices=1, device_type="cpu", share_devices=True)
+    backend.set_path(str(tmp_path / "results"))
+    try:
+        found = []
+        for _ in range(2):
+            trial_id = backend.start_trial({}).trial_id
+
+            def has_ended(trial_id=trial_id):
+                statuses, reports = backend.fetch_status_results([trial_id])
+                found.extend(report["is_there"] for _, report in reports)
+                return statuses[trial_id][1] != Status.in_progress
+
+            wait_for(has_ended)
+            wait_for(lambda: "From now on trials start with some_slow loaded" in caplog.text)
+        assert found == [0, 1]
+    finally:
+        backend.stop_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import dill
 import pytest
 
 from syne_hypersched.backends.machine.gpu_health import HARMLESS_XIDS, GpuHealth
@@ -123,6 +124,15 @@ def test_nvml_is_left_when_it_is_over(make):
     health.close(), health.close()
     assert not nvml.is_open
     assert health.look() == {}
+
+
+def test_a_copy_in_another_process_asks_nobody(make):
+    nvml, health = make(["0"])
+    health._handles["GPU-0"] = (part for part in ())  # like a pointer, it cannot be stored
+    copy = dill.loads(dill.dumps(health))
+    nvml.fail(0, xid=79)
+    assert (copy.is_open, copy.look(), health.is_open) == (False, {}, True)
+    copy.close()
 
 
 def test_without_nvml_or_a_driver_no_gpu_fails(monkeypatch):

@@ -326,10 +326,11 @@ class AnyOrders(RuleBasedStateMachine):
         num_devices=st.integers(1, 6),
         seconds=st.tuples(*[st.sampled_from([0.0, 0.5, 2.0])] * 4),
         failing=st.booleans(),
+        prepare_s=st.sampled_from([None, None, 0.0, 1.75]),
     )
-    def begin(self, num_devices, seconds, failing):
+    def begin(self, num_devices, seconds, failing, prepare_s):
         start_s, resume_s, resize_s, drain_s = seconds
-        cost = LaunchCost(start_s, resume_s, resize_s, drain_s)
+        cost = LaunchCost(start_s, resume_s, resize_s, drain_s, prepare_s, 0.0 if prepare_s is None else 0.25)
         self.fleet, self.events = make_fleet(num_devices, "resnet50", cost, Failures(0.05) if failing else None, 9)
         self.num_devices = num_devices
         self.running, self.paused, self.epochs = [], [], {}

@@ -356,9 +356,10 @@ function drawParallel() {
   const names = run.data.run.names, trials = ranked().filter((trial) => trial.best && run.filter(trial));
   const axes = names.map((name, index) => scale(name, trials.map((trial) => trial.config[index]))).filter(Boolean);
   if (!trials.length || !axes.length) { say("parallel-note", ""); return nothing("parallel-chart", "No trial with a configuration and a finite metric to show."); }
-  const most = narrow() ? 6 : 12, chosen = axes.slice(0, most), best = trials.map((trial) => trial.best[0]), step = Math.max(1, (trials.length - 300) / (MOST_LINES - 300));
+  const most = narrow() ? 4 : 12, chosen = axes.slice(0, most), best = trials.map((trial) => trial.best[0]), step = Math.max(1, (trials.length - 300) / (MOST_LINES - 300));
   const kept = trials.length <= MOST_LINES ? trials : trials.filter((_, rank) => rank < 300 || Math.floor((rank - 300) / step) !== Math.floor((rank - 301) / step));
-  const range = limits(best), last = { title: run.data.run.metric, place: (value) => Math.max(0, Math.min(1, (value - range[0]) / (range[1] - range[0]))), ticks: [[0, number(range[0], 3)], [1, number(range[1], 3)]] };
+  const within = limits(best), shown_best = best.filter((value) => value >= within[0] && value <= within[1]);
+  const range = [Math.min(...shown_best), Math.max(...shown_best)], last = { title: run.data.run.metric, place: (value) => Math.max(0, Math.min(1, (value - range[0]) / (range[1] - range[0] || 1))), ticks: [[0, number(range[0], 3)], [1, number(range[1], 3)]] };
   const bins = theme() === "dark" ? ["#3b4450", "#46566a", "#4c6f93", "#5590c4", "#6cb6ff", "#ffd166"] : ["#d5dae0", "#bccad8", "#93b3cf", "#5e95c2", "#1b6fb0", "#c2500a"];
   const traces = bins.map((colour, index) => ({ type: "scatter", mode: "lines", x: [], y: [], text: [], customdata: [], hoverinfo: "text", line: { color: colour, width: index === bins.length - 1 ? 2.2 : 1 }, opacity: index === bins.length - 1 ? 1 : 0.7 }));
   const rank = new Map(trials.map((trial, index) => [trial.id, index]));

@@ -51,6 +51,7 @@ function number(value, digits) {
 
 function seconds(value) {
   if (value === null || value === undefined) return "–";
+  if (value > 0 && value < 0.1) return number(value, 2) + " s";
   if (value < 120) return number(Math.round(value * 100) / 100) + " s";
   const whole = Math.round(value), hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
   return hours ? hours + " h " + minutes + " min" : minutes + " min " + (whole % 60) + " s";

@@ -70,6 +70,9 @@ class Gateway:
             self._link.send({"event": "failed", "kind": type(error).__name__, "error": str(error)})
             return
         self._link.send({"event": "connected"})
+        self._own_node: str = ray.get_runtime_context().get_node_id()
+        self._looked_at = time.monotonic()
+        threading.Thread(target=self._watch_head, name="syne-hypersched-head", daemon=True).start()
         problem = self._why_insecure(ray)
         if problem:
             self._link.send({"event": "failed", "kind": "insecure", "error": problem})
@@ -112,6 +115,14 @@ class Gateway:
                 print(f"cannot look at the cluster: {error}", file=sys.stderr, flush=True)
             self._closing.wait(_PERIOD_S)
 
+    def _watch_head(self) -> None:
+        """Ends this process when the head does not answer and no agent does: Ray would do that after a minute."""
+        while not self._closing.wait(_PERIOD_S):
+            # Without the lock, which may be held by a call that waits for the head.
+            is_known = any(node.is_known for node in list(self._nodes.values()))
+            if not is_known and time.monotonic() >= self._looked_at + _REACH_S:
+                os._exit(1)
+
     def _look(self, ray: Any) -> None:
         draining: dict[str, Any] = {}
         with contextlib.suppress(Exception):  # private in all versions so far
@@ -122,7 +133,9 @@ class Gateway:
                 node["NodeID"], node["NodeManagerHostname"], node["NodeManagerAddress"], bool(node["Alive"]),
                 int(node["Resources"].get(resource, 0)), node["NodeID"] in draining,
             )  # fmt: skip
-        self._facts = facts
+        if self._own_node not in facts or not facts[self._own_node].is_alive:
+            os._exit(1)  # another head has come: the tuner starts a gateway that belongs to it
+        self._facts, self._looked_at = facts, time.monotonic()
         now = time.monotonic()
         with self._lock:
             occupied = {node_id for node_id, name in self._names.items() if name in self._nodes}

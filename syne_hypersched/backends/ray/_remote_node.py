@@ -115,6 +115,7 @@ class RemoteNode:
             now = time.monotonic()
             if fence is None:
                 fence = Fence(self._lease_s, self._grace_s, now)
+                self.is_known = True
             fence.hear(now)
             heard = answer["answer"]
             closed = False

@@ -117,7 +117,7 @@ def test_a_folder_that_is_not_known_to_be_whole_is_replaced(trial, change):
     ],
 )
 def test_a_file_that_was_still_empty_when_its_writer_was_killed_is_not_tried(trial, name, text, is_whole, begins_from):
-    trial.folder.mkdir()
+    trial.folder.mkdir(parents=True)
     (trial.folder / "model-1").write_text("one")
     trial.take(1, "one")
     (trial.folder / name).write_text(text)

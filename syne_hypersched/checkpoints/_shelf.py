@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 
+from syne_hypersched.checkpoints._bursts import pattern_of
 from syne_hypersched.checkpoints._files import Tree
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Notes
@@ -92,12 +93,17 @@ class Shelf:
         return Beginning(restored.number, restored.number, reason), True
 
     def _is_empty_since(self, generation: Generation, live: Tree) -> bool:
-        """Whether all that a process, which may have died, has done since a generation is to make empty files."""
+        """Whether all that a process, which may have died, has done since a generation is to open the next files."""
         if self._is_whole or live != self._left:
             return False
         same = {path: state for path, state in live.items() if path in generation.live}
-        more = [state for path, state in live.items() if path not in generation.live]
-        return same == generation.live and all(state.kind == "file" and not state.size for state in more)
+        more = {path: state for path, state in live.items() if path not in generation.live}
+        names = {pattern_of(path) for path, state in generation.live.items() if state.kind == "file" and state.size}
+        # Files with other names may be marks, and are to be empty.
+        are_next = all(
+            state.kind == "file" and not state.size and pattern_of(path) in names for path, state in more.items()
+        )
+        return same == generation.live and are_next
 
     def is_whole(self, live: Tree) -> bool:
         """Whether the folder is as the launch before left it, and is certainly whole."""

@@ -86,7 +86,7 @@ def _reset_libraries() -> None:
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.seek(0)
-    for name in ("lightning_utilities.core.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in ("lightning.fabric.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
         ranks = sys.modules.get(name)
         if ranks is not None and hasattr(ranks, "_get_rank"):
             ranks.rank_zero_only.rank = ranks._get_rank() or 0  # read when it was imported

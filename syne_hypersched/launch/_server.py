@@ -32,7 +32,7 @@ from syne_hypersched.launch._script import ScriptStart
 from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, encode
 from syne_hypersched.launch._supervisor import supervise
 from syne_hypersched.launch._threads import watch_thread_variables
-from syne_hypersched.launch._trial_import import num_threads, uses_gpu
+from syne_hypersched.launch._trial_import import ThreadsHere, uses_gpu
 from syne_hypersched.launch._warmth import PRELOADABLE, searched_first, why_cold
 
 #: Seconds between two checks whether the tuner still lives (another process may have inherited its socket).
@@ -88,25 +88,21 @@ class Server:
         started = time.monotonic()
         register_end()
         for module in modules:
-            threads = num_threads()
+            threads = ThreadsHere.look()
             try:
                 importlib.import_module(module)
             except Exception as error:
                 self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
-            started_threads = num_threads() - threads
             if uses_gpu():
                 self._start_over(modules, module, "it opens a GPU when it is imported")
-            elif started_threads > 0 and module.partition(".")[0] not in PRELOADABLE:
-                known = [name for name in sorted(PRELOADABLE & sys.modules.keys()) if name not in modules]
-                if known:  # one of them may have started the threads, which is harmless
-                    self._start_over([*known, *modules])
-                self._start_over(modules, module, f"it starts {started_threads} thread(s) when it is imported")
+            why = ThreadsHere.look().why_not(threads)
+            if why and module.partition(".")[0] not in PRELOADABLE:
+                self._start_over(modules, module, why)
         self._tell({"event": "ready", "preload_s": time.monotonic() - started})
 
-    def _start_over(self, modules: list[str], left_out: str | None = None, why: str = "") -> NoReturn:
-        """Preloads anew, without one of the modules if there is a reason. The new image reads on where this stopped."""
-        if left_out is not None:
-            self._tell({"event": "left_out", "module": left_out, "why": why})
+    def _start_over(self, modules: list[str], left_out: str, why: str) -> NoReturn:
+        """Preloads anew without one of the modules. The new image reads on where this one stopped."""
+        self._tell({"event": "left_out", "module": left_out, "why": why})
         os.set_inheritable(self._control.fileno(), True)
         rest = ",".join(module for module in modules if module != left_out)
         os.execv(sys.executable, [*sys.orig_argv[:-1], rest])

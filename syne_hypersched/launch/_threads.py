@@ -74,6 +74,19 @@ class ThreadPool:
         return num_cores
 
 
+#: Other libraries that start threads when they are loaded, and that pandas loads.
+_OTHERS = re.compile(r"libarrow")
+
+
+def pool_libraries(maps: Path = Path("/proc/self/maps")) -> frozenset[str]:
+    """Files of the loaded libraries that keep threads of their own: BLAS, OpenMP and Arrow. They can be forked."""
+    patterns = (*(kind[0] for kind in _KINDS), _OTHERS)
+    files = {
+        line.split(maxsplit=5)[-1] for line in maps.read_text(errors="surrogateescape").splitlines() if "/" in line
+    }
+    return frozenset(file for file in files if any(pattern.match(os.path.basename(file)) for pattern in patterns))
+
+
 def loaded_pools(maps: Path = Path("/proc/self/maps")) -> tuple[ThreadPool, ...]:
     """The libraries with threads that this process has loaded."""
     lines = maps.read_text(errors="surrogateescape").splitlines()

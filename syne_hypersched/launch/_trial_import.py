@@ -8,8 +8,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from syne_hypersched.launch._threads import pool_libraries
 from syne_hypersched.launch._warmth import PRELOADABLE
 
 #: The reason for a module that cannot be imported: the script will see, and may have its own way.
@@ -57,9 +59,32 @@ def uses_gpu() -> bool:
     return False
 
 
-def num_threads() -> int:
-    """Threads of this process, also those that Python does not know."""
-    return len(os.listdir("/proc/self/task"))
+@dataclass(frozen=True)
+class ThreadsHere:
+    """The threads of a process."""
+
+    of_python: tuple[str, ...]
+    """Names of those that Python knows, without the main thread."""
+    total: int
+    """Number of all, also those that libraries in C have started."""
+    pools: frozenset[str]
+    """Loaded libraries that start threads of their own and can be forked."""
+
+    @classmethod
+    def look(cls) -> ThreadsHere:
+        """Those of this process."""
+        others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        return cls(tuple(others), len(os.listdir("/proc/self/task")), pool_libraries())
+
+    def why_not(self, before: ThreadsHere) -> str:
+        """Why a module must not be preloaded whose import has made these threads of those before; empty if it may."""
+        started = len(self.of_python) - len(before.of_python)
+        if started <= 0 and self.pools == before.pools:
+            started = self.total - before.total
+        if started <= 0:
+            return ""
+        names = f" ({', '.join(self.of_python)})" if self.of_python else ""
+        return f"it starts {started} thread(s) when it is imported{names}"
 
 
 def _handlers() -> dict[int, Any]:
@@ -76,7 +101,7 @@ def import_or_say_why_not(module: str, named: Collection[str]) -> str:
     named
         Names of variables that a script may set before it imports the module, or that differ from launch to launch.
     """
-    threads, handlers = num_threads(), _handlers()
+    threads, handlers = ThreadsHere.look(), _handlers()
     package = module.partition(".")[0]
     with missing_variables() as missing:
         try:
@@ -87,10 +112,9 @@ def import_or_say_why_not(module: str, named: Collection[str]) -> str:
         return "it opens a GPU when it is imported"
     if package in PRELOADABLE:
         return ""
-    started = num_threads() - threads
-    if started > 0:
-        running = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
-        return f"it starts {started} thread(s) when it is imported{f' ({running})' if running else ''}"
+    why = ThreadsHere.look().why_not(threads)
+    if why:
+        return why
     if _handlers() != handlers:
         return "it handles signals when it is imported"
     read = missing & set(named) - _READ_AGAIN.get(package, frozenset())

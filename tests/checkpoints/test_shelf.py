@@ -107,13 +107,23 @@ def test_a_folder_that_is_not_known_to_be_whole_is_replaced(trial, change):
     assert trial.begin() == (2, 2, "", True)  # it is the generation now
 
 
-@pytest.mark.parametrize(("text", "is_whole", "begins_from"), [("", False, 1), ("half", False, None), ("", True, None)])
-def test_a_file_that_was_still_empty_when_its_writer_was_killed_is_not_tried(trial, text, is_whole, begins_from):
+@pytest.mark.parametrize(
+    ("name", "text", "is_whole", "begins_from"),
+    [
+        ("model-2", "", False, 1),
+        ("model-2", "half", False, None),
+        ("model-2", "", True, None),
+        ("done", "", False, None),  # a mark
+    ],
+)
+def test_a_file_that_was_still_empty_when_its_writer_was_killed_is_not_tried(trial, name, text, is_whole, begins_from):
+    trial.folder.mkdir(parents=True)
+    (trial.folder / "model-1").write_text("one")
     trial.take(1, "one")
-    (trial.folder / "next").write_text(text)
+    (trial.folder / name).write_text(text)
     trial.store.note(Notes(left=read_tree(trial.folder), is_whole=is_whole))
     assert trial.begin()[0] == begins_from
-    assert (trial.folder / "next").exists() == (begins_from is None)
+    assert (trial.folder / name).exists() == (begins_from is None)
 
 
 def test_a_launch_that_could_not_go_on_is_followed_by_one_from_the_generation_before(trial):

@@ -7,6 +7,8 @@ import pytest
 from syne_hypersched.comparison.presets import ABLATION_ARMS, POOLS, PRESETS, SENSITIVE_OPTIONS, make_study
 from syne_hypersched.comparison.runner import run_study
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
+from syne_hypersched.comparison.tables import results_table
+from syne_hypersched.comparison.text import describe
 from tests.comparison.test_schedulers import PROBLEM
 
 
@@ -68,8 +70,11 @@ def test_the_pool_preset_compares_with_one_that_knows_beforehand():
     assert {scenario.pool for scenario in study.scenarios} == set(POOLS)
     assert study.reference == "hypersched-foreseeing"
     assert len({scenario.folder for scenario in study.scenarios}) == len(POOLS)
-    results = run_study(replace(study, scenarios=study.scenarios[:1]))
-    assert len(results.outcomes) == 3
+    results = run_study(replace(study, scenarios=study.scenarios[:2]))
+    assert len(results.outcomes) == 6
+    text = describe(results)
+    assert all(scenario.pool in text for scenario in results.study.scenarios)
+    assert set(results_table(results)["pool"]) == {scenario.pool for scenario in results.study.scenarios}
     assert all(outcome.num_reports for outcome in results.outcomes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -38,3 +40,22 @@ def test_what_is_printed_before_the_fork_is_printed_once(make_launches, monkeypa
     assert launches.run([launches.script("import chatty, sys; print('own', sys.stdout.tell())")]).exit_code == 0
     assert launches.lines("out0") == ["own 0"]
     assert sorted(launches.lines("server.log")) == ["from C", "from Python"]
+
+
+@pytest.mark.slow
+def test_lightning_knows_its_rank_when_it_is_preloaded(make_launches, monkeypatch):
+    pytest.importorskip("lightning_utilities")
+    path = Path(__file__).parents[1] / "integrations" / "path"
+    monkeypatch.setenv("PYTHONPATH", str(path))
+    launches = make_launches(preload=["torch", "lightning"])
+    script = launches.script(
+        """
+        import sys
+        print("lightning" in sys.modules)
+        from lightning.pytorch.utilities.rank_zero import rank_zero_only
+        print(rank_zero_only.rank)
+        """
+    )
+    assert launches.run([script], num_ranks=2).exit_code == 0, launches.lines("err0")
+    assert launches.lines("out0") == ["True", "0"]
+    assert launches.lines("out1") == ["True", "1"]

@@ -82,7 +82,11 @@ def print_page(path: Path | str, output: Path | None = None, time_attr: str | No
 def _write(path: Path, page: str) -> Path:
     aside = path.with_name(f".{path.name}.new")
     try:
-        aside.write_text(page, encoding="utf-8")
+        # Like the logs that it quotes, it is for the user alone until the user sends it to others.
+        with open(
+            os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(page)
         os.replace(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 
 import pytest
 
@@ -48,6 +49,11 @@ def test_the_file_can_be_chosen(tmp_path, name, written):
     write_example(tmp_path / "run")
     assert write_page(tmp_path / "run", tmp_path / name) == tmp_path / written
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", written])
+
+
+def test_only_the_user_can_read_it(tmp_path):
+    write_example(tmp_path)
+    assert stat.S_IMODE(write_page(tmp_path).stat().st_mode) == 0o600
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path):

@@ -61,7 +61,7 @@ def test_an_interruption_prints_no_traceback():
         (["-m", "syne_hypersched.experiments.verify", "--help"], 0),
         (["-m", "syne_hypersched.experiments.resume", "--help"], 0),
         (["benchmarking/launch_hpo.py", "--help"], 0),
-        (["benchmarking/launch_hpo.py", "--list"], 141),  # which it says, since there is more to come from it
+        (["benchmarking/launch_hpo.py", "--list"], 0),
     ],
 )
 def test_every_command_ends_quietly_when_its_output_is_no_longer_read(command, code):

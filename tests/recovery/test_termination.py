@@ -46,7 +46,8 @@ def test_ctrl_c_drains_publishes_and_leaves_an_experiment_that_can_be_resumed(ex
     assert {event.details["how"] for event in experiments.events("interrupted", "exit")} == {"drained"}
     assert open_launches(experiments.events("interrupted", "launch", "exit")) == []
     best = json.loads((experiments.path("interrupted") / "best" / "result.json").read_text())
-    assert best["loss"] == experiments.results("interrupted").loss.min()
+    # The tuner may have been interrupted between a report and its line in the table.
+    assert best["loss"] <= experiments.results("interrupted").loss.min()
     assert_can_be_resumed(experiments, "interrupted")
 
 

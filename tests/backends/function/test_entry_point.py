@@ -40,12 +40,14 @@ def call(function, folder, config):
     [
         (as_given, [1.5, {"y": None}]),
         (with_folder, [1.5, "a folder", {"y": None}]),
-        (path_of_modules, list(dict.fromkeys(entry for entry in sys.path if entry))),
+        (path_of_modules, None),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_function_gets_the_configuration_and_the_folder_if_it_takes_one(tmp_path, function, printed):
     config = {"x": 1.5} if function is path_of_modules else {"x": 1.5, "y": None}
+    if printed is None:  # as it is now: libraries change it when they are imported
+        printed = list(dict.fromkeys(entry for entry in sys.path if entry))
     done = call(function, tmp_path, config)
     assert (done.stdout.strip(), done.stderr) == (repr(printed), "")
 

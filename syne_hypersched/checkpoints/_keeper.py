@@ -28,10 +28,9 @@ from syne_hypersched.contract import EXIT_DRAINED
 QUIET_S = 0.03
 #: A drain waits at most so many seconds for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
-#: The supervisor waits at most so many seconds for the thread, which may be copying.
-_LOCK_S = 0.02
-#: While files are open for writing, the thread looks again after so many seconds.
-_LOOK_S = 0.02
+#: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
+#: the thread looks again after as many.
+_LOCK_S = _LOOK_S = 0.02
 #: A file written aside is moved to its place within so many seconds, or never. The missing files of an incomplete
 #: checkpoint are written within so many seconds, or never.
 _ASIDE_S = 1.0
@@ -147,6 +146,7 @@ class GenerationKeeper:
         while self._followed:
             self._matcher.follow(*self._followed.popleft())
         self._observer.look()
+        self._shelf.discard(self._observer.lacking)
 
     def is_saving(self) -> bool:
         """Whether a process is writing to the folder, has just written, or is likely to write after its report."""
@@ -287,7 +287,7 @@ class GenerationKeeper:
             return
         finally:
             self._tried_s = (began_s, time.monotonic())
-        observer.note_taken(live)
+        observer.note_taken(live, taken.number)
         self._matcher.taken(taken.number)
         shelf.prune(self._matcher.needed)
 

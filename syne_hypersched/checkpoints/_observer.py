@@ -113,6 +113,9 @@ class Observer:
         #: Folders that are empty, and when they were made: something is to be put into them.
         self._made: dict[str, float] = {}
         self._logs = OpenLogs()
+        #: The generation taken of the present checkpoint since the last report, and generations that lack files.
+        self._taken_in_burst: int | None = None
+        self.lacking: list[int] = []
 
     # The state of the folder.
 
@@ -197,11 +200,10 @@ class Observer:
         unproven = self._unproven | self._untold | self._doubted
         return self._complete.tree(read_tree(self._folder), unproven), self._complete.state
 
-    def note_taken(self, live: Tree) -> None:
-        """The present folder was taken as a generation."""
-        self.is_dirty = False
+    def note_taken(self, live: Tree, number: int | None = None) -> None:
+        """The present folder was taken as a generation, with this number if it is a new one."""
+        self.is_dirty, self.taken, self._taken_in_burst = False, live, number
         self.changed.clear()
-        self.taken = live
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
 
@@ -266,7 +268,7 @@ class Observer:
             self._bursts.report()
             self.habits.report()
             self._finished.clear()
-            self.has_reported = True
+            self.has_reported, self._taken_in_burst = True, None
             self._doubted.clear()
             open_now = open_for_writing(self.pids, self._folder) if self.is_dirty else frozenset()
             self._logs.report(open_now)
@@ -365,6 +367,9 @@ class Observer:
         begins = not was_lost and self._bursts.add(path)
         if begins:
             self._finished = {path}
+        elif self._taken_in_burst is not None and not (was_lost or is_old):
+            self.lacking.append(self._taken_in_burst)
+        self._taken_in_burst = None
         self._parts[path] = after
         goes_on = was_part or (not begins and (self.is_open or (is_expected and not self._follows_old)))
         self._matcher.change(after, before, now, is_save=not is_old, goes_on=goes_on, since_s=self._looked_s)

@@ -166,6 +166,11 @@ class Shelf:
         last = {found.number for found in self._kept[-self._spec.keep :]}
         self._remove_if(lambda found: found.number not in last and found.number not in needed)
 
+    def discard(self, numbers: list[int]) -> None:
+        """Removes generations whose checkpoints had more files, and empties the list of their numbers."""
+        self._remove_if(lambda found: found.number in numbers)
+        numbers.clear()
+
     def remove_unsound(self) -> None:
         """Removes generations whose files were written to through a second name."""
         self._remove_if(lambda found: not self._store.is_sound(found))

@@ -62,7 +62,7 @@ def watching(path: Path) -> Iterator[Watching]:
 
         def follow() -> None:
             since = generation = 0
-            while not has_ended.wait(ASKS_EVERY_S):
+            while True:
                 url = f"{address}data?since={since}&generation={generation}"
                 with urllib.request.urlopen(url) as answer:
                     content = answer.read()
@@ -71,6 +71,8 @@ def watching(path: Path) -> Iterator[Watching]:
                 since, generation = data["seq"], data["generation"]
                 seen.answers += 1
                 seen.trials |= {trial["id"] for trial in data["trials"]}
+                if has_ended.wait(ASKS_EVERY_S):
+                    break
 
         client = threading.Thread(target=follow)
         watcher = psutil.Process(process.pid)

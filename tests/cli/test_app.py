@@ -118,7 +118,7 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out.strip()[0].isdigit()
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", [pytest.param("module", marks=pytest.mark.slow), "script"])
 def test_a_run_is_reported_and_verified_by_name_and_by_path(spelling, make_run, tmp_path):
     path = make_run("small-run")
     for name in ("small-run", str(path)):

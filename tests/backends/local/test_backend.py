@@ -211,7 +211,7 @@ def test_a_trial_that_ends_by_itself_while_it_is_paused_goes_on_when_resumed(scr
 
 
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-@pytest.mark.parametrize("max_resource_attr", [None, "epochs"])
+@pytest.mark.parametrize("max_resource_attr", [pytest.param(None, marks=pytest.mark.slow), "epochs"])
 def test_promotion_on_the_stock_backend(script, max_resource_attr):
     """The stock backend kills a trial at once and drops its last reports, so epochs may be missing."""
     backend = LocalBackend(str(script), rotate_gpus=False)

@@ -152,6 +152,7 @@ def test_a_script_that_cannot_is_launched_again(make_trials, caplog):
     assert caplog.text.count("although resize is 'in_place'") == 1
 
 
+@pytest.mark.slow
 def test_new_processes_that_fail_cost_nothing(make_trials):
     trials = make_trials()
     trial = trials.start(fail_on_rank=1)

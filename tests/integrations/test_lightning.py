@@ -73,6 +73,7 @@ def run(folder, max_local=8, script=SCRIPT, preload=PRELOAD):
     return outcome
 
 
+@pytest.mark.slow
 def test_a_trainer_is_resized_paused_and_killed_in_a_save(tmp_path):
     run(tmp_path)
 

@@ -40,6 +40,7 @@ def train_as_long(training: Training, folder: Path) -> Training:
     return train_undisturbed(counting("--epochs", str(len(training.reports))), folder)
 
 
+@pytest.mark.slow
 def test_processes_join_and_leave_in_mid_epoch(trainer, tmp_path):
     for num_devices in (2, 1, 2, 1):
         outcome = trainer.wait_for(trainer.order(num_devices))

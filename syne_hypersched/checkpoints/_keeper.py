@@ -353,11 +353,11 @@ class GenerationKeeper:
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
         try:
-            codes = [code if index in handled or code != _TERMINATED else -1 for index, code in enumerate(exit_codes)]
-            left = [code in (0, EXIT_DRAINED, _TERMINATED) for code in codes]
-            # Who died may have had a thread that was writing.
-            died = [code == _DIED and index in handled for index, code in enumerate(codes)]
-            return self._finish(self._watch, exit_codes, all(left), all(map(max, left, died)))
+            ends = list(enumerate(exit_codes))
+            left = [code in (0, EXIT_DRAINED) or (code == _TERMINATED and index in handled) for index, code in ends]
+            # Who handles SIGTERM and then dies of it may have had a thread that was writing.
+            died = [code == _DIED and index in handled for index, code in ends]
+            return self._finish(self._watch, exit_codes, all(left), all(map(any, zip(left, died, strict=True))))
         except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 

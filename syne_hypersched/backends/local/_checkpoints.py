@@ -154,7 +154,7 @@ class Checkpoints:
             if value is not None and (not best or value < best[-1][0]):
                 best.append((value, trial.reports.number_of(report) or 0, report))
         self._received[trial.trial_id] = best
-        if trial.trial_id in self._undelivered or trial.is_at_rest:
+        if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
             self._undelivered.discard(trial.trial_id)
             self._offer(trial)
 

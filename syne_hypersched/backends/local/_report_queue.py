@@ -116,9 +116,9 @@ class ReportQueue:
 
     def was_delivered(self, number: int) -> bool:
         """Whether the ``number``-th report of the log was handed out; False if another tuner has received it."""
-        waiting = {report[ST_WORKER_ITER] for report in self._waiting}
         if self._forgotten[0] <= number <= self._forgotten[1]:
             return True
+        waiting = {report[ST_WORKER_ITER] for report in self._waiting}
         return any(mine == number and iteration not in waiting for iteration, mine in self._numbers.items())
 
     def deliver(self) -> list[dict[str, Any]]:

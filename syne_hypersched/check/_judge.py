@@ -208,10 +208,9 @@ class Judge:
         if "checkpoint found" in self._failed:
             return "UNKNOWN", "no checkpoint", ""
         seen = self._seen
-        pairs = [
-            (seen.terminated.reports if seen.terminated else (), seen.resized),
-            (seen.alone.reports[: seen.num_resumed], seen.resumed),
-        ]
+        pairs = [(seen.alone.reports[: seen.num_resumed], seen.resumed)]
+        if seen.terminated is not None and not seen.terminated.may_lack_a_report:
+            pairs.insert(0, (seen.terminated.reports, seen.resized))
         if "leaves on SIGTERM" in self._failed:  # it may have been killed anywhere
             pairs.reverse()
         for before, after in pairs:

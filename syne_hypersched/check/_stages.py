@@ -82,11 +82,11 @@ class Plan:
             return seen
         # A script that saves only every second time is caught with an odd number.
         after = seen.num_before = min(2, num_reports - 1)
-        for attempt in range(2):
+        for attempt in range(3):
             self._tell(f"SIGTERM in the middle of an epoch, after {after} reports")
             trial = f"terminated-{attempt}"
             seen.terminated = self._terminate(trial, after)
-            if not self._is_between(seen.terminated):
+            if not seen.terminated.may_lack_a_report:
                 break
         self._resume(seen, trial, num_reports)
         others = self._stage.num_devices
@@ -113,7 +113,12 @@ class Plan:
     def _resume(self, seen: Observed, trial: str, num_reports: int) -> None:
         """Launches the script from the checkpoint folder that another launch has left."""
         ended, source, number = seen.terminated, self._stage.checkpoints(trial), seen.num_before
-        if ended is None or ended.was_killed or ended.num_before_signal != len(ended.reports):
+        if (
+            ended is None
+            or ended.was_killed
+            or ended.num_before_signal != len(ended.reports)
+            or ended.may_lack_a_report
+        ):
             source = self._copy(number)
         else:
             number = len(ended.reports)
@@ -189,11 +194,6 @@ class Plan:
             return []
         sizes = {path: Path(source).stat().st_size for path, source in after.items()}
         return torn_states(before, after, sizes, alone.between(begin - 1))
-
-    @staticmethod
-    def _is_between(trace: LaunchTrace) -> bool:
-        """Whether a launch may have ended between a save and its report, which is lost then."""
-        return trace.saves_after_last_report and trace.exit_code == -signal.SIGTERM
 
 
 def _interval_s(launch: WatchedLaunch) -> float | None:

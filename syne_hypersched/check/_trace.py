@@ -6,6 +6,7 @@ may hold the reports in more than one way: then an order is not known.
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,10 +57,10 @@ class LaunchTrace:
         return False
 
     @property
-    def saves_after_last_report(self) -> bool:
-        """Whether it finished a file in the checkpoint folder after its last report, or may have done so."""
+    def may_lack_a_report(self) -> bool:
+        """Whether SIGTERM may have ended it in a save or before the report of one: then that report is missing."""
         begin = self.places[-1][0] if self.places else 0
-        return any(change.kind in FINISHES for change in self.changes[begin:])
+        return self.exit_code == -signal.SIGTERM and any(change.kind in SAVES for change in self.changes[begin:])
 
     def between(self, index: int) -> tuple[Change, ...]:
         """The changes between a report and the next one."""

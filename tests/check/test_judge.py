@@ -107,6 +107,11 @@ def test_what_is_no_fault():
     assert failures(resized=again) == set()
     # The kill came after the save, and the report is lost.
     assert failures(restarted=launch(4)) == set()
+    # Each time SIGTERM came between the save and its report.
+    between = (*launch(1, 2).changes, Change("written", "state"))
+    lost = launch(1, 2, leave_s=0.1, exit_code=-15, num_before_signal=2)
+    assert failures(terminated=replace(lost, changes=between), resized=launch(4, num_devices=2)) == set()
+    assert failures(terminated=lost, resized=launch(4, num_devices=2)) == {WHERE}
     # It differs from run to run.
     noisy = launch(1, 2, losses=LOSSES | {2: 0.55}, leave_s=0.1, exit_code=75, num_before_signal=2)
     assert failures(terminated=noisy, resumed=launch(3, 4, losses=LOSSES | {3: 0.3})) == set()

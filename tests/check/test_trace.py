@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
+
 import pytest
 
 from syne_hypersched.check._trace import LaunchTrace, places_of
@@ -45,10 +48,15 @@ def test_whether_there_was_a_save_before_a_report():
 
 
 def test_whether_a_save_may_have_followed_the_last_report():
-    assert trace([SAVED], [(0, 0)]).saves_after_last_report
-    assert trace([SAVED], [(0, 1)]).saves_after_last_report
-    assert not trace([SAVED], [(1, 1)]).saves_after_last_report
-    assert trace([SAVED], []).saves_after_last_report
+    def may_lack(changes, places, exit_code=-signal.SIGTERM):
+        return replace(trace(changes, places), exit_code=exit_code).may_lack_a_report
+
+    assert may_lack([SAVED], [(0, 0)])
+    assert may_lack([SAVED], [(0, 1)])
+    assert may_lack([SAVED], [])
+    assert may_lack([SAVED, OTHER], [(1, 1)])  # in the middle of a save
+    assert not may_lack([SAVED], [(1, 1)])
+    assert not may_lack([SAVED], [(0, 0)], exit_code=75)  # it has left by itself
 
 
 def test_how_often_a_file_was_written_from_one_report_to_the_next():

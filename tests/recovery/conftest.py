@@ -80,7 +80,7 @@ class FullDisk(Journal):
             size = (folder / "000000.jsonl").stat().st_size
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, resource.RLIM_INFINITY))
 
-def make_tuner(kind, name, script, fault="", drain_s=None, full=False, **options):
+def make_tuner(kind, name, script, fault="", drain_s=None, full=False, deadline_s=6, **options):
     space, seed = {"x": uniform(0, 1)}, {"random_seed": 3}
     options = {"device_type": "cpu", "grace_s": 1.0, **options}
     if kind == "function":
@@ -98,9 +98,9 @@ def make_tuner(kind, name, script, fault="", drain_s=None, full=False, **options
         stop = StoppingCriterion(max_num_trials_finished=6)
     else:
         scheduler = HyperSched(
-            {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=6,
+            {**space, "epochs": 1000}, "loss", "epoch", max_t=1000, num_devices=2, deadline_s=deadline_s,
             grace_period=4, strategy=PublishedRules(fixed_exploration=0.3, recharge_period=2), **seed)
-        stop = Deadline(6, backend)
+        stop = Deadline(deadline_s, backend)
     return Tuner(backend, scheduler, stop, n_workers=n_workers, sleep_time=0.01, results_update_interval=1,
                  tuner_name=name, suffix_tuner_name=False,
                  callbacks=[(FullDisk if full else Journal)(snapshot_interval_s=0.3, drain_s=drain_s)])

@@ -121,8 +121,8 @@ def test_fewer_devices_than_a_trial_had_are_refused(experiments):
 
 
 def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
-    process = experiments.start("hypersched", "terminated")
-    # The tuning must not be over on a busy machine before it is terminated.
+    # The tuning must not be over on a busy machine before it is terminated, nor before it is resumed.
+    process = experiments.start("hypersched", "terminated", deadline_s=12)
     best = experiments.path("terminated") / "best" / "checkpoint" / "epoch.json"
     experiments.wait_for(lambda: best.is_file() or len(journaled(experiments, "terminated")) > 30)
     process.terminate()

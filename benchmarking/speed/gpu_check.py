@@ -46,8 +46,9 @@ def parent_of(pid):
 
 first_line_s = time.monotonic()
 was_initialized = torch.cuda.is_initialized()
+# Up to the tuner, which has NVML open, to see GPUs that are lost.
 ancestors, pid = [], parent_of(os.getpid())
-while pid > 1:
+while pid not in (0, 1, TUNER):
     ancestors.append(pid)
     pid = parent_of(pid)
 gpu_ancestors = [pid for pid in ancestors if opens_a_gpu(pid)]
@@ -209,7 +210,12 @@ def launched(setting: Setting, launch: Any) -> tuple[list[float], list[dict[str,
     """Launches a trial again and again; seconds to its first line, what it saw, and megabytes that stayed in use."""
     mark = setting.folder / f"mark-{launch}.json"
     script = setting.folder / f"launched_{launch}.py"
-    named = {"MARK": str(mark), "DEVICE": setting.device, "MEGABYTES": setting.megabytes}
+    named = {
+        "MARK": str(mark),
+        "DEVICE": setting.device,
+        "MEGABYTES": setting.megabytes,
+        "TUNER": os.getpid(),
+    }
     body = LAUNCHED
     for name, value in named.items():
         body = body.replace(name, repr(value))
@@ -254,7 +260,7 @@ def check_launches(setting: Setting) -> list[Row]:
         clean = not any(each["was_initialized"] or each["gpu_ancestors"] for each in seen)
         if launch == "warm":
             said = (
-                f"no ancestor of {len(seen)} trials has a GPU open" if clean else "a GPU was open before the script ran"
+                f"neither server nor supervisor of {len(seen)} trials has a GPU open" if clean else "a GPU was open before the script ran"
             )
             rows.append(Row("no CUDA in the server", "ok" if clean else "FAILED", said))
         if left:
@@ -348,7 +354,9 @@ def check_resize(setting: Setting) -> list[Row]:
     mark = setting.folder / "resized.json"
     script = setting.folder / "resized.py"
     body = LAUNCHED
-    for constant, value in (("MARK", str(mark)), ("DEVICE", setting.device), ("MEGABYTES", 1)):
+    for constant, value in (
+        ("MARK", str(mark)), ("DEVICE", setting.device), ("MEGABYTES", 1), ("TUNER", os.getpid())
+    ):  # fmt: skip
         body = body.replace(constant, repr(value))
     script.write_text(body)
     try:

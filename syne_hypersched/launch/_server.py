@@ -88,21 +88,24 @@ class Server:
         started = time.monotonic()
         register_end()
         for module in modules:
-            threads = ThreadsHere.look()
+            threads, before = ThreadsHere.look(), len(sys.modules)
             try:
                 importlib.import_module(module)
             except Exception as error:
                 self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
-            if uses_gpu():
-                self._start_over(modules, module, "it opens a GPU when it is imported")
-            why = ThreadsHere.look().why_not(threads)
-            if why and module.partition(".")[0] not in PRELOADABLE:
-                self._start_over(modules, module, why)
+                # What it had imported is left without its package: a script that imports it anew finds half of it.
+                if len(sys.modules) > before:
+                    self._start_over(modules, module)
+            why = "it opens a GPU when it is imported" if uses_gpu() else ""
+            if not why and module.partition(".")[0] not in PRELOADABLE:
+                why = ThreadsHere.look().why_not(threads)
+            if why:
+                self._tell({"event": "left_out", "module": module, "why": why})
+                self._start_over(modules, module)
         self._tell({"event": "ready", "preload_s": time.monotonic() - started})
 
-    def _start_over(self, modules: list[str], left_out: str, why: str) -> NoReturn:
+    def _start_over(self, modules: list[str], left_out: str) -> NoReturn:
         """Preloads anew without one of the modules. The new image reads on where this one stopped."""
-        self._tell({"event": "left_out", "module": left_out, "why": why})
         os.set_inheritable(self._control.fileno(), True)
         rest = ",".join(module for module in modules if module != left_out)
         os.execv(sys.executable, [*sys.orig_argv[:-1], rest])

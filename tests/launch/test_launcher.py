@@ -137,6 +137,21 @@ def test_a_script_may_use_multiprocessing(launches):
     assert launches.lines("out0") == ["[1, 4, 9]"] * 2
 
 
+def test_a_package_that_fails_leaves_no_half_of_it_to_the_trials(make_launches, monkeypatch, caplog):
+    launches = make_launches(preload=["half", "wave"])
+    package = launches.folder / "half"
+    package.mkdir()
+    (package / "part.py").write_text("VALUE = 3")
+    (package / "__init__.py").write_text("import os\nfrom half.part import VALUE\nos.environ['IS_READY']")
+    monkeypatch.setenv("PYTHONPATH", str(launches.folder))
+    script = launches.script(
+        "import os, sys\nos.environ['IS_READY'] = 'yes'\nimport half\nprint(half.part.VALUE, 'wave' in sys.modules)"
+    )
+    assert launches.run([script]).exit_code == 0
+    assert launches.lines("out0") == ["3 True"]
+    assert caplog.text.count("half cannot be preloaded") == 1
+
+
 def test_modules_are_preloaded(make_launches, caplog):
     launches = make_launches(preload=["wave", "no_such_module"])
     launches.run([launches.script("import sys; print('wave' in sys.modules)")])

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.constants import default_pg_timeout
 
 from syne_hypersched._resize_desk import JOINS
+
+_NCCL = "cuda:nccl,cpu:gloo"
 
 
 class ProcessGroup:
     """The present process among those of the launch; one process needs no ``torch.distributed`` and does not start it.
 
     Reads the standard environment: ``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR``, ``MASTER_PORT``,
-    ``OMP_NUM_THREADS``. Collectives run on NCCL where each process has a GPU, and on Gloo otherwise.
+    ``OMP_NUM_THREADS``. Collectives run on NCCL where each process has a GPU of its own, and on Gloo otherwise.
 
     Attributes
     ----------
@@ -46,9 +48,10 @@ class ProcessGroup:
             if not self._was_initialised:
                 if _is_loopback():
                     store = _loopback_store(self.rank, self.num_ranks)
-                    dist.init_process_group(self._backend, store=store, rank=self.rank, world_size=self.num_ranks)
+                    backend = self._choose_backend(store, self.num_ranks)
+                    dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.num_ranks)
                 else:
-                    dist.init_process_group(self._backend)
+                    dist.init_process_group(_NCCL if self.device.type == "cuda" else "gloo")
             self._cpu_group = dist.new_group(backend="gloo")
 
     @property
@@ -56,9 +59,13 @@ class ProcessGroup:
         """Whether this object alone decides which processes there are."""
         return not self._was_initialised
 
-    @property
-    def _backend(self) -> str:
-        return "cuda:nccl,cpu:gloo" if self.device.type == "cuda" else "gloo"
+    def _choose_backend(self, store: Store, num_ranks: int) -> str:
+        """NCCL if each process has a GPU of its own. It refuses two processes on one GPU, which Gloo serves as well."""
+        if self.device.type == "cpu":
+            return "gloo"
+        gpus = PrefixStore("gpus", store)
+        gpus.set(str(self.rank), str(torch.cuda.get_device_properties(self.device).uuid))
+        return _NCCL if len({gpus.get(str(rank)) for rank in range(num_ranks)}) == num_ranks else "gloo"
 
     def form(self, store: Store, num_ranks: int, timeout: timedelta) -> None:
         """Goes on in another group, after :meth:`disband`; each of its processes calls this.
@@ -79,8 +86,9 @@ class ProcessGroup:
         """
         if num_ranks > 1:
             # NCCL connects at its first operation, and keeps its own time.
-            limit = timeout if self.device.type == "cpu" else None
-            dist.init_process_group(self._backend, timeout=limit, store=store, rank=self.rank, world_size=num_ranks)
+            backend = self._choose_backend(store, num_ranks)
+            limit = timeout if backend == "gloo" else None
+            dist.init_process_group(backend, timeout=limit, store=store, rank=self.rank, world_size=num_ranks)
             self._cpu_group = dist.new_group(backend="gloo", timeout=timeout)
         self.num_ranks = self.size = num_ranks
         self.is_joining = False
@@ -88,7 +96,7 @@ class ProcessGroup:
     def settle(self) -> None:
         """All processes of the group have formed it: from now on its operations may take as long as those of any."""
         if self.num_ranks > 1:
-            for group in [self._cpu_group, *([dist.group.WORLD] if self.device.type == "cpu" else [])]:
+            for group in [self._cpu_group, *([dist.group.WORLD] if dist.get_backend() == "gloo" else [])]:
                 dist.distributed_c10d._set_pg_timeout(default_pg_timeout, group)
 
     def disband(self) -> None:
@@ -174,7 +182,7 @@ def find_store(port: int, timeout: timedelta) -> TCPStore:
 def _choose_device() -> torch.device:
     """The GPU of this process where there is one, else the CPU with as many threads as this process may use."""
     if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
         torch.cuda.set_device(device)
         return device
     # PyTorch reads the variable when it is imported, perhaps before it was set for this trial. It may be a list, with a

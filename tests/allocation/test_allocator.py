@@ -87,6 +87,19 @@ def test_random_shares_change_only_when_a_trial_starts_or_ends():
     assert any(report(allocator, trial_id, 0.0) for trial_id in (0, 1))
 
 
+def test_a_trial_gets_no_more_devices_than_it_can_use() -> None:
+    allocator = make(num_devices=4)
+    allocator.begin(0)
+    assert report(allocator, 0, 0.5) == 4
+    allocator.limit(0, num_devices=1, most=3)
+    assert allocator.allocation == {0: 1}
+    assert report(allocator, 0, 0.4) == 3
+    # What it holds is not too much.
+    allocator.limit(0, num_devices=1, most=3)
+    assert allocator.allocation == {0: 3}
+    assert report(allocator, 0, 0.3) is None
+
+
 def test_more_trials_than_devices_are_refused():
     allocator = make(num_devices=2)
     allocator.begin(0)

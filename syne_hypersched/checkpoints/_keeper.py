@@ -259,6 +259,9 @@ class GenerationKeeper:
         if observer.num_changes != num_changes:
             return  # it may be half of one state and half of the next
         newest = shelf.newest
+        if observer.habits.are_aside(live):
+            observer.note_taken(live)
+            return  # it was removed before the next one is moved into place
         if not live or (newest is not None and newest.live == live):
             if newest is not None and live:
                 self._matcher.taken(newest.number)
@@ -380,7 +383,10 @@ class GenerationKeeper:
         # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
         is_tried = (is_tried or (has_handled and not observer.is_doubted)) and not is_mixed
-        live: Tree | None = read_tree(self._spec.folder) if is_tried else None
+        live: Tree | None = read_tree(self._spec.folder)
+        if live and observer.habits.are_aside(live):
+            is_whole = is_tried = False
+        live = live if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.
             is_cheap = not self._shelf.paths_to_copy(self._describe(live, self._matcher.current))

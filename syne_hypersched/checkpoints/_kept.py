@@ -105,6 +105,11 @@ class Habits:
         pattern = pattern_of(path)
         return any(is_in(pattern, aside) for aside in self._asides)
 
+    def are_aside(self, tree: Tree) -> bool:
+        """Whether a folder has files, all of which are to be moved into place still: it holds no checkpoint."""
+        files = [path for path, state in tree.items() if state.kind != "folder"]
+        return bool(files) and all(map(self.is_aside, files))
+
     def is_rewritten(self, path: str) -> bool:
         """Whether a file of such a name is known to be written in place, again and again."""
         return pattern_of(path) in self._rewritten

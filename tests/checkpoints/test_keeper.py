@@ -333,6 +333,30 @@ os.kill(os.getpid(), signal.SIGKILL)
     launches.seen("whole {'2'}")
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.4])
+def test_who_removes_its_checkpoint_and_dies_before_the_next_one_is_in_place_goes_on_from_the_one_before(
+    launches, pause_s
+):
+    """All files are whole, but under names that the script does not look for."""
+    launches.run(
+        f"""
+for epoch in (1, 2):
+    renamed(epoch)
+    report(epoch, 1 / epoch)
+    while not list(folder.parent.glob(f".checkpoints-generations/??????/files/step-{{epoch}}")):
+        time.sleep(0.005)
+for name in ("model", "shards/optimizer"):
+    put(folder / "aside" / name, 3)
+shutil.rmtree(folder / "step-2")
+time.sleep({pause_s})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    assert launches.epochs()[-1] == 2
+    launches.run("print('found', (folder / 'step-2' / 'model').exists(), (folder / 'aside').exists(), flush=True)")
+    launches.seen("found True False")
+
+
 def test_who_dies_between_two_writes_goes_on_from_the_last_one(launches):
     launches.folder.mkdir()  # nobody knows whether what was there before it was watched is whole
     body = "for epoch in (1, 2):\n    atomic(epoch)\n    report(epoch, 1 / epoch)\nos.kill(os.getpid(), signal.SIGKILL)"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from syne_hypersched.filenames import MANIFEST_FILENAME
+
+_OF_ELASTIC_RUN = re.compile(r"checkpoint-\d{9}")
 
 #: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
 _FICLONE = 0x40049409
@@ -186,3 +191,8 @@ def place_tree(
         else:
             copied += link_file(source(path), here) if is_linked(path) else copy_file(source(path), here)
     return copied
+
+
+def is_of_elastic_run(folder: str, path: str) -> bool:
+    """Whether it is a checkpoint of ``syne_hypersched.training``, which always saves before it reports."""
+    return bool(_OF_ELASTIC_RUN.fullmatch(path)) and os.path.exists(os.path.join(folder, path, MANIFEST_FILENAME))

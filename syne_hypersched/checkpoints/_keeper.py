@@ -195,9 +195,7 @@ class GenerationKeeper:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
                 with self._lock:
                     if not self._ends:
-                        seen_s = time.monotonic()
-                        self._look()
-                        self._act(seen_s)
+                        self._act()
             except Exception as error:  # whatever it is, the launch goes on
                 self._error = f"{type(error).__name__}: {error}"
                 return
@@ -211,8 +209,10 @@ class GenerationKeeper:
                 waits_s = min(waits_s, max(_LOOK_S, quiet_s, self._retry_at - now))
             return None if waits_s == math.inf else waits_s
 
-    def _act(self, seen_s: float) -> None:
-        """Takes a generation if one is due. All that had happened by ``seen_s`` is known."""
+    def _act(self) -> None:
+        """Looks, and takes a generation if one is due."""
+        seen_s = time.monotonic()
+        self._look()
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
         self._matcher.tick(seen_s)
         self._tell_news()
@@ -221,9 +221,8 @@ class GenerationKeeper:
             if is_quiet and self._is_open():
                 self._settle()
             return
-        began_s, ended_s = self._tried_s
         # The files may be rewritten or removed at any moment. At most half of the time is spent on copies.
-        at_once = now - ended_s >= ended_s - began_s
+        at_once = now - self._tried_s[1] >= self._tried_s[1] - self._tried_s[0]
         # A file whose name is that of files which are always moved away will be moved, too.
         is_aside = observer.is_partial or any(map(observer.habits.is_aside, observer.changed))
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
@@ -259,11 +258,9 @@ class GenerationKeeper:
         if observer.num_changes != num_changes:
             return  # it may be half of one state and half of the next
         newest = shelf.newest
-        if observer.habits.are_aside(live):
-            observer.note_taken(live)
-            return  # it was removed before the next one is moved into place
-        if not live or (newest is not None and newest.live == live):
-            if newest is not None and live:
+        is_same = newest is not None and newest.live == live
+        if not live or is_same or observer.habits.are_aside(live):
+            if newest is not None and is_same:
                 self._matcher.taken(newest.number)
             observer.note_taken(live)
             return
@@ -313,8 +310,8 @@ class GenerationKeeper:
         # It is not known when files that existed before the launch were written.
         after, before = (-1, self._matcher.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
-        level = self._matcher.level(after)
-        return Generation(self._shelf.number + 1, self._spec.launch, after, before, live, kept, level)
+        number, level = self._shelf.number + 1, self._matcher.level(after)
+        return Generation(number, self._spec.launch, after, before, live, kept, level)
 
     def _fail(self, error: str) -> None:
         self._error = self._error or error
@@ -372,21 +369,18 @@ class GenerationKeeper:
         self._look()
         observer.look_to_the_end()
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
+        # The first files may be of this epoch and others of the one before, or removed before the new ones are in place.
+        is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
+        found = read_tree(self._spec.folder)
+        is_mixed = is_mixed or observer.habits.are_aside(found)
+        is_whole = (observer.is_proven or (has_left and not observer.is_doubted)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):
             is_whole = False  # it may be as torn as it was
-        else:
-            is_whole = observer.is_proven or (has_left and not observer.is_doubted)
-        # Of several files the first ones may be of this epoch and the others of the one before.
-        is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
-        is_whole = is_whole and not is_mixed
         # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
         # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
         is_tried = (is_tried or (has_handled and not observer.is_doubted)) and not is_mixed
-        live: Tree | None = read_tree(self._spec.folder)
-        if live and observer.habits.are_aside(live):
-            is_whole = is_tried = False
-        live = live if is_tried else None
+        live = found if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.
             is_cheap = not self._shelf.paths_to_copy(self._describe(live, self._matcher.current))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,17 +13,14 @@ from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
-from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, read_tree
+from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._spec import CheckpointSpec
-from syne_hypersched.checkpoints._states import Order, State
+from syne_hypersched.checkpoints._states import Move, Order, State
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
-from syne_hypersched.filenames import MANIFEST_FILENAME
 
-#: The file of a checkpoint of ``syne_hypersched.training``, which always saves before it reports.
-_OWN = re.compile(r"checkpoint-\d{9}")
 #: A folder that stays empty for so many seconds is to be empty.
 _MADE_S = 1.0
 
@@ -73,6 +69,8 @@ class Observer:
         self._log = spec.log
         self._folder = os.path.realpath(spec.folder)
         self._watch = watch
+        #: What was there before the launch.
+        self._at_start = frozenset(read_tree(self._folder))
         self._matcher = matcher
         self._on_surprise = on_surprise
         self._tail = LogTail(Path(spec.log), spec.log_end)
@@ -91,25 +89,24 @@ class Observer:
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
         #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, of those
-        #: finished, of those that existed before the watch began and may still be open, and of the one that is moved.
+        #: finished, and of those that existed before the watch began and may still be open.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
-        self._moving: int | None = None
+        #: What is being moved, and whether the last change was to move an older checkpoint aside.
+        self._move: Move | None = None
+        self._follows_old = False
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
         #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
         self._finished_at = 0.0
-        #: Whether the file that is being moved was counted as a part of a checkpoint.
-        self._was_part = False
-        #: Whether it is an older checkpoint, moved aside, and whether the last change was to move one.
-        self._is_old = self._follows_old = False
         #: Files written to since the folder was last seen without a writer, and files that were only opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
         #: Files that were being written at SIGTERM: a process that exits closes them, perhaps half written.
         self._doubted: set[str] = set()
+        self._doubted_end = 0
         #: Folders that are empty, and when they were made: something is to be put into them.
         self._made: dict[str, float] = {}
         self._logs = OpenLogs()
@@ -151,6 +148,7 @@ class Observer:
 
     def doubt(self) -> None:
         """The processes get SIGTERM now. Any thread may call it."""
+        self._doubted_end = self._log_size()
         self._doubted = {os.path.relpath(path, self._folder) for path in self.open_files()}
 
     def writing(self) -> frozenset[str]:
@@ -159,7 +157,8 @@ class Observer:
 
     def open_files(self) -> frozenset[str]:
         """Files that are open for writing, except those that always are. Any thread may call it."""
-        self._logs.look(time.monotonic())
+        # What was written after that is not known: a file that is not known to be idle is no log.
+        self._logs.look(self._looked_s)
         return frozenset(path for path in open_for_writing(self.pids, self._folder) if path not in self._logs)
 
     def is_written(self, paths: Iterable[str]) -> bool:
@@ -263,15 +262,19 @@ class Observer:
     def _tell(self, reports: Sequence[RawReport]) -> None:
         """Tells the matcher of reports."""
         now, gap_s = time.monotonic(), max(0.0, time.time() - self._finished_at) if self._finished_at else 0.0
+        open_now: frozenset[str] = frozenset()
+        if reports and self.is_dirty:
+            # Of several reports, the last one; a file may have been opened after those before.
+            open_now = open_for_writing(self.pids, self._folder)
+            self._logs.report(open_now)
         for raw in reports:
             self._matcher.report(raw.values, raw.end, now, gap_s)
             self._bursts.report()
             self.habits.report()
             self._finished.clear()
             self.has_reported, self._taken_in_burst = True, None
-            self._doubted.clear()
-            open_now = open_for_writing(self.pids, self._folder) if self.is_dirty else frozenset()
-            self._logs.report(open_now)
+            if raw.end > self._doubted_end:
+                self._doubted.clear()  # they go on
             for path in [path for path in self._lost if os.path.join(self._folder, path) not in open_now]:
                 del self._lost[path]
 
@@ -296,6 +299,8 @@ class Observer:
             if change.kind in ("created", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
             self._advance(change, after, now_before if change.kind == "lost" else before, now)
+            if change.kind in ("closed", "removed", "moved away"):
+                self._logs.close(os.path.join(self._folder, change.path))
             if change.kind in ("removed", "moved away"):
                 self.changed.discard(change.path)
             else:
@@ -327,17 +332,15 @@ class Observer:
                 self._finish(path, began_after, before, now)
             self._wrote.discard(path)
         elif change.kind == "moved away":
-            self._moving = min([after, *self._leave(path)])
+            self._move = self._leave(path, after)
             self._complete.remove(path)
         elif change.kind == "moved":
             self.habits.moved(path, read_tree(self._folder))
             self.has_finished = True
-            if _OWN.fullmatch(path) and os.path.exists(os.path.join(self._folder, path, MANIFEST_FILENAME)):
+            if is_of_elastic_run(self._folder, path):
                 self._matcher.know(Order.EARLY)
-            began_after, self._moving = after if self._moving is None else self._moving, None
-            was_part, self._was_part = self._was_part, False
-            is_old, self._is_old = self._is_old, False
-            self._finish(path, began_after, before, now, was_part, is_old)
+            move, self._move = self._move or Move(after), None
+            self._finish(path, move.after, before, now, move)
         else:
             for known in (self._begun, self._aside, self._lost, self._made, self._parts):
                 known.pop(path, None)
@@ -346,13 +349,9 @@ class Observer:
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
 
-    def _finish(
-        self, path: str, after: int, before: int, now: float, was_part: bool = False, is_old: bool = False
-    ) -> None:
-        """A file or folder is finished; it is in its own place, or will be moved there.
-
-        It is a part of the present checkpoint if ``was_part``, and of an earlier one, moved aside, if ``is_old``.
-        """
+    def _finish(self, path: str, after: int, before: int, now: float, move: Move | None = None) -> None:
+        """A file or folder is finished; it is in its own place, or will be moved there."""
+        was_part, is_old = (False, False) if move is None else (move.was_part, move.is_old)
         self._finished.add(path)
         self.habits.finished(path)
         for made in [made for made in self._made if path.startswith(f"{made}/")]:
@@ -376,18 +375,19 @@ class Observer:
         self.is_open, self._follows_old = not is_old, is_old
         self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
 
-    def _leave(self, path: str) -> list[int]:
-        """A file or folder is moved away, finished; returns how many reports there were when its files were begun."""
+    def _leave(self, path: str, after: int) -> Move:
+        """A file or folder is moved away, finished."""
 
         def is_below(other: str) -> bool:
             return is_in(other, path)
 
+        # What was made and moved before it was looked at is not known at all.
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
+        is_aside = is_aside or not any(map(is_below, (*self._parts, *self.taken, *self._at_start)))
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
-        if is_aside:
-            self._was_part = self._bursts.withdraw(path)
-        else:
+        was_part = is_aside and self._bursts.withdraw(path)
+        if not is_aside:
             self._bursts.set_aside()
         for paths in (self._unproven, self._untold, self._doubted):
             paths.difference_update([other for other in paths if is_below(other)])
@@ -395,6 +395,5 @@ class Observer:
         known = (self._begun, self._aside, self._lost)
         begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
         if is_aside or self.habits.is_aside(path):
-            return begun + parts
-        self._is_old = bool(parts)
-        return begun
+            return Move(min([after, *begun, *parts]), was_part)
+        return Move(min([after, *begun]), is_old=bool(parts))

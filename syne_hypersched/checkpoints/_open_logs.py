@@ -20,6 +20,7 @@ class OpenLogs:
         #: How many reports saw each file open, and when each was last written to (monotonic seconds).
         self._num_reports: dict[str, int] = {}
         self._written_s: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
         self._logs: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
@@ -30,17 +31,31 @@ class OpenLogs:
         self._written_s[path] = now_s
 
     def report(self, open_paths: Iterable[str]) -> None:
-        """The script has reported while these files are open for writing."""
+        """The script has reported while these files are open for writing, if it was not open for one report only."""
         for path in open_paths:
             self._num_reports[path] = self._num_reports.get(path, 0) + 1
 
     def look(self, now_s: float) -> None:
         """Finds out which files are logs by now."""
         for path, num_reports in list(self._num_reports.items()):
-            if num_reports >= _LOG_REPORTS and now_s - self._written_s.get(path, 0.0) >= _LOG_IDLE_S:
+            if num_reports < _LOG_REPORTS or path in self._logs:
+                continue
+            # A large write is known as one change, at its end; meanwhile the file grows.
+            size = _size_of(path)
+            if size != self._sizes.get(path):
+                self._sizes[path], self._written_s[path] = size, now_s
+            elif now_s - self._written_s.get(path, 0.0) >= _LOG_IDLE_S:
                 self._logs.add(path)
 
     def close(self, path: str) -> None:
         """A file was closed, or is gone: it is opened anew if it is a log."""
         self._logs.discard(path)
         self._num_reports.pop(path, None)
+        self._sizes.pop(path, None)
+
+
+def _size_of(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1

@@ -71,3 +71,15 @@ def number_of(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file or folder that is moved to another place."""
+
+    after: int
+    """Number of reports when its files were begun, at least."""
+    was_part: bool = False
+    """Whether it was counted as a part of the present checkpoint."""
+    is_old: bool = False
+    """Whether it is an earlier checkpoint, moved aside."""

@@ -22,7 +22,7 @@ class Seen:
 
     def __init__(self, folder):
         self.folder, self.log = folder / "checkpoints", folder / "std.out"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         self.log.touch()
         self.watch = ChangeWatch(str(self.folder), str(self.log))
         self.matcher = Matcher(0, Notes(), Order.UNKNOWN, time.monotonic(), goes_on=True)
@@ -134,3 +134,37 @@ def test_a_checkpoint_that_is_moved_away_does_not_make_the_next_one_older(seen):
             seen.move("model", "model.bak")
         seen.write("model")
     assert seen.bounds == (3, 3)
+
+
+def test_what_is_made_and_moved_before_it_is_seen_was_written_aside(seen):
+    """A folder is watched only some time after it was made."""
+    seen.write("step-1/model")
+    seen.report()
+    (seen.folder / "aside").mkdir()
+    (seen.folder / "aside" / "model").write_text("weights")
+    os.rename(seen.folder / "aside", seen.folder / "step-2")
+    seen.observer.look()
+    assert seen.observer.habits.is_aside("aside/model")
+    seen.move("step-1", "old")  # which is known
+    assert not seen.observer.habits.is_aside("step-1")
+
+
+def test_what_was_there_before_the_launch_is_no_file_aside(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "model").write_text("weights")
+    seen = Seen(tmp_path)
+    seen.move("model", "model.old")
+    assert not seen.observer.habits.is_aside("model")
+
+
+def test_a_report_from_before_sigterm_does_not_show_that_the_script_goes_on(seen, monkeypatch):
+    """It is read only afterwards."""
+    place = str(seen.folder / "model")
+    monkeypatch.setattr("syne_hypersched.checkpoints._observer.open_for_writing", lambda pids, folder: {place})
+    with open(seen.log, "a") as file:
+        file.write('[tune-metric]: {"epoch": 1}\n')
+    seen.observer.doubt()
+    seen.observer.look()
+    assert seen.observer.is_doubted
+    seen.report()
+    assert not seen.observer.is_doubted

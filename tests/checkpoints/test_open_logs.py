@@ -25,12 +25,36 @@ def test_what_is_open_at_three_reports_and_idle_is_a_log_until_it_is_closed():
         logs.write("/a", float(report))
         logs.look(float(report))
     assert "/a" not in logs  # it was written to just now
+    logs.look(2.2)
+    assert "/a" not in logs
     logs.look(3.0)
     assert "/a" in logs
     assert "/b" not in logs
     logs.close("/a")
     logs.look(9.0)
     assert "/a" not in logs
+
+
+def test_a_file_that_is_closed_between_the_reports_is_no_log():
+    logs = OpenLogs()
+    for report in range(9):
+        logs.report(["/a"])
+        logs.look(float(report))
+        logs.close("/a")
+        logs.look(report + 0.5)
+    assert "/a" not in logs
+
+
+def test_a_file_that_grows_in_one_long_write_is_no_log(tmp_path):
+    path = tmp_path / "model"
+    logs = OpenLogs()
+    for report in range(9):
+        path.write_text("x" * report)
+        logs.report([str(path)])
+        logs.look(float(report))
+    assert str(path) not in logs
+    logs.look(9.0)
+    assert str(path) in logs
 
 
 def test_a_file_that_goes_on_growing_is_no_log():

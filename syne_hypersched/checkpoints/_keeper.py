@@ -369,7 +369,7 @@ class GenerationKeeper:
         self._look()
         observer.look_to_the_end()
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
-        # The first files may be of this epoch and others of the one before, or removed before the new ones are in place.
+        # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
         is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
         found = read_tree(self._spec.folder)
         is_mixed = is_mixed or observer.habits.are_aside(found)

@@ -259,9 +259,9 @@ def check_launches(setting: Setting) -> list[Row]:
         rows.append(Row(f"{launch} launch to the first line after `import torch`", "measured", figure))
         clean = not any(each["was_initialized"] or each["gpu_ancestors"] for each in seen)
         if launch == "warm":
-            said = (
-                f"neither server nor supervisor of {len(seen)} trials has a GPU open" if clean else "a GPU was open before the script ran"
-            )
+            said = "a GPU was open before the script ran"
+            if clean:
+                said = f"neither server nor supervisor of {len(seen)} trials has a GPU open"
             rows.append(Row("no CUDA in the server", "ok" if clean else "FAILED", said))
         if left:
             kept = max(left)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ _NO_LINK = frozenset(
 
 
 class FileState(NamedTuple):
-    """One entry of a folder. Two equal states of one path hold the same bytes, unless a clock was set back."""
+    """One entry of a folder. Two equal states of one path hold the same bytes; see :func:`read_present`."""
 
     kind: str
     """``"file"``, ``"folder"`` or ``"link"`` (symbolic, which is not followed)."""
@@ -43,6 +44,33 @@ def read_tree(folder: Path | str) -> Tree:
     found: Tree = {}
     _read_into(found, os.fspath(folder), "")
     return dict(sorted(found.items()))
+
+
+def read_present(folder: str, changed: Collection[str], before: Tree) -> Tree:
+    """The entries below a folder. Files that were written again differ from what they were.
+
+    A file that is written in place may keep its size and its time: because the script sets the time, copies it with the
+    file, or writes twice within one tick of the file system's clock. Such a file gets a time that is one tick later.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    changed
+        What has changed since ``before``.
+    before
+        The entries at a time before.
+    """
+    tree = read_tree(folder)
+    again = [path for path in changed if path in tree and tree[path].kind == "file" and tree[path] == before.get(path)]
+    for path in again:
+        place = os.path.join(folder, path)
+        with contextlib.suppress(OSError):  # the file of another user, or gone
+            status = os.stat(place)
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+            if os.stat(place).st_mtime_ns == status.st_mtime_ns:  # the file system counts in seconds
+                os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns + 2_000_000_000))
+    return read_tree(folder) if again else tree
 
 
 def _read_into(found: Tree, folder: str, prefix: str) -> None:
@@ -187,10 +215,23 @@ def place_tree(
         if state.kind == "folder":
             os.mkdir(here)
         elif state.kind == "link":
-            os.symlink(os.readlink(source(path)), here)
+            os.symlink(_target_of(source(path), path), here)
         else:
             copied += link_file(source(path), here) if is_linked(path) else copy_file(source(path), here)
     return copied
+
+
+def _target_of(link: str, path: str) -> str:
+    """Where a symbolic link points to, seen from any copy of the folder in which it is the entry ``path``."""
+    target, parts = os.readlink(link), path.split("/")
+    if not os.path.isabs(target):
+        return target
+    # A path is compared as it is written, since its links may lead elsewhere by now.
+    folder = os.path.abspath(os.path.join(link, *[os.pardir] * len(parts)))
+    for root in dict.fromkeys((folder, os.path.realpath(folder))):
+        if is_in(os.path.normpath(target), root):
+            return os.path.relpath(os.path.normpath(target), os.path.join(root, *parts[:-1]))
+    return target
 
 
 def is_of_elastic_run(folder: str, path: str) -> bool:

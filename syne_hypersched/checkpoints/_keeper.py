@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
-from syne_hypersched.checkpoints._files import Tree, read_tree
+from syne_hypersched.checkpoints._files import Tree, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
@@ -253,7 +253,7 @@ class GenerationKeeper:
         observer, shelf = self._observer, self._shelf
         began_s, num_changes = time.monotonic(), observer.num_changes
         num_log_changes = observer.num_log_changes
-        live = read_tree(self._spec.folder)
+        live = read_present(self._spec.folder, observer.changed, observer.taken)
         observer.look()
         if observer.num_changes != num_changes:
             return  # it may be half of one state and half of the next
@@ -371,7 +371,7 @@ class GenerationKeeper:
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
         is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
-        found = read_tree(self._spec.folder)
+        found = read_present(self._spec.folder, observer.changed, observer.taken)
         is_mixed = is_mixed or observer.habits.are_aside(found)
         is_whole = (observer.is_proven or (has_left and not observer.is_doubted)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):

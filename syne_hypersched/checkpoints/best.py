@@ -22,6 +22,7 @@ from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched.checkpoints._files import num_bytes, read_tree
+from syne_hypersched.checkpoints._states import number_of
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
 from syne_hypersched.contract import ST_LAUNCH
 from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, RESULT_FILENAME, STDOUT_FILENAME
@@ -157,11 +158,9 @@ class BestPublisher:
         self._condition.notify_all()
 
     def value(self, result: Mapping[str, Any]) -> float | None:
-        """The metric, which is to be minimised; None if it is not known."""
-        value = None if self.metric is None else result.get(self.metric)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-            return None
-        return float(value) if self.do_minimize else -float(value)
+        """The metric, which is to be minimised; None if it is not known, or not finite, which is worse than any."""
+        value = None if self.metric is None else number_of(result.get(self.metric))
+        return value if value is None or self.do_minimize else -value
 
     def notice(self, trial_id: int) -> None:
         """A trial may have a new checkpoint, or its processes have ended: looks again."""

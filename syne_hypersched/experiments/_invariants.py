@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from syne_tune.constants import ST_WORKER_TIME
 
+from syne_hypersched._log_tail import LogTail
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
+from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._timeline import holdings
+from syne_hypersched.filenames import STDOUT_FILENAME
 from syne_hypersched.records.events import Event
 
 RULES = {
@@ -70,7 +74,10 @@ def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
     if not run.devices:
         raise ValueError(f"the run must have an event 'setup' with its devices, but {run.path} has none")
     distance = None if run.time_attr in (ST_WORKER_TIME, ST_DEVICE_TIME) else step
-    found = [*check_devices(run.events, run.devices), *check_reports(run.reports, distance)]
+    found = [
+        *check_devices(run.events, run.devices),
+        *check_reports(run.reports, distance, partial(_levels_in_log, run)),
+    ]
     found += check_beginnings(run.events)
     if all(holding.end_s is not None for holding in holdings(run.events)):  # else it is being written, perhaps
         found += [Violation("best", trial_id, message) for trial_id, message in check_best(run)]
@@ -133,11 +140,18 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
     return tuple(violations)
 
 
-def check_reports(reports: Iterable[Report], step: float | None = 1.0) -> tuple[Violation, ...]:
+def check_reports(
+    reports: Iterable[Report],
+    step: float | None = 1.0,
+    levels_in_log: Callable[[int], Collection[float] | None] = lambda trial_id: None,
+) -> tuple[Violation, ...]:
     """Checks the resource levels reported: the rules ``twice`` and ``missing``.
 
     A script may report a level more than once in one launch. Then that many reports of it may come from several
     launches, the first of which may have ended between them. One report that is delivered twice may not.
+
+    A launch that is ended after it has saved and before it has reported leaves a level out, if the next one goes on
+    after what was saved and does not report that. Then nothing is lost, and the trial's log does not have the level.
 
     Parameters
     ----------
@@ -145,6 +159,8 @@ def check_reports(reports: Iterable[Report], step: float | None = 1.0) -> tuple[
         Reports of all trials.
     step
         Distance of the resource levels that the training script reports; None: they are not evenly spaced.
+    levels_in_log
+        The levels that are reported in the log of a trial; None: that is not known.
     """
     levels: dict[int, dict[float, list[Report]]] = defaultdict(lambda: defaultdict(list))
     for report in reports:
@@ -158,9 +174,24 @@ def check_reports(reports: Iterable[Report], step: float | None = 1.0) -> tuple[
                 violations.append(Violation("twice", trial_id, message))
         for before, after in pairwise(sorted(reported)):
             if step is not None and not math.isclose(after - before, step):
+                said = levels_in_log(trial_id) if _are_of_two_launches(reported[before], reported[after]) else None
+                if said is not None and after > before and not any(before < level < after for level in said):
+                    continue
                 message = f"trial {trial_id} has reported level {after:g} after {before:g}, levels being {step:g} apart"
                 violations.append(Violation("missing", trial_id, message))
     return tuple(violations)
+
+
+def _are_of_two_launches(before: Sequence[Report], after: Sequence[Report]) -> bool:
+    return not {report.launch for report in before} & {report.launch for report in after}
+
+
+def _levels_in_log(run: Run, trial_id: int) -> frozenset[float] | None:
+    log = None if run.path is None else run.path / str(trial_id) / STDOUT_FILENAME
+    if log is None or not log.is_file():
+        return None
+    found = (raw.values.get(run.time_attr) for raw in LogTail(log).reports(to_the_end=True))
+    return frozenset(float(level) for level in found if is_number(level))
 
 
 def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:

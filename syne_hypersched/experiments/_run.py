@@ -104,6 +104,9 @@ class Run:
     problems: tuple[str, ...] = ()
     """What of its files could not be read, in words."""
 
+    notes: tuple[str, ...] = ()
+    """What else was left out, in words, since it is no report of a resource level."""
+
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
         counts = f"{len(trials)} trials, {len(self.reports)} reports, {len(self.events)} events"
@@ -185,8 +188,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     rows, unreadable = read_rows(path)
     reports, configs, incomplete = reports_of_rows(rows, path / ST_RESULTS_DATAFRAME_FILENAME, goal)
     events, torn = _read_events(path / EVENTS_FILENAME)
-    problems = tuple(filter(None, (unreadable, incomplete, torn)))
-    for problem in problems:
+    problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
+    for problem in problems + notes:
         logger.warning("%s.", problem)
     return Run(
         metric=goal.metric,
@@ -197,6 +200,7 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         configs=configs,
         path=path,
         problems=problems,
+        notes=notes,
     )
 
 

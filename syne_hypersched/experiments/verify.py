@@ -45,7 +45,7 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
         lines.append(
             f"  note  the last process was gone {abs(late_s):.3f} s {'after' if late_s > 0 else 'before'} the deadline"
         )
-    lines += [f"  note  {problem}" for problem in run.problems]
+    lines += [f"  note  {note}" for note in (*run.problems, *run.notes)]
     holds = "all rules hold in what could be read" if run.problems else "all rules hold"
     lines.append(f"{len(violations)} violations" if violations else holds)
     return "\n".join(lines)

@@ -8,7 +8,15 @@ import threading
 
 import pytest
 
-from syne_hypersched.checkpoints._files import FileState, copy_file, link_file, num_bytes, place_tree, read_tree
+from syne_hypersched.checkpoints._files import (
+    FileState,
+    copy_file,
+    link_file,
+    num_bytes,
+    place_tree,
+    read_present,
+    read_tree,
+)
 
 
 @pytest.fixture
@@ -179,3 +187,41 @@ def test_an_entry_that_is_gone_is_an_error(folder, tmp_path):
     (folder / "latest").unlink()
     with pytest.raises(FileNotFoundError):
         place_tree(tree, tmp_path / "target", lambda path: os.path.join(folder, path), lambda path: True)
+
+
+def test_a_file_that_was_written_again_differs_although_its_size_and_time_are_the_same(tmp_path):
+    for name in ("model", "other"):
+        (tmp_path / name).write_text("1")
+        os.utime(tmp_path / name, (5, 5))
+    before = read_tree(tmp_path)
+    (tmp_path / "model").write_text("2")
+    os.utime(tmp_path / "model", (5, 5))
+    assert read_tree(tmp_path) == before
+    present = read_present(str(tmp_path), {"model", "gone"}, before)
+    assert present["model"] != before["model"]
+    assert present["other"] == before["other"]
+    assert read_tree(tmp_path) == present
+
+
+def test_a_file_that_differs_anyway_keeps_its_time(tmp_path):
+    (tmp_path / "model").write_text("1")
+    before = read_tree(tmp_path)
+    (tmp_path / "model").write_text("22")
+    os.utime(tmp_path / "model", (5, 5))
+    read_present(str(tmp_path), {"model"}, before)
+    assert os.stat(tmp_path / "model").st_mtime == 5
+
+
+def test_a_link_to_a_file_of_the_folder_points_into_the_copy(folder, tmp_path):
+    (folder / "absolute").symlink_to(folder / "step-2" / "shards" / "0")
+    (folder / "step-2" / "up").symlink_to(folder / "model")
+    (tmp_path / "data").write_text("data")
+    (folder / "outside").symlink_to(tmp_path / "data")
+    place_tree(read_tree(folder), tmp_path / "copy", lambda path: str(folder / path), lambda path: False)
+    (folder / "model").write_text("others")
+    assert (tmp_path / "copy" / "absolute").read_text() == "shard"
+    assert (tmp_path / "copy" / "step-2" / "up").read_text() == "weights"
+    assert os.readlink(tmp_path / "copy" / "outside") == str(tmp_path / "data")
+    # And so does a copy of the copy.
+    (tmp_path / "copy").rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "step-2" / "up").read_text() == "weights"

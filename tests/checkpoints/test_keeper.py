@@ -540,6 +540,19 @@ for epoch in (1, 2, 3, 4):
     assert (known.values["epoch"], known.generation) == (4, 4)
 
 
+def test_a_file_that_is_written_in_place_with_the_time_of_the_one_before_is_another_checkpoint(launches):
+    body = """
+for epoch in (1, 2, 3):
+    in_place(epoch)
+    os.utime(folder / "model", (1e9, 1e9))
+    report(epoch, 1 / epoch)
+    while matched() < epoch:
+        time.sleep(0.005)
+"""
+    launches.run(body, order="early")
+    assert launches.matched()[:2] == (3, 3)
+
+
 def test_a_link_to_the_last_file_is_put_in_place_by_a_rename(launches):
     """It is gone when its event is read."""
     launches.folder.mkdir()
@@ -771,6 +784,6 @@ def test_an_error_at_the_end_is_told(in_process, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     script = in_process()
-    monkeypatch.setattr(keeper_module, "read_tree", fail)
+    monkeypatch.setattr(keeper_module, "read_present", fail)
     ending = script.end()
     assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)

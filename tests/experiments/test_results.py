@@ -92,7 +92,8 @@ def test_reports_without_a_level_are_left_out_and_values_of_other_kinds_are_none
     table.to_csv(path / "results.csv.zip", index=False)
     run = load_run(path)
     assert len(run.reports) == len(table) - 2
-    assert run.problems == (f"2 reports in {path / 'results.csv.zip'} have no epoch, and are left out",)
+    assert run.problems == ()
+    assert run.notes == (f"2 reports in {path / 'results.csv.zip'} have no epoch, and are left out",)
     assert report([str(path)]) == 0
     assert "best accuracy" in capsys.readouterr().out
 

@@ -7,6 +7,9 @@ So does a name that appears again after a report, unless the checkpoint before w
 
 If the same file is written again and again, with reports in between, that file alone is a checkpoint, even if earlier
 checkpoints had more files: a script may write some files only with the first checkpoint.
+
+A script may use two names in turn, and then write which of them is the newest. Then names are of no help, but as many
+files are written between two reports each time, and the last one of them has the same name.
 """
 
 from __future__ import annotations
@@ -41,25 +44,44 @@ class Bursts:
         self._num_alone = 0
         #: Paths and names as they were before something older was set aside.
         self._before: tuple[list[str], Counter[str] | None] | None = None
+        #: Whether a file of the present checkpoint was removed.
+        self._is_cleaned = False
+        #: What was written since the last report, and between the two before, and whether names are used in turn.
+        self._turn: list[str] = []
+        self._last_turn: list[str] = []
+        self._takes_turns: bool | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether the present checkpoint has the names of the one before."""
+        if self._takes_turns:
+            return bool(self._paths) and _shape(self._paths) == _shape(self._last_turn)
         return bool(self._paths) and self._names() == self._last
 
     @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
-        return bool(self._paths) and self._last is None
+        return bool(self._paths) and self._last is None and not self.may_be_second
 
     @property
     def is_partial(self) -> bool:
         """Whether the present checkpoint has other names, so far, than the one before."""
+        if self._takes_turns or self.may_be_second:
+            return not self.is_complete
         return bool(self._paths) and self._last is not None and self._names() != self._last
+
+    @property
+    def may_be_second(self) -> bool:
+        """Whether the files since the first report may be the second checkpoint, under other names."""
+        return self._last is None and 0 < len(self._turn) < len(self._last_turn)
 
     def begins(self, path: str) -> bool:
         """Whether a file or folder is the first one of a checkpoint."""
         if not self._paths or self.is_complete:
+            return True
+        if self._takes_turns:
+            return False
+        if self._is_cleaned and self._has_reported:
             return True
         if path in self._paths:
             # A file may be opened and written several times.
@@ -78,6 +100,7 @@ class Bursts:
             self.begin()
         if not is_again or begins:
             self._paths.append(path)
+            self._turn.append(path)
             self._num_alone = 0
             if self._has_reported:
                 self._after_report.add(path)
@@ -89,11 +112,20 @@ class Bursts:
     def report(self) -> None:
         """The script has reported."""
         self._has_reported = True
+        turn, before = self._turn, self._last_turn
+        if not turn:
+            return
+        self._turn, self._last_turn = [], turn
+        if before and _shape(turn) != _shape(before):
+            self._takes_turns = False
+        elif before and self._takes_turns is None and len(turn) > 1 and _names(turn) != _names(before):
+            self._takes_turns, self._last, self._paths = True, _names(before), list(turn)
 
     def begin(self) -> None:
         """The next file begins another checkpoint."""
         if self._paths:
             self._last, self._paths, self._num_alone = self._names(), [], 0
+            self._is_cleaned = False
             self._after_report.clear()
 
     def set_aside(self) -> None:
@@ -107,6 +139,7 @@ class Bursts:
         left = [other for other in self._paths if not is_in(other, path)]
         if len(left) < len(self._paths) and not left and self._before is not None:
             (left, self._last), self._before = self._before, None
+        self._is_cleaned = self._is_cleaned or 0 < len(left) < len(self._paths)
         self._paths = left
 
     def withdraw(self, path: str) -> bool:
@@ -114,6 +147,7 @@ class Bursts:
         is_last = any(is_in(other, path) for other in self._paths[-1:])
         gone = {other for other in self._paths if is_in(other, path)}
         self._paths = [other for other in self._paths if other not in gone]
+        self._turn = [other for other in self._turn if not is_in(other, path)]
         self._has_reported = self._has_reported or bool(gone & self._after_report)
         if self._last is not None:
             pattern = pattern_of(path)
@@ -121,4 +155,13 @@ class Bursts:
         return is_last
 
     def _names(self) -> Counter[str]:
-        return Counter(map(pattern_of, self._paths))
+        return _names(self._paths)
+
+
+def _names(paths: list[str]) -> Counter[str]:
+    return Counter(map(pattern_of, paths))
+
+
+def _shape(paths: list[str]) -> tuple[int, str]:
+    """How many files there are, and the name of the last one."""
+    return len(paths), pattern_of(paths[-1])

@@ -129,3 +129,49 @@ def test_an_old_checkpoint_may_be_moved_away_before_it_is_removed():
             assert not bursts.is_complete
             bursts.remove(f"gone-{epoch - 1}")
             assert bursts.is_complete
+
+
+def test_two_names_in_turn_and_then_which_one_is_the_newest():
+    bursts = Bursts()
+    assert add(bursts, "A", "newest", "|") == [True, False]
+    bursts.add("B")
+    assert bursts.is_partial
+    bursts.add("newest")
+    bursts.report()
+    for name in ("A", "B", "A"):
+        assert bursts.add(name)
+        assert bursts.is_partial
+        assert not bursts.add("newest")
+        assert bursts.is_complete
+        bursts.report()
+
+
+def test_names_are_not_used_in_turn_if_reports_come_in_the_middle():
+    """A thread saves."""
+    bursts = Bursts()
+    add(bursts, "model", "|", "state", "model", "|", "state", "|", "model", "state", "|", "model", "|", "state")
+    assert bursts.is_complete
+    assert bursts.add("model")
+    assert bursts.is_partial
+
+
+def test_a_file_that_is_removed_after_it_got_a_second_name_ends_a_checkpoint():
+    bursts = Bursts()
+    for epoch in range(1, 5):
+        assert bursts.add(f"step-{epoch}")
+        assert not bursts.is_complete
+        assert not bursts.add("newest")
+        bursts.remove(f"step-{epoch}")
+        assert bursts.is_complete == (epoch > 1)
+        bursts.report()
+
+
+def test_a_file_that_is_removed_in_the_middle_of_a_save_does_not_end_it():
+    bursts = Bursts()
+    for _ in range(3):
+        bursts.add("lock")
+        bursts.add("model")
+        bursts.remove("lock")
+        assert not bursts.add("state")
+        bursts.report()
+    assert bursts.is_complete

@@ -540,6 +540,37 @@ for epoch in (1, 2, 3, 4):
     assert (known.values["epoch"], known.generation) == (4, 4)
 
 
+@pytest.mark.parametrize(
+    "save",
+    [
+        # Two files in turn, and then which one is the newest.
+        "put(folder / 'AB'[epoch % 2], epoch); time.sleep(0.05); (folder / 'newest').write_text('AB'[epoch % 2])",
+        # A file that gets a second name and loses the first one.
+        (
+            "put(folder / f'step-{epoch}', epoch); os.link(folder / f'step-{epoch}', folder / 'newest.tmp'); "
+            "time.sleep(0.05); os.replace(folder / 'newest.tmp', folder / 'newest'); (folder / f'step-{epoch}').unlink()"
+        ),
+    ],
+    ids=["in turn", "second name"],
+)
+def test_the_checkpoint_is_that_which_the_last_file_says(launches, save):
+    launches.run(
+        f"for epoch in range(1, 8):\n    {save}\n    report(epoch, 1 / epoch)\n    time.sleep(0.1)\nos._exit(3)",
+        order="early",
+    )
+    found = {}
+    for number in launches.store.numbers():
+        text = (launches.store.files(number) / "newest").read_text()
+        text = (launches.store.files(number) / text).read_text() if text in "AB" else text
+        found[number] = int(text.partition(":")[0])
+    assert len(found) > 2
+    known = [news for news in launches.news if isinstance(news, Matched)]
+    assert len(known) > 2
+    for news in known:
+        newer_by = 0 if news.match == "exact" else news.match
+        assert 0 <= found[news.generation] - news.values["epoch"] <= newer_by
+
+
 def test_a_file_that_is_written_in_place_with_the_time_of_the_one_before_is_another_checkpoint(launches):
     body = """
 for epoch in (1, 2, 3):

@@ -84,6 +84,15 @@ class LogTail:
             found, self._found = self._found, []
             return found
 
+    def reports_up_to(self, size: int, to_the_end: bool = False) -> list[RawReport]:
+        """As :meth:`reports`, but goes on until so many bytes of the log are read, or there are no more."""
+        found: list[RawReport] = []
+        while True:
+            position = self.position
+            found += self.reports(to_the_end)
+            if self.position >= size or self.position == position:
+                return found
+
     def close(self) -> None:
         """Closes the file; a later call opens it again."""
         with self._lock:

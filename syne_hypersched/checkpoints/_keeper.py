@@ -171,7 +171,7 @@ class GenerationKeeper:
     def _is_saving(self) -> bool:
         observer = self._observer
         if not observer.prove():
-            if observer.writing():
+            if observer.awaited():
                 return True
             self._look()  # the last file was closed only now, by a process that was alive
             observer.prove()
@@ -365,7 +365,7 @@ class GenerationKeeper:
         self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool, has_handled: bool
     ) -> Ending:
         observer = self._observer
-        observer.pids = ()
+        observer.pids, self._error = (), self._error or observer.complaint
         self._look()
         observer.look_to_the_end()
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports

@@ -155,6 +155,15 @@ class Observer:
         """Files that are being written."""
         return self.open_files() if self.is_dirty else frozenset()
 
+    def awaited(self) -> frozenset[str]:
+        """Files that are being written and will be closed."""
+        return self._logs.awaited(self.writing(), time.monotonic())
+
+    @property
+    def complaint(self) -> str:
+        """What the script should do in another way, in words; empty if there is nothing."""
+        return self._logs.complaint(self._folder)
+
     def open_files(self) -> frozenset[str]:
         """Files that are open for writing, except those that always are. Any thread may call it."""
         # What was written after that is not known: a file that is not known to be idle is no log.
@@ -250,14 +259,8 @@ class Observer:
 
     def _new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
         """The reports since the last call, in a log of ``size`` bytes."""
-        found: list[RawReport] = []
-        while True:
-            position = self._tail.position
-            found += self._tail.reports(to_the_end)
-            if self._tail.position >= size or self._tail.position == position:
-                break
         self.seen_size = size
-        return found
+        return self._tail.reports_up_to(size, to_the_end)
 
     def _tell(self, reports: Sequence[RawReport]) -> None:
         """Tells the matcher of reports."""
@@ -293,14 +296,12 @@ class Observer:
                 self._complete.begin(change.path)
                 self._matcher.touch(self._looked_s, now)
                 continue
+            self._logs.hear(change.kind, os.path.join(self._folder, change.path), now)
             if change.kind in ("created", "written", "closed"):
-                self._logs.write(os.path.join(self._folder, change.path), now)
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
             if change.kind in ("created", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
             self._advance(change, after, now_before if change.kind == "lost" else before, now)
-            if change.kind in ("closed", "removed", "moved away"):
-                self._logs.close(os.path.join(self._folder, change.path))
             if change.kind in ("removed", "moved away"):
                 self.changed.discard(change.path)
             else:

@@ -11,6 +11,8 @@ _LOG_REPORTS = 3
 _LOG_IDLE_S = 0.25
 #: ...and so is a file with such a name.
 _LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
+#: A file that stays open is not being written if it has not changed for so many seconds.
+_QUIET_S = 0.05
 
 
 class OpenLogs:
@@ -22,9 +24,19 @@ class OpenLogs:
         self._written_s: dict[str, float] = {}
         self._sizes: dict[str, int] = {}
         self._logs: set[str] = set()
+        self._seen_sizes: dict[str, int] = {}
+        #: Files that were open at so many reports without being idle between them.
+        self.kept_open: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
         return path in self._logs or _LOG_NAME.search(os.path.basename(path)) is not None
+
+    def hear(self, kind: str, path: str, now_s: float) -> None:
+        """A file has changed in some way; see :class:`~syne_hypersched.checkpoints.Change`."""
+        if kind in ("created", "written", "closed"):
+            self.write(path, now_s)
+        if kind in ("closed", "removed", "moved away"):
+            self.close(path)
 
     def write(self, path: str, now_s: float) -> None:
         """A file was written to."""
@@ -34,6 +46,30 @@ class OpenLogs:
         """The script has reported while these files are open for writing, if it was not open for one report only."""
         for path in open_paths:
             self._num_reports[path] = self._num_reports.get(path, 0) + 1
+            if self._num_reports[path] >= _LOG_REPORTS:
+                self.kept_open.add(path)
+
+    def awaited(self, paths: Iterable[str], now_s: float) -> frozenset[str]:
+        """Those of these open files that will be closed, or that change at present; to be asked again and again."""
+        sizes = {path: _size_of(path) for path in paths}
+        before, self._seen_sizes = self._seen_sizes, sizes
+        return frozenset(
+            path
+            for path, size in sizes.items()
+            if self._num_reports.get(path, 0) < _LOG_REPORTS
+            or size != before.get(path)
+            or now_s - self._written_s.get(path, 0.0) < _QUIET_S
+        )
+
+    def complaint(self, folder: str) -> str:
+        """What is wrong with files that stay open, in words; empty if nothing is."""
+        kept = sorted(os.path.relpath(path, folder) for path in self.kept_open if path not in self)
+        if not kept:
+            return ""
+        return (
+            f"{', '.join(kept)} in the checkpoint folder stays open for writing from report to report, so that nobody "
+            "knows when it is whole, and best/ may get no checkpoint. Close it after each save; a log belongs elsewhere"
+        )
 
     def look(self, now_s: float) -> None:
         """Finds out which files are logs by now."""

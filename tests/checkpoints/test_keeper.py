@@ -500,6 +500,28 @@ for epoch in range(1, 600):
     assert [path.name for path in launches.store.files(launches.store.numbers()[-1]).iterdir()]
 
 
+def test_who_keeps_its_checkpoint_open_is_told_to_close_it_and_is_not_waited_for(launches):
+    launch = launches.start(
+        """
+folder.mkdir()
+file = open(folder / "state.db", "w")
+for epoch in range(1, 1000):
+    file.seek(0)
+    file.write(sealed(epoch))
+    file.flush()
+    report(epoch, 1 / epoch)
+    time.sleep(0.2)
+"""
+    )
+    launches.seen('"epoch": 6')
+    launches.launcher.drain(launch, grace_s=60.0)
+    ending = launches.end(launch)
+    assert "state.db in the checkpoint folder stays open for writing" in ending.error
+    assert not ending.is_whole
+    # Patience with what is written would be as long as most of the grace period.
+    assert launches.log.read_text().count("tune-metric") < 100
+
+
 def test_a_script_that_never_saves_leaves_nothing(launches):
     ending = launches.run("for epoch in range(1, 4):\n    report(epoch, 1 / epoch)")
     assert (ending.is_whole, ending.has_changed, ending.num_taken, ending.error) == (True, False, 0, "")
@@ -547,8 +569,8 @@ for epoch in (1, 2, 3, 4):
         "put(folder / 'AB'[epoch % 2], epoch); time.sleep(0.05); (folder / 'newest').write_text('AB'[epoch % 2])",
         # A file that gets a second name and loses the first one.
         (
-            "put(folder / f'step-{epoch}', epoch); os.link(folder / f'step-{epoch}', folder / 'newest.tmp'); "
-            "time.sleep(0.05); os.replace(folder / 'newest.tmp', folder / 'newest'); (folder / f'step-{epoch}').unlink()"
+            "put(folder / f'step-{epoch}', epoch); os.link(folder / f'step-{epoch}', folder / 'tmp'); "
+            "time.sleep(0.05); os.replace(folder / 'tmp', folder / 'newest'); (folder / f'step-{epoch}').unlink()"
         ),
     ],
     ids=["in turn", "second name"],

@@ -64,3 +64,31 @@ def test_a_file_that_goes_on_growing_is_no_log():
         logs.write("/a", report + 0.9)
         logs.look(report + 1.0)
     assert "/a" not in logs
+
+
+def test_who_keeps_a_file_open_is_waited_for_only_while_it_changes(tmp_path):
+    path = tmp_path / "state.db"
+    path.write_text("x")
+    logs, name = OpenLogs(), str(path)
+    for report in range(3):
+        assert logs.complaint(str(tmp_path)) == ""
+        assert logs.awaited([name], report + 0.9) == {name}  # it will be closed
+        logs.hear("written", name, float(report))
+        logs.report([name])
+    assert logs.awaited([name], 2.01) == {name}  # it was written to just now
+    assert logs.awaited([name], 2.2) == set()
+    path.write_text("xx")
+    assert logs.awaited([name], 2.3) == {name}  # it grows
+    assert logs.awaited([name], 2.4) == set()
+    assert logs.complaint(str(tmp_path)).startswith("state.db in the checkpoint folder stays open")
+    logs.hear("closed", name, 2.5)
+    assert logs.awaited([name], 3.0) == {name}
+
+
+def test_a_log_is_no_reason_to_complain():
+    logs = OpenLogs()
+    for report in range(3):
+        logs.report(["/a", "/b.log"])
+        logs.look(float(report))
+    logs.look(9.0)
+    assert logs.complaint("/") == ""

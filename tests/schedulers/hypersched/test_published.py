@@ -47,7 +47,7 @@ class Tuning:
 def test_admission_closes_when_a_new_trial_cannot_win_any_more():
     tuning = Tuning()
     tuning.start(0, 1)
-    assert tuning.strategy.close_if_due(99.0) is None, "nothing has reported"
+    assert tuning.strategy.close_if_due(100.0) is None, "nothing has reported"
     tuning.report(0, 10, 0.5, 10.0)
     tuning.report(1, 10, 0.6, 10.0)
     tuning.report(0, 20, 0.5, 20.0)
@@ -98,6 +98,18 @@ def test_the_cost_of_launches_can_be_ignored():
         needs[ignore] = tuning.strategy.admission(20.0).numbers["time_needed_s"]
     # 20 s of the longest trial, of which 5 were the launch: the first report came after 6 s and an epoch of a second.
     assert needs == {False: 45.0, True: 60.0}
+
+
+def test_a_cold_start_counts_where_the_cost_of_launches_is_ignored():
+    needs = {}
+    for ignore in (False, True):
+        tuning = Tuning(max_t=1000.0, ignore_overhead=ignore)
+        tuning.start(0)
+        tuning.report(0, 1, 0.5, 30.0)
+        tuning.report(0, 2, 0.5, 31.0)
+        needs[ignore] = tuning.strategy.admission(31.0).numbers["time_needed_s"]
+    assert needs[False] < 10
+    assert needs[True] == 93.0
 
 
 def test_a_weak_trial_is_paused_and_resumed_when_it_is_weak_no_longer():

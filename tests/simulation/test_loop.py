@@ -101,13 +101,17 @@ def test_a_trial_that_fails_is_an_error():
     assert fleet.status(0) == "Failed"
 
 
-@pytest.mark.parametrize(("limit", "num_trials", "num_results"), [("max_trials", 2, 4), ("max_results", 3, 5)])
-def test_limits_end_the_run(limit, num_trials, num_results):
-    tuner, _ = run(Scripted([start(x=x) for x in range(9)]), **{limit: 2 if limit == "max_trials" else 5})
-    assert len(tuner.results) <= num_results
-    assert tuner.num_trials == num_trials
-    if limit == "max_results":
-        assert len(tuner.results) == num_results
+def test_one_trial_too_many_ends_the_run_at_once():
+    tuner, fleet = run(Scripted([start(epochs=1), start(epochs=9), start()]), n_workers=2, max_trials=2, num_epochs=9)
+    assert tuner.num_trials == 2
+    assert [(each.trial_id, each.report["epoch"]) for each in tuner.results] == [(0, 1), (1, 1)]
+    assert fleet.time_s == 1.0
+
+
+def test_enough_results_end_the_run_at_once():
+    tuner, _ = run(Scripted([start() for _ in range(9)]), max_results=5)
+    assert len(tuner.results) == 5
+    assert tuner.num_trials == 3
 
 
 def test_a_scheduler_that_has_nothing_to_suggest_is_not_asked_again():

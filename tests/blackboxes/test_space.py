@@ -30,6 +30,7 @@ from syne_hypersched.blackboxes._space import UnitCube
         (list(range(13)), Integer, "randint(0, 12)"),
         ([*range(1, 13), 100], Integer, "randint(1, 100)"),
         ([*range(1, 13), 101], Integer, "lograndint(1, 101)"),
+        ([1, 2.5, *range(3, 20)], Float, "uniform(1, 19)"),
         (list(range(20)), Integer, "randint(0, 19)"),
         ([2**i for i in range(14)], Integer, "lograndint(1, 8192)"),
         ([0.1, 0.3], Float, "uniform(0.1, 0.3)"),
@@ -85,5 +86,11 @@ def test_another_category_is_as_far_as_the_whole_range():
 
 def test_the_scales_of_several_domains_are_alike():
     space = {"small": uniform(0, 1), "large": uniform(0, 1000)}
-    cube = UnitCube(space, [{"small": 0.0, "large": 300.0}, {"small": 0.2, "large": 0.0}])
-    assert cube.nearest({"small": 0.0, "large": 0.0}) == 1
+    cube = UnitCube(space, [{"small": 0.0, "large": 100.0}, {"small": 0.2, "large": 0.0}])
+    assert cube.nearest({"small": 0.0, "large": 0.0}) == 0
+
+
+def test_a_choice_among_numbers_spans_as_much_as_a_range():
+    space = {"c": choice([1, 2, 3]), "x": uniform(0, 1)}
+    cube = UnitCube(space, [{"c": 3, "x": 0.0}, {"c": 1, "x": 0.9}])
+    assert cube.nearest({"c": 1, "x": 0.0}) == 1

@@ -9,6 +9,7 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import TrialSuggestion
 
 from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.contract import Situation
 from syne_hypersched.recovery._journaled import JournaledScheduler, describe, described
 from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
@@ -171,6 +172,45 @@ def test_a_trial_whose_reports_raise_again_after_a_resume_is_stopped():
     assert [(entry.get("decision"), entry["raised"], entry["num_devices"]) for entry in entries] == [
         (None, "KeyError: 'loss'", 2), ("STOP", "KeyError: 'loss'", 2),
     ]  # fmt: skip
+
+
+def test_what_the_backend_was_told_is_recorded_when_it_is_news():
+    journaled, _, entries = make()
+    backend = ReplayState(situation=Situation(4, 60.0))
+    trial = elastic(backend)
+    for deadline_s in (60.0, 60.0, 90.0):
+        backend.situation.deadline_s = deadline_s
+        journaled.on_trial_result(trial, {"epoch": 1})
+    assert [entry.get("situation") for entry in entries] == [(4, 60.0), None, (4, 90.0)]
+
+
+def test_what_a_scheduler_tells_its_backend_reaches_it():
+    told = []
+
+    class Backend(ReplayState):
+        def follow(self, time_attr):
+            told.append(time_attr)
+
+        def measure(self, metric, do_minimize):
+            told.append((metric, do_minimize))
+
+        def publish(self, trial_id, result):
+            told.append((trial_id, result))
+
+        def note(self, *what):
+            told.append(what)
+
+    def decide(trial, result):
+        assert trial.num_devices_total == 4
+        trial.follow("epoch")
+        trial.measure("loss", True)
+        trial.publish({"loss": 1})
+        trial.note("resize", "why", {})
+        return "CONTINUE"
+
+    journaled, _, _ = make(decide)
+    journaled.on_trial_result(elastic(Backend(situation=Situation(4))), {"epoch": 1})
+    assert told == ["epoch", ("loss", True), (0, {"loss": 1}), (0, "resize", "why", {})]
 
 
 def test_the_rest_is_the_schedulers():

@@ -67,6 +67,7 @@ def test_a_number_of_seeds_or_a_list(seeds, numbers):
         ({"seeds": "a"}, "--seeds must be an integer or several, but got 'a'"),
         ({"mode": "min"}, "are for --table FILE, which is missing"),
         ({"configuration": "lr"}, "are for --table FILE, which is missing"),
+        ({"table": Path("x"), "mode": "min"}, "--table needs --metric COLUMN and --mode min or max"),
         ({"table": Path("x"), "metric": "loss"}, "--table needs --metric COLUMN and --mode min or max"),
         (
             {"table": Path("x"), "metric": "loss", "mode": "min", "benchmark": "digits"},

@@ -56,6 +56,7 @@ def test_what_is_said_of_a_trial():
         "bad": float("nan"),
         "st_num_devices": 2,
         "config_x": 1,
+        "st_tuner_time": 3.0,
     }
     logger.on_trial_result(trial(0), "InProgress", result, "CONTINUE")
     logger.on_trial_result(trial(0), "InProgress", {"epoch": 3, "acc": 0.4}, "PAUSE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,8 @@ def test_what_has_no_state_or_a_name_that_is_taken_is_refused():
     keeper = make(a=Counter())
     with pytest.raises(TypeError, match="b must have state_dict and load_state_dict, but got int"):
         keeper.track({"b": 3})
+    with pytest.raises(TypeError, match="c must have state_dict and load_state_dict"):
+        keeper.track({"c": SimpleNamespace(load_state_dict=print)})
     with pytest.raises(ValueError, match="'a' must be a name that is not taken"):
         keeper.track({"a": Counter()})
 

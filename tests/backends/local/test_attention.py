@@ -62,3 +62,12 @@ def test_a_wait_ends_when_something_is_told(attention):
     waiting.join()
     assert heard == [("exit", 3)]
     assert attention._stale.told[0] == ("calm",)
+
+
+def test_the_end_of_the_tuning_ends_a_wait_and_what_waits_is_closed(attention):
+    attention.set_due(5.0)
+    assert attention._news._due == 5.0
+    attention.wait(0.0)
+    attention._news._open_bell()
+    attention.end()
+    assert attention._news._bell is None

@@ -19,6 +19,14 @@ def test_devices_are_occupied_from_the_order_on_and_until_the_drain_is_over():
     assert fleet.occupied()[2:] == [(1, "Stopping")] * 2
 
 
+def test_what_takes_no_time_has_happened_when_somebody_looks():
+    fleet, _ = make_fleet()
+    fleet.start(0, {}, 1, "start")
+    look(fleet)
+    fleet.halt(0, "Stopped")
+    assert fleet.occupied() == []
+
+
 def test_wishes_and_statuses():
     fleet, _ = make_fleet()
     fleet.start(0, {}, 3, "start")

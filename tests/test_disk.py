@@ -76,14 +76,15 @@ def test_syncs_reach_the_file_and_the_folder(disk, tmp_path, monkeypatch):
     reached = []
 
     def fsync(descriptor):
-        reached.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        reached.append((descriptor, os.readlink(f"/proc/self/fd/{descriptor}")))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    before = len(os.listdir("/proc/self/fd"))
     disk.sync_file(str(tmp_path / "file"))
     disk.sync_folder(str(tmp_path))
-    assert reached == [str(tmp_path / "file"), str(tmp_path)]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert [path for _, path in reached] == [str(tmp_path / "file"), str(tmp_path)]
+    for descriptor, path in reached:
+        link = f"/proc/self/fd/{descriptor}"
+        assert not os.path.lexists(link) or os.readlink(link) != path, "it is closed"
 
 
 def test_a_rename_replaces_and_a_removal_may_find_nothing(disk, tmp_path):

@@ -196,6 +196,31 @@ def test_a_folder_that_was_not_left_whole_is_not_trusted(nodes, ending):
     assert [node for node, *_ in nodes.ordered()] == ["a"]
 
 
+def test_only_the_node_of_rank_0_handles_checkpoints(nodes):
+    nodes.launcher.launch(nodes.watched(0))
+    assert [order["checkpoints"] is not None for _, order in nodes.orders] == [True, False]
+    assert [order["log"] is not None for _, order in nodes.orders] == [True, False]
+
+
+def test_messages_about_unknown_launches_are_left_alone(nodes):
+    nodes.launcher.launch(nodes.spec(("a/0",)))
+    for node, launch in (("a", 7), ("a", None), ("b", 0)):
+        nodes.exits(node, launch, 0)
+        nodes.say(node, "launched", launch=launch, pids=[1])
+    assert nodes.told == []
+
+
+def test_rank_0_may_end_before_the_others_are_drained(nodes):
+    handle = nodes.launcher.launch(nodes.spec())
+    for node in "ab":
+        nodes.say(node, "launched", launch=handle, pids=[1])
+    nodes.ordered()
+    nodes.exits("a", handle, 3, 0, first_failed=0)
+    assert nodes.ordered() == [("b", "drain", PEER_GRACE_S)]
+    nodes.exits("b", handle, -15, drained=True)
+    assert (nodes.exit.exit_code, nodes.exit.first_failed) == (3, 0)
+
+
 def test_parts_that_were_never_started_end_with_the_first_one(nodes):
     handle = nodes.launcher.launch(nodes.watched(1))
     nodes.ordered()

@@ -291,16 +291,39 @@ def test_more_paused_trials_than_may_be_resumed_lose_the_weakest():
 
 def test_a_budget_brings_the_end_forward():
     tuning = Tuning(strategy=Adaptive(budget_device_hours=20 / 3600))
+    assert tuning.scheduler.suggest() is not None
     trial = tuning.add(0)
     for epoch, now_s in ((1, 4.0), (2, 8.0)):
         tuning.now_s = now_s
         assert tuning.report(trial, epoch, 0.5)[0] == "CONTINUE"
-    ends_s = [told[1] for told in tuning.strategy.told if told[0] == "deadline"]
-    # Of 20 s 4 are spent, since the first report. Both devices may be held from now on.
-    assert ends_s[-1] == pytest.approx(8.0 + 16 / 2)
-    tuning.now_s = 15.0
+    *_, (_, end_s, reopens) = [told for told in tuning.strategy.told if told[0] == "deadline"]
+    # Of 20 s 8 are spent. Both devices may be held from now on.
+    assert end_s == pytest.approx(8.0 + 12 / 2)
+    assert reopens is False
+    assert tuning.scheduler.suggest() is not None
+    tuning.now_s = 12.5
+    assert tuning.scheduler.suggest() is None, "what starts now would not report before the end"
     assert tuning.report(trial, 3, 0.5)[0] == "STOP"
     assert tuning.log[-1][2].endswith("device-hours are spent, and more would not pay")
+
+
+@pytest.mark.parametrize(("stretch_s", "end_s"), [(5.0, 9.0), (0.0, 4.0), (None, DEADLINE_S)])
+def test_the_search_ends_after_a_last_stretch_where_going_on_does_not_pay(stretch_s, end_s):
+    tuning = Tuning(strategy=Adaptive(min_gain=0.1))
+    trial = tuning.add(0)
+    tuning.scheduler._spending.has_paid_off = lambda least_window_s: True
+    tuning.strategy.stretch = stretch_s
+    tuning.now_s = 4.0
+    tuning.report(trial, 1, 0.5)
+    assert [told for told in tuning.strategy.told if told[0] == "deadline"] == [("deadline", end_s, False)]
+
+
+def test_a_report_at_the_deadline_counts():
+    tuning = Tuning()
+    trial = tuning.add(0)
+    tuning.now_s = DEADLINE_S
+    assert tuning.report(trial, 1, 0.5)[0] == "CONTINUE"
+    assert tuning.scheduler.incumbent.value == 0.5
 
 
 def test_the_devices_of_trials_that_a_new_tuner_has_forgotten_are_free():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ class Script:
     is_killed: bool = False
     """Whether it is still there after the grace period."""
     reports_on_sigterm: bool = False
+    early_reports: int = 0
+    """Reports that come before the middle of an epoch."""
 
 
 class Launch:
@@ -57,7 +60,12 @@ class Launch:
         while True:
             if until():
                 return True
-            if self.has_ended or timeout_s < EPOCH_S:
+            if timeout_s < EPOCH_S:
+                self.stage.short_waits_s.append(timeout_s)
+                if self.script.early_reports == 0:
+                    return False  # in the middle of an epoch nothing happens
+                self.script.early_reports -= 1
+            if self.has_ended:
                 return False
             if self.epoch == self.script.num_epochs:
                 self.end(exit_code=0)
@@ -88,11 +96,13 @@ class Launch:
     def copy_checkpoints(self, folder, target):
         target.mkdir()
         if folder.is_dir():
-            (target / "model").write_text((folder / "model").read_text())
+            shutil.copytree(folder, target, dirs_exist_ok=True)
 
     def terminate(self, grace_s, timeout_s):
         self.stage.done.append((self.trial, "terminated", len(self.reports)))
         before = len(self.reports)
+        if self.script.saves:
+            (self.folder / "inside-an-epoch").touch()
         if self.script.reports_on_sigterm:
             self.report()
         self.end(exit_code=75, num_before_signal=before, was_killed=self.script.is_killed)
@@ -123,6 +133,7 @@ class Stage:
     def __init__(self, folder: Path, script: Script, num_devices=2):
         self.folder, self.script, self.num_devices = folder, script, num_devices
         self.started = []
+        self.short_waits_s = []
         self.done = []
 
     def checkpoints(self, trial):
@@ -152,6 +163,11 @@ def test_a_script_that_does_all_right(tmp_path):
         ("killed-0", "killed in a save", 3), ("killed-0", "ended", 3),
     ]  # fmt: skip
     assert (seen.num_before, seen.num_resumed, seen.num_devices) == (2, 2, 2)
+    assert (tmp_path / "resumed/checkpoints/inside-an-epoch").exists(), "from what was left at SIGTERM"
+    assert stage.short_waits_s == [EPOCH_S / 2], "half an epoch after the second report"
+    assert sorted(path.name for path in tmp_path.glob("after-report-*")) == [
+        "after-report-1", "after-report-2", "after-report-3",
+    ]  # fmt: skip
     assert len(seen.alone.reports) == 4
     assert (seen.resized.num_devices, seen.restarted.num_devices) == (2, 1)
     assert seen.torn == [], "the file is moved into its place"
@@ -183,11 +199,18 @@ def test_a_sigterm_that_came_in_a_save_is_sent_again_to_another_trial(tmp_path, 
     assert seen.num_resumed == 2
 
 
+@pytest.mark.parametrize(("early_reports", "after"), [(1, 3), (9, 5)])
+def test_a_report_that_comes_early_is_waited_for_as_long_as_an_epoch_is_left(tmp_path, early_reports, after):
+    stage, _, _ = check(tmp_path, num_reports=6, early_reports=early_reports)
+    assert ("terminated-0", "terminated", after) in stage.done
+
+
 @pytest.mark.parametrize("behaviour", [{"is_killed": True}, {"reports_on_sigterm": True}])
 def test_what_was_ended_badly_is_not_what_a_launch_is_resumed_from(tmp_path, behaviour):
     stage, seen, _ = check(tmp_path, **behaviour)
     assert (tmp_path / "after-report-2" / "model").read_text() == "2"
     assert ("resumed", 1, 2) in stage.started
+    assert not (tmp_path / "resumed/checkpoints/inside-an-epoch").exists()
     assert seen.num_resumed == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -134,7 +135,7 @@ def test_rank_0_prints_into_the_shared_folder_and_its_port_is_released(agent, tm
     agent.give(launch_order(world=world, log=str(log), warm=True, cwd=str(tmp_path)))
     ((_, spec),) = agent._launcher.calls
     assert spec.ranks[0].stdout == str(log)
-    assert log.parent.is_dir()
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
     assert spec.argv == ("/tuner/python", "train.py"), "a fork of the server runs it"
     assert spec.cwd == str(tmp_path)
     assert agent._ports.calls == [("release", 4000), ("open", 1)]
@@ -159,6 +160,43 @@ def test_a_trial_that_takes_too_much_memory_is_named(agent):
     agent._memory = SimpleNamespace(look=lambda: None)
     agent._end_hog()
     assert agent.told() == [{"event": "memory", "launch": 7, "text": "9 of 10 GB"}]
+
+
+@pytest.mark.parametrize(("is_over", "said"), [(False, [{"event": "ready"}]), (True, [])])
+def test_a_node_is_ready_when_its_server_is(agent, is_over, said):
+    class Server:
+        server_pid, is_ready, num_starts = None, False, 0
+
+        def warm_up(self):
+            self.num_starts += 1
+            self.server_pid, self.is_ready = 41, not is_over
+
+    agent._launcher = Server()
+    agent._lease.ends_at = 99.0 if is_over else 200.0
+    agent._warm_up()
+    assert agent._launcher.num_starts == 1
+    assert agent.told() == said
+
+
+@pytest.mark.parametrize("why", ["close", "lease"])
+def test_at_the_end_everything_is_closed_and_said_so(agent, monkeypatch, why):
+    exits = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    agent._scratch = Noting()
+    agent._launcher.is_ready = True
+    agent._closed = threading.Event()
+    agent._closed.set()
+    if why == "lease":
+        agent._lease.ends_at = 99.0
+        agent._closing.wait = lambda timeout_s: False
+    else:
+        agent._closing.set()
+    agent._run()
+    assert agent._closing.is_set(), "what cannot be started any more is lost"
+    assert agent._scratch.calls == [("end_orphans", GRACE_S), ("remove",)]
+    assert agent._launcher.calls == agent._logs.calls == agent._ports.calls == [("close",)]
+    assert agent.told()[-1] == {"event": "closed"}
+    assert exits == [0]
 
 
 def test_a_probe_is_answered(agent, order):

@@ -83,7 +83,7 @@ class PageData:
             "incumbent": incumbent_of(state),
             "closed": None if closed is None else [round(closed[0], 3), closed[1]],
             "devices": list(state.devices),
-            "away": len(state.away),
+            "away": len(state.attendance.away),
             "totals": {
                 "reports": state.num_reports,
                 "launches": len(state.launches),

@@ -6,10 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from syne_hypersched.experiments._nodes import (
-    DRAINED,
-    LOST,
     NEW,
-    RETIRED,
     Attendance,
     attendance_of,
     by_node,
@@ -43,6 +40,7 @@ class NodeSummary:
 def summarise_nodes(run: Run) -> tuple[NodeSummary, ...]:
     """All nodes of a run, sorted by name; none if its devices have no nodes."""
     attendance, until_s = attendance_of(run.events), last_moment_s(run.events)
+    changes = changes_of(attendance)
     there_s: dict[str, float] = defaultdict(float)
     for device in attendance.devices:
         there_s[node_of(device)] += until_s
@@ -58,34 +56,37 @@ def summarise_nodes(run: Run) -> tuple[NodeSummary, ...]:
     return tuple(
         NodeSummary(
             node, len(devices), min(1.0, held_s[node] / there_s[node]) if there_s[node] > 0 else 0.0,
-            len(trials[node]), _changes(node, devices, attendance),
+            len(trials[node]), changes.get(node, ()),
         )
         for node, devices in by_node(attendance.devices).items() if node
     )  # fmt: skip
 
 
-def _changes(node: str, devices: tuple[str, ...], attendance: Attendance) -> tuple[str, ...]:
-    told = []
-    for absence in attendance.absences():
-        some = [device for device in absence.devices if device in devices]
-        if not some:
-            continue
-        share = "" if len(some) == len(devices) else f"{len(some)} of {len(devices)} "
-        reason = why(absence.reason, node)
-        if absence.how in (RETIRED, DRAINED, LOST):
-            told.append((absence.start_s, f"{share}{absence.how} at {absence.start_s:.4g} s", reason))
-        if absence.end_s is not None and not _goes_on(absence.end_s, some, attendance):
-            again = "joined" if absence.how == NEW else "back"
-            told.append((absence.end_s, f"{share}{again} at {absence.end_s:.4g} s", ""))
-    return tuple(f"{text}: {reason}" if reason else text for _, text, reason in sorted(told))
+def changes_of(attendance: Attendance) -> dict[str, tuple[str, ...]]:
+    """What happened to each node, in the order in which it happened; nodes to which nothing did are left out.
 
-
-def _goes_on(moment_s: float, devices: list[str], attendance: Attendance) -> bool:
-    """Whether another absence of the devices begins when one ends: a node that is to go may die then."""
-    return any(
-        absence.start_s == moment_s and not set(devices).isdisjoint(absence.devices)
-        for absence in attendance.absences()
-    )
+    Parameters
+    ----------
+    attendance
+        Which devices were there when.
+    """
+    absences, nodes = attendance.absences(), by_node(attendance.devices)
+    # A node that is to go may die then: it is not back between.
+    begins = {(device, absence.start_s) for absence in absences for device in absence.devices}
+    told: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+    for absence in absences:
+        for node, some in by_node(absence.devices).items():
+            share = "" if len(some) == len(nodes[node]) else f"{len(some)} of {len(nodes[node])} "
+            if absence.how != NEW:
+                said = f"{share}{absence.how} at {absence.start_s:.4g} s"
+                told[node].append((absence.start_s, said, why(absence.reason, node)))
+            if absence.end_s is not None and (some[0], absence.end_s) not in begins:
+                again = "joined" if absence.how == NEW else "back"
+                told[node].append((absence.end_s, f"{share}{again} at {absence.end_s:.4g} s", ""))
+    return {
+        node: tuple(f"{text}: {reason}" if reason else text for _, text, reason in sorted(of_node))
+        for node, of_node in told.items()
+    }
 
 
 def describe_nodes(run: Run) -> str:

@@ -165,6 +165,7 @@ class PageState:
             self.attendance.add(event)
             for device in event.devices:
                 self.device_index(device)
+            self._next()
             return
         if event.event in STATUS_OF_EVENT:
             self._trial(event.trial_id).status = STATUS_OF_EVENT[event.event]

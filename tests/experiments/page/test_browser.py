@@ -245,6 +245,8 @@ def cluster_run() -> ClusterRun:
     run.at(1.0).launch(0, 4)
     run.at(2.0).report(0)
     run.at(10.0).lose("node2", "its link is cut")
+    run.at(12.0).launch(0, 4)
+    run.at(40.0).report(0)
     return run
 
 

@@ -29,6 +29,7 @@ def make_tuner() -> Tuner:
         ENTRY_POINT,
         NUM_DEVICES,
         devices_of=os.environ.get("DEVICES_OF", "GPU"),
+        autoscale=True,
         start_timeout_s=900.0,  # a machine of a cloud takes minutes to come
     )
     scheduler = HyperSched(

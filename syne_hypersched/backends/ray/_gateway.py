@@ -40,7 +40,7 @@ class Gateway:
         The connection to the tuner.
     settings
         What the tuner wants: ``address``, ``resource``, ``num_devices`` (0: all), ``insecure`` and the settings of
-        agents.
+        agents; ``wanted``, if Ray's autoscaler is to be asked for so many devices.
     """
 
     def __init__(self, link: Link, settings: Message) -> None:
@@ -56,6 +56,8 @@ class Gateway:
         self._leaving: set[str] = set()
         #: Devices of each node's agent.
         self._numbers: dict[str, int] = {}
+        #: Devices that Ray's autoscaler was asked for; None: it was not asked.
+        self._asked: int | None = None
 
     def run(self) -> None:
         """Connects, and works until the tuner is gone or says that it is done."""
@@ -91,6 +93,9 @@ class Gateway:
         return f"{', '.join(reachable[:3])}{', ...' if len(reachable) > 3 else ''}" if reachable else ""
 
     def _obey(self, command: Message) -> None:
+        if command["command"] == "want":
+            self._settings["wanted"] = command["num_devices"]
+            return
         order = command.get("order", {})
         with self._lock:
             if command["command"] == "all":
@@ -141,10 +146,14 @@ class Gateway:
             occupied = {node_id for node_id, name in self._names.items() if name in self._nodes}
             ready = [fact for fact in facts.values() if self._not_before.get(fact.node_id, 0.0) <= now]
             num_there = sum(self._numbers[self._names[node_id]] for node_id in occupied)
-            chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there)
+            wanted = self._settings.get("wanted")
+            chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there, wanted)
             for fact, number in chosen:
                 self._begin(ray, fact, number)
             leaving = [self._names[i] for i in occupied if facts.get(i) is not None and facts[i].is_draining]
+        if wanted is not None and wanted != self._asked:
+            _ask_for(self._settings["resource"], wanted)
+            self._asked = wanted
         for name in leaving:
             if name not in self._leaving:
                 self._leaving.add(name)
@@ -192,6 +201,10 @@ class Gateway:
 
     def _end(self, ray: Any) -> None:
         self._closing.set()
+        if self._asked is not None:  # else the autoscaler would keep the nodes for ever
+            forgetting = threading.Thread(target=_ask_for, args=(self._settings["resource"], 0), daemon=True)
+            forgetting.start()
+            forgetting.join(_REACH_S)  # the head may be away
         with self._lock:
             nodes = list(self._nodes.values())
         for node in nodes:
@@ -212,6 +225,11 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+
+
+def _ask_for(resource: str, number: int) -> None:
+    """Asks Ray's autoscaler for so many devices, in all; it keeps that in mind until it is asked anew."""
+    importlib.import_module("ray.autoscaler.sdk").request_resources(bundles=[{resource: 1}] * number)
 
 
 def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:

@@ -146,18 +146,29 @@ class Gateway:
             occupied = {node_id for node_id, name in self._names.items() if name in self._nodes}
             ready = [fact for fact in facts.values() if self._not_before.get(fact.node_id, 0.0) <= now]
             num_there = sum(self._numbers[self._names[node_id]] for node_id in occupied)
+            num_known = sum(self._numbers[name] for name, node in self._nodes.items() if node.is_known)
             wanted = self._settings.get("wanted")
             chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there, wanted)
             for fact, number in chosen:
                 self._begin(ray, fact, number)
             leaving = [self._names[i] for i in occupied if facts.get(i) is not None and facts[i].is_draining]
-        if wanted is not None and wanted != self._asked:
-            _ask_for(self._settings["resource"], wanted)
-            self._asked = wanted
+        if wanted is not None:
+            self._ask(wanted, num_known)
         for name in leaving:
             if name not in self._leaving:
                 self._leaving.add(name)
                 self._link.send({"event": "leaving", "node": name})
+
+    def _ask(self, wanted: int, num_known: int) -> None:
+        """Asks Ray's autoscaler for devices as long as some are missing.
+
+        Nodes with an agent are in use, and the autoscaler leaves them alone. A request that they fulfil might keep an
+        idle node as well: to the autoscaler one is as good as another.
+        """
+        number = wanted if wanted > num_known else 0
+        if number != self._asked:
+            _ask_for(self._settings["resource"], number)
+            self._asked = number
 
     def _begin(self, ray: Any, fact: NodeFacts, number: int) -> None:
         name = self._names.get(fact.node_id) or name_for(fact.hostname, self._taken())
@@ -201,7 +212,7 @@ class Gateway:
 
     def _end(self, ray: Any) -> None:
         self._closing.set()
-        if self._asked is not None:  # else the autoscaler would keep the nodes for ever
+        if self._asked:  # else the autoscaler would keep the nodes for ever
             forgetting = threading.Thread(target=_ask_for, args=(self._settings["resource"], 0), daemon=True)
             forgetting.start()
             forgetting.join(_REACH_S)  # the head may be away

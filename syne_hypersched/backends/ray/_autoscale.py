@@ -92,7 +92,7 @@ def nodes_to_hand_back(nodes: Mapping[str, NodeUse], num_wanted: int, may_move: 
 
 
 @dataclass(frozen=True)
-class Order:
+class ScaleOrder:
     """What is to be done."""
 
     ask: int
@@ -125,7 +125,7 @@ class Autoscaling:
 
     def look(
         self, now: float, nodes: Mapping[str, NodeUse], num_wanted: int, left_s: float | None, may_move: bool = True
-    ) -> Order:
+    ) -> ScaleOrder:
         """What is to be done now.
 
         Parameters
@@ -148,7 +148,7 @@ class Autoscaling:
             self._asked_at = None
         elif self._asked_at is None:
             self._asked_at = now
-        return Order(ask, hand_back)
+        return ScaleOrder(ask, hand_back)
 
     def joined(self, now: float) -> None:
         """A node that was asked for can be used."""

@@ -14,10 +14,10 @@ from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
-from syne_hypersched.backends.ray._autoscaling import AutoscalingBackend
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
+from syne_hypersched.backends.ray._node_scaling import AutoscalingBackend
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
 from syne_hypersched.backends.ray._rank_log import append_rest, left_behind
 from syne_hypersched.backends.shared.devices import DevicePool

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
-from syne_hypersched.backends.ray._lease import SLACK_S
-from syne_hypersched.backends.ray._messages import CLOSED, Link, Message
+from syne_hypersched.backends.ray._lease import CLOSED, SLACK_S
+from syne_hypersched.backends.ray._messages import Link, Message
 
 logger = logging.getLogger(__name__)
 

@@ -93,15 +93,14 @@ class Gateway:
         return f"{', '.join(reachable[:3])}{', ...' if len(reachable) > 3 else ''}" if reachable else ""
 
     def _obey(self, command: Message) -> None:
-        if command["command"] == "want":
-            self._settings["wanted"] = command["num_devices"]
-            return
         order = command.get("order", {})
         with self._lock:
             if command["command"] == "all":
                 if command.get("stands"):
                     self._standing[order["order"]] = order
                 nodes = list(self._nodes.values())
+            elif command["command"] == "want":
+                self._settings["wanted"], nodes = command["num_devices"], []
             else:
                 node = self._nodes.get(command["node"])
                 nodes = [] if node is None else [node]

@@ -11,9 +11,6 @@ from typing import Any
 
 Message = dict[str, Any]
 
-CLOSED = "it was closed"
-"""Why a node is not there any more whose agent was told to end."""
-
 _SIZE = struct.Struct("!I")
 
 

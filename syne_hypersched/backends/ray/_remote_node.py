@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from syne_hypersched.backends.ray._lease import Fence
-from syne_hypersched.backends.ray._messages import CLOSED, Message, pack, unpack
+from syne_hypersched.backends.ray._lease import CLOSED, Fence
+from syne_hypersched.backends.ray._messages import Message, pack, unpack
 
 #: Seconds that an agent may take until it says hello: its devices may be in use by another job.
 _HELLO_S = 600.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.backends.ray._autoscale import Autoscaling, NodeUse, Order, devices_to_ask, nodes_to_hand_back
+from syne_hypersched.backends.ray._autoscale import Autoscaling, NodeUse, ScaleOrder, devices_to_ask, nodes_to_hand_back
 
 
 @pytest.mark.parametrize(
@@ -59,30 +59,30 @@ def test_enough_devices_are_left_and_no_other_node_could_go(nodes, wanted, may_m
 def test_a_node_goes_only_if_nobody_has_had_use_for_it_for_a_while():
     autoscaling = Autoscaling(8, idle_s=60.0)
     nodes = {"a": NodeUse(4, 4), "b": NodeUse(4, 0)}
-    assert autoscaling.look(0.0, nodes, 4, None) == Order(8), "trials may be about to start"
-    assert autoscaling.look(30.0, nodes, 8, None) == Order(8)
-    assert autoscaling.look(31.0, nodes, 4, None) == Order(8)
-    assert autoscaling.look(90.9, nodes, 4, None) == Order(8)
-    assert autoscaling.look(91.0, nodes, 4, None) == Order(4, ("b",))
+    assert autoscaling.look(0.0, nodes, 4, None) == ScaleOrder(8), "trials may be about to start"
+    assert autoscaling.look(30.0, nodes, 8, None) == ScaleOrder(8)
+    assert autoscaling.look(31.0, nodes, 4, None) == ScaleOrder(8)
+    assert autoscaling.look(90.9, nodes, 4, None) == ScaleOrder(8)
+    assert autoscaling.look(91.0, nodes, 4, None) == ScaleOrder(4, ("b",))
 
 
 def test_a_cluster_is_asked_for_more_at_once():
     autoscaling = Autoscaling(8, idle_s=60.0)
-    assert autoscaling.look(0.0, {}, 8, None) == Order(8)
-    assert autoscaling.look(100.0, {"a": NodeUse(4, 4)}, 4, None) == Order(8)
-    assert autoscaling.look(200.0, {"a": NodeUse(4, 4)}, 4, None) == Order(4)
-    assert autoscaling.look(201.0, {"a": NodeUse(4, 4)}, 7, None) == Order(7)
+    assert autoscaling.look(0.0, {}, 8, None) == ScaleOrder(8)
+    assert autoscaling.look(100.0, {"a": NodeUse(4, 4)}, 4, None) == ScaleOrder(8)
+    assert autoscaling.look(200.0, {"a": NodeUse(4, 4)}, 4, None) == ScaleOrder(4)
+    assert autoscaling.look(201.0, {"a": NodeUse(4, 4)}, 7, None) == ScaleOrder(7)
 
 
 def test_what_would_come_too_late_is_not_asked_for():
     autoscaling = Autoscaling(8, idle_s=60.0)
-    assert autoscaling.look(0.0, {}, 8, 3600.0) == Order(8)
+    assert autoscaling.look(0.0, {}, 8, 3600.0) == ScaleOrder(8)
     autoscaling.joined(240.0)
     nodes = {"a": NodeUse(4, 4)}
-    assert autoscaling.look(241.0, nodes, 8, 3359.0) == Order(8)
+    assert autoscaling.look(241.0, nodes, 8, 3359.0) == ScaleOrder(8)
     assert autoscaling.start_s == 240.0
-    assert autoscaling.look(3100.0, nodes, 8, 500.0) == Order(8)
-    assert autoscaling.look(3200.0, nodes, 8, 400.0) == Order(4)
+    assert autoscaling.look(3100.0, nodes, 8, 500.0) == ScaleOrder(8)
+    assert autoscaling.look(3200.0, nodes, 8, 400.0) == ScaleOrder(4)
 
 
 @given(wanted=st.lists(st.tuples(st.floats(0, 50), st.integers(0, 8)), min_size=1, max_size=30))

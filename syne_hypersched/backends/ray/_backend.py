@@ -12,17 +12,12 @@ from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.backends.local import (
-    ElasticLocalBackend,
-    LaunchMode,
-    Processes,
-    RestoredTrial,
-    modules_to_preload,
-)
+from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
+from syne_hypersched.backends.ray._node_scaling import AutoscalingBackend
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
 from syne_hypersched.backends.ray._rank_log import append_rest, left_behind
 from syne_hypersched.backends.shared.devices import DevicePool
@@ -32,7 +27,7 @@ from syne_hypersched.launch import RankSpec
 logger = logging.getLogger(__name__)
 
 
-class ElasticRayBackend(ElasticLocalBackend):
+class ElasticRayBackend(AutoscalingBackend):
     """Runs trials on the nodes of a Ray cluster, and changes their number of devices when the scheduler asks for it.
 
     Example::
@@ -67,6 +62,9 @@ class ElasticRayBackend(ElasticLocalBackend):
         seconds and ``grace_s`` are over; only then they are started elsewhere.
     start_timeout_s
         How long ``num_devices`` devices are waited for at the start (s). At least one must come.
+    autoscale
+        Whether Ray's autoscaler is asked for as many devices as trials have use for, ``num_devices`` at most, and gets
+        nodes back for which they have none any more. Trials begin when the first node is there.
     max_memory
         Share of a node's memory that may be used before its largest trial is ended.
     insecure
@@ -100,6 +98,7 @@ class ElasticRayBackend(ElasticLocalBackend):
         env_vars: Mapping[str, str] | None = None,
         lease_s: float = 10.0,
         start_timeout_s: float = 60.0,
+        autoscale: bool = False,
         max_memory: float = 0.92,
         insecure: bool = False,
         num_devices_per_trial: int = 1,
@@ -137,6 +136,7 @@ class ElasticRayBackend(ElasticLocalBackend):
             "env_vars": _variables({} if env_vars is None else env_vars),
             "max_memory": checks.number("max_memory", max_memory, above=0, at_most=1),
         }
+        self._may_scale = checks.truth("autoscale", autoscale)
         self._cluster: Cluster | None = None
         self._wanted_preload = None if preload is None else checks.names("preload", preload)
         with needs_extra("ElasticRayBackend", "ray"):
@@ -202,7 +202,7 @@ class ElasticRayBackend(ElasticLocalBackend):
 
     def _find_devices(self, *_: Any) -> Devices:
         self._cluster = self._connect()
-        names = self._cluster.start(self._nominal, self._start_timeout_s)
+        names = self._cluster.start(1 if self._may_scale else self._nominal, self._start_timeout_s)
         if not names:
             self._cluster.close()
             resource = self._cluster_settings["resource"]
@@ -232,7 +232,8 @@ class ElasticRayBackend(ElasticLocalBackend):
             for device in self._fleet.pool.present:
                 self._fleet.pool.lose(device)
             self._cluster = self._connect()
-            names = self._cluster.start(self._nominal or self.num_devices, self._start_timeout_s)
+            number = 1 if self._may_scale else self._nominal or self.num_devices
+            names = self._cluster.start(number, self._start_timeout_s)
             for name in names[: len(self._fleet.pool)]:
                 self._fleet.pool.join(name, node_of(name))
             self.devices = Devices(names)
@@ -245,7 +246,8 @@ class ElasticRayBackend(ElasticLocalBackend):
                 modules_to_preload(Path(self.entry_point)) if self._wanted_preload is None else self._wanted_preload
             )
         agent = {**self._agent_settings, "grace_s": self.grace_s, "preload": list(preload)}
-        cluster = Cluster({**self._cluster_settings, "agent": agent})
+        settings: dict[str, Any] = {**self._cluster_settings, "agent": agent}
+        cluster = Cluster(self._begin_scaling(settings) if self._may_scale else settings)
         cluster.on_join = self._on_join
         cluster.on_lose = lambda node, devices, reason: self._fleet.lose(devices, f"node {node} is lost: {reason}")
         cluster.on_leave = lambda node, devices: self._fleet.retire(devices, f"node {node} is to go")
@@ -260,7 +262,9 @@ class ElasticRayBackend(ElasticLocalBackend):
     def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
         """Those of the devices that are on nodes which are there."""
         cluster = self._cluster
-        nodes = {} if cluster is None else cluster.nodes
+        nodes = {} if cluster is None else cluster.nodes.copy()
+        for node in self._returning:
+            nodes.pop(node, None)
         return tuple(device for device in devices if node_of(device) in nodes and nodes[node_of(device)].is_in)
 
     def _give_back(self, devices: Sequence[str]) -> None:

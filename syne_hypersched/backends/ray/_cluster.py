@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
-from syne_hypersched.backends.ray._lease import SLACK_S
+from syne_hypersched.backends.ray._lease import CLOSED, SLACK_S
 from syne_hypersched.backends.ray._messages import Link, Message
 
 logger = logging.getLogger(__name__)
@@ -147,19 +147,21 @@ class Cluster:
         """Whether it was started and not closed."""
         return self._thread is not None
 
+    def send(self, command: Message) -> None:
+        """Sends a command to the gateway; if that has died, its nodes are lost soon."""
+        link = self._link
+        if link is not None:
+            link.send(command)
+
     def order(self, node: str, order: Message) -> None:
         """Sends an order to a node."""
-        link = self._link
-        if link is None or not link.send({"command": "node", "node": node, "order": order}):
-            return  # its gateway has died: the node is lost soon
+        self.send({"command": "node", "node": node, "order": order})
 
     def order_all(self, order: Message, stands: bool = False) -> None:
         """Sends an order to all nodes; one that ``stands`` also to those that come later."""
         if stands:
             self._standing[order["order"]] = order
-        link = self._link
-        if link is not None:
-            link.send({"command": "all", "order": order, "stands": stands})
+        self.send({"command": "all", "order": order, "stands": stands})
 
     def take_port(self, node: str) -> int:
         """A port of a node that is kept for rank 0 of a launch."""
@@ -346,7 +348,7 @@ class Cluster:
         node = self.nodes.get(name)
         if node is None or self._closing.is_set():
             return
-        logger.warning("Node %s is lost: %s.", name, reason)
+        logger.log(logging.INFO if reason == CLOSED else logging.WARNING, "Node %s is lost: %s.", name, reason)
         self.on_message(name, {"event": "silent", "reason": reason}, time.monotonic())
         if node.is_in:
             node.is_in = False

@@ -93,7 +93,7 @@ def test_devices_join_and_retire():
     state = PageState(GOAL)
     for name, devices in (("setup", ("a", "b")), ("retire", ("a",)), ("join", ("a", "c")), ("lose", ("b",))):
         state.add_event(Event(0.0, name, None, devices))
-    assert (list(state.devices), state.away) == (["a", "b", "c"], {"b"})
+    assert (list(state.devices), set(state.attendance.away)) == (["a", "b", "c"], {"b"})
 
 
 def test_rungs_are_those_of_the_decisions_if_they_name_any():

@@ -35,7 +35,8 @@ print(f"{len(benchmark.table)} configurations, a median full run takes {benchmar
 # same configurations in the same order, so differences are paired.
 
 # %%
-study = make_study(deadlines=["0.5x", "1x", "2x"], seeds=SEEDS)
+SCHEDULERS = ["hypersched", "hypersched-published", "asha", "asha:grace_period=2", "pasha", "random"]
+study = make_study(schedulers=SCHEDULERS, deadlines=["0.5x", "1x", "2x"], seeds=SEEDS)
 results = run_study(study, jobs=JOBS)
 columns = [
     "deadline",
@@ -52,7 +53,7 @@ comparison_table(results)[columns].round(3)
 
 # %%
 figure = comparison_figure(results, study.scenarios[0])
-figure.set_dpi(60)
+figure.set_dpi(100)
 figure
 
 # %% [markdown]
@@ -109,14 +110,15 @@ def draw_strategy(strategy):
     run.save(folder)
     best = run.best("val_accuracy", do_minimize=False)
     figure = draw_run(load_run(folder), f'strategy="{strategy}": {run.num_trials} trials, best accuracy {best:.3f}')
-    figure.set_dpi(60)
+    figure.set_size_inches(9, 7)
+    figure.set_dpi(100)
     return figure
 
 
-draw_strategy("published")
+draw_strategy("adaptive")  # the default
 
 # %%
-draw_strategy("adaptive")
+draw_strategy("published")
 
 # %% [markdown]
 # ## The effect of each part of the published rules

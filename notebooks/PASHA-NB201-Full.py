@@ -10,7 +10,7 @@
 # %%
 import os
 
-from benchmarking.studies.pasha_nb201 import DATASETS, nb201_blackbox, run_table
+from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = (

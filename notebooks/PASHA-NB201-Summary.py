@@ -10,7 +10,7 @@
 # %%
 import os
 
-from benchmarking.studies.pasha_nb201 import DATASETS, nb201_blackbox, run_table
+from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 48} if QUICK else {}
@@ -51,7 +51,7 @@ blackbox, title = nb201_blackbox("cifar10")
 scheduler = PASHA(blackbox.configuration_space, "metric_valid_error", blackbox.time_attr, 200, random_seed=0)
 run = simulate(scheduler, blackbox, num_devices=4, max_num_trials=SETTINGS.get("num_configs", 256))
 results = run.results
-figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained", dpi=80)
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained", dpi=100)
 axes.step(results.st_tuner_time / 3600, results.st_pasha_max_t, where="post", color="#0072B2")
 axes.set(xlabel="hours", ylabel="cap (epochs)", title=title)
 axes.spines[["top", "right"]].set_visible(False)

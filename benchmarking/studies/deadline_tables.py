@@ -16,6 +16,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from benchmarking.studies.markdown import header, row
+from syne_hypersched.comparison.labels import apart
 from syne_hypersched.comparison.statistics import Interval, mean_interval
 
 LIMIT = 1.02
@@ -191,24 +192,6 @@ def draw_regret(rows: pd.DataFrame, titles: Mapping[str, str], strong: str, titl
     axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
     figure.savefig(path, dpi=110)
-
-
-def apart(positions: Sequence[float], least: float) -> list[float]:
-    """Positions with a least distance between any two, in the same order and near to where they were."""
-    order = sorted(range(len(positions)), key=lambda index: positions[index])
-    blocks: list[tuple[list[int], float]] = []
-    for index in order:
-        members, centre = [index], positions[index]
-        # Neighbours that are too near are moved as one block, around the mean of where they were.
-        while blocks and centre - blocks[-1][1] < least * (len(members) + len(blocks[-1][0])) / 2 - 1e-12:
-            members = blocks.pop()[0] + members
-            centre = sum(positions[member] for member in members) / len(members)
-        blocks.append((members, centre))
-    places = [0.0] * len(positions)
-    for members, centre in blocks:
-        for number, member in enumerate(members):
-            places[member] = centre + least * (number - (len(members) - 1) / 2)
-    return places
 
 
 def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:

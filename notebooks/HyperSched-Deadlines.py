@@ -53,6 +53,7 @@ comparison_table(results)[columns].round(3)
 
 # %%
 figure = comparison_figure(results, study.scenarios[0])
+figure.set_size_inches(13, 6.6)
 figure.set_dpi(100)
 figure
 

@@ -78,7 +78,8 @@ figure
 # ## Allocation over time
 #
 # One run of each strategy: above, the metric of each trial; below, the trial on each device. The published rules leave a part of
-# the time unused, since they end when no trial that is left could win.
+# the time unused, since they end when no trial that is left could win. One run shows how a strategy works, not which is better:
+# on this seed the published rules were lucky.
 
 # %%
 import logging

@@ -9,8 +9,11 @@
 
 # %%
 import os
+import warnings
 
 from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, without ipywidgets
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = (

@@ -9,8 +9,11 @@
 
 # %%
 import os
+import warnings
 
 from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, without ipywidgets
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 48} if QUICK else {}

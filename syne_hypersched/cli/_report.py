@@ -5,9 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 EPILOGUE = """\
 Examples:
@@ -29,7 +26,7 @@ def report(
     time_attr: str | None = None,
     figure: Path | None = None,
     num_trials: int = 20,
-    html_file: Annotated[Path | None, Parameter(show=False)] = None,
+    html_file: Path | None = None,
 ) -> int:
     """Summarise a run: the best trials, the incumbent and its checkpoint, a picture.
 
@@ -43,7 +40,7 @@ def report(
         With --html, the file to be written, by default run.html in the folder of the experiment.
     html
         Write a page with all charts and tables, as one file that needs nothing else, instead of the summary.
-        --html=FILE names the file.
+        --html=FILE names its file.
     time_attr
         Name of the resource level in the results, by default the scheduler's.
     figure
@@ -51,7 +48,7 @@ def report(
     num_trials
         Largest number of trials in the table.
     html_file
-        The file of --html=FILE.
+        The same as --html=FILE.
     """
     if file is not None and html_file is not None:
         return _refuse(f"one page can be written, but got two files, {str(file)!r} and {str(html_file)!r}")

@@ -136,10 +136,10 @@ from syne_tune.results_callback import StoreResultsCallback
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticPythonBackend, HyperSched
 from syne_hypersched.experiments import QuietTunerLogger, load_run
 
-logging.getLogger().setLevel(logging.WARNING)
+logging.getLogger().setLevel(logging.ERROR)  # else a notice says that two devices are too few to resize
 os.environ["SYNETUNE_FOLDER"] = mkdtemp()  # Syne Tune's results, and the checkpoints
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
-DEADLINE_S = 900.0 if FOLDER else 60.0
+DEADLINE_S = 900.0 if FOLDER else 120.0
 MAX_REPORTS = 6 if QUICK else None
 NUM_DEVICES = None if torch.cuda.is_available() else 2  # all GPUs, or two CPU slots
 MAX_EPOCHS = 27 if FOLDER else 81
@@ -189,6 +189,7 @@ runs = {
 
 # %%
 import pandas as pd
+from IPython.display import HTML
 
 from syne_hypersched.experiments import holdings, trial_table
 
@@ -209,13 +210,15 @@ for name, run in runs.items():
         }
     )
 caption = f"{DATA}; {len(runs['ASHA'].devices)} devices, {DEADLINE_S:g} s"
-pd.DataFrame(rows).set_index("scheduler").style.format(precision=4).set_caption(caption)
+html = pd.DataFrame(rows).set_index("scheduler").to_html(float_format="{:.4g}".format)
+HTML(html.replace("<thead>", f"<caption>{caption}</caption><thead>", 1))
 
 # %% [markdown]
 # ## The learning curve of every trial
 #
 # Each line is a launch; it is thicker on more devices. A dotted line joins the launches of a trial that was paused or
-# relaunched. The star is the best result.
+# relaunched. The star is the best result. Until the first reports, PyTorch is imported, once for all trials of a scheduler; the stored
+# pictures are from a machine of two cores that other programs kept busy.
 
 # %%
 import matplotlib.pyplot as plt

@@ -11,9 +11,13 @@
 import os
 import warnings
 
+from IPython.display import HTML
+
 from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
 
-warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, without ipywidgets
+warnings.filterwarnings(
+    "ignore", module=r"(pandas|statsmodels|tqdm)\."
+)  # raised inside these libraries, theirs to mend
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 48} if QUICK else {}
@@ -29,7 +33,8 @@ for dataset in DATASETS:
 # %%
 table = run_table("schedulers", **SETTINGS)
 for title, part in table.groupby("table", sort=False):
-    display(part.drop(columns="table").set_index("method").round(2).style.format(precision=2).set_caption(title))
+    html = part.drop(columns="table").set_index("method").to_html(float_format="{:.2f}".format)
+    display(HTML(html.replace("<thead>", f"<caption>{title}</caption><thead>", 1)))
 
 # %% [markdown]
 # Published, on the real table (eta 3; accuracy %, hours, speed-up, epochs):

@@ -137,6 +137,48 @@ class Several(Writer):
         return same([unsealed(folder / name) for name in self._SHARES])
 
 
+class OldTime(InPlace):
+    """In place, and the file keeps its time, as if it was copied with it."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        super().save(folder, identity)
+        os.utime(folder / "model.bin", (1e9, 1e9))
+
+
+class InTurn(Writer):
+    """Two files in turn, and then which of them is the newest."""
+
+    is_atomic = True
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        path = folder / f"slot-{'ab'[identity.epoch % 2]}.bin"
+        self._write(path, identity)
+        (folder / "newest.new").write_text(path.name)
+        os.replace(folder / "newest.new", folder / "newest")
+
+    def load(self, folder: Path) -> Identity | None:
+        newest = folder / "newest"
+        return unsealed(folder / newest.read_text()) if newest.exists() else None
+
+
+class SecondName(Writer):
+    """A new file gets the name of the checkpoint as its second name, and loses the first one."""
+
+    is_atomic = True
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        path, aside = folder / f"step-{identity.epoch}.bin", folder / "model.tmp"
+        self._write(path, identity)
+        aside.unlink(missing_ok=True)
+        os.link(path, aside)
+        os.replace(aside, folder / "model.bin")
+        path.unlink()
+
+    def load(self, folder: Path) -> Identity | None:
+        path = folder / "model.bin"
+        return unsealed(path) if path.exists() else None
+
+
 class NewFile(Writer):
     """A new file for each epoch, under its name from the first byte on; then the old ones are removed."""
 
@@ -307,6 +349,9 @@ WRITERS: dict[str, type[Writer]] = {
     "atomic": Atomic,
     "in-place": InPlace,
     "update": Update,
+    "old-time": OldTime,
+    "in-turn": InTurn,
+    "second-name": SecondName,
     "several": Several,
     "new-file": NewFile,
     "new-file-kept": NewFileKept,

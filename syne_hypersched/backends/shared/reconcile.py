@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal, Protocol
 
 from syne_hypersched.backends.shared.placement import most_at_once, place
 from syne_hypersched.backends.shared.shares import fitting
@@ -61,6 +62,14 @@ class TrialState:
     """Whether processes can join and leave a running trial."""
     becomes: int = 0
     """Devices to which a changing trial changes; 0 in any other phase."""
+
+
+class AloneTrial(Protocol):
+    """What :func:`reconcile_alone` looks at, see :class:`TrialState`."""
+
+    wants: int
+    phase: Phase
+    resized: bool
 
 
 @dataclass(frozen=True)
@@ -176,6 +185,34 @@ def reconcile(
         if trial.holds < wanted and not trial.retiring and room.reserve(trial, wanted, in_part=False):
             actions.append(Alter(trial.trial_id, wanted) if trial.in_place else Drain(trial.trial_id))
     return actions
+
+
+def reconcile_alone(trial: AloneTrial, free: int, num_present: int) -> Literal["drain"] | int | None:
+    """What :func:`reconcile` says where a single trial is not as it is to be, without lists.
+
+    So it is almost always in a simulation, of which this would otherwise be the dearest part.
+
+    Parameters
+    ----------
+    trial
+        The trial; none of its devices is to go.
+    free, num_present
+        Number of free devices, and of those that are there and are not to go.
+
+    Returns
+    -------
+    "drain", int or None
+        Whether it is to be drained, or else the number of devices to launch it on: 0 where it has to wait. None: ask
+        :func:`reconcile`.
+    """
+    if trial.phase is Phase.IDLE:
+        wanted = min(trial.wants, num_present)
+        if trial.resized:
+            wanted = min(wanted, free)
+        return wanted if wanted <= free else 0
+    if trial.phase is Phase.DRAINING:
+        return 0
+    return "drain" if trial.phase is Phase.RUNNING and not trial.wants else None
 
 
 class _Room:

@@ -19,7 +19,7 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
-from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile
+from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile, reconcile_alone
 from syne_hypersched.backends.virtual._changing import ChangingVirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
@@ -238,18 +238,21 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def _let_happen(self) -> None:
         """Processes all events that are due by now. A drain that takes no time is due at once, and wakes no tuner."""
-        while (trial := self._launcher.pop(self.time_s)) is not None:
-            if trial.next is Next.REPORT:
+        pop, time_s = self._launcher.pop, self.time_s
+        while (trial := pop(time_s)) is not None:
+            what = trial.next
+            if what is Next.REPORT:
                 self._report(trial)
-            elif trial.next is Next.EXIT:
+            elif what is Next.EXIT:
                 self._exit(trial)
-            elif trial.next is Next.CHANGE:
+            elif what is Next.CHANGE:
                 self._change(trial)
                 self._reconcile()
             else:
-                self._end(trial, "completed" if trial.next is Next.COMPLETE else "failed")
-        for wanted in self._changes.take(self.time_s):
-            self._set_present(wanted)
+                self._end(trial, "completed" if what is Next.COMPLETE else "failed")
+        if self._changes.schedule:
+            for wanted in self._changes.take(self.time_s):
+                self._set_present(wanted)
 
     def _set_present(self, wanted: int) -> None:
         """Has a number of devices there: trials on those that go are drained."""
@@ -286,17 +289,19 @@ class VirtualFleet(ChangingVirtualFleet):
         self._place(trial)
 
     def _place(self, trial: VirtualTrial) -> None:
-        trial_id = trial.trial_id
         if trial.wants or trial.holds:
-            self._active[trial_id] = trial
+            self._active[trial.trial_id] = trial
         else:
-            self._active.pop(trial_id, None)
+            self._active.pop(trial.trial_id, None)
         self._place_among_unsettled(trial)
 
     def _place_among_unsettled(self, trial: VirtualTrial) -> None:
-        shrinks = trial.phase is Phase.RUNNING and trial.wants < trial.holds
-        shrinks = shrinks or (trial.phase is Phase.CHANGING and trial.wants != trial.becomes)
-        if trial.wants > trial.holds or shrinks or self.pool.num_retiring(trial.trial_id):
+        if (
+            trial.wants > trial.holds
+            or (trial.phase is Phase.RUNNING and trial.wants < trial.holds)
+            or (trial.phase is Phase.CHANGING and trial.wants != trial.becomes)
+            or (self.pool.any_retiring and self.pool.num_retiring(trial.trial_id))
+        ):
             self._unsettled[trial.trial_id] = trial
         else:
             self._unsettled.pop(trial.trial_id, None)
@@ -305,6 +310,15 @@ class VirtualFleet(ChangingVirtualFleet):
         if not self._unsettled:
             return
         pool = self.pool
+        if len(self._unsettled) == 1 and not pool.any_retiring:
+            (trial,) = self._unsettled.values()
+            todo = reconcile_alone(trial, pool.num_free, pool.num_present)
+            if todo == "drain":
+                self._drain(trial)
+            elif todo and not self._closed:
+                self._launch(trial, todo)
+            if todo is not None:
+                return
         states = [
             trial.state(pool.num_retiring(trial.trial_id), self._can_change(trial))
             for trial in self._unsettled.values()

@@ -141,16 +141,19 @@ class VirtualTrial:
 
     def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
         """The epoch that was being trained has ended; its report as the tuner is to see it."""
-        self.worker_s += self.epoch_s
+        self.worker_s = worker_s = self.worker_s + self.epoch_s
         self.device_s += self.epoch_s * self.num_training + self.correction_s
-        report = dict(self.curve.reports[self.num_trained])
-        report[elapsed_time_attr] = self.worker_s
-        report[ST_WORKER_TIMESTAMP] = report[ST_TUNER_TIME] = time_s
-        report[ST_WORKER_TIME] = self.worker_s
-        report[ST_DEVICE_TIME] = self.device_s
-        report[ST_WORKER_ITER] = self.num_reports
-        report[ST_NUM_DEVICES] = self.num_training
-        report[ST_LAUNCH] = self.launch
+        report = {
+            **self.curve.reports[self.num_trained],
+            elapsed_time_attr: worker_s,
+            ST_WORKER_TIMESTAMP: time_s,
+            ST_TUNER_TIME: time_s,
+            ST_WORKER_TIME: worker_s,
+            ST_DEVICE_TIME: self.device_s,
+            ST_WORKER_ITER: self.num_reports,
+            ST_NUM_DEVICES: self.num_training,
+            ST_LAUNCH: self.launch,
+        }
         if self.first_of_launch:
             self.first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = time_s - self.signal_s

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from syne_tune.constants import (
@@ -28,14 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Decided(NamedTuple):
-    """A report, and what the scheduler has decided at it."""
-
-    trial_id: int
-    config: dict[str, Any]
-    status: str
-    report: dict[str, Any]
-    decision: str
+Decided: TypeAlias = tuple[int, dict[str, Any], str, dict[str, Any], str]
+"""A report, and what the scheduler has decided at it: the trial, its configuration and status, the report and the
+decision. A plain tuple costs the garbage collector nothing, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ class Simulation:
         ValueError
             There are reports, and none has such an entry.
         """
-        reports = [entry.report for entry in self._results]
+        reports = [report for _, _, _, report, _ in self._results]
         if reports and not any(metric in report for report in reports):
             raise ValueError(
                 f"metric must be an entry of the reports, one of {', '.join(reports[0])}, but got {metric!r}"

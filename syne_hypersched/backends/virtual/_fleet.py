@@ -19,12 +19,21 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
-from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile, reconcile_alone
+from syne_hypersched.backends.shared.reconcile import (
+    CHANGING,
+    RUNNING,
+    Alter,
+    Drain,
+    Launch,
+    Withdraw,
+    reconcile,
+    reconcile_alone,
+)
 from syne_hypersched.backends.virtual._changing import ChangingVirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
 from syne_hypersched.backends.virtual._schedule import DeviceSchedule, PoolClock
-from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
+from syne_hypersched.backends.virtual._trial import CHANGE, COMPLETE, EXIT, REPORT, VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
 
@@ -222,14 +231,19 @@ class VirtualFleet(ChangingVirtualFleet):
     def _next_s(self) -> float:
         next_s = self._launcher.next_s()
         # Where nothing runs, a tuner starts something now rather than wait for the deadline, or for a device.
-        return min(next_s, self._drain_at_s, self._changes.next_s) if self._active and not self._closed else next_s
+        if not self._active or self._closed:
+            return next_s
+        if self._changes.schedule:
+            next_s = min(next_s, self._changes.next_s)
+        return next_s if next_s <= self._drain_at_s else self._drain_at_s
 
     def _advance(self) -> bool:
         """Goes on to the next event and lets everything happen that is due by then; False if there is no event."""
         next_s = self._next_s()
         if next_s == math.inf:
             return False
-        self.time_s = max(self.time_s, next_s)
+        if next_s > self.time_s:
+            self.time_s = next_s
         self._let_happen()
         if not self._closed and self._drain_at_s <= next_s:
             self._close()
@@ -241,15 +255,15 @@ class VirtualFleet(ChangingVirtualFleet):
         pop, time_s = self._launcher.pop, self.time_s
         while (trial := pop(time_s)) is not None:
             what = trial.next
-            if what is Next.REPORT:
+            if what is REPORT:
                 self._report(trial)
-            elif what is Next.EXIT:
+            elif what is EXIT:
                 self._exit(trial)
-            elif what is Next.CHANGE:
+            elif what is CHANGE:
                 self._change(trial)
                 self._reconcile()
             else:
-                self._end(trial, "completed" if what is Next.COMPLETE else "failed")
+                self._end(trial, "completed" if what is COMPLETE else "failed")
         if self._changes.schedule:
             for wanted in self._changes.take(self.time_s):
                 self._set_present(wanted)
@@ -267,7 +281,7 @@ class VirtualFleet(ChangingVirtualFleet):
         """Drains every trial for the deadline; to the tuner they are still in progress."""
         self._closed = True
         for trial in list(self._active.values()):
-            if trial.phase in (Phase.RUNNING, Phase.CHANGING):
+            if trial.phase in (RUNNING, CHANGING):
                 trial.drain_reason = "deadline"
                 self._drain(trial)
 
@@ -298,8 +312,8 @@ class VirtualFleet(ChangingVirtualFleet):
     def _place_among_unsettled(self, trial: VirtualTrial) -> None:
         if (
             trial.wants > trial.holds
-            or (trial.phase is Phase.RUNNING and trial.wants < trial.holds)
-            or (trial.phase is Phase.CHANGING and trial.wants != trial.becomes)
+            or (trial.phase is RUNNING and trial.wants < trial.holds)
+            or (trial.phase is CHANGING and trial.wants != trial.becomes)
             or (self.pool.any_retiring and self.pool.num_retiring(trial.trial_id))
         ):
             self._unsettled[trial.trial_id] = trial

@@ -294,7 +294,7 @@ class RungLadder:
         rungs = self.rungs
         for index in range(bisect_right(self._levels, resource) - 1, -1, -1):
             rung = rungs[index]
-            if trial_id not in rung and rung.record(trial_id, value):
+            if trial_id not in rung._order and rung.record(trial_id, value):
                 return rung
         return None
 

@@ -110,7 +110,8 @@ class ReportReader:
         Usable or None
             None if the report is left out.
         """
-        value, resource = result.get(self._metric), result.get(self._time_attr)
+        value: Any = result.get(self._metric)
+        resource: Any = result.get(self._time_attr)
         report: Usable | Unusable
         if type(value) is float and type(resource) in _PLAIN and abs(value) < math.inf and abs(resource) < _LARGE:
             report = Usable(value if self._do_minimize else -value, resource)  # as below, which takes longer

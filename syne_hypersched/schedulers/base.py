@@ -319,7 +319,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): as_json(item) for key, item in value.items()}
+        return {str(key): item if type(item) in _VALUES_OF_JSON else as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [as_json(item) for item in value]
     return getattr(value, "__qualname__", type(value).__qualname__)

@@ -121,7 +121,7 @@ class DevicePool:
     @property
     def num_free(self) -> int:
         """Number of free devices."""
-        return sum(len(free) for free in self._free.values())
+        return sum(map(len, self._free.values()))
 
     @property
     def free_by_node(self) -> dict[str, int]:

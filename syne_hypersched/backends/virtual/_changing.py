@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.reconcile import CHANGING, RUNNING
-from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
+from syne_hypersched.backends.virtual._placing import PlacingVirtualFleet
 from syne_hypersched.backends.virtual._trial import VirtualTrial
 
 
-class ChangingVirtualFleet(VirtualFleetView):
+class ChangingVirtualFleet(PlacingVirtualFleet):
     """See the module."""
 
     time_s: float
     device_seconds_held: float
-    pool: DevicePool
     _launcher: VirtualLauncher
-    _place: Callable[[VirtualTrial], None]
 
     def _can_change(self, trial: VirtualTrial) -> bool:
         """Whether processes can join and leave: the script must have come to its training."""

@@ -20,11 +20,10 @@ from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
 from syne_hypersched.backends.shared.reconcile import (
-    CHANGING,
-    RUNNING,
     Alter,
     Drain,
     Launch,
+    Phase,
     Withdraw,
     reconcile,
     reconcile_alone,
@@ -281,7 +280,7 @@ class VirtualFleet(ChangingVirtualFleet):
         """Drains every trial for the deadline; to the tuner they are still in progress."""
         self._closed = True
         for trial in list(self._active.values()):
-            if trial.phase in (RUNNING, CHANGING):
+            if trial.phase in (Phase.RUNNING, Phase.CHANGING):
                 trial.drain_reason = "deadline"
                 self._drain(trial)
 
@@ -292,33 +291,6 @@ class VirtualFleet(ChangingVirtualFleet):
             "setup", devices=self.pool.devices, mode="simulated", grace_s=self._launcher.drain_s,
             deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launcher.launch_s,
         )  # fmt: skip
-
-    def _order(self, trial: VirtualTrial, wants: int) -> None:
-        self._num_orders += 1
-        trial.order = self._num_orders
-        self._num_wanting += (wants > 0) - (trial.wants > 0)
-        trial.wants = wants
-        if not wants:
-            trial.resized = False
-        self._place(trial)
-
-    def _place(self, trial: VirtualTrial) -> None:
-        if trial.wants or trial.holds:
-            self._active[trial.trial_id] = trial
-        else:
-            self._active.pop(trial.trial_id, None)
-        self._place_among_unsettled(trial)
-
-    def _place_among_unsettled(self, trial: VirtualTrial) -> None:
-        if (
-            trial.wants > trial.holds
-            or (trial.phase is RUNNING and trial.wants < trial.holds)
-            or (trial.phase is CHANGING and trial.wants != trial.becomes)
-            or (self.pool.any_retiring and self.pool.num_retiring(trial.trial_id))
-        ):
-            self._unsettled[trial.trial_id] = trial
-        else:
-            self._unsettled.pop(trial.trial_id, None)
 
     def _reconcile(self) -> None:
         if not self._unsettled:

@@ -23,7 +23,7 @@ from syne_hypersched.schedulers._arguments import Config
 from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers.asha._promotion import PromotionBracket
 from syne_hypersched.schedulers.asha._stopping import StoppingBracket
-from syne_hypersched.schedulers.asha._verdicts import CONTINUE, PAUSE, STOP, Verdict
+from syne_hypersched.schedulers.asha._verdicts import CONTINUE, STOP, Verdict
 from syne_hypersched.schedulers.base import MultiFidelityScheduler
 
 logger = logging.getLogger(__name__)
@@ -270,10 +270,10 @@ class ASHA(MultiFidelityScheduler):
         self._told.discard(trial_id)
         if decision == STOP:
             self._configs.pop(trial_id, None)
-        if decision == PAUSE:
+        else:
             self._checkpoints.pause(trial_id, resource, value)
         # What others report later may promote any trial but one that has diverged.
-        if decision == STOP or (decision == PAUSE and (value == math.inf or self._exhausted)):
+        if decision == STOP or value == math.inf or self._exhausted:
             self._checkpoints.end(trial_id)
         if (surplus := self._checkpoints.surplus()) is not None:
             self._end(surplus)

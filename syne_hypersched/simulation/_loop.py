@@ -70,7 +70,7 @@ class SimulatedTuner:
         trial, status = self._trials[trial_id], self._status(trial_id)
         self._last[trial_id] = result
         decision = self._scheduler.on_trial_result(trial=trial, result=result)
-        self.results.append((trial_id, trial.config, status, result, decision))
+        self.results.append(Decided(trial_id, trial.config, status, result, decision))
         if self._on_result is not None:
             self._on_result(trial, result, decision)
         if decision == SchedulerDecision.CONTINUE:

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from syne_tune.constants import (
@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Decided: TypeAlias = tuple[int, dict[str, Any], str, dict[str, Any], str]
-"""A report, and what the scheduler has decided at it: the trial, its configuration and status, the report and the
-decision. A plain tuple costs the garbage collector nothing, however many there are."""
+class Decided(NamedTuple):
+    """A report, and what the scheduler has decided at it."""
+
+    trial_id: int
+    config: dict[str, Any]
+    status: str
+    report: dict[str, Any]
+    decision: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from numbers import Integral
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 ST_WORKER_TIME = "st_worker_time"
 """Syne Tune's key in every report of :class:`syne_tune.Reporter`: seconds that the trial has trained. With an elastic
@@ -300,6 +300,11 @@ def num_nodes(result: Mapping[str, Any]) -> int:
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")
+
+
+def is_measured(trial: object) -> TypeGuard[MeasuredTrial]:
+    """Whether ``trial`` is a :class:`MeasuredTrial`; ``isinstance`` of a protocol takes ten times as long."""
+    return callable(getattr(trial, "measure", None))
 
 
 def __getattr__(name: str) -> Any:

@@ -278,6 +278,26 @@ class RungLadder:
         """
         return tuple(rung for rung in self.passed(resource) if rung.record(trial_id, value))
 
+    def record_highest(self, trial_id: int, resource: float, value: float) -> Rung | None:
+        """Records the value of a trial at the highest rung that it has passed and where it has none yet.
+
+        Returns
+        -------
+        Rung or None
+            That rung, None if there is none.
+
+        Raises
+        ------
+        ValueError
+            ``value`` is NaN or ``-inf``.
+        """
+        rungs = self.rungs
+        for index in range(bisect_right(self._levels, resource) - 1, -1, -1):
+            rung = rungs[index]
+            if trial_id not in rung._order and rung.record(trial_id, value):
+                return rung
+        return None
+
 
 def _exact(name: str, number: float) -> Fraction:
     if not is_number(number):

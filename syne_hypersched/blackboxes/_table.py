@@ -228,12 +228,19 @@ class TableBlackbox:
     def median_value(self, metric: str, do_minimize: bool) -> float:
         """The median over configurations (and repetitions) of their best value.
 
+        A configuration without a finite value counts as worst, unless that would make the median infinite: then only
+        the others count.
+
         Raises
         ------
         ValueError
             There is no such metric.
         """
-        return float(np.median(self._best_of_rows(metric, do_minimize, None)))
+        best = self._best_of_rows(metric, do_minimize, None)
+        median = np.median(best)
+        if not np.isfinite(median) and np.isfinite(best).any():
+            median = np.median(best[np.isfinite(best)])
+        return float(median)
 
     def full_run_s(self, row: int | None = None) -> float:
         """Seconds of a full run on one device: of one row (mean over repetitions), or the median over all rows."""

@@ -177,7 +177,7 @@ def _checked(benchmark: Benchmark) -> Benchmark:
 
 @functools.lru_cache(maxsize=16)
 def _first_level(benchmark: Benchmark, table_seed: int) -> tuple[float, float]:
-    """Worst metric, and shortest seconds, of the first level over all configurations of a table."""
+    """Worst metric, NaN if none is finite, and shortest seconds, of the first level over all rows of a table."""
     table = benchmark.table
     # learning_curve() would keep the whole curve of every row in memory.
     firsts = [
@@ -186,7 +186,8 @@ def _first_level(benchmark: Benchmark, table_seed: int) -> tuple[float, float]:
     ]
     values = [first[benchmark.metric] for first in firsts if math.isfinite(first[benchmark.metric])]
     seconds = [first[table.elapsed_time_attr] for first in firsts if math.isfinite(first[table.elapsed_time_attr])]
-    return (max(values) if benchmark.do_minimize else min(values)), min(seconds)
+    worst = max if benchmark.do_minimize else min
+    return worst(values, default=math.nan), min(seconds)
 
 
 def _read_user_table(table: TableFile) -> TableBlackbox:

@@ -18,6 +18,7 @@ from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObje
 from syne_hypersched.allocation.scaling import ScalingName
 from syne_hypersched.comparison.iepoch import IEpoch
 from syne_hypersched.comparison.names import unknown_name
+from syne_hypersched.comparison.optuna_hyperband import OptunaHyperband
 from syne_hypersched.schedulers import ASHA, PASHA, Adaptive, HyperSched, PublishedRules
 from syne_hypersched.schedulers.searchers import JOINT, RandomSearcher
 
@@ -66,6 +67,7 @@ _KINDS = {
     "i-epoch": _Kind(
         "i-Epoch: every configuration a few epochs, the best ones to the end", IEpoch, {}, knows_deadline=True
     ),
+    "optuna": _Kind("Optuna: TPE with its Hyperband pruner", OptunaHyperband, {}, searcher=None),
     "syne-asha": _Kind("Syne Tune's own ASHA (by stopping)", AsynchronousSuccessiveHalving, {}),
     "random": _Kind("random search, every trial trained to the end", SingleObjectiveScheduler, {}, searcher=None),
     "tpe": _Kind(
@@ -192,7 +194,7 @@ def make_scheduler(
     elif kind.make is SingleObjectiveScheduler:
         # Syne Tune does not pass the seed of a scheduler to such a searcher.
         arguments["searcher_kwargs"] = {"random_seed": seed}
-    else:
+    elif kind.make is not OptunaHyperband:
         arguments["searcher"] = spec.searcher
         if spec.searcher == "random_search":
             arguments["points_to_evaluate"] = points_to_evaluate

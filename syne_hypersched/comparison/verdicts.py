@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -26,7 +27,8 @@ def verdict_table(
 ) -> pd.DataFrame:
     """Compares a scheduler with each of its rivals at each deadline, on each machine and each group of tables.
 
-    A comparison uses the seeds that both schedulers have on all tables of the group. Verdicts hold together: the
+    A comparison uses the seeds that both schedulers have on all tables of the group. A table on which neither has a
+    regret, since its best configuration is no better than the median one, is left out. Verdicts hold together: the
     probability that any of them (but ``level``) is wrong is at most ``level``.
 
     Parameters
@@ -54,7 +56,8 @@ def verdict_table(
     Raises
     ------
     ValueError
-        ``rows`` lack a column or a scheduler, or two schedulers have fewer than two seeds in common.
+        ``rows`` lack a column or a scheduler, a regret is infinite, or two schedulers have fewer than two seeds in
+        common.
     """
     missing = [column for column in COLUMNS if column not in rows]
     if missing:
@@ -63,6 +66,9 @@ def verdict_table(
     twice = rows[rows.duplicated(keys)]
     if not twice.empty:
         raise ValueError(f"rows must have each run once, but have this one twice: {twice[keys].iloc[0].to_dict()}")
+    infinite = rows[np.isinf(rows.regret.astype(float))]
+    if not infinite.empty:
+        raise ValueError(f"regret must be finite or NaN, but is infinite in {infinite[keys].iloc[0].to_dict()}")
     names = list(dict.fromkeys(rows.scheduler))
     for name in (candidate, *(rivals or ())):
         if name not in names:
@@ -91,7 +97,7 @@ def verdict_table(
             found.append(
                 cells
                 | {"deadline": deadline, "rival": rival, "tables": own.shape[0], "seeds": own.shape[1]}
-                | {"regret": -own.mean(), "rival_regret": -other.mean(), "ratio": own.mean() / other.mean()}
+                | {"regret": -own.mean(), "rival_regret": -other.mean(), "ratio": _ratio(own, other)}
                 | {"gain": judgement.gain, "low": judgement.low, "high": judgement.high}
                 | {"p_value": judgement.p_value, "adjusted_p_value": judgement.adjusted_p_value}
                 | {"verdict": judgement.verdict}
@@ -120,13 +126,25 @@ def _pairs(family: pd.DataFrame, candidate: str, rivals: Sequence[str]) -> list[
             if rival not in regret.index.get_level_values("scheduler"):
                 continue
             other = regret.loc[rival]
-            tables = [table for table in own.index if table in other.index]
+            tables = [
+                table
+                for table in own.index
+                if table in other.index and (own.loc[table].notna().any() or other.loc[table].notna().any())
+            ]
             both = own.loc[tables].notna().all() & other.loc[tables].notna().all()
-            if both.sum() >= 2:
+            if tables and both.sum() >= 2:
                 seeds = both[both].index
                 arrays = [-frame.loc[tables, seeds].to_numpy(dtype=float) for frame in (own, other)]
                 found.append(((str(deadline), rival), arrays[0], arrays[1]))
     return found
+
+
+def _ratio(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    """The ratio of the means: 1 where both are 0, infinite where only the rival's is."""
+    first, second = -float(own.mean()), -float(other.mean())
+    if second == 0:
+        return 1.0 if first == 0 else math.copysign(math.inf, first)
+    return first / second
 
 
 def _judge_by_shape(

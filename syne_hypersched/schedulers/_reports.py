@@ -20,6 +20,11 @@ logger = logging.getLogger(__name__)
 _MANY = 20
 """Number of unusable reports, without a usable one, after which the names are probably wrong."""
 
+_PLAIN = (int, float)
+
+_LARGE = 1e15
+"""A resource level of a larger amount may be no finite number."""
+
 _SHOWN = 60
 """Characters of a value, and entries of a report, that a message shows at most."""
 
@@ -105,7 +110,13 @@ class ReportReader:
         Usable or None
             None if the report is left out.
         """
-        report = read_report(result, self._metric, self._time_attr, self._do_minimize)
+        value: Any = result.get(self._metric)
+        resource: Any = result.get(self._time_attr)
+        report: Usable | Unusable
+        if type(value) is float and type(resource) in _PLAIN and abs(value) < math.inf and abs(resource) < _LARGE:
+            report = Usable(value if self._do_minimize else -value, resource)  # as below, which takes longer
+        else:
+            report = read_report(result, self._metric, self._time_attr, self._do_minimize)
         if isinstance(report, Unusable):
             self._leave_out(trial_id, result, report)
             return None

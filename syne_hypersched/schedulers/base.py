@@ -19,7 +19,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.checks import integer, plain_number, truth
-from syne_hypersched.contract import MeasuredTrial, is_elastic
+from syne_hypersched.contract import is_elastic, is_measured
 from syne_hypersched.schedulers._arguments import (
     Config,
     checked_points,
@@ -266,7 +266,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         """Tells an elastic trial which entries of its reports are the resource level and the metric."""
         if is_elastic(trial):
             trial.follow(self.time_attr)
-        if isinstance(trial, MeasuredTrial):
+        if is_measured(trial):
             trial.measure(self.metric, self.do_minimize)
 
     def _resume(self, trial_id: int) -> None:
@@ -309,14 +309,17 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return True
 
 
+_VALUES_OF_JSON = (float, int, str, bool, type(None))
+
+
 def as_json(value: Any) -> Any:
     """A value as one of JSON: an object by the name of its class, a function by its own."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if type(value) in _VALUES_OF_JSON or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(key): as_json(item) for key, item in value.items()}
+        return {str(key): item if type(item) in _VALUES_OF_JSON else as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [as_json(item) for item in value]
     return getattr(value, "__qualname__", type(value).__qualname__)

@@ -36,6 +36,7 @@ class SimulatedTuner:
         self._trials: list[ElasticTrial] = []
         self._scheduler = scheduler
         self._fleet = fleet
+        self._status = fleet.status
         self._n_workers = n_workers
         self._num_devices_per_trial = num_devices_per_trial
         self._max_num_trials = max_num_trials
@@ -53,20 +54,20 @@ class SimulatedTuner:
 
     def run(self) -> None:
         """Runs until nothing is left to do or a limit is reached."""
-        goes_on = True
+        fleet, goes_on = self._fleet, True
         while goes_on:
-            self._fleet.poll()
-            reports, ended = self._fleet.take()
+            fleet.poll()
+            reports, ended = fleet.take()
             for trial_id, result in reports:
                 self._tell(trial_id, result)
                 if len(self.results) == self._max_num_results:
                     return
             for trial_id in ended:
                 self._end(trial_id)
-            goes_on = self._start_trials() and not self._fleet.closed
+            goes_on = self._start_trials() and not fleet.closed
 
     def _tell(self, trial_id: int, result: dict[str, Any]) -> None:
-        trial, status = self._trials[trial_id], self._fleet.status(trial_id)
+        trial, status = self._trials[trial_id], self._status(trial_id)
         self._last[trial_id] = result
         decision = self._scheduler.on_trial_result(trial=trial, result=result)
         self.results.append(Decided(trial_id, trial.config, status, result, decision))

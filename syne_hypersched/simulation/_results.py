@@ -133,7 +133,7 @@ class Simulation:
         ValueError
             There are reports, and none has such an entry.
         """
-        reports = [entry.report for entry in self._results]
+        reports = [report for _, _, _, report, _ in self._results]
         if reports and not any(metric in report for report in reports):
             raise ValueError(
                 f"metric must be an entry of the reports, one of {', '.join(reports[0])}, but got {metric!r}"

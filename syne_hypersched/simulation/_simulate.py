@@ -22,6 +22,7 @@ from syne_hypersched.backends.virtual import (
     make_virtual_fleet,
 )
 from syne_hypersched.checks import positive_integer, positive_seconds
+from syne_hypersched.simulation._garbage import rare_full_collections
 from syne_hypersched.simulation._loop import OnResult, SimulatedTuner
 from syne_hypersched.simulation._results import Simulation
 
@@ -125,8 +126,10 @@ def simulate(
         scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result
     )
     events = None if events_path is None else _record_events(fleet, Path(events_path))
-    loop.run()
-    fleet.stop_all()
+    with rare_full_collections():
+        loop.run()
+        fleet.stop_all()
+        of_scheduler = scheduler.metadata()
     if events is not None:
         events.close()
     metadata = {ST_TUNER_CREATION_TIMESTAMP: 0.0, "entrypoint": "simulate", "backend": "ElasticSimulatorBackend"}
@@ -136,7 +139,7 @@ def simulate(
         fleet.time_s,
         fleet.device_seconds_held,
         fleet.device_seconds_training,
-        metadata | scheduler.metadata(),
+        metadata | of_scheduler,
         None if events is None else events.path,
         loop.results,
     )

@@ -106,6 +106,15 @@ class TestRegret:
         assert table.full_run_s() == 3.0
         assert [table.full_run_s(row) for row in range(3)] == [3.0, 6.0, 3.0]
 
+    def test_where_most_configurations_diverge_the_median_is_that_of_the_others(self):
+        losses = np.array([[3.0, 1.0], [2.0, 2.0], *[[np.nan, np.nan]] * 3])
+        table = TableBlackbox([{"x": x} for x in range(5)], {"m": losses}, np.ones((5, 2)).cumsum(axis=1))
+        assert table.median_value("m", do_minimize=True) == 1.5
+        assert table.median_value("m", do_minimize=False) == 2.5
+        # Where few do, they count as the worst ones.
+        table = TableBlackbox([{"x": x} for x in range(3)], {"m": losses[:3]}, np.ones((3, 2)).cumsum(axis=1))
+        assert table.median_value("m", do_minimize=True) == 2.0
+
     def test_an_unknown_metric_names_the_nearest(self):
         with pytest.raises(ValueError, match="metric must be one of loss, but got 'los'; did you mean 'loss'"):
             make().best("los", True)

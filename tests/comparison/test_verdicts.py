@@ -83,3 +83,40 @@ def test_the_text_names_rivals_numbers_and_the_level():
 def test_wrong_arguments(change, arguments, message):
     with pytest.raises(ValueError, match=message):
         verdict_table(change(rows({"good": 0.2, "bad": 0.6})), **({"candidate": "good"} | arguments))
+
+
+def test_a_table_without_regret_is_left_out():
+    table = rows({"x": 0.2, "y": 0.6})
+    table.loc[table.benchmark == "a", "regret"] = np.nan
+    verdicts = verdict_table(table, "x")
+    assert set(verdicts.tables) == {5}
+    assert set(verdicts.verdict) == {"ahead"}
+    # Where only one has no regret, something is wrong with the rows, and the table is not left out in its favour.
+    table.loc[(table.benchmark == "b") & (table.scheduler == "x"), "regret"] = np.nan
+    with pytest.raises(ValueError, match="must have 2 seeds in common"):
+        verdict_table(table, "x")
+
+
+def test_schedulers_without_any_regret_are_level():
+    table = rows({"x": 0.2, "y": 0.4})
+    table["regret"] = 0.0
+    verdicts = verdict_table(table, "x")
+    assert set(verdicts.verdict) == {"level"}
+    assert set(verdicts.ratio) == {1.0}
+    assert "level" in describe_verdicts(verdicts, "x", 0.05)
+
+
+def test_a_rival_without_regret_is_ahead():
+    table = rows({"x": 0.5, "y": 0.4})
+    table.loc[table.scheduler == "y", "regret"] = 0.0
+    verdicts = verdict_table(table, "x")
+    assert set(verdicts.verdict) == {"behind"}
+    assert set(verdicts.ratio) == {np.inf}
+    assert "behind" in describe_verdicts(verdicts, "x", 0.05)
+
+
+def test_an_infinite_regret_is_refused():
+    table = rows({"x": 0.5, "y": 0.4})
+    table.loc[7, "regret"] = np.inf
+    with pytest.raises(ValueError, match=r"regret must be finite or NaN.*'seed': 1"):
+        verdict_table(table, "x")

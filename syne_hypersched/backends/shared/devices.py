@@ -121,7 +121,7 @@ class DevicePool:
     @property
     def num_free(self) -> int:
         """Number of free devices."""
-        return sum(len(free) for free in self._free.values())
+        return sum(map(len, self._free.values()))
 
     @property
     def free_by_node(self) -> dict[str, int]:
@@ -148,6 +148,11 @@ class DevicePool:
     def retiring(self) -> tuple[str, ...]:
         """Devices that a trial holds still, but must give back; lost ones are among them."""
         return self._names(sorted(self._retiring))
+
+    @property
+    def any_retiring(self) -> bool:
+        """Whether a trial must give back a device."""
+        return bool(self._retiring)
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -267,7 +272,10 @@ class DevicePool:
             ``num_devices`` is below 1 or more than are free (on these nodes), or the trial holds devices already.
         """
         free = self.free_by_node
-        placed = dict(nodes) if nodes else place(free, num_devices)
+        if not nodes and len(free) == 1:  # of a single node there is nothing to choose
+            placed = {node: num_devices for node, number in free.items() if 1 <= num_devices <= number}
+        else:
+            placed = dict(nodes) if nodes else place(free, num_devices)
         if not placed or sum(placed.values()) != num_devices or any(n > free.get(i, 0) for i, n in placed.items()):
             where = f" on nodes {dict(nodes)}" if nodes else ""
             raise ValueError(
@@ -275,7 +283,8 @@ class DevicePool:
             )
         if trial_id in self._held:
             raise ValueError(f"trial {trial_id} must release {self.held_by(trial_id)} before it acquires other devices")
-        positions = sorted(heapq.heappop(self._free[node])[1] for node, number in placed.items() for _ in range(number))
+        positions = [heapq.heappop(self._free[node])[1] for node, number in placed.items() for _ in range(number)]
+        positions.sort()
         for position in positions:
             self._times_given[position] += 1
             self._holder[position] = trial_id
@@ -333,7 +342,8 @@ class DevicePool:
         return self._names(positions)
 
     def _names(self, positions: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self._devices[position] for position in positions)
+        devices = self._devices
+        return tuple([devices[position] for position in positions])
 
 
 def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = None) -> tuple[str, ...]:

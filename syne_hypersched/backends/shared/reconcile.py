@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal, Protocol
 
 from syne_hypersched.backends.shared.placement import most_at_once, place
 from syne_hypersched.backends.shared.shares import fitting
@@ -37,6 +38,10 @@ class Phase(Enum):
     """Processes train, while others get ready to join them or some of them are to leave; all devices are held."""
     DRAINING = "draining"
     """Processes were asked to checkpoint and exit; devices are held until the last one is reaped."""
+
+
+IDLE, RUNNING, CHANGING, DRAINING = Phase
+"""The members by themselves: before Python 3.12 it takes 0.15 µs to look one up in the class, often in a simulation."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,14 @@ class TrialState:
     """Whether processes can join and leave a running trial."""
     becomes: int = 0
     """Devices to which a changing trial changes; 0 in any other phase."""
+
+
+class AloneTrial(Protocol):
+    """What :func:`reconcile_alone` looks at, see :class:`TrialState`."""
+
+    wants: int
+    phase: Phase
+    resized: bool
 
 
 @dataclass(frozen=True)
@@ -140,7 +153,7 @@ def reconcile(
     else:
         room = _NodeRoom(free) if one_node else _Room(free)
 
-    running = [trial for trial in in_order if trial.phase is Phase.RUNNING]
+    running = [trial for trial in in_order if trial.phase is RUNNING]
     shrinking = [trial for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds]
     actions: list[Action] = [
         Alter(trial.trial_id, wants[trial.trial_id])
@@ -149,17 +162,17 @@ def reconcile(
         for trial in shrinking
     ]
     for trial in in_order:
-        if trial.phase is Phase.CHANGING and (trial.retiring or wants[trial.trial_id] != trial.becomes):
+        if trial.phase is CHANGING and (trial.retiring or wants[trial.trial_id] != trial.becomes):
             can_go_on = wants[trial.trial_id] and not trial.retiring
             actions.append(Withdraw(trial.trial_id) if can_go_on else Drain(trial.trial_id))
     must_drain = {action.trial_id for action in actions if isinstance(action, Drain)}
 
     # A trial that comes back gives back only what it holds and what stays: the rest is reserved for it (promise 2).
     for trial in in_order:
-        is_draining = trial.phase is Phase.DRAINING or trial.trial_id in must_drain
+        is_draining = trial.phase is DRAINING or trial.trial_id in must_drain
         if is_draining and wants[trial.trial_id] > trial.holds - trial.retiring:
             room.reserve(trial, wants[trial.trial_id])
-    idle = [trial for trial in in_order if trial.phase is Phase.IDLE and wants[trial.trial_id] > 0]
+    idle = [trial for trial in in_order if trial.phase is IDLE and wants[trial.trial_id] > 0]
     is_waiting = False
     for trial in sorted(idle, key=lambda trial: not trial.resized):
         wanted = wants[trial.trial_id]
@@ -176,6 +189,34 @@ def reconcile(
         if trial.holds < wanted and not trial.retiring and room.reserve(trial, wanted, in_part=False):
             actions.append(Alter(trial.trial_id, wanted) if trial.in_place else Drain(trial.trial_id))
     return actions
+
+
+def reconcile_alone(trial: AloneTrial, free: int, num_present: int) -> Literal["drain"] | int | None:
+    """What :func:`reconcile` says where a single trial is not as it is to be, without lists.
+
+    So it is almost always in a simulation, of which this would otherwise be the dearest part.
+
+    Parameters
+    ----------
+    trial
+        The trial; none of its devices is to go.
+    free, num_present
+        Number of free devices, and of those that are there and are not to go.
+
+    Returns
+    -------
+    "drain", int or None
+        Whether it is to be drained, or else the number of devices to launch it on: 0 where it has to wait. None: ask
+        :func:`reconcile`.
+    """
+    if trial.phase is IDLE:
+        wanted = min(trial.wants, num_present)
+        if trial.resized:
+            wanted = min(wanted, free)
+        return wanted if wanted <= free else 0
+    if trial.phase is DRAINING:
+        return 0
+    return "drain" if trial.phase is RUNNING and not trial.wants else None
 
 
 class _Room:

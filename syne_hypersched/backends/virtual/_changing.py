@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from syne_hypersched.backends.shared.devices import DevicePool
-from syne_hypersched.backends.shared.reconcile import Phase
-from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
+from syne_hypersched.backends.shared.reconcile import CHANGING, RUNNING
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
+from syne_hypersched.backends.virtual._placing import PlacingVirtualFleet
 from syne_hypersched.backends.virtual._trial import VirtualTrial
 
 
-class ChangingVirtualFleet(VirtualFleetView):
+class ChangingVirtualFleet(PlacingVirtualFleet):
     """See the module."""
 
     time_s: float
     device_seconds_held: float
-    pool: DevicePool
     _launcher: VirtualLauncher
-    _place: Callable[[VirtualTrial], None]
 
     def _can_change(self, trial: VirtualTrial) -> bool:
         """Whether processes can join and leave: the script must have come to its training."""
-        has_begun = trial.phase is Phase.RUNNING and trial.segment_s <= self.time_s
+        has_begun = trial.phase is RUNNING and trial.segment_s <= self.time_s
         return self._launcher.prepare_s is not None and has_begun
 
     def _alter(self, trial: VirtualTrial, num_devices: int) -> None:
@@ -33,7 +29,7 @@ class ChangingVirtualFleet(VirtualFleetView):
             prepare_s = self._launcher.prepare_s or 0.0
             self._hold(trial, (*trial.devices, *self.pool.extend(trial.trial_id, num_devices - trial.holds)))
             self.record("prepare", trial.trial_id, trial.devices, trial.launch, to=num_devices)
-        trial.phase, trial.becomes = Phase.CHANGING, num_devices
+        trial.phase, trial.becomes = CHANGING, num_devices
         self._launcher.order_change(trial, self.time_s + prepare_s)
         self._place(trial)
 
@@ -68,5 +64,5 @@ class ChangingVirtualFleet(VirtualFleetView):
         trial.devices, trial.holds, trial.held_from_s = devices, len(devices), self.time_s
 
     def _settle(self, trial: VirtualTrial) -> None:
-        trial.phase, trial.becomes, trial.change_s = Phase.RUNNING, 0, math.inf
+        trial.phase, trial.becomes, trial.change_s = RUNNING, 0, math.inf
         self._place(trial)

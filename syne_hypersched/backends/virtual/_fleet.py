@@ -19,12 +19,20 @@ from syne_tune.backend.trial_status import Status
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
-from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile
+from syne_hypersched.backends.shared.reconcile import (
+    Alter,
+    Drain,
+    Launch,
+    Phase,
+    Withdraw,
+    reconcile,
+    reconcile_alone,
+)
 from syne_hypersched.backends.virtual._changing import ChangingVirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
 from syne_hypersched.backends.virtual._schedule import DeviceSchedule, PoolClock
-from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
+from syne_hypersched.backends.virtual._trial import CHANGE, COMPLETE, EXIT, REPORT, VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S, Situation
 
@@ -222,14 +230,19 @@ class VirtualFleet(ChangingVirtualFleet):
     def _next_s(self) -> float:
         next_s = self._launcher.next_s()
         # Where nothing runs, a tuner starts something now rather than wait for the deadline, or for a device.
-        return min(next_s, self._drain_at_s, self._changes.next_s) if self._active and not self._closed else next_s
+        if not self._active or self._closed:
+            return next_s
+        if self._changes.schedule:
+            next_s = min(next_s, self._changes.next_s)
+        return next_s if next_s <= self._drain_at_s else self._drain_at_s
 
     def _advance(self) -> bool:
         """Goes on to the next event and lets everything happen that is due by then; False if there is no event."""
         next_s = self._next_s()
         if next_s == math.inf:
             return False
-        self.time_s = max(self.time_s, next_s)
+        if next_s > self.time_s:
+            self.time_s = next_s
         self._let_happen()
         if not self._closed and self._drain_at_s <= next_s:
             self._close()
@@ -238,18 +251,21 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def _let_happen(self) -> None:
         """Processes all events that are due by now. A drain that takes no time is due at once, and wakes no tuner."""
-        while (trial := self._launcher.pop(self.time_s)) is not None:
-            if trial.next is Next.REPORT:
+        pop, time_s = self._launcher.pop, self.time_s
+        while (trial := pop(time_s)) is not None:
+            what = trial.next
+            if what is REPORT:
                 self._report(trial)
-            elif trial.next is Next.EXIT:
+            elif what is EXIT:
                 self._exit(trial)
-            elif trial.next is Next.CHANGE:
+            elif what is CHANGE:
                 self._change(trial)
                 self._reconcile()
             else:
-                self._end(trial, "completed" if trial.next is Next.COMPLETE else "failed")
-        for wanted in self._changes.take(self.time_s):
-            self._set_present(wanted)
+                self._end(trial, "completed" if what is COMPLETE else "failed")
+        if self._changes.schedule:
+            for wanted in self._changes.take(self.time_s):
+                self._set_present(wanted)
 
     def _set_present(self, wanted: int) -> None:
         """Has a number of devices there: trials on those that go are drained."""
@@ -276,35 +292,19 @@ class VirtualFleet(ChangingVirtualFleet):
             deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launcher.launch_s,
         )  # fmt: skip
 
-    def _order(self, trial: VirtualTrial, wants: int) -> None:
-        self._num_orders += 1
-        trial.order = self._num_orders
-        self._num_wanting += (wants > 0) - (trial.wants > 0)
-        trial.wants = wants
-        if not wants:
-            trial.resized = False
-        self._place(trial)
-
-    def _place(self, trial: VirtualTrial) -> None:
-        trial_id = trial.trial_id
-        if trial.wants or trial.holds:
-            self._active[trial_id] = trial
-        else:
-            self._active.pop(trial_id, None)
-        self._place_among_unsettled(trial)
-
-    def _place_among_unsettled(self, trial: VirtualTrial) -> None:
-        shrinks = trial.phase is Phase.RUNNING and trial.wants < trial.holds
-        shrinks = shrinks or (trial.phase is Phase.CHANGING and trial.wants != trial.becomes)
-        if trial.wants > trial.holds or shrinks or self.pool.num_retiring(trial.trial_id):
-            self._unsettled[trial.trial_id] = trial
-        else:
-            self._unsettled.pop(trial.trial_id, None)
-
     def _reconcile(self) -> None:
         if not self._unsettled:
             return
         pool = self.pool
+        if len(self._unsettled) == 1 and not pool.any_retiring:
+            (trial,) = self._unsettled.values()
+            todo = reconcile_alone(trial, pool.num_free, pool.num_present)
+            if todo == "drain":
+                self._drain(trial)
+            elif todo and not self._closed:
+                self._launch(trial, todo)
+            if todo is not None:
+                return
         states = [
             trial.state(pool.num_retiring(trial.trial_id), self._can_change(trial))
             for trial in self._unsettled.values()

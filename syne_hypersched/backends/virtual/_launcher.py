@@ -6,9 +6,9 @@ import heapq
 import math
 from collections.abc import Callable
 
-from syne_hypersched.backends.shared.reconcile import Phase
+from syne_hypersched.backends.shared.reconcile import DRAINING
 from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
-from syne_hypersched.backends.virtual._trial import Next, VirtualTrial
+from syne_hypersched.backends.virtual._trial import CHANGE, COMPLETE, EXIT, FAIL, REPORT, Next, VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
 
 
@@ -51,16 +51,19 @@ class VirtualLauncher:
     def train(self, trial: VirtualTrial, time_s: float) -> None:
         """A launched trial begins its next epoch at a time; without one, it completes."""
         trial.segment_s, trial.correction_s = time_s, 0.0
-        if trial.has_trained_all:
-            self._push_earliest(trial, Next.COMPLETE, time_s)
+        epoch, epochs_s = trial.num_trained, trial.curve.epoch_s
+        if epoch >= len(epochs_s):
+            self._push_earliest(trial, COMPLETE, time_s)
             return
-        epoch = trial.num_trained
-        trial.epoch_s = trial.curve.epoch_s[epoch] / trial.speed_up
-        share = None if self._failures is None else self._failures.share_trained(trial.trial_id, epoch)
+        trial.epoch_s = epoch_s = epochs_s[epoch] / trial.speed_up
+        if self._failures is None:
+            self._push_earliest(trial, REPORT, time_s + epoch_s)
+            return
+        share = self._failures.share_trained(trial.trial_id, epoch)
         if share is None:
-            self._push_earliest(trial, Next.REPORT, time_s + trial.epoch_s)
+            self._push_earliest(trial, REPORT, time_s + epoch_s)
         else:
-            self._push_earliest(trial, Next.FAIL, time_s + share * trial.epoch_s)
+            self._push_earliest(trial, FAIL, time_s + share * epoch_s)
 
     def order_change(self, trial: VirtualTrial, time_s: float) -> None:
         """Processes are to join a trial, or to leave it, at a time."""
@@ -95,20 +98,29 @@ class VirtualLauncher:
             When it is killed if it has not ended by itself.
         """
         end_s = time_s + self.drain_s
-        trial.phase, trial.signal_s, trial.killed = Phase.DRAINING, time_s, end_s > kill_at_s
+        trial.phase, trial.signal_s, trial.killed = DRAINING, time_s, end_s > kill_at_s
         trial.becomes, trial.change_s = 0, math.inf
-        self._push(trial, Next.EXIT, max(time_s, min(end_s, kill_at_s)))
+        self._push(trial, EXIT, max(time_s, min(end_s, kill_at_s)))
 
     def next_s(self) -> float:
         """The time of the next event, infinite if there is none."""
         queue = self._queue
-        while queue and queue[0][2] != queue[0][3].ticket:
+        while queue:
+            time_s, _, ticket, trial = queue[0]
+            if ticket == trial.ticket:
+                return time_s
             heapq.heappop(queue)
-        return queue[0][0] if queue else math.inf
+        return math.inf
 
     def pop(self, time_s: float) -> VirtualTrial | None:
         """The trial with the next event due by a time, if there is one; what happens is its ``next``."""
-        return heapq.heappop(self._queue)[3] if self.next_s() <= time_s else None
+        queue = self._queue
+        while queue:
+            due_s, _, ticket, trial = queue[0]
+            if ticket == trial.ticket:
+                return heapq.heappop(queue)[3] if due_s <= time_s else None
+            heapq.heappop(queue)
+        return None
 
     def forget_all(self) -> None:
         """Nothing is to happen any more."""
@@ -118,9 +130,11 @@ class VirtualLauncher:
         """Keeps what ends the epoch, or the change that comes before it."""
         trial.epoch_next, trial.epoch_end_s = what, time_s
         if trial.change_s < time_s:
-            self._push(trial, Next.CHANGE, trial.change_s)
-        else:
-            self._push(trial, what, time_s)
+            what, time_s = CHANGE, trial.change_s
+        # As _push() does, which is called less often.
+        self._num_tickets = trial.ticket = ticket = self._num_tickets + 1
+        trial.next = what
+        heapq.heappush(self._queue, (time_s, trial.launch_order, ticket, trial))
 
     def _push(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
         self._num_tickets += 1

@@ -33,8 +33,9 @@ class Outbox:
     def keep(self, trial: VirtualTrial, after: Mapping[str, Any] | None) -> None:
         """A trial is halted because of the report ``after``: later ones are kept for a resume."""
         trial.keep_after(after)
-        trial.kept += [report for reporter, report in self._reports if reporter is trial]
-        self._reports = [entry for entry in self._reports if entry[0] is not trial]
+        if self._reports:
+            trial.kept += [report for reporter, report in self._reports if reporter is trial]
+            self._reports = [entry for entry in self._reports if entry[0] is not trial]
 
     def give_back(self, trial: VirtualTrial) -> None:
         """Requeues the reports that were held back while the trial was paused."""
@@ -54,6 +55,10 @@ class Outbox:
         reports, self._reports = self._reports, []
         ended, self._ended = sorted(self._ended), []
         self.due = False
+        if len(reports) == 1 and trial_ids is None:
+            ((trial, report),) = reports
+            trial.delivered = [report]
+            return [(trial.trial_id, report)], ended
         for trial, _ in reports:
             trial.delivered = []
         taken: Reports = []

@@ -12,7 +12,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Status
 from syne_tune.constants import ST_TUNER_TIME, ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
-from syne_hypersched.backends.shared.reconcile import Phase, TrialState
+from syne_hypersched.backends.shared.reconcile import IDLE, RUNNING, Phase, TrialState
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.contract import (
     ST_DEVICE_TIME,
@@ -37,6 +37,10 @@ class Next(Enum):
     """It has been drained."""
     CHANGE = "change"
     """Processes join it, or leave."""
+
+
+REPORT, COMPLETE, FAIL, EXIT, CHANGE = Next
+"""The members by themselves, see :const:`~syne_hypersched.backends.shared.reconcile.RUNNING`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -137,20 +141,23 @@ class VirtualTrial:
         self.num_training, self.segment_s, self.pause_s = len(devices), math.inf, None
         self.launch += 1
         self.launch_order = launch_order
-        self.phase, self.resized, self.drain_reason, self.first_of_launch = Phase.RUNNING, False, "", True
+        self.phase, self.resized, self.drain_reason, self.first_of_launch = RUNNING, False, "", True
 
     def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
         """The epoch that was being trained has ended; its report as the tuner is to see it."""
-        self.worker_s += self.epoch_s
+        self.worker_s = worker_s = self.worker_s + self.epoch_s
         self.device_s += self.epoch_s * self.num_training + self.correction_s
-        report = dict(self.curve.reports[self.num_trained])
-        report[elapsed_time_attr] = self.worker_s
-        report[ST_WORKER_TIMESTAMP] = report[ST_TUNER_TIME] = time_s
-        report[ST_WORKER_TIME] = self.worker_s
-        report[ST_DEVICE_TIME] = self.device_s
-        report[ST_WORKER_ITER] = self.num_reports
-        report[ST_NUM_DEVICES] = self.num_training
-        report[ST_LAUNCH] = self.launch
+        report = {
+            **self.curve.reports[self.num_trained],
+            elapsed_time_attr: worker_s,
+            ST_WORKER_TIMESTAMP: time_s,
+            ST_TUNER_TIME: time_s,
+            ST_WORKER_TIME: worker_s,
+            ST_DEVICE_TIME: self.device_s,
+            ST_WORKER_ITER: self.num_reports,
+            ST_NUM_DEVICES: self.num_training,
+            ST_LAUNCH: self.launch,
+        }
         if self.first_of_launch:
             self.first_of_launch = False
             report[ST_SIGNAL_TO_REPORT_S] = time_s - self.signal_s
@@ -165,11 +172,13 @@ class VirtualTrial:
 
     def end_launch(self) -> None:
         """The launch has ended, and nothing of it is still to happen."""
-        self.devices, self.holds, self.phase, self.drain_reason, self.ticket = (), 0, Phase.IDLE, "", -1
+        self.devices, self.holds, self.phase, self.drain_reason, self.ticket = (), 0, IDLE, "", -1
         self.becomes, self.change_s = 0, math.inf
 
     def keep_after(self, report: Mapping[str, Any] | None) -> None:
         """Keeps the reports that were delivered after this one, which the tuner will not look at."""
+        if report is None:
+            return
         position = next((i for i, delivered in enumerate(self.delivered) if delivered is report), None)
         if position is not None:
             self.kept += self.delivered[position + 1 :]

@@ -23,7 +23,7 @@ from syne_hypersched.schedulers._arguments import Config
 from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers.asha._promotion import PromotionBracket
 from syne_hypersched.schedulers.asha._stopping import StoppingBracket
-from syne_hypersched.schedulers.asha._verdicts import CONTINUE, PAUSE, STOP, Verdict
+from syne_hypersched.schedulers.asha._verdicts import CONTINUE, STOP, Verdict
 from syne_hypersched.schedulers.base import MultiFidelityScheduler
 
 logger = logging.getLogger(__name__)
@@ -255,24 +255,26 @@ class ASHA(MultiFidelityScheduler):
         ValueError
             The trial was never added.
         """
+        trial_id = trial.trial_id
         value, resource = report
         try:
-            bracket = self._bracket_of[trial.trial_id]
+            bracket = self._bracket_of[trial_id]
         except KeyError:
-            raise ValueError(f"trial {trial.trial_id} has reported, but on_trial_add was never called for it") from None
-        if bracket.is_running(trial.trial_id):
+            raise ValueError(f"trial {trial_id} has reported, but on_trial_add was never called for it") from None
+        if bracket.is_running(trial_id):
             self._tell_searcher(trial, report)
             self._update_incumbent(trial, result, report)
-        decision = bracket.report(trial.trial_id, resource, value)
+        decision = bracket.report(trial_id, resource, value)
+        if decision == CONTINUE:
+            return decision
+        self._told.discard(trial_id)
         if decision == STOP:
-            self._configs.pop(trial.trial_id, None)
-        if decision != CONTINUE:
-            self._told.discard(trial.trial_id)
-        if decision == PAUSE:
-            self._checkpoints.pause(trial.trial_id, resource, value)
+            self._configs.pop(trial_id, None)
+        else:
+            self._checkpoints.pause(trial_id, resource, value)
         # What others report later may promote any trial but one that has diverged.
-        if decision == STOP or (decision == PAUSE and (value == math.inf or self._exhausted)):
-            self._checkpoints.end(trial.trial_id)
+        if decision == STOP or value == math.inf or self._exhausted:
+            self._checkpoints.end(trial_id)
         if (surplus := self._checkpoints.surplus()) is not None:
             self._end(surplus)
         return decision

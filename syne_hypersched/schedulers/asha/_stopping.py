@@ -87,7 +87,5 @@ class StoppingBracket:
         self._running.discard(trial_id)
 
     def _goes_on(self, trial_id: int, resource: float, value: float) -> bool:
-        for rung in self.ladder.passed(resource):
-            if rung.record(trial_id, value):
-                return rung.num_better(value) / len(rung) <= 1 / self.reduction_factor
-        return True
+        rung = self.ladder.record_highest(trial_id, resource, value)
+        return rung is None or rung.num_better(value) / len(rung) <= 1 / self.reduction_factor

@@ -174,8 +174,11 @@ class Encoding:
         ndarray of shape (len(self), len(rows), len(others))
             The squared distances.
         """
-        differences = rows.T[:, :, None] - others.T[:, None, :]
-        squares = differences**2
-        for column in np.flatnonzero(self.is_choice):
-            squares[column] = differences[column] != 0
-        return squares
+        # In place: a second array of this size would cost more than what is calculated.
+        squares = rows.T[:, :, None] - others.T[:, None, :]
+        for column, is_choice in enumerate(self.is_choice.tolist()):
+            if is_choice:
+                np.not_equal(squares[column], 0, out=squares[column], casting="unsafe")
+            else:
+                np.square(squares[column], out=squares[column])
+        return np.asarray(squares)

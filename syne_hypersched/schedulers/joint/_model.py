@@ -146,14 +146,18 @@ class Posterior:
         """
         own = max(own, _OWN)
         both = np.outer(lags, lags)
-        matrix = covariance[np.ix_(trials, trials)] * (1 + crossing * _SLOPE * both) + _COMMON + _COMMON_SLOPE * both
-        matrix += np.where(trials[:, None] == trials, own + crossing * _OWN_SLOPE * both, 0.0)
+        matrix = covariance[trials][:, trials]
+        matrix *= 1 + crossing * _SLOPE * both
+        matrix += _COMMON + _COMMON_SLOPE * both
+        belongs = trials[:, None] == np.arange(len(covariance))
+        same = belongs[:, trials]
+        matrix[same] += own + crossing * _OWN_SLOPE * both[same]
         matrix[np.diag_indices_from(matrix)] += _NOISE
-        inverse = np.linalg.inv(matrix)
-        # A trial's reports have the same covariance with the maximum resource, so that they act together.
-        starts = np.flatnonzero(np.diff(trials, prepend=-1))
-        weights = np.add.reduceat(inverse @ values, starts)
-        precision = np.add.reduceat(np.add.reduceat(inverse, starts, axis=0), starts, axis=1)
+        # A trial's reports have the same covariance with the maximum resource, so that they act together: there are
+        # fewer sums over trials than reports, and to solve for these takes half of what the inverse takes.
+        solved = np.linalg.solve(matrix, np.column_stack([belongs, values]))
+        summed = np.add.reduceat(solved, np.flatnonzero(np.diff(trials, prepend=-1)), axis=0)
+        weights, precision = np.ascontiguousarray(summed[:, -1]), np.ascontiguousarray(summed[:, :-1])
         means = covariance @ weights + _COMMON * weights.sum() + own * weights
         return cls(weights, precision, means, own)
 

@@ -14,6 +14,10 @@ LEAST_SHARE = 1 / 2048
 """Levels below this share of the maximum are no levels of training, such as that of a baseline before it."""
 
 
+MOST_VALUE = 1e100
+"""Larger amounts count as this one, so that their squares are finite."""
+
+
 class TrialRecord:
     """The best values of a trial so far, larger is better: at doubling levels, and at its last report."""
 
@@ -93,7 +97,7 @@ class Records:
             return
         if self._first is None:
             self._first = level
-        record.add(level, value)
+        record.add(level, min(max(value, -MOST_VALUE), MOST_VALUE))
 
     def counts(self, record: TrialRecord) -> bool:
         """Whether a trial says something: it has reached twice the first level of all, has ended or has diverged."""
@@ -103,7 +107,12 @@ class Records:
 
     def data(self, most: int) -> Data | None:
         """The trials that count, at most ``most``: the best ones and the newest ones; None if all are equally good."""
-        known = [record for record in self._trials.values() if self.counts(record)]
+        early = math.inf if self._first is None else 2 * self._first
+        known = [
+            record
+            for record in self._trials.values()
+            if record.diverged or (record.levels and (record.ended or record.last >= early))  # as counts() says
+        ]
         finite = np.array([record.best for record in known if not record.diverged])
         if len(finite) < 2 or self._first is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -17,9 +17,27 @@ from syne_hypersched.backends.shared.reconcile import (
     TrialState,
     Withdraw,
     reconcile,
+    reconcile_alone,
 )
 
 RUNNING, CHANGING, DRAINING = Phase.RUNNING, Phase.CHANGING, Phase.DRAINING
+
+
+@given(
+    st.sampled_from([Phase.IDLE, RUNNING, CHANGING, DRAINING]), st.integers(0, 6), st.integers(1, 6), st.booleans(),
+    st.integers(0, 6), st.integers(0, 6), st.booleans(),
+)  # fmt: skip
+def test_of_a_trial_alone_the_short_way_says_the_same(phase, wants, holds, resized, free, present, in_place):
+    holds = 0 if phase is Phase.IDLE else holds
+    trial = TrialState(
+        3, wants, holds, phase, resized and phase is Phase.IDLE, order=1, in_place=in_place,
+        becomes=min(holds + 1, 6) if phase is CHANGING else 0,
+    )  # fmt: skip
+    todo = reconcile_alone(trial, free, present)
+    if todo is not None:
+        expected = [Drain(3)] if todo == "drain" else [Launch(3, todo)] if todo else []
+        assert reconcile([trial], free, num_present=present) == expected
+    assert (todo is None) == (phase is CHANGING or (phase is RUNNING and wants > 0))
 
 
 def test_nothing_to_do():

@@ -1,0 +1,196 @@
+"""Optuna's TPE sampler with its Hyperband pruner, by ask and tell, as an opponent in comparisons."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from syne_tune.backend.trial_status import Trial
+from syne_tune.config_space import (
+    Categorical,
+    Domain,
+    FiniteRange,
+    Float,
+    Integer,
+    Ordinal,
+    config_space_to_json_dict,
+    is_log_space,
+)
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
+from syne_tune.util import dump_json_with_numpy
+
+from syne_hypersched import checks
+from syne_hypersched._extras import needs_extra
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class OptunaHyperband(TrialScheduler):
+    """Suggests with Optuna's ``TPESampler`` and stops trials as Optuna's ``HyperbandPruner`` says.
+
+    Trials run in parallel, for which Optuna recommends ``constant_liar``; everything else is as Optuna has it by
+    default. A report that is no finite number prunes the trial, and one that has failed tells Optuna nothing.
+
+    Parameters
+    ----------
+    config_space
+        Configuration space: names to domains of ``syne_tune.config_space`` or to constants.
+    metric, time_attr
+        Entries of a report: what is optimised, and the resource level.
+    max_t
+        Maximum resource of a trial.
+    do_minimize
+        Whether ``metric`` is to be minimised.
+    min_resource, reduction_factor
+        Of the pruner.
+    random_seed
+        Seed of the sampler.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Optuna is not installed.
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        config_space: dict[str, Any],
+        metric: str,
+        time_attr: str,
+        max_t: float,
+        do_minimize: bool = True,
+        min_resource: int = 1,
+        reduction_factor: int = 3,
+        random_seed: int | None = None,
+    ) -> None:
+        with needs_extra("the scheduler 'optuna'", "export"):
+            import optuna
+        checks.integer("min_resource", min_resource, at_least=1)
+        checks.integer("reduction_factor", reduction_factor, at_least=2)
+        random_seed = secrets.randbits(31) if random_seed is None else random_seed
+        super().__init__(random_seed=random_seed)
+        self.metric, self.time_attr, self.max_t, self.do_minimize = metric, time_attr, max_t, do_minimize
+        self.config_space = dict(config_space)
+        domains = {name: domain for name, domain in config_space.items() if isinstance(domain, Domain)}
+        self._distributions = {name: _distribution(name, domain) for name, domain in domains.items()}
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                sampler = optuna.samplers.TPESampler(seed=random_seed, constant_liar=True)
+            pruner = optuna.pruners.HyperbandPruner(min_resource, math.ceil(max_t), reduction_factor)
+            # The pruner draws the bracket of a trial from the name.
+            self._study = optuna.create_study(
+                study_name="comparison",
+                sampler=sampler,
+                pruner=pruner,
+                direction="minimize" if do_minimize else "maximize",
+            )
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+        self._suggested: list[optuna.Trial] = []
+        self._running: dict[int, optuna.Trial] = {}
+
+    def suggest(self) -> TrialSuggestion:
+        """What Optuna asks for next."""
+        asked = self._study.ask(self._distributions)
+        self._suggested.append(asked)
+        config = {
+            name: _value(domain, asked.params[name]) if isinstance(domain, Domain) else domain
+            for name, domain in self.config_space.items()
+        }
+        return TrialSuggestion.start_suggestion(config)
+
+    def on_trial_add(self, trial: Trial) -> None:
+        """The suggestion has become a trial."""
+        self._running[trial.trial_id] = self._suggested.pop(0)
+
+    def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
+        """Passes the report on, and stops the trial if Optuna prunes it or it has reached ``max_t``."""
+        running, value, level = self._running.get(trial.trial_id), result.get(self.metric), result.get(self.time_attr)
+        if running is None:
+            return str(SchedulerDecision.STOP)
+        if not checks.is_number(level) or not math.isfinite(level) or not checks.is_number(value):
+            return str(SchedulerDecision.CONTINUE)
+        from optuna.trial import TrialState
+
+        if math.isfinite(value):
+            running.report(float(value), int(level))
+            if level >= self.max_t:
+                self._tell(trial.trial_id, float(value))
+            elif running.should_prune():
+                self._tell(trial.trial_id, state=TrialState.PRUNED)
+        else:
+            self._tell(trial.trial_id, state=TrialState.PRUNED)
+        return str(SchedulerDecision.CONTINUE if trial.trial_id in self._running else SchedulerDecision.STOP)
+
+    def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
+        """The script has ended before ``max_t``."""
+        if trial.trial_id in self._running:
+            from optuna.trial import TrialState
+
+            value = result.get(self.metric)
+            if checks.is_number(value) and math.isfinite(value):
+                self._tell(trial.trial_id, float(value))
+            else:
+                self._tell(trial.trial_id, state=TrialState.FAIL)
+
+    def on_trial_error(self, trial: Trial) -> None:
+        """The trial has failed."""
+        if trial.trial_id in self._running:
+            from optuna.trial import TrialState
+
+            self._tell(trial.trial_id, state=TrialState.FAIL)
+
+    def on_trial_remove(self, trial: Trial) -> None:
+        """The trial was stopped, of which Optuna knows."""
+
+    def metric_names(self) -> list[str]:
+        """The metric, as a list of one."""
+        return [self.metric]
+
+    def metric_mode(self) -> str:
+        """``"min"`` or ``"max"``."""
+        return "min" if self.do_minimize else "max"
+
+    def metadata(self) -> dict[str, Any]:
+        """What is stored with the results of an experiment."""
+        return {
+            "scheduler_name": type(self).__name__,
+            "scheduler_kwargs": {"max_t": self.max_t, "random_seed": self.random_seed},
+            "config_space": dump_json_with_numpy(config_space_to_json_dict(self.config_space)),
+            "metric": self.metric,
+            "metric_names": self.metric_names(),
+            "metric_mode": self.metric_mode(),
+        }
+
+    def _tell(self, trial_id: int, value: float | None = None, state: optuna.trial.TrialState | None = None) -> None:
+        self._study.tell(self._running.pop(trial_id), value, state)
+
+
+def _distribution(name: str, domain: Domain) -> optuna.distributions.BaseDistribution:
+    from optuna import distributions
+
+    if isinstance(domain, Float):
+        return distributions.FloatDistribution(domain.lower, domain.upper, log=is_log_space(domain))
+    if isinstance(domain, Integer):
+        return distributions.IntDistribution(domain.lower, domain.upper, log=is_log_space(domain))
+    if isinstance(domain, (FiniteRange, Ordinal)):
+        return distributions.IntDistribution(0, len(_ordered(domain)) - 1)
+    if isinstance(domain, Categorical):
+        return distributions.CategoricalDistribution(domain.categories)
+    raise TypeError(f"config_space must have domains that Optuna knows, but {name!r} is {domain!r}")
+
+
+def _ordered(domain: FiniteRange | Ordinal) -> list[Any]:
+    return list(domain.values if isinstance(domain, FiniteRange) else domain.categories)
+
+
+def _value(domain: Domain, value: Any) -> Any:
+    return _ordered(domain)[value] if isinstance(domain, (FiniteRange, Ordinal)) else value

@@ -1,0 +1,54 @@
+"""Full garbage collections are rare during a simulation, and as before after it."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+from syne_tune.config_space import uniform
+
+from syne_hypersched import ASHA, simulate
+from syne_hypersched.simulation._garbage import RARE, rare_full_collections
+from tests.backends.virtual.curves import RoundCurves
+
+
+@pytest.fixture
+def thresholds():
+    before = gc.get_threshold()
+    gc.set_threshold(500, 7, 9)
+    yield 500, 7, 9
+    gc.set_threshold(*before)
+
+
+def test_they_are_rare_until_the_last_one_has_left(thresholds):
+    with rare_full_collections():
+        assert gc.get_threshold() == (500, 7, RARE)
+        with rare_full_collections():
+            assert gc.get_threshold() == (500, 7, RARE)
+        assert gc.get_threshold() == (500, 7, RARE)
+    assert gc.get_threshold() == thresholds
+
+
+def test_they_are_as_before_after_an_error(thresholds):
+    with pytest.raises(ZeroDivisionError), rare_full_collections():
+        raise ZeroDivisionError
+    assert gc.get_threshold() == thresholds
+
+
+def test_who_has_switched_them_off_or_made_them_rarer_keeps_that(thresholds):
+    gc.set_threshold(0, 7, 2 * RARE)
+    with rare_full_collections():
+        assert gc.get_threshold() == (0, 7, 2 * RARE)
+    assert gc.get_threshold() == (0, 7, 2 * RARE)
+
+
+def test_a_simulation_makes_them_rare(thresholds):
+    blackbox = RoundCurves()
+    seen = []
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", 9, random_seed=0)
+    simulate(
+        scheduler, blackbox, num_devices=2, max_num_trials=4, on_result=lambda *_: seen.append(gc.get_threshold()[2])
+    )
+    assert seen
+    assert set(seen) == {RARE}
+    assert gc.get_threshold() == thresholds

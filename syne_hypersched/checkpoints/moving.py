@@ -11,31 +11,21 @@ finds its folder as whole, or as doubtful, as it was.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched.checkpoints._bill import FILE, FOLDER, LINK, Bill, check_bill, identity
 from syne_hypersched.checkpoints._files import FileState, Tree, copy_file, link_file, place_tree, read_tree
-from syne_hypersched.checkpoints._store import Generation, GenerationStore, Notes, generation_of, notes_of, values_of
+from syne_hypersched.checkpoints._store import Generation, GenerationStore, values_of
 
-Bill = dict[str, Any]
+__all__ = ["Arrival", "Bill", "Departure", "Piece", "identity", "pieces"]
+
 Piece = tuple[int, int, int]
 """Bytes of a file: its index in the bill, and the offset and number of the bytes."""
-
-_FILE, _FOLDER, _LINK = "file", "folder", "link"
-
-
-def identity(generation: Generation) -> str:
-    """What is the same for all copies of a generation, on whatever disk, and differs between generations."""
-    entries = [
-        (path, state.kind, *((state.size, state.mtime_ns) if state.kind == _FILE else ()))
-        for path, state in sorted(generation.live.items())
-    ]
-    return json.dumps([generation.number, generation.launch, generation.after, generation.before, entries])
 
 
 def pieces(sizes: Mapping[int, int], most_bytes: int) -> Iterator[list[Piece]]:
@@ -131,17 +121,17 @@ class Departure:
         entries: dict[str, Any] = {}
         for path, state in tree.items():
             place = os.path.join(folder, path)
-            if state.kind == _FOLDER:
-                entries[path] = [_FOLDER]
-            elif state.kind == _LINK:
-                entries[path] = [_LINK, os.readlink(place)]
+            if state.kind == FOLDER:
+                entries[path] = [FOLDER]
+            elif state.kind == LINK:
+                entries[path] = [LINK, os.readlink(place)]
             else:
                 if state.inode not in self._indices:
                     self._indices[state.inode] = len(self._sources)
                     self._sources.append(place)
                     self._states.append(state)
                     self._modes.append(os.stat(place).st_mode & 0o777)
-                entries[path] = [_FILE, self._indices[state.inode]]
+                entries[path] = [FILE, self._indices[state.inode]]
         return entries
 
     def read(self, wanted: Sequence[Piece]) -> bytes:
@@ -166,29 +156,6 @@ class Departure:
     def close(self) -> None:
         """Gives back what was held."""
         shutil.rmtree(self._aside, ignore_errors=True)
-
-
-@dataclass
-class _Coming:
-    """A generation of a bill."""
-
-    identity: str
-    generation: Generation
-    entries: dict[str, list[Any]] | None
-    """None: it is here already."""
-
-
-@dataclass
-class _Checked:
-    """A bill whose entries can be written."""
-
-    folder: str
-    generations: list[_Coming]
-    live: dict[str, list[Any]] | None
-    live_is: int | None
-    left: bool
-    notes: Notes | None
-    files: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Arrival:
@@ -219,7 +186,7 @@ class Arrival:
     def __init__(self, checkpoints: Path, aside: Path, bill: Bill) -> None:
         self._store = GenerationStore(checkpoints)
         self._checkpoints, self._aside = checkpoints, aside
-        self._bill = _check(bill)
+        self._bill = check_bill(bill)
         self._files = aside / "files"
         self._here = {identity(found): found for found in self._store.generations() if self._store.is_sound(found)}
         lacking = [c.identity for c in self._bill.generations if c.entries is None and c.identity not in self._here]
@@ -239,10 +206,10 @@ class Arrival:
     def _reuse(self) -> set[int]:
         """Takes files that are here already: of the same path, size and time."""
         reused: set[int] = set()
-        of_live = {entry[1] for entry in (self._bill.live or {}).values() if entry[0] == _FILE}
+        of_live = {entry[1] for entry in (self._bill.live or {}).values() if entry[0] == FILE}
         for coming in self._bill.generations:
             for path, entry in (coming.entries or {}).items():
-                if entry[0] != _FILE or entry[1] in reused or entry[1] in of_live:
+                if entry[0] != FILE or entry[1] in reused or entry[1] in of_live:
                     continue
                 for found in reversed(list(self._here.values())):
                     if self._is_alike(found.live.get(path), entry[1]):
@@ -251,8 +218,8 @@ class Arrival:
                             reused.add(entry[1])
                             break
         for path, state in read_tree(self._checkpoints).items() if of_live else ():
-            entry = (self._bill.live or {}).get(path, [_FOLDER])
-            if entry[0] == _FILE and entry[1] not in reused and self._is_alike(state, entry[1]):
+            entry = (self._bill.live or {}).get(path, [FOLDER])
+            if entry[0] == FILE and entry[1] not in reused and self._is_alike(state, entry[1]):
                 with contextlib.suppress(OSError):
                     copy_file(os.path.join(self._checkpoints, path), self._place(entry[1]))
                     reused.add(entry[1])
@@ -260,7 +227,7 @@ class Arrival:
 
     def _is_alike(self, state: FileState | None, index: int) -> bool:
         size, mtime_ns, _ = self._bill.files[index]
-        return state is not None and (state.kind, state.size, state.mtime_ns) == (_FILE, size, mtime_ns)
+        return state is not None and (state.kind, state.size, state.mtime_ns) == (FILE, size, mtime_ns)
 
     def write(self, written: Sequence[Piece], data: bytes) -> None:
         """Writes the bytes of some pieces.
@@ -338,9 +305,9 @@ class Arrival:
         here = os.path.abspath(self._checkpoints)
         for path, (kind, *what) in entries.items():
             place = os.path.join(target, path)
-            if kind == _FOLDER:
+            if kind == FOLDER:
                 os.mkdir(place)
-            elif kind == _LINK:  # one that leads into the folder by its whole path does so here
+            elif kind == LINK:  # one that leads into the folder by its whole path does so here
                 inside = what[0] == self._bill.folder or what[0].startswith(f"{self._bill.folder}/")
                 os.symlink(here + what[0][len(self._bill.folder) :] if inside else what[0], place)
             else:
@@ -349,57 +316,3 @@ class Arrival:
     def close(self) -> None:
         """Removes what was not put in place."""
         shutil.rmtree(self._aside, ignore_errors=True)
-
-
-def _check(bill: Bill) -> _Checked:
-    """A bill as values.
-
-    Raises
-    ------
-    ValueError
-        It makes no sense, or an entry is not inside the trial's folder.
-    """
-    try:
-        files = [(int(size), int(mtime_ns), int(mode) & 0o777) for size, mtime_ns, mode in bill["files"]]
-        if any(size < 0 for size, *_ in files):
-            raise ValueError("a file must have at least 0 bytes")
-        generations = [
-            _Coming(
-                str(described["identity"]),
-                _elsewhere(generation_of(described["values"])),
-                None if described["entries"] is None else _check_entries(described["entries"], len(files)),
-            )
-            for described in bill["generations"]
-        ]
-        live = None if bill["live"] is None else _check_entries(bill["live"], len(files))
-        live_is = None if bill["live_is"] is None else int(bill["live_is"])
-        notes = None if bill["notes"] is None else notes_of(bill["notes"])
-        return _Checked(str(bill["folder"]), generations, live, live_is, bool(bill["left"]), notes, files)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"a bill must describe checkpoints, but {error!r}") from None
-
-
-def _elsewhere(generation: Generation) -> Generation:
-    """The same without the inode numbers of its old disk."""
-    return replace(generation, live={path: state._replace(inode=0) for path, state in generation.live.items()})
-
-
-def _check_entries(entries: Mapping[str, list[Any]], num_files: int) -> dict[str, list[Any]]:
-    checked: dict[str, list[Any]] = {}
-    for path, entry in entries.items():
-        parts = path.split("/")
-        if any(part in ("", ".", "..") or "\0" in part for part in parts):
-            raise ValueError(f"an entry must lie inside the folder, but got {path!r}")
-        above = "/".join(parts[:-1])
-        if above and checked.get(above) != [_FOLDER]:
-            raise ValueError(f"an entry must lie in a folder that is named before it, but got {path!r}")
-        kind, what = entry[0] if entry else "", entry[1:]
-        is_sound = {
-            _FOLDER: what == [],
-            _LINK: len(what) == 1 and isinstance(what[0], str) and "\0" not in what[0],
-            _FILE: len(what) == 1 and type(what[0]) is int and 0 <= what[0] < num_files,
-        }
-        if not is_sound.get(kind, False):
-            raise ValueError(f"an entry must be a file, a folder or a link, but {path!r} is {entry!r}")
-        checked[path] = [kind, *what]
-    return checked

@@ -123,7 +123,7 @@ class Carrier:
             assert target is not None
             done = self._carry(copy, source, target)
         except Exception as error:  # whatever it is, the tuner has to know
-            done = {"error": str(error).strip() or type(error).__name__}
+            done = {"error": (str(error).strip() or type(error).__name__).splitlines()[-1]}
         for place in places:
             with contextlib.suppress(Exception):  # a node may be gone, and with it what is to be ended
                 if place is not None:

@@ -47,15 +47,15 @@ class Whereabouts:
 
     def node(self, trial: str) -> str:
         """Where its newest checkpoints are."""
-        return self._of(trial).node
+        return self._trials.get(trial, _Trial()).node
 
     def trains(self, trial: str) -> bool:
         """Whether a launch of it runs."""
-        return self._of(trial).trains
+        return self._trials.get(trial, _Trial()).trains
 
     def is_settled(self, trial: str) -> bool:
         """Whether all of its checkpoints are on the tuner's disk."""
-        return not self._of(trial).is_due
+        return not self._trials.get(trial, _Trial()).is_due
 
     def begin(self, trial: str, node: str) -> str:
         """A launch begins on a node, where the newest checkpoints are now.

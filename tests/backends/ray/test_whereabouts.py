@@ -16,6 +16,9 @@ def known():
 
 def test_a_trial_that_was_never_launched_is_nowhere():
     known = Whereabouts()
+    assert known.node("0") == TUNER
+    assert known.is_settled("0")
+    assert not known.trains("0")
     assert not known.is_known("0")
     assert known.due([]) == []
 

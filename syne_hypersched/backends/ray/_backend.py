@@ -271,8 +271,8 @@ class ElasticRayBackend(ElasticLocalBackend):
         if self.pass_args_as_json:
             raise ValueError("pass_args_as_json must be False if nodes do not share the folder of configurations")
         self._is_streaming = True
+        cluster.order_all({"order": "stream"}, stands=True)  # a node answers it before the probe
         cluster.check(None, script, self._start_timeout_s)
-        cluster.order_all({"order": "stream"}, stands=True)
 
     def _running_cluster(self) -> Cluster:
         """The cluster; connects again if the last tuning has ended, or if this is a copy of another backend."""

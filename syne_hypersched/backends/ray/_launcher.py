@@ -167,8 +167,8 @@ class ClusterLauncher:
 
     def close(self, wait: bool = True) -> None:
         """Ends the agents, and the connection to the cluster, when all checkpoints are on the tuner's disk."""
-        if self._streams is not None and wait:
-            self._streams.close()
+        if self._streams is not None:
+            self._streams.close(wait)
         self._cluster.close(wait)
 
     def _start(self, handle: int, live: _SpreadLaunch, position: int) -> None:

@@ -211,14 +211,14 @@ class CheckpointStreams:
             trial = self._trial(folder)
             return self._changed.wait_for(lambda: self._known.is_settled(trial), timeout_s)
 
-    def close(self) -> None:
-        """Waits until all checkpoints are on the tuner's disk: nothing trains any more."""
+    def close(self, wait: bool = True) -> None:
+        """Waits until all checkpoints are on the tuner's disk, since nothing trains any more, unless told otherwise."""
         with self._changed:
             self._is_closing = True
             self._beginnings.clear()
             self._failures.clear()
             self._wake()
-            if not self._changed.wait_for(self._is_idle, _TELL_S):
+            if wait and not self._changed.wait_for(self._is_idle, _TELL_S):
                 logger.warning("The last checkpoints are being copied to %s.", self._where())
                 self._changed.wait_for(self._is_idle)
             self._is_done = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
 import os
 import time
@@ -21,11 +20,12 @@ from syne_hypersched.backends.local import (
     modules_to_preload,
 )
 from syne_hypersched.backends.machine.discovery import Devices
+from syne_hypersched.backends.ray._arguments import find_ray, variables
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
-from syne_hypersched.backends.ray._rank_log import append_rest, left_behind
+from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind
 from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.filenames import STDOUT_FILENAME, rank_log_name
@@ -155,7 +155,7 @@ class ElasticRayBackend(ElasticLocalBackend):
         }
         self._agent_settings: dict[str, Any] = {
             "lease_s": checks.positive_seconds("lease_s", lease_s),
-            "env_vars": _variables({} if env_vars is None else env_vars),
+            "env_vars": variables({} if env_vars is None else env_vars),
             "max_memory": checks.number("max_memory", max_memory, above=0, at_most=1),
             "node_path": None if self._node_path is None else str(self._node_path),
             "min_free_mb": min_free_mb,
@@ -163,7 +163,7 @@ class ElasticRayBackend(ElasticLocalBackend):
         self._cluster: Cluster | None = None
         self._wanted_preload = None if preload is None else checks.names("preload", preload)
         with needs_extra("ElasticRayBackend", "ray"):
-            _find_ray()
+            find_ray()
         super().__init__(
             entry_point,
             num_devices,
@@ -195,7 +195,7 @@ class ElasticRayBackend(ElasticLocalBackend):
     def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
         """Copies the newest checkpoint of a trial, which may be running, to another one."""
         if self._streams is not None:
-            self._streams.fetch(str(self.checkpoint_trial_path(src_trial_id)), _FETCH_S)
+            self._streams.fetch(str(self.checkpoint_trial_path(src_trial_id)), _FETCH_S)  # it may be on a node
         super().copy_checkpoint(src_trial_id, tgt_trial_id)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
@@ -215,8 +215,10 @@ class ElasticRayBackend(ElasticLocalBackend):
             time.sleep(wait_s)
         for known in restored:
             trial_id = known.trial.trial_id
+            log = self.trial_path(trial_id) / STDOUT_FILENAME
             for printed in left_behind(Path(self.checkpoint_trial_path(trial_id)).parent):
-                append_rest(printed, self.trial_path(trial_id) / STDOUT_FILENAME)
+                append_rest(printed, log)
+            end_line(log)
         super().restore(restored, elapsed_s, is_set_up)
 
     def stop_all(self) -> None:
@@ -378,23 +380,3 @@ class ElasticRayBackend(ElasticLocalBackend):
         super()._set_checkpoint_paths()
         if self._checkpoint_path is not None:
             self._checkpoints.room.folder = self._checkpoint_path
-
-
-def _find_ray() -> None:
-    """Looks whether Ray is installed, without importing it here.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        It is not.
-    """
-    if importlib.util.find_spec("ray") is None:
-        raise ModuleNotFoundError("No module named 'ray'", name="ray")
-
-
-def _variables(env_vars: object) -> dict[str, str]:
-    if not isinstance(env_vars, Mapping) or not all(
-        isinstance(text, str) for item in env_vars.items() for text in item
-    ):
-        raise TypeError(f"env_vars must map names of variables to texts, but got {env_vars!r}")
-    return dict(env_vars)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._messages import Message, bytes_of
 from syne_hypersched.backends.ray._parts import ClusterSpec, NodePart, has_failed, lost_part, merged, parts_of
-from syne_hypersched.backends.ray._rank_log import append_rest, rank_log
+from syne_hypersched.backends.ray._rank_log import append_rest, end_line, rank_log
 from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch import LaunchExit
@@ -290,12 +290,14 @@ class ClusterLauncher:
         for file in live.logs.values():
             file.close()
         if live.log is not None:
-            self._append_rest(live.log, Path(live.spec.ranks[0].stdout))
+            self._append_rest(live.log, Path(live.spec.ranks[0].stdout), live.is_gone)
         self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
 
-    def _append_rest(self, printed: Path, log: Path) -> None:
+    def _append_rest(self, printed: Path, log: Path, is_gone: bool) -> None:
         try:
             append_rest(printed, log)
+            if is_gone:
+                end_line(log)
         except OSError as error:
             logger.warning("What a trial has printed last cannot be read from %s: %s", printed, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -38,6 +39,8 @@ class _Copy:
     """For which launch it is made."""
     is_old: bool = False
     """Whether a launch has begun since it was ordered."""
+    log: str | None = None
+    """Name of the log that is copied as well."""
 
 
 @dataclass
@@ -171,6 +174,7 @@ class CheckpointStreams:
             copy = self._copies.pop(message["copy"], None)
             if copy is None:
                 return
+            self._remove_log(copy)
             key = (copy.trial, copy.target)
             if message["error"]:
                 self._fail(copy, key, message["error"])
@@ -183,6 +187,13 @@ class CheckpointStreams:
                 elif copy.beginning is not None and copy.beginning.source == copy.source:
                     copy.beginning.there.add(copy.target)
             self._wake()
+
+    def _remove_log(self, copy: _Copy) -> None:
+        """Removes a copy of a log that was read to its end before the copy was made."""
+        is_read = not self._known.trains(copy.trial) or self._logs.get(copy.trial) != copy.log
+        if copy.log is not None and is_read:
+            with contextlib.suppress(OSError):
+                Path(self._folders[copy.trial]).with_name(copy.log).unlink()
 
     def _fail(self, copy: _Copy, key: tuple[str, str], error: str) -> None:
         self._not_before[key] = time.monotonic() + _RETRY_S
@@ -297,11 +308,12 @@ class CheckpointStreams:
     def _order(self, copy: _Copy, what: str = "copy") -> None:
         number = next(self._numbers)
         self._copies[number] = copy
-        is_live = copy.target == TUNER and self._known.trains(copy.trial)
+        if copy.target == TUNER and self._known.trains(copy.trial):
+            copy.log = self._logs.get(copy.trial)
         self._send({
             "command": "copy", "copy": number, "what": what, "home": self.home, "trial": copy.trial,
             "folder": self._folders[copy.trial], "source": copy.source, "target": copy.target,
-            "with_live": copy.with_live, "log": self._logs.get(copy.trial) if is_live else None,
+            "with_live": copy.with_live, "log": copy.log,
         })  # fmt: skip
 
     def _cancel(self, condition: Callable[[_Copy], bool]) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from syne_tune import StoppingCriterion, Tuner
-from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import uniform
 
-from syne_hypersched import ASHA, ElasticRayBackend, Journal
+from syne_hypersched import ASHA, ElasticRayBackend
+from syne_hypersched.backends.ray._scratch import OWNER
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_NUM_NODES
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.filenames import BEST_DIRNAME, EVENTS_FILENAME
-from tests.backends.ray.test_backend import Polls, agents, started
+from syne_hypersched.testing import BackendContract
+from tests.backends.ray.test_backend import Polls, started
 
 pytest.importorskip("ray")
 
@@ -119,9 +122,17 @@ class TestTrials:
         logs = [path.read_text() for path in (tmp_path / "run" / "0").iterdir() if "out" in path.name]
         lines = [line for log in logs for line in log.splitlines() if "begins with" in line]
         launch = [line.split() for line in lines if not line.endswith("0") and "with 0" not in line]
-        assert sorted(words[1] for words in launch) == ["0", "1", "2", "3"]
-        assert len({words[4] for words in launch}) == 1
+        assert not list((tmp_path / "run" / "0").glob(".rank0*"))
+        assert sorted(words[1] for words in launch) == ["0", "1", "2", "3"], lines
+        epoch_of = {words[1]: words[4] for words in launch}  # rank 1 may read what rank 0 has saved since
+        assert epoch_of["0"] == epoch_of["2"] == epoch_of["3"]
         assert len({words[6] for words in launch}) == 2
+
+
+def agent_of(folder):
+    """The pid of the agent that has a trial's checkpoint folder."""
+    (pid,) = json.loads((Path(folder).parents[1] / OWNER).read_text())["pids"]
+    return pid
 
 
 @pytest.mark.slow
@@ -131,15 +142,51 @@ class TestLostNodes:
         started(backend)
         polls = Polls(backend, wait_for)
         polls.until(lambda reports: len(reports) >= 20)
-        (used,) = {event.devices[0].partition("/")[0] for event in events(backend, "launch")}
-        os.kill(agent_of(used), signal.SIGKILL)
-        polls.until(lambda reports: reports[-1]["st_launch"] == 1)
-        polls.until(lambda reports: len([report for report in reports if report["st_launch"] == 1]) >= 5)
+        os.kill(agent_of(begun(backend)[0][1]), signal.SIGKILL)
+        polls.until(lambda reports: sum(report["st_launch"] == 1 for report in reports) >= 5)
         assert are_all(polls.reports)
-        first, (resumed, _) = begun(backend)
-        assert first[0] == 0
+        _, (resumed, folder) = begun(backend)
         assert resumed > 0
+        assert Path(folder).parents[1] != Path(begun(backend)[0][1]).parents[1]
 
+    def test_without_a_copy_it_begins_anew_and_an_event_says_so(self, make, wait_for):
+        backend = make(lease_s=5.0)
+        blocked = backend.checkpoint_trial_path(0).with_name(".checkpoints-generations")
+        trial = started(backend)
+        shutil.rmtree(blocked, ignore_errors=True)
+        blocked.touch()  # nothing can be copied there
+        polls = Polls(backend, wait_for)
+        polls.until(lambda reports: len(reports) >= 20)
+        os.kill(agent_of(begun(backend)[0][1]), signal.SIGKILL)
+        polls.until(lambda _: events(backend, "exit"))
+        blocked.unlink()
+        num_reports = len(polls.reports)
+        polls.until(lambda reports: len(reports) > num_reports)
+        assert are_all(polls.reports)
+        assert [epoch for epoch, _ in begun(backend)] == [0, 0]
+        (event,) = events(backend, "restore")
+        assert "was lost before its newest checkpoint was copied to the tuner's disk" in event.reason
+        assert event.details["generation"] is None
+        assert trial.num_devices == 1
+
+    def test_a_tuner_that_is_resumed_goes_on_from_its_own_disk(self, make, wait_for):
+        """As after the death of the tuner, all agents are others then."""
+        backend = make()
+        started(backend)
+        polls = Polls(backend, wait_for)
+        polls.until(lambda reports: len(reports) >= 5)
+        backend.pause_trial(0)
+        polls.until(lambda _: not backend.busy_trial_ids())
+        backend.stop_all()
+        backend.resume_trial(0)
+        num_reports = len(polls.reports)
+        polls.until(lambda reports: len(reports) >= num_reports + 3)
+        assert are_all(polls.reports)
+        assert begun(backend)[1][0] >= num_reports
+
+
+@pytest.mark.slow
+class TestTunings:
     def test_a_tuning_keeps_all_rules_and_has_its_best_checkpoint(self, make):
         backend = make()
         scheduler = ASHA({"x": uniform(0, 1), "epochs": 27}, "loss", "epoch", max_t=27, random_seed=0)
@@ -150,16 +197,30 @@ class TestLostNodes:
         assert check_run(run) == ()
         best = tuner.tuner_path / BEST_DIRNAME
         result = json.loads((best / "result.json").read_text())
-        assert json.loads((best / "checkpoint" / "epoch.json").read_text())["epoch"] == result["epoch"]
+        newer_by = {"exact": 0}.get(result["st_checkpoint"]["match"], result["st_checkpoint"]["match"])
+        saved = json.loads((best / "checkpoint" / "epoch.json").read_text())["epoch"]
+        assert result["epoch"] <= saved <= result["epoch"] + newer_by
+
+    def test_a_trial_begins_with_the_checkpoint_of_another_one(self, make, wait_for):
+        backend = make()
+        started(backend)
+        polls = Polls(backend, wait_for)
+        polls.until(lambda reports: len(reports) >= 10)
+        backend.start_trial({"x": 2.0, "epochs": 2000}, checkpoint_trial_id=0)
+        polls.until(lambda _: begun(backend, 1))
+        assert begun(backend, 1)[0][0] > 0
 
 
-def agent_of(node):
-    import psutil
+@pytest.mark.slow
+class TestContract(BackendContract):
+    patience_s = 100.0
 
-    for pid in agents():
-        if any(node == part for part in psutil.Process(pid).environ().values()):
-            return pid
-    return agents()[0]
+    @pytest.fixture(autouse=True)
+    def _cluster(self, ray_cluster):
+        self.address = ray_cluster.address
 
-
-_ = (Journal, Status)
+    def make_backend(self, folder):
+        return ElasticRayBackend(
+            self.write_script(folder), self.num_devices, address=self.address, devices_of="slot", insecure=True,
+            grace_s=1.0, lease_s=20.0, node_path=folder / "disks",
+        )  # fmt: skip

@@ -102,6 +102,20 @@ class TestWhileATrialTrains:
         order = world.gateway.wait("a", "")
         assert (order["with_live"], order["log"]) == (True, None)
 
+    def test_a_log_that_was_read_before_it_was_copied_does_not_stay(self, world, tmp_path):
+        world.prepare("a")
+        world.streams.take(world.folder, 1)
+        order = world.gateway.wait("a", "")
+        (tmp_path / "0").mkdir()
+        (tmp_path / "0" / LOG).touch()
+        world.gateway.answer(order, 1)
+        assert (tmp_path / "0" / LOG).exists()
+        world.streams.take(world.folder, 2)
+        order = world.gateway.wait("a", "")
+        world.streams.end(world.folder, LOG, is_lost=False)
+        world.gateway.answer(order, 2)
+        assert not (tmp_path / "0" / LOG).exists()
+
     def test_a_copy_of_an_earlier_end_is_not_that_of_the_last_one(self, world):
         world.prepare("a")
         world.streams.end(world.folder, LOG, is_lost=False)

@@ -154,8 +154,9 @@ class NodeAgent:
             self._outbox.put({"event": "ports", "ports": self._ports.open(1)})
         try:
             self._launch_ranks(order, world)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             self._logs.finish(key)
+            self._files.leave(key)
             exit_ = LaunchExit((), None, drained=False, killed=False, lost=self._closing.is_set(), error=str(error))
             self._outbox.put({"event": "exit", "launch": key, "exit": exit_.to_json()})
 

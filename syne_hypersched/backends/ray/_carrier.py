@@ -140,7 +140,7 @@ class Carrier:
 
     def _carry(self, copy: _Copy, source: Place, target: Place) -> Message:
         order = copy.order
-        about = {name: order[name] for name in ("copy", "home", "trial", "folder")}
+        about = {name: order[name] for name in ("copy", "home", "trial", "folder", "target")}
         if order["what"] == "forget":
             target.ask({"what": "forget", **about})
             return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import threading
@@ -73,10 +72,8 @@ class Depot:
         log = None if question["log"] is None else checkpoints.parent / question["log"]
         with self._lock:
             self._departures[copy] = (departure, log)
-        size = 0
-        if log is not None:  # after the checkpoints: it says all that these know
-            with contextlib.suppress(FileNotFoundError):
-                size = log.stat().st_size
+        # After the checkpoints: it says all that these know. If it is gone, they may be of a launch with another one.
+        size = 0 if log is None else log.stat().st_size
         return {"bill": departure.bill, "log": size}
 
     def _begin(self, question: Message) -> Message:

@@ -14,6 +14,7 @@ from syne_hypersched.backends.ray._disks import DiskWatch
 from syne_hypersched.backends.ray._homes import Homes
 from syne_hypersched.backends.ray._messages import Message, pack, unpack
 from syne_hypersched.backends.ray._rank_log import left_behind
+from syne_hypersched.backends.ray._whereabouts import TUNER
 from syne_hypersched.checkpoints import GenerationStore
 from syne_hypersched.checkpoints.room import free_mb
 
@@ -62,9 +63,19 @@ class NodeFiles:
     def answer(self, question: bytes) -> bytes:
         """Answers a question about checkpoints, or does what it says; an error is an answer, too."""
         try:
-            return pack(self._depot.answer(unpack(question)))
+            asked = unpack(question)
+            answer = self._depot.answer(asked)
+            if asked["what"] == "offer" and asked["target"] == TUNER and asked["log"] is None:
+                self._require_rest(self._checkpoints_of(asked))
+            return pack(answer)
         except (OSError, ValueError, KeyError) as error:
             return pack({"error": f"{error}"})
+
+    def _require_rest(self, checkpoints: Path) -> None:
+        """Checks that no launch has begun before checkpoints were offered without its log, in which its reports are."""
+        with self._lock:
+            if any(folder == checkpoints for folder, _ in self._watched.values()):
+                raise OSError(f"{checkpoints} belongs to a launch that runs")
 
     def read(self, question: bytes) -> bytes:
         """Bytes of checkpoints."""

@@ -75,6 +75,21 @@ def test_errors_are_answers(files):
     assert unpack(files.answer(pack({"what": "has", "copy": 1, "home": "ab", "trial": "0"}))) == {"known": []}
 
 
+def test_checkpoints_of_a_launch_are_not_offered_without_its_log(files):
+    """Else one could be on the tuner's disk that knows of an epoch whose report is lost with the node."""
+    checkpoints = files.homes.of("ab") / "7" / "checkpoints"
+    write(checkpoints, state="1")
+    about = {"what": "offer", "home": "ab", "trial": "7", "known": [], "with_live": True, "log": None}
+    assert "bill" in unpack(files.answer(pack({**about, "copy": 1, "target": ""})))
+    files.watch(3, str(checkpoints))
+    assert "belongs to a launch" in unpack(files.answer(pack({**about, "copy": 2, "target": ""})))["error"]
+    assert "bill" in unpack(files.answer(pack({**about, "copy": 3, "target": "b"})))
+    gone = {**about, "copy": 4, "target": "", "with_live": False, "log": ".rank0-1-0.out"}
+    assert "No such file" in unpack(files.answer(pack(gone)))["error"]
+    (checkpoints.parent / ".rank0-1-0.out").write_text("report")
+    assert unpack(files.answer(pack(gone)))["log"] == 6
+
+
 class TestTheDisk:
     def test_it_is_looked_at_only_if_checkpoints_are_there(self, files, monkeypatch):
         monkeypatch.setattr(_node_files, "free_mb", lambda _: 7.0)

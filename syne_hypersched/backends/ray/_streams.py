@@ -41,6 +41,8 @@ class _Copy:
     """Whether a launch has begun since it was ordered."""
     log: str | None = None
     """Name of the log that is copied as well."""
+    is_cancelled: bool = False
+    """Whether it is given up, because a node is lost."""
 
 
 @dataclass
@@ -177,7 +179,8 @@ class CheckpointStreams:
             self._remove_log(copy)
             key = (copy.trial, copy.target)
             if message["error"]:
-                self._fail(copy, key, message["error"])
+                if not copy.is_cancelled:
+                    self._fail(copy, key, message["error"])
             else:
                 self._failures.pop(key, None)
                 if copy.target == TUNER:
@@ -319,6 +322,7 @@ class CheckpointStreams:
     def _cancel(self, condition: Callable[[_Copy], bool]) -> None:
         for number, copy in self._copies.items():
             if condition(copy):
+                copy.is_cancelled = True
                 self._send({"command": "cancel", "copy": number})
 
 

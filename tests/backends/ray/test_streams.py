@@ -273,11 +273,12 @@ class TestTheEnd:
         assert not closing.is_alive()
         assert world.settled == ["0"]
 
-    def test_a_copy_that_cannot_be_made_does_not_hold_it_up_for_ever(self, world, caplog):
+    def test_a_copy_that_cannot_be_made_does_not_hold_it_up_for_ever(self, world, caplog, wait_for):
         world.prepare("a")
         world.streams.end(world.folder, LOG, is_lost=False)
         closing = threading.Thread(target=world.streams.close)
         closing.start()
+        wait_for(lambda: world.streams._is_closing)
         for _ in range(_streams._MOST_TRIES):
             world.gateway.answer(world.gateway.wait("a", ""), error="no room")
         closing.join(100)

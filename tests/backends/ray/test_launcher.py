@@ -190,8 +190,8 @@ class TestALostNode:
         world.places["a"].may_read.clear()
         second = world.launch("b/0")
         world.lose("b")
-        assert world.told[-1][:2] == ("exit", second)
-        assert world.told[-1][2].lost
+        wait_for(lambda: world.told[-1][:2] == ("exit", second))
+        assert world.told[-1][2].drained
         world.places["a"].may_read.set()
         world.launch("a/0")
         assert [node for node, _ in world.launches()] == ["a", "a"]

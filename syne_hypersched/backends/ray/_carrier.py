@@ -22,7 +22,7 @@ CHUNK = 4 << 20
 _WINDOW = 4
 
 
-class Place(Protocol):
+class CheckpointPlace(Protocol):
     """Where checkpoints are: a node, or the tuner's disk. What is read or written may be awaited later."""
 
     def ask(self, question: Message) -> Message:
@@ -53,22 +53,22 @@ class TunersPlace:
         self._depot, self._fetch = depot, fetch
 
     def ask(self, question: Message) -> Message:
-        """See :class:`Place`."""
+        """See :class:`CheckpointPlace`."""
         return self._depot.answer(question)
 
     def read(self, copy: int, group: list[Piece]) -> bytes:
-        """See :class:`Place`."""
+        """See :class:`CheckpointPlace`."""
         return self._depot.read(copy, group)
 
     def write(self, copy: int, group: list[Piece], data: Any) -> None:
-        """See :class:`Place`."""
+        """See :class:`CheckpointPlace`."""
         self._depot.write(copy, group, data if isinstance(data, bytes) else self._fetch(data))
 
     def wait(self, written: Any) -> None:
-        """See :class:`Place`."""
+        """See :class:`CheckpointPlace`."""
 
 
-class _Copy:
+class _Carriage:
     """A copy that is under way."""
 
     def __init__(self, order: Message) -> None:
@@ -88,14 +88,14 @@ class Carrier:
         Called with ``{"event": "copied", "copy": ..., "error": ..., "newest": ..., "num_bytes": ..., "copy_s": ...}``.
     """
 
-    def __init__(self, place_of: Callable[[str], Place | None], tell: Callable[[Message], object]) -> None:
+    def __init__(self, place_of: Callable[[str], CheckpointPlace | None], tell: Callable[[Message], object]) -> None:
         self._place_of, self._tell = place_of, tell
         self._lock = threading.Lock()
-        self._copies: dict[int, _Copy] = {}
+        self._copies: dict[int, _Carriage] = {}
 
     def carry(self, order: Message) -> None:
         """Begins a copy, or to remove one."""
-        copy = _Copy(order)
+        copy = _Carriage(order)
         with self._lock:
             self._copies[order["copy"]] = copy
         name = f"syne-hypersched-copy-{order['copy']}"
@@ -110,7 +110,7 @@ class Carrier:
                 if not copy.is_put:
                     self._end(copy, error="it was given up")
 
-    def _run(self, copy: _Copy) -> None:
+    def _run(self, copy: _Carriage) -> None:
         began = time.monotonic()
         places = [self._place_of(copy.order[name]) for name in ("source", "target")]
         done: Message = {}
@@ -131,14 +131,14 @@ class Carrier:
         with copy.lock:
             self._end(copy, **{"copy_s": time.monotonic() - began, **done})
 
-    def _end(self, copy: _Copy, **done: Any) -> None:
+    def _end(self, copy: _Carriage, **done: Any) -> None:
         with self._lock:
             self._copies.pop(copy.order["copy"], None)
         if not copy.is_told:
             copy.is_told = True
             self._tell({"event": "copied", "copy": copy.order["copy"], "error": "", "newest": None, **done})
 
-    def _carry(self, copy: _Copy, source: Place, target: Place) -> Message:
+    def _carry(self, copy: _Carriage, source: CheckpointPlace, target: CheckpointPlace) -> Message:
         order = copy.order
         about = {name: order[name] for name in ("copy", "home", "trial", "folder", "target")}
         if order["what"] == "forget":
@@ -169,7 +169,9 @@ class Carrier:
             copy.is_put = True
         return {**target.ask({"what": "commit", **about}), "num_bytes": num_bytes}
 
-    def _write(self, number: int, target: Place, read: deque[tuple[list[Piece], Any]], written: deque[Any]) -> None:
+    def _write(
+        self, number: int, target: CheckpointPlace, read: deque[tuple[list[Piece], Any]], written: deque[Any]
+    ) -> None:
         group, data = read.popleft()
         written.append(target.write(number, group, data))
         if len(written) >= _WINDOW:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.backends.ray._agent import NodeAgent
-from syne_hypersched.backends.ray._carrier import Carrier, Place, TunersPlace
+from syne_hypersched.backends.ray._carrier import Carrier, CheckpointPlace, TunersPlace
 from syne_hypersched.backends.ray._depot import Depot
 from syne_hypersched.backends.ray._membership import NodeFacts, choose_nodes, name_for
 from syne_hypersched.backends.ray._messages import Link, Message, pack
@@ -52,7 +52,7 @@ class Gateway:
         self._settings = settings
         self._lock = threading.Lock()
         self._nodes: dict[str, RemoteNode] = {}
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, CheckpointPlace] = {}
         self._carrier = Carrier(self._place, link.send)
         self._names: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
@@ -98,7 +98,7 @@ class Gateway:
         reachable = [address for address in addresses if is_routable(address)]
         return f"{', '.join(reachable[:3])}{', ...' if len(reachable) > 3 else ''}" if reachable else ""
 
-    def _place(self, name: str) -> Place | None:
+    def _place(self, name: str) -> CheckpointPlace | None:
         with self._lock:
             return self._places.get(name)
 

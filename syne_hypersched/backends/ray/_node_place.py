@@ -14,7 +14,7 @@ _PATIENCE_S = 600.0
 
 
 class NodePlace:
-    """See the module, and :class:`~syne_hypersched.backends.ray._carrier.Place` for what the methods do.
+    """See the module, and :class:`~syne_hypersched.backends.ray._carrier.CheckpointPlace` for what the methods do.
 
     Parameters
     ----------

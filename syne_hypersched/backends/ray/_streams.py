@@ -30,12 +30,12 @@ _TELL_S = 5.0
 
 
 @dataclass
-class _Copy:
+class _OrderedCopy:
     trial: str
     source: str
     target: str
     with_live: bool
-    beginning: _Beginning | None = None
+    beginning: _PendingLaunch | None = None
     """For which launch it is made."""
     is_old: bool = False
     """Whether a launch has begun since it was ordered."""
@@ -46,7 +46,7 @@ class _Copy:
 
 
 @dataclass
-class _Beginning:
+class _PendingLaunch:
     """A launch whose nodes do not have the checkpoints yet."""
 
     nodes: tuple[str, ...]
@@ -76,8 +76,8 @@ class CheckpointStreams:
         self._known = Whereabouts()
         self._folders: dict[str, str] = {}
         self._logs: dict[str, str] = {}
-        self._copies: dict[int, _Copy] = {}
-        self._beginnings: dict[str, _Beginning] = {}
+        self._copies: dict[int, _OrderedCopy] = {}
+        self._beginnings: dict[str, _PendingLaunch] = {}
         self._failures: dict[tuple[str, str], int] = {}
         self._not_before: dict[tuple[str, str], float] = {}
         self._calls: list[Callable[[], object]] = []
@@ -117,7 +117,7 @@ class CheckpointStreams:
             is_new = source == TUNER and not self._known.is_known(trial) and not _has_checkpoints(folder)
             if is_new or set(nodes) == {source}:
                 return self._begin(trial, nodes[0], log)
-            self._beginnings[trial] = _Beginning(tuple(nodes), log, is_ready, source, begins)
+            self._beginnings[trial] = _PendingLaunch(tuple(nodes), log, is_ready, source, begins)
             self._wake()
         return None
 
@@ -168,7 +168,7 @@ class CheckpointStreams:
         """The disk of a node is short: removes what is on the tuner's disk as well, and not needed there now."""
         with self._changed:
             for trial in self._known.spare(node):
-                self._order(_Copy(trial, node, node, False), what="forget")
+                self._order(_OrderedCopy(trial, node, node, False), what="forget")
 
     def hear(self, message: Message) -> None:
         """A copy has ended."""
@@ -191,14 +191,14 @@ class CheckpointStreams:
                     copy.beginning.there.add(copy.target)
             self._wake()
 
-    def _remove_log(self, copy: _Copy) -> None:
+    def _remove_log(self, copy: _OrderedCopy) -> None:
         """Removes a copy of a log that was read to its end before the copy was made."""
         is_read = not self._known.trains(copy.trial) or self._logs.get(copy.trial) != copy.log
         if copy.log is not None and is_read:
             with contextlib.suppress(OSError):
                 Path(self._folders[copy.trial]).with_name(copy.log).unlink()
 
-    def _fail(self, copy: _Copy, key: tuple[str, str], error: str) -> None:
+    def _fail(self, copy: _OrderedCopy, key: tuple[str, str], error: str) -> None:
         self._not_before[key] = time.monotonic() + _RETRY_S
         self._failures[key] = self._failures.get(key, 0) + 1
         if self._failures[key] >= _MOST_TRIES and not self._has_warned:
@@ -280,11 +280,11 @@ class CheckpointStreams:
             if wait_s > 0:
                 soonest.append(wait_s)
             else:
-                self._order(_Copy(trial, node, TUNER, with_live))
+                self._order(_OrderedCopy(trial, node, TUNER, with_live))
                 under_way.append(trial)
         return min(soonest, default=None)
 
-    def _order_beginning(self, trial: str, beginning: _Beginning) -> list[float]:
+    def _order_beginning(self, trial: str, beginning: _PendingLaunch) -> list[float]:
         source = self._known.node(trial)
         if source != beginning.source:  # its node was lost: what has come from there may be newer than what there is
             beginning.source, beginning.there = source, set()
@@ -298,7 +298,7 @@ class CheckpointStreams:
             if wait_s > 0:
                 soonest.append(wait_s)
             else:
-                self._order(_Copy(trial, source, node, True, beginning))
+                self._order(_OrderedCopy(trial, source, node, True, beginning))
         if beginning.there | {source} >= set(beginning.nodes):
             del self._beginnings[trial]
             lost = self._begin(trial, beginning.nodes[0], beginning.log) if beginning.begins else ""
@@ -308,7 +308,7 @@ class CheckpointStreams:
     def _is_copied(self, trial: str, target: str) -> bool:
         return any((copy.trial, copy.target) == (trial, target) for copy in self._copies.values())
 
-    def _order(self, copy: _Copy, what: str = "copy") -> None:
+    def _order(self, copy: _OrderedCopy, what: str = "copy") -> None:
         number = next(self._numbers)
         self._copies[number] = copy
         if copy.target == TUNER and self._known.trains(copy.trial):
@@ -319,7 +319,7 @@ class CheckpointStreams:
             "with_live": copy.with_live, "log": copy.log,
         })  # fmt: skip
 
-    def _cancel(self, condition: Callable[[_Copy], bool]) -> None:
+    def _cancel(self, condition: Callable[[_OrderedCopy], bool]) -> None:
         for number, copy in self._copies.items():
             if condition(copy):
                 copy.is_cancelled = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from numbers import Real
 from typing import Any
 
 from syne_tune.tuning_status import TuningStatus
@@ -50,6 +51,8 @@ class Deadline:
     def __init__(
         self, deadline_s: float | None = None, trial_backend: Any = None, drain_s: float | None = None
     ) -> None:
+        if isinstance(trial_backend, (str, bytes, Real, type)):
+            raise TypeError(f"trial_backend must be the backend of the tuner, an object, but got {trial_backend!r}")
         self._trial_backend = trial_backend
         self._wished_drain_s = drain_s
         #: Seconds since the tuning started: the deadline also holds for a tuner that was saved.

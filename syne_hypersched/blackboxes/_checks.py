@@ -53,6 +53,6 @@ def checked_levels(levels: object, num_levels: int) -> tuple[int | float, ...]:
     if not all(isinstance(level, Real) and not isinstance(level, bool) for level in given):
         raise TypeError(f"levels must be numbers, but got {given!r}")
     plain = tuple(plain_number(level) for level in given if math.isfinite(level))
-    if len(plain) != num_levels or any(high <= low for low, high in pairwise(plain)):
+    if not len(given) == len(plain) == num_levels or any(high <= low for low, high in pairwise(plain)):
         raise ValueError(f"levels must be {num_levels} ascending numbers, all finite, but got {given!r}")
     return plain

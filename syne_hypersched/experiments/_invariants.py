@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from syne_tune.constants import ST_WORKER_TIME
 
@@ -18,6 +17,7 @@ from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_DEVICE_TIME
 from syne_hypersched.experiments._best import check_best
+from syne_hypersched.experiments._nodes import ranges
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._timeline import holdings
 from syne_hypersched.filenames import STDOUT_FILENAME
@@ -119,9 +119,8 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
             continue
         trial_id, when = event.trial_id, f"at {event.time_s:.3f} s trial {event.trial_id}"
         if event.event == "launch" and trial_id in held:
-            message = (
-                f"{when} was launched while launch {held[trial_id].launch} still held {_list(held[trial_id].devices)}"
-            )
+            names = ranges(held[trial_id].devices, known)
+            message = f"{when} was launched while launch {held[trial_id].launch} still held {names}"
             violations.append(Violation("launches", trial_id, message))
         for name, number in Counter(event.devices).items():
             owners = [other for other, launch in held.items() if other != trial_id and name in launch.devices]
@@ -130,7 +129,7 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
                 violations.append(Violation("owners", trial_id, f"{when} was given {name}, which {owner} held"))
             is_away = name in away and away[name] != trial_id
             if name not in known or is_away:
-                fault = "had been given back, or is lost" if is_away else f"is none of {_list(known)}"
+                fault = "had been given back, or is lost" if is_away else f"is none of {ranges(known, known)}"
                 violations.append(Violation("devices", trial_id, f"{when} was given {name}, which {fault}"))
         held[trial_id] = event
         num_held = sum(len(launch.devices) for launch in held.values())
@@ -227,7 +226,3 @@ def _repeats(same: Sequence[Report]) -> bool:
     """Whether a report of a level was delivered twice."""
     iterations = [report.iteration for report in same if report.iteration is not None]
     return len(set(iterations)) < len(iterations)
-
-
-def _list(names: Iterable[Any]) -> str:
-    return ", ".join(str(name) for name in names)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
+from syne_hypersched.experiments._lanes import FAINT, GREY, draw_lanes, lanes_height_of
+from syne_hypersched.experiments._nodes import attendance_of, count_devices
 from syne_hypersched.experiments._run import Report, Run
-from syne_hypersched.experiments._timeline import Holding, holdings, last_moment_s
+from syne_hypersched.experiments._timeline import holdings, last_moment_s
 from syne_hypersched.experiments._trials import trial_table
 
 if TYPE_CHECKING:
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
 
 #: For the trials that matter: colours that are told apart with the common forms of colour blindness (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_GREY = "#B8BDC4"
 _INK = "#22272E"
-_FAINT = "#6B7480"
 _CLOSED = "#F3F4F6"
 
 
@@ -106,11 +106,11 @@ def draw_run(run: Run, title: str | None = None) -> Figure:
     held = holdings(run.events)
     end_s = max(run.reports[-1].time_s, last_moment_s(run.events), run.deadline_s or 0.0)
     colours = _colours(run)
-    lanes_height = min(4.0, max(1.1, 0.42 * len(run.devices))) if held else 0.0
+    lanes_height = lanes_height_of(run.devices) if held else 0.0
     figure = Figure(figsize=(10.0, 4.6 + lanes_height), layout="constrained", facecolor="white")
     if held:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.8, lanes_height))
-        _draw_lanes(bottom, held, run.devices, colours, end_s)
+        draw_lanes(bottom, held, attendance_of(run.events), colours, end_s, lanes_height)
         panels = [top, bottom]
     else:
         top = figure.subplots()
@@ -119,7 +119,7 @@ def draw_run(run: Run, title: str | None = None) -> Figure:
     for panel in panels:
         _dress(panel)
         _mark_times(panel, run, end_s, labels=panel is top)
-    panels[-1].set_xlabel("seconds since the tuning started", color=_FAINT)
+    panels[-1].set_xlabel("seconds since the tuning started", color=FAINT)
     panels[-1].set_xlim(0.0, end_s * 1.01)
     heading = _heading(run) if title is None else title
     figure.suptitle(heading, x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
@@ -131,7 +131,7 @@ def _heading(run: Run) -> str:
     best = run.incumbent
     if best is None:
         return f"{len(trials)} trials"
-    where = f" on {len(run.devices)} devices" if run.devices else ""
+    where = f" on {count_devices(run.devices)}" if run.devices else ""
     return f"{len(trials)} trials{where}: best {run.metric} {best.value:.4f} (trial {best.trial_id})"
 
 
@@ -149,7 +149,7 @@ def _draw_metric(panel: Axes, run: Run, colours: dict[int, str]) -> None:
         if math.isfinite(report.value):
             by_trial[report.trial_id].append(report)
     for trial_id, reports in by_trial.items():
-        colour, layer = colours.get(trial_id, _GREY), 3 if trial_id in colours else 2
+        colour, layer = colours.get(trial_id, GREY), 3 if trial_id in colours else 2
         launches = [list(of_launch) for _, of_launch in groupby(reports, key=lambda report: report.launch)]
         # Between two launches the trial did not train.
         gaps = [[earlier[-1], later[0]] for earlier, later in pairwise(launches)]
@@ -164,7 +164,7 @@ def _draw_metric(panel: Axes, run: Run, colours: dict[int, str]) -> None:
     best = run.incumbent
     if best is not None:
         panel.plot(best.time_s, best.value, "*", markersize=16, color=_INK, markeredgecolor="white", zorder=5)
-    panel.set_ylabel(run.metric, color=_FAINT)
+    panel.set_ylabel(run.metric, color=FAINT)
     panel.set_ylim(*_value_limits([report.value for reports in by_trial.values() for report in reports]))
 
 
@@ -196,54 +196,16 @@ def _value_limits(values: Sequence[float]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _draw_lanes(
-    panel: Axes, held: Sequence[Holding], devices: Sequence[str], colours: dict[int, str], end_s: float
-) -> None:
-    lane = {device: index for index, device in enumerate(devices)}
-    for holding in held:
-        until_s = end_s if holding.end_s is None else holding.end_s
-        colour = colours.get(holding.trial_id, _GREY)
-        lanes = sorted(lane[device] for device in holding.devices if device in lane)
-        for first, last in _stretches(lanes):
-            panel.broken_barh(
-                [(holding.start_s, until_s - holding.start_s)],
-                (first - 0.4, last - first + 0.8),
-                facecolor=colour,
-                edgecolor="white",
-                linewidth=0.8,
-            )
-            if until_s - holding.start_s > 0.025 * end_s:
-                x, y = (holding.start_s + until_s) / 2, (first + last) / 2
-                panel.text(
-                    x, y, str(holding.trial_id), color="white", ha="center", va="center", fontsize=9, weight="bold"
-                )
-    panel.set_ylim(len(devices) - 0.4, -0.6)
-    if len(devices) <= 16:
-        panel.set_yticks(range(len(devices)), devices)
-    panel.set_ylabel("device", color=_FAINT)
-
-
-def _stretches(lanes: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbouring lanes as pairs of the first and the last one."""
-    found: list[tuple[int, int]] = []
-    for index in lanes:
-        if found and index == found[-1][1] + 1:
-            found[-1] = (found[-1][0], index)
-        else:
-            found.append((index, index))
-    return found
-
-
 def _mark_times(panel: Axes, run: Run, end_s: float, labels: bool) -> None:
     closed_s, deadline_s = run.admission_closed_s, run.deadline_s
     if closed_s is not None:
         panel.axvspan(closed_s, deadline_s or end_s, color=_CLOSED, zorder=0)
-        panel.axvline(closed_s, color=_FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        panel.axvline(closed_s, color=FAINT, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     if deadline_s is not None:
         panel.axvline(deadline_s, color="#C0392B", linewidth=1.6, zorder=4)
     if not labels:
         return
-    for moment_s, label, colour in ((closed_s, "admission closes", _FAINT), (deadline_s, "deadline", "#C0392B")):
+    for moment_s, label, colour in ((closed_s, "admission closes", FAINT), (deadline_s, "deadline", "#C0392B")):
         if moment_s is not None:
             panel.annotate(
                 label,
@@ -261,7 +223,7 @@ def _dress(panel: Axes) -> None:
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        panel.spines[side].set_color(_GREY)
-    panel.tick_params(colors=_FAINT, labelsize=9)
+        panel.spines[side].set_color(GREY)
+    panel.tick_params(colors=FAINT, labelsize=9)
     panel.grid(axis="y", color="#E6E8EB", linewidth=0.7)
     panel.set_axisbelow(True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
-from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
+from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
 from syne_hypersched.records.events import Event, describe_decision
 
 #: So many trials are named in a line of text at most.
 _MOST_IN_A_LINE = 12
+#: The same for nodes that are not there.
+_MOST_NODES_IN_A_LINE = 3
 
 
 @dataclass
@@ -49,9 +51,9 @@ class Progress:
     do_minimize: bool
     time_attr: str
     deadline_s: float | None = None
-    devices: tuple[str, ...] = ()
-    away: set[str] = field(default_factory=set)
-    """Devices that have been given back or are lost; a trial may hold them until its processes are gone."""
+    attendance: Attendance = field(default_factory=Attendance)
+    """Which devices there are."""
+
     incumbent: Report | None = None
     admission_open: bool | None = None
     live: dict[int, LiveTrial] = field(default_factory=dict)
@@ -82,11 +84,11 @@ class Progress:
     def add_event(self, event: Event) -> None:
         """Something has happened to a trial's processes."""
         if event.event == "setup":
-            self.devices = event.devices
+            self.attendance.add(event)
             if self.deadline_s is None and event.details.get("deadline_s") is not None:
                 self.deadline_s = float(event.details["deadline_s"])
         elif event.trial_id is None:
-            self._add_pool_event(event)
+            self.attendance.add(event)
         elif event.event == "start":
             self.num_trials += 1
         elif event.event == "launch":
@@ -104,13 +106,24 @@ class Progress:
         elif event.event == DECISION:
             self.last_decision = event
 
-    def _add_pool_event(self, event: Event) -> None:
-        """Devices have come or gone."""
-        if event.event == JOIN:
-            self.devices = tuple(dict.fromkeys((*self.devices, *event.devices)))
-            self.away -= set(event.devices)
-        elif event.event in (RETIRE, LOSE):
-            self.away |= set(event.devices)
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All devices that were ever there."""
+        return tuple(self.attendance.devices)
+
+    @property
+    def unused(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Devices that nobody holds: those that are free, and those that are not there."""
+        holders, away = self.holders, self.attendance.away
+        unused = [device for device in self.attendance.devices if device not in holders]
+        return tuple(device for device in unused if device not in away), tuple(
+            device for device in unused if device in away
+        )
+
+    @property
+    def nodes(self) -> tuple[NodeState, ...]:
+        """The nodes of a cluster."""
+        return node_states(self.attendance, self.holders)
 
     @property
     def holders(self) -> dict[str, int]:
@@ -146,10 +159,21 @@ class Progress:
             parts.append(f"trial {trial_id}{times}{'*' if trial.draining else ''}")
         if len(parts) > _MOST_IN_A_LINE:
             parts[_MOST_IN_A_LINE:] = [f"{len(parts) - _MOST_IN_A_LINE} more trials"]
-        unused = [device for device in self.devices if device not in self.holders]
-        num_away = sum(device in self.away for device in unused)
-        counts = {"free": len(unused) - num_away, "away": num_away}
-        return ", ".join([*parts, *(f"{number} {what}" for what, number in counts.items() if number)])
+        free, away = self.unused
+        counts = {"free": len(free), "away": len(away)}
+        parts += [f"{number} {what}" for what, number in counts.items() if number]
+        return ", ".join([*parts, *self._describe_nodes()])
+
+    def _describe_nodes(self) -> list[str]:
+        """What a line of text says of the nodes of a cluster."""
+        nodes = self.nodes
+        if len(nodes) < 2:
+            return []
+        gone = [node for node in nodes if node.num_away == node.num_devices]
+        named = [f"{node.name} {node.story}" for node in gone[:_MOST_NODES_IN_A_LINE]]
+        more = len(gone) - len(named)
+        counts = f"{len(nodes) - len(gone)} of {len(nodes)} nodes" if gone else f"{len(nodes)} nodes"
+        return [counts, *named, *([f"{more} more nodes are away"] if more else [])]
 
     def describe_end(self, now_s: float, name: str = "") -> list[str]:
         """The result, in a few lines.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from syne_hypersched.experiments._nodes import NodeState, num_nodes, ranges
 from syne_hypersched.experiments._progress import Progress
 
 
@@ -37,18 +37,32 @@ class FoldedRows:
     free: str
     """The devices that nobody holds; empty if there are none."""
 
+    nodes: tuple[NodeState, ...] = ()
+    """Nodes of a cluster that have a row, sorted by name."""
+
+    other_nodes: str = ""
+    """The nodes that have no row; empty if all have one, or if there are no two nodes."""
+
 
 def fold(progress: Progress, most_rows: int) -> FoldedRows:
-    """The trials that hold devices, those with most of them first, in at most so many rows.
+    """The trials that hold devices, those with most of them first, and the nodes, in at most so many rows.
+
+    If there is not room for all, nodes get up to half of the rows: those first that were lost or given back, then those
+    with free devices, then those that have joined.
 
     Parameters
     ----------
     progress
         The state of the experiment.
     most_rows
-        Rows that there is room for, at least 1; the line about the rest counts as one of them.
+        Rows that there is room for, at least 1; a line about the rest counts as one of them, and so does the header of
+        the nodes.
     """
-    order = {device: index for index, device in enumerate(progress.devices)}
+    nodes = progress.nodes if len(progress.nodes) > 1 else ()
+    wanted = len(nodes) + 1 if nodes else 0
+    most_of_nodes = min(wanted, max(most_rows // 2, most_rows - len(progress.live)))
+    shown, other_nodes = _fold_nodes(nodes, most_of_nodes - 1)
+    most_rows = max(1, most_rows - most_of_nodes)
     live = sorted(progress.live.items(), key=lambda item: (-len(item[1].devices), item[0]))
     num_shown = len(live) if len(live) <= most_rows else max(0, most_rows - 1)
     best = progress.incumbent
@@ -60,7 +74,7 @@ def fold(progress: Progress, most_rows: int) -> FoldedRows:
             TrialRow(
                 trial_id=trial_id,
                 num_devices=len(trial.devices),
-                devices=ranges(trial.devices, order),
+                devices=_names(trial.devices, progress.devices),
                 resource=f"{report.resource:g}" if report else "-",
                 value=f"{report.value:.4f}" if report else "-",
                 launch=trial.launch,
@@ -70,28 +84,37 @@ def fold(progress: Progress, most_rows: int) -> FoldedRows:
         )
     left = live[num_shown:]
     held = sum(len(trial.devices) for _, trial in left)
-    holders = progress.holders
-    unused = [device for device in progress.devices if device not in holders]
-    away = [device for device in unused if device in progress.away]
-    free = [device for device in unused if device not in progress.away]
+    free, away = progress.unused
     return FoldedRows(
         rows=tuple(rows),
         rest=f"and {len(left)} more trials on {held} devices" if left else "",
         free=", ".join(
-            f"{len(devices)} {what}: {ranges(devices, order)}"
+            f"{len(devices)} {what}: {ranges(devices, progress.devices)}"
             for what, devices in (("free", free), ("away", away))
             if devices
         ),
+        nodes=shown,
+        other_nodes=other_nodes,
     )
 
 
-def ranges(devices: Sequence[str], order: dict[str, int]) -> str:
-    """Names of devices; three and more neighbours, in the order given, as the first and the last one."""
-    found: list[list[str]] = []
-    for device in sorted(devices, key=lambda device: (order.get(device, len(order)), device)):
-        is_next = bool(found) and order.get(device, -2) == order.get(found[-1][-1], -2) + 1
-        if is_next:
-            found[-1].append(device)
-        else:
-            found.append([device])
-    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(part) for part in found)
+def _names(devices: tuple[str, ...], everything: tuple[str, ...]) -> str:
+    number = num_nodes(devices)
+    return f"{f'{number} nodes: ' if number > 1 else ''}{ranges(devices, everything)}"
+
+
+def _fold_nodes(nodes: tuple[NodeState, ...], most_rows: int) -> tuple[tuple[NodeState, ...], str]:
+    """The nodes that have a row, and a line about the others."""
+    num_shown = len(nodes) if len(nodes) <= most_rows else max(0, most_rows - 1)
+    ranked = sorted(nodes, key=lambda node: node.rank)  # stable: by name among equals
+    shown, left = ranked[:num_shown], ranked[num_shown:]
+    text = ""
+    if left:
+        counts = {
+            "held": sum(node.num_held for node in left),
+            "free": sum(node.num_free for node in left),
+            "away": sum(node.num_away for node in left),
+        }
+        told = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+        text = f"{'and ' if shown else ''}{len(left)} {'more ' if shown else ''}nodes, devices: {told}"
+    return tuple(node for node in nodes if node in shown), text

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
+from syne_hypersched.experiments._nodes import SETUP
 from syne_hypersched.records.events import Event
-
-SETUP = "setup"
-"""The event with the devices at the start."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched import checks
+from syne_hypersched.experiments._nodes import by_node, count_devices
 from syne_hypersched.experiments._run import Report, Run, load_run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
 from syne_hypersched.records.events import Event, describe_decision
@@ -213,7 +214,12 @@ def _because(event: Event) -> str:
 
 
 def _devices(devices: tuple[str, ...]) -> str:
-    return ", ".join(devices) if len(devices) <= 4 else f"{len(devices)} devices, {devices[0]} to {devices[-1]}"
+    if len(devices) <= 4:
+        return ", ".join(devices)
+    nodes = by_node(devices)
+    if len(nodes) > 1:
+        return f"{count_devices(devices)}: " + ", ".join(f"{node} ×{len(names)}" for node, names in nodes.items())
+    return f"{len(devices)} devices, {devices[0]} to {devices[-1]}"
 
 
 def _listed(items: list[int], most: int = 10) -> str:

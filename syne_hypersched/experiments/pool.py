@@ -7,12 +7,12 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
-from syne_hypersched.experiments._timeline import SETUP
+from syne_hypersched.experiments._nodes import SETUP, num_nodes, ranges
 from syne_hypersched.filenames import EVENTS_FILENAME, POOL_FILENAME
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
@@ -65,11 +65,15 @@ class PoolState:
         """In words."""
         there = [device for device in self.devices if device not in self.away]
         text = f"{len(there)} of {len(self.devices)} devices are there"
-        text += f": {', '.join(there)}" if there else ""
+        text += f": {self.names(there)}" if there else ""
         if self.going:
             are, its = ("is", "its trial has") if len(self.going) == 1 else ("are", "their trials have")
-            text += f"; {len(self.going)} {are} to go as soon as {its} ended: {', '.join(self.going)}"
+            text += f"; {len(self.going)} {are} to go as soon as {its} ended: {self.names(self.going)}"
         return text
+
+    def names(self, devices: Iterable[str]) -> str:
+        """Names of devices; those of a cluster in few words."""
+        return ranges(devices, self.devices) if num_nodes(self.devices) else ", ".join(devices)
 
 
 def write_request(folder: Path, wanted: int | Sequence[str], reason: str = "hypersched pool") -> str:
@@ -121,7 +125,7 @@ def wait_until_done(
             f"the run has not answered within {timeout_s:g} s: it does not run, or its backend has no devices to give "
             f"back. It will do so when it is resumed, unless {POOL_FILENAME} is removed from its folder"
         )
-    return f"after {timeout_s:g} s trials hold devices that are to go still: {', '.join(state.going)}"
+    return f"after {timeout_s:g} s trials hold devices that are to go still: {state.names(state.going)}"
 
 
 def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeout_s: float) -> int:

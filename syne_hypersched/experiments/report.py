@@ -11,6 +11,7 @@ from pathlib import Path
 from syne_hypersched import checks
 from syne_hypersched._console import run_command
 from syne_hypersched.experiments._best import describe_best
+from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import devices_over_time
@@ -57,6 +58,9 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
         changes = ", ".join(f"{number} from {time_s:.4g} s" for time_s, number in present[1:][-_MOST_CHANGES:])
         earlier = "..., " if len(present) - 1 > _MOST_CHANGES else ""
         lines.append(f"devices there: {present[0][1]} at first, {earlier}{changes}")
+    nodes = describe_nodes(run)
+    if nodes:
+        lines += ["", nodes]
     return "\n".join(lines)
 
 

@@ -9,8 +9,15 @@ from pathlib import Path
 
 from syne_hypersched._console import run_command
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
+from syne_hypersched.experiments._node_table import summarise_nodes
+from syne_hypersched.experiments._nodes import count_devices
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import holdings
+
+#: So many nodes that have come or gone are named at most, and of each so many changes: the last ones.
+_MOST_NODES, _MOST_CHANGES = 12, 4
+#: So many trials that hold devices still are named at most.
+_MOST_TRIALS = 20
 
 
 def verdict(run: Run, violations: Sequence[Violation]) -> str:
@@ -29,7 +36,7 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     num_launches = len({(holding.trial_id, holding.launch) for holding in held})
     num_trials = len({holding.trial_id for holding in held})
     counts = f"{num_trials} trials, {num_launches} launches, {num_resizes} resizes, {len(run.reports)} reports"
-    lines = [f"{run.path}: {len(run.devices)} devices, {counts}"]
+    lines = [f"{run.path}: {count_devices(run.devices)}, {counts}"]
     for rule, meaning in RULES.items():
         broken = [violation.message for violation in violations if violation.rule == rule]
         lines.append(f"  {'FAIL' if broken else 'ok  '}  {meaning}")
@@ -37,9 +44,17 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     closing = next((event for event in run.decisions if event.details.get("what") == "close"), None)
     if closing is not None:
         lines.append(f"  note  admission was closed at {closing.time_s:.3f} s: {closing.reason}")
+    changed = [node for node in summarise_nodes(run) if node.changes]
+    for node in changed[:_MOST_NODES]:
+        earlier = "..., " if len(node.changes) > _MOST_CHANGES else ""
+        lines.append(f"  note  node {node.name}: {earlier}{'; '.join(node.changes[-_MOST_CHANGES:])}")
+    if len(changed) > _MOST_NODES:
+        lines.append(f"  note  {len(changed) - _MOST_NODES} more nodes have come or gone")
     live = [str(holding.trial_id) for holding in held if holding.end_s is None]
     if live:
-        lines.append(f"  note  devices are still held by trials {', '.join(live)}: the run goes on or was cut off")
+        more = f" and {len(live) - _MOST_TRIALS} more" if len(live) > _MOST_TRIALS else ""
+        names = ", ".join(live[:_MOST_TRIALS])
+        lines.append(f"  note  devices are still held by trials {names}{more}: the run goes on or was cut off")
     elif held and run.deadline_s is not None:
         late_s = max(holding.end_s or 0.0 for holding in held) - run.deadline_s
         lines.append(

@@ -37,6 +37,7 @@ def run_rank(spec: LaunchSpec, rank: RankSpec, supervisor_pid: int, gate: int) -
     """
     try:
         die_with_parent(supervisor_pid)
+        os.setpgid(0, 0)  # a script may send a signal to its whole group, to which the supervisor must not belong
         _redirect(rank)
         if rank.cores:
             os.sched_setaffinity(0, rank.cores)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from syne_tune.config_space import Categorical, Domain, FiniteRange, Float, Integer
+from syne_tune.constants import ST_CHECKPOINT_DIR
 
 from syne_hypersched.checks import is_number
 
@@ -31,12 +32,19 @@ def configuration_space(config_space: object) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        It is not a dictionary.
+        It is not a dictionary, or a name in it is no text.
     ValueError
-        It has nothing to search.
+        It has nothing to search, or a name that backends give to the script themselves.
     """
     if not isinstance(config_space, Mapping):
         raise TypeError(f"config_space must be a dictionary, but got {config_space!r}")
+    for name in config_space:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"config_space must have names of hyperparameters as keys, but has {name!r}")
+    if ST_CHECKPOINT_DIR in config_space:
+        raise ValueError(
+            f"config_space must not have the name {ST_CHECKPOINT_DIR!r}, which the backend gives to the script itself"
+        )
     if not any(isinstance(domain, Domain) for domain in config_space.values()):
         raise ValueError(f"config_space must have at least one domain to search, but got {dict(config_space)!r}")
     return dict(config_space)

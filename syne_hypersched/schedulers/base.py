@@ -130,6 +130,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.config_space = config_space
         self.metric = entry_name("metric", metric)
         self.time_attr = entry_name("time_attr", time_attr)
+        if metric == time_attr:
+            raise ValueError(f"metric must be another entry of the reports than time_attr, but both are {metric!r}")
         self.max_t = max_t
         self.do_minimize = do_minimize
         self.searcher = searcher

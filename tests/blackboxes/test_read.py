@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from syne_tune.config_space import Categorical, Float, Integer
 
-from syne_hypersched.blackboxes import infer_domain, read_table
+from syne_hypersched.blackboxes import read_table
 
 
 def frame(num_rows=3, num_epochs=4) -> pd.DataFrame:
@@ -127,24 +126,3 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pd, "read_parquet", no_pyarrow)
     with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'syne-hypersched\[benchmarks\]'"):
         read_table(path, metrics=["accuracy"])
-
-
-@pytest.mark.parametrize(
-    ("values", "kind", "text"),
-    [
-        (["b", "a"], Categorical, "choice"),
-        ([True, False], Categorical, "choice"),
-        ([32, 64, 32], Categorical, "choice"),
-        ([0.5, 0.5], Categorical, "choice"),
-        (list(range(20)), Integer, "randint(0, 19)"),
-        ([2**i for i in range(14)], Integer, "lograndint(1, 8192)"),
-        ([0.1, 0.3], Float, "uniform(0.1, 0.3)"),
-        ([0.001, 0.3], Float, "loguniform(0.001, 0.3)"),
-        ([-0.001, 0.3], Float, "uniform(-0.001, 0.3)"),
-    ],
-)
-def test_domains_of_columns(values, kind, text):
-    domain = infer_domain(values)
-    assert isinstance(domain, kind)
-    assert str(domain).startswith(text) or kind is Categorical
-    assert all(domain.is_valid(value) for value in values)

@@ -21,33 +21,6 @@ def run(*arguments: object) -> int:
     return main(["compare", *map(str, arguments)])
 
 
-def study(*arguments: str):
-    _, bound, _ = app.parse_args(["compare", *arguments], exit_on_error=False, print_error=False)
-    return study_of(bound.args[0] if bound.args else StudyOptions())
-
-
-def test_the_defaults_are_those_of_the_help():
-    default = study()
-    (scenario,) = default.scenarios
-    assert (scenario.benchmark, scenario.num_devices, scenario.scaling) == ("digits", 8, "resnet50")
-    assert str(scenario.launch_cost) == "1%"
-    assert [str(deadline) for deadline in default.deadlines] == ["0.5x", "1x", "2x"]
-    assert default.seeds == tuple(range(10))
-    assert default.reference == "asha"
-    assert set(scenario.schedulers) >= {"hypersched", "asha", "pasha", "asha-promotion", "random"}
-
-
-def test_lists_and_combinations():
-    many = study(
-        *("--num-devices", "8,32", "--scaling", "babi", "1:1,2:1.9", "--launch-cost", "0%,5s", "--seeds", "3,1,2"),
-        *("--deadline", "30m, 1x", "--schedulers", "asha+kde,pasha", "--reference", "pasha"),
-    )
-    assert len(many.scenarios) == 8
-    assert many.seeds == (3, 1, 2)
-    assert [str(deadline) for deadline in many.deadlines] == ["1800s", "1x"]
-    assert {scenario.scaling for scenario in many.scenarios} == {"babi", "1:1,2:1.9"}
-
-
 def test_the_help_shows_examples_that_can_be_parsed(capsys):
     assert run("--help") == 0
     text = capsys.readouterr().out
@@ -60,9 +33,9 @@ def test_the_help_shows_examples_that_can_be_parsed(capsys):
 
 
 def test_the_default_folder_belongs_to_the_settings():
-    assert default_output(study()) == default_output(study())
-    assert default_output(study()) != default_output(study("--seeds", "3"))
-    assert default_output(study()).parent.name == "comparison-results"
+    assert default_output(study_of(StudyOptions())) == default_output(study_of(StudyOptions()))
+    assert default_output(study_of(StudyOptions())) != default_output(study_of(StudyOptions(seeds="3")))
+    assert default_output(study_of(StudyOptions())).parent.name == "comparison-results"
 
 
 def test_results_of_other_source_are_left_where_they_are(table_path, tmp_path, monkeypatch, capsys):

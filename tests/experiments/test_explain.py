@@ -85,3 +85,10 @@ def test_an_unknown_trial_is_an_error_that_says_which_there_are(simulate, capsys
         assert f"trial {trial_id}: " in capsys.readouterr().out
     assert print_explanation("nowhere", None, 20, None) == 2
     assert "cannot explain nowhere" in capsys.readouterr().err
+
+
+def test_devices_on_many_nodes_are_counted_by_node():
+    devices = tuple(f"node{node}/{index}" for node in (1, 2) for index in range(3))
+    events = (Event(0.0, "setup", devices=devices), Event(1.0, "launch", 0, devices, 0))
+    run = Run("loss", True, "epoch", (Report(0, 2.0, 1.0, 0.5, 6, 0),), events)
+    assert "on 6 devices on 2 nodes: node1 ×3, node2 ×3" in explain_trial(run, 0)

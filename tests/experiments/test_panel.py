@@ -11,6 +11,7 @@ from rich.console import Console
 from syne_hypersched.experiments import Event, Report
 from syne_hypersched.experiments._panel import render_panel, render_result
 from syne_hypersched.experiments._progress import Progress
+from tests.experiments.clusters import large_run
 
 
 def shown(renderable: object, width: int, height: int) -> list[str]:
@@ -35,6 +36,23 @@ def test_it_fits_the_terminal(num_devices: int, width: int, height: int) -> None
     text = "\n".join(lines)
     assert "trial 0" in text
     assert ("more trials on" in text) == (num_devices > 8 or (num_devices > 3 and height == 12))
+
+
+@pytest.mark.parametrize("width, height", [(80, 24), (100, 50), (40, 12)])
+def test_a_node_is_a_row_with_counts_and_what_happened_to_it(width: int, height: int) -> None:
+    progress = Progress("loss", True, "epoch", deadline_s=100.0)
+    for event in large_run().run.events:
+        progress.add_event(event)
+    lines = shown(render_panel(progress, 71.0, height), width, height)
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "trial 0" in text, "long names of devices take no room from the other columns"
+    if height > 12:
+        assert "node12  0 of 8     -     8  lost at 40 s: no answer for 10 s" in text
+        assert "more nodes, devices: " in text
+    else:
+        assert "32 nodes, devices: 216 held" in text
 
 
 def test_the_end_has_the_result() -> None:

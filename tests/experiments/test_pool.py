@@ -33,6 +33,16 @@ def test_a_state_in_words() -> None:
     assert state_of(lost, Event(1.5, "launch", 0, ("a",), 0)).describe() == "0 of 3 devices are there"
 
 
+def test_the_devices_of_a_cluster_are_named_by_node() -> None:
+    state = PoolState()
+    state.add(Event(0.0, "setup", devices=tuple(f"node{node}/{index}" for node in range(1, 33) for index in range(8))))
+    state.add(Event(1.0, "retire", devices=("node2/0", "node2/1", "node2/2", "node3/7")))
+    assert state.describe() == (
+        "252 of 256 devices are there: node1, node4 to node32, node2/3 to 7, node3/0 to 6; "
+        "4 are to go as soon as their trials have ended: node2/0 to 2, node3/7"
+    )
+
+
 def test_a_command_waits_until_the_devices_are_free(tmp_path: Path) -> None:
     path, turns = tmp_path / "events.jsonl", []
     request = write_request(tmp_path, 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from syne_hypersched.experiments import Event, Report, load_run
 from syne_hypersched.experiments._progress import Progress
+from tests.experiments.clusters import large_run
 
 
 def progress_of(*events: Event) -> Progress:
@@ -91,6 +92,23 @@ def test_devices_are_grouped_by_trial() -> None:
 def test_a_line_names_few_of_many_trials() -> None:
     launches = [Event(0.1, "launch", trial_id, (f"gpu{trial_id}",), 0) for trial_id in range(100)]
     assert progress_of(*launches).describe_devices().endswith("trial 11, 88 more trials, 2 free")
+
+
+def test_a_line_says_which_nodes_are_away() -> None:
+    progress = Progress("loss", True, "epoch")
+    for event in large_run().run.events:
+        progress.add_event(event)
+    assert progress.describe_devices().endswith(
+        "24 free, 16 away, 30 of 32 nodes, node12 lost at 40 s: no answer for 10 s, node21 drained at 50 s"
+    )
+    for index in (1, 2, 3):
+        devices = tuple(f"node{index}/{slot}" for slot in range(8))
+        progress.add_event(Event(60.0, "lose", devices=devices, reason=f"node node{index} is lost: cut"))
+    text = progress.describe_devices()
+    assert text.endswith(
+        "27 of 32 nodes, node1 lost at 60 s: cut, node2 lost at 60 s: cut, node3 lost at 60 s: cut, "
+        "2 more nodes are away"
+    )
 
 
 def test_the_end_is_the_result() -> None:

@@ -10,13 +10,11 @@ import sys
 import dill
 import pytest
 from syne_tune import StoppingCriterion, Tuner
-from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import choice, uniform
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import ASHA, ElasticLocalBackend
 from syne_hypersched._tables import read_csv
-from syne_hypersched.integrations._run_logger import RunLogger
 from syne_hypersched.records.events import read_events
 
 SCRIPT = """
@@ -200,83 +198,6 @@ def test_wandb_has_a_run_for_each_trial(tmp_path, monkeypatch):
         assert losses == pytest.approx(dict(zip(reports.epoch, reports.loss, strict=True)))
     results = [run for run, values in summary.items() if "result" in values]
     assert [int(run.rpartition("-")[2]) for run in results] == [best_trial(table)]
-
-
-class FailingLogger(RunLogger):
-    """A tracker whose server is gone after the first trial."""
-
-    def __init__(self):
-        super().__init__("the tracker")
-        self.calls = []
-
-    def _begin(self):
-        self.calls.append("begin")
-
-    def _open(self, trial_id, config):
-        self.calls.append(f"open {trial_id}")
-        if trial_id:
-            raise ConnectionError("no route to host")
-
-    def _write(self, trial_id, step, values):
-        self.calls.append(f"write {trial_id} {step} {sorted(values)}")
-
-    def _say(self, trial_id, step, name, text):
-        self.calls.append(f"say {trial_id} {step} {name} {text}")
-
-    def _pause(self, trial_id):
-        self.calls.append(f"pause {trial_id}")
-
-    def _finish(self, incumbent):
-        self.calls.append(f"finish {incumbent}")
-
-
-def trial(trial_id):
-    return Trial(trial_id, {"x": 0.5}, None)
-
-
-def test_what_is_said_of_a_trial():
-    logger = FailingLogger()
-    logger._metric, logger._minimizes = "acc", False
-    logger.on_start_trial(trial(0))
-    result = {
-        "epoch": 2,
-        "acc": 0.5,
-        "name": "x",
-        "flag": True,
-        "bad": float("nan"),
-        "st_num_devices": 2,
-        "config_x": 1,
-    }
-    logger.on_trial_result(trial(0), "InProgress", result, "CONTINUE")
-    logger.on_trial_result(trial(0), "InProgress", {"epoch": 3, "acc": 0.4}, "PAUSE")
-    logger.on_resume_trial(trial(0))
-    logger.on_trial_result(trial(0), "InProgress", {"acc": 0.6}, "STOP")
-    logger.on_tuning_end()
-    assert logger.calls == [
-        "open 0",
-        "write 0 2 ['acc', 'epoch', 'st_num_devices']",
-        "say 0 2 incumbent acc 0.5 at epoch 2",
-        "write 0 3 ['acc', 'epoch']",
-        "say 0 3 decision pause",
-        "pause 0",
-        "open 0",
-        "write 0 4 ['acc']",
-        "say 0 4 decision stop",
-        "say 0 4 incumbent acc 0.6 at epoch 4",
-        "pause 0",
-        "finish 0",
-    ]
-
-
-def test_a_tracker_that_fails_does_not_end_the_tuning(caplog):
-    logger = FailingLogger()
-    logger.on_start_trial(trial(0))
-    logger.on_start_trial(trial(1))
-    before = list(logger.calls)
-    logger.on_trial_result(trial(0), "InProgress", {"epoch": 1, "loss": 1.0}, "STOP")
-    logger.on_tuning_end()
-    assert logger.calls == before == ["open 0", "open 1"]
-    assert caplog.text.count("Nothing more is written to the tracker (ConnectionError: no route to host)") == 1
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])

@@ -414,12 +414,12 @@ def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
     wait_for(lambda: has_ended(server))
 
 
-def test_a_script_that_kills_its_process_group_harms_no_other_launch(launches):
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_script_that_kills_its_process_group_harms_no_other_process(launches, warm):
     other = sleeper(launches)
-    launch = launches.launcher.launch(
-        launches.spec([launches.script("import os, signal\nos.killpg(0, signal.SIGKILL)", "kills.py")])
-    )
-    assert launches.exit(launch).lost
+    script = launches.script("import os, signal\nos.killpg(0, signal.SIGKILL)", "kills.py")
+    exit_ = launches.run([script], warm=warm)
+    assert (exit_.exit_code, exit_.lost, exit_.error) == (-signal.SIGKILL, False, "")
     assert launches.run([launches.script("print('trained')", "third.py")]).exit_code == 0
     assert other not in launches.exits
 

@@ -8,7 +8,6 @@ import pytest
 
 from syne_hypersched.launch import Launcher
 from syne_hypersched.launch._learning import ImportRecord, SlowImport, library_folders, modules_to_learn
-from syne_hypersched.launch._trial_import import ThreadsHere
 
 LIBRARIES = ("/site",)
 
@@ -204,12 +203,3 @@ def test_a_named_module_that_starts_threads_is_left_out(make_launches, monkeypat
     assert launches.lines("out0") == ["['wave', 'some_good', 'pandas']"]
     assert caplog.text.count("is not preloaded") == 1
     assert "Module some_bad is not preloaded, since it starts 1 thread(s) when it is imported" in caplog.text
-
-
-def test_which_threads_are_harmless():
-    before = ThreadsHere((), 1, frozenset({"libgomp.so"}))
-    assert ThreadsHere((), 1, frozenset()).why_not(before) == ""
-    assert ThreadsHere((), 4, frozenset({"libgomp.so", "libopenblas.so"})).why_not(before) == ""
-    assert "starts 2 thread(s) when it is imported" in ThreadsHere((), 3, before.pools).why_not(before)
-    of_python = ThreadsHere(("mine",), 4, frozenset({"libopenblas.so"}))
-    assert of_python.why_not(before) == "it starts 1 thread(s) when it is imported (mine)"

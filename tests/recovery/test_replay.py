@@ -16,7 +16,7 @@ from syne_tune.optimizer.baselines import ASHA as StockASHA
 from syne_hypersched import ASHA, PASHA, HyperSched
 from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.records.segments import as_json
-from syne_hypersched.recovery._journaled import JournaledScheduler, describe, described
+from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
@@ -186,23 +186,6 @@ def test_a_scheduler_that_draws_from_a_global_generator_is_detected():
 def test_an_entry_that_makes_no_sense_is_named():
     with pytest.raises(ValueError, match=r"entry 0 of the journal makes no sense: .*result"):
         play([{"call": "result", "trial_id": 3, "time_s": 0.0}], SCHEDULERS["asha"]())
-
-
-def test_what_comes_first_after_a_resume_is_not_asked_of_the_scheduler():
-    recorded = []
-    journaled = JournaledScheduler(SCHEDULERS["asha"](), Ticks(), recorded.append)
-    pending = described({"what": "start", "from_trial_id": None, "config": {"x": 1}})
-    journaled.go_on([4, 2], pending, exhausted=True)
-    first, second, third = (journaled.suggest() for _ in range(3))
-    assert (first.checkpoint_trial_id, second.checkpoint_trial_id, third) == (4, 2, pending)
-    assert journaled.suggest() is None
-    assert recorded == []
-
-
-@given(what=st.sampled_from(["start", "resume"]), trial_id=st.integers(0, 9), config=st.just({"x": 0.5}) | st.none())
-def test_a_suggestion_comes_back(what, trial_id, config):
-    entry = {"what": what, "from_trial_id": trial_id, "config": config}
-    assert describe(described(entry)) == entry
 
 
 def test_limits_of_a_trial_are_journaled():

@@ -9,8 +9,6 @@ import json
 import os
 import pickle
 import random
-import signal
-import time
 import zlib
 
 import pytest
@@ -21,7 +19,6 @@ from syne_tune.config_space import choice, loguniform, randint, uniform
 import syne_hypersched
 from syne_hypersched import ASHA, PASHA, HyperSched
 from syne_hypersched._disk import Disk
-from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._snapshot import (
     Snapshot,
     UnusableSnapshotError,
@@ -169,47 +166,3 @@ def test_what_a_module_has_imported_is_not_loaded_from_it(tmp_path, name):
     (tmp_path / "snapshot").write_bytes(json.dumps(header).encode() + b"\n" + content)
     with pytest.raises(UnusableSnapshotError, match="none of the classes that may be loaded"):
         read_snapshot(str(tmp_path), Disk())
-
-
-@pytest.mark.usefixtures("no_process_left")
-def test_a_snapshot_is_taken_in_the_background(tmp_path, wait_for):
-    scheduler = SCHEDULERS["asha"]()
-    snapshots = BackgroundSnapshots(str(tmp_path), 1e-6, Disk())
-    wait_for(lambda: snapshots.is_due)
-    snapshots.take(3, scheduler)
-    wait_for(snapshots.has_ended)
-    assert read_snapshot(str(tmp_path), Disk()).num_entries == 3
-
-
-class _Slow:
-    """Signals when it is pickled, and pickles slowly."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        self.path.touch()
-        time.sleep(0.3)
-        return (dict, ())
-
-
-@pytest.mark.usefixtures("no_process_left")
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_all_processes_of_the_tuner_is_not_meant_for_a_snapshot(tmp_path, wait_for, caplog, signal_):
-    snapshots, begun = BackgroundSnapshots(str(tmp_path), 1e-6, Disk()), tmp_path / "begun"
-    snapshots.take(3, _Slow(begun))
-    wait_for(begun.exists)
-    os.kill(snapshots._pid, signal_)
-    wait_for(snapshots.has_ended)
-    assert read_snapshot(str(tmp_path), Disk()) == Snapshot(3, {})
-    assert caplog.records == []
-
-
-@pytest.mark.usefixtures("no_process_left")
-def test_a_scheduler_that_cannot_be_pickled_is_warned_of_once(tmp_path, wait_for, caplog):
-    snapshots = BackgroundSnapshots(str(tmp_path), 1e-6, Disk())
-    snapshots.take(3, lambda: None)
-    wait_for(lambda: not snapshots.has_ended() and not snapshots.is_due)
-    assert len(caplog.records) == 1
-    assert "replays the whole journal" in caplog.text
-    assert read_snapshot(str(tmp_path), Disk()) is None

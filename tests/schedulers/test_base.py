@@ -11,7 +11,7 @@ import dill
 import numpy as np
 import pytest
 from syne_tune.backend.trial_status import Trial
-from syne_tune.config_space import Float, choice, loguniform, randint
+from syne_tune.config_space import Float, choice, loguniform, randint, uniform
 from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
 from syne_hypersched.contract import ResizableTrial
@@ -51,6 +51,13 @@ def make(**kwargs: Any) -> MultiFidelityScheduler:
     ("kwargs", "error", "message"),
     [
         ({"config_space": [1]}, TypeError, r"config_space must be a dictionary, but got \[1\]"),
+        ({"config_space": {5: uniform(0, 1)}}, TypeError, "config_space must have names of hyperparameters as keys"),
+        (
+            {"config_space": {"x": uniform(0, 1), "st_checkpoint_dir": "a"}},
+            ValueError,
+            "config_space must not have the name 'st_checkpoint_dir'",
+        ),
+        ({"metric": "epoch", "time_attr": "epoch"}, ValueError, "metric must be another entry of the reports"),
         ({"config_space": {"a": 1}}, ValueError, "config_space must have at least one domain"),
         ({"metric": ""}, TypeError, "metric must be the name of an entry of the reports, but got ''"),
         ({"time_attr": 3}, TypeError, "time_attr must be the name of an entry of the reports, but got 3"),

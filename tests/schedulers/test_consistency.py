@@ -6,12 +6,9 @@ import copy
 import logging
 import math
 from dataclasses import dataclass
-from datetime import datetime
 
-import dill
 import pytest
 from syne_tune import StoppingCriterion, Tuner
-from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import uniform
 
 from syne_hypersched import (
@@ -110,36 +107,8 @@ def test_a_deadline_that_only_one_side_knows(caplog):
     assert "Deadline(30, trial_backend=backend)" in message
 
 
-def test_before_the_first_trial_nothing_is_planned():
-    scheduler = HyperSched(SPACE, "loss", "epoch", 27)
-    assert (scheduler.num_devices, scheduler.deadline_s) == (None, None)
-    assert scheduler.admission_open
-    assert scheduler.allocation == {}
-    assert "no trial has started yet" in str(scheduler.explain())
-    arguments = scheduler.metadata()["scheduler_kwargs"]
-    assert arguments["num_devices"] is arguments["deadline_s"] is arguments["max_paused"] is None
-    loaded = dill.loads(dill.dumps(scheduler))
-    assert loaded.suggest().config.keys() == SPACE.keys()
-    with pytest.raises(ValueError, match="num_devices must be given"):
-        loaded.on_trial_add(Trial(0, {}, datetime.now()))
-
-
 def simulated(scheduler, **arguments):
     return simulate(scheduler, RoundCurves(27), **{"num_devices": 4, "deadline_s": 60.0, **arguments})
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("scaling", [None, {1: 1.0, 4: 3.0}, lambda n: n**0.9])
-def test_numbers_from_the_backend_have_the_same_effect_as_arguments(strategy, scaling, caplog):
-    options = {"strategy": strategy, "scaling": scaling, "random_seed": 1}
-    told = HyperSched(SPACE, "loss", "epoch", 27, 4, 60.0, **options)
-    asks = HyperSched(SPACE, "loss", "epoch", 27, **options)
-    before = asks.metadata()
-    assert simulated(told).results.equals(simulated(asks).results)
-    assert (asks.num_devices, asks.deadline_s, asks.max_paused) == (4, 60.0, told.max_paused)
-    assert asks.scaling == told.scaling
-    assert asks.metadata() == before
-    assert not warnings_of(caplog)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

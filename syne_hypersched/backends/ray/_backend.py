@@ -12,18 +12,13 @@ from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.backends.local import (
-    ElasticLocalBackend,
-    LaunchMode,
-    Processes,
-    RestoredTrial,
-    modules_to_preload,
-)
+from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.ray._arguments import find_ray, variables
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
+from syne_hypersched.backends.ray._node_scaling import AutoscalingBackend
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
 from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind
 from syne_hypersched.backends.ray._streams import CheckpointStreams
@@ -37,7 +32,7 @@ logger = logging.getLogger(__name__)
 _FETCH_S = 600.0
 
 
-class ElasticRayBackend(ElasticLocalBackend):
+class ElasticRayBackend(AutoscalingBackend):
     """Runs trials on the nodes of a Ray cluster, and changes their number of devices when the scheduler asks for it.
 
     Example::
@@ -77,6 +72,9 @@ class ElasticRayBackend(ElasticLocalBackend):
         seconds and ``grace_s`` are over; only then they are started elsewhere.
     start_timeout_s
         How long ``num_devices`` devices are waited for at the start (s). At least one must come.
+    autoscale
+        Whether Ray's autoscaler is asked for as many devices as trials have use for, ``num_devices`` at most, and gets
+        nodes back for which they have none any more. Trials begin when the first node is there.
     max_memory
         Share of a node's memory that may be used before its largest trial is ended.
     insecure
@@ -111,6 +109,7 @@ class ElasticRayBackend(ElasticLocalBackend):
         env_vars: Mapping[str, str] | None = None,
         lease_s: float = 10.0,
         start_timeout_s: float = 60.0,
+        autoscale: bool = False,
         max_memory: float = 0.92,
         insecure: bool = False,
         num_devices_per_trial: int = 1,
@@ -160,6 +159,7 @@ class ElasticRayBackend(ElasticLocalBackend):
             "node_path": None if self._node_path is None else str(self._node_path),
             "min_free_mb": min_free_mb,
         }
+        self._may_scale = checks.truth("autoscale", autoscale)
         self._cluster: Cluster | None = None
         self._wanted_preload = None if preload is None else checks.names("preload", preload)
         with needs_extra("ElasticRayBackend", "ray"):
@@ -237,7 +237,7 @@ class ElasticRayBackend(ElasticLocalBackend):
 
     def _find_devices(self, *_: Any) -> Devices:
         self._cluster = self._connect()
-        names = self._cluster.start(self._nominal, self._start_timeout_s)
+        names = self._cluster.start(1 if self._may_scale else self._nominal, self._start_timeout_s)
         if not names:
             self._cluster.close()
             resource = self._cluster_settings["resource"]
@@ -282,7 +282,8 @@ class ElasticRayBackend(ElasticLocalBackend):
             for device in self._fleet.pool.present:
                 self._fleet.pool.lose(device)
             self._cluster = self._connect()
-            names = self._cluster.start(self._nominal or self.num_devices, self._start_timeout_s)
+            number = 1 if self._may_scale else self._nominal or self.num_devices
+            names = self._cluster.start(number, self._start_timeout_s)
             for name in names[: len(self._fleet.pool)]:
                 self._fleet.pool.join(name, node_of(name))
             self.devices = Devices(names)
@@ -295,7 +296,8 @@ class ElasticRayBackend(ElasticLocalBackend):
                 modules_to_preload(Path(self.entry_point)) if self._wanted_preload is None else self._wanted_preload
             )
         agent = {**self._agent_settings, "grace_s": self.grace_s, "preload": list(preload)}
-        cluster = Cluster({**self._cluster_settings, "agent": agent})
+        settings: dict[str, Any] = {**self._cluster_settings, "agent": agent}
+        cluster = Cluster(self._begin_scaling(settings) if self._may_scale else settings)
         cluster.on_join = self._on_join
         cluster.on_lose = self._on_lose
         cluster.on_leave = lambda node, devices: self._fleet.retire(devices, f"node {node} is to go")
@@ -336,7 +338,9 @@ class ElasticRayBackend(ElasticLocalBackend):
     def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
         """Those of the devices that are on nodes which are there."""
         cluster = self._cluster
-        nodes = {} if cluster is None else cluster.nodes
+        nodes = {} if cluster is None else cluster.nodes.copy()
+        for node in self._returning:
+            nodes.pop(node, None)
         return tuple(device for device in devices if node_of(device) in nodes and nodes[node_of(device)].is_in)
 
     def _give_back(self, devices: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
-from syne_hypersched.backends.ray._lease import SLACK_S
+from syne_hypersched.backends.ray._lease import CLOSED, SLACK_S
 from syne_hypersched.backends.ray._messages import Link, Message
 from syne_hypersched.backends.ray._probe import Probe
 
@@ -362,7 +362,7 @@ class Cluster:
         node = self.nodes.get(name)
         if node is None or self._closing.is_set():
             return
-        logger.warning("Node %s is lost: %s.", name, reason)
+        logger.log(logging.INFO if reason == CLOSED else logging.WARNING, "Node %s is lost: %s.", name, reason)
         self.on_message(name, {"event": "silent", "reason": reason}, time.monotonic())
         if node.is_in:
             node.is_in = False

@@ -44,7 +44,7 @@ class Gateway:
         The connection to the tuner.
     settings
         What the tuner wants: ``address``, ``resource``, ``num_devices`` (0: all), ``insecure`` and the settings of
-        agents.
+        agents; ``wanted``, if Ray's autoscaler is to be asked for so many devices.
     """
 
     def __init__(self, link: Link, settings: Message) -> None:
@@ -62,6 +62,8 @@ class Gateway:
         self._leaving: set[str] = set()
         #: Devices of each node's agent.
         self._numbers: dict[str, int] = {}
+        #: Devices that Ray's autoscaler was asked for; None: it was not asked.
+        self._asked: int | None = None
 
     def run(self) -> None:
         """Connects, and works until the tuner is gone or says that it is done."""
@@ -115,6 +117,8 @@ class Gateway:
                 if command.get("stands"):
                     self._standing[order["order"]] = order
                 nodes = list(self._nodes.values())
+            elif command["command"] == "want":
+                self._settings["wanted"], nodes = command["num_devices"], []
             else:
                 node = self._nodes.get(command["node"])
                 nodes = [] if node is None else [node]
@@ -159,14 +163,29 @@ class Gateway:
             occupied = {node_id for node_id, name in self._names.items() if name in self._nodes}
             ready = [fact for fact in facts.values() if self._not_before.get(fact.node_id, 0.0) <= now]
             num_there = sum(self._numbers[self._names[node_id]] for node_id in occupied)
-            chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there)
+            num_known = sum(self._numbers[name] for name, node in self._nodes.items() if node.is_known)
+            wanted = self._settings.get("wanted")
+            chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there, wanted)
             for fact, number in chosen:
                 self._begin(ray, fact, number)
             leaving = [self._names[i] for i in occupied if facts.get(i) is not None and facts[i].is_draining]
+        if wanted is not None:
+            self._ask(wanted, num_known)
         for name in leaving:
             if name not in self._leaving:
                 self._leaving.add(name)
                 self._link.send({"event": "leaving", "node": name})
+
+    def _ask(self, wanted: int, num_known: int) -> None:
+        """Asks Ray's autoscaler for devices as long as some are missing.
+
+        Nodes with an agent are in use, and the autoscaler leaves them alone. A request that they fulfil might keep an
+        idle node as well: to the autoscaler one is as good as another.
+        """
+        number = wanted if wanted > num_known else 0
+        if number != self._asked:
+            _ask_for(self._settings["resource"], number)
+            self._asked = number
 
     def _begin(self, ray: Any, fact: NodeFacts, number: int) -> None:
         name = self._names.get(fact.node_id) or name_for(fact.hostname, self._taken())
@@ -212,6 +231,10 @@ class Gateway:
 
     def _end(self, ray: Any) -> None:
         self._closing.set()
+        if self._asked:  # else the autoscaler would keep the nodes for ever
+            forgetting = threading.Thread(target=_ask_for, args=(self._settings["resource"], 0), daemon=True)
+            forgetting.start()
+            forgetting.join(_REACH_S)  # the head may be away
         with self._lock:
             nodes = list(self._nodes.values())
         for node in nodes:
@@ -232,6 +255,11 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+
+
+def _ask_for(resource: str, number: int) -> None:
+    """Asks Ray's autoscaler for so many devices, in all; it keeps that in mind until it is asked anew."""
+    importlib.import_module("ray.autoscaler.sdk").request_resources(bundles=[{resource: 1}] * number)
 
 
 def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:

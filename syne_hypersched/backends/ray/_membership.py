@@ -25,7 +25,11 @@ class NodeFacts:
 
 
 def choose_nodes(
-    facts: Sequence[NodeFacts], occupied: Collection[str], num_devices: int, num_there: int
+    facts: Sequence[NodeFacts],
+    occupied: Collection[str],
+    num_devices: int,
+    num_there: int,
+    num_wanted: int | None = None,
 ) -> list[tuple[NodeFacts, int]]:
     """Which nodes get an agent now, and how many devices it is to hold: the largest ones first, in a fixed order.
 
@@ -39,11 +43,15 @@ def choose_nodes(
         The nominal number of devices, at most which are used; 0: any number.
     num_there
         Devices of the agents that there are.
+    num_wanted
+        No further node is chosen when there are so many devices; None: as many as ``num_devices`` allows.
     """
     chosen = []
     for fact in sorted(facts, key=lambda fact: (-fact.num_devices, fact.hostname, fact.node_id)):
         if fact.node_id in occupied or not fact.is_alive or fact.is_draining or not fact.num_devices:
             continue
+        if num_wanted is not None and num_there >= num_wanted:
+            break
         number = fact.num_devices if not num_devices else min(fact.num_devices, num_devices - num_there)
         if number > 0:
             chosen.append((fact, number))

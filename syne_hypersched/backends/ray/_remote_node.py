@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from syne_hypersched.backends.ray._lease import Fence
+from syne_hypersched.backends.ray._lease import CLOSED, Fence
 from syne_hypersched.backends.ray._messages import Message, pack, unpack
 
 #: Seconds that an agent may take until it says hello: its devices may be in use by another job.
@@ -128,7 +128,7 @@ class RemoteNode:
                         {"event": "told", "node": self.name, "at": now - (answer["now"] - moment), "message": message}
                     )
             if closed:
-                reason = "it was closed"
+                reason = CLOSED
                 fence.die(now - self._grace_s - 10)
                 break
         self._finish(fence, reason)

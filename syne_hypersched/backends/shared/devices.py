@@ -51,8 +51,7 @@ class DevicePool:
         self._num_devices = len(devices) if num_devices is None else num_devices
         if len(devices) > self._num_devices:
             raise ValueError(f"num_devices must be at least {len(devices)}, the devices there, but got {num_devices}")
-        #: All devices that were ever there, in the order in which they joined.
-        self.devices: tuple[str, ...] = ()
+        self._devices: list[str] = []
         self._nodes: list[str] = []
         self._positions: dict[str, int] = {}
         #: Positions of the devices held by each trial, ascending; a trial without devices has no entry.
@@ -71,6 +70,11 @@ class DevicePool:
         self._shut: set[str] = set()
         for index, device in enumerate(devices):
             self.join(device, "" if nodes is None else nodes[index])
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """All devices that were ever there, in the order in which they joined."""
+        return tuple(self._devices)
 
     def __len__(self) -> int:
         """The nominal number of devices."""
@@ -164,7 +168,7 @@ class DevicePool:
     @property
     def away(self) -> tuple[str, ...]:
         """Devices that were there and may join again: those that are gone, and those that retire but are not lost."""
-        return self._names([i for i in range(len(self.devices)) if i not in self._present and i not in self._lost])
+        return self._names([i for i in range(len(self._devices)) if i not in self._present and i not in self._lost])
 
     def tell(self, report: dict[str, Any]) -> None:
         """Puts into a report that is handed over how many devices are there, unless all are."""
@@ -199,8 +203,8 @@ class DevicePool:
         if len(self._present) >= self._num_devices:
             raise ValueError(f"device {device!r} must not join, since there are {self._num_devices} devices already")
         if position is None:
-            position = self._positions[device] = len(self.devices)
-            self.devices = (*self.devices, device)
+            position = self._positions[device] = len(self._devices)
+            self._devices.append(device)
             self._nodes.append(node)
             self._times_given.append(0)
         self._present[position] = None
@@ -317,7 +321,7 @@ class DevicePool:
         ValueError
             It does not hold one of them.
         """
-        positions = [self.devices.index(device) for device in devices]
+        positions = [self._positions.get(device, -1) for device in devices]
         held = self._held.get(trial_id, ())
         if not set(positions) <= set(held):
             raise ValueError(f"devices must be among {self.held_by(trial_id)}, but got {tuple(devices)}")
@@ -343,7 +347,7 @@ class DevicePool:
         return self._names(positions)
 
     def _names(self, positions: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self.devices[position] for position in positions)
+        return tuple(self._devices[position] for position in positions)
 
 
 def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from syne_hypersched._version import __version__
+from syne_hypersched.experiments.page._nodes import absences_of, nodes_of
 from syne_hypersched.experiments.page._reader import RunReader
 from syne_hypersched.experiments.page._rungs import describe_rung
 from syne_hypersched.experiments.page._state import PageState, TrialFailure
@@ -83,7 +84,8 @@ class PageData:
             "incumbent": incumbent_of(state),
             "closed": None if closed is None else [round(closed[0], 3), closed[1]],
             "devices": list(state.devices),
-            "away": len(state.away),
+            "away": len(state.attendance.away),
+            "absences": absences_of(state),
             "totals": {
                 "reports": state.num_reports,
                 "launches": len(state.launches),
@@ -120,9 +122,10 @@ class PageData:
         self._in_full = frozenset(trial_id for _, trial_id in ranked)
         self._sums = {
             "counts": counts(state, phase == "running"),
-            "shares": shares_of_time(state.launches.values(), len(state.devices), until_s),
+            "shares": shares_of_time(state.launches.values(), len(state.devices), until_s, state.attendance.absences()),
             "best": best_of(reader.path, state),
             "rungs": _rungs(state),
+            "nodes": nodes_of(state),
         }
         self._sums_of, self._summed_at = of, time.monotonic()
         self._took_s = self._summed_at - begun

@@ -12,7 +12,7 @@ from pathlib import Path
 from syne_hypersched._extras import needs_extra
 
 _ASSETS = Path(__file__).with_name("assets")
-_SCRIPTS = ("store.js", "charts.js", "page.js")
+_SCRIPTS = ("store.js", "charts.js", "devices.js", "page.js")
 _MARK = re.compile(r"@(POLICY|TITLE|STYLE|DATA|PLOTLY|SCRIPT)@")
 
 

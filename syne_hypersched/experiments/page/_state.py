@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
-from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
+from syne_hypersched.experiments._nodes import Attendance
 from syne_hypersched.experiments._run import Report, RunGoal
 from syne_hypersched.experiments._timeline import Holding
 from syne_hypersched.experiments._trials import STATUS_OF_DECISION, STATUS_OF_EVENT, launch_costs_s
@@ -67,8 +67,8 @@ class PageState:
     devices: dict[str, int] = field(default_factory=dict)
     """Index of each device, in the order in which they became known."""
 
-    away: set[str] = field(default_factory=set)
-    """Devices that were given back or are lost."""
+    attendance: Attendance = field(default_factory=Attendance)
+    """When which devices were there."""
 
     is_simulated: bool = False
     deadline_s: float | None = None
@@ -162,7 +162,10 @@ class PageState:
         if event.event == DECISION:
             self._decide(event)
         if event.trial_id is None:
-            self._change_pool(event)
+            self.attendance.add(event)
+            for device in event.devices:
+                self.device_index(device)
+            self._next()
             return
         if event.event in STATUS_OF_EVENT:
             self._trial(event.trial_id).status = STATUS_OF_EVENT[event.event]
@@ -189,14 +192,6 @@ class PageState:
     def device_index(self, name: str) -> int:
         """Index of a device, which may be a new one."""
         return self.devices.setdefault(name, len(self.devices))
-
-    def _change_pool(self, event: Event) -> None:
-        if event.event == JOIN:
-            for device in event.devices:
-                self.device_index(device)
-            self.away -= set(event.devices)
-        elif event.event in (RETIRE, LOSE):
-            self.away |= set(event.devices)
 
     def _set_up(self, event: Event) -> None:
         for device in event.devices:

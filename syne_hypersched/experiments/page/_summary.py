@@ -13,6 +13,7 @@ from typing import Any
 
 from syne_hypersched._moments import Moment
 from syne_hypersched.experiments._best import PublishedBest, describe_best
+from syne_hypersched.experiments._nodes import Absence
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import LaunchView, short
@@ -83,7 +84,9 @@ def _is_process(pid: object) -> bool:
     return isinstance(pid, int) and os.path.exists(f"/proc/{pid}/status")
 
 
-def shares_of_time(launches: Iterable[LaunchView], num_devices: int, until_s: float) -> dict[str, float]:
+def shares_of_time(
+    launches: Iterable[LaunchView], num_devices: int, until_s: float, absences: Iterable[Absence] = ()
+) -> dict[str, float]:
     """What the devices were used for, in seconds times devices.
 
     Parameters
@@ -94,12 +97,14 @@ def shares_of_time(launches: Iterable[LaunchView], num_devices: int, until_s: fl
         Number of devices.
     until_s
         The end of the time that counts.
+    absences
+        When which devices were not there.
 
     Returns
     -------
     dict
         ``importing`` until a launch trains, ``training``, ``draining`` after it was asked to exit, ``failed`` for
-        launches that failed, and ``free``.
+        launches that failed, ``away`` when devices were not there, if any were not, and ``free``.
     """
     seconds = dict.fromkeys(("importing", "training", "draining", "failed"), 0.0)
     for launch in launches:
@@ -113,6 +118,12 @@ def shares_of_time(launches: Iterable[LaunchView], num_devices: int, until_s: fl
         seconds["importing"] += count * max(0.0, train_s - launch.start_s)
         seconds["training"] += count * max(0.0, drain_s - train_s)
         seconds["draining"] += count * max(0.0, end_s - drain_s)
+    away = sum(
+        len(absence.devices) * max(0.0, min(until_s, absence.end_s or until_s) - absence.start_s)
+        for absence in absences
+    )
+    if away > 0:
+        seconds["away"] = away
     free = max(0.0, num_devices * until_s - sum(seconds.values()))
     return {name: round(value, 3) for name, value in (seconds | {"free": free}).items()}
 

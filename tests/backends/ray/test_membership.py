@@ -19,6 +19,13 @@ def test_no_more_devices_than_the_nominal_number():
     assert choose_nodes([A, C], ("b",), 4, 4) == []
 
 
+def test_no_more_nodes_than_are_wanted_but_whole_ones():
+    assert choose_nodes([A, B, C], (), 8, 0, num_wanted=1) == [(B, 4)]
+    assert choose_nodes([A, B, C], (), 8, 0, num_wanted=5) == [(B, 4), (A, 2)]
+    assert choose_nodes([A, C], ("b",), 8, 4, num_wanted=4) == [], "what was handed back is not taken again"
+    assert choose_nodes([A, C], ("b",), 5, 4, num_wanted=8) == [(A, 1)]
+
+
 def test_only_nodes_that_live_and_stay():
     facts = [replace(A, is_alive=False), replace(B, is_draining=True), replace(C, num_devices=0)]
     assert choose_nodes(facts, (), 0, 0) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.filenames import EVENTS_FILENAME
+from tests.experiments.clusters import ClusterRun
 
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"></script><script>document.title='taken over'</script>"
 """A text that takes a page over that does not escape it."""
@@ -132,3 +133,25 @@ def write_example(path: Path, **options: Any) -> WrittenRun:
     run.start(3, lr=0.02, width=8, act="gelu")
     run.report(0, 4, 0.8, is_first=True)
     return run
+
+
+def write_cluster(path: Path, made: ClusterRun) -> Path:
+    """The files of a run on a cluster, as a tuner with a journal leaves them."""
+    written = WrittenRun(path, num_devices=0)
+    (path / EVENTS_FILENAME).unlink()
+    for event in made.run.events:
+        written.now_s = event.time_s
+        details = {**event.details, "reason": event.reason}
+        written.event(event.event, event.trial_id, event.devices, event.launch, **details)
+        if event.event == "start":
+            entry = {"call": "add", "time_s": event.time_s, "trial_id": event.trial_id}
+            written._append(written.journal, entry | {"config": {"lr": 0.1 / (event.trial_id + 1)}})
+    for report in made.run.reports:
+        values = {
+            "epoch": report.resource, "accuracy": 1 - report.value, "st_worker_time": report.time_s,
+            "st_worker_timestamp": written.begun + report.time_s, "st_worker_iter": report.resource - 1,
+            "st_launch": report.launch, "st_num_devices": report.num_devices,
+        }  # fmt: skip
+        entry = {"call": "result", "time_s": report.time_s, "trial_id": report.trial_id, "report": values}
+        written._append(written.journal, entry | {"decision": "CONTINUE", "added": {"st_admission_open": True}})
+    return path

@@ -6,12 +6,14 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from syne_hypersched.experiments.page import PageServer, RunReader, write_page
-from tests.experiments.page.runs import WrittenRun, write_example
+from tests.experiments.clusters import ClusterRun, large_run
+from tests.experiments.page.runs import WrittenRun, write_cluster, write_example
 
 pytest.importorskip("plotly")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -235,3 +237,46 @@ def test_a_run_without_reports_says_what_it_waits_for(open_page, tmp_path):
     opened = open_page(write_page(tmp_path).as_uri())
     assert "import" in opened.text("#metric-chart")
     assert "No trial has reported" in opened.text("#headline")
+
+
+def cluster_run() -> ClusterRun:
+    """Nine nodes with four devices each, one of which is lost."""
+    run = ClusterRun(9, 4)
+    run.at(1.0).launch(0, 4)
+    run.at(2.0).report(0)
+    run.at(10.0).lose("node2", "its link is cut")
+    run.at(12.0).launch(0, 4)
+    run.at(40.0).report(0)
+    return run
+
+
+def test_nodes_are_rows_that_can_be_opened(open_page, tmp_path):
+    opened = open_page(write_page(write_cluster(tmp_path, cluster_run())).as_uri())
+    chart = opened.page.locator("#devices-chart")
+    assert "36 on 9 nodes" in opened.text("#tiles")
+    assert opened.page.input_value("#devices-rows") == "node"
+    assert "node9" in chart.inner_text()
+    assert "node9/3" not in chart.inner_text()
+    assert "lost at 10 s: its link is cut" in opened.text("#nodes-table")
+    text = opened.hover("devices-chart", ".barlayer .trace .point path")
+    assert "node2 (4): lost" in text
+    assert "node node2 is lost: its link is cut" in text
+    button = opened.page.locator("#nodes-table button[data-node=node9]")
+    button.focus()
+    button.press("Enter")
+    opened.shows("#devices-chart", "node9/3")
+    assert button.get_attribute("aria-expanded") == "true"
+    assert button.evaluate("(one) => document.activeElement === one"), "the keyboard stays where it was"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width, theme", [(390, "dark"), (1600, "light")])
+def test_32_nodes_can_be_read_by_everybody(open_page, tmp_path, width, theme):
+    opened = open_page(write_page(write_cluster(tmp_path, large_run())).as_uri(), width=width, theme=theme)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut off at the side"
+    names = opened.page.locator("#devices-chart .ytick text").all_text_contents()
+    assert names == [f"node{index}" for index in range(1, 33)]
+    heights = "[...document.querySelectorAll('#devices-chart .ytick text')].map((one) => one.getBoundingClientRect())"
+    places = opened.page.evaluate(f"{heights}.map((box) => [box.top, box.bottom]).sort((a, b) => a[0] - b[0])")
+    assert all(above[1] <= below[0] + 1 for above, below in pairwise(places)), "no name is on another one"
+    assert opened.serious_faults() == []

@@ -5,10 +5,8 @@ import os
 import shutil
 
 import pandas as pd
-import pytest
 
 from syne_hypersched.experiments.page._data import PageData
-from syne_hypersched.experiments.page._logs import last_lines
 from syne_hypersched.experiments.page._reader import RunReader
 from tests.experiments.page.runs import WrittenRun, write_example
 
@@ -96,24 +94,6 @@ def test_a_folder_that_was_moved_still_has_its_logs(tmp_path):
     state = RunReader(tmp_path / "new").update()
     assert "RuntimeError" in state.failures[2].lines[-1]
     assert "\x1b" not in "".join(state.failures[2].lines)
-
-
-@pytest.mark.parametrize("name", ["secret", "../secret", "2/link"])
-def test_no_file_outside_the_folder_is_read(tmp_path, name):
-    (tmp_path / "secret").write_text("a password\n")
-    run = tmp_path / "run"
-    (run / "2").mkdir(parents=True)
-    (run / "2" / "link").symlink_to(tmp_path / "secret")
-    assert last_lines(run, 2, str(run / name) if name != "secret" else str(tmp_path / name)) == []
-
-
-def test_the_last_lines_of_a_long_log_are_few(tmp_path):
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "std.err").write_text("\n".join(f"line {index} " + "x" * 1000 for index in range(1000)))
-    lines = last_lines(tmp_path, 0, None)
-    assert lines[-1].startswith("line 999 ")
-    assert len(lines) <= 15
-    assert max(map(len, lines)) <= 300
 
 
 def test_nothing_is_written(tmp_path):

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from syne_hypersched.experiments import load_run, trial_table
 from syne_hypersched.experiments._run import Report, RunGoal
-from syne_hypersched.experiments.page._data import PageData, encode
 from syne_hypersched.experiments.page._reader import RunReader
 from syne_hypersched.experiments.page._state import PageState, state_of
 from syne_hypersched.experiments.page._views import MOST_POINTS
@@ -95,7 +93,7 @@ def test_devices_join_and_retire():
     state = PageState(GOAL)
     for name, devices in (("setup", ("a", "b")), ("retire", ("a",)), ("join", ("a", "c")), ("lose", ("b",))):
         state.add_event(Event(0.0, name, None, devices))
-    assert (list(state.devices), state.away) == (["a", "b", "c"], {"b"})
+    assert (list(state.devices), set(state.attendance.away)) == (["a", "b", "c"], {"b"})
 
 
 def test_rungs_are_those_of_the_decisions_if_they_name_any():
@@ -122,50 +120,3 @@ def test_values_that_are_not_finite_are_no_best_and_no_error(tmp_path):
     state = state_of(GOAL, [], [Report(0, 1.0, 1.0, float("nan")), Report(0, 2.0, 2.0, float("inf"))])
     assert state.incumbent is None
     assert state.trials[0].best is None
-
-
-def test_what_is_sent_is_json_that_cannot_end_its_element(tmp_path):
-    write_example(tmp_path)
-    reader = RunReader(tmp_path)
-    reader.update()
-    text = encode(PageData(reader).collect())
-    assert "<" not in text
-    assert json.loads(text)["trials"][0]["config"][2].startswith("<img")
-
-
-def test_what_is_new_added_to_what_was_known_is_everything(tmp_path, wait_for):
-    """A page that follows a run has the same as one that is opened at its end."""
-    run = write_example(tmp_path)
-    reader = RunReader(tmp_path)
-    reader.update()
-    data = PageData(reader)
-    page = data.collect()
-    trials = {trial["id"]: trial for trial in page["trials"]}
-    launches = {(*one[:2], one[-1]): one for one in page["launches"]}
-    decisions = page["decisions"]
-    run.report(3, 1, 0.3, is_first=True)
-    run.report(3, 2, 0.35)
-    run.decide("stop", 3, "not among the best")
-    run.exit(3, "drained", "stop")
-    run.event("stop", 3)
-    anew = RunReader(tmp_path)
-    anew.update()
-    everything = PageData(anew).collect()
-
-    def has_everything() -> bool:
-        reader.update()  # the costs of the launches are computed anew only now and then
-        page.update(data.collect(page["seq"]))
-        assert 1 not in [trial["id"] for trial in page["trials"]], "trial 1 has not changed"
-        trials.update({trial["id"]: trial for trial in page["trials"]})
-        launches.update({(*one[:2], one[-1]): one for one in page["launches"]})
-        decisions.extend(page["decisions"])
-        # Sums over all trials are made anew only now and then, too.
-        return trials == {trial["id"]: trial for trial in everything["trials"]} and all(
-            page[name] == everything[name] for name in ("best", "rungs", "counts")
-        )
-
-    wait_for(has_everything)
-    assert launches == {(*one[:2], one[-1]): one for one in everything["launches"]}
-    assert decisions == everything["decisions"]
-    for name in ("failures", "totals", "waiting", "history", "devices", "incumbent"):
-        assert page[name] == everything[name]

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from syne_hypersched._moments import boot_id
+from syne_hypersched.experiments._nodes import Absence
 from syne_hypersched.experiments.page._summary import is_alive, phase_of, shares_of_time
 from syne_hypersched.experiments.page._views import LaunchView
 
@@ -55,3 +56,6 @@ def test_the_shares_of_the_device_time_add_up():
     ]
     shares = shares_of_time(launches, 3, 10.0)
     assert shares == {"importing": 2.0 + 6.0, "training": 6.0, "draining": 2.0, "failed": 3.0, "free": 11.0}
+    absences = [Absence(("a",), "lost", 5.0, 7.0), Absence(("a", "b"), "drained", 8.5)]
+    shares = shares_of_time(launches, 3, 10.0, absences)
+    assert (shares["away"], shares["free"], sum(shares.values())) == (5.0, 6.0, 30.0)

@@ -185,8 +185,7 @@ function pieces(launch) {
 
 function tellLaunch(launch) {
   const devices = launch[LAUNCH.devices].reduce((sum, pair) => sum + pair[1] - pair[0] + 1, 0), trial = run.trials.get(launch[LAUNCH.trial]);
-  const names = launch[LAUNCH.devices].map(([first, last]) => label(clip(run.data.devices[first], 40)) + (last > first ? " to " + label(clip(run.data.devices[last], 40)) : "")).join(", ");
-  const lines = ["<b>trial " + launch[LAUNCH.trial] + " ×" + devices + "</b>, launch " + launch[LAUNCH.launch] + ": " + clip(names, 90),
+  const lines = ["<b>trial " + launch[LAUNCH.trial] + " ×" + devices + "</b>, launch " + launch[LAUNCH.launch] + ": " + label(clip(namesOf(indicesOf(launch)), 90)),
     seconds(launch[LAUNCH.start]) + " – " + (launch[LAUNCH.end] === null ? "now" : seconds(launch[LAUNCH.end])) + (launch[LAUNCH.cost] === null ? "" : ", launch cost " + seconds(launch[LAUNCH.cost]))];
   if (launch[LAUNCH.how]) lines.push("ended: " + label(launch[LAUNCH.how]) + (launch[LAUNCH.reason] ? ", " + label(clip(launch[LAUNCH.reason], 60)) : ""));
   else if (launch[LAUNCH.drain] !== null) lines.push("asked to checkpoint and exit: " + label(clip(launch[LAUNCH.reason], 60)));
@@ -204,113 +203,10 @@ function wrap(text, most) {
   return lines;
 }
 
-function node(name) { const found = /^(.+)[/:][^/:]+$/.exec(name); return found ? found[1] : ""; }
-
 function fill(id, colours) {
   if (colours.has(id)) return colours.get(id);
   const shades = theme() === "dark" ? ["#4b5561", "#5a6573", "#6a7685"] : ["#aab3bd", "#bac2cb", "#9aa4b0"];
   return shades[id % 3];
-}
-
-function drawDevices() {
-  const rows = byId("devices-rows").value, all = [...run.launches.values()], names = run.data.devices;
-  legend();
-  if (!all.length) { say("devices-note", ""); return nothing("devices-chart", "No launch is recorded: either none was, or the backend keeps no record of its devices."); }
-  const colours = notable(), { shapes, annotations } = marks(false);
-  const launches = all.filter((launch) => { const trial = run.trials.get(launch[LAUNCH.trial]); return !trial || run.filter(trial); });
-  const xaxis = { title: { text: narrow() ? "seconds" : "seconds since the tuning started" }, range: [0, lastMoment() * 1.03] };
-  if (rows === "device" && launches.length > MOST_BARS) return drawDeviceMap(launches, colours, shapes, annotations, xaxis);
-  let place, labels, count, note = "";
-  if (rows === "trial") {
-    const order = new Map();
-    for (const launch of launches) order.set(launch[LAUNCH.trial], Math.max(order.get(launch[LAUNCH.trial]) || 0, 1));
-    let ids = [...order.keys()];
-    if (ids.length > MOST_ROWS) {
-      const devices = new Map(ids.map((id) => [id, (run.trials.get(id) || {}).most || 0])), rank = new Map(ranked().map((trial, index) => [trial.id, index]));
-      ids.sort((a, b) => (run.chosen === b) - (run.chosen === a) || devices.get(b) - devices.get(a) || rank.get(a) - rank.get(b));
-      note = "The " + MOST_ROWS + " of " + ids.length + " trials that held most devices or became best; the filter of the table chooses others. ";
-      ids = ids.slice(0, MOST_ROWS);
-    }
-    ids.sort((a, b) => a - b);
-    const index = new Map(ids.map((id, at) => [id, at]));
-    place = (launch) => index.has(launch[LAUNCH.trial]) ? [[index.get(launch[LAUNCH.trial]), index.get(launch[LAUNCH.trial])]] : [];
-    labels = ids.map((id) => "trial " + id); count = ids.length;
-  } else {
-    place = (launch) => launch[LAUNCH.devices]; labels = names.map((name) => clip(name, 24)); count = names.length;
-  }
-  const kinds = { train: [], import: [], drain: [], failed: [], wait: [] };
-  for (const launch of launches) {
-    const failed = ["failed", "stalled", "lost"].includes(launch[LAUNCH.how]), text = tellLaunch(launch);
-    const devices = launch[LAUNCH.devices].reduce((sum, pair) => sum + pair[1] - pair[0] + 1, 0);
-    for (const [first, last] of place(launch)) {
-      const add = (kind, from, to, words) => kinds[kind].push([to - from, from, (first + last) / 2, last - first + 0.82, launch[LAUNCH.trial], text, words]);
-      for (const [kind, from, to] of pieces(launch)) add(failed ? "failed" : kind, from, to, kind === "train" && to - from > (narrow() ? 0.07 : 0.025) * lastMoment() ? (rows === "trial" ? "×" + devices : String(launch[LAUNCH.trial])) : "");
-      if (rows === "trial" && launch[LAUNCH.wait] > 0.002 * lastMoment()) add("wait", Math.max(0, launch[LAUNCH.start] - launch[LAUNCH.wait]), launch[LAUNCH.start], "");
-    }
-  }
-  const trace = (items, colour, pattern) => ({ type: "bar", orientation: "h", x: items.map((item) => item[0]), base: items.map((item) => item[1]), y: items.map((item) => item[2]), width: items.map((item) => item[3]), customdata: items.map((item) => item[4]), hovertext: items.map((item) => item[5]), hoverinfo: "text",
-    text: items.map((item) => item[6]), textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none", textfont: { color: theme() === "dark" ? "#0d1116" : "#ffffff", size: 11 }, marker: { color: colour, line: { color: css("panel"), width: 0.6 }, ...(pattern ? { pattern } : {}) } });
-  const training = trace(kinds.train, kinds.train.map((item) => fill(item[4], colours)));
-  training.textfont.color = kinds.train.map((item) => colours.has(item[4]) ? (theme() === "dark" ? "#0d1116" : "#ffffff") : theme() === "dark" ? "#ffffff" : "#1d232b");
-  const traces = [training, trace(kinds.import, css("import")), trace(kinds.drain, css("drain"), { shape: "/", fgcolor: css("panel"), size: 5, fillmode: "overlay" }),
-    trace(kinds.failed, css("red"), { shape: "x", fgcolor: css("panel"), size: 6, fillmode: "overlay", solidity: 0.15 }), trace(kinds.wait, css("free"), { shape: ".", fgcolor: css("faint"), size: 5, fillmode: "overlay" })];
-  const ticks = rowTicks(rows, labels, names, shapes, annotations);
-  draw("devices-chart", traces, { height: rowsHeight(count), barmode: "overlay", bargap: 0, shapes, annotations, xaxis, yaxis: { range: [count - 0.4, -0.6], showgrid: false, zeroline: false, ...ticks }, uirevision: rows }, "Which trial held which devices, over time");
-  const waiting = run.data.phase === "running" ? run.data.waiting : [];
-  say("devices-note", note + (waiting.length ? waiting.length + (waiting.length > 1 ? " trials wait: " : " trial waits: ") + waiting.slice(0, 6).map(([id, since, what]) => "trial " + id + " since " + seconds(since) + " for " + what).join(", ") + (waiting.length > 6 ? "…" : "") + ". " : "") + "Numbers are trials. Hover says why a launch ended.");
-}
-
-function rowsHeight(count) { return Math.max(150, Math.min(640, 90 + count * (count > 32 ? 12 : narrow() ? 20 : 26))); }
-
-function rowTicks(rows, labels, names, shapes, annotations) {
-  const nodes = rows === "device" ? names.map(node) : [], few = labels.length <= 32;
-  if (new Set(nodes).size > 1) {
-    const begins = nodes.map((name, index) => index).filter((index) => index === 0 || nodes[index] !== nodes[index - 1]);
-    for (const begin of begins.slice(1)) shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: begin - 0.5, y1: begin - 0.5, line: { color: css("faint"), width: 1 } });
-    if (!few) return { tickvals: begins.map((begin, index) => (begin + (begins[index + 1] || nodes.length) - 1) / 2), ticktext: begins.map((begin) => label(clip(nodes[begin], 18))) };
-  }
-  const step = few ? 1 : Math.ceil(labels.length / 24), at = labels.map((name, index) => index).filter((index) => index % step === 0);
-  return { tickvals: at, ticktext: at.map((index) => label(labels[index])) };
-}
-
-// With thousands of launches: a picture of cells, each coloured by the trial that held the device for most of it.
-function drawDeviceMap(launches, colours, shapes, annotations, xaxis) {
-  const columns = narrow() ? 160 : 420, count = run.data.devices.length, end = lastMoment(), width = end / columns;
-  const z = [], text = [], share = [];
-  for (let row = 0; row < count; row++) { z.push(new Array(columns).fill(null)); text.push(new Array(columns).fill("")); share.push(new Float64Array(columns)); }
-  const palette = [...colours.values()], slot = new Map([...colours.keys()].map((id, index) => [id, index]));
-  const shades = 3, importing = palette.length + shades, failed = importing + 1, total = failed + 1;
-  for (const launch of launches) {
-    let told = null;
-    const isFailed = ["failed", "stalled", "lost"].includes(launch[LAUNCH.how]);
-    for (const [kind, from, to] of pieces(launch)) {
-      const colour = isFailed ? failed : kind === "import" ? importing : slot.has(launch[LAUNCH.trial]) ? slot.get(launch[LAUNCH.trial]) : palette.length + launch[LAUNCH.trial] % shades;
-      for (let column = Math.floor(from / width); column <= Math.min(columns - 1, Math.floor(to / width)); column++) {
-        const covers = Math.min(to, (column + 1) * width) - Math.max(from, column * width);
-        for (const [first, last] of launch[LAUNCH.devices]) for (let row = first; row <= last; row++) if (covers > share[row][column]) {
-          share[row][column] = covers; z[row][column] = colour; text[row][column] = told = told || tellLaunch(launch);
-        }
-      }
-    }
-  }
-  const grey = theme() === "dark" ? ["#4b5561", "#5a6573", "#6a7685"] : ["#aab3bd", "#bac2cb", "#9aa4b0"];
-  const all = [...palette, ...grey, css("import"), css("red")], scale = all.flatMap((colour, index) => [[index / total, colour], [(index + 1) / total, colour]]);
-  const ticks = rowTicks("device", run.data.devices.map((name) => clip(name, 24)), run.data.devices, shapes, annotations);
-  draw("devices-chart", [{ type: "heatmap", z, x0: width / 2, dx: width, y0: 0, dy: 1, text, hoverinfo: "text", zmin: -0.5, zmax: total - 0.5, colorscale: scale, showscale: false, xgap: 0, ygap: count > 64 ? 0 : 1 }],
-    { height: rowsHeight(count), shapes, annotations, xaxis, yaxis: { range: [count - 0.5, -0.5], showgrid: false, zeroline: false, ...ticks }, uirevision: "map" }, "Which trial held which devices, over time");
-  say("devices-note", launches.length + " launches: each cell shows the launch that held the device for most of its " + seconds(width) + ". A filter with fewer launches shows each of them.");
-}
-
-function legend() {
-  const items = [["import", "importing libraries, until it trains"], ["drain", "writing its checkpoint, ending"], ["red", "failed launch"]];
-  if (byId("devices-rows").value === "trial") items.push(["free", "waiting for devices"]);
-  byId("devices-legend").replaceChildren(element("span", {}, "colours and greys: training"), ...items.map(([colour, text]) => element("span", {}, element("i", { colour: css(colour) }), text)));
-  const shares = run.data.shares, total = Object.values(shares).reduce((sum, value) => sum + value, 0);
-  const kinds = { training: "accent", importing: "import", draining: "drain", failed: "red", free: "free" };
-  const parts = Object.entries(kinds).filter(([name]) => total > 0 && shares[name] > 0);
-  byId("shares").replaceChildren(...parts.map(([name, colour]) => { const part = element("div", { colour: css(colour), title: name }); part.style.width = 100 * shares[name] / total + "%"; return part; }));
-  byId("shares").hidden = !parts.length;
-  byId("shares-legend").replaceChildren(...parts.map(([name, colour]) => element("li", {}, element("i", { colour: css(colour) }), name + " " + (100 * shares[name] / total).toFixed(1) + " % of the device time")));
 }
 
 function drawRungs() {

@@ -28,7 +28,7 @@ function showHead() {
   const held = new Set();
   if (data.phase === "running") for (const launch of run.launches.values()) if (launch[LAUNCH.end] === null) for (const [first, last] of launch[LAUNCH.devices]) for (let index = first; index <= last; index++) held.add(index);
   const tiles = [["Trials", run.trials.size + " (" + Object.entries(data.counts).map(([status, count]) => count + " " + status).join(", ") + ")"],
-    ["Devices", data.devices.length ? data.devices.length + (data.phase === "running" ? ", " + held.size + " in use" : "") + (data.away ? ", " + data.away + " away" : "") : "not recorded"],
+    ["Devices", data.devices.length ? data.devices.length + (hasNodes() ? " on " + data.nodes.length + " nodes" : "") + (data.phase === "running" ? ", " + held.size + " in use" : "") + (data.away ? ", " + data.away + " away" : "") : "not recorded"],
     ["Reports", data.totals.reports], ["Launches", data.totals.launches + ", " + data.totals.resizes + " resizes"],
     ["Failures", data.totals.failures ? data.totals.failures + " trials, " + data.totals.retries + " retries" : "none"], ["Decisions", data.totals.decisions]];
   byId("tiles").replaceChildren(...tiles.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
@@ -167,7 +167,7 @@ function begin() {
   dark.addEventListener("change", () => { root.dataset.theme = dark.matches ? "dark" : "light"; if (run.data) showAll(); });
   byId("theme").addEventListener("click", () => { root.dataset.theme = theme() === "dark" ? "light" : "dark"; if (run.data) showAll(); });
   byId("metric-x").addEventListener("change", () => schedule(true));
-  byId("devices-rows").addEventListener("change", () => schedule(true));
+  byId("devices-rows").addEventListener("change", (event) => { event.target.dataset.chosen = event.target.value; schedule(true); });
   byId("filter").addEventListener("input", () => { run.filter = makeFilter(byId("filter").value); table.page = 0; if (run.data) showTrials(); clearTimeout(begin.later); begin.later = setTimeout(() => schedule(true), 150); });
   byId("decisions-filter").addEventListener("input", () => { if (run.data) showDecisions(); });
   byId("trials-before").addEventListener("click", () => { table.page -= 1; if (run.data) showTrials(); });

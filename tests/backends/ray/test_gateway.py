@@ -1,0 +1,151 @@
+"""The gateway's decisions that need no Ray; the tests of the backend run it as a whole."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from syne_hypersched.backends.ray._gateway import Gateway, _caller, _check_reachable
+from syne_hypersched.backends.ray._membership import NodeFacts
+from syne_hypersched.backends.ray._remote_node import Dead, Unreachable
+
+
+class Sent(list):
+    """A link."""
+
+    def send(self, message):
+        self.append(message)
+        return True
+
+
+class Taking:
+    """A node that takes orders."""
+
+    def __init__(self, name):
+        self.name = name
+        self.orders = []
+
+    def give(self, order):
+        self.orders.append(order["order"])
+
+
+@pytest.fixture
+def gateway():
+    gateway = Gateway(Sent(), {"insecure": False})
+    gateway._nodes = {"a": Taking("a"), "b": Taking("b")}
+    return gateway
+
+
+def test_orders_go_to_one_node_or_to_all(gateway):
+    gateway._obey({"command": "node", "node": "a", "order": {"order": "launch", "launch": 1}})
+    gateway._obey({"command": "all", "order": {"order": "follow"}})
+    gateway._obey({"command": "all", "order": {"order": "deadline"}, "stands": True})
+    assert [node.orders for node in gateway._nodes.values()] == [
+        ["launch", "follow", "deadline"], ["follow", "deadline"],
+    ]  # fmt: skip
+    assert list(gateway._standing) == ["deadline"]
+    assert gateway._link == []
+
+
+def test_a_launch_on_a_node_that_is_gone_is_refused(gateway):
+    for order in ({"order": "drain", "launch": 6}, {"order": "launch", "launch": 7}):
+        gateway._obey({"command": "node", "node": "gone", "order": order})
+    assert gateway._link == [{"event": "refused", "node": "gone", "launch": 7}]
+
+
+@pytest.mark.parametrize(
+    ("insecure", "mode", "addresses", "said"),
+    [
+        (False, None, ["127.0.0.1", "10.0.0.2"], "10.0.0.2"),
+        (False, None, [f"10.0.0.{number}" for number in range(5)], "10.0.0.0, 10.0.0.1, 10.0.0.2, ..."),
+        (False, None, ["127.0.0.1"], ""),
+        (True, None, ["10.0.0.2"], ""),
+        (False, "token", ["10.0.0.2"], ""),
+    ],
+)
+def test_a_cluster_that_others_can_reach_needs_a_token(gateway, monkeypatch, insecure, mode, addresses, said):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    gateway._settings["insecure"] = insecure
+    nodes = [{"NodeManagerAddress": address, "Alive": True} for address in addresses]
+    nodes.append({"NodeManagerAddress": "10.9.9.9", "Alive": False})
+    assert gateway._why_insecure(SimpleNamespace(nodes=lambda: nodes)) == said
+
+
+def test_names_of_nodes_that_live_are_taken(gateway):
+    gateway._names = {"1": "a", "2": "c", "3": "d"}
+    gateway._facts = {
+        node_id: NodeFacts(node_id, "host", "10.0.0.1", node_id == "2", 1, False) for node_id in ("1", "2", "3")
+    }
+    assert gateway._taken() == {"a", "c"}, "an agent, or a node that lives"
+    assert [gateway._lives(node_id) for node_id in ("1", "2", "9")] == [False, True, False]
+
+
+def test_an_address_is_tried_before_ray_takes_its_time():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        _check_reachable(address)
+    with pytest.raises(OSError):
+        _check_reachable(address)
+    for other in ("auto", "local", "ray://somewhere/x:1"):
+        _check_reachable(other)
+
+
+class Errors:
+    """Ray's exceptions, as they inherit from each other."""
+
+    class RayError(Exception):
+        pass
+
+    class GetTimeoutError(RayError, TimeoutError):
+        pass
+
+    class RayActorError(RayError):
+        pass
+
+    class ActorUnavailableError(RayActorError):
+        pass
+
+    class ActorUnschedulableError(RayError):
+        pass
+
+    class RayTaskError(RayError):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (None, None, ""),
+        (Errors.GetTimeoutError("x"), TimeoutError, "^$"),
+        (Errors.ActorUnavailableError("for now"), Unreachable, "for now"),
+        (Errors.RayActorError("\nit has died\nbecause"), Dead, "^it has died$"),
+        (Errors.ActorUnschedulableError("no place"), Dead, "no place"),
+        (Errors.RayTaskError("Traceback\nKeyError: 'x'\n"), Dead, "^KeyError: 'x'$"),
+        (Errors.RayError("the head"), Unreachable, "the head"),
+    ],
+)
+def test_errors_of_ray_are_those_of_a_connection(raised, expected, message):
+    asked = []
+
+    def get(answer, timeout):
+        asked.append((answer, timeout))
+        if raised is not None:
+            raise raised
+        return bytearray(b"answer")
+
+    method = SimpleNamespace(
+        options=lambda concurrency_group: SimpleNamespace(remote=lambda data: (concurrency_group, data))
+    )
+    call = _caller(SimpleNamespace(get=get, exceptions=Errors), SimpleNamespace(poll=method))
+    if expected is None:
+        assert call("poll", b"question", 3.0) == b"answer"
+    else:
+        with pytest.raises(expected, match=message):
+            call("poll", b"question", 3.0)
+    assert asked == [(("poll", b"question"), 3.0)]

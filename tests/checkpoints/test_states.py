@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from syne_hypersched.checkpoints._states import Order, number_of
+
+UNKNOWN, EARLY, LATE, MIXED = Order.UNKNOWN, Order.EARLY, Order.LATE, Order.MIXED
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        (UNKNOWN, UNKNOWN, UNKNOWN), (UNKNOWN, EARLY, EARLY), (LATE, UNKNOWN, LATE), (EARLY, EARLY, EARLY),
+        (LATE, LATE, LATE), (EARLY, LATE, MIXED), (MIXED, UNKNOWN, MIXED), (MIXED, EARLY, MIXED), (MIXED, MIXED, MIXED),
+    ],
+)  # fmt: skip
+def test_evidence_of_the_order_adds_up(one, other, both):
+    assert one.and_(other) is other.and_(one) is both
+
+
+def test_an_order_is_a_text_that_can_be_sent():
+    assert Order("late") is LATE
+    assert LATE == "late"
+
+
+@pytest.mark.parametrize(
+    ("entry", "number"),
+    [
+        (1, 1.0), (0.5, 0.5), (-2, -2.0), (np.float64(0.25), 0.25), (True, None), ("1", None), (None, None),
+        (math.nan, None), (math.inf, None), (10**400, None), ([1], None),
+    ],
+)  # fmt: skip
+def test_a_number_of_a_report_is_finite_or_none(entry, number):
+    assert number_of(entry) == number
+    assert number is None or type(number_of(entry)) is float

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from syne_hypersched.experiments.page import print_page, write_page
+from tests.experiments.page.runs import write_example
+
+pytest.importorskip("plotly")
+
+
+@pytest.mark.parametrize("name, written", [("page.html", "page.html"), ("page", "page.html"), ("a.b.htm", "a.b.htm")])
+def test_the_file_can_be_chosen(tmp_path, name, written):
+    write_example(tmp_path / "run")
+    assert write_page(tmp_path / "run", tmp_path / name) == tmp_path / written
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", written])
+
+
+def test_only_the_user_can_read_it(tmp_path):
+    write_example(tmp_path)
+    assert stat.S_IMODE(write_page(tmp_path).stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
+    write_example(tmp_path / "run")
+    with pytest.raises(OSError):
+        write_page(tmp_path / "run", tmp_path / "missing" / "page.html")
+
+
+def test_a_page_is_written_and_its_path_printed(simulate, capsys, tmp_path):
+    path = simulate()
+    assert print_page(path) == 0
+    assert capsys.readouterr().out == f"page: {path / 'run.html'}\n"
+    assert print_page(path, tmp_path / "other.html") == 0
+    assert (tmp_path / "other.html").is_file()
+
+
+def test_a_page_that_cannot_be_made_is_an_error(simulate, capsys, tmp_path):
+    assert print_page(tmp_path) == 2
+    assert "metadata.json" in capsys.readouterr().err
+    assert print_page(simulate(), tmp_path / "missing" / "page.html") == 2
+    assert "missing" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_replaced_is_still_whole_and_nothing_is_left_beside_it(tmp_path):
+    write_example(tmp_path / "run")
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(OSError):
+        write_page(tmp_path / "run", tmp_path / "page.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "run"]
+
+
+def test_a_page_goes_elsewhere_if_nothing_can_be_written_beside_the_run(tmp_path, monkeypatch):
+    write_example(tmp_path / "run")
+    (tmp_path / "run" / "run.html").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    page = write_page(tmp_path / "run")
+    assert page.name == "run.html"
+    assert page.parent.parent == tmp_path / "temporary"
+    assert page.read_text(encoding="utf-8").startswith("<!")

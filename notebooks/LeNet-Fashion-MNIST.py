@@ -11,26 +11,38 @@
 
 # %%
 # %matplotlib inline
+import gzip
+import math
 import os
-import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-sys.path.insert(0, str(Path("examples/training_scripts").resolve()))
-from _idx import read_images_and_labels
-
 FOLDER = os.environ.get("SYNE_HYPERSCHED_FASHION_MNIST")
 DATA = f"files in {Path(FOLDER).name}" if FOLDER else "STAND-IN for Fashion-MNIST: enlarged digits of scikit-learn"
+
+
+def read_idx(folder, name):
+    """An array from an IDX file: two zero bytes, a type, the number of dimensions, their lengths, and the bytes."""
+    path = next(path for path in (Path(folder) / name, Path(folder) / f"{name}.gz") if path.is_file())
+    content = path.read_bytes()
+    content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    start = 4 + 4 * content[3]
+    shape = tuple(map(int, np.frombuffer(content, ">u4", count=content[3], offset=4)))
+    if content[:3] != b"\0\0\x08" or len(content) != start + math.prod(shape):
+        raise ValueError(f"{path} must be an IDX file of bytes, but its header and its {len(content)} bytes do not fit")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def load_data(folder, val_share=1 / 6):
     """Images (n, 1, 28, 28) as bytes and labels (n,), to train on and to validate on."""
     if folder:
-        images, labels = (torch.from_numpy(part) for part in read_images_and_labels(Path(folder), "train"))
+        names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+        images, labels = (torch.from_numpy(read_idx(folder, name)) for name in names)
         images = images.unsqueeze(1)
     else:
         images, labels = (torch.from_numpy(part) for part in load_digits(return_X_y=True))
@@ -48,18 +60,42 @@ print(f"{DATA}: {len(train_data):,} images to train on, {len(val_data):,} to val
 #
 # Its arguments are the hyperparameters and `st_checkpoint_dir`. It is an ordinary training loop inside an `ElasticRun`, which
 # gives each process its share of every batch, restores the checkpoint, and reports. The names of this notebook that the
-# function uses, `load_data` and `FOLDER`, are stored with it. Names from a module, such as `LeNet`, are imported by the trial.
+# function uses, such as `load_data` and `lenet`, are stored with it. Names from a module are imported by the trial.
 
 # %%
-from mnist import LeNet
+from torch import nn
 
-from syne_hypersched.training import ElasticRun
+from syne_hypersched.training import BatchDropout, ElasticRun
+
+
+class Centred(nn.Module):
+    """Bytes as numbers around zero."""
+
+    def forward(self, images):
+        return images.float() / 255 - 0.5
+
+
+def lenet(width, dropout):
+    """With `width=8`, about as large as LeNet-5 (LeCun et al., 1998)."""
+    layers = nn.Sequential(
+        *(Centred(), nn.Conv2d(1, width, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(width, 2 * width, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(50 * width, 16 * width), nn.ReLU(), BatchDropout(dropout)),
+        *(nn.Linear(16 * width, 10 * width), nn.ReLU(), BatchDropout(dropout)),
+        nn.Linear(10 * width, 10),
+    )
+    for module in layers:
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            # PyTorch's default weights are smaller: the signal fades, and the loss falls only after some epochs.
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return layers
 
 
 def train(learning_rate, momentum, weight_decay, dropout, width, batch_size, epochs, st_checkpoint_dir):
     train_data, val_data = load_data(FOLDER)
     with ElasticRun(st_checkpoint_dir) as run:
-        model = run.wrap(LeNet((28, 28), num_classes=10, width=width, dropout=dropout))
+        model = run.wrap(lenet(width, dropout))
         run.track(
             optimizer=torch.optim.SGD(
                 model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
@@ -83,8 +119,10 @@ def train(learning_rate, momentum, weight_decay, dropout, width, batch_size, epo
 # ## Three schedulers
 #
 # This needs only the stock `Tuner`. ASHA and PASHA pause trials at rungs and resume the good ones, PASHA up to a cap that rises
-# only while the ranking of the best ones changes. HyperSched also gives trials more devices. The deadline counts wall-clock
-# seconds; after it no process of a trial is left.
+# only while the ranking of the best ones changes. HyperSched, with its default strategy, does not start trials that have no
+# chance by the deadline. On two devices it resizes no trial, because a stretch in which few trials share them does not pay; the
+# notebook `HyperSched-Eight-Slots` shows a run in which it does. The deadline counts wall-clock seconds; after it no process of
+# a trial is left.
 
 # %%
 import logging
@@ -98,10 +136,10 @@ from syne_tune.results_callback import StoreResultsCallback
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticPythonBackend, HyperSched
 from syne_hypersched.experiments import QuietTunerLogger, load_run
 
-logging.getLogger().setLevel(logging.WARNING)
+logging.getLogger().setLevel(logging.ERROR)  # else a notice says that two devices are too few to resize
 os.environ["SYNETUNE_FOLDER"] = mkdtemp()  # Syne Tune's results, and the checkpoints
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
-DEADLINE_S = 900.0 if FOLDER else 60.0
+DEADLINE_S = 900.0 if FOLDER else 120.0
 MAX_REPORTS = 6 if QUICK else None
 NUM_DEVICES = None if torch.cuda.is_available() else 2  # all GPUs, or two CPU slots
 MAX_EPOCHS = 27 if FOLDER else 81
@@ -146,15 +184,12 @@ def tune(make_scheduler):
 runs = {
     "ASHA": tune(lambda num_devices: ASHA(**PROBLEM, type="promotion", max_resource_attr="epochs")),
     "PASHA": tune(lambda num_devices: PASHA(**PROBLEM, max_resource_attr="epochs")),
-    "HyperSched": tune(
-        lambda num_devices: HyperSched(
-            **PROBLEM, num_devices=num_devices, deadline_s=DEADLINE_S, grace_period=2, strategy="published"
-        )
-    ),
+    "HyperSched": tune(lambda num_devices: HyperSched(**PROBLEM, num_devices=num_devices, deadline_s=DEADLINE_S)),
 }
 
 # %%
 import pandas as pd
+from IPython.display import HTML
 
 from syne_hypersched.experiments import holdings, trial_table
 
@@ -175,13 +210,15 @@ for name, run in runs.items():
         }
     )
 caption = f"{DATA}; {len(runs['ASHA'].devices)} devices, {DEADLINE_S:g} s"
-pd.DataFrame(rows).set_index("scheduler").style.format(precision=4).set_caption(caption)
+html = pd.DataFrame(rows).set_index("scheduler").to_html(float_format="{:.4g}".format)
+HTML(html.replace("<thead>", f"<caption>{caption}</caption><thead>", 1))
 
 # %% [markdown]
 # ## The learning curve of every trial
 #
 # Each line is a launch; it is thicker on more devices. A dotted line joins the launches of a trial that was paused or
-# relaunched. The star is the best result.
+# relaunched. The star is the best result. Until the first reports, PyTorch is imported, once for all trials of a scheduler; the stored
+# pictures are from a machine of two cores that other programs kept busy.
 
 # %%
 import matplotlib.pyplot as plt
@@ -213,7 +250,7 @@ def draw_curves(axes, run, title):
 
 
 figure, panels = plt.subplots(
-    len(runs), figsize=(10, 3 * len(runs)), sharex=True, sharey=True, layout="constrained", dpi=70
+    len(runs), figsize=(9, 2.8 * len(runs)), sharex=True, sharey=True, layout="constrained", dpi=100
 )
 for axes, (name, run) in zip(panels, runs.items(), strict=True):
     draw_curves(axes, run, name)
@@ -225,14 +262,14 @@ plt.show()
 # %% [markdown]
 # ## The trial on each device
 #
-# The same run of HyperSched, with its devices below: each trial has one device while new ones may start, and the last trials
-# share all devices.
+# The same run of HyperSched, with its devices below.
 
 # %%
 from syne_hypersched.experiments import draw_run
 
 figure = draw_run(runs["HyperSched"], f"HyperSched; {DATA}")
-figure.set_dpi(60)
+figure.set_size_inches(9, 5)
+figure.set_dpi(100)
 figure
 
 # %% [markdown]

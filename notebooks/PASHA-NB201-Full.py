@@ -9,8 +9,15 @@
 
 # %%
 import os
+import warnings
 
-from benchmarking.studies.pasha_nb201 import DATASETS, nb201_blackbox, run_table
+from IPython.display import HTML
+
+from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
+
+warnings.filterwarnings(
+    "ignore", module=r"(pandas|statsmodels|tqdm)\."
+)  # raised inside these libraries, theirs to mend
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = (
@@ -20,8 +27,8 @@ SETTINGS = (
 
 def show(table):
     for title, part in table.groupby("table", sort=False):
-        shown = part.drop(columns="table").set_index("method").style.format(precision=2).set_caption(title)
-        display(shown)
+        html = part.drop(columns="table").set_index("method").to_html(float_format="{:.2f}".format)
+        display(HTML(html.replace("<thead>", f"<caption>{title}</caption><thead>", 1)))
 
 
 print(nb201_blackbox(DATASETS[0])[1])

@@ -9,8 +9,15 @@
 
 # %%
 import os
+import warnings
 
-from benchmarking.studies.pasha_nb201 import DATASETS, nb201_blackbox, run_table
+from IPython.display import HTML
+
+from syne_hypersched.comparison.pasha_tables import DATASETS, nb201_blackbox, run_table
+
+warnings.filterwarnings(
+    "ignore", module=r"(pandas|statsmodels|tqdm)\."
+)  # raised inside these libraries, theirs to mend
 
 QUICK = os.environ.get("SYNE_HYPERSCHED_QUICK") == "1"
 SETTINGS = {"scheduler_seeds": range(1), "table_seeds": range(1), "num_configs": 48} if QUICK else {}
@@ -26,7 +33,8 @@ for dataset in DATASETS:
 # %%
 table = run_table("schedulers", **SETTINGS)
 for title, part in table.groupby("table", sort=False):
-    display(part.drop(columns="table").set_index("method").round(2).style.format(precision=2).set_caption(title))
+    html = part.drop(columns="table").set_index("method").to_html(float_format="{:.2f}".format)
+    display(HTML(html.replace("<thead>", f"<caption>{title}</caption><thead>", 1)))
 
 # %% [markdown]
 # Published, on the real table (eta 3; accuracy %, hours, speed-up, epochs):
@@ -51,7 +59,7 @@ blackbox, title = nb201_blackbox("cifar10")
 scheduler = PASHA(blackbox.configuration_space, "metric_valid_error", blackbox.time_attr, 200, random_seed=0)
 run = simulate(scheduler, blackbox, num_devices=4, max_num_trials=SETTINGS.get("num_configs", 256))
 results = run.results
-figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained", dpi=80)
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained", dpi=100)
 axes.step(results.st_tuner_time / 3600, results.st_pasha_max_t, where="post", color="#0072B2")
 axes.set(xlabel="hours", ylabel="cap (epochs)", title=title)
 axes.spines[["top", "right"]].set_visible(False)

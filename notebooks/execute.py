@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from pathlib import Path
 
 import jupytext
@@ -26,15 +27,15 @@ def sources() -> list[Path]:
 
 
 def execute(source: Path, quick: bool = False, timeout_s: float = 1800.0) -> nbformat.NotebookNode:
-    """The notebook with its outputs; it runs in the repository's root, where ``benchmarking`` can be imported."""
+    """The notebook with its outputs; it runs in an empty folder, and needs nothing but installed packages."""
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     os.environ[QUICK_VARIABLE] = "1" if quick else "0"
     # Cells are numbered rather than named at random, so that a second execution gives the same file.
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index}"
-    client = NotebookClient(notebook, timeout=timeout_s, resources={"metadata": {"path": str(FOLDER.parent)}})
-    client.execute()
+    with tempfile.TemporaryDirectory(prefix="notebook-") as empty:
+        NotebookClient(notebook, timeout=timeout_s, resources={"metadata": {"path": empty}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata.pop("language_info", None)

@@ -104,3 +104,30 @@ def test_public_names_are_explained() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in syne_hypersched.__all__:
         assert name == "__version__" or f"| `{name}` |" in readme
+
+
+def test_every_figure_that_the_readme_claims_is_among_the_measured_claims() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    claims = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"## How good it is\n(.*?)\n## ", readme, re.DOTALL)
+    figures = set(re.findall(r"(?<![\w.])\d*\.\d+(?![\w.]*\w)", section)) - {"0.25", "0.5"}  # these are deadlines
+    assert len(figures) > 30
+    measured = set(re.findall(r"(?<![\w.])\d*\.\d+", claims))
+    assert figures <= measured, figures - measured
+
+
+def test_the_picture_of_the_readme_is_of_the_default_strategy_on_eight_devices() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (picture, *_) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", readme)
+    assert picture == "docs/adaptive.png"
+    assert "*The default strategy on 8 devices: a simulated run" in readme
+    code = (ROOT / "docs" / "adaptive.md").read_text(encoding="utf-8")
+    assert 'plot_run(load_run("adaptive-run"), "adaptive.png", title)' in code
+    assert "num_devices=8" in code
+    assert "strategy=" not in code[code.index("scheduler = HyperSched(") : code.index("plot_run(load_run")]
+
+
+def test_no_line_of_the_readme_is_overlong() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", readme, flags=re.DOTALL).splitlines()
+    assert [line for line in prose if len(line) > 140 and not line.startswith("|")] == []

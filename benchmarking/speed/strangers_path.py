@@ -1,8 +1,9 @@
 """The path of a stranger, timed: install the wheel in an empty folder, and take the steps of ``docs/start.md``.
 
 Builds the wheel, makes a virtual environment in a temporary folder, installs the wheel with pip, runs ``hypersched
-demo``, writes the training script of the page and tunes it with the command of the page, and looks at the run. No file
-of the repository is needed once the wheel is built: the folder is empty, and the package comes from its environment.
+demo``, writes the training script of the page and tunes it with the command of the page, and looks at the run, also as
+a page of one file. No file of the repository is needed once the wheel is built: the folder is empty, and the package
+comes from its environment.
 Prints the seconds of each step; exits with 1 if a step fails, or if all of them take more than five minutes.
 
     python benchmarking/speed/strangers_path.py
@@ -25,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "start.md"
-EXTRAS = "plots"
+EXTRAS = "plots,web"
 MOST_S = 300.0
 
 _BLOCK = re.compile(r"^```(?P<language>\S*)(?: file=(?P<file>\S+))?\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -44,6 +45,11 @@ def commands_of(page: str) -> Iterator[list[str]]:
                 words = shlex.split(line, comments=True)
                 if words[:1] == ["hypersched"]:
                     yield words
+
+
+def pages_of(page: str) -> list[str]:
+    """The pages of runs that the commands of a page write."""
+    return [word.removeprefix("--html=") for words in commands_of(page) for word in words if word.startswith("--html=")]
 
 
 def build_wheel(folder: Path) -> Path:
@@ -88,8 +94,12 @@ def take_steps(wheel: Path, python: str, folder: Path) -> dict[str, float]:
     page = PAGE.read_text(encoding="utf-8")
     for name, code in files_of(page).items():
         (work / name).write_text(code, encoding="utf-8")
+    step("hypersched --help", [home / "bin" / "hypersched", "--help"])
     for words in commands_of(page):
         step(shlex.join(words), [home / "bin" / words[0], *words[1:]])
+    for name in pages_of(page):
+        if "</html>" not in (work / name).read_text(encoding="utf-8"):
+            raise RuntimeError(f"{name} must be a page, but it is not whole")
     where = step("import", [home / "bin" / "python", "-c", "import syne_hypersched; print(syne_hypersched.__file__)"])
     if not where.startswith(str(home)):
         raise RuntimeError(f"the package must come from the wheel, but came from {where}")

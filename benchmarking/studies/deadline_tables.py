@@ -7,7 +7,6 @@ seed, so that a seed is one sample. Intervals are 95 % intervals over the seeds,
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,12 +16,14 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from benchmarking.studies.markdown import header, row
+from syne_hypersched.comparison.labels import apart
 from syne_hypersched.comparison.statistics import Interval, mean_interval
 
 LIMIT = 1.02
 """Ratio of regret to that of the plain ladder above which resizing has done harm."""
 
-COLOURS = ("#7F7F7F", "#56B4E9", "#0072B2", "#CC79A7", "#8C6D31", "#E69F00", "#D55E00", "#000000", "#009E73")
+COLOURS = ("#6B7480", "#0072B2", "#B0500F", "#007A55")
+"""They can be read on white, and told apart by people with colour blindness."""
 
 MACHINE = ["num_devices", "scaling", "launch_cost"]
 
@@ -139,38 +140,58 @@ def worst_lines(comparison: pd.DataFrame, limit: float, most: int = 12) -> list[
     return lines
 
 
-def draw_regret(rows: Mapping[str, pd.DataFrame], titles: Mapping[str, str], strong: str, path: Path) -> None:
-    """A picture of regret by deadline, a panel for each group of tables."""
-    num_rows = math.ceil(len(rows) / 2)
-    figure = Figure(figsize=(5.6 * min(2, len(rows)), 4.4 * num_rows), layout="constrained")
-    panels = figure.subplots(num_rows, min(2, len(rows)), squeeze=False).ravel()
-    for axes, (name, group) in zip(panels, rows.items(), strict=False):
-        regret, deadlines = by_seed(group, list(titles)), list(dict.fromkeys(group.deadline))
-        for (scheduler, title), colour in zip(titles.items(), itertools.cycle(COLOURS), strict=False):
-            intervals = _intervals(regret, scheduler, deadlines)
-            axes.errorbar(
-                range(len(deadlines)),
-                [interval.mean for interval in intervals],
-                yerr=[interval.half_width for interval in intervals],
-                color=colour,
-                capsize=2,
-                marker="o",
-                markersize=4,
-                linewidth=2.4 if scheduler == strong else 1.2,
-                zorder=3 if scheduler == strong else 2,
-                label=title,
-            )
-        axes.set_xticks(range(len(deadlines)), [deadline.removesuffix("x") for deadline in deadlines])
-        axes.set_xlabel("deadline, in median full runs on one device")
-        axes.set_title(name, fontsize=10)
-        axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color="#E5E7EB")
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in panels[len(rows) :]:
-        axes.remove()
-    panels[0].set_ylabel("regret (0: best value in the table, 1: median)")
-    panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=100)
+def draw_regret(rows: pd.DataFrame, titles: Mapping[str, str], strong: str, title: str, path: Path) -> None:
+    """A picture of mean regret by deadline, with the name of each scheduler beside its line.
+
+    Parameters
+    ----------
+    rows
+        The runs.
+    titles
+        Names of the schedulers that are drawn.
+    strong
+        The one of them with a thicker line.
+    title
+        Says what was run.
+    path
+        The file.
+    """
+    figure = Figure(figsize=(9.0, 5.2), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    regret, deadlines = by_seed(rows, list(titles)), list(dict.fromkeys(rows.deadline))
+    ends = []
+    for index, (scheduler, colour) in enumerate(zip(titles, itertools.cycle(COLOURS), strict=False)):
+        intervals = _intervals(regret, scheduler, deadlines)
+        # The lines stand a little beside each other, so that no interval hides another.
+        beside = 0.05 * (index - (len(titles) - 1) / 2)
+        axes.errorbar(
+            [position + beside for position in range(len(deadlines))],
+            [interval.mean for interval in intervals],
+            yerr=[interval.half_width for interval in intervals],
+            color=colour,
+            marker="o",
+            markersize=5,
+            linewidth=3.0 if scheduler == strong else 1.6,
+            elinewidth=1.0,
+            zorder=3 if scheduler == strong else 2,
+        )
+        ends.append(intervals[-1].mean)
+    high = axes.get_ylim()[1]
+    low = -0.05 * high  # room for the name of a line at zero
+    places = apart(ends, 0.055 * (high - low))
+    for (scheduler, name), place, colour in zip(titles.items(), places, itertools.cycle(COLOURS), strict=False):
+        weight = "bold" if scheduler == strong else "normal"
+        axes.text(len(deadlines) - 0.78, place, name, color=colour, va="center", fontsize=11, weight=weight)
+    axes.set_xticks(range(len(deadlines)), [deadline.removesuffix("x") for deadline in deadlines])
+    # Room for the names, which are as wide as the longest of them.
+    axes.set_xlim(-0.3, len(deadlines) - 0.78 + 0.088 * max(map(len, titles.values())))
+    axes.set_xlabel("deadline, in median full runs on one device", fontsize=11)
+    axes.set_ylabel("regret (0: best value in the table, 1: median)", fontsize=11)
+    axes.set_ylim(low, high)
+    axes.grid(axis="y", color="#E5E7EB")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
+    figure.savefig(path, dpi=110)
 
 
 def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:

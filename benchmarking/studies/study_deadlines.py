@@ -2,6 +2,7 @@
 
     python benchmarking/studies/study_deadlines.py  # some hours on one core; goes on where it was interrupted
     python benchmarking/studies/study_deadlines.py --quick  # a small part, in a minute
+    python benchmarking/studies/study_deadlines.py --picture  # only regret.png, some minutes
     python benchmarking/studies/study_deadlines.py --seeds 2 --tables cnn-cifar10 --output /tmp/study
 
 Writes ``README.md``, numbers and pictures, but none of the data, to ``benchmarking/results/deadline-study``. Four
@@ -59,6 +60,11 @@ CHOSEN_ON = (
     "lcbench-surrogate-connect-4",
     "lcbench-surrogate-covertype",
 )
+TABLES = (
+    *("cnn-cifar10", "lcbench-surrogate-Fashion-MNIST", "lcbench-surrogate-adult", "lcbench-surrogate-connect-4"),
+    *("lcbench-surrogate-covertype", "lcbench-surrogate-segment", "lcbench-surrogate-volkert", OUTLIER),
+)
+"""Those of the published results."""
 
 LADDER = "hypersched:policy=none"
 BASELINES = ("random", *ASHA_OPPONENTS, "i-epoch")
@@ -75,6 +81,13 @@ TITLES = {
     PUBLISHED: "HyperSched, published",
     LADDER: "adaptive without resizing",
     ADAPTIVE: "HyperSched, adaptive",
+}
+#: The lines of the picture.
+PICTURE = {
+    "random": "random search",
+    "asha-promotion:reduction_factor=3:grace_period=1": "ASHA, first rung at report 1",
+    "asha-promotion:reduction_factor=3:grace_period=2": "ASHA, first rung at report 2",
+    ADAPTIVE: "HyperSched (default)",
 }
 INGREDIENTS = {
     ADAPTIVE: "uniform (the default)",
@@ -197,12 +210,30 @@ def by_group(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: rows[rows.benchmark.isin(tables)] for name, tables in names.items()}
 
 
+CAPTION = (
+    "Regret by deadline of four of the schedulers, mean of all tables but the one that would dominate it, with 95 % "
+    "intervals over seeds"
+)
+
+
+def draw_picture(base: pd.DataFrame, output: Path) -> list[str]:
+    """Draws the regret of some schedulers in the base setting, and returns it as a Markdown table."""
+    rows = next(iter(by_group(base).values()))
+    tables, seeds = rows.benchmark.nunique(), rows.seed.nunique()
+    title = (
+        f"{BASE_DEVICES} devices, launches of {BASE_COST} of a full run; tables: {tables}, seeds: {seeds}; virtual time"
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    draw_regret(rows, PICTURE, ADAPTIVE, title, output / "regret.png")
+    return regret_lines(rows, PICTURE)
+
+
 def base_section(base: pd.DataFrame, output: Path) -> list[str]:
     """All schedulers in the base setting; draws the picture."""
     kinds = by_group(base)
-    draw_regret(kinds, TITLES, ADAPTIVE, output / "regret.png")
+    draw_picture(base, output)
     lines = [f"## {BASE_DEVICES} devices, scaling {BASE_SCALING}, a launch costs {BASE_COST} of a full run", ""]
-    lines += [f"{base.seed.nunique()} seeds.", "", "![Regret by deadline](regret.png)", ""]
+    lines += [f"{base.seed.nunique()} seeds.", "", f"![{CAPTION}](regret.png)", "", f"*{CAPTION}.*", ""]
     for name, rows in kinds.items():
         lines += [f"### {_capital(name)}", "", *regret_lines(rows, TITLES), ""]
         lines += ["How much more regret than the adaptive strategy, paired by seed:", ""]
@@ -293,11 +324,13 @@ def write(parts: Mapping[str, pd.DataFrame], size: Size, output: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    tables = [table for table in TABLES if table in shared_tables()]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small part of everything")
+    parser.add_argument("--picture", action="store_true", help="only draw regret.png, from the runs that it needs")
     parser.add_argument("--seeds", type=int, help="seeds of the grid, at least 2 (default 4)")
     parser.add_argument("--devices", type=int, nargs="+", help="numbers of devices of the grid (default 4 8 32 128)")
-    parser.add_argument("--tables", nargs="+", default=list(shared_tables()), help="names of tables (default: all)")
+    parser.add_argument("--tables", nargs="+", default=tables, help=f"names of tables (default: {' '.join(tables)})")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarking" / "results" / "deadline-study")
     parser.add_argument("--work", type=Path, default=ROOT / "report-work", help="where finished runs are kept")
     parser.add_argument("--jobs", type=int, default=num_cores())
@@ -311,6 +344,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size = replace(size, **{name: value for name, value in given.items() if value is not None})
     runs = Runs(args.work, args.jobs)
     base = (BASE_DEVICES,), (BASE_SCALING,), (BASE_COST,)
+    if args.picture:
+        tables = [table for table in args.tables if table != OUTLIER] or args.tables
+        rows = runs(Machine(tables, *base).scenarios(tuple(PICTURE)), size.deadlines, size.base_seeds)
+        print("\n".join(draw_picture(rows, args.output)))
+        return
     few = unseen(args.tables) or args.tables
     some = few[: size.searcher_tables]
     parts = {

@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code of the command; 2 if there is no such command or its arguments are invalid.
     """
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    tokens = _report.spell_out(sys.argv[1:] if arguments is None else arguments)
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.comparison.problems import Goal, find_goal, sorted_deadlines
+from syne_hypersched.comparison.labels import apart
+from syne_hypersched.comparison.problems import Goal, find_goal, find_scale, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Duration, Scenario, Study
-from syne_hypersched.comparison.statistics import mean_interval, t_half_width
+from syne_hypersched.comparison.statistics import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,17 +27,18 @@ COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
     *("#8C6D31", "#7F7F7F", "#843C39", "#6B4C9A", "#98DF8A"),
 )
-#: With more schedulers than this, bands hide each other, and the overview is clearer.
-MOST_BANDS = 6
+#: With more schedulers than this, lines hide each other, and the overview is clearer.
+MOST_SCHEDULERS = 6
 _INK, _FAINT, _DEADLINE = "#22272E", "#6B7480", "#C0392B"
 _NUM_MOMENTS = 400
 
 
 def comparison_figure(results: Results, scenario: Scenario) -> Figure:
-    """The best metric so far over time, one panel for each deadline, and the number of trials evaluated.
+    """Regret over time, one panel for each deadline, and below it the number of trials evaluated.
 
-    Lines are means over the seeds, and bands their 95 % intervals (left out with many schedulers). A line begins when
-    every seed has a value. Each panel ends at its deadline. A scheduler that knows the deadline has a run for each.
+    Lines are means over the seeds. A line begins when every seed has a value, ends at the deadline, and has the name of
+    its scheduler and its 95 % interval beside it. A scheduler that knows the deadline has a run for each. Without a
+    table there is no regret: real trainings have their metric instead.
 
     Parameters
     ----------
@@ -46,28 +49,29 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
     """
     study, goal = results.study, find_goal(results.study, scenario)
     deadlines = sorted_deadlines(study, scenario)
-    heights = (4.0, 0.5 + 0.32 * len(scenario.schedulers))
-    figure = _new_figure(2.2 + 3.6 * len(deadlines), 1.0 + sum(heights))
+    count = len(scenario.schedulers)
+    heights = (max(4.2, 0.26 * count + 1.5), 0.5 + 0.22 * count)
+    name_width = 0.095 * max(map(len, scenario.schedulers))
+    figure = _new_figure(len(deadlines) * (3.2 + name_width), 1.0 + sum(heights))
     panels = figure.subplots(2, len(deadlines), squeeze=False, height_ratios=heights)
-    curves_by_panel = []
-    for column, deadline in enumerate(deadlines):
-        deadline_s = deadline.in_seconds(goal.full_run_s)
-        panel = panels[0][column]
-        curves_by_panel.append(_draw_metric(panel, results, scenario, deadline, deadline_s))
-        panel.set_title(_deadline_title(deadline, deadline_s), color=_INK, fontsize=11)
-        _draw_trials(panels[1][column], results, scenario, deadline, label=column == 0)
-    low, high = _limits([curve for curves in curves_by_panel for curve in curves], goal.do_minimize)
-    for column, panel in enumerate(panels[0]):
-        panel.set_ylim(low, high)
+    lines = [_mean_lines(results, scenario, deadline, deadline.in_seconds(goal.full_run_s)) for deadline in deadlines]
+    is_regret = all(line.is_regret for of_panel in lines for line in of_panel)
+    smaller_is_better = is_regret or goal.do_minimize
+    low, high = _limits([line.mean for of_panel in lines for line in of_panel], smaller_is_better)
+    low = max(0.0, low) if is_regret else low
+    places = [_places([line.mean[-1] for line in of_panel], low, high, heights[0]) for of_panel in lines]
+    margin = 0.12 * (high - low) / heights[0]  # half of a name
+    lowest, highest = min(map(min, places)) - margin, max(map(max, places)) + margin
+    for column, (deadline, of_panel) in enumerate(zip(deadlines, lines, strict=True)):
+        panel, deadline_s = panels[0][column], deadline.in_seconds(goal.full_run_s)
+        _draw_lines(panel, of_panel, places[column], deadline_s, name_width / 3.2)
+        panel.set_ylim(min(low, lowest), max(high, highest))
+        panel.set_title(_deadline_title(deadline, deadline_s), color=_INK, fontsize=11, loc="left")
         if column:
             panel.tick_params(labelleft=False)
-    panels[0][0].set_ylabel(f"best {goal.metric} so far", color=_FAINT)
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    # All in one row if they fit, else in columns as wide as the longest name; ten characters per inch.
-    characters = 10 * figure.get_figwidth()
-    one_row = sum(8 + len(label) for label in labels) <= characters
-    columns = len(labels) if one_row else max(1, int(characters / (8 + max(map(len, labels)))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        _draw_trials(panels[1][column], results, scenario, deadline, label=column == 0)
+    what = "regret (0: best value in the table, 1: median)" if is_regret else f"best {goal.metric} so far"
+    panels[0][0].set_ylabel(what, color=_FAINT)
     figure.suptitle(_title(results, scenario, goal), x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
     return figure
 
@@ -178,7 +182,7 @@ def draw_study(results: Results, folder: Path) -> list[Path]:
     pictures: dict[str, Figure] = {}
     if study.preset == "scale":
         pictures["growth.png"] = growth_figure(results)
-    elif study.backend == "simulator" and (len(study.scenarios) > 1 or len(_most_schedulers(study)) > MOST_BANDS):
+    elif study.backend == "simulator" and (len(study.scenarios) > 1 or len(_most_schedulers(study)) > MOST_SCHEDULERS):
         pictures["overview.png"] = overview_figure(results)
     if study.preset not in ("scale", "sensitivity"):
         for scenario in study.scenarios:
@@ -216,33 +220,75 @@ def best_so_far(times_s: Sequence[float], values: Sequence[float], moments_s: np
     return np.concatenate([[math.nan], np.asarray(values, dtype=float)])[at]
 
 
-def _draw_metric(
-    panel: Axes, results: Results, scenario: Scenario, deadline: Duration, deadline_s: float
-) -> list[np.ndarray]:
+@dataclass(frozen=True)
+class _Line:
+    """A scheduler up to a deadline: the mean over the seeds at each moment, and its interval at the end."""
+
+    scheduler: str
+    colour: str
+    moments_s: np.ndarray
+    mean: np.ndarray
+    half_width: float
+    is_regret: bool
+
+
+def _mean_lines(results: Results, scenario: Scenario, deadline: Duration, deadline_s: float) -> list[_Line]:
+    study = results.study
     moments_s = np.linspace(0, deadline_s, _NUM_MOMENTS)
+    scales = [find_scale(study, scenario, seed) for seed in study.seeds]
+    is_regret = all(scale is not None and scale.best != scale.median for scale in scales)
+    lines = []
+    for scheduler in scenario.schedulers:
+        outcomes = results.outcomes_of(scenario, scheduler, deadline)
+        values = np.array([best_so_far(outcome.times_s, outcome.values, moments_s) for outcome in outcomes])
+        if is_regret:
+            values = np.array(
+                [
+                    (scale.best - of_seed) / (scale.best - scale.median)
+                    for of_seed, scale in zip(values, scales, strict=True)
+                    if scale is not None
+                ]
+            )
+        interval = mean_interval(list(values[:, -1]))
+        half_width = 0.0 if math.isnan(interval.half_width) else interval.half_width
+        colour = colour_of(scheduler, scenario.schedulers)
+        lines.append(_Line(scheduler, colour, moments_s, values.mean(axis=0), half_width, is_regret))
+    return lines
+
+
+def _places(ends: Sequence[float], low: float, high: float, height: float) -> list[float]:
+    """Where the names of lines stand in a panel of a height in inches; at its border if the end cannot be seen."""
+    shown = [float(np.clip(high if math.isnan(value) else value, low, high)) for value in ends]
+    return apart(shown, 0.2 * (high - low) / height)
+
+
+def _draw_lines(
+    panel: Axes, lines: Sequence[_Line], places: Sequence[float], deadline_s: float, name_share: float
+) -> None:
     unit_s, unit = next(
         (size, name)
         for size, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
         if deadline_s >= 2 * size or size == 1
     )
-    curves = []
-    for scheduler in scenario.schedulers:
-        outcomes = results.outcomes_of(scenario, scheduler, deadline)
-        values = np.array([best_so_far(outcome.times_s, outcome.values, moments_s) for outcome in outcomes])
-        mean = values.mean(axis=0)
-        colour = colour_of(scheduler, scenario.schedulers)
-        panel.plot(moments_s / unit_s, mean, color=colour, linewidth=2, label=scheduler)
-        if len(values) > 1 and len(scenario.schedulers) <= MOST_BANDS:
-            half_width = t_half_width(values.std(axis=0, ddof=1), len(values))
-            panel.fill_between(
-                moments_s / unit_s, mean - half_width, mean + half_width, color=colour, alpha=0.15, linewidth=0
-            )
-        curves.append(mean)
-    panel.axvline(deadline_s / unit_s, color=_DEADLINE, linewidth=1.6)
-    panel.set_xlim(0, 1.01 * deadline_s / unit_s)
-    panel.set_xlabel(unit, color=_FAINT)
+    end = deadline_s / unit_s
+    for index, (line, place) in enumerate(zip(lines, places, strict=True)):
+        panel.plot(line.moments_s / unit_s, line.mean, color=line.colour, linewidth=1.8, label=line.scheduler)
+        # The intervals share a strip behind the deadline, and the names begin beside it.
+        at = end * (1.03 + 0.1 * (index + 0.5) / len(lines))
+        panel.errorbar(
+            at, line.mean[-1], yerr=line.half_width, fmt="o", markersize=3, color=line.colour, elinewidth=1.2
+        )
+        panel.text(1.15 * end, place, line.scheduler, color=_darker(line.colour), fontsize=9, va="center")
+    panel.axvline(end, color=_DEADLINE, linewidth=1.6)
+    panel.set_xlim(0, end * (1.2 + name_share))
+    panel.set_xticks([tick for tick in panel.get_xticks() if 0 <= tick <= end])
+    panel.set_xlabel(unit, color=_FAINT, loc="left")
     _dress(panel)
-    return curves
+
+
+def _darker(colour: str) -> str:
+    """A colour in which a name can be read on white."""
+    return "#" + "".join(f"{int(0.7 * int(colour[start : start + 2], 16)):02X}" for start in (1, 3, 5))
 
 
 def _draw_trials(panel: Axes, results: Results, scenario: Scenario, deadline: Duration, label: bool) -> None:

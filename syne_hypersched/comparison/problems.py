@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from syne_hypersched.comparison.reading import RegretScale
 from syne_hypersched.comparison.schedulers import Problem
 from syne_hypersched.comparison.settings import Duration, Scenario, Study
 
@@ -69,3 +70,18 @@ def sorted_deadlines(study: Study, scenario: Scenario) -> tuple[Duration, ...]:
     """
     full_run_s = find_goal(study, scenario).full_run_s
     return tuple(sorted(study.deadlines, key=lambda deadline: deadline.in_seconds(full_run_s)))
+
+
+def find_scale(study: Study, scenario: Scenario, seed: int) -> RegretScale | None:
+    """The scale of regret of a scenario and a seed; None if there is no table.
+
+    Raises
+    ------
+    ValueError
+        The benchmark is unknown.
+    """
+    if study.backend == "local":
+        return None
+    from syne_hypersched.comparison.benchmarks import load_benchmark
+
+    return load_benchmark(scenario.benchmark, study.table).regret_scale(seed)

@@ -19,6 +19,12 @@ _MOST_NODES, _MOST_CHANGES = 12, 4
 #: So many trials that hold devices still are named at most.
 _MOST_TRIALS = 20
 
+_ADVICE = {
+    "missing": "A script that is ended between a checkpoint and its report loses the report. Let it report again what "
+    "it has loaded (docs/checkpoints.md). If its levels have another distance, say --step."
+}
+"""What to do if a rule is broken."""
+
 
 def verdict(run: Run, violations: Sequence[Violation]) -> str:
     """The outcome of :func:`check_run` in words, a line for each rule.
@@ -41,6 +47,8 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
         broken = [violation.message for violation in violations if violation.rule == rule]
         lines.append(f"  {'FAIL' if broken else 'ok  '}  {meaning}")
         lines.extend(f"          {message}" for message in broken)
+        if broken and rule in _ADVICE:
+            lines.append(f"          > {_ADVICE[rule]}")
     closing = next((event for event in run.decisions if event.details.get("what") == "close"), None)
     if closing is not None:
         lines.append(f"  note  admission was closed at {closing.time_s:.3f} s: {closing.reason}")

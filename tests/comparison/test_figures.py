@@ -25,15 +25,17 @@ def test_the_best_so_far_is_a_step_at_each_improvement():
     assert_array_equal(best_so_far((), (), moments_s), [math.nan] * 5)
 
 
-def test_a_line_ends_at_the_mean_of_the_table(small_study):
+def test_a_line_ends_at_the_mean_regret_and_has_its_name_beside_it(small_study):
     results = run_study(small_study())
     scenario = results.study.scenarios[0]
     figure = comparison_figure(results, scenario)
-    top = figure.axes[:2]
+    top, bottom = figure.axes[:2], figure.axes[2:4]
+    assert top[0].get_ylim() == top[1].get_ylim(), "only the first panel has numbers"
     for panel, deadline in zip(top, ("0.5x", "1x"), strict=True):
-        assert panel.get_title().startswith(f"deadline {deadline}")
+        assert panel.get_title(loc="left").startswith(f"deadline {deadline}")
         lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
         assert set(lines) == set(scenario.schedulers)
+        assert {text.get_text() for text in panel.texts} == set(scenario.schedulers)
         for scheduler, line in lines.items():
             readings = [
                 reading
@@ -41,8 +43,15 @@ def test_a_line_ends_at_the_mean_of_the_table(small_study):
                 for reading in outcome.readings
                 if run.scheduler == scheduler and reading.deadline == deadline
             ]
-            assert line.get_ydata()[-1] == pytest.approx(np.mean([reading.value for reading in readings]))
+            assert line.get_ydata()[-1] == pytest.approx(np.mean([reading.regret for reading in readings]))
             assert line.get_xdata()[-1] == pytest.approx(readings[0].deadline_s)
+        assert not panel.collections or all(type(part).__name__ == "LineCollection" for part in panel.collections), (
+            "intervals are bars, not bands that hide each other"
+        )
+    figure.draw_without_rendering()
+    assert top[0].get_position().height > bottom[0].get_position().height
+    names = [text.get_window_extent() for text in top[0].texts]
+    assert not any(one.overlaps(other) for i, one in enumerate(names) for other in names[:i])
 
 
 @pytest.mark.parametrize(

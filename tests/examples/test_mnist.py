@@ -122,6 +122,7 @@ def test_network_refuses_images_that_are_too_small(mnist: ModuleType) -> None:
         mnist.LeNet((28, 11), num_classes=7, width=2, dropout=0.5)
 
 
+@pytest.mark.slow  # test_transformer_lm.py does the same
 def test_resized_in_the_middle_of_training_it_goes_on_as_if_nothing_had_happened(
     scripts: Scripts, tmp_path: Path
 ) -> None:

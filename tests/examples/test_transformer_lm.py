@@ -26,7 +26,13 @@ METRICS = ("train_loss", "val_loss", "perplexity")
 script = load_script("transformer_lm")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--shard", "--checkpoint_every_s", "0.1"]], ids=["copied", "sharded"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="copied"),
+        pytest.param(["--shard", "--checkpoint_every_s", "0.1"], id="sharded", marks=pytest.mark.slow),
+    ],
+)
 def test_resized_between_one_and_two_devices_it_loses_what_it_would_have_lost(
     arguments: list[str], scripts: Scripts, tmp_path: Path
 ) -> None:

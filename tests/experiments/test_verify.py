@@ -40,6 +40,20 @@ def test_verify_says_where_a_run_is_broken(simulate: Callable[..., Path], capsys
     assert printed.endswith("2 violations\n")
 
 
+def test_a_missing_report_comes_with_what_the_script_can_do(
+    simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    longest = table[table.trial_id == table.trial_id.value_counts().index[0]]
+    table.drop(longest.index[1]).to_csv(path / "results.csv.zip", index=False)
+    assert main([str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert "FAIL  no resource level is missing" in printed
+    assert "> A script that is ended between a checkpoint and its report" in printed
+    assert "docs/checkpoints.md" in printed
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nothing")]) == 2
     assert "is not the folder of an experiment" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def assert_sound(experiments, name):
     assert experiments.left_behind(name) == []
 
 
-@pytest.mark.parametrize("kind", ["points", "function"])
+@pytest.mark.parametrize("kind", ["points", pytest.param("function", marks=pytest.mark.slow)])
 def test_a_killed_experiment_ends_as_one_that_was_not(experiments, kind):
     process = experiments.start(kind, "killed")
     for num_lines in (10, 40):

@@ -32,14 +32,16 @@ generator = np.random.default_rng(0)
 sizes = [(64, options.width), (options.width, 10)]
 weights = [w for n, m in sizes for w in (generator.normal(0, n**-0.5, (n, m)), np.zeros(m))]
 speeds = [np.zeros_like(w) for w in weights]
-epochs_done = 0
+report, result = Reporter(), {"epoch": 0}
 
 options.st_checkpoint_dir.mkdir(parents=True, exist_ok=True)
 checkpoint = options.st_checkpoint_dir / "state.npz"
 if checkpoint.exists():
     with np.load(checkpoint, allow_pickle=False) as state:
-        epochs_done = int(state["epoch"])
         weights, speeds = ([state[f"{name}{i}"] for i in range(4)] for name in ("weight", "speed"))
+        result = {"epoch": int(state["epoch"]), "val_accuracy": float(state["val_accuracy"])}
+    # The script may have been ended between this checkpoint and its report. If it was not, this report is dropped.
+    report(**result)
 
 
 def forward(x):
@@ -48,8 +50,7 @@ def forward(x):
     return hidden, hidden @ weights[2] + weights[3]
 
 
-report = Reporter()
-for epoch in range(epochs_done + 1, options.epochs + 1):
+for epoch in range(result["epoch"] + 1, options.epochs + 1):
     # Noise and order depend on nothing but the epoch: a trial that goes on trains as one that was never interrupted.
     generator = np.random.default_rng(epoch)
     noisy = train_x + generator.normal(0, NOISE_STD, train_x.shape)
@@ -65,10 +66,10 @@ for epoch in range(epochs_done + 1, options.epochs + 1):
             speed *= options.momentum
             speed -= options.learning_rate * (gradient + options.weight_decay * weight)
             weight += speed
-    accuracy = float((forward(val_x)[1].argmax(axis=1) == val_y).mean())
+    result = {"epoch": epoch, "val_accuracy": float((forward(val_x)[1].argmax(axis=1) == val_y).mean())}
     new = checkpoint.with_suffix(".new.npz")
     arrays = {f"weight{i}": weight for i, weight in enumerate(weights)}
     arrays |= {f"speed{i}": speed for i, speed in enumerate(speeds)}
-    np.savez(new, epoch=epoch, **arrays)
+    np.savez(new, **arrays, **result)
     os.replace(new, checkpoint)
-    report(epoch=epoch, val_accuracy=accuracy)
+    report(**result)

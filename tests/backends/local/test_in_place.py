@@ -170,7 +170,7 @@ def test_new_processes_that_fail_cost_nothing(make_trials):
 
 @pytest.mark.parametrize(
     "end",
-    ["pause", "newer wish", *(pytest.param(end, marks=pytest.mark.slow) for end in ("stop", "deadline", "stop_all"))],
+    ["pause", *(pytest.param(end, marks=pytest.mark.slow) for end in ("newer wish", "stop", "deadline", "stop_all"))],
 )
 def test_a_preparation_is_ended_cleanly(make_trials, end):
     trials = make_trials()

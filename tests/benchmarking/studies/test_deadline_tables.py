@@ -85,7 +85,8 @@ def test_lines_of_a_report(rows):
 
 
 def test_pictures_are_drawn(rows, tmp_path: Path):
-    draw_regret({"a group": rows[rows.scaling == "good"]}, {"new": "new", "old": "old"}, "new", tmp_path / "regret.png")
+    good = rows[rows.scaling == "good"]
+    draw_regret(good, {"new": "new", "old": "old"}, "new", "a title", tmp_path / "regret.png")
     draw_ratios({"a group": compare(rows, "new", ["old"])}, tmp_path / "ratios.png")
     for name in ("regret.png", "ratios.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -174,7 +174,7 @@ def play_history(criterion, seed, num_workers, num_events, values, reduction_fac
 
 
 @given(**settings_of_histories)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_agrees_with_the_slow_reference_at_every_event(**history):
     play_history("soft_ranking_auto", **history)
 
@@ -310,10 +310,10 @@ def test_points_to_evaluate_come_first_and_in_order():
     assert [pasha.suggest().config for _ in points] == points
 
 
-SLOW_SEARCHER = pytest.param("cqr", marks=pytest.mark.slow)
+SLOW_SEARCHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("bore", "cqr")]
 
 
-@pytest.mark.parametrize("searcher", ["kde", "bore", SLOW_SEARCHER, "botorch", "regularized_evolution"])
+@pytest.mark.parametrize("searcher", ["kde", *SLOW_SEARCHERS, "botorch", "regularized_evolution"])
 def test_works_with_model_based_searchers(searcher):
     if searcher == "botorch":
         pytest.importorskip("botorch")

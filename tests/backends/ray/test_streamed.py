@@ -14,6 +14,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticRayBackend
 from syne_hypersched.backends.ray._scratch import OWNER
+from syne_hypersched.checkpoints import GenerationStore
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_NUM_NODES
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.filenames import BEST_DIRNAME, EVENTS_FILENAME
@@ -142,6 +143,7 @@ class TestLostNodes:
         started(backend)
         polls = Polls(backend, wait_for)
         polls.until(lambda reports: len(reports) >= 20)
+        wait_for(lambda: GenerationStore(backend.checkpoint_trial_path(0)).numbers())
         os.kill(agent_of(begun(backend)[0][1]), signal.SIGKILL)
         polls.until(lambda reports: sum(report["st_launch"] == 1 for report in reports) >= 5)
         assert are_all(polls.reports)

@@ -16,6 +16,8 @@ MOST_LINES = 60
 ELSEWHERE = {
     # Processes and devices as a whole: the tests that start them.
     "backends/local/_changing_fleet.py": "backends/local/test_in_place.py",
+    "backends/ray/_depot.py": "backends/ray/test_carrier.py",
+    "backends/ray/_node_place.py": "backends/ray/test_streamed.py",
     "check/_live.py": "check/test_check.py",
     "training/_lifecycle.py": "training/test_run.py",
     "training/_resizer.py": "training/test_joining.py",
@@ -23,6 +25,7 @@ ELSEWHERE = {
     "tuning/_run.py": "tuning/test_script.py",
     "tuning/scripts/digits_mlp.py": "tuning/test_demo.py",
     # Arguments that are passed on, and values without behaviour.
+    "checkpoints/_bill.py": "checkpoints/test_moving.py",
     "checkpoints/_spec.py": "checkpoints/test_observer.py",
     "cli/_check.py": "check/test_check.py",
     "experiments/resume.py": "recovery/test_resume.py",

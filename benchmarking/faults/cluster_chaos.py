@@ -2,6 +2,7 @@
 
     python benchmarking/faults/cluster_chaos.py                  # two minutes; needs root, iproute2 and Ray
     python benchmarking/faults/cluster_chaos.py --seconds 1800
+    python benchmarking/faults/cluster_chaos.py --copied         # nodes share no folder for checkpoints
 
 The cluster is made of network namespaces on this machine: a head and three nodes with two slots each, of which four
 are asked for. A restless ASHA tunes a fast script. Meanwhile nodes are killed and join again, links are cut and healed
@@ -41,8 +42,8 @@ SLOTS, LEASE_S = 2, 3.0
 class Chaos:
     """A tuning on namespaces, and what may happen to it."""
 
-    def __init__(self, folder: Path, seconds: float, seed: int) -> None:
-        self.folder, self.seconds = folder, seconds
+    def __init__(self, folder: Path, seconds: float, seed: int, copied: bool = False) -> None:
+        self.folder, self.seconds, self.copied = folder, seconds, copied
         self.nodes = Namespaces(folder, SLOTS)
         self.random = random.Random(seed)
         self.counts: Counter[str] = Counter()
@@ -95,6 +96,7 @@ class Chaos:
         argv = [
             sys.executable, TUNING, "--address", f"{ip_of(0)}:{PORT}", "--folder", self.folder, "--seconds",
             max(1.0, self.left_s() if not more else self.seconds), "--slots", SLOTS, "--lease-s", LEASE_S, *more,
+            *(["--copied"] if self.copied else []),
         ]  # fmt: skip
         with open(self.folder / "tuner.log", "ab") as log:
             self.tuner = self.nodes.start(
@@ -176,6 +178,7 @@ class Chaos:
         events = Counter(event.event for event in run.events)
         ends = Counter(event.details.get("how") for event in run.events if event.event == "exit")
         print(f"{len(run.reports)} reports, {events['launch']} launches, ends {dict(ends)}")
+        print(f"{events['restore']} times an older checkpoint")
         print(f"devices: {events['lose']} times lost, {events['join']} times joined; retries {events['retry']}")
         return problems
 
@@ -186,6 +189,7 @@ def main() -> int:
     parser.add_argument("--pause-s", type=float, default=8.0, help="seconds between faults")
     parser.add_argument("--only", nargs="*", default=[], help="words of the kinds of faults, by default all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--copied", action="store_true", help="checkpoints are on the disks of nodes, and copied")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs")
     args = parser.parse_args()
     reason = why_not()
@@ -194,7 +198,7 @@ def main() -> int:
         return 0
     folder = Path(tempfile.mkdtemp(prefix="hs-"))
     folder.chmod(0o755)
-    chaos = Chaos(folder, args.seconds, args.seed)
+    chaos = Chaos(folder, args.seconds, args.seed, args.copied)
     problems = ["it was interrupted"]
     try:
         chaos.run(args.only, args.pause_s)

@@ -152,11 +152,7 @@ class GenerationStore:
     def read(self, number: int) -> Generation | None:
         """The description of a generation; None if it is gone or cannot be read."""
         try:
-            data = json.loads((self._path(number) / _GENERATION).read_text(encoding="utf-8"))
-            if data.pop("format") != _FORMAT:
-                return None
-            data["live"] = {path: FileState(*state) for path, state in data["live"].items()}
-            return Generation(**data)
+            return generation_of(json.loads((self._path(number) / _GENERATION).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -202,12 +198,22 @@ class GenerationStore:
             if is_changing() or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
             taken = Generation(**{**_fields(generation), "bytes_copied": copied})
-            _write_json(aside / _GENERATION, {**asdict(taken), "format": _FORMAT})
-            os.rename(aside, self._path(generation.number))
+            self.put(taken, aside)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)  # half of it would fill a full disk further at every attempt
             raise
         return taken
+
+    def put(self, generation: Generation, aside: Path) -> None:
+        """Puts a folder that holds the files of a generation in its place.
+
+        Raises
+        ------
+        OSError
+            There is another one of that number, or no room.
+        """
+        _write_json(aside / _GENERATION, values_of(generation))
+        os.rename(aside, self._path(generation.number))
 
     def _place(self, generation: Generation, older: Generation | None, target: Path, only_links: bool) -> int:
         def source(path: str) -> str:
@@ -282,7 +288,7 @@ class GenerationStore:
         os.rename(aside, place)
         shutil.rmtree(old, ignore_errors=True)
         now = Generation(**{**_fields(generation), "live": read_tree(self.checkpoints)})
-        _write_json(self._path(now.number) / _GENERATION, {**asdict(now), "format": _FORMAT})
+        _write_json(self._path(now.number) / _GENERATION, values_of(now))
         return now
 
     def publish(self, generation: Generation, target: Path) -> None:
@@ -307,11 +313,7 @@ class GenerationStore:
     def notes(self) -> Notes:
         """The last notes; empty ones if they cannot be read."""
         try:
-            data = json.loads((self.folder / _NOTES).read_text(encoding="utf-8"))
-            left = data["left"]
-            data["left"] = None if left is None else {path: FileState(*state) for path, state in left.items()}
-            data["matched"] = [Matched(**entry) for entry in data["matched"]]
-            return Notes(**data)
+            return notes_of(json.loads((self.folder / _NOTES).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Notes()
 
@@ -333,6 +335,39 @@ class GenerationStore:
 def generations_folder(checkpoints: Path) -> Path:
     """Where the generations of a checkpoint folder are."""
     return checkpoints.with_name(f".{checkpoints.name}-generations")
+
+
+def values_of(generation: Generation) -> dict[str, Any]:
+    """A generation as values that can be written as JSON."""
+    return {**asdict(generation), "format": _FORMAT}
+
+
+def generation_of(values: Mapping[str, Any]) -> Generation:
+    """Inverse of :func:`values_of`.
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError, ValueError
+        The values are not those of a generation.
+    """
+    if values["format"] != _FORMAT:
+        raise ValueError(f"the format of a generation must be {_FORMAT}, but is {values['format']!r}")
+    data = {name: value for name, value in values.items() if name != "format"}
+    data["live"] = {path: FileState(*state) for path, state in data["live"].items()}
+    return Generation(**data)
+
+
+def notes_of(values: Mapping[str, Any]) -> Notes:
+    """Notes that were written as JSON.
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError, ValueError
+        The values are not those of notes.
+    """
+    left = values["left"]
+    left = None if left is None else {path: FileState(*state) for path, state in left.items()}
+    return Notes(**{**values, "left": left, "matched": [Matched(**entry) for entry in values["matched"]]})
 
 
 def _fields(generation: Generation) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class Checkpoints:
         min_free_mb: float,
     ) -> None:
         self.experiment = Path()
+        #: Whether checkpoints of a trial are on the way to this disk.
+        self.is_arriving: Callable[[int], bool] = _never
         self.time_attr: str | None = None
         self.metric: str | None = None
         self.do_minimize = True
@@ -207,7 +209,7 @@ class Checkpoints:
 
     def _is_live(self, trial_id: int) -> bool:
         trial = self._processes_of(trial_id)
-        return trial is not None and not trial.is_at_rest
+        return (trial is not None and not trial.is_at_rest) or self.is_arriving(trial_id)
 
     def _is_needed(self, trial_id: int) -> bool:
         """Whether the trial writes there, is to run, or is the incumbent, whose checkpoint may be published again."""
@@ -230,3 +232,7 @@ class Checkpoints:
     def _on_missing_room(self, trial_id: int, free: float) -> None:
         self._events.write("wait", trial_id, reason="no room for checkpoints", free_mb=free)
         self.removal.make_room()
+
+
+def _never(_: int) -> bool:
+    return False

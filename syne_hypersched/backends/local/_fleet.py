@@ -254,7 +254,7 @@ class Fleet(CopiedFleet):
         pool, shares = self.pool, self.shares.shares_per_gpu
         free = pool.free_by_node if self.one_node or shares > 1 else pool.num_free
         plan = reconcile(
-            self._states(), free, num_present=pool.num_present, one_node=self.one_node, shares_per_gpu=shares
+            self._states(), free, num_present=pool.num_usable, one_node=self.one_node, shares_per_gpu=shares
         )
         for action in plan:
             trial = self._trials[action.trial_id]

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: Why a trial is drained that holds a device which is to go.
 POOL = "pool"
+#: Events: the devices of a node get no launches for now, and get them again.
+SHUT, REOPEN = "shut", "reopen"
 
 
 class BreathingFleet(ChangingFleet):
@@ -110,6 +112,14 @@ class BreathingFleet(ChangingFleet):
                 trial = self._trials[trial_id]
                 if trial.phase is Phase.DRAINING and self._launcher is not None and trial.handle is not None:
                     self._drain_crew(trial, 0.0)
+            self._reconcile()
+
+    def shut(self, node: str, is_shut: bool, reason: str, **details: Any) -> None:
+        """The devices of a node get no launches for now, or get them again; what runs there goes on."""
+        with self._step():
+            self.pool.shut(node, is_shut)
+            devices = tuple(device for device in self.pool.present if self.pool.node_of(device) == node)
+            self._events.write(SHUT if is_shut else REOPEN, devices=devices, reason=reason, node=node, **details)
             self._reconcile()
 
     def tell_gone(self, tell: Callable[[Sequence[str]], None]) -> None:

@@ -1,13 +1,13 @@
 """What runs on each node: starts, signals and reaps trials there, as the tuner orders, while it hears of the tuner.
 
-Plain Python: the gateway makes it an actor of Ray, which calls :meth:`NodeAgent.poll` in one thread and
-:meth:`NodeAgent.order` in another one. Trials are started by the same launcher as on a single machine. The lease is
-kept by the supervisors of the trials, as a deadline that is moved on, so that it holds even if the agent is stopped.
+Plain Python: the gateway makes it an actor of Ray, which calls :meth:`NodeAgent.poll` in one thread,
+:meth:`NodeAgent.order` in another one, and what concerns checkpoints in further ones. Trials are started by the same
+launcher as on a single machine. The lease is kept by the supervisors of the trials, as a deadline that is moved on, so
+that it holds even if the agent is stopped.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import sys
@@ -24,7 +24,9 @@ from syne_hypersched.backends.ray._lease import Lease
 from syne_hypersched.backends.ray._log_shipper import LogShipper
 from syne_hypersched.backends.ray._memory import MemoryGuard
 from syne_hypersched.backends.ray._messages import Message, pack, unpack
+from syne_hypersched.backends.ray._node_files import NodeFiles
 from syne_hypersched.backends.ray._ports import Ports
+from syne_hypersched.backends.ray._probe import answer
 from syne_hypersched.backends.ray._ranks import World, environments, interface_of, node_environment
 from syne_hypersched.backends.ray._scratch import Scratch
 from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
@@ -63,6 +65,7 @@ class NodeAgent:
         self._scratch = Scratch()
         self._logs = LogShipper(self._outbox)
         self._ports = Ports()
+        self._files = NodeFiles(self._settings["node_path"], self._settings["min_free_mb"])
         self._memory = MemoryGuard(self._settings["max_memory"])
         self._launcher = self._make_launcher()
         self._move_deadline()
@@ -83,8 +86,7 @@ class NodeAgent:
             self._move_deadline()
         messages = self._outbox.take(asked["acknowledged"], asked["wait_s"])
         now = time.monotonic()
-        answer = {"answer": self._lease.answer(now), "now": now, "messages": messages, "wall": time.time()}
-        return pack(answer)
+        return pack({"answer": self._lease.answer(now), "now": now, "messages": messages, "wall": time.time()})
 
     def order(self, orders: bytes) -> bytes:
         """Carries out orders that were not carried out before; returns the number of the last one."""
@@ -93,6 +95,18 @@ class NodeAgent:
                 self._order_number = number
                 self._carry_out(order)
         return pack({"carried_out": self._order_number})
+
+    def ask(self, question: bytes) -> bytes:
+        """Answers a question about checkpoints on this node, or does what it says."""
+        return self._files.answer(question)
+
+    def read(self, question: bytes) -> bytes:
+        """Bytes of checkpoints on this node."""
+        return self._files.read(question)
+
+    def write(self, question: bytes, data: bytes) -> bytes:
+        """Writes bytes of checkpoints to this node's disk."""
+        return self._files.write(question, data)
 
     def _carry_out(self, order: Message) -> None:
         what = order["order"]
@@ -110,7 +124,10 @@ class NodeAgent:
         elif what == "follow":
             self._launcher.follow(order["time_attr"], order["metric"], order["do_minimize"])
         elif what == "probe":
-            self._outbox.put({"event": "probed", "probe": order["probe"], "error": _probe(order)})
+            self._outbox.put({"event": "probed", "probe": order["probe"], **answer(order)})
+        elif what == "stream":
+            self._files.is_streaming = True
+            self._tell(self._files.look_at_disk())
         elif what == "close":
             self._closing.set()
 
@@ -137,13 +154,15 @@ class NodeAgent:
             self._outbox.put({"event": "ports", "ports": self._ports.open(1)})
         try:
             self._launch_ranks(order, world)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             self._logs.finish(key)
+            self._files.leave(key)
             exit_ = LaunchExit((), None, drained=False, killed=False, lost=self._closing.is_set(), error=str(error))
             self._outbox.put({"event": "exit", "launch": key, "exit": exit_.to_json()})
 
     def _launch_ranks(self, order: Message, world: World) -> None:
         key = order["launch"]
+        moved = self._files.move(order)
         ranks: list[RankSpec] = []
         paths: dict[str, Path] = {}
         interface = None if world.master is None else interface_of(self._ip)
@@ -153,20 +172,22 @@ class NodeAgent:
         ):
             rank = world.first_rank + index
             out, err = (self._scratch.folder / f"{key}-{rank}.{stream}" for stream in ("out", "err"))
-            if rank == 0 and order["log"] is not None:
-                out = Path(order["log"])
+            if rank == 0 and moved.log is not None:
+                out = Path(moved.log)
                 out.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             paths |= {f"{rank}.out": out, f"{rank}.err": err}
             ranks.append(RankSpec(env, str(out), str(err), cores))
         spec = LaunchSpec(
-            tuple(order["argv"]) if order["warm"] else _with_own_python(order["argv"], order["python"]),
+            tuple(moved.argv) if order["warm"] else _with_own_python(moved.argv, order["python"]),
             tuple(ranks),
             order["warm"],
             order["grace_s"],
             order["cwd"] if os.path.isdir(order["cwd"]) else str(self._scratch.folder),
-            None if order["checkpoints"] is None else _checkpoints(order["checkpoints"], paths["0.out"]),
+            None if moved.checkpoints is None else _checkpoints(moved.checkpoints, paths["0.out"]),
         )
-        self._logs.add(key, paths, () if order["log"] is None else ("0.out",))  # which the tuner removes
+        self._logs.add(key, paths, () if moved.log is None else ("0.out",))  # which the tuner removes
+        if moved.checkpoints is not None and order.get("home") is not None:
+            self._files.watch(key, moved.checkpoints["folder"])
         with self._lock:  # what it tells of the launch waits until its key is known
             handle = self._launcher.launch(spec)
             self._keys[handle], self._handles[key] = key, handle
@@ -187,6 +208,7 @@ class NodeAgent:
         key = self._key(handle)
         self._memory.remove(handle)
         self._logs.finish(key)
+        self._tell(self._files.leave(key))
         with self._lock:
             del self._keys[handle], self._handles[key]
         self._outbox.put({"event": "exit", "launch": key, "exit": exit_.to_json()})
@@ -203,20 +225,28 @@ class NodeAgent:
 
     def _run(self) -> None:
         self._scratch.end_orphans(self._grace_s)
+        self._files.homes.clean()
         self._warm_up()
         for tick in itertools.count():
             if self._closing.wait(_TICK_S) or self._lease.is_over(time.monotonic()):
                 break
+            self._tell(self._files.look())
             if tick % 5 == 0:
                 self._end_hog()
+                self._tell(self._files.look_at_disk())
         self._closing.set()
         self._launcher.close()
         self._logs.close()
         self._ports.close()
         self._scratch.remove()
+        self._files.remove()
         self._outbox.put({"event": "closed"})
         self._closed.wait(self._lease_s)  # what is told last is asked for, and then this process is ended
         os._exit(0)
+
+    def _tell(self, messages: list[Message]) -> None:
+        for message in messages:
+            self._outbox.put(message)
 
     def _warm_up(self) -> None:
         while not self._closing.is_set() and not self._launcher.is_ready:
@@ -241,22 +271,3 @@ def _with_own_python(argv: list[str], python: str) -> tuple[str, ...]:
 def _checkpoints(spec: dict[str, Any], log: Path) -> CheckpointSpec:
     """How checkpoints are handled, with the log of the launch on this node."""
     return CheckpointSpec(**{**spec, "log": str(log), "log_end": 0})
-
-
-def _probe(order: Message) -> str:
-    """Why a node cannot take part; empty if it can: it sees the script, and reads and writes in the shared folder."""
-    script = order["script"]
-    try:
-        digest = hashlib.sha256(Path(script).read_bytes()).hexdigest()
-    except OSError as error:
-        return f"it has no {script} ({error.strerror})"
-    if digest != order["sha256"]:
-        return f"its {script} is another one than the tuner's"
-    folder = Path(order["folder"])
-    try:
-        if (folder / "token").read_text() != order["token"]:
-            return f"its {folder.parent} is another folder than the tuner's"
-        (folder / f"answer-{os.getpid()}").touch()
-    except OSError as error:
-        return f"{folder.parent} is not there or not writable ({error.strerror})"
-    return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import logging
 import os
 import time
@@ -14,17 +14,22 @@ from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
+from syne_hypersched.backends.ray._arguments import find_ray, variables
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
 from syne_hypersched.backends.ray._node_scaling import AutoscalingBackend
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
-from syne_hypersched.backends.ray._rank_log import append_rest, left_behind
+from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind
+from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.filenames import STDOUT_FILENAME, rank_log_name
 from syne_hypersched.launch import RankSpec
 
 logger = logging.getLogger(__name__)
+
+#: A trial that begins with the checkpoint of another one waits for it for so many seconds at most.
+_FETCH_S = 600.0
 
 
 class ElasticRayBackend(AutoscalingBackend):
@@ -53,7 +58,12 @@ class ElasticRayBackend(AutoscalingBackend):
         The resource of Ray that is a device: ``"GPU"``, or the name of a custom resource, each unit of which is a CPU
         slot.
     checkpoint_path
-        Folder that all nodes and the tuner share, for checkpoints. By default the experiment's own folder must be one.
+        Folder that all nodes and the tuner share, for checkpoints. By default they are in the experiment's own folder
+        if the nodes share that. If they do not, checkpoints are on the disks of nodes, are copied to the tuner's disk
+        as they are made, and to the nodes on which a trial goes on.
+    node_path
+        Folder on each node's own disk for checkpoints, if they are not to be in a shared folder; by default, if there
+        is none, a folder in the node's folder for temporary files.
     env_vars
         Environment variables of trials, beside those with which Ray was started on their node. ``RAY_*`` of the node,
         such as the cluster's token, are kept from trials.
@@ -95,6 +105,7 @@ class ElasticRayBackend(AutoscalingBackend):
         address: str = "auto",
         devices_of: str = "GPU",
         checkpoint_path: str | Path | None = None,
+        node_path: str | Path | None = None,
         env_vars: Mapping[str, str] | None = None,
         lease_s: float = 10.0,
         start_timeout_s: float = 60.0,
@@ -119,10 +130,20 @@ class ElasticRayBackend(AutoscalingBackend):
         self._checkpoint_path = (
             None if checkpoint_path is None else Path(os.path.abspath(checks.path("checkpoint_path", checkpoint_path)))
         )
-        if pass_args_as_json and checkpoint_path is not None:
+        if checkpoint_path is not None and node_path is not None:
             raise ValueError(
-                "pass_args_as_json must be False with a checkpoint_path, since configurations are on the tuner's disk"
+                f"node_path must be None with a checkpoint_path, which all nodes share, but got {str(node_path)!r}"
             )
+        self._node_path = None if node_path is None else Path(os.path.abspath(checks.path("node_path", node_path)))
+        if pass_args_as_json and (checkpoint_path is not None or node_path is not None):
+            raise ValueError(
+                "pass_args_as_json must be False with a checkpoint_path or node_path, since configurations are on the "
+                "tuner's disk"
+            )
+        #: Copies checkpoints if no folder is shared; None: one is. Not known before the first trial.
+        self._streams: CheckpointStreams | None = None
+        self._is_streaming = False
+        self._full: set[str] = set()
         self._nominal = None if num_devices is None else checks.positive_integer("num_devices", num_devices)
         self._start_timeout_s = checks.positive_seconds("start_timeout_s", start_timeout_s)
         self._cluster_settings = {
@@ -133,14 +154,16 @@ class ElasticRayBackend(AutoscalingBackend):
         }
         self._agent_settings: dict[str, Any] = {
             "lease_s": checks.positive_seconds("lease_s", lease_s),
-            "env_vars": _variables({} if env_vars is None else env_vars),
+            "env_vars": variables({} if env_vars is None else env_vars),
             "max_memory": checks.number("max_memory", max_memory, above=0, at_most=1),
+            "node_path": None if self._node_path is None else str(self._node_path),
+            "min_free_mb": min_free_mb,
         }
         self._may_scale = checks.truth("autoscale", autoscale)
         self._cluster: Cluster | None = None
         self._wanted_preload = None if preload is None else checks.names("preload", preload)
         with needs_extra("ElasticRayBackend", "ray"):
-            _find_ray()
+            find_ray()
         super().__init__(
             entry_point,
             num_devices,
@@ -161,12 +184,19 @@ class ElasticRayBackend(AutoscalingBackend):
             arguments=arguments,
         )
         self._fleet.one_node = processes == "single"
+        self._checkpoints.is_arriving = self._is_arriving
 
     def checkpoint_trial_path(self, trial_id: int) -> Path:
         """The folder for checkpoints of a trial."""
         if self._checkpoint_path is None:
             return Path(super().checkpoint_trial_path(trial_id))
         return self._checkpoint_path / Path(self.local_path).name / str(trial_id) / "checkpoints"
+
+    def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
+        """Copies the newest checkpoint of a trial, which may be running, to another one."""
+        if self._streams is not None:
+            self._streams.fetch(str(self.checkpoint_trial_path(src_trial_id)), _FETCH_S)  # it may be on a node
+        super().copy_checkpoint(src_trial_id, tgt_trial_id)
 
     def restore(self, restored: Sequence[RestoredTrial], elapsed_s: float, is_set_up: bool) -> None:
         """Goes on with the trials of a backend whose tuner has died.
@@ -185,8 +215,10 @@ class ElasticRayBackend(AutoscalingBackend):
             time.sleep(wait_s)
         for known in restored:
             trial_id = known.trial.trial_id
+            log = self.trial_path(trial_id) / STDOUT_FILENAME
             for printed in left_behind(Path(self.checkpoint_trial_path(trial_id)).parent):
-                append_rest(printed, self.trial_path(trial_id) / STDOUT_FILENAME)
+                append_rest(printed, log)
+            end_line(log)
         super().restore(restored, elapsed_s, is_set_up)
 
     def stop_all(self) -> None:
@@ -194,6 +226,9 @@ class ElasticRayBackend(AutoscalingBackend):
         super().stop_all()
         if self._cluster is not None:
             self._cluster.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_streams": None}
 
     def __str__(self) -> str:
         return f"elastic ray entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
@@ -222,9 +257,24 @@ class ElasticRayBackend(AutoscalingBackend):
 
     def _claim_devices(self) -> None:
         """Checks, before the first trial, that all nodes see what trials need; an agent has reserved its devices."""
-        cluster = self._running_cluster()
-        folder = self._checkpoint_path or Path(self.local_path)
-        cluster.check(folder, Path(self.entry_point), self._start_timeout_s)
+        cluster, script = self._running_cluster(), Path(self.entry_point)
+        if self._checkpoint_path is not None:
+            cluster.check(self._checkpoint_path, script, self._start_timeout_s)
+            return
+        if not self._is_streaming and self._node_path is None:
+            local = cluster.check(Path(self.local_path), script, self._start_timeout_s, must_share=False)
+            if not local:
+                return
+            name, why = next(iter(local.items()))
+            logger.info(
+                "Checkpoints are on the disks of nodes and are copied to %s, since no folder is shared: node %s: %s.",
+                self.local_path, name, why,
+            )  # fmt: skip
+        if self.pass_args_as_json:
+            raise ValueError("pass_args_as_json must be False if nodes do not share the folder of configurations")
+        self._is_streaming = True
+        cluster.order_all({"order": "stream"}, stands=True)  # a node answers it before the probe
+        cluster.check(None, script, self._start_timeout_s)
 
     def _running_cluster(self) -> Cluster:
         """The cluster; connects again if the last tuning has ended, or if this is a copy of another backend."""
@@ -249,9 +299,35 @@ class ElasticRayBackend(AutoscalingBackend):
         settings: dict[str, Any] = {**self._cluster_settings, "agent": agent}
         cluster = Cluster(self._begin_scaling(settings) if self._may_scale else settings)
         cluster.on_join = self._on_join
-        cluster.on_lose = lambda node, devices, reason: self._fleet.lose(devices, f"node {node} is lost: {reason}")
+        cluster.on_lose = self._on_lose
         cluster.on_leave = lambda node, devices: self._fleet.retire(devices, f"node {node} is to go")
+        cluster.on_disk = self._on_disk
         return cluster
+
+    def _on_lose(self, node: str, devices: Sequence[str], reason: str) -> None:
+        self._full.discard(node)
+        self._fleet.pool.shut(node, is_shut=False)  # another agent looks at its disk anew
+        self._fleet.lose(devices, f"node {node} is lost: {reason}")
+
+    def _on_disk(self, node: str, message: Mapping[str, Any]) -> None:
+        free_mb, least_mb = float(message["free_mb"]), float(message["min_free_mb"])
+        if message["is_full"] != (node in self._full):
+            text = f"{free_mb:.0f} MB can be written to {message['folder']} on node {node}"
+            if message["is_full"]:
+                self._full.add(node)
+                reason = f"{text}, but a launch needs {least_mb:.0f} MB (min_free_mb)"
+                logger.warning("%s: nothing is launched there until there is room; what runs there goes on.", reason)
+            else:
+                self._full.discard(node)
+                reason = text
+                logger.info("%s: it is used again.", reason)
+            self._fleet.shut(node, message["is_full"], reason, free_mb=free_mb)
+        if message["is_tight"] and self._streams is not None:
+            self._streams.spare(node)
+
+    def _is_arriving(self, trial_id: int) -> bool:
+        streams = self._streams
+        return streams is not None and not streams.is_settled(str(trial_id))
 
     def _on_join(self, node: str, devices: Sequence[str]) -> None:
         wanted = None if self._request is None else self._request.wanted
@@ -281,7 +357,15 @@ class ElasticRayBackend(AutoscalingBackend):
     def _make_launcher(self, **callbacks: Any) -> Any:
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
         del callbacks["on_left"]  # single ranks never leave: each resize is a relaunch
-        return ClusterLauncher(self._running_cluster(), **callbacks)
+        cluster = self._running_cluster()
+        self._streams = None
+        if self._is_streaming:
+            streams = self._streams = CheckpointStreams(
+                cluster.send, lambda trial: self._checkpoints.publisher.notice(int(trial))
+            )
+            streams.home = hashlib.sha256(str(self.local_path).encode()).hexdigest()[:12]
+            cluster.on_copied, cluster.on_broken = streams.hear, streams.lose_gateway
+        return ClusterLauncher(cluster, streams=self._streams, **callbacks)
 
     def _spec(self, trial: Any, devices: tuple[str, ...]) -> ClusterSpec:
         out, err = trial.stdout_path, trial.stderr_path
@@ -300,23 +384,3 @@ class ElasticRayBackend(AutoscalingBackend):
         super()._set_checkpoint_paths()
         if self._checkpoint_path is not None:
             self._checkpoints.room.folder = self._checkpoint_path
-
-
-def _find_ray() -> None:
-    """Looks whether Ray is installed, without importing it here.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        It is not.
-    """
-    if importlib.util.find_spec("ray") is None:
-        raise ModuleNotFoundError("No module named 'ray'", name="ray")
-
-
-def _variables(env_vars: object) -> dict[str, str]:
-    if not isinstance(env_vars, Mapping) or not all(
-        isinstance(text, str) for item in env_vars.items() for text in item
-    ):
-        raise TypeError(f"env_vars must map names of variables to texts, but got {env_vars!r}")
-    return dict(env_vars)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -18,6 +16,7 @@ from typing import Any
 from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
 from syne_hypersched.backends.ray._lease import CLOSED, SLACK_S
 from syne_hypersched.backends.ray._messages import Link, Message
+from syne_hypersched.backends.ray._probe import Probe
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +61,12 @@ class Cluster:
     on_message
         Called as ``on_message(node, message, moment)`` with messages of agents that concern launches, and with
         ``{"event": "silent"}``, ``{"event": "gone"}`` and ``{"event": "refused", "launch": ...}``.
+    on_copied
+        Called with the message when a copy of checkpoints has ended.
+    on_disk
+        Called as ``on_disk(node, message)`` when the room on a node's disk has changed.
+    on_broken
+        Called when the gateway has died, and again when none of its nodes is left.
     """
 
     def __init__(self, settings: Message, log: Path | None = None) -> None:
@@ -74,6 +79,9 @@ class Cluster:
         self.on_lose: Callable[[str, tuple[str, ...], str], object] = lambda *_: None
         self.on_leave: Callable[[str, tuple[str, ...]], object] = lambda *_: None
         self.on_message: Callable[[str, Message, float], object] = lambda *_: None
+        self.on_copied: Callable[[Message], object] = lambda *_: None
+        self.on_disk: Callable[[str, Message], object] = lambda *_: None
+        self.on_broken: Callable[[], object] = lambda: None
         self.nodes: dict[str, Node] = {}
         self._changed = threading.Condition()
         self._link: Link | None = None
@@ -84,8 +92,7 @@ class Cluster:
         self._has_started = False
         self._is_connected = False
         self._standing: dict[str, Message] = {}
-        self._probe: Message | None = None
-        self._answers: dict[str, str] = {}
+        self._probe: Probe | None = None
         #: What has happened to nodes before the tuning has begun; None: it has.
         self._held_back: list[Callable[[], object]] | None = []
 
@@ -169,45 +176,49 @@ class Cluster:
             ports = self.nodes[node].ports if node in self.nodes else []
             return ports.pop(0) if ports else 29500 + uuid.uuid4().int % 1000
 
-    def check(self, folder: Path, script: Path, timeout_s: float) -> None:
+    def check(self, folder: Path | None, script: Path, timeout_s: float, must_share: bool = True) -> dict[str, str]:
         """Checks that all nodes see the script and share a folder with the tuner.
 
         Nodes that come later are checked before their devices are used.
 
+        Parameters
+        ----------
+        folder, script
+            The folder, or None, and the script.
+        timeout_s
+            How long answers are waited for (s).
+        must_share
+            Whether the folder must be shared.
+
+        Returns
+        -------
+        dict
+            Nodes that do not share it, and why.
+
         Raises
         ------
         ValueError
-            One does not.
+            A node does not see the script, or does not share the folder although it must.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = Path(tempfile.mkdtemp(prefix=".probe-", dir=folder))
-        token = uuid.uuid4().hex
-        (probe / "token").write_text(token)
-        digest = hashlib.sha256(script.read_bytes()).hexdigest()
         with self._changed:
-            self._answers = {}
-            self._probe = {
-                "order": "probe", "probe": str(probe), "folder": str(probe), "token": token, "script": str(script),
-                "sha256": digest,
-            }  # fmt: skip
-            asked = [node for node in self.nodes.values() if node.is_ready]
-            for node in asked:
-                self.order(node.name, self._probe)
+            probe = self._probe = Probe(folder, script)
+            asked = [node.name for node in self.nodes.values() if node.is_ready]
+            for name in asked:
+                self.order(name, probe.order)
             give_up_at = time.monotonic() + timeout_s
-            while any(node.name not in self._answers for node in asked if node.name in self.nodes):
+            while any(name in self.nodes and not probe.is_answered(name) for name in asked):
                 if not self._changed.wait(max(0.0, give_up_at - time.monotonic())):
                     break
-            problems = {
-                node.name: self._answers.get(node.name, "it does not answer")
-                for node in asked
-                if self._answers.get(node.name, "-") and node.name in self.nodes
-            }
+            asked = [name for name in asked if name in self.nodes]
+            not_sharing = {} if must_share else probe.not_sharing(asked)
+            problems = {name: text for name, text in probe.problems(asked).items() if name not in not_sharing}
         if problems:
             name, problem = next(iter(problems.items()))
             raise ValueError(
                 f"checkpoint_path must be a folder that all nodes share with the tuner, and the script must be on "
                 f"all of them, but {len(problems)} of {len(asked)} nodes cannot take part: {name}: {problem}"
             )
+        return not_sharing
 
     def let_through(self) -> None:
         """The tuning has begun: tells what has happened to nodes so far, and from here on at once."""
@@ -297,6 +308,8 @@ class Cluster:
             self._lose(name, message["reason"])
         elif event == "gone":
             self._tell_gone(name)
+        elif event == "copied":
+            self.on_copied(message)
         elif event == "refused":
             self.on_message(name, message, time.monotonic())
         elif event == "leaving" and name in self.nodes:
@@ -323,10 +336,12 @@ class Cluster:
             with self._changed:
                 node.is_ready = True
                 if self._probe is not None:
-                    self.order(node.name, self._probe)
+                    self.order(node.name, self._probe.order)
                 self._changed.notify_all()
         elif event == "probed":
             self._let_in(node, message)
+        elif event == "disk":
+            self._tell(lambda: self.on_disk(node.name, message))
         elif event == "memory":
             logger.warning("Node %s ends a trial before it runs out of memory: %s.", node.name, message["text"])
         else:
@@ -334,9 +349,8 @@ class Cluster:
 
     def _let_in(self, node: Node, message: Message) -> None:
         with self._changed:
-            if self._probe is None or message["probe"] != self._probe["probe"]:
+            if self._probe is None or not self._probe.hear(node.name, message):
                 return
-            self._answers[node.name] = message["error"]
             self._changed.notify_all()
         if message["error"]:
             logger.warning("Node %s is not used: %s.", node.name, message["error"])
@@ -367,6 +381,7 @@ class Cluster:
             logger.warning(
                 "The connection to the cluster has ended: trials checkpoint and exit, and go on when it is back."
             )
+        self.on_broken()
         lost_at = time.monotonic()
         for name in list(self.nodes):
             self._lose(name, "the connection to the cluster has ended")
@@ -375,6 +390,7 @@ class Cluster:
             self._closing.wait(max(0.0, lost_at + agent["lease_s"] + agent["grace_s"] + SLACK_S - time.monotonic()))
         for name in list(self.nodes):
             self._tell_gone(name)
+        self.on_broken()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_settings": self._settings, "log": self.log}

@@ -17,11 +17,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from syne_hypersched.backends.ray._agent import NodeAgent
+from syne_hypersched.backends.ray._carrier import Carrier, CheckpointPlace, TunersPlace
+from syne_hypersched.backends.ray._depot import Depot
 from syne_hypersched.backends.ray._membership import NodeFacts, choose_nodes, name_for
 from syne_hypersched.backends.ray._messages import Link, Message, pack
+from syne_hypersched.backends.ray._node_place import GROUP, NUM_THREADS, NodePlace
 from syne_hypersched.backends.ray._ranks import is_routable
 from syne_hypersched.backends.ray._remote_node import Dead, RemoteNode, Unreachable
 
@@ -48,6 +52,8 @@ class Gateway:
         self._settings = settings
         self._lock = threading.Lock()
         self._nodes: dict[str, RemoteNode] = {}
+        self._places: dict[str, CheckpointPlace] = {}
+        self._carrier = Carrier(self._place, link.send)
         self._names: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
         self._facts: dict[str, NodeFacts] = {}
@@ -71,6 +77,8 @@ class Gateway:
         except Exception as error:
             self._link.send({"event": "failed", "kind": type(error).__name__, "error": str(error)})
             return
+        depot = Depot(lambda question: Path(question["folder"]))
+        self._places[""] = TunersPlace(depot, lambda reference: bytes(ray.get(reference)))
         self._link.send({"event": "connected"})
         self._own_node: str = ray.get_runtime_context().get_node_id()
         self._looked_at = time.monotonic()
@@ -79,7 +87,7 @@ class Gateway:
         if problem:
             self._link.send({"event": "failed", "kind": "insecure", "error": problem})
             return
-        self._agents = ray.remote(concurrency_groups={"poll": 1, "order": 1})(NodeAgent)
+        self._agents = ray.remote(concurrency_groups={"poll": 1, "order": 1, GROUP: NUM_THREADS})(NodeAgent)
         threading.Thread(target=self._watch, args=(ray,), name="syne-hypersched-nodes", daemon=True).start()
         while (command := self._link.receive()) is not None and command["command"] != "close":
             self._obey(command)
@@ -92,7 +100,17 @@ class Gateway:
         reachable = [address for address in addresses if is_routable(address)]
         return f"{', '.join(reachable[:3])}{', ...' if len(reachable) > 3 else ''}" if reachable else ""
 
+    def _place(self, name: str) -> CheckpointPlace | None:
+        with self._lock:
+            return self._places.get(name)
+
     def _obey(self, command: Message) -> None:
+        if command["command"] == "copy":
+            self._carrier.carry(command)
+            return
+        if command["command"] == "cancel":
+            self._carrier.cancel(command["copy"])
+            return
         order = command.get("order", {})
         with self._lock:
             if command["command"] == "all":
@@ -188,6 +206,7 @@ class Gateway:
             lambda done: self._forget(ray, done, fact.node_id, agent),
         )  # fmt: skip
         self._nodes[name] = node
+        self._places[name] = NodePlace(ray, agent)
         self._leaving.discard(name)
         self._link.send({"event": "begun", "node": name, "ip": fact.ip, "num_devices": number})
         for order in self._standing.values():
@@ -207,6 +226,7 @@ class Gateway:
             ray.kill(agent)
         with self._lock:
             self._nodes.pop(node.name, None)
+            self._places.pop(node.name, None)
             self._not_before[node_id] = time.monotonic() + _AGAIN_S
 
     def _end(self, ray: Any) -> None:

@@ -8,15 +8,17 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._messages import Message, bytes_of
 from syne_hypersched.backends.ray._parts import ClusterSpec, NodePart, has_failed, lost_part, merged, parts_of
-from syne_hypersched.backends.ray._rank_log import append_rest, rank_log
+from syne_hypersched.backends.ray._rank_log import append_rest, end_line, rank_log
+from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.launch import LaunchExit
 
@@ -36,7 +38,7 @@ class _SpreadLaunch:
     parts: tuple[NodePart, ...]
     master: tuple[str, int] | None
     log: Path | None = None
-    """Where rank 0 prints, in the shared folder."""
+    """Where rank 0 prints, in the shared folder; or where what it prints is copied to."""
     started: set[int] = field(default_factory=set)
     launched: set[int] = field(default_factory=set)
     exits: dict[int, LaunchExit] = field(default_factory=dict)
@@ -44,6 +46,15 @@ class _SpreadLaunch:
     is_ending: bool = False
     """Whether no further part is to be started."""
     logs: dict[str, BinaryIO] = field(default_factory=dict)
+    is_gone: bool = False
+    """Whether the node of rank 0 is lost."""
+    was_lost: str = ""
+    """Why it begins from an older checkpoint, if none is shared."""
+
+    @property
+    def folder(self) -> str:
+        """The trial's checkpoint folder, as the tuner sees it; empty if checkpoints are not watched."""
+        return "" if self.spec.checkpoints is None else self.spec.checkpoints.folder
 
     def position(self, node: str) -> int | None:
         """Position of the part on a node."""
@@ -59,6 +70,8 @@ class ClusterLauncher:
         The nodes.
     on_launched, on_exit, on_checkpoint
         As in :class:`~syne_hypersched.launch.Launcher`; called in the thread of the cluster.
+    streams
+        Copies checkpoints to where a launch begins; None: they are in a shared folder.
     """
 
     def __init__(
@@ -67,8 +80,10 @@ class ClusterLauncher:
         on_launched: Callable[[int, list[int], float], None],
         on_exit: Callable[[int, LaunchExit, float], None],
         on_checkpoint: Callable[[int, Beginning | Matched], None],
+        streams: CheckpointStreams | None = None,
     ) -> None:
         self._cluster = cluster
+        self._streams = streams
         self._on_launched, self._on_exit, self._on_checkpoint = on_launched, on_exit, on_checkpoint
         self._lock = threading.Lock()
         self._ids = itertools.count()
@@ -101,9 +116,37 @@ class ClusterLauncher:
             is_whole = (
                 known is None or known.launch == 0 or (known.folder in self._whole and known.go_back_from is None)
             )
-            for position in range(len(parts)) if is_whole else (0,):
-                self._start(handle, live, position)
+            first = range(len(parts)) if is_whole else range(1)
+            if self._prepare(handle, live, first):
+                for position in first:
+                    self._start(handle, live, position)
         return handle
+
+    def _prepare(self, handle: int, live: _SpreadLaunch, positions: Sequence[int]) -> bool:
+        """Has the checkpoints on the nodes of some parts; returns whether they are there, or these start later."""
+        if self._streams is None or not live.folder or live.log is None:
+            return True
+        nodes = [live.parts[0].node, *(live.parts[position].node for position in positions if position)]
+        go, begins = partial(self._go, handle, live, positions), 0 not in live.started
+        lost = self._streams.prepare(live.folder, nodes, live.log.name, go, begins)
+        if lost is None:
+            return False
+        live.was_lost = live.was_lost or lost
+        return True
+
+    def _go(self, handle: int, live: _SpreadLaunch, positions: Sequence[int], lost: str) -> None:
+        """The checkpoints are there."""
+        with self._lock:
+            if self._live.get(handle) is live and not live.is_ending and not live.exits:
+                live.was_lost = live.was_lost or lost
+                for position in positions:
+                    self._start(handle, live, position)
+                return
+        self._end_stream(live)
+
+    def _end_stream(self, live: _SpreadLaunch) -> None:
+        if self._streams is not None and live.log is not None:
+            self._streams.end(live.folder, live.log.name, live.is_gone)
 
     def drain(self, launch: int, grace_s: float) -> None:
         """Sends SIGTERM to all ranks of a launch, and SIGKILL after a grace period."""
@@ -123,7 +166,9 @@ class ClusterLauncher:
         self._cluster.order_all({"order": "deadline", "drain_at": drain_at, "kill_at": kill_at}, stands=True)
 
     def close(self, wait: bool = True) -> None:
-        """Ends the agents, and the connection to the cluster."""
+        """Ends the agents, and the connection to the cluster, when all checkpoints are on the tuner's disk."""
+        if self._streams is not None:
+            self._streams.close(wait)
         self._cluster.close(wait)
 
     def _start(self, handle: int, live: _SpreadLaunch, position: int) -> None:
@@ -141,18 +186,33 @@ class ClusterLauncher:
             "log": str(live.log) if position == 0 and live.log is not None else None,
             "checkpoints": asdict(spec.checkpoints) if watches and spec.checkpoints is not None else None,
         }  # fmt: skip
+        if self._streams is not None and live.folder:
+            order |= {"home": self._streams.home, "trial": Path(live.folder).parent.name, "folder": live.folder}
         self._cluster.order(part.node, order)
 
     def _drain(self, handle: int, live: _SpreadLaunch, grace_s: float) -> None:
         live.is_ending = True
+        if not live.started:
+            threading.Thread(target=self._end_unstarted, args=(handle, live), daemon=True).start()
         for position in live.started - live.exits.keys():
             self._cluster.order(live.parts[position].node, {"order": "drain", "launch": handle, "grace_s": grace_s})
+
+    def _end_unstarted(self, handle: int, live: _SpreadLaunch) -> None:
+        """A launch is drained whose checkpoints are under way."""
+        with self._lock:
+            if live.started or self._live.pop(handle, None) is None:
+                return
+        self._end_stream(live)
+        codes = (None,) * sum(part.num_ranks for part in live.parts)
+        self._on_exit(handle, LaunchExit(codes, None, drained=True, killed=False), time.monotonic())
 
     # What the cluster tells, in its thread.
 
     def _hear(self, node: str, message: Message, moment: float) -> None:
         event = message["event"]
         if event == "silent":
+            if self._streams is not None:
+                self._streams.lose(node)
             with self._lock:
                 for handle, live in self._live.items():
                     if live.position(node) is not None:
@@ -177,7 +237,13 @@ class ClusterLauncher:
         elif event == "launched":
             self._tell_launched(handle, known, place, moment)
         elif event == "began":
-            self._on_checkpoint(handle, Beginning(**message["news"]))
+            beginning = Beginning(**message["news"])
+            if known.was_lost and not beginning.restored:
+                beginning = replace(beginning, restored=known.was_lost)
+            self._on_checkpoint(handle, beginning)
+        elif event == "taken":
+            if self._streams is not None:
+                self._streams.take(known.folder, int(message["number"]))
         elif event == "matched":
             self._on_checkpoint(handle, Matched(**message["news"]))
         elif event == "exit":
@@ -189,8 +255,9 @@ class ClusterLauncher:
         with self._lock:
             live.launched.add(position)
             if not live.is_ending and not live.exits:
-                for other in range(len(live.parts)):
-                    if other not in live.started:
+                others = [position for position in range(len(live.parts)) if position not in live.started]
+                if others and self._prepare(handle, live, others):
+                    for other in others:
                         self._start(handle, live, other)
             is_complete = len(live.launched) == len(live.parts)
         if is_complete:
@@ -203,6 +270,7 @@ class ClusterLauncher:
             if live is None or position in live.exits:
                 return
             if exit_ is None:
+                live.is_gone = live.is_gone or position == 0
                 exit_ = lost_part(live.parts[position])
             live.exits[position] = exit_
             if has_failed(exit_) and live.first_failed is None and not live.is_ending:
@@ -218,15 +286,18 @@ class ClusterLauncher:
                 live.is_ending = True
             del self._live[handle]
             self._note_folder(live)
+        self._end_stream(live)
         for file in live.logs.values():
             file.close()
         if live.log is not None:
-            self._append_rest(live.log, Path(live.spec.ranks[0].stdout))
+            self._append_rest(live.log, Path(live.spec.ranks[0].stdout), live.is_gone)
         self._on_exit(handle, merged(live.parts, live.exits, live.first_failed), moment)
 
-    def _append_rest(self, printed: Path, log: Path) -> None:
+    def _append_rest(self, printed: Path, log: Path, is_gone: bool) -> None:
         try:
             append_rest(printed, log)
+            if is_gone:
+                end_line(log)
         except OSError as error:
             logger.warning("What a trial has printed last cannot be read from %s: %s", printed, error)
 

@@ -66,3 +66,12 @@ def left_behind(folder: Path) -> list[Path]:
         return []
     found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2])))]
+
+
+def end_line(log: Path) -> None:
+    """Ends the last line of a log, which may have been cut off: what the next launch prints is no part of it."""
+    with contextlib.suppress(FileNotFoundError), open(log, "r+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")

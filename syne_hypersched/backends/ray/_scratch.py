@@ -15,7 +15,8 @@ from pathlib import Path
 
 from syne_hypersched.launch import identify, is_here, is_same
 
-_OWNER = "owner.json"
+#: In a folder, says which process it belongs to.
+OWNER = "owner.json"
 _PAUSE_S = 0.02
 
 
@@ -35,14 +36,14 @@ class Scratch:
             raise PermissionError(f"{self._root} belongs to another user: set TMPDIR")
         self.folder = self._root / uuid.uuid4().hex
         self.folder.mkdir(mode=0o700)
-        (self.folder / _OWNER).write_text(json.dumps(identify([os.getpid()])))
+        (self.folder / OWNER).write_text(json.dumps(identify([os.getpid()])))
 
     def end_orphans(self, grace_s: float) -> None:
         """Waits until nothing writes to the folders of agents that have died, and removes these.
 
         What is there after ``grace_s`` seconds is killed: it was told to checkpoint and exit when its agent died.
         """
-        dead = [folder for folder in self._root.iterdir() if folder != self.folder and _is_dead(folder)]
+        dead = [folder for folder in self._root.iterdir() if folder != self.folder and is_dead(folder)]
         kill_at = time.monotonic() + grace_s
         while pids := [pid for pid, path in _outputs() if any(folder in path.parents for folder in dead)]:
             if time.monotonic() >= kill_at:
@@ -58,10 +59,10 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _is_dead(folder: Path) -> bool:
+def is_dead(folder: Path) -> bool:
     """Whether the owner of a folder is known not to exist any more."""
     try:
-        owner = json.loads((folder / _OWNER).read_text())
+        owner = json.loads((folder / OWNER).read_text())
         ((pid, started),) = zip(owner["pids"], owner["start_ticks"], strict=True)
     except (OSError, ValueError, KeyError, TypeError):
         return False  # it is being made, or is none of ours

@@ -66,6 +66,8 @@ class DevicePool:
         self._present: dict[int, None] = {}
         self._retiring: dict[int, None] = {}
         self._lost: dict[int, None] = {}
+        #: Nodes whose free devices are not given to trials.
+        self._shut: set[str] = set()
         for index, device in enumerate(devices):
             self.join(device, "" if nodes is None else nodes[index])
 
@@ -120,13 +122,13 @@ class DevicePool:
 
     @property
     def num_free(self) -> int:
-        """Number of free devices."""
-        return sum(map(len, self._free.values()))
+        """Number of free devices, on nodes that are not shut."""
+        return sum(self.free_by_node.values()) if self._shut else sum(map(len, self._free.values()))
 
     @property
     def free_by_node(self) -> dict[str, int]:
-        """Number of free devices of each node, in the order in which nodes joined."""
-        return {node: len(free) for node, free in self._free.items()}
+        """Number of free devices of each node that is not shut, in the order in which nodes joined."""
+        return {node: len(free) for node, free in self._free.items() if node not in self._shut}
 
     # What is there.
 
@@ -143,6 +145,11 @@ class DevicePool:
     def num_present(self) -> int:
         """Number of devices that are there and are not to go: those to plan with."""
         return len(self._present)
+
+    @property
+    def num_usable(self) -> int:
+        """Number of devices that are there and are not to go, without the free ones on nodes that are shut."""
+        return len(self._present) - sum(len(self._free.get(node, ())) for node in self._shut)
 
     @property
     def retiring(self) -> tuple[str, ...]:
@@ -230,6 +237,13 @@ class DevicePool:
             The trial that held it. Its processes must be killed or are dead, and it must be released then.
         """
         return self._leave(device, lost=True)
+
+    def shut(self, node: str, is_shut: bool = True) -> None:
+        """The devices of a node are given to no trial until it is not shut any more; what runs there goes on."""
+        if is_shut:
+            self._shut.add(node)
+        else:
+            self._shut.discard(node)
 
     def _leave(self, device: str, lost: bool) -> int | None:
         position = self._positions.get(device)

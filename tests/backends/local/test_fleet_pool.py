@@ -111,3 +111,24 @@ def test_a_drain_that_takes_long_is_cut_short_when_the_device_is_lost(make_trial
     trials.until(lambda: len(trials.reports) >= seen + 2)
     assert consecutive(trials)
     end(trials)
+
+
+def test_a_node_that_is_shut_gets_no_launch_and_what_runs_there_goes_on(make_trials):
+    trials = make_trials(num_devices=3)
+    fleet = trials.backend._fleet
+    trial = trials.start()
+    trials.until(lambda: len(trials.epochs[0]) >= 2)
+    fleet.shut("", True, "its disk is full", free_mb=7.0)
+    other = trials.start()
+    reported = len(trials.epochs[0])
+    trials.until(lambda: len(trials.epochs[0]) >= reported + 5)
+    assert not trials.epochs[1]
+    assert (trial.num_devices, other.num_devices) == (1, 1)
+    fleet.shut("", False, "")
+    trials.until(lambda: len(trials.epochs[1]) >= 2)
+    [shut], [reopened] = trials.events("shut"), trials.events("reopen")
+    assert (shut.reason, shut.details["free_mb"], len(shut.devices)) == ("its disk is full", 7.0, 3)
+    assert len(reopened.devices) == 3
+    assert [event.event for event in trials.events("drain")] == []
+    assert consecutive(trials)
+    end(trials)

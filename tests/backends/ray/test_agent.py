@@ -13,9 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from syne_hypersched.backends.machine.discovery import Devices
-from syne_hypersched.backends.ray._agent import NodeAgent, _checkpoints, _probe, _with_own_python
+from syne_hypersched.backends.ray._agent import NodeAgent, _checkpoints, _with_own_python
 from syne_hypersched.backends.ray._lease import Lease
 from syne_hypersched.backends.ray._messages import pack, unpack
+from syne_hypersched.backends.ray._node_files import NodeFiles
+from syne_hypersched.backends.ray._probe import answer
 from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
 from syne_hypersched.checkpoints import Beginning
 from syne_hypersched.launch import LaunchExit
@@ -54,6 +56,7 @@ class Agent(NodeAgent):
         self._closing = threading.Event()
         self._launcher, self._memory, self._logs, self._ports = Noting(), Noting(), Noting(), Noting()
         self._scratch = SimpleNamespace(folder=folder)
+        self._files = NodeFiles(str(folder / "disk"), 0.0)
 
     def give(self, *orders, begin=1):
         return unpack(self.order(pack({"orders": list(enumerate(orders, begin))})))["carried_out"]
@@ -201,7 +204,7 @@ def test_at_the_end_everything_is_closed_and_said_so(agent, monkeypatch, why):
 
 def test_a_probe_is_answered(agent, order):
     agent.give({"order": "probe", "probe": "p", **order})
-    assert agent.told() == [{"event": "probed", "probe": "p", "error": ""}]
+    assert agent.told() == [{"event": "probed", "probe": "p", "error": "", "is_shared": True}]
 
 
 @pytest.fixture
@@ -216,7 +219,7 @@ def order(tmp_path):
 
 
 def test_a_node_that_sees_all_leaves_an_answer(order):
-    assert _probe(order) == ""
+    assert answer(order) == {"error": "", "is_shared": True}
     assert (Path(order["folder"]) / f"answer-{os.getpid()}").is_file()
 
 
@@ -232,7 +235,7 @@ def test_a_node_that_sees_all_leaves_an_answer(order):
 def test_a_node_that_does_not_says_why(order, break_, why):
     break_(order)
     shared = str(Path(order["folder"]).parent)
-    assert _probe(order).startswith(why.format(script=order["script"], shared=shared))
+    assert answer(order)["error"].startswith(why.format(script=order["script"], shared=shared))
 
 
 def test_the_interpreter_is_that_of_the_node_where_the_tuner_named_its_own():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from syne_hypersched.backends.ray._rank_log import append_rest, left_behind, rank_log
+import pytest
+
+from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind, rank_log
 
 
 def test_the_rest_is_appended_once(tmp_path):
@@ -46,3 +48,14 @@ def test_files_are_in_the_order_of_their_launches(tmp_path):
     (tmp_path / "std.err").touch()
     assert left_behind(tmp_path) == [files[2], files[0], files[1]]
     assert left_behind(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("text, ended", [("", ""), ("one\n", "one\n"), ("one\ntw", "one\ntw\n"), ("o", "o\n")])
+def test_a_line_that_was_cut_off_is_ended(tmp_path, text, ended):
+    log = tmp_path / "std.out"
+    end_line(log)
+    assert not log.exists()
+    log.write_text(text)
+    end_line(log)
+    end_line(log)
+    assert log.read_text() == ended

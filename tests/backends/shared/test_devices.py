@@ -216,3 +216,33 @@ def test_further_devices_must_be_free_and_what_is_given_back_held():
     with pytest.raises(ValueError, match="must be among"):
         pool.give_back(0, ["b"])
     assert (pool.held_by(0), pool.free) == (("a",), ("b",))
+
+
+class TestNodesThatAreShut:
+    def test_free_devices_there_are_given_to_nobody(self):
+        pool = DevicePool(["a0", "a1", "b0"], ["a", "a", "b"])
+        pool.acquire(0, 1, {"a": 1})
+        pool.shut("a")
+        assert (pool.num_free, pool.free_by_node) == (1, {"b": 1})
+        assert (pool.num_present, pool.num_usable) == (3, 2)
+        with pytest.raises(ValueError, match="must be from 1 to 1"):
+            pool.acquire(1, 2)
+        assert pool.acquire(1, 1) == ("b0",)
+
+    def test_what_is_released_there_is_given_again_when_it_is_open(self):
+        pool = DevicePool(["a0", "b0"], ["a", "b"])
+        pool.acquire(0, 1, {"a": 1})
+        pool.shut("a")
+        assert pool.num_usable == 2
+        pool.release(0)
+        assert (pool.num_usable, pool.num_free) == (1, 1)
+        pool.shut("a", is_shut=False)
+        assert (pool.num_usable, pool.num_free) == (2, 2)
+
+    def test_devices_may_come_and_go_there(self):
+        pool = DevicePool(["a0"], ["a"], num_devices=2)
+        pool.shut("b")
+        pool.join("b0", "b")
+        assert (pool.num_free, pool.num_usable, pool.num_present) == (1, 1, 2)
+        pool.lose("b0")
+        assert (pool.num_free, pool.num_usable, pool.num_present) == (1, 1, 1)

@@ -1,0 +1,84 @@
+"""Whether a node sees what trials need: the tuner asks with a probe, and the node's agent answers it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from syne_hypersched.backends.ray._messages import Message
+
+
+class Probe:
+    """The tuner's side.
+
+    Parameters
+    ----------
+    folder
+        The folder that is to be shared, which is made; None: none is.
+    script
+        The script that has to be on all nodes.
+
+    Attributes
+    ----------
+    order
+        What agents are asked.
+    """
+
+    def __init__(self, folder: Path | None, script: Path) -> None:
+        place = None
+        token = uuid.uuid4().hex
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix=".probe-", dir=folder))
+            (place / "token").write_text(token)
+        self.order: Message = {
+            "order": "probe", "probe": token, "folder": None if place is None else str(place), "token": token,
+            "script": str(script), "sha256": hashlib.sha256(script.read_bytes()).hexdigest(),
+        }  # fmt: skip
+        self._answers: dict[str, Message] = {}
+
+    def hear(self, node: str, message: Message) -> bool:
+        """A node has answered a probe; returns whether it was this one."""
+        if message["probe"] != self.order["probe"]:
+            return False
+        self._answers[node] = message
+        return True
+
+    def is_answered(self, node: str) -> bool:
+        """Whether a node has answered."""
+        return node in self._answers
+
+    def problems(self, nodes: Sequence[str]) -> dict[str, str]:
+        """Why some of the nodes cannot take part, in words."""
+        said = {node: self._answers[node]["error"] if node in self._answers else "it does not answer" for node in nodes}
+        return {node: problem for node, problem in said.items() if problem}
+
+    def not_sharing(self, nodes: Sequence[str]) -> dict[str, str]:
+        """Which of the nodes could take part if they shared the folder, and why they do not."""
+        problems = self.problems(nodes)
+        return {n: text for n, text in problems.items() if n in self._answers and not self._answers[n]["is_shared"]}
+
+
+def answer(order: Message) -> Message:
+    """The agent's side: why its node cannot take part, ``error``, and whether it shares the folder, ``is_shared``."""
+    script = order["script"]
+    try:
+        digest = hashlib.sha256(Path(script).read_bytes()).hexdigest()
+    except OSError as error:
+        return {"error": f"it has no {script} ({error.strerror})", "is_shared": True}
+    if digest != order["sha256"]:
+        return {"error": f"its {script} is another one than the tuner's", "is_shared": True}
+    if order["folder"] is None:
+        return {"error": "", "is_shared": False}
+    folder = Path(order["folder"])
+    try:
+        if (folder / "token").read_text() != order["token"]:
+            return {"error": f"its {folder.parent} is another folder than the tuner's", "is_shared": False}
+        (folder / f"answer-{os.getpid()}").touch()
+    except OSError as error:
+        return {"error": f"{folder.parent} is not there or not writable ({error.strerror})", "is_shared": False}
+    return {"error": "", "is_shared": True}

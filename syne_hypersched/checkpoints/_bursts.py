@@ -61,17 +61,17 @@ class Bursts:
     @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
-        return bool(self._paths) and self._last is None and not self.may_be_second
+        return bool(self._paths) and self._last is None and not self._may_be_second
 
     @property
     def is_partial(self) -> bool:
         """Whether the present checkpoint has other names, so far, than the one before."""
-        if self._takes_turns or self.may_be_second:
+        if self._takes_turns or self._may_be_second:
             return not self.is_complete
         return bool(self._paths) and self._last is not None and self._names() != self._last
 
     @property
-    def may_be_second(self) -> bool:
+    def _may_be_second(self) -> bool:
         """Whether the files since the first report may be the second checkpoint, under other names."""
         return self._last is None and 0 < len(self._turn) < len(self._last_turn)
 

@@ -367,7 +367,7 @@ class Observer:
         begins = not was_lost and self._bursts.add(path)
         if begins:
             self._finished = {path}
-        elif self._taken_in_burst is not None and not (was_lost or is_old or self._bursts.may_be_second):
+        elif self._taken_in_burst is not None and not (was_lost or is_old):
             self.lacking.append(self._taken_in_burst)
         self._taken_in_burst = None
         self._parts[path] = after

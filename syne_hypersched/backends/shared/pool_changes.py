@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from syne_hypersched import checks
-from syne_hypersched.backends.shared.devices import DevicePool, choose_retiring
+from syne_hypersched.backends.shared.devices import DevicePool
+from syne_hypersched.backends.shared.retiring import choose_retiring
 
 Record = Callable[..., None]
 """Writes an event, as :meth:`~syne_hypersched.backends.shared.events.EventLog.write` does."""

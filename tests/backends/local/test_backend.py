@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -522,11 +523,20 @@ def test_the_stock_backend_removes_what_a_scheduler_of_this_package_needs_no_lon
     kept = {}
 
     class Watch(TunerCallback):
+        has_finite = False
+
+        def on_trial_result(self, trial, status, result, decision):
+            self.has_finite = self.has_finite or not math.isnan(result["loss"])
+
         def on_tuning_end(self):
             kept.update({i: backend.checkpoint_trial_path(i).exists() for i in backend.trial_ids})
 
+    watch = Watch()
     tuner = run(
-        backend, scheduler, StoppingCriterion(max_num_trials_started=6), callbacks=[StoreResultsCallback(), Watch()]
+        backend,
+        scheduler,
+        lambda status: status.num_trials_started >= 6 and watch.has_finite,
+        callbacks=[StoreResultsCallback(), watch],
     )
     for process in backend.trial_subprocess.values():
         process.wait()

@@ -1,0 +1,47 @@
+"""Which devices are to go when there are to be fewer."""
+
+from __future__ import annotations
+
+from syne_hypersched.backends.shared.devices import DevicePool
+
+
+def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = None) -> tuple[str, ...]:
+    """Which devices are to go, so that as few trials as possible are drained, and none of them loses more than it must.
+
+    Free ones first; then those of trials that hold several and go on on fewer, the largest first, down to one each;
+    then those of trials that have to wait, first those that held a single one. Of trials that are alike it is the one
+    that came last.
+
+    Parameters
+    ----------
+    pool
+        The devices.
+    num_devices
+        How many are to go.
+    spared
+        A trial that is to keep its last device as long as any other could lose one: the incumbent.
+
+    Returns
+    -------
+    tuple of str
+        The devices; fewer than ``num_devices`` where there are not as many.
+    """
+    free, holders = pool.free, pool.holders
+    chosen = list(free[max(0, len(free) - num_devices) :])[::-1]
+    retiring = set(pool.retiring)
+    left = {trial_id: [device for device in held if device not in retiring] for trial_id, held in holders.items()}
+    left = {trial_id: held for trial_id, held in left.items() if held}
+
+    def rank(trial_id: int) -> tuple[bool, bool, int, int]:
+        kept, held = len(left[trial_id]), len(holders[trial_id])
+        if kept > 1:
+            # One that is drained already gives more without another drain.
+            return True, kept < held, kept, trial_id
+        return False, trial_id != spared, -held, trial_id
+
+    while len(chosen) < num_devices and left:
+        trial_id = max(left, key=rank)
+        chosen.append(left[trial_id].pop())
+        if not left[trial_id]:
+            del left[trial_id]
+    return tuple(chosen)

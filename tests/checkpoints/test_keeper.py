@@ -586,7 +586,7 @@ def test_the_checkpoint_is_that_which_the_last_file_says(launches, save):
         text = (launches.store.files(number) / text).read_text() if text in "AB" else text
         found[number] = int(text.partition(":")[0])
     assert len(found) > 2
-    # The generation of the first one may have been removed again, since the files that followed might have been its own.
+    # The generation of the first one may have been removed: the files that followed might have been its own.
     known = [news for news in launches.news if isinstance(news, Matched) and news.generation in found]
     assert len(known) > 2
     for news in known:

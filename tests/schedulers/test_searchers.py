@@ -47,7 +47,9 @@ def test_points_come_first_and_in_order(name: str) -> None:
     assert POINTS[0] not in configs[2:]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "bore" else ()) for name in NAMES]
+)
 def test_one_seed_one_sequence_whatever_the_process_draws(name: str) -> None:
     sequences = []
     for process_seed, dill_at in ((1, None), (2, None), (3, 6)):

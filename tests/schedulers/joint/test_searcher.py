@@ -172,8 +172,19 @@ def test_a_space_of_constants_but_one_value_and_unknown_trials_are_no_obstacle()
     assert searcher.suggest() == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize("do_minimize", [True, False])
-@pytest.mark.parametrize("name", ["hypersched", "asha", "promotion", "pasha"])
+@pytest.mark.parametrize(
+    ("name", "do_minimize"),
+    [
+        ("hypersched", True),
+        ("promotion", False),
+        *(
+            pytest.param(name, do_minimize, marks=pytest.mark.slow)
+            for name in ("hypersched", "asha", "promotion", "pasha")
+            for do_minimize in (True, False)
+            if (name, do_minimize) not in (("hypersched", True), ("promotion", False))
+        ),
+    ],
+)
 def test_every_scheduler_may_use_it_for_either_direction(name, do_minimize):
     sign = 1 if do_minimize else -1
     state = np.random.RandomState(0)

@@ -226,9 +226,12 @@ class BestPublisher:
             checkpoint = publish(folder, incumbent, generation, match)
             self._on_published(incumbent, Published(True, checkpoint))
             return _Attempt.DONE
-        if incumbent.is_spare and (present is None or self._is_as_good(present, incumbent)):
-            return _Attempt.NEVER
         reason = "none of its checkpoints is whole and of that report"
+        if incumbent.is_spare and (present is None or self._is_as_good(present, incumbent)):
+            # A worse one with a checkpoint may replace what is there, and has none.
+            if is_last and present is not None and self._is_news(incumbent):
+                self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
+            return _Attempt.NEVER
         if has_checkpoint or incumbent.is_spare:
             if is_last and self._is_news(incumbent):
                 self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))

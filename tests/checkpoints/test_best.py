@@ -150,6 +150,19 @@ def test_the_second_best_is_published_if_the_best_has_no_checkpoint(trials):
     assert trials.best() == (1, 1, "1 at 1", 1)
 
 
+def test_each_better_one_without_checkpoint_is_told(trials):
+    trials.publish(0, 1, 0.1)
+    assert trials.best() == (0, 1, None, None)
+    trials.publisher.offer(trials.folder, trials.incumbent(1, 1, 0.5))
+    assert trials.best() == (0, 1, None, None)
+    trials.match(2, 1, 0.7, trials.take(2, 1))
+    trials.publisher.offer(trials.folder, trials.incumbent(2, 1, 0.7))
+    assert trials.best() == (2, 1, "2 at 1", "exact")
+    told = [(incumbent.trial_id, published.is_new) for incumbent, published in trials.told]
+    assert told[0] == (0, True)
+    assert (1, False) in told
+
+
 def test_a_trial_that_rests_may_get_a_checkpoint_later(trials):
     trials.publish(0, 1, 0.5)
     assert trials.best() == (0, 1, None, None)

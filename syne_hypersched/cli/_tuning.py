@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syne_hypersched._console import outliving_the_reader
+
 MOST_REPLAYED = 20_000
 """Reports up to which a tuning ends with a replay, which takes seconds then."""
 
@@ -20,11 +22,18 @@ EXIT_NO_RESULT = 1
 def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
     """Runs a tuning, and ends with a table, a picture and the path of ``best/``.
 
+    The tuning goes on if nobody reads the output any more.
+
     Returns
     -------
     int
         Exit code: 0; 1 if too many trials have failed, or none has reported a finite metric.
     """
+    with outliving_the_reader():
+        return _tune_and_report(job, resume)
+
+
+def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     from syne_hypersched.experiments import load_run
     from syne_hypersched.experiments.report import report_run
     from syne_hypersched.tuning import make_tuner, run_job
@@ -33,6 +42,11 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
     print(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name), flush=True)
     folder, failure = run_job(tuner, resume)
     print()
+    try:
+        load_run(folder)
+    except ValueError as error:  # no report has the metric, or none the resource
+        print(f"hypersched: {failure or error}", file=sys.stderr)
+        return _say_no_result(job, folder)
     print(report_run(folder))
     for line in _replay_briefly(folder):
         print(line)
@@ -42,13 +56,17 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
         print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
         return EXIT_NO_RESULT
     if load_run(folder).incumbent is None:
-        print(
-            f"hypersched: no trial has reported a finite {job.metric!r} at a level {job.time_attr!r}; what the script "
-            f"has printed is in {folder}/0/std.out and std.err",
-            file=sys.stderr,
-        )
-        return EXIT_NO_RESULT
+        return _say_no_result(job, folder)
     return 0
+
+
+def _say_no_result(job: TuneJob, folder: Path) -> int:
+    print(
+        f"hypersched: no trial has reported a finite {job.metric!r} at a level {job.time_attr!r}; what the script "
+        f"has printed is in {folder}/0/std.out and std.err",
+        file=sys.stderr,
+    )
+    return EXIT_NO_RESULT
 
 
 def _replay_briefly(folder: Path) -> list[str]:

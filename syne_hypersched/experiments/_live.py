@@ -17,6 +17,7 @@ from syne_tune.tuner_logger import TunerLogger
 from syne_tune.util import metric_name_mode
 
 from syne_hypersched import checks
+from syne_hypersched._console import drop_output
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
 from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
@@ -146,6 +147,8 @@ class LiveProgress(TunerCallback):
         except OSError as error:
             # The terminal is gone, or the disk with the output is full: the tuning goes on without its view.
             self._progress = None
+            if isinstance(error, BrokenPipeError):
+                drop_output()  # else the next line that anybody prints ends the tuning
             logger.warning("The progress is no longer shown (%s); the tuning goes on.", error.strerror or error)
 
     def _show_progress(self, progress: Progress, reader: EventReader, last: bool) -> None:

@@ -33,16 +33,16 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
     try:
         return _from_table(path), ""
     except FileNotFoundError:
-        return [], ""
+        problem = ""  # the tuner has not stored it yet, or was killed before that
     except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
         problem = f"{path} cannot be read ({_in_a_line(error)})"
     try:
         rows = _from_journal(folder)
     except (OSError, ValueError, KeyError, TypeError):
         rows = []
-    if rows:
-        return rows, f"{problem}: the results are those of the journal"
-    return [], f"{problem}: the results are missing here"
+    if not problem:
+        return rows, ""
+    return rows, f"{problem}: the results are {'those of the journal' if rows else 'missing here'}"
 
 
 def _from_table(path: Path) -> Rows:

@@ -188,6 +188,11 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     rows, unreadable = read_rows(path)
     reports, configs, incomplete = reports_of_rows(rows, path / ST_RESULTS_DATAFRAME_FILENAME, goal)
     events, torn = _read_events(path / EVENTS_FILENAME)
+    if not rows and not unreadable and any(event.event == "first_report" for event in events):
+        unreadable = (
+            f"{path / ST_RESULTS_DATAFRAME_FILENAME} is missing, although trials have reported: it was removed, or the "
+            "tuner, which stores it every few seconds and keeps no journal, has not stored it"
+        )
     problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
     for problem in problems + notes:
         logger.warning("%s.", problem)

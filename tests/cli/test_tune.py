@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.cli import main
+from syne_hypersched.experiments import read_events
 
 SCRIPT = Path(__file__).parents[1] / "tuning" / "training_script.py"
 WHAT = ["--metric", "val_loss", "--min", "--resource", "epoch:27"]
@@ -161,3 +162,26 @@ def test_a_script_is_tuned_on_a_cluster(folder, monkeypatch):
         assert last_lines(ended, "best val_loss ")
     finally:
         cluster.shutdown()
+
+
+def test_who_no_longer_reads_the_output_does_not_end_the_tuning(folder):
+    tune = [sys.executable, "-m", "syne_hypersched.cli", "tune", SCRIPT, *SPACE, *WHAT, *HERE, "--name", "unread"]
+    process = subprocess.Popen(
+        [*map(str, tune), "--deadline", "8s"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait() in (0, 1)  # 1: a busy machine has reported nothing in time
+    path = folder / "experiments" / "unread"
+    exits = [event for event in read_events(path / "events.jsonl") if event.event in ("launch", "exit")]
+    assert exits[-1].event == "exit"
+    assert sum(event.event == "launch" for event in exits) == sum(event.event == "exit" for event in exits)
+    assert (path / "tuner.dill").exists()
+
+
+def test_a_metric_that_no_report_has_is_exit_code_1(folder):
+    what = ["--metric", "valloss", *WHAT[2:]]
+    ended = command("tune", SCRIPT, *SPACE, *what, *HERE, "--deadline", "6s", "--name", "wrong", cwd=folder)
+    assert ended.returncode == 1, ended.stderr
+    assert "no trial has reported a finite 'valloss' at a level 'epoch'" in ended.stderr

@@ -22,6 +22,8 @@ from syne_hypersched.checkpoints._files import is_in
 _DIGITS = re.compile(r"\d+")
 #: After so many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
+#: After so many checkpoints in a row, each with other names than the one before, names say nothing.
+_MOST_ODD = 3
 
 
 def pattern_of(path: str) -> str:
@@ -44,6 +46,7 @@ class Bursts:
         self._num_alone = 0
         #: Paths and names as they were before something older was set aside.
         self._before: tuple[list[str], Counter[str] | None] | None = None
+        self._num_odd = 0
         #: Whether a file of the present checkpoint was removed.
         self._is_cleaned = False
         #: What was written since the last report, and between the two before, and whether names are used in turn.
@@ -68,7 +71,8 @@ class Bursts:
         """Whether the present checkpoint has other names, so far, than the one before."""
         if self._takes_turns or self._may_be_second:
             return not self.is_complete
-        return bool(self._paths) and self._last is not None and self._names() != self._last
+        is_odd = bool(self._paths) and self._last is not None and self._names() != self._last
+        return is_odd and self._num_odd < _MOST_ODD
 
     @property
     def _may_be_second(self) -> bool:
@@ -124,7 +128,9 @@ class Bursts:
     def begin(self) -> None:
         """The next file begins another checkpoint."""
         if self._paths:
-            self._last, self._paths, self._num_alone = self._names(), [], 0
+            names = self._names()
+            self._num_odd = self._num_odd + 1 if self._last is not None and names != self._last else 0
+            self._last, self._paths, self._num_alone = names, [], 0
             self._is_cleaned = False
             self._after_report.clear()
 

@@ -175,3 +175,11 @@ def test_a_file_that_is_removed_in_the_middle_of_a_save_does_not_end_it():
         assert not bursts.add("state")
         bursts.report()
     assert bursts.is_complete
+
+
+def test_if_no_checkpoint_is_like_the_one_before_names_say_nothing():
+    """A thread writes one of two files in turn, and reports come at any time."""
+    bursts = Bursts()
+    add(bursts, "A", "|", "newest", "B", "newest", "|", "A", "newest", "B", "|", "|", "newest", "A", "newest", "B")
+    assert not bursts.is_complete
+    assert not bursts.is_partial

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +83,15 @@ def test_results_that_cannot_be_read_are_those_of_the_journal(simulate: Callable
     assert run.reports == whole.reports
     assert run.configs == whole.configs
     assert run.problems[0].endswith("the results are those of the journal")
+    # A tuner stores them every few seconds.
+    (path / "results.csv.zip").unlink()
+    run = load_run(path)
+    assert (run.reports, run.problems) == (whole.reports, ())
+    shutil.rmtree(path / "journal")
+    launch = next(line for line in (path / "events.jsonl").read_text().splitlines() if '"launch"' in line)
+    with open(path / "events.jsonl", "a") as file:
+        print(json.dumps(json.loads(launch) | {"event": "first_report"}), file=file)
+    assert "is missing, although trials have reported" in load_run(path).problems[0]
 
 
 def test_reports_without_a_level_are_left_out_and_values_of_other_kinds_are_none(

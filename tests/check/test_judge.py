@@ -30,6 +30,7 @@ RIGHT = Observed(
     killed=launch(1, 2, exit_code=-9, num_before_signal=2),
     restarted=launch(3, 4),
     torn=[("state half written", launch(3, 4))],
+    num_torn=2,
     num_before=2,
     num_resumed=2,
     num_devices=2,

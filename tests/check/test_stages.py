@@ -225,19 +225,19 @@ def test_what_was_ended_badly_is_not_what_a_launch_is_resumed_from(tmp_path, beh
 
 @pytest.mark.parametrize("late_copies", [0, 1, 2])
 def test_a_copy_is_judged_by_the_reports_that_were_made_when_it_was_copied(tmp_path, late_copies):
-    stage, _, seen = check(tmp_path, num_epochs=12, num_reports=9, is_killed=True, late_copies=late_copies)
+    stage, seen, _ = check(tmp_path, num_epochs=12, num_reports=9, is_killed=True, late_copies=late_copies)
     begins = {trial: begin for trial, _, begin in stage.started}
     assert seen.num_resumed == begins["resumed"] > 0
 
 
 def test_a_copy_with_a_part_of_the_next_save_is_not_judged(tmp_path):
-    _, _, seen = check(tmp_path, is_killed=True, begins_to_save=True)
+    _, seen, _ = check(tmp_path, is_killed=True, begins_to_save=True)
     assert seen.resumed is not None
     assert seen.num_resumed == 0
 
 
 def test_no_torn_state_is_made_from_copies_that_are_several_reports_apart(tmp_path):
-    _, _, seen = check(tmp_path, num_epochs=12, num_reports=9, in_place=True, late_copies=1)
+    _, seen, _ = check(tmp_path, num_epochs=12, num_reports=9, in_place=True, late_copies=1)
     assert seen.torn == []
 
 

@@ -237,7 +237,7 @@ def test_a_copy_with_a_part_of_the_next_save_is_not_judged(tmp_path):
 
 
 def test_no_torn_state_is_made_from_copies_that_are_several_reports_apart(tmp_path):
-    _, seen, _ = check(tmp_path, num_epochs=12, num_reports=9, in_place=True, late_copies=1)
+    _, seen, _ = check(tmp_path, num_epochs=12, num_reports=9, in_place=True, late_copies=2)
     assert seen.torn == []
 
 

@@ -25,6 +25,9 @@ EXIT_FAIL = 1
 EXIT_USAGE = 2
 """Exit code of the command if its arguments make no sense."""
 
+EXIT_INTERRUPTED = 130
+"""Exit code of the command after Ctrl-C."""
+
 _WIDTH = 110
 
 
@@ -198,5 +201,7 @@ def check_and_print(script: str, options: Sequence[str], as_json: bool, **choice
     except (TypeError, ValueError, RuntimeError) as error:
         print(f"hypersched check: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     print(json.dumps(result.to_json(), indent=2) if as_json else result)
     return 0 if result.passed else EXIT_FAIL

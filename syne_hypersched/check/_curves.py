@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,7 +29,16 @@ _OTHER = frozenset({
 })  # fmt: skip
 #: Usual names of the resource, and parts of usual names of metrics, the best ones first.
 _RESOURCES = ("epoch", "epochs", "step", "steps", "iteration", "iter", "round", "resource", "global_step")
-_METRICS = ("val_loss", "eval_loss", "valid", "val_", "eval_", "test_", "loss", "error", "acc", "f1", "auc", "score")
+_METRICS = (
+    "loss", "error", "err", "rmse", "mae", "mse", "perplexity", "ppl", "nll", "accuracy", "acc", "f1", "auc", "map",
+    "iou", "bleu", "rouge", "reward", "return", "score",
+)  # fmt: skip
+#: First letters of words in names of metrics on data that was held out, and words in names that are no metric.
+_HELD_OUT = ("val", "eval", "test", "dev")
+_COSTS = frozenset({
+    "time", "runtime", "walltime", "timestamp", "elapsed", "duration", "sec", "secs", "second", "seconds", "ms", "lr",
+    "step", "steps", "memory", "mem", "gb", "mb", "throughput", "speed",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,11 +58,37 @@ def find_names(reports: Reports, resource: str | None, metric: str | None) -> Cu
         named = [name for name in _RESOURCES if name in (growing or numbers)]
         resource = next(iter((*named, *growing)), "")
     if metric is None:
-        known = reports[0] if reports else {}
-        others = [name for name in known if name not in _OTHER and name != resource and not _is_text(known[name])]
-        fitting = [name for part in _METRICS for name in others if part in name.lower()]
-        metric = next(iter((*fitting, *others)), "")
+        known = {name: value for report in reversed(reports) for name, value in report.items()}
+        first = dict.fromkeys(name for report in reports for name in report)
+        others = [name for name in first if name not in _OTHER and name != resource and not _is_text(known[name])]
+        metric = min(others, key=_metric_order, default="")
     return CurveNames(resource, metric)
+
+
+def _metric_order(name: str) -> tuple[bool, bool, bool, bool, int]:
+    """Sorts names by how much they look like the metric, the best one first."""
+    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()) if word]
+    places = [
+        place
+        for place, part in enumerate(_METRICS)
+        if part in words or (len(part) > 3 and any(part in word for word in words))
+    ]
+    is_cost = bool(_COSTS & {*words}) or "learning_rate" in name.lower()
+    is_held_out = any(word.startswith(_HELD_OUT) for word in words)
+    is_training = any(word.startswith("train") for word in words)
+    return is_cost, not (places and is_held_out), not is_held_out, is_training, min(places, default=len(_METRICS))
+
+
+def level_sizes(reports: Reports, name: str) -> list[int]:
+    """How many reports follow each other at each level: there may be one of the training, and one of the validation."""
+    levels = [report.get(name) if name else None for report in reports]
+    sizes: list[int] = []
+    for index, level in enumerate(levels):
+        if index and name and level == levels[index - 1]:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    return sizes
 
 
 def _is_text(value: object) -> bool:
@@ -65,6 +101,10 @@ def why_no_resource(reports: Reports, name: str) -> str:
     for level in levels:
         if not checks.is_number(level) or not math.isfinite(level) or level != int(level) or level < 1:
             return f"{name} must be an integer of at least 1 in every report, but is {level!r} in one"
+    # There may be several reports of a level.
+    levels = [level for index, level in enumerate(levels) if not index or level != levels[index - 1]]
+    if len(levels) == 1 < len(reports):
+        return f"{name} must grow from report to report, but is always {_listed(levels)}"
     steps = {later - earlier for earlier, later in pairwise(levels)}  # type: ignore[operator]
     if any(step <= 0 for step in steps):
         return f"{name} must grow from report to report, but is {_listed(levels)}"
@@ -73,13 +113,18 @@ def why_no_resource(reports: Reports, name: str) -> str:
     return ""
 
 
-def why_no_metric(reports: Reports, name: str) -> str:
-    """Why an entry cannot be the metric; empty if it can."""
-    for report in reports:
-        if name not in report:
-            return f"{name} must be in every report, but is missing in one with {', '.join(report)}"
-        if not checks.is_number(report[name]) or not math.isfinite(report[name]):
-            return f"{name} must be a finite number, but is {report[name]!r} in one report"
+def why_no_metric(reports: Reports, name: str, resource: str = "") -> str:
+    """Why an entry cannot be the metric; empty if it can. Of several reports of a level, one must have it."""
+    sizes, end = level_sizes(reports, resource), 0
+    for number, size in enumerate(sizes):
+        end += size
+        is_cut = number + 1 == len(sizes) > 1 and size < max(sizes)  # it was ended between two reports of a level
+        together = reports[end - size : end]
+        if not is_cut and not any(name in report for report in together):
+            return f"{name} must be in every report, but is missing in one with {', '.join(together[-1])}"
+        for report in together:
+            if name in report and (not checks.is_number(report[name]) or not math.isfinite(report[name])):
+                return f"{name} must be a finite number, but is {report[name]!r} in one report"
     return ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,12 +14,13 @@ from syne_hypersched.check._curves import (
     apart,
     curve,
     find_names,
+    level_sizes,
     why_no_metric,
     why_no_resource,
     within_an_epoch,
 )
 from syne_hypersched.check._stages import Observed
-from syne_hypersched.check._trace import LaunchTrace
+from syne_hypersched.check._trace import LaunchTrace, written_by_all
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 
 Status = Literal["PASS", "FAIL", "UNKNOWN"]
@@ -127,12 +127,12 @@ class Judge:
         if why:
             advice = "Report the epochs done, as 1, 2, 3... over all launches; --resource names the entry."
             return "FAIL", why, advice
-        why = why_no_metric(reports, names.metric) if names.metric else "no entry is a metric"
+        why = why_no_metric(reports, names.metric, names.resource) if names.metric else "no entry is a metric"
         if why:
             return "FAIL", why, "Report the metric as a finite number in every report; --metric names the entry."
         others = [trace.reports for trace in (self._seen.resized, self._seen.restarted) if trace and trace.reports]
         for other in others:
-            why = why_no_metric(other, names.metric)
+            why = why_no_metric(other, names.metric, names.resource)
             if why:
                 return "FAIL", f"after a relaunch, {why}", "Report the same entries in every launch."
         return "PASS", f"metric {names.metric}, resource {names.resource}", ""
@@ -152,12 +152,20 @@ class Judge:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return "PASS", f"{', '.join(names[:3])}{more}", ""
 
+    def _per_level(self) -> int:
+        """Reports of a level: a script may report its training loss and its validation loss."""
+        return max(level_sizes(self._seen.alone.reports, self._names.resource), default=1)
+
     def _saved_first(self) -> tuple[Status, str, str]:
         alone = self._seen.alone
         if "checkpoint found" in self._failed or not alone.reports:
             return "UNKNOWN", "no checkpoint", ""
-        verdicts = [alone.saved_before(index) for index in range(len(alone.reports))]
-        missing = [index + 1 for index, verdict in enumerate(verdicts) if verdict is False]
+        groups = level_sizes(alone.reports, self._names.resource)
+        if len(groups) > 1 and groups[-1] < max(groups):
+            groups.pop()  # it was ended between two reports of a level
+        lasts = [sum(groups[: number + 1]) - 1 for number in range(len(groups))]
+        verdicts = [alone.saved_before(index, number) for index, number in zip(lasts, groups, strict=True)]
+        missing = [index + 1 for index, verdict in zip(lasts, verdicts, strict=True) if verdict is False]
         if missing:
             listed = ", ".join(map(str, missing))
             advice = "Save before each report: the answer to a report may be SIGTERM, and best/ holds what was saved."
@@ -174,25 +182,33 @@ class Judge:
             "Do not ignore SIGTERM and do not train on: save within the grace period and exit with "
             f"{EXIT_DRAINED}, or leave SIGTERM alone. --grace-s is the backend's grace_s."
         )
-        num_late = len(trace.reports) - (trace.num_before_signal or 0)
+        num_late = len(self._after_signal(trace))
         if trace.was_killed:
             return "FAIL", f"still there {self._grace_s:g} s after SIGTERM", advice
-        if num_late > 1:
+        if num_late > self._per_level():
             return "FAIL", f"it trained on for {num_late} reports after SIGTERM", advice
         if trace.exit_code not in _LEFT:
             advice = f"After SIGTERM, exit with {EXIT_DRAINED}; an error at that moment may cost the checkpoint."
             return "FAIL", f"exit code {trace.exit_code} after SIGTERM: {trace.last_words}", advice
         return "PASS", f"{trace.leave_s:.2f} s after SIGTERM, with exit code {trace.exit_code}", ""
 
+    @staticmethod
+    def _after_signal(trace: LaunchTrace) -> tuple[Mapping[str, Any], ...]:
+        """The reports after SIGTERM. A process that has died of it has made all reports before."""
+        return () if trace.exit_code == -signal.SIGTERM else trace.reports[trace.num_before_signal or 0 :]
+
     def _whole_epochs(self) -> tuple[Status, str, str]:
         trace = self._seen.terminated
         if trace is None or trace.num_before_signal is None:
             return "UNKNOWN", "no SIGTERM was sent", ""
-        late = trace.reports[trace.num_before_signal :]
+        late = self._after_signal(trace)
         if not late:
             return "PASS", "no report after SIGTERM", ""
         advice = "After SIGTERM in the middle of an epoch, save and leave without evaluating or reporting."
-        before = set(curve(trace.reports[: trace.num_before_signal], self._names))
+        num_before = len(trace.reports) - len(late)
+        if num_before and late[0].get(self._names.resource) == trace.reports[num_before - 1].get(self._names.resource):
+            late = late[1:] if self._per_level() > 1 else late  # the second report of an epoch
+        before = set(curve(trace.reports[:num_before], self._names))
         found = curve(late, self._names)
         for level in (report.get(self._names.resource) for report in late):
             if level in before or not checks.is_number(level) or level != int(level):
@@ -230,7 +246,7 @@ class Judge:
         where = f"{name} {last:g} reported, then {name} {first:g} after the relaunch"
         if first == last + step:
             return "PASS", where, ""
-        if first == last and after.saved_before(0) is not True:
+        if first == last and (after.saved_before(0) is not True or self._per_level() > 1):
             return "PASS", f"{where}, with the report of the checkpoint", ""
         if first > last + step:
             advice = f"Store in the checkpoint how many epochs are done, and go on with the next {name}."
@@ -260,21 +276,19 @@ class Judge:
         trace, alone = self._seen.resized, self._seen.alone
         if trace is None or trace.num_devices == 1 or not trace.reports or "checkpoint found" in self._failed:
             return "UNKNOWN", "there was no launch on more than 1 device that has reported", ""
-        usual: Counter[str] = Counter()
-        for written in alone.written():
-            usual |= written  # the most between two reports
-        most = max(usual.values(), default=1)  # for a file whose name is new in each save
+        if trace.num_ranks == 1:
+            return "PASS", "one process has all devices", ""
         segments = trace.written()
         if not segments:
             return "UNKNOWN", f"only one report on {trace.num_devices} devices", ""
-        for written in segments:
-            for path, number in written.items():
-                if number > usual.get(path, most):
-                    advice = (
-                        "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
-                        "--processes single."
-                    )
-                    return "FAIL", f"{path} was written {number} times from one report to the next", advice
+        path = written_by_all(alone.written(), segments, trace.num_ranks)
+        if path:
+            number = max(written[path] for written in segments)
+            advice = (
+                "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
+                "--processes single."
+            )
+            return "FAIL", f"{path} was written {number} times from one report to the next", advice
         return "PASS", f"no file is written more often on {trace.num_devices} devices than on 1", ""
 
     def _batch(self) -> tuple[Status, str, str]:
@@ -295,8 +309,7 @@ class Judge:
         if seen.killed is None or seen.restarted is None:
             return "UNKNOWN", "no save was seen after a report", ""
         cases = [("a kill in a save", seen.killed.reports, seen.restarted)]
-        last = min(3, len(seen.alone.reports))
-        cases += [(what, seen.alone.reports[: last - 1], trace) for what, trace in seen.torn]
+        cases += [(what, seen.alone.reports[: seen.num_torn], trace) for what, trace in seen.torn]
         for what, before, trace in cases:
             problem = self._torn_problem(before, trace)
             if problem:

@@ -29,6 +29,8 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
 #: A launch is looked at so often (seconds) even if nothing is heard of it.
 _LOOK_S = 0.05
+#: Seconds within which a signal arrives.
+_STOP_S = 2.0
 
 
 class WatchedLaunch:
@@ -115,22 +117,46 @@ class WatchedLaunch:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signum)
 
+    def num_saves_since_report(self) -> int:
+        """Changes since the last report that belong to a save, or may."""
+        begin = self._places[-1][0] if self._places else 0
+        return sum(change.kind in SAVES for change in self.changes[begin:])
+
     def copy_checkpoints(self, folder: Path, target: Path) -> None:
-        """Copies the checkpoint folder while the script is stopped."""
-        self.send(signal.SIGSTOP)
+        """Copies the checkpoint folder while the script is stopped, and notices all that it has done until then."""
+        self._stop()
         try:
             if folder.is_dir():
                 shutil.copytree(folder, target, symlinks=True, dirs_exist_ok=True)
             else:
                 target.mkdir(parents=True)
+            self._look()
         finally:
             self.send(signal.SIGCONT)
 
+    def _stop(self) -> None:
+        """Stops all ranks, and waits until they stand still."""
+        self.send(signal.SIGSTOP)
+        self._wait_for_ranks(lambda status: status.get("State", "T")[0] in "TtZX")
+
+    def _wait_for_ranks(self, until: Callable[[Mapping[str, str]], bool]) -> None:
+        """Waits until what the kernel says of each rank fits, for a short time."""
+        give_up_at = time.monotonic() + _STOP_S
+        while not self.has_ended and not all(until(_status(pid)) for pid in self._pids):
+            if time.monotonic() >= give_up_at:
+                break
+            time.sleep(0.001)
+
     def terminate(self, grace_s: float, timeout_s: float) -> None:
         """Sends SIGTERM, SIGKILL after the grace period, and waits for the end."""
-        self._look()
-        self._num_before_signal, self._signalled_at = len(self.reports), time.monotonic()
-        self._launcher.drain(self.handle, grace_s)
+        self._stop()  # what is reported before the signal arrives is told from what is reported after it
+        try:
+            self._launcher.drain(self.handle, grace_s)
+            self._wait_for_ranks(_has_sigterm)
+            self._look()
+            self._num_before_signal, self._signalled_at = len(self.reports), time.monotonic()
+        finally:
+            self.send(signal.SIGCONT)
         self.wait(lambda: False, grace_s + timeout_s)
 
     def kill(self) -> None:
@@ -166,6 +192,7 @@ class WatchedLaunch:
             was_killed=exit_.killed,
             num_before_signal=self._num_before_signal,
             is_silent=self._is_silent,
+            num_processes=len(self._spec.ranks),
         )
 
     def _look(self, to_the_end: bool = False) -> None:
@@ -188,6 +215,19 @@ class WatchedLaunch:
         self.reports += [
             {name: value for name, value in raw.values.items() if name not in OF_REPORTER} for raw in found
         ]
+
+
+def _status(pid: int) -> dict[str, str]:
+    """What the kernel says of a process; empty if there is none."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    return {}
+
+
+def _has_sigterm(status: Mapping[str, str]) -> bool:
+    """Whether SIGTERM waits for a process that is stopped, or the process is gone."""
+    pending = int(status.get("ShdPnd", "0"), 16) | int(status.get("SigPnd", "0"), 16)
+    return not status or status["State"][0] in "ZX" or bool(pending >> (signal.SIGTERM - 1) & 1)
 
 
 def _last_line(path: str) -> str:

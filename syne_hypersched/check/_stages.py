@@ -14,6 +14,7 @@ from pathlib import Path
 from syne_hypersched.check._live import Stage, WatchedLaunch
 from syne_hypersched.check._torn import TornState, files_below, lay_out, torn_states
 from syne_hypersched.check._trace import LaunchTrace
+from syne_hypersched.checkpoints import Change
 
 
 @dataclass
@@ -34,9 +35,11 @@ class Observed:
     """On one device, from the checkpoint folder as :attr:`terminated` left it or, if that was killed or reported
     something else after SIGTERM, as it was right after a report of :attr:`alone`."""
     num_resumed: int = 0
-    """Reports before :attr:`resumed`."""
+    """Reports before :attr:`resumed`; 0: it is not certain after which of them the folder was copied."""
     torn: list[tuple[str, LaunchTrace]] = field(default_factory=list)
     """Launches from other states that a kill may leave, each with its state in words."""
+    num_torn: int = 0
+    """Reports of :attr:`alone` before the save of :attr:`torn`."""
     num_before: int = 0
     """Reports of a trial before it was ended."""
     num_devices: int = 1
@@ -71,6 +74,8 @@ class Plan:
         self._interval_s = 0.0
         #: Reports of the undisturbed launch.
         self._num_alone = 0
+        #: Copies of the folder in the undisturbed launch, while it was stopped.
+        self._copies: list[_Copy] = []
 
     def run(self) -> Observed:
         """Carries them out."""
@@ -101,7 +106,7 @@ class Plan:
         if seen.killed is not None and seen.killed.num_before_signal is not None:
             self._tell("launched again")
             seen.restarted = self._go_on(trial, 1, num_reports - after + 1)
-        states = self._torn_states(alone)
+        seen.num_torn, states = self._torn_states(alone)
         for number, state in enumerate(states):
             self._tell(f"launched from a torn save: {state.what}")
             trial = f"torn-{number}"
@@ -119,13 +124,18 @@ class Plan:
             or ended.num_before_signal != len(ended.reports)
             or ended.may_lack_a_report
         ):
-            source = self._copy(number)
+            if not self._copies:
+                return
+            copy = min(self._copies, key=lambda copy: (not copy.is_clean, abs(copy.num_reports - number)))
+            source, number = copy.folder, copy.num_reports
+            num_resumed = number if copy.is_clean else 0
         else:
-            number = len(ended.reports)
+            num_resumed = number = len(ended.reports)
         if files_below(source):
             self._tell("launched again on 1 device")
             shutil.copytree(source, self._stage.checkpoints("resumed"), symlinks=True)
-            seen.resumed, seen.num_resumed = self._go_on("resumed", 1, num_reports - number + 1), number
+            seen.resumed = self._go_on("resumed", 1, max(2, num_reports - number + 1))
+            seen.num_resumed = num_resumed
 
     def _alone(self) -> LaunchTrace:
         launch = self._stage.start("alone", 1)
@@ -136,7 +146,12 @@ class Plan:
             if not has_all:
                 break
             if number <= 3:
-                launch.copy_checkpoints(folder, self._copy(number))
+                target = self._stage.folder / f"after-report-{number}"
+                launch.copy_checkpoints(folder, target)
+                # It may have made more reports, or begun the next save, before it was stopped.
+                self._copies.append(
+                    _Copy(target, len(launch.reports), len(launch.changes), not launch.num_saves_since_report())
+                )
         self._end(launch, has_all)
         self._interval_s = _interval_s(launch) or 0.0
         return launch.finish(1)
@@ -180,20 +195,42 @@ class Plan:
         if not launch.has_ended:
             launch.kill() if has_all else launch.give_up()
 
-    def _copy(self, number: int) -> Path:
-        return self._stage.folder / f"after-report-{number}"
+    def _torn_states(self, alone: LaunchTrace) -> tuple[int, list[TornState]]:
+        """The states in the middle of the last save for which the files before and after it are known.
 
-    def _torn_states(self, alone: LaunchTrace) -> list[TornState]:
-        """The states in the middle of the last save for which the files before and after it are known."""
-        known = [number for number in (1, 2, 3) if self._copy(number).is_dir()]
-        if len(known) < 2:
-            return []
-        begin, end = known[-2], known[-1]
-        before, after = files_below(self._copy(begin)), files_below(self._copy(end))
-        if not before or not after:
-            return []
-        sizes = {path: Path(source).stat().st_size for path, source in after.items()}
-        return torn_states(before, after, sizes, alone.between(begin - 1))
+        Returns
+        -------
+        int, list of TornState
+            Reports before that save, and the states.
+        """
+        for old, new in reversed(list(pairwise(self._copies))):
+            before, after = files_below(old.folder), files_below(new.folder)
+            changes = alone.changes[old.num_changes : new.num_changes]
+            if new.num_reports != old.num_reports + 1 or not before or not after:
+                continue
+            if any(num and not _is_quiet(alone.changes[num - 1]) for num in (old.num_changes, new.num_changes)):
+                continue  # stopped in a save
+            sizes = {path: Path(source).stat().st_size for path, source in after.items()}
+            return old.num_reports, torn_states(before, after, sizes, changes)
+        return 0, []
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A copy of the checkpoint folder."""
+
+    folder: Path
+    num_reports: int
+    """Reports made when it was copied."""
+    num_changes: int
+    """Changes of the folder seen when it was copied."""
+    is_clean: bool
+    """Whether the folder was copied between a report and the next save."""
+
+
+def _is_quiet(change: Change) -> bool:
+    """Whether no file is open, or on its way, after a change."""
+    return change.kind in ("closed", "moved", "removed", "lost")
 
 
 def _interval_s(launch: WatchedLaunch) -> float | None:

@@ -57,6 +57,8 @@ def torn_states(
     changes
         The changes in between, in order.
     """
+    if any(change.kind == "lost" and not change.path for change in changes):
+        return []  # events are missing
     found: dict[str, TornState] = {}
     largest = -1
     for place, pieces, folders in _states(before, after, changes):
@@ -87,33 +89,62 @@ def _touched(changes: Sequence[Change]) -> set[str]:
 def _states(
     before: Mapping[str, str], after: Mapping[str, str], changes: Sequence[Change]
 ) -> Iterator[tuple[int, dict[str, Piece], frozenset[str]]]:
-    """The state after each change: its number, the files and the folders."""
+    """The state after each change that is known for sure: its number, the files and the folders."""
     pieces = {path: Piece(source) for path, source in before.items()}
     folders: set[str] = set()
     leaving: dict[str, Piece] = {}
+    unsure: set[str] = set()  # what was moved here is not known
     for index, change in enumerate(changes):
-        path, kind = change.path, change.kind
+        path, kind, later = change.path, change.kind, changes[index + 1 :]
         if kind == "made":
             folders.add(path)
         elif kind == "created":
             pieces[path] = Piece(None)
         elif kind in ("written", "closed", "lost"):
-            source = _final(path, after, changes[index + 1 :]) or before.get(path)
-            pieces[path] = Piece(source, is_half=kind == "written")
-        elif kind == "moved away":
-            leaving = {other[len(path) :]: pieces.pop(other) for other in list(pieces) if _is_in(other, path)}
+            if kind != "lost" or path in after:  # else it may be a folder
+                source = _final(path, after, later) or before.get(path)
+                pieces[path] = Piece(source, is_half=kind == "written")
+        else:
+            gone = {other[len(path) :]: pieces.pop(other) for other in list(pieces) if _is_in(other, path)}
             folders = {folder for folder in folders if not _is_in(folder, path)}
-            continue  # the file arrives in the same moment
-        elif kind == "moved":
-            for other in [other for other in pieces if _is_in(other, path)]:
-                del pieces[other]
-            pieces |= {f"{path}{rest}": piece for rest, piece in leaving.items()}
-            leaving = {}
-        elif kind == "removed":
-            for other in [other for other in pieces if _is_in(other, path)]:
-                del pieces[other]
-            folders = {folder for folder in folders if not _is_in(folder, path)}
-        yield index + 1, dict(pieces), frozenset(folders)
+            unsure = {other for other in unsure if not _is_in(other, path)}
+            if kind == "moved away":
+                leaving = gone
+                if later and later[0].kind == "moved":
+                    continue  # the file arrives in the same moment
+            elif kind == "moved":
+                pieces |= {f"{path}{rest}": piece for rest, piece in _moved(path, leaving, after, later).items()}
+                if not any(_is_in(other, path) for other in pieces):
+                    unsure.add(path)
+                leaving = {}
+        if not unsure and not _may_lack(pieces, after, later):
+            yield index + 1, dict(pieces), frozenset(folders)
+
+
+def _moved(
+    path: str, leaving: Mapping[str, Piece], after: Mapping[str, str], later: Sequence[Change]
+) -> Mapping[str, Piece]:
+    """What was moved to a path: what is there after the save, unless that changes later.
+
+    The first changes in a new folder may be missed, because they come before its watch.
+    """
+    if any(_is_in(change.path, path) or _is_in(path, change.path) for change in later):
+        return leaving
+    return {other[len(path) :]: Piece(source) for other, source in after.items() if _is_in(other, path)}
+
+
+def _may_lack(pieces: Mapping[str, Piece], after: Mapping[str, str], later: Sequence[Change]) -> bool:
+    """Whether a file may already be there although it has not been seen: it is never seen to come later."""
+    for path in after:
+        if path not in pieces:
+            kinds = (
+                change.kind
+                for change in later
+                if change.path == path or (change.kind == "moved" and _is_in(path, change.path))
+            )
+            if next(kinds, "") not in ("created", "moved"):
+                return True
+    return False
 
 
 def _is_in(path: str, folder: str) -> bool:

@@ -6,6 +6,7 @@ may hold the reports in more than one way: then an order is not known.
 
 from __future__ import annotations
 
+import re
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -45,10 +46,31 @@ class LaunchTrace:
     """Reports before the signal that has ended it; None: no signal was sent."""
     is_silent: bool = False
     """Whether it was ended because it did not report for too long."""
+    num_processes: int | None = None
+    """Processes that it had; None: one for each device."""
 
-    def saved_before(self, index: int) -> bool | None:
-        """Whether it finished a file in the checkpoint folder between a report and the one before; None: unknown."""
-        before = self.places[index - 1] if index else (0, 0)
+    @property
+    def num_ranks(self) -> int:
+        """Processes that it had."""
+        return self.num_devices if self.num_processes is None else self.num_processes
+
+    def saved_before(self, index: int, num_together: int = 1) -> bool | None:
+        """Whether it finished a file in the checkpoint folder before a report, or one of several, but after the last.
+
+        Parameters
+        ----------
+        index
+            The report, the last one of several that belong together.
+        num_together
+            Number of these.
+
+        Returns
+        -------
+        bool or None
+            None: it is not known.
+        """
+        previous = index - num_together
+        before = self.places[previous] if previous >= 0 else (0, 0)
         here = self.places[index]
         if any(change.kind in FINISHES for change in self.changes[before[1] : here[0]]):
             return True
@@ -75,6 +97,47 @@ class LaunchTrace:
             Counter(change.path for change in self.between(index) if change.kind in ("closed", "moved"))
             for index in range(len(self.reports) - 1)
         ]
+
+
+def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]], num_ranks: int) -> str:
+    """A file that each of several ranks writes; empty if there is none.
+
+    Parameters
+    ----------
+    alone, several
+        How often each file was written between reports, by one rank and by several.
+    num_ranks
+        Number of ranks.
+    """
+    usual: dict[str, list[int]] = {}
+    for written in alone:
+        for kind, number in _of_kinds(written).items():
+            usual.setdefault(kind, []).append(number)
+    most = max((max(numbers) for numbers in usual.values()), default=1)
+    often: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for written in several:
+        for kind, number in _of_kinds(written).items():
+            before = usual.get(kind, [most])
+            if max(before) > 2 and min(before) < max(before):
+                continue  # it is written by a timer, not for a report
+            if number > 1 and number >= 0.75 * num_ranks * max(before):
+                often[kind] += 1
+                examples[kind] = max((path for path in written if _kind(path) == kind), key=lambda path: written[path])
+    return next((examples[kind] for kind, number in often.most_common(1) if number > len(several) / 2), "")
+
+
+def _kind(path: str) -> str:
+    """A path without its numbers, which may be others in each save."""
+    return re.sub(r"\d+", "#", path)
+
+
+def _of_kinds(written: Mapping[str, int]) -> dict[str, int]:
+    """How often the file of each kind was written that was written most often."""
+    found: dict[str, int] = {}
+    for path, number in written.items():
+        found[_kind(path)] = max(number, found.get(_kind(path), 0))
+    return found
 
 
 def places_of(

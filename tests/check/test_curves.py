@@ -25,6 +25,14 @@ from syne_hypersched.check._curves import (
         ({"stage": 1, "quality": 0.5, "batch_size": 1}, ("stage", "quality")),
         ({"epoch": 1.0, "name": "x", "good": True}, ("epoch", "")),
         ({"loss": 1.5}, ("", "loss")),
+        ({"epoch": 1, "epoch_time": 0.1, "rmse": 3.0}, ("epoch", "rmse")),
+        ({"round": 1, "train-rmse": 0.1, "val-rmse": 3.0}, ("round", "val-rmse")),
+        ({"epoch": 1, "val_seconds": 0.1, "lr": 1.5, "memory_mb": 2.5, "bleu": 3.0}, ("epoch", "bleu")),
+        ({"epoch": 1, "time_s": 0.1, "quality": 3.0}, ("epoch", "quality")),
+        ({"epoch": 1, "train_loss": 0.1, "perplexity": 3.0}, ("epoch", "perplexity")),
+        ({"epoch": 1, "loss": 0.1, "test_f1": 3.0}, ("epoch", "test_f1")),
+        ({"epoch": 1, "learning_rate": 0.1, "episode_reward": 3.0}, ("epoch", "episode_reward")),
+        ({"epoch": 1, "elapsed": 0.1}, ("epoch", "elapsed")),
     ],
 )
 def test_names_are_found(report, names):
@@ -47,6 +55,8 @@ def test_names_that_are_given_count():
         ([1, "2"], "integer"),
         ([1, None], "integer"),
         ([1, 1], "must grow"),
+        ([1, 1, 2, 2, 3], ""),
+        ([1, 1, 2, 1], "must grow"),
         ([3, 2], "must grow"),
         ([1, 2, 4], "same number"),
         ([float("nan"), 1], "integer"),
@@ -63,6 +73,15 @@ def test_what_can_be_a_metric():
     assert "nan" in why_no_metric([{"loss": float("nan")}], "loss")
     assert "missing" in why_no_metric([{"loss": 1}, {"epoch": 2}], "loss")
     assert "'1'" in why_no_metric([{"loss": "1"}], "loss")
+
+
+def test_one_of_several_reports_of_a_level_has_the_metric():
+    train, valid = ({"epoch": 1, "train_loss": 1.0}, {"epoch": 1, "val_loss": 2.0})
+    reports = [train, valid, train | {"epoch": 2}, valid | {"epoch": 2}]
+    assert find_names(reports, None, None) == CurveNames("epoch", "val_loss")
+    assert why_no_metric(reports, "val_loss", "epoch") == ""
+    assert why_no_metric([*reports, train | {"epoch": 3}], "val_loss", "epoch") == ""  # ended in between
+    assert "missing" in why_no_metric([train, valid, train | {"epoch": 2}, train | {"epoch": 2}], "val_loss", "epoch")
 
 
 def test_the_first_report_of_a_level_counts():

@@ -30,6 +30,7 @@ RIGHT = Observed(
     killed=launch(1, 2, exit_code=-9, num_before_signal=2),
     restarted=launch(3, 4),
     torn=[("state half written", launch(3, 4))],
+    num_torn=2,
     num_before=2,
     num_resumed=2,
     num_devices=2,
@@ -115,6 +116,40 @@ def test_what_is_no_fault():
     # It differs from run to run.
     noisy = launch(1, 2, losses=LOSSES | {2: 0.55}, leave_s=0.1, exit_code=75, num_before_signal=2)
     assert failures(terminated=noisy, resumed=launch(3, 4, losses=LOSSES | {3: 0.3})) == set()
+
+
+def test_several_reports_of_a_level_are_no_fault():
+    def twice(*epochs, saves=True):
+        reports = [{"epoch": epoch, name: LOSSES[epoch]} for epoch in epochs for name in ("train_loss", "val_loss")]
+        places = tuple((number * saves,) * 2 for number in range(1, len(epochs) + 1) for _ in range(2))
+        return LaunchTrace(1, tuple(reports), places, (Change("closed", "state"),) * len(epochs))
+
+    def rows(alone):
+        return {row.name: row.status for row in judge(Observed(alone), None, None, 5.0, 0.05)[1]}
+
+    right = rows(twice(1, 2, 3))
+    assert (right["reports"], right["checkpoint before report"]) == ("PASS", "PASS")
+    assert rows(twice(1, 2, 3, saves=False))["checkpoint before report"] == "FAIL"
+    cut = twice(1, 2, 3)
+    cut = replace(cut, reports=cut.reports[:-1], places=cut.places[:-1])
+    assert (rows(cut)["reports"], rows(cut)["checkpoint before report"]) == ("PASS", "PASS")
+
+
+def test_reports_before_the_death_from_sigterm_are_no_fault():
+    died = launch(1, 2, 3, 4, leave_s=0.1, exit_code=-15, num_before_signal=2)
+    assert not failures(terminated=died, resized=None) & {"leaves on SIGTERM", "only whole epochs reported"}
+
+
+def test_a_copy_of_which_the_reports_are_not_known_is_not_compared():
+    late = {"resumed": launch(4), "terminated": None, "resized": None}
+    assert failures(**late) == {WHERE}
+    assert failures(**late, num_resumed=0) == set()
+
+
+def test_one_process_on_all_devices_may_write_more_often():
+    often = replace(launch(3, 4, num_devices=2), changes=(Change("closed", "state"),) * 4)
+    assert failures(resized=replace(often, num_processes=1)) == set()
+    assert failures(resized=replace(often, num_processes=2)) == {"one rank writes"}
 
 
 def test_what_could_not_be_seen_is_unknown():

@@ -37,6 +37,10 @@ class Script:
     is_killed: bool = False
     """Whether it is still there after the grace period."""
     reports_on_sigterm: bool = False
+    late_copies: int = 0
+    """How many reports it makes before it stands still for a copy."""
+    begins_to_save: bool = False
+    """Whether it stands still in the save after a report."""
     early_reports: int = 0
     """Reports that come before the middle of an epoch."""
 
@@ -84,6 +88,9 @@ class Launch:
     def num_saves(self):
         return len(self.changes)
 
+    def num_saves_since_report(self):
+        return int(self.script.begins_to_save)
+
     def end(self, **how):
         self.has_ended = True
         self.trace = replace(self.trace, **how)
@@ -94,6 +101,8 @@ class Launch:
             self.end(exit_code=-9, num_before_signal=len(self.reports))
 
     def copy_checkpoints(self, folder, target):
+        for _ in range(self.script.late_copies):
+            self.report()
         target.mkdir()
         if folder.is_dir():
             shutil.copytree(folder, target, dirs_exist_ok=True)
@@ -212,6 +221,24 @@ def test_what_was_ended_badly_is_not_what_a_launch_is_resumed_from(tmp_path, beh
     assert ("resumed", 1, 2) in stage.started
     assert not (tmp_path / "resumed/checkpoints/inside-an-epoch").exists()
     assert seen.num_resumed == 2
+
+
+@pytest.mark.parametrize("late_copies", [0, 1, 2])
+def test_a_copy_is_judged_by_the_reports_that_were_made_when_it_was_copied(tmp_path, late_copies):
+    stage, seen, _ = check(tmp_path, num_epochs=12, num_reports=9, is_killed=True, late_copies=late_copies)
+    begins = {trial: begin for trial, _, begin in stage.started}
+    assert seen.num_resumed == begins["resumed"] > 0
+
+
+def test_a_copy_with_a_part_of_the_next_save_is_not_judged(tmp_path):
+    _, seen, _ = check(tmp_path, is_killed=True, begins_to_save=True)
+    assert seen.resumed is not None
+    assert seen.num_resumed == 0
+
+
+def test_no_torn_state_is_made_from_copies_that_are_several_reports_apart(tmp_path):
+    _, seen, _ = check(tmp_path, num_epochs=12, num_reports=9, in_place=True, late_copies=2)
+    assert seen.torn == []
 
 
 def test_a_script_without_checkpoints_is_neither_resumed_nor_killed_in_a_save(tmp_path):

@@ -28,6 +28,44 @@ def test_a_folder_that_is_moved_into_place_is_never_torn():
     assert states(("c1/m", "c1/o"), after, *names, "moved away aside", "moved c2", "removed c1/m", "removed c1/o") == []
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        [],  # all came before the watch on the folder
+        ["lost aside/m"],
+        ["created aside/o", "closed aside/o"],
+        ["closed aside/m", "lost aside/o"],
+    ],
+)
+def test_a_folder_whose_inner_changes_were_missed_is_whole_when_it_is_moved(inner):
+    old, new = ("c1/m", "c1/o"), ("c2/m", "c2/o")
+    moved = ["made aside", *inner, "moved away aside", "moved c2"]
+    assert states(old, new, *moved, "removed c1/m", "removed c1/o", "removed c1") == []
+    # A fault is seen all the same.
+    found = states(old, new, "removed c1/m", "removed c1/o", "removed c1", *moved)
+    assert [state.what for state in found] == ["the old checkpoint removed, the new one not there"]
+
+
+def test_a_file_from_a_folder_whose_changes_were_missed_is_whole_when_it_is_moved():
+    assert states("a", "b", "made x", "moved away x/b", "moved b", "removed x", "removed a") == []
+    found = states("a", "b", "made x", "removed a", "moved away x/b", "moved b", "removed x")
+    assert [state.what for state in found] == ["the old checkpoint removed, the new one not there"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("made c2", "removed c1/m", "removed c1"),  # filled in place, unseen
+        ("made c2", "removed c1/m", "removed c1", "lost c2/m"),
+        ("made c2", "removed c1/m", "removed c1", "closed c2/m"),
+        ("made x", "moved away x", "moved y", "removed c1/m", "moved away y", "moved c2"),
+        ("lost ", "removed c1/m", "created c2/m", "closed c2/m"),
+    ],
+)
+def test_no_state_is_made_when_it_is_not_certain_what_was_there(texts):
+    assert states(("c1/m",), ("c2/m",), *texts) == []
+
+
 def test_a_file_that_is_written_in_place_is_half_written():
     (state,) = states("ab", "ab", "written a", "closed a", sizes={"a": 10, "b": 99})
     assert state.what == "a half written"
@@ -35,7 +73,7 @@ def test_a_file_that_is_written_in_place_is_half_written():
 
 
 def test_the_largest_of_several_files_is_half_written():
-    found = states("", "abc", *[f"{kind} {name}" for name in "abc" for kind in ("written", "closed")],
+    found = states("", "abc", *[f"{kind} {name}" for name in "abc" for kind in ("created", "written", "closed")],
                    sizes={"a": 1, "b": 9, "c": 2})  # fmt: skip
     assert {state.what for state in found} == {"b half written", "a new, b, c not yet"}
 

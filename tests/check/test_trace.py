@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from syne_hypersched.check._trace import LaunchTrace, places_of
+from syne_hypersched.check._trace import LaunchTrace, places_of, written_by_all
 from syne_hypersched.checkpoints import Change
 
 SAVED = Change("closed", "state")
@@ -63,3 +64,19 @@ def test_how_often_a_file_was_written_from_one_report_to_the_next():
     assert trace([SAVED, OTHER, SAVED, SAVED], [(1, 1), (4, 4)]).written() == [{"state": 2}]
     assert trace([SAVED, SAVED, SAVED], [(0, 1), (2, 3)]).written() == [{"state": 1}]
     assert trace([SAVED], [(1, 1)]).written() == []
+
+
+@pytest.mark.parametrize(
+    ("alone", "several", "found"),
+    [
+        ([{"a": 1}, {"a": 1}], [{"a": 2}, {"a": 2}], "a"),
+        ([{"a": 1}, {"a": 1}], [{"a": 2}, {"a": 1}, {"a": 1}], ""),  # once
+        ([{"e-1": 1}, {"e-2": 1}], [{"e-3": 2}, {"e-4": 2}, {"e-5": 1}], "e-4"),  # a new name each time
+        ([{"log": 3}, {"log": 5}], [{"log": 12}, {"log": 12}], ""),  # by a timer
+        ([{"log": 3, "a": 1}, {"log": 5, "a": 1}], [{"log": 12, "a": 2}], "a"),
+        ([{"a": 4}, {"a": 4}], [{"a": 5}, {"a": 5}], ""),  # not by two ranks
+        ([{"a": 1}], [], ""),
+    ],
+)
+def test_a_file_that_all_ranks_write(alone, several, found):
+    assert written_by_all([Counter(one) for one in alone], [Counter(one) for one in several], 2) == found

@@ -180,9 +180,8 @@ class Observer:
         path = os.path.join(self._folder, change.path)
         if not change.path or path not in self._logs:
             return False
-        self._logs.write(path, time.monotonic())
+        self._logs.hear(change.kind, path, time.monotonic())
         if change.kind in ("closed", "removed", "moved away"):
-            self._logs.close(path)
             for known in (self._unproven, self._untold, self._begun):
                 known.pop(change.path, None) if isinstance(known, dict) else known.discard(change.path)
         self.num_log_changes += 1

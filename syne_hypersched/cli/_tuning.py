@@ -43,7 +43,7 @@ def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     folder, failure = run_job(tuner, resume)
     print()
     try:
-        load_run(folder)
+        run = load_run(folder)
     except ValueError as error:  # no report has the metric, or none the resource
         print(f"hypersched: {failure or error}", file=sys.stderr)
         return _say_no_result(job, folder)
@@ -55,7 +55,7 @@ def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     if failure:
         print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
         return EXIT_NO_RESULT
-    if load_run(folder).incumbent is None:
+    if run.incumbent is None:
         return _say_no_result(job, folder)
     return 0
 

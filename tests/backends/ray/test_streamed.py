@@ -18,7 +18,6 @@ from syne_hypersched.checkpoints import GenerationStore
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_NUM_NODES
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.filenames import BEST_DIRNAME, EVENTS_FILENAME
-from syne_hypersched.testing import BackendContract
 from tests.backends.ray.test_backend import Polls, started
 
 pytest.importorskip("ray")
@@ -209,18 +208,3 @@ class TestTunings:
         backend.start_trial({"x": 2.0, "epochs": 2000}, checkpoint_trial_id=0)
         polls.until(lambda _: begun(backend, 1))
         assert begun(backend, 1)[0][0] > 0
-
-
-@pytest.mark.slow
-class TestContract(BackendContract):
-    patience_s = 100.0
-
-    @pytest.fixture(autouse=True)
-    def _cluster(self, ray_cluster):
-        self.address = ray_cluster.address
-
-    def make_backend(self, folder):
-        return ElasticRayBackend(
-            self.write_script(folder), self.num_devices, address=self.address, devices_of="slot", insecure=True,
-            grace_s=1.0, lease_s=20.0, node_path=folder / "disks",
-        )  # fmt: skip

@@ -551,7 +551,7 @@ for epoch in (1, 2, 3, 4):
         os.replace(folder / "model", folder / "model.old")
     in_place(epoch)
     report(epoch, 1 / epoch)
-    while not list(folder.parent.glob(f".checkpoints-generations/{epoch:06d}")):
+    while matched() < epoch:
         time.sleep(0.005)
 """
     launches.run(body, order="early")

@@ -466,7 +466,9 @@ def test_the_incumbents_checkpoints_stay(script, wait_for):
     backend = make_backend(script, delete_checkpoints=True, time_attr="epoch")
     trials = [backend.start_trial({}) for _ in range(2)]
     reports = poll(backend, [0, 1], lambda reports: len({trial_id for trial_id, _ in reports}) == 2, wait_for)
-    wait_for(lambda: all((backend.checkpoint_trial_path(i) / "epoch.json").exists() for i in (0, 1)))
+    generations = GenerationStore(backend.checkpoint_trial_path(0)).generations
+    wait_for(lambda: any(generation.after >= 1 for generation in generations()))
+    wait_for((backend.checkpoint_trial_path(1) / "epoch.json").exists)
     trials[0].publish(next(report for trial_id, report in reports if trial_id == 0))
     for trial_id in (0, 1):
         backend.stop_trial(trial_id)

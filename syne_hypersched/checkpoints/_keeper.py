@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import select
-import signal
 import threading
 import time
 from collections import deque
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._exits import have_left
 from syne_hypersched.checkpoints._files import Tree, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
@@ -22,22 +22,19 @@ from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec, Ending
 from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._store import Generation, GenerationStore
-from syne_hypersched.contract import EXIT_DRAINED
+from syne_hypersched.checkpoints._writers import is_alive
 
 #: After so many seconds without a change, the checkpoint is taken to be finished, for now.
 QUIET_S = 0.03
 #: A drain waits at most so many seconds for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
-#: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
-#: the thread looks again after as many.
+#: The supervisor waits at most so many seconds for the thread. The thread looks for open files after as many.
 _LOCK_S = _LOOK_S = 0.02
 #: A file written aside is moved to its place within so many seconds, or never. The missing files of an incomplete
 #: checkpoint are written within so many seconds, or never.
 _ASIDE_S = 1.0
 #: After a generation could not be taken, the thread tries again after so many seconds.
 _RETRY_S = 1.0
-#: Exit codes of a process that has handled SIGTERM and says so: by its exit, or by dying of another SIGTERM.
-_TERMINATED, _DIED = 128 + signal.SIGTERM, -signal.SIGTERM
 
 
 class GenerationKeeper:
@@ -71,6 +68,8 @@ class GenerationKeeper:
         self._retry_at = 0.0
         #: When the supervisor first asked whether a process is saving, because the launch is to end.
         self._asked_s: float | None = None
+        #: What was there when the processes got SIGTERM, if all of them were alive then, and none was writing.
+        self._asked: Tree | None = None
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends = False
@@ -186,7 +185,9 @@ class GenerationKeeper:
     def drain(self) -> None:
         """The processes get SIGTERM now."""
         if self._watch is not None:
-            self._observer.doubt()
+            self._asked = read_tree(self._spec.folder)
+            if self._observer.doubt() or not all(map(is_alive, self._observer.pids)):
+                self._asked = None
             self._matcher.drain()
 
     def _run(self, watch: ChangeWatch) -> None:
@@ -353,11 +354,7 @@ class GenerationKeeper:
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
         try:
-            ends = list(enumerate(exit_codes))
-            left = [code in (0, EXIT_DRAINED) or (code == _TERMINATED and index in handled) for index, code in ends]
-            # Who handles SIGTERM and then dies of it may have had a thread that was writing.
-            died = [code == _DIED and index in handled for index, code in ends]
-            return self._finish(self._watch, exit_codes, all(left), all(map(any, zip(left, died, strict=True))))
+            return self._finish(self._watch, exit_codes, *have_left(exit_codes, handled))
         except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
@@ -373,7 +370,9 @@ class GenerationKeeper:
         is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         is_mixed = is_mixed or observer.habits.are_aside(found)
-        is_whole = (observer.is_proven or (has_left and not observer.is_doubted)) and not is_mixed
+        # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
+        is_proven = observer.is_proven or (self._asked is not None and self._asked == found)
+        is_whole = (is_proven or (has_left and not observer.is_doubted)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):
             is_whole = False  # it may be as torn as it was
         # A script that ends by an exception may have been writing, and so may one that is killed after it has made an

@@ -146,10 +146,11 @@ class Observer:
         """Whether a file may be torn because the processes were asked to leave while they wrote it."""
         return bool(self._doubted)
 
-    def doubt(self) -> None:
-        """The processes get SIGTERM now. Any thread may call it."""
+    def doubt(self) -> bool:
+        """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
         self._doubted_end = self._log_size()
         self._doubted = {os.path.relpath(path, self._folder) for path in self.open_files()}
+        return bool(self._doubted)
 
     def writing(self) -> frozenset[str]:
         """Files that are being written."""

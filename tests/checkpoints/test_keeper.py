@@ -841,3 +841,24 @@ def test_an_error_at_the_end_is_told(in_process, monkeypatch):
     monkeypatch.setattr(keeper_module, "read_present", fail)
     ending = script.end()
     assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)
+
+
+@pytest.mark.parametrize("is_writing", [False, True])
+def test_what_is_there_at_sigterm_is_whole_if_nobody_writes_however_late_it_is_looked_at(launches, is_writing):
+    body = "folder.mkdir()\nfile = open(folder / 'model', 'w')\nfile.write(sealed(1))\nfile.flush()\n"
+    body += "" if is_writing else "file.close()\n"
+    (launches.root / "train.py").write_text(HEAD + body + "print('ready', flush=True)\ntime.sleep(1000)")
+    keeper = GenerationKeeper(dataclasses.replace(launches.spec, launch=0), lambda _: None)
+    keeper.prepare()
+    with keeper._lock, open(launches.log, "w") as log:  # its thread does not get to look
+        process = subprocess.Popen(
+            [sys.executable, launches.root / "train.py"],
+            env={**os.environ, "FOLDER": str(launches.folder), "RANK": "0"}, stdout=log,
+        )  # fmt: skip
+        keeper.start([process.pid])
+        launches.wait_for(lambda: "ready" in launches.log.read_text())
+        keeper.drain()
+        process.terminate()
+        process.wait()
+    ending = keeper.finish([process.returncode])
+    assert (process.returncode, ending.is_whole) == (-15, not is_writing)

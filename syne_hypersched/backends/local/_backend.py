@@ -312,7 +312,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
             for trial in self._trial_dict.values():
                 if trial.status == Status.in_progress:
                     trial.status = Status.stopped
-            self._checkpoints.publisher.flush()
+            self._checkpoints.settle({trial_id: trial.config for trial_id, trial in self._trial_dict.items()})
             self._checkpoints.removal.finish(self.trial_ids, self._experiment_path)
             self._events.close()
             self._attention.end()

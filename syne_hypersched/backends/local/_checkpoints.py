@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
-from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, set_aside
+from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, published_result, set_aside
 from syne_hypersched.checkpoints.removal import CheckpointRemover
 from syne_hypersched.checkpoints.room import CheckpointRoom
 from syne_hypersched.contract import ST_LAUNCH
@@ -61,8 +62,9 @@ class Checkpoints:
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
         #: Of each trial, the reports that the tuner has received last and that were the best so far: metric, to be
-        #: minimised, number and entries. It may take the last ones back, and one from before them is kept.
-        self._received: dict[int, list[tuple[float, int, dict[str, Any]]]] = {}
+        #: minimised, number (None: another tuner has received it) and entries. It may take the last ones back, and one
+        #: from before them is kept.
+        self._received: dict[int, list[tuple[float, int | None, dict[str, Any]]]] = {}
         #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
@@ -150,15 +152,22 @@ class Checkpoints:
 
     def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""
+        self._note_received(trial, reports)
+        if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
+            self._undelivered.discard(trial.trial_id)
+            self._offer(trial)
+
+    def take_over(self, trial: TrialProcesses, delivered: Sequence[dict[str, Any]]) -> None:
+        """A trial is that of a tuner that has died, which had received these reports."""
+        self._note_received(trial, delivered)
+
+    def _note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         best = self._received.get(trial.trial_id, [])[-1:]
         for report in reports:
             value = self.publisher.value(report)
             if value is not None and (not best or value < best[-1][0]):
-                best.append((value, trial.reports.number_of(report) or 0, report))
+                best.append((value, trial.reports.number_of(report), report))
         self._received[trial.trial_id] = best
-        if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
-            self._undelivered.discard(trial.trial_id)
-            self._offer(trial)
 
     def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:
         """A launch has ended; returns what of it belongs into the event."""
@@ -181,8 +190,8 @@ class Checkpoints:
         One without is published if it gets a checkpoint after all. If it never does, an event says so.
         """
         matched = self._matched.get(trial.trial_id)
-        received = [best[1:] for best in self._received.get(trial.trial_id, []) if trial.reports.was_delivered(best[1])]
-        offers = received[-1:]
+        received = self._received.get(trial.trial_id, [])
+        offers = [best[1:] for best in received if _was_delivered(trial, best[1])][-1:]
         if matched is not None and matched.report not in [report for report, _ in offers]:
             offers.append((matched.report, {**matched.values, ST_LAUNCH: matched.launch}))
         if not offers:
@@ -193,12 +202,33 @@ class Checkpoints:
         except (OSError, ValueError):
             return
         for report, result in offers:
-            if not trial.reports.was_delivered(report):
+            if not _was_delivered(trial, report):
                 self._undelivered.add(trial.trial_id)
                 continue
             self.publisher.offer(
                 self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, report)
             )
+
+    def settle(self, configs: Mapping[int, dict[str, Any]]) -> None:
+        """Publishes what is better than ``best/``, or writes an event that says why not, after the last launch.
+
+        Parameters
+        ----------
+        configs
+            Configurations by trial.
+        """
+        self.publisher.flush()
+        present = published_result(self.experiment)
+        least = math.inf if present is None else self.publisher.value(present)
+        for trial_id, received in self._received.items():
+            trial = self._processes_of(trial_id)
+            better = [best for best in received if least is None or best[0] < least]
+            for _, report, result in [best for best in better if trial is None or _was_delivered(trial, best[1])][-1:]:
+                config, folder = configs[trial_id], self._folder_of(trial_id)
+                self.publisher.offer(
+                    self.experiment, Incumbent(trial_id, config, result, folder, self.time_attr, report)
+                )
+        self.publisher.flush()
 
     def _tell_once(self, what: str, message: str, *arguments: Any) -> None:
         if what not in self._told:
@@ -232,6 +262,10 @@ class Checkpoints:
     def _on_missing_room(self, trial_id: int, free: float) -> None:
         self._events.write("wait", trial_id, reason="no room for checkpoints", free_mb=free)
         self.removal.make_room()
+
+
+def _was_delivered(trial: TrialProcesses, report: int | None) -> bool:
+    return report is None or trial.reports.was_delivered(report)
 
 
 def _never(_: int) -> bool:

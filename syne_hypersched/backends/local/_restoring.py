@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from syne_hypersched._moments import Stopwatch
+from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._fleet import Fleet
 from syne_hypersched.backends.local._restore import RestoredTrial
 from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
@@ -20,6 +21,7 @@ class RestorableBackend:
     num_devices_per_trial: int
     trial_ids: list[int]
     _fleet: Fleet
+    _checkpoints: Checkpoints
     _events: EventLog
     _stopwatch: Stopwatch
     _trial_dict: dict[int, ElasticTrial]
@@ -54,6 +56,7 @@ class RestorableBackend:
             trial_id = known.trial.trial_id
             processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
             self._fleet.restore(processes, known.devices if known.is_lost else None)
+            self._checkpoints.take_over(processes, known.delivered)
             self.trial_ids.append(trial_id)
             self._trial_dict[trial_id] = known.trial
             known.trial.backend, known.trial.status = cast(WishTaker, self), processes.status

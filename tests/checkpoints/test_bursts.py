@@ -183,3 +183,47 @@ def test_if_no_checkpoint_is_like_the_one_before_names_say_nothing():
     add(bursts, "A", "|", "newest", "B", "newest", "|", "A", "newest", "B", "|", "|", "newest", "A", "newest", "B")
     assert not bursts.is_complete
     assert not bursts.is_partial
+
+
+def test_a_file_that_is_only_of_use_while_the_others_are_written_is_no_part():
+    bursts = Bursts()
+    for epoch in (1, 2, 3, 4):
+        add(bursts, f"step-{epoch}", "model")
+        bursts.remove(f"step-{epoch}")
+        assert not bursts.is_partial
+        bursts.report()
+    assert bursts.is_complete
+
+
+def test_a_file_that_is_removed_too_late_to_be_noticed_at_once_is_no_part_either():
+    bursts = Bursts()
+    add(bursts, "model", "|", "step-1", "model")
+    bursts.remove("step-1")
+    for epoch in (2, 3):
+        add(bursts, f"step-{epoch}", "model")
+        bursts.remove(f"step-{epoch}")
+    assert not bursts.is_partial
+
+
+@pytest.mark.parametrize("reports", [(1, 2, 3, 4), (1, 3)])
+def test_a_file_that_is_removed_before_it_is_written_again_is_a_part(reports):
+    bursts = Bursts()
+    for epoch in (1, 2, 3, 4):
+        bursts.remove(f"state-{epoch - 1}")
+        assert bursts.is_partial == (epoch > 1)
+        assert bursts.add("model")
+        assert not bursts.is_complete
+        assert not bursts.add(f"state-{epoch}")
+        assert bursts.is_complete == (epoch > 1)
+        if epoch in reports:
+            bursts.report()
+
+
+def test_an_old_file_that_is_removed_after_the_new_one_is_written_was_not_a_second_part():
+    bursts = Bursts()
+    add(bursts, "model-1", "model-2", "|")
+    for epoch in (3, 4, 5):
+        bursts.add(f"model-{epoch}")
+        bursts.remove(f"model-{epoch - 1}")
+        bursts.report()
+    assert bursts.is_complete

@@ -1,0 +1,147 @@
+"""A keeper that looks at any moment, seldom or often: what it takes is whole, and the end is known to be."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from syne_hypersched.checkpoints import CheckpointSpec, GenerationKeeper, GenerationStore
+from syne_hypersched.checkpoints import _keeper as keeper_module
+
+#: Does one step after the other.
+SCRIPT = """
+import glob, os, shutil, sys
+for line in sys.stdin:
+    exec(line)
+    print(flush=True)
+"""
+
+
+def write(path, epoch):
+    """The steps that write a file: the first half, the second half."""
+    return [f"o = open('{path}', 'w'); o.write('{epoch}:'); o.flush()", f"o.write('{epoch}'); o.close()"]
+
+
+def remove_others(pattern, path=""):
+    return f"[os.unlink(each) for each in glob.glob('{pattern}') if each != '{path}']"
+
+
+def in_place(folder, epoch):
+    return write(f"{folder}/model", epoch)
+
+
+def atomic(folder, epoch):
+    return [*write(f"{folder}/model.aside", epoch), f"os.replace('{folder}/model.aside', '{folder}/model')"]
+
+
+def several(folder, epoch):
+    return [step for name in ("model", "optimizer", "state") for step in write(f"{folder}/{name}", epoch)]
+
+
+def new_file(folder, epoch):
+    path = f"{folder}/model-{epoch}"
+    return [*write(path, epoch), remove_others(f"{folder}/model-*", path)]
+
+
+def two_files(folder, epoch):
+    path = f"{folder}/state-{epoch}"
+    return [*in_place(folder, epoch), *write(path, epoch), remove_others(f"{folder}/state-*", path)]
+
+
+def old_one_first(folder, epoch):
+    return [remove_others(f"{folder}/state-*"), *in_place(folder, epoch), *write(f"{folder}/state-{epoch}", epoch)]
+
+
+def new_folder(folder, epoch):
+    steps = [f"shutil.rmtree('{folder}/aside', ignore_errors=True); os.makedirs('{folder}/aside')"]
+    steps += [*write(f"{folder}/aside/model", epoch), *write(f"{folder}/aside/state", epoch)]
+    steps += [f"shutil.rmtree('{folder}/step-{epoch}', ignore_errors=True)"]
+    steps += [f"os.rename('{folder}/aside', '{folder}/step-{epoch}')"]
+    return [*steps, f"[shutil.rmtree(each) for each in glob.glob('{folder}/step-*') if each[-1] != '{epoch}']"]
+
+
+def second_name(folder, epoch):
+    path = f"{folder}/step-{epoch}.aside"
+    steps = [f"os.link('{path}', '{folder}/new.aside')", f"os.replace('{folder}/new.aside', '{folder}/model')"]
+    return [*write(path, epoch), *steps, f"os.unlink('{path}')"]
+
+
+def with_lock(folder, epoch):
+    path = f"{folder}/lock.aside"
+    return [*write(path, epoch), *in_place(folder, epoch), f"os.unlink('{path}')"]
+
+
+#: Ways to save, and the files of one checkpoint, numbers left out.
+WRITERS = {
+    in_place: ["model"],
+    atomic: ["model"],
+    several: ["model", "optimizer", "state"],
+    new_file: ["model"],
+    two_files: ["model", "state"],
+    old_one_first: ["model", "state"],
+    new_folder: ["model", "state"],
+    second_name: ["model"],
+    with_lock: ["model"],
+}
+#: What a script does in each epoch: it saves, and reports (``|``).
+ORDERS = ["save |", "| save", "save | save"]
+
+
+def newest(folder):
+    """Names of the files of the newest epoch in a folder. A torn file is of none."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "aside" not in str(path.relative_to(folder))]
+    halves = {path: path.read_text().split(":") for path in files}
+    epoch = max((first for first, _ in halves.values()), default="")
+    return sorted(path.name.partition("-")[0] for path, both in halves.items() if both == [epoch, epoch])
+
+
+class Run:
+    """A script that saves and reports step by step, and a keeper that looks after some of the steps."""
+
+    def __init__(self, root, writer, order, seed, looks):
+        generator = random.Random(seed)
+        folder, log = root / "0" / "checkpoints", root / "0" / "std.out"
+        folder.parent.mkdir(parents=True)
+        log.touch()
+        self.store = GenerationStore(folder)
+        spec = CheckpointSpec(str(folder), str(log), launch=0, keep=100, time_attr="epoch", metric="loss")
+        keeper = GenerationKeeper(spec, lambda _: None)
+        keeper.prepare()
+        script = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        keeper._observer.pids = (script.pid,)
+        steps = [f"os.makedirs('{folder}', exist_ok=True)"]
+        for epoch in range(1, generator.randint(4, 7)):
+            report = f"[tune-metric]: {json.dumps({'epoch': epoch, 'loss': 1 / epoch})}\n"
+            for what in order.split():
+                steps += [f"open('{log}', 'a').write({report!r})"] if what == "|" else writer(folder, epoch)
+        for step in steps:
+            script.stdin.write(f"{step}\n")
+            script.stdin.flush()
+            assert script.stdout.readline() == "\n"
+            if generator.random() < looks:
+                keeper._act()
+        keeper.drain()
+        script.terminate()
+        script.communicate()
+        self.ending = keeper.finish([script.returncode])
+
+
+@pytest.mark.parametrize("looks", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__)
+def test_what_is_taken_is_whole(tmp_path, monkeypatch, writer, order, looks):
+    monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)  # nothing depends on how fast this machine is
+    num_taken = 0
+    for seed in range(2):
+        run = Run(tmp_path / str(seed), writer, order, seed, looks)
+        assert run.ending.is_whole
+        for number in run.store.numbers():
+            assert newest(run.store.files(number)) == WRITERS[writer]
+        num_taken += run.ending.num_taken
+    assert num_taken > 0 or looks < 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched._wording import metric_text
 from syne_hypersched.checkpoints.best import ST_CHECKPOINT, measure_checkpoint, published_result
 from syne_hypersched.experiments._run import Run
 from syne_hypersched.filenames import BEST_DIRNAME
@@ -60,7 +61,7 @@ def describe_best(run: Run) -> str:
         newer = "" if match == "exact" else f", or up to {match} reports newer"
         text = f"checkpoint, configuration and result: {best.path}\nthe checkpoint is of {whose}{newer}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
-        text += f"\nit has {run.metric} {best.value:.4f}: what was better has left no whole checkpoint"
+        text += f"\nit has {run.metric} {metric_text(best.value)}: what was better has left no whole checkpoint"
     return text
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
+from syne_hypersched._wording import metric_text
 from syne_hypersched.experiments._lanes import FAINT, GREY, draw_lanes, lanes_height_of
 from syne_hypersched.experiments._nodes import attendance_of, count_devices
 from syne_hypersched.experiments._run import Report, Run
@@ -132,7 +133,7 @@ def _heading(run: Run) -> str:
     if best is None:
         return f"{len(trials)} trials"
     where = f" on {count_devices(run.devices)}" if run.devices else ""
-    return f"{len(trials)} trials{where}: best {run.metric} {best.value:.4f} (trial {best.trial_id})"
+    return f"{len(trials)} trials{where}: best {run.metric} {metric_text(best.value)} (trial {best.trial_id})"
 
 
 def _colours(run: Run) -> dict[int, str]:

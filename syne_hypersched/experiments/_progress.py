@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from syne_hypersched._wording import metric_text
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
@@ -145,7 +146,8 @@ class Progress:
         if self.incumbent is None:
             return "no incumbent yet"
         best = self.incumbent
-        return f"incumbent trial {best.trial_id}: {self.metric} {best.value:.4f} at {self.time_attr} {best.resource:g}"
+        value = metric_text(best.value)
+        return f"incumbent trial {best.trial_id}: {self.metric} {value} at {self.time_attr} {best.resource:g}"
 
     def describe_decision(self) -> str:
         """The last decision with a reason; empty before there is one."""
@@ -193,7 +195,7 @@ class Progress:
             lines.append(f"no trial has reported a finite {self.metric}")
         else:
             where = f"trial {best.trial_id} at {self.time_attr} {best.resource:g}"
-            lines.append(f"best {self.metric} {best.value:.4f}: {where}")
+            lines.append(f"best {self.metric} {metric_text(best.value)}: {where}")
             if self.best_config:
                 lines.append(
                     "configuration: " + ", ".join(f"{key}={_short(it)}" for key, it in self.best_config.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from syne_hypersched._wording import metric_text
 from syne_hypersched.experiments._nodes import NodeState, num_nodes, ranges
 from syne_hypersched.experiments._progress import Progress
 
@@ -76,7 +77,7 @@ def fold(progress: Progress, most_rows: int) -> FoldedRows:
                 num_devices=len(trial.devices),
                 devices=_names(trial.devices, progress.devices),
                 resource=f"{report.resource:g}" if report else "-",
-                value=f"{report.value:.4f}" if report else "-",
+                value=metric_text(report.value) if report else "-",
                 launch=trial.launch,
                 note=note,
                 is_best=best is not None and best.trial_id == trial_id,

@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from syne_hypersched._wording import metric_text
 from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
 from syne_hypersched.records.events import Event
@@ -195,8 +196,8 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -
     rows = [
         (
             str(trial.trial_id),
-            _number(trial.best, ".4f"),
-            _number(trial.last, ".4f"),
+            "-" if trial.best is None else metric_text(trial.best),
+            "-" if trial.last is None else metric_text(trial.last),
             f"{trial.resource:g}",
             _number(trial.num_devices, "d"),
             _number(trial.max_devices, "d"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched import checks
+from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._nodes import by_node, count_devices
 from syne_hypersched.experiments._run import Report, Run, load_run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
@@ -130,7 +131,7 @@ def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int
 
 
 def _summary(run: Run, trial: TrialSummary, rank: int, num_trials: int) -> str:
-    found = "it has reported no finite value" if trial.best is None else f"best {run.metric} {trial.best:.4f}"
+    found = "it has reported no finite value" if trial.best is None else f"best {run.metric} {metric_text(trial.best)}"
     head = f"trial {trial.trial_id}: {trial.status}, {found}, {run.time_attr} {trial.resource:g}, "
     lines = [
         f"{head}rank {rank} of {num_trials} by its best value",
@@ -138,7 +139,10 @@ def _summary(run: Run, trial: TrialSummary, rank: int, num_trials: int) -> str:
     ]
     if trial.num_launches:
         cost = "" if trial.launch_cost_s is None else f", which cost {trial.launch_cost_s:.1f} s"
-        lines.append(f"{trial.num_launches} launches{cost}; at most {trial.max_devices} devices at a time")
+        lines.append(
+            f"{counted(trial.num_launches, 'launch', 'launches')}{cost}; at most "
+            f"{counted(trial.max_devices or 0, 'device')} at a time"
+        )
     return "\n".join(lines)
 
 
@@ -171,10 +175,10 @@ def _decisions(run: Run, trial_id: int | None = None) -> list[tuple[float, str]]
 
 
 def _verdict(run: Run, report: Report, at_level: list[float]) -> str:
-    own = at_level[-1]
-    rank = sum(value < own for value in at_level) + 1
+    own, value = at_level[-1], metric_text(report.value)
+    rank = sum(other < own for other in at_level) + 1
     return (
-        f"{report.decision.lower()} trial {report.trial_id}: {run.metric} {report.value:.4f} was rank {rank} of the "
+        f"{report.decision.lower()} trial {report.trial_id}: {run.metric} {value} was rank {rank} of the "
         f"{len(at_level)} values at {run.time_attr} {report.resource:g} until then"
     )
 

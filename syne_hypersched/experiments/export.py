@@ -139,6 +139,11 @@ def export_optuna(run: Run, storage: str) -> Written:
         The storage has a study of this name, or the run has no name.
     """
     storage = checks.text("storage", storage, "the address of a storage of Optuna, such as 'sqlite:///study.db'")
+    if "://" not in storage and not storage.endswith(".log"):
+        raise ValueError(
+            "storage must be an address such as 'sqlite:///study.db', or a file whose name ends in '.log', "
+            f"but got {storage!r}"
+        )
     with needs_extra("An export to Optuna", "export"):
         import optuna
     if run.path is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
+from syne_hypersched.experiments._alive import tuner_is_alive
 from syne_hypersched.experiments._nodes import SETUP, num_nodes, ranges
 from syne_hypersched.filenames import EVENTS_FILENAME, POOL_FILENAME
 from syne_hypersched.records.events import Event, EventReader
@@ -153,7 +154,9 @@ def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeo
         if not state.devices:
             raise ValueError(f"{folder} has no record of its devices: it has not started yet, or has another backend")
         problem = ""
-        if wanted is not None:
+        if wanted is not None and tuner_is_alive(folder) is False:
+            problem = "the run has ended, or its tuner was killed: it will have all devices if it is resumed"
+        elif wanted is not None:
             problem = wait_until_done(reader, state, write_request(folder, wanted), timeout_s)
     except (OSError, ValueError) as error:
         print(f"cannot change the devices of {path}: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import run_command
+from syne_hypersched._wording import metric_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
@@ -47,7 +48,8 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     if best is None:
         lines.append(f"no trial has reported a finite {run.metric}")
     else:
-        lines.append(f"best {run.metric} {best.value:.4f}: trial {best.trial_id} at {run.time_attr} {best.resource:g}")
+        value = metric_text(best.value)
+        lines.append(f"best {run.metric} {value}: trial {best.trial_id} at {run.time_attr} {best.resource:g}")
         config = (run.configs or {}).get(best.trial_id, {})
         lines.append("configuration: " + ", ".join(f"{name}={_short(value)}" for name, value in config.items()))
     published = describe_best(run)

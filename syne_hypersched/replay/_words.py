@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from syne_hypersched._wording import metric_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.replay._outcome import Outcome
 from syne_hypersched.replay._scenarios import AS_IT_WAS
@@ -58,8 +59,8 @@ def _facts(known: RunCurves) -> list[str]:
     trials += f"own end; the curves of {known.num_censored} end where they were paused, stopped or cut off"
     machine = f"{known.num_devices} devices, {known.deadline_s:.4g} s from the first launch; launches cost "
     machine += f"{known.start_s:.3g} s, relaunches {known.resume_s:.3g} s; {speed}"
-    best = f"the run's best: trial {known.best_trial}, {known.metric} {known.best_value:.4f} at {known.time_attr} "
-    return [trials, machine, f"{best}{known.best_level:g}"]
+    best = f"the run's best: trial {known.best_trial}, {known.metric} {metric_text(known.best_value)} at "
+    return [trials, machine, f"{best}{known.time_attr} {known.best_level:g}"]
 
 
 def _table(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
@@ -69,7 +70,7 @@ def _table(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
             outcome.scenario.label,
             str(outcome.num_trials),
             "-" if outcome.winner is None else f"trial {outcome.winner}",
-            "-" if outcome.winner is None else f"{outcome.value:.4f}",
+            "-" if outcome.winner is None else metric_text(outcome.value),
             str(len(outcome.beyond)),
             verdict(known, outcome),
         )
@@ -129,9 +130,10 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _self_check(known: RunCurves, outcome: Outcome) -> str:
+    value = f"{known.metric} {metric_text(outcome.value)}"
     if outcome.winner == known.best_trial:
-        return f"The replay of the run as it was finds the same trial, {known.metric} {outcome.value:.4f}."
-    found = "nothing" if outcome.winner is None else f"trial {outcome.winner} with {known.metric} {outcome.value:.4f}"
+        return f"The replay of the run as it was finds the same trial, {value}."
+    found = "nothing" if outcome.winner is None else f"trial {outcome.winner} with {value}"
     return (
         f"The replay of the run as it was finds {found} instead of trial {known.best_trial}: times or order were not "
         "those of the run, so what follows is uncertain."
@@ -144,7 +146,7 @@ def _loss(known: RunCurves, outcome: Outcome) -> str:
     if outcome.winner is None:
         return f"{when}, no trial would have reported a finite {known.metric}."
     text = f"{when}, it would have been lost ({_fate(known, outcome)}): the best that is known would have been trial "
-    text += f"{outcome.winner} with {known.metric} {outcome.value:.4f}"
+    text += f"{outcome.winner} with {known.metric} {metric_text(outcome.value)}"
     if outcome.hopeful_winner in (outcome.winner, None):
         return text + "."
     might = (

@@ -41,6 +41,11 @@ def test_a_run_of_a_stock_backend_has_no_events(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reports.csv", "trials.csv"]
 
 
+def test_a_storage_is_an_address_or_a_log(simulate):
+    with pytest.raises(ValueError, match=r"must be an address such as 'sqlite:///study\.db', .*but got 'study\.db'"):
+        export_optuna(load_run(simulate()), "study.db")
+
+
 @pytest.mark.parametrize("name", ["study.log", "study.db"])
 def test_optuna_has_the_trials(simulate, tmp_path, name):
     optuna = pytest.importorskip("optuna")

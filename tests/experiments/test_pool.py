@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from syne_hypersched.experiments import Event
-from syne_hypersched.experiments.pool import PoolState, wait_until_done, write_request
+from syne_hypersched.experiments.pool import PoolState, change_and_print, wait_until_done, write_request
 from syne_hypersched.records.events import EventReader
 
 
@@ -72,3 +78,16 @@ def test_a_command_says_what_is_held_when_it_gives_up(tmp_path: Path) -> None:
         "after 0 s trials hold devices that are to go still: b"
     )
     assert wait_until_done(EventReader(path), state_of(), "s", 0.0) == "why"
+
+
+def test_nobody_waits_for_a_run_that_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "events.jsonl").write_text('{"time_s": 0, "event": "setup", "devices": ["a", "b"]}\n')
+    (tmp_path / "journal").mkdir()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "journal" / "lock").write_text(f"process {ended.pid} on {socket.gethostname()}")
+    assert change_and_print(tmp_path, 1, timeout_s=600.0) == 1
+    assert "the run has ended, or its tuner was killed" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "journal"]
+    assert change_and_print(tmp_path, None, timeout_s=600.0) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: 2 of 2 devices are there: a, b\n"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -12,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched._moments import Moment
+from syne_hypersched.experiments._alive import QUIET_S, is_process, tuner_is_alive
 from syne_hypersched.experiments._best import PublishedBest, describe_best
 from syne_hypersched.experiments._nodes import Absence
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import LaunchView, short
-from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME
 
-#: A run whose processes cannot be asked counts as running if something happened in the last so many seconds.
-_QUIET_S = 120.0
-#: The same for a run none of whose trials hold devices.
+#: A run none of whose trials hold devices counts as running if something happened in the last so many seconds.
 _IDLE_S = 15.0
 
 
@@ -43,7 +39,7 @@ def phase_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, qui
         return "simulated"
     if holds_devices:
         if is_alive is None:
-            return "running" if quiet_s < _QUIET_S else "killed"
+            return "running" if quiet_s < QUIET_S else "killed"
         return "running" if is_alive else "killed"
     return "running" if is_alive or (is_alive is None and quiet_s < _IDLE_S) else "finished"
 
@@ -58,30 +54,14 @@ def is_alive(folder: Path, hosts: Iterable[tuple[str, str, list[int]]]) -> bool 
     hosts
         Machine, its boot and processes of each trial that holds devices.
     """
-    tuner = _tuner_is_alive(folder / JOURNAL_DIRNAME / LOCK_FILENAME)
+    tuner = tuner_is_alive(folder)
     if tuner is not None:
         return tuner
     boot_id = Moment.now().boot_id
     known = [pids for _, boot, pids in hosts if boot == str(boot_id)]
     if known:
-        return any(_is_process(pid) for pids in known for pid in pids)
+        return any(is_process(pid) for pids in known for pid in pids)
     return None
-
-
-def _tuner_is_alive(lock: Path) -> bool | None:
-    """What the lock of the journal says; its holder touches it in each turn of its loop."""
-    try:
-        words = lock.read_text(encoding="utf-8", errors="replace").split()
-        quiet_s = time.time() - lock.stat().st_mtime
-    except OSError:
-        return None
-    if len(words) < 4 or words[0] != "process" or words[3] != socket.gethostname() or not words[1].isdigit():
-        return None
-    return _is_process(int(words[1])) and quiet_s < _QUIET_S
-
-
-def _is_process(pid: object) -> bool:
-    return isinstance(pid, int) and os.path.exists(f"/proc/{pid}/status")
 
 
 def shares_of_time(

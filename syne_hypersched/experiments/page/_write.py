@@ -88,8 +88,10 @@ def _write(path: Path, page: str) -> Path:
         ) as file:
             file.write(page)
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink()
+        if isinstance(error, OSError):  # the user knows nothing of the other file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     return path

@@ -24,7 +24,7 @@ def test_only_the_user_can_read_it(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
     write_example(tmp_path / "run")
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"No such file or directory: '.*/missing/page\.html'$"):
         write_page(tmp_path / "run", tmp_path / "missing" / "page.html")
 
 

@@ -1,0 +1,25 @@
+"""Numbers in sentences and tables."""
+
+from __future__ import annotations
+
+
+def metric_text(value: float) -> str:
+    """A metric with four decimals, or with four digits if it is too small or too large for that.
+
+    Example
+    -------
+    >>> metric_text(0.25), metric_text(0.00002345678), metric_text(-3.2e11)
+    ('0.2500', '2.346e-05', '-3.2e+11')
+    """
+    return f"{value:.4g}" if 0 < abs(value) < 0.01 or abs(value) >= 1e8 else f"{value:.4f}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number of things in words.
+
+    Example
+    -------
+    >>> counted(1, "launch", "launches"), counted(3, "trial")
+    ('1 launch', '3 trials')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

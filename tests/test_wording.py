@@ -1,0 +1,23 @@
+"""Numbers in sentences and tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from syne_hypersched._wording import counted, metric_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"), (0.5, "0.5000"), (-12.34567, "-12.3457"), (0.01, "0.0100"), (0.0034, "0.0034"),
+        (0.00002345678, "2.346e-05"), (-1e-12, "-1e-12"), (123456.7, "123456.7000"), (3.2e11, "3.2e+11"),
+    ],
+)  # fmt: skip
+def test_a_metric_has_four_decimals_or_four_digits(value, text):
+    assert metric_text(value) == text
+
+
+def test_one_thing_is_not_several():
+    assert [counted(number, "launch", "launches") for number in (0, 1, 2)] == ["0 launches", "1 launch", "2 launches"]
+    assert [counted(number, "trial") for number in (1, 5)] == ["1 trial", "5 trials"]

@@ -127,7 +127,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         min_free_mb: float = 100.0,
         delete_checkpoints: bool = False,
         share_devices: bool | None = None,
-        resize: ResizeMode = "relaunch",
+        resize: ResizeMode = "auto",
         shares_per_gpu: int = 1,
     ) -> None:
         _check_values(config_space)

@@ -119,8 +119,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         What the script is given, if not ``--name value`` for all that is configured, as in ``["train", "lr={lr}",
         "{?fast}", "{...}"]``; see ``docs/scripts.md``.
     resize
-        ``"relaunch"``: a trial that is resized is launched again. ``"auto"``: processes join and leave it where its
-        script can do that; experimental, see ``docs/joining.md``. ``"in_place"``: with a warning where it cannot.
+        ``"auto"``: processes join and leave a trial while it trains where its script can do that, as with
+        :class:`~syne_hypersched.training.ElasticRun`; else it is launched again, see ``docs/joining.md``.
+        ``"in_place"``: with a warning where it cannot. ``"relaunch"``: it is launched again always.
     shares_per_gpu
         Trials on one device that may be on one GPU at a time. A device is then a share of a GPU, so that there are as
         many times more. A trial that grows gets whole GPUs, see ``docs/pool.md``.
@@ -153,7 +154,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         share_devices: bool | None = None,
         pass_args_as_json: bool = False,
         arguments: Sequence[str] | None = None,
-        resize: ResizeMode = "relaunch",
+        resize: ResizeMode = "auto",
         shares_per_gpu: int = 1,
     ) -> None:
         if not checks.path("entry_point", entry_point, "an existing file").is_file():

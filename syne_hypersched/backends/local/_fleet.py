@@ -20,7 +20,7 @@ from syne_hypersched.backends.local import _fleet_log as log
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._copied_fleet import CopiedFleet
 from syne_hypersched.backends.local._failures import FailurePolicy, Retry
-from syne_hypersched.backends.local._options import ResizeMode, noted
+from syne_hypersched.backends.local._options import ResizeMode
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._roster import Roster
 from syne_hypersched.backends.shared.devices import DevicePool
@@ -69,11 +69,11 @@ class Fleet(CopiedFleet):
         grace_s: float,
         policy: FailurePolicy,
         checkpoints: Checkpoints,
-        resize_mode: ResizeMode = "relaunch",
+        resize_mode: ResizeMode = "auto",
     ) -> None:
         super().__init__()
         self.pool = pool
-        self.resize_mode, self._has_told = noted(resize_mode), False
+        self.resize_mode, self._has_told = resize_mode, False
         self._checkpoints = checkpoints
         self._events = events
         self._make_launcher = make_launcher

@@ -11,15 +11,11 @@ import pytest
 from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_RESIZE_PAUSE_S, ST_WORKER_TIME
-from syne_hypersched.stability import ExperimentalWarning
 from tests.backends.local.trials import Trials
 
 pytest.importorskip("torch")
 
-pytestmark = [
-    pytest.mark.usefixtures("no_process_left"),
-    pytest.mark.filterwarnings("ignore::syne_hypersched.stability.ExperimentalWarning"),
-]
+pytestmark = pytest.mark.usefixtures("no_process_left")
 
 SCRIPT = """
 import argparse, os, pathlib, sys, time
@@ -222,11 +218,6 @@ def test_processes_that_are_lost_after_they_joined_are_launched_again(make_trial
     assert trials.reports[-1][ST_NUM_DEVICES] == 2
     assert trials.epochs[0] == list(range(1, len(trials.reports) + 1)), "nothing doubled, nothing lost"
     assert len(trials.events("exit")) == 1
-
-
-def test_processes_that_join_are_experimental(make_trials):
-    with pytest.warns(ExperimentalWarning, match="resize='auto' is experimental"):
-        make_trials()
 
 
 def test_a_resize_mode_must_be_known(make_trials):

@@ -6,10 +6,7 @@ pytest.importorskip("torch")
 
 from benchmarking.faults import joining_chaos
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::syne_hypersched.stability.ExperimentalWarning"),
-    pytest.mark.usefixtures("no_process_left"),
-]
+pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
 @pytest.mark.slow

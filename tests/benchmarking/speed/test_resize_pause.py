@@ -6,8 +6,6 @@ pytest.importorskip("torch")
 
 from benchmarking.speed import resize_pause
 
-pytestmark = pytest.mark.filterwarnings("ignore::syne_hypersched.stability.ExperimentalWarning")
-
 
 @pytest.mark.slow
 def test_each_change_has_a_pause(capsys):

@@ -106,7 +106,8 @@ class StudyOptions:
         str | None,
         Parameter(
             group=_MACHINE,
-            help="Cost of each start, resume and resize: seconds, or a share of a median full run (default 1%).",
+            help="Cost of each start, resume and resize: seconds, or a share of a median full run (default 1%). "
+            "5%/0.1%: launches cost 5%, and training stops for 0.1% at each resize, which is in place.",
         ),
     ] = None
     seeds: Annotated[

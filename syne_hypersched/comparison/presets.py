@@ -80,11 +80,19 @@ class Machine:
     def scenarios(self, schedulers: Sequence[str]) -> tuple[Scenario, ...]:
         """A scenario for each combination."""
         return tuple(
-            Scenario(benchmark, devices, tuple(schedulers), scaling, None if cost is None else Duration.parse(cost))
+            Scenario(benchmark, devices, tuple(schedulers), scaling, *_parse_launches(cost))
             for benchmark, devices, scaling, cost in product(
                 self.benchmarks, self.num_devices, self.scalings, self.launch_costs
             )
         )
+
+
+def _parse_launches(text: str | None) -> tuple[Duration | None, Duration | None]:
+    """Launch cost and join cost."""
+    if text is None:
+        return None, None
+    launch, slash, join = text.partition("/")
+    return Duration.parse(launch), Duration.parse(join) if slash else None
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,8 @@ def make_study(
     preset
         Name of the preset.
     benchmarks, num_devices, scalings, launch_costs
-        Every combination is a scenario. The preset ``"sensitivity"`` varies the first of each.
+        Every combination is a scenario. The preset ``"sensitivity"`` varies the first of each. A launch cost such as
+        ``"5%/0.1%"`` is that of a launch and, after the slash, that of a resize in place.
     schedulers
         Names, such as ``"asha+kde"`` or ``"hypersched:policy=top_job"``.
     deadlines

@@ -95,6 +95,9 @@ class Scenario:
     """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, which measures it."""
     launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
     """Cost of each start, resume and resize; None on the local backend."""
+    join_cost: Duration | None = None
+    """For how long training stops at each resize that takes place while the trial trains on. New processes get ready
+    for as long as a launch takes. None: a resize is a launch."""
     pool: str | None = None
     """Devices that come and go: from which share of the deadline on which share of the devices is there, as in
     ``"0.3:0.5,0.6:1"``. None: all are always there."""
@@ -104,6 +107,8 @@ class Scenario:
             self.devices_over_time(1.0)
         if self.num_devices < 1:
             raise ValueError(f"num_devices must be at least 1, but got {self.num_devices!r}")
+        if self.launch_cost is None and self.join_cost is not None:
+            raise ValueError(f"join_cost must be None where launch_cost is, but got {self.join_cost}")
         if not self.schedulers:
             raise ValueError("schedulers must have at least one name, but got none")
         _check_distinct("schedulers", self.schedulers)
@@ -126,13 +131,20 @@ class Scenario:
         return [(when * deadline_s, round(share * self.num_devices)) for when, share in shares]
 
     @property
+    def launches(self) -> str | None:
+        """What launches cost, and what resizes do if they are none, as in ``"1%"`` and ``"5%/0.1%"``."""
+        if self.launch_cost is None:
+            return None
+        return str(self.launch_cost) if self.join_cost is None else f"{self.launch_cost}/{self.join_cost}"
+
+    @property
     def name(self) -> str:
         """A short name: all settings except the schedulers."""
         parts = [self.benchmark, f"{self.num_devices} devices"]
         if self.scaling is not None:
             parts.append(f"scaling {self.scaling}")
         if self.launch_cost is not None:
-            parts.append(f"launch cost {self.launch_cost}")
+            parts.append(f"launch cost {self.launches}")
         if self.pool is not None:
             parts.append(f"pool {self.pool}")
         return ", ".join(parts)
@@ -144,8 +156,8 @@ class Scenario:
             parts.append(f"{self.num_devices} devices")
         if self.scaling != base.scaling:
             parts.append(f"scaling {self.scaling}")
-        if self.launch_cost != base.launch_cost:
-            parts.append(f"launch cost {self.launch_cost}")
+        if self.launches != base.launches:
+            parts.append(f"launch cost {self.launches}")
         if self.pool != base.pool:
             parts.append("all devices always there" if self.pool is None else f"pool {self.pool}")
         return ", ".join(parts) or self.name
@@ -154,7 +166,7 @@ class Scenario:
     def folder(self) -> str:
         """Name of the folder of its runs."""
         pool = None if self.pool is None else f"pool-{self.pool}"
-        parts = (self.benchmark, f"{self.num_devices}dev", self.scaling, self.launch_cost, pool)
+        parts = (self.benchmark, f"{self.num_devices}dev", self.scaling, self.launches, pool)
         return "-".join(folder_name(str(part)) for part in parts if part is not None)
 
 
@@ -224,5 +236,9 @@ def _as_json(value: Any) -> Any:
         return [_as_json(item) for item in value]
     if isinstance(value, (Scenario, TableFile)):
         # What came later is named only where it is used, so that folders of earlier studies can be gone on with.
-        return {name: _as_json(item) for name, item in vars(value).items() if name != "pool" or item is not None}
+        return {
+            name: _as_json(item)
+            for name, item in vars(value).items()
+            if item is not None or name not in ("join_cost", "pool")
+        }
     return value

@@ -20,7 +20,7 @@ from syne_hypersched.comparison.reading import Reports
 from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.scaling import parse_scaling, scaling_table
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
-from syne_hypersched.comparison.settings import Duration, Study
+from syne_hypersched.comparison.settings import Duration, Scenario, Study
 from syne_hypersched.comparison.timing import TimedScheduler
 from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.simulation import Simulation, simulate
@@ -40,7 +40,6 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
     benchmark = load_benchmark(scenario.benchmark, study.table)
     problem = benchmark.problem
     deadlines_s = [deadline.in_seconds(benchmark.full_run_s) for deadline in run.deadlines]
-    launch_cost = scenario.launch_cost or Duration(0)
     scaling = parse_scaling(scenario.scaling or "none")
     given = scaling_table(scaling, scenario.num_devices)
     spec = SchedulerSpec.parse(run.scheduler)
@@ -63,7 +62,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
             deadline_s=deadlines_s[-1],
             max_num_trials=study.max_num_trials,
             scaling=scaling,
-            launch_cost=LaunchCost(start_s=launch_cost.in_seconds(benchmark.full_run_s)),
+            launch_cost=_launch_cost(scenario, benchmark.full_run_s),
             seed=benchmark.table_seed(run.seed),
             devices_over_time=devices_over_time,
             on_result=log,
@@ -72,6 +71,13 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
         store(simulation, path)
     scale = benchmark.regret_scale(run.seed)
     return RunOutcome.of(run, log.reports(), deadlines_s, problem.do_minimize, scheduler.elapsed_s, scale)
+
+
+def _launch_cost(scenario: Scenario, full_run_s: float) -> LaunchCost:
+    launch_s = (scenario.launch_cost or Duration(0)).in_seconds(full_run_s)
+    if scenario.join_cost is None:
+        return LaunchCost(start_s=launch_s)
+    return LaunchCost(start_s=launch_s, prepare_s=launch_s, join_s=scenario.join_cost.in_seconds(full_run_s))
 
 
 @contextmanager

@@ -19,8 +19,7 @@ SCENARIO_COLUMNS = ["benchmark", "num_devices", "scaling", "launch_cost"]
 
 def scenario_cells(scenario: Scenario) -> dict[str, Any]:
     """The columns that identify the scenario of a row: with a column ``pool`` where devices come and go."""
-    launch_cost = None if scenario.launch_cost is None else str(scenario.launch_cost)
-    values = (scenario.benchmark, scenario.num_devices, scenario.scaling, launch_cost)
+    values = (scenario.benchmark, scenario.num_devices, scenario.scaling, scenario.launches)
     pool = {} if scenario.pool is None else {"pool": scenario.pool}
     return dict(zip(SCENARIO_COLUMNS, values, strict=True)) | pool
 

@@ -81,11 +81,22 @@ def test_studies_that_make_no_sense(changes, message):
         ({"num_devices": 0}, "num_devices must be at least 1, but got 0"),
         ({"schedulers": ()}, "schedulers must have at least one name"),
         ({"schedulers": ("asha", "asha")}, "asha is given twice"),
+        ({"launch_cost": None, "join_cost": Duration(1)}, "join_cost must be None where launch_cost is, but got 1s"),
     ],
 )
 def test_scenarios_that_make_no_sense(changes, message):
     with pytest.raises(ValueError, match=message):
         scenario(**changes)
+
+
+def test_what_launches_and_resizes_cost():
+    dear = Duration(5, "%")
+    in_place = scenario(launch_cost=dear, join_cost=Duration(0.1, "%"))
+    assert (scenario(launch_cost=dear).launches, in_place.launches) == ("5%", "5%/0.1%")
+    assert "launch cost 5%/0.1%" in in_place.name
+    assert in_place.name_beside(scenario(launch_cost=dear)) == "launch cost 5%/0.1%"
+    assert in_place.folder != scenario(launch_cost=dear).folder
+    assert json.loads(json.dumps(study(scenarios=(in_place,)).as_json()))["scenarios"][0]["join_cost"] == "0.1%"
 
 
 def test_a_study_as_json_has_everything_that_decides_the_results():

@@ -1,0 +1,107 @@
+"""What resizing in place is worth: regret by deadline if a resize is a launch, and if training hardly stops for it.
+
+    python benchmarking/studies/study_in_place.py  # some minutes on two cores; goes on where it was interrupted
+    python benchmarking/studies/study_in_place.py --tables digits --seeds 2 --output /tmp/in-place
+
+Three machines are compared, seed by seed, in virtual time: launches that cost 1 % of a full run, launches that cost
+5 %, and the latter with resizes in place: new processes get ready for 5 % of a full run, while the trial trains on, and
+training stops for 0.1 %. On two cores, ``benchmarking/speed/resize_pause.py`` has measured a stop of 0.06 s for a model
+of a million parameters, which is 0.1 % of a full run of one minute.
+
+Writes ``README.md`` and ``results.csv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarking.studies.markdown import header, row
+from benchmarking.studies.report_tables import OUTLIER, ROOT, study_digest
+from syne_hypersched.comparison.presets import Machine, num_cores
+from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.settings import Duration, Study
+from syne_hypersched.comparison.shared_tables import shared_tables
+from syne_hypersched.comparison.statistics import mean_interval
+from syne_hypersched.comparison.storage import source_digest, write_whole
+from syne_hypersched.comparison.tables import results_table
+
+FIRST_SEED = 300
+SCHEDULER, LADDER = "hypersched", "hypersched:policy=none"
+CHEAP, DEAR, IN_PLACE = "1%", "5%", "5%/0.1%"
+TITLES = {
+    (SCHEDULER, CHEAP): "a launch costs 1 %",
+    (SCHEDULER, DEAR): "a launch costs 5 %",
+    (SCHEDULER, IN_PLACE): "a launch costs 5 %, resizes in place",
+    (LADDER, DEAR): "a launch costs 5 %, never resized",
+}
+
+
+def run(
+    tables: Sequence[str], devices: int, deadlines: Sequence[str], seeds: int, work: Path, jobs: int
+) -> pd.DataFrame:
+    """The regret of all runs, a row for each run and deadline."""
+    study = Study(
+        scenarios=Machine(tables, (devices,), ("resnet50",), (CHEAP, DEAR, IN_PLACE)).scenarios((SCHEDULER, LADDER)),
+        deadlines=tuple(map(Duration.parse, deadlines)),
+        seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
+        reference=SCHEDULER,
+    )
+    output = work / f"in-place-{study_digest(study)}"
+    return results_table(run_study(study, output, jobs, store_runs=False))
+
+
+def report(rows: pd.DataFrame, command: str) -> str:
+    """Regret by deadline, and how much lower it is in place, in Markdown."""
+    means = rows.groupby(["scheduler", "launch_cost", "deadline", "seed"]).regret.mean()
+    deadlines = list(dict.fromkeys(rows.deadline))
+    lines = ["# Resizes in place", "", f"Made by `{command}`.", ""]
+    seeds, tables = rows.seed.nunique(), rows.benchmark.nunique()
+    where = f"{tables} tables, {seeds} seeds, {rows.num_devices.iloc[0]} devices"
+    lines += [f"Mean regret over {where}, with 95 % intervals over the seeds.", ""]
+    lines += header("deadline, full runs", deadlines)
+    for key, title in TITLES.items():
+        found = [mean_interval(list(means[(*key, deadline)])) for deadline in deadlines]
+        lines.append(row(title, [f"{each.mean:.3f} ± {each.half_width:.3f}" for each in found]))
+    lines += ["", "Regret with resizes in place, less that without, on the same seeds; below 0 is better:", ""]
+    lines += header("deadline, full runs", deadlines)
+    for key in TITLES:
+        if key == (SCHEDULER, IN_PLACE):
+            continue
+        gains = {deadline: means[(SCHEDULER, IN_PLACE, deadline)] - means[(*key, deadline)] for deadline in deadlines}
+        found = [mean_interval(list(gains[deadline])) for deadline in deadlines]
+        lines.append(row(TITLES[key], [f"{each.mean:+.3f} ± {each.half_width:.3f}" for each in found]))
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=12, help="seeds, at least 2 (default 12)")
+    parser.add_argument("--devices", type=int, default=8)
+    parser.add_argument("--deadlines", nargs="+", default=["0.25x", "0.5x", "1x", "2x"])
+    parser.add_argument("--tables", nargs="+", help="names of tables (default: all but one whose regret is large)")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarking" / "results" / "in-place")
+    parser.add_argument("--work", type=Path, default=ROOT / "report-work", help="where finished runs are kept")
+    parser.add_argument("--jobs", type=int, default=num_cores())
+    args = parser.parse_args(arguments)
+    if args.seeds < 2:
+        parser.error("--seeds must be at least 2, since an interval needs as many")
+    tables = args.tables or [table for table in (*shared_tables(), "digits") if table != OUTLIER]
+    rows = run(tables, args.devices, args.deadlines, args.seeds, args.work, args.jobs)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    text = report(rows, " ".join(["python benchmarking/studies/study_in_place.py", *given]))
+    text += f"\nMade from the source code with the digest {source_digest()[:12]}.\n"
+    columns = ["benchmark", "num_devices", "launch_cost", "scheduler", "deadline", "seed", "regret"]
+    write_whole(args.output / "README.md", text)
+    write_whole(args.output / "results.csv", rows[columns].round(5).to_csv(index=False, lineterminator="\n"))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,8 @@ _DIGITS = re.compile(r"\d+")
 _ALONE = 2
 #: After so many checkpoints in a row, each with other names than the one before, names say nothing.
 _MOST_ODD = 3
+#: After so many in a row that use names in turn, they do, although earlier ones did not.
+_TURNS = 2
 
 
 def pattern_of(path: str) -> str:
@@ -39,6 +41,8 @@ class Bursts:
         self._paths: list[str] = []
         #: Names of the checkpoint before, and how often each occurs; None: there was none.
         self._last: Counter[str] | None = None
+        #: How many files it had, and the name of the last one.
+        self._last_shape = (0, "")
         #: Whether there was a report since the last file, the files that came first after a report, and how often the
         #: last file was written again after a report.
         self._has_reported = False
@@ -57,6 +61,7 @@ class Bursts:
         self._turn: list[str] = []
         self._last_turn: list[str] = []
         self._takes_turns: bool | None = None
+        self._num_turns = 0
 
     @property
     def is_complete(self) -> bool:
@@ -78,7 +83,8 @@ class Bursts:
         if self._gone:
             return True
         is_odd = bool(self._paths) and self._last is not None and self._names() != self._last
-        return is_odd and self._num_odd < _MOST_ODD
+        # As many files, the last one of which is the same: perhaps two names are used in turn.
+        return is_odd and _shape(self._paths) != self._last_shape and self._num_odd < _MOST_ODD
 
     @property
     def _may_be_second(self) -> bool:
@@ -106,7 +112,12 @@ class Bursts:
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
-        if begins:
+        if begins and self._last is None and self._turn and _shape([*self._turn, path]) == _shape(self._last_turn):
+            # What was written since the report is the second checkpoint, under another name.
+            begins, self._paths = False, list(self._last_turn)
+            self.begin()
+            self._paths = list(self._turn)
+        elif begins:
             self.begin()
         if not is_again or begins:
             self._paths.append(path)
@@ -130,15 +141,18 @@ class Bursts:
             return
         self._turn, self._last_turn = [], turn
         if before and _shape(turn) != _shape(before):
-            self._takes_turns = False
-        elif before and self._takes_turns is None and len(turn) > 1 and _names(turn) != _names(before):
-            self._takes_turns, self._last, self._paths = True, _names(before), list(turn)
+            self._takes_turns, self._num_turns = False, 0
+        elif before and not self._takes_turns and len(turn) > 1 and _names(turn) != _names(before):
+            self._num_turns += 1
+            if self._takes_turns is None or self._num_turns >= _TURNS:
+                self._takes_turns, self._last, self._paths = True, _names(before), list(turn)
 
     def begin(self) -> None:
         """The next file begins another checkpoint."""
         if self._paths or self._gone:
             names = _names([*self._paths, *self._gone])
             self._num_odd = self._num_odd + 1 if self._last is not None and names != self._last else 0
+            self._last_shape = _shape([*self._gone, *self._paths])
             self._last, self._paths, self._num_alone = names, [], 0
             self._is_cleaned, self._is_over, self._gone = False, False, []
             self._after_report.clear()
@@ -188,4 +202,4 @@ def _names(paths: list[str]) -> Counter[str]:
 
 def _shape(paths: list[str]) -> tuple[int, str]:
     """How many files there are, and the name of the last one."""
-    return len(paths), pattern_of(paths[-1])
+    return len(paths), pattern_of(paths[-1]) if paths else ""

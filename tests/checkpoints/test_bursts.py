@@ -227,3 +227,15 @@ def test_an_old_file_that_is_removed_after_the_new_one_is_written_was_not_a_seco
         bursts.remove(f"model-{epoch - 1}")
         bursts.report()
     assert bursts.is_complete
+
+
+def test_the_second_checkpoint_of_a_launch_may_have_another_name():
+    bursts = Bursts()
+    assert add(bursts, "slot-a", "newest", "|", "slot-b") == [True, False, False]
+    assert bursts.is_partial
+    assert not bursts.add("newest")
+    assert not bursts.is_partial
+    bursts.report()
+    assert bursts.is_complete
+    assert add(bursts, "slot-a", "newest") == [True, False]
+    assert bursts.is_complete

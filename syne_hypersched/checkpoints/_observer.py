@@ -13,9 +13,9 @@ from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
+from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._open_logs import OpenLogs
-from syne_hypersched.checkpoints._report_log import ReportLog
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Move, Order, State
 from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
@@ -71,7 +71,7 @@ class Observer:
         self._at_start = frozenset(read_tree(self._folder))
         self._matcher = matcher
         self._on_surprise = on_surprise
-        self.log = ReportLog(spec.log, spec.log_end)
+        self.log = LaunchLog(spec.log, spec.log_end)
         self.pids: tuple[int, ...] = ()
         self.habits = Habits()
         self.taken: Tree = {}

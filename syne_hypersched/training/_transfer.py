@@ -59,12 +59,16 @@ def send(state: Any, store: Store, num_receivers: int) -> None:
     buffer = io.BytesIO()
     torch.save({"token": envelope.token, "tensors": found, "state": skeleton}, buffer)
     store.set(_KEY, buffer.getvalue())  # type: ignore[arg-type]
+    sizes = [_num_bytes(*entry) for entry in found]
+    if not any(sizes):
+        return
     group = _group(store, 0, num_receivers)
-    small, large = _sorted_by_size([_num_bytes(*entry) for entry in found])
+    small, large = _sorted_by_size(sizes)
     if small:
         _broadcast(group, torch.cat([_as_bytes(envelope.tensors[index]) for index in small]))
     for index in large:
         _broadcast(group, _as_bytes(envelope.tensors[index]))
+    _leave_together(group)
 
 
 def receive(store: Store, number: int, num_receivers: int) -> Any:
@@ -77,8 +81,8 @@ def receive(store: Store, number: int, num_receivers: int) -> Any:
     """
     store.wait([_KEY], timedelta(seconds=_TIMEOUT_S))
     letter = torch.load(io.BytesIO(store.get(_KEY)), map_location="cpu", weights_only=True)
-    group = _group(store, number, num_receivers)
     sizes = [_num_bytes(*entry) for entry in letter["tensors"]]
+    group = _group(store, number, num_receivers) if any(sizes) else None
     small, large = _sorted_by_size(sizes)
     content: dict[int, Tensor] = {}
     if small:
@@ -89,6 +93,8 @@ def receive(store: Store, number: int, num_receivers: int) -> Any:
     for index in large:
         content[index] = torch.empty(sizes[index], dtype=torch.uint8)
         _broadcast(group, content[index])
+    if group is not None:
+        _leave_together(group)
 
     def restored(text: str) -> Any:
         if not text.startswith(f"{letter['token']}:"):
@@ -132,6 +138,11 @@ def _as_bytes(tensor: Tensor) -> Tensor:
 def _group(store: Store, rank: int, num_receivers: int) -> Any:
     timeout = timedelta(seconds=_TIMEOUT_S)
     return dist.ProcessGroupGloo(PrefixStore("tensors", store), rank, num_receivers + 1, timeout)
+
+
+def _leave_together(group: Any) -> None:
+    """Waits until each process has reached all others, which fails if one of them has left."""
+    group.barrier().wait()
 
 
 def _broadcast(group: Any, tensor: Tensor) -> None:

@@ -82,12 +82,13 @@ def test_a_command_says_what_is_held_when_it_gives_up(tmp_path: Path) -> None:
 
 def test_nobody_waits_for_a_run_that_has_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "events.jsonl").write_text('{"time_s": 0, "event": "setup", "devices": ["a", "b"]}\n')
+    (tmp_path / "metadata.json").write_text("{}")
     (tmp_path / "journal").mkdir()
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     (tmp_path / "journal" / "lock").write_text(f"process {ended.pid} on {socket.gethostname()}")
     assert change_and_print(tmp_path, 1, timeout_s=600.0) == 1
     assert "the run has ended, or its tuner was killed" in capsys.readouterr().err
-    assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "journal"]
+    assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "journal", "metadata.json"]
     assert change_and_print(tmp_path, None, timeout_s=600.0) == 0
     assert capsys.readouterr().out == f"{tmp_path}: 2 of 2 devices are there: a, b\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,9 +20,11 @@ def ray_cluster() -> Iterator[object]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_AUTOSCALER_V2", "0")
         head = {**NODE, "include_dashboard": False, "include_log_monitor": False}
+        handler = signal.getsignal(signal.SIGTERM)
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
             cluster.add_node(**NODE, resources={"slot": SLOTS}, include_log_monitor=False, wait=False)
+        signal.signal(signal.SIGTERM, handler)  # else other tests in this process have that of the cluster
         yield cluster
         cluster.shutdown()
         os.environ.pop("RAY_ADDRESS", None)

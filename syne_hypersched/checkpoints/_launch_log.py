@@ -9,7 +9,7 @@ from syne_hypersched._log_tail import LogTail
 from syne_hypersched._report_lines import RawReport
 
 
-class ReportLog:
+class LaunchLog:
     """See the module.
 
     Parameters

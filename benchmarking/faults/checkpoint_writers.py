@@ -179,6 +179,25 @@ class SecondName(Writer):
         return unsealed(path) if path.exists() else None
 
 
+class OldOneFirst(Writer):
+    """A model in place, and its state in a new file for each epoch, before which the old ones are removed."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        for old in folder.glob("state-*.bin"):
+            old.unlink()
+        name = f"state-{identity.epoch:05d}.bin"
+        self._write(folder / "model.bin", replace(identity, role="model", size=identity.size * 3 // 4))
+        self._write(folder / name, replace(identity, role="state", size=identity.size // 4))
+
+    def load(self, folder: Path) -> Identity | None:
+        newest = max(folder.glob("state-*.bin"), default=None)
+        if newest is None and not (folder / "model.bin").exists():
+            return None
+        if newest is None:
+            raise TornError("the state of the model is missing")
+        return same([unsealed(folder / "model.bin"), unsealed(newest)])
+
+
 class NewFile(Writer):
     """A new file for each epoch, under its name from the first byte on; then the old ones are removed."""
 
@@ -352,6 +371,7 @@ WRITERS: dict[str, type[Writer]] = {
     "old-time": OldTime,
     "in-turn": InTurn,
     "second-name": SecondName,
+    "old-one-first": OldOneFirst,
     "several": Several,
     "new-file": NewFile,
     "new-file-kept": NewFileKept,

@@ -30,7 +30,7 @@ def test_what_was_saved_is_found(name, tmp_path):
         assert inspect(writer, tmp_path, x=0.25) == Found("whole", epoch, 1)
     assert inspect(writer, tmp_path, x=0.5).state == "foreign"
     num_checkpoints = 4 if writer.keeps_all else 2 if name == "latest-link" else 1
-    per_checkpoint = {"several": 3, "folder": 4, "folder-in-place": 4, "in-turn": 3}.get(name, 1)
+    per_checkpoint = {"several": 3, "folder": 4, "folder-in-place": 4, "in-turn": 3, "old-one-first": 2}.get(name, 1)
     assert len(files_of(tmp_path)) == num_checkpoints * per_checkpoint
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_torn_is_found(name, what, tmp_path):
         assert inspect(writer, tmp_path).state == "whole"
 
 
-@pytest.mark.parametrize("name", ["several", "folder", "folder-in-place"])
+@pytest.mark.parametrize("name", ["several", "folder", "folder-in-place", "old-one-first"])
 def test_files_of_two_saves_are_found(name, tmp_path):
     writer, other = WRITERS[name](), tmp_path / "other"
     (tmp_path / "mine").mkdir()

@@ -162,11 +162,15 @@ class Checkpoints:
         self._note_received(trial, delivered)
 
     def _note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
-        best = self._received.get(trial.trial_id, [])[-1:]
-        for report in reports:
+        numbers = [trial.reports.number_of(report) for report in reports]
+        first = next((number for number in numbers if number is not None), math.inf)
+        # What the tuner has taken back comes again.
+        known = [best for best in self._received.get(trial.trial_id, []) if best[1] is None or best[1] < first]
+        best = known[-1:]
+        for number, report in zip(numbers, reports, strict=True):
             value = self.publisher.value(report)
             if value is not None and (not best or value < best[-1][0]):
-                best.append((value, trial.reports.number_of(report), report))
+                best.append((value, number, report))
         self._received[trial.trial_id] = best
 
     def hear_end(self, trial: TrialProcesses, ending: Ending | None) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class Matcher:
         self._early: State | None = None
         #: When the script began to write after its last report, as far as it has (monotonic seconds).
         self._touched_s: float | None = None
+        #: Whether it has begun to write something since a file was finished.
+        self._is_writing = False
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
         self._seems_early = self._seems_late = self._drained = False
@@ -149,7 +151,7 @@ class Matcher:
 
     def _may_be_early(self, state: State, number: int) -> bool:
         """Whether a state may be that of the report that comes just after it."""
-        if not state.after == state.before == number - 1:
+        if self._is_writing or not state.after == state.before == number - 1:
             return False
         # A script that has reported in this launch before it has saved does not save before it reports.
         may_save_first = self._saved_first and not self._seems_late and not self._saves_as_it_likes
@@ -188,6 +190,7 @@ class Matcher:
         noticed_s
             When that was noticed; None: at once.
         """
+        self._is_writing = True
         if self._touched_s is None:
             self._touched_s = time_s if noticed_s is None else noticed_s
         if self._early is None or self._early is not self.current or self._is_matched:
@@ -240,6 +243,7 @@ class Matcher:
             began_s = time_s if self._touched_s is None else self._touched_s
             gap_s = None if is_first else began_s - self._last_report_s
             self.current = State(after, before, time_s, gap_s, self._drained)
+        self._is_writing = self._is_writing and not is_save
         if is_save and self._early is not None and self._early.generation is None:
             self._early = None  # it was not taken in time, and is gone
 

@@ -67,6 +67,19 @@ def test_who_has_reported_before_it_has_saved_does_not_save_before_it_reports():
     assert all(known.match != "exact" for known in history.matcher.matched)
 
 
+def test_a_checkpoint_belongs_to_no_report_during_which_the_next_one_is_written():
+    """A thread begins to save just before the report."""
+    history = History(Order.EARLY)
+    history.report(1, 3.0, after_s=1.0)
+    history.save(1, after_s=0.01)
+    history.matcher.touch(history.now + 0.999)
+    history.report(2, 2.0, after_s=1.0)
+    history.wait(1.0)
+    assert [known.values["epoch"] for known in history.matcher.matched] == [1]
+    history.save(2, after_s=0.01, between=(1, 2))
+    assert history.matched() == (2, 2, 1)
+
+
 def test_who_saves_after_the_report_has_the_next_one_which_may_be_newer():
     history = History()
     for epoch, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):

@@ -72,8 +72,9 @@ class Matcher:
         self._early: State | None = None
         #: When the script began to write after its last report, as far as it has (monotonic seconds).
         self._touched_s: float | None = None
-        #: Whether it has begun to write something since a file was finished.
+        #: Whether it has begun to write since a file was finished, and the state that it was replacing at the last report.
         self._is_writing = False
+        self._replaced: State | None = None
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
         self._seems_early = self._seems_late = self._drained = False
@@ -123,10 +124,10 @@ class Matcher:
         self.settle()
         self.num_reports += 1
         number, state = self.num_reports, self.current
-        is_saved = (
+        self._replaced = state if self._is_writing else None
+        self._saved_last = is_saved = (
             state is not None and state.after <= number - 1 <= state.before and state.ended_s >= self._last_report_s
         )
-        self._saved_last = is_saved
         if number == self._first:
             self._saved_first = is_saved
         elif not is_saved:
@@ -136,9 +137,8 @@ class Matcher:
             self._levels[number] = level
             self._levels.pop(number - _NUM_LEVELS, None)
             self._learn_from_first(number, level)
-        is_redone = level is not None and level <= self._level_before
-        if level is not None:
             self._highest = max(self._highest, level)
+        is_redone = level is not None and level <= self._level_before
         # Without a metric, the last report is the best one.
         value = number_of(values.get(self.metric)) if self.metric is not None else -float(number)
         if value is not None and not is_redone and (self._best is None or self._sign * value < self._best.value):
@@ -151,7 +151,7 @@ class Matcher:
 
     def _may_be_early(self, state: State, number: int) -> bool:
         """Whether a state may be that of the report that comes just after it."""
-        if self._is_writing or not state.after == state.before == number - 1:
+        if state is self._replaced or not state.after == state.before == number - 1:
             return False
         # A script that has reported in this launch before it has saved does not save before it reports.
         may_save_first = self._saved_first and not self._seems_late and not self._saves_as_it_likes
@@ -350,7 +350,7 @@ class Matcher:
         if state.after >= best.report:
             is_exact = self.order is Order.LATE and state.after == state.before == best.report
             self._add(state.generation, "exact" if is_exact else newer_by)
-        elif self.order is Order.EARLY and state.after == best.report - 1:
+        elif self.order is Order.EARLY and state.after == best.report - 1 and state is not self._replaced:
             self._add(state.generation, newer_by or "exact")
 
     def level(self, report: int) -> float | None:

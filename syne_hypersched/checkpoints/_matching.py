@@ -72,7 +72,7 @@ class Matcher:
         self._early: State | None = None
         #: When the script began to write after its last report, as far as it has (monotonic seconds).
         self._touched_s: float | None = None
-        #: Whether it has begun to write since a file was finished, and the state that it was replacing at the last report.
+        #: Whether it has begun to write since a file was finished, and the state that it replaced at the last report.
         self._is_writing = False
         self._replaced: State | None = None
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.

@@ -72,8 +72,8 @@ class Bursts:
 
     @property
     def is_first(self) -> bool:
-        """Whether there was no checkpoint before the present one, which is a file or folder that is known to be all."""
-        return len(self._paths) == 1 and self._last is None and not (self._may_be_second or self._gone)
+        """Whether there was no checkpoint before the present one."""
+        return bool(self._paths) and self._last is None and not (self._may_be_second or self._gone)
 
     @property
     def is_partial(self) -> bool:

@@ -182,6 +182,7 @@ class ElasticRayBackend(AutoscalingBackend):
             share_devices=True,
             pass_args_as_json=pass_args_as_json,
             arguments=arguments,
+            resize="relaunch",  # processes of several nodes cannot join each other
         )
         self._fleet.one_node = processes == "single"
         self._checkpoints.is_arriving = self._is_arriving

@@ -131,6 +131,7 @@ def test_a_trial_grows_over_two_nodes(make, wait_for, tmp_path):
     assert epochs == list(range(1, len(epochs) + 1))
     events = read_events(tmp_path / "run" / EVENTS_FILENAME)
     assert [len(event.devices) for event in events if event.event == "launch"] == [1, 4]
+    assert not (tmp_path / "run" / "0" / "resizes").exists(), "no script is asked whether it can change in place"
     assert not agents()
 
 

@@ -14,9 +14,14 @@ EXIT_INTERRUPTED = 130
 
 def drop_output() -> None:
     """From now on the standard output goes nowhere, since nobody reads it any more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(nowhere, sys.stdout.fileno())
+        _lead_nowhere(sys.stdout.fileno())
+
+
+def _lead_nowhere(*fds: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for fd in fds:
+        os.dup2(nowhere, fd)
     os.close(nowhere)
 
 
@@ -67,9 +72,7 @@ def run_command(main: Callable[[], int]) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         # Python would raise again when it flushes these streams at its end.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        _lead_nowhere(1, 2)
         return 0
     except KeyboardInterrupt as interruption:
         words = getattr(interruption, "__notes__", ["Interrupted."])

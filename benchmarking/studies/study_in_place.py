@@ -23,14 +23,12 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarking.studies.markdown import header, row
-from benchmarking.studies.report_tables import OUTLIER, ROOT, study_digest
-from syne_hypersched.comparison.presets import Machine, num_cores
-from syne_hypersched.comparison.runner import run_study
-from syne_hypersched.comparison.settings import Duration, Study
+from benchmarking.studies.report_tables import OUTLIER, ROOT
+from benchmarking.studies.study_opponents import run
+from syne_hypersched.comparison.presets import num_cores
 from syne_hypersched.comparison.shared_tables import shared_tables
 from syne_hypersched.comparison.statistics import mean_interval
 from syne_hypersched.comparison.storage import source_digest, write_whole
-from syne_hypersched.comparison.tables import results_table
 
 FIRST_SEED = 300
 SCHEDULER, LADDER = "hypersched", "hypersched:policy=none"
@@ -41,20 +39,6 @@ TITLES = {
     (SCHEDULER, IN_PLACE): "a launch costs 5 %, resizes in place",
     (LADDER, DEAR): "a launch costs 5 %, never resized",
 }
-
-
-def run(
-    tables: Sequence[str], devices: int, deadlines: Sequence[str], seeds: int, work: Path, jobs: int
-) -> pd.DataFrame:
-    """The regret of all runs, a row for each run and deadline."""
-    study = Study(
-        scenarios=Machine(tables, (devices,), ("resnet50",), (CHEAP, DEAR, IN_PLACE)).scenarios((SCHEDULER, LADDER)),
-        deadlines=tuple(map(Duration.parse, deadlines)),
-        seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
-        reference=SCHEDULER,
-    )
-    output = work / f"in-place-{study_digest(study)}"
-    return results_table(run_study(study, output, jobs, store_runs=False))
 
 
 def report(rows: pd.DataFrame, command: str) -> str:
@@ -93,7 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.seeds < 2:
         parser.error("--seeds must be at least 2, since an interval needs as many")
     tables = args.tables or [table for table in (*shared_tables(), "digits") if table != OUTLIER]
-    rows = run(tables, args.devices, args.deadlines, args.seeds, args.work, args.jobs)
+    costs = (CHEAP, DEAR, IN_PLACE)
+    rows = run(
+        tables, (SCHEDULER, LADDER), [args.devices], args.deadlines, args.seeds, args.work, args.jobs, costs, FIRST_SEED
+    )
     given = sys.argv[1:] if arguments is None else list(arguments)
     text = report(rows, " ".join(["python benchmarking/studies/study_in_place.py", *given]))
     text += f"\nMade from the source code with the digest {source_digest()[:12]}.\n"

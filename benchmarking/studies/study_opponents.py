@@ -61,12 +61,14 @@ def run(
     num_seeds: int,
     work: Path,
     jobs: int,
+    launch_costs: Sequence[str] = ("1%",),
+    first_seed: int = FIRST_SEED,
 ) -> pd.DataFrame:
     """Runs a part of the study, but for what the same source code has finished already."""
     study = Study(
-        scenarios=Machine(tables, devices, ("resnet50",), ("1%",)).scenarios(schedulers),
+        scenarios=Machine(tables, devices, ("resnet50",), launch_costs).scenarios(schedulers),
         deadlines=tuple(Duration.parse(deadline) for deadline in deadlines),
-        seeds=tuple(range(FIRST_SEED, FIRST_SEED + num_seeds)),
+        seeds=tuple(range(first_seed, first_seed + num_seeds)),
         reference=schedulers[0],
     )
     step = {"last": -1}

@@ -10,12 +10,16 @@ checkpoints had more files: a script may write some files only with the first ch
 
 A script may use two names in turn, and then write which of them is the newest. Then names are of no help, but as many
 files are written between two reports each time, and the last one of them has the same name.
+
+What was there at the last report is a part of the checkpoint, also if it is removed before the next one is written. A
+file that is made and removed between two reports was of use only during the writing, and is no part.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
 from syne_hypersched.checkpoints._files import is_in
 
@@ -50,6 +54,7 @@ class Bursts:
         self._num_alone = 0
         #: Paths and names as they were before something older was set aside.
         self._before: tuple[list[str], Counter[str] | None] | None = None
+        #: Number of checkpoints in a row that had other names than the one before.
         self._num_odd = 0
         #: Whether a file of the present checkpoint was removed, and whether that was when it was complete; and which
         #: ones were that had been there at a report.
@@ -57,7 +62,8 @@ class Bursts:
         self._gone: list[str] = []
         #: Names that were there at the last report. Other files that are removed were of use only during the writing.
         self._lasting: Counter[str] = Counter()
-        #: What was written since the last report, and between the two before, and whether names are used in turn.
+        #: What was written since the last report, and between the two before; whether names are used in turn, and how
+        #: often in a row it looks so.
         self._turn: list[str] = []
         self._last_turn: list[str] = []
         self._takes_turns: bool | None = None
@@ -177,8 +183,7 @@ class Bursts:
         self._paths = left
         used = {pattern_of(other) for other in self._turn if is_in(other, path)}
         used -= {*self._lasting, *self._names()}
-        if used and self._last is not None:
-            self._last = Counter({name: n for name, n in self._last.items() if name not in used}) or None
+        self._forget(used.__contains__)
 
     def withdraw(self, path: str) -> bool:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
@@ -187,10 +192,14 @@ class Bursts:
         self._paths = [other for other in self._paths if other not in gone]
         self._turn = [other for other in self._turn if not is_in(other, path)]
         self._has_reported = self._has_reported or bool(gone & self._after_report)
-        if self._last is not None:
-            pattern = pattern_of(path)
-            self._last = Counter({name: n for name, n in self._last.items() if not is_in(name, pattern)}) or None
+        pattern = pattern_of(path)
+        self._forget(lambda name: is_in(name, pattern))
         return is_last
+
+    def _forget(self, is_no_part: Callable[[str], bool]) -> None:
+        """Some names were no part of the checkpoint before."""
+        if self._last is not None:
+            self._last = Counter({name: n for name, n in self._last.items() if not is_no_part(name)}) or None
 
     def _names(self) -> Counter[str]:
         return _names(self._paths)

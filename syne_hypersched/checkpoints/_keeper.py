@@ -28,7 +28,8 @@ from syne_hypersched.checkpoints._writers import is_alive
 QUIET_S = 0.03
 #: A drain waits at most so many seconds for a save that may begin or go on soon.
 _PATIENCE_S = 0.5
-#: The supervisor waits at most so many seconds for the thread. The thread looks for open files after as many.
+#: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
+#: the thread looks again after as many.
 _LOCK_S = _LOOK_S = 0.02
 #: A file written aside is moved to its place within so many seconds, or never. The missing files of an incomplete
 #: checkpoint are written within so many seconds, or never.
@@ -69,7 +70,7 @@ class GenerationKeeper:
         #: When the supervisor first asked whether a process is saving, because the launch is to end.
         self._asked_s: float | None = None
         #: What was there when the processes got SIGTERM, if all of them were alive then, and none was writing.
-        self._asked: Tree | None = None
+        self._at_sigterm: Tree | None = None
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends = False
@@ -185,9 +186,9 @@ class GenerationKeeper:
     def drain(self) -> None:
         """The processes get SIGTERM now."""
         if self._watch is not None:
-            self._asked = read_tree(self._spec.folder)
-            if self._observer.doubt() or not all(map(is_alive, self._observer.pids)):
-                self._asked = None
+            found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
+            is_calm = not self._observer.doubt() and all(map(is_alive, self._observer.pids))
+            self._at_sigterm = found if is_calm else None
             self._matcher.drain()
 
     def _run(self, watch: ChangeWatch) -> None:
@@ -371,7 +372,7 @@ class GenerationKeeper:
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         is_mixed = is_mixed or observer.habits.are_aside(found)
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
-        is_proven = observer.is_proven or (self._asked is not None and self._asked == found)
+        is_proven = observer.is_proven or self._at_sigterm == found
         is_whole = (is_proven or (has_left and not observer.is_doubted)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):
             is_whole = False  # it may be as torn as it was

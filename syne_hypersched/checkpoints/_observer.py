@@ -248,8 +248,7 @@ class Observer:
             self._is_entered = False
             open_now = open_for_writing(self.pids, self._folder)
             self.look()  # what had been closed by then
-            for path in [path for path in self._lost if os.path.join(self._folder, path) not in open_now]:
-                del self._lost[path]
+            self._keep_lost(open_now)
 
     def look_to_the_end(self) -> None:
         """Handles the last events, after every process is gone."""
@@ -272,8 +271,11 @@ class Observer:
             self.has_reported, self._taken_in_burst = True, None
             if raw.end > self._doubted_end:
                 self._doubted.clear()  # they go on
-            for path in [path for path in self._lost if os.path.join(self._folder, path) not in open_now]:
-                del self._lost[path]
+            self._keep_lost(open_now)
+
+    def _keep_lost(self, open_now: frozenset[str]) -> None:
+        """Files that existed before the watch began are finished unless they are among the open ones."""
+        self._lost = {path: n for path, n in self._lost.items() if os.path.join(self._folder, path) in open_now}
 
     def _note(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
         """Handles changes: at least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""

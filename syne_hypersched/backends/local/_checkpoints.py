@@ -21,6 +21,9 @@ from syne_hypersched.contract import ST_LAUNCH
 
 logger = logging.getLogger(__name__)
 
+#: A report: metric, to be minimised, number in the log (None: another tuner has received it), and entries.
+_Received = tuple[float, "int | None", dict[str, Any]]
+
 
 class Checkpoints:
     """See the module.
@@ -61,10 +64,9 @@ class Checkpoints:
         self._told: frozenset[str] = frozenset()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
-        #: Of each trial, the reports that the tuner has received last and that were the best so far: metric, to be
-        #: minimised, number (None: another tuner has received it) and entries. It may take the last ones back, and one
-        #: from before them is kept.
-        self._received: dict[int, list[tuple[float, int | None, dict[str, Any]]]] = {}
+        #: Of each trial, the reports that the tuner has received last and that were the best so far. It may take the
+        #: last ones back, and one from before them is kept.
+        self._received: dict[int, list[_Received]] = {}
         #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
@@ -99,8 +101,12 @@ class Checkpoints:
         """Has the trial's checkpoint of a report published as ``best/`` as soon as it is there; returns at once."""
         trial = self._processes_of(trial_id)
         report = None if trial is None else trial.reports.number_of(result)
-        incumbent = Incumbent(trial_id, dict(config), dict(result), self._folder_of(trial_id), self.time_attr, report)
-        self.publisher.publish(self.experiment, incumbent)
+        self.publisher.publish(self.experiment, self._candidate(trial_id, config, result, report))
+
+    def _candidate(
+        self, trial_id: int, config: Mapping[str, Any], result: Mapping[str, Any], report: int | None
+    ) -> Incumbent:
+        return Incumbent(trial_id, dict(config), dict(result), self._folder_of(trial_id), self.time_attr, report)
 
     def measure(self, metric: str, do_minimize: bool) -> bool:
         """Names the metric; returns whether it is another one than before."""
@@ -152,16 +158,13 @@ class Checkpoints:
 
     def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""
-        self._note_received(trial, reports)
+        self.note_received(trial, reports)
         if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
             self._undelivered.discard(trial.trial_id)
             self._offer(trial)
 
-    def take_over(self, trial: TrialProcesses, delivered: Sequence[dict[str, Any]]) -> None:
-        """A trial is that of a tuner that has died, which had received these reports."""
-        self._note_received(trial, delivered)
-
-    def _note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
+    def note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
+        """The tuner, or the one before it that has died, has received reports of a trial."""
         numbers = [trial.reports.number_of(report) for report in reports]
         first = next((number for number in numbers if number is not None), math.inf)
         # What the tuner has taken back comes again.
@@ -194,13 +197,12 @@ class Checkpoints:
         One without is published if it gets a checkpoint after all. If it never does, an event says so.
         """
         matched = self._matched.get(trial.trial_id)
-        received = self._received.get(trial.trial_id, [])
-        offers = [best[1:] for best in received if _was_delivered(trial, best[1])][-1:]
+        best = self._best_received(trial.trial_id, trial)
+        offers = [] if best is None else [best[1:]]
         if matched is not None and matched.report not in [report for report, _ in offers]:
             offers.append((matched.report, {**matched.values, ST_LAUNCH: matched.launch}))
         if not offers:
             return
-        folder = self._folder_of(trial.trial_id)
         try:
             config = json.loads(trial.config_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -209,9 +211,12 @@ class Checkpoints:
             if not _was_delivered(trial, report):
                 self._undelivered.add(trial.trial_id)
                 continue
-            self.publisher.offer(
-                self.experiment, Incumbent(trial.trial_id, config, result, folder, self.time_attr, report)
-            )
+            self.publisher.offer(self.experiment, self._candidate(trial.trial_id, config, result, report))
+
+    def _best_received(self, trial_id: int, trial: TrialProcesses | None) -> _Received | None:
+        """The best report of a trial that the tuner has received and not taken back."""
+        received = self._received.get(trial_id, [])
+        return next((best for best in reversed(received) if trial is None or _was_delivered(trial, best[1])), None)
 
     def settle(self, configs: Mapping[int, dict[str, Any]]) -> None:
         """Publishes what is better than ``best/``, or writes an event that says why not, after the last launch.
@@ -222,16 +227,12 @@ class Checkpoints:
             Configurations by trial.
         """
         self.publisher.flush()
-        present = published_result(self.experiment)
-        least = math.inf if present is None else self.publisher.value(present)
-        for trial_id, received in self._received.items():
-            trial = self._processes_of(trial_id)
-            better = [best for best in received if least is None or best[0] < least]
-            for _, report, result in [best for best in better if trial is None or _was_delivered(trial, best[1])][-1:]:
-                config, folder = configs[trial_id], self._folder_of(trial_id)
-                self.publisher.offer(
-                    self.experiment, Incumbent(trial_id, config, result, folder, self.time_attr, report)
-                )
+        present = self.publisher.value(published_result(self.experiment) or {})
+        for trial_id in self._received:
+            best = self._best_received(trial_id, self._processes_of(trial_id))
+            if best is not None and (present is None or best[0] < present):
+                _, report, result = best
+                self.publisher.offer(self.experiment, self._candidate(trial_id, configs[trial_id], result, report))
         self.publisher.flush()
 
     def _tell_once(self, what: str, message: str, *arguments: Any) -> None:

@@ -70,9 +70,9 @@ class Matcher:
         self._news: list[Matched] = []
         #: The state that belongs to the best report if the script saves early.
         self._early: State | None = None
-        #: When the script began to write after its last report, as far as it has (monotonic seconds).
+        #: When the script began to write after its last report (monotonic seconds).
         self._touched_s: float | None = None
-        #: Whether it has begun to write since a file was finished, and the state that it replaced at the last report.
+        #: Whether it writes since a file was finished, and the state that it replaced at the last report.
         self._is_writing = False
         self._replaced: State | None = None
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
@@ -138,10 +138,10 @@ class Matcher:
             self._levels.pop(number - _NUM_LEVELS, None)
             self._learn_from_first(number, level)
             self._highest = max(self._highest, level)
-        is_redone = level is not None and level <= self._level_before
-        # Without a metric, the last report is the best one.
+        # Schedulers leave out a report without a level. Without a metric, the last report is the best one.
+        counts = self.time_attr is None or (level is not None and level > self._level_before)
         value = number_of(values.get(self.metric)) if self.metric is not None else -float(number)
-        if value is not None and not is_redone and (self._best is None or self._sign * value < self._best.value):
+        if value is not None and counts and (self._best is None or self._sign * value < self._best.value):
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
             self._is_matched = False
             self._early = state if state is not None and self._may_be_early(state, number) else None

@@ -95,6 +95,8 @@ class BestPublisher:
         #: Entry of a report that is the metric, and its sign; None until the scheduler names it.
         self.metric: str | None = None
         self.do_minimize = True
+        #: Entry of a report that is the resource level; None: schedulers use reports without one.
+        self.time_attr: str | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -158,7 +160,12 @@ class BestPublisher:
         self._condition.notify_all()
 
     def value(self, result: Mapping[str, Any]) -> float | None:
-        """The metric, which is to be minimised; None if it is not known, or not finite, which is worse than any."""
+        """The metric, which is to be minimised; None if it is not known, or not finite, which is worse than any.
+
+        None, too, without a resource level, as of a last report with a test score, which schedulers leave out.
+        """
+        if self.time_attr is not None and number_of(result.get(self.time_attr)) is None:
+            return None
         value = None if self.metric is None else number_of(result.get(self.metric))
         return value if value is None or self.do_minimize else -value
 
@@ -184,7 +191,7 @@ class BestPublisher:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_on_published", "_is_live", "metric", "do_minimize")
+        names = ("_on_published", "_is_live", "metric", "do_minimize", "time_attr")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -213,6 +213,24 @@ def test_after_a_resume_it_is_replaced_only_by_something_better(trials, do_minim
         assert trials.best() == (0, 3, "0 at 3", "exact")
 
 
+def test_a_report_without_a_level_is_not_offered_and_is_replaced(trials):
+    trials.match(0, 2, 0.1, trials.take(0, 2))
+    trials.publish(0, 2, 0.1)  # as long as the level's name is not known
+    assert trials.best()[:2] == (0, 2)
+    result = published_result(trials.folder)
+    del result["epoch"]
+    (trials.folder / "best" / "result.json").write_text(json.dumps(result))
+    trials.publisher.time_attr = "epoch"
+    trials.match(1, 1, 0.5, trials.take(1, 1))
+    trials.publish(1, 1, 0.5)
+    assert trials.best() == (1, 1, "1 at 1", "exact")
+    trials.match(2, 1, 0.2, trials.take(2, 1))
+    score = trials.incumbent(2, 1, 0.2)
+    del score.result["epoch"]
+    trials.publisher.offer(trials.folder, score)
+    assert trials.best() == (1, 1, "1 at 1", "exact")
+
+
 def test_an_older_one_is_replaced_and_removed(trials):
     for trial_id in range(3):
         trials.match(trial_id, 1, 0.5 - trial_id / 10, trials.take(trial_id, 1))

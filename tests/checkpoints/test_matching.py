@@ -284,6 +284,16 @@ def test_what_is_no_number_is_no_best(value):
     assert not history.matcher.matched
 
 
+@pytest.mark.parametrize("level", [None, "2", True, float("nan")])
+def test_a_report_without_a_level_is_no_best(level):
+    history = History()
+    history.save(1, after_s=1.0)
+    history.report(1, 0.5, after_s=0.01)
+    history.report(level, 0.1, after_s=0.01)  # a test score
+    history.wait(0.5)
+    assert [known.report for known in history.matcher.matched] == [1]
+
+
 def test_after_a_report_a_save_is_awaited_unless_the_script_has_saved_before():
     late, early = History(), History()
     early.save(1, after_s=1.0)

@@ -53,7 +53,6 @@ class Checkpoints:
         self.experiment = Path()
         #: Whether checkpoints of a trial are on the way to this disk.
         self.is_arriving: Callable[[int], bool] = _never
-        self.time_attr: str | None = None
         self.metric: str | None = None
         self.do_minimize = True
         self._folder_of = folder_of
@@ -107,6 +106,15 @@ class Checkpoints:
         self, trial_id: int, config: Mapping[str, Any], result: Mapping[str, Any], report: int | None
     ) -> Incumbent:
         return Incumbent(trial_id, dict(config), dict(result), self._folder_of(trial_id), self.time_attr, report)
+
+    @property
+    def time_attr(self) -> str | None:
+        """Entry of a report that is the resource level; None: it is not known."""
+        return self.publisher.time_attr
+
+    @time_attr.setter
+    def time_attr(self, time_attr: str | None) -> None:
+        self.publisher.time_attr = time_attr
 
     def measure(self, metric: str, do_minimize: bool) -> bool:
         """Names the metric; returns whether it is another one than before."""

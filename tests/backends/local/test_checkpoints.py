@@ -62,6 +62,8 @@ for epoch in range(done + 1, args.epochs + 1):
     if args.mode == "tears":  # each epoch takes as long as its generation
         while epoch < 3 and not (kept / f"{epoch:06d}").exists():
             time.sleep(0.005)
+    if args.mode == "scores" and epoch == 2:
+        report(loss=0.0)
     time.sleep(0.12)
 """
 
@@ -158,6 +160,19 @@ def test_the_last_epoch_of_a_script_that_has_ended_is_published_exactly(trials):
     publish(trials)
     trials.backend.stop_all()
     assert best(trials) == (0, 4, 4, "exact")
+
+
+def test_a_report_with_a_test_score_only_is_not_the_best(trials):
+    trials.backend.follow("epoch")
+    trials.start(epochs=3, best=3, mode="scores")
+    trials.until_ended()
+    trials.wait_for(lambda: len(trials.reports) == 4)
+    for report in trials.reports:
+        if "epoch" in report:  # the scheduler leaves out the others
+            trials.backend.publish(0, report)
+    trials.backend.stop_all()
+    _, level, epoch, _ = best(trials)
+    assert level == epoch == 3
 
 
 def test_the_second_best_is_published_if_the_best_never_has_a_checkpoint(trials):

@@ -41,7 +41,7 @@ class Trials:
         self.status = {trial_id: status for trial_id, (_, status) in statuses.items()}
         for trial_id, report in reports:
             self.reports.append(report)
-            self.epochs[trial_id].append(report["epoch"])
+            self.epochs[trial_id].append(report.get("epoch"))
 
     def until(self, condition: Callable[[], object]) -> None:
         """Polls until a condition holds."""

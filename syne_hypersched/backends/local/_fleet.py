@@ -7,7 +7,6 @@ from the tuner's thread, exits from the launcher's; one lock guards all state, a
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -393,8 +392,9 @@ class Fleet(CopiedFleet):
             trial.resize(retry.num_devices, self._next_order())
 
     def _warn_of_waiting(self) -> None:
+        if self._too_late() or self._checkpoints.room.is_missing:
+            return
         now = time.monotonic()
         late = [trial for trial in self._trials.active if trial.wants and now - trial.clock.signal_time > PATIENCE_S]
-        if not self._too_late() and not self._checkpoints.room.is_missing:
-            log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
-            log.warn_of_slow_start((trial for trial in late if trial.clock.heard_at == math.inf), now)
+        log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
+        log.warn_of_slow_start(late, now, self._checkpoints.is_arriving, self._launcher)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterable
 
@@ -11,7 +12,7 @@ from syne_hypersched.backends.local._failures import GiveUp, Retry
 from syne_hypersched.backends.local._processes import TrialProcesses, last_lines
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.levels import Relaunches, RelaunchStart
-from syne_hypersched.launch import LaunchExit
+from syne_hypersched.launch import Launcher, LaunchExit
 
 logger = logging.getLogger(__name__)
 
@@ -100,16 +101,34 @@ def warn_of_waiting(waiting: Iterable[TrialProcesses], pool: DevicePool, now: fl
             )  # fmt: skip
 
 
-def warn_of_slow_start(late: Iterable[TrialProcesses], now: float) -> None:
-    """Says whose processes have been ordered long ago and do not exist yet, once for each trial."""
+def warn_of_slow_start(
+    late: Iterable[TrialProcesses], now: float, is_arriving: Callable[[int], bool], launcher: Launcher | None
+) -> None:
+    """Says which of the trials that were ordered long ago have no processes yet, once for each.
+
+    Parameters
+    ----------
+    late, now
+        The trials, and the time (monotonic seconds).
+    is_arriving
+        Whether a trial's checkpoint is on the way to where it is launched.
+    launcher
+        Which launches them.
+    """
     for trial in late:
-        if not trial.warned:
+        if trial.clock.heard_at == math.inf and not trial.warned:
             trial.warned = True
-            logger.warning(
-                "Trial %d was to be launched %.0f s ago: the preloading server seems to be stuck in an import. Its "
-                "output is in preloading.log beside the results; preload=() does without it.",
-                trial.trial_id, now - trial.clock.signal_time,
-            )  # fmt: skip
+            if is_arriving(trial.trial_id):
+                why = "its checkpoint is still being copied"
+            elif launcher is not None and launcher.is_ready:
+                why = "the server of launches does not answer. Its output is in preloading.log beside the results"
+            else:
+                why = (
+                    "the preloading server seems to be stuck in an import. Its output is in preloading.log beside the "
+                    "results; preload=() does without it"
+                )
+            ordered_s = now - trial.clock.signal_time
+            logger.warning("Trial %d was to be launched %.0f s ago: %s.", trial.trial_id, ordered_s, why)
 
 
 def warn_of_survivors(live: Iterable[TrialProcesses], now: float) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+from types import SimpleNamespace
 
 import pytest
 
 from syne_hypersched.backends.local._failures import GiveUp, Retry
-from syne_hypersched.backends.local._fleet_log import tell_failure, tell_silence, warn_of_stall
+from syne_hypersched.backends.local._fleet_log import tell_failure, tell_silence, warn_of_slow_start, warn_of_stall
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.launch import LaunchExit
 
@@ -69,3 +71,23 @@ def test_silence_and_stalls(trial, caplog):
     warn_of_stall(trial, silent_s=12.34)
     assert "has to report with syne_tune.Reporter at least once" in caplog.text
     assert "Trial 3 has not reported for 12.3 s in launch 4: it is ended. Log:" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("is_arriving", "launcher", "why"),
+    [
+        (True, SimpleNamespace(is_ready=True), "its checkpoint is still being copied"),
+        (False, SimpleNamespace(is_ready=True), "the server of launches does not answer"),
+        (False, SimpleNamespace(is_ready=False), "seems to be stuck in an import"),
+        (False, None, "seems to be stuck in an import"),
+    ],
+)
+def test_why_a_launch_does_not_begin_is_said_once(trial, caplog, is_arriving, launcher, why):
+    warn_of_slow_start([trial], trial.clock.signal_time + 31.0, lambda _: is_arriving, launcher)
+    assert not caplog.text  # its processes are there
+    trial.clock.heard_at = math.inf
+    for _ in range(2):
+        warn_of_slow_start([trial], trial.clock.signal_time + 31.0, lambda _: is_arriving, launcher)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Trial 3 was to be launched 31 s ago: ")
+    assert why in record.getMessage()

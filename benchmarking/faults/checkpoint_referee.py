@@ -22,6 +22,10 @@ PROTECTED_S = 0.1
 """A checkpoint that is changed, or whose writer is killed, so many seconds after it was complete or sooner need not be
 kept: nobody may have been quick enough to take it, or to see that it is complete."""
 
+COPIED_MB_PER_S = 100.0
+"""Megabytes a second that can be copied while other scripts write. A checkpoint that the script overwrites must be
+copied to be kept; one that is overwritten sooner need not be."""
+
 RULES = {
     "crashed": "the tuner ends without an error",
     "hung": "the tuner ends",
@@ -107,6 +111,8 @@ class Evidence:
     """Trials and launches of which the last one was killed at once."""
     failed: frozenset[int] = frozenset()
     """Trials that have failed for good."""
+    copy_s: float = 0.0
+    """Seconds for a copy of a checkpoint, where it must be copied to be kept (:const:`COPIED_MB_PER_S`)."""
     violations: Sequence[tuple[str, str]] = ()
     """What ``verify`` has found: rule and message."""
     left: Sequence[str] = ()
@@ -186,7 +192,8 @@ def lasting(evidence: Evidence, trial_id: int) -> list[Mapping[str, Any]]:
             is_killed = end == len(following) or following[end]["what"] == "begin"
             lived = following[:end] if is_killed else following[: end + 1]
             seen_s = max((other["time"] - line["time"] for other in lived if other["what"] != "begin"), default=0.0)
-            if seen_s < PROTECTED_S and ((trial_id, launch) in evidence.killed or not is_killed):
+            protected_s = PROTECTED_S if is_killed else max(PROTECTED_S, evidence.copy_s)
+            if seen_s < protected_s and ((trial_id, launch) in evidence.killed or not is_killed):
                 diary[index] = {**line, "what": "brief"}
     return diary
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from benchmarking.faults.checkpoint_plans import TIME_ATTR, TUNER_NAME, Plan, make_tuner, write_plan
-from benchmarking.faults.checkpoint_referee import Best, Evidence, Reported, judge
+from benchmarking.faults.checkpoint_referee import COPIED_MB_PER_S, Best, Evidence, Reported, judge
 from benchmarking.faults.checkpoint_writers import HEAVY, WRITERS, Found, Writer, inspect
 from benchmarking.faults.forks import run_in_fork
 from syne_hypersched import resume_experiment
@@ -201,6 +201,7 @@ class Experiment:
                 and (e.details.get("exit_code") == -9 or e.details.get("how") == "lost")
             ),
             failed=frozenset(e.trial_id for e in run.events if e.event == "fail" and e.trial_id is not None),
+            copy_s=0.0 if WRITERS[self.plan.writer].is_atomic else self.plan.size / 1e6 / COPIED_MB_PER_S,
             violations=[(violation.rule, violation.message) for violation in check_run(run)],
             left=left,
             crashed=self.crashed,

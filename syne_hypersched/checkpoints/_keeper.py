@@ -15,7 +15,7 @@ from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._exits import have_left
-from syne_hypersched.checkpoints._files import Tree, read_present, read_tree
+from syne_hypersched.checkpoints._files import Tree, num_bytes, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
@@ -253,8 +253,7 @@ class GenerationKeeper:
     def _take(self) -> None:
         """Takes a generation, unless the folder changes meanwhile or there is no room."""
         observer, shelf = self._observer, self._shelf
-        began_s, num_changes = time.monotonic(), observer.num_changes
-        num_log_changes = observer.num_log_changes
+        began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
         live = read_present(self._spec.folder, observer.changed, observer.taken)
         observer.look()
         if observer.num_changes != num_changes:
@@ -392,7 +391,8 @@ class GenerationKeeper:
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # A checkpoint that was finished before may still be there, beside the torn one.
-            self._note(live, is_whole, is_torn=not is_tried and not observer.has_finished)
+            has_content = observer.has_finished and num_bytes(found) > 0
+            self._note(live, is_whole, is_torn=not is_tried and not has_content)
         watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,

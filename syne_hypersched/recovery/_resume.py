@@ -253,6 +253,8 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
             launches[event.trial_id] = event
         if event.trial_id is not None and "failures" in event.details:
             failures[event.trial_id] = event.details["failures"]
+        elif event.event == "launch" and event.trial_id in failures:  # from the checkpoint that it was to go back to
+            failures[event.trial_id] = {**failures[event.trial_id], "go_back_from": None}
     lost = {launch.trial_id for launch in open_launches(events)}
     restored = []
     for trial_id, trial in progress.trials.items():

@@ -296,6 +296,20 @@ def test_who_dies_in_its_first_write_begins_anew(launches):
     assert "its only checkpoint was being written when its writer was killed" in launches.beginning().restored
 
 
+def test_who_dies_when_it_has_emptied_its_only_checkpoint_begins_anew(launches):
+    script = """
+in_place(1)
+time.sleep(0.3)
+file = open(folder / "model", "w")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert not launches.run(script, min_free_bytes=2**60).is_whole  # there is no room for a generation
+    assert launches.store.numbers() == []
+    launches.run("print('anew', saved(), flush=True)")
+    launches.seen("anew 0")
+    assert "its only checkpoint was being written when its writer was killed" in launches.beginning().restored
+
+
 def test_a_folder_that_was_only_made_is_half_a_checkpoint(launches):
     """It is left out, since a script that goes on from the newest folder would find nothing in it."""
     launches.folder.mkdir()

@@ -51,6 +51,14 @@ class CheckpointFallback:
         if was_idle and self._began_from is not None and not self._went_back:
             self._go_back_from, self._went_back = self._began_from, True
 
+    def state(self) -> dict[str, int]:
+        """What :meth:`restore` needs to know, if a launch that has failed is to be followed by one that goes back."""
+        return {} if self._go_back_from is None else {"go_back_from": self._go_back_from}
+
+    def restore(self, go_back_from: int) -> None:
+        """Goes on from what :meth:`state` has said of a copy, after which there was no launch."""
+        self._go_back_from, self._went_back = go_back_from, True
+
     def take(self) -> int | None:
         """The generation from which the next launch goes back, if it is to; said once."""
         go_back_from, self._go_back_from = self._go_back_from, None

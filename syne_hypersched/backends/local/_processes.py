@@ -153,8 +153,8 @@ class TrialProcesses(StateMachine):
 
     def faults(self) -> dict[str, Any]:
         """What counts against the trial, as an entry of an event from which it can be restored."""
-        state = self.failures.state()
-        return {"failures": {**state, "num_reports": self.reports.stream.num_reports}} if state else {}
+        state, num_reports = self.failures.state(), self.reports.stream.num_reports
+        return {"failures": {**state, "num_reports": num_reports, **self.fallback.state()}} if state else {}
 
     def check(self, holds: int) -> None:
         """Checks what holds after every step, see :meth:`StateMachine.check`."""

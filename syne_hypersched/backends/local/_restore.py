@@ -43,7 +43,8 @@ class RestoredTrial:
     """Most devices on which it can run as far as the scheduler knew, None if nothing was known against any number."""
 
     failures: Mapping[str, Any] | None = None
-    """The last entry ``failures`` of the trial's events (:meth:`TrialProcesses.faults`), None if there is none."""
+    """The last entry ``failures`` of the trial's events (:meth:`TrialProcesses.faults`), None if there is none. It has
+    ``go_back_from`` only if there was no launch after it."""
 
     def processes(self, folder: Path, time_attr: str | None, num_devices_per_trial: int) -> TrialProcesses:
         """The record of the trial's processes, as it was when they had ended.
@@ -89,6 +90,8 @@ class RestoredTrial:
             made.failures.report(report[ST_NUM_DEVICES])
         if self.failures is not None:
             made.failures.restore(self.failures, stream.num_reports > self.failures["num_reports"])
+            if self.failures.get("go_back_from") is not None:
+                made.fallback.restore(self.failures["go_back_from"])
         if self.max_num_devices is not None:
             made.failures.limit(self.max_num_devices)
 

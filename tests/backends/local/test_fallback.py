@@ -49,3 +49,15 @@ def test_a_launch_that_began_without_a_checkpoint_has_none_before_it(fallback):
     fallback.begin_launch(3)
     fallback.fail(3, IDLE)
     assert fallback.take() is None
+
+
+def test_what_the_next_launch_is_to_do_is_known_to_another_tuner(fallback):
+    assert fallback.state() == {}
+    fallback.fail(3, IDLE)
+    copy = CheckpointFallback()
+    copy.restore(**fallback.state())
+    assert (copy.take(), copy.take(), copy.state()) == (7, None, {})
+    copy.begin_launch(3)
+    copy.begin_from(6)
+    copy.fail(3, IDLE)
+    assert copy.take() is None  # once, as without another tuner

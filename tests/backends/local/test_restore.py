@@ -12,6 +12,7 @@ from syne_hypersched.backends.local._failures import Failure, FailurePolicy, Giv
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._restore import RestoredTrial
 from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.checkpoints import Ending
 
 POLICY = FailurePolicy(retries=2)
 
@@ -71,6 +72,18 @@ def test_failures_since_the_last_report_count(tmp_path, first, epochs_later, num
     restored = known.processes(tmp_path, "epoch", 1)
     decisions = [restored.failures.fail(Failure(2, 1), POLICY) for _ in range(num_retries_left + 1)]
     assert [type(decision) for decision in decisions] == [Retry] * num_retries_left + [GiveUp]
+
+
+@pytest.mark.parametrize("go_back_from", [None, 7])
+def test_the_next_launch_goes_back_as_the_dead_tuner_would_have_had_it(tmp_path, first, go_back_from):
+    delivered = seen(first, 3)
+    first.failures.fail(Failure(2, 1), POLICY)
+    first.fallback.begin_launch(3)
+    first.fallback.begin_from(go_back_from)
+    first.fallback.fail(3, Ending(has_changed=False), 1)
+    failures = json.loads(json.dumps(first.faults()))["failures"]
+    known = RestoredTrial(trial_of(Status.in_progress), delivered, launch=2, devices=("0",), failures=failures)
+    assert known.processes(tmp_path, "epoch", 1).fallback.take() == go_back_from
 
 
 def test_a_size_on_which_it_has_failed_is_known_from_events_or_journal(tmp_path, first):

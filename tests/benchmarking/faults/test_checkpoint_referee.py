@@ -227,10 +227,11 @@ def test_what_verify_finds_counts_unless_the_script_breaks_it_on_purpose():
         assert rules_of(of_a_run(violations=violations, order=order)) == rules
 
 
-def lived(*lines, killed=False):
+def lived(*lines, killed=False, copy_s=0.0):
     """What ``lasting`` makes of a diary of (what, time) pairs of one launch."""
     diary = [{"what": "begin", "launch": 0, "time": 0.0}, *({"what": what, "time": time} for what, time in lines)]
-    evidence = Evidence("save, report", diaries={0: diary}, killed=frozenset({(0, 0)} if killed else ()))
+    launches = frozenset({(0, 0)} if killed else ())
+    evidence = Evidence("save, report", diaries={0: diary}, killed=launches, copy_s=copy_s)
     return [line["what"] for line in lasting(evidence, 0)[1:]]
 
 
@@ -240,3 +241,7 @@ def test_a_checkpoint_has_to_last_for_a_while_to_be_protected():
     assert lived(("saved", 1.0), killed=True) == ["brief"]
     assert lived(("saved", 1.0), ("reported", 1.2), killed=True) == ["saved", "reported"]
     assert lived(("saved", 1.0)) == ["saved"]  # its writer has left in order
+    # What is overwritten must be copied before. What is in the folder at a kill is there.
+    assert lived(("saved", 1.0), ("saving", 1.7), copy_s=0.8) == ["brief", "saving"]
+    assert lived(("saved", 1.0), ("saving", 1.9), copy_s=0.8) == ["saved", "saving"]
+    assert lived(("saved", 1.0), ("reported", 1.2), killed=True, copy_s=0.8) == ["saved", "reported"]

@@ -372,13 +372,13 @@ class GenerationKeeper:
         is_mixed = is_mixed or observer.habits.are_aside(found)
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or self._at_sigterm == found
-        is_whole = (is_proven or (has_left and not observer.is_doubted)) and not is_mixed
+        is_whole = (is_proven or (has_left and not observer.doubts.paths)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):
             is_whole = False  # it may be as torn as it was
         # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
         # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
         is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
-        is_tried = (is_tried or (has_handled and not observer.is_doubted)) and not is_mixed
+        is_tried = (is_tried or (has_handled and observer.doubts.were_outlived)) and not is_mixed
         live = found if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.

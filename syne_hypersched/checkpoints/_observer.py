@@ -11,6 +11,7 @@ from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch
 from syne_hypersched.checkpoints._complete import LastComplete
+from syne_hypersched.checkpoints._doubts import Doubts
 from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
@@ -60,6 +61,8 @@ class Observer:
         What was there when a generation was taken last.
     habits
         How the script makes its files.
+    doubts
+        Files that were being written at SIGTERM.
     """
 
     def __init__(
@@ -103,8 +106,8 @@ class Observer:
         #: Files written to since the folder was last seen without a writer, and files that were only opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
-        #: Files that were being written at SIGTERM: a process that exits closes them, perhaps half written.
-        self._doubted: set[str] = set()
+        self.doubts = Doubts()
+        #: Size of the log at SIGTERM.
         self._doubted_end = 0
         #: Folders that are empty, and when they were made: something is to be put into them.
         self._made: dict[str, float] = {}
@@ -133,23 +136,18 @@ class Observer:
     @property
     def is_proven(self) -> bool:
         """Whether every file that was written to was closed by a process that was alive afterwards."""
-        return not (self._unproven or self._untold or self._doubted or self._made)
+        return not (self._unproven or self._untold or self.doubts.paths or self._made)
 
     @property
     def may_be_whole(self) -> bool:
         """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
-        return all(map(self.habits.is_aside, {*self._unproven, *self._doubted, *self._made}))
-
-    @property
-    def is_doubted(self) -> bool:
-        """Whether a file may be torn because the processes were asked to leave while they wrote it."""
-        return bool(self._doubted)
+        return all(map(self.habits.is_aside, {*self._unproven, *self.doubts.paths, *self._made}))
 
     def doubt(self) -> bool:
         """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
         self._doubted_end = self.log.size()
-        self._doubted = {os.path.relpath(path, self._folder) for path in self.open_files()}
-        return bool(self._doubted)
+        open_now = {os.path.relpath(path, self._folder) for path in self.open_files()}
+        return self.doubts.begin(open_now, is_alone=len(self.pids) == 1)
 
     def writing(self) -> frozenset[str]:
         """Files that are being written."""
@@ -190,7 +188,7 @@ class Observer:
     def prove(self) -> bool:
         """Checks whether living processes have closed all files: the kernel also closes the files of a dead one."""
         # In this order, since a process that dies is seen to do so before its files are closed.
-        if self._doubted:
+        if self.doubts.paths:
             return False
         if not self.is_proven and self.pids:
             writing = {os.path.relpath(path, self._folder) for path in self.writing()}
@@ -204,7 +202,7 @@ class Observer:
 
     def last_complete(self) -> tuple[Tree, State | None]:
         """The last complete checkpoint, if the folder without what was begun after it is whole, and its state."""
-        unproven = self._unproven | self._untold | self._doubted
+        unproven = self._unproven | self._untold | self.doubts.paths
         return self._complete.tree(read_tree(self._folder), unproven), self._complete.state
 
     def note_taken(self, live: Tree, number: int | None = None) -> None:
@@ -270,7 +268,7 @@ class Observer:
             self._finished.clear()
             self.has_reported, self._taken_in_burst = True, None
             if raw.end > self._doubted_end:
-                self._doubted.clear()  # they go on
+                self.doubts.clear()  # they go on
             self._keep_lost(open_now)
 
     def _keep_lost(self, open_now: frozenset[str]) -> None:
@@ -293,6 +291,7 @@ class Observer:
                 self._matcher.touch(self._looked_s, now)
                 continue
             self._logs.hear(change.kind, os.path.join(self._folder, change.path), now)
+            self.doubts.hear(change.kind, change.path)
             if change.kind in ("created", "written", "closed"):
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
             if change.kind in ("created", "written", "closed", "lost"):
@@ -341,7 +340,7 @@ class Observer:
         else:
             for known in (self._begun, self._aside, self._lost, self._made, self._parts):
                 known.pop(path, None)
-            self._doubted.discard(path)
+            self.doubts.forget(path)
             self._bursts.remove(path)
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
@@ -386,7 +385,8 @@ class Observer:
         was_part = is_aside and self._bursts.withdraw(path)
         if not is_aside:
             self._bursts.set_aside()
-        for paths in (self._unproven, self._untold, self._doubted):
+        self.doubts.forget(path)
+        for paths in (self._unproven, self._untold):
             paths.difference_update([other for other in paths if is_below(other)])
         self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
         known = (self._begun, self._aside, self._lost)

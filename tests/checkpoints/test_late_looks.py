@@ -106,9 +106,12 @@ def newest(folder):
 
 
 class Run:
-    """A script that saves and reports step by step, and a keeper that looks after some of the steps."""
+    """A script that saves and reports step by step, and a keeper that looks after some of the steps.
 
-    def __init__(self, root, writer, order, seed, looks):
+    It gets SIGTERM at its end, or in the middle of its last save, which it finishes before it dies of it.
+    """
+
+    def __init__(self, root, writer, order, seed, looks, drains_in_save=False):
         generator = random.Random(seed)
         folder, log = root / "0" / "checkpoints", root / "0" / "std.out"
         folder.parent.mkdir(parents=True)
@@ -126,16 +129,21 @@ class Run:
             report = f"[tune-metric]: {json.dumps({'epoch': epoch, 'loss': 1 / epoch})}\n"
             for what in order.split():
                 steps += [f"open('{log}', 'a').write({report!r})"] if what == "|" else writer(folder, epoch)
-        for step in steps:
+        num_before = len(steps) - len(writer(folder, epoch))
+        for index, step in enumerate(steps):
             script.stdin.write(f"{step}\n")
             script.stdin.flush()
             assert script.stdout.readline() == "\n"
-            if generator.random() < looks:
+            if drains_in_save and index >= num_before and keeper._observer.open_files():
+                keeper.drain()
+                drains_in_save = False
+            if index == 0 or generator.random() < looks:
                 keeper._act()
-        keeper.drain()
+        if not keeper._matcher._drained:
+            keeper.drain()
         script.terminate()
         script.communicate()
-        self.ending = keeper.finish([script.returncode])
+        self.ending = keeper.finish([script.returncode], handled={0})
 
 
 @pytest.mark.parametrize("looks", [0.3, 1.0])
@@ -152,3 +160,20 @@ def test_what_is_taken_is_whole(tmp_path, monkeypatch, writer, order, looks):
             assert newest(run.store.files(number)) == WRITERS[writer]
         num_taken += run.ending.num_taken
     assert num_taken > 0 or looks < 1
+
+
+@pytest.mark.parametrize("looks", [0.0, 1.0])
+@pytest.mark.parametrize("writer", [new_file, two_files, new_folder, second_name, with_lock], ids=lambda f: f.__name__)
+def test_a_save_that_is_finished_after_sigterm_is_gone_on_from(tmp_path, monkeypatch, writer, looks):
+    monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)
+    for seed in range(2):
+        run = Run(tmp_path / str(seed), writer, "| save", seed, looks, drains_in_save=True)
+        left = run.store.notes().left
+        # The script has removed or moved files after it had written, so that it was not cut off.
+        assert left is not None
+        assert newest(run.store.checkpoints) == WRITERS[writer]
+
+
+def test_a_file_that_may_have_been_closed_by_a_death_is_not_gone_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper_module, "QUIET_S", 600.0)
+    assert Run(tmp_path, in_place, "| save", 0, 1.0, drains_in_save=True).store.notes().left is None

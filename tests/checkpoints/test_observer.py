@@ -165,6 +165,6 @@ def test_a_report_from_before_sigterm_does_not_show_that_the_script_goes_on(seen
         file.write('[tune-metric]: {"epoch": 1}\n')
     seen.observer.doubt()
     seen.observer.look()
-    assert seen.observer.is_doubted
+    assert seen.observer.doubts.paths
     seen.report()
-    assert not seen.observer.is_doubted
+    assert not seen.observer.doubts.paths

@@ -1,0 +1,64 @@
+"""Files that were being written when the processes were asked to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from syne_hypersched.checkpoints._files import is_in
+
+
+class Doubts:
+    """Files that were being written at SIGTERM: a process that exits closes them, perhaps half written.
+
+    A process that dies does nothing after its files are closed. So a file after whose end the same process has done
+    something else in the folder was closed by its script. Where the script has ended by an exception, that may have
+    been in the middle of the file, too.
+
+    Attributes
+    ----------
+    paths
+        Those files, unless they were removed, moved into place, or reported after.
+    """
+
+    def __init__(self) -> None:
+        self.paths: set[str] = set()
+        self._closed: set[str] = set()
+        self._outlived: set[str] = set()
+        self._is_alone = False
+
+    def begin(self, paths: Collection[str], is_alone: bool) -> bool:
+        """These files are being written at SIGTERM; returns whether there are any.
+
+        Parameters
+        ----------
+        paths
+            The files.
+        is_alone
+            Whether there is one process, so that whatever happens later shows that it lives.
+        """
+        self.clear()
+        self.paths, self._is_alone = set(paths), is_alone
+        return bool(paths)
+
+    def hear(self, kind: str, path: str) -> None:
+        """Something has happened in the folder, see :class:`~syne_hypersched.checkpoints.Change`."""
+        if kind == "closed":
+            self._closed |= self.paths & {path}
+            return
+        self._outlived |= self._closed
+        if kind in ("created", "written"):
+            self._closed.discard(path)
+            self._outlived.discard(path)
+
+    @property
+    def were_outlived(self) -> bool:
+        """Whether the process that wrote them has closed all of them, and has lived on."""
+        return not self.paths or (self._is_alone and self.paths <= self._outlived)
+
+    def forget(self, path: str) -> None:
+        """What is below this path is not in doubt any more."""
+        self.paths = {other for other in self.paths if not is_in(other, path)}
+
+    def clear(self) -> None:
+        """Nothing is in doubt any more."""
+        self.paths, self._closed, self._outlived = set(), set(), set()

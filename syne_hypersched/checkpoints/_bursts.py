@@ -62,6 +62,8 @@ class Bursts:
         self._gone: list[str] = []
         #: Names that were there at the last report. Other files that are removed were of use only during the writing.
         self._lasting: Counter[str] = Counter()
+        #: Names that were once made and removed between two reports, during one save.
+        self._passing: set[str] = set()
         #: What was written since the last report, and between the two before; whether names are used in turn, and how
         #: often in a row it looks so.
         self._turn: list[str] = []
@@ -141,7 +143,7 @@ class Bursts:
     def report(self) -> None:
         """The script has reported."""
         self._has_reported = True
-        self._lasting = self._names()
+        self._lasting = self._of_checkpoints(self._names())
         turn, before = self._turn, self._last_turn
         if not turn:
             return
@@ -184,6 +186,9 @@ class Bursts:
         used = {pattern_of(other) for other in self._turn if is_in(other, path)}
         used -= {*self._lasting, *self._names()}
         self._forget(used.__contains__)
+        # Other files were finished while it was there: it is none that is removed before the next checkpoint.
+        self._passing |= {name for name in used if self._is_outlasted(name)}
+        self._gone = [other for other in self._gone if pattern_of(other) not in self._passing]
 
     def withdraw(self, path: str) -> bool:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
@@ -203,6 +208,15 @@ class Bursts:
 
     def _names(self) -> Counter[str]:
         return _names(self._paths)
+
+    def _is_outlasted(self, name: str) -> bool:
+        """Whether a name is followed by other names since the last report."""
+        names = list(map(pattern_of, self._turn))
+        return name in names[:-1] and names[-1] != name
+
+    def _of_checkpoints(self, names: Counter[str]) -> Counter[str]:
+        """Those that are not of files which are of use only during the writing."""
+        return Counter({name: n for name, n in names.items() if name not in self._passing})
 
 
 def _names(paths: list[str]) -> Counter[str]:

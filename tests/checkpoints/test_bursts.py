@@ -239,3 +239,20 @@ def test_the_second_checkpoint_of_a_launch_may_have_another_name():
     assert bursts.is_complete
     assert add(bursts, "slot-a", "newest") == [True, False]
     assert bursts.is_complete
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_file_that_was_only_of_use_during_a_save_is_no_part_if_a_report_comes_in_the_middle(place):
+    """A thread saves while the script goes on."""
+    bursts = Bursts()
+    for epoch in (1, 2, 3, 4):
+        for number, path in enumerate(("lock", "model")):
+            if epoch == 3 and number == place:
+                bursts.report()
+            bursts.add(path)
+        if epoch == 3 and place == 2:
+            bursts.report()
+        bursts.remove("lock")
+        assert not bursts.is_partial
+        if epoch != 3:
+            bursts.report()

@@ -212,6 +212,7 @@ for epoch in range(1, 7):
     report(epoch, LOSSES[epoch])
     while matched() < min(epoch, 3):
         time.sleep(0.005)
+    time.sleep(0.05)  # it trains: all that was written before is seen
 """
     launches.run(body, order="early")
     assert launches.matched() == (3, 3, "exact")

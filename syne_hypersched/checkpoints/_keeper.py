@@ -368,10 +368,10 @@ class GenerationKeeper:
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
         is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
+        # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
+        is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         is_mixed = is_mixed or observer.habits.are_aside(found)
-        # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
-        is_proven = observer.is_proven or self._at_sigterm == found
         is_whole = (is_proven or (has_left and not observer.doubts.paths)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):
             is_whole = False  # it may be as torn as it was

@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEADLINE_S ?= 60
-# Tests that run at the same time. Many wait for processes, so twice as many as there are cores keep them busy.
-WORKERS ?= 4
+# Tests that run at the same time. Many wait for processes, so one more than there are cores keeps them busy.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help
@@ -62,8 +62,8 @@ test test-slow test-pythons: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.installed-dev  ## run the tests (some minutes on two cores)
 	$(PYTEST)
 
-test-slow: $(VENV)/.installed-dev  ## run the tests that take long
-	$(PYTEST) -m slow
+test-slow: $(VENV)/.installed-dev  ## run the tests that take long, and all examples of the property tests
+	SYNE_HYPERSCHED_THOROUGH=1 $(PYTEST) -m "slow or hypothesis"
 
 test-pythons: $(VENV)/.installed-dev  ## run the core of the tests on Python 3.10, 3.12 and 3.13, and with the lowest versions
 	$(BIN)/python .ci/test_pythons.py --workers $(WORKERS)

@@ -10,11 +10,13 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from tests.thoroughness import examples
+
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 100.0
 
 # How long an example takes depends on what else the machine does.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, max_examples=examples(100))
 settings.load_profile("patient")
 
 # A shell starts what it sends to the background with SIGINT ignored, which all processes started from here would

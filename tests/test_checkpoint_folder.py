@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarking.faults import training_crashes
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.training import CheckpointError, CheckpointFolder
+from tests.thoroughness import examples
 
 
 def write(folder: CheckpointFolder, content: str) -> Path:
@@ -84,7 +85,7 @@ def test_keep_is_checked(tmp_path: Path) -> None:
 
 
 @given(seed=st.integers(0, 2**32), keep=st.integers(1, 3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 def test_a_crash_at_any_moment_leaves_the_last_durable_checkpoint(seed: int, keep: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

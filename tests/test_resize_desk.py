@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from syne_hypersched._resize_desk import ChangeOutcome, RankChange, ResizeDesk
+from tests.thoroughness import examples
 
 
 @pytest.fixture
@@ -117,4 +118,4 @@ class TwoSides(RuleBasedStateMachine):
 
 
 TestTwoSides = TwoSides.TestCase
-TestTwoSides.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestTwoSides.settings = settings(max_examples=examples(30), stateful_step_count=20, deadline=None)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.rungs import Rung, RungLadder, rung_levels
+from tests.thoroughness import examples
 
 # Few different values, so that ties are frequent.
 values = st.one_of(st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0, math.inf]), st.floats(-1e6, 1e6))
@@ -101,7 +102,7 @@ def test_num_better_counts_smaller_values(recorded: list[float], value: float) -
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_best_paused_among_random_pauses(seed: int) -> None:
     chance = random.Random(seed)
     rung = Rung(3)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched._sorted_floats import SortedFloats
+from tests.thoroughness import examples
 
 
 class SmallBlocks(SortedFloats):
@@ -23,7 +24,7 @@ def check(sorted_floats: SortedFloats, expected: list[float], probes: list[float
 
 
 @given(st.lists(st.one_of(st.sampled_from([0.0, -0.0, 1.0, math.inf]), st.floats(allow_nan=False)), max_size=60))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_is_a_sorted_list(values: list[float]) -> None:
     sorted_floats = SmallBlocks()
     for count, value in enumerate(values, start=1):

@@ -18,6 +18,7 @@ from syne_hypersched.allocation.goodput import (
 )
 from syne_hypersched.allocation.resize import MIN_GAIN
 from syne_hypersched.allocation.throughput import ThroughputModel
+from tests.thoroughness import examples
 
 MAX_T = 100.0
 
@@ -155,7 +156,7 @@ class TestAllocateGoodput:
                 assert held in sizes
                 assert all(outlook.rates[size - 1] < outlook.rates[held - 1] for size in sizes if size < held)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=examples(60))
     @given(situations(max_trials=3, max_devices=7))
     def test_no_other_division_is_worth_more(self, situation):
         values, outlooks, num_devices, sizes, *rest = situation

@@ -18,6 +18,7 @@ from syne_hypersched.contract import (
     NOISE_SCALE,
     STEP_TIME_S,
 )
+from tests.thoroughness import examples
 
 MODEL = ThroughputModel(0.121, 0.00568, 0.0236, 0.00634, 1.14)
 SAMPLES = 50_000
@@ -134,7 +135,7 @@ def test_a_forgotten_trial_is_unknown():
     assert (learnt.rates(0, 4), learnt.model(0), learnt.epoch_time_s(0)) == (None, None, None)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(
     st.lists(
         st.tuples(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from syne_hypersched.allocation.scaling import PRIOR_SERIAL_SHARE
 from syne_hypersched.allocation.throughput import ShapePrior, ThroughputModel, fit_throughput
+from tests.thoroughness import examples
 
 #: Coefficients published with AdaptDL's schedulers (Pollux, and Sia after it), for devices of one and of several nodes,
 #: and their global batch.
@@ -112,7 +113,7 @@ class TestFit:
         assert fitted.step_time_s(devices, local, accumulated) == pytest.approx(times, rel=0.02)
         assert fitted.step_time_s(4, 32, 2) == pytest.approx(true.step_time_s(4, 32, 2), rel=0.05)
 
-    @settings(deadline=None, max_examples=30)
+    @settings(deadline=None, max_examples=examples(30))
     @given(st.lists(st.tuples(st.integers(1, 64), st.floats(1, 1e4), st.floats(1e-4, 1e4)), min_size=1, max_size=8))
     def test_every_input_gives_a_model_within_the_bounds(self, points):
         devices, local, times = (np.array(column) for column in zip(*points, strict=True))

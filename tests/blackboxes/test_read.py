@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.blackboxes import read_table
+from tests.thoroughness import examples
 
 
 def frame(num_rows=3, num_epochs=4) -> pd.DataFrame:
@@ -31,7 +32,7 @@ def store(table: pd.DataFrame, path):
     return path
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), num_rows=st.integers(1, 6), num_epochs=st.integers(1, 5))
 def test_csv_and_parquet_in_any_order_of_lines_are_the_same_table(tmp_path, data, num_rows, num_epochs):
     table = frame(num_rows, num_epochs)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from syne_hypersched.checkpoints import Notes, Order
 from syne_hypersched.checkpoints._matching import KNOWN_LATE_SAVE_S, LATE_SAVE_S, Matcher
+from tests.thoroughness import examples
 
 
 class History:
@@ -318,7 +319,7 @@ def test_a_script_that_goes_on_reporting_is_not_waited_for():
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["early", "late", "every second, early", "every second, late", "twice"]))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_a_match_is_never_older_and_never_newer_than_it_says(seed, kind):
     """Whatever the script's order, losses and launches; a launch may end, and be looked at late, at any moment."""
     draw = random.Random(seed)

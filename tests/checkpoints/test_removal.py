@@ -16,6 +16,7 @@ from syne_hypersched.checkpoints.removal import (
     StoppedTrials,
     remove_checkpoints,
 )
+from tests.thoroughness import examples
 
 #: How long a thread may take on a machine under heavy load.
 PATIENCE_S = 30.0
@@ -218,7 +219,7 @@ class Exploiting:
 @given(
     st.lists(st.tuples(st.sampled_from(["exploit", "stop", "complete", "start"]), st.randoms(use_true_random=False)))
 )
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_no_checkpoint_goes_that_is_yet_to_be_copied(happenings):
     training, stopped, removed = Exploiting(), StoppedTrials(), set()
     running, num_trials = [], 0

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.comparison.reading import Reading, RegretScale, Reports, device_seconds, read_at, trajectory
+from tests.thoroughness import examples
 
 
 def reports(rows):
@@ -84,7 +85,7 @@ def test_readings_survive_json(deadline_s):
     st.floats(1, 100),
     st.booleans(),
 )
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_readings_agree_with_a_plain_count(steps, deadline_s, do_minimize):
     rows, levels, worked, time_s = [], {}, {}, 0.0
     for trial, epoch_s, value in steps:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.comparison.referee import judge
+from tests.thoroughness import examples
 
 
 def study(random_state, shape, rivals, tables, seeds, noise, gain=0.0):
@@ -80,7 +81,7 @@ def test_seeds_are_not_independent_where_tables_share_their_configurations():
 
 
 @given(st.integers(0, 2**20), st.sampled_from([(1, 3), (3, 2), (5, 4)]), st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_reversed_comparison_has_the_reversed_gain_and_never_the_same_winner(seed, shape, number):
     differences = [np.random.RandomState(seed + i).standard_cauchy(shape) for i in range(number)]
     judged, reverse = judge(differences, num_resamples=200), judge([-d for d in differences], num_resamples=200)

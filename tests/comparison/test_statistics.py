@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.comparison.statistics import mean_interval, paired_difference, t_half_width
+from tests.thoroughness import examples
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40)
 
 
 @given(values, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_intervals_are_those_of_scipy(numbers, level):
     interval = mean_interval(numbers, level)
     assert interval.mean == pytest.approx(np.mean(numbers))
@@ -56,7 +57,7 @@ def test_the_level_is_checked():
         )
     )
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_paired_differences_are_those_of_a_paired_t_test(pair):
     first, second = map(np.array, pair)
     difference = paired_difference(first, second, do_minimize=False)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples._scripts import Scripts, launch, load_script, run_alone
+from tests.thoroughness import examples
 
 torch = pytest.importorskip("torch")
 
@@ -48,7 +49,7 @@ def write_data(folder: Path, num_images: int, part: str = "train", size: int = 1
     return images, labels
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), compress=st.booleans(), seed=st.integers(0, 9))
 def test_what_is_written_is_read(
     idx: ModuleType, tmp_path_factory: pytest.TempPathFactory, shape: list[int], compress: bool, seed: int

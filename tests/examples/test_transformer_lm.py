@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from syne_hypersched.experiments import check_run, load_run
 from tests.examples._scripts import EXAMPLES, TRAINING_SCRIPTS, Scripts, load_script
+from tests.thoroughness import examples
 
 torch = pytest.importorskip("torch")
 
@@ -135,7 +136,7 @@ def test_weights_decay_but_neither_biases_nor_gains_do() -> None:
     assert len(others["params"]) == sum(is_norm_or_bias)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(num_steps=st.integers(1, 200), share=st.floats(0, 1))
 def test_learning_rate_warms_up_and_then_falls(num_steps: int, share: float) -> None:
     num_warmup_steps = round(share * num_steps)

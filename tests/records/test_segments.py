@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from syne_hypersched._disk import Disk
 from syne_hypersched.records.segments import SegmentWriter, as_json, read_segments, sync_segments
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
+from tests.thoroughness import examples
 
 
 def write(folder, number, entries, num_before=0, disk=None):
@@ -80,7 +81,7 @@ def test_a_journal_that_lacks_entries_is_refused(tmp_path):
         read_segments(str(tmp_path), Disk())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(seed=st.integers(0, 2**32), of_the_machine=st.booleans(), num_deaths=st.integers(1, 4))
 def test_what_was_synced_survives_any_crash(seed, of_the_machine, num_deaths):
     """Writers die one after the other; each one goes on from the entries that it reads."""

@@ -21,6 +21,7 @@ from syne_hypersched.recovery._replay import replay
 from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.recovery._ticks import Ticks
 from syne_hypersched.testing.scheduler_contract import TuningLoop
+from tests.thoroughness import examples
 
 SPACE = {"x": uniform(0, 1), "n": randint(0, 9), "kind": choice(["a", "b"]), "rate": loguniform(1e-6, 1)}
 SCHEDULERS = {
@@ -142,7 +143,7 @@ def test_hypersched_was_journaled_beyond_admission_with_resizes():
     assert progress.num_devices == loop.devices.num_devices
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(num_known=st.integers(0, 200), name=st.sampled_from(sorted(SCHEDULERS)))
 @pytest.mark.slow
 def test_a_replay_from_a_snapshot_is_one_from_the_beginning(num_known, name):

@@ -28,6 +28,7 @@ from syne_hypersched.recovery._snapshot import (
 )
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.testing.scheduler_contract import TuningLoop
+from tests.thoroughness import examples
 
 SPACE = {"x": uniform(0, 1), "n": randint(0, 9), "kind": choice(["a", "b"]), "rate": loguniform(1e-6, 1)}
 SCHEDULERS = {
@@ -84,7 +85,7 @@ def test_there_may_be_none(tmp_path):
     assert read_snapshot(str(tmp_path), Disk()) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 2**32), of_the_machine=st.booleans())
 def test_a_crash_leaves_the_old_snapshot_or_the_new_one(seed, of_the_machine):
     disk = CrashingDisk(random.Random(seed))

@@ -15,6 +15,7 @@ from syne_hypersched import ASHA, PASHA, HyperSched
 from syne_hypersched.contract import RemovingScheduler
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.testing.scheduler_contract import TuningLoop
+from tests.thoroughness import examples
 
 SPACE = {"x": uniform(0, 1), "rate": loguniform(1e-5, 1e-1), "n": randint(1, 10), "kind": choice(["a", "b", "c"])}
 
@@ -62,7 +63,7 @@ def test_the_surplus_is_the_worst_trial_at_the_lowest_level():
     assert NeededCheckpoints().surplus() is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.sampled_from(["promotion", "pasha", "published", "adaptive"]), st.integers(1, 6), st.integers(0, 100))
 def test_no_more_trials_than_the_maximum_may_be_resumed(kind, max_paused, seed):
     scheduler = make_scheduler(kind, 27, seed, max_paused=max_paused)
@@ -100,7 +101,7 @@ def test_syne_tune_and_this_package_know_the_interface(kind):
             scheduler.trials_checkpoints_can_be_removed(wrong)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.sampled_from(KINDS),
     st.integers(1, 6),

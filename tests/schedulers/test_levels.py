@@ -15,6 +15,7 @@ from syne_hypersched.allocation.timing import TimedReport, TrialTimes
 from syne_hypersched.experiments import QuietTunerLogger
 from syne_hypersched.schedulers.hypersched._pausing import PausingHalving
 from tests.schedulers.families import FAMILIES, MAX_T, SPACE, Curves, Listed, on_real_backends
+from tests.thoroughness import examples
 
 
 def rungs(halving, levels):
@@ -175,7 +176,7 @@ def test_rungs_are_reached_between_reports(name):
         assert sum(times >= 81.0) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     name=st.sampled_from(list(FAMILIES)),
     steps=st.lists(st.floats(1e-6, 40), min_size=1, max_size=30),

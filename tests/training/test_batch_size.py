@@ -17,6 +17,7 @@ from syne_hypersched.training._batch_size import (
     learning_rate_factor,
     split_batch,
 )
+from tests.thoroughness import examples
 
 #: Half of the compute time of 128 samples does not depend on the batch: larger batches pay.
 MODEL = ThroughputModel(alpha_c=0.1, beta_c=0.1 / 128, alpha_n=0.05, beta_n=0.01, gamma=1.2)
@@ -136,7 +137,7 @@ class TestGoodputBatchSize:
         plan = train(sizer, 1, 1e6)
         assert plan.local_batch_size <= 100
 
-    @settings(deadline=None, max_examples=40)
+    @settings(deadline=None, max_examples=examples(40))
     @given(
         st.lists(
             st.tuples(st.integers(1, 8), st.none() | st.floats(0, 1e6), st.floats(1e-4, 10)), min_size=1, max_size=20

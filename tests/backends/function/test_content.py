@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.backends.function._content import FunctionContent, used_globals
+from tests.thoroughness import examples
 
 SOURCE = """
 import math
@@ -132,7 +133,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(VALUES, VALUES)
 def test_functions_are_the_same_if_their_globals_are(first, second):
     def content(value):

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.backends.local._command import ArgumentTemplate, ScriptArguments, program, script_arguments
+from tests.thoroughness import examples
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
@@ -39,7 +40,7 @@ def test_what_names_no_program_is_refused(binary):
         program(binary, Path("train.py"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(text=TEXT, number=st.floats(), count=st.integers())
 def test_a_script_reads_each_value_as_it_is(text, number, count):
     arguments = script_arguments({"text": text, "number": number, "count": count}, None, Path("/check point"))
@@ -68,7 +69,7 @@ def test_values_that_begin_with_a_hyphen_are_no_options(value, expected):
     assert script_arguments({"x": value}, None, Path("/check"))[:-2] == expected
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(texts=st.lists(TEXT, max_size=5))
 def test_a_program_is_given_its_arguments_as_they_are(texts):
     arguments = script_arguments({f"x{i}": text for i, text in enumerate(texts)}, None, Path("/check point"))
@@ -148,7 +149,7 @@ def test_a_script_that_reads_its_configuration_may_have_arguments_as_well():
     assert fill("{st_config_json_filename}", config_json=json_path) == ("/trial/config.json",)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(text=TEXT, more=TEXT)
 def test_what_a_value_holds_is_never_read_as_part_of_the_template(text, more):
     config = {"text": text, "more": more}

@@ -18,6 +18,7 @@ from syne_hypersched.backends.local._failures import (
     GiveUp,
     Retry,
 )
+from tests.thoroughness import examples
 
 POLICY = FailurePolicy(retries=2, retry_backoff_s=1.0)
 
@@ -129,7 +130,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(events=st.lists(EVENTS, max_size=40), retries=st.integers(0, 4))
 def test_retries_end_and_never_go_to_a_size_that_has_failed(events, retries):
     """Without a report there are at most ``retries`` retries, besides one step down for each size."""
@@ -158,7 +159,7 @@ def test_retries_end_and_never_go_to_a_size_that_has_failed(events, retries):
         assert retried <= retries
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(before=st.lists(EVENTS, max_size=15), after=st.lists(EVENTS, max_size=15), reports_later=st.booleans())
 def test_a_restored_history_decides_like_the_one_that_was_kept(before, after, reports_later):
     """The state is that after the last failure; all reports, also later ones, are known from the log."""

@@ -19,6 +19,7 @@ from syne_hypersched.backends.shared.reconcile import (
     reconcile,
     reconcile_alone,
 )
+from tests.thoroughness import examples
 
 RUNNING, CHANGING, DRAINING = Phase.RUNNING, Phase.CHANGING, Phase.DRAINING
 
@@ -246,7 +247,7 @@ class BreathingPool(RuleBasedStateMachine):
 
 
 TestBreathingPool = BreathingPool.TestCase
-TestBreathingPool.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestBreathingPool.settings = settings(max_examples=examples(50), stateful_step_count=30, deadline=None)
 
 
 class Devices(RuleBasedStateMachine):
@@ -339,7 +340,7 @@ class Devices(RuleBasedStateMachine):
 
 
 TestDevices = Devices.TestCase
-TestDevices.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestDevices.settings = settings(max_examples=examples(150), stateful_step_count=30, deadline=None)
 
 
 def test_a_trial_whose_processes_can_join_and_leave_is_not_drained():
@@ -482,4 +483,4 @@ class ChangingDevices(RuleBasedStateMachine):
 
 
 TestChangingDevices = ChangingDevices.TestCase
-TestChangingDevices.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestChangingDevices.settings = settings(max_examples=examples(100), stateful_step_count=30, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.reconcile import Drain, Launch, Phase, TrialState, reconcile
 from syne_hypersched.backends.shared.shares import fitting, gpus_of, is_out_of_memory, share_names
+from tests.thoroughness import examples
 
 RUNNING = Phase.RUNNING
 
@@ -54,7 +55,7 @@ def test_a_gpu_that_is_reserved_is_given_to_nobody_else():
     assert launch.nodes == {"1": 1}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     num_gpus=st.integers(1, 3), shares=st.integers(2, 3),
     steps=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.booleans()), max_size=30),

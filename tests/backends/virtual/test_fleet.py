@@ -11,6 +11,7 @@ from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends import Failures, LaunchCost
 from tests.backends.virtual.curves import look, make_fleet
+from tests.thoroughness import examples
 
 COST = LaunchCost(start_s=3, resume_s=2, resize_s=4, drain_s=1)
 
@@ -412,11 +413,11 @@ class AnyOrders(RuleBasedStateMachine):
 
 
 TestAnyOrders = AnyOrders.TestCase
-TestAnyOrders.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAnyOrders.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 
 
 @given(seed=st.integers(0, 1000), order=st.permutations(range(4)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_failures_do_not_depend_on_what_others_do(seed, order):
     def failed_after(trial_ids):
         fleet, _ = make_fleet(failures=Failures(0.1, seed))

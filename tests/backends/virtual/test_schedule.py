@@ -13,6 +13,7 @@ from syne_hypersched.backends.virtual._schedule import PoolClock, checked_schedu
 from syne_hypersched.blackboxes import load_digits
 from syne_hypersched.experiments import check_devices, read_events
 from tests.backends.virtual.curves import look, make_fleet
+from tests.thoroughness import examples
 
 COST = LaunchCost(start_s=3, resume_s=2, resize_s=4, drain_s=1)
 
@@ -84,7 +85,7 @@ schedules = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 4)), max_size=
 )
 
 
-@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=examples(12), deadline=None, phases=[Phase.explicit, Phase.generate])
 @example(schedule=[(14, 0), (25, 4)], drain_s=0.0)
 @given(schedule=schedules, drain_s=st.sampled_from([0.0, 2.0]))
 def test_whatever_the_schedule_no_rule_is_broken_and_what_retires_is_free_within_a_drain(

@@ -31,6 +31,7 @@ from tests.schedulers.asha.reference_asha import (
     Suggest,
     trial_of,
 )
+from tests.thoroughness import examples
 
 SPACE = {"x": uniform(0, 1), "n": randint(1, 5), "c": choice(["a", "b"]), "constant": 7}
 REFERENCES = {"stopping": ReferenceStopping, "promotion": ReferencePromotion}
@@ -68,7 +69,7 @@ def finite_or_worst(value: float) -> float:
 
 @pytest.mark.parametrize("kind", ["stopping", "promotion"])
 @given(history=histories, ladder=ladders, maximize=st.booleans())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 def test_every_decision_is_the_references(kind: str, history: History, ladder: dict[str, Any], maximize: bool) -> None:
     scheduler = make_asha(type=kind, do_minimize=not maximize, **ladder)
     run = Run(scheduler, history, sign=-1 if maximize else 1)
@@ -94,7 +95,7 @@ def test_every_decision_is_the_references(kind: str, history: History, ladder: d
 
 
 @given(history=histories, ladder=ladders, brackets=st.integers(1, 3), seed=st.integers(0, 99))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_stopping_is_syne_tunes(history: History, ladder: dict[str, Any], brackets: int, seed: int) -> None:
     history.unruly = False
     ours = make_asha(do_minimize=seed % 2 == 0, random_seed=seed, **ladder)
@@ -156,7 +157,7 @@ def test_brackets_are_drawn_from_the_schedulers_own_generator() -> None:
 
 @pytest.mark.parametrize("kind", ["stopping", "promotion"])
 @given(history=histories, ladder=ladders, brackets=st.integers(1, 2))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_minimizing_and_maximizing_the_negated_metric_are_one(
     kind: str, history: History, ladder: dict[str, Any], brackets: int
 ) -> None:
@@ -174,7 +175,7 @@ def test_minimizing_and_maximizing_the_negated_metric_are_one(
 
 @pytest.mark.parametrize("kind", ["stopping", "promotion"])
 @given(history=histories, ladder=ladders, interrupted_at=st.integers(0, 100))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_goes_on_the_same_after_dill(kind: str, history: History, ladder: dict[str, Any], interrupted_at: int) -> None:
     logs = []
     for interrupted in (False, True):
@@ -189,7 +190,7 @@ def test_goes_on_the_same_after_dill(kind: str, history: History, ladder: dict[s
 
 
 @given(history=histories, ladder=ladders, brackets=st.integers(1, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_configuration_carries_the_milestone(history: History, ladder: dict[str, Any], brackets: int) -> None:
     levels = [rung.level for rung in make_asha(**ladder).ladders[0].rungs]
     brackets = min(brackets, len(levels) + 1)

@@ -18,6 +18,7 @@ from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import check_run, holdings, load_run
 from syne_hypersched.schedulers.hypersched._adaptive import POLICIES
 from syne_hypersched.schedulers.hypersched._paused import PausedTrials
+from tests.thoroughness import examples
 
 NUM_CONFIGS, NUM_LEVELS = 200, 27
 
@@ -234,7 +235,7 @@ def test_is_the_plain_ladder_without_resizing():
     assert scheduler.admission_open
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     seed=st.integers(0, 1000),
     num_devices=st.integers(1, 16),

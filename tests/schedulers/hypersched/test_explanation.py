@@ -33,6 +33,7 @@ from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, check_ru
 from syne_hypersched.experiments.verify import verdict
 from syne_hypersched.schedulers.decisions import Decision
 from syne_hypersched.schedulers.hypersched._explanation import last_explained
+from tests.thoroughness import examples
 
 STRATEGIES = ("published", "adaptive")
 MAX_T = 27
@@ -69,7 +70,7 @@ def explained(scheduler, what):
     return [decision for decision in scheduler.explain(10_000).decisions if decision.what == what]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     strategy=st.sampled_from(STRATEGIES),
     seed=st.integers(0, 1000),

@@ -12,6 +12,7 @@ from syne_hypersched.allocation.throughput import ThroughputModel
 from syne_hypersched.contract import BATCH_SIZE, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S, STEP_TIME_S
 from tests.schedulers.hypersched.test_hypersched import Tuning
 from tests.schedulers.hypersched.test_hypersched_properties import TABLES, ElasticTuning, endings, happenings
+from tests.thoroughness import examples
 
 #: Scales almost linearly, and not at all.
 STEEP = ThroughputModel(0.01, 0.99 / 64, 0.01, 0.0, 1.0)
@@ -134,7 +135,7 @@ tunings = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(tunings, happenings, endings)
 def test_the_invariants_hold_whatever_happens(tuning, events, ending):
     tuning.schedule()

@@ -21,6 +21,7 @@ from syne_hypersched.backends.shared.reconcile import Drain, Phase, TrialState, 
 from syne_hypersched.schedulers.hypersched._adaptive import POLICIES as ADAPTIVE_POLICIES
 from syne_hypersched.schedulers.hypersched._hypersched import HyperSched
 from tests.schedulers.families import with_rules
+from tests.thoroughness import examples
 
 TABLES = [None, {1: 1, 8: 8}, {1: 1, 2: 1.8, 3: 1.5, 8: 4}, {1: 1, 2: 0.5}]
 
@@ -332,7 +333,7 @@ ARMS = [
 
 
 # Drawn evenly: what the strategies of Hypothesis draw hardly ever gets as far as a resume in the last stretch.
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_a_trial_is_given_up_only_if_it_would_never_have_been_resumed(seed):
     random = Random(seed)
@@ -362,7 +363,7 @@ def do_nothing(checkpoints):
     pass
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(tunings, happenings, endings)
 def test_the_invariants_hold_whatever_happens(tuning, events, ending):
     tuning.schedule()

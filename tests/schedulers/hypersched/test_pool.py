@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from syne_hypersched import ASHA, PASHA, HyperSched, LaunchCost, ResizeBest, simulate
 from syne_hypersched.experiments import check_devices, read_events
 from tests.schedulers.hypersched.test_adaptive import NUM_LEVELS, TABLE, make_scheduler
+from tests.thoroughness import examples
 
 DEVICES = [f"device{index}" for index in range(8)]
 SCHEDULES = st.lists(st.tuples(st.integers(0, 55), st.integers(0, 8)), max_size=6).map(
@@ -32,7 +33,7 @@ def make(kind, seed):
     return make_scheduler(seed=seed, policy=kind, scaling=None)
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=examples(8), deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(schedule=SCHEDULES, seed=st.integers(0, 9))
 @pytest.mark.parametrize("kind", ["uniform", "top_job", "goodput", "none", "published", *INSIDE])
 def test_whatever_comes_and_goes_no_rule_is_broken_and_nothing_is_planned_beyond_what_is_there(

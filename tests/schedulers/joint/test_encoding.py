@@ -10,6 +10,7 @@ from syne_tune import config_space as space
 
 from syne_hypersched.schedulers._arguments import _is_in
 from syne_hypersched.schedulers.joint._encoding import Encoding
+from tests.thoroughness import examples
 
 SPACE = {
     "uniform": space.uniform(-2.0, 3.0),
@@ -31,7 +32,7 @@ SPACE = {
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_configuration_comes_back_as_it_was(seed):
     state, encoding = np.random.RandomState(seed), Encoding(SPACE)
     config = {name: domain.sample(random_state=state) for name, domain in SPACE.items() if name in encoding.names}
@@ -48,7 +49,7 @@ def test_a_configuration_comes_back_as_it_was(seed):
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_every_row_is_a_valid_configuration_and_snapping_changes_nothing_twice(seed):
     state, encoding = np.random.RandomState(seed), Encoding(SPACE)
     rows = encoding.snapped(state.uniform(size=(5, len(encoding))))

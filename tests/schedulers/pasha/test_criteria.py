@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from syne_hypersched.schedulers.pasha._criteria import RankBiasedOverlap, ReciprocalRankRegret, criterion_factory
 from tests.schedulers.pasha import reference_pasha as reference
+from tests.thoroughness import examples
 
 INF = math.inf
 
@@ -36,7 +37,7 @@ def changed(name: str, kwargs: dict[str, float], lower, top) -> bool:
     "name, kwargs", [(name, kwargs) for name, all_kwargs in CRITERIA.items() for kwargs in all_kwargs]
 )
 @given(seed=st.integers(0, 2**32), num_trials=st.integers(0, 15), digits=st.sampled_from((0, 1, 9)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_agrees_with_the_definition_after_every_trial(name, kwargs, seed, num_trials, digits):
     rng = random.Random(seed)
     noise = rng.choice((0.01, 0.3, 1.0))

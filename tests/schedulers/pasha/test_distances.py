@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syne_hypersched.schedulers.pasha._distances import Distances
+from tests.thoroughness import examples
 
 NONE = np.empty(0)
 
@@ -23,7 +24,7 @@ def random_changes(rng: np.random.Generator, num_changes: int, size: int, spread
 
 
 @given(seed=st.integers(0, 2**32), size=st.sampled_from((1, 5, 200, 5000)), spread=st.sampled_from((0.01, 1.0, 20.0)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_quantiles_are_those_of_numpy(seed, size, spread):
     distances = Distances()
     for added, removed, present in random_changes(np.random.default_rng(seed), 20, size, spread):
@@ -36,7 +37,7 @@ def test_quantiles_are_those_of_numpy(seed, size, spread):
 
 
 @given(seed=st.integers(0, 2**32), spread=st.sampled_from((0.01, 1.0, 20.0)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_estimates_are_within_one_part_in_256(seed, spread):
     distances = Distances(max_exact=100)
     for added, removed, present in random_changes(np.random.default_rng(seed), 10, 1000, spread):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from syne_hypersched.schedulers.pasha._epsilon import CrissCrossEpsilon
 from tests.schedulers.pasha.reference_pasha import automatic_epsilon
+from tests.thoroughness import examples
 
 
 def epsilon_of(reports, lower=1, top=9, curves=None, **kwargs) -> CrissCrossEpsilon:
@@ -100,7 +101,7 @@ def random_reports(seed: int, num_trials: int, max_epoch: int, ties: bool):
     width=st.integers(1, 8),
     ties=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_agrees_with_a_count_of_all_pairs_for_any_order_of_reports(seed, num_trials, lower, width, ties):
     curves: dict[int, dict[float, float]] = {}
     epsilon = CrissCrossEpsilon(curves)

@@ -17,6 +17,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched.schedulers import PASHA
 from tests.schedulers.pasha.reference_pasha import ReferencePASHA
+from tests.thoroughness import examples
 
 CRITERIA = {
     "soft_ranking_auto": {},
@@ -174,14 +175,14 @@ def play_history(criterion, seed, num_workers, num_events, values, reduction_fac
 
 
 @given(**settings_of_histories)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_agrees_with_the_slow_reference_at_every_event(**history):
     play_history("soft_ranking_auto", **history)
 
 
 @pytest.mark.parametrize("criterion", [name for name in CRITERIA if name != "soft_ranking_auto"])
 @given(**settings_of_histories)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_every_criterion_agrees_with_the_slow_reference(criterion, **history):
     play_history(criterion, **history)
 
@@ -190,13 +191,13 @@ def test_every_criterion_agrees_with_the_slow_reference(criterion, **history):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("criterion", CRITERIA)
 @given(**settings_of_histories)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(2000), deadline=None)
 def test_agrees_with_the_slow_reference_on_thousands_of_histories(criterion, **history):
     play_history(criterion, **history)
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 def test_goes_on_with_the_same_decisions_after_dill(seed):
     histories = play_history("soft_ranking_auto", seed, 4, 60, "floats", 2, 1, 9)
     histories.fast, histories.negated = dill.loads(dill.dumps((histories.fast, histories.negated)))

@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEADLINE_S ?= 60
-# Tests that run at the same time. Many wait for processes, so one more than there are cores keeps them busy.
-WORKERS ?= 3
+# Tests that run at the same time. Many wait for processes, so twice as many as there are cores keep them busy.
+WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 
 .DEFAULT_GOAL := help

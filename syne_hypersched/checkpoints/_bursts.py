@@ -143,7 +143,7 @@ class Bursts:
     def report(self) -> None:
         """The script has reported."""
         self._has_reported = True
-        self._lasting = self._of_checkpoints(self._names())
+        self._lasting = _without(self._names(), self._passing.__contains__)
         turn, before = self._turn, self._last_turn
         if not turn:
             return
@@ -204,7 +204,7 @@ class Bursts:
     def _forget(self, is_no_part: Callable[[str], bool]) -> None:
         """Some names were no part of the checkpoint before."""
         if self._last is not None:
-            self._last = Counter({name: n for name, n in self._last.items() if not is_no_part(name)}) or None
+            self._last = _without(self._last, is_no_part) or None
 
     def _names(self) -> Counter[str]:
         return _names(self._paths)
@@ -214,13 +214,13 @@ class Bursts:
         names = list(map(pattern_of, self._turn))
         return name in names[:-1] and names[-1] != name
 
-    def _of_checkpoints(self, names: Counter[str]) -> Counter[str]:
-        """Those that are not of files which are of use only during the writing."""
-        return Counter({name: n for name, n in names.items() if name not in self._passing})
-
 
 def _names(paths: list[str]) -> Counter[str]:
     return Counter(map(pattern_of, paths))
+
+
+def _without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[str]:
+    return Counter({name: n for name, n in names.items() if not is_no_part(name)})
 
 
 def _shape(paths: list[str]) -> tuple[int, str]:

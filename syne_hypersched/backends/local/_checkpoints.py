@@ -53,8 +53,6 @@ class Checkpoints:
         self.experiment = Path()
         #: Whether checkpoints of a trial are on the way to this disk.
         self.is_arriving: Callable[[int], bool] = _never
-        self.metric: str | None = None
-        self.do_minimize = True
         self._folder_of = folder_of
         self._processes_of = processes_of
         self._events = events
@@ -118,10 +116,9 @@ class Checkpoints:
 
     def measure(self, metric: str, do_minimize: bool) -> bool:
         """Names the metric; returns whether it is another one than before."""
-        is_news = (metric, do_minimize) != (self.metric, self.do_minimize)
-        self.metric, self.do_minimize = metric, do_minimize
+        before = self.publisher.metric, self.publisher.do_minimize
         self.publisher.metric, self.publisher.do_minimize = metric, do_minimize
-        return is_news
+        return (metric, do_minimize) != before
 
     # What the fleet tells.
 
@@ -137,8 +134,8 @@ class Checkpoints:
             min_free_bytes=int(self.room.min_free_mb * 1e6),
             order=self._order.value,
             time_attr=self.time_attr,
-            metric=self.metric,
-            do_minimize=self.do_minimize,
+            metric=self.publisher.metric,
+            do_minimize=self.publisher.do_minimize,
         )
 
     def hear(self, trial: TrialProcesses, news: Beginning | Matched) -> None:

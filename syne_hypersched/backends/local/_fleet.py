@@ -93,7 +93,7 @@ class Fleet(CopiedFleet):
         """Tells the launches that run which entries of a report are the resource level and the metric."""
         with self._lock:
             if self._launcher is not None:
-                known = self._checkpoints
+                known = self._checkpoints.publisher
                 self._launcher.follow(known.time_attr, known.metric, known.do_minimize)
 
     def restore(self, trial: TrialProcesses, lost: tuple[str, ...] | None = None) -> None:

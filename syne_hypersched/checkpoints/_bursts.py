@@ -9,7 +9,9 @@ If the same file is written again and again, with reports in between, that file 
 checkpoints had more files: a script may write some files only with the first checkpoint.
 
 A script may use two names in turn, and then write which of them is the newest. Then names are of no help, but as many
-files are written between two reports each time, and the last one of them has the same name.
+files are written between two reports each time, and the last one of them has the same name. If reports come at any
+time, since a thread saves, the name that is written again tells as much: as many files, all with other names, came
+before it both times.
 
 What was there at the last report is a part of the checkpoint, also if it is removed before the next one is written. A
 file that is made and removed between two reports was of use only during the writing, and is no part.
@@ -70,12 +72,21 @@ class Bursts:
         self._last_turn: list[str] = []
         self._takes_turns: bool | None = None
         self._num_turns = 0
+        #: The shape of all checkpoints, if names are used in turn and reports come at any time.
+        self._cycle: tuple[int, str] | None = None
+        #: Whether a report came in the middle of the present checkpoint.
+        self._is_cut = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the present checkpoint is complete, and a report came in its middle for certain."""
+        return self._is_cut and self.is_complete
 
     @property
     def is_complete(self) -> bool:
         """Whether the present checkpoint has the names of the one before."""
-        if self._takes_turns:
-            return bool(self._paths) and _shape(self._paths) == _shape(self._last_turn)
+        if self._cycle or self._takes_turns:
+            return bool(self._paths) and _shape(self._paths) == (self._cycle or _shape(self._last_turn))
         return bool(self._paths) and self._names() == self._last
 
     @property
@@ -86,7 +97,7 @@ class Bursts:
     @property
     def is_partial(self) -> bool:
         """Whether the present checkpoint has other names, so far, than the one before."""
-        if self._takes_turns or self._may_be_second:
+        if self._cycle or self._takes_turns or self._may_be_second:
             return not self.is_complete
         if self._gone:
             return True
@@ -103,7 +114,7 @@ class Bursts:
         """Whether a file or folder is the first one of a checkpoint."""
         if not self._paths or self.is_complete:
             return True
-        if self._takes_turns:
+        if self._cycle or self._takes_turns:
             return False
         if self._is_over or (self._is_cleaned and self._has_reported):
             return True
@@ -119,8 +130,15 @@ class Bursts:
 
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
+        if self._cycle and (path == self._cycle[1]) != (len(self._paths) % self._cycle[0] == self._cycle[0] - 1):
+            self._cycle = None
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
-        if begins and self._last is None and self._turn and _shape([*self._turn, path]) == _shape(self._last_turn):
+        second = self._second_of_cycle(path)
+        if second:
+            begins, self._paths = False, self._paths[: len(second)]
+            self.begin()
+            self._paths, self._cycle = second[:-1], _shape(second)
+        elif begins and self._last is None and self._turn and _shape([*self._turn, path]) == _shape(self._last_turn):
             # What was written since the report is the second checkpoint, under another name.
             begins, self._paths = False, list(self._last_turn)
             self.begin()
@@ -140,9 +158,19 @@ class Bursts:
         self._has_reported = False
         return begins
 
-    def report(self) -> None:
-        """The script has reported."""
+    def _second_of_cycle(self, path: str) -> list[str]:
+        """The second checkpoint, if a file ends it that has ended the first one, and no other file was in both."""
+        if self._last is not None or self._paths.count(path) != 1:
+            return []
+        num = self._paths.index(path) + 1
+        first, second = self._paths[:num], [*self._paths[num:], path]
+        is_other = set(first) & set(second) == {path}
+        return second if is_other and len(first) == len(second) > 1 else []
+
+    def report(self, is_certain: bool = False) -> None:
+        """The script has reported; if ``is_certain``, after the last file that was added."""
         self._has_reported = True
+        self._is_cut = self._is_cut or (is_certain and self.is_partial)
         self._lasting = _without(self._names(), self._passing.__contains__)
         turn, before = self._turn, self._last_turn
         if not turn:
@@ -161,6 +189,7 @@ class Bursts:
             names = _names([*self._paths, *self._gone])
             self._num_odd = self._num_odd + 1 if self._last is not None and names != self._last else 0
             self._last_shape = _shape([*self._gone, *self._paths])
+            self._is_cut = False
             self._last, self._paths, self._num_alone = names, [], 0
             self._is_cleaned, self._is_over, self._gone = False, False, []
             self._after_report.clear()
@@ -175,6 +204,7 @@ class Bursts:
         """A file or folder was removed."""
         left = [other for other in self._paths if not is_in(other, path)]
         gone = [other for other in self._paths if is_in(other, path)]
+        self._cycle = None if gone else self._cycle
         if gone and not left and self._before is not None:
             (left, self._last), self._before = self._before, None
         else:
@@ -194,6 +224,7 @@ class Bursts:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
         is_last = any(is_in(other, path) for other in self._paths[-1:])
         gone = {other for other in self._paths if is_in(other, path)}
+        self._cycle = None if gone else self._cycle
         self._paths = [other for other in self._paths if other not in gone]
         self._turn = [other for other in self._turn if not is_in(other, path)]
         self._has_reported = self._has_reported or bool(gone & self._after_report)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import pairwise
 from typing import Any
 
-from syne_hypersched.checkpoints._states import Best, Order, State, number_of
+from syne_hypersched.checkpoints._states import Best, Order, State, number_of, step_of
 from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after its report begins to save within so many seconds.
@@ -308,6 +307,11 @@ class Matcher:
         if not self._is_sure:
             self.order = self.order.and_(order)
 
+    def overlap(self) -> None:
+        """The script has reported in the middle of a save, since another thread saves."""
+        if not self._is_sure:
+            self.order, self._early = Order.MIXED, None
+
     def know(self, order: Order) -> None:
         """The order in which the script saves and reports is certain."""
         self.order, self._is_sure = order, True
@@ -378,7 +382,7 @@ class Matcher:
     def notes(self) -> Notes:
         """What the next launch needs to know."""
         state = self.current
-        step = self._step()
+        step = step_of(self._levels)
         evidence: dict[str, Any] = {
             "levels": {str(number): level for number, level in self._levels.items()},
             "highest": self._highest if math.isfinite(self._highest) else -1e308,
@@ -393,8 +397,3 @@ class Matcher:
             evidence |= {"level": level if math.isfinite(level) else None, "drained": state.drained}
         best = None if self._best is None else asdict(self._best)
         return Notes(num_reports=self.num_reports, best=best, matched=list(self.matched), evidence=evidence)
-
-    def _step(self) -> float | None:
-        levels = [self._levels[number] for number in sorted(self._levels)]
-        steps = [later - earlier for earlier, later in pairwise(levels) if later > earlier]
-        return steps[-1] if steps else None

@@ -236,7 +236,7 @@ class Observer:
         before = self._matcher.num_reports
         after = before + len(reports)
         self._note(seen[:first], before, before, after)
-        self._tell(reports)
+        self._tell(reports, is_certain=last - first == 1 == len(reports))
         self._note(seen[first:last], before, after, after)
         self._note(seen[max(first, last) :], after, after, after)
         if any(change is not None and change.kind == "closed" for change in seen):
@@ -253,8 +253,8 @@ class Observer:
         self.look()
         self._tell(self.log.new_reports(self.log.size(), to_the_end=True))
 
-    def _tell(self, reports: Sequence[RawReport]) -> None:
-        """Tells the matcher of reports."""
+    def _tell(self, reports: Sequence[RawReport], is_certain: bool = False) -> None:
+        """Tells the matcher of reports. If ``is_certain``, no file was finished meanwhile."""
         now, gap_s = time.monotonic(), max(0.0, time.time() - self._finished_at) if self._finished_at else 0.0
         open_now: frozenset[str] = frozenset()
         if reports and self.is_dirty:
@@ -263,7 +263,7 @@ class Observer:
             self._logs.report(open_now)
         for raw in reports:
             self._matcher.report(raw.values, raw.end, now, gap_s)
-            self._bursts.report()
+            self._bursts.report(is_certain)
             self.habits.report()
             self._finished.clear()
             self.has_reported, self._taken_in_burst = True, None
@@ -370,6 +370,8 @@ class Observer:
         self._matcher.change(after, before, now, is_save=not is_old, goes_on=goes_on, since_s=self._looked_s)
         self.is_open, self._follows_old = not is_old, is_old
         self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
+        if self._bursts.is_cut:
+            self._matcher.overlap()
 
     def _leave(self, path: str, after: int) -> Move:
         """A file or folder is moved away, finished."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 
@@ -71,6 +72,13 @@ def number_of(value: object) -> float | None:
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
+
+
+def step_of(levels: Mapping[int, float]) -> float | None:
+    """The last difference between the resource levels of two reports in a row, of those where the level rose."""
+    ordered = [levels[number] for number in sorted(levels)]
+    steps = [later - earlier for earlier, later in pairwise(ordered) if later > earlier]
+    return steps[-1] if steps else None
 
 
 @dataclass(frozen=True)

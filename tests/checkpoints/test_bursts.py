@@ -178,11 +178,55 @@ def test_a_file_that_is_removed_in_the_middle_of_a_save_does_not_end_it():
 
 
 def test_if_no_checkpoint_is_like_the_one_before_names_say_nothing():
-    """A thread writes one of two files in turn, and reports come at any time."""
+    """Other files each time, and reports come at any time."""
     bursts = Bursts()
-    add(bursts, "A", "|", "newest", "B", "newest", "|", "A", "newest", "B", "|", "|", "newest", "A", "newest", "B")
+    add(bursts, "A", "model", "|", "B", "C", "model", "|", "D", "model", "E", "|", "F", "model", "G", "model", "H")
     assert not bursts.is_complete
     assert not bursts.is_partial
+
+
+REPORTS_IN_A_SAVE = [
+    ("A", "|", "newest", "B", "newest", "|", "A", "newest", "B", "|", "|", "newest", "A", "newest", "B"),
+    ("A", "|", "newest", "B", "|", "newest", "A", "|", "newest", "B"),
+    ("A", "|", "newest", "|", "B", "newest", "A", "newest", "|", "|", "B"),
+    ("step-1", "|", "newest", "step-2", "|", "newest", "|", "step-3", "newest", "step-4"),
+]
+
+
+@pytest.mark.parametrize("files", REPORTS_IN_A_SAVE)
+def test_names_are_used_in_turn_and_reports_come_at_any_time(files):
+    """A thread saves."""
+    bursts = Bursts()
+    add(bursts, *files)
+    assert bursts.is_partial
+    assert not bursts.is_complete
+    for name in ("C", "B", "A"):
+        bursts.report()
+        assert not bursts.add("newest")
+        assert bursts.is_complete
+        assert bursts.add(name)
+        assert bursts.is_partial
+
+
+@pytest.mark.parametrize("files", REPORTS_IN_A_SAVE)
+def test_the_second_checkpoint_of_names_in_turn_is_known_by_how_the_first_one_ended(files):
+    bursts, ends = Bursts(), 0
+    for name in files:
+        add(bursts, name)
+        ends += name == "newest"
+        assert bursts.is_first == (ends < 2)
+        if ends > 1 and name == "newest":
+            assert bursts.is_complete
+
+
+def test_a_file_that_is_only_written_at_the_start_is_taken_for_a_name_in_turn_for_one_checkpoint():
+    bursts = Bursts()
+    add(bursts, "settings", "last", "best", "|", "last")
+    assert bursts.is_complete
+    bursts.report()
+    add(bursts, "last", "best", "|")
+    add(bursts, "last", "best", "|")
+    assert bursts.is_complete
 
 
 def test_a_file_that_is_only_of_use_while_the_others_are_written_is_no_part():

@@ -81,6 +81,27 @@ def test_a_checkpoint_belongs_to_no_report_during_which_the_next_one_is_written(
     assert history.matched() == (2, 2, 1)
 
 
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_who_has_reported_in_the_middle_of_a_save_is_not_trusted_to_save_before_it_reports(overlaps):
+    """Its thread saves at any time, here just after a report, and other trials looked as if they saved before it."""
+    history = History(Order.EARLY)
+    history.save(1)
+    history.report(1, 3.0)
+    if overlaps:
+        history.matcher.overlap()
+    history.save(1 if overlaps else 2)
+    history.report(2, 1.0, after_s=1.0)
+    history.save(2 if overlaps else 3)
+    assert history.matched() == ((2, 2, 1) if overlaps else (2, 2, "exact"))
+
+
+def test_what_is_certain_of_the_order_stays():
+    matcher = History().matcher
+    matcher.know(Order.EARLY)
+    matcher.overlap()
+    assert matcher.order is Order.EARLY
+
+
 def test_who_saves_after_the_report_has_the_next_one_which_may_be_newer():
     history = History()
     for epoch, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):

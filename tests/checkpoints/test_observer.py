@@ -126,6 +126,35 @@ def test_an_older_one_that_is_moved_aside_afterwards_does_not_make_it_newer(seen
     assert seen.bounds == (3, 4)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_script_that_reports_in_the_middle_of_a_save_has_no_order(seen, is_cut):
+    """A thread saves, at times before and at times after the report."""
+    seen.matcher.order = Order.EARLY
+    for epoch in (1, 2, 3):
+        seen.write(f"slot-{'ab'[epoch % 2]}")
+        if is_cut and epoch == 3:
+            seen.report()
+        seen.write("newest")
+        if not is_cut or epoch < 3:
+            seen.report()
+    assert seen.matcher.order is (Order.MIXED if is_cut else Order.EARLY)
+
+
+def test_lines_that_were_seen_together_do_not_show_that_a_report_came_in_the_middle_of_a_save(seen):
+    seen.matcher.order = Order.EARLY
+    for _ in range(2):
+        seen.write("one", "two")
+        seen.report()
+    look, seen.observer.look = seen.observer.look, lambda: None
+    seen.write("one")
+    for _ in range(2):
+        seen.report()
+        seen.write("two")
+    look()
+    seen.observer.look = look
+    assert seen.matcher.order is Order.EARLY
+
+
 def test_a_checkpoint_that_is_moved_away_does_not_make_the_next_one_older(seen):
     for _ in range(3):
         seen.report()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from syne_hypersched.checkpoints._states import Order, number_of
+from syne_hypersched.checkpoints._states import Order, number_of, step_of
 
 UNKNOWN, EARLY, LATE, MIXED = Order.UNKNOWN, Order.EARLY, Order.LATE, Order.MIXED
 
@@ -36,3 +36,11 @@ def test_an_order_is_a_text_that_can_be_sent():
 def test_a_number_of_a_report_is_finite_or_none(entry, number):
     assert number_of(entry) == number
     assert number is None or type(number_of(entry)) is float
+
+
+@pytest.mark.parametrize(
+    ("levels", "step"),
+    [({}, None), ({3: 1.0}, None), ({3: 1.0, 4: 2.0}, 1.0), ({4: 4.0, 3: 1.0, 5: 4.0}, 3.0), ({1: 2.0, 2: 1.0}, None)],
+)
+def test_the_step_is_the_last_difference_of_levels_that_rose(levels, step):
+    assert step_of(levels) == step

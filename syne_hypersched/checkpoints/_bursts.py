@@ -19,24 +19,19 @@ file that is made and removed between two reports was of use only during the wri
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 
 from syne_hypersched.checkpoints._files import is_in
+from syne_hypersched.checkpoints._folders import NumberedFolders
+from syne_hypersched.checkpoints._numbers import is_of_same_numbers, pattern_of, starts_again
 
-_DIGITS = re.compile(r"\d+")
 #: After so many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
 #: After so many checkpoints in a row, each with other names than the one before, names say nothing.
 _MOST_ODD = 3
 #: After so many in a row that use names in turn, they do, although earlier ones did not.
 _TURNS = 2
-
-
-def pattern_of(path: str) -> str:
-    """A path without its numbers."""
-    return _DIGITS.sub("#", path)
 
 
 class Bursts:
@@ -76,6 +71,12 @@ class Bursts:
         self._cycle: tuple[int, str] | None = None
         #: Whether a report came in the middle of the present checkpoint.
         self._is_cut = False
+        self._folders = NumberedFolders()
+        #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
+        self._fresh: set[str] = set()
+        self._since: list[str] = []
+        #: Whether the present checkpoint was begun by a name that may be that of another part of it.
+        self._is_guess = False
 
     @property
     def is_cut(self) -> bool:
@@ -85,6 +86,8 @@ class Bursts:
     @property
     def is_complete(self) -> bool:
         """Whether the present checkpoint has the names of the one before."""
+        if self._is_guess and len(self._paths) < 2:
+            return False
         if self._cycle or self._takes_turns:
             return bool(self._paths) and _shape(self._paths) == (self._cycle or _shape(self._last_turn))
         return bool(self._paths) and self._names() == self._last
@@ -112,16 +115,37 @@ class Bursts:
 
     def begins(self, path: str) -> bool:
         """Whether a file or folder is the first one of a checkpoint."""
-        if not self._paths or self.is_complete:
+        if not self._paths or self._cycle:
+            return not self._paths or self.is_complete
+        begins = self._folders.begins(path, self._paths)
+        if begins is not None:
+            return begins
+        if self.is_complete:
             return True
-        if self._cycle or self._takes_turns:
+        if self._takes_turns:
             return False
         if self._is_over or (self._is_cleaned and self._has_reported):
             return True
         if path in self._paths:
             # A file may be opened and written several times.
             return not (self._paths[-1] == path and self.is_partial) or self._num_alone + self._has_reported >= _ALONE
-        return self._has_reported and pattern_of(path) in self._names() and not self.expects(path)
+        if self._starts_again(path):
+            return True
+        return self._is_old(path) and (self._is_guess or not self.expects(path))
+
+    def _is_old(self, path: str) -> bool:
+        """Whether there is a file with this name but for its numbers, and a report came after it."""
+        name = pattern_of(path)
+        is_beside = bool(self._paths) and is_of_same_numbers(path, self._paths[-1])
+        return not is_beside and any(pattern_of(other) == name for other in self._paths if other not in self._fresh)
+
+    def _starts_again(self, path: str) -> bool:
+        """Whether a file shows that all before it was the first checkpoint, whatever reports came between."""
+        if not self._since or not (self._last is None or self._is_guess):
+            return False
+        name = pattern_of(path)
+        last = next((other for other in reversed(self._since) if pattern_of(other) == name), path)
+        return path == self._since[0] or starts_again(path, last)
 
     def expects(self, path: str) -> bool:
         """Whether the checkpoint before had more files of this name than the present one has so far."""
@@ -130,21 +154,27 @@ class Bursts:
 
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
-        if self._cycle and (path == self._cycle[1]) != (len(self._paths) % self._cycle[0] == self._cycle[0] - 1):
+        if self._cycle and not self._goes_on(path, *self._cycle):
             self._cycle = None
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
+        is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
         second = self._second_of_cycle(path)
         if second:
             begins, self._paths = False, self._paths[: len(second)]
             self.begin()
-            self._paths, self._cycle = second[:-1], _shape(second)
-        elif begins and self._last is None and self._turn and _shape([*self._turn, path]) == _shape(self._last_turn):
-            # What was written since the report is the second checkpoint, under another name.
+            self._paths, self._cycle, self._is_guess = second[:-1], _shape(second), False
+        elif begins and self._is_second(path):
             begins, self._paths = False, list(self._last_turn)
             self.begin()
             self._paths = list(self._turn)
+        elif begins and self._folders.gives_up(path) and not self._cycle:
+            self._paths, self._last, self._since, self._is_guess = [], None, [], False
         elif begins:
+            if self._is_guess and self._starts_again(path):
+                self._paths = self._since
             self.begin()
+            self._is_guess = is_guess
+            self._since = self._since if is_guess else []
         if not is_again or begins:
             self._paths.append(path)
             self._turn.append(path)
@@ -156,11 +186,23 @@ class Bursts:
         else:
             self._num_alone += self._has_reported
         self._has_reported = False
+        self._folders.add(path)
+        self._fresh.add(path)
+        self._since.append(path)
         return begins
+
+    def _goes_on(self, path: str, num_files: int, last: str) -> bool:
+        """Whether a file is the last one of a cycle if, and only if, it has the name of it."""
+        return (pattern_of(path) == last) == (len(self._paths) % num_files == num_files - 1)
+
+    def _is_second(self, path: str) -> bool:
+        """Whether what was written since the report is the second checkpoint, under another name."""
+        is_new = self._last is not None or path not in self._paths or self._starts_again(path)
+        return not is_new and bool(self._turn) and _may_alternate([*self._turn, path], self._last_turn)
 
     def _second_of_cycle(self, path: str) -> list[str]:
         """The second checkpoint, if a file ends it that has ended the first one, and no other file was in both."""
-        if self._last is not None or self._paths.count(path) != 1:
+        if not (self._last is None or self._is_guess) or self._paths.count(path) != 1:
             return []
         num = self._paths.index(path) + 1
         first, second = self._paths[:num], [*self._paths[num:], path]
@@ -170,6 +212,8 @@ class Bursts:
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
         self._has_reported = True
+        self._folders.report()
+        self._fresh.clear()
         self._is_cut = self._is_cut or (is_certain and self.is_partial)
         self._lasting = _without(self._names(), self._passing.__contains__)
         turn, before = self._turn, self._last_turn
@@ -178,7 +222,7 @@ class Bursts:
         self._turn, self._last_turn = [], turn
         if before and _shape(turn) != _shape(before):
             self._takes_turns, self._num_turns = False, 0
-        elif before and not self._takes_turns and len(turn) > 1 and _names(turn) != _names(before):
+        elif before and not self._takes_turns and _may_alternate(turn, before) and _names(turn) != _names(before):
             self._num_turns += 1
             if self._takes_turns is None or self._num_turns >= _TURNS:
                 self._takes_turns, self._last, self._paths = True, _names(before), list(turn)
@@ -212,7 +256,7 @@ class Bursts:
             lasting = [other for other in gone if pattern_of(other) in lacking]
             self._is_over, self._gone = self._is_over or (bool(lasting) and self.is_complete), self._gone + lasting
             self._is_cleaned = self._is_cleaned or (bool(gone) and bool(left))
-        self._paths = left
+        self._paths, self._since = left, [other for other in self._since if not is_in(other, path)]
         used = {pattern_of(other) for other in self._turn if is_in(other, path)}
         used -= {*self._lasting, *self._names()}
         self._forget(used.__contains__)
@@ -227,6 +271,7 @@ class Bursts:
         self._cycle = None if gone else self._cycle
         self._paths = [other for other in self._paths if other not in gone]
         self._turn = [other for other in self._turn if not is_in(other, path)]
+        self._since = [other for other in self._since if not is_in(other, path)]
         self._has_reported = self._has_reported or bool(gone & self._after_report)
         pattern = pattern_of(path)
         self._forget(lambda name: is_in(name, pattern))
@@ -257,3 +302,8 @@ def _without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[
 def _shape(paths: list[str]) -> tuple[int, str]:
     """How many files there are, and the name of the last one."""
     return len(paths), pattern_of(paths[-1]) if paths else ""
+
+
+def _may_alternate(turn: list[str], before: list[str]) -> bool:
+    """Whether as many files were written twice, of which only the last one is the same."""
+    return len(turn) == len(before) > 1 and turn[-1] == before[-1] and not set(turn[:-1]) & set(before[:-1])

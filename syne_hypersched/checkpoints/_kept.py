@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from syne_hypersched.checkpoints._bursts import pattern_of
 from syne_hypersched.checkpoints._files import Tree, is_in
+from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._store import Kept
 
 

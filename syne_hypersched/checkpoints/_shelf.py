@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 
-from syne_hypersched.checkpoints._bursts import pattern_of
 from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Notes
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syne_hypersched.checkpoints._bursts import Bursts
 
@@ -115,6 +117,8 @@ def test_what_was_moved_away_was_not_in_its_place():
     assert not bursts.withdraw("asid")
     assert bursts.withdraw("aside-2")
     assert bursts.add("step-2")
+    bursts.report()
+    assert bursts.add("step-3")
     assert bursts.is_complete
 
 
@@ -189,7 +193,6 @@ REPORTS_IN_A_SAVE = [
     ("A", "|", "newest", "B", "newest", "|", "A", "newest", "B", "|", "|", "newest", "A", "newest", "B"),
     ("A", "|", "newest", "B", "|", "newest", "A", "|", "newest", "B"),
     ("A", "|", "newest", "|", "B", "newest", "A", "newest", "|", "|", "B"),
-    ("step-1", "|", "newest", "step-2", "|", "newest", "|", "step-3", "newest", "step-4"),
 ]
 
 
@@ -217,6 +220,42 @@ def test_the_second_checkpoint_of_names_in_turn_is_known_by_how_the_first_one_en
         assert bursts.is_first == (ends < 2)
         if ends > 1 and name == "newest":
             assert bursts.is_complete
+
+
+#: The files of a checkpoint, by its number.
+LAYOUTS = {
+    "one file": lambda n: ["model"],
+    "files": lambda n: ["model", "state", "meta"],
+    "steps": lambda n: [f"model-{n}", f"state-{n}"],
+    "a step and the newest": lambda n: [f"step-{n}", "latest"],
+    "names in turn": lambda n: [f"model-{'ab'[n % 2]}", f"state-{'ab'[n % 2]}", "newest"],
+    "parts": lambda n: ["model-1-of-3", "model-2-of-3", "model-3-of-3", "index"],
+    "parts of steps": lambda n: [f"step-{n}-part-0", f"step-{n}-part-1"],
+    "a folder of parts": lambda n: ["model/part-0", "model/part-1", "model/index"],
+    "folders of ranks": lambda n: ["rank-0/model", "rank-0/state", "rank-1/model", "rank-1/state"],
+    "folders": lambda n: [f"step-{n}/model/part-0", f"step-{n}/model/part-1", f"step-{n}/opt/part-0", f"step-{n}/meta"],
+    "folders and the newest": lambda n: [f"step-{n}/part-0", f"step-{n}/part-1", "latest"],
+    "a folder of steps": lambda n: [f"version_0/step-{n}", "version_0/last"],
+    "folders in a folder": lambda n: [f"version_0/step-{n}/model", f"version_0/step-{n}/state"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("files", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("is_cut", [False, True])
+@given(data=st.data())
+def test_a_checkpoint_is_never_complete_in_its_middle(files, is_cut, data):
+    """One report for each checkpoint: after it, or, if a thread saves, somewhere in it."""
+    bursts = Bursts()
+    for number in range(1, 8):
+        names = files(number)
+        place = data.draw(st.integers(0, len(names))) if is_cut and len(names) > 1 else len(names)
+        for name in (*names[:place], "|", *names[place:]):
+            add(bursts, name)
+            written = [*names[: names.index(name)], name] if name != "|" else names[:place]
+            if 0 < len(written) < len(names):
+                assert not bursts.is_complete
+        # Names tell nothing of the first ones.
+        assert is_cut or number < 5 or bursts.is_complete
 
 
 def test_a_file_that_is_only_written_at_the_start_is_taken_for_a_name_in_turn_for_one_checkpoint():

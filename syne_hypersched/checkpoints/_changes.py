@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,19 @@ class Change:
 
     path: str = ""
     """The entry, relative to the folder."""
+
+
+def split_at_reports(
+    changes: Sequence[Change | None],
+) -> tuple[Sequence[Change | None], Sequence[Change | None], Sequence[Change | None]]:
+    """Splits changes at the first and after the last addition to the log (``None``).
+
+    The log may have grown after a change that is read only now. So a change between two additions happened at some
+    moment between the last known size of the log and its present size.
+    """
+    first = next((index for index, change in enumerate(changes) if change is None), len(changes))
+    last = len(changes) - next((i for i, change in enumerate(reversed(changes)) if change is None), len(changes))
+    return changes[:first], changes[first:last], changes[max(first, last) :]
 
 
 class ChangeWatch:

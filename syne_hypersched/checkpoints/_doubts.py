@@ -25,8 +25,9 @@ class Doubts:
         self._closed: set[str] = set()
         self._outlived: set[str] = set()
         self._is_alone = False
+        self._log_end = 0
 
-    def begin(self, paths: Collection[str], is_alone: bool) -> bool:
+    def begin(self, paths: Collection[str], is_alone: bool, log_end: int = 0) -> bool:
         """These files are being written at SIGTERM; returns whether there are any.
 
         Parameters
@@ -35,9 +36,11 @@ class Doubts:
             The files.
         is_alone
             Whether there is one process, so that whatever happens later shows that it lives.
+        log_end
+            Size of the log (bytes).
         """
         self.clear()
-        self.paths, self._is_alone = set(paths), is_alone
+        self.paths, self._is_alone, self._log_end = set(paths), is_alone, log_end
         return bool(paths)
 
     def hear(self, kind: str, path: str) -> None:
@@ -54,6 +57,11 @@ class Doubts:
     def were_outlived(self) -> bool:
         """Whether the process that wrote them has closed all of them, and has lived on."""
         return not self.paths or (self._is_alone and self.paths <= self._outlived)
+
+    def report(self, end: int) -> None:
+        """A report was found that ends there in the log: if it came after SIGTERM, the processes go on."""
+        if end > self._log_end:
+            self.clear()
 
     def forget(self, path: str) -> None:
         """What is below this path is not in doubt any more."""

@@ -178,7 +178,7 @@ class GenerationKeeper:
         if not self._is_patient() or self._asked_s is None:
             return False  # it goes on and on
         now, state = time.monotonic(), self._matcher.current
-        is_quiet = now - observer.changed_s >= QUIET_S and not observer.is_partial
+        is_quiet = now - observer.changed_s >= QUIET_S and not observer.bursts.is_partial
         if state is None or state.settled or observer.is_complete or is_quiet:
             return self._matcher.awaits_save(now, self._asked_s)
         return True
@@ -226,7 +226,7 @@ class GenerationKeeper:
         # The files may be rewritten or removed at any moment. At most half of the time is spent on copies.
         at_once = now - self._tried_s[1] >= self._tried_s[1] - self._tried_s[0]
         # A file whose name is that of files which are always moved away will be moved, too.
-        is_aside = observer.is_partial or any(map(observer.habits.is_aside, observer.changed))
+        is_aside = observer.bursts.is_partial or any(map(observer.habits.is_aside, observer.changed))
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A script may report while it writes a checkpoint of several files.
         is_done = (observer.has_reported or at_once) and observer.is_complete
@@ -367,7 +367,7 @@ class GenerationKeeper:
         observer.look_to_the_end()
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
-        is_mixed = observer.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
+        is_mixed = observer.bursts.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)
         found = read_present(self._spec.folder, observer.changed, observer.taken)

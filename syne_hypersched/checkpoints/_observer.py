@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
-from syne_hypersched.checkpoints._changes import Change, ChangeWatch
+from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
 from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, is_of_elastic_run, read_tree
@@ -19,10 +19,9 @@ from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Move, Order, State
-from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
+from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
 
-#: A folder that stays empty for so many seconds is to be empty.
-_MADE_S = 1.0
+_MADE_S = 1.0  # a folder that stays empty for so many seconds is to be empty
 
 
 class Observer:
@@ -61,6 +60,8 @@ class Observer:
         What was there when a generation was taken last.
     habits
         How the script makes its files.
+    bursts
+        Where a checkpoint ends.
     doubts
         Files that were being written at SIGTERM.
     """
@@ -76,7 +77,8 @@ class Observer:
         self._on_surprise = on_surprise
         self.log = LaunchLog(spec.log, spec.log_end)
         self.pids: tuple[int, ...] = ()
-        self.habits = Habits()
+        self.bursts, self.habits, self.doubts = Bursts(), Habits(), Doubts()
+        self._complete, self._logs = LastComplete(), OpenLogs()
         self.taken: Tree = {}
         self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
         self.changed_s = 0.0
@@ -84,8 +86,6 @@ class Observer:
         self.num_changes = self.num_log_changes = 0
         #: All that had happened by then is known (monotonic seconds).
         self._looked_s = time.monotonic()
-        #: Where a checkpoint ends.
-        self._bursts, self._complete = Bursts(), LastComplete()
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
         #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, of those
@@ -98,6 +98,8 @@ class Observer:
         self._is_entered = False
         #: What is being moved, and whether the last change was to move an older checkpoint aside.
         self._move: Move | None = None
+        #: What was moved before all its files were closed.
+        self._moved_open: dict[str, Move] = {}
         self._follows_old = False
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
@@ -106,12 +108,8 @@ class Observer:
         #: Files written to since the folder was last seen without a writer, and files that were only opened.
         self._unproven: set[str] = set()
         self._untold: set[str] = set()
-        self.doubts = Doubts()
-        #: Size of the log at SIGTERM.
-        self._doubted_end = 0
         #: Folders that are empty, and when they were made: something is to be put into them.
         self._made: dict[str, float] = {}
-        self._logs = OpenLogs()
         #: The generation taken of the present checkpoint since the last report, and generations that lack files.
         self._taken_in_burst: int | None = None
         self.lacking: list[int] = []
@@ -121,17 +119,12 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
-        return self._bursts.is_complete and not (self._begun or self._aside or self._made)
+        return self.bursts.is_complete and not (self._begun or self._aside or self._made)
 
     @property
     def is_first(self) -> bool:
         """Whether the checkpoint is the first one, all of whose files are closed."""
-        return self._bursts.is_first and not (self._begun or self._aside or self._made)
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the checkpoint does not yet end as the one before did."""
-        return self._bursts.is_partial
+        return self.bursts.is_first and not (self._begun or self._aside or self._made)
 
     @property
     def is_proven(self) -> bool:
@@ -145,17 +138,15 @@ class Observer:
 
     def doubt(self) -> bool:
         """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
-        self._doubted_end = self.log.size()
-        open_now = {os.path.relpath(path, self._folder) for path in self.open_files()}
-        return self.doubts.begin(open_now, is_alone=len(self.pids) == 1)
-
-    def writing(self) -> frozenset[str]:
-        """Files that are being written."""
-        return self.open_files() if self.is_dirty else frozenset()
+        log_end, open_now = self.log.size(), {os.path.relpath(path, self._folder) for path in self.open_files()}
+        return self.doubts.begin(open_now, len(self.pids) == 1, log_end)
 
     def awaited(self) -> frozenset[str]:
         """Files that are being written and will be closed."""
-        return self._logs.awaited(self.writing(), time.monotonic())
+        return self._logs.awaited(self._writing(), time.monotonic())
+
+    def _writing(self) -> frozenset[str]:
+        return self.open_files() if self.is_dirty else frozenset()
 
     @property
     def complaint(self) -> str:
@@ -164,14 +155,11 @@ class Observer:
 
     def open_files(self) -> frozenset[str]:
         """Files that are open for writing, except those that always are. Any thread may call it."""
-        # What was written after that is not known: a file that is not known to be idle is no log.
-        self._logs.look(self._looked_s)
-        return frozenset(path for path in open_for_writing(self.pids, self._folder) if path not in self._logs)
+        return self._logs.others(open_for_writing(self.pids, self._folder), self._looked_s)
 
     def is_written(self, paths: Iterable[str]) -> bool:
         """Whether any process writes to one of these files of the folder."""
-        places = (os.path.join(self._folder, path) for path in paths)
-        return any(is_being_written(place) for place in places if place not in self._logs)
+        return self._logs.are_written(os.path.join(self._folder, path) for path in paths)
 
     def _is_of_log(self, change: Change) -> bool:
         """Whether a change is that of a log; if so, counts it."""
@@ -191,7 +179,7 @@ class Observer:
         if self.doubts.paths:
             return False
         if not self.is_proven and self.pids:
-            writing = {os.path.relpath(path, self._folder) for path in self.writing()}
+            writing = {os.path.relpath(path, self._folder) for path in self._writing()}
             if all(map(is_alive, self.pids)):
                 self._unproven &= writing
                 self._untold &= writing
@@ -228,17 +216,14 @@ class Observer:
         if not seen:
             self._looked_s = began_s
             return
-        # The log may have grown after an event that is read only now. So a change between two additions to the log
-        # happened at some moment between the last known size of the log and its present size.
-        first = next((i for i, change in enumerate(seen) if change is None), len(seen))
-        last = len(seen) - next((i for i, change in enumerate(reversed(seen)) if change is None), len(seen))
-        reports = self.log.new_reports(size) if first < len(seen) else []
+        first, between, rest = split_at_reports(seen)
+        reports = self.log.new_reports(size) if between else []
         before = self._matcher.num_reports
         after = before + len(reports)
-        self._note(seen[:first], before, before, after)
-        self._tell(reports, is_certain=last - first == 1 == len(reports))
-        self._note(seen[first:last], before, after, after)
-        self._note(seen[max(first, last) :], after, after, after)
+        self._note(first, before, before, after)
+        self._tell(reports, is_certain=len(between) == 1 == len(reports))
+        self._note(between, before, after, after)
+        self._note(rest, after, after, after)
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
         self._looked_s = began_s
@@ -263,12 +248,11 @@ class Observer:
             self._logs.report(open_now)
         for raw in reports:
             self._matcher.report(raw.values, raw.end, now, gap_s)
-            self._bursts.report(is_certain)
+            self.bursts.report(is_certain)
             self.habits.report()
             self._finished.clear()
             self.has_reported, self._taken_in_burst = True, None
-            if raw.end > self._doubted_end:
-                self.doubts.clear()  # they go on
+            self.doubts.report(raw.end)
             self._keep_lost(open_now)
 
     def _keep_lost(self, open_now: frozenset[str]) -> None:
@@ -283,7 +267,7 @@ class Observer:
         now, is_surprise = time.monotonic(), False
         for change in found:
             if change is None:
-                self._bursts.report()  # perhaps, among other lines
+                self.bursts.report()  # perhaps, among other lines
                 continue
             if change.kind == "made":
                 self._made[change.path] = now
@@ -316,13 +300,18 @@ class Observer:
             self._lost[path], self._is_entered = after, True
         elif change.kind in ("created", "written") and not is_link(os.path.join(self._folder, path)):
             self._begun.setdefault(path, after)
-            self._complete.begin(path, self._bursts.begins)
+            self._complete.begin(path, self.bursts.begins)
             if change.kind == "written":
                 self._wrote.add(path)
                 self._matcher.touch(self._looked_s, now)
         elif change.kind in ("created", "closed"):
             began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
-            if change.kind == "closed" and path not in self._wrote and is_empty_file(os.path.join(self._folder, path)):
+            moved = next((other for other in self._moved_open if is_in(path, other)), None)
+            if moved is not None:
+                self._finish_moved(moved, before, now)
+            elif (
+                change.kind == "closed" and path not in self._wrote and is_empty_file(os.path.join(self._folder, path))
+            ):
                 self._matcher.change(after, before, now, is_save=False)  # a mark
             else:
                 self._finish(path, began_after, before, now)
@@ -336,14 +325,25 @@ class Observer:
             if is_of_elastic_run(self._folder, path):
                 self._matcher.know(Order.EARLY)
             move, self._move = self._move or Move(after), None
-            self._finish(path, move.after, before, now, move)
+            self._moved_open[path] = move
+            files = {f"{path}{name}" for name in move.open}
+            self._begun |= dict.fromkeys(files, move.after)
+            self._unproven |= files
+            self._wrote |= files
+            self._finish_moved(path, before, now)
         else:
             for known in (self._begun, self._aside, self._lost, self._made, self._parts):
                 known.pop(path, None)
             self.doubts.forget(path)
-            self._bursts.remove(path)
+            self.bursts.remove(path)
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
+
+    def _finish_moved(self, path: str, before: int, now: float) -> None:
+        """A file or folder is in its place; it is finished if all its files are closed."""
+        if not any(is_in(file, path) for file in self._begun):
+            move = self._moved_open.pop(path)
+            self._finish(path, move.after, before, now, move)
 
     def _finish(self, path: str, after: int, before: int, now: float, move: Move | None = None) -> None:
         """A file or folder is finished; it is in its own place, or will be moved there."""
@@ -358,8 +358,8 @@ class Observer:
             self._aside[path] = after
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
-        is_expected = self._bursts.expects(path)
-        begins = not was_lost and self._bursts.add(path)
+        is_expected = self.bursts.expects(path)
+        begins = not was_lost and self.bursts.add(path)
         if begins:
             self._finished = {path}
         elif self._taken_in_burst is not None and not (was_lost or is_old):
@@ -369,8 +369,8 @@ class Observer:
         goes_on = was_part or (not begins and (self.is_open or (is_expected and not self._follows_old)))
         self._matcher.change(after, before, now, is_save=not is_old, goes_on=goes_on, since_s=self._looked_s)
         self.is_open, self._follows_old = not is_old, is_old
-        self._complete.finish(path, begins, self._bursts.is_complete, self._matcher.current)
-        if self._bursts.is_cut:
+        self._complete.finish(path, begins, self.bursts.is_complete, self._matcher.current)
+        if self.bursts.is_cut:
             self._matcher.overlap()
 
     def _leave(self, path: str, after: int) -> Move:
@@ -384,15 +384,17 @@ class Observer:
         is_aside = is_aside or not any(map(is_below, (*self._parts, *self.taken, *self._at_start)))
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
-        was_part = is_aside and self._bursts.withdraw(path)
+        was_part = is_aside and self.bursts.withdraw(path)
         if not is_aside:
-            self._bursts.set_aside()
+            self.bursts.set_aside()
         self.doubts.forget(path)
         for paths in (self._unproven, self._untold):
             paths.difference_update([other for other in paths if is_below(other)])
         self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
+        self._moved_open = {other: move for other, move in self._moved_open.items() if not is_below(other)}
+        is_open = frozenset(other[len(path) :] for other in self._begun if is_below(other))
         known = (self._begun, self._aside, self._lost)
         begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
         if is_aside or self.habits.is_aside(path):
-            return Move(min([after, *begun, *parts]), was_part)
-        return Move(min([after, *begun]), is_old=bool(parts))
+            return Move(min([after, *begun, *parts]), was_part, open=is_open)
+        return Move(min([after, *begun]), is_old=bool(parts), open=is_open)

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterable
 
+from syne_hypersched.checkpoints._writers import is_being_written
+
 #: A file that is open for writing at so many reports, and idle for so many seconds, is a log and no checkpoint...
 _LOG_REPORTS = 3
 _LOG_IDLE_S = 0.25
@@ -70,6 +72,16 @@ class OpenLogs:
             f"{', '.join(kept)} in the checkpoint folder stays open for writing from report to report, so that nobody "
             "knows when it is whole, and best/ may get no checkpoint. Close it after each save; a log belongs elsewhere"
         )
+
+    def others(self, paths: Iterable[str], looked_s: float) -> frozenset[str]:
+        """Those of these open files that are no logs, everything being known that had happened at ``looked_s``."""
+        # What was written after that is not known: a file that is not known to be idle is no log.
+        self.look(looked_s)
+        return frozenset(path for path in paths if path not in self)
+
+    def are_written(self, paths: Iterable[str]) -> bool:
+        """Whether any process writes to one of these files, logs left out."""
+        return any(is_being_written(path) for path in paths if path not in self)
 
     def look(self, now_s: float) -> None:
         """Finds out which files are logs by now."""

@@ -91,3 +91,5 @@ class Move:
     """Whether it was counted as a part of the present checkpoint."""
     is_old: bool = False
     """Whether it is an earlier checkpoint, moved aside."""
+    open: frozenset[str] = frozenset()
+    """Its files that are not closed yet, by their places below it; an empty name is the file itself."""

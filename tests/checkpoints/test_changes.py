@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
 
 
 class Watched:
@@ -259,3 +259,20 @@ def test_a_kernel_that_gives_no_watch_is_an_error_and_leaves_nothing_open(tmp_pa
     with pytest.raises(OSError, match="No such file"):
         ChangeWatch(str(tmp_path / "nowhere" / "checkpoints"), str(tmp_path / "std.out"))
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ("", ("", "", "")),
+        ("ab", ("ab", "", "")),
+        ("|", ("", "|", "")),
+        ("a|b|cd", ("a", "|b|", "cd")),
+        ("|ab", ("", "|", "ab")),
+    ],
+)
+def test_changes_are_split_at_the_first_and_the_last_addition_to_the_log(changes, parts):
+    def made_of(names):
+        return [None if name == "|" else Change("closed", name) for name in names]
+
+    assert list(map(list, split_at_reports(made_of(changes)))) == list(map(made_of, parts))

@@ -49,3 +49,11 @@ def test_what_is_not_in_doubt():
     doubts.clear()
     assert doubts.were_outlived
     assert not doubts.paths
+
+
+@pytest.mark.parametrize(("end", "is_in_doubt"), [(10, True), (11, False)])
+def test_a_report_after_sigterm_shows_that_the_processes_go_on(end, is_in_doubt):
+    doubts = Doubts()
+    doubts.begin(["model"], is_alone=True, log_end=10)
+    doubts.report(end)
+    assert bool(doubts.paths) == is_in_doubt

@@ -155,6 +155,33 @@ def test_lines_that_were_seen_together_do_not_show_that_a_report_came_in_the_mid
     assert seen.matcher.order is Order.EARLY
 
 
+@pytest.mark.parametrize("folder", ["", "aside/"])
+def test_a_file_that_is_moved_before_it_is_closed_is_finished_when_it_is_closed(seen, folder):
+    """As ``safetensors`` does."""
+    for epoch in (1, 2, 3):
+        (seen.folder / folder).mkdir(exist_ok=True)
+        seen.observer.look()
+        with open(seen.folder / f"{folder}model.new", "w") as file:
+            file.write("weights")
+            file.flush()
+            seen.observer.look()
+            if folder:
+                seen.move("aside", f"checkpoint-{epoch}")
+            else:
+                seen.move("model.new", "model")
+            assert not seen.observer.is_complete
+            assert not seen.observer.is_first
+            assert not seen.observer.is_proven
+        seen.observer.look()
+        if not folder:
+            assert not seen.observer.is_complete
+            seen.write("state")
+        assert seen.observer.is_complete == (epoch > 1 + bool(folder))
+        seen.report()
+        assert seen.bounds == (epoch - 1, epoch - 1)
+        seen.quiet()
+
+
 def test_a_checkpoint_that_is_moved_away_does_not_make_the_next_one_older(seen):
     for _ in range(3):
         seen.report()

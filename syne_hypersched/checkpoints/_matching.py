@@ -25,8 +25,6 @@ KNOWN_LATE_SAVE_S = 0.5
 _NUM_LEVELS = 4  # only the last ones are kept
 #: A save shortly before a report belongs to it if the time until the next save is so many times longer.
 _EARLY_FACTOR = 3.0
-#: ...and if it came so many times later after the report before.
-_CLEAR_FACTOR = 5.0
 
 
 class Matcher:
@@ -77,8 +75,8 @@ class Matcher:
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
         self._seems_early = self._seems_late = self._drained = False
-        # Of this launch.
-        self._first = self.num_reports + 1
+        # Of this launch: the number of reports before it, and the number of its first report of a new level.
+        self._num_before, self._first = self.num_reports, self.num_reports + 1
         self._saved_first = self._saved_last = False
         self._all_saved = True
         #: Whether there were several saves between two reports, so that saves do not follow reports.
@@ -117,21 +115,25 @@ class Matcher:
         time_s
             When that was noticed (monotonic seconds).
         gap_s
-            The checkpoint was finished at most so many seconds before, as far as that is known better than by when it
-            was noticed.
+            At most so many seconds have passed between the end of the save and ``time_s``; 0: as far as it is known.
         """
         self.settle()
         self.num_reports += 1
         number, state = self.num_reports, self.current
         self._replaced = state if self._is_writing else None
+        after_s = 0.0 if state is None else max(gap_s, time_s - state.ended_s)
         self._saved_last = is_saved = (
             state is not None and state.after <= number - 1 <= state.before and state.ended_s >= self._last_report_s
         )
-        if number == self._first:
-            self._saved_first = is_saved
+        level = number_of(values.get(self.time_attr)) if self.time_attr is not None else None
+        if number == self._first and not is_saved and level is not None and level <= self._level_before:
+            self._first += 1  # it reports anew what it has loaded, or trains it again
+        elif number == self._first:
+            # Work that is done again may be saved after its report.
+            is_clear = number == self._num_before + 1 or (state is not None and state.is_clear(after_s))
+            self._saved_first = is_saved and is_clear
         elif not is_saved:
             self._all_saved = False
-        level = number_of(values.get(self.time_attr)) if self.time_attr is not None else None
         if level is not None:
             self._levels[number] = level
             self._levels.pop(number - _NUM_LEVELS, None)
@@ -143,8 +145,8 @@ class Matcher:
         if value is not None and counts and (self._best is None or self._sign * value < self._best.value):
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
             self._is_matched = False
+            self._gap_s = after_s
             self._early = state if state is not None and self._may_be_early(state, number) else None
-            self._gap_s = 0.0 if state is None else max(gap_s, time_s - state.ended_s)
             self._match_early()
         self._last_report_s, self._touched_s = time_s, None
 
@@ -153,7 +155,9 @@ class Matcher:
         if state is self._replaced or not state.after == state.before == number - 1:
             return False
         # A script that has reported in this launch before it has saved does not save before it reports.
-        may_save_first = self._saved_first and not self._seems_late and not self._saves_as_it_likes
+        # Unless it is clear: one epoch may have taken long.
+        has_seemed_late = self._seems_late and not state.is_clear(self._gap_s)
+        may_save_first = self._saved_first and not has_seemed_late and not self._saves_as_it_likes
         return self.order is Order.EARLY or (self.order is Order.UNKNOWN and may_save_first)
 
     @property
@@ -161,9 +165,8 @@ class Matcher:
         """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
         if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
             return None
-        if not self._is_clear(self._early):
-            return None
-        return self._last_report_s + _EARLY_FACTOR * self._gap_s
+        is_clear = self._early.is_clear(self._gap_s)
+        return self._last_report_s + _EARLY_FACTOR * self._gap_s if is_clear else None
 
     def tick(self, time_s: float) -> None:
         """Time has passed without a change.
@@ -174,10 +177,6 @@ class Matcher:
         if self.decides_s is not None and time_s >= self.decides_s:
             self._seems_early = True
             self._match_early()
-
-    def _is_clear(self, state: State) -> bool:
-        """Whether a state was saved much later after the report before it than before the next one."""
-        return state.gap_s is None or _CLEAR_FACTOR * self._gap_s <= state.gap_s
 
     def touch(self, time_s: float, noticed_s: float | None = None) -> None:
         """The script writes to the checkpoint folder.
@@ -194,7 +193,7 @@ class Matcher:
             self._touched_s = time_s if noticed_s is None else noticed_s
         if self._early is None or self._early is not self.current or self._is_matched:
             return
-        if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s and self._is_clear(self._early):
+        if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s and self._early.is_clear(self._gap_s):
             self._seems_early = True
             self._match_early()
         else:
@@ -230,7 +229,7 @@ class Matcher:
         elif is_save:
             self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
-            if is_save and not goes_on and self.num_reports >= self._first:
+            if is_save and not goes_on and self.num_reports > self._num_before:
                 self._saves_as_it_likes = True
             # The same state goes on. A generation of it lacks files.
             state.generation, state.settled = None, False
@@ -238,7 +237,7 @@ class Matcher:
                 state.after, state.before = min(state.after, after), max(state.before, before)
                 state.ended_s = time_s
         elif is_save:
-            is_first = self.num_reports < self._first
+            is_first = self.num_reports == self._num_before
             began_s = time_s if self._touched_s is None else self._touched_s
             gap_s = None if is_first else began_s - self._last_report_s
             self.current = State(after, before, time_s, gap_s, self._drained)
@@ -292,10 +291,8 @@ class Matcher:
         known, self._evidence = self._evidence, None
         if number != self._first or known is None or known["step"] is None or known["level"] is None:
             return
-        if known["drained"]:
-            return  # a script may do anything on SIGTERM
-        if level <= self._level_before:
-            return  # it reports anew what it has loaded, or trains it again
+        if known["drained"] or level <= self._level_before:
+            return  # a script may do anything on SIGTERM, and may train what it has reported again
         loaded = level - known["step"]
         if math.isclose(loaded, known["level"], abs_tol=1e-9):
             # A script that also saves before it has trained looks as if it saved early.
@@ -329,7 +326,7 @@ class Matcher:
         state = self.current
         if self._last_report_s > asked_s or (self.num_reports > self._first and not self._saved_last):
             return False  # it has not saved after the report before, either
-        if self.num_reports < self._first or (state is not None and state.after >= self.num_reports):
+        if self.num_reports == self._num_before or (state is not None and state.after >= self.num_reports):
             return False
         if self.order is Order.EARLY or (self.order is Order.UNKNOWN and self._saved_first):
             return False
@@ -339,7 +336,7 @@ class Matcher:
         early = self._early
         if self._is_matched or early is None or early.generation is None:
             return
-        if self.order is Order.EARLY or (self._seems_early and self._is_clear(early)):
+        if self.order is Order.EARLY or (self._seems_early and early.is_clear(self._gap_s)):
             self._add(early.generation, "exact")
 
     def _match_late(self, state: State | None = None) -> None:

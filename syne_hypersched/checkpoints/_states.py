@@ -9,6 +9,9 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
+#: A save shortly before a report belongs to it if it came so many times later after the report before.
+_CLEAR_FACTOR = 5.0
+
 
 class Order(str, Enum):
     """In which order a script saves and reports."""
@@ -50,6 +53,16 @@ class State:
 
     settled: bool = False
     """Whether the state is complete: a report or a pause came since, or the script has ended."""
+
+    def is_clear(self, after_s: float) -> bool:
+        """Whether it was begun much later after the report before it than it was finished before the next one.
+
+        Parameters
+        ----------
+        after_s
+            Seconds from its end to the next report.
+        """
+        return self.gap_s is None or _CLEAR_FACTOR * after_s <= self.gap_s
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,45 @@ def test_what_is_reported_again_says_nothing_of_the_order(first):
     assert again.matcher.order is Order.UNKNOWN
 
 
+@pytest.mark.parametrize("order", [Order.UNKNOWN, Order.EARLY])
+def test_who_reports_anew_what_it_has_loaded_may_save_before_it_reports(order):
+    history = History()
+    history.save(1, after_s=1.0, quiet=False)
+    history.report(1, 3.0, after_s=0.01)
+    history = History(order, notes=history.matcher.notes(), launch=1, now=history.now)
+    history.report(1, 3.0)
+    for epoch, loss in ((2, 1.0), (3, 2.0), (4, 3.0)):
+        history.save(epoch, after_s=1.0, quiet=False)
+        history.report(epoch, loss, after_s=0.01)
+        history.wait(0.5)
+    assert history.matched() == (2, 2, "exact")
+    history.matcher.end(True, history.now)
+    assert history.matcher.order is Order.EARLY
+
+
+def test_who_trains_an_epoch_again_may_save_after_it_reports():
+    history = History()
+    history.report(1, 3.0, after_s=1.0)
+    history.save(1, after_s=0.01)
+    history.report(2, 2.0, after_s=1.0)  # and is killed
+    history = History(notes=history.matcher.notes(), launch=1, now=history.now)
+    for epoch, loss in ((2, 2.0), (3, 1.0), (4, 4.0)):
+        history.report(epoch, loss, after_s=1.0)
+        assert history.matcher.awaits_save(history.now, history.now)
+        history.save(epoch, after_s=0.01)
+    assert history.matched() == (3, 3, 1)
+    assert history.matcher.order is Order.UNKNOWN
+
+
+def test_one_epoch_that_takes_long_does_not_make_a_script_late_for_ever():
+    history = History()
+    for epoch, after_s in ((1, 0.01), (2, 0.01), (3, 0.6), (4, 0.01), (5, 0.01)):
+        history.save(epoch, after_s=1.0, quiet=False)
+        history.report(epoch, 1.0 / epoch, after_s=after_s)
+        history.matcher.tick(history.now + 0.5)
+    assert history.matched() == (5, 5, "exact")
+
+
 def test_a_checkpoint_before_any_training_is_not_that_of_the_first_report():
     history = History()
     history.save(0, after_s=0.5)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from syne_hypersched.checkpoints._states import Order, number_of, step_of
+from syne_hypersched.checkpoints._states import Order, State, number_of, step_of
 
 UNKNOWN, EARLY, LATE, MIXED = Order.UNKNOWN, Order.EARLY, Order.LATE, Order.MIXED
 
@@ -44,3 +44,10 @@ def test_a_number_of_a_report_is_finite_or_none(entry, number):
 )
 def test_the_step_is_the_last_difference_of_levels_that_rose(levels, step):
     assert step_of(levels) == step
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "after_s", "is_clear"), [(None, 9.0, True), (1.0, 0.2, True), (1.0, 0.3, False), (0.0, 0.1, False)]
+)
+def test_a_save_is_clearly_that_of_the_next_report_if_it_came_long_after_the_one_before(gap_s, after_s, is_clear):
+    assert State(1, 1, ended_s=5.0, gap_s=gap_s).is_clear(after_s) == is_clear

@@ -65,6 +65,9 @@ class ChangeWatch:
         self._paths: dict[int, str | None] = {}
         #: Folders that were moved away, by the cookie of that, and where each was in the one that was moved.
         self._leaving: dict[int, dict[int, str]] = {}
+        #: Files that are being written, and those of them that were removed: what happens to these is of no interest.
+        self._begun: set[str] = set()
+        self._unlinked: set[str] = set()
         try:
             os.close(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._log_watch = self._inotify.add(log, inotify.MODIFY)
@@ -118,10 +121,22 @@ class ChangeWatch:
                 self._leave(event.cookie, f"{path}/")
             return [Change("moved away", path)]
         if event.mask & inotify.DELETE:
+            self._unlinked |= self._begun & {path}
             return [Change("removed", path)]
         if event.mask & inotify.CREATE:
+            self._unlinked.discard(path)
+            self._begun.add(path)
             return [Change("created", path)]
-        return [Change("closed" if event.mask & inotify.CLOSE_WRITE else "written", path)]
+        return self._in_file(path, is_closed=bool(event.mask & inotify.CLOSE_WRITE))
+
+    def _in_file(self, path: str, is_closed: bool) -> list[Change]:
+        is_unlinked = path in self._unlinked
+        if is_closed:
+            self._begun.discard(path)
+            self._unlinked.discard(path)
+        else:
+            self._begun.add(path)
+        return [] if is_unlinked else [Change("closed" if is_closed else "written", path)]
 
     def _in_parent(self, event: inotify.InotifyEvent) -> list[Change]:
         if event.name != self._name:

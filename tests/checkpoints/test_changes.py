@@ -276,3 +276,19 @@ def test_changes_are_split_at_the_first_and_the_last_addition_to_the_log(changes
         return [None if name == "|" else Change("closed", name) for name in names]
 
     assert list(map(list, split_at_reports(made_of(changes)))) == list(map(made_of, parts))
+
+
+def test_a_file_that_is_removed_while_it_is_open_is_not_closed_afterwards(make_watched):
+    """As the logs of SQLite are, which removes them before it closes them."""
+    watched = make_watched()
+    watched.folder.mkdir()
+    watched.seen()
+    for _ in range(2):
+        with open(watched.folder / "wal", "w") as file:
+            file.write("x")
+            file.flush()
+            os.unlink(file.name)
+            file.write("y")
+        assert watched.seen() == [("created", "wal"), ("written", "wal"), ("removed", "wal")]
+    watched.write("wal")
+    assert watched.seen() == [("created", "wal"), ("written", "wal"), ("closed", "wal")]

@@ -111,6 +111,21 @@ def is_link(path: str) -> bool:
     return stat.S_ISLNK(status.st_mode) or status.st_nlink > 1
 
 
+def linked(folder: str, path: str) -> frozenset[str]:
+    """Files at or below a path in a folder that have a second name somewhere, relative to the folder."""
+    top = os.path.join(folder, path)
+    places = [top, *(os.path.join(parent, name) for parent, _, names in os.walk(top) for name in names)]
+    return frozenset(os.path.relpath(place, folder) for place in places if _has_names(place))
+
+
+def _has_names(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_nlink > 1
+
+
 def is_in(path: str, other: str) -> bool:
     """Whether a path is another one, or lies below it."""
     return f"{path}/".startswith(f"{other}/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from syne_hypersched.checkpoints._files import Tree, is_in
 from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._store import Kept
@@ -72,12 +74,11 @@ class Habits:
         for path in self._finished:
             self._earlier.setdefault(pattern_of(path), path)
 
-    def moved(self, path: str, tree: Tree) -> None:
-        """A file or folder was moved into its place."""
-        self._kept[path] = "moved"
-        for below in tree:
-            if below.startswith(f"{path}/"):
-                self._kept[below] = "moved"
+    def moved(self, path: str, tree: Tree, linked: Collection[str] = ()) -> None:
+        """A file or folder was moved into its place; ``linked`` files may be written to under another name."""
+        for below in {path, *tree}:
+            if is_in(below, path):
+                self._kept[below] = "written" if below in linked else "moved"
 
     def moved_away(self, path: str, is_aside: bool = True) -> None:
         """A file or folder was moved to another place.

@@ -12,6 +12,7 @@ from syne_hypersched.checkpoints._files import (
     FileState,
     copy_file,
     link_file,
+    linked,
     num_bytes,
     place_tree,
     read_present,
@@ -225,3 +226,13 @@ def test_a_link_to_a_file_of_the_folder_points_into_the_copy(folder, tmp_path):
     # And so does a copy of the copy.
     (tmp_path / "copy").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "step-2" / "up").read_text() == "weights"
+
+
+@pytest.mark.parametrize(("path", "names"), [("step", {"step/model"}), ("step/model", {"step/model"}), ("gone", set())])
+def test_files_with_a_second_name(tmp_path, path, names):
+    (tmp_path / "folder" / "step" / "inner").mkdir(parents=True)
+    (tmp_path / "scratch").write_text("weights")
+    os.link(tmp_path / "scratch", tmp_path / "folder" / "step" / "model")
+    (tmp_path / "folder" / "step" / "state").write_text("state")
+    (tmp_path / "folder" / "step" / "newest").symlink_to("model")
+    assert linked(str(tmp_path / "folder"), path) == names

@@ -19,6 +19,12 @@ def test_what_was_moved_into_place_is_not_written_to_any_more():
     assert habits.is_aside("model.tmp")
 
 
+def test_what_has_a_second_name_when_it_is_moved_into_place_may_be_written_to_under_that():
+    habits = Habits()
+    habits.moved("step-1", tree("step-1/model", "step-1/state", "step-10"), {"step-1/model"})
+    assert habits.of(tree("step-1/model", "step-1/state")) == {"step-1/model": "written", "step-1/state": "moved"}
+
+
 def test_files_in_a_folder_that_will_be_moved_will_be_moved_with_it():
     habits = Habits()
     habits.moved_away("step-1.tmp")

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,7 +61,9 @@ class Writer:
         """None: there is no checkpoint. Raises whatever a script would end with."""
         raise NotImplementedError
 
-    def _write(self, path: Path, identity: Identity, mode: str = "wb") -> None:
+    def _write(
+        self, path: Path, identity: Identity, mode: str = "wb", before_close: Callable[[], object] = lambda: None
+    ) -> None:
         pieces = list(_cut(sealed(identity), self._num_pauses + 1, identity.size))
         with open(path, mode, buffering=0) as file:
             for number, piece in enumerate(pieces):
@@ -71,6 +73,7 @@ class Writer:
                     view = memoryview(part)
                     while view:
                         view = view[file.write(view) :]
+            before_close()
 
 
 def _cut(pieces: Iterator[bytes], num_parts: int, size: int) -> Iterator[list[bytes]]:
@@ -290,6 +293,52 @@ class FolderInPlace(Folder):
         self._remove_others(folder, final)
 
 
+class RenamedOpen(Writer):
+    """Aside, then a rename before the file is closed, as ``safetensors`` does, and then a second file in place."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        aside = folder / f".tmp{identity.epoch % 7:06d}"
+        model = replace(identity, size=identity.size * 3 // 4)
+        self._write(aside, model, before_close=lambda: os.replace(aside, folder / "model.bin"))
+        self._write(folder / "state.bin", replace(identity, role="state", size=identity.size // 4))
+
+    def load(self, folder: Path) -> Identity | None:
+        names = ("model.bin", "state.bin")
+        if not any((folder / name).exists() for name in names):
+            return None
+        return same([unsealed(folder / name) for name in names])
+
+
+class FolderRenamedOpen(Folder):
+    """As :class:`Folder`, but its last file is closed after the rename."""
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        aside, final = folder / f"tmp-checkpoint-{identity.epoch}", folder / f"checkpoint-{identity.epoch}"
+        for old in (aside, final):
+            shutil.rmtree(old, ignore_errors=True)
+        self._fill(aside, identity)
+        last = aside / next(reversed(self._FILES))
+        last.unlink()
+        role = replace(identity, role=last.name, size=0)
+        self._write(last, role, before_close=lambda: os.rename(aside, final))
+        self._remove_others(folder, final)
+
+
+class Parts(Writer):
+    """Parts with numbers, in place, and then an index."""
+
+    _FILES: ClassVar[tuple[str, ...]] = ("model-1-of-3.bin", "model-2-of-3.bin", "model-3-of-3.bin", "index.bin")
+
+    def save(self, folder: Path, identity: Identity) -> None:
+        for name in self._FILES:
+            self._write(folder / name, replace(identity, role=name, size=identity.size // len(self._FILES)))
+
+    def load(self, folder: Path) -> Identity | None:
+        if not any((folder / name).exists() for name in self._FILES):
+            return None
+        return same([unsealed(folder / name) for name in self._FILES])
+
+
 def _number(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
@@ -378,6 +427,9 @@ WRITERS: dict[str, type[Writer]] = {
     "latest-link": LatestLink,
     "folder": Folder,
     "folder-in-place": FolderInPlace,
+    "renamed-open": RenamedOpen,
+    "folder-renamed-open": FolderRenamedOpen,
+    "parts": Parts,
     "torch": Torch,
     "helpers": Helpers,
 }

@@ -129,9 +129,7 @@ class Matcher:
         if number == self._first and not is_saved and level is not None and level <= self._level_before:
             self._first += 1  # it reports anew what it has loaded, or trains it again
         elif number == self._first:
-            # Work that is done again may be saved after its report.
-            is_clear = number == self._num_before + 1 or (state is not None and state.is_clear(after_s))
-            self._saved_first = is_saved and is_clear
+            self._saved_first = is_saved and (number == self._num_before + 1 or self._has_reported_anew(state, after_s))
         elif not is_saved:
             self._all_saved = False
         if level is not None:
@@ -149,6 +147,10 @@ class Matcher:
             self._early = state if state is not None and self._may_be_early(state, number) else None
             self._match_early()
         self._last_report_s, self._touched_s = time_s, None
+
+    def _has_reported_anew(self, state: State | None, after_s: float) -> bool:
+        """Whether what was known before this report was only reported, rather than trained and then saved."""
+        return self._was_saved_first and state is not None and state.is_clear(after_s)
 
     def _may_be_early(self, state: State, number: int) -> bool:
         """Whether a state may be that of the report that comes just after it."""

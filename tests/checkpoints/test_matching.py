@@ -180,6 +180,20 @@ def test_who_trains_an_epoch_again_may_save_after_it_reports():
     assert history.matcher.order is Order.UNKNOWN
 
 
+def test_who_trains_an_epoch_again_may_save_long_after_it_reports():
+    history = History()
+    history.report(1, 3.0, after_s=1.0)
+    history.save(1, after_s=1.0)
+    history.report(2, 2.0, after_s=0.1)  # and is killed
+    history = History(notes=history.matcher.notes(), launch=1, now=history.now)
+    history.report(2, 2.0)
+    for epoch, loss in ((3, 1.0), (4, 4.0)):
+        history.save(epoch - 1, after_s=1.0, quiet=False)
+        history.report(epoch, loss, after_s=0.1)
+        history.wait(0.5)
+    assert history.matched() == (3, 3, 1)
+
+
 def test_one_epoch_that_takes_long_does_not_make_a_script_late_for_ever():
     history = History()
     for epoch, after_s in ((1, 0.01), (2, 0.01), (3, 0.6), (4, 0.01), (5, 0.01)):

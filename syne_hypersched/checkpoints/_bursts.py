@@ -75,6 +75,8 @@ class Bursts:
         #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
         self._fresh: set[str] = set()
         self._since: list[str] = []
+        #: The name of the very first file.
+        self._head = ""
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
         self._is_guess = False
 
@@ -145,7 +147,8 @@ class Bursts:
             return False
         name = pattern_of(path)
         last = next((other for other in reversed(self._since) if pattern_of(other) == name), path)
-        return path == self._since[0] or starts_again(path, last)
+        is_first = path == self._since[0] or (name == self._head and name in self._passing)
+        return is_first or starts_again(path, last)
 
     def expects(self, path: str) -> bool:
         """Whether the checkpoint before had more files of this name than the present one has so far."""
@@ -156,6 +159,7 @@ class Bursts:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
         if self._cycle and not self._goes_on(path, *self._cycle):
             self._cycle = None
+        self._head = self._head or pattern_of(path)
         begins, is_again = self.begins(path), self._paths[-1:] == [path]
         is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
         second = self._second_of_cycle(path)
@@ -249,6 +253,9 @@ class Bursts:
         left = [other for other in self._paths if not is_in(other, path)]
         gone = [other for other in self._paths if is_in(other, path)]
         self._cycle = None if gone else self._cycle
+        # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
+        brief = set() if self._has_reported or gone == self._paths[-1:] else set(_names(gone)) - set(_names(left))
+        self._lasting = _without(self._lasting, brief.__contains__)
         if gone and not left and self._before is not None:
             (left, self._last), self._before = self._before, None
         else:
@@ -257,11 +264,11 @@ class Bursts:
             self._is_over, self._gone = self._is_over or (bool(lasting) and self.is_complete), self._gone + lasting
             self._is_cleaned = self._is_cleaned or (bool(gone) and bool(left))
         self._paths, self._since = left, [other for other in self._since if not is_in(other, path)]
-        used = {pattern_of(other) for other in self._turn if is_in(other, path)}
+        used = brief | {pattern_of(other) for other in self._turn if is_in(other, path)}
         used -= {*self._lasting, *self._names()}
         self._forget(used.__contains__)
         # Other files were finished while it was there: it is none that is removed before the next checkpoint.
-        self._passing |= {name for name in used if self._is_outlasted(name)}
+        self._passing |= (brief & used) | {name for name in used if self._is_outlasted(name)}
         self._gone = [other for other in self._gone if pattern_of(other) not in self._passing]
 
     def withdraw(self, path: str) -> bool:

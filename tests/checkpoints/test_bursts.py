@@ -339,3 +339,30 @@ def test_a_file_that_was_only_of_use_during_a_save_is_no_part_if_a_report_comes_
         assert not bursts.is_partial
         if epoch != 3:
             bursts.report()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_file_that_gives_its_content_a_second_name_is_no_part_if_a_report_comes_in_the_middle(place):
+    """A thread saves."""
+    bursts = Bursts()
+    for epoch in (1, 2, 3, 4):
+        for number, path in enumerate((f"step-{epoch}", "model")):
+            if number == place:
+                bursts.report()
+            assert bursts.add(path) == (number == 0)
+            assert bursts.is_partial == (epoch > 1)
+        bursts.remove(f"step-{epoch}")
+        assert bursts.is_complete == (epoch > 1)
+
+
+def test_the_oldest_checkpoint_is_no_file_that_was_of_use_only_during_a_save():
+    """A thread saves."""
+    bursts = Bursts()
+    add(bursts, "step-1", "|", "latest", "step-2", "|", "latest")
+    for epoch in (3, 4, 5):
+        assert bursts.add(f"step-{epoch}")
+        assert not bursts.is_complete
+        bursts.remove(f"step-{epoch - 1}")
+        assert not bursts.is_complete
+        bursts.add("latest")
+        bursts.report()

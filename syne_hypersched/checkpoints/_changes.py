@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from syne_hypersched.checkpoints import _inotify as inotify
+from syne_hypersched.checkpoints._files import is_link
 from syne_hypersched.checkpoints._inotify import Inotify
 
 _IN_FOLDER = (
@@ -22,9 +23,10 @@ _IN_PARENT = inotify.CREATE | inotify.MOVED_TO | inotify.MOVED_FROM | inotify.DE
 class Change:
     """A change of an entry of the checkpoint folder."""
 
-    kind: Literal["made", "created", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``made``: a folder that is empty. ``lost``: the entry existed before the watch began; with an empty path, events
-    are missing and anything may have changed. Both may have happened at any moment before the events were read."""
+    kind: Literal["made", "created", "linked", "written", "closed", "moved", "moved away", "removed", "lost"]
+    """``made``: a folder that is empty. ``linked``: a link, which is complete at once. ``lost``: the entry existed before
+    the watch began; with an empty path, events are missing and anything may have changed. Both may have happened at any
+    moment before the events were read."""
 
     path: str = ""
     """The entry, relative to the folder."""
@@ -100,7 +102,14 @@ class ChangeWatch:
             for watch in folders:
                 self._inotify.remove(watch)
         self._leaving.clear()
-        return found
+        # A file may have got its second name after it was written.
+        written = {change.path for change in found if change is not None and change.kind in ("written", "closed")}
+        return [self._made_of(change, written) for change in found]
+
+    def _made_of(self, change: Change | None, written: Collection[str]) -> Change | None:
+        if change is None or change.kind != "created" or change.path in written:
+            return change
+        return Change("linked", change.path) if is_link(os.path.join(self._folder, change.path)) else change
 
     def _in_folder(self, event: inotify.InotifyEvent) -> list[Change]:
         parent = self._paths[event.watch]

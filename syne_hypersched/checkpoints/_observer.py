@@ -12,7 +12,7 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_link, is_of_elastic_run, linked, read_tree
+from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_of_elastic_run, linked, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
@@ -276,9 +276,9 @@ class Observer:
                 continue
             self._logs.hear(change.kind, os.path.join(self._folder, change.path), now)
             self.doubts.hear(change.kind, change.path)
-            if change.kind in ("created", "written", "closed"):
+            if change.kind in ("created", "linked", "written", "closed"):
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
-            if change.kind in ("created", "written", "closed", "lost"):
+            if change.kind in ("created", "linked", "written", "closed", "lost"):
                 is_surprise |= self.habits.written(change.path, self.taken)
             self._advance(change, after, now_before if change.kind == "lost" else before, now)
             if change.kind in ("removed", "moved away"):
@@ -298,13 +298,13 @@ class Observer:
             self._unproven.add(path)
             self._finish(path, after, before, now)
             self._lost[path], self._is_entered = after, True
-        elif change.kind in ("created", "written") and not is_link(os.path.join(self._folder, path)):
+        elif change.kind in ("created", "written"):
             self._begun.setdefault(path, after)
             self._complete.begin(path, self.bursts.begins)
             if change.kind == "written":
                 self._wrote.add(path)
                 self._matcher.touch(self._looked_s, now)
-        elif change.kind in ("created", "closed"):
+        elif change.kind in ("linked", "closed"):
             began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
             moved = next((other for other in self._moved_open if is_in(path, other)), None)
             if moved is not None:

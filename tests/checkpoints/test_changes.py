@@ -101,7 +101,13 @@ def test_links_are_made_and_not_followed(watched, tmp_path):
     (watched.folder / "inner").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "file").write_text("x")
     os.link(tmp_path / "elsewhere" / "file", watched.folder / "name")
-    assert watched.seen() == [("created", "inner"), ("created", "name")]
+    assert watched.seen() == [("linked", "inner"), ("linked", "name")]
+
+
+def test_a_file_that_gets_a_second_name_soon_after_it_was_written_is_no_link(watched):
+    watched.write("model.new")
+    os.link(watched.folder / "model.new", watched.folder / "model")
+    assert watched.seen() == [*of("model.new"), ("linked", "model")]
 
 
 def test_files_in_folders_in_it_are_seen(watched):

@@ -24,9 +24,9 @@ class Change:
     """A change of an entry of the checkpoint folder."""
 
     kind: Literal["made", "created", "linked", "written", "closed", "moved", "moved away", "removed", "lost"]
-    """``made``: a folder that is empty. ``linked``: a link, which is complete at once. ``lost``: the entry existed before
-    the watch began; with an empty path, events are missing and anything may have changed. Both may have happened at any
-    moment before the events were read."""
+    """``made``: a folder that is empty. ``linked``: a link, which is complete at once. ``lost``: the entry existed
+    before the watch began; with an empty path, events are missing and anything may have changed. Both may have happened
+    at any moment before the events were read."""
 
     path: str = ""
     """The entry, relative to the folder."""

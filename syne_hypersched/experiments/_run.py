@@ -303,6 +303,7 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
     """
     metric, time_attr = goal.metric, goal.time_attr
     reports, configs, num_left_out = [], {}, 0
+    space = _names_of_space(goal.metadata)
     names = dict.fromkeys(name for row in rows for name in row)
     for name in (metric, time_attr) if rows else ():
         if name not in names:
@@ -332,11 +333,22 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
                 worker_timestamp=_number(row.get(ST_WORKER_TIMESTAMP)),
             )
         )
-        configs[trial_id] = {
-            name.removeprefix(CONFIG_PREFIX): value for name, value in row.items() if name.startswith(CONFIG_PREFIX)
-        }
+        named = {name.removeprefix(CONFIG_PREFIX): row[name] for name in row if name.startswith(CONFIG_PREFIX)}
+        # A script may report an entry whose name begins like those of a configuration.
+        configs[trial_id] = {name: value for name, value in named.items() if not space or name in space}
     problem = f"{num_left_out} reports in {path} have no {time_attr}, and are left out" if num_left_out else ""
     return tuple(reports), configs, problem
+
+
+def _names_of_space(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """What a configuration has; empty if the metadata do not say."""
+    space = metadata.get("config_space")
+    if isinstance(space, str):  # Syne Tune stores it as a text
+        try:
+            space = json.loads(space)
+        except (ValueError, RecursionError):
+            space = None
+    return frozenset(space) if isinstance(space, dict) else frozenset()
 
 
 def _integer(value: Any) -> int | None:

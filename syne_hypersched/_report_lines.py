@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ _TAG = TAG.decode()
 #: Entries that Syne Tune's reporter adds to a report. Other names with this prefix are reserved for the tuner.
 _RESERVED = "st_"
 OF_REPORTER = frozenset({"st_worker_cost", "st_worker_iter", "st_worker_time", "st_worker_timestamp"})
+#: An entry that is the tuner's own in every result, and how an entry of that name is kept which a script reports.
+TRIAL_ID, REPORTED = "trial_id", "reported_"
 #: Integers with at most so many digits are within the range of a float.
 _MAX_DIGITS = 300
 #: Text before a tag is cut off when it has so many characters, since an error of the JSON parser counts its lines.
@@ -25,7 +28,9 @@ class RawReport:
     """A report as the script has printed it."""
 
     values: dict[str, Any]
-    """Its entries, without those that are reserved for the tuner (``st_tuner_time``...)."""
+    """Its entries, without those that are reserved for the tuner (``st_tuner_time``...).
+
+    An entry ``trial_id`` is ``reported_trial_id``."""
 
     end: int
     """Bytes of the log up to the end of the report. The report exists once the log has so many bytes."""
@@ -97,6 +102,9 @@ def _parse(text: str, begin: int, line: bytes, cut: int) -> tuple[dict[str, Any]
             report = _DECODER.decode(json.dumps(report, ensure_ascii=False).encode(errors="replace").decode())
     except (ValueError, RecursionError):
         return None, begin
+    if TRIAL_ID in report:
+        kept_as = free_name(TRIAL_ID, report)
+        report[kept_as] = report.pop(TRIAL_ID)
     # All reports share their names in memory: thousands of trials report the same ones.
     values = {
         sys.intern(name): value
@@ -104,6 +112,13 @@ def _parse(text: str, begin: int, line: bytes, cut: int) -> tuple[dict[str, Any]
         if not name.startswith(_RESERVED) or name in OF_REPORTER
     }
     return values, end
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name that is taken, with ``reported_`` before it; any other one as it is."""
+    while name in taken:
+        name = f"{REPORTED}{name}"
+    return name
 
 
 def _integer(digits: str) -> int | float:

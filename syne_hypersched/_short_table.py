@@ -30,7 +30,8 @@ class ShortTuningStatus(TuningStatus):
             return sign * value if is_number else math.inf  # type: ignore[operator]
 
         every_row = self.trial_rows
-        self.trial_rows = {row["trial_id"]: row for row in sorted(every_row.values(), key=rank)[:MOST_ROWS]}
+        # Not by the trial_id of a row, which an entry of a configuration may have replaced.
+        self.trial_rows = dict(sorted(every_row.items(), key=lambda item: rank(item[1]))[:MOST_ROWS])
         try:
             text = str(super().__str__())
         finally:

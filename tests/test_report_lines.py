@@ -136,3 +136,21 @@ def test_the_names_are_those_of_syne_tune():
         constants.ST_WORKER_TIME,
         constants.ST_WORKER_TIMESTAMP,
     } == OF_REPORTER
+
+
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [
+        ({"trial_id": 77, "epoch": 1}, {"reported_trial_id": 77, "epoch": 1}),
+        (
+            {"trial_id": "a", "reported_trial_id": 3},
+            {"reported_reported_trial_id": "a", "reported_trial_id": 3},
+        ),
+        (
+            {"nested": {"trial_id": 1}, "config_x": 2, "status": "x"},
+            {"nested": {"trial_id": 1}, "config_x": 2, "status": "x"},
+        ),
+    ],
+)
+def test_a_trial_id_that_a_script_reports_is_kept_under_another_name(printed, kept):
+    assert values_in(report(**printed)) == [kept]

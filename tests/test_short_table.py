@@ -59,3 +59,11 @@ def test_it_is_stored_with_its_tuner():
     copy = dill.loads(dill.dumps(tuner.tuning_status))
     assert isinstance(copy, ShortTuningStatus)
     assert str(copy).startswith("the 10 best of 20 trials")
+
+
+def test_trials_are_told_apart_whatever_their_configurations_are_called():
+    tuner = make_tuner(30, "min")
+    for row in tuner.tuning_status.trial_rows.values():
+        row["trial_id"] = 77  # as Syne Tune does if the configuration has such an entry
+    shorten_table(tuner)
+    assert len(losses(tuner)) == 10

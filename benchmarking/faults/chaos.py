@@ -163,7 +163,7 @@ def run(num_reports: int, seed: int, mean_pause_s: float | None, folder: Path) -
     outcome.wrong += [f"process {process} is left" for process in left]
     outcome.wrong += [f"a device is left to trial {trial_id}" for trial_id, _ in backend.busy_trial_ids()]
     outcome.wrong += [f"{holding} has no end" for holding in holdings(result.events) if holding.end_s is None]
-    outcome.wrong += [violation.message for violation in check_run(result)]
+    outcome.wrong += [violation.message for violation in check_run(result, step=1)]
     outcome.wrong += list(wrong_reports(result.reports, {i: t.config["x"] for i, t in backend._trial_dict.items()}))
     outcome.wrong += list(lost_reports(result, backend, statuses))
     outcome.wrong += list(replay(scheduler, RestlessASHA(seed, slow_exit_s)))

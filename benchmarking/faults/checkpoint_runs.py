@@ -202,7 +202,7 @@ class Experiment:
             ),
             failed=frozenset(e.trial_id for e in run.events if e.event == "fail" and e.trial_id is not None),
             copy_s=0.0 if WRITERS[self.plan.writer].is_atomic else self.plan.size / 1e6 / COPIED_MB_PER_S,
-            violations=[(violation.rule, violation.message) for violation in check_run(run)],
+            violations=[(violation.rule, violation.message) for violation in check_run(run, step=1)],
             left=left,
             crashed=self.crashed,
             hung=self.hung,

@@ -170,7 +170,7 @@ class Chaos:
         if watch.exists():
             problems += watch.read_text().splitlines()
         run = load_run(self.folder / "results" / NAME)
-        problems += [f"{found.rule}: trial {found.trial_id}: {found.message}" for found in check_run(run)]
+        problems += [f"{found.rule}: trial {found.trial_id}: {found.message}" for found in check_run(run, step=1)]
         left = [pid for node in (0, *NODES) for pid in self.nodes.pids(node, SCRIPT.name)]
         problems += [f"process {pid} of a trial is left" for pid in left]
         if self.tuner is not None and self.tuner.returncode:

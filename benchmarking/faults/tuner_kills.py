@@ -174,7 +174,7 @@ class Experiment:
 
     def faults(self) -> list[str]:
         """The faults of an experiment that has ended."""
-        found = [violation.message for violation in check_run(load_run(self.path, time_attr="epoch"))]
+        found = [violation.message for violation in check_run(load_run(self.path, time_attr="epoch"), step=1)]
         events = read_events(self.path / "events.jsonl")
         found += [f"process {orphan.pid} is left behind" for orphan in find_orphans(self.path, self.path, events)]
         twice = [row for row, number in Counter(row[:2] for row in self.rows()).items() if number > 1]

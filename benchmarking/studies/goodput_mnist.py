@@ -101,7 +101,7 @@ def tune(
     with contextlib.redirect_stdout(io.StringIO()):  # the tuner's output for each run
         tuner.run()
     run = load_run(tuner.tuner_path)
-    if faults := check_run(run):
+    if faults := check_run(run, step=1):
         raise RuntimeError(f"the run has broken a rule: {faults}")
     table = trial_table(run)
     return Result(

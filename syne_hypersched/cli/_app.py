@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code of the command; 2 if there is no such command or its arguments are invalid.
     """
-    tokens = _report.spell_out(sys.argv[1:] if arguments is None else arguments)
+    tokens = _join_negative(_report.spell_out(sys.argv[1:] if arguments is None else arguments))
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -122,6 +123,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         As in :func:`main`.
     """
     return run_command(lambda: main(arguments))
+
+
+def _join_negative(tokens: Sequence[str]) -> list[str]:
+    """The tokens with ``--deadline -5s`` as ``--deadline=-5s``.
+
+    Otherwise the value would be taken for an option, and the message would not say which value is wrong and why.
+    """
+    joined: list[str] = []
+    for position, token in enumerate(tokens):
+        if token == "--":
+            return [*joined, *tokens[position:]]
+        follows_option = bool(joined) and joined[-1].startswith("--") and "=" not in joined[-1]
+        if follows_option and re.match(r"-\.?\d", token):
+            joined[-1] += f"={token}"
+        else:
+            joined.append(token)
+    return joined
 
 
 def _help_command(tokens: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ of it, cannot be read.
 """
 
 
-def verify(run: str, /, *, time_attr: str | None = None, step: float = 1.0) -> int:
+def verify(run: str, /, *, time_attr: str | None = None, step: float | None = None) -> int:
     """Check the rules of a run: no device held twice, no report lost or doubled, and more.
 
     Parameters
@@ -22,7 +22,8 @@ def verify(run: str, /, *, time_attr: str | None = None, step: float = 1.0) -> i
     time_attr
         Name of the resource level in the results, by default the scheduler's.
     step
-        Distance between the levels that the script reports.
+        Distance between the levels that the script reports. By default, or with none, they may lie anywhere: a level
+        is missing if a launch has reported it and the tuner has not received it.
     """
     from syne_hypersched.experiments.verify import print_verdict
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -49,7 +50,7 @@ class Violation:
     """What happened, and when."""
 
 
-def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
+def check_run(run: Run, step: float | None = None) -> tuple[Violation, ...]:
     """Checks a run against all of :const:`RULES`.
 
     Parameters
@@ -57,7 +58,8 @@ def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
     run
         The experiment, finished or running.
     step
-        Distance of the resource levels that the training script reports.
+        Distance of the resource levels that the training script reports; None: they may lie anywhere, and only a level
+        that is missing between two launches of a trial breaks a rule.
 
     Returns
     -------
@@ -69,15 +71,16 @@ def check_run(run: Run, step: float = 1.0) -> tuple[Violation, ...]:
     ValueError
         ``step`` is not positive, or the run has no record of its devices, so that there is nothing to check.
     """
-    if not step > 0:
+    if step is not None and not step > 0:
         raise ValueError(f"step must be positive, but got {step!r}")
     if not run.devices:
         raise ValueError(f"the run must have an event 'setup' with its devices, but {run.path} has none")
-    distance = None if run.time_attr in (ST_WORKER_TIME, ST_DEVICE_TIME) else step
-    found = [
-        *check_devices(run.events, run.devices),
-        *check_reports(run.reports, distance, partial(_levels_in_log, run)),
-    ]
+    found = [*check_devices(run.events, run.devices)]
+    if run.time_attr in (ST_WORKER_TIME, ST_DEVICE_TIME):
+        # Work that is repeated takes time again: such levels are never the same twice.
+        found += [violation for violation in check_reports(run.reports) if violation.rule != "missing"]
+    else:
+        found += check_reports(run.reports, step, partial(_levels_in_log, run))
     found += check_beginnings(run.events)
     if all(holding.end_s is not None for holding in holdings(run.events)):  # else it is being written, perhaps
         found += [Violation("best", trial_id, message) for trial_id, message in check_best(run)]
@@ -141,7 +144,7 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
 
 def check_reports(
     reports: Iterable[Report],
-    step: float | None = 1.0,
+    step: float | None = None,
     levels_in_log: Callable[[int], Collection[float] | None] = lambda trial_id: None,
 ) -> tuple[Violation, ...]:
     """Checks the resource levels reported: the rules ``twice`` and ``missing``.
@@ -152,12 +155,16 @@ def check_reports(
     A launch that is ended after it has saved and before it has reported leaves a level out, if the next one goes on
     after what was saved and does not report that. Then nothing is lost, and the trial's log does not have the level.
 
+    Without ``step`` the levels may lie anywhere: what a launch leaves out is the script's own choice. Then a level is
+    missing if it lies between the last one of a launch and the first one of the next, and is in the trial's log. If the
+    log is not known, it is missing if another trial has reported it, and no launch has left out as much.
+
     Parameters
     ----------
     reports
         Reports of all trials.
     step
-        Distance of the resource levels that the training script reports; None: they are not evenly spaced.
+        Distance of the resource levels that the training script reports; None: they may lie anywhere.
     levels_in_log
         The levels that are reported in the log of a trial; None: that is not known.
     """
@@ -165,6 +172,8 @@ def check_reports(
     for report in reports:
         levels[report.trial_id][report.resource].append(report)
     most = max((_most_of_a_launch(same) for reported in levels.values() for same in reported.values()), default=1)
+    known = sorted({level for reported in levels.values() for level in reported})
+    widest = _widest_of_a_launch(levels)
     violations = []
     for trial_id, reported in levels.items():
         for level, same in sorted(reported.items()):
@@ -172,13 +181,44 @@ def check_reports(
                 message = f"trial {trial_id} has reported level {level:g} {len(same)} times"
                 violations.append(Violation("twice", trial_id, message))
         for before, after in pairwise(sorted(reported)):
-            if step is not None and not math.isclose(after - before, step):
-                said = levels_in_log(trial_id) if _are_of_two_launches(reported[before], reported[after]) else None
-                if said is not None and after > before and not any(before < level < after for level in said):
+            if step is not None and math.isclose(after - before, step):
+                continue
+            are_of_two = _are_of_two_launches(reported[before], reported[after])
+            said = levels_in_log(trial_id) if are_of_two else None
+            if step is not None:
+                if said is not None and not any(before < level < after for level in said):
                     continue
-                message = f"trial {trial_id} has reported level {after:g} after {before:g}, levels being {step:g} apart"
-                violations.append(Violation("missing", trial_id, message))
+                why = f"levels being {step:g} apart"
+            elif are_of_two and (lost := _lost(before, after, said, known, widest)) is not None:
+                why = f"although {'another trial' if said is None else 'its log'} has level {lost:g}"
+            else:
+                continue
+            message = f"trial {trial_id} has reported level {after:g} after {before:g}, {why}"
+            violations.append(Violation("missing", trial_id, message))
     return tuple(violations)
+
+
+def _widest_of_a_launch(levels: Mapping[int, Mapping[float, Sequence[Report]]]) -> float:
+    """The largest distance of two levels that one launch has reported one after the other; 0 if there is none."""
+    gaps = (
+        after - before
+        for reported in levels.values()
+        for before, after in pairwise(sorted(reported))
+        if not _are_of_two_launches(reported[before], reported[after])
+    )
+    return max(gaps, default=0.0)
+
+
+def _lost(
+    before: float, after: float, said: Collection[float] | None, known: Sequence[float], widest: float
+) -> float | None:
+    """A level between those of two launches that the backend has not delivered; None if it has lost none."""
+    if said is not None:
+        return min((level for level in said if before < level < after), default=None)
+    if after - before <= widest:
+        return None
+    position = bisect_right(known, before)
+    return known[position] if position < len(known) and known[position] < after else None
 
 
 def _are_of_two_launches(before: Sequence[Report], after: Sequence[Report]) -> bool:
@@ -189,8 +229,9 @@ def _levels_in_log(run: Run, trial_id: int) -> frozenset[float] | None:
     log = None if run.path is None else run.path / str(trial_id) / STDOUT_FILENAME
     if log is None or not log.is_file():
         return None
-    found = (raw.values.get(run.time_attr) for raw in LogTail(log).reports(to_the_end=True))
-    return frozenset(float(level) for level in found if is_number(level))
+    # Reports without the metric are not delivered.
+    found = (raw.values for raw in LogTail(log).reports(to_the_end=True) if is_number(raw.values.get(run.metric)))
+    return frozenset(float(level) for values in found if is_number(level := values.get(run.time_attr)))
 
 
 def check_beginnings(events: Iterable[Event]) -> tuple[Violation, ...]:

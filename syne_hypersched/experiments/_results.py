@@ -30,10 +30,12 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
         The rows, and what is wrong with them: an empty text if nothing is.
     """
     path = folder / ST_RESULTS_DATAFRAME_FILENAME
+    problem = ""
     try:
-        return _from_table(path), ""
+        if rows := _from_table(path):
+            return rows, ""  # else the tuner had no result when it stored it
     except FileNotFoundError:
-        problem = ""  # the tuner has not stored it yet, or was killed before that
+        pass  # the tuner has not stored it yet, or was killed before that
     except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
         problem = f"{path} cannot be read ({_in_a_line(error)})"
     try:

@@ -27,7 +27,7 @@ from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
 from syne_hypersched.experiments._timeline import all_devices
-from syne_hypersched.filenames import EVENTS_FILENAME
+from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
 
@@ -189,10 +189,7 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     reports, configs, incomplete = reports_of_rows(rows, path / ST_RESULTS_DATAFRAME_FILENAME, goal)
     events, torn = _read_events(path / EVENTS_FILENAME)
     if not rows and not unreadable and any(event.event == "first_report" for event in events):
-        unreadable = (
-            f"{path / ST_RESULTS_DATAFRAME_FILENAME} is missing, although trials have reported: it was removed, or the "
-            "tuner, which stores it every few seconds and keeps no journal, has not stored it"
-        )
+        unreadable, incomplete = _why_no_rows(path, goal)
     problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
     for problem in problems + notes:
         logger.warning("%s.", problem)
@@ -255,6 +252,20 @@ def run_metadata(run: Run) -> dict[str, Any]:
     return {} if run.path is None else _read_metadata(run.path / ST_METADATA_FILENAME)
 
 
+def _why_no_rows(path: Path, goal: RunGoal) -> tuple[str, str]:
+    """What is wrong if trials have reported and there is no result: a problem or a note."""
+    table = path / ST_RESULTS_DATAFRAME_FILENAME
+    if table.is_file() or (path / JOURNAL_DIRNAME).is_dir():
+        return "", (
+            f"trials have reported, but the tuner has received no report with {goal.metric!r} and {goal.time_attr!r} "
+            f"as numbers: it warns of what it leaves out, and {path}/*/{STDOUT_FILENAME} shows what was reported"
+        )
+    return (
+        f"{table} is missing, although trials have reported: it was removed, or the tuner, which stores it every few "
+        "seconds and keeps no journal, has not stored it"
+    ), ""
+
+
 def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
@@ -292,6 +303,7 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
     """
     metric, time_attr = goal.metric, goal.time_attr
     reports, configs, num_left_out = [], {}, 0
+    space = _names_of_space(goal.metadata)
     names = dict.fromkeys(name for row in rows for name in row)
     for name in (metric, time_attr) if rows else ():
         if name not in names:
@@ -321,11 +333,22 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
                 worker_timestamp=_number(row.get(ST_WORKER_TIMESTAMP)),
             )
         )
-        configs[trial_id] = {
-            name.removeprefix(CONFIG_PREFIX): value for name, value in row.items() if name.startswith(CONFIG_PREFIX)
-        }
+        named = {name.removeprefix(CONFIG_PREFIX): row[name] for name in row if name.startswith(CONFIG_PREFIX)}
+        # A script may report an entry whose name begins like those of a configuration.
+        configs[trial_id] = {name: value for name, value in named.items() if not space or name in space}
     problem = f"{num_left_out} reports in {path} have no {time_attr}, and are left out" if num_left_out else ""
     return tuple(reports), configs, problem
+
+
+def _names_of_space(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """What a configuration has; empty if the metadata do not say."""
+    space = metadata.get("config_space")
+    if isinstance(space, str):  # Syne Tune stores it as a text
+        try:
+            space = json.loads(space)
+        except (ValueError, RecursionError):
+            space = None
+    return frozenset(space) if isinstance(space, dict) else frozenset()
 
 
 def _integer(value: Any) -> int | None:

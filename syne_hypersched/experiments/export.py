@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
+from syne_hypersched._report_lines import free_name
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
 
@@ -42,6 +43,9 @@ class Written:
 def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
     """Writes three tables: trials with their configurations, reports, and events with their reasons.
 
+    The columns of the metric and of the resource level have their names, with ``reported_`` before it if another column
+    has the same name.
+
     Parameters
     ----------
     run
@@ -65,17 +69,14 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
         )
         for trial in trials
     )  # fmt: skip
-    header: tuple[str, ...] = (
-        "trial_id",
-        "status",
-        f"best_{run.metric}",
-        f"last_{run.metric}",
-        run.time_attr,
-        "num_devices",
-    )
-    header += ("max_devices", "num_launches", "launch_cost_s", *(f"config_{name}" for name in names))
+    header: tuple[str, ...]
+    own: tuple[str, ...] = ("trial_id", "status", "num_devices", "max_devices", "num_launches", "launch_cost_s")
+    level = free_name(run.time_attr, own)
+    header = (*own[:2], f"best_{run.metric}", f"last_{run.metric}", level, *own[2:])
+    header += tuple(f"config_{name}" for name in names)
     written = [_write(folder / TRIALS_FILENAME, header, rows, "trials")]
-    header = ("time_s", "trial_id", run.time_attr, run.metric, "worker_time_s", "num_devices", "launch", "decision")
+    own = ("time_s", "trial_id", "worker_time_s", "num_devices", "launch", "decision")
+    header = (*own[:2], *(free_name(name, own) for name in (run.time_attr, run.metric)), *own[2:])
     rows = (
         (
             report.time_s, report.trial_id, report.resource, report.value, report.worker_time_s, report.num_devices,
@@ -205,9 +206,10 @@ def _optuna_trial(
     ]
     params = {name: _param(trial.config[name], of) for name, of in distributions.items() if name in trial.config}
     attrs = {
-        "status": trial.status, run.time_attr: trial.resource, "max_devices": trial.max_devices,
-        "launches": trial.num_launches, "launch_cost_s": trial.launch_cost_s,
+        "status": trial.status, "max_devices": trial.max_devices, "launches": trial.num_launches,
+        "launch_cost_s": trial.launch_cost_s,
     }  # fmt: skip
+    attrs[free_name(run.time_attr, attrs)] = trial.resource
     made = optuna.trial.create_trial(
         state=state,
         value=trial.best if state != states.FAIL else None,
@@ -280,12 +282,13 @@ def export_tensorboard(run: Run, folder: Path | str) -> Written:
     begun_s = _begun_s(run)
     trials = {trial.trial_id: trial for trial in trial_table(run)}
     reports = _by_trial(run.reports)
+    metric = free_name(run.metric, ("devices",))
     for trial_id in sorted(reports):
         writer = EventFileWriter(str(folder / f"trial-{trial_id}"))
         for summary in _hyperparameters(trials[trial_id].config):
             writer.add_event(Record(wall_time=begun_s, summary=summary))
         for report in reports[trial_id]:
-            values = [Summary.Value(tag=run.metric, simple_value=report.value)]
+            values = [Summary.Value(tag=metric, simple_value=report.value)]
             if report.num_devices is not None:
                 values.append(Summary.Value(tag="devices", simple_value=report.num_devices))
             writer.add_event(

@@ -21,7 +21,7 @@ _MOST_TRIALS = 20
 
 _ADVICE = {
     "missing": "A script that is ended between a checkpoint and its report loses the report. Let it report again what "
-    "it has loaded (docs/checkpoints.md). If its levels have another distance, say --step."
+    "it has loaded (docs/checkpoints.md). If its levels are not evenly spaced, leave out --step."
 }
 """What to do if a rule is broken."""
 
@@ -74,7 +74,7 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     return "\n".join(lines)
 
 
-def print_verdict(path: Path | str, time_attr: str | None = None, step: float = 1.0) -> int:
+def print_verdict(path: Path | str, time_attr: str | None = None, step: float | None = None) -> int:
     """Checks a run and prints the verdict, or on the standard error why the run cannot be read.
 
     Parameters
@@ -84,7 +84,7 @@ def print_verdict(path: Path | str, time_attr: str | None = None, step: float = 
     time_attr
         Entry of the results that is the resource level; by default the scheduler's own.
     step
-        Distance of the levels that the script reports.
+        Distance of the levels that the script reports; None: they may lie anywhere.
 
     Returns
     -------
@@ -103,6 +103,10 @@ def print_verdict(path: Path | str, time_attr: str | None = None, step: float = 
     return 2 if run.problems else 0
 
 
+def _step(text: str) -> float | None:
+    return None if text.lower() == "none" else float(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Checks the run named on the command line.
 
@@ -114,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m syne_hypersched.experiments.verify", description=__doc__)
     parser.add_argument("path", help="name or folder of the experiment")
     parser.add_argument("--time-attr", help="name of the resource level, by default the scheduler's")
-    parser.add_argument("--step", type=float, default=1.0, help="distance of the levels that the script reports")
+    parser.add_argument(
+        "--step", type=_step, help="distance of the levels that the script reports, or none: they may lie anywhere"
+    )
     options = parser.parse_args(arguments)
     return print_verdict(options.path, options.time_attr, options.step)
 

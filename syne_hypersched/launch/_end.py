@@ -97,8 +97,15 @@ class _Namespaces:
     def __init__(self) -> None:
         names = [name for name in sys.modules if name not in _spared and name not in ("sys", "builtins", "__main__")]
         #: By address, since a reference would keep them alive; the address may be reused by then. In the order in which
-        #: they are cleared: a script before its imports.
-        self._names = {id(getattr(sys.modules.get(name), "__dict__", None)): name for name in ("__main__", *names)}
+        #: they are cleared: a script before its imports. A module may have more than one name: multiprocessing, for
+        #: instance, makes ``__mp_main__`` one of the script. Its own name is the one that its namespace has.
+        self._names: dict[int, object] = {}
+        for name in ("__main__", *names):
+            namespace = getattr(sys.modules.get(name), "__dict__", None)
+            if type(namespace) is dict:
+                self._names.setdefault(id(namespace), namespace.get("__name__"))
+        #: That of the script, which may have given it another name.
+        self._main = next(iter(self._names), None)
         self._get_objects, self._collect = gc.get_objects, gc.collect
 
     def __del__(self) -> None:
@@ -110,7 +117,7 @@ class _Namespaces:
                     if member not in ("__name__", "__builtins__"):
                         namespace[member] = None
                 # Not after each of them: a script may have imported a thousand modules of a large library.
-                if name == "__main__":
+                if address == self._main:
                     self._collect()
         self._collect()
 

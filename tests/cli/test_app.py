@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.cli import main
-from syne_hypersched.cli._app import app
+from syne_hypersched.cli._app import _join_negative, app
 
 SPELLINGS = {
     "module": [sys.executable, "-m", "syne_hypersched.cli"],
@@ -111,6 +111,27 @@ def test_what_is_wrong_with_the_arguments_is_said(arguments, words, capsys):
     assert printed.err.startswith("hypersched: ")
     for word in words:
         assert word in printed.err
+
+
+@pytest.mark.parametrize("spelling", [["--deadline", "-5s"], ["--deadline=-5s"], ["--deadline", "-.5h"]])
+def test_a_negative_value_is_named_and_its_rule_too(spelling, capsys):
+    assert main(["demo", *spelling]) == 2
+    value = spelling[-1].removeprefix("--deadline=")
+    expected = f"--deadline must be a positive time such as 90s, 15m, 2h or 1h30m, but got {value!r}"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "joined"),
+    [
+        (["report", "x", "--num-trials", "-3"], ["report", "x", "--num-trials=-3"]),
+        (["report", "x", "-3"], ["report", "x", "-3"]),
+        (["tune", "--a=b", "-3", "--c", "-d", "-3"], ["tune", "--a=b", "-3", "--c", "-d", "-3"]),
+        (["tune", "--a", "1", "--", "--b", "-3"], ["tune", "--a", "1", "--", "--b", "-3"]),
+    ],
+)
+def test_only_a_number_behind_an_option_is_its_value(tokens, joined):
+    assert _join_negative(tokens) == joined
 
 
 def test_the_version_is_that_of_the_package(capsys):

@@ -132,7 +132,7 @@ def launch(name: str, *arguments: str, output: Path) -> Run:
     assert "cannot be preloaded" not in done.stderr
     (path,) = (path.parent for path in output.glob("*/metadata.json"))
     run = load_run(path, time_attr="epoch")
-    assert check_run(run) == ()
+    assert check_run(run, step=1) == ()
     best = run.incumbent
     assert best is not None
     assert f"best val_accuracy {best.value:.4f}: trial {best.trial_id} at epoch {best.resource:g}" in done.stdout

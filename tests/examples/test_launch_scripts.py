@@ -27,7 +27,7 @@ def launch(name: str, *arguments: str, output: Path) -> tuple[Run, str]:
 @pytest.mark.slow
 def test_unchanged_script_is_resized_and_misses_no_epoch(tmp_path: Path) -> None:
     run, printed = launch("launch_checkpoint_example.py", "--deadline", "12", output=tmp_path)
-    assert check_run(run) == ()
+    assert check_run(run, step=1) == ()
     assert run.admission_closed_s is not None
     resized = [holding for holding in holdings(run.events) if holding.reason == "resize"]
     assert len(resized) >= 2
@@ -46,7 +46,7 @@ def test_unchanged_script_is_resized_and_misses_no_epoch(tmp_path: Path) -> None
 def test_digits_are_tuned_by_hypersched(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     run, printed = launch("launch_hypersched_digits.py", "--deadline", "12", "--num-devices", "2", output=tmp_path)
-    assert check_run(run) == ()
+    assert check_run(run, step=1) == ()
     assert {holding.devices for holding in holdings(run.events)} >= {("cpu0",), ("cpu1",)}
     assert all(holding.end_s is not None for holding in holdings(run.events))
     assert run.path is not None

@@ -76,7 +76,7 @@ def test_is_tuned_while_its_shards_are_kept(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     (path,) = (path.parent for path in tmp_path.glob("*/metadata.json"))
     run = load_run(path, time_attr="epoch")
-    assert check_run(run) == ()
+    assert check_run(run, step=1) == ()
     best = run.incumbent
     assert best is not None
     assert f"best val_loss {best.value:.4f}: trial {best.trial_id} at epoch {best.resource}" in done.stdout

@@ -105,3 +105,34 @@ def test_tensorboard_has_the_curves(simulate, tmp_path):
         plugin = accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data
         assert b"learning_rate" in plugin.content
         assert found == [(step, pytest.approx(value)) for step, value in wanted]
+
+
+@pytest.mark.parametrize(
+    ("metric", "time_attr"), [("launch", "status"), ("devices", "time_s"), ("decision", "launches")]
+)
+def test_a_metric_and_a_level_replace_no_column(tmp_path, metric, time_attr):
+    run = Run(metric, True, time_attr, (Report(3, 1.0, 2.0, 0.5, 1, 4, decision="PAUSE"),), path=tmp_path / "mine")
+    export_csv(run, tmp_path)
+    (row,) = read(tmp_path / "reports.csv")
+    assert (row["trial_id"], row["launch"], row["decision"], row["time_s"]) == ("3", "4", "PAUSE", "1.0")
+    assert {row.get(f"reported_{metric}", row.get(metric)), row.get(f"reported_{time_attr}", row.get(time_attr))} == {
+        "0.5", "2.0"
+    }  # fmt: skip
+    (row,) = read(tmp_path / "trials.csv")
+    assert (row["status"], row[f"best_{metric}"]) == ("paused", "0.5")
+    assert row.get(f"reported_{time_attr}", row.get(time_attr)) == "2.0"
+    pytest.importorskip("optuna")
+    pytest.importorskip("tensorboard")
+    import optuna
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    export_optuna(run, f"sqlite:///{tmp_path / 'x.db'}")
+    (trial,) = optuna.load_study(study_name="mine", storage=f"sqlite:///{tmp_path / 'x.db'}").trials
+    attrs = trial.user_attrs
+    assert attrs["status"] == "paused"
+    assert attrs[f"reported_{time_attr}" if time_attr in ("status", "launches") else time_attr] == 2.0
+    export_tensorboard(run, tmp_path / "board")
+    board = EventAccumulator(str(tmp_path / "board" / "trial-3")).Reload()
+    tag = "reported_devices" if metric == "devices" else metric
+    assert [scalar.value for scalar in board.Scalars(tag)] == [0.5]
+    assert [scalar.value for scalar in board.Scalars("devices")] == [1.0]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,19 @@ def test_a_lost_report_is_found(simulate: Callable[..., Path], seed: int, data: 
     inner = [report for report in run.reports if 1 < report.resource < last[report.trial_id]]
     lost = data.draw(st.sampled_from(inner))
     broken = replace(run, reports=tuple(report for report in run.reports if report is not lost))
-    (violation,) = check_run(broken)
+    (violation,) = check_run(broken, step=1)
     assert (violation.rule, violation.trial_id) == ("missing", lost.trial_id)
+    # Without a step, what a launch leaves out between two of its own reports is the script's choice, and without a log
+    # another trial must have reported it.
+    ends_a_launch = {
+        (before.trial_id, level.resource)
+        for before, after in pairwise(sorted(run.reports, key=lambda report: (report.trial_id, report.resource)))
+        if before.trial_id == after.trial_id and before.launch != after.launch
+        for level in (before, after)
+    }
+    is_known = any(other.trial_id != lost.trial_id and other.resource == lost.resource for other in run.reports)
+    is_found = is_known and (lost.trial_id, lost.resource) in ends_a_launch
+    assert rules(broken) == ({"missing"} if is_found else set())
     assert f"level {lost.resource + 1:g} after {lost.resource - 1:g}" in violation.message
 
 
@@ -93,7 +105,7 @@ def test_devices_may_go_from_hand_to_hand() -> None:
 def test_levels_may_lie_further_apart_when_the_script_says_so(simulate: Callable[..., Path]) -> None:
     run = load_run(simulate())
     wide = [replace(report, resource=5 * report.resource) for report in run.reports]
-    assert check_reports(wide, step=5) == ()
+    assert check_reports(wide, step=5) == check_reports(wide) == ()
     assert {violation.rule for violation in check_reports(wide, step=1)} == {"missing"}
     with pytest.raises(ValueError, match="step must be positive, but got 0"):
         check_run(run, step=0)
@@ -126,10 +138,42 @@ def test_a_script_may_report_a_level_twice_but_a_backend_may_not(
     assert {violation.rule for violation in check_reports([*reports, reports[0]])} == {"twice"}
 
 
+UNEVEN = [report(level, 0, iteration) for iteration, level in enumerate((0.5, 1, 4, 9, 16))]
+
+
+@pytest.mark.parametrize(
+    ("reported", "in_log", "lost"),
+    [
+        # Whatever a launch leaves out is its own choice.
+        ([(1, 0), (4, 0), (9, 0)], (1, 4, 9), None),
+        ([(1, 0), (4, 0), (9, 0)], (1, 2, 3, 4, 9), None),
+        ([(0.5, 0), (1, 0), (1.5, 0)], None, None),
+        # Between two launches the log decides.
+        ([(1, 0), (4, 0), (9, 1), (16, 1)], (1, 4, 9, 16), None),
+        ([(1, 0), (9, 1), (16, 1)], (1, 4, 9, 16), 4),
+        ([(1, 0), (2, 1)], (1, 1.5, 2), 1.5),
+        ([(1, 0), (3, 1)], (1, 3), None),
+        # Without a log: what other trials have reported, unless a launch has left out as much.
+        ([(4, 0), (16, 1)], None, 9),
+        ([(1, 0), (9, 1)], None, 4),
+        ([(9, 0), (16, 1)], None, None),
+        ([(1, 0), (4, 1)], None, None),
+        ([(1, 0), (100, 1)], None, 4),
+    ],
+)
+def test_a_level_is_missing_only_between_two_launches(
+    reported: list[tuple[float, int]], in_log: tuple[float, ...] | None, lost: float | None
+) -> None:
+    reports = [report(level, launch, iteration, trial_id=1) for iteration, (level, launch) in enumerate(reported)]
+    found = check_reports([*UNEVEN, *reports], levels_in_log=lambda trial_id: in_log)
+    assert [(violation.rule, violation.trial_id) for violation in found] == [("missing", 1)] * (lost is not None)
+    assert lost is None or found[0].message.endswith(f" has level {lost:g}")
+
+
 def test_levels_in_seconds_lie_anywhere(simulate: Callable[..., Path]) -> None:
     run = load_run(simulate())
     reports = tuple(replace(report, resource=0.37 * report.resource) for report in run.reports)
-    assert rules(replace(run, reports=reports)) == {"missing"}
+    assert {violation.rule for violation in check_run(replace(run, reports=reports), step=1)} == {"missing"}
     for time_attr in ("st_worker_time", "st_device_time"):
         assert rules(replace(run, reports=reports, time_attr=time_attr)) == set()
 

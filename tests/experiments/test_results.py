@@ -94,6 +94,55 @@ def test_results_that_cannot_be_read_are_those_of_the_journal(simulate: Callable
     assert "is missing, although trials have reported" in load_run(path).problems[0]
 
 
+def journal_of(path: Path, *entries: dict[str, object]) -> None:
+    (path / "journal").mkdir()
+    header = {"format": 1, "num_before": 0, "timestamp": 0.0, "time_s": 0.0}
+    (path / "journal" / "000000.jsonl").write_bytes(b"".join(map(encode, [header, *entries])))
+
+
+def add_first_report(path: Path) -> None:
+    launch = next(line for line in (path / "events.jsonl").read_text().splitlines() if '"launch"' in line)
+    with open(path / "events.jsonl", "a") as file:
+        print(json.dumps(json.loads(launch) | {"event": "first_report"}), file=file)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+@pytest.mark.parametrize("has_table", [True, False])
+def test_a_run_without_a_usable_report_says_why_it_has_no_results(
+    simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str], has_table: bool, has_journal: bool
+) -> None:
+    path = simulate()
+    (path / "results.csv.zip").unlink()
+    add_first_report(path)
+    if has_table:
+        pd.DataFrame().to_csv(path / "results.csv.zip", index=False)
+    if has_journal:
+        journal_of(path)
+    run = load_run(path)
+    if has_table or has_journal:
+        assert run.problems == ()
+        (said,) = run.notes
+        assert "the tuner has received no report with 'accuracy' and 'epoch' as numbers" in said
+        assert verify([str(path)]) == 0
+    else:
+        (said,) = run.problems
+        assert "is missing, although trials have reported" in said
+        assert verify([str(path)]) == 2
+    assert said in capsys.readouterr().out
+
+
+def test_an_empty_table_does_not_hide_the_journal(simulate: Callable[..., Path]) -> None:
+    """A tuner that was killed had no result when it last stored the table."""
+    path = simulate()
+    add_first_report(path)
+    pd.DataFrame().to_csv(path / "results.csv.zip", index=False)
+    told = {"time_s": 1.0, "trial_id": 0, "decision": "CONTINUE"}
+    journal_of(path, {"call": "result", **told, "report": {"epoch": 1, "accuracy": 0.5}})
+    run = load_run(path)
+    assert [(report.resource, report.value) for report in run.reports] == [(1, 0.5)]
+    assert (run.problems, run.notes) == ((), ())
+
+
 def test_reports_without_a_level_are_left_out_and_values_of_other_kinds_are_none(
     simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,3 +80,22 @@ def test_time_attr_is_asked_for_when_the_scheduler_does_not_say(simulate: Callab
     assert load_run(path, time_attr="epoch").reports[0].resource == 1
     with pytest.raises(ValueError, match="must have an entry 'step', but has epoch"):
         load_run(path, time_attr="step")
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_configuration_has_the_names_of_the_space(simulate: Callable[..., Path], as_text: bool) -> None:
+    """A script may report ``config_x``, which looks like a part of the configuration in the table of results."""
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    table["config_boo"] = 77
+    table.to_csv(path / "results.csv.zip", index=False)
+    metadata = json.loads((path / "metadata.json").read_text())
+    configs = load_run(path).configs
+    assert configs is not None
+    assert set(configs[0]) == {"learning_rate", "boo"}  # nobody says what the space is
+    space = {"learning_rate": {}, "epochs": 9}
+    metadata["config_space"] = json.dumps(space) if as_text else space
+    (path / "metadata.json").write_text(json.dumps(metadata))
+    configs = load_run(path).configs
+    assert configs is not None
+    assert configs[0] == {"learning_rate": 0.1}

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from syne_hypersched.cli import main as run_command
+from syne_hypersched.experiments import load_run
 from syne_hypersched.experiments.verify import main
 
 
@@ -47,11 +49,47 @@ def test_a_missing_report_comes_with_what_the_script_can_do(
     table = pd.read_csv(path / "results.csv.zip")
     longest = table[table.trial_id == table.trial_id.value_counts().index[0]]
     table.drop(longest.index[1]).to_csv(path / "results.csv.zip", index=False)
-    assert main([str(path)]) == 1
+    assert main([str(path), "--step", "1"]) == 1
     printed = capsys.readouterr().out
     assert "FAIL  no resource level is missing" in printed
     assert "> A script that is ended between a checkpoint and its report" in printed
     assert "docs/checkpoints.md" in printed
+
+
+@pytest.mark.parametrize("levels", [lambda epoch: epoch**2, lambda epoch: epoch / 2])
+def test_levels_that_are_not_one_apart_are_no_fault(
+    simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str], levels: Callable[[float], float]
+) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    table["epoch"] = levels(table.epoch)
+    table.to_csv(path / "results.csv.zip", index=False)
+    for words in ([str(path)], [str(path), "--step", "none"]):
+        assert (main(words), run_command(["verify", *words])) == (0, 0)
+    assert (main([str(path), "--step=1"]), run_command(["verify", str(path), "--step", "1"])) == (1, 1)
+    assert "levels being 1 apart" in capsys.readouterr().out
+    assert run_command(["verify", str(path), "--step=0"]) == 2
+    assert "step must be positive, but got 0" in capsys.readouterr().err
+
+
+def test_the_log_says_whether_a_level_is_missing(
+    simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = simulate()
+    trial_id = next(one.trial_id for one in load_run(path).reports if one.launch == 1)
+    of_trial = [report for report in load_run(path).reports if report.trial_id == trial_id]
+    first = next(report for report in of_trial if report.launch == 1)
+    table = pd.read_csv(path / "results.csv.zip")
+    table = table[(table.trial_id != trial_id) | (table.epoch != first.resource)]
+    table.to_csv(path / "results.csv.zip", index=False)
+    (path / str(trial_id)).mkdir()
+    levels = [report.resource for report in of_trial if report is not first]
+    for level, metric, code in ((first.resource, "accuracy", 1), (first.resource, "loss", 0)):
+        lines = (f'[tune-metric]: {{"epoch": {each}, "accuracy": 0.5}}' for each in levels)
+        odd = f'[tune-metric]: {{"epoch": {level}, "{metric}": 0.5}}'
+        (path / str(trial_id) / "std.out").write_text("\n".join([*lines, odd, ""]))
+        assert main([str(path)]) == code
+        assert (f"although its log has level {level:g}" in capsys.readouterr().out) == bool(code)
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,7 +148,7 @@ def tune(
     outcome = Outcome(tuner.tuner_path, rows, read_events(tuner.tuner_path / "events.jsonl"), time_attr, logs)
     failed = [event for event in outcome.events if event.event == "fail"]
     assert not failed, "\n".join(logs.values())[-6000:]
-    assert check_run(load_run(tuner.tuner_path, time_attr=time_attr)) == ()
+    assert check_run(load_run(tuner.tuner_path, time_attr=time_attr), step=1) == ()
     for trial in range(2):  # nothing twice, nothing missing
         assert outcome.levels(trial) == list(range(1, max_t + 1)), logs[trial][-6000:]
     if plan == PLAN:

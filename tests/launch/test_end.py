@@ -81,3 +81,59 @@ def test_libraries_that_the_script_loads_are_ended(preloading):
     )
     assert preloading.run([script]).exit_code == 0
     assert preloading.lines("out0") == ["buffered", "registered"]
+
+
+DESTROYED = """
+class Loud:
+    def __init__(self, name):
+        self.name = name
+
+    def __del__(self):
+        print("destroyed", self.name)
+
+loud = Loud("object")
+ring = Loud("ring")
+ring.me = ring
+
+def function(value=Loud("default")):
+    return loud
+"""
+
+HELPER = """
+import copyreg
+
+class Loud:
+    def __del__(self):
+        print("destroyed helper")
+
+loud = Loud()
+copyreg.kept = lambda: loud
+"""
+
+#: What keeps the namespace of a script alive, after it was imported by the script alone.
+KEEPERS = {
+    "dill": "import dill",
+    "syne_tune": "import syne_tune",
+    "two names": "import copyreg, sys\nsys.modules['again'] = copyreg.kept = sys.modules['__main__']",
+    "another name": "import copyreg, sys\n__name__ = 'again'\ncopyreg.kept = sys.modules['__main__']",
+    "a helper": "import helper",
+}
+
+
+@pytest.mark.parametrize("preload", [(), ("preloaded",)])
+def test_objects_of_a_script_are_destroyed_whatever_it_has_imported(make_launches, monkeypatch, preload):
+    launches = make_launches(preload=preload)
+    monkeypatch.setenv("PYTHONPATH", str(launches.folder))
+    launches.script(PRELOADED, "preloaded.py")
+    launches.script(HELPER, "helper.py")
+    for name, keeper in KEEPERS.items():
+        script = launches.script(f"{keeper}\n{DESTROYED}")
+        assert launches.run([script]).exit_code == 0
+        expected = [
+            "destroyed default",
+            *["destroyed helper"] * (name == "a helper"),
+            "destroyed object",
+            "destroyed ring",
+        ]
+        assert (name, sorted(launches.lines("out0"))) == (name, expected)
+        (launches.folder / "out0").unlink()

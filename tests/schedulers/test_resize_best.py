@@ -132,7 +132,7 @@ def test_nothing_is_resized_before_and_nothing_is_lost_after_the_closing(tmp_pat
         suffix_tuner_name=False, tuner_name="resized",
     ).run()  # fmt: skip
     experiment = load_run(tmp_path / "resized")
-    assert check_run(experiment) == ()
+    assert check_run(experiment, step=1) == ()
     assert max(len(holding.devices) for holding in holdings(experiment.events)) > 1
     reasons = [event.reason for event in experiment.events if event.event == "decision"]
     assert any("grows from 1 to" in reason for reason in reasons)
@@ -183,7 +183,7 @@ def test_with_real_processes_and_a_resume_of_the_experiment(tmp_path, monkeypatc
     first = tuner()
     first.run()
     experiment = load_run(first.tuner_path)
-    assert check_run(experiment) == ()
+    assert check_run(experiment, step=1) == ()
     assert first.scheduler.decisions
     assert max(len(holding.devices) for holding in holdings(experiment.events)) > 1
     # A replay of the whole journal makes the same decisions.

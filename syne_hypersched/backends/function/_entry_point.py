@@ -11,6 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+#: Exit code of a program that cannot be started, as of a shell. The trial fails at once: it would do the same again.
+CANNOT_START = 126
+
 
 def load_function(load: Callable[[], Any]) -> Callable[..., object]:
     """Makes the function of what ``dump_function`` has pickled; ``load`` returns one object after the other."""
@@ -51,8 +54,17 @@ def main() -> None:
     if "st_checkpoint_dir" in inspect.signature(tune_function).parameters:
         config["st_checkpoint_dir"] = args.st_checkpoint_dir
     result = tune_function(**config)
-    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise TypeError(f"tune_function must run when it is called, but it has returned {result!r}, which nothing runs")
+    is_awaited = inspect.isawaitable(result)
+    if is_awaited or inspect.isgenerator(result) or inspect.isasyncgen(result) or isinstance(result, (map, filter)):
+        if inspect.iscoroutine(result):
+            result.close()  # or Python warns of it as well
+        kind, advice = type(result).__name__, "asyncio.run" if is_awaited else "a loop"
+        print(
+            f"TypeError: tune_function must run when it is called, but it has returned a {kind} object, which nothing "
+            f"runs; inside the function, {advice} can run it",
+            file=sys.stderr,
+        )
+        sys.exit(CANNOT_START)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,15 @@ from syne_hypersched.backends.local._fallback import CheckpointFallback
 from syne_hypersched.backends.local._launch_clock import LaunchClock
 from syne_hypersched.backends.local._report_queue import ReportQueue
 from syne_hypersched.backends.local._states import StateMachine
-from syne_hypersched.backends.shared.reports import StreamedReport
-from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.backends.shared.reports import StreamedReport, clashing_names
+from syne_hypersched.contract import ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.filenames import CONFIG_FILENAME, rank_log_name
 from syne_hypersched.launch import LaunchExit
+
+logger = logging.getLogger(__name__)
+
+#: Experiments whose user was warned of names of entries.
+_WARNED: set[Path] = set()
 
 
 class TrialProcesses(StateMachine):
@@ -106,11 +113,22 @@ class TrialProcesses(StateMachine):
         for report in read:
             if report.is_new:
                 self.failures.report(report.values[ST_NUM_DEVICES])
+                if ST_SIGNAL_TO_REPORT_S in report.values:
+                    self._warn_of_names(report.values)
         if read or self.reports.tail.is_behind:
             self.clock.hear()
         if read:
             self.fallback.hear()
         return read
+
+    def _warn_of_names(self, report: Mapping[str, Any]) -> None:
+        """Warns, once for an experiment, of entries whose names are used for others."""
+        clash, experiment = clashing_names(report), self.stdout_path.parent.parent
+        if clash and experiment not in _WARNED:
+            _WARNED.add(experiment)
+            logger.warning(
+                "Trial %d has reported %s. Let the script report other names (docs/reports.md).", self.trial_id, clash
+            )
 
     def hear_change(self) -> None:
         """Takes note of a change of its processes, of which later reports are the first."""

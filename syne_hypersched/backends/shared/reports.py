@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
 from syne_hypersched._log_tail import LogTail as LogTail
+from syne_hypersched._report_lines import REPORTED, TRIAL_ID
 from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
 from syne_hypersched.contract import (
@@ -22,6 +23,8 @@ from syne_hypersched.contract import (
     ST_SIGNAL_TO_REPORT_S,
 )
 
+#: What the names of the columns begin with that have a trial's configuration, in Syne Tune's table of results.
+CONFIG_PREFIX = "config_"
 #: Entries of a report that a stream replaces.
 _REWRITTEN = (
     ST_WORKER_TIME,
@@ -248,8 +251,27 @@ def _is_finite(value: object) -> TypeGuard[int | float]:
 
 
 def _is_made_of(report: dict[str, Any], raw: dict[str, Any]) -> bool:
-    return all(
-        name in report and (report[name] == value or (value != value and report[name] != report[name]))
-        for name, value in raw.items()
-        if name not in _REWRITTEN
-    )
+    for name, value in raw.items():
+        # An earlier version has delivered ``trial_id`` under its own name.
+        kept = name if name in report else name.removeprefix(REPORTED)
+        if name not in _REWRITTEN and not (kept in report and _is_same(report[kept], value)):
+            return False
+    return True
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    return bool(value == other or (value != value and other != other))
+
+
+def clashing_names(report: Mapping[str, Any]) -> str:
+    """What happens to entries of a report whose names the table of results uses for others; empty if it has none."""
+    told = []
+    if f"{REPORTED}{TRIAL_ID}" in report:
+        told.append(f"{TRIAL_ID}, which is the tuner's own and is kept as {REPORTED}{TRIAL_ID}")
+    of_config = [name for name in report if name.startswith(CONFIG_PREFIX)]
+    if of_config:
+        told.append(
+            f"{', '.join(of_config)}, which the table of results replaces if the configuration has an entry "
+            f"{of_config[0].removeprefix(CONFIG_PREFIX)}"
+        )
+    return " and ".join(told)

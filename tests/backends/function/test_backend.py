@@ -247,6 +247,20 @@ def test_a_function_that_was_replaced_in_its_folder_is_not_called(tmp_path, wait
     assert "must hold the function that the trial was started with" in caplog.text
 
 
+def test_a_function_whose_result_nothing_runs_fails_at_once(tmp_path, wait_for, caplog):
+    def train(x):
+        return (print(x) for _ in range(3))
+
+    backend = make_backend(train, {"x": 1.0})
+    backend.set_path(str(tmp_path / "run"))
+    reports, status = run_trial(backend, {"x": 1.0}, wait_for)
+    assert (reports, status) == ([], Status.failed)
+    assert (
+        "it has returned a generator object, which nothing runs; inside the function, a loop can run it" in caplog.text
+    )
+    assert "retry" not in caplog.text
+
+
 def test_what_the_function_uses_is_preloaded(tmp_path, wait_for):
     def train(x):
         import sys

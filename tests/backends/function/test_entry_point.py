@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -58,13 +59,49 @@ def test_a_configuration_that_does_not_fit_fails_as_a_call_does(tmp_path):
     assert done.stderr.strip().endswith("as_given() missing 1 required positional argument: 'x'")
 
 
-def test_a_returned_coroutine_or_generator_is_an_error(tmp_path):
-    def train(x):
-        async def inner():
-            pass
+def returns_a_coroutine(x):
+    async def inner():
+        print("never")
 
-        return inner()
+    return inner()
 
-    done = call(train, tmp_path, {"x": 1})
-    assert done.returncode == 1
-    assert "TypeError: tune_function must run when it is called, but it has returned <coroutine object" in done.stderr
+
+def returns_a_generator(x):
+    return (print("never") for _ in range(3))
+
+
+def returns_an_asynchronous_generator(x):
+    async def inner():
+        yield 1
+
+    return inner()
+
+
+def returns_a_map(x):
+    return map(print, ["never"])
+
+
+@functools.wraps(returns_a_coroutine)
+def wraps_a_coroutine(x):
+    return returns_a_coroutine(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (wraps_a_coroutine, "coroutine"),
+        (returns_a_generator, "generator"),
+        (returns_an_asynchronous_generator, "async_generator"),
+        (returns_a_map, "map"),
+    ],
+)
+def test_a_result_that_nothing_runs_is_an_error(tmp_path, function, kind):
+    done = call(function, tmp_path, {"x": 1})
+    assert (done.returncode, done.stdout) == (126, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"TypeError: tune_function must run when it is called, but it has returned a {kind} object")
+
+
+def test_other_results_are_ignored(tmp_path):
+    done = call(lambda x: [x, iter([1]), range(3)], tmp_path, {"x": 1})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 from itertools import pairwise
 
@@ -11,9 +12,10 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status
 from syne_tune.config_space import uniform
 
-from syne_hypersched import ASHA, PASHA, ElasticLocalBackend, ElasticPythonBackend, HyperSched
+from syne_hypersched import ASHA, PASHA, ElasticLocalBackend, ElasticPythonBackend, HyperSched, Journal
 from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.experiments import Report, check_reports, check_run, load_run, read_events
+from syne_hypersched.experiments._best import describe_best
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -44,7 +46,8 @@ def train(x, epochs, mode, st_checkpoint_dir):
             folder.mkdir(parents=True, exist_ok=True)
             checkpoint.with_suffix(".new").write_text(json.dumps(epoch))
             os.replace(checkpoint.with_suffix(".new"), checkpoint)
-        report(epoch=epoch, loss=x + 1 / epoch, trained=saved + epoch - begin)
+        names = {"trial_id": 77, "config_x": "boo", "elapsed_time": 3} if mode == "names" else {}
+        report(epoch=epoch, loss=x + 1 / epoch, trained=saved + epoch - begin, **names)
 
 
 SCRIPT = f"""
@@ -260,3 +263,26 @@ def test_a_script_with_two_reports_for_each_epoch_breaks_no_rule(make_backend, k
     run = load_run(tuner.tuner_path)
     assert len(run.reports) > 2 * len(run.configs)
     assert check_run(run) == ()
+
+
+@pytest.mark.parametrize("kind", ["script", "function"])
+def test_names_of_a_report_that_are_the_tuner_s_own_change_nothing(make_backend, kind, caplog):
+    """A script may report all of its arguments, for instance, of which one has such a name."""
+    backend = make_backend(kind, "names", epochs=2)
+    space = {"x": uniform(0, 1), "epochs": 2, "mode": "names"}
+    stop = StoppingCriterion(max_num_trials_finished=3)
+    scheduler = ASHA(space, "loss", "epoch", 2, type="stopping", reduction_factor=100)
+    tuner = Tuner(backend, scheduler, stop, n_workers=2, sleep_time=0.02, callbacks=[Journal()])
+    tuner.run()
+    run = load_run(tuner.tuner_path)
+    best = json.loads((tuner.tuner_path / "best" / "result.json").read_text())
+    # Which of the best reports has left a checkpoint depends on when its trial was stopped.
+    (trial_id,) = {report.trial_id for report in run.reports if report.value == best["loss"]}
+    assert best["trial_id"] == trial_id != 77
+    assert (best["reported_trial_id"], best["elapsed_time"]) == (77, 3)
+    assert f"of trial {trial_id} at epoch {best['epoch']}" in describe_best(run)
+    assert set(run.configs[0]) == {"x", "epochs", "mode"}
+    assert all(isinstance(config["x"], float) for config in run.configs.values())
+    assert [found for found in check_run(run) if found.rule != "best"] == []
+    (warning,) = [record.message for record in caplog.records if "has reported trial_id" in record.message]
+    assert "kept as reported_trial_id and config_x" in warning

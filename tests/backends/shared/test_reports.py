@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched.backends.shared.reports import ReportStream
+from syne_hypersched.backends.shared.reports import ReportStream, clashing_names
 from syne_hypersched.contract import ST_NUM_NODES
 
 
@@ -194,3 +194,22 @@ def test_a_launch_that_goes_on_on_other_devices():
     stream.begin_launch(1, 1, signal_timestamp=200.0)
     again = stream.accept({"epoch": 4, "st_worker_time": 1.0, "st_worker_timestamp": 300.0}, "epoch", now=0.0)
     assert (again["st_num_devices"], again["st_device_time"]) == (1, pytest.approx(17.0))
+
+
+@pytest.mark.parametrize("name", ["trial_id", "reported_trial_id"])
+def test_a_stream_is_restored_from_what_an_earlier_version_has_delivered(name):
+    """Earlier versions delivered an entry ``trial_id`` under its own name."""
+    raw, accepted = run_launches([(1, 3)], ReportStream())
+    for report in raw:
+        report["reported_trial_id"] = 77
+    delivered = [{**report, name: 77} for report in accepted[:2]]
+    assert ReportStream().restore(raw, delivered, "epoch") == (2, {0: 1, 1: 2})
+    delivered[1][name] = 78
+    assert ReportStream().restore(raw, delivered, "epoch")[0] == 1
+
+
+def test_names_that_are_used_for_others_are_told():
+    assert clashing_names({"epoch": 1, "loss": 2, "reported": 3}) == ""
+    told = clashing_names({"epoch": 1, "reported_trial_id": 77, "config_x": "boo"})
+    assert "kept as reported_trial_id" in told
+    assert "config_x, which the table of results replaces if the configuration has an entry x" in told

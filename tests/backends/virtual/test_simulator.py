@@ -82,7 +82,7 @@ def test_the_deadline_counts_virtual_seconds():
     backend = make_backend()
     tuner = run(backend, asha(), Deadline(100, trial_backend=backend))
     run_ = load_run(tuner.tuner_path)
-    assert check_run(run_) == ()
+    assert check_run(run_, step=1) == ()
     assert run_.deadline_s == 100
     last_exit_s = max(event.time_s for event in run_.events if event.event == "exit")
     assert last_exit_s == pytest.approx(100)
@@ -109,7 +109,7 @@ def test_syne_tunes_own_callback_and_criterion_work():
     times_s = results(tuner).st_tuner_time
     assert times_s.is_monotonic_increasing
     assert (times_s > 80).sum() == 1, "it stops at the first report after the time"
-    assert check_run(load_run(tuner.tuner_path)) == ()
+    assert check_run(load_run(tuner.tuner_path), step=1) == ()
 
 
 def test_a_tuner_that_waits_for_completion_does_not_wait_for_ever():
@@ -123,7 +123,7 @@ def test_a_tuner_that_waits_for_completion_does_not_wait_for_ever():
 def test_devices_are_never_exceeded_when_the_tuner_asks_who_is_busy():
     backend = make_backend()
     tuner = run(backend, asha(type="promotion"), Deadline(100, trial_backend=backend), start_jobs_without_delay=False)
-    assert check_run(load_run(tuner.tuner_path)) == ()
+    assert check_run(load_run(tuner.tuner_path), step=1) == ()
     assert results(tuner).trial_id.nunique() > 10
 
 
@@ -142,7 +142,7 @@ def test_every_run_keeps_the_rules_and_is_the_same_twice(scheduler):
         }[scheduler]()
         np.random.seed(7)  # Syne Tune's random search draws from the process-wide generator
         tuner = run(backend, made, Deadline(90, trial_backend=backend))
-        assert check_run(load_run(tuner.tuner_path, time_attr="epoch")) == ()
+        assert check_run(load_run(tuner.tuner_path, time_attr="epoch"), step=1) == ()
         events = (tuner.tuner_path / "events.jsonl").read_bytes()
         return results(tuner).to_csv().encode(), events
 
@@ -153,7 +153,7 @@ def test_failed_trials_are_reported_and_their_devices_are_reused():
     backend = make_backend(failures=Failures(0.05, seed=1))
     tuner = run(backend, asha(), Deadline(200, trial_backend=backend), max_failures=1000)
     assert tuner.tuning_status.num_trials_failed > 3
-    assert check_run(load_run(tuner.tuner_path)) == ()
+    assert check_run(load_run(tuner.tuner_path), step=1) == ()
 
 
 def test_too_many_failures_end_the_tuning_as_with_any_backend():

@@ -322,7 +322,7 @@ def test_every_reason_is_an_event_under_the_stock_tuner(tmp_path, monkeypatch, s
         output_logger=QuietTunerLogger(),
     ).run()
     read = load_run(tmp_path / "explained")
-    assert check_run(read) == ()
+    assert check_run(read, step=1) == ()
     told = [
         (decision.what, decision.reason, dict(decision.numbers), decision.trial_id)
         for decision in scheduler.decisions

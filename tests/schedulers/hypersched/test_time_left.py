@@ -251,4 +251,4 @@ def test_a_resume_with_a_later_deadline_starts_new_trials(strategy, tmp_path, mo
         assert len(second.tuning_status.trial_rows) > num_trials
         assert second.scheduler.deadline_s == deadline_s
         num_trials = len(second.tuning_status.trial_rows)
-    assert check_run(load_run(first.tuner_path, time_attr="epoch")) == ()
+    assert check_run(load_run(first.tuner_path, time_attr="epoch"), step=1) == ()

@@ -213,6 +213,21 @@ class QuietTunerLogger(TunerLogger):
     print_tuning_finished = _say_nothing
 
 
+def add_live_view(tuner: Tuner) -> None:
+    """Adds :class:`LiveProgress` to a tuner that begins, unless it has one.
+
+    The tuner's own messages, if they are those of Syne Tune, are reduced to what the view does not show.
+    """
+    if any(isinstance(callback, LiveProgress) for callback in tuner.callbacks):
+        return
+    view = LiveProgress()
+    # A list of its own: the one that was given belongs to the user.
+    tuner.callbacks = [*tuner.callbacks, view]
+    if type(tuner.output_logger) is TunerLogger:
+        tuner.output_logger = QuietTunerLogger()
+    view.on_tuning_start(tuner)
+
+
 def _can_show_panel() -> bool:
     if not sys.stdout.isatty():
         return False

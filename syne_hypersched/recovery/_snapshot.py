@@ -22,7 +22,8 @@ from syne_hypersched.records.segments import Entry
 FORMAT = 1
 """Version of a snapshot's format."""
 
-#: Where the classes of a scheduler's state may come from. None does anything but take its state when it is loaded.
+#: Where the classes of a scheduler's state may come from, by the names that snapshots hold. None does anything but take
+#: its state when it is loaded.
 _MODULES = (
     "syne_hypersched.allocation",
     "syne_hypersched.recovery._ticks",

@@ -11,6 +11,7 @@ from typing import Any
 
 from syne_tune.constants import ST_TUNER_TIME
 
+from syne_hypersched import schedulers
 from syne_hypersched.backends.virtual import LaunchCost
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.replay._curves import RunCurves
@@ -186,7 +187,7 @@ def _search(
 @contextmanager
 def _silent() -> Iterator[None]:
     """Leaves out the advice of schedulers, which is for those who tune."""
-    advisers = logging.getLogger("syne_hypersched.schedulers")
+    advisers = logging.getLogger(schedulers.__name__)
     level = advisers.level
     advisers.setLevel(logging.ERROR)
     try:

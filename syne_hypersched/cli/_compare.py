@@ -102,6 +102,13 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     from syne_hypersched.comparison.progress import study_progress
     from syne_hypersched.comparison.report import write_report
     from syne_hypersched.comparison.runner import RunFailedError, run_study
+    from syne_hypersched.comparison.storage import (
+        MEANS_FILENAME,
+        MEANS_TEXT_FILENAME,
+        RESULTS_FILENAME,
+        SUMMARY_FILENAME,
+        SUMMARY_TEXT_FILENAME,
+    )
     from syne_hypersched.comparison.text import describe
 
     store_runs = find_preset(study.preset).store_runs
@@ -127,8 +134,8 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     pictures = [path for path in written if path.suffix == ".png"]
     missing = 'none, matplotlib is not installed: pip install "syne-hypersched[plots]"'
     print("pictures: " + (", ".join(map(str, pictures)) or missing))
-    print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
-    print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
+    print(f"results: {output / RESULTS_FILENAME}, {output / MEANS_FILENAME}, {output / SUMMARY_FILENAME}")
+    print(f"all tables as text: {output / MEANS_TEXT_FILENAME}, {output / SUMMARY_TEXT_FILENAME}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)
     return 0
 

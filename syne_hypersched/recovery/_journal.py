@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.constants import ST_TUNER_TIME
+from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_TIME
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import checks
@@ -23,7 +23,7 @@ from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
 from syne_hypersched._view import show_by_default
 from syne_hypersched.backends.local import ElasticLocalBackend
-from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
+from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME, segment_name
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
@@ -166,7 +166,7 @@ class Journal(StoreResultsCallback):
     def _begin(self, tuner: Any, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = ExperimentLock(folder / LOCK_FILENAME)
-        if (folder / "000000.jsonl").exists():
+        if (folder / segment_name(0)).exists():
             self._release()
             raise ValueError(
                 f"tuner_name must be that of a new experiment, but {folder.parent} has a journal already: "
@@ -201,7 +201,8 @@ class Journal(StoreResultsCallback):
             return
         new = f"{self.csv_file}.new"
         try:
-            self.dataframe().to_csv(new, index=False, compression={"method": "zip", "archive_name": "results.csv"})
+            member = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
+            self.dataframe().to_csv(new, index=False, compression={"method": "zip", "archive_name": member})
             os.replace(new, self.csv_file)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from syne_hypersched._wording import counted
 from syne_hypersched.experiments._nodes import (
     NEW,
     Attendance,
@@ -111,5 +112,5 @@ def describe_nodes(run: Run) -> str:
         devices = sum(node.num_devices for node in left)
         held = sum(node.held * node.num_devices for node in left) / devices
         what = "more changed" if any(node.changes for node in left) else "to which nothing happened"
-        lines.append(f"... and {len(left)} nodes with {devices} devices {what}, held {held:.0%}")
+        lines.append(f"... and {counted(len(left), 'node')} with {counted(devices, 'device')} {what}, held {held:.0%}")
     return "\n".join(lines)

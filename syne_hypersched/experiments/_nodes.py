@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.records.events import Event
 
@@ -56,8 +57,7 @@ def num_nodes(devices: Iterable[str]) -> int:
 def count_devices(devices: Sequence[str]) -> str:
     """How many devices, and on how many nodes."""
     nodes, number = num_nodes(devices), len(devices)
-    on = f" on {nodes} node{'s' if nodes > 1 else ''}" if nodes else ""
-    return f"{number} device{'' if number == 1 else 's'}{on}"
+    return counted(number, "device") + (f" on {counted(nodes, 'node')}" if nodes else "")
 
 
 def ranges(devices: Iterable[str], everything: Iterable[str]) -> str:

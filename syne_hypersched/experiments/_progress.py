@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
@@ -160,7 +160,7 @@ class Progress:
             times = f" ×{len(trial.devices)}" if len(trial.devices) > 1 else ""
             parts.append(f"trial {trial_id}{times}{'*' if trial.draining else ''}")
         if len(parts) > _MOST_IN_A_LINE:
-            parts[_MOST_IN_A_LINE:] = [f"{len(parts) - _MOST_IN_A_LINE} more trials"]
+            parts[_MOST_IN_A_LINE:] = [counted(len(parts) - _MOST_IN_A_LINE, "more trial")]
         free, away = self.unused
         counts = {"free": len(free), "away": len(away)}
         parts += [f"{number} {what}" for what, number in counts.items() if number]
@@ -175,7 +175,7 @@ class Progress:
         named = [f"{node.name} {node.story}" for node in gone[:_MOST_NODES_IN_A_LINE]]
         more = len(gone) - len(named)
         counts = f"{len(nodes) - len(gone)} of {len(nodes)} nodes" if gone else f"{len(nodes)} nodes"
-        return [counts, *named, *([f"{more} more nodes are away"] if more else [])]
+        return [counts, *named, *([f"{counted(more, 'more node')} away"] if more else [])]
 
     def describe_end(self, now_s: float, name: str = "") -> list[str]:
         """The result, in a few lines.
@@ -188,7 +188,13 @@ class Progress:
             Name of the experiment, empty if it has none.
         """
         of = "" if self.deadline_s is None else f" of {self.deadline_s:.4g} s"
-        counts = f"{self.num_trials} trials, {self.num_reports} reports, {self.num_resizes} resizes"
+        counts = ", ".join(
+            (
+                counted(self.num_trials, "trial"),
+                counted(self.num_reports, "report"),
+                counted(self.num_resizes, "resize"),
+            )
+        )
         lines = [f"ended after {now_s:.4g} s{of}: {counts}"]
         best = self.incumbent
         if best is None:
@@ -198,7 +204,7 @@ class Progress:
             lines.append(f"best {self.metric} {metric_text(best.value)}: {where}")
             if self.best_config:
                 lines.append(
-                    "configuration: " + ", ".join(f"{key}={_short(it)}" for key, it in self.best_config.items())
+                    "configuration: " + ", ".join(f"{key}={short(it)}" for key, it in self.best_config.items())
                 )
         if name:
             lines.append(f"all results: hypersched report {shlex.quote(name)}")
@@ -214,7 +220,3 @@ class Progress:
             self.describe_decision(),
         )
         return " | ".join(part for part in parts if part)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

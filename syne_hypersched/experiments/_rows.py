@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._nodes import NodeState, num_nodes, ranges
 from syne_hypersched.experiments._progress import Progress
 
@@ -88,7 +88,7 @@ def fold(progress: Progress, most_rows: int) -> FoldedRows:
     free, away = progress.unused
     return FoldedRows(
         rows=tuple(rows),
-        rest=f"and {len(left)} more trials on {held} devices" if left else "",
+        rest=f"and {counted(len(left), 'more trial')} on {counted(held, 'device')}" if left else "",
         free=", ".join(
             f"{len(devices)} {what}: {ranges(devices, progress.devices)}"
             for what, devices in (("free", free), ("away", away))

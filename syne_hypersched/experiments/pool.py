@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._alive import tuner_is_alive
 from syne_hypersched.experiments._nodes import SETUP, num_nodes, ranges
@@ -65,7 +66,7 @@ class PoolState:
     def describe(self) -> str:
         """In words."""
         there = [device for device in self.devices if device not in self.away]
-        text = f"{len(there)} of {len(self.devices)} devices are there"
+        text = f"{len(there)} of {counted(len(self.devices), 'device')} present"
         text += f": {self.names(there)}" if there else ""
         if self.going:
             are, its = ("is", "its trial has") if len(self.going) == 1 else ("are", "their trials have")

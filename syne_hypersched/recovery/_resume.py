@@ -21,6 +21,7 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import RestoredTrial
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
@@ -234,10 +235,10 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
     reader = EventReader(events_path, strict=False)
     events = reader.read_new()
     if reader.num_left_out:
-        logger.warning("%d lines of %s are no events, and are left out.", reader.num_left_out, events_path)
+        logger.warning("%s of %s left out: no event.", counted(reader.num_left_out, "line"), events_path)
     orphans = end_orphans(Path(tuner.trial_backend_path), path, events, backend.grace_s)
     if orphans:
-        logger.warning("The dead tuner has left %d processes behind, which have ended now.", len(orphans))
+        logger.warning("Ended %s that the dead tuner had left behind.", counted(len(orphans), "process", "processes"))
     _forget_unrecorded(Path(tuner.trial_backend_path), len(progress.trials))
     time_attr = getattr(tuner.scheduler, "time_attr", None)
     if time_attr is not None:

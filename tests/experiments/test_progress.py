@@ -106,8 +106,7 @@ def test_a_line_says_which_nodes_are_away() -> None:
         progress.add_event(Event(60.0, "lose", devices=devices, reason=f"node node{index} is lost: cut"))
     text = progress.describe_devices()
     assert text.endswith(
-        "27 of 32 nodes, node1 lost at 60 s: cut, node2 lost at 60 s: cut, node3 lost at 60 s: cut, "
-        "2 more nodes are away"
+        "27 of 32 nodes, node1 lost at 60 s: cut, node2 lost at 60 s: cut, node3 lost at 60 s: cut, 2 more nodes away"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from syne_tune.config_space import Categorical, Domain
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.function._tune_function import serialise
 from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, ResizeMode, heavy_modules
 from syne_hypersched.backends.machine.discovery import DeviceType
@@ -162,7 +163,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         return Path(name if name.isidentifier() else "function")
 
     def __str__(self) -> str:
-        return f"elastic local function {self._function.name} on {self.num_devices} devices"
+        return f"elastic local function {self._function.name} on {counted(self.num_devices, 'device')}"
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
         folder = self.local_path / FUNCTION_DIRNAME

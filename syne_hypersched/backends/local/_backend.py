@@ -16,6 +16,7 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
 from syne_hypersched._moments import Stopwatch
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._attention import Attention
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._command import ScriptArguments, program
@@ -332,7 +333,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self._checkpoints.room.folder = Path(self.local_path)
 
     def __str__(self) -> str:
-        return f"elastic local entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+        return f"elastic local entry_point {Path(self.entry_point).name} on {counted(self.num_devices, 'device')}"
 
     # Launching.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.ray._arguments import find_ray, variables
@@ -232,7 +233,7 @@ class ElasticRayBackend(AutoscalingBackend):
         return {**super().__getstate__(), "_streams": None}
 
     def __str__(self) -> str:
-        return f"elastic ray entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+        return f"elastic ray entry_point {Path(self.entry_point).name} on {counted(self.num_devices, 'device')}"
 
     # What is different from one machine.
 
@@ -248,7 +249,9 @@ class ElasticRayBackend(AutoscalingBackend):
             )
         if self._nominal is not None and len(names) < self._nominal:
             logger.warning(
-                "There are %d of %d devices: the trials share these until more nodes join.", len(names), self._nominal
+                "The cluster has %d of %s: the trials share these until more nodes join.",
+                len(names),
+                counted(self._nominal, "device"),
             )
         return Devices(names)
 

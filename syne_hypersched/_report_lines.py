@@ -14,9 +14,9 @@ _TAG = TAG.decode()
 #: Entries that Syne Tune's reporter adds to a report. Other names with this prefix are reserved for the tuner.
 _RESERVED = "st_"
 OF_REPORTER = frozenset({"st_worker_cost", "st_worker_iter", "st_worker_time", "st_worker_timestamp"})
-#: Integers with at most so many digits are within the range of a float.
+#: Integers with at most this many digits are within the range of a float.
 _MAX_DIGITS = 300
-#: Text before a tag is cut off when it has so many characters, since an error of the JSON parser counts its lines.
+#: Text before a tag is cut off when it has this many characters, since an error of the JSON parser counts its lines.
 _MAX_BEFORE = 4096
 
 
@@ -28,7 +28,7 @@ class RawReport:
     """Its entries, without those that are reserved for the tuner (``st_tuner_time``...)."""
 
     end: int
-    """Bytes of the log up to the end of the report. The report exists once the log has so many bytes."""
+    """Bytes of the log up to the end of the report. The report exists once the log has this many bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME
 
-#: A run whose processes cannot be asked counts as running if something happened in the last so many seconds.
+#: A run whose processes cannot be asked counts as running if something happened within this many seconds.
 QUIET_S = 120.0
 
 

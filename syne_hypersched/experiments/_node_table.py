@@ -72,7 +72,7 @@ def changes_of(attendance: Attendance) -> dict[str, tuple[str, ...]]:
         Which devices were there when.
     """
     absences, nodes = attendance.absences(), by_node(attendance.devices)
-    # A node that is to go may die then: it is not back between.
+    # A node may die while it retires; it has not come back in between.
     begins = {(device, absence.start_s) for absence in absences for device in absence.devices}
     told: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
     for absence in absences:

@@ -20,7 +20,7 @@ NEW, RETIRED, DRAINED, LOST = "not there yet", "given back", "drained", "lost"
 """Why a device is away: it has not joined yet, it was given back, its node is to go, or it was lost."""
 
 _NEIGHBOURS = 3
-"""Names of at least so many neighbours are told as the first and the last one."""
+"""Least number of neighbours whose names are shortened to the first and the last one."""
 
 
 def node_of(device: str) -> str:

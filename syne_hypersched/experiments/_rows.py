@@ -46,7 +46,7 @@ class FoldedRows:
 
 
 def fold(progress: Progress, most_rows: int) -> FoldedRows:
-    """The trials that hold devices, those with most of them first, and the nodes, in at most so many rows.
+    """The trials that hold devices, those with most of them first, and the nodes, in at most ``most_rows`` rows.
 
     If there is not room for all, nodes get up to half of the rows: those first that were lost or given back, then those
     with free devices, then those that have joined.

@@ -19,7 +19,7 @@ _TOLD = {
     "resume": "is resumed",
     "retry": "is launched again after a failure",
     "redo": "repeats work",
-    "refuse": "is not resized: it has failed on so many devices",
+    "refuse": "is not resized: it has failed on this number of devices",
     "wait": "waits for room for its checkpoints",
     "restore": "goes back to an older checkpoint",
     "unpublished": "has a better report without a whole checkpoint, so that best/ stays as it is",

@@ -15,9 +15,9 @@ from syne_hypersched.experiments._nodes import count_devices
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import holdings
 
-#: So many nodes that have come or gone are named at most, and of each so many changes: the last ones.
+#: Most nodes that are named because they have come or gone, and most changes of each: the last ones.
 _MOST_NODES, _MOST_CHANGES = 12, 4
-#: So many trials that hold devices still are named at most.
+#: Most trials that are named because they still hold devices.
 _MOST_TRIALS = 20
 
 _ADVICE = {

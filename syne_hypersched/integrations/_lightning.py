@@ -95,7 +95,7 @@ class ElasticHooks:
         trainer.strategy.process_dataloader = process_dataloader
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Counts the micro-batches of the present epoch anew, for the present number of devices."""
+        """Counts the micro-batches of the current epoch again, for the current number of devices."""
         before = self._saved.notes.get("accumulation_steps", self._share.accumulation_steps)
         loop = checkpoint["loops"]["fit_loop"]
         progress = loop["epoch_loop.batch_progress"]

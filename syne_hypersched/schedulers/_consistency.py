@@ -11,6 +11,7 @@ import math
 
 from syne_tune.backend.trial_status import Trial
 
+from syne_hypersched._wording import counted
 from syne_hypersched.contract import SituatedTrial
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ SLACK_S = 0.5
 
 
 class Workers:
-    """Finds out how many trials the tuner runs at a time: so many start before the first report arrives."""
+    """Finds out how many trials the tuner runs at a time: the number that starts before the first report."""
 
     def __init__(self) -> None:
         self._num_started = 0
@@ -59,9 +60,10 @@ class Workers:
         most = usable // self._num_devices_per_trial
         if 0 < self._num_started < most:
             logger.warning(
-                "The tuner runs %d trials at a time, but the backend has %d devices, enough for %d: the others are "
-                "idle. Use Tuner(n_workers=%d), or num_devices=%d for the backend.", self._num_started,
-                self._num_devices, most, most, self._num_started * self._num_devices_per_trial,
+                "The tuner runs %s at a time, but the backend has %d devices, enough for %d: the others are "
+                "idle. Use Tuner(n_workers=%d), or num_devices=%d for the backend.",
+                counted(self._num_started, "trial"), self._num_devices, most, most,
+                self._num_started * self._num_devices_per_trial,
             )  # fmt: skip
 
 

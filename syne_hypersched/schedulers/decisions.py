@@ -82,7 +82,7 @@ class DecisionLog:
         self._untold = [decision._replace(time_s=0.0) for decision in self._untold]
 
     def __getstate__(self) -> str:
-        # dill, with which the tuner stores its scheduler, takes four times as long for so many small tuples. Pickled
+        # dill, with which the tuner stores its scheduler, takes four times as long for many small tuples. Pickled
         # bytes in here would be loaded by pickle itself, whatever a careful reader of the whole allows.
         logs = (self._decisions, self._untold, [] if self._closing is None else [self._closing])
         return json.dumps([[(*decision[:-1], dict(decision.numbers)) for decision in log] for log in logs])

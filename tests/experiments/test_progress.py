@@ -113,7 +113,7 @@ def test_a_line_says_which_nodes_are_away() -> None:
 def test_the_end_is_the_result() -> None:
     progress = progress_of(Event(0.1, "start", 4))
     assert progress.describe_end(60.02) == [
-        "ended after 60.02 s of 60 s: 1 trials, 0 reports, 0 resizes",
+        "ended after 60.02 s of 60 s: 1 trial, 0 reports, 0 resizes",
         "no trial has reported a finite loss",
     ]
     progress.add_report(Report(4, 3.0, 2, 0.25), {"lr": 0.123456, "act": "relu"})

@@ -87,7 +87,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
         has the exceptions.
     stall_timeout_s
-        A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
+        A launch without a report for this many seconds is ended, and has failed. By default it may take any time.
     min_free_mb
         Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
     delete_checkpoints

@@ -68,7 +68,7 @@ class ChangingFleet(CheckedFleet):
         return crew.can_change
 
     def _alter(self, trial: TrialProcesses, num_devices: int) -> None:
-        """Orders that a trial goes on on another number of devices, while it trains."""
+        """Orders a change of the number of devices of a trial while it trains."""
         crew = trial.crew
         if crew is None or crew.desk is None:
             return

@@ -185,7 +185,7 @@ class FailureHistory:
         return self.num_interruptions <= MAX_INTERRUPTIONS
 
     def fail_to_grow(self, num_devices: int) -> bool:
-        """New processes for this number of devices have failed, and the trial trains on on fewer.
+        """New processes for this number of devices have failed, and the trial stays on fewer.
 
         Returns
         -------

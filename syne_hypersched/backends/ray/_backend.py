@@ -29,7 +29,7 @@ from syne_hypersched.launch import RankSpec
 
 logger = logging.getLogger(__name__)
 
-#: A trial that begins with the checkpoint of another one waits for it for so many seconds at most.
+#: A trial that begins with the checkpoint of another one waits for it at most this many seconds.
 _FETCH_S = 600.0
 
 
@@ -310,7 +310,7 @@ class ElasticRayBackend(AutoscalingBackend):
 
     def _on_lose(self, node: str, devices: Sequence[str], reason: str) -> None:
         self._full.discard(node)
-        self._fleet.pool.shut(node, is_shut=False)  # another agent looks at its disk anew
+        self._fleet.pool.shut(node, is_shut=False)  # another agent looks at its disk again
         self._fleet.lose(devices, f"node {node} is lost: {reason}")
 
     def _on_disk(self, node: str, message: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ class Ports:
         self._bound: dict[int, socket.socket] = {}
 
     def open(self, number: int) -> list[int]:
-        """Binds so many new ports and returns them."""
+        """Binds this many new ports and returns them."""
         new = []
         for _ in range(number):
             bound = socket.socket()

@@ -85,8 +85,8 @@ class ElasticSimulatorBackend(SimulatorBackend):
     seed
         Which repetition in the blackbox, where it has several.
     devices_over_time
-        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: so many are there from then on.
-        Trials on devices that go are drained and go on on others, or wait. By default all devices are always there.
+        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: the number available from then on.
+        Trials on devices that go are drained and continue on others, or wait. By default all devices are always there.
 
     Attributes
     ----------

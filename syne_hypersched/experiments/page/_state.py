@@ -18,7 +18,7 @@ from syne_hypersched.experiments.page._rungs import rung_levels
 from syne_hypersched.experiments.page._views import LaunchView, TrialView, finite
 from syne_hypersched.records.events import Event, describe_decision
 
-#: The clock of the workers and that of the tuner are compared anew when they have moved apart by so much.
+#: The clocks of workers and tuner are compared again when they have moved apart by this much.
 _CLOCK_STEP_S = 0.5
 
 
@@ -174,7 +174,7 @@ class PageState:
             handle(self, event, event.trial_id)
 
     def update_costs(self) -> None:
-        """Computes anew what each launch has cost."""
+        """Computes again what each launch has cost."""
         held = (
             Holding(view.trial_id, view.launch, tuple(map(str, view.devices)), view.start_s, view.end_s)
             for view in self.launches.values()

@@ -17,7 +17,7 @@ from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import LaunchView, short
 
-#: A run none of whose trials hold devices counts as running if something happened in the last so many seconds.
+#: A run none of whose trials hold devices counts as running if something happened within this many seconds.
 _IDLE_S = 15.0
 
 

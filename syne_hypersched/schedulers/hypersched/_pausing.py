@@ -22,7 +22,7 @@ REDUCTION_FACTOR = 3
 """One trial in this many is kept at a rung."""
 
 LEAST_RECORDED = 3
-"""The first trials to reach a rung pause until so many values exist there, unless one is the best of all so far."""
+"""The first trials to reach a rung pause until this many values exist there, unless one is the best of all so far."""
 
 
 class PausingHalving:

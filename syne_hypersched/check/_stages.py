@@ -79,7 +79,7 @@ class Plan:
         self._copies: list[_Copy] = []
 
     def run(self) -> Observed:
-        """Carries them out."""
+        """Performs the launches."""
         self._tell("undisturbed on 1 device")
         alone = self._alone()
         seen = Observed(alone, num_devices=self._stage.num_devices)

@@ -88,7 +88,7 @@ def compare(
         if output is None:
             output, why_not_default = usable_output(study, default_output(study))
             if why_not_default is not None:
-                print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
+                print(f"{why_not_default}: the new results are in {output}", file=sys.stderr)
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
         raise  # the output is no longer read, as by `head`, which is no error
@@ -153,8 +153,8 @@ def _describe_table(study: Study) -> None:
     for name in id_columns(table.configurations):
         others = ",".join(other for other in table.configuration_space if other != name) or "..."
         print(
-            f"hypersched compare: warning: the column {name!r} has another value in each of the {len(table)} "
-            "configurations, as an id has, and is searched as a hyperparameter, which misleads a searcher that learns. "
+            f"hypersched compare: warning: the column {name!r} has a different value in each of the {len(table)} "
+            "configurations, like an id. It is searched as a hyperparameter, which misleads a searcher that learns. "
             f"Name the hyperparameters: --configuration {others}",
             file=sys.stderr,
         )

@@ -85,7 +85,7 @@ class LiveProgress(TunerCallback):
         self._wait = Wait()
 
     def on_tuning_start(self, tuner: Tuner) -> None:
-        """Starts to show; called by the tuner."""
+        """Shows the view; called by the tuner."""
         scheduler, stop_criterion = tuner.scheduler, tuner.stop_criterion
         metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
         deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
@@ -104,7 +104,7 @@ class LiveProgress(TunerCallback):
         self._wait.begin(tuner)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
-        """Waits for news; called by the tuner."""
+        """Waits for events of trials; called by the tuner."""
         self._wait.sleep()
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
@@ -130,7 +130,7 @@ class LiveProgress(TunerCallback):
         self._show(last=False)
 
     def on_tuning_end(self) -> None:
-        """Shows the end and gives the terminal back; called by the tuner."""
+        """Shows the result and releases the terminal; called by the tuner."""
         self._show(last=True)
         if self._live is not None:
             with contextlib.suppress(OSError):

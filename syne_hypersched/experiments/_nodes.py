@@ -55,7 +55,7 @@ def num_nodes(devices: Iterable[str]) -> int:
 
 
 def count_devices(devices: Sequence[str]) -> str:
-    """How many devices, and on how many nodes."""
+    """Counts devices and their nodes, in words."""
     nodes, number = num_nodes(devices), len(devices)
     return counted(number, "device") + (f" on {counted(nodes, 'node')}" if nodes else "")
 
@@ -112,7 +112,7 @@ def why(reason: str, node: str) -> str:
 
 @dataclass(frozen=True)
 class Absence:
-    """Devices that were not there for a while."""
+    """Devices that were unavailable for a while."""
 
     devices: tuple[str, ...]
     how: str
@@ -149,7 +149,7 @@ class Attendance:
     """Absences that are over."""
 
     def add(self, event: Event) -> None:
-        """Something has happened; what concerns a trial changes nothing."""
+        """Adds an event; events of trials change nothing."""
         if event.trial_id is not None:
             return
         if event.event == SETUP:
@@ -256,7 +256,7 @@ def node_states(attendance: Attendance, holders: Mapping[str, int]) -> tuple[Nod
 
 
 def _story(node: str, devices: Sequence[str], attendance: Attendance) -> str:
-    """What a person wants to know of a node, in a few words."""
+    """The state of a node in a few words."""
     parts = []
     reasons: dict[tuple[str, float, str], list[str]] = {}
     for device in devices:

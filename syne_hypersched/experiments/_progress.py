@@ -1,4 +1,4 @@
-"""What a person wants to know of a running experiment, as values: time left, incumbent, who holds which devices."""
+"""The state of a running experiment, as values: time left, incumbent, who holds which devices."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Progress:
     """Configuration of the incumbent."""
 
     def add_report(self, report: Report, config: Mapping[str, Any] | None = None) -> None:
-        """A trial with this configuration has reported."""
+        """Adds a report of a trial with this configuration."""
         self.last_report[report.trial_id] = report
         self.num_reports += 1
         trial = self.live.get(report.trial_id)
@@ -83,7 +83,7 @@ class Progress:
             self.admission_open = report.admission_open
 
     def add_event(self, event: Event) -> None:
-        """Something has happened to a trial's processes."""
+        """Adds an event of a trial's processes."""
         if event.event == "setup":
             self.attendance.add(event)
             if self.deadline_s is None and event.details.get("deadline_s") is not None:
@@ -109,12 +109,12 @@ class Progress:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """All devices that were ever there."""
+        """All devices that were ever available."""
         return tuple(self.attendance.devices)
 
     @property
     def unused(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Devices that nobody holds: those that are free, and those that are not there."""
+        """Devices that no trial holds: the free ones, and those that are unavailable."""
         holders, away = self.holders, self.attendance.away
         unused = [device for device in self.attendance.devices if device not in holders]
         return tuple(device for device in unused if device not in away), tuple(
@@ -132,7 +132,7 @@ class Progress:
         return {device: trial_id for trial_id, trial in self.live.items() for device in trial.devices}
 
     def describe_time(self, now_s: float) -> str:
-        """Time gone and time left."""
+        """Elapsed and remaining time."""
         if self.deadline_s is None:
             return f"{now_s:.0f} s gone"
         return f"{max(0.0, self.deadline_s - now_s):.0f} s of {self.deadline_s:.4g} s left"

@@ -1,4 +1,4 @@
-"""Who holds which devices, as rows that fit a height."""
+"""Trials and the devices that they hold, as rows that fit a height."""
 
 from __future__ import annotations
 

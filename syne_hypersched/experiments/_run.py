@@ -119,7 +119,7 @@ class Run:
 
     @property
     def setup(self) -> Mapping[str, Any]:
-        """What the backend said when it started: ``mode``, ``deadline_s``..."""
+        """Settings that the backend recorded at its start: ``mode``, ``deadline_s``..."""
         return next((event.details for event in self.events if event.event == "setup"), {})
 
     @property

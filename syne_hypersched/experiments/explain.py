@@ -1,4 +1,4 @@
-"""Why a run has decided what it has decided, from its files: the whole run, or the story of one trial."""
+"""Explains the decisions of a run from its files: of the whole run, or of one trial."""
 
 from __future__ import annotations
 

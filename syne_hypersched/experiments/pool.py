@@ -45,7 +45,7 @@ class PoolState:
     """The answers to requests, by the names of these."""
 
     def add(self, event: Event) -> None:
-        """Something has happened."""
+        """Adds an event."""
         if event.trial_id is not None:
             return
         if event.event in (SETUP, JOIN):
@@ -64,7 +64,7 @@ class PoolState:
             self.answers[str(event.details["request"])] = event
 
     def describe(self) -> str:
-        """In words."""
+        """The state in words."""
         there = [device for device in self.devices if device not in self.away]
         text = f"{len(there)} of {counted(len(self.devices), 'device')} present"
         text += f": {self.names(there)}" if there else ""

@@ -117,11 +117,11 @@ class Journal(StoreResultsCallback):
         self._wait = Wait()
 
     def take_over(self, takeover: Takeover) -> None:
-        """Has the next start of the tuner go on with an experiment."""
+        """Makes the next start of the tuner continue an experiment."""
         self._takeover = takeover
 
     def on_tuning_start(self, tuner: Any) -> None:
-        """Begins a segment of the journal, and stands between the tuner and its scheduler from here on."""
+        """Begins a segment of the journal, and wraps the scheduler from here on."""
         self._tuner = tuner
         # The tuner does so right after this. If this is refused, it would fail on the missing folder and say only that.
         Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ class Journal(StoreResultsCallback):
         show_by_default(tuner)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
-        """Waits for news; called by the tuner."""
+        """Waits for events of trials; called by the tuner."""
         self._wait.sleep()
 
     def _begin(self, tuner: Any, folder: Path) -> None:
@@ -196,7 +196,7 @@ class Journal(StoreResultsCallback):
         super().on_trial_result(trial, status, {ST_TUNER_TIME: self._ticks.now_s, **result}, decision)
 
     def store_results(self) -> None:
-        """Stores all results so far, at once in the place of those before."""
+        """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
         new = f"{self.csv_file}.new"
@@ -267,13 +267,13 @@ class Journal(StoreResultsCallback):
         what = _WHAT_WAS_TOLD.get(entry["call"], entry["call"])
         if "decision" in entry:
             logger.error(
-                "The scheduler has raised at another report of trial %d, which is stopped: %s",
+                "The scheduler raised an error again at a report of trial %d, which is stopped: %s",
                 entry["trial_id"], entry["raised"],
             )  # fmt: skip
         else:
             logger.error(
-                "The scheduler has raised at %s of trial %d: %s. resume_experiment(%r) goes on without telling it that "
-                "again.", what, entry["trial_id"], entry["raised"], self._tuner.name,
+                "The scheduler raised an error at %s of trial %d: %s. resume_experiment(%r) continues and "
+                "skips this call.", what, entry["trial_id"], entry["raised"], self._tuner.name,
             )  # fmt: skip
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Continues an experiment whose tuner has ended before it was done, whatever has ended it."""
+"""Continues an experiment whose tuner ended early, for whatever reason."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     disk, folder = Disk(), str(path / JOURNAL_DIRNAME)
     segments = read_segments(folder, disk)
     if not segments.headers:
-        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it had begun. Start it again")
+        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it began. Start it again")
     sync_segments(folder, disk)
     setup_path, setup = path / JOURNAL_DIRNAME / SETUP_FILENAME, None
     if tuner is None:
@@ -188,7 +188,7 @@ def _other_versions(segments: Segments) -> str:
 
 
 def _move(tuner: Tuner, path: Path) -> None:
-    """Has the tuner and its backend work in the folder of the experiment."""
+    """Sets the folder of the experiment for the tuner and its backend."""
     elsewhere = tuner.trial_backend_path != str(tuner.tuner_path)
     tuner.name, tuner.tuner_path = path.name, path
     if not elsewhere:

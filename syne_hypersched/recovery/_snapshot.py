@@ -103,7 +103,7 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def write_snapshot(folder: str, content: bytes, disk: Disk) -> None:
-    """Puts a snapshot in the place of the one before, at once: a reader sees the old or the new one."""
+    """Replaces the snapshot atomically: a reader sees the old or the new one."""
     new, path = f"{folder}/{SNAPSHOT_FILENAME}.new", f"{folder}/{SNAPSHOT_FILENAME}"
     disk.remove(new)
     with disk.create(new) as file:
@@ -185,5 +185,5 @@ class _Unpickler(pickle.Unpickler):
             else:
                 return found
         raise UnusableSnapshotError(
-            f"the snapshot holds {module_name}.{name}, which is none of the classes that may be loaded from it"
+            f"the snapshot holds {module_name}.{name}, which is not among the classes that may be loaded"
         )

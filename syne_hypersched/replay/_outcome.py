@@ -24,7 +24,7 @@ _ELAPSED = "elapsed_s"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario would have found, as far as is known."""
+    """Result of a scenario, as far as is known."""
 
     scenario: ReplayScenario
     winner: int | None
@@ -186,7 +186,7 @@ def _search(
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Leaves out the advice of schedulers, which is for those who tune."""
+    """Suppresses the warnings of schedulers, which are advice for a tuning."""
     advisers = logging.getLogger(schedulers.__name__)
     level = advisers.level
     advisers.setLevel(logging.ERROR)

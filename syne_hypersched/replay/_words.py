@@ -113,7 +113,7 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
     if late:
         found.append(
             f"Not known: {_labels(late)}, configurations would have been tried that the run has not tried; what they "
-            "would have brought cannot be said. The replay gives their devices to the trials that there are."
+            "would have brought cannot be said. The replay gives their devices to the known trials."
         )
     beyond = sorted({trial_id for outcome in outcomes for trial_id in outcome.beyond})
     if beyond:

@@ -211,7 +211,7 @@ class ElasticRayBackend(AutoscalingBackend):
         if away:
             wait_s = self._agent_settings["lease_s"] + self.grace_s + SLACK_S
             logger.warning(
-                "Nodes %s, on which trials ran, are not there: %.0f s are waited for, in which these end.",
+                "Nodes %s, on which trials ran, are missing: waiting %.0f s, by which time these trials have ended.",
                 ", ".join(sorted(away)), wait_s,
             )  # fmt: skip
             time.sleep(wait_s)
@@ -320,7 +320,7 @@ class ElasticRayBackend(AutoscalingBackend):
             if message["is_full"]:
                 self._full.add(node)
                 reason = f"{text}, but a launch needs {least_mb:.0f} MB (min_free_mb)"
-                logger.warning("%s: nothing is launched there until there is room; what runs there goes on.", reason)
+                logger.warning("%s: nothing is launched there until there is room; running trials continue.", reason)
             else:
                 self._full.discard(node)
                 reason = text

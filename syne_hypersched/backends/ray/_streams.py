@@ -205,8 +205,8 @@ class CheckpointStreams:
             self._has_warned = True
             where = f"to node {copy.target}" if copy.target else "to the tuner's disk"
             logger.warning(
-                "The checkpoints of trial %s cannot be copied %s: %s. It is tried again; until then they are lost if "
-                "their node is.", copy.trial, where, error,
+                "The checkpoints of trial %s cannot be copied %s: %s. The copy is retried; until it succeeds, they are "
+                "lost if their node is lost.", copy.trial, where, error,
             )  # fmt: skip
         if self._is_closing and copy.target == TUNER and self._failures[key] >= _MOST_TRIES:
             logger.warning("The last checkpoints of trial %s stay on node %s: %s.", copy.trial, copy.source, error)

@@ -39,7 +39,7 @@ class TrialView:
     _stride: int = 1
 
     def add(self, report: Report, time_s: float, do_minimize: bool) -> None:
-        """It has reported."""
+        """Adds a report."""
         value = finite(report.value)
         self.last, self.resource = value, max(self.resource, report.resource)
         if value is not None:

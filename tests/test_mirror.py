@@ -19,7 +19,6 @@ ELSEWHERE = {
     "backends/ray/_depot.py": "backends/ray/test_carrier.py",
     "backends/ray/_node_place.py": "backends/ray/test_streamed.py",
     "training/_sharded.py": "training/test_elastic_processes.py",
-    "tuning/_run.py": "tuning/test_script.py",
     "tuning/scripts/digits_mlp.py": "tuning/test_demo.py",
     # Arguments that are passed on, and values without behaviour.
     "checkpoints/_bill.py": "checkpoints/test_moving.py",

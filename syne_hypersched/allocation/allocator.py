@@ -113,7 +113,7 @@ class Allocator:
         return self._num_nominal - sum(live.num_devices for live in self._live.values())
 
     def set_present(self, num_devices: int) -> None:
-        """So many devices are there now, at most those of the constructor; trials may hold more until they shrink."""
+        """Sets the number of available devices, at most the constructor's; trials may hold more until they shrink."""
         if num_devices != self._num_devices:
             self._num_devices, self._random_draw = num_devices, None
 

@@ -27,7 +27,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
 #: The checkpoint folder in an option of the script.
 CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
-#: A launch is looked at so often (seconds) even if nothing is heard of it.
+#: Seconds between two looks at a launch of which nothing is heard.
 _LOOK_S = 0.05
 #: Seconds within which a signal arrives.
 _STOP_S = 2.0

@@ -120,7 +120,7 @@ def tune(
     seed
         Seed of everything random.
     max_failures
-        So many trials may fail; one more ends the tuning.
+        Number of trials that may fail; one more ends the tuning.
     name
         Name of the experiment (default: that of the script and the date).
     resume

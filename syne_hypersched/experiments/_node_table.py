@@ -18,9 +18,9 @@ from syne_hypersched.experiments._nodes import (
 from syne_hypersched.experiments._run import Run
 from syne_hypersched.experiments._timeline import holdings, last_moment_s
 
-#: So many nodes have a row at most: those first to which something happened.
+#: Most nodes that have a row: those with changes first.
 _MOST_NODES = 16
-#: So much of what happened to a node is told at most: the last things.
+#: Most changes that are told of a node: the last ones.
 _MOST_CHANGES = 4
 
 

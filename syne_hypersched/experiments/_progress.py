@@ -13,7 +13,7 @@ from syne_hypersched.experiments._nodes import Attendance, NodeState, node_state
 from syne_hypersched.experiments._run import Report, best_report
 from syne_hypersched.records.events import Event, describe_decision
 
-#: So many trials are named in a line of text at most.
+#: Most trials that are named in a line of text.
 _MOST_IN_A_LINE = 12
 #: The same for nodes that are not there.
 _MOST_NODES_IN_A_LINE = 3

@@ -110,7 +110,7 @@ class Autoscaling:
     num_nominal
         Most devices that are used.
     idle_s
-        So many seconds nobody must have had use for devices before their node is handed back.
+        Seconds for which nobody must have needed its devices before a node is handed back.
     """
 
     num_nominal: int

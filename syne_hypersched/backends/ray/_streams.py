@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _MOST_COPIES = 4
 #: Seconds until a copy that has failed is tried again.
 _RETRY_S = 1.0
-#: A copy that fails so often when nothing trains any more is given up.
+#: Number of failures after which a copy is given up when nothing trains any more.
 _MOST_TRIES = 5
 #: Seconds after which waiting for copies is told.
 _TELL_S = 5.0

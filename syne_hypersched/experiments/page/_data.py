@@ -27,7 +27,7 @@ from syne_hypersched.experiments.page._views import MOST_POINTS, short
 #: Most points of all curves together; longer curves are thinned.
 _MOST_POINTS_IN_ALL = 60_000
 _LEAST_POINTS = 4
-#: So many trials keep all of their points in any case: the best ones and those that hold devices.
+#: Number of trials that keep all of their points in any case: the best ones and those that hold devices.
 _MOST_IN_FULL = 100
 _MOST_DECISIONS = 5_000
 #: The sums over all trials take no more than this share of the time, but are never older than this many seconds.

@@ -32,7 +32,7 @@ class Workers:
         self._is_known = False
 
     def add(self, trial: Trial) -> None:
-        """A trial is started."""
+        """Records that a trial is started."""
         if self._is_known or not isinstance(trial, SituatedTrial):
             return
         self._num_started += 1
@@ -40,11 +40,11 @@ class Workers:
         self._num_devices_per_trial = max(1, getattr(trial, "num_devices", 1))
 
     def give_up(self) -> None:
-        """There is nothing more to start: the number says nothing of the tuner."""
+        """Records that nothing more can start: the number of trials then says nothing about the tuner."""
         self._is_known = True
 
     def report(self, num_planned: int | None = None) -> None:
-        """A trial has reported. Warns the first time if devices are idle.
+        """Records a report; at the first one, warns if devices are idle.
 
         Parameters
         ----------

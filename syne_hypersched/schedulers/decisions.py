@@ -1,4 +1,4 @@
-"""What HyperSched has decided and why, for plots, tests and people."""
+"""The decisions of HyperSched with their reasons, for plots, tests and people."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DecisionLog:
         return untold
 
     def reopen(self) -> None:
-        """Admission is open again: its closing is one decision among others."""
+        """Records that admission is open again: its closing is one decision among others."""
         self._closing = None
 
     def restart(self) -> None:

@@ -98,7 +98,7 @@ class PausingHalving:
             rung.pause(trial_id)
 
     def forget(self, trial_id: int) -> None:
-        """A paused trial is resumed, or never will be; its recorded values stay."""
+        """Drops a paused trial that is resumed, or never will be; its recorded values stay."""
         rung = self._paused_at.pop(trial_id, None)
         if rung is not None:
             rung.unpause(trial_id)

@@ -6,10 +6,11 @@ neither Syne Tune nor PyTorch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syne_hypersched._lazy import lazy_names
 from syne_hypersched._version import __version__ as __version__
+from syne_hypersched._view import set_default_view
 
 if TYPE_CHECKING:
     from syne_hypersched.backends import ElasticLocalBackend as ElasticLocalBackend
@@ -69,3 +70,12 @@ _MODULE_OF_NAME = {
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULE_OF_NAME)
+
+
+def _add_live_view(tuner: Any) -> None:
+    from syne_hypersched.experiments import add_live_view
+
+    add_live_view(tuner)
+
+
+set_default_view(_add_live_view)

@@ -85,7 +85,7 @@ class LogTail:
             return found
 
     def reports_up_to(self, size: int, to_the_end: bool = False) -> list[RawReport]:
-        """As :meth:`reports`, but goes on until so many bytes of the log are read, or there are no more."""
+        """As :meth:`reports`, but reads on up to this size of the log, or to its end."""
         found: list[RawReport] = []
         while True:
             position = self.position

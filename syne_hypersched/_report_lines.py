@@ -17,9 +17,9 @@ _RESERVED = "st_"
 OF_REPORTER = frozenset({"st_worker_cost", "st_worker_iter", "st_worker_time", "st_worker_timestamp"})
 #: An entry that is the tuner's own in every result, and how an entry of that name is kept which a script reports.
 TRIAL_ID, REPORTED = "trial_id", "reported_"
-#: Integers with at most so many digits are within the range of a float.
+#: Integers with at most this many digits are within the range of a float.
 _MAX_DIGITS = 300
-#: Text before a tag is cut off when it has so many characters, since an error of the JSON parser counts its lines.
+#: Text before a tag is cut off when it has this many characters, since an error of the JSON parser counts its lines.
 _MAX_BEFORE = 4096
 
 
@@ -33,7 +33,7 @@ class RawReport:
     An entry ``trial_id`` is ``reported_trial_id``."""
 
     end: int
-    """Bytes of the log up to the end of the report. The report exists once the log has so many bytes."""
+    """Bytes of the log up to the end of the report. The report exists once the log has this many bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ class ResizeDesk:
         self._write(f"{change.number}.offer", port)
 
     def has_given_up(self, change: RankChange) -> bool:
-        """Whether not all new processes live."""
+        """Whether a joining process has died."""
         return os.path.exists(f"{self.folder}/{change.number}.dead")
 
     # What a new process calls.

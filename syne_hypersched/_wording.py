@@ -14,6 +14,17 @@ def metric_text(value: float) -> str:
     return f"{value:.4g}" if 0 < abs(value) < 0.01 or abs(value) >= 1e8 else f"{value:.4f}"
 
 
+def short(value: object) -> str:
+    """A value of a configuration: a float with four digits, anything else as it is.
+
+    Example
+    -------
+    >>> short(0.123456), short(64), short("adam")
+    ('0.1235', '64', 'adam')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number of things in words.
 

@@ -1,6 +1,8 @@
-"""Names of the files and folders of an experiment on disk. Each name is defined only here.
+"""Names of the files and folders of an experiment on disk that more than one module needs.
 
-Names that Syne Tune gives, such as ``metadata.json`` and ``results.csv.zip``, are in ``syne_tune.constants``.
+Each of them is spelt only here. A name that a single module needs is a constant of that module; the names in the folder
+of a comparison are in :mod:`syne_hypersched.comparison.storage`. Names that Syne Tune gives, such as ``metadata.json``
+and ``results.csv.zip``, are in ``syne_tune.constants``.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ RESULT_FILENAME = "result.json"
 
 JOURNAL_DIRNAME = "journal"
 """Folder of the journal, which a :class:`~syne_hypersched.Journal` writes."""
+
+SEGMENT = re.compile(r"(\d{6})\.jsonl")
+"""In ``journal/``: names of its segments."""
 
 LOCK_FILENAME = "lock"
 """In ``journal/``: the file that the writing tuner locks."""
@@ -72,6 +77,11 @@ NOTES_FILENAME = "elastic.json"
 
 RANK_LOG = re.compile(r"std(\.rank\d+)?\.(out|err)")
 """Names of the logs of all ranks."""
+
+
+def segment_name(number: int) -> str:
+    """Name of a segment of the journal, from 0: ``000000.jsonl``."""
+    return f"{number:06d}.jsonl"
 
 
 def rank_log_name(name: str, rank: int) -> str:

@@ -1,17 +1,50 @@
-"""Which part of the package may import which. A new room is a new line in ``MAY_IMPORT``."""
+"""Which part of the package may import which. A new room is a new line in ``MAY_IMPORT``.
+
+A module that is named in a string counts as imported: ``import_module("syne_hypersched.experiments")`` does too.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "syne_hypersched"
 MOST_LINES = 400
 
-#: The rooms, from the bottom to the top, and which others each may import. Modules of the package root that are not
-#: listed are common ground: every room may import them, and they import no room.
+#: The common ground, which every room may import: the modules of the package root, and which others of them each may
+#: import. They import no room. A module that only one room needs lies in that room.
+COMMON_GROUND = {
+    "_console": set(),
+    "_disk": set(),
+    "_extras": set(),
+    "_file_lock": set(),
+    "_lazy": set(),
+    "_log_tail": {"_report_lines"},
+    "_moments": set(),
+    "_report_lines": set(),
+    "_resize_desk": set(),
+    "_short_table": set(),
+    "_sorted_floats": set(),
+    "_tables": set(),
+    "_version": set(),
+    "_view": set(),
+    "_wording": set(),
+    "checkpoint_folder": {"_disk", "filenames"},
+    "checks": set(),
+    "contract": set(),
+    "deadline": {"_moments", "checks"},
+    "filenames": set(),
+    "rungs": {"_sorted_floats", "checks"},
+    "stability": set(),
+    "variables": set(),
+    "waiting": {"_short_table", "_view"},
+}
+#: The rooms, from the bottom to the top, and which others each may import.
 MAY_IMPORT = {
     "allocation": set(),
     "blackboxes": set(),
@@ -42,8 +75,28 @@ MAY_IMPORT = {
 ONLY_IN = {"torch": {"training", "integrations"}, "ray": {"backends.ray"}}
 NOT_IN = {"syne_tune": {"allocation", "rungs", "contract", "checks", "filenames"}}
 
+#: Strings that spell the name of a module without importing it from there: (module, named module), and why.
+ONLY_NAMED = {
+    ("backends.local._preload", "training"): "a trial's process imports it, and not the tuner's",
+    ("integrations.mlflow", "tuning"): "the name of a tag",
+    ("recovery._snapshot", "_sorted_floats"): "classes in stored snapshots have this name",
+    ("recovery._snapshot", "allocation"): "classes in stored snapshots have this name",
+}
+#: Modules that import what a variable names, and whose names these are.
+IMPORT_WHAT_IS_NAMED = {
+    "_lazy": "a package's own public names, which the package spells, so that they are checked there",
+    "launch._server": "the modules that a user's script imports",
+    "launch._trial_import": "the modules that a user's script imports",
+    "recovery._snapshot": "the classes of a stored snapshot",
+}
+_IMPORTERS = {"import_module", "__import__", "find_spec", "run_module"}
+_NAME = re.compile(rf"{PACKAGE}(\.\w+)+(:\w+)?")
+
 #: Violations that are known and about to go: (rule, importing module, imported module) without the package's name.
 KNOWN: set[tuple[str, str, str]] = set()
+
+#: Stands for the module that a variable names.
+VARIABLE = "a variable"
 
 Import = tuple[str, str, int]
 """Importing module, imported module, line; modules without the package's name, its root is ""."""
@@ -59,17 +112,41 @@ FILES = {module_of(path): path for path in sorted((ROOT / PACKAGE).rglob("*.py")
 
 def imports_of(module: str) -> Iterator[Import]:
     """What a module imports at any place, also where only type checkers look or when a function is called."""
-    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+    for imported, line in imports_in(FILES[module].read_text(encoding="utf-8"), str(FILES[module])):
+        yield module, imported, line
+
+
+def imports_in(source: str, path: str = "") -> Iterator[tuple[str, int]]:
+    """Imported module and line of each import of a source, and of each string that names a module."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [(alias.name, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{FILES[module]}:{node.lineno}: a relative import"
+            assert not node.level, f"{path}:{node.lineno}: a relative import"
             names = [(f"{node.module}.{alias.name}", str(node.module)) for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAME.fullmatch(node.value):
+            whole = above = node.value.replace(":", ".")
+            while above.removeprefix(f"{PACKAGE}.") not in FILES and "." in above:
+                above = above.rpartition(".")[0]
+            if above == PACKAGE:  # no module, but a logger or a file
+                continue
+            names = [(whole, above)]
+        elif isinstance(node, ast.Call) and _name_of(node.func) in _IMPORTERS and node.args:
+            named = node.args[0]
+            is_spelt = isinstance(named, ast.Constant) and not str(named.value).startswith(".")
+            name = str(named.value) if isinstance(named, ast.Constant) and is_spelt else VARIABLE
+            if name.startswith(f"{PACKAGE}."):  # found as a string
+                continue
+            names = [(name, name)]
         else:
             continue
         for whole, above in names:
             whole, above = (f"{name}.".removeprefix(f"{PACKAGE}.").removesuffix(".") for name in (whole, above))
-            yield module, whole if whole in FILES else above, node.lineno
+            yield whole if whole in FILES else above, node.lineno
+
+
+def _name_of(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def room(module: str) -> str:
@@ -107,7 +184,8 @@ def in_circles(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
 
 def violations() -> Iterator[tuple[str, str, str, int]]:
     """Rule, importing module, imported module and line of each violation."""
-    everything = [found for module in FILES for found in imports_of(module) if module]  # the root is the public face
+    # The root is the public face: it names all rooms, and connects those that do not know each other.
+    everything = [found for module in FILES for found in imports_of(module) if module and found[:2] not in ONLY_NAMED]
     inside = [found for found in everything if found[1] in FILES]
     # A package's face imports what is below it.
     between = {(package(a), package(b)) for a, b, _ in inside if b and package(a) != package(b) and not within(b, a)}
@@ -129,6 +207,11 @@ def violations() -> Iterator[tuple[str, str, str, int]]:
             is_allowed = there == here or there in MAY_IMPORT.get(here, set()) or within(imported, importer)
             if there in MAY_IMPORT and not is_allowed:
                 yield f"{here or importer} must not import {there}", importer, imported, line
+            if importer in COMMON_GROUND and there not in COMMON_GROUND[importer] | MAY_IMPORT.keys():
+                yield f"{importer} must not import {there}", importer, imported, line
+        elif imported == VARIABLE:
+            if importer not in IMPORT_WHAT_IS_NAMED:
+                yield "imports what a variable names", importer, imported, line
         else:
             library, here = imported.partition(".")[0], room(importer)
             if here in NOT_IN.get(library, set()) or here not in ONLY_IN.get(library, {here}):
@@ -160,6 +243,49 @@ def test_every_package_is_a_room():
     assert all(others <= set(MAY_IMPORT) for others in MAY_IMPORT.values())
 
 
+def test_every_module_of_the_root_is_common_ground():
+    root = {module for module, path in FILES.items() if "." not in module and path.name != "__init__.py"}
+    assert root == set(COMMON_GROUND), "a new module of the root needs a line in COMMON_GROUND"
+    users: dict[str, set[str]] = {module: set() for module in root}
+    for module in FILES:
+        for importer, imported, _ in imports_of(module):
+            if imported in root:
+                users[imported].add(room(importer))
+    of_one = {module: rooms for module, rooms in users.items() if module.startswith("_") and len(rooms) == 1}
+    in_one_room = {module for module, rooms in of_one.items() if rooms <= set(MAY_IMPORT)}
+    assert not in_one_room, "only one room needs it, so it belongs there"
+
+
+@pytest.mark.parametrize(
+    "source, imported",
+    [
+        ("import importlib\ndef f():\n    importlib.import_module('syne_hypersched.experiments')", "experiments"),
+        ("NAMES = {'Journal': 'syne_hypersched.recovery'}", "recovery"),
+        ("logging.getLogger('syne_hypersched.recovery._journal')", "recovery._journal"),
+        ("locate('syne_hypersched.recovery._journal.Journal')", "recovery._journal"),
+        ("find('syne_hypersched.recovery._journal:Journal')", "recovery._journal"),
+        ("__import__('syne_hypersched')", ""),
+        ("import_module(name)", VARIABLE),
+        ("import_module(f'syne_hypersched.{name}')", VARIABLE),
+        ("import_module('.experiments', __package__)", VARIABLE),
+        ("import_module('fastparquet')", "fastparquet"),
+    ],
+)
+def test_imports_by_a_string_are_found(source: str, imported: str):
+    assert imported in {name for name, _ in imports_in(source)}
+
+
+def test_other_strings_are_no_imports():
+    source = "a = 'syne_hypersched'\nb = 'syne_hypersched.log'\nc = 'python -m syne_hypersched.experiments.report'"
+    assert not list(imports_in(source))
+
+
+def test_what_is_only_named_is_still_named():
+    named = {found[:2] for module in FILES for found in imports_of(module)}
+    assert set(ONLY_NAMED) <= named
+    assert {module for module, imported in named if imported == VARIABLE} == set(IMPORT_WHAT_IS_NAMED)
+
+
 def test_every_direction_is_used():
     used = {
         (room(importer), room(imported))
@@ -167,8 +293,9 @@ def test_every_direction_is_used():
         for importer, imported, _ in imports_of(module)
         if imported in FILES
     }
-    unused = {(here, there) for here, others in MAY_IMPORT.items() for there in others} - used
-    assert not unused, "MAY_IMPORT allows what nobody does"
+    allowed = MAY_IMPORT | COMMON_GROUND
+    unused = {(here, there) for here, others in allowed.items() for there in others} - used
+    assert not unused, "MAY_IMPORT or COMMON_GROUND allows what nobody does"
 
 
 def test_circles_are_found():

@@ -18,11 +18,7 @@ ELSEWHERE = {
     "backends/local/_changing_fleet.py": "backends/local/test_in_place.py",
     "backends/ray/_depot.py": "backends/ray/test_carrier.py",
     "backends/ray/_node_place.py": "backends/ray/test_streamed.py",
-    "check/_live.py": "check/test_check.py",
-    "training/_lifecycle.py": "training/test_run.py",
-    "training/_resizer.py": "training/test_joining.py",
     "training/_sharded.py": "training/test_elastic_processes.py",
-    "tuning/_run.py": "tuning/test_script.py",
     "tuning/scripts/digits_mlp.py": "tuning/test_demo.py",
     # Arguments that are passed on, and values without behaviour.
     "checkpoints/_bill.py": "checkpoints/test_moving.py",

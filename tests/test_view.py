@@ -7,10 +7,12 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from syne_hypersched._view import is_wanted
+from syne_hypersched._view import is_wanted, show_by_default
+from syne_hypersched.experiments import LiveProgress
 
 TUNING = """
 import sys
@@ -94,3 +96,19 @@ def test_it_can_be_turned_off(tmp_path: Path) -> None:
     shown = in_terminal(tmp_path, SYNE_HYPERSCHED_LIVE="0")
     assert "ended after" not in shown
     assert "Trial 0 started" in shown
+
+
+def test_the_root_of_the_package_sets_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No module below knows ``LiveProgress``, so a tuning on a terminal shows it only if the root has set it."""
+    pytest.importorskip("rich")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("SYNE_HYPERSCHED_LIVE", raising=False)
+    tuner = SimpleNamespace(callbacks=[LiveProgress(panel=False)], output_logger=object())
+    shown = list(tuner.callbacks)
+    show_by_default(tuner)
+    assert tuner.callbacks == shown  # it has one
+    tuner.callbacks = []
+    with pytest.raises(AttributeError, match="scheduler"):  # the view asks for what this tuner has not
+        show_by_default(tuner)
+    assert [type(callback) for callback in tuner.callbacks] == [LiveProgress]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syne_hypersched._wording import counted, metric_text
+from syne_hypersched._wording import counted, metric_text, short
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,7 @@ def test_a_metric_has_four_decimals_or_four_digits(value, text):
 def test_one_thing_is_not_several():
     assert [counted(number, "launch", "launches") for number in (0, 1, 2)] == ["0 launches", "1 launch", "2 launches"]
     assert [counted(number, "trial") for number in (1, 5)] == ["1 trial", "5 trials"]
+
+
+def test_a_float_of_a_configuration_has_four_digits():
+    assert [short(value) for value in (0.123456, 1e-7, 64, "adam", True)] == ["0.1235", "1e-07", "64", "adam", "True"]

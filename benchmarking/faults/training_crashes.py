@@ -19,7 +19,7 @@ from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.training import CheckpointFolder
 
 FOLDER = "/run/checkpoints"
-#: After so many crashes another run begins on an empty disk, since the first checkpoint is the most endangered.
+#: After this many crashes another run begins on an empty disk, since the first checkpoint is the most endangered.
 _CRASHES_OF_A_RUN = 10
 
 

@@ -42,7 +42,7 @@ def tell(searcher: Searcher, trial_id: int, config: dict[str, Any], state: np.ra
 
 
 def measure(name: str, num_trials: int, num_suggestions: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each suggestion, and microseconds of a report, of a searcher that knows so many trials."""
+    """Milliseconds of each suggestion, and microseconds of a report, of a searcher that knows this many trials."""
     space = load_digits().configuration_space
     state = np.random.RandomState(0)
     searcher, random = (make_searcher(kind, space, None, 0, max_t=MAX_T) for kind in (name, "random_search"))

@@ -121,7 +121,7 @@ def tune(seed: int, deadline_s: float, watched: bool) -> Tuning:
 
 
 def write_run(folder: Path, num_trials: int, num_devices: int) -> None:
-    """Writes a run with so many trials, as a tuner with a journal does."""
+    """Writes a run with this many trials, as a tuner with a journal does."""
     draw, now_s, begun = random.Random(0), 0.0, time.time()
     devices = [f"node{index // 8}/gpu{index % 8}" for index in range(num_devices)]
     options = {"time_attr": "epoch", "grace_period": 1, "reduction_factor": 3, "max_t": 27}

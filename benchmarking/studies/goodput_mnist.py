@@ -105,7 +105,7 @@ def tune(
         raise RuntimeError(f"the run has broken a rule: {faults}")
     table = trial_table(run)
     return Result(
-        accuracy=max(trial.best for trial in table if trial.best is not None),
+        accuracy=max((trial.best for trial in table if trial.best is not None), default=float("nan")),
         num_trials=len(table),
         num_resizes=sum(event.event == "resize" for event in run.events),
         lost_s=sum(trial.launch_cost_s or 0.0 for trial in table),

@@ -131,10 +131,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--batch_size", type=int, default=64, help="images in a step, over all devices together")
     parser.add_argument("--max_batch_size", type=int, help="let the batch grow up to this where goodput does")
-    parser.add_argument("--virtual_devices", type=int, help="train as if on so many devices, bitwise the same on any")
+    parser.add_argument("--virtual_devices", type=int, help="train as if on this many devices, bitwise the same on any")
     parser.add_argument("--val_share", type=float, default=0.25, help="share of the images to validate on")
     parser.add_argument(
-        "--train_copies", type=int, default=TRAIN_COPIES, help="times that an epoch has each image, distorted anew"
+        "--train_copies",
+        type=int,
+        default=TRAIN_COPIES,
+        help="times that an epoch has each image, each time distorted in another way",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--st_checkpoint_dir", help="where the checkpoint is written to and resumed from")

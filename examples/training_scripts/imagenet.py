@@ -132,7 +132,7 @@ def parse_args() -> argparse.Namespace:
     add_network_arguments(parser)
     parser.add_argument("--network", choices=NETWORKS, default="resnet50", metavar="NAME")
     parser.add_argument("--image_size", type=int, default=224)
-    parser.add_argument("--num_val", type=int, help="validate on so many images only")
+    parser.add_argument("--num_val", type=int, help="validate on this many images only")
     parser.add_argument("--num_workers", type=int, default=4, help="processes that read images, for each device")
     parser.add_argument("--num_rounds", type=int, default=100)
     parser.add_argument("--num_steps", type=int, default=500, help="batches in a round")

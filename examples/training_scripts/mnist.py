@@ -137,8 +137,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weight_decay", type=float, default=1e-4)
     parser.add_argument("--width", type=int, default=8, help="channels of the first convolution")
     parser.add_argument("--dropout", type=float, default=0.1, help="in both hidden layers")
-    parser.add_argument("--num_train", type=int, help="train on so many images only, to save time")
-    parser.add_argument("--num_val", type=int, help="validate on so many images only, to save time")
+    parser.add_argument("--num_train", type=int, help="train on this many images only, to save time")
+    parser.add_argument("--num_val", type=int, help="validate on this many images only, to save time")
     parser.add_argument("--validate_on", choices=("held_out", "test"), default="held_out")
     args = parser.parse_args()
     if args.data_dir is None:

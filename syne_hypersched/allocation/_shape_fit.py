@@ -198,7 +198,7 @@ def _minimised(objective: _Objective, theta: Floats, max_iterations: int) -> tup
         proposed = np.clip(theta + step, _LOWER, _UPPER)
         new_value, new_gradient, new_matrix = objective(proposed)
         better = new_value <= value
-        # A step that is damped much lowers the objective little, wherever the minimum is.
+        # A heavily damped step gains little even far from the minimum, so it is no sign of convergence.
         going_on = np.where(better, (value - new_value > _TOLERANCE) | (damping > 1), damping <= _MAX_DAMPING)
         theta = np.where(better[:, None], proposed, theta)
         value = np.where(better, new_value, value)

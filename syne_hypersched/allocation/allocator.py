@@ -113,7 +113,7 @@ class Allocator:
         return self._num_nominal - sum(live.num_devices for live in self._live.values())
 
     def set_present(self, num_devices: int) -> None:
-        """So many devices are there now, at most those of the constructor; trials may hold more until they shrink."""
+        """Sets the number of available devices, at most the constructor's; trials may hold more until they shrink."""
         if num_devices != self._num_devices:
             self._num_devices, self._random_draw = num_devices, None
 
@@ -152,12 +152,12 @@ class Allocator:
         live.reports_since_resize += 1
 
     def take_back(self) -> None:
-        """Every live trial goes on on one device."""
+        """Every live trial continues on one device."""
         for live in self._live.values():
             live.num_devices, live.reports_since_resize = 1, 0
 
     def limit(self, trial_id: int, num_devices: int, most: int) -> None:
-        """A live trial has failed on more devices than ``most``, and goes on on ``num_devices``.
+        """Limits a live trial that failed on more devices than ``most``; it continues on ``num_devices``.
 
         What others get does not change: devices that this trial cannot use may stay idle.
         """

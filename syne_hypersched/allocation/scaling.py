@@ -368,7 +368,7 @@ def check_scaling(scaling: object) -> None:
 
 
 def _check_speed(num_devices: int, speed: object) -> float:
-    rule = f"a positive finite number for {num_devices!r} devices"
+    rule = f"a positive finite number for {num_devices!r} {'device' if num_devices == 1 else 'devices'}"
     return checks.number("scaling", speed, rule, above=0.0)
 
 

@@ -68,7 +68,7 @@ class ThroughputModel:
             raise ValueError(f"alpha_c or beta_c must be above 0, but got {self.alpha_c!r} and {self.beta_c!r}")
 
     def compute_time_s(self, local_batch_size: npt.ArrayLike) -> Floats:
-        """``T_compute``, in seconds, of a micro-batch with so many samples on each device."""
+        """``T_compute``, in seconds, of a micro-batch with this many samples on each device."""
         return self.alpha_c + self.beta_c * np.asarray(local_batch_size, dtype=float)
 
     def sync_time_s(self, num_devices: npt.ArrayLike) -> Floats:

@@ -10,10 +10,10 @@ import numpy as np
 from syne_tune.config_space import Categorical, Domain, choice, lograndint, loguniform, randint, uniform
 
 MOST_CHOICES = 12
-"""An integer column with at most so many different values becomes a choice among them."""
+"""An integer column with at most this many different values becomes a choice among them."""
 
 LOG_RATIO = 100.0
-"""A column of positive numbers has a logarithmic scale if its largest value is so many times its smallest."""
+"""A column of positive numbers has a logarithmic scale if its largest value is this many times its smallest."""
 
 
 def infer_domain(values: Sequence[Any]) -> Domain:

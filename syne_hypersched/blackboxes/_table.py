@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from syne_tune.config_space import randint, uniform
 
+from syne_hypersched._wording import counted
 from syne_hypersched.blackboxes._checks import check_members, checked_levels
 from syne_hypersched.blackboxes._curve import LEAST_EPOCH_S, LearningCurve
 from syne_hypersched.blackboxes._space import UnitCube, infer_domain
@@ -119,8 +120,9 @@ class TableBlackbox:
 
     def __repr__(self) -> str:
         return (
-            f"TableBlackbox({self.name!r}: {len(self)} configurations, {len(self.levels)} levels, "
-            f"{self.num_seeds} repetitions, metrics {', '.join(self.metrics)})"
+            f"TableBlackbox({self.name!r}: {counted(len(self), 'configuration')}, "
+            f"{counted(len(self.levels), 'level')}, "
+            f"{counted(self.num_seeds, 'repetition')}, metrics {', '.join(self.metrics)})"
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def check_script(
     options
         Its options. ``--st_checkpoint_dir FOLDER`` is added, unless one of them contains ``{st_checkpoint_dir}``.
     num_devices
-        Devices for the launch on several devices. If there are not so many GPUs, these launches are left out.
+        Devices for the launch on several devices. With fewer GPUs, these launches are left out.
     device_type, processes, binary, grace_s, share_devices
         As in :class:`~syne_hypersched.ElasticLocalBackend`.
     metric, resource

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from syne_hypersched import checks
+from syne_hypersched._wording import counted
 from syne_hypersched.check._curves import (
     CurveNames,
     allowed,
@@ -114,7 +115,7 @@ class Judge:
         if alone.is_silent:
             advice = "Give options with which an epoch is short, or a larger --timeout-s."
             return "FAIL", f"no report for too long, after {len(alone.reports)} of them", advice
-        return "PASS", f"{len(alone.reports)} reports on 1 device", ""
+        return "PASS", f"{counted(len(alone.reports), 'report')} on 1 device", ""
 
     def _reports(self) -> tuple[Status, str, str]:
         reports, names = self._seen.alone.reports, self._names
@@ -172,7 +173,7 @@ class Judge:
             return "FAIL", f"nothing was saved before report {listed}", advice
         if None in verdicts:
             return "UNKNOWN", "the order of saves and reports could not be seen", ""
-        return "PASS", f"a save before each of {len(verdicts)} reports", ""
+        return "PASS", f"a save before each of {counted(len(verdicts), 'report')}", ""
 
     def _leaves(self) -> tuple[Status, str, str]:
         trace = self._seen.terminated
@@ -186,7 +187,7 @@ class Judge:
         if trace.was_killed:
             return "FAIL", f"still there {self._grace_s:g} s after SIGTERM", advice
         if num_late > self._per_level():
-            return "FAIL", f"it trained on for {num_late} reports after SIGTERM", advice
+            return "FAIL", f"it went on training for {counted(num_late, 'report')} after SIGTERM", advice
         if trace.exit_code not in _LEFT:
             advice = f"After SIGTERM, exit with {EXIT_DRAINED}; an error at that moment may cost the checkpoint."
             return "FAIL", f"exit code {trace.exit_code} after SIGTERM: {trace.last_words}", advice
@@ -270,7 +271,7 @@ class Judge:
             return "FAIL", f"{code}on {number} devices: {words}", advice
         if not trace.reports:
             return "UNKNOWN", f"no report on {number} devices: it may have been done", ""
-        return "PASS", f"{len(trace.reports)} reports on {number} devices", ""
+        return "PASS", f"{counted(len(trace.reports), 'report')} on {number} devices", ""
 
     def _one_writer(self) -> tuple[Status, str, str]:
         trace, alone = self._seen.resized, self._seen.alone
@@ -318,7 +319,7 @@ class Judge:
                     "once, and only then remove the old one (docs/checkpoints.md)."
                 )
                 return "FAIL", f"{what}: {problem}", advice
-        also = f", and {len(seen.torn)} other states" if seen.torn else ""
+        also = f", and {counted(len(seen.torn), 'other state')}" if seen.torn else ""
         return "PASS", f"went on after a kill in a save{also}", ""
 
     def _torn_problem(self, before: tuple[Mapping[str, Any], ...], trace: LaunchTrace) -> str:

@@ -27,7 +27,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
 #: The checkpoint folder in an option of the script.
 CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
-#: A launch is looked at so often (seconds) even if nothing is heard of it.
+#: Seconds between two looks at a launch of which nothing is heard.
 _LOOK_S = 0.05
 #: Seconds within which a signal arrives.
 _STOP_S = 2.0
@@ -66,11 +66,11 @@ class WatchedLaunch:
     # What the launcher tells, in its own thread.
 
     def on_launched(self, pids: list[int]) -> None:
-        """The processes exist."""
+        """Records that the processes exist."""
         self._pids = pids
 
     def on_exit(self, exit_: LaunchExit, moment: float) -> None:
-        """The last process has ended."""
+        """Records that the last process has ended."""
         self._exit, self._ended_at = exit_, moment
         with contextlib.suppress(OSError):
             os.write(self._wakeup[1], b"x")
@@ -171,7 +171,7 @@ class WatchedLaunch:
         self.kill()
 
     def finish(self, num_devices: int) -> LaunchTrace:
-        """What it has done, after its end."""
+        """The trace of the launch, after its end."""
         self._look(to_the_end=True)
         self._watch.close()
         self._tail.close()

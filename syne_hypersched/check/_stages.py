@@ -11,6 +11,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from syne_hypersched._wording import counted
 from syne_hypersched.check._live import Stage, WatchedLaunch
 from syne_hypersched.check._torn import TornState, files_below, lay_out, torn_states
 from syne_hypersched.check._trace import LaunchTrace
@@ -78,7 +79,7 @@ class Plan:
         self._copies: list[_Copy] = []
 
     def run(self) -> Observed:
-        """Carries them out."""
+        """Performs the launches."""
         self._tell("undisturbed on 1 device")
         alone = self._alone()
         seen = Observed(alone, num_devices=self._stage.num_devices)
@@ -88,7 +89,7 @@ class Plan:
         # A script that saves only every second time is caught with an odd number.
         after = seen.num_before = min(2, num_reports - 1)
         for attempt in range(3):
-            self._tell(f"SIGTERM in the middle of an epoch, after {after} reports")
+            self._tell(f"SIGTERM in the middle of an epoch, after {counted(after, 'report')}")
             trial = f"terminated-{attempt}"
             seen.terminated = self._terminate(trial, after)
             if not seen.terminated.may_lack_a_report:

@@ -29,7 +29,7 @@ class LaunchTrace:
     reports: tuple[Mapping[str, Any], ...] = ()
     """Reports of rank 0, in order, without the entries of Syne Tune's reporter."""
     places: tuple[tuple[int, int], ...] = ()
-    """Where each report is among the changes: after at least and at most so many of them."""
+    """Where each report is among the changes: after at least and at most this many of them."""
     changes: tuple[Change, ...] = ()
     """Changes of the checkpoint folder, in order."""
     exit_code: int | None = None

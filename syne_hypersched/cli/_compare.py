@@ -88,7 +88,7 @@ def compare(
         if output is None:
             output, why_not_default = usable_output(study, default_output(study))
             if why_not_default is not None:
-                print(f"{why_not_default}: today's are in {output}", file=sys.stderr)
+                print(f"{why_not_default}: the new results are in {output}", file=sys.stderr)
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
         raise  # the output is no longer read, as by `head`, which is no error
@@ -102,6 +102,13 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     from syne_hypersched.comparison.progress import study_progress
     from syne_hypersched.comparison.report import write_report
     from syne_hypersched.comparison.runner import RunFailedError, run_study
+    from syne_hypersched.comparison.storage import (
+        MEANS_FILENAME,
+        MEANS_TEXT_FILENAME,
+        RESULTS_FILENAME,
+        SUMMARY_FILENAME,
+        SUMMARY_TEXT_FILENAME,
+    )
     from syne_hypersched.comparison.text import describe
 
     store_runs = find_preset(study.preset).store_runs
@@ -127,8 +134,8 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     pictures = [path for path in written if path.suffix == ".png"]
     missing = 'none, matplotlib is not installed: pip install "syne-hypersched[plots]"'
     print("pictures: " + (", ".join(map(str, pictures)) or missing))
-    print(f"results: {output / 'results.csv'}, {output / 'comparison.csv'}, {output / 'summary.csv'}")
-    print(f"all tables as text: {output / 'comparison.txt'}, {output / 'summary.txt'}")
+    print(f"results: {output / RESULTS_FILENAME}, {output / MEANS_FILENAME}, {output / SUMMARY_FILENAME}")
+    print(f"all tables as text: {output / MEANS_TEXT_FILENAME}, {output / SUMMARY_TEXT_FILENAME}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)
     return 0
 
@@ -146,8 +153,8 @@ def _describe_table(study: Study) -> None:
     for name in id_columns(table.configurations):
         others = ",".join(other for other in table.configuration_space if other != name) or "..."
         print(
-            f"hypersched compare: warning: the column {name!r} has another value in each of the {len(table)} "
-            "configurations, as an id has, and is searched as a hyperparameter, which misleads a searcher that learns. "
+            f"hypersched compare: warning: the column {name!r} has a different value in each of the {len(table)} "
+            "configurations, like an id. It is searched as a hyperparameter, which misleads a searcher that learns. "
             f"Name the hyperparameters: --configuration {others}",
             file=sys.stderr,
         )

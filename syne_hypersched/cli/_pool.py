@@ -17,8 +17,8 @@ run, or arguments are wrong.
 def pool(run: str, /, *, devices: int | None = None, names: list[str] | None = None, timeout: float = 60.0) -> int:
     """Give devices of a running experiment back, or let it have them again.
 
-    Trials on devices that go are asked to save and exit, and go on on the
-    others or wait. Returns when the devices are free.
+    Trials on devices that go are asked to save and exit. They continue on
+    the others or wait. Returns when the devices are free.
 
     Parameters
     ----------

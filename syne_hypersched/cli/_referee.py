@@ -93,9 +93,11 @@ def _referee(
 def _read(results: tuple[Path, ...]) -> pd.DataFrame:
     import pandas as pd
 
+    from syne_hypersched.comparison.storage import RESULTS_FILENAME
+
     if not results:
         raise ValueError("results must name at least one file or folder, but got none")
-    frames = [pd.read_csv(path / "results.csv" if path.is_dir() else path) for path in results]
+    frames = [pd.read_csv(path / RESULTS_FILENAME if path.is_dir() else path) for path in results]
     return pd.concat(frames, ignore_index=True)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from syne_hypersched._wording import counted
+
 MANY_REPORTS = 500_000
 """Simulated reports from which on a replay says that it takes a while."""
 
@@ -80,8 +82,8 @@ def replay(
         )
         if len(loaded.reports) * len(scenarios) > MANY_REPORTS:
             print(
-                f"{len(loaded.reports)} reports are searched again {len(scenarios)} times, which takes minutes; fewer "
-                "scenarios take less: --schedulers asha --grace-periods 1 --devices 4 --deadlines 1h",
+                f"searching {len(loaded.reports)} reports again {counted(len(scenarios), 'time')} takes minutes; "
+                "fewer scenarios take less: --schedulers asha --grace-periods 1 --devices 4 --deadlines 1h",
                 file=sys.stderr,
             )
         print(describe_replay(known, replay_scenarios(known, scenarios)))

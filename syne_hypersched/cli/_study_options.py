@@ -161,7 +161,7 @@ def study_of(options: StudyOptions) -> Study:
     if options.table is not None:
         table = _table_file(options, options.table)
     elif options.metric is not None or options.mode is not None or options.configuration is not None:
-        raise ValueError("--metric, --mode and --configuration are for --table FILE, which is missing")
+        raise ValueError("--metric, --mode and --configuration need --table FILE, which is missing")
     named = (("model", options.model), ("data", options.data))
     script_options = [(name, value) for name, value in named if value is not None]
     return make_study(
@@ -209,7 +209,7 @@ def _list(text: str | None) -> tuple[str, ...] | None:
         return None
     items = tuple(item.strip() for item in text.split(",") if item.strip())
     if not items:
-        raise ValueError(f"a list must have an item, but got {text!r}")
+        raise ValueError(f"a list must not be empty, but got {text!r}")
     return items
 
 
@@ -218,7 +218,7 @@ def _integers(name: str, text: str | None) -> tuple[int, ...] | None:
     try:
         return None if items is None else tuple(int(item) for item in items)
     except ValueError:
-        raise ValueError(f"{name} must be an integer or several, but got {text!r}") from None
+        raise ValueError(f"{name} must be one or more integers, but got {text!r}") from None
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

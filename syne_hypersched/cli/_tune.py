@@ -116,11 +116,11 @@ def tune(
     grace_period
         Level of the first rung, where trials are compared first (default: that of the scheduler).
     reduction_factor
-        One in so many trials goes on from a rung (default: that of the scheduler).
+        Share of trials that are promoted from a rung: one in this many (default: that of the scheduler).
     seed
         Seed of everything random.
     max_failures
-        So many trials may fail; one more ends the tuning.
+        Number of trials that may fail; one more ends the tuning.
     name
         Name of the experiment (default: that of the script and the date).
     resume

@@ -3,7 +3,7 @@
 A paired difference of regret of two schedulers, on table *t* with seed *s*, is taken as ``mean + a_t + b_s + e_ts``:
 the tables and the seeds are samples of those that might have been used. One seed gives the same configurations on
 tables of one space, so that it has an effect of its own. The bootstrap is hierarchical: it weights tables, seeds and
-residuals at random, each with the variance that the analysis of variance finds for it. (Drawing seeds anew within
+residuals at random, each with the variance that the analysis of variance finds for it. (Drawing new seeds within
 tables counts the variance of the seeds twice, and hides true differences.) The weights are the same for all
 comparisons of a family. So the largest statistic of a bootstrap sample has the distribution that a single comparison
 must exceed, if the probability of *any* wrong verdict in the family is to be at most its level. Student's t with

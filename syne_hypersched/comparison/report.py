@@ -8,7 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from syne_hypersched.comparison.runner import Results
-from syne_hypersched.comparison.storage import write_whole
+from syne_hypersched.comparison.storage import (
+    MEANS_FILENAME,
+    MEANS_TEXT_FILENAME,
+    RESULTS_FILENAME,
+    SUMMARY_FILENAME,
+    SUMMARY_TEXT_FILENAME,
+    write_whole,
+)
 from syne_hypersched.comparison.tables import comparison_table, results_table, summary_table, timings_table
 from syne_hypersched.comparison.text import describe, describe_summary
 
@@ -33,20 +40,19 @@ def write_report(results: Results, output: Path) -> list[Path]:
         The files written.
     """
     tables = {
-        "results": results_table(results),
-        "comparison": comparison_table(results),
-        "summary": summary_table(results),
-        "timings": timings_table(results),
+        RESULTS_FILENAME: results_table(results),
+        MEANS_FILENAME: comparison_table(results),
+        SUMMARY_FILENAME: summary_table(results),
+        "timings.csv": timings_table(results),
     }
     written = [
-        write_whole(output / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-        for name, table in tables.items()
+        write_whole(output / name, table.to_csv(index=False, lineterminator="\n")) for name, table in tables.items()
     ]
-    parquet = _as_parquet(tables["results"])
+    parquet = _as_parquet(tables[RESULTS_FILENAME])
     if parquet is not None:
-        written.append(write_whole(output / "results.parquet", parquet))
-    written.append(write_whole(output / "comparison.txt", describe(results) + "\n"))
-    written.append(write_whole(output / "summary.txt", describe_summary(results) + "\n"))
+        written.append(write_whole((output / RESULTS_FILENAME).with_suffix(".parquet"), parquet))
+    written.append(write_whole(output / MEANS_TEXT_FILENAME, describe(results) + "\n"))
+    written.append(write_whole(output / SUMMARY_TEXT_FILENAME, describe_summary(results) + "\n"))
     return written + draw_pictures(results, output)
 
 

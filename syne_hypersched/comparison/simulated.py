@@ -23,6 +23,7 @@ from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
 from syne_hypersched.comparison.settings import Duration, Scenario, Study
 from syne_hypersched.comparison.timing import TimedScheduler
 from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.schedulers import hypersched
 from syne_hypersched.simulation import Simulation, simulate
 
 
@@ -83,7 +84,7 @@ def _launch_cost(scenario: Scenario, full_run_s: float) -> LaunchCost:
 @contextmanager
 def _without_notices() -> Iterator[None]:
     """Suppresses warnings that a scheduler gives once per tuning, since there are hundreds of runs."""
-    notices = logging.getLogger("syne_hypersched.schedulers.hypersched._notices")
+    notices = logging.getLogger(hypersched.__name__)
     before = notices.level
     notices.setLevel(logging.ERROR)
     try:

@@ -22,6 +22,24 @@ from syne_hypersched.comparison.settings import Study
 FORMAT = 1
 """Number of the format; increased when finished runs of an older version can no longer be read."""
 
+RESULTS_FILENAME = "results.csv"
+"""A row for each run and deadline."""
+
+MEANS_FILENAME = "comparison.csv"
+"""Means of the results over the seeds."""
+
+MEANS_TEXT_FILENAME = "comparison.txt"
+"""The same as text."""
+
+SUMMARY_FILENAME = "summary.csv"
+"""Summary of the trials of each run."""
+
+SUMMARY_TEXT_FILENAME = "summary.txt"
+"""The same as text."""
+
+_SETTINGS = "settings.json"
+_OUTCOME = "outcome.json"
+
 SOURCES: Mapping[str, Path] = MappingProxyType(
     {
         "syne_hypersched": Path(__file__).resolve().parents[1],
@@ -131,7 +149,7 @@ class StudyFolder:
 
     @property
     def _settings_path(self) -> Path:
-        return self.path / "settings.json"
+        return self.path / _SETTINGS
 
     def of_run(self, run: StudyRun) -> Path:
         """The folder of a run."""
@@ -140,7 +158,7 @@ class StudyFolder:
     def load(self, run: StudyRun) -> RunOutcome | None:
         """The outcome of a run; None if it has not finished."""
         try:
-            text = (self.of_run(run) / "outcome.json").read_text(encoding="utf-8")
+            text = (self.of_run(run) / _OUTCOME).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         return RunOutcome.from_json(json.loads(text))
@@ -154,7 +172,7 @@ class StudyFolder:
 
     def finish(self, run: StudyRun, outcome: RunOutcome) -> None:
         """Stores the outcome of a run, which marks it as finished."""
-        write_whole(self.of_run(run) / "outcome.json", json.dumps(outcome.as_json()) + "\n")
+        write_whole(self.of_run(run) / _OUTCOME, json.dumps(outcome.as_json()) + "\n")
 
 
 def default_output(study: Study) -> Path:

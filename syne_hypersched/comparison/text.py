@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from syne_hypersched._wording import counted
 from syne_hypersched.comparison.problems import find_goal, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Scenario
@@ -209,7 +210,7 @@ def describe_verdicts(verdicts: pd.DataFrame, candidate: str, level: float) -> s
             regrets = [f"{row.regret:.3f}", f"{row.rival_regret:.3f}", f"{row.ratio:.3f}"]
             numbers = [f"{row.adjusted_p_value:.3f}", str(row.tables), str(row.seeds)]
             cells.append([row.deadline, row.rival, *regrets, gain, *numbers, row.verdict])
-        title = f"{group}: {num_devices} devices, scaling {scaling}, launch cost {launch_cost}"
+        title = f"{group}: {counted(num_devices, 'device')}, scaling {scaling}, launch cost {launch_cost}"
         blocks.append(f"{title}\n{align(cells, left=2)}")
     blocks.append(
         "Gain: the rival's mean regret less that of the candidate, paired by table and seed. Intervals, p and verdicts "

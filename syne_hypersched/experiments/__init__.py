@@ -9,6 +9,7 @@ from syne_hypersched.experiments._invariants import check_reports as check_repor
 from syne_hypersched.experiments._invariants import check_run as check_run
 from syne_hypersched.experiments._live import LiveProgress as LiveProgress
 from syne_hypersched.experiments._live import QuietTunerLogger as QuietTunerLogger
+from syne_hypersched.experiments._live import add_live_view as add_live_view
 from syne_hypersched.experiments._plot import draw_run as draw_run
 from syne_hypersched.experiments._plot import plot_run as plot_run
 from syne_hypersched.experiments._run import Report as Report
@@ -36,6 +37,7 @@ __all__ = [
     "RULES",
     "TrialSummary",
     "Violation",
+    "add_live_view",
     "check_devices",
     "check_reports",
     "check_run",

@@ -1,4 +1,4 @@
-"""Whether the tuner of a run is there."""
+"""Whether the tuner of a run is alive."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME
 
-#: A run whose processes cannot be asked counts as running if something happened in the last so many seconds.
+#: A run whose processes cannot be asked counts as running if something happened within this many seconds.
 QUIET_S = 120.0
 
 
 def tuner_is_alive(folder: Path) -> bool | None:
-    """Whether the tuner is there; None if that cannot be known on this machine, or the run has no journal.
+    """Whether the tuner is alive; None if that cannot be known on this machine, or the run has no journal.
 
     The journal's lock names the tuner's process, which touches it in each turn of its loop.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.checkpoints.best import ST_CHECKPOINT, measure_checkpoint, published_result
 from syne_hypersched.experiments._run import Run
 from syne_hypersched.filenames import BEST_DIRNAME
@@ -57,8 +57,8 @@ def describe_best(run: Run) -> str:
     if best.checkpoint is None:
         text = f"configuration and result, but no checkpoint: {best.path}\nno whole checkpoint of {whose} was there"
     else:
-        match = best.checkpoint.get("match")
-        newer = "" if match == "exact" else f", or up to {match} reports newer"
+        match: Any = best.checkpoint.get("match")
+        newer = "" if match == "exact" else f", or up to {counted(match, 'report')} newer"
         text = f"checkpoint, configuration and result: {best.path}\nthe checkpoint is of {whose}{newer}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
         text += f"\nit has {run.metric} {metric_text(best.value)}: what was better has left no whole checkpoint"
@@ -77,7 +77,7 @@ def check_best(run: Run) -> Iterator[tuple[int, str]]:
         if not num_files:
             yield best.trial_id, f"{whose}, and its checkpoint is gone"
         elif (num_files, num_bytes) != (known.get("num_files"), known.get("num_bytes")):
-            was = f"{known.get('num_files')} files with {known.get('num_bytes')} bytes"
+            was = f"{counted(known.get('num_files', 0), 'file')} with {counted(known.get('num_bytes', 0), 'byte')}"
             yield best.trial_id, f"{whose}, whose checkpoint had {was} and has {num_files} with {num_bytes}"
         level = known.get("level")
         if level is not None and level != best.resource:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from syne_tune.constants import ST_WORKER_TIME
 
 from syne_hypersched._log_tail import LogTail
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.backends.shared.pool_changes import JOIN, LOSE, RETIRE
 from syne_hypersched.checks import is_number
@@ -137,7 +138,9 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
         held[trial_id] = event
         num_held = sum(len(launch.devices) for launch in held.values())
         if num_held > len(known):
-            message = f"{when} took {len(event.devices)} devices, which makes {num_held} held of {len(known)}"
+            message = (
+                f"{when} took {counted(len(event.devices), 'device')}, which makes {num_held} held of {len(known)}"
+            )
             violations.append(Violation("devices", trial_id, message))
     return tuple(violations)
 

@@ -85,7 +85,7 @@ class LiveProgress(TunerCallback):
         self._wait = Wait()
 
     def on_tuning_start(self, tuner: Tuner) -> None:
-        """Starts to show; called by the tuner."""
+        """Shows the view; called by the tuner."""
         scheduler, stop_criterion = tuner.scheduler, tuner.stop_criterion
         metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
         deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
@@ -104,7 +104,7 @@ class LiveProgress(TunerCallback):
         self._wait.begin(tuner)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
-        """Waits for news; called by the tuner."""
+        """Waits for events of trials; called by the tuner."""
         self._wait.sleep()
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
@@ -130,7 +130,7 @@ class LiveProgress(TunerCallback):
         self._show(last=False)
 
     def on_tuning_end(self) -> None:
-        """Shows the end and gives the terminal back; called by the tuner."""
+        """Shows the result and releases the terminal; called by the tuner."""
         self._show(last=True)
         if self._live is not None:
             with contextlib.suppress(OSError):
@@ -211,6 +211,21 @@ class QuietTunerLogger(TunerLogger):
     print_tuning_complete = _say_nothing
     print_stopping_trials = _say_nothing
     print_tuning_finished = _say_nothing
+
+
+def add_live_view(tuner: Tuner) -> None:
+    """Adds :class:`LiveProgress` to a tuner that begins, unless it has one.
+
+    The tuner's own messages, if they are those of Syne Tune, are reduced to what the view does not show.
+    """
+    if any(isinstance(callback, LiveProgress) for callback in tuner.callbacks):
+        return
+    view = LiveProgress()
+    # A list of its own: the one that was given belongs to the user.
+    tuner.callbacks = [*tuner.callbacks, view]
+    if type(tuner.output_logger) is TunerLogger:
+        tuner.output_logger = QuietTunerLogger()
+    view.on_tuning_start(tuner)
 
 
 def _can_show_panel() -> bool:

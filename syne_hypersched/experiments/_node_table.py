@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from syne_hypersched._wording import counted
 from syne_hypersched.experiments._nodes import (
     NEW,
     Attendance,
@@ -17,9 +18,9 @@ from syne_hypersched.experiments._nodes import (
 from syne_hypersched.experiments._run import Run
 from syne_hypersched.experiments._timeline import holdings, last_moment_s
 
-#: So many nodes have a row at most: those first to which something happened.
+#: Most nodes that have a row: those with changes first.
 _MOST_NODES = 16
-#: So much of what happened to a node is told at most: the last things.
+#: Most changes that are told of a node: the last ones.
 _MOST_CHANGES = 4
 
 
@@ -71,7 +72,7 @@ def changes_of(attendance: Attendance) -> dict[str, tuple[str, ...]]:
         Which devices were there when.
     """
     absences, nodes = attendance.absences(), by_node(attendance.devices)
-    # A node that is to go may die then: it is not back between.
+    # A node may die while it retires; it has not come back in between.
     begins = {(device, absence.start_s) for absence in absences for device in absence.devices}
     told: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
     for absence in absences:
@@ -111,5 +112,5 @@ def describe_nodes(run: Run) -> str:
         devices = sum(node.num_devices for node in left)
         held = sum(node.held * node.num_devices for node in left) / devices
         what = "more changed" if any(node.changes for node in left) else "to which nothing happened"
-        lines.append(f"... and {len(left)} nodes with {devices} devices {what}, held {held:.0%}")
+        lines.append(f"... and {counted(len(left), 'node')} with {counted(devices, 'device')} {what}, held {held:.0%}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.records.events import Event
 
@@ -19,7 +20,7 @@ NEW, RETIRED, DRAINED, LOST = "not there yet", "given back", "drained", "lost"
 """Why a device is away: it has not joined yet, it was given back, its node is to go, or it was lost."""
 
 _NEIGHBOURS = 3
-"""Names of at least so many neighbours are told as the first and the last one."""
+"""Least number of neighbours whose names are shortened to the first and the last one."""
 
 
 def node_of(device: str) -> str:
@@ -54,10 +55,9 @@ def num_nodes(devices: Iterable[str]) -> int:
 
 
 def count_devices(devices: Sequence[str]) -> str:
-    """How many devices, and on how many nodes."""
+    """Counts devices and their nodes, in words."""
     nodes, number = num_nodes(devices), len(devices)
-    on = f" on {nodes} node{'s' if nodes > 1 else ''}" if nodes else ""
-    return f"{number} device{'' if number == 1 else 's'}{on}"
+    return counted(number, "device") + (f" on {counted(nodes, 'node')}" if nodes else "")
 
 
 def ranges(devices: Iterable[str], everything: Iterable[str]) -> str:
@@ -112,7 +112,7 @@ def why(reason: str, node: str) -> str:
 
 @dataclass(frozen=True)
 class Absence:
-    """Devices that were not there for a while."""
+    """Devices that were unavailable for a while."""
 
     devices: tuple[str, ...]
     how: str
@@ -149,7 +149,7 @@ class Attendance:
     """Absences that are over."""
 
     def add(self, event: Event) -> None:
-        """Something has happened; what concerns a trial changes nothing."""
+        """Adds an event; events of trials change nothing."""
         if event.trial_id is not None:
             return
         if event.event == SETUP:
@@ -256,7 +256,7 @@ def node_states(attendance: Attendance, holders: Mapping[str, int]) -> tuple[Nod
 
 
 def _story(node: str, devices: Sequence[str], attendance: Attendance) -> str:
-    """What a person wants to know of a node, in a few words."""
+    """The state of a node in a few words."""
     parts = []
     reasons: dict[tuple[str, float, str], list[str]] = {}
     for device in devices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from syne_hypersched._wording import counted
 from syne_hypersched.experiments._nodes import NodeState
 from syne_hypersched.experiments._progress import Progress
 from syne_hypersched.experiments._rows import fold
@@ -45,7 +46,7 @@ def render_panel(progress: Progress, now_s: float, height: int) -> RenderableTyp
         no_wrap=True,
         overflow="ellipsis",
     )
-    counts = f"{progress.num_trials} trials started, {progress.num_resizes} resizes"
+    counts = f"{counted(progress.num_trials, 'trial')} started, {counted(progress.num_resizes, 'resize')}"
     admission.append(f"  {counts}" if admission else counts, style="dim")
     incumbent = Text(progress.describe_incumbent(), style="bold", no_wrap=True, overflow="ellipsis")
     decision = Text(progress.describe_decision(), style="dim", no_wrap=True, overflow="ellipsis")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._lanes import FAINT, GREY, draw_lanes, lanes_height_of
 from syne_hypersched.experiments._nodes import attendance_of, count_devices
 from syne_hypersched.experiments._run import Report, Run
@@ -131,9 +131,11 @@ def _heading(run: Run) -> str:
     trials = {report.trial_id for report in run.reports}
     best = run.incumbent
     if best is None:
-        return f"{len(trials)} trials"
+        return counted(len(trials), "trial")
     where = f" on {count_devices(run.devices)}" if run.devices else ""
-    return f"{len(trials)} trials{where}: best {run.metric} {metric_text(best.value)} (trial {best.trial_id})"
+    return (
+        f"{counted(len(trials), 'trial')}{where}: best {run.metric} {metric_text(best.value)} (trial {best.trial_id})"
+    )
 
 
 def _colours(run: Run) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""What a person wants to know of a running experiment, as values: time left, incumbent, who holds which devices."""
+"""The state of a running experiment, as values: time left, incumbent, who holds which devices."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
 from syne_hypersched.records.events import Event, describe_decision
 
-#: So many trials are named in a line of text at most.
+#: Most trials that are named in a line of text.
 _MOST_IN_A_LINE = 12
 #: The same for nodes that are not there.
 _MOST_NODES_IN_A_LINE = 3
@@ -69,7 +69,7 @@ class Progress:
     """Configuration of the incumbent."""
 
     def add_report(self, report: Report, config: Mapping[str, Any] | None = None) -> None:
-        """A trial with this configuration has reported."""
+        """Adds a report of a trial with this configuration."""
         self.last_report[report.trial_id] = report
         self.num_reports += 1
         trial = self.live.get(report.trial_id)
@@ -83,7 +83,7 @@ class Progress:
             self.admission_open = report.admission_open
 
     def add_event(self, event: Event) -> None:
-        """Something has happened to a trial's processes."""
+        """Adds an event of a trial's processes."""
         if event.event == "setup":
             self.attendance.add(event)
             if self.deadline_s is None and event.details.get("deadline_s") is not None:
@@ -109,12 +109,12 @@ class Progress:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """All devices that were ever there."""
+        """All devices that were ever available."""
         return tuple(self.attendance.devices)
 
     @property
     def unused(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Devices that nobody holds: those that are free, and those that are not there."""
+        """Devices that no trial holds: the free ones, and those that are unavailable."""
         holders, away = self.holders, self.attendance.away
         unused = [device for device in self.attendance.devices if device not in holders]
         return tuple(device for device in unused if device not in away), tuple(
@@ -132,7 +132,7 @@ class Progress:
         return {device: trial_id for trial_id, trial in self.live.items() for device in trial.devices}
 
     def describe_time(self, now_s: float) -> str:
-        """Time gone and time left."""
+        """Elapsed and remaining time."""
         if self.deadline_s is None:
             return f"{now_s:.0f} s gone"
         return f"{max(0.0, self.deadline_s - now_s):.0f} s of {self.deadline_s:.4g} s left"
@@ -160,7 +160,7 @@ class Progress:
             times = f" ×{len(trial.devices)}" if len(trial.devices) > 1 else ""
             parts.append(f"trial {trial_id}{times}{'*' if trial.draining else ''}")
         if len(parts) > _MOST_IN_A_LINE:
-            parts[_MOST_IN_A_LINE:] = [f"{len(parts) - _MOST_IN_A_LINE} more trials"]
+            parts[_MOST_IN_A_LINE:] = [counted(len(parts) - _MOST_IN_A_LINE, "more trial")]
         free, away = self.unused
         counts = {"free": len(free), "away": len(away)}
         parts += [f"{number} {what}" for what, number in counts.items() if number]
@@ -175,7 +175,7 @@ class Progress:
         named = [f"{node.name} {node.story}" for node in gone[:_MOST_NODES_IN_A_LINE]]
         more = len(gone) - len(named)
         counts = f"{len(nodes) - len(gone)} of {len(nodes)} nodes" if gone else f"{len(nodes)} nodes"
-        return [counts, *named, *([f"{more} more nodes are away"] if more else [])]
+        return [counts, *named, *([f"{counted(more, 'more node')} away"] if more else [])]
 
     def describe_end(self, now_s: float, name: str = "") -> list[str]:
         """The result, in a few lines.
@@ -188,7 +188,13 @@ class Progress:
             Name of the experiment, empty if it has none.
         """
         of = "" if self.deadline_s is None else f" of {self.deadline_s:.4g} s"
-        counts = f"{self.num_trials} trials, {self.num_reports} reports, {self.num_resizes} resizes"
+        counts = ", ".join(
+            (
+                counted(self.num_trials, "trial"),
+                counted(self.num_reports, "report"),
+                counted(self.num_resizes, "resize"),
+            )
+        )
         lines = [f"ended after {now_s:.4g} s{of}: {counts}"]
         best = self.incumbent
         if best is None:
@@ -198,7 +204,7 @@ class Progress:
             lines.append(f"best {self.metric} {metric_text(best.value)}: {where}")
             if self.best_config:
                 lines.append(
-                    "configuration: " + ", ".join(f"{key}={_short(it)}" for key, it in self.best_config.items())
+                    "configuration: " + ", ".join(f"{key}={short(it)}" for key, it in self.best_config.items())
                 )
         if name:
             lines.append(f"all results: hypersched report {shlex.quote(name)}")
@@ -214,7 +220,3 @@ class Progress:
             self.describe_decision(),
         )
         return " | ".join(part for part in parts if part)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

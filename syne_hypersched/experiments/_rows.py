@@ -1,10 +1,10 @@
-"""Who holds which devices, as rows that fit a height."""
+"""Trials and the devices that they hold, as rows that fit a height."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._nodes import NodeState, num_nodes, ranges
 from syne_hypersched.experiments._progress import Progress
 
@@ -46,7 +46,7 @@ class FoldedRows:
 
 
 def fold(progress: Progress, most_rows: int) -> FoldedRows:
-    """The trials that hold devices, those with most of them first, and the nodes, in at most so many rows.
+    """The trials that hold devices, those with most of them first, and the nodes, in at most ``most_rows`` rows.
 
     If there is not room for all, nodes get up to half of the rows: those first that were lost or given back, then those
     with free devices, then those that have joined.
@@ -88,7 +88,7 @@ def fold(progress: Progress, most_rows: int) -> FoldedRows:
     free, away = progress.unused
     return FoldedRows(
         rows=tuple(rows),
-        rest=f"and {len(left)} more trials on {held} devices" if left else "",
+        rest=f"and {counted(len(left), 'more trial')} on {counted(held, 'device')}" if left else "",
         free=", ".join(
             f"{len(devices)} {what}: {ranges(devices, progress.devices)}"
             for what, devices in (("free", free), ("away", away))

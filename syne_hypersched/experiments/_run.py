@@ -22,6 +22,7 @@ from syne_tune.constants import (
     ST_WORKER_TIMESTAMP,
 )
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
@@ -109,14 +110,16 @@ class Run:
 
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
-        counts = f"{len(trials)} trials, {len(self.reports)} reports, {len(self.events)} events"
+        counts = ", ".join(
+            (counted(len(trials), "trial"), counted(len(self.reports), "report"), counted(len(self.events), "event"))
+        )
         best = self.incumbent
         found = "" if best is None else f", best {self.metric} {best.value:.6g}"
         return f"<Run {'' if self.path is None else f'{self.path}: '}{counts}{found}>"
 
     @property
     def setup(self) -> Mapping[str, Any]:
-        """What the backend said when it started: ``mode``, ``deadline_s``..."""
+        """Settings that the backend recorded at its start: ``mode``, ``deadline_s``..."""
         return next((event.details for event in self.events if event.event == "setup"), {})
 
     @property
@@ -289,7 +292,7 @@ def _read_events(path: Path) -> tuple[tuple[Event, ...], str]:
         events = reader.read_new()
     except OSError as error:
         return (), f"{path} cannot be read ({error.strerror}): the events are missing here"
-    problem = f"{reader.num_left_out} lines of {path} are no events, and are left out" if reader.num_left_out else ""
+    problem = f"{counted(reader.num_left_out, 'line')} of {path} left out: no event" if reader.num_left_out else ""
     return events, problem
 
 
@@ -336,7 +339,7 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
         named = {name.removeprefix(CONFIG_PREFIX): row[name] for name in row if name.startswith(CONFIG_PREFIX)}
         # A script may report an entry whose name begins like those of a configuration.
         configs[trial_id] = {name: value for name, value in named.items() if not space or name in space}
-    problem = f"{num_left_out} reports in {path} have no {time_attr}, and are left out" if num_left_out else ""
+    problem = f"{counted(num_left_out, 'report')} in {path} left out: no {time_attr}" if num_left_out else ""
     return tuple(reports), configs, problem
 
 

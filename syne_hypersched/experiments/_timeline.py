@@ -1,4 +1,4 @@
-"""Which trial held which devices from when to when."""
+"""Which trial held which devices, with start and end times."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def all_devices(events: Iterable[Event]) -> tuple[str, ...]:
 
 
 def devices_over_time(events: Iterable[Event]) -> tuple[tuple[float, int], ...]:
-    """How many devices there were from when on, as pairs of a time and a number; those that retire do not count."""
+    """Pairs of a time and the number of devices available from then on; retiring devices do not count."""
     numbers: list[tuple[float, int]] = []
     for event in events:
         if event.trial_id is not None:

@@ -1,14 +1,13 @@
-"""Why a run has decided what it has decided, from its files: the whole run, or the story of one trial."""
+"""Explains the decisions of a run from its files: of the whole run, or of one trial."""
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from syne_hypersched import checks
-from syne_hypersched._wording import counted, metric_text
+from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._nodes import by_node, count_devices
 from syne_hypersched.experiments._run import Report, Run, load_run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
@@ -20,7 +19,7 @@ _TOLD = {
     "resume": "is resumed",
     "retry": "is launched again after a failure",
     "redo": "repeats work",
-    "refuse": "is not resized: it has failed on so many devices",
+    "refuse": "is not resized: it has failed on this number of devices",
     "wait": "waits for room for its checkpoints",
     "restore": "goes back to an older checkpoint",
     "unpublished": "has a better report without a whole checkpoint, so that best/ stays as it is",
@@ -53,14 +52,14 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
     for trial in trials:
         statuses[trial.status] += 1
     counts = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-    lines = [f"{len(trials)} trials: {counts}" if trials else "no trial has started yet", _admission(run)]
+    lines = [f"{counted(len(trials), 'trial')}: {counts}" if trials else "no trial has started yet", _admission(run)]
     failures = [event for event in run.events if event.event in ("retry", "fail")]
     if failures:
         whose = sorted({event.trial_id for event in failures if event.trial_id is not None})
         lines.append(f"failed launches: {len(failures)}, of trials {_listed(whose)}")
     lines.append("")
     if len(told) > num_decisions:
-        lines.append(f"... {len(told) - num_decisions} decisions before")
+        lines.append(f"... {counted(len(told) - num_decisions, 'decision')} before")
     lines += [f"{time_s:9.1f} s  {text}" for time_s, text in told[-num_decisions:]]
     if not told:
         lines.append("nothing has been decided yet")
@@ -135,7 +134,7 @@ def _summary(run: Run, trial: TrialSummary, rank: int, num_trials: int) -> str:
     head = f"trial {trial.trial_id}: {trial.status}, {found}, {run.time_attr} {trial.resource:g}, "
     lines = [
         f"{head}rank {rank} of {num_trials} by its best value",
-        "configuration: " + (", ".join(f"{name}={_short(value)}" for name, value in trial.config.items()) or "unknown"),
+        "configuration: " + (", ".join(f"{name}={short(value)}" for name, value in trial.config.items()) or "unknown"),
     ]
     if trial.num_launches:
         cost = "" if trial.launch_cost_s is None else f", which cost {trial.launch_cost_s:.1f} s"
@@ -178,8 +177,8 @@ def _verdict(run: Run, report: Report, at_level: list[float]) -> str:
     own, value = at_level[-1], metric_text(report.value)
     rank = sum(other < own for other in at_level) + 1
     return (
-        f"{report.decision.lower()} trial {report.trial_id}: {run.metric} {value} was rank {rank} of the "
-        f"{len(at_level)} values at {run.time_attr} {report.resource:g} until then"
+        f"{report.decision.lower()} trial {report.trial_id}: {run.metric} {value} was rank {rank} of "
+        f"{counted(len(at_level), 'value')} at {run.time_attr} {report.resource:g} until then"
     )
 
 
@@ -206,7 +205,7 @@ def _is_told(event: Event, trial_id: int) -> bool:
 
 def _telling(event: Event) -> str:
     details = ", ".join(
-        f"{name} {_short(value)}"
+        f"{name} {short(value)}"
         for name, value in event.details.items()
         if name not in _QUIET_DETAILS and isinstance(value, (int, float, str))
     )
@@ -229,7 +228,3 @@ def _devices(devices: tuple[str, ...]) -> str:
 def _listed(items: list[int], most: int = 10) -> str:
     shown = ", ".join(map(str, items[:most]))
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

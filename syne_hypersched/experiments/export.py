@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
 from syne_hypersched._report_lines import free_name
+from syne_hypersched._wording import counted
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
 
@@ -171,7 +172,7 @@ def export_optuna(run: Run, storage: str) -> Written:
         study.add_trials([_optuna_trial(run, trial, reports[trial.trial_id], distributions) for trial in trials])
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return Written(storage, f"study {name!r} with {len(trials)} trials")
+    return Written(storage, f"study {name!r} with {counted(len(trials), 'trial')}")
 
 
 def _storage(storage: str) -> Any:
@@ -295,7 +296,7 @@ def export_tensorboard(run: Run, folder: Path | str) -> Written:
                 Record(wall_time=begun_s + report.time_s, step=round(report.resource), summary=Summary(value=values))
             )
         writer.close()
-    return Written(str(folder), f"{len(reports)} trials, {len(run.reports)} reports")
+    return Written(str(folder), f"{counted(len(reports), 'trial')}, {counted(len(run.reports), 'report')}")
 
 
 def _hyperparameters(config: Mapping[str, Any]) -> tuple[Any, Any]:

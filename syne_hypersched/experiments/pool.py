@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._alive import tuner_is_alive
 from syne_hypersched.experiments._nodes import SETUP, num_nodes, ranges
@@ -44,7 +45,7 @@ class PoolState:
     """The answers to requests, by the names of these."""
 
     def add(self, event: Event) -> None:
-        """Something has happened."""
+        """Adds an event."""
         if event.trial_id is not None:
             return
         if event.event in (SETUP, JOIN):
@@ -63,9 +64,9 @@ class PoolState:
             self.answers[str(event.details["request"])] = event
 
     def describe(self) -> str:
-        """In words."""
+        """The state in words."""
         there = [device for device in self.devices if device not in self.away]
-        text = f"{len(there)} of {len(self.devices)} devices are there"
+        text = f"{len(there)} of {counted(len(self.devices), 'device')} present"
         text += f": {self.names(there)}" if there else ""
         if self.going:
             are, its = ("is", "its trial has") if len(self.going) == 1 else ("are", "their trials have")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import run_command
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
@@ -42,7 +42,7 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     trials = trial_table(run)
     lines = [format_trials(trials[:num_trials], run.metric, run.time_attr)]
     if len(trials) > num_trials:
-        lines.append(f"... and {len(trials) - num_trials} trials that did worse")
+        lines.append(f"... and {counted(len(trials) - num_trials, 'trial')} that did worse")
     lines.append("")
     best = run.incumbent
     if best is None:
@@ -51,7 +51,7 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
         value = metric_text(best.value)
         lines.append(f"best {run.metric} {value}: trial {best.trial_id} at {run.time_attr} {best.resource:g}")
         config = (run.configs or {}).get(best.trial_id, {})
-        lines.append("configuration: " + ", ".join(f"{name}={_short(value)}" for name, value in config.items()))
+        lines.append("configuration: " + ", ".join(f"{name}={short(value)}" for name, value in config.items()))
     published = describe_best(run)
     if published:
         lines.append(published)
@@ -156,10 +156,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--num-trials", type=int, default=20, help="most trials in the table (default 20)")
     options = parser.parse_args(arguments)
     return print_report(options.path, options.time_attr, options.figure, options.num_trials)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

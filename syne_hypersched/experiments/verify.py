@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from syne_hypersched._console import run_command
+from syne_hypersched._wording import counted
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
 from syne_hypersched.experiments._node_table import summarise_nodes
 from syne_hypersched.experiments._nodes import count_devices
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import holdings
 
-#: So many nodes that have come or gone are named at most, and of each so many changes: the last ones.
+#: Most nodes that are named because they have come or gone, and most changes of each: the last ones.
 _MOST_NODES, _MOST_CHANGES = 12, 4
-#: So many trials that hold devices still are named at most.
+#: Most trials that are named because they still hold devices.
 _MOST_TRIALS = 20
 
 _ADVICE = {
@@ -41,7 +42,14 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     num_resizes += sum(event.event in ("joined", "left") for event in run.events)
     num_launches = len({(holding.trial_id, holding.launch) for holding in held})
     num_trials = len({holding.trial_id for holding in held})
-    counts = f"{num_trials} trials, {num_launches} launches, {num_resizes} resizes, {len(run.reports)} reports"
+    counts = ", ".join(
+        (
+            counted(num_trials, "trial"),
+            counted(num_launches, "launch", "launches"),
+            counted(num_resizes, "resize"),
+            counted(len(run.reports), "report"),
+        )
+    )
     lines = [f"{run.path}: {count_devices(run.devices)}, {counts}"]
     for rule, meaning in RULES.items():
         broken = [violation.message for violation in violations if violation.rule == rule]
@@ -57,12 +65,12 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
         earlier = "..., " if len(node.changes) > _MOST_CHANGES else ""
         lines.append(f"  note  node {node.name}: {earlier}{'; '.join(node.changes[-_MOST_CHANGES:])}")
     if len(changed) > _MOST_NODES:
-        lines.append(f"  note  {len(changed) - _MOST_NODES} more nodes have come or gone")
+        lines.append(f"  note  and changes of {counted(len(changed) - _MOST_NODES, 'more node')}")
     live = [str(holding.trial_id) for holding in held if holding.end_s is None]
     if live:
         more = f" and {len(live) - _MOST_TRIALS} more" if len(live) > _MOST_TRIALS else ""
-        names = ", ".join(live[:_MOST_TRIALS])
-        lines.append(f"  note  devices are still held by trials {names}{more}: the run goes on or was cut off")
+        names, whose = ", ".join(live[:_MOST_TRIALS]), "trial" if len(live) == 1 else "trials"
+        lines.append(f"  note  devices are still held by {whose} {names}{more}: the run goes on or was cut off")
     elif held and run.deadline_s is not None:
         late_s = max(holding.end_s or 0.0 for holding in held) - run.deadline_s
         lines.append(
@@ -70,7 +78,7 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
         )
     lines += [f"  note  {note}" for note in (*run.problems, *run.notes)]
     holds = "all rules hold in what could be read" if run.problems else "all rules hold"
-    lines.append(f"{len(violations)} violations" if violations else holds)
+    lines.append(counted(len(violations), "violation") if violations else holds)
     return "\n".join(lines)
 
 

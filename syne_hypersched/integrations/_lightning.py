@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
 
 from syne_hypersched import checks
+from syne_hypersched._wording import counted
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
 from syne_hypersched.integrations._order import ElasticSampler
@@ -94,7 +95,7 @@ class ElasticHooks:
         trainer.strategy.process_dataloader = process_dataloader
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Counts the micro-batches of the present epoch anew, for the present number of devices."""
+        """Counts the micro-batches of the current epoch again, for the current number of devices."""
         before = self._saved.notes.get("accumulation_steps", self._share.accumulation_steps)
         loop = checkpoint["loops"]["fit_loop"]
         progress = loop["epoch_loop.batch_progress"]
@@ -184,8 +185,8 @@ class ElasticHooks:
     def _leave(self, trainer: Any) -> None:
         self._ranks.wait()
         if self._ranks.is_main:
-            logger.warning("Leaving on SIGTERM in epoch %d, after %d steps.", trainer.current_epoch + 1,
-                           trainer.global_step)  # fmt: skip
+            logger.warning("Leaving on SIGTERM in epoch %d, after %s.", trainer.current_epoch + 1,
+                           counted(trainer.global_step, "step"))  # fmt: skip
         raise SystemExit(EXIT_DRAINED)
 
     def _place(self) -> tuple[int, int]:

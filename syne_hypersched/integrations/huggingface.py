@@ -21,6 +21,7 @@ from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
+from syne_hypersched._wording import counted
 
 with needs_extra(__name__, "huggingface"):
     import torch.distributed as dist
@@ -224,7 +225,9 @@ class ElasticCallback(TrainerCallback):
         if not self._is_leaving:
             return
         if self._ranks.is_main:
-            logger.warning("Leaving on SIGTERM in epoch %.2f, after %d steps.", state.epoch, state.global_step)
+            logger.warning(
+                "Leaving on SIGTERM in epoch %.2f, after %s.", state.epoch, counted(state.global_step, "step")
+            )
         self._ranks.wait()
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()

@@ -318,7 +318,7 @@ class Launcher:
         if ready:
             what = "go on from their checkpoints, and a new server is started"
         elif preload:
-            what = f"start anew, without preloading: importing one of {', '.join(preload)} seems to end the process"
+            what = f"start again, without preloading: importing one of {', '.join(preload)} seems to end the process"
         else:
             what = "have failed"
         logger.warning(

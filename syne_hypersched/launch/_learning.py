@@ -19,9 +19,9 @@ from typing import Any
 
 from syne_hypersched.launch._warmth import PRELOADABLE
 
-#: An import is slow if it takes at least so many seconds of CPU time. The time on the clock depends on other processes.
+#: An import is slow if it takes this many seconds of CPU time or more. Wall time depends on other processes.
 SLOW_S = 0.02
-#: Preloading is worth a second server if the imports take at least so many seconds together.
+#: Preloading is worth a second server if the imports take at least this many seconds together.
 WORTH_S = 0.05
 _NOTED_S = 0.01
 _NUM_BYTES = 1 << 18

@@ -26,7 +26,7 @@ _MOST_LAUNCHES = 4
 _MOST_FORKS = 8
 #: Seconds that the imports may take.
 _PATIENCE_S = 300.0
-#: Nothing has been imported for so many seconds: the script trains.
+#: After this many seconds without an import, the script trains.
 _QUIET_S = 1.0
 
 

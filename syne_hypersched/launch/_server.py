@@ -93,7 +93,7 @@ class Server:
                 importlib.import_module(module)
             except Exception as error:
                 self._tell({"event": "preload_failed", "module": module, "error": f"{type(error).__name__}: {error}"})
-                # What it had imported is left without its package: a script that imports it anew finds half of it.
+                # What it had imported is left without its package: a script that imports it again finds half of it.
                 if len(sys.modules) > before:
                     self._start_over(modules, module)
             why = "it opens a GPU when it is imported" if uses_gpu() else ""
@@ -105,7 +105,7 @@ class Server:
         self._tell({"event": "ready", "preload_s": time.monotonic() - started})
 
     def _start_over(self, modules: list[str], left_out: str) -> NoReturn:
-        """Preloads anew without one of the modules. The new image reads on where this one stopped."""
+        """Preloads again without one of the modules. The new image reads on where this one stopped."""
         os.set_inheritable(self._control.fileno(), True)
         rest = ",".join(module for module in modules if module != left_out)
         os.execv(sys.executable, [*sys.orig_argv[:-1], rest])

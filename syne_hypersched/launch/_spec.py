@@ -111,7 +111,7 @@ class LaunchExit:
     def has_left(self) -> bool:
         """Whether the ranks have checkpointed and left on SIGTERM, as an elastic training script does.
 
-        Some may have left earlier, when the trial went on on fewer devices.
+        Some may have left earlier, when the trial continued on fewer devices.
         """
         return EXIT_DRAINED in self.exit_codes and all(code in (0, EXIT_DRAINED) for code in self.exit_codes)
 

@@ -27,7 +27,7 @@ from syne_hypersched.launch._spec import LaunchExit, LaunchSpec, LineBuffer, enc
 PEER_GRACE_S = 2.0
 #: Share of the grace period for which SIGTERM is held back while a process saves; the rest is for what it does then.
 _SAVING_SHARE = 0.8
-#: While SIGTERM is held back, it is looked again after so many seconds.
+#: Seconds between two looks while SIGTERM is held back.
 _LOOK_S = 0.005
 
 

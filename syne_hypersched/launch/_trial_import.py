@@ -16,7 +16,7 @@ from syne_hypersched.launch._warmth import PRELOADABLE
 
 #: The reason for a module that cannot be imported: the script will see, and may have its own way.
 FAILS = "its import fails"
-#: Variables that modules read when they are imported, and that are read anew in each fork (see ``_rank.py``).
+#: Variables that modules read when they are imported, and that are read again in each fork (see ``_rank.py``).
 _READ_AGAIN = {
     package: frozenset({"RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"})
     for package in ("lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning")

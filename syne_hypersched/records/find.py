@@ -11,7 +11,7 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
 
-#: So many names of other experiments are in a message at most.
+#: Most names of other experiments in a message.
 _MOST_NAMES = 3
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from syne_hypersched._disk import Disk
+from syne_hypersched.filenames import SEGMENT, segment_name
 
 FORMAT = 1
 """Version of the journal's format, in the first line of every segment."""
 
 Entry = dict[str, Any]
 """One line of the journal."""
-
-_SEGMENT = re.compile(r"(\d{6})\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class SegmentWriter:
     def __init__(self, folder: str, number: int, header: Entry, num_before: int, disk: Disk) -> None:
         disk.create_folder(folder, durably=True)
         self._disk = disk
-        self._path = f"{folder}/{number:06d}.jsonl"
+        self._path = f"{folder}/{segment_name(number)}"
         self._file = disk.create(self._path)
         self._is_synced = True
         self.append({"format": FORMAT, "num_before": num_before, **header})
@@ -122,11 +120,11 @@ def read_segments(folder: str, disk: Disk) -> Segments:
     ValueError
         The journal was written in another format, or synced lines are missing from it.
     """
-    numbers = sorted(int(found[1]) for name in disk.list_folder(folder) if (found := _SEGMENT.fullmatch(name)))
+    numbers = sorted(int(found[1]) for name in disk.list_folder(folder) if (found := SEGMENT.fullmatch(name)))
     headers: list[Entry] = []
     entries: list[Entry] = []
     for number in numbers:
-        path = f"{folder}/{number:06d}.jsonl"
+        path = f"{folder}/{segment_name(number)}"
         with disk.open(path) as file:
             lines = _whole_lines(file.read())
         if not lines:
@@ -151,7 +149,7 @@ def read_segments(folder: str, disk: Disk) -> Segments:
 def sync_segments(folder: str, disk: Disk) -> None:
     """Has all that was read survive a crash of the machine, before anything is built on it."""
     for name in disk.list_folder(folder):
-        if _SEGMENT.fullmatch(name):
+        if SEGMENT.fullmatch(name):
             disk.sync_file(f"{folder}/{name}")
 
 

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundSnapshots:
-    """Takes a snapshot every now and then, each by a fork of this process, which sees the scheduler as it is then.
+    """Takes snapshots at intervals, each by a fork of this process, which sees the scheduler as it is then.
 
     The fork runs nothing but pickling, compression and file operations, none of which waits for another thread. One
     that does not end is killed when the next one is due.

@@ -76,7 +76,7 @@ def extend(scheduler: Any, wanted_s: float | None, progress: ReplayState) -> Ent
     entry = {
         "call": EXTEND, "time_s": progress.time_s, "from_s": scheduler.deadline_s, "deadline_s": wanted_s,
     }  # fmt: skip
-    logger.info("The deadline is %.4g s instead of %.4g s.", wanted_s, scheduler.deadline_s)
+    logger.info("The deadline is now %.4g s; it was %.4g s.", wanted_s, scheduler.deadline_s)
     scheduler.extend_deadline(wanted_s)
     progress.apply(entry)
     return entry

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.constants import ST_TUNER_TIME
+from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_TIME
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import checks
@@ -23,7 +23,7 @@ from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
 from syne_hypersched._view import show_by_default
 from syne_hypersched.backends.local import ElasticLocalBackend
-from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
+from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME, segment_name
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots
 from syne_hypersched.recovery._journaled import JournaledScheduler
@@ -117,11 +117,11 @@ class Journal(StoreResultsCallback):
         self._wait = Wait()
 
     def take_over(self, takeover: Takeover) -> None:
-        """Has the next start of the tuner go on with an experiment."""
+        """Makes the next start of the tuner continue an experiment."""
         self._takeover = takeover
 
     def on_tuning_start(self, tuner: Any) -> None:
-        """Begins a segment of the journal, and stands between the tuner and its scheduler from here on."""
+        """Begins a segment of the journal, and wraps the scheduler from here on."""
         self._tuner = tuner
         # The tuner does so right after this. If this is refused, it would fail on the missing folder and say only that.
         Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
@@ -160,13 +160,13 @@ class Journal(StoreResultsCallback):
         show_by_default(tuner)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
-        """Waits for news; called by the tuner."""
+        """Waits for events of trials; called by the tuner."""
         self._wait.sleep()
 
     def _begin(self, tuner: Any, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = ExperimentLock(folder / LOCK_FILENAME)
-        if (folder / "000000.jsonl").exists():
+        if (folder / segment_name(0)).exists():
             self._release()
             raise ValueError(
                 f"tuner_name must be that of a new experiment, but {folder.parent} has a journal already: "
@@ -196,12 +196,13 @@ class Journal(StoreResultsCallback):
         super().on_trial_result(trial, status, {ST_TUNER_TIME: self._ticks.now_s, **result}, decision)
 
     def store_results(self) -> None:
-        """Stores all results so far, at once in the place of those before."""
+        """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
         new = f"{self.csv_file}.new"
         try:
-            self.dataframe().to_csv(new, index=False, compression={"method": "zip", "archive_name": "results.csv"})
+            member = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
+            self.dataframe().to_csv(new, index=False, compression={"method": "zip", "archive_name": member})
             os.replace(new, self.csv_file)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -266,13 +267,13 @@ class Journal(StoreResultsCallback):
         what = _WHAT_WAS_TOLD.get(entry["call"], entry["call"])
         if "decision" in entry:
             logger.error(
-                "The scheduler has raised at another report of trial %d, which is stopped: %s",
+                "The scheduler raised an error again at a report of trial %d, which is stopped: %s",
                 entry["trial_id"], entry["raised"],
             )  # fmt: skip
         else:
             logger.error(
-                "The scheduler has raised at %s of trial %d: %s. resume_experiment(%r) goes on without telling it that "
-                "again.", what, entry["trial_id"], entry["raised"], self._tuner.name,
+                "The scheduler raised an error at %s of trial %d: %s. resume_experiment(%r) continues and "
+                "skips this call.", what, entry["trial_id"], entry["raised"], self._tuner.name,
             )  # fmt: skip
 
     @contextmanager

@@ -69,7 +69,7 @@ class ExperimentLock:
         os.utime(self._lock.fd, (moment.timestamp, moment.timestamp))
 
     def release(self) -> None:
-        """Lets others have the lock; does nothing the next time."""
+        """Releases the lock; further calls do nothing."""
         self._lock.close()
 
 

@@ -67,7 +67,7 @@ def replay(
                     _differs(number, entry, wrote, does, strict)
             progress.apply(entry)
         except (KeyError, AttributeError, TypeError) as error:
-            raise ValueError(f"entry {number} of the journal makes no sense: {entry!r}") from error
+            raise ValueError(f"entry {number} of the journal is not valid: {entry!r}") from error
 
 
 class _RaisedError(Exception):
@@ -125,6 +125,8 @@ def _differs(number: int, entry: Entry, wrote: Any, does: Any, strict: bool) -> 
     if strict:
         raise ValueError(
             f"{what}. Its code or arguments have changed, or it draws from a generator that is not its own. With "
-            "strict=False the journal prevails"
+            "strict=False the decisions of the journal are used"
         )
-    logger.warning("%s. The journal is used; from here on the state of the scheduler may differ from it.", what)
+    logger.warning(
+        "%s. The decision of the journal is used; the scheduler's state may differ from it from here on.", what
+    )

@@ -1,4 +1,4 @@
-"""Continues an experiment whose tuner has ended before it was done, whatever has ended it."""
+"""Continues an experiment whose tuner ended early, for whatever reason."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import RestoredTrial
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
 from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
@@ -134,7 +135,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     disk, folder = Disk(), str(path / JOURNAL_DIRNAME)
     segments = read_segments(folder, disk)
     if not segments.headers:
-        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it had begun. Start it again")
+        raise FileNotFoundError(f"the journal in {path} is empty: its tuner died before it began. Start it again")
     sync_segments(folder, disk)
     setup_path, setup = path / JOURNAL_DIRNAME / SETUP_FILENAME, None
     if tuner is None:
@@ -187,7 +188,7 @@ def _other_versions(segments: Segments) -> str:
 
 
 def _move(tuner: Tuner, path: Path) -> None:
-    """Has the tuner and its backend work in the folder of the experiment."""
+    """Sets the folder of the experiment for the tuner and its backend."""
     elsewhere = tuner.trial_backend_path != str(tuner.tuner_path)
     tuner.name, tuner.tuner_path = path.name, path
     if not elsewhere:
@@ -234,10 +235,10 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
     reader = EventReader(events_path, strict=False)
     events = reader.read_new()
     if reader.num_left_out:
-        logger.warning("%d lines of %s are no events, and are left out.", reader.num_left_out, events_path)
+        logger.warning("%s of %s left out: no event.", counted(reader.num_left_out, "line"), events_path)
     orphans = end_orphans(Path(tuner.trial_backend_path), path, events, backend.grace_s)
     if orphans:
-        logger.warning("The dead tuner has left %d processes behind, which have ended now.", len(orphans))
+        logger.warning("Ended %s that the dead tuner had left behind.", counted(len(orphans), "process", "processes"))
     _forget_unrecorded(Path(tuner.trial_backend_path), len(progress.trials))
     time_attr = getattr(tuner.scheduler, "time_attr", None)
     if time_attr is not None:

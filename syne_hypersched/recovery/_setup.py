@@ -25,7 +25,7 @@ def dump_setup(tuner: Tuner) -> bytes | None:
 
 
 def write_setup(path: Path, content: bytes) -> None:
-    """Stores a tuner for the user alone, in place of the one before at once."""
+    """Stores a tuner, readable by the user alone, and replaces the earlier file atomically."""
     new = path.with_suffix(".new")
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(content)

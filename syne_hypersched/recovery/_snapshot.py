@@ -22,7 +22,8 @@ from syne_hypersched.records.segments import Entry
 FORMAT = 1
 """Version of a snapshot's format."""
 
-#: Where the classes of a scheduler's state may come from. None does anything but take its state when it is loaded.
+#: Where the classes of a scheduler's state may come from, by the names that snapshots hold. None does anything but take
+#: its state when it is loaded.
 _MODULES = (
     "syne_hypersched.allocation",
     "syne_hypersched.recovery._ticks",
@@ -102,7 +103,7 @@ def dump_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def write_snapshot(folder: str, content: bytes, disk: Disk) -> None:
-    """Puts a snapshot in the place of the one before, at once: a reader sees the old or the new one."""
+    """Replaces the snapshot atomically: a reader sees the old or the new one."""
     new, path = f"{folder}/{SNAPSHOT_FILENAME}.new", f"{folder}/{SNAPSHOT_FILENAME}"
     disk.remove(new)
     with disk.create(new) as file:
@@ -184,5 +185,5 @@ class _Unpickler(pickle.Unpickler):
             else:
                 return found
         raise UnusableSnapshotError(
-            f"the snapshot holds {module_name}.{name}, which is none of the classes that may be loaded from it"
+            f"the snapshot holds {module_name}.{name}, which is not among the classes that may be loaded"
         )

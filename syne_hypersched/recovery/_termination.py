@@ -22,14 +22,14 @@ class Termination:
         self._installed = False
 
     def install(self) -> None:
-        """Listens to SIGTERM."""
+        """Installs the handler of SIGTERM."""
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._on_signal)
             self._installed = True
 
     def uninstall(self) -> None:
-        """Restores the handler before, unless SIGTERM has come: then the process is about to end."""
+        """Restores the previous handler, unless SIGTERM was received: then the process is about to end."""
         if self._installed and not self.has_come:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._installed = False

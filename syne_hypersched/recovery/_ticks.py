@@ -24,7 +24,7 @@ class Ticks:
         self._offset_s = 0.0
 
     def start(self, elapsed_s: float) -> None:
-        """Lets the time go on from ``elapsed_s`` seconds after the start."""
+        """Starts the clock at ``elapsed_s`` seconds after the start of the tuning."""
         self._offset_s = elapsed_s - time.monotonic()
 
     def tick(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from syne_tune.constants import ST_TUNER_TIME
 
+from syne_hypersched import schedulers
 from syne_hypersched.backends.virtual import LaunchCost
 from syne_hypersched.blackboxes import LearningCurve
 from syne_hypersched.replay._curves import RunCurves
@@ -23,7 +24,7 @@ _ELAPSED = "elapsed_s"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario would have found, as far as is known."""
+    """Result of a scenario, as far as is known."""
 
     scenario: ReplayScenario
     winner: int | None
@@ -185,8 +186,8 @@ def _search(
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Leaves out the advice of schedulers, which is for those who tune."""
-    advisers = logging.getLogger("syne_hypersched.schedulers")
+    """Suppresses the warnings of schedulers, which are advice for a tuning."""
+    advisers = logging.getLogger(schedulers.__name__)
     level = advisers.level
     advisers.setLevel(logging.ERROR)
     try:

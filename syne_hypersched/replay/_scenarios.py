@@ -1,4 +1,4 @@
-"""Under which other circumstances a run is searched again."""
+"""The scenarios under which a run is searched again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syne_hypersched._wording import metric_text
+from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.replay._outcome import Outcome
 from syne_hypersched.replay._scenarios import AS_IT_WAS
@@ -55,9 +55,9 @@ def _facts(known: RunCurves) -> list[str]:
     speed = f"speed-up by devices, as measured in this run: {measured}"
     if not measured:
         speed = "speed-ups are unknown, and taken as none: no trial has trained on one device and on several"
-    trials = f"{len(known.curves)} trials have reported, {whole} of them to {known.time_attr} {known.max_t:g} or their "
-    trials += f"own end; the curves of {known.num_censored} end where they were paused, stopped or cut off"
-    machine = f"{known.num_devices} devices, {known.deadline_s:.4g} s from the first launch; launches cost "
+    trials = f"reports of {counted(len(known.curves), 'trial')}: {whole} trained to {known.time_attr} {known.max_t:g} "
+    trials += f"or to its own end, {known.num_censored} paused, stopped or cut off before"
+    machine = f"{counted(known.num_devices, 'device')}, {known.deadline_s:.4g} s from the first launch; launches cost "
     machine += f"{known.start_s:.3g} s, relaunches {known.resume_s:.3g} s; {speed}"
     best = f"the run's best: trial {known.best_trial}, {known.metric} {metric_text(known.best_value)} at "
     return [trials, machine, f"{best}{known.time_attr} {known.best_level:g}"]
@@ -113,7 +113,7 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
     if late:
         found.append(
             f"Not known: {_labels(late)}, configurations would have been tried that the run has not tried; what they "
-            "would have brought cannot be said. The replay gives their devices to the trials that there are."
+            "would have brought cannot be said. The replay gives their devices to the known trials."
         )
     beyond = sorted({trial_id for outcome in outcomes for trial_id in outcome.beyond})
     if beyond:
@@ -157,7 +157,7 @@ def _loss(known: RunCurves, outcome: Outcome) -> str:
 
 def _fate(known: RunCurves, outcome: Outcome) -> str:
     if not outcome.own_fate:
-        return f"it would not have reported among the {outcome.num_trials} trials that would have been started"
+        return f"it would not have been among the trials that report, of {outcome.num_trials} started"
     where = f"{known.time_attr} {outcome.own_level:g}"
     if outcome.own_fate == "PAUSE":
         return f"paused at {where}"

@@ -51,7 +51,7 @@ class NeededCheckpoints:
         return trial_ids
 
     def pause(self, trial_id: int, resource: float = 0.0, value: float = math.inf) -> None:
-        """A trial is paused at a resource level and a value, and may be resumed unless it is over."""
+        """Records that a trial is paused at a resource level and a value; it may be resumed unless it is over."""
         if trial_id in self._is_over:
             return
         self._paused[trial_id] = None
@@ -68,18 +68,18 @@ class NeededCheckpoints:
         return -self._weakest[0][2]
 
     def leave(self, trial_id: int, resumable: bool, resource: float = 0.0, value: float = math.inf) -> None:
-        """A trial runs no longer: it is paused if it is resumable, else over."""
+        """Records that a trial no longer runs: it is paused if it is resumable, else over."""
         if resumable:
             self.pause(trial_id, resource, value)
         else:
             self.end(trial_id)
 
     def resume(self, trial_id: int) -> None:
-        """A trial is resumed."""
+        """Records that a trial is resumed."""
         self._paused.pop(trial_id, None)
 
     def end(self, trial_id: int) -> None:
-        """A trial is over: it is never started again, nor is its checkpoint copied. Nothing happens if it was over."""
+        """Records that a trial is over: it is never started again, nor is its checkpoint copied."""
         self._paused.pop(trial_id, None)
         if trial_id not in self._is_over:
             self._is_over.add(trial_id)
@@ -99,7 +99,7 @@ class NeededCheckpoints:
 
 
 class CheckpointRemoval(TunerCallback):
-    """Has the checkpoints removed that the scheduler needs no longer, once in every loop of the tuner.
+    """Removes the checkpoints that the scheduler no longer needs, once in every loop of the tuner.
 
     The tuner itself makes it, where the backend has ``delete_checkpoints=True``; see
     :meth:`~syne_hypersched.schedulers.base.MultiFidelityScheduler.callback_for_checkpoint_removal`. It works with

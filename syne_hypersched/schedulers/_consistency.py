@@ -11,6 +11,7 @@ import math
 
 from syne_tune.backend.trial_status import Trial
 
+from syne_hypersched._wording import counted
 from syne_hypersched.contract import SituatedTrial
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ SLACK_S = 0.5
 
 
 class Workers:
-    """Finds out how many trials the tuner runs at a time: so many start before the first report arrives."""
+    """Finds out how many trials the tuner runs at a time: the number that starts before the first report."""
 
     def __init__(self) -> None:
         self._num_started = 0
@@ -31,7 +32,7 @@ class Workers:
         self._is_known = False
 
     def add(self, trial: Trial) -> None:
-        """A trial is started."""
+        """Records that a trial is started."""
         if self._is_known or not isinstance(trial, SituatedTrial):
             return
         self._num_started += 1
@@ -39,11 +40,11 @@ class Workers:
         self._num_devices_per_trial = max(1, getattr(trial, "num_devices", 1))
 
     def give_up(self) -> None:
-        """There is nothing more to start: the number says nothing of the tuner."""
+        """Records that nothing more can start: the number of trials then says nothing about the tuner."""
         self._is_known = True
 
     def report(self, num_planned: int | None = None) -> None:
-        """A trial has reported. Warns the first time if devices are idle.
+        """Records a report; at the first one, warns if devices are idle.
 
         Parameters
         ----------
@@ -59,9 +60,10 @@ class Workers:
         most = usable // self._num_devices_per_trial
         if 0 < self._num_started < most:
             logger.warning(
-                "The tuner runs %d trials at a time, but the backend has %d devices, enough for %d: the others are "
-                "idle. Use Tuner(n_workers=%d), or num_devices=%d for the backend.", self._num_started,
-                self._num_devices, most, most, self._num_started * self._num_devices_per_trial,
+                "The tuner runs %s at a time, but the backend has %d devices, enough for %d: the others are "
+                "idle. Use Tuner(n_workers=%d), or num_devices=%d for the backend.",
+                counted(self._num_started, "trial"), self._num_devices, most, most,
+                self._num_started * self._num_devices_per_trial,
             )  # fmt: skip
 
 

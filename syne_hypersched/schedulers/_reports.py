@@ -138,11 +138,11 @@ class ReportReader:
         return self._last.get(trial_id) if isinstance(report, Unusable) else report
 
     def resume(self, trial_id: int) -> None:
-        """A trial is resumed: its next report is not its first."""
+        """Records that a trial is resumed: its next report is not its first."""
         self._last[trial_id] = None
 
     def end(self, trial_id: int) -> None:
-        """A trial runs no longer."""
+        """Records that a trial no longer runs."""
         self._last.pop(trial_id, None)
 
     def _leave_out(self, trial_id: int, result: dict[str, Any], why: Unusable) -> None:

@@ -1,4 +1,4 @@
-"""What HyperSched has decided and why, for plots, tests and people."""
+"""The decisions of HyperSched with their reasons, for plots, tests and people."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DecisionLog:
         return untold
 
     def reopen(self) -> None:
-        """Admission is open again: its closing is one decision among others."""
+        """Records that admission is open again: its closing is one decision among others."""
         self._closing = None
 
     def restart(self) -> None:
@@ -82,7 +82,7 @@ class DecisionLog:
         self._untold = [decision._replace(time_s=0.0) for decision in self._untold]
 
     def __getstate__(self) -> str:
-        # dill, with which the tuner stores its scheduler, takes four times as long for so many small tuples. Pickled
+        # dill, with which the tuner stores its scheduler, takes four times as long for many small tuples. Pickled
         # bytes in here would be loaded by pickle itself, whatever a careful reader of the whole allows.
         logs = (self._decisions, self._untold, [] if self._closing is None else [self._closing])
         return json.dumps([[(*decision[:-1], dict(decision.numbers)) for decision in log] for log in logs])

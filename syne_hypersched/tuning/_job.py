@@ -94,7 +94,7 @@ class TuneJob:
     reduction_factor: float | None = None
     seed: int | None = None
     max_failures: int = 5
-    """So many trials may fail; one more ends the tuning."""
+    """Number of trials that may fail; one more ends the tuning."""
 
     name: str | None = None
     """Name of the experiment; by default that of the script with the date."""

@@ -109,7 +109,7 @@ class TestMakeScaling:
     def test_bad_arguments(self):
         with pytest.raises(TypeError, match=r"scaling must be a name, a mapping .* or None, but got 3"):
             make_scaling(3, 4)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="scaling must be a positive finite number for 1 devices, but got None"):
+        with pytest.raises(TypeError, match="scaling must be a positive finite number for 1 device, but got None"):
             make_scaling(lambda n: None, 4)  # type: ignore[arg-type, return-value]
         with pytest.raises(ValueError, match="scaling must be a positive finite number for 2 devices, but got -1"):
             make_scaling(lambda n: 3 - 2 * n if n < 3 else 1, 4)

@@ -53,7 +53,7 @@ def test_results_of_other_source_are_left_where_they_are(table_path, tmp_path, m
         (line,) = [line for line in capsys.readouterr().err.splitlines() if "other source code" in line]
         new = f"comparison-results/{folder.name}-2"
         assert line.startswith(f"comparison-results/{folder.name} has results of other source code")
-        assert line.endswith(f"today's are in {new}")
+        assert line.endswith(f"the new results are in {new}")
         assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name, f"{folder.name}-2"]
     assert json.loads((tmp_path / new / "settings.json").read_text())["source"] == "of tomorrow"
     assert (folder / "results.csv").read_bytes() == before
@@ -83,7 +83,7 @@ def test_a_table_shows_the_space_and_an_id_is_warned_of(tmp_path, capsys):
     assert "10 configurations, 3 levels of epoch; the space that is searched:" in said.out
     assert "\n  id  " in said.out
     assert "\n  lr  uniform(0.01, 0.1)" in said.out
-    assert "warning: the column 'id' has another value in each of the 10" in said.err
+    assert "warning: the column 'id' has a different value in each of the 10" in said.err
     assert "--configuration lr" in said.err
     assert run(*arguments, "--configuration", "lr", *few, tmp_path / "named") == 0
     said = capsys.readouterr()
@@ -114,11 +114,11 @@ def test_all_names_are_listed(capsys):
         (["--backend", "locale"], "did you mean 'local'"),
         (["--scaling", "resnet5"], "did you mean 'resnet50'"),
         (["--deadline", "soon"], "a duration must be seconds"),
-        (["--num-devices", "many"], "--num-devices must be an integer"),
+        (["--num-devices", "many"], "--num-devices must be one or more integers"),
         (["--num-devices", "0"], "num_devices must be at least 1, but got 0"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--jobs", "0"], "jobs must be at least 1, but got 0"),
-        (["--metric", "loss"], "for --table FILE, which is missing"),
+        (["--metric", "loss"], "need --table FILE, which is missing"),
         (["--table", "nowhere.csv", "--metric", "loss", "--mode", "min"], "must be an existing file"),
         (["--table", "nowhere.csv"], "--table needs --metric"),
         (["--reference", "pahsa"], "did you mean 'pasha'"),

@@ -53,16 +53,16 @@ def count(folder, event):
 def test_devices_are_given_back_and_taken_again_while_the_tuner_runs(running, wait_for, capsys):
     process, folder = running
     assert main(["pool", "shared"]) == 0
-    assert capsys.readouterr().out == "shared: 3 of 3 devices are there: cpu0, cpu1, cpu2\n"
+    assert capsys.readouterr().out == "shared: 3 of 3 devices present: cpu0, cpu1, cpu2\n"
     assert main(["pool", "shared", "--devices", "1"]) == 0
-    assert capsys.readouterr().out.startswith("shared: 1 of 3 devices are there: cpu")
+    assert capsys.readouterr().out.startswith("shared: 1 of 3 devices present: cpu")
     held = set()
     for event in read_events(folder / "events.jsonl"):
         if event.event in ("launch", "exit"):
             (held.update if event.event == "launch" else held.difference_update)(event.devices)
     assert len(held) <= 1, "the command returns when the devices are free"
     assert main(["pool", str(folder), "--names", "cpu0", "--names", "cpu2"]) == 0
-    assert capsys.readouterr().out == f"{folder}: 2 of 3 devices are there: cpu0, cpu2\n"
+    assert capsys.readouterr().out == f"{folder}: 2 of 3 devices present: cpu0, cpu2\n"
     process.send_signal(signal.SIGUSR2)
     wait_for(lambda: count(folder, "join") >= 2 and read_events(folder / "events.jsonl")[-1].event != "join")
     process.send_signal(signal.SIGUSR1)

@@ -61,12 +61,12 @@ def test_a_number_of_seeds_or_a_list(seeds, numbers):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedulers": " , "}, "a list must have an item, but got ' , '"),
-        ({"num_devices": "8,many"}, "--num-devices must be an integer or several, but got '8,many'"),
+        ({"schedulers": " , "}, "a list must not be empty, but got ' , '"),
+        ({"num_devices": "8,many"}, "--num-devices must be one or more integers, but got '8,many'"),
         ({"seeds": "-1"}, "--seeds must be at least 1, but got '-1'"),
-        ({"seeds": "a"}, "--seeds must be an integer or several, but got 'a'"),
-        ({"mode": "min"}, "are for --table FILE, which is missing"),
-        ({"configuration": "lr"}, "are for --table FILE, which is missing"),
+        ({"seeds": "a"}, "--seeds must be one or more integers, but got 'a'"),
+        ({"mode": "min"}, "need --table FILE, which is missing"),
+        ({"configuration": "lr"}, "need --table FILE, which is missing"),
         ({"table": Path("x"), "mode": "min"}, "--table needs --metric COLUMN and --mode min or max"),
         ({"table": Path("x"), "metric": "loss"}, "--table needs --metric COLUMN and --mode min or max"),
         (

@@ -53,6 +53,11 @@ def test_a_checkpoint_that_may_be_newer(run: Run) -> None:
     assert found(run) == []
 
 
+def test_a_checkpoint_that_may_be_of_the_next_report(run: Run) -> None:
+    put(run, match=1)
+    assert describe_run(run).endswith("or up to 1 report newer")
+
+
 def test_no_checkpoint(run: Run) -> None:
     put(run, st_checkpoint=None)
     assert f"configuration and result, but no checkpoint: {run.path / 'best'}" in describe_run(run)
@@ -68,7 +73,7 @@ def test_a_checkpoint_that_is_gone_or_torn(run: Run) -> None:
     model = put(run)
     model.write_text("we")
     (message,) = found(run)
-    assert "whose checkpoint had 1 files with 7 bytes and has 1 with 2" in message
+    assert "whose checkpoint had 1 file with 7 bytes and has 1 with 2" in message
     model.unlink()
     (message,) = found(run)
     assert "its checkpoint is gone" in message

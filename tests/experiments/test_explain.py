@@ -55,7 +55,7 @@ def test_the_story_of_a_trial_is_its_own():
 def test_without_reasons_ranks_are_computed():
     reports = [Report(i, float(i), 1, value, decision="STOP" if i == 2 else "") for i, value in enumerate([3, 1, 2])]
     text = explain_run(make_run(reports, ()))
-    assert "stop trial 2: loss 2.0000 was rank 2 of the 3 values at epoch 1 until then" in text
+    assert "stop trial 2: loss 2.0000 was rank 2 of 3 values at epoch 1 until then" in text
     assert "records no reasons" in text
     assert "has no admission" in text
 

@@ -88,7 +88,7 @@ def gone(trial_id: int) -> Event:
         ([launch(0, "a"), launch(1, "a")], "owners", "trial 1 was given a, which trial 0 held"),
         ([launch(0, "a", "a")], "owners", "trial 0 was given a, which itself held"),
         ([launch(0, "c")], "devices", "trial 0 was given c, which is none of a, b"),
-        ([launch(0, "a", "b"), launch(1, "b")], "devices", "trial 1 took 1 devices, which makes 3 held of 2"),
+        ([launch(0, "a", "b"), launch(1, "b")], "devices", "trial 1 took 1 device, which makes 3 held of 2"),
         ([launch(0, "a"), launch(0, "b")], "launches", "trial 0 was launched while launch 0 still held a"),
     ],
 )

@@ -14,9 +14,10 @@ from syne_tune import Tuner
 from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import uniform
 from syne_tune.results_callback import StoreResultsCallback
+from syne_tune.tuner_logger import TunerLogger
 
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend
-from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
+from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, add_live_view
 
 SCRIPT = """
 import argparse, time
@@ -152,3 +153,25 @@ def test_a_tuner_that_goes_on_has_used_up_some_of_its_time(tmp_path: Path, capsy
     live.on_tuning_start(make_tuner(tmp_path, wallclock_time=1000.0, deadline_s=1001.0))
     live.on_loop_end()
     assert capsys.readouterr().out.startswith(("1 s of 1001 s left", "0 s of 1001 s left"))
+
+
+def test_a_tuner_gets_the_view_once_and_keeps_the_list_of_the_user(tmp_path: Path) -> None:
+    tuner, given = make_tuner(tmp_path), [object()]
+    tuner.callbacks, tuner.output_logger = given, TunerLogger()
+    add_live_view(tuner)
+    assert [type(callback) for callback in tuner.callbacks] == [object, LiveProgress]
+    assert isinstance(tuner.output_logger, QuietTunerLogger)
+    assert len(given) == 1
+    before = tuner.callbacks
+    add_live_view(tuner)
+    assert tuner.callbacks is before
+
+
+def test_messages_of_the_users_own_stay(tmp_path: Path) -> None:
+    class Own(TunerLogger):
+        pass
+
+    tuner = make_tuner(tmp_path)
+    tuner.callbacks, tuner.output_logger = [], Own()
+    add_live_view(tuner)
+    assert type(tuner.output_logger) is Own

@@ -24,19 +24,19 @@ def state_of(*events: Event) -> PoolState:
 
 def test_a_state_in_words() -> None:
     retire = Event(1.0, "retire", devices=("b", "c"))
-    assert state_of().describe() == "3 of 3 devices are there: a, b, c"
+    assert state_of().describe() == "3 of 3 devices present: a, b, c"
     assert state_of(retire).describe() == (
-        "1 of 3 devices are there: a; 2 are to go as soon as their trials have ended: b, c"
+        "1 of 3 devices present: a; 2 are to go as soon as their trials have ended: b, c"
     )
     freed = Event(2.0, "freed", devices=("c",))
     assert state_of(retire, freed).describe() == (
-        "1 of 3 devices are there: a; 1 is to go as soon as its trial has ended: b"
+        "1 of 3 devices present: a; 1 is to go as soon as its trial has ended: b"
     )
     assert state_of(retire, freed, Event(3.0, "join", devices=("b", "d"))).describe() == (
-        "3 of 4 devices are there: a, b, d"
+        "3 of 4 devices present: a, b, d"
     )
     lost = Event(1.0, "lose", devices=("a", "b", "c"))
-    assert state_of(lost, Event(1.5, "launch", 0, ("a",), 0)).describe() == "0 of 3 devices are there"
+    assert state_of(lost, Event(1.5, "launch", 0, ("a",), 0)).describe() == "0 of 3 devices present"
 
 
 def test_the_devices_of_a_cluster_are_named_by_node() -> None:
@@ -44,7 +44,7 @@ def test_the_devices_of_a_cluster_are_named_by_node() -> None:
     state.add(Event(0.0, "setup", devices=tuple(f"node{node}/{index}" for node in range(1, 33) for index in range(8))))
     state.add(Event(1.0, "retire", devices=("node2/0", "node2/1", "node2/2", "node3/7")))
     assert state.describe() == (
-        "252 of 256 devices are there: node1, node4 to node32, node2/3 to 7, node3/0 to 6; "
+        "252 of 256 devices present: node1, node4 to node32, node2/3 to 7, node3/0 to 6; "
         "4 are to go as soon as their trials have ended: node2/0 to 2, node3/7"
     )
 
@@ -91,4 +91,4 @@ def test_nobody_waits_for_a_run_that_has_ended(tmp_path: Path, capsys: pytest.Ca
     assert "the run has ended, or its tuner was killed" in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "journal", "metadata.json"]
     assert change_and_print(tmp_path, None, timeout_s=600.0) == 0
-    assert capsys.readouterr().out == f"{tmp_path}: 2 of 2 devices are there: a, b\n"
+    assert capsys.readouterr().out == f"{tmp_path}: 2 of 2 devices present: a, b\n"

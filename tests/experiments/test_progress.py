@@ -106,15 +106,14 @@ def test_a_line_says_which_nodes_are_away() -> None:
         progress.add_event(Event(60.0, "lose", devices=devices, reason=f"node node{index} is lost: cut"))
     text = progress.describe_devices()
     assert text.endswith(
-        "27 of 32 nodes, node1 lost at 60 s: cut, node2 lost at 60 s: cut, node3 lost at 60 s: cut, "
-        "2 more nodes are away"
+        "27 of 32 nodes, node1 lost at 60 s: cut, node2 lost at 60 s: cut, node3 lost at 60 s: cut, 2 more nodes away"
     )
 
 
 def test_the_end_is_the_result() -> None:
     progress = progress_of(Event(0.1, "start", 4))
     assert progress.describe_end(60.02) == [
-        "ended after 60.02 s of 60 s: 1 trials, 0 reports, 0 resizes",
+        "ended after 60.02 s of 60 s: 1 trial, 0 reports, 0 resizes",
         "no trial has reported a finite loss",
     ]
     progress.add_report(Report(4, 3.0, 2, 0.25), {"lr": 0.123456, "act": "relu"})

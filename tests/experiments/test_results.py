@@ -57,7 +57,7 @@ def test_lines_that_are_no_events_are_left_out(simulate: Callable[..., Path], ca
     (path / "events.jsonl").write_bytes(b"".join([*lines[:3], b"\0\xff\n", b'{"time_s": 1}\n', *lines[3:]]))
     run = load_run(path)
     assert run.events == whole.events
-    assert run.problems == (f"2 lines of {path / 'events.jsonl'} are no events, and are left out",)
+    assert run.problems == (f"2 lines of {path / 'events.jsonl'} left out: no event",)
     assert run.problems[0] in caplog.text
 
 
@@ -153,7 +153,7 @@ def test_reports_without_a_level_are_left_out_and_values_of_other_kinds_are_none
     run = load_run(path)
     assert len(run.reports) == len(table) - 2
     assert run.problems == ()
-    assert run.notes == (f"2 reports in {path / 'results.csv.zip'} have no epoch, and are left out",)
+    assert run.notes == (f"2 reports in {path / 'results.csv.zip'} left out: no epoch",)
     assert report([str(path)]) == 0
     assert "best accuracy" in capsys.readouterr().out
 

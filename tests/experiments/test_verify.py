@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from syne_hypersched.cli import main as run_command
-from syne_hypersched.experiments import load_run
-from syne_hypersched.experiments.verify import main
+from syne_hypersched.experiments import Event, Run, Violation, load_run
+from syne_hypersched.experiments.verify import main, verdict
 
 
 def test_sound_run(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,6 +40,19 @@ def test_verify_says_where_a_run_is_broken(simulate: Callable[..., Path], capsys
     assert f"trial {table.trial_id[0]} has reported level 1 2 times" in printed
     assert "devices are still held by trials 90, 91" in printed
     assert printed.endswith("2 violations\n")
+
+
+def test_one_of_each_is_not_several() -> None:
+    events = (
+        Event(0.0, "setup", details={"devices": ["cpu0"]}),
+        Event(0.0, "launch", 0, ("cpu0",), 0),
+        Event(0.5, "exit", 0, ("cpu0",), 0, "resize"),
+        Event(0.6, "launch", 0, ("cpu0",), 1, "resize"),
+    )
+    shown = verdict(Run("loss", True, "epoch", events=events), [Violation("devices", 0, "it has two owners")])
+    assert "1 trial, 2 launches, 1 resize, 0 reports" in shown.splitlines()[0]
+    assert "devices are still held by trial 0: the run goes on" in shown
+    assert shown.endswith("\n1 violation")
 
 
 def test_a_missing_report_comes_with_what_the_script_can_do(

@@ -260,7 +260,7 @@ def test_lines_that_are_no_events_do_not_keep_an_experiment_from_going_on(finish
     content = events.read_bytes()
     events.write_bytes(b"\0\0\n" + content + b'{"time_s": 3, "eve')
     resume_experiment("test")
-    assert f"1 lines of {events} are no events, and are left out" in caplog.text
+    assert f"1 line of {events} left out: no event" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_journal_of_other_decisions_is_refused(change, caplog):
     with pytest.raises(ValueError, match="the scheduler must decide as the journal says, but at entry"):
         play(entries, SCHEDULERS["asha"]())
     play(entries, SCHEDULERS["asha"](), strict=False)
-    assert sum("The journal is used" in record.message for record in caplog.records) == 1
+    assert sum("The decision of the journal is used" in record.message for record in caplog.records) == 1
 
 
 def test_a_scheduler_that_draws_from_a_global_generator_is_detected():
@@ -185,7 +185,7 @@ def test_a_scheduler_that_draws_from_a_global_generator_is_detected():
 
 
 def test_an_entry_that_makes_no_sense_is_named():
-    with pytest.raises(ValueError, match=r"entry 0 of the journal makes no sense: .*result"):
+    with pytest.raises(ValueError, match=r"entry 0 of the journal is not valid: .*result"):
         play([{"call": "result", "trial_id": 3, "time_s": 0.0}], SCHEDULERS["asha"]())
 
 

@@ -29,7 +29,7 @@ def test_the_line_that_a_user_wants():
 def test_what_is_not_known_is_said():
     known = known_of([[0.9, 0.8, 0.3, 0.2], [0.5]])
     text = text_of(known, ReplayScenario("with to-the-end", "to-the-end", 1, 100.0))
-    assert "the curves of 1 end where they were paused, stopped or cut off" in text
+    assert "1 paused, stopped or cut off before" in text
     assert "As far as is known, it would have won with to-the-end, too; there, trial 1 would have been trained" in text
     assert "Not known: how trial 1 would have gone on" in text
     assert "Not known: with to-the-end, configurations would have been tried" in text

@@ -234,7 +234,7 @@ def test_workers_of_a_tuner(kind, tmp_path, caplog):
     backend = make_backend(kind, tmp_path)
     run(backend, ASHA(SPACE, "loss", "epoch", 27), StoppingCriterion(max_num_evaluations=3), n_workers=1)
     (message,) = warnings_of(caplog)
-    assert "runs 1 trials at a time, but the backend has 2 devices" in message
+    assert "runs 1 trial at a time, but the backend has 2 devices" in message
 
 
 @pytest.mark.parametrize(("of_scheduler", "of_criterion"), [(None, 1.0), (1.0, None)])

@@ -11,6 +11,7 @@ from typing import Any
 from syne_tune.config_space import Categorical, Domain
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.function._tune_function import serialise
 from syne_hypersched.backends.local import ElasticLocalBackend, LaunchMode, Processes, ResizeMode, heavy_modules
 from syne_hypersched.backends.machine.discovery import DeviceType
@@ -86,7 +87,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
         has the exceptions.
     stall_timeout_s
-        A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
+        A launch without a report for this many seconds is ended, and has failed. By default it may take any time.
     min_free_mb
         Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
     delete_checkpoints
@@ -162,7 +163,7 @@ class ElasticPythonBackend(ElasticLocalBackend):
         return Path(name if name.isidentifier() else "function")
 
     def __str__(self) -> str:
-        return f"elastic local function {self._function.name} on {self.num_devices} devices"
+        return f"elastic local function {self._function.name} on {counted(self.num_devices, 'device')}"
 
     def _schedule(self, trial_id: int, config: dict[str, Any], event: str = "start") -> None:
         folder = self.local_path / FUNCTION_DIRNAME

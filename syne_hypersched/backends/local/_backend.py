@@ -16,6 +16,7 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
 from syne_hypersched._moments import Stopwatch
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._attention import Attention
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._command import ScriptArguments, program
@@ -104,7 +105,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         each time, and has failed when ``retries`` launches in a row have brought no new report. ``docs/failures.md``
         has the exceptions.
     stall_timeout_s
-        A launch that has not reported for so many seconds is ended, and has failed. By default it may take any time.
+        A launch without a report for this many seconds is ended, and has failed. By default it may take any time.
     min_free_mb
         Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
     delete_checkpoints
@@ -332,7 +333,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self._checkpoints.room.folder = Path(self.local_path)
 
     def __str__(self) -> str:
-        return f"elastic local entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+        return f"elastic local entry_point {Path(self.entry_point).name} on {counted(self.num_devices, 'device')}"
 
     # Launching.
 

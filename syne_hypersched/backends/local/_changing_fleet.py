@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from syne_hypersched._resize_desk import RankChange, ResizeDesk
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._crew import Crew, changeable, joining
 from syne_hypersched.backends.local._failures import FailurePolicy
 from syne_hypersched.backends.local._fleet_checks import CheckedFleet
@@ -67,7 +68,7 @@ class ChangingFleet(CheckedFleet):
         return crew.can_change
 
     def _alter(self, trial: TrialProcesses, num_devices: int) -> None:
-        """Orders that a trial goes on on another number of devices, while it trains."""
+        """Orders a change of the number of devices of a trial while it trains."""
         crew = trial.crew
         if crew is None or crew.desk is None:
             return
@@ -240,7 +241,7 @@ class ChangingFleet(CheckedFleet):
         elif desk.withdraw(change):
             self._count_failure(trial, crew, change, exit_)
             why = exit_.error or f"new processes have ended with exit code {exit_.exit_code}"
-            logger.warning("Trial %d trains on on %d devices: %s.", trial.trial_id, change.before, why)
+            logger.warning("Trial %d stays on %s: %s.", trial.trial_id, counted(change.before, "device"), why)
             self._dismiss(trial, why)
         else:
             desk.give_up(change)  # rank 0 has begun the change, and answers

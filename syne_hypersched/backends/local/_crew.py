@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.launch import LaunchExit, LaunchSpec
 
-#: After so many changes that have failed in a row, a launch is drained for the next one.
+#: After this many changes that have failed in a row, a launch is drained for the next one.
 MOST_FAILURES = 2
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syne_hypersched import checks
+from syne_hypersched._wording import counted
 
 #: Most repetitions, without a new report, of a launch that ended without a fault of its script: its processes exited on
 #: a SIGTERM from outside, or their supervisor was killed.
@@ -184,7 +185,7 @@ class FailureHistory:
         return self.num_interruptions <= MAX_INTERRUPTIONS
 
     def fail_to_grow(self, num_devices: int) -> bool:
-        """New processes for this number of devices have failed, and the trial trains on on fewer.
+        """New processes for this number of devices have failed, and the trial stays on fewer.
 
         Returns
         -------
@@ -208,13 +209,19 @@ class FailureHistory:
         smaller = [worked for worked in self._worked if worked < size]
         if smaller and size not in self._worked:
             self.max_num_devices = size - 1
-            return Retry(smaller[-1], policy.backoff_s(1), f"it fails on {size} devices and goes back to {smaller[-1]}")
+            return Retry(
+                smaller[-1],
+                policy.backoff_s(1),
+                f"it fails on {size} devices and goes back to {smaller[-1]}",
+            )
         self.num_failures += 1
         hopeless = self._why_hopeless(failure)
         if hopeless:
             return GiveUp(hopeless)
         if self.num_failures > policy.retries:
-            return GiveUp(f"{policy.retries} retries have brought no new report" if policy.retries else "")
+            return GiveUp(
+                f"no new report after {counted(policy.retries, 'retry', 'retries')}" if policy.retries else ""
+            )
         return Retry(size, policy.backoff_s(self.num_failures), f"retry {self.num_failures} of {policy.retries}")
 
     def _why_hopeless(self, failure: Failure) -> str:

@@ -110,7 +110,7 @@ class News:
         self._sizes.clear()
 
     def _hear(self, at_most_s: float, bell_only: bool = False) -> tuple[bool, bool]:
-        """Waits for the bell or for growth; which of them there was."""
+        """Waits for the bell or for log growth; returns which occurred."""
         bell = self._open_bell()
         watched = [bell]
         if self._growth is not None and not bell_only:

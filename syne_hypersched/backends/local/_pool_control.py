@@ -87,9 +87,9 @@ class PoolBackend:
     _health: GpuHealth | None
 
     def set_devices_present(self, wanted: int | Sequence[str], reason: str = "") -> None:
-        """Has so many devices used, or these, from now on; returns at once, and may be called from any thread.
+        """Sets how many devices, or which ones, may be used. Returns at once; may be called from any thread.
 
-        What runs on devices that go is drained, and goes on on the others or waits. They are free after ``grace_s``
+        What runs on devices that go is drained, and continues on the others or waits. They are free after ``grace_s``
         seconds at the latest. Devices that come back are used at once.
 
         Parameters
@@ -189,8 +189,8 @@ class PoolBackend:
         failed = self._health.look()
         for device, reason in failed.items():
             logger.error(
-                "GPU %s is not used any more: NVML reports %s. Its trial goes on on another one from its last "
-                "checkpoint.", device, reason,
+                "GPU %s is not used any more: NVML reports %s. Its trial continues on another one from its "
+                "last checkpoint.", device, reason,
             )  # fmt: skip
             self._fleet.lose([d for d in self._fleet.pool.devices if gpus_of([d]) == (device,)], reason, broken=True)
 

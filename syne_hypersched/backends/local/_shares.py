@@ -40,7 +40,7 @@ class GpuShares:
         return fitting(num_devices, self.shares_per_gpu)
 
     def is_shared(self, num_devices: int) -> bool:
-        """Whether a launch on so many shares has other trials beside it."""
+        """Whether a launch on this many shares has other trials beside it."""
         return self.shares_per_gpu > 1 and num_devices == 1
 
     def set_alone(self, trial_id: int) -> None:

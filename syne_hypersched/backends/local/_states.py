@@ -15,7 +15,7 @@ from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 
-#: So many of a trial's last transitions are in its story.
+#: Number of a trial's last transitions in its story.
 _LONGEST_STORY = 100
 
 

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from syne_hypersched._wording import counted
+
 logger = logging.getLogger(__name__)
 
 HARMLESS_XIDS = frozenset({13, 31, 43, 45, 68, 109})
@@ -124,7 +126,7 @@ class GpuHealth:
             before, now = self._uncorrected[uuid], self._count(handle)
             if now > before:
                 self._uncorrected[uuid] = now
-                found.append((uuid, f"{now - before} memory errors (ECC) that could not be corrected"))
+                found.append((uuid, f"{counted(now - before, 'memory error')} (ECC) that could not be corrected"))
         return found
 
     def _count(self, handle: Any) -> int:

@@ -1,7 +1,7 @@
 """How many devices a cluster is asked for, and which nodes are handed back: decided on numbers alone.
 
-Trials that run and those that wait for devices tell how many can be used. A cluster is asked for so many, unless its
-nodes would come too late for the deadline. When fewer have been used for a while, whole nodes are handed back.
+Trials that run and those that wait for devices tell how many can be used. A cluster is asked for this number, unless
+its nodes would come too late for the deadline. When fewer have been used for a while, whole nodes are handed back.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: So many seconds nobody must have had use for devices before their node is handed back.
+#: Seconds for which nobody must have needed its devices before a node is handed back.
 IDLE_NODE_S = 60.0
-#: A node is worth asking for if the time left is so many times as long as nodes take to come.
+#: A node is worth asking for if the time left is this many times as long as nodes take to come.
 _WORTH = 2.0
 
 
@@ -72,7 +72,7 @@ def nodes_to_hand_back(nodes: Mapping[str, NodeUse], num_wanted: int, may_move: 
     num_wanted
         Devices that trials can use, held ones among them.
     may_move
-        Whether a node may go on which trials are, which then go on on other nodes.
+        Whether a node may go on which trials are, which then continue on other nodes.
 
     Example
     -------
@@ -110,7 +110,7 @@ class Autoscaling:
     num_nominal
         Most devices that are used.
     idle_s
-        So many seconds nobody must have had use for devices before their node is handed back.
+        Seconds for which nobody must have needed its devices before a node is handed back.
     """
 
     num_nominal: int
@@ -118,7 +118,7 @@ class Autoscaling:
     start_s: float = 0.0
     """The longest time that a node has taken to come."""
     _wanted: deque[tuple[float, int]] = field(default_factory=deque)
-    """Until when so many devices could be used, as pairs; only what is greater than all that follows."""
+    """Times and the number of devices that could be used until then; only those greater than all that follow."""
     _last: int | None = None
     _begun: float | None = None
     _asked_at: float | None = None

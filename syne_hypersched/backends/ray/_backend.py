@@ -12,6 +12,7 @@ from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.ray._arguments import find_ray, variables
@@ -28,7 +29,7 @@ from syne_hypersched.launch import RankSpec
 
 logger = logging.getLogger(__name__)
 
-#: A trial that begins with the checkpoint of another one waits for it for so many seconds at most.
+#: A trial that begins with the checkpoint of another one waits for it at most this many seconds.
 _FETCH_S = 600.0
 
 
@@ -210,7 +211,7 @@ class ElasticRayBackend(AutoscalingBackend):
         if away:
             wait_s = self._agent_settings["lease_s"] + self.grace_s + SLACK_S
             logger.warning(
-                "Nodes %s, on which trials ran, are not there: %.0f s are waited for, in which these end.",
+                "Nodes %s, on which trials ran, are missing: waiting %.0f s, by which time these trials have ended.",
                 ", ".join(sorted(away)), wait_s,
             )  # fmt: skip
             time.sleep(wait_s)
@@ -232,7 +233,7 @@ class ElasticRayBackend(AutoscalingBackend):
         return {**super().__getstate__(), "_streams": None}
 
     def __str__(self) -> str:
-        return f"elastic ray entry_point {Path(self.entry_point).name} on {self.num_devices} devices"
+        return f"elastic ray entry_point {Path(self.entry_point).name} on {counted(self.num_devices, 'device')}"
 
     # What is different from one machine.
 
@@ -248,7 +249,9 @@ class ElasticRayBackend(AutoscalingBackend):
             )
         if self._nominal is not None and len(names) < self._nominal:
             logger.warning(
-                "There are %d of %d devices: the trials share these until more nodes join.", len(names), self._nominal
+                "The cluster has %d of %s: the trials share these until more nodes join.",
+                len(names),
+                counted(self._nominal, "device"),
             )
         return Devices(names)
 
@@ -307,7 +310,7 @@ class ElasticRayBackend(AutoscalingBackend):
 
     def _on_lose(self, node: str, devices: Sequence[str], reason: str) -> None:
         self._full.discard(node)
-        self._fleet.pool.shut(node, is_shut=False)  # another agent looks at its disk anew
+        self._fleet.pool.shut(node, is_shut=False)  # another agent looks at its disk again
         self._fleet.lose(devices, f"node {node} is lost: {reason}")
 
     def _on_disk(self, node: str, message: Mapping[str, Any]) -> None:
@@ -317,7 +320,7 @@ class ElasticRayBackend(AutoscalingBackend):
             if message["is_full"]:
                 self._full.add(node)
                 reason = f"{text}, but a launch needs {least_mb:.0f} MB (min_free_mb)"
-                logger.warning("%s: nothing is launched there until there is room; what runs there goes on.", reason)
+                logger.warning("%s: nothing is launched there until there is room; running trials continue.", reason)
             else:
                 self._full.discard(node)
                 reason = text

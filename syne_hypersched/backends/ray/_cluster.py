@@ -313,14 +313,14 @@ class Cluster:
         elif event == "refused":
             self.on_message(name, message, time.monotonic())
         elif event == "leaving" and name in self.nodes:
-            logger.warning("Node %s is to go: its trials move to other nodes.", name)
+            logger.warning("Node %s is about to leave: its trials move to other nodes.", name)
             devices = self.nodes[name].devices
             self._tell(lambda: self.on_leave(name, devices))
         elif event == "told" and name in self.nodes:
             try:
                 self._hear(self.nodes[name], message["message"], message["at"])
             except (KeyError, TypeError, ValueError) as error:  # whatever a node sends, the tuner goes on
-                logger.error("Node %s has sent what makes no sense: %r", name, error)
+                logger.error("Node %s has sent an invalid message: %r", name, error)
 
     def _hear(self, node: Node, message: Message, moment: float) -> None:
         event = message["event"]
@@ -379,7 +379,7 @@ class Cluster:
         """The gateway has died, and with it every lease: nothing trains after the last one has ended."""
         if self.nodes:
             logger.warning(
-                "The connection to the cluster has ended: trials checkpoint and exit, and go on when it is back."
+                "The connection to the cluster is lost: trials checkpoint and exit, and continue when it is back."
             )
         self.on_broken()
         lost_at = time.monotonic()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-#: A node is used again when so many times the room is there for which it was not used.
+#: Hysteresis: a full node is used again once its free space is this multiple of the limit.
 _AGAIN = 1.2
-#: Copies that are elsewhere as well are removed when less than so many times that room is free, or than this share.
+#: Copies that are also elsewhere are removed when the free space is below this multiple of the limit, or this share.
 _TIGHT, _SHARE = 3.0, 0.1
-#: While the disk is short of room, it is said again each so many looks.
+#: While the disk is nearly full, the warning is repeated once in this many looks.
 _EVERY = 5
 
 

@@ -44,7 +44,7 @@ class Gateway:
         The connection to the tuner.
     settings
         What the tuner wants: ``address``, ``resource``, ``num_devices`` (0: all), ``insecure`` and the settings of
-        agents; ``wanted``, if Ray's autoscaler is to be asked for so many devices.
+        agents; ``wanted``, if Ray's autoscaler is to be asked for this number of devices.
     """
 
     def __init__(self, link: Link, settings: Message) -> None:
@@ -258,7 +258,7 @@ def _check_reachable(address: str) -> None:
 
 
 def _ask_for(resource: str, number: int) -> None:
-    """Asks Ray's autoscaler for so many devices, in all; it keeps that in mind until it is asked anew."""
+    """Asks Ray's autoscaler for this number of devices in all; the request holds until the next one."""
     importlib.import_module("ray.autoscaler.sdk").request_resources(bundles=[{resource: 1}] * number)
 
 

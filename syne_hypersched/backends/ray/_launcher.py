@@ -299,7 +299,7 @@ class ClusterLauncher:
             if is_gone:
                 end_line(log)
         except OSError as error:
-            logger.warning("What a trial has printed last cannot be read from %s: %s", printed, error)
+            logger.warning("The last output of a trial cannot be read from %s: %s", printed, error)
 
     def _note_folder(self, live: _SpreadLaunch) -> None:
         known, exit_ = live.spec.checkpoints, live.exits.get(0)
@@ -322,7 +322,7 @@ class ClusterLauncher:
                 descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 file = live.logs[name] = open(descriptor, "wb", buffering=0)  # noqa: SIM115
         except OSError as error:
-            logger.warning("The log of a trial cannot be written, what it prints is lost: %s", error)
+            logger.warning("The log of a trial cannot be written, so its output is lost: %s", error)
             return
         data = bytes_of(message["data"])
         has_told = False

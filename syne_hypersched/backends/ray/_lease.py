@@ -36,13 +36,13 @@ class Lease:
         self._answered_at = now
 
     def answer(self, now: float) -> int:
-        """An answer is given; returns its number, which the next question has to name."""
+        """Records an answer; returns its number, which the next question must name."""
         self._number += 1
         self._answered_at = now
         return self._number
 
     def hear(self, heard: int) -> None:
-        """A question arrives, which names the last answer that has arrived."""
+        """Records a question, which names the last answer that has arrived."""
         if heard == self._number:
             self.ends_at = max(self.ends_at, self._answered_at + self.lease_s)
 
@@ -68,11 +68,11 @@ class Fence:
         self._died_at = math.inf
 
     def ask(self, now: float) -> None:
-        """A question is sent, which names an answer that has arrived."""
+        """Records that a question is sent, which names an answer that has arrived."""
         self._asked_at = now
 
     def hear(self, now: float) -> None:
-        """An answer has arrived."""
+        """Records that an answer has arrived."""
         self._heard_at = now
 
     def die(self, now: float) -> None:

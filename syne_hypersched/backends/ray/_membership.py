@@ -44,7 +44,7 @@ def choose_nodes(
     num_there
         Devices of the agents that there are.
     num_wanted
-        No further node is chosen when there are so many devices; None: as many as ``num_devices`` allows.
+        No further node is chosen once there are this many devices; None: as many as ``num_devices`` allows.
     """
     chosen = []
     for fact in sorted(facts, key=lambda fact: (-fact.num_devices, fact.hostname, fact.node_id)):

@@ -46,12 +46,12 @@ class MemoryGuard:
         self._ended: int | None = None
 
     def add(self, launch: int, pids: Sequence[int]) -> None:
-        """A launch has these ranks."""
+        """Adds a launch with its ranks."""
         with self._lock:
             self._pids[launch] = tuple(pids)
 
     def remove(self, launch: int) -> None:
-        """A launch has ended."""
+        """Removes a launch that has ended."""
         with self._lock:
             self._pids.pop(launch, None)
             if self._ended == launch:

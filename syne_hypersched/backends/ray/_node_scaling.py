@@ -48,7 +48,7 @@ class AutoscalingBackend(ElasticLocalBackend):
     def _begin_scaling(self, settings: Message) -> Message:
         """The settings of a gateway, which is to ask for all devices at first."""
         if self._nominal is None:
-            raise ValueError("num_devices must be given with autoscale=True: how many devices are used at most")
+            raise ValueError("num_devices must be given with autoscale=True, as the largest number of devices to use")
         self._autoscaling, self._asked = Autoscaling(self._nominal), {**settings, "wanted": self._nominal}
         self._returning, self._num_nodes = frozenset(), 0
         return self._asked
@@ -73,8 +73,8 @@ class AutoscalingBackend(ElasticLocalBackend):
             self._asked["wanted"] = order.ask
             cluster.send({"command": "want", "num_devices": order.ask})
         for node in order.hand_back:
-            reason = f"node {node} is handed back: trials have use for {order.ask} devices at most"
-            logger.info("Node %s is handed back: trials have use for %d devices at most.", node, order.ask)
+            reason = f"node {node} is released: trials can use at most {order.ask} devices"
+            logger.info("Node %s is released: trials can use at most %d devices.", node, order.ask)
             self._returning |= {node}
             self._fleet.retire(devices[node], reason)
         for node in self._returning:

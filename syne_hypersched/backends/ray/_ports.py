@@ -12,7 +12,7 @@ class Ports:
         self._bound: dict[int, socket.socket] = {}
 
     def open(self, number: int) -> list[int]:
-        """Binds so many new ports and returns them."""
+        """Binds this many new ports and returns them."""
         new = []
         for _ in range(number):
             bound = socket.socket()
@@ -22,12 +22,12 @@ class Ports:
         return new
 
     def release(self, port: int) -> None:
-        """Gives a port free, right before a rank listens on it."""
+        """Releases a port right before a rank listens on it."""
         bound = self._bound.pop(port, None)
         if bound is not None:
             bound.close()
 
     def close(self) -> None:
-        """Gives all of them free."""
+        """Releases all ports."""
         for port in list(self._bound):
             self.release(port)

@@ -74,11 +74,11 @@ class RemoteNode:
             threading.Thread(target=target, name=f"syne-hypersched-{self.name}", daemon=True).start()
 
     def give(self, order: Message) -> None:
-        """Has the agent carry out an order, after all earlier ones."""
+        """Sends an order to the agent, after all earlier ones."""
         self._orders.put(order)
 
     def leave(self) -> None:
-        """Takes the node for lost at once."""
+        """Declares the node lost at once."""
         self._is_over.set()
 
     # Asking.

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _MOST_COPIES = 4
 #: Seconds until a copy that has failed is tried again.
 _RETRY_S = 1.0
-#: A copy that fails so often when nothing trains any more is given up.
+#: Number of failures after which a copy is given up when nothing trains any more.
 _MOST_TRIES = 5
 #: Seconds after which waiting for copies is told.
 _TELL_S = 5.0
@@ -205,8 +205,8 @@ class CheckpointStreams:
             self._has_warned = True
             where = f"to node {copy.target}" if copy.target else "to the tuner's disk"
             logger.warning(
-                "The checkpoints of trial %s cannot be copied %s: %s. It is tried again; until then they are lost if "
-                "their node is.", copy.trial, where, error,
+                "The checkpoints of trial %s cannot be copied %s: %s. The copy is retried; until it succeeds, they are "
+                "lost if their node is lost.", copy.trial, where, error,
             )  # fmt: skip
         if self._is_closing and copy.target == TUNER and self._failures[key] >= _MOST_TRIES:
             logger.warning("The last checkpoints of trial %s stay on node %s: %s.", copy.trial, copy.source, error)

@@ -36,7 +36,7 @@ class Unacknowledged:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that logs had better stay in their files for now."""
+        """Whether too much waits: logs then stay in their files for now."""
         return self._num_bytes >= _MOST_BYTES
 
     def take(self, acknowledged: int, wait_s: float) -> list[tuple[int, float, Message]]:

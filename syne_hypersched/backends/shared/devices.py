@@ -176,7 +176,7 @@ class DevicePool:
         return self._names([i for i in range(len(self._devices)) if i not in self._present and i not in self._lost])
 
     def tell(self, report: dict[str, Any]) -> None:
-        """Puts into a report that is handed over how many devices are there, unless all are."""
+        """Adds the number of available devices to a delivered report if some are missing."""
         if self.num_present < self._num_devices:
             report[ST_DEVICES_PRESENT] = self.num_present
         else:

@@ -113,7 +113,7 @@ class ReportStream:
         self._changes, self.in_place = [], False
 
     def change_devices(self, num_devices: int, timestamp: float, pause_s: float) -> None:
-        """The launch goes on on another number of devices; told before any later report is accepted.
+        """The launch continues on another number of devices; told before any later report is accepted.
 
         Parameters
         ----------

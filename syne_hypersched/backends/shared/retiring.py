@@ -8,7 +8,7 @@ from syne_hypersched.backends.shared.devices import DevicePool
 def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = None) -> tuple[str, ...]:
     """Which devices are to go, so that as few trials as possible are drained, and none of them loses more than it must.
 
-    Free ones first; then those of trials that hold several and go on on fewer, the largest first, down to one each;
+    Free ones first; then those of trials that hold several and continue on fewer, the largest first, down to one each;
     then those of trials that have to wait, first those that held a single one. Of trials that are alike it is the one
     that came last.
 

@@ -14,6 +14,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.interruption import telling_how_to_go_on
@@ -84,8 +85,8 @@ class ElasticSimulatorBackend(SimulatorBackend):
     seed
         Which repetition in the blackbox, where it has several.
     devices_over_time
-        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: so many are there from then on.
-        Trials on devices that go are drained and go on on others, or wait. By default all devices are always there.
+        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: the number available from then on.
+        Trials on devices that go are drained and continue on others, or wait. By default all devices are always there.
 
     Attributes
     ----------
@@ -253,7 +254,7 @@ class ElasticSimulatorBackend(SimulatorBackend):
             self._events.path = self._experiment_path / EVENTS_FILENAME
 
     def __str__(self) -> str:
-        return f"elastic simulator on {self.num_devices} devices"
+        return f"elastic simulator on {counted(self.num_devices, 'device')}"
 
 
 class VirtualTimeKeeper(SimulatedTimeKeeper):

@@ -24,13 +24,13 @@ from syne_hypersched.experiments.page._summary import (
 )
 from syne_hypersched.experiments.page._views import MOST_POINTS, short
 
-#: All curves together have so many points at most; what is beyond is thinned.
+#: Most points of all curves together; longer curves are thinned.
 _MOST_POINTS_IN_ALL = 60_000
 _LEAST_POINTS = 4
-#: So many trials keep all of their points in any case: the best ones and those that hold devices.
+#: Number of trials that keep all of their points in any case: the best ones and those that hold devices.
 _MOST_IN_FULL = 100
 _MOST_DECISIONS = 5_000
-#: The sums over all trials take no more than this share of the time, but are never older than so many seconds.
+#: The sums over all trials take no more than this share of the time, but are never older than this many seconds.
 _SHARE_OF_SUMS = 0.01
 _LONGEST_S = 1.0
 _MOST_FAILURES = 500
@@ -39,7 +39,7 @@ _MOST_FAILURES = 500
 class PageData:
     """Makes what is sent to a page.
 
-    What is computed from all trials, such as the shares of the device time, is made anew at once in a small run, and
+    What depends on all trials, such as the shares of the device time, is computed again at once in a small run, and
     once a second in one with thousands of trials; everything else is always new.
 
     Parameters

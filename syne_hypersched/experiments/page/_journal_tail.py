@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from syne_hypersched.experiments._results import Rows, row_of_entry
+from syne_hypersched.filenames import SEGMENT
 from syne_hypersched.records.segments import FORMAT, Entry
-
-_SEGMENT = re.compile(r"(\d{6})\.jsonl")
 
 
 class JournalRewound(Exception):
@@ -54,7 +52,7 @@ class JournalTail:
             It cannot be read.
         """
         try:
-            names = sorted(entry.name for entry in self.folder.iterdir() if _SEGMENT.fullmatch(entry.name))
+            names = sorted(entry.name for entry in self.folder.iterdir() if SEGMENT.fullmatch(entry.name))
         except FileNotFoundError:
             return [], {}
         new: list[Entry] = []

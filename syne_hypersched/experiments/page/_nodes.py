@@ -9,7 +9,7 @@ from syne_hypersched.experiments._nodes import by_node, node_states
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import stretches
 
-#: So many absences are sent at most: the last ones.
+#: Most absences that are sent: the last ones.
 _MOST_ABSENCES = 1_000
 
 

@@ -25,9 +25,9 @@ from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_
 from syne_hypersched.records.events import EventReader
 from syne_hypersched.records.find import find_run
 
-#: Logs of so many failed trials are read at most, the latest failures first.
+#: Logs of at most this many failed trials are read, the latest failures first.
 _MOST_LOGS = 500
-#: The costs of the launches are computed anew once that took no more than this share of the time.
+#: The costs of the launches are computed again as often as this takes no more than this share of the time.
 _SHARE_OF_COSTS = 0.005
 
 
@@ -56,7 +56,7 @@ class RunReader:
         self.path = find_run(path)
         self.goal = read_goal(self.path, time_attr)
         self.generation = 0
-        """Increased when everything was read anew: what was read before no longer counts."""
+        """Increased when everything was read again: what was read before no longer counts."""
         self._begin()
 
     def _begin(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from syne_hypersched.rungs import rung_levels as known_levels
 
-#: So many values of a rung are shown one by one at most.
+#: Most values of a rung that are shown one by one.
 _MOST_VALUES = 300
 _MOST_LEVELS = 60
 

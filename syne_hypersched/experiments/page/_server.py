@@ -21,7 +21,7 @@ from syne_hypersched.experiments.page._reader import RunReader
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-#: Files are read again once they were read so many seconds ago; pages that ask sooner get what is known.
+#: Seconds after which files are read again; pages that ask sooner get what is known.
 _FRESH_S = 0.2
 #: Answers below this size are sent as they are.
 _LEAST_ZIPPED = 2_000
@@ -30,7 +30,7 @@ _LEAST_ZIPPED = 2_000
 class PageServer:
     """Serves the live page of a run on the loopback interface.
 
-    The address has a token that is drawn anew each time, so that other users and other pages on this machine cannot
+    The address has a new random token each time, so that other users and other pages on this machine cannot
     read the run. Nothing can be written through it, and files are read only when a page asks.
 
     Parameters

@@ -18,7 +18,7 @@ from syne_hypersched.experiments.page._rungs import rung_levels
 from syne_hypersched.experiments.page._views import LaunchView, TrialView, finite
 from syne_hypersched.records.events import Event, describe_decision
 
-#: The clock of the workers and that of the tuner are compared anew when they have moved apart by so much.
+#: The clocks of workers and tuner are compared again when they have moved apart by this much.
 _CLOCK_STEP_S = 0.5
 
 
@@ -119,7 +119,7 @@ class PageState:
             self.rungs[level] = {}
 
     def set_config(self, trial_id: int, config: dict[str, Any]) -> None:
-        """Learns the configuration of a trial."""
+        """Sets the configuration of a trial."""
         trial = self._trial(trial_id)
         if not trial.config and config:
             trial.config = dict(config)
@@ -127,7 +127,7 @@ class PageState:
             self.names += [name for name in config if name not in self.names]
 
     def add_report(self, report: Report) -> None:
-        """A trial has reported."""
+        """Adds a report of a trial."""
         trial = self._trial(report.trial_id)
         time_s = self._time_s(report)
         trial.add(report, time_s, self.goal.do_minimize)
@@ -150,7 +150,7 @@ class PageState:
         self._begin_training(report, time_s)
 
     def add_event(self, event: Event) -> None:
-        """Something has happened to a trial's processes, or to the whole run."""
+        """Adds an event of a trial's processes or of the whole run."""
         timestamp = event.details.get("timestamp")
         if isinstance(timestamp, (int, float)):
             offset_s = timestamp - event.time_s
@@ -174,7 +174,7 @@ class PageState:
             handle(self, event, event.trial_id)
 
     def update_costs(self) -> None:
-        """Computes anew what each launch has cost."""
+        """Computes again what each launch has cost."""
         held = (
             Holding(view.trial_id, view.launch, tuple(map(str, view.devices)), view.start_s, view.end_s)
             for view in self.launches.values()

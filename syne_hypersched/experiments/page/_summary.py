@@ -17,12 +17,12 @@ from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import LaunchView, short
 
-#: A run none of whose trials hold devices counts as running if something happened in the last so many seconds.
+#: A run none of whose trials hold devices counts as running if something happened within this many seconds.
 _IDLE_S = 15.0
 
 
 def phase_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, quiet_s: float) -> str:
-    """What a run does: ``simulated``, ``running``, ``finished`` or ``killed``.
+    """State of a run: ``simulated``, ``running``, ``finished`` or ``killed``.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def phase_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, qui
 
 
 def is_alive(folder: Path, hosts: Iterable[tuple[str, str, list[int]]]) -> bool | None:
-    """Whether the tuner or one of these processes is there; None if that cannot be known on this machine.
+    """Whether the tuner or one of these processes is alive; None if that cannot be known on this machine.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def best_of(path: Path, state: PageState) -> dict[str, Any]:
 
 
 def now_s(state: PageState, phase: str) -> float:
-    """Seconds since the tuning started; of a run that is over, when the last thing happened."""
+    """Seconds since the tuning started; for a finished run, the time of its last event."""
     if phase == "running" and state.last_timestamp is not None:
         return max(state.last_s, state.last_s + time.time() - state.last_timestamp)
     return state.last_s

@@ -8,7 +8,7 @@ from typing import Any
 
 from syne_hypersched.experiments._run import Report
 
-#: A curve keeps at most so many of its points; of longer ones, every second point is left out again and again.
+#: A curve keeps at most this many of its points; of longer ones, every second point is left out again and again.
 MOST_POINTS = 120
 
 Point = tuple[float, float | None, float, float | None, int | None]
@@ -39,7 +39,7 @@ class TrialView:
     _stride: int = 1
 
     def add(self, report: Report, time_s: float, do_minimize: bool) -> None:
-        """It has reported."""
+        """Adds a report."""
         value = finite(report.value)
         self.last, self.resource = value, max(self.resource, report.resource)
         if value is not None:
@@ -125,7 +125,7 @@ class LaunchView:
 
 
 def thinned(points: list[Point], most: int) -> list[Point]:
-    """At most so many of the points, evenly, with the first and the last one."""
+    """At most ``most`` of the points, evenly spaced, with the first and the last one."""
     if len(points) <= most:
         return points
     step = (len(points) - 1) / (most - 1)

@@ -135,7 +135,7 @@ class PromotionBracket:
         return None if found is None else self._promoted(*found)
 
     def stop_resuming(self) -> None:
-        """From now on no trial is resumed, so no trial is paused."""
+        """Stops resuming trials from now on, so that none is paused."""
         self._resumes = False
 
     def _promoted(self, trial_id: int, rung: Rung) -> tuple[int, float]:

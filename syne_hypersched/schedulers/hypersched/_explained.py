@@ -1,4 +1,4 @@
-"""The part of HyperSched that says what it has decided and why."""
+"""The part of HyperSched that explains its decisions."""
 
 from __future__ import annotations
 

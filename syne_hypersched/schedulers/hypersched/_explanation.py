@@ -1,4 +1,4 @@
-"""Why HyperSched has decided what it has decided, for people and for programs."""
+"""Explanations of the decisions of HyperSched, for people and for programs."""
 
 from __future__ import annotations
 

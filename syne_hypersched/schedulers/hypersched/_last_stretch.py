@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass
 class LastStretch:
-    """When it began, and how it is planned."""
+    """The beginning and the plan of a last stretch."""
 
     began_s: float
     size: int

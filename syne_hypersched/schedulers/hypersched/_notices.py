@@ -11,27 +11,27 @@ _WORTH_SAYING = 0.1
 
 
 class Notices:
-    """Keeps what was said already."""
+    """Gives each notice once."""
 
     def __init__(self) -> None:
         self._has_begun = self._nothing_starts = self._said_unused = False
 
     def begin(self, never_resizes_because: str | None) -> None:
-        """The tuning begins, perhaps without any hope to resize a trial."""
+        """Records the start of the tuning; warns if it is certain that no trial will be resized."""
         if not self._has_begun and never_resizes_because is not None:
             logger.warning("no trial will be resized unless configurations run out: %s", never_resizes_because)
         self._has_begun = True
 
     def reopen(self) -> None:
-        """The deadline is another one, and trials start again."""
+        """Records that the deadline has changed and trials start again."""
         self._nothing_starts = self._said_unused = False
 
     def nothing_more_starts(self) -> None:
-        """The tuner was told that there is nothing to start or to resume; it does not ask again."""
+        """Records that the tuner was told that nothing is left to start or resume; it does not ask again."""
         self._nothing_starts = True
 
     def nothing_runs(self, now_s: float, deadline_s: float, strategy: str, why_closed: str | None) -> None:
-        """No trial runs, at this time."""
+        """Warns if no trial runs, nothing more starts, and much of the time is left."""
         left_s = deadline_s - now_s
         if self._said_unused or not self._nothing_starts or left_s < _WORTH_SAYING * deadline_s:
             return

@@ -25,7 +25,7 @@ class PausedTrials:
         self._pauses: list[tuple[float, int]] = []
 
     def add(self, pause: tuple[float, int]) -> None:
-        """A trial is paused, given its best value and its id."""
+        """Adds a paused trial by its best value and its id."""
         heapq.heappush(self._pauses, pause)
 
     def first(self) -> tuple[float, int] | None:

@@ -22,7 +22,7 @@ REDUCTION_FACTOR = 3
 """One trial in this many is kept at a rung."""
 
 LEAST_RECORDED = 3
-"""The first trials to reach a rung pause until so many values exist there, unless one is the best of all so far."""
+"""The first trials to reach a rung pause until this many values exist there, unless one is the best of all so far."""
 
 
 class PausingHalving:
@@ -98,7 +98,7 @@ class PausingHalving:
             rung.pause(trial_id)
 
     def forget(self, trial_id: int) -> None:
-        """A paused trial is resumed, or never will be; its recorded values stay."""
+        """Drops a paused trial that is resumed, or never will be; its recorded values stay."""
         rung = self._paused_at.pop(trial_id, None)
         if rung is not None:
             rung.unpause(trial_id)

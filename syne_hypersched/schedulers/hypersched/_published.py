@@ -138,12 +138,12 @@ class PublishedStrategy(Strategy):
         return trial_id, because("the best paused trial, and there is nothing new to start")
 
     def begin(self, trial_id: int) -> None:
-        """A trial is started or resumed, on one device."""
+        """Records that a trial is started or resumed, on one device."""
         self._allocator.begin(trial_id)
         self._halving.forget(trial_id)
 
     def end(self, trial_id: int, resumable: bool) -> None:
-        """A trial has ended or is paused."""
+        """Records that a trial has ended or is paused."""
         self._allocator.end(trial_id)
         if not resumable:
             self._halving.forget(trial_id)
@@ -192,7 +192,7 @@ class PublishedStrategy(Strategy):
         self._resizing = False
 
     def limit(self, trial_id: int, num_devices: int, most: int) -> None:
-        """A live trial has failed on more devices than ``most``."""
+        """Limits a live trial that failed on more devices than ``most``."""
         self._allocator.limit(trial_id, num_devices, most)
 
     @property

@@ -34,9 +34,9 @@ class Strategy(ABC):
 
     @abstractmethod
     def set_present(self, num_devices: int, now_s: float) -> None:
-        """So many devices are there now, perhaps none: what is planned from now on is planned for them.
+        """Sets how many devices are available now, perhaps none; later plans are for this number.
 
-        A trial whose devices have gone goes on on fewer, or waits for one; it is live all the same.
+        A trial whose devices have gone continues on fewer or waits for one; it stays live.
         """
 
     @property
@@ -125,7 +125,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def limit(self, trial_id: int, num_devices: int, most: int) -> None:
-        """A live trial has failed on more devices than ``most``, and goes on on ``num_devices``."""
+        """Limits a live trial that failed on more devices than ``most``; it continues on ``num_devices``."""
 
     def never_resizes_because(self) -> str | None:
         """Why it is certain from the start that no trial will be resized; None if it is not."""

@@ -201,7 +201,7 @@ def crossing_of(trials: Indices, lags: Array, values: Array) -> float:
 
 
 def narrowed(variances: Array, with_pending: Array, of_pending: Array, own: float) -> Array:
-    """Variances once the pending trials will have come out as predicted.
+    """Variances if the pending trials report what is predicted.
 
     Parameters
     ----------

@@ -30,14 +30,14 @@ MOST_TRIALS = 150
 MOST_PENDING = 64
 """Trials without a report, the newest ones, that the model takes as having come out as it predicts."""
 GROWTH = 1.15
-"""The scales of the model are fitted again when there are so many times more trials."""
+"""The scales of the model are fitted again once the number of trials has grown by this factor."""
 NUM_STEPS = 8
 NUM_RANDOM, NUM_CENTRES, NUM_AROUND = 200, 4, 25
-"""Candidates: random ones, and so many around each of the trials with the best predictions."""
+"""Candidates: random ones, and this many around each of the trials with the best predictions."""
 MOST_LISTED = 2000
 """Configurations of a list, drawn at random, that are looked at for one suggestion."""
 NUM_SPREAD = 2
-"""Before anything is known, the best of so many random configurations, the one least like the others, is taken."""
+"""Without any report, the one of this many random configurations is taken that is least like the others."""
 
 
 class RandomDraws(Protocol):

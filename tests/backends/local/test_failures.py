@@ -38,7 +38,7 @@ def test_a_trial_is_retried_so_often_between_two_reports():
         assert decisions == [
             Retry(1, 1.0, "retry 1 of 2"),
             Retry(1, 2.0, "retry 2 of 2"),
-            GiveUp("2 retries have brought no new report"),
+            GiveUp("no new report after 2 retries"),
         ]
         trial.report(1)
 

@@ -114,7 +114,7 @@ def test_a_trial_is_reported_as_failed_only_after_its_retries(make_trials, caplo
     assert trials.epochs[0] == [1, 2, 3]
     assert trials.ends() == ["failed", "failed"]
     assert [event.event for event in trials.events("retry", "fail")] == ["retry", "fail"]
-    assert "Trial 0 failed with exit code 1 in launch 1 (1 retries have brought no new report)" in caplog.text
+    assert "Trial 0 failed with exit code 1 in launch 1 (no new report after 1 retry)" in caplog.text
 
 
 def test_arguments_that_are_refused_are_not_tried_again(make_trials, caplog):

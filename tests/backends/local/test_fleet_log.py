@@ -45,11 +45,11 @@ def test_a_retry_is_a_warning_that_says_when(trial, told):
 
 def test_a_failure_is_an_error_that_says_why_it_is_final(trial, told):
     exit_ = LaunchExit((-9, 7), first_failed=1, drained=False, killed=True)
-    tell_failure(trial, exit_, "failed", GiveUp("2 retries have brought no new report"))
+    tell_failure(trial, exit_, "failed", GiveUp("no new report after 2 retries"))
     level, text = told()
     assert level == logging.ERROR
     assert text.startswith(
-        "Trial 3 failed with exit code 7 in launch 4 (rank 1 first) (2 retries have brought no new report). Log: "
+        "Trial 3 failed with exit code 7 in launch 4 (rank 1 first) (no new report after 2 retries). Log: "
     )
     assert text.endswith("std.rank1.err\nof the other rank")
 

@@ -258,7 +258,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(nodes, caplog):
     handle = nodes.launcher.launch(nodes.spec())
     (nodes.folder / "out0").mkdir()
     nodes.say("a", "log", launch=handle, name="0.out", data="x")
-    assert "cannot be written, what it prints is lost" in caplog.text
+    assert "cannot be written, so its output is lost" in caplog.text
     assert nodes.told == []
 
 

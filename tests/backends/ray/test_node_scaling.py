@@ -173,5 +173,5 @@ def test_nodes_come_when_trials_can_use_them_and_go_when_they_cannot(
     events = read_events(tmp_path / "run" / EVENTS_FILENAME)
     given = [event for event in events if event.event == "retire"]
     assert [len(event.devices) for event in given] == [2]
-    assert "is handed back: trials have use for 2 devices at most" in given[0].reason
+    assert "is released: trials can use at most 2 devices" in given[0].reason
     assert any(absence.how == "given back" for absence in attendance_of(events).absences())

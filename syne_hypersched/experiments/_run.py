@@ -34,6 +34,9 @@ from syne_hypersched.records.find import find_run
 
 logger = logging.getLogger(__name__)
 
+#: What the names of entries begin with that are not the script's.
+_INTERNAL_PREFIX = "st_"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -158,6 +161,20 @@ def best_report(reports: Iterable[Report], do_minimize: bool) -> Report | None:
     """The report with the best finite value, the earlier of equal ones, or None."""
     finite = [report for report in reports if math.isfinite(report.value)]
     return min(finite, key=lambda report: report.value if do_minimize else -report.value, default=None)
+
+
+class MissingEntryError(ValueError):
+    """No report of a run has the metric, or none the resource level."""
+
+    def __init__(self, name: str, what: str, names: Iterable[str]) -> None:
+        reported = [each for each in names if not _is_ours(each)]
+        has = f"the script reports {', '.join(reported)}" if reported else "the script reports nothing else"
+        super().__init__(f"{has}; the {what} is {name}")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether an entry of the results is one that this package or Syne Tune adds to what the script reports."""
+    return name.startswith((_INTERNAL_PREFIX, CONFIG_PREFIX)) or name == ST_TRIAL_ID
 
 
 def load_run(path: Path | str, time_attr: str | None = None) -> Run:
@@ -290,15 +307,15 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
 
     Raises
     ------
-    ValueError
-        No row has the metric or the resource level; the message names the file ``path``.
+    MissingEntryError
+        No row has the metric, or none the resource level.
     """
     metric, time_attr = goal.metric, goal.time_attr
     reports, configs, num_left_out = [], {}, 0
     names = dict.fromkeys(name for row in rows for name in row)
-    for name in (metric, time_attr) if rows else ():
+    for name, what in ((metric, "metric"), (time_attr, "resource level")) if rows else ():
         if name not in names:
-            raise ValueError(f"{path} must have an entry {name!r}, but has {', '.join(names)}")
+            raise MissingEntryError(name, what, names)
     for row in rows:
         trial_id, resource, value = (
             _integer(row.get(ST_TRIAL_ID)),

@@ -26,6 +26,7 @@ from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.experiments._alive import is_over
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.filenames import EVENTS_FILENAME
@@ -110,6 +111,9 @@ class Run:
 
     notes: tuple[str, ...] = ()
     """What else was left out, in words, since it is no report of a resource level."""
+
+    is_over: bool = False
+    """Whether it has ended, was killed or was simulated; False if it runs, or that cannot be known."""
 
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
@@ -226,6 +230,7 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
         notes=notes,
+        is_over=is_over(path, events),
     )
 
 

@@ -63,7 +63,7 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
     lines += [f"{time_s:9.1f} s  {text}" for time_s, text in told[-num_decisions:]]
     if not told:
         lines.append("nothing has been decided yet")
-    if not run.decisions and run.reports:
+    if not run.decisions and told:
         lines.append("This scheduler records no reasons: ranks are computed from the reports.")
     return "\n".join(lines)
 
@@ -151,6 +151,8 @@ def _admission(run: Run) -> str:
         return f"admission closed at {closings[-1].time_s:.1f} s: {closings[-1].reason}"
     if run.admission_closed_s is not None:
         return f"admission closed at {run.admission_closed_s:.1f} s"
+    if not run.reports:
+        return "no trial has reported, so that nothing was compared"
     says = any(report.admission_open is not None for report in run.reports)
     return "admission was open to the end of what is recorded" if says else "this scheduler has no admission to close"
 

@@ -140,12 +140,19 @@ function envelope(trials, axis) {
     line(rows[1], { line: { color: css("grey"), width: 2 }, hoverinfo: "text", text: x.map((at, index) => "half of the reports around here are below " + number(rows[1][index]) + ",<br>four in five are from " + number(rows[0][index]) + " to " + number(rows[2][index])) })];
 }
 
+function noReport() {
+  if (run.data.totals.reports) return "No trial with a report passes the filter.";
+  if (run.data.run.missing) return "Nothing to show: " + run.data.run.missing + ".";
+  if (run.data.phase === "running") return run.launches.size ? "No report yet: the trials import their libraries, or train their first level." : "No trial holds devices yet.";
+  return run.data.phase === "killed" ? "No report: the tuner was killed before a trial has reported." : "No report: the run has ended without one" + (run.data.totals.failures ? ", see the failures below." : ".");
+}
+
 function drawMetric() {
   const axis = byId("metric-x").value, colours = notable(), metric = run.data.run.metric;
   const trials = [...run.trials.values()].filter((trial) => trial.points.length && run.filter(trial));
   if (!trials.length) {
     say("metric-note", "");
-    return nothing("metric-chart", run.launches.size ? "No report yet: the trials import their libraries, or train their first level." : "No trial holds devices yet.");
+    return nothing("metric-chart", noReport());
   }
   const others = trials.filter((trial) => !colours.has(trial.id)), many = others.length > MOST_CURVES;
   const traces = many ? envelope(others, axis) : curves(others, axis, css("grey"), false);

@@ -71,7 +71,7 @@ function showTrials() {
   say("trials-page", rows.length ? (table.page * PAGE + 1) + "–" + Math.min(rows.length, (table.page + 1) * PAGE) + " of " + rows.length + " trials" : "no trial");
   byId("trials-before").disabled = table.page === 0; byId("trials-after").disabled = table.page >= pages - 1;
   const example = run.data.run.names.find((name) => /^[\w.-]+$/.test(name) && [...run.trials.values()].some((trial) => typeof trial.config[run.data.run.names.indexOf(name)] === "number"));
-  say("filter-help", "Words that must all hold, such as status:paused best" + (run.data.run.minimize ? "<" : ">") + "0.5 devices>1" + (example ? " " + example + "<0.01" : "") + ". The charts show the same trials.");
+  say("filter-help", run.filter.problem ? run.filter.problem + "." : "Words that must all hold, such as status:paused best" + (run.data.run.minimize ? "<" : ">") + "0.5 devices>1" + (example ? " " + example + "<0.01" : "") + ". The charts show the same trials.");
 }
 
 function noDecisions() {

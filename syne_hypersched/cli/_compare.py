@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from syne_hypersched._console import error_text
 from syne_hypersched._wording import counted
 from syne_hypersched.cli._study_options import StudyOptions, study_of
 
@@ -93,8 +94,8 @@ def compare(
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
         raise  # the output is no longer read, as by `head`, which is no error
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        print(f"hypersched compare: error: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"hypersched compare: error: {error_text(error, max_num_trials='--max-trials')}", file=sys.stderr)
         return 2
 
 

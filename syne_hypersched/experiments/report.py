@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from syne_hypersched import checks
-from syne_hypersched._console import run_command
+from syne_hypersched._console import error_text, run_command
 from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
@@ -142,7 +142,7 @@ def print_report(
     try:
         described = report_run(path, time_attr, figure_path, num_trials)
     except (OSError, ValueError) as error:
-        print(f"cannot report on {path}: {error}", file=sys.stderr)
+        print(f"cannot report on {path}: {error_text(error, path='RUN')}", file=sys.stderr)
         return 2
     print(described)
     return 0

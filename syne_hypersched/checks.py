@@ -196,17 +196,17 @@ def path(name: str, value: object, rule: str = "a path") -> Path:
 
 
 def output_file(name: str, value: object) -> Path:
-    """The path of a file that is to be written, which is no folder.
+    """The path of a file that is to be written, which has a name.
 
     Raises
     ------
     TypeError
         It is no path.
     ValueError
-        It is empty, or a folder.
+        It is empty, or a folder without a name, such as ``.``.
     """
     file = path(name, value, "a file to be written")
-    if file.is_dir() or not file.name:
+    if not file.name:
         raise ValueError(f"{name} must be a file to be written, but {str(file)!r} is a folder")
     return file
 

@@ -64,10 +64,8 @@ def export(
     except BrokenPipeError:
         raise
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        print(
-            f"cannot export {run}: {error_text(error, path='RUN', run='the run', folder=folder_option, storage='--optuna')}",
-            file=sys.stderr,
-        )
+        options = {"path": "RUN", "run": "the run", "folder": folder_option, "storage": "--optuna"}
+        print(f"cannot export {run}: {error_text(error, **options)}", file=sys.stderr)
         return 2
     for one in written:
         print(f"{one.where}: {one.what}")

@@ -97,7 +97,7 @@ def replay(
     except BrokenPipeError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        print(f"cannot replay {run}: {error_text(error, path='RUN')}", file=sys.stderr)
+        print(f"cannot replay {run}: {error_text(error, path='RUN', grace_period='--grace-periods')}", file=sys.stderr)
         return 2
     return 0
 

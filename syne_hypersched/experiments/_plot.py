@@ -53,7 +53,7 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
     ImportError
         matplotlib is not installed.
     ValueError
-        The run has no report yet, or ``path`` is a folder.
+        The run has no report yet, or ``path`` has no name.
     OSError
         The file cannot be written; one that was there before is still whole.
     """

@@ -111,8 +111,8 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
     found += [_loss(known, outcome) for outcome in others if outcome.winner != known.best_trial]
     if any(outcome.out_of_trials_s is not None for outcome in outcomes if outcome not in others):
         found.append(
-            "In the replay of the run as it was, devices become free earlier than they did, and no configuration is left "
-            "for them: they go to the trials that there are."
+            "In the replay of the run as it was, devices become free earlier than they did, and no configuration is "
+            "left for them: they go to the trials that there are."
         )
     late = [outcome for outcome in others if outcome.out_of_trials_s is not None]
     if late:

@@ -116,7 +116,7 @@ def test_all_names_are_listed(capsys):
         (["--scaling", "resnet5"], "did you mean 'resnet50'"),
         (["--deadline", "soon"], "a duration must be seconds"),
         (["--num-devices", "many"], "--num-devices must be one or more integers"),
-        (["--num-devices", "0"], "num_devices must be at least 1, but got 0"),
+        (["--num-devices", "0"], "--num-devices must be at least 1, but got 0"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--jobs", "0"], "jobs must be at least 1, but got 0"),
         (["--metric", "loss"], "need --table FILE, which is missing"),

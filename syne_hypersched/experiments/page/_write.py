@@ -40,7 +40,7 @@ def write_page(path: Path | str, output: Path | str | None = None, time_attr: st
     Raises
     ------
     FileNotFoundError, ValueError
-        The run cannot be read, as in :func:`~syne_hypersched.experiments.load_run`, or ``output`` is a folder.
+        The run cannot be read, as in :func:`~syne_hypersched.experiments.load_run`, or ``output`` has no name.
     ModuleNotFoundError
         plotly is not installed.
     OSError

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 EXIT_INTERRUPTED = 130
 """Exit code of a command that was ended by Ctrl-C, as in a shell."""
+
+#: A message about a parameter begins so.
+_PARAMETER = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)*) must ")
 
 
 def drop_output() -> None:
@@ -23,6 +27,36 @@ def _lead_nowhere(*fds: int) -> None:
     for fd in fds:
         os.dup2(nowhere, fd)
     os.close(nowhere)
+
+
+def error_text(error: BaseException, **options: str) -> str:
+    """What an exception says, in the words of a command line.
+
+    Parameters
+    ----------
+    error
+        The exception. A message that begins with the name of a parameter gets that of its option; an error of the
+        system gets its file and what is wrong with it, without a number.
+    **options
+        Names of the options of parameters that are not called ``--`` and the name with dashes.
+
+    Example
+    -------
+    >>> error_text(ValueError("num_trials must be at least 1, but got 0"))
+    '--num-trials must be at least 1, but got 0'
+    >>> error_text(ValueError("script must be a file, but got 'x'"), script="the script")
+    "the script must be a file, but got 'x'"
+    >>> error_text(FileExistsError(17, "File exists", "tables"))
+    'tables: File exists'
+    """
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
+    text = str(error)
+    found = _PARAMETER.match(text)
+    if found is None:
+        return text
+    name = found[1]
+    return options.get(name, f"--{name.replace('_', '-')}") + text[len(name) :]
 
 
 class _Output:

@@ -23,11 +23,13 @@ class ShortTuningStatus(TuningStatus):
         if len(self.trial_rows) <= MOST_ROWS:
             return str(super().__str__())
         sign = 1.0 if self.do_minimize else -1.0
+        best = "min_metrics" if self.do_minimize else "max_metrics"
 
         def rank(row: dict[str, Any]) -> float:
-            value = row.get(self.metric)
+            statistics = self.trial_metric_statistics.get(row["trial_id"])
+            value: Any = getattr(statistics, best, {}).get(self.metric)
             is_number = isinstance(value, (int, float)) and not math.isnan(value)
-            return sign * value if is_number else math.inf  # type: ignore[operator]
+            return sign * value if is_number else math.inf
 
         every_row = self.trial_rows
         # Not by the trial_id of a row, which an entry of a configuration may have replaced.
@@ -36,7 +38,10 @@ class ShortTuningStatus(TuningStatus):
             text = str(super().__str__())
         finally:
             self.trial_rows = every_row
-        return f"the {MOST_ROWS} best of {len(every_row)} trials:\n{text}"
+        head = (
+            f"the {MOST_ROWS} best of {len(every_row)} trials, by the best {self.metric} of each; the last one is shown"
+        )
+        return f"{head}:\n{text}"
 
 
 def shorten_table(tuner: Any) -> None:

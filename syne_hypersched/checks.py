@@ -195,6 +195,38 @@ def path(name: str, value: object, rule: str = "a path") -> Path:
     return Path(value)
 
 
+def output_file(name: str, value: object) -> Path:
+    """The path of a file that is to be written, which has a name.
+
+    Raises
+    ------
+    TypeError
+        It is no path.
+    ValueError
+        It is empty, or a folder without a name, such as ``.``.
+    """
+    file = path(name, value, "a file to be written")
+    if not file.name:
+        raise ValueError(f"{name} must be a file to be written, but {str(file)!r} is a folder")
+    return file
+
+
+def output_folder(name: str, value: object) -> Path:
+    """The path of a folder that is to be written into, or made.
+
+    Raises
+    ------
+    TypeError
+        It is no path.
+    ValueError
+        It is empty, or a file.
+    """
+    folder = path(name, value, "a folder to be written into")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{name} must be a folder to be written into, but {str(folder)!r} is a file")
+    return folder
+
+
 def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """One of a few values.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from syne_hypersched._console import error_text
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = """
 import sys
@@ -72,3 +74,19 @@ def test_every_command_ends_quietly_when_its_output_is_no_longer_read(command, c
     finally:
         os.close(writer)
     assert (ended.returncode, ended.stderr) == (code, b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("num_trials must be at least 1, but got 0"), "--num-trials must be at least 1, but got 0"),
+        (ValueError("step must be positive, but got 0.0"), "--step must be positive, but got 0.0"),
+        (ValueError("script must be a file, but got 'x'"), "the script must be a file, but got 'x'"),
+        (ValueError("--devices must be all, but got 'x'"), "--devices must be all, but got 'x'"),
+        (ValueError("a bracket must be there"), "a bracket must be there"),
+        (FileExistsError(17, "File exists", "tables"), "tables: File exists"),
+        (FileNotFoundError("there is no such run"), "there is no such run"),
+    ],
+)
+def test_errors_are_told_in_the_words_of_a_command_line(error, text):
+    assert error_text(error, script="the script") == text

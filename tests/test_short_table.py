@@ -30,11 +30,22 @@ def test_many_trials_are_cut_to_the_best(mode):
     whole = str(tuner.tuning_status).splitlines()[-1]
     shorten_table(tuner)
     text = str(tuner.tuning_status)
-    assert text.startswith("the 10 best of 101 trials:\n")
+    assert text.startswith("the 10 best of 101 trials, by the best loss of each; the last one is shown:\n")
     assert text.splitlines()[-1].split(",")[:2] == whole.split(",")[:2]  # counts of all trials
     assert len(losses(tuner)) == 10
     assert len(tuner.tuning_status.trial_rows) == 101
     assert losses(tuner)[0] == ("1.0" if mode == "min" else "100.0")
+
+
+def test_trials_are_ranked_by_their_best_value_as_in_the_report():
+    tuner = make_tuner(30, "min")
+    status = tuner.tuning_status
+    shorten_table(tuner)
+    trial = Trial(0, {"x": 0}, datetime.now())
+    for loss in (-1.0, 99.0):  # it was the best one, and is the worst one now
+        tuner.tuning_status.update({0: (trial, "InProgress")}, [(0, {"loss": loss})])
+    assert status is not tuner.tuning_status
+    assert losses(tuner)[0] == "99.0"
 
 
 def test_few_trials_are_as_they_were():

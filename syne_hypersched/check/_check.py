@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from syne_hypersched import checks
+from syne_hypersched._console import error_text
 from syne_hypersched.backends.local import Processes, program
 from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
 from syne_hypersched.check._judge import CheckRow, judge
@@ -199,7 +200,7 @@ def check_and_print(script: str, options: Sequence[str], as_json: bool, **choice
     try:
         result = check_script(script, options, tell=tell, **choices)
     except (TypeError, ValueError, RuntimeError) as error:
-        print(f"hypersched check: {error}", file=sys.stderr)
+        print(f"hypersched check: {error_text(error, script='the script')}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

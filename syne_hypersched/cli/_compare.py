@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from syne_hypersched._console import error_text
+from syne_hypersched._wording import counted
 from syne_hypersched.cli._study_options import StudyOptions, study_of
 
 if TYPE_CHECKING:
@@ -92,8 +94,8 @@ def compare(
         return _compare(study, output, num_cores() if jobs is None else jobs, started)
     except BrokenPipeError:
         raise  # the output is no longer read, as by `head`, which is no error
-    except (ValueError, TypeError, FileNotFoundError, ImportError) as error:
-        print(f"hypersched compare: error: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"hypersched compare: error: {error_text(error, max_num_trials='--max-trials')}", file=sys.stderr)
         return 2
 
 
@@ -114,6 +116,8 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     store_runs = find_preset(study.preset).store_runs
     if study.table is not None:
         _describe_table(study)
+    if study.backend == "local":
+        print(_describe_duration(study, output), file=sys.stderr, flush=True)
     try:
         with study_progress() as on_progress:
             results = run_study(study, output, jobs, store_runs, on_progress)
@@ -138,6 +142,31 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
     print(f"all tables as text: {output / MEANS_TEXT_FILENAME}, {output / SUMMARY_TEXT_FILENAME}")
     print(f"{len(results.runs)} runs in {output}, {time.monotonic() - started:.1f} s", flush=True)
     return 0
+
+
+def _describe_duration(study: Study, output: Path) -> str:
+    """How long real training will take: each run lasts until its deadline, one after the other."""
+    from syne_hypersched.comparison.runner import check_study
+    from syne_hypersched.comparison.runs import plan
+    from syne_hypersched.comparison.storage import StudyFolder
+
+    check_study(study)  # before anything is said of it
+    folder, runs = StudyFolder(output), plan(study)
+    is_ours = folder.objection(study) is None
+    pending = [run for run in runs if not is_ours or folder.load(run) is None]
+    total_s = sum(run.deadlines[-1].in_seconds(None) for run in pending)
+    done = f" ({len(runs) - len(pending)} have finished before)" if len(pending) < len(runs) else ""
+    return (
+        f"real training on this machine: {counted(len(pending), 'run')}{done}, one after the other, each until its "
+        f"deadline: {_in_words(total_s)} in all. --deadline and --seeds change that"
+    )
+
+
+def _in_words(seconds: float) -> str:
+    for unit, length_s in (("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * length_s:
+            return f"about {seconds / length_s:.3g} {unit}"
+    return f"about {seconds:.0f} seconds"
 
 
 def _describe_table(study: Study) -> None:

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from syne_hypersched._console import error_text
+
 EPILOGUE = """\
 Examples:
   hypersched demo
@@ -59,5 +61,5 @@ def demo(
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        print(f"hypersched demo: error: {error}", file=sys.stderr)
+        print(f"hypersched demo: error: {error_text(error, script='the script')}", file=sys.stderr)
         return 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from syne_hypersched._console import error_text
+
 EPILOGUE = """\
 Examples:
   hypersched export NAME --csv tables
@@ -50,17 +52,20 @@ def export(
     from syne_hypersched.experiments import load_run
     from syne_hypersched.experiments.export import export_csv, export_optuna, export_tensorboard
 
+    folder_option = "--csv"
     try:
         loaded = load_run(run, time_attr)
         written = [] if csv is None else list(export_csv(loaded, csv))
         if optuna is not None:
             written.append(export_optuna(loaded, optuna))
+        folder_option = "--tensorboard"
         if tensorboard is not None:
             written.append(export_tensorboard(loaded, tensorboard))
     except BrokenPipeError:
         raise
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        print(f"cannot export {run}: {error}", file=sys.stderr)
+        options = {"path": "RUN", "run": "the run", "folder": folder_option, "storage": "--optuna"}
+        print(f"cannot export {run}: {error_text(error, **options)}", file=sys.stderr)
         return 2
     for one in written:
         print(f"{one.where}: {one.what}")

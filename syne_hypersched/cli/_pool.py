@@ -38,4 +38,10 @@ def pool(run: str, /, *, devices: int | None = None, names: list[str] | None = N
     if devices is not None and names is not None:
         print("hypersched: give --devices or --names, not both", file=sys.stderr)
         return 2
+    if (devices is not None and devices < 0) or not timeout > 0:
+        wrong = f"--timeout must be above 0, but got {timeout:g}"
+        if devices is not None and devices < 0:
+            wrong = f"--devices must be at least 0, but got {devices}"
+        print(f"hypersched: {wrong}", file=sys.stderr)
+        return 2
     return change_and_print(run, devices if names is None else names, timeout)

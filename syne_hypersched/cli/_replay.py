@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from syne_hypersched import checks
+from syne_hypersched._console import error_text
 from syne_hypersched._wording import counted
 
 MANY_REPORTS = 500_000
@@ -71,6 +73,8 @@ def replay(
     from syne_hypersched.tuning import parse_duration
 
     try:
+        if table is not None:
+            checks.output_file("table", table)
         loaded = load_run(run, time_attr)
         known = run_curves(loaded, _positive("--num-devices", num_devices))
         scenarios = default_scenarios(
@@ -93,7 +97,7 @@ def replay(
     except BrokenPipeError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        print(f"cannot replay {run}: {error}", file=sys.stderr)
+        print(f"cannot replay {run}: {error_text(error, path='RUN', grace_period='--grace-periods')}", file=sys.stderr)
         return 2
     return 0
 

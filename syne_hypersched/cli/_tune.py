@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from syne_hypersched._console import error_text
+
 if TYPE_CHECKING:
     from syne_hypersched.tuning import TuneJob
 
@@ -150,7 +152,7 @@ def tune(
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        print(f"hypersched tune: error: {error}", file=sys.stderr)
+        print(f"hypersched tune: error: {error_text(error, script='the script')}", file=sys.stderr)
         return 2
 
 

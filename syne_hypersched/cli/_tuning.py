@@ -36,9 +36,12 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
 def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     from syne_hypersched.experiments import load_run
     from syne_hypersched.experiments.report import report_run
+    from syne_hypersched.experiments.resume import is_over_and_told
     from syne_hypersched.tuning import make_tuner, run_job
 
     tuner = make_tuner(job, is_new=resume is None)
+    if resume is not None and is_over_and_told(resume, tuner):
+        return 0
     print(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name), flush=True)
     folder, failure = run_job(tuner, resume)
     print()

@@ -50,6 +50,7 @@ def train_run(study: Study, run: StudyRun, path: Path) -> RunOutcome:
         processes=script.processes,
         time_attr=problem.time_attr,
     )
+    live = LiveProgress()  # here: it names the run for somebody who has experiments in another folder
     with _experiments_in(path.parent):
         tuner = Tuner(
             trial_backend=backend,
@@ -61,7 +62,7 @@ def train_run(study: Study, run: StudyRun, path: Path) -> RunOutcome:
             tuner_name=path.name,
             suffix_tuner_name=False,
             save_tuner=False,
-            callbacks=[StoreResultsCallback(), LiveProgress()],
+            callbacks=[StoreResultsCallback(), live],
             output_logger=QuietTunerLogger(),
         )
         tuner.run()

@@ -12,6 +12,7 @@ from syne_hypersched.experiments._live import QuietTunerLogger as QuietTunerLogg
 from syne_hypersched.experiments._live import add_live_view as add_live_view
 from syne_hypersched.experiments._plot import draw_run as draw_run
 from syne_hypersched.experiments._plot import plot_run as plot_run
+from syne_hypersched.experiments._run import MissingEntryError as MissingEntryError
 from syne_hypersched.experiments._run import Report as Report
 from syne_hypersched.experiments._run import Run as Run
 from syne_hypersched.experiments._run import load_run as load_run
@@ -31,6 +32,7 @@ __all__ = [
     "EventReader",
     "Holding",
     "LiveProgress",
+    "MissingEntryError",
     "QuietTunerLogger",
     "Report",
     "Run",

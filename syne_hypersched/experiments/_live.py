@@ -8,13 +8,14 @@ import logging
 import math
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syne_tune import Tuner
 from syne_tune.backend.trial_status import Trial
 from syne_tune.tuner_callback import TunerCallback
 from syne_tune.tuner_logger import TunerLogger
-from syne_tune.util import metric_name_mode
+from syne_tune.util import experiment_path, metric_name_mode
 
 from syne_hypersched import checks
 from syne_hypersched._console import drop_output
@@ -23,9 +24,11 @@ from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICE
 from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
 from syne_hypersched.experiments._panel import render_panel, render_result
 from syne_hypersched.experiments._progress import Progress
-from syne_hypersched.experiments._run import Report
+from syne_hypersched.experiments._results import rows_of_journal
+from syne_hypersched.experiments._run import Report, RunGoal, reports_of_rows
 from syne_hypersched.filenames import EVENTS_FILENAME
 from syne_hypersched.records.events import EventReader
+from syne_hypersched.records.find import name_for_commands
 from syne_hypersched.waiting import Wait
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class LiveProgress(TunerCallback):
 
     def __init__(self, interval_s: float = 10.0, panel: bool | None = None) -> None:
         self.interval_s = checks.positive_seconds("interval_s", interval_s)
+        self._chooses = panel is None
         self.panel = _can_show_panel() if panel is None else checks.truth("panel", panel)
         if panel:
             with needs_extra("LiveProgress(panel=True)", "demo"):
@@ -82,6 +86,8 @@ class LiveProgress(TunerCallback):
         self._live: Live | None = None
         self._notebook: NotebookDisplay | None = None
         self._name = ""
+        #: Where whoever reads the name of the experiment has experiments; None: as this process.
+        self._experiments: Path | None = Path(experiment_path()).absolute()
         self._wait = Wait()
 
     def on_tuning_start(self, tuner: Tuner) -> None:
@@ -93,7 +99,10 @@ class LiveProgress(TunerCallback):
         self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME, strict=False)
         # A tuner that goes on with an experiment has used up some of its time.
         self._started = time.monotonic() - max(0.0, getattr(tuner.tuning_status, "wallclock_time", 0.0))
-        self._name = tuner.tuner_path.name
+        self._name = name_for_commands(tuner.tuner_path, self._experiments)
+        self._recall(tuner.tuner_path)
+        if self._chooses:  # again: it may have been stored by a tuner that had a terminal
+            self.panel = _can_show_panel()
         if in_notebook():
             self._notebook = NotebookDisplay()
         elif self.panel:
@@ -102,6 +111,21 @@ class LiveProgress(TunerCallback):
             self._live = Live(auto_refresh=False, transient=False)
             self._live.start()
         self._wait.begin(tuner)
+
+    def _recall(self, folder: Path) -> None:
+        """Adds the reports to which a tuner has reacted before this one, which goes on with the experiment."""
+        progress = self._progress
+        if progress is None:
+            return
+        try:
+            rows = [row for row in rows_of_journal(folder) if progress.metric in row]
+            goal = RunGoal(progress.metric, progress.do_minimize, progress.time_attr, {})
+            reports, configs, _ = reports_of_rows(rows, folder, goal)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("What was reported before is not shown: %s", error)
+            return
+        for report in reports:
+            progress.add_report(report, configs.get(report.trial_id))
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
         """Waits for events of trials; called by the tuner."""
@@ -183,7 +207,10 @@ class LiveProgress(TunerCallback):
 
     def __getstate__(self) -> dict[str, Any]:
         # The tuner is saved with its callbacks; a terminal cannot be.
-        return {**self.__dict__, "_live": None, "_notebook": None}
+        return {**self.__dict__, "_live": None, "_notebook": None, "_experiments": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {"_chooses": True, "_experiments": None, **state}  # an older version has stored neither
 
 
 class QuietTunerLogger(TunerLogger):
@@ -196,6 +223,10 @@ class QuietTunerLogger(TunerLogger):
 
     def __init__(self) -> None:
         super().__init__(use_colors=sys.stdout.isatty(), use_emojis=False)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # The tuner is stored with it, and may go on where there is no terminal.
+        self.__dict__ |= {**state, "use_colors": sys.stdout.isatty()}
 
     def _say_nothing(self, *args: Any, **kwargs: Any) -> None:
         pass

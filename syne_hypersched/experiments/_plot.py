@@ -53,11 +53,11 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
     ImportError
         matplotlib is not installed.
     ValueError
-        The run has no report yet.
+        The run has no report yet, or ``path`` has no name.
     OSError
         The file cannot be written; one that was there before is still whole.
     """
-    path, dpi = checks.path("path", path, "a file to be written"), checks.number("dpi", dpi, "positive", above=0)
+    path, dpi = checks.output_file("path", path), checks.number("dpi", dpi, "positive", above=0)
     path = path if path.suffix else path.with_name(f"{path.name}.png")
     figure = draw_run(run, title)
     aside = path.with_name(f".{path.stem}.new{path.suffix}")

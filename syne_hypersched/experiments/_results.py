@@ -39,7 +39,7 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
     except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
         problem = f"{path} cannot be read ({_in_a_line(error)})"
     try:
-        rows = _from_journal(folder)
+        rows = rows_of_journal(folder)
     except (OSError, ValueError, KeyError, TypeError):
         rows = []
     if not problem:
@@ -57,7 +57,14 @@ def _from_table(path: Path) -> Rows:
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _from_journal(folder: Path) -> Rows:
+def rows_of_journal(folder: Path) -> Rows:
+    """All reports in the journal of an experiment; none if it has no journal.
+
+    Raises
+    ------
+    OSError, ValueError, KeyError, TypeError
+        The journal cannot be read.
+    """
     configs: dict[int, dict[str, Any]] = {}
     rows = []
     for entry in read_segments(str(folder / JOURNAL_DIRNAME), Disk()).entries:

@@ -26,6 +26,7 @@ from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
+from syne_hypersched.experiments._alive import is_over
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
@@ -33,6 +34,9 @@ from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
 
 logger = logging.getLogger(__name__)
+
+#: What the names of entries begin with that are not the script's.
+_INTERNAL_PREFIX = "st_"
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,9 @@ class Run:
     notes: tuple[str, ...] = ()
     """What else was left out, in words, since it is no report of a resource level."""
 
+    is_over: bool = False
+    """Whether it has ended, was killed or was simulated; False if it runs, or that cannot be known."""
+
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
         counts = ", ".join(
@@ -160,6 +167,20 @@ def best_report(reports: Iterable[Report], do_minimize: bool) -> Report | None:
     return min(finite, key=lambda report: report.value if do_minimize else -report.value, default=None)
 
 
+class MissingEntryError(ValueError):
+    """No report of a run has the metric, or none the resource level."""
+
+    def __init__(self, name: str, what: str, names: Iterable[str]) -> None:
+        reported = [each for each in names if not _is_ours(each)]
+        has = f"the script reports {', '.join(reported)}" if reported else "the script reports nothing else"
+        super().__init__(f"{has}; the {what} is {name}")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether an entry of the results is one that this package or Syne Tune adds to what the script reports."""
+    return name.startswith((_INTERNAL_PREFIX, CONFIG_PREFIX)) or name == ST_TRIAL_ID
+
+
 def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     """Reads an experiment from the folder into which the tuner writes.
 
@@ -206,6 +227,7 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
         notes=notes,
+        is_over=is_over(path, events),
     )
 
 
@@ -301,16 +323,16 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
 
     Raises
     ------
-    ValueError
-        No row has the metric or the resource level; the message names the file ``path``.
+    MissingEntryError
+        No row has the metric, or none the resource level.
     """
     metric, time_attr = goal.metric, goal.time_attr
     reports, configs, num_left_out = [], {}, 0
     space = _names_of_space(goal.metadata)
     names = dict.fromkeys(name for row in rows for name in row)
-    for name in (metric, time_attr) if rows else ():
+    for name, what in ((metric, "metric"), (time_attr, "resource level")) if rows else ():
         if name not in names:
-            raise ValueError(f"{path} must have an entry {name!r}, but has {', '.join(names)}")
+            raise MissingEntryError(name, what, names)
     for row in rows:
         trial_id, resource, value = (
             _integer(row.get(ST_TRIAL_ID)),

@@ -14,9 +14,10 @@ from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
 from syne_hypersched.records.events import Event
 
+IN_PROGRESS, UNFINISHED = "in progress", "unfinished"
 STATUS_OF_EVENT = {
-    "start": "in progress",
-    "resume": "in progress",
+    "start": IN_PROGRESS,
+    "resume": IN_PROGRESS,
     "pause": "paused",
     "stop": "stopped",
     "complete": "completed",
@@ -31,7 +32,8 @@ class TrialSummary:
 
     trial_id: int
     status: str
-    """``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, or ``deadline`` if it ran until then."""
+    """``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, ``deadline`` if it ran until then, or
+    ``unfinished`` if the end of the run has cut it off."""
 
     best: float | None
     """The best metric, None before the first finite one."""
@@ -159,7 +161,7 @@ def _summarise(
         devices = [report.num_devices for report in reports if report.num_devices is not None]
     return TrialSummary(
         trial_id=trial_id,
-        status=_status(reports, events, held),
+        status=_status(reports, events, held, run.is_over),
         best=None if best is None else best.value,
         last=reports[-1].value if reports else None,
         resource=max((report.resource for report in reports), default=0.0),
@@ -171,13 +173,14 @@ def _summarise(
     )
 
 
-def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding]) -> str:
+def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding], is_over: bool) -> str:
     if held and held[-1].reason == "deadline":
         return "deadline"
     told = [STATUS_OF_EVENT[event.event] for event in events if event.event in STATUS_OF_EVENT]
-    if told:
-        return told[-1]
-    return STATUS_OF_DECISION.get(reports[-1].decision, "in progress") if reports else "in progress"
+    status = told[-1] if told else IN_PROGRESS
+    if not told and reports:
+        status = STATUS_OF_DECISION.get(reports[-1].decision, IN_PROGRESS)
+    return UNFINISHED if is_over and status == IN_PROGRESS else status
 
 
 def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -> str:

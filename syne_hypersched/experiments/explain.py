@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from syne_hypersched import checks
+from syne_hypersched._console import error_text
 from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._nodes import by_node, count_devices
 from syne_hypersched.experiments._run import Report, Run, load_run
@@ -63,7 +64,7 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
     lines += [f"{time_s:9.1f} s  {text}" for time_s, text in told[-num_decisions:]]
     if not told:
         lines.append("nothing has been decided yet")
-    if not run.decisions and run.reports:
+    if not run.decisions and told:
         lines.append("This scheduler records no reasons: ranks are computed from the reports.")
     return "\n".join(lines)
 
@@ -123,7 +124,7 @@ def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int
     except BrokenPipeError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        print(f"cannot explain {path}: {error}", file=sys.stderr)
+        print(f"cannot explain {path}: {error_text(error, path='RUN')}", file=sys.stderr)
         return 2
     print(text)
     return 0
@@ -151,6 +152,8 @@ def _admission(run: Run) -> str:
         return f"admission closed at {closings[-1].time_s:.1f} s: {closings[-1].reason}"
     if run.admission_closed_s is not None:
         return f"admission closed at {run.admission_closed_s:.1f} s"
+    if not run.reports:
+        return "no trial has reported, so that nothing was compared"
     says = any(report.admission_open is not None for report in run.reports)
     return "admission was open to the end of what is recorded" if says else "this scheduler has no admission to close"
 

@@ -59,7 +59,7 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
     OSError
         A table cannot be written.
     """
-    folder = checks.path("folder", folder, "a folder for the tables")
+    folder = checks.output_folder("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     trials = trial_table(run)
     names = _config_names(trials)
@@ -275,7 +275,7 @@ def export_tensorboard(run: Run, folder: Path | str) -> Written:
     OSError
         The files cannot be written.
     """
-    folder = checks.path("folder", folder, "a folder for TensorBoard")
+    folder = checks.output_folder("folder", folder)
     with needs_extra("An export to TensorBoard", "export"):
         from tensorboard.compat.proto.event_pb2 import Event as Record
         from tensorboard.compat.proto.summary_pb2 import Summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syne_hypersched._console import error_text
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._alive import tuner_is_alive
@@ -20,6 +22,9 @@ from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
 
 _PAUSE_S = 0.05
+
+ENDED = "the run has ended, or its tuner was killed: it will have all devices if it is resumed"
+SIMULATED = "the run was simulated, and has ended: its devices are those of the simulator"
 
 
 @dataclass
@@ -43,12 +48,15 @@ class PoolState:
     """Those among them that trials hold still."""
     answers: dict[str, Event] = field(default_factory=dict)
     """The answers to requests, by the names of these."""
+    is_simulated: bool = False
+    """Whether its devices are those of a simulator."""
 
     def add(self, event: Event) -> None:
         """Adds an event."""
         if event.trial_id is not None:
             return
         if event.event in (SETUP, JOIN):
+            self.is_simulated = self.is_simulated or event.details.get("mode") == "simulated"
             self.devices |= dict.fromkeys(event.devices)
             for device in event.devices if event.event == JOIN else ():
                 self.away.pop(device, None)
@@ -95,7 +103,12 @@ def write_request(folder: Path, wanted: int | Sequence[str], reason: str = "hype
 
 
 def wait_until_done(
-    reader: EventReader, state: PoolState, request: str, timeout_s: float, pause: Callable[[float], None] = time.sleep
+    reader: EventReader,
+    state: PoolState,
+    request: str,
+    timeout_s: float,
+    pause: Callable[[float], None] = time.sleep,
+    has_ended: Callable[[], bool] = lambda: False,
 ) -> str:
     """Waits until a run has carried a request out; returns what is wrong, empty if nothing is.
 
@@ -109,9 +122,12 @@ def wait_until_done(
         Seconds to wait at most.
     pause
         Waits for some seconds.
+    has_ended
+        Whether the run is known to have ended.
     """
     give_up_at = time.monotonic() + timeout_s
     while True:
+        is_over = has_ended()  # asked first: what it has answered before that is read below
         for event in reader.read_new():
             state.add(event)
         answer = state.answers.get(request)
@@ -119,6 +135,8 @@ def wait_until_done(
             return answer.reason
         if answer is not None and not state.going:
             return ""
+        if is_over:
+            return ENDED
         if time.monotonic() >= give_up_at:
             break
         pause(_PAUSE_S)
@@ -154,16 +172,36 @@ def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeo
             state.add(event)
         if not state.devices:
             raise ValueError(f"{folder} has no record of its devices: it has not started yet, or has another backend")
-        problem = ""
-        if wanted is not None and tuner_is_alive(folder) is False:
-            problem = "the run has ended, or its tuner was killed: it will have all devices if it is resumed"
-        elif wanted is not None:
-            problem = wait_until_done(reader, state, write_request(folder, wanted), timeout_s)
+        ended, problem = _why_ended(folder, state), ""
+        if wanted is not None:
+            problem = ended or _ask(folder, reader, state, wanted, timeout_s)
     except (OSError, ValueError) as error:
-        print(f"cannot change the devices of {path}: {error}", file=sys.stderr)
+        print(f"cannot change the devices of {path}: {error_text(error, run='RUN')}", file=sys.stderr)
         return 2
     if problem:
         print(f"{path}: {problem}", file=sys.stderr)
         return 1
-    print(f"{path}: {state.describe()}")
+    print(f"{path}: {f'{ended}. At its end, ' if ended else ''}{state.describe()}")
     return 0
+
+
+def _why_ended(folder: Path, state: PoolState) -> str:
+    """Why a run has no devices to change; empty if it runs, or that cannot be known."""
+    if state.is_simulated:
+        return SIMULATED
+    return ENDED if tuner_is_alive(folder) is False else ""
+
+
+def _ask(folder: Path, reader: EventReader, state: PoolState, wanted: int | Sequence[str], timeout_s: float) -> str:
+    request = write_request(folder, wanted)
+    problem = wait_until_done(reader, state, request, timeout_s, time.sleep, lambda: tuner_is_alive(folder) is False)
+    if problem == ENDED:
+        _withdraw(folder / POOL_FILENAME, request)
+    return problem
+
+
+def _withdraw(path: Path, request: str) -> None:
+    """Removes a request that nobody has answered, so that a resumed run does not find it."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_text(encoding="utf-8")).get("request") == request:
+            path.unlink()

@@ -6,17 +6,18 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from syne_hypersched import checks
-from syne_hypersched._console import run_command
+from syne_hypersched._console import error_text, run_command
 from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import devices_over_time
-from syne_hypersched.experiments._trials import format_trials, trial_table
+from syne_hypersched.experiments._trials import TrialSummary, format_trials, trial_table
 from syne_hypersched.filenames import FIGURE_FILENAME
 
 _MOST_CHANGES = 8
@@ -42,20 +43,14 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     trials = trial_table(run)
     lines = [format_trials(trials[:num_trials], run.metric, run.time_attr)]
     if len(trials) > num_trials:
-        lines.append(f"... and {counted(len(trials) - num_trials, 'trial')} that did worse")
-    lines.append("")
-    best = run.incumbent
-    if best is None:
-        lines.append(f"no trial has reported a finite {run.metric}")
-    else:
-        value = metric_text(best.value)
-        lines.append(f"best {run.metric} {value}: trial {best.trial_id} at {run.time_attr} {best.resource:g}")
-        config = (run.configs or {}).get(best.trial_id, {})
-        lines.append("configuration: " + ", ".join(f"{name}={short(value)}" for name, value in config.items()))
+        lines.append(f"... and {_the_others(trials[num_trials:])}")
+    lines += ["", *describe_incumbent(run)]
     published = describe_best(run)
     if published:
         lines.append(published)
-    present = devices_over_time(run.events)
+    # A tuner that goes on with a run says again which devices there are.
+    times = devices_over_time(run.events)
+    present = [*times[:1], *(after for before, after in pairwise(times) if before[1] != after[1])]
     if len(present) > 1:
         changes = ", ".join(f"{number} from {time_s:.4g} s" for time_s, number in present[1:][-_MOST_CHANGES:])
         earlier = "..., " if len(present) - 1 > _MOST_CHANGES else ""
@@ -64,6 +59,18 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     if nodes:
         lines += ["", nodes]
     return "\n".join(lines)
+
+
+def describe_incumbent(run: Run) -> list[str]:
+    """The best report and its configuration, a line for each; or that there is none."""
+    best = run.incumbent
+    if best is None:
+        return [f"no trial has reported a finite {run.metric}"]
+    config = (run.configs or {}).get(best.trial_id, {})
+    return [
+        f"best {run.metric} {metric_text(best.value)}: trial {best.trial_id} at {run.time_attr} {best.resource:g}",
+        "configuration: " + ", ".join(f"{name}={short(value)}" for name, value in config.items()),
+    ]
 
 
 def report_run(
@@ -135,7 +142,7 @@ def print_report(
     try:
         described = report_run(path, time_attr, figure_path, num_trials)
     except (OSError, ValueError) as error:
-        print(f"cannot report on {path}: {error}", file=sys.stderr)
+        print(f"cannot report on {path}: {error_text(error, path='RUN')}", file=sys.stderr)
         return 2
     print(described)
     return 0
@@ -156,6 +163,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--num-trials", type=int, default=20, help="most trials in the table (default 20)")
     options = parser.parse_args(arguments)
     return print_report(options.path, options.time_attr, options.figure, options.num_trials)
+
+
+def _the_others(trials: Sequence[TrialSummary]) -> str:
+    """The trials without a row, which are the worst ones, in words."""
+    worse = sum(trial.best is not None for trial in trials)
+    without = len(trials) - worse
+    parts = [f"{counted(worse, 'trial')} that did worse"] if worse else []
+    if without:
+        parts.append(
+            f"{without} without a finite value" if parts else f"{counted(without, 'trial')} without a finite value"
+        )
+    return ", ".join(parts)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,60 @@ import sys
 from collections.abc import Sequence
 from typing import Literal
 
+from syne_tune import Tuner
+
 from syne_hypersched._console import run_command
+from syne_hypersched.experiments._best import describe_best
+from syne_hypersched.experiments._run import MissingEntryError, load_run
+from syne_hypersched.experiments.report import describe_incumbent
 from syne_hypersched.filenames import BEST_DIRNAME
-from syne_hypersched.recovery import resume_experiment
+from syne_hypersched.records.find import name_for_commands
+from syne_hypersched.recovery import SpentTime, resume_experiment, spent_time
+
+
+def is_over_and_told(
+    name: str, tuner: Tuner | None = None, time_passes: Literal["always", "running"] = "always"
+) -> bool:
+    """Whether the deadline of an experiment has passed; if so, prints that, and the best result of the whole run.
+
+    The experiment stays as it is.
+
+    Parameters
+    ----------
+    name, tuner, time_passes
+        As in :func:`~syne_hypersched.resume_experiment`.
+    """
+    spent = spent_time(name, tuner, time_passes)
+    if spent is None:
+        return False
+    print(*_describe_spent(spent, time_passes), sep="\n", flush=True)
+    return True
+
+
+def _describe_spent(spent: SpentTime, time_passes: str) -> list[str]:
+    called = shlex.quote(name_for_commands(spent.path))
+    passed_s = spent.elapsed_s if time_passes == "always" else spent.tuned_s
+    gone = f"{passed_s:.4g} s of {spent.deadline_s:.4g} s are gone"
+    lines = [f"There is nothing to do: the deadline of {spent.path.name} has passed ({gone}). It stays as it is."]
+    try:
+        run = load_run(spent.path)
+        lines += [*describe_incumbent(run), *filter(None, [describe_best(run)])]
+    except MissingEntryError as error:
+        lines.append(str(error))
+    lines.append(f"Results: hypersched report {called}")
+    if time_passes == "always" and spent.has_time_left:
+        lines.append(
+            f"It was tuned for {spent.tuned_s:.4g} s. If the time in which no tuner was running is not to count: "
+            f"hypersched resume {called} --time-passes running"
+        )
+    lines.append(f"With a later deadline: hypersched tune SCRIPT ... --deadline TIME --resume {called}")
+    return lines
 
 
 def resume_and_print(name: str, time_passes: Literal["always", "running"] = "always", strict: bool = True) -> int:
     """Resumes an experiment, waits until it is done, and prints where its results are.
+
+    If its deadline has passed, says so with the best result, and leaves the experiment as it is.
 
     Parameters
     ----------
@@ -29,6 +76,8 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
         Exit code: 0, or 2 if the experiment cannot be resumed, or ends with an error.
     """
     try:
+        if is_over_and_told(name, time_passes=time_passes):
+            return 0
         tuner = resume_experiment(name, time_passes=time_passes, strict=strict)
     except BrokenPipeError:
         raise  # nobody reads what this prints any more
@@ -37,7 +86,7 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
         return 2
     best = tuner.tuner_path / BEST_DIRNAME
     print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")
-    print(f"Results: hypersched report {shlex.quote(str(tuner.tuner_path))}")
+    print(f"Results: hypersched report {shlex.quote(name_for_commands(tuner.tuner_path))}")
     return 0
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from syne_hypersched._console import run_command
+from syne_hypersched._console import error_text, run_command
 from syne_hypersched._wording import counted
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
 from syne_hypersched.experiments._node_table import summarise_nodes
@@ -19,6 +19,8 @@ from syne_hypersched.experiments._timeline import holdings
 _MOST_NODES, _MOST_CHANGES = 12, 4
 #: Most trials that are named because they still hold devices.
 _MOST_TRIALS = 20
+#: Of what breaks a rule, this many cases are printed at most, and the number of the others.
+_MOST_MESSAGES = 10
 
 _ADVICE = {
     "missing": "A script that is ended between a checkpoint and its report loses the report. Let it report again what "
@@ -54,7 +56,9 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     for rule, meaning in RULES.items():
         broken = [violation.message for violation in violations if violation.rule == rule]
         lines.append(f"  {'FAIL' if broken else 'ok  '}  {meaning}")
-        lines.extend(f"          {message}" for message in broken)
+        lines.extend(f"          {message}" for message in broken[:_MOST_MESSAGES])
+        if len(broken) > _MOST_MESSAGES:
+            lines.append(f"          ... and {len(broken) - _MOST_MESSAGES} more")
         if broken and rule in _ADVICE:
             lines.append(f"          > {_ADVICE[rule]}")
     closing = next((event for event in run.decisions if event.details.get("what") == "close"), None)
@@ -103,7 +107,7 @@ def print_verdict(path: Path | str, time_attr: str | None = None, step: float | 
         run = load_run(path, time_attr)
         violations = check_run(run, step)
     except (OSError, ValueError) as error:
-        print(f"cannot check {path}: {error}", file=sys.stderr)
+        print(f"cannot check {path}: {error_text(error, path='RUN')}", file=sys.stderr)
         return 2
     print(verdict(run, violations))
     if violations:

@@ -53,6 +53,20 @@ def candidate_folders(name_or_path: str | Path, parameter: str) -> tuple[Path, P
     return path.expanduser(), Path(experiment_path(tuner_name=str(name_or_path)))
 
 
+def name_for_commands(folder: Path, experiments: Path | None = None) -> str:
+    """What names an experiment on a command line: its name or, where the name alone would not find it, its folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of the experiment.
+    experiments
+        The folder of all experiments as whoever reads the name has it; by default that of this process.
+    """
+    of_name = Path(experiment_path(tuner_name=folder.name)) if experiments is None else experiments / folder.name
+    return folder.name if of_name.absolute() == folder.absolute() else str(folder.absolute())
+
+
 def similar_names(name_or_path: str | Path, is_one: Callable[[Path], bool]) -> str:
     """The end of a message: which experiments there are.
 

@@ -73,6 +73,17 @@ class ExperimentLock:
         self._lock.close()
 
 
+def last_alive(path: Path) -> Moment | None:
+    """When the last holder of a lock was alive; None if one holds it, or there was none. Does not change the file."""
+    if not path.is_file():
+        return None
+    lock = FileLock(path)
+    try:
+        return _moment(lock.read(), os.fstat(lock.fd).st_mtime) if lock.acquire(shared=True) else None
+    finally:
+        lock.close()
+
+
 def _moment(content: str, modified: float) -> Moment:
     """The moment that a lock names. One of an older version, or one that a crash has torn, has only the file's time."""
     with contextlib.suppress(ValueError):

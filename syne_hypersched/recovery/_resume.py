@@ -148,7 +148,7 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     _move(tuner, path)
     backend = tuner.trial_backend
     last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
-    started_at = time.monotonic() - _elapsed_s(segments, last_s, lock, time_passes)
+    started_at = time.monotonic() - elapsed_s(segments, last_s, lock.last_alive, time_passes)
     ticks, progress = Ticks(), ReplayState(backend.num_devices_per_trial)
     deadline_s, num_known = deadline_wanted(tuner.scheduler), 0
     if is_extended_to(segments.entries, deadline_s):
@@ -215,14 +215,27 @@ def _load_snapshot(folder: str, disk: Disk, scheduler: Any, num_entries: int) ->
     return snapshot.num_entries
 
 
-def _elapsed_s(segments: Segments, last_s: float, lock: ExperimentLock, time_passes: str) -> float:
+def elapsed_s(segments: Segments, last_s: float, last_alive: Moment, time_passes: str) -> float:
+    """Seconds that count, from the start of an experiment to now.
+
+    Parameters
+    ----------
+    segments
+        Its journal.
+    last_s
+        Seconds from its start to the last thing that was journaled.
+    last_alive
+        When its tuner was last alive.
+    time_passes
+        As in :func:`resume_experiment`.
+    """
     begun = [Moment.of(header) for header in segments.headers]
     if time_passes == "always":
         ends = [*begun[1:], Moment.now()]
-        elapsed_s = sum(moment.seconds_until(end) for moment, end in zip(begun, ends, strict=True))
+        so_far_s = sum(moment.seconds_until(end) for moment, end in zip(begun, ends, strict=True))
     else:
-        elapsed_s = float(segments.headers[-1]["time_s"]) + begun[-1].seconds_until(lock.last_alive)
-    return max(last_s, elapsed_s)
+        so_far_s = float(segments.headers[-1]["time_s"]) + begun[-1].seconds_until(last_alive)
+    return max(last_s, so_far_s)
 
 
 def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at: float) -> None:

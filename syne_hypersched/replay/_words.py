@@ -109,7 +109,12 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
             "would have been trained further than the run has done, and might have been better."
         )
     found += [_loss(known, outcome) for outcome in others if outcome.winner != known.best_trial]
-    late = [outcome for outcome in outcomes if outcome.out_of_trials_s is not None]
+    if any(outcome.out_of_trials_s is not None for outcome in outcomes if outcome not in others):
+        found.append(
+            "In the replay of the run as it was, devices become free earlier than they did, and no configuration is "
+            "left for them: they go to the trials that there are."
+        )
+    late = [outcome for outcome in others if outcome.out_of_trials_s is not None]
     if late:
         found.append(
             f"Not known: {_labels(late)}, configurations would have been tried that the run has not tried; what they "

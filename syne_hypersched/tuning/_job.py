@@ -106,6 +106,12 @@ class TuneJob:
         checks.text("--metric", self.metric, "the name of an entry of the script's reports")
         if self.metric == self.time_attr:
             raise ValueError(f"--metric and --resource must be different entries, but both are {self.metric!r}")
+        for entry in self.space:
+            if entry.name == self.metric or (entry.name == self.time_attr and not entry.is_constant):
+                option = "--metric" if entry.name == self.metric else "--resource"
+                raise ValueError(
+                    f"--space must have other names than {option}, which the script reports, but has {entry.name!r}"
+                )
         checks.positive_seconds("--deadline", self.deadline_s)
         if self.num_devices is not None:
             checks.integer("--devices", self.num_devices, at_least=1)

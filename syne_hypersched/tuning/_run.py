@@ -11,9 +11,10 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import backends, schedulers
 from syne_hypersched.deadline import Deadline
-from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
+from syne_hypersched.experiments import LiveProgress, MissingEntryError, QuietTunerLogger
 from syne_hypersched.recovery import Journal, resume_experiment
 from syne_hypersched.tuning._job import TuneJob
+from syne_hypersched.tuning._names import NameGuard
 
 
 def make_tuner(job: TuneJob, *, is_new: bool = True) -> Tuner:
@@ -67,11 +68,14 @@ def run_job(tuner: Tuner, resume: str | None = None) -> tuple[Path, str]:
         The folder of the experiment, and why the tuning has ended before its time; empty if it has not.
     """
     logging.getLogger().setLevel(logging.WARNING)
+    tuner.callbacks.append(NameGuard())
     try:
         if resume is None:
             tuner.run()
         else:
             tuner = resume_experiment(resume, tuner)
+    except MissingEntryError as error:
+        return tuner.tuner_path, str(error)
     except ValueError as error:
         if not _too_many_failures(tuner):
             raise

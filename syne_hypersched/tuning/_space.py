@@ -153,6 +153,8 @@ def _from_text(name: str, text: str) -> SpaceEntry:
         return _list(name, "choice", _items(text[1:-1]), text)
     call = _CALL.fullmatch(text)
     if call is None:
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and re.search(r"[(\[]", text):
+            raise _invalid(name, text, f"it is in quotes, as a text is: leave them out, {name}={text[1:-1]}")
         if "(" in text or ")" in text:
             raise _invalid(name, text, "a bracket is missing")
         constant = _literal(text)
@@ -246,7 +248,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return dict(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
             f'{path} must be a TOML file with lines such as lr = "log(1e-4, 1e-1)", but is not: {error}'

@@ -74,4 +74,4 @@ def test_the_command_says_what_to_change(tmp_path):
 def test_a_script_that_is_not_there(tmp_path):
     done = hypersched_check("nothing.py", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "hypersched check: script must be an existing file, but got 'nothing.py'\n"
+    assert done.stderr == "hypersched check: the script must be an existing file, but got 'nothing.py'\n"

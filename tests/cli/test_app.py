@@ -197,3 +197,54 @@ def test_a_reader_that_has_seen_enough_is_no_error(arguments, make_run):
     finally:
         os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+RAW = {
+    "a folder as a page": (
+        ["report", "RUN", "--html", "."],
+        "--html must be a file to be written, but '.' is a folder",
+    ),
+    "the root as a page": (
+        ["report", "RUN", "--html", "/"],
+        "--html must be a file to be written, but '/' is a folder",
+    ),
+    "no trials": (["report", "RUN", "--num-trials", "0"], "--num-trials must be at least 1, but got 0"),
+    "no decisions": (["explain", "RUN", "--num-decisions", "0"], "--num-decisions must be at least 1, but got 0"),
+    "no step": (["verify", "RUN", "--step", "0"], "--step must be positive, but got 0.0"),
+    "a file for tables": (
+        ["export", "RUN", "--csv", "file"],
+        "--csv must be a folder to be written into, but 'file' is",
+    ),
+    "a file as logs": (["export", "RUN", "--tensorboard", "file"], "--tensorboard must be a folder to be written into"),
+    "below a file": (["export", "RUN", "--csv", "file/tables"], "file/tables: Not a directory"),
+    "a folder as a table": (
+        ["replay", "RUN", "--table", "."],
+        "--table must be a file to be written, but '.' is a folder",
+    ),
+    "fewer than no devices": (["pool", "RUN", "--devices", "-1"], "--devices must be at least 0, but got -1"),
+    "no time": (["pool", "RUN", "--timeout", "0"], "--timeout must be above 0, but got 0"),
+    "a port": (["watch", "RUN", "--port", "99999"], "--port must be from 0 to 65535, but got 99999"),
+    "no script": (["check", "nosuch.py"], "the script must be an existing file, but got 'nosuch.py'"),
+    "no devices to check": (["check", "train.py", "--num-devices", "0"], "--num-devices must be at least 1, but got 0"),
+    "no jobs": (["compare", "--jobs", "0"], "--jobs must be at least 1, but got 0"),
+    "a file as output": (["compare", "--output", "file"], "file: File exists"),
+    "the metric as a parameter": (
+        ["tune", "train.py", "m=log(1,2)", "--metric", "m", "--max", "--resource", "e:3", "--deadline", "5"],
+        "--space must have other names than --metric, which the script reports, but has 'm'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_messages_name_options_and_files_and_nothing_of_python(case, make_run, tmp_path, monkeypatch, capsys):
+    arguments, message = RAW[case]
+    make_run("RUN")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "train.py").touch()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Errno" not in error
+    assert "Path(" not in error
+    assert error.count("\n") == 1

@@ -11,6 +11,7 @@ import pytest
 
 from syne_hypersched.cli import main
 from syne_hypersched.cli._app import app
+from syne_hypersched.cli._compare import _describe_duration
 from syne_hypersched.cli._study_options import StudyOptions, study_of
 from syne_hypersched.comparison.storage import default_output
 
@@ -115,7 +116,7 @@ def test_all_names_are_listed(capsys):
         (["--scaling", "resnet5"], "did you mean 'resnet50'"),
         (["--deadline", "soon"], "a duration must be seconds"),
         (["--num-devices", "many"], "--num-devices must be one or more integers"),
-        (["--num-devices", "0"], "num_devices must be at least 1, but got 0"),
+        (["--num-devices", "0"], "--num-devices must be at least 1, but got 0"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--jobs", "0"], "jobs must be at least 1, but got 0"),
         (["--metric", "loss"], "need --table FILE, which is missing"),
@@ -182,3 +183,13 @@ def test_the_command_in_the_repository_takes_the_same_arguments(table_path, tmp_
         assert f"2 runs in {tmp_path / name}" in ended.stdout
     one, other = ((tmp_path / name / "results.csv").read_bytes() for name in ("installed", "script"))
     assert one == other
+
+
+def test_real_training_says_at_first_how_long_it_takes(tmp_path):
+    study = study_of(StudyOptions(backend="local", schedulers="hypersched,asha", deadline="60,180", seeds="2"))
+    # HyperSched knows its deadline and is run to each; ASHA is run once, to the longer one.
+    said = _describe_duration(study, tmp_path / "new")
+    assert "6 runs, one after the other" in said
+    assert f"about {2 * (60 + 180 + 180) / 60:.3g} minutes in all" in said
+    few = study_of(StudyOptions(backend="local", schedulers="asha", deadline="60", seeds="1"))
+    assert "1 run, one after the other, each until its deadline: about 60 seconds" in _describe_duration(few, tmp_path)

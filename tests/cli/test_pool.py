@@ -76,7 +76,7 @@ def test_devices_are_given_back_and_taken_again_while_the_tuner_runs(running, wa
     assert [violation for violation in check_run(load_run(folder), step=1) if violation.rule != "best"] == []
 
 
-def test_a_run_that_is_over_does_not_answer(make_run, capsys):
+def test_a_run_of_which_nothing_is_known_is_waited_for(make_run, capsys):
     path = make_run("over")
     assert main(["pool", "over", "--devices", "1", "--timeout", "0.1"]) == 1
     assert "has not answered within 0.1 s" in capsys.readouterr().err

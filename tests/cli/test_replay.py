@@ -35,7 +35,7 @@ def test_the_curves_are_written_as_compare_reads_them(make_run, tmp_path, capsys
         (["run", "--schedulers", "hyperband"], "--schedulers"),
         (["run", "--grace-periods", "0"], "--grace-periods"),
         (["run", "--grace-periods", "a"], "--grace-periods"),
-        (["run", "--grace-periods", "1e9"], "grace_period"),
+        (["run", "--grace-periods", "1e9"], "--grace-periods must"),
         (["run", "--devices", "2.5"], "--devices"),
         (["run", "--devices", ""], "--devices"),
         (["run", "--deadlines", "soon"], "--deadlines"),

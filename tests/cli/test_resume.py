@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from syne_hypersched.cli import main
+from syne_hypersched.experiments import load_run, resume
+from syne_hypersched.recovery import SpentTime
 from tests.recovery.conftest import Experiments
 
 
@@ -21,5 +26,34 @@ def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypa
     )
     assert ended.returncode == 0, ended.stderr
     assert "The experiment is done." in ended.stdout
-    assert f"Results: hypersched report {experiments.path('killed')}" in ended.stdout
+    assert "Results: hypersched report killed\n" in ended.stdout
     assert experiments.results("killed").epoch.max() == 9
+
+
+def test_a_run_whose_deadline_has_passed_stays_as_it_is(make_run, monkeypatch, capsys):
+    folder = make_run("over")
+    spent = SpentTime(folder, deadline_s=20.0, elapsed_s=500.0, tuned_s=5.0)
+    asked = []
+    monkeypatch.setattr(resume, "spent_time", lambda *given: asked.append(given) or spent)
+    monkeypatch.setattr(resume, "resume_experiment", lambda *given, **options: pytest.fail("it is resumed"))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(["resume", "over"]) == 0
+    assert asked == [("over", None, "always")]
+    shown = capsys.readouterr().out
+    best = load_run(folder).incumbent
+    assert "nothing to do: the deadline of over has passed (500 s of 20 s are gone)" in shown
+    assert f"best accuracy {best.value:.4f}: trial {best.trial_id} at epoch {best.resource:g}\n" in shown
+    assert "Results: hypersched report over\n" in shown
+    assert "hypersched resume over --time-passes running" in shown
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_time_in_which_no_tuner_ran_is_offered_only_if_there_is_some(make_run, monkeypatch, capsys):
+    spent = SpentTime(make_run("over"), deadline_s=20.0, elapsed_s=500.0, tuned_s=19.9)
+    monkeypatch.setattr(resume, "spent_time", lambda *given: spent)
+    assert main(["resume", "over", "--time-passes", "running"]) == 0
+    shown = capsys.readouterr().out
+    assert "(19.9 s of 20 s are gone)" in shown
+    assert "--time-passes" not in shown
+    assert main(["resume", "over"]) == 0
+    assert "--time-passes" not in capsys.readouterr().out

@@ -185,3 +185,17 @@ def test_a_metric_that_no_report_has_is_exit_code_1(folder):
     ended = command("tune", SCRIPT, *SPACE, *what, *HERE, "--deadline", "6s", "--name", "wrong", cwd=folder)
     assert ended.returncode == 1, ended.stderr
     assert "no trial has reported a finite 'valloss' at a level 'epoch'" in ended.stderr
+
+
+def test_a_metric_that_the_script_does_not_report_ends_the_tuning_early(folder):
+    script = folder / "wrong.py"
+    script.write_text("from syne_tune import Reporter\nfor step in range(1, 30):\n    Reporter()(step=step, acc=0.5)\n")
+    arguments = ["lr=log(1e-3,1)", "--metric", "val_accuracy", "--max", "--resource", "epoch:27", *HERE]
+    ended = command("tune", script, *arguments, "--deadline", "1h", "--name", "wrong", cwd=folder)
+    sentence = "the script reports step, acc; the metric is val_accuracy"
+    assert (ended.returncode, sentence in ended.stderr) == (1, True), ended.stderr
+    assert "Traceback" not in ended.stderr
+    for look in ("report", "explain", "verify", "replay"):
+        looked = command(look, "wrong")
+        assert looked.returncode == 2
+        assert looked.stderr.endswith(f"wrong: {sentence}\n")

@@ -48,6 +48,7 @@ def ended(make_run, monkeypatch):
         tuner = SimpleNamespace(name="new", trial_backend=SimpleNamespace(devices=SimpleNamespace(names=("cpu0",))))
         monkeypatch.setattr("syne_hypersched.tuning.make_tuner", lambda job, is_new: calls.append(is_new) or tuner)
         monkeypatch.setattr("syne_hypersched.tuning.run_job", lambda *given: calls.append(given[1]) or (run, failure))
+        monkeypatch.setattr("syne_hypersched.experiments.resume.is_over_and_told", lambda name, tuner: name == "over")
         monkeypatch.setattr("syne_hypersched.experiments.report.report_run", lambda folder: f"report of {folder.name}")
         return calls
 
@@ -66,6 +67,13 @@ def test_a_tuning_ends_with_its_report_and_what_to_look_at(job, ended, make_run,
     assert tune_and_report(job, resume="a-run") == 0
     assert calls[2:] == [False, "a-run"]
     assert capsys.readouterr().out.startswith("experiment a-run: minimise")
+
+
+def test_a_run_whose_time_is_over_is_not_tuned_on(job, ended, make_run, capsys):
+    calls = ended(make_run("over"))
+    assert tune_and_report(job, resume="over") == 0
+    assert calls == [False]  # a tuner was made, and not run
+    assert capsys.readouterr().out == ""
 
 
 def test_a_tuning_that_has_ended_early_is_exit_code_1(job, ended, make_run, capsys):

@@ -92,3 +92,16 @@ def test_devices_on_many_nodes_are_counted_by_node():
     events = (Event(0.0, "setup", devices=devices), Event(1.0, "launch", 0, devices, 0))
     run = Run("loss", True, "epoch", (Report(0, 2.0, 1.0, 0.5, 6, 0),), events)
     assert "on 6 devices on 2 nodes: node1 ×3, node2 ×3" in explain_trial(run, 0)
+
+
+def test_nothing_false_is_said_of_a_scheduler_if_all_trials_have_failed():
+    text = explain_run(make_run((), [event for event in DECISIONS if event.event != "decision"]))
+    assert "no trial has reported, so that nothing was compared" in text
+    assert "no admission" not in text
+    assert "records no reasons" not in text
+
+
+def test_a_scheduler_that_has_not_decided_yet_is_not_said_to_keep_its_reasons_back():
+    text = explain_run(make_run(REPORTS[:2], DECISIONS[:3]))
+    assert "nothing has been decided yet" in text
+    assert "records no reasons" not in text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -175,3 +176,77 @@ def test_messages_of_the_users_own_stay(tmp_path: Path) -> None:
     tuner.callbacks, tuner.output_logger = [], Own()
     add_live_view(tuner)
     assert type(tuner.output_logger) is Own
+
+
+def write_journal(folder: Path, *reports: tuple[int, int, float]) -> None:
+    """The journal of a tuner that has died: each report is a trial, its level and its loss."""
+    lines: list[dict[str, Any]] = [{"format": 1, "num_before": 0, "timestamp": 0.0, "time_s": 0.0}]
+    for trial_id in {report[0] for report in reports}:
+        lines.append({"call": "add", "time_s": 0.0, "trial_id": trial_id, "config": {"x": trial_id / 10}})
+    for trial_id, epoch, loss in reports:
+        told = {"epoch": epoch, "loss": loss}
+        lines.append({"call": "result", "time_s": 1.0, "trial_id": trial_id, "report": told, "decision": "CONTINUE"})
+    (folder / "journal").mkdir()
+    (folder / "journal" / "000000.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def test_a_tuner_that_goes_on_knows_the_best_of_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_journal(tmp_path, (7, 1, 0.5), (7, 2, 0.25), (8, 1, 0.75))
+    live = LiveProgress(panel=False)
+    live.on_tuning_start(make_tuner(tmp_path, wallclock_time=100.0))
+    live.on_trial_result(Trial(8, {"x": 0.8}, datetime.now()), "InProgress", {"epoch": 2, "loss": 0.375}, "CONTINUE")
+    live.on_tuning_end()
+    shown = capsys.readouterr().out
+    assert "best loss 0.2500: trial 7 at epoch 2" in shown
+    assert "configuration: x=0.7" in shown
+    assert "4 reports" in shown
+
+
+def test_the_journal_of_reports_without_the_metric_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_journal(tmp_path)
+    live = LiveProgress(panel=False)
+    live.on_tuning_start(make_tuner(tmp_path))
+    live.on_tuning_end()
+    assert "no trial has reported a finite loss" in capsys.readouterr().out
+
+
+def test_a_stored_view_looks_again_whether_there_is_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rich")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    stored, logger = dill.dumps(LiveProgress()), dill.dumps(QuietTunerLogger())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    live = dill.loads(stored)
+    assert live.panel
+    live.on_tuning_start(make_tuner(tmp_path))
+    live.on_tuning_end()
+    assert not live.panel
+    assert capsys.readouterr().out.startswith("ended after")
+    assert not dill.loads(logger).use_colors
+    # What was asked for stays.
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    asked = dill.loads(dill.dumps(LiveProgress(panel=False)))
+    asked.on_tuning_start(make_tuner(tmp_path))
+    assert not asked.panel
+
+
+def test_the_end_names_the_run_so_that_the_command_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def named(live: LiveProgress, folder: Path) -> str:
+        live.on_tuning_start(make_tuner(folder))
+        live.on_tuning_end()
+        return capsys.readouterr().out.splitlines()[-1]
+
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    live, again = LiveProgress(panel=False), LiveProgress(panel=False)
+    assert named(live, tmp_path / "run") == "all results: hypersched report run"
+    # Whoever started it has experiments in another folder than this process writes to.
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "other"))
+    assert named(again, tmp_path / "other" / "run") == f"all results: hypersched report {tmp_path}/other/run"
+    assert named(dill.loads(dill.dumps(again)), tmp_path / "other" / "run").endswith("report run")

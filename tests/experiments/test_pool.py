@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.experiments import Event
-from syne_hypersched.experiments.pool import PoolState, change_and_print, wait_until_done, write_request
+from syne_hypersched.experiments.pool import (
+    ENDED,
+    SIMULATED,
+    PoolState,
+    change_and_print,
+    wait_until_done,
+    write_request,
+)
 from syne_hypersched.records.events import EventReader
 
 
@@ -91,4 +98,38 @@ def test_nobody_waits_for_a_run_that_has_ended(tmp_path: Path, capsys: pytest.Ca
     assert "the run has ended, or its tuner was killed" in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ["events.jsonl", "journal", "metadata.json"]
     assert change_and_print(tmp_path, None, timeout_s=600.0) == 0
-    assert capsys.readouterr().out == f"{tmp_path}: 2 of 2 devices present: a, b\n"
+    assert capsys.readouterr().out == f"{tmp_path}: {ENDED}. At its end, 2 of 2 devices present: a, b\n"
+
+
+def test_a_command_notices_that_the_tuner_goes_while_it_waits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "events.jsonl").write_text('{"time_s": 0, "event": "setup", "devices": ["a", "b"]}\n')
+    (tmp_path / "metadata.json").write_text("{}")
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "lock").write_text(f"process {os.getppid()} on {socket.gethostname()}")
+
+    def end(seconds: float) -> None:
+        (tmp_path / "journal" / "lock").write_text(f"process {2**22 + 1} on {socket.gethostname()}")
+
+    monkeypatch.setattr("syne_hypersched.experiments.pool.time.sleep", end)
+    assert change_and_print(tmp_path, 1, timeout_s=600.0) == 1
+    assert capsys.readouterr().err == f"{tmp_path}: {ENDED}\n"
+    assert not (tmp_path / "pool.json").exists(), "a resumed run would find it"
+
+
+def test_an_answer_just_before_the_end_counts(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"time_s": 1, "event": "pool", "request": "r", "is_done": true}\n')
+    assert wait_until_done(EventReader(path), state_of(), "r", 600.0, has_ended=lambda: True) == ""
+
+
+def test_a_simulated_run_has_no_devices_to_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "events.jsonl").write_text(
+        '{"time_s": 0, "event": "setup", "devices": ["a", "b"], "mode": "simulated"}\n'
+    )
+    (tmp_path / "metadata.json").write_text("{}")
+    assert change_and_print(tmp_path, 1, timeout_s=600.0) == 1
+    assert capsys.readouterr().err == f"{tmp_path}: {SIMULATED}\n"
+    assert change_and_print(tmp_path, None, timeout_s=600.0) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: {SIMULATED}. At its end, 2 of 2 devices present: a, b\n"

@@ -91,3 +91,28 @@ def test_a_report_says_how_many_devices_were_there(simulate: Callable[..., Path]
     assert describe_run(changed).endswith("devices there: 2 at first, 1 from 5 s, 2 from 7.5 s")
     many = replace(run, events=(*run.events, *(retire, join) * 5))
     assert "2 at first, ..., 1 from" in describe_run(many)
+
+
+def test_what_is_said_of_trials_without_a_row(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate(num_devices=3))
+    worst = describe_run(run).splitlines()[-2 - len(describe_run(run).split("\n\n")[1].splitlines())].split()[0]
+    without = [
+        replace(report, value=float("nan")) if report.trial_id == int(worst) else report for report in run.reports
+    ]
+    assert (
+        describe_run(replace(run, reports=tuple(without)), num_trials=2)
+        .splitlines()[3]
+        .endswith(" that did worse, 1 without a finite value")
+    )
+    nobody = replace(run, reports=tuple(replace(report, value=float("nan")) for report in run.reports))
+    cut = describe_run(nobody, num_trials=2).splitlines()[3]
+    assert cut.endswith(" trials without a finite value")
+    assert "worse" not in cut
+
+
+def test_devices_that_a_resume_finds_again_are_no_change(simulate: Callable[..., Path]) -> None:
+    run = load_run(simulate())
+    again = Event(40.0, "join", devices=("slot0", "slot1"), reason="resume", details={"present": 2})
+    assert "devices there" not in describe_run(replace(run, events=(*run.events, again)))
+    less = replace(again, event="retire", details={"present": 1})
+    assert "devices there: 2 at first, 1 from 40 s" in describe_run(replace(run, events=(*run.events, again, less)))

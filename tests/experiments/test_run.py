@@ -78,7 +78,7 @@ def test_time_attr_is_asked_for_when_the_scheduler_does_not_say(simulate: Callab
     with pytest.raises(ValueError, match="time_attr must be given"):
         load_run(path)
     assert load_run(path, time_attr="epoch").reports[0].resource == 1
-    with pytest.raises(ValueError, match="must have an entry 'step', but has epoch"):
+    with pytest.raises(ValueError, match=r"the script reports epoch, .*; the resource level is step"):
         load_run(path, time_attr="step")
 
 

@@ -116,3 +116,16 @@ def test_text_is_aligned_and_marks_what_is_unknown() -> None:
     assert header.split()[:3] == ["trial", "best", "loss"]
     assert first.split() == ["1", "0.2500", "0.2500", "3", "-", "-", "-", "-", "in", "progress"]
     assert second.index("12") + 2 == header.index("epoch") + len("epoch")
+
+
+def test_a_trial_that_the_end_of_the_run_has_cut_off_is_unfinished() -> None:
+    waits_for_its_retry = (
+        Event(0.0, "start", 0), Event(0.1, "launch", 0, ("a",), 0),
+        Event(1.0, "exit", 0, ("a",), 0, details={"how": "failed"}), Event(1.0, "retry", 0, (), 0),
+        Event(0.0, "start", 1), Event(1.0, "fail", 1, (), 0),
+    )  # fmt: skip
+    for is_over, status in ((False, "in progress"), (True, "unfinished")):
+        run = Run("loss", True, "epoch", events=waits_for_its_retry, is_over=is_over)
+        assert {trial.trial_id: trial.status for trial in trial_table(run)} == {0: status, 1: "failed"}
+    without_events = Run("loss", True, "epoch", (Report(0, 1.0, 1, 0.5), Report(1, 1.0, 1, 0.4, decision="STOP")))
+    assert [trial.status for trial in trial_table(without_events)] == ["stopped", "in progress"]

@@ -115,3 +115,12 @@ def test_command_line(simulate: Callable[..., Path]) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.endswith("all rules hold\n")
+
+
+def test_of_many_cases_some_are_printed_and_the_others_counted() -> None:
+    many = [Violation("owners", 0, f"case {level}") for level in range(223)]
+    lines = verdict(Run("loss", True, "epoch"), many).splitlines()
+    assert sum("  case " in line for line in lines) == 10
+    assert "          ... and 213 more" in lines
+    assert lines[-1] == "223 violations"
+    assert not any("... and" in line for line in verdict(Run("loss", True, "epoch"), many[:10]).splitlines())

@@ -26,7 +26,7 @@ from syne_hypersched.records.segments import Segments, read_segments
 from syne_hypersched.recovery import _resume
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._replay import replay
-from syne_hypersched.recovery._resume import _elapsed_s
+from syne_hypersched.recovery._resume import elapsed_s as seconds_that_count
 from syne_hypersched.recovery._snapshot import read_snapshot
 from tests.recovery.conftest import Experiments
 
@@ -229,7 +229,7 @@ def test_time_between_death_and_resume(monkeypatch, time_passes, elapsed_s):
     segments = Segments(headers=({"timestamp": 5000.0, "time_s": 0.0}, {"timestamp": 5400.0, "time_s": 100.0}))
     monkeypatch.setattr(time, "time", lambda: 6000.0)
     lock = SimpleNamespace(last_alive=Moment(5470.0))
-    assert _elapsed_s(segments, 160.0, lock, time_passes) == elapsed_s
+    assert seconds_that_count(segments, 160.0, lock.last_alive, time_passes) == elapsed_s
 
 
 @pytest.mark.parametrize("step_s", [3600.0, -3600.0])
@@ -243,7 +243,7 @@ def test_setting_the_clock_changes_no_time_between_death_and_resume(monkeypatch,
     headers = ({**moment(0.0, 0).entries, "time_s": 0.0}, {**moment(400.0, 1).entries, "time_s": 100.0})
     monkeypatch.setattr(Moment, "now", lambda: moment(1000.0, 3))
     lock = SimpleNamespace(last_alive=moment(470.0, 2))
-    assert _elapsed_s(Segments(headers=headers), 160.0, lock, time_passes) == elapsed_s
+    assert seconds_that_count(Segments(headers=headers), 160.0, lock.last_alive, time_passes) == elapsed_s
 
 
 def test_a_torn_tuner_file_is_named_and_a_tuner_can_be_passed_instead(finished, make):

@@ -41,6 +41,17 @@ def test_a_replay_that_does_not_reproduce_the_run_says_so():
     assert "finds trial 1 with loss 0.2000 instead of trial 0" in text_of(known, as_it_was(known))
 
 
+def test_the_run_as_it_was_has_tried_all_that_it_has_tried():
+    known = known_of([[0.9, 0.8, 0.3, 0.2], [0.5]], scheduler_kwargs={"type": "stopping", "grace_period": 4})
+    outcomes = [replace(outcome, out_of_trials_s=3.0) for outcome in replay_scenarios(known, [as_it_was(known)])]
+    text = describe_replay(known, outcomes)
+    assert "the run has not tried" not in text
+    assert "In the replay of the run as it was, devices become free earlier than they did" in text
+    other = replace(outcomes[0], scenario=replace(outcomes[0].scenario, label="with pasha"))
+    both = describe_replay(known, [*outcomes, other])
+    assert "Not known: with pasha, configurations would have been tried that the run has not tried" in both
+
+
 def test_a_deadline_before_the_first_report_brings_nothing():
     known = known_of([[0.9, 0.8]])
     assert "With 0.5 s, no trial would have reported" in text_of(known, ReplayScenario("with 0.5 s", "asha", 1, 0.5))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from syne_tune import config_space
 
 from syne_hypersched.tuning import SpaceEntry, parse_space
+from syne_hypersched.tuning._space import parse_entry
 
 FORMS = {
     "lr=log(1e-4,1e-1)": (config_space.loguniform(1e-4, 1e-1), "loguniform(0.0001, 0.1)"),
@@ -165,3 +167,15 @@ def test_an_entry_is_described_for_people():
     entries = parse_space(["a=log(1e-4,0.1)", "b=[x,y]", "c=81"])
     assert [str(entry) for entry in entries] == ["loguniform(0.0001, 0.1)", "one of x, y", "always 81"]
     assert math.isclose(entries[0].values[0], 1e-4)
+
+
+@pytest.mark.parametrize("text", ['"log(1,2)"', "'[1, 2]'"])
+def test_a_domain_in_quotes_is_told_from_a_text(text):
+    with pytest.raises(ValueError, match=re.escape(f"it is in quotes, as a text is: leave them out, x={text[1:-1]}")):
+        parse_entry("x", text)
+    assert parse_entry("x", '"a text"').values == ("a text",)
+
+
+def test_a_file_may_begin_with_the_mark_of_its_encoding(tmp_path):
+    (tmp_path / "space.toml").write_text('lr = "log(1e-3, 1)"\n', encoding="utf-8-sig")
+    assert parse_space([str(tmp_path / "space.toml")])[0].name == "lr"

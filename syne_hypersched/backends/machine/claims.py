@@ -67,8 +67,8 @@ def claim(
             return devices
     if share_devices is None and not devices.are_gpus:
         logger.warning(
-            "%s: both train more slowly, and the measured times are not those of one experiment alone. Wait for its "
-            "end, give each a part of the cores (with taskset, for example), or use ElasticLocalBackend(..., "
+            "%s: all of them train more slowly, and the measured times are not those of one experiment alone. Wait for "
+            "its end, give each a part of the cores (with taskset, for example), or use ElasticLocalBackend(..., "
             "share_devices=True).", _who_holds(holders),
         )  # fmt: skip
         return devices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ LONG_S = 600.0
 UNKNOWN_S = 300.0
 
 
-def how_to_go_on(folder: Path, can_resume: bool = True) -> str:
+def how_to_go_on(folder: Path, can_resume: bool = True, in_notebook: bool = False) -> str:
     """How to resume an interrupted experiment, in one or two sentences.
 
     Parameters
@@ -29,9 +30,13 @@ def how_to_go_on(folder: Path, can_resume: bool = True) -> str:
         Folder of the experiment.
     can_resume
         Whether its backend is one whose experiments can be resumed.
+    in_notebook
+        Whether it is read in a notebook, where a call is at hand rather than a command.
     """
     if (folder / JOURNAL_DIRNAME).is_dir():
-        return f"To go on with it: resume_experiment({_name(folder)!r})"
+        name = _name(folder)
+        how = f"resume_experiment({name!r})" if in_notebook else f"hypersched resume {shlex.quote(name)}"
+        return f"To go on with it: {how}"
     results = f"Results are in {folder}."
     if not can_resume:
         return results
@@ -74,13 +79,14 @@ def _explain(interruption: BaseException | None, folder: Path, can_resume: bool)
         logger.warning("The tuning was terminated. %s", sentence)
     if not isinstance(interruption, KeyboardInterrupt):
         return
+    in_notebook = f"The tuning was interrupted. {how_to_go_on(folder, can_resume, in_notebook=True)}"
     sentence = f"The tuning was interrupted. {sentence}"
     if sys.version_info >= (3, 11):
         interruption.add_note(sentence)
     else:
         logger.warning("%s", sentence)
     # IPython prints these lines for an exception that has them.
-    interruption._render_traceback_ = lambda: [f"KeyboardInterrupt: {sentence}"]  # type: ignore[attr-defined]
+    interruption._render_traceback_ = lambda: [f"KeyboardInterrupt: {in_notebook}"]  # type: ignore[attr-defined]
 
 
 class ResumeHint:

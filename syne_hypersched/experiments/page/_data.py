@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from syne_hypersched._version import __version__
+from syne_hypersched.experiments._alive import is_alive, phase_of
 from syne_hypersched.experiments.page._nodes import absences_of, nodes_of
 from syne_hypersched.experiments.page._reader import RunReader
 from syne_hypersched.experiments.page._rungs import describe_rung
@@ -17,9 +18,7 @@ from syne_hypersched.experiments.page._summary import (
     best_of,
     counts,
     incumbent_of,
-    is_alive,
     now_s,
-    phase_of,
     shares_of_time,
 )
 from syne_hypersched.experiments.page._views import MOST_POINTS, short
@@ -143,7 +142,8 @@ def _describe(reader: RunReader) -> dict[str, Any]:
         "minimize": goal.do_minimize,
         "level": goal.time_attr,
         "names": reader.state.names,
-        "problems": list(reader.problems.values()),
+        "problems": [*reader.problems.values(), *filter(None, [reader.missing])],
+        "missing": reader.missing,
     }
 
 

@@ -17,7 +17,7 @@ from syne_tune.constants import (
 
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched.experiments._results import read_rows
-from syne_hypersched.experiments._run import read_goal, reports_of_rows
+from syne_hypersched.experiments._run import MissingEntryError, read_goal, reports_of_rows
 from syne_hypersched.experiments.page._journal_tail import JournalRewound, JournalTail
 from syne_hypersched.experiments.page._logs import last_lines
 from syne_hypersched.experiments.page._state import PageState
@@ -62,6 +62,8 @@ class RunReader:
     def _begin(self) -> None:
         self.state = PageState(self.goal)
         self.problems: dict[str, str] = {}
+        self.missing = ""
+        """Which entry no report has had so far, in words; empty if there is none, or no report."""
         self._events = EventReader(self.path / EVENTS_FILENAME, strict=False)
         self._journal = JournalTail(self.path / JOURNAL_DIRNAME)
         self._table_changed: tuple[int, int] | None = None
@@ -116,9 +118,11 @@ class RunReader:
             return
         try:
             reports, configs, problem = reports_of_rows(rows, self.path / source, self.goal)
-        except ValueError as error:
-            self.problems[source] = str(error)
+        except MissingEntryError as error:
+            if not self.state.num_reports:  # else they are others than those that are compared
+                self.missing = str(error)
             return
+        self.missing = ""
         if problem:
             self.problems[source] = problem
         for trial_id, config in configs.items():

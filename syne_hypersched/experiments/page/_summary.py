@@ -9,59 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched._moments import Moment
-from syne_hypersched.experiments._alive import QUIET_S, is_process, tuner_is_alive
 from syne_hypersched.experiments._best import PublishedBest, describe_best
 from syne_hypersched.experiments._nodes import Absence
 from syne_hypersched.experiments._run import Report, Run
+from syne_hypersched.experiments._trials import IN_PROGRESS, UNFINISHED
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import LaunchView, short
-
-#: A run none of whose trials hold devices counts as running if something happened within this many seconds.
-_IDLE_S = 15.0
-
-
-def phase_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, quiet_s: float) -> str:
-    """State of a run: ``simulated``, ``running``, ``finished`` or ``killed``.
-
-    Parameters
-    ----------
-    is_simulated
-        Whether its time is virtual.
-    holds_devices
-        Whether a launch has begun and not ended, as far as the events say.
-    is_alive
-        Whether its processes are there; None if they are those of another machine, or the events do not say.
-    quiet_s
-        Seconds since the last thing that happened.
-    """
-    if is_simulated:
-        return "simulated"
-    if holds_devices:
-        if is_alive is None:
-            return "running" if quiet_s < QUIET_S else "killed"
-        return "running" if is_alive else "killed"
-    return "running" if is_alive or (is_alive is None and quiet_s < _IDLE_S) else "finished"
-
-
-def is_alive(folder: Path, hosts: Iterable[tuple[str, str, list[int]]]) -> bool | None:
-    """Whether the tuner or one of these processes is alive; None if that cannot be known on this machine.
-
-    Parameters
-    ----------
-    folder
-        Folder of the run.
-    hosts
-        Machine, its boot and processes of each trial that holds devices.
-    """
-    tuner = tuner_is_alive(folder)
-    if tuner is not None:
-        return tuner
-    boot_id = Moment.now().boot_id
-    known = [pids for _, boot, pids in hosts if boot == str(boot_id)]
-    if known:
-        return any(is_process(pid) for pids in known for pid in pids)
-    return None
 
 
 def shares_of_time(
@@ -111,8 +64,8 @@ def shares_of_time(
 def counts(state: PageState, is_running: bool) -> dict[str, int]:
     """How many trials have which status; a trial that the end of the run has cut off is ``unfinished``."""
     found = Counter(trial.status for trial in state.trials.values())
-    if not is_running and found["in progress"]:
-        found["unfinished"] = found.pop("in progress")
+    if not is_running and found[IN_PROGRESS]:
+        found[UNFINISHED] = found.pop(IN_PROGRESS)
     return dict(sorted(found.items()))
 
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from syne_hypersched import checks
+from syne_hypersched._console import error_text
 from syne_hypersched.experiments.page._data import PageData, encode
 from syne_hypersched.experiments.page._html import render
 from syne_hypersched.experiments.page._reader import RunReader
@@ -39,7 +40,7 @@ def write_page(path: Path | str, output: Path | str | None = None, time_attr: st
     Raises
     ------
     FileNotFoundError, ValueError
-        The run cannot be read, as in :func:`~syne_hypersched.experiments.load_run`.
+        The run cannot be read, as in :func:`~syne_hypersched.experiments.load_run`, or ``output`` has no name.
     ModuleNotFoundError
         plotly is not installed.
     OSError
@@ -49,7 +50,7 @@ def write_page(path: Path | str, output: Path | str | None = None, time_attr: st
     reader.update()
     page = render(reader.path.name, encode(PageData(reader).collect()))
     if output is not None:
-        output = checks.path("output", output, "a file to be written")
+        output = checks.output_file("output", output)
         return _write(output if output.suffix else output.with_name(f"{output.name}.html"), page)
     try:
         return _write(reader.path / PAGE_FILENAME, page)
@@ -73,7 +74,7 @@ def print_page(path: Path | str, output: Path | None = None, time_attr: str | No
     try:
         page = write_page(path, output, time_attr)
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        print(f"cannot report on {path}: {error}", file=sys.stderr)
+        print(f"cannot report on {path}: {error_text(error, path='RUN', output='--html')}", file=sys.stderr)
         return 2
     print(f"page: {page}")
     return 0

@@ -18,7 +18,8 @@ from syne_hypersched.backends.shared.interruption import (
     telling_how_to_go_on,
 )
 
-RESUMED = "The tuning was interrupted. To go on with it: resume_experiment('run')"
+RESUMED = "The tuning was interrupted. To go on with it: hypersched resume run"
+IN_NOTEBOOK = "The tuning was interrupted. To go on with it: resume_experiment('run')"
 
 
 @pytest.fixture
@@ -53,9 +54,11 @@ def test_the_last_line_of_a_traceback_says_how_to_go_on(folder, caplog):
 
 
 def test_an_experiment_is_named_as_it_can_be_found(folder, tmp_path, monkeypatch):
-    assert how_to_go_on(folder) == "To go on with it: resume_experiment('run')"
+    assert how_to_go_on(folder) == "To go on with it: hypersched resume run"
+    assert how_to_go_on(folder, in_notebook=True) == "To go on with it: resume_experiment('run')"
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "elsewhere"))
-    assert how_to_go_on(folder) == f"To go on with it: resume_experiment({str(folder)!r})"
+    assert how_to_go_on(folder) == f"To go on with it: hypersched resume {folder}"
+    assert how_to_go_on(folder, in_notebook=True) == f"To go on with it: resume_experiment({str(folder)!r})"
     (folder / "journal").rmdir()
     assert how_to_go_on(folder, can_resume=False) == f"Results are in {folder}."
     assert "It cannot be resumed, because no Journal was kept" in how_to_go_on(folder)
@@ -64,7 +67,7 @@ def test_an_experiment_is_named_as_it_can_be_found(folder, tmp_path, monkeypatch
 def test_sigterm_and_errors(folder, caplog):
     interrupted(folder, SystemExit(143))
     assert [record.getMessage() for record in caplog.records] == [
-        "The tuning was terminated. To go on with it: resume_experiment('run')"
+        "The tuning was terminated. To go on with it: hypersched resume run"
     ]
     caplog.clear()
     assert not hasattr(interrupted(folder, ValueError("a fault")), "__notes__")
@@ -76,7 +79,7 @@ def test_sigterm_and_errors(folder, caplog):
 def test_an_interruption_while_the_trials_end_says_it_as_well(folder):
     with pytest.raises(KeyboardInterrupt) as raised, telling_how_to_go_on(folder):
         raise KeyboardInterrupt
-    assert raised.value._render_traceback_() == [f"KeyboardInterrupt: {RESUMED}"]
+    assert raised.value._render_traceback_() == [f"KeyboardInterrupt: {IN_NOTEBOOK}"]
 
 
 NOTEBOOK = """
@@ -113,7 +116,7 @@ def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path):
         [sys.executable, "-c", NOTEBOOK.format(script=str(script))],
         capture_output=True, text=True, env=environment, check=True,
     )  # fmt: skip
-    assert shown.stdout.splitlines()[-1] == f"KeyboardInterrupt: {RESUMED}"
+    assert shown.stdout.splitlines()[-1] == f"KeyboardInterrupt: {IN_NOTEBOOK}"
     assert "Traceback" not in shown.stdout + shown.stderr
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 import shutil
 import threading
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -239,6 +240,63 @@ def test_a_run_without_reports_says_what_it_waits_for(open_page, tmp_path):
     assert "No trial has reported" in opened.text("#headline")
 
 
+def test_a_run_that_has_ended_without_a_report_does_not_wait_for_one(open_page, tmp_path):
+    run = WrittenRun(tmp_path, begun=0.0)
+    run.start(0, lr=0.1)
+    run.event("exit", 0, run.held[0], 0, how="failed", exit_code=1)
+    run.event("fail", 0, (), 0)
+    opened = open_page(write_page(tmp_path).as_uri())
+    assert opened.text("#metric-chart") == "No report: the run has ended without one, see the failures below."
+    assert opened.text("#headline") == "No trial has reported a finite accuracy"
+    assert opened.text("#decisions-note") == "Nothing was decided: no trial has reported."
+    entry = {"call": "result", "time_s": 1.0, "trial_id": 0, "report": {"step": 1, "acc": 0.5}, "decision": "CONTINUE"}
+    with run.journal.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    opened = open_page(write_page(tmp_path).as_uri())
+    sentence = "the script reports step, acc; the metric is accuracy"
+    assert opened.text("#metric-chart") == f"Nothing to show: {sentence}."
+    assert opened.text("#problems") == sentence
+
+
+@pytest.mark.parametrize("width", [390, pytest.param(1600, marks=pytest.mark.slow)])
+def test_names_of_axes_do_not_run_into_each_other(open_page, tmp_path, width):
+    run = WrittenRun(tmp_path, num_devices=1)
+    for trial_id in range(4):
+        names = ("learning_rate", "weight_decay_of_all", "num_hidden_layers", "dropout_probability")
+        run.start(trial_id, **{f"{name}": 10.0 ** -(trial_id + index) for index, name in enumerate(names)})
+        run.report(trial_id, 1, 0.123456 * (trial_id + 1))
+        run.event("exit", trial_id, run.held[trial_id], 0)
+    opened = open_page(write_page(tmp_path).as_uri(), width=width)
+    opened.page.locator("#parallel-chart").scroll_into_view_if_needed()
+    opened.page.wait_for_selector("#parallel-chart .annotation")
+    boxes = opened.page.eval_on_selector_all(
+        "#parallel-chart .annotation",
+        "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right, box.top, box.bottom])",
+    )
+    assert len(boxes) == 5 * 3  # a name and two ends of each axis
+    for (left, right, top, bottom), other in itertools.combinations(boxes, 2):
+        assert min(right, other[1]) - max(left, other[0]) <= 1 or min(bottom, other[3]) - max(top, other[2]) <= 1
+    assert min(box[0] for box in boxes) >= 0
+    assert max(box[1] for box in boxes) <= width
+
+
+def test_a_filter_that_is_half_written_says_so_and_hides_nothing(opened):
+    count = opened.page.locator("#trials-table tbody tr").count()
+    assert count > 1
+    for text, message in (
+        ("lr<", "“lr<” is not complete"),
+        ("lr < 0.1", "“<” is not complete"),
+        ("lr<fast", "“lr<fast” must compare with a number"),
+        ("rate>0", "There is no column “rate”"),
+    ):
+        opened.page.fill("#filter", text)
+        opened.shows("#filter-help", message)
+        if " " not in text:
+            assert opened.page.locator("#trials-table tbody tr").count() == count
+    opened.page.fill("#filter", "")
+    opened.shows("#filter-help", "Words that must all hold")
+
+
 def cluster_run() -> ClusterRun:
     """Nine nodes with four devices each, one of which is lost."""
     run = ClusterRun(9, 4)
@@ -278,5 +336,5 @@ def test_32_nodes_can_be_read_by_everybody(open_page, tmp_path, width, theme):
     assert names == [f"node{index}" for index in range(1, 33)]
     heights = "[...document.querySelectorAll('#devices-chart .ytick text')].map((one) => one.getBoundingClientRect())"
     places = opened.page.evaluate(f"{heights}.map((box) => [box.top, box.bottom]).sort((a, b) => a[0] - b[0])")
-    assert all(above[1] <= below[0] + 1 for above, below in pairwise(places)), "no name is on another one"
+    assert all(above[1] <= below[0] + 1 for above, below in itertools.pairwise(places)), "no name is on another one"
     assert opened.serious_faults() == []

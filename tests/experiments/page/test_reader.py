@@ -103,3 +103,24 @@ def test_nothing_is_written(tmp_path):
     reader.update()
     PageData(reader).collect()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_reports_without_the_metric_are_told_until_one_has_it(tmp_path):
+    run = WrittenRun(tmp_path)
+    run.start(0)
+    entry = {"call": "result", "time_s": 1.0, "trial_id": 0, "report": {"step": 1, "acc": 0.5, "st_worker_iter": 0}}
+    with run.journal.open("a") as file:
+        file.write(json.dumps({**entry, "decision": "CONTINUE"}) + "\n")
+    reader = RunReader(tmp_path)
+    reader.update()
+    assert reader.missing == "the script reports step, acc; the metric is accuracy"
+    described = PageData(reader).collect()["run"]
+    assert (described["missing"], described["problems"]) == (reader.missing, [reader.missing])
+    run.report(0, 1, 0.5)
+    reader.update()
+    assert reader.missing == ""
+    # Others of the same script, such as a last one with a test score, are no fault.
+    with run.journal.open("a") as file:
+        file.write(json.dumps({**entry, "decision": "CONTINUE"}) + "\n")
+    reader.update()
+    assert (reader.missing, PageData(reader).collect()["run"]["problems"]) == ("", [])

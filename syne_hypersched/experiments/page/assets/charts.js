@@ -140,12 +140,19 @@ function envelope(trials, axis) {
     line(rows[1], { line: { color: css("grey"), width: 2 }, hoverinfo: "text", text: x.map((at, index) => "half of the reports around here are below " + number(rows[1][index]) + ",<br>four in five are from " + number(rows[0][index]) + " to " + number(rows[2][index])) })];
 }
 
+function noReport() {
+  if (run.data.totals.reports) return "No trial with a report passes the filter.";
+  if (run.data.run.missing) return "Nothing to show: " + run.data.run.missing + ".";
+  if (run.data.phase === "running") return run.launches.size ? "No report yet: the trials import their libraries, or train their first level." : "No trial holds devices yet.";
+  return run.data.phase === "killed" ? "No report: the tuner was killed before a trial has reported." : "No report: the run has ended without one" + (run.data.totals.failures ? ", see the failures below." : ".");
+}
+
 function drawMetric() {
   const axis = byId("metric-x").value, colours = notable(), metric = run.data.run.metric;
   const trials = [...run.trials.values()].filter((trial) => trial.points.length && run.filter(trial));
   if (!trials.length) {
     say("metric-note", "");
-    return nothing("metric-chart", run.launches.size ? "No report yet: the trials import their libraries, or train their first level." : "No trial holds devices yet.");
+    return nothing("metric-chart", noReport());
   }
   const others = trials.filter((trial) => !colours.has(trial.id)), many = others.length > MOST_CURVES;
   const traces = many ? envelope(others, axis) : curves(others, axis, css("grey"), false);
@@ -248,6 +255,13 @@ function drawLaunches() {
   say("launches-note", total.launches + " launches, " + total.resizes + " resizes, " + total.retries + " retries. A launch cost " + seconds(costs[costs.length >> 1]) + " in the median, all of them " + seconds(sum) + ": from the signal to the first report, less the training in between. Crosses: failed." + (step > 1 ? " One in " + step + " is shown." : ""));
 }
 
+// Names of neighbouring axes stand in rows of their own if there is no room beside each other; the first name begins at
+// its axis and the last one ends there, so that each may reach two thirds of the way to the next one in its row.
+function titlePlaces(gaps) {
+  const gap = (byId("parallel-chart").clientWidth - 24) / gaps, rows = Math.min(3, Math.max(1, Math.ceil(130 / gap)), gaps + 1);
+  return { rows, letters: Math.max(5, Math.min(20, Math.floor((rows * gap - 8) / (gaps <= rows ? 2 : 1.5) / 7.5))) };
+}
+
 function drawParallel() {
   const names = run.data.run.names, trials = ranked().filter((trial) => trial.best && run.filter(trial));
   const axes = names.map((name, index) => scale(name, trials.map((trial) => trial.config[index]))).filter(Boolean);
@@ -270,13 +284,13 @@ function drawParallel() {
   }
   const shown = run.chosen !== null && trials.find((trial) => trial.id === run.chosen);
   if (shown) { traces.push({ ...traces[0], x: [], y: [], text: [], customdata: [], line: { color: css("ink"), width: 3 } }); add(traces[traces.length - 1], shown); }
-  const annotations = [], shapes = [];
+  const annotations = [], shapes = [], places = titlePlaces(chosen.length);
   [...chosen, last].forEach((axis, index) => {
     shapes.push({ type: "line", x0: index, x1: index, y0: 0, y1: 1, line: { color: css("faint"), width: 1.2 } });
-    annotations.push({ x: index, y: 1.1, text: "<b>" + label(clip(axis.title, narrow() ? 9 : 20)) + "</b>", showarrow: false, yanchor: "bottom", xanchor: index === 0 ? "left" : index === chosen.length ? "right" : "center", font: { color: css("ink") } });
-    axis.ticks.forEach(([y, text]) => annotations.push({ x: index, y, text: label(clip(text, narrow() ? 8 : 16)), showarrow: false, font: { size: 10.5 }, bgcolor: css("panel"), opacity: 0.9, xanchor: index > chosen.length - 0.5 ? "right" : "left", xshift: index > chosen.length - 0.5 ? -4 : 4 }));
+    annotations.push({ x: index, y: 1.1, yshift: 15 * (index % places.rows), text: "<b>" + label(clip(axis.title, places.letters)) + "</b>", showarrow: false, yanchor: "bottom", xanchor: index === 0 ? "left" : index === chosen.length ? "right" : "center", font: { color: css("ink") } });
+    axis.ticks.forEach(([y, text]) => annotations.push({ x: index, y, text: label(clip(text, narrow() ? 8 : 16)), showarrow: false, font: { size: 10.5 }, bgcolor: css("panel"), opacity: 0.9, ...(index === chosen.length ? { xanchor: "right", xshift: -4, yanchor: y === 0 ? "top" : "bottom", yshift: y === 0 ? -7 : 7 } : { xanchor: "left", xshift: 4 }) }));
   });
-  draw("parallel-chart", traces, { height: 360, shapes, annotations, margin: { l: 12, r: 12, t: 40, b: 16 }, xaxis: { visible: false, range: [-0.05, chosen.length + 0.05] }, yaxis: { visible: false, range: [-0.06, 1.12] } }, "Configurations and metric of the trials as lines");
+  draw("parallel-chart", traces, { height: 360, shapes, annotations, margin: { l: 12, r: 12, t: 25 + 15 * places.rows, b: 28 }, xaxis: { visible: false, range: [-0.05, chosen.length + 0.05] }, yaxis: { visible: false, range: [-0.06, 1.12] } }, "Configurations and metric of the trials as lines");
   say("parallel-note", "Orange: the five best trials; the darker, the better." .replace("darker", theme() === "dark" ? "brighter" : "darker").replace("Orange", theme() === "dark" ? "Yellow" : "Orange") + (kept.length < trials.length ? " " + kept.length + " of " + trials.length + " trials are drawn, the 300 best among them." : "") + (axes.length > most ? " " + (axes.length - most) + " more hyperparameters are in the table." : ""));
 }
 

@@ -14,7 +14,7 @@ function showHead() {
   const phase = byId("phase"); phase.className = "badge " + data.phase;
   say("phase", { running: "running", finished: "finished", killed: "killed or lost", simulated: "simulated" }[data.phase] || data.phase);
   say("about", [of.scheduler, of.backend, of.path].filter(Boolean).join(" · "));
-  say("headline", best ? "Best " + of.metric + " " + number(best.value) + ": trial " + best.trial + " at " + of.level + " " + number(best.resource) : "No trial has reported a finite " + of.metric + " yet");
+  say("headline", best ? "Best " + of.metric + " " + number(best.value) + ": trial " + best.trial + " at " + of.level + " " + number(best.resource) : "No trial has reported a finite " + of.metric + (data.phase === "running" ? " yet" : ""));
   const problems = byId("problems");
   problems.hidden = !of.problems.length;
   problems.replaceChildren(...of.problems.map((problem) => element("li", {}, problem)));
@@ -71,7 +71,12 @@ function showTrials() {
   say("trials-page", rows.length ? (table.page * PAGE + 1) + "–" + Math.min(rows.length, (table.page + 1) * PAGE) + " of " + rows.length + " trials" : "no trial");
   byId("trials-before").disabled = table.page === 0; byId("trials-after").disabled = table.page >= pages - 1;
   const example = run.data.run.names.find((name) => /^[\w.-]+$/.test(name) && [...run.trials.values()].some((trial) => typeof trial.config[run.data.run.names.indexOf(name)] === "number"));
-  say("filter-help", "Words that must all hold, such as status:paused best" + (run.data.run.minimize ? "<" : ">") + "0.5 devices>1" + (example ? " " + example + "<0.01" : "") + ". The charts show the same trials.");
+  say("filter-help", run.filter.problem ? run.filter.problem + "." : "Words that must all hold, such as status:paused best" + (run.data.run.minimize ? "<" : ">") + "0.5 devices>1" + (example ? " " + example + "<0.01" : "") + ". The charts show the same trials.");
+}
+
+function noDecisions() {
+  if (!run.data.totals.reports) return "Nothing was decided" + (run.data.phase === "running" ? " yet" : "") + ": no trial has reported" + (run.data.run.missing ? " the metric." : ".");
+  return run.data.run.scheduler.startsWith("HyperSched") ? "Nothing was decided" + (run.data.phase === "running" ? " yet." : ".") : "The scheduler has given no reasons: HyperSched does, others need not.";
 }
 
 function showDecisions() {
@@ -85,7 +90,7 @@ function showDecisions() {
   if (!at.tHead.rows.length) at.tHead.append(element("tr", {}, ...["time", "decision", "trial", "reason", "numbers"].map((name, index) => element("th", { scope: "col", class: index ? "text" : "" }, name))));
   at.tBodies[0].replaceChildren(...found.slice(0, MOST_DECISIONS_SHOWN).map(([time, what, trial, reason, numbers]) => element("tr", {}, element("td", {}, seconds(time)), element("td", { class: "text" }, what === "close" ? "close admission" : what), element("td", { class: "text" }, trial === null ? "–" : trial), element("td", { class: "wrap" }, reason || "–"), element("td", { class: "wrap" }, Object.entries(numbers || {}).map(([name, value]) => name + " " + number(value, 4)).join(", ")))));
   const all = run.data.totals.decisions;
-  say("decisions-note", all ? Math.min(found.length, MOST_DECISIONS_SHOWN) + " of " + all + " decisions, the last one first" + (run.chosen !== null ? ", of trial " + run.chosen : "") : "The scheduler has given no reasons: HyperSched does, others need not.");
+  say("decisions-note", all ? Math.min(found.length, MOST_DECISIONS_SHOWN) + " of " + all + " decisions, the last one first" + (run.chosen !== null ? ", of trial " + run.chosen : "") : noDecisions());
 }
 
 function showFailures() {

@@ -71,11 +71,22 @@ function ranked() {
 }
 
 // A filter is a list of words, all of which must hold: name<number, name>=number, name=text, name!=text, or a text.
+// What is wrong with a word is told as its problem; the word is then passed over, since it may be half written.
 function makeFilter(text) {
-  const names = ["best", "last", "resource", "devices", "most", "launches", "cost"];
+  const names = ["best", "last", "resource", "devices", "most", "launches", "cost"], of = run.data && run.data.run;
+  const isName = (name) => !of || of.names.includes(name) || names.includes(name) || ["trial", "status", of.metric, of.level].includes(name);
+  let problem = "";
   const words = text.trim().split(/\s+/).filter(Boolean).map((word) => {
     const found = word.match(/^([^<>=!:]+)(<=|>=|!=|<|>|=|:)(.+)$/);
+    if (!found && /[<>=]/.test(word)) {
+      problem = "“" + word + "” is not complete: it takes a name, one of < > <= >= = != and a value, without spaces";
+      return () => true;
+    }
     if (!found) return (trial) => everything(trial).includes(word.toLowerCase());
+    if (!isName(found[1]) || ("<>".includes(found[2][0]) && Number.isNaN(Number(found[3])))) {
+      problem = isName(found[1]) ? "“" + word + "” must compare with a number" : "There is no column “" + found[1] + "”";
+      return () => true;
+    }
     const [, name, operator, wanted] = found, index = run.data.run.names.indexOf(name);
     const value = (trial) => index >= 0 ? trial.config[index]
       : name === "trial" ? trial.id : name === "best" || name === run.data.run.metric ? (trial.best && trial.best[0])
@@ -96,7 +107,7 @@ function makeFilter(text) {
       }
     };
   });
-  return (trial) => words.every((holds) => holds(trial));
+  return Object.assign((trial) => words.every((holds) => holds(trial)), { problem });
 }
 
 function everything(trial) { return ("trial " + trial.id + " " + status(trial) + " " + trial.config.join(" ")).toLowerCase(); }

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import pytest
+
+from syne_hypersched._moments import boot_id
+from syne_hypersched.experiments import Event
+from syne_hypersched.experiments._alive import is_alive, is_over, phase_of
+from syne_hypersched.recovery._lock import ExperimentLock
+
+
+@pytest.mark.parametrize(
+    "is_simulated, holds_devices, alive, quiet_s, phase",
+    [
+        (True, True, None, 0.0, "simulated"),
+        (False, True, True, 1e6, "running"),
+        (False, True, False, 0.0, "killed"),
+        (False, True, None, 1.0, "running"),
+        (False, True, None, 1e4, "killed"),
+        (False, False, None, 1e4, "finished"),
+        (False, False, False, 0.0, "finished"),
+        (False, False, None, 1.0, "running"),
+        (False, False, True, 1.0, "running"),
+    ],
+)
+def test_phase(is_simulated, holds_devices, alive, quiet_s, phase):
+    assert phase_of(is_simulated, holds_devices, alive, quiet_s) == phase
+
+
+def test_a_tuner_is_known_by_the_lock_of_its_journal(tmp_path):
+    lock = tmp_path / "journal" / "lock"
+    assert is_alive(tmp_path, []) is None
+    lock.parent.mkdir()
+    held = ExperimentLock(lock)
+    assert is_alive(tmp_path, []) is True
+    held.release()
+    assert is_alive(tmp_path, []) is False  # by this process, which has tuned and goes on
+    lock.write_text(f"process {os.getppid()} on {socket.gethostname()}\n")
+    assert is_alive(tmp_path, []) is True
+    lock.write_text(f"process {2**22 + 1} on {socket.gethostname()}\n")
+    assert is_alive(tmp_path, []) is False
+    lock.write_text("process 1 on another-machine\n")
+    assert is_alive(tmp_path, []) is None
+
+
+@pytest.mark.skipif(boot_id() is None, reason="this system does not name its boots")
+def test_without_a_journal_the_processes_of_the_trials_tell(tmp_path):
+    assert is_alive(tmp_path, [("here", str(boot_id()), [os.getpid()])]) is True
+    assert is_alive(tmp_path, [("here", str(boot_id()), [2**22 + 1])]) is False
+    assert is_alive(tmp_path, [("there", "another boot", [os.getpid()])]) is None
+
+
+def test_a_run_is_over_as_far_as_its_files_say(tmp_path):
+    launch = Event(1.0, "launch", 0, ("cpu0",), 0, details={"timestamp": time.time()})
+    assert not is_over(tmp_path, [launch])
+    late = Event(1.0, "launch", 0, ("cpu0",), 0, details={"timestamp": 0.0})
+    assert is_over(tmp_path, [late])
+    assert is_over(tmp_path, [Event(0.0, "setup", details={"mode": "simulated"}), launch])
+    (tmp_path / "journal").mkdir()
+    held = ExperimentLock(tmp_path / "journal" / "lock")
+    held.touch()
+    assert not is_over(tmp_path, [late])
+    held.release()
+    assert is_over(tmp_path, [launch])

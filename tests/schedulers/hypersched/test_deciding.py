@@ -10,6 +10,7 @@ from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched import Adaptive, HyperSched, PublishedRules
 from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.contract import ST_DEVICES_PRESENT
 from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.schedulers._reasons import because
 from syne_hypersched.schedulers.hypersched._strategy import Strategy
@@ -305,6 +306,17 @@ def test_a_budget_brings_the_end_forward():
     assert tuning.scheduler.suggest() is None, "what starts now would not report before the end"
     assert tuning.report(trial, 3, 0.5)[0] == "STOP"
     assert tuning.log[-1][2].endswith("device-hours are spent, and more would not pay")
+
+
+def test_devices_that_are_not_there_cost_nothing():
+    tuning = Tuning(strategy=Adaptive(budget_device_hours=20 / 3600))
+    trial = tuning.add(0)
+    tuning.strategy.live[0] = 2  # as it was asked to go on, before one of them went
+    for epoch, now_s in ((1, 4.0), (2, 8.0)):
+        tuning.now_s = now_s
+        tuning.report(trial, epoch, 0.5, **{ST_DEVICES_PRESENT: 1})
+    *_, (_, end_s, _) = [told for told in tuning.strategy.told if told[0] == "deadline"]
+    assert end_s == pytest.approx(8.0 + (20 - 4) / 1)
 
 
 @pytest.mark.parametrize(("stretch_s", "end_s"), [(5.0, 9.0), (0.0, 4.0), (None, DEADLINE_S)])

@@ -323,7 +323,7 @@ def test_devices_that_are_not_there_cost_nothing():
 def test_the_search_ends_after_a_last_stretch_where_going_on_does_not_pay(stretch_s, end_s):
     tuning = Tuning(strategy=Adaptive(min_gain=0.1))
     trial = tuning.add(0)
-    tuning.scheduler._spending.has_paid_off = lambda least_window_s: True
+    tuning.scheduler._spending.no_longer_pays = lambda least_window_s: True
     tuning.strategy.stretch = stretch_s
     tuning.now_s = 4.0
     tuning.report(trial, 1, 0.5)

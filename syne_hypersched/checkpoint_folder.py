@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from syne_hypersched._disk import Disk
+from syne_hypersched.checks import positive_integer
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
 _NAME = re.compile(r"checkpoint-(\d{9})")
@@ -71,11 +72,12 @@ class CheckpointFolder:
     ------
     ValueError
         ``keep`` is below 1.
+    TypeError
+        ``keep`` is not an integer.
     """
 
     def __init__(self, path: str | Path, keep: int = 2, disk: Disk | None = None) -> None:
-        if keep < 1:
-            raise ValueError(f"keep must be at least 1, but got {keep!r}")
+        keep = positive_integer("keep", keep)
         self.path = str(path)
         self.keep = keep
         self._disk = disk or Disk()

@@ -1,10 +1,10 @@
 """The elastic contract: everything that a scheduler and a backend know of each other.
 
 A backend hands trials to the stock :class:`syne_tune.Tuner`, which passes them on to the scheduler. An elastic
-backend's trials have the members of :class:`ResizableTrial`; a scheduler calls them inside ``on_trial_add`` and
-``on_trial_result`` and still returns one of Syne Tune's own decisions. Every member records a request (a *wish* in the
-code of backends) and returns at once; the backend carries requests out when it is polled. Trials of other backends are
-never resized.
+backend's trials have the members of :class:`ResizableTrial`, and those of other protocols that the backend offers. A
+scheduler calls them inside ``on_trial_add`` and ``on_trial_result`` and still returns one of Syne Tune's own decisions.
+Every member records a request (a *wish* in the code of backends) and returns at once; the backend carries requests out
+when it is polled. Trials of other backends are never resized.
 
 Nothing else is shared: schedulers do not import backends, backends do not import schedulers.
 """
@@ -123,9 +123,19 @@ class ResizableTrial(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class FollowedTrial(Protocol):
+    """A trial whose backend recognises repeated work. Optional: not every backend does."""
+
     def follow(self, time_attr: str) -> None:
         """Names the entry of a report that is the resource level, so that repeated work is recognised."""
         ...
+
+
+@runtime_checkable
+class PublishingTrial(Protocol):
+    """A trial whose backend publishes the incumbent's checkpoint. Optional: not every backend does."""
 
     def publish(self, result: Mapping[str, Any]) -> None:
         """Tells the backend that ``result`` makes the trial the incumbent: it publishes its checkpoint as ``best``."""
@@ -300,6 +310,16 @@ def num_nodes(result: Mapping[str, Any]) -> int:
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")
+
+
+def is_followed(trial: object) -> TypeGuard[FollowedTrial]:
+    """Whether ``trial`` is a :class:`FollowedTrial`; ``isinstance`` of a protocol takes ten times as long."""
+    return callable(getattr(trial, "follow", None))
+
+
+def is_publishing(trial: object) -> TypeGuard[PublishingTrial]:
+    """Whether ``trial`` is a :class:`PublishingTrial`; ``isinstance`` of a protocol takes ten times as long."""
+    return callable(getattr(trial, "publish", None))
 
 
 def is_measured(trial: object) -> TypeGuard[MeasuredTrial]:

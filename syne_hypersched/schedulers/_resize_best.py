@@ -24,6 +24,8 @@ from syne_hypersched.contract import (
     SituatedTrial,
     devices_present,
     is_elastic,
+    is_followed,
+    is_publishing,
 )
 from syne_hypersched.schedulers._arguments import entry_name
 from syne_hypersched.schedulers._consistency import agree_on_devices
@@ -185,7 +187,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             )
         self._agree(trial)
         if not isinstance(self.scheduler, MultiFidelityScheduler):
-            if is_elastic(trial):
+            if is_followed(trial):
                 trial.follow(self.time_attr)
             if isinstance(trial, MeasuredTrial):
                 trial.measure(self._metric, self._do_minimize)
@@ -212,7 +214,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._allocator.report(trial.trial_id, self._best[trial.trial_id], report.resource)
         if report.value < self._incumbent:
             self._incumbent = report.value
-            if not isinstance(self.scheduler, MultiFidelityScheduler):
+            if not isinstance(self.scheduler, MultiFidelityScheduler) and is_publishing(trial):
                 trial.publish(result)
         if decision != SchedulerDecision.CONTINUE:
             self._end(trial.trial_id, resumable=decision == SchedulerDecision.PAUSE)

@@ -19,7 +19,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched.checks import integer, plain_number, truth
-from syne_hypersched.contract import is_elastic, is_measured
+from syne_hypersched.contract import is_followed, is_measured, is_publishing
 from syne_hypersched.schedulers._arguments import (
     Config,
     checked_points,
@@ -264,7 +264,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
 
     def _name_entries(self, trial: Trial) -> None:
         """Tells an elastic trial which entries of its reports are the resource level and the metric."""
-        if is_elastic(trial):
+        if is_followed(trial):
             trial.follow(self.time_attr)
         if is_measured(trial):
             trial.measure(self.metric, self.do_minimize)
@@ -304,7 +304,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         if report.value >= (math.inf if self.incumbent is None else self.incumbent.value):
             return False
         self.incumbent = IncumbentTrial(trial.trial_id, report.value, report.resource, dict(result))
-        if is_elastic(trial):
+        if is_publishing(trial):
             trial.publish(result)
         return True
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, fit_throughput
 from syne_hypersched.allocation.window import QuantileWindow
+from syne_hypersched.checks import positive_integer
 
 LearningRateRule = Literal["adascale", "square_root", "linear"]
 
@@ -115,12 +116,13 @@ def split_batch(batch_size: int, num_devices: int, largest_local: int | None = N
 
     Raises
     ------
-    ValueError
-        An argument is below 1.
+    TypeError, ValueError
+        An argument is not an integer of at least 1; the message names it.
     """
-    for name, number in (("batch_size", batch_size), ("num_devices", num_devices), ("largest_local", largest_local)):
-        if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, but got {number!r}")
+    batch_size = positive_integer("batch_size", batch_size)
+    num_devices = positive_integer("num_devices", num_devices)
+    if largest_local is not None:
+        largest_local = positive_integer("largest_local", largest_local)
     on_device = -(-batch_size // num_devices)
     micro_batches = 1 if largest_local is None else -(-on_device // largest_local)
     return BatchPlan(num_devices, -(-batch_size // (num_devices * micro_batches)), micro_batches - 1)

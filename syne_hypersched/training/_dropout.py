@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from syne_hypersched.checks import number
 from syne_hypersched.training._random import derive_seed
 
 
@@ -45,15 +46,13 @@ class BatchDropout(nn.Module):
 
     Raises
     ------
-    ValueError
-        ``p`` is out of range.
+    TypeError, ValueError
+        ``p`` is no number, or out of range.
     """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"p must be at least 0 and below 1, but got {p!r}")
-        self.p = p
+        self.p = number("p", p, "at least 0 and below 1", at_least=0, below=1)
         self._index = 0
         self._place: Callable[[], Place | None] | None = None
 

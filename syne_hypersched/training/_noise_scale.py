@@ -27,6 +27,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from syne_hypersched.checks import number, positive_integer
+
 
 class GradientNoiseScale:
     """Estimates the noise scale of a model from the gradients of its training.
@@ -56,7 +58,7 @@ class GradientNoiseScale:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         ``batch_size`` or ``smoothing`` is out of range, or no parameter requires a gradient.
     """
 
@@ -67,10 +69,8 @@ class GradientNoiseScale:
         smoothing: float = 0.999,
         process_group: dist.ProcessGroup | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, but got {batch_size!r}")
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing must be at least 0 and below 1, but got {smoothing!r}")
+        batch_size = positive_integer("batch_size", batch_size)
+        smoothing = number("smoothing", smoothing, "at least 0 and below 1", at_least=0, below=1)
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         if not self._parameters:
             raise ValueError("parameters must contain one that requires a gradient, but got none")

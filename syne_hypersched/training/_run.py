@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
+from syne_hypersched.checks import integer, positive_integer
 from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._lifecycle import Lifecycle
 from syne_hypersched.training._loader import ElasticLoader, make_loader
@@ -68,9 +69,8 @@ class ElasticRun:
 
     Raises
     ------
-    ValueError
-        ``keep`` is below 1, ``checkpoint_every_s`` is not above 0, or ``virtual_devices`` is no multiple of the
-        devices.
+    TypeError, ValueError
+        An argument is of the wrong type or out of range; the message names it.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class ElasticRun:
         virtual_devices: int | None = None,
         reporter: Callable[..., None] | None = None,
     ) -> None:
+        seed, keep = integer("seed", seed), positive_integer("keep", keep)
         folder = None if checkpoint_dir is None else CheckpointFolder(checkpoint_dir, keep)
         self._lifecycle = Lifecycle(folder, seed, checkpoint_every_s, virtual_devices, reporter)
 

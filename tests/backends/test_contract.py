@@ -16,6 +16,25 @@ class TestElasticLocalBackend(BackendContract):
         return ElasticLocalBackend(script, num_devices=self.num_devices, device_type="cpu", grace_s=1.0)
 
 
+class TestMoreDevices(BackendContract):
+    """Another number of devices is another backend that keeps the contract: what depends on the number."""
+
+    num_devices = 6
+
+    def make_backend(self, folder):
+        return ElasticLocalBackend(self.write_script(folder), self.num_devices, device_type="cpu", grace_s=1.0)
+
+
+# The others do not depend on it.
+for _name in [name for name in dir(BackendContract) if name.startswith("test_")]:
+    if _name not in (
+        "test_a_request_that_makes_no_sense_is_an_error",
+        "test_more_trials_than_devices_is_an_error",
+        "test_a_trial_trains_on_until_devices_are_free",
+    ):
+        setattr(TestMoreDevices, _name, None)
+
+
 @pytest.mark.slow
 class TestColdLaunches(BackendContract):
     def make_backend(self, folder):

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -52,3 +53,27 @@ def test_help_explains_every_argument_in_place(kind):
         for parameter in list(inspect.signature(function).parameters)[1:]:
             explained = re.search(rf"^(\*\*|.*, )?{parameter}(,.*)?$|^ *{parameter} *:", doc, re.MULTILINE)
             assert explained or f"``{parameter}``" in doc, f"{name} of {kind.__name__} does not explain {parameter}"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: training.split_batch(64.5, 2), "batch_size must be an integer, but got 64.5"),
+        (lambda: training.split_batch(64, "2"), "num_devices must be an integer, but got '2'"),
+        (lambda: training.split_batch(64, 2, True), "largest_local must be an integer, but got True"),
+        (lambda: training.BatchDropout(p="0.5"), "p must be at least 0 and below 1, but got '0.5'"),
+        (lambda: training.ElasticRun(keep=1.5), "keep must be an integer, but got 1.5"),
+        (lambda: training.ElasticRun(keep=True), "keep must be an integer, but got True"),
+        (lambda: training.ElasticRun(seed="a"), "seed must be an integer, but got 'a'"),
+        (lambda: training.CheckpointFolder("folder", keep=1.5), "keep must be an integer, but got 1.5"),
+        (lambda: training.GradientNoiseScale([], batch_size=2.5), "batch_size must be an integer, but got 2.5"),
+        (lambda: training.GradientNoiseScale([], 2, smoothing="x"), "smoothing must be at least 0 and below 1, but"),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_named(call, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+def test_integers_of_numpy_are_integers():
+    assert training.split_batch(np.int64(100), np.int32(2), np.int64(20)) == training.BatchPlan(2, 17, 2)

@@ -145,13 +145,13 @@ class StateMachine:
         Parameters
         ----------
         status
-            What the tuner is told from now on.
+            What the tuner is told from now on: ``Status.paused`` or ``Status.stopped``.
         reason
             Why its processes are drained, if there are any.
         order
             Position of this order.
         """
-        self._require("halt", status != Status.in_progress, f"with status {status}")
+        self._require("halt", status in (Status.paused, Status.stopped), f"with status {status}")
         self.status, self.drain_reason, self.wants, self.order = status, reason, 0, order
         if self.phase is Phase.IDLE:
             self._rest(reason)

@@ -24,11 +24,11 @@ class WishTaker(Protocol):
         ...
 
     def follow(self, time_attr: str) -> None:
-        """See :meth:`syne_hypersched.contract.ResizableTrial.follow`."""
+        """See :meth:`syne_hypersched.contract.FollowedTrial.follow`."""
         ...
 
     def publish(self, trial_id: int, result: Mapping[str, Any]) -> None:
-        """See :meth:`syne_hypersched.contract.ResizableTrial.publish`."""
+        """See :meth:`syne_hypersched.contract.PublishingTrial.publish`."""
         ...
 
     def note(self, trial_id: int, what: str, reason: str, numbers: Mapping[str, float]) -> None:

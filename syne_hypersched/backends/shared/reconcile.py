@@ -110,9 +110,6 @@ class Withdraw:
 
 Action = Drain | Launch | Alter | Withdraw
 
-_ONE = ""
-"""The node of all devices where nodes do not matter."""
-
 
 def reconcile(
     trials: Iterable[TrialState],

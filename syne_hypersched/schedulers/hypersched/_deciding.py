@@ -143,7 +143,7 @@ class DecidingScheduler(PlanningScheduler):
             end_s = min(self.deadline_s, self._gain_ends_s, self._spending.budget_ends_s(now_s, self._num_present))
         stretch_s = None if math.isfinite(self._gain_ends_s) else self._strategy.stretch_s(now_s)
         full_run_s = self.max_t * (self._times.typical_epoch_time_s or math.inf)
-        if stretch_s is not None and self._spending.has_paid_off(full_run_s):
+        if stretch_s is not None and self._spending.no_longer_pays(full_run_s):
             self._gain_ends_s = now_s + stretch_s
             end_s = min(end_s, self._gain_ends_s)
             logger.info(

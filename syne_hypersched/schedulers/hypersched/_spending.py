@@ -103,7 +103,7 @@ class Spending:
             recent = max(recent, (self._improvements[-2][1] - best) / (self._used_s - last_s))
         return recent * SECONDS_PER_HOUR
 
-    def has_paid_off(self, least_window_s: float) -> bool:
+    def no_longer_pays(self, least_window_s: float) -> bool:
         """Whether going on is worth less than the user wants for a device-hour.
 
         Parameters

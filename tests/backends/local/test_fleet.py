@@ -229,6 +229,17 @@ def test_a_backend_can_be_used_again_after_it_was_stopped(make_trials):
     trials.until(lambda: trials.status[1] == Status.completed)
 
 
+def test_a_trial_that_is_paused_stays_so_when_all_are_stopped(make_trials):
+    trials = make_trials()
+    for _ in range(2):
+        trials.start()
+    trials.until(lambda: all(trials.epochs.values()))
+    trials.backend.pause_trial(0)  # its processes are being drained
+    trials.backend.stop_all()
+    trials.poll()
+    assert trials.status == {0: Status.paused, 1: Status.stopped}
+
+
 def test_a_script_that_leaves_by_itself_is_launched_again(make_trials):
     trials = make_trials()
     trials.start(epochs=6, leave_at=3)

@@ -73,6 +73,15 @@ def test_a_trial_with_several_devices_goes_on_on_what_is_left(make_trials):
     assert [event.reason for event in trials.events("exit")] == ["resize", "pool", "resize"]
 
 
+def test_a_new_trial_starts_on_what_is_there(make_trials):
+    trials = make_trials(num_devices_per_trial=2)
+    trials.backend._fleet.set_present(1, "")
+    trials.start()
+    trials.until(lambda: trials.reports)
+    assert trials.reports[0]["st_num_devices"] == 1
+    end(trials)
+
+
 def test_what_runs_on_a_lost_device_is_killed_at_once_and_goes_on_elsewhere(make_trials):
     stubborn = SCRIPT.replace(
         "report = Reporter()", "report = Reporter(); signal.signal(signal.SIGTERM, lambda *_: None)"

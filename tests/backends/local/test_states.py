@@ -155,6 +155,13 @@ def test_numbers_that_make_no_sense_are_refused(wrong):
         wrong(reach(ProcessState.WAITING))
 
 
+@pytest.mark.parametrize("status", ["nonsense", Status.completed, Status.failed, Status.in_progress])
+@pytest.mark.parametrize("state", ProcessState)
+def test_the_tuner_only_pauses_and_stops(state, status):
+    with pytest.raises(IllegalStateError, match=f"cannot halt with status {status}"):
+        reach(state).halt(status, "stop", order=9)
+
+
 @pytest.mark.parametrize("state", ProcessState)
 def test_a_copy_has_no_processes(state):
     trial = reach(state)

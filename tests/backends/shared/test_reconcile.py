@@ -102,6 +102,20 @@ def test_a_device_is_drained_for_one_grower_only():
     assert reconcile([first, second], 2) == [Drain(0), Drain(1)]
 
 
+def test_a_trial_that_cannot_grow_reserves_nothing_so_that_a_later_one_grows():
+    trials = [TrialState(i, wants=wants, holds=1, phase=RUNNING, order=i) for i, wants in ((0, 4), (1, 2))]
+    assert reconcile(trials, 1) == [Drain(1)]
+
+
+def test_a_trial_on_a_share_grows_onto_the_gpu_on_which_it_is():
+    # The other trial, drained for a resize, gets the GPU that the first one leaves free.
+    growing = TrialState(0, wants=2, holds=1, phase=DRAINING, order=0, nodes={"b": 1})
+    coming = TrialState(1, wants=2, phase=Phase.IDLE, resized=True, order=1)
+    plan = reconcile([growing, coming], {"a": 2, "b": 1}, shares_per_gpu=2)
+    assert plan == [Launch(1, 2)]
+    assert plan[0].nodes == {"a": 2}
+
+
 def test_a_trial_with_a_device_that_is_to_go_is_drained_and_goes_on_on_the_others():
     assert reconcile([TrialState(0, wants=2, holds=2, phase=RUNNING, retiring=1)], 0, num_present=1) == [Drain(0)]
     assert reconcile([TrialState(0, wants=2, resized=True)], 1, num_present=1) == [Launch(0, 1)]

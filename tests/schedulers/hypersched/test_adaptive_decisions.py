@@ -208,3 +208,29 @@ def test_what_is_known_beforehand_of_the_devices_decides_when_the_last_stretch_b
     assert begins()
     assert not begins(devices_over_time=[(70, 1)]), "it would not pay on what will be there"
     assert begins(devices_over_time=[(10, 1), (50, 4)])
+
+
+def test_a_trial_grows_only_to_a_number_of_devices_that_is_usable():
+    # Three devices are slower than two.
+    scaling = TableScaling({1: 1, 2: 1.6, 3: 1.5, 4: 4})
+    search = Search(scaling=scaling)
+    for trial_id in (0, 1):
+        search.start(trial_id, 2.0)
+        search.report(trial_id, 0.1 + trial_id, 3.0)
+    search.report(0, 0.1, 51.0)  # the last stretch has begun
+    search.report(0, 0.1, 80.0)  # one survivor is left, and the other trial still holds a device
+    assert search.strategy.num_free == 2
+    assert search.resize(0, 80.0) == 2
+
+
+def test_paused_survivors_are_remembered_when_the_last_stretch_is_planned_anew():
+    search = Search()
+    for trial_id in (0, 1):
+        search.start(trial_id, 2.0)
+        search.report(trial_id, 0.1 + trial_id, 3.0)
+    search.end(0, 4.0, resumable=True)
+    search.report(1, 1.1, 51.0)  # the last stretch has begun
+    assert search.strategy.next_paused(52.0)[0] == 0
+    search.strategy.set_present(3, 53.0)
+    assert search.strategy.next_paused(54.0)[0] == 0
+    assert not search.strategy.never_resumes(0)

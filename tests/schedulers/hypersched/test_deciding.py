@@ -10,6 +10,7 @@ from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched import Adaptive, HyperSched, PublishedRules
 from syne_hypersched.backends.shared.elastic import ElasticTrial
+from syne_hypersched.contract import ST_DEVICES_PRESENT
 from syne_hypersched.recovery._replay_state import ReplayState
 from syne_hypersched.schedulers._reasons import because
 from syne_hypersched.schedulers.hypersched._strategy import Strategy
@@ -307,11 +308,22 @@ def test_a_budget_brings_the_end_forward():
     assert tuning.log[-1][2].endswith("device-hours are spent, and more would not pay")
 
 
+def test_devices_that_are_not_there_cost_nothing():
+    tuning = Tuning(strategy=Adaptive(budget_device_hours=20 / 3600))
+    trial = tuning.add(0)
+    tuning.strategy.live[0] = 2  # as it was asked to go on, before one of them went
+    for epoch, now_s in ((1, 4.0), (2, 8.0)):
+        tuning.now_s = now_s
+        tuning.report(trial, epoch, 0.5, **{ST_DEVICES_PRESENT: 1})
+    *_, (_, end_s, _) = [told for told in tuning.strategy.told if told[0] == "deadline"]
+    assert end_s == pytest.approx(8.0 + (20 - 4) / 1)
+
+
 @pytest.mark.parametrize(("stretch_s", "end_s"), [(5.0, 9.0), (0.0, 4.0), (None, DEADLINE_S)])
 def test_the_search_ends_after_a_last_stretch_where_going_on_does_not_pay(stretch_s, end_s):
     tuning = Tuning(strategy=Adaptive(min_gain=0.1))
     trial = tuning.add(0)
-    tuning.scheduler._spending.has_paid_off = lambda least_window_s: True
+    tuning.scheduler._spending.no_longer_pays = lambda least_window_s: True
     tuning.strategy.stretch = stretch_s
     tuning.now_s = 4.0
     tuning.report(trial, 1, 0.5)

@@ -48,11 +48,11 @@ def test_the_gain_is_that_of_the_last_part():
     spending.hold(1, 7200.0)
     spending.improve(1.4)
     assert spending.gain(3600.0) == pytest.approx(0.6)
-    assert not spending.has_paid_off(3600.0)
+    assert not spending.no_longer_pays(3600.0)
     spending.hold(1, 4 * 3600.0)
     assert spending.gain(3600.0) == pytest.approx(0.3), "the last improvement was 0.6, two device-hours ago"
-    assert spending.has_paid_off(3600.0)
-    assert not Spending().has_paid_off(3600.0)
+    assert spending.no_longer_pays(3600.0)
+    assert not Spending().no_longer_pays(3600.0)
 
 
 def run(scheduler, **options):

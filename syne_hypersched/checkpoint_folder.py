@@ -12,10 +12,10 @@ import json
 import re
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path, PurePosixPath
 
 from syne_hypersched._disk import Disk
-from syne_hypersched.checks import positive_integer
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
 _NAME = re.compile(r"checkpoint-(\d{9})")
@@ -77,9 +77,13 @@ class CheckpointFolder:
     """
 
     def __init__(self, path: str | Path, keep: int = 2, disk: Disk | None = None) -> None:
-        keep = positive_integer("keep", keep)
+        given: object = keep
+        if isinstance(given, bool) or not isinstance(given, Integral):
+            raise TypeError(f"keep must be an integer, but got {keep!r}")
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1, but got {keep!r}")
         self.path = str(path)
-        self.keep = keep
+        self.keep = int(keep)
         self._disk = disk or Disk()
         #: Whether this process has made the folder durable.
         self._has_folder = False

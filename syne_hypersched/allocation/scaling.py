@@ -327,10 +327,14 @@ def make_scaling(
     Raises
     ------
     TypeError
-        ``scaling`` is none of these, or gives something that is not a number.
+        ``scaling`` is none of these, or gives something that is not a number; or ``learnt`` is no
+        :class:`LearntScaling`.
     ValueError
         The name is unknown, a speed-up is not positive and finite, or the table lacks 1 device.
     """
+    if learnt is not None and not isinstance(learnt, LearntScaling):
+        # Before, the third argument was assume_linear.
+        raise TypeError(f'learnt must be a LearntScaling or None (scaling="linear" is linear), but got {learnt!r}')
     if scaling is None:
         return LearntScaling() if learnt is None else learnt
     if isinstance(scaling, str):

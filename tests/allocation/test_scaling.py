@@ -238,3 +238,8 @@ class TestLearntScaling:
     def test_there_are_no_more_nodes_than_devices(self, num_nodes):
         with pytest.raises(ValueError, match="num_nodes must be from 1 to 2"):
             LearntScaling().observe(0, 2, 1.0, num_nodes)
+
+
+def test_an_old_third_argument_is_refused():
+    with pytest.raises(TypeError, match=r"learnt must be a LearntScaling or None .*, but got True"):
+        make_scaling(None, 4, True)

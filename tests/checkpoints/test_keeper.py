@@ -649,7 +649,8 @@ while not list(folder.parent.glob(".checkpoints-generations/00*")):
 put(folder / "optimizer", 1)
 while list(folder.parent.glob(".checkpoints-generations/000001")):
     time.sleep(0.005)
-next(halves(folder / "scheduler", 1))
+half = halves(folder / "scheduler", 1)  # stays open as long as it is referred to
+next(half)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     )

@@ -265,7 +265,8 @@ class RemovingScheduler(Protocol):
 class ExtendableScheduler(Protocol):
     """A scheduler with a deadline that a resume may postpone. Optional: not every scheduler has one."""
 
-    deadline_s: float
+    deadline_s: float | None
+    """None until the scheduler has taken the deadline of its backend, with its first trial."""
 
     def assume_deadline(self, deadline_s: float) -> None:
         """Sets another deadline before the first call: that of the run whose calls are replayed now."""

@@ -129,6 +129,20 @@ def _read(path: Path) -> pd.DataFrame:
 
     if not path.is_file():
         raise ValueError(f"path must be a file, but there is none at {path}")
+    try:
+        frame = _read_frame(path)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} must be a table, but the file is empty") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be a table, but cannot be read as one: {error}") from error
+    if frame.empty:
+        raise ValueError(f"{path} must have a line for each configuration and epoch, but has none")
+    return frame
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
     if path.name.endswith(_PARQUET):
         try:
             return pd.read_parquet(path)

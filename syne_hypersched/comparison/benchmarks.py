@@ -27,6 +27,9 @@ from syne_hypersched.comparison.shared_tables import shared_tables
 TABLE = "table"
 """Name of the benchmark that is read from a user's own file."""
 
+MOST_TRIALS = 1_000_000
+"""Most trials for which a run of a study gets configurations, however short its epochs are."""
+
 NASBENCH201_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 #: Metric of the tables in Syne Tune's blackbox repository, and whether it is minimised.
@@ -56,7 +59,11 @@ class Benchmark:
     def problem(self) -> Problem:
         """The problem that a scheduler receives."""
         table = self.table
-        return Problem(table.configuration_space, self.metric, self.do_minimize, table.time_attr, int(table.levels[-1]))
+        max_t = last_level(table)
+        first_level = next((level for level in table.levels if level > 0), max_t)
+        return Problem(
+            table.configuration_space, self.metric, self.do_minimize, table.time_attr, max_t, float(first_level)
+        )
 
     @property
     def full_run_s(self) -> float:
@@ -70,7 +77,7 @@ class Benchmark:
     def regret_scale(self, seed: int) -> RegretScale:
         """The scale of regret in a run with this seed."""
         table, metric = self.table, self.metric
-        worst, _ = _first_level(self, self.table_seed(seed))
+        worst = _worst_at_first_level(self, self.table_seed(seed))
         best = table.best(metric, self.do_minimize, seed=self.table_seed(seed))
         return RegretScale(float(best), float(table.median_value(metric, self.do_minimize)), worst)
 
@@ -84,12 +91,14 @@ class Benchmark:
         seed
             Determines the order; a longer list begins with the shorter one.
         num_devices, deadline_s, max_num_trials
-            They bound the number of trials: each takes at least as long as the shortest first level in the table.
+            They bound the number of trials: each takes at least as long as the shortest first level in the table that
+            takes any time, and no run starts more than :const:`MOST_TRIALS`.
         whole
             Whether all rows of the table are listed, even if not all can be tried.
         """
-        _, shortest_s = _first_level(self, self.table_seed(seed))
-        num_trials = num_devices * (1 + math.ceil(deadline_s / shortest_s))
+        num_trials = MOST_TRIALS
+        if (rounds := deadline_s / _shortest_s(self, self.table_seed(seed))) < MOST_TRIALS:
+            num_trials = min(num_trials, num_devices * (1 + math.ceil(rounds)))
         if max_num_trials is not None:
             num_trials = min(num_trials, max_num_trials)
         random_state = np.random.RandomState(seed)
@@ -175,19 +184,35 @@ def _checked(benchmark: Benchmark) -> Benchmark:
     return benchmark
 
 
-@functools.lru_cache(maxsize=16)
-def _first_level(benchmark: Benchmark, table_seed: int) -> tuple[float, float]:
-    """Worst metric, NaN if none is finite, and shortest seconds, of the first level over all rows of a table."""
-    table = benchmark.table
+def last_level(table: TableBlackbox) -> float | int:
+    """The highest resource level of a table; an ``int`` if it is integral."""
+    level = float(table.levels[-1])
+    return int(level) if level.is_integer() else level
+
+
+def _at_level(table: TableBlackbox, level: float, table_seed: int, name: str) -> list[float]:
+    """The finite values of a metric, or of the seconds, of all rows of a table at one level."""
     # learning_curve() would keep the whole curve of every row in memory.
-    firsts = [
-        cast(dict[str, float], table.objective_function(row, table.levels[0], table_seed))
-        for row in table.configurations
-    ]
-    values = [first[benchmark.metric] for first in firsts if math.isfinite(first[benchmark.metric])]
-    seconds = [first[table.elapsed_time_attr] for first in firsts if math.isfinite(first[table.elapsed_time_attr])]
-    worst = max if benchmark.do_minimize else min
-    return worst(values, default=math.nan), min(seconds)
+    reports = [cast(dict[str, float], table.objective_function(row, level, table_seed)) for row in table.configurations]
+    return [report[name] for report in reports if math.isfinite(report[name])]
+
+
+@functools.lru_cache(maxsize=16)
+def _worst_at_first_level(benchmark: Benchmark, table_seed: int) -> float:
+    """Worst metric of the first level over all rows of a table, NaN if none is finite."""
+    values = _at_level(benchmark.table, benchmark.table.levels[0], table_seed, benchmark.metric)
+    return (max if benchmark.do_minimize else min)(values, default=math.nan)
+
+
+@functools.lru_cache(maxsize=16)
+def _shortest_s(benchmark: Benchmark, table_seed: int) -> float:
+    """Shortest seconds of the first level that takes any: a baseline before training, at level 0, may take none."""
+    table = benchmark.table
+    for level in table.levels:
+        seconds = [s for s in _at_level(table, level, table_seed, table.elapsed_time_attr) if s > 0]
+        if seconds:
+            return min(seconds)
+    return math.inf
 
 
 def _read_user_table(table: TableFile) -> TableBlackbox:

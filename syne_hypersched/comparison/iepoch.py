@@ -52,6 +52,7 @@ class IEpoch(MultiFidelityScheduler):
         points_to_evaluate: Any = None,
         random_seed: int | None = None,
     ) -> None:
+        epochs = plain_number("epochs", epochs, "a finite number greater than 0", above=0)
         super().__init__(
             config_space,
             metric,
@@ -62,8 +63,9 @@ class IEpoch(MultiFidelityScheduler):
             searcher_kwargs=searcher_kwargs,
             points_to_evaluate=points_to_evaluate,
             random_seed=random_seed,
+            grace_period=min(1, epochs),
         )
-        self.epochs = plain_number("epochs", epochs, "a finite number greater than 0", above=0)
+        self.epochs = epochs
         self.deadline_s = deadline_s
         self._clock = TuningClock()
         self._began_s: dict[int, float] = {}

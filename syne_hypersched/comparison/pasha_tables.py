@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from syne_hypersched.blackboxes import TableBlackbox, load_from_repository, synthetic_nasbench201
+from syne_hypersched.comparison.benchmarks import last_level
 from syne_hypersched.schedulers import ASHA, PASHA
 from syne_hypersched.simulation import simulate
 
@@ -85,9 +86,9 @@ def best_accuracy(table: TableBlackbox, config: dict[str, Any], table_seed: int)
     return 100 * (1 - min(float(report[METRIC]) for report in table.learning_curve(config, seed=table_seed).reports))
 
 
-def _make(scheduler_class: type, max_t: int | None = None, **kwargs: Any) -> Make:
+def _make(scheduler_class: type, max_t: float | None = None, **kwargs: Any) -> Make:
     def make(table: TableBlackbox, seed: int) -> Any:
-        end = int(table.levels[-1]) if max_t is None else max_t
+        end = last_level(table) if max_t is None else max_t
         return scheduler_class(
             table.configuration_space,
             METRIC,

@@ -31,7 +31,9 @@ class Problem:
     metric: str
     do_minimize: bool
     time_attr: str
-    max_t: int
+    max_t: float | int
+    first_level: float | int = 1
+    """The first level above 0, at which a scheduler may decide for the first time if ``max_t`` is below 1."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,9 @@ def make_scheduler(
             arguments["searcher_kwargs"] = {"configs": points_to_evaluate}
     if kind.make is not SingleObjectiveScheduler:
         arguments |= {"time_attr": problem.time_attr, "max_t": problem.max_t}
+        if problem.max_t < 1 and kind.make is not OptunaHyperband:
+            # The default of 1 is for levels that are epochs.
+            arguments["epochs" if kind.make is IEpoch else "grace_period"] = problem.first_level
     if kind.knows_deadline:
         arguments |= {"num_devices": num_devices, "deadline_s": deadline_s}
     options = _option_arguments(spec.options, scaling)

@@ -18,6 +18,10 @@ from syne_hypersched.recovery._snapshot import Snapshot, dump_snapshot, write_sn
 logger = logging.getLogger(__name__)
 
 
+#: A fork that could not write exits with this plus the number of the error.
+_FIRST_ERRNO = 32
+
+
 class BackgroundSnapshots:
     """Takes snapshots at intervals, each by a fork of this process, which sees the scheduler as it is then.
 
@@ -87,13 +91,22 @@ class BackgroundSnapshots:
         if pid == 0:
             return False
         self._pid = None
-        if os.waitstatus_to_exitcode(status) > 0:
+        code = os.waitstatus_to_exitcode(status)
+        if code > 0:
             self._failed = True
             logger.warning(
-                "No snapshots are taken, because the scheduler or its searcher cannot be pickled or the disk is full. "
-                "A resume replays the whole journal, which takes longer."
+                "No snapshots are taken, because %s. A resume replays the whole journal, which takes longer.",
+                self._why(code),
             )
         return not self._failed
+
+    def _why(self, code: int) -> str:
+        """What the exit code of a fork says."""
+        if code < _FIRST_ERRNO:
+            return "the scheduler or its searcher cannot be pickled"
+        if not os.path.isdir(self._folder):
+            return f"the folder {self._folder} is there no longer, and the journal with it"
+        return f"the folder {self._folder} cannot be written to ({os.strerror(code - _FIRST_ERRNO)})"
 
     def _take_in_child(self, tuner: int, snapshot: Snapshot, in_fork: Callable[[], None]) -> NoReturn:
         failed = 1
@@ -103,7 +116,11 @@ class BackgroundSnapshots:
                 signal.signal(signal_, signal.SIG_IGN)
             in_fork()
             die_with_parent(tuner)
-            write_snapshot(self._folder, dump_snapshot(snapshot), self._disk)
-            failed = 0
+            content = dump_snapshot(snapshot)
+            try:
+                write_snapshot(self._folder, content, self._disk)
+                failed = 0
+            except OSError as error:
+                failed = _FIRST_ERRNO + min(error.errno or 0, 255 - _FIRST_ERRNO)
         finally:
             os._exit(failed)

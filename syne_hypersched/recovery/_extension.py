@@ -15,6 +15,7 @@ from typing import Any
 from syne_tune.constants import ST_METADATA_FILENAME
 
 from syne_hypersched.contract import ExtendableScheduler
+from syne_hypersched.deadline import Deadline
 from syne_hypersched.records.segments import Entry
 from syne_hypersched.recovery._replay_state import ReplayState
 
@@ -24,11 +25,22 @@ EXTEND = "extend"
 """Name of the call, in the entries of a journal."""
 
 
-def deadline_wanted(scheduler: Any) -> float | None:
-    """The deadline with which a scheduler was made for a resume; None if it has none that can be extended."""
-    if not isinstance(scheduler, ExtendableScheduler) or scheduler.deadline_s is None:
+def deadline_wanted(scheduler: Any, stop_criterion: Any = None) -> float | None:
+    """The deadline until which a resume is to go on; None if the scheduler has none that can be extended.
+
+    Parameters
+    ----------
+    scheduler
+        The scheduler that was made for the resume.
+    stop_criterion
+        That of its tuner, whose deadline a scheduler takes that was made without one.
+    """
+    if not isinstance(scheduler, ExtendableScheduler):
         return None
-    return float(scheduler.deadline_s)
+    wanted_s = scheduler.deadline_s
+    if wanted_s is None and isinstance(stop_criterion, Deadline):
+        wanted_s = stop_criterion.deadline_s
+    return None if wanted_s is None else float(wanted_s)
 
 
 def is_extended_to(entries: Sequence[Entry], wanted_s: float | None) -> bool:
@@ -50,17 +62,26 @@ def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, 
     wanted_s
         See :func:`deadline_wanted`.
     """
-    first_s = next((entry["from_s"] for entry in entries if entry["call"] == EXTEND), None)
     if wanted_s is None:
         return
-    if first_s is None:
-        try:
-            metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
-            first_s = float(metadata["scheduler_kwargs"]["deadline_s"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return  # not written at once: a tuner may have died before it was whole
-    if first_s < wanted_s:
+    own_s, first_s = scheduler.deadline_s, _first_deadline(entries, path)
+    if first_s is None and own_s is not None:
+        # The first scheduler took the deadline of its backend. One without a deadline does so when it is replayed.
+        first_s = next((entry["situation"][1] for entry in entries if "situation" in entry), None)
+    if first_s is not None and (own_s is None or first_s < own_s):
         scheduler.assume_deadline(first_s)
+
+
+def _first_deadline(entries: Sequence[Entry], path: Path) -> float | None:
+    """The deadline of the first scheduler before it was extended, or with which it was made; None if unknown."""
+    for entry in entries:
+        if entry["call"] == EXTEND:
+            return float(entry["from_s"])
+    try:
+        metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
+        return float(metadata["scheduler_kwargs"]["deadline_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not written at once: a tuner may have died before it was whole
 
 
 def extend(scheduler: Any, wanted_s: float | None, progress: ReplayState) -> Entry | None:
@@ -71,8 +92,8 @@ def extend(scheduler: Any, wanted_s: float | None, progress: ReplayState) -> Ent
     dict or None
         The entry for the journal, which ``progress`` knows already; None if the deadline is no later one.
     """
-    if wanted_s is None or wanted_s <= scheduler.deadline_s:
-        return None
+    if wanted_s is None or scheduler.deadline_s is None or wanted_s <= scheduler.deadline_s:
+        return None  # a scheduler that has none yet takes the later one with its first trial
     entry = {
         "call": EXTEND, "time_s": progress.time_s, "from_s": scheduler.deadline_s, "deadline_s": wanted_s,
     }  # fmt: skip

@@ -153,9 +153,7 @@ class ReportReader:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             lacks = f"without {key!r}{hint}; it has {entries}"
         else:
-            lacks = (
-                f"{key}={result[key]!r:.{_SHOWN}}, which is {'no' if why.kind == 'no number' else 'no finite'} number"
-            )
+            lacks = f"{key}={_shown(result[key])}, which is {_fault(result[key], why.kind)}"
         self._warn(
             f"{why.argument} {why.kind}",
             f"trial {trial_id} has reported {lacks}. {key!r} is the scheduler's {why.argument}: the report is left "
@@ -180,6 +178,22 @@ class ReportReader:
         if kind not in self._warned:
             self._warned.add(kind)
             logger.warning("%s", message)
+
+
+def _fault(entry: Any, kind: str) -> str:
+    if kind == "no number":
+        return "no number"
+    if isinstance(entry, Integral):
+        return "too large for a float"
+    # Where a script has printed the report, a number that is too large is read as an infinite one.
+    return "no finite number" + (", or one too large for a float" if math.isinf(entry) else "")
+
+
+def _shown(entry: Any) -> str:
+    try:
+        return f"{entry!r:.{_SHOWN}}"
+    except ValueError:  # Python does not print an integer of thousands of digits
+        return "an integer of thousands of digits"
 
 
 def _plain(number: Any) -> float:

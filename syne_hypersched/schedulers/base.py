@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from syne_tune.backend.trial_status import Trial
+from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.config_space import config_space_to_json_dict, postprocess_config
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsSchedulerMixin
@@ -32,6 +32,12 @@ from syne_hypersched.schedulers._reports import ReportReader, Usable
 from syne_hypersched.schedulers.searchers import make_searcher
 
 logger = logging.getLogger(__name__)
+
+#: What has become of a trial that the scheduler is told of as failed, where its backend says its status.
+_ENDS: dict[Any, str] = {
+    Status.failed: "has failed",
+    Status.stopped: "was stopped, not by the scheduler: because the tuning ends, or from outside",
+}
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
 
     def on_trial_error(self, trial: Trial) -> None:
         """Tells the searcher that a trial has failed, or was stopped from outside."""
-        logger.warning("trial %d has failed or was stopped from outside", trial.trial_id)
+        what = _ENDS.get(getattr(trial, "status", None), "has failed or was stopped from outside")
+        logger.warning("trial %d %s", trial.trial_id, what)
         self._reports.end(trial.trial_id)
         self._checkpoints.end(trial.trial_id)
         self._searcher.on_trial_error(trial.trial_id)

@@ -21,11 +21,12 @@ from syne_hypersched.training._dropout import Place, bind_dropout
 from syne_hypersched.training._group import ProcessGroup
 from syne_hypersched.training._interruptions import Demand, Interruptions
 from syne_hypersched.training._keeper import Keeper
-from syne_hypersched.training._metrics import plain_metrics
+from syne_hypersched.training._metrics import checked_metrics
 from syne_hypersched.training._random import derive_seed, seed_everything
 from syne_hypersched.training._resizable_model import ResizableModel
 from syne_hypersched.training._resizer import Resizer
 from syne_hypersched.training._stepper import Stepper
+from syne_hypersched.training._steps import StepCount
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +100,7 @@ class Lifecycle:
                 f"{virtual_devices!r}"
             )
         self.virtual_devices = virtual_devices
-        #: Steps that the run has taken, in all of its launches.
-        self.num_steps = 0
+        self.steps = StepCount()
         #: Rounds that are done, and whether the next one has begun. A round is an epoch or a number of steps.
         self._num_rounds = 0
         self.is_inside = False
@@ -127,12 +127,12 @@ class Lifecycle:
 
     def state_dict(self) -> dict[str, Any]:
         """How far the run is."""
-        return {"num_rounds": self._num_rounds, "is_inside": self.is_inside, "num_steps": self.num_steps}
+        return {"num_rounds": self._num_rounds, "is_inside": self.is_inside, **self.steps.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what :meth:`state_dict` returned."""
         self._num_rounds, self.is_inside = state["num_rounds"], state["is_inside"]
-        self.num_steps = state["num_steps"]
+        self.steps.load_state_dict(state)
 
     @property
     def is_main(self) -> bool:
@@ -157,9 +157,13 @@ class Lifecycle:
         """Where the script is."""
         return self._loop, self._part
 
-    def count_step(self) -> None:
-        """Counts a step: the optimisers have stepped, or a script without :meth:`ElasticRun.step` asks for a batch."""
-        self.num_steps += 1
+    def pass_over(self) -> bool:
+        """The script asks for another batch and has not used :meth:`ElasticRun.step` on this one; if it was a step."""
+        self.stepper.abandon()
+        self._end_step()
+        return self.steps.pass_over()
+
+    def _end_step(self) -> None:
         # Where several loaders are used side by side, the step has used a batch of each of them.
         for loop in self.loops:
             loop.end_step()
@@ -193,7 +197,7 @@ class Lifecycle:
         # The averages of all devices stay with the first one: others may leave, and new ones begin with nothing.
         self.averages.load_state_dict(states["averages"])
         if not self.resizer.carry_out(states, self.stepper.disconnect, self._connect):
-            logger.warning("Leaving after %d steps: the trial goes on on fewer devices.", self.num_steps)
+            logger.warning("Leaving after %d steps: the trial goes on on fewer devices.", self.steps.num)
             raise SystemExit(0)
 
     def _connect(self) -> None:
@@ -312,9 +316,11 @@ class Lifecycle:
     def step(self, loss: Tensor, max_norm: float | None) -> bool:
         """See :meth:`ElasticRun.step`."""
         part, loop = self.present_part(), self._present_loop()
+        self.steps.begin()
         has_stepped = self.stepper.step(loss, part, loop.batching, max_norm)
         if has_stepped and loop.has_open(part):
-            self.count_step()
+            self.steps.take()
+            self._end_step()
         return has_stepped
 
     def report(self, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -327,7 +333,7 @@ class Lifecycle:
             loop.finish_measuring()
             found |= loop.batching.measurements(self.noise_scale)
         agreed: dict[str, Any]
-        agreed, error = self.group.broadcast(_checked(found | metrics) if self.is_main else None)
+        agreed, error = self.group.broadcast(checked_metrics(found | metrics) if self.is_main else None)
         if error is not None:
             raise error
         self._end_round(agreed)
@@ -337,7 +343,7 @@ class Lifecycle:
         """The place of the present forward pass in the training; None outside of it."""
         if self._part is None or self._loop is None or not self._loop.is_for_training:
             return None
-        return Place(derive_seed(self.seed, "step", self.num_steps), self._part.rows, self._part.batch_size)
+        return Place(derive_seed(self.seed, "step", self.steps.num), self._part.rows, self._part.batch_size)
 
     def present_part(self) -> Part:
         """The part that this device computes.
@@ -386,13 +392,5 @@ class Lifecycle:
     def _leave(self) -> None:
         if self.is_main:
             where = f"in epoch {self._num_rounds + 1}" if self.is_inside else f"after epoch {self._num_rounds}"
-            logger.warning("Leaving on SIGTERM %s, after %d steps.", where, self.num_steps)
+            logger.warning("Leaving on SIGTERM %s, after %d steps.", where, self.steps.num)
         raise SystemExit(EXIT_DRAINED if self.keeper.is_active else 128 + signal.SIGTERM)
-
-
-def _checked(metrics: dict[str, Any]) -> tuple[dict[str, Any], Exception | None]:
-    """The report, or what is wrong with it, for all processes: if one of them raised, the others would wait for it."""
-    try:
-        return plain_metrics(metrics), None
-    except (TypeError, ValueError) as error:
-        return {}, error

@@ -153,9 +153,8 @@ class Loop:
                     self.is_in_step = False
                     if not part.is_last:
                         continue
-                    if self._open is part:
-                        self._lifecycle.count_step()
-                    self._clock.end(self._is_typical())
+                    was_step = self._open is not part or self._lifecycle.pass_over()
+                    self._clock.end(was_step and self._is_typical())
                     self._record(wait=False)
                     if self._round_left is not None and self._round_left <= 0:
                         break

@@ -62,3 +62,11 @@ def _plain(name: str, value: Any) -> Any:
         f"{name} must be a number, a tensor of no dimension, a boolean, a text, or a list or dictionary of them, but "
         f"got {'None' if value is None else type(value).__name__}"
     )
+
+
+def checked_metrics(metrics: dict[str, Any]) -> tuple[dict[str, Any], Exception | None]:
+    """The report, or what is wrong with it, for all processes: if one of them raised, the others would wait for it."""
+    try:
+        return plain_metrics(metrics), None
+    except (TypeError, ValueError) as error:
+        return {}, error

@@ -112,7 +112,7 @@ class ElasticRun:
     @property
     def num_steps(self) -> int:
         """Steps that the run has taken, in all of its launches."""
-        return self._lifecycle.num_steps
+        return self._lifecycle.steps.num
 
     @property
     def noise_scale(self) -> float | None:

@@ -127,3 +127,20 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pd, "read_parquet", no_pyarrow)
     with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'syne-hypersched\[benchmarks\]'"):
         read_table(path, metrics=["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "curves.csv must be a table, but the file is empty"),
+        (b"\n", "curves.csv must be a table, but the file is empty"),
+        (b"lr,epoch,loss,elapsed_s\n", "curves.csv must have a line for each configuration and epoch, but has none"),
+        (b"\xff\xfe\x00\x01", "curves.csv must be a table, but cannot be read as one"),
+        (b"lr,epoch\n1,2\n1,2,3,4\n", "curves.csv must be a table, but cannot be read as one"),
+    ],
+)
+def test_a_file_that_is_no_table_is_named(tmp_path, content, message):
+    path = tmp_path / "curves.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_table(path, metrics=["loss"])

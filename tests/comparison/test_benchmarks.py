@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from syne_hypersched.comparison.benchmarks import benchmark_names, load_benchmark
+from syne_hypersched.comparison.benchmarks import MOST_TRIALS, benchmark_names, load_benchmark
+from syne_hypersched.comparison.presets import make_study
+from syne_hypersched.comparison.runner import run_study
 from syne_hypersched.comparison.settings import TableFile
 from tests.comparison.learning_curves import NUM_CONFIGS, NUM_EPOCHS
 
@@ -60,3 +62,49 @@ def test_names_that_are_not_known(table_path):
         load_benchmark("table")
     with pytest.raises(ValueError, match="eror"):
         load_benchmark("table", TableFile(str(table_path), "eror", True, elapsed_time_attr="seconds"))
+
+
+FAMILIES = ("hypersched", "hypersched-published", "asha", "asha-promotion", "pasha", "i-epoch", "random", "syne-asha")
+
+
+def write_table(path, levels, first_s=1.0, epoch_s=1.0):
+    lines = ["lr,epoch,error,elapsed_s"]
+    for lr in range(1, 7):
+        lines += [f"{lr},{level},{lr + 1 / (k + 1)},{first_s + k * epoch_s}" for k, level in enumerate(levels)]
+    path.write_text("\n".join(lines) + "\n")
+    return TableFile(str(path), "error", True)
+
+
+@pytest.mark.parametrize(
+    ("levels", "first_s", "max_t"),
+    [
+        (range(5), 0.0, 4),  # a baseline before training, which takes no time
+        ([0.1, 0.2, 0.3, 0.4, 0.9], 1.0, 0.9),
+        ([1.5, 2.5, 3.5], 1.0, 3.5),
+        ([1.0, 2.0, 9.0], 1.0, 9),
+    ],
+)
+def test_levels_of_any_kind_can_be_compared(levels, first_s, max_t, tmp_path):
+    table = write_table(tmp_path / "curves.csv", levels, first_s)
+    problem = load_benchmark("table", table).problem
+    assert problem.max_t == max_t
+    assert type(problem.max_t) is type(max_t)
+    study = make_study(
+        benchmarks=("table",), table=table, schedulers=FAMILIES,
+        deadlines=("4x",), num_devices=(4,), seeds=(0,),
+    )  # fmt: skip
+    (scenario,) = study.scenarios
+    results = run_study(study)
+    for scheduler in scenario.schedulers:
+        (reading,) = results.readings_of(scenario, scheduler, study.deadlines[0])
+        # Others may well end before one of their trials has got to the last level.
+        assert scheduler not in ("hypersched", "asha", "random") or max(reading.top_lengths) == max_t
+        assert reading.best_resource in levels
+
+
+def test_points_of_curves_that_begin_at_once(tmp_path):
+    """A baseline may take no time; then the first epoch says how many trials a run can start."""
+    benchmark = load_benchmark("table", write_table(tmp_path / "zero.csv", range(3), 0.0))
+    assert len(benchmark.points(0, 2, 10.0, None)) == 2 * 11
+    brief = load_benchmark("table", write_table(tmp_path / "brief.csv", range(3), 1e-300))
+    assert len(brief.points(0, 2, 10.0, None)) == MOST_TRIALS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -55,8 +56,28 @@ def test_a_scheduler_that_cannot_be_pickled_is_warned_of_once(tmp_path, wait_for
     snapshots.take(3, lambda: None)
     wait_for(lambda: not snapshots.has_ended() and not snapshots.is_due)
     assert len(caplog.records) == 1
-    assert "replays the whole journal" in caplog.text
+    assert "the scheduler or its searcher cannot be pickled. A resume replays the whole journal" in caplog.text
     assert read_snapshot(str(tmp_path), Disk()) is None
+
+
+class _Full(Disk):
+    def create(self, path):
+        raise OSError(errno.ENOSPC, path)
+
+
+@pytest.mark.usefixtures("no_process_left")
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_folder_that_cannot_be_written_to_is_named_with_the_reason(tmp_path, wait_for, caplog, is_removed):
+    folder = tmp_path / "journal"
+    if not is_removed:
+        folder.mkdir()
+    snapshots = BackgroundSnapshots(str(folder), 1e-6, Disk() if is_removed else _Full())
+    snapshots.take(3, {})
+    wait_for(lambda: not snapshots.has_ended() and not snapshots.is_due)
+    (record,) = caplog.records
+    why = "is there no longer, and the journal with it" if is_removed else "cannot be written to (No space left"
+    assert f"because the folder {folder} {why}" in record.getMessage()
+    assert "pickled" not in record.getMessage()
 
 
 @pytest.mark.usefixtures("no_process_left")

@@ -7,7 +7,7 @@ import json
 import pytest
 from syne_tune.config_space import uniform
 
-from syne_hypersched import ASHA, HyperSched
+from syne_hypersched import ASHA, Deadline, HyperSched
 from syne_hypersched.recovery._extension import assume_first_deadline, deadline_wanted, extend, is_extended_to
 from syne_hypersched.recovery._replay_state import ReplayState
 
@@ -59,3 +59,35 @@ def test_a_snapshot_may_be_of_an_extension():
     assert is_extended_to([EXTENSION], 9.0)
     assert not is_extended_to([EXTENSION], 8.0)
     assert not is_extended_to([], None)
+
+
+@pytest.mark.parametrize(
+    ("entries", "stored_s", "made_s", "replayed_s"),
+    [
+        # Both left it to the tuner: what is replayed takes the deadline of then by itself.
+        ([], None, None, None),
+        # Only the second one: that of the first one is known by its arguments, or by its extension.
+        ([], 4.0, None, 4.0),
+        ([EXTENSION], None, None, 4.0),
+        # Only the first one: that of its backend.
+        ([{"call": "add", "situation": [2, 4.0]}], None, 9.0, 4.0),
+        ([{"call": "add", "situation": [2, None]}], None, 9.0, 9.0),
+    ],
+)
+def test_a_deadline_may_be_left_to_the_tuner(entries, stored_s, made_s, replayed_s, tmp_path):
+    write_metadata(tmp_path, stored_s)
+    scheduler = make(made_s)
+    wanted = deadline_wanted(scheduler, Deadline(9.0))
+    assert wanted == 9.0
+    assume_first_deadline(scheduler, entries, tmp_path, wanted)
+    assert scheduler.deadline_s == replayed_s
+    extension = extend(scheduler, wanted, ReplayState(time_s=5.0))
+    assert (extension is not None) == (replayed_s == 4.0)
+    assert scheduler.deadline_s == (None if replayed_s is None else 9.0)
+
+
+def test_nothing_is_extended_before_the_devices_are_known():
+    """The tuner has died before its first trial: the strategy is made when the backend says what it has."""
+    scheduler = HyperSched(SPACE, "loss", "epoch", 9, deadline_s=4.0, random_seed=0)
+    assert extend(scheduler, 9.0, ReplayState()) is not None
+    assert scheduler.deadline_s == 9.0

@@ -10,7 +10,7 @@ from typing import Any
 import dill
 import numpy as np
 import pytest
-from syne_tune.backend.trial_status import Trial
+from syne_tune.backend.trial_status import Trial, TrialResult
 from syne_tune.config_space import Float, choice, loguniform, randint, uniform
 from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
@@ -172,3 +172,23 @@ def test_survives_dill() -> None:
     copy = dill.loads(dill.dumps(scheduler))
     assert [copy._new_config() for _ in range(3)] == [scheduler._new_config() for _ in range(3)]
     assert copy.random_state.rand() == scheduler.random_state.rand()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("Failed", "trial 0 has failed"),
+        ("Stopped", "trial 0 was stopped, not by the scheduler: because the tuning ends, or from outside"),
+        (None, "trial 0 has failed or was stopped from outside"),
+    ],
+)
+def test_a_trial_that_was_stopped_at_the_end_is_not_called_failed(status, said, caplog):
+    """A tuner that waits for its trials tells of those that the deadline has stopped as of errors."""
+    scheduler = make()
+    config = dict(CONFIG)
+    trial = Trial(0, config, datetime(2026, 1, 1))
+    if status is not None:
+        trial = TrialResult(0, config, datetime(2026, 1, 1), [], status)
+    scheduler.on_trial_add(trial=trial)
+    scheduler.on_trial_error(trial)
+    assert [record.getMessage() for record in caplog.records if "trial 0" in record.getMessage()] == [said]

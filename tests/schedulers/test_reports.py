@@ -68,6 +68,22 @@ def test_each_kind_is_warned_of_once_with_trial_key_and_advice(reader, caplog):
     assert nan.startswith("trial 6 has reported epoch=nan, which is no finite number.")
 
 
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (math.inf, "epoch=inf, which is no finite number, or one too large for a float."),
+        (10**400, "epoch=1000000000"),
+        (10**400, "0000, which is too large for a float."),
+        (10**5000, "epoch=an integer of thousands of digits, which is too large for a float."),
+    ],
+    ids=["infinite", "first digits", "last digits", "not printable"],
+)
+def test_a_level_that_is_too_large_is_not_called_infinite(reader, caplog, level, said):
+    assert reader.read(3, {"val_loss": 0.5, "epoch": level}) is None
+    (message,) = messages(caplog)
+    assert said in message
+
+
 def test_a_name_that_is_nearly_right_is_named(reader, caplog):
     reader.read(0, {"epoch": 2, "valid_loss": 0.9})
     assert "without 'val_loss' (did you mean 'valid_loss'?)" in caplog.text

@@ -310,3 +310,67 @@ def test_workers_end_with_the_run(leave, no_process_left):
     except KeyError:
         assert leave == "error"
     assert loaders
+
+
+def train_but(counting: Counting, skipped: set[int], max_epochs: int = 3) -> None:
+    """Leaves the batches that begin with these numbers by ``continue``."""
+    for _ in counting.run.epochs(max_epochs):
+        for batch in counting.loader:
+            if batch[0][0].item() in skipped:
+                continue
+            counting.step(batch)
+        counting.run.report()
+
+
+@pytest.mark.parametrize("skipped", [{0}, {4}, {8}, {0, 4}, {0, 4, 8}])
+def test_a_batch_that_is_skipped_is_no_step(skipped, tmp_path):
+    counting = Counting(tmp_path)
+    with counting.run as run:
+        train_but(counting, skipped)
+        # Nothing shows that a script that never steps does not step by itself.
+        expected = 9 if len(skipped) == 3 else 3 * (3 - len(skipped))
+        assert run.num_steps == expected
+    again = Counting(tmp_path)
+    with again.run as run:
+        train_but(again, skipped, max_epochs=4)
+        assert again.seen == counting.seen[: len(counting.seen) // 3], "a skipped batch is used up"
+        assert run.num_steps == expected + expected // 3
+
+
+def test_what_was_passed_over_before_the_first_step_is_no_step_in_a_later_launch(tmp_path):
+    first = Counting(tmp_path)
+    with first.run as run:
+        train_but(first, {0, 4, 8}, max_epochs=1)
+        assert run.num_steps == 3
+    second = Counting(tmp_path)
+    with second.run as run:
+        train_but(second, set(), max_epochs=2)
+        assert run.num_steps == 3
+
+
+def test_a_script_that_steps_by_itself_counts_all_batches():
+    counting = Counting()
+    with counting.run as run:
+        for _ in run.epochs(2):
+            for (numbers,) in counting.loader:
+                counting.model(numbers[:, None].float()).mean().backward()
+                counting.optimizer.step()
+        assert run.num_steps == 6
+
+
+def test_gradients_of_a_step_that_was_skipped_do_not_get_into_the_next_one():
+    def trained(skips_after: int) -> list[float]:
+        """Skips the first batch of four, before or after the first one of its micro-batches."""
+        counting = Counting(max_local_batch_size=2)
+        with counting.run as run:
+            torch.nn.init.zeros_(counting.model.weight)
+            torch.nn.init.zeros_(counting.model.bias)
+            for _ in run.epochs(1):
+                for number, batch in enumerate(counting.loader):
+                    if skips_after <= number < 2:
+                        continue
+                    counting.step(batch)
+            assert run.num_steps == 2
+        return [weight.item() for weight in counting.model.parameters()]
+
+    assert trained(skips_after=1) == trained(skips_after=0)

@@ -122,7 +122,7 @@ class StaleWatch:
             return None
         if not self._sleeps_s or not self._num_spans or self._asleep_s < ASLEEP_SHARE * self._between_s:
             return None
-        every_s = sorted(self._sleeps_s)[len(self._sleeps_s) // 2]
+        every_s = _typical_s(self._sleeps_s)
         # A script that does not say when it reports seems to do so when it is looked at: all at once.
         report_s = self._span_s / self._num_spans or every_s * self._num_batches / (self._num_batches + self._num_spans)
         if every_s < 2 * report_s:
@@ -143,3 +143,18 @@ class StaleWatch:
     def __getstate__(self) -> dict[str, Any]:
         # Readings of these clocks and reports of the past are not valid in another process.
         return {**self.__dict__, "_left": None, "_handed": {}}
+
+
+def _typical_s(sleeps_s: Sequence[float]) -> float:
+    """The length of the sleep in which half of all time asleep is over, from the shortest sleep to the longest.
+
+    A tuner that starts trials looks again at once, without having slept: half of what is between its looks may be such
+    starts, which wait for processes for a moment. They say nothing of its ``sleep_time``.
+    """
+    ascending, so_far_s = sorted(sleeps_s), 0.0
+    half_s = sum(ascending) / 2
+    for sleep_s in ascending:
+        so_far_s += sleep_s
+        if so_far_s >= half_s:
+            break
+    return sleep_s

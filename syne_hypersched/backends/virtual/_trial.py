@@ -186,5 +186,17 @@ class VirtualTrial:
 
 
 def virtual_moment(time_s: float) -> datetime:
-    """A virtual time as a date: the seconds are counted from the beginning of 1970."""
-    return datetime(1970, 1, 1) + timedelta(seconds=time_s)
+    """A virtual time as a date: the seconds are counted from the beginning of 1970.
+
+    Raises
+    ------
+    ValueError
+        The time is beyond the year 9999.
+    """
+    try:
+        return datetime(1970, 1, 1) + timedelta(seconds=time_s)
+    except OverflowError:
+        raise ValueError(
+            f"the virtual time must be at most 2.5e11 seconds, which is the year 9999, but has come to {time_s:.4g} s: "
+            "give the times of the curves in seconds, or end the simulation with deadline_s or max_num_results"
+        ) from None

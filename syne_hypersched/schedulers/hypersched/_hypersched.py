@@ -203,6 +203,8 @@ class HyperSched(DecidingScheduler):
             ``deadline_s`` is no number, or not later than the deadline.
         """
         self.deadline_s = _seconds_after(deadline_s, self.deadline_s)
+        if self._unplanned is not None:
+            return
         self._strategy.set_deadline(self.deadline_s, reopen=True)
         self._end_s = self._gain_ends_s = math.inf
         self._decisions.reopen()

@@ -20,6 +20,10 @@ class ProgressiveBracket(PromotionBracket):
     is nothing to compare, and the cap is ``max_t`` from the start. A second report of a trial for one resource level
     changes nothing.
 
+    Two rungs that a trial has passed with one and the same report hold the same value, so that their rankings never
+    differ. As long as no trial has reported between the two compared rungs, they count as one, and the cap moves to the
+    first rung above that report.
+
     Parameters
     ----------
     levels
@@ -88,6 +92,9 @@ class ProgressiveBracket(PromotionBracket):
                 self._recorded[i].append(trial_id)
                 if i == self._top:
                     self._record(trial_id)
+        num_passed = len(self.ladder.passed(resource))
+        if self._top in missing and self._top < num_passed:
+            self._merge_up_to(num_passed)
         if resource < self.max_t and resource not in self._curves.setdefault(trial_id, {}):
             self._curves[trial_id][resource] = value
             self._compare(trial_id, resource)
@@ -130,6 +137,17 @@ class ProgressiveBracket(PromotionBracket):
             self._automatic.set_interval(rungs[top - 1].level, rungs[top].level)
         for trial_id in self._recorded[top]:
             self._record(trial_id)
+
+    def _merge_up_to(self, num_passed: int) -> None:
+        """A trial has arrived at the cap, and has passed so many rungs: these may count as one."""
+        rungs = self.ladder.rungs
+        low, high = rungs[self._top - 1].level, rungs[self._top].level
+        if self._cap == self.max_t or any(low <= level < high for curve in self._curves.values() for level in curve):
+            return
+        if num_passed < len(rungs):
+            self._compare_up_to(num_passed)
+        else:
+            self._cap = self.max_t
 
     def _record(self, trial_id: int) -> None:
         rungs = self.ladder.rungs

@@ -115,3 +115,16 @@ def test_trials_that_could_not_be_stopped(caplog):
     tuner.watch.leave([])
     (record,) = caplog.records
     assert "trials have trained from start to end between two looks" in record.message
+
+
+@pytest.mark.parametrize("starts_between", [1, 3])
+def test_the_starts_of_trials_between_two_sleeps_are_no_sleeps(starts_between, caplog):
+    """After a sleep the tuner starts trials, which takes a moment, and looks at once."""
+    tuner = Tuner()
+    for _ in range(6):
+        tuner.every_s = 5.0
+        tuner.poll()
+        tuner.every_s = 0.24
+        tuner.polls(starts_between, num_reports=0)
+    (record,) = caplog.records
+    assert "looks every 5 s" in record.message

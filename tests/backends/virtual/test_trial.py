@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
+
 from syne_hypersched.backends.virtual._trial import VirtualTrial, virtual_moment
 from syne_hypersched.blackboxes import LearningCurve
 
@@ -34,3 +36,9 @@ def test_the_curve_is_not_touched():
 
 def test_virtual_time_stands_for_seconds_after_1970_everywhere():
     assert virtual_moment(86_400.5) == datetime(1970, 1, 2, 0, 0, 0, 500_000)
+
+
+@pytest.mark.parametrize("time_s", [1e12, 1e300])
+def test_a_time_beyond_all_dates_is_named(time_s):
+    with pytest.raises(ValueError, match=r"virtual time must be at most 2.5e11 seconds.* has come to 1e\+(12|300) s"):
+        virtual_moment(time_s)

@@ -8,8 +8,9 @@ from datetime import datetime
 import pytest
 from syne_tune import StoppingCriterion, Tuner
 from syne_tune.backend.trial_status import Status, Trial
+from syne_tune.tuning_status import TuningStatus
 
-from syne_hypersched import ElasticPythonBackend, HyperSched, Journal, PublishedRules, simulate
+from syne_hypersched import Deadline, ElasticPythonBackend, HyperSched, Journal, PublishedRules, simulate
 from syne_hypersched.backends.shared.elastic import ElasticTrial
 from syne_hypersched.experiments import QuietTunerLogger, check_run, load_run
 from syne_hypersched.recovery import resume_experiment
@@ -248,6 +249,45 @@ def test_a_resume_with_a_later_deadline_starts_new_trials(strategy, tmp_path, mo
     # The second time it is replayed with its extension.
     for deadline_s in (6000.0, 60_000.0):
         second = resume_experiment("later", tuner(deadline_s, num_trials), time_passes="running")
+        assert len(second.tuning_status.trial_rows) > num_trials
+        assert second.scheduler.deadline_s == deadline_s
+        num_trials = len(second.tuning_status.trial_rows)
+    assert check_run(load_run(first.tuner_path, time_attr="epoch"), step=1) == ()
+
+
+class DeadlineOrTrials(Deadline):
+    """Ends a tuner early, when it has started so many trials."""
+
+    most_trials = math.inf
+
+    def __call__(self, status: TuningStatus) -> bool:
+        return super().__call__(status) or status.num_trials_started >= self.most_trials
+
+
+@pytest.mark.usefixtures("no_process_left")
+def test_the_later_deadline_may_be_that_of_the_tuner(tmp_path, monkeypatch):
+    """The scheduler is told of none, of none again, and at last of one."""
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+
+    def tuner(deadline_s, told_s):
+        backend = ElasticPythonBackend(train, SPACE, 4, device_type="cpu", grace_s=0.5)
+        scheduler = HyperSched(
+            SPACE, "loss", "epoch", 1000, deadline_s=told_s, random_seed=0,
+            strategy=PublishedRules(fixed_exploration=0.01), scaling={1: 1, 4: 4},
+        )  # fmt: skip
+        return Tuner(
+            backend, scheduler, DeadlineOrTrials(deadline_s, trial_backend=backend), n_workers=4, sleep_time=0.02,
+            callbacks=[Journal(snapshot_interval_s=0.2)], tuner_name="later", suffix_tuner_name=False,
+            save_tuner=False, output_logger=QuietTunerLogger(),
+        )  # fmt: skip
+
+    first = tuner(2.5, None)
+    first.run()
+    num_trials = len(first.tuning_status.trial_rows)
+    for deadline_s, told_s in ((6000.0, None), (60_000.0, 60_000.0)):
+        second = tuner(deadline_s, told_s)
+        second.stop_criterion.most_trials = num_trials + 1
+        second = resume_experiment("later", second, time_passes="running")
         assert len(second.tuning_status.trial_rows) > num_trials
         assert second.scheduler.deadline_s == deadline_s
         num_trials = len(second.tuning_status.trial_rows)

@@ -193,6 +193,7 @@ class ReferencePASHA:
         if trial not in self.running:
             return "PAUSE" if trial in self.paused else "STOP"
         if resource >= self.running[trial]:
+            arrives = len(self.levels) > 1 and resource >= self.levels[self.top] and trial not in self.rungs[self.top]
             for level, rung in zip(self.levels, self.rungs, strict=True):
                 if level <= resource:
                     rung.setdefault(trial, value)
@@ -200,11 +201,23 @@ class ReferencePASHA:
             if resource >= self.max_t:
                 return "STOP"
             self.paused[trial] = max(i for i, level in enumerate(self.levels) if level <= resource)
+            if arrives and self.cap != self.max_t:
+                self.merge(resource)
         curve = self.curves.setdefault(trial, {})
         if resource not in curve and len(self.levels) > 1:
             curve[resource] = value
             self.compare()
         return "PAUSE" if trial in self.paused else "CONTINUE"
+
+    def merge(self, resource):
+        """Rungs that no report has told apart count as one."""
+        low, high = self.levels[self.top - 1], self.levels[self.top]
+        if any(low <= level < high for curve in self.curves.values() for level in curve):
+            return
+        above = [i for i, level in enumerate(self.levels) if level > resource]
+        if above:
+            self.top = above[0]
+        self.cap = self.levels[self.top] if above else self.max_t
 
     def compare(self):
         found = automatic_epsilon(self.curves, self.levels[self.top - 1], self.levels[self.top])

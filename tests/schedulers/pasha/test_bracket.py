@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -67,6 +68,7 @@ def test_a_ranking_that_is_equal_within_epsilon_moves_nothing():
 
 def test_nothing_is_promoted_from_the_cap():
     bracket = make(4)
+    reach_the_second_rung(bracket, [0.1, 0.2])
     for trial_id, value in enumerate((0.1, 0.2)):
         assert bracket.report(trial_id, 3, value) == PAUSE
     assert bracket.promote() is None
@@ -77,16 +79,19 @@ def test_nothing_is_promoted_from_the_cap():
 
 def test_in_advance_only_the_best_goes_on_from_the_cap_and_not_when_it_would_run_alone():
     bracket = make(3)
+    reach_the_second_rung(bracket, [0.1, 0.2])
     for trial_id, value in enumerate((0.1, 0.2)):
         assert bracket.report(trial_id, 3, value) == PAUSE
     assert bracket.promote_in_advance() == (0, 9), "trial 2 runs"
     assert bracket.promote_in_advance() is None, "0.2 is not the best"
     assert bracket.report(2, 1, math.inf) == PAUSE
     bracket = make(1)
+    reach_the_second_rung(bracket, [0.1])
     assert bracket.report(0, 3, math.inf) == PAUSE
     bracket.add(1)
     assert bracket.promote_in_advance() is None, "it is not finite"
     bracket = make(1)
+    reach_the_second_rung(bracket, [0.1])
     assert bracket.report(0, 3, 0.1) == PAUSE
     assert bracket.promote_in_advance() is None, "it would run alone"
 
@@ -149,3 +154,49 @@ def test_a_trial_ends_at_the_end_even_where_nothing_is_resumed():
     assert bracket.report(0, 9, 0.1) == CONTINUE
     assert bracket.report(0, 27, 0.1) == STOP
     assert not bracket.is_running(0)
+
+
+@pytest.mark.parametrize(("first", "cap"), [(1, 3), (2, 3), (3, 9), (8, 9), (9, 27)])
+def test_rungs_that_the_first_report_has_passed_together_count_as_one(first, cap):
+    bracket = make(2)
+    assert bracket.report(0, first, 0.1) == PAUSE
+    assert bracket.cap == cap
+    assert bracket.report(1, first, 0.2) == PAUSE
+    assert bracket.cap == cap
+
+
+@pytest.mark.parametrize(
+    ("levels", "max_t", "caps"),
+    [
+        (range(1000, 10_000, 1000), 9000, [2187, 6561, 9000]),
+        (range(5, 14), 13, [9, 13]),
+        # Only the first level is below the second rung.
+        ([1, *range(2000, 10_000, 1000)], 9000, [3, 9, 2187, 6561, 9000]),
+        (range(1, 28), 27, [3, 9, 27]),
+    ],
+)
+def test_the_cap_gets_to_the_end_whatever_the_levels_are(levels, max_t, caps):
+    """Values are random, so that trials change places, and the cap moves wherever reports tell the rungs apart."""
+    bracket = make(levels=[3**i for i in range(9) if 3**i < max_t], max_t=max_t)
+    seen, reached, values = [], {}, random.Random(0)
+    for _ in range(600):
+        promoted = bracket.promote()
+        trial_id = len(reached) if promoted is None else promoted[0]
+        if promoted is None:
+            bracket.add(trial_id)
+            reached[trial_id] = 0
+        verdict = CONTINUE
+        while verdict == CONTINUE:
+            level = levels[reached[trial_id]]
+            reached[trial_id] += 1
+            verdict = bracket.report(trial_id, level, values.random())
+            if bracket.cap not in seen:
+                seen.append(bracket.cap)
+    assert [cap for cap in seen if cap >= caps[0]] == caps
+
+
+def test_one_trial_that_skips_a_report_merges_nothing():
+    bracket = make(2)
+    assert bracket.report(0, 1, 0.1) == PAUSE
+    assert bracket.report(1, 4, 0.2) == PAUSE
+    assert bracket.cap == 3

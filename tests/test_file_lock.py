@@ -20,7 +20,7 @@ lock = FileLock(sys.argv[1])
 assert lock.acquire()
 if os.fork() == 0:
     print(os.getpid(), flush=True)
-time.sleep(100)
+time.sleep(600)
 """
 
 

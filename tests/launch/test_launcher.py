@@ -173,7 +173,7 @@ def test_a_drain_that_is_honoured_needs_no_kill(launches, warm):
             sys.exit(0)
         signal.signal(signal.SIGTERM, leave)
         print("ready", flush=True)
-        time.sleep(60)
+        time.sleep(600)
         """
     )
     launch = launches.launcher.launch(launches.spec([script], warm=warm))
@@ -191,7 +191,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def test_a_drain_that_is_ignored_ends_with_the_grace_period(launches):
-    script = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(60)")
+    script = launches.script(STUBBORN + "print('ready', flush=True)\ntime.sleep(600)")
     launch = launches.launcher.launch(launches.spec([script]))
     wait_until_ready(launches)
     asked = time.monotonic()
@@ -213,14 +213,14 @@ def test_the_whole_process_tree_has_ended_before_the_exit_is_reported(launches):
             if os.fork() == 0:            # a child in a session of its own
                 os.setsid()
                 note()
-                time.sleep(60)
+                time.sleep(600)
             if os.fork() == 0:            # a daemon: its parent leaves
                 if os.fork() == 0:
                     os.setsid()
                     note()
-                    time.sleep(60)
+                    time.sleep(600)
                 os._exit(0)
-            note_and_sleep = "import os, time; open('pids', 'a').write(f'{os.getpid()}\\\\n'); time.sleep(60)"
+            note_and_sleep = "import os, time; open('pids', 'a').write(f'{os.getpid()}\\\\n'); time.sleep(600)"
             subprocess.Popen([sys.executable, "-c", note_and_sleep])
             note()
             print("ready", flush=True)
@@ -242,7 +242,7 @@ def test_the_whole_process_tree_has_ended_before_the_exit_is_reported(launches):
 
 
 def test_a_rank_that_dies_ends_the_others(launches):
-    script = launches.script("import os, sys, time\nif os.environ['RANK'] == '1':\n    sys.exit(5)\ntime.sleep(60)")
+    script = launches.script("import os, sys, time\nif os.environ['RANK'] == '1':\n    sys.exit(5)\ntime.sleep(600)")
     exit_ = launches.run([script], num_ranks=3)
     assert (exit_.first_failed, exit_.exit_code, exit_.killed, exit_.drained) == (1, 5, True, False)
 
@@ -284,7 +284,7 @@ def test_a_second_drain_only_shortens_what_is_left(launches):
 
 
 def sleeper(launches):
-    script = launches.script(STUBBORN.replace("signal.signal", "#") + "print('ready', flush=True)\ntime.sleep(60)")
+    script = launches.script(STUBBORN.replace("signal.signal", "#") + "print('ready', flush=True)\ntime.sleep(600)")
     launch = launches.launcher.launch(launches.spec([script]))
     launches.wait_for(lambda: launch in launches.launched)
     wait_until_ready(launches)
@@ -392,14 +392,14 @@ def test_trials_die_with_a_killed_tuner(tmp_path, wait_for):
             import os, sys, time
             from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
             script = {str(tmp_path / "train.py")!r}
-            open(script, "w").write({STUBBORN!r} + "open('pid', 'w').write(str(os.getpid()))\\ntime.sleep(60)")
+            open(script, "w").write({STUBBORN!r} + "open('pid', 'w').write(str(os.getpid()))\\ntime.sleep(600)")
             launcher = Launcher(lambda *_: None, lambda *_: None)
             rank = RankSpec(dict(os.environ), {str(tmp_path / "out")!r}, {str(tmp_path / "err")!r})
             launcher.launch(LaunchSpec((script,), (rank,), True, 0.2, {str(tmp_path)!r}))
             if os.fork() == 0:      # an innocent child that has inherited the socket to the server
                 time.sleep(3)
                 os._exit(0)
-            time.sleep(60)
+            time.sleep(600)
             """
         )
     )

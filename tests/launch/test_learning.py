@@ -116,7 +116,7 @@ def test_later_launches_have_what_the_first_one_has_imported(learning, wait_for,
     assert launches.lines("out1") == ["['some_slow'] 1 1"]
     assert caplog.text.count("From now on") == 1
     # Its end is told and its processes are drained as those of the first server.
-    waiting = launches.script("import signal, time; print('ready', flush=True); time.sleep(60)", "waits.py")
+    waiting = launches.script("import signal, time; print('ready', flush=True); time.sleep(600)", "waits.py")
     launch = launches.launcher.launch(launches.spec([waiting]))
     wait_for(lambda: "ready" in launches.lines("out0"))
     launches.launcher.drain(launch, grace_s=5.0)
@@ -161,7 +161,7 @@ def test_a_second_server_that_is_killed_loses_its_launches_and_no_others(learnin
 
     caplog.set_level("INFO")
     launches = learning("import some_slow", some_slow="")
-    first = launches.script("import time; print('first', flush=True); time.sleep(60)", "first.py")
+    first = launches.script("import time; print('first', flush=True); time.sleep(600)", "first.py")
     script = run_until(launches, wait_for, caplog, "From now on")
     waiting = launches.launcher.launch(launches.spec([first]))
     wait_for(lambda: "first" in launches.lines("out0"))

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
 def test_a_script_inherits_no_file_descriptor(launches):
-    running = [launches.launcher.launch(launches.spec([launches.script("import time; time.sleep(60)", "other.py")]))]
+    running = [launches.launcher.launch(launches.spec([launches.script("import time; time.sleep(600)", "other.py")]))]
     launches.wait_for(lambda: running[0] in launches.launched)
     script = launches.script(
         """

@@ -59,7 +59,7 @@ def test_a_server_that_dies_with_unread_messages_ends_the_launch(tmp_path, run_s
             signal.signal(signal.SIGTERM, lambda *_: (open(f"drained{os.environ['RANK']}", "w").close(), os._exit(0)))
         with open("pids", "a") as file:
             file.write(f"{os.getpid()}\\n")
-        time.sleep(60)
+        time.sleep(600)
         """
     # The message that the launch exists lies unread in the socket when the server closes it.
     rest = """
@@ -91,7 +91,7 @@ def test_a_launch_of_which_one_process_cannot_be_started_has_failed(run_server):
         while data := ours.recv(65536):
             sys.stdout.write(data.decode())
         """
-    launched, exited = run_server("import time; time.sleep(60)", in_supervisor, rest)
+    launched, exited = run_server("import time; time.sleep(600)", in_supervisor, rest)
     assert (launched["event"], len(launched["pids"])) == ("launched", 1)
     assert "cannot start a process" in exited["exit"]["error"]
     assert exited["exit"]["exit_codes"] == [-signal.SIGKILL, None]

@@ -16,7 +16,7 @@ from pathlib import Path
 from syne_hypersched.recovery._lock import ExperimentLock
 lock = ExperimentLock(Path(sys.argv[1]))
 print("held", flush=True)
-time.sleep(100)
+time.sleep(600)
 """
 
 HOLD_AND_FORK = """
@@ -26,7 +26,7 @@ from syne_hypersched.recovery._lock import ExperimentLock
 lock = ExperimentLock(Path(sys.argv[1]))
 if os.fork() == 0:
     print(os.getpid(), flush=True)
-time.sleep(100)
+time.sleep(600)
 """
 
 

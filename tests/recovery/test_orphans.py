@@ -16,7 +16,7 @@ from syne_hypersched.recovery import _orphans
 from syne_hypersched.recovery._orphans import doubtful_pids, end_orphans, find_orphans, open_launches
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
-SLEEP = [sys.executable, "-c", "import time; time.sleep(100)"]
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
 def launch(pid, trial_id=0, event="launch", **other):

@@ -53,7 +53,7 @@ if args.mode == "ignore":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if args.mode == "fork" and os.fork() == 0:
     os.setsid()
-    time.sleep(100)
+    time.sleep(600)
 rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 checkpoint = args.st_checkpoint_dir / "epoch.json"
 done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0

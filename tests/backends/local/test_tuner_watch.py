@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 SCRIPT = """
 import time
 print('[tune-metric]: {"epoch": 1, "loss": 1}', flush=True)
-time.sleep(100)
+time.sleep(600)
 """
 
 

@@ -110,7 +110,7 @@ InteractiveShell.instance().run_cell(cell)
 def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path):
     pytest.importorskip("IPython")
     script = tmp_path / "train.py"
-    script.write_text("import time; time.sleep(100)")
+    script.write_text("import time; time.sleep(600)")
     environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path), "IPYTHONDIR": str(tmp_path), "NO_COLOR": "1"}
     shown = subprocess.run(
         [sys.executable, "-c", NOTEBOOK.format(script=str(script))],

@@ -240,6 +240,8 @@ def make_study(
         An argument is unknown or invalid; the message names it.
     """
     chosen = find_preset(preset)
+    if not schedulers and table is not None:
+        schedulers = _possible(chosen.schedulers, table)
     schedulers = tuple(schedulers or chosen.schedulers)
     local = backend == "local"
     if local and (scalings or launch_costs):
@@ -268,3 +270,13 @@ def make_study(
         table=table,
         script_options=tuple(script_options),
     )
+
+
+def _possible(schedulers: Sequence[str], table: TableFile) -> tuple[str, ...]:
+    """Without the schedulers of a preset that may decide for the first time beyond the last level of a table."""
+    from syne_hypersched.comparison.benchmarks import TABLE, load_benchmark
+    from syne_hypersched.comparison.schedulers import SchedulerSpec
+
+    max_t = load_benchmark(TABLE, table).problem.max_t
+    first_decisions = [dict(SchedulerSpec.parse(name).options).get("grace_period", 0) for name in schedulers]
+    return tuple(name for name, first in zip(schedulers, first_decisions, strict=True) if first <= max_t)

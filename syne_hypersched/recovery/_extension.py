@@ -64,7 +64,11 @@ def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, 
     """
     if wanted_s is None:
         return
-    own_s, first_s = scheduler.deadline_s, _first_deadline(entries, path)
+    own_s = scheduler.deadline_s
+    try:
+        first_s = _first_deadline(entries, path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not written at once: a tuner may have died before it was whole
     if first_s is None and own_s is not None:
         # The first scheduler took the deadline of its backend. One without a deadline does so when it is replayed.
         first_s = next((entry["situation"][1] for entry in entries if "situation" in entry), None)
@@ -73,15 +77,13 @@ def assume_first_deadline(scheduler: Any, entries: Sequence[Entry], path: Path, 
 
 
 def _first_deadline(entries: Sequence[Entry], path: Path) -> float | None:
-    """The deadline of the first scheduler before it was extended, or with which it was made; None if unknown."""
+    """The deadline of the first scheduler before it was extended, or with which it was made; None if without one."""
     for entry in entries:
         if entry["call"] == EXTEND:
             return float(entry["from_s"])
-    try:
-        metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
-        return float(metadata["scheduler_kwargs"]["deadline_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # not written at once: a tuner may have died before it was whole
+    metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
+    made_s = metadata["scheduler_kwargs"]["deadline_s"]
+    return None if made_s is None else float(made_s)
 
 
 def extend(scheduler: Any, wanted_s: float | None, progress: ReplayState) -> Entry | None:

@@ -6,7 +6,7 @@ import pytest
 
 from syne_hypersched.comparison.benchmarks import MOST_TRIALS, benchmark_names, load_benchmark
 from syne_hypersched.comparison.presets import make_study
-from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.runner import check_study, run_study
 from syne_hypersched.comparison.settings import TableFile
 from tests.comparison.learning_curves import NUM_CONFIGS, NUM_EPOCHS
 
@@ -108,3 +108,12 @@ def test_points_of_curves_that_begin_at_once(tmp_path):
     assert len(benchmark.points(0, 2, 10.0, None)) == 2 * 11
     brief = load_benchmark("table", write_table(tmp_path / "brief.csv", range(3), 1e-300))
     assert len(brief.points(0, 2, 10.0, None)) == MOST_TRIALS
+
+
+@pytest.mark.parametrize(("levels", "grace_period"), [([0.1, 0.9], False), ([1], False), ([1, 2], True)])
+def test_the_schedulers_of_a_preset_are_those_that_can_decide(levels, grace_period, tmp_path):
+    study = make_study(benchmarks=("table",), table=write_table(tmp_path / "curves.csv", levels))
+    (scenario,) = study.scenarios
+    check_study(study)
+    assert ("asha:grace_period=2" in scenario.schedulers) == grace_period
+    assert {"hypersched", "asha", "pasha"} <= set(scenario.schedulers)

@@ -91,3 +91,10 @@ def test_nothing_is_extended_before_the_devices_are_known():
     scheduler = HyperSched(SPACE, "loss", "epoch", 9, deadline_s=4.0, random_seed=0)
     assert extend(scheduler, 9.0, ReplayState()) is not None
     assert scheduler.deadline_s == 9.0
+
+
+def test_without_the_arguments_of_the_first_scheduler_its_deadline_is_not_guessed(tmp_path):
+    """It may have had one of its own, other than that of its backend."""
+    scheduler = make(9.0)
+    assume_first_deadline(scheduler, [{"call": "add", "situation": [2, 4.0]}], tmp_path, 9.0)
+    assert scheduler.deadline_s == 9.0

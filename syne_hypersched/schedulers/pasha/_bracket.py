@@ -93,7 +93,7 @@ class ProgressiveBracket(PromotionBracket):
                 if i == self._top:
                     self._record(trial_id)
         num_passed = len(self.ladder.passed(resource))
-        if self._top in missing and self._top < num_passed:
+        if self._top in missing and self._top < num_passed and resource < self.max_t:
             self._merge_up_to(num_passed)
         if resource < self.max_t and resource not in self._curves.setdefault(trial_id, {}):
             self._curves[trial_id][resource] = value

@@ -200,3 +200,9 @@ def test_one_trial_that_skips_a_report_merges_nothing():
     assert bracket.report(0, 1, 0.1) == PAUSE
     assert bracket.report(1, 4, 0.2) == PAUSE
     assert bracket.cap == 3
+
+
+def test_a_trial_that_is_at_the_end_at_once_merges_nothing():
+    bracket = make(2)
+    assert bracket.report(0, 27, 0.1) == STOP
+    assert bracket.cap == 3

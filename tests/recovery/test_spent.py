@@ -45,7 +45,7 @@ def test_a_passed_deadline_is_found_and_nothing_is_changed(folder: Path) -> None
     assert contents(folder) == before
     assert (spent.deadline_s, spent.path) == (DEADLINE_S, folder)
     assert spent.elapsed_s >= 100.0
-    assert 20.0 <= spent.tuned_s < 21.0
+    assert spent.tuned_s == pytest.approx(20.0, abs=0.1)  # what it is computed from was rounded
     assert spent.has_time_left
 
 

@@ -3,15 +3,21 @@
 A script writes the same files for each checkpoint. Numbers in names are ignored, since they may be those of epochs. So
 a checkpoint is a list of names, in which a name may occur several times (``model-1-of-2``, ``model-2-of-2``). It is
 complete when it has the same names as the checkpoint before. A file that is written again begins the next checkpoint.
-So does a name that appears again after a report, unless the checkpoint before was longer.
+So does a name that appears again after a report, unless the checkpoint before was longer. Folders with numbers tell
+more (``_folders.py``).
+
+At first nobody knows whether ``name-2`` after a report is the second checkpoint or the second part of the first one,
+since a thread may save while the script reports. The second checkpoint is a guess then, and is not taken to be complete
+unless it has several files. If the very first file is written again, all before it was the first checkpoint. So it was
+if one number in a name starts again while another one has grown (``step-2-part-1``).
 
 If the same file is written again and again, with reports in between, that file alone is a checkpoint, even if earlier
 checkpoints had more files: a script may write some files only with the first checkpoint.
 
-A script may use two names in turn, and then write which of them is the newest. Then names are of no help, but as many
-files are written between two reports each time, and the last one of them has the same name. If reports come at any
-time, since a thread saves, the name that is written again tells as much: as many files, all with other names, came
-before it both times.
+A script may use two names in turn, and then write which of them is the newest. Then names are of no help, but the same
+number of files is written between two reports each time, and only the last one of them is the same file. If a thread
+saves, the file that is written again tells as much: the same number of other files came before it both times. Such
+checkpoints are called a cycle here.
 
 What was there at the last report is a part of the checkpoint, also if it is removed before the next one is written. A
 file that is made and removed between two reports was of use only during the writing, and is no part.
@@ -26,11 +32,11 @@ from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._folders import NumberedFolders
 from syne_hypersched.checkpoints._numbers import is_of_same_numbers, pattern_of, starts_again
 
-#: After so many reports in a row with one file alone, that file is the whole checkpoint.
+#: After this many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
-#: After so many checkpoints in a row, each with other names than the one before, names say nothing.
+#: After this many checkpoints in a row, each with other names than the one before, names say nothing.
 _MOST_ODD = 3
-#: After so many in a row that use names in turn, they do, although earlier ones did not.
+#: After this many checkpoints in a row with alternating names, the script is taken to alternate.
 _TURNS = 2
 
 
@@ -180,8 +186,8 @@ class Bursts:
             self._is_guess = is_guess
             self._since = self._since if is_guess else []
         if not is_again or begins:
-            self._paths.append(path)
-            self._turn.append(path)
+            for known in (self._paths, self._turn, self._since):
+                known.append(path)
             self._num_alone = 0
             again = next((other for other in self._gone if pattern_of(other) == pattern_of(path)), None)
             self._gone = [other for other in self._gone if other != again]
@@ -192,7 +198,6 @@ class Bursts:
         self._has_reported = False
         self._folders.add(path)
         self._fresh.add(path)
-        self._since.append(path)
         return begins
 
     def _goes_on(self, path: str, num_files: int, last: str) -> bool:

@@ -25,7 +25,15 @@ EXTEND = "extend"
 """Name of the call, in the entries of a journal."""
 
 
-def deadline_wanted(scheduler: Any, stop_criterion: Any = None) -> float | None:
+def deadline_of(stop_criterion: Any) -> float | None:
+    """The deadline of a stop criterion, which a scheduler takes that was made without one; None if it has none."""
+    deadline_s = stop_criterion.deadline_s if isinstance(stop_criterion, Deadline) else None
+    return None if deadline_s is None else float(deadline_s)
+
+
+def deadline_wanted(
+    scheduler: Any, stop_criterion: Any = None, headers: Sequence[Entry] = (), entries: Sequence[Entry] = ()
+) -> float | None:
     """The deadline until which a resume is to go on; None if the scheduler has none that can be extended.
 
     Parameters
@@ -34,12 +42,19 @@ def deadline_wanted(scheduler: Any, stop_criterion: Any = None) -> float | None:
         The scheduler that was made for the resume.
     stop_criterion
         That of its tuner, whose deadline a scheduler takes that was made without one.
+    headers, entries
+        Of the journal. A deadline that is no later one than that of the tuner before is not wanted: the scheduler has
+        taken it already, less what the start of the tuner took.
     """
     if not isinstance(scheduler, ExtendableScheduler):
         return None
     wanted_s = scheduler.deadline_s
-    if wanted_s is None and isinstance(stop_criterion, Deadline):
-        wanted_s = stop_criterion.deadline_s
+    if wanted_s is None:
+        wanted_s = deadline_of(stop_criterion)
+        before_s = headers[-1].get("deadline_s") if headers else None
+        is_later = wanted_s is None or before_s is None or wanted_s > before_s
+        if not is_later and not is_extended_to(entries, wanted_s):
+            return None
     return None if wanted_s is None else float(wanted_s)
 
 

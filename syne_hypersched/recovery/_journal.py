@@ -26,6 +26,7 @@ from syne_hypersched.backends.local import ElasticLocalBackend
 from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME, segment_name
 from syne_hypersched.records.segments import Entry, Segments, SegmentWriter
 from syne_hypersched.recovery._background import BackgroundSnapshots
+from syne_hypersched.recovery._extension import deadline_of
 from syne_hypersched.recovery._journaled import JournaledScheduler
 from syne_hypersched.recovery._lock import ExperimentLock
 from syne_hypersched.recovery._replay_state import ReplayState
@@ -146,6 +147,7 @@ class Journal(StoreResultsCallback):
         self._journaled = JournaledScheduler(tuner.scheduler, self._ticks, self._record)
         tuner.scheduler = self._journaled
         header = {**Moment.now().entries, "time_s": elapsed_s, "pid": os.getpid(), "version": __version__}
+        header["deadline_s"] = deadline_of(tuner.stop_criterion)
         self._num_entries = len(segments.entries)
         with self._ending_when_it_cannot_be_written():
             self._writer = SegmentWriter(str(folder), segments.next_number, header, self._num_entries, self._disk)

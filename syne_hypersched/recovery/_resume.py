@@ -150,7 +150,8 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
     started_at = time.monotonic() - elapsed_s(segments, last_s, lock.last_alive, time_passes)
     ticks, progress = Ticks(), ReplayState(backend.num_devices_per_trial)
-    deadline_s, num_known = deadline_wanted(tuner.scheduler, tuner.stop_criterion), 0
+    deadline_s = deadline_wanted(tuner.scheduler, tuner.stop_criterion, segments.headers, segments.entries)
+    num_known = 0
     if is_extended_to(segments.entries, deadline_s):
         num_known = _load_snapshot(folder, disk, tuner.scheduler, len(segments.entries))
     if num_known == 0:

@@ -98,3 +98,13 @@ def test_without_the_arguments_of_the_first_scheduler_its_deadline_is_not_guesse
     scheduler = make(9.0)
     assume_first_deadline(scheduler, [{"call": "add", "situation": [2, 4.0]}], tmp_path, 9.0)
     assert scheduler.deadline_s == 9.0
+
+
+@pytest.mark.parametrize(
+    ("before_s", "entries", "wanted_s"),
+    [(9.0, [], None), (9.5, [], None), (8.0, [], 9.0), (None, [], 9.0), (9.0, [EXTENSION], 9.0)],
+)
+def test_a_deadline_that_the_scheduler_has_taken_before_is_no_later_one(before_s, entries, wanted_s):
+    headers = [{"deadline_s": 1.0}, {} if before_s is None else {"deadline_s": before_s}]
+    assert deadline_wanted(make(None), Deadline(9.0), headers, entries) == wanted_s
+    assert deadline_wanted(make(5.0), Deadline(9.0), headers, entries) == 5.0

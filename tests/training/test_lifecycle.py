@@ -93,7 +93,7 @@ def test_rounds_are_counted_and_reported(run: Run, reports: list[dict[str, Any]]
 def test_a_launch_goes_on_after_the_last_round_that_was_reported(run: Run, reports: list[dict[str, Any]]) -> None:
     life, _ = run.launch()
     for number in life.rounds(5, None):
-        life.count_step()
+        assert life.pass_over()
         life.report({"loss": 1.0})
         if number == 2:
             break
@@ -105,7 +105,7 @@ def test_a_launch_goes_on_after_the_last_round_that_was_reported(run: Run, repor
         again.report({"loss": 1.0})
     assert left == [3, 4]
     assert loop.rounds == [(3, None), (4, None)]
-    assert again.num_steps == 2
+    assert again.steps.num == 2
     assert [report["epoch"] for report in reports] == [1, 2, 3, 4]
 
 
@@ -154,11 +154,11 @@ def test_steps_belong_to_a_loop_that_trains(run: Run) -> None:
     assert place is not None
     assert place.batch_size == 8
     first = place.seed
-    life.count_step()
+    assert life.pass_over()
     place = life.place()
     assert place is not None
     assert place.seed != first
-    assert (life.num_steps, loop.num_ended) == (1, 1)
+    assert (life.steps.num, loop.num_ended) == (1, 1)
 
 
 def test_a_validation_inside_a_step_returns_to_that_step(run: Run) -> None:
@@ -184,7 +184,7 @@ def test_sigterm_ends_the_run_between_two_steps(
     life.listen()
     rounds = life.rounds(3, None)
     assert next(rounds) == 1
-    life.count_step()
+    assert life.pass_over()
     os.kill(os.getpid(), signal.SIGTERM)
     loop.is_in_step = True
     life.between_steps(in_training=False)  # a validation inside a step: that is left at its end
@@ -197,7 +197,7 @@ def test_sigterm_ends_the_run_between_two_steps(
     again, _ = run.launch(keeps=keeps)
     assert next(again.rounds(3, None)) == 1
     # What was kept is inside the epoch, after its first step.
-    assert again.num_steps == (1 if keeps else 0)
+    assert again.steps.num == (1 if keeps else 0)
     assert again.loops[0].rounds == ([] if keeps else [(1, None)])  # type: ignore[attr-defined]
 
 
@@ -205,16 +205,16 @@ def test_a_run_that_is_ended_during_validation_goes_on_from_the_end_of_its_train
     life, _ = run.launch()
     life.listen()
     assert next(life.rounds(3, None)) == 1
-    life.count_step()
+    assert life.pass_over()
     life.end_of_training()
-    life.num_steps = 99  # what is saved is the state at the end of the training
+    life.steps.num = 99  # what is saved is the state at the end of the training
     os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(SystemExit):
         life.between_steps(in_training=False)
     life.close()
     again, _ = run.launch()
     assert next(again.rounds(3, None)) == 1
-    assert again.num_steps == 1
+    assert again.steps.num == 1
 
 
 def test_time_asks_for_checkpoints_only_where_there_is_a_folder(run: Run) -> None:

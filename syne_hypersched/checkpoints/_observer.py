@@ -392,7 +392,7 @@ class Observer:
             paths.difference_update([other for other in paths if is_below(other)])
         self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
         self._moved_open = {other: move for other, move in self._moved_open.items() if not is_below(other)}
-        is_open = frozenset(other[len(path) :] for other in self._begun if is_below(other))
+        is_open = frozenset(other[len(path) :] for other in self._begun if is_below(other) and other in self._wrote)
         known = (self._begun, self._aside, self._lost)
         begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
         if is_aside or self.habits.is_aside(path):

@@ -85,14 +85,20 @@ class BatchPlan:
         plan = split_batch(batch_size=100, num_devices=2, largest_local=20)
         plan.local_batch_size, plan.accumulation_steps  # 17, 2
         plan.batch_size  # 102: each device has the same number of samples
+
+    Attributes
+    ----------
+    num_devices
+        Devices, each with the same number of samples.
+    local_batch_size
+        Samples of a micro-batch on each device.
+    accumulation_steps
+        Micro-batches before the last one of a step.
     """
 
     num_devices: int
-    """Devices, each with the same number of samples."""
     local_batch_size: int
-    """Samples of a micro-batch on each device."""
     accumulation_steps: int
-    """Micro-batches before the last one of a step."""
 
     @property
     def batch_size(self) -> int:

@@ -118,7 +118,7 @@ class ResizableTrial(Protocol):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             ``num_devices`` is not an integer from 1 to the number of devices of the backend.
         """
         ...

@@ -118,7 +118,7 @@ class ResizableTrial(Protocol):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             ``num_devices`` is not an integer from 1 to the number of devices of the backend.
         """
         ...
@@ -331,7 +331,8 @@ def is_measured(trial: object) -> TypeGuard[MeasuredTrial]:
 def __getattr__(name: str) -> Any:
     if name == "ElasticTrial":
         warnings.warn(
-            "syne_hypersched.contract.ElasticTrial is now called ResizableTrial; the old name goes in the next version",
+            "syne_hypersched.contract.ElasticTrial is deprecated since version 0.1.0 and goes in version 0.2.0: use "
+            "syne_hypersched.contract.ResizableTrial instead",
             DeprecationWarning,
             stacklevel=2,
         )

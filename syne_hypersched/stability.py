@@ -134,6 +134,7 @@ def former_arguments(
         @functools.wraps(init)
         def wrapper(*args: Any, **kwargs: Any) -> R:
             late = args[num_positional:]
+            given = [each for each in kwargs if each in moved]
             if late:
                 if len(late) > len(former):
                     most = num_positional + len(former) - 1
@@ -141,21 +142,41 @@ def former_arguments(
                 names = former[: len(late)]
                 if twice := set(names) & set(kwargs):
                     raise TypeError(f"{name} got more than one value for {', '.join(sorted(twice))}")
-                spelt = ", ".join(f"{each}=..." for each in names)
+                spelt = _spelt([moved.get(each, f"{each}=...") for each in names])
                 old = f"{name}() with more than {num_positional - 1} positional arguments"
                 warnings.warn(deprecation(old, since, removed, spelt), DeprecationWarning, stacklevel=2)
                 args, kwargs = args[:num_positional], {**kwargs, **dict(zip(names, late, strict=True))}
-            given = [each for each in kwargs if each in moved]
             for each in given:
                 old = f"{each}= of {name}"
                 warnings.warn(deprecation(old, since, removed, moved[each]), DeprecationWarning, stacklevel=2)
-            if given and translate is not None:
+            if translate is not None and not moved.keys().isdisjoint(kwargs):
                 kwargs = translate(kwargs)
             return init(*args, **kwargs)
 
         return cast("Callable[P, R]", wrapper)
 
     return decorate
+
+
+def _spelt(arguments: Sequence[str]) -> str:
+    """Arguments as in one call: the options of an object are given to it together.
+
+    ``rule=..., rule=Rule(a=...), rule=Rule(b=...)`` becomes ``rule=Rule(a=..., b=...)``.
+    """
+    options: dict[str, list[str]] = {}
+    for argument in arguments:
+        maker, _, inside = argument.partition("(")
+        if inside:
+            options.setdefault(maker, []).append(inside.removesuffix(")"))
+    made = {maker.partition("=")[0] for maker in options if "=" in maker}
+    whole: dict[str, None] = {}
+    for argument in arguments:
+        maker, _, inside = argument.partition("(")
+        if inside:
+            whole[f"{maker}({', '.join(options[maker])})"] = None
+        elif argument.partition("=")[0] not in made:
+            whole[argument] = None
+    return ", ".join(whole)
 
 
 def _warning(target: C, warn: Callable[[], None], paragraph: str) -> C:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from syne_tune.results_callback import StoreResultsCallback
+from syne_tune.results_callback import ExtraResultsComposer, StoreResultsCallback
 
 from syne_hypersched._short_table import shorten_table
 from syne_hypersched._view import show_by_default
@@ -63,12 +63,17 @@ class WaitForReports(StoreResultsCallback):
 
     Parameters
     ----------
-    **options
-        As in :class:`syne_tune.results_callback.StoreResultsCallback`.
+    add_wallclock_time
+        Whether each result has the seconds since the start of the tuning, as ``st_tuner_time``.
+    extra_results_composer
+        Makes more columns of the results: called with the tuner at each report, it returns a dictionary or None. By
+        default there are none.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, add_wallclock_time: bool = True, extra_results_composer: ExtraResultsComposer | None = None
+    ) -> None:
+        super().__init__(add_wallclock_time, extra_results_composer)
         self._wait = Wait()
         self._stores = True
 

@@ -15,16 +15,21 @@ LEAST_EPOCH_S = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class LearningCurve:
-    """The reports of one configuration that is trained on one device."""
+    """The reports of one configuration that is trained on one device.
+
+    Parameters
+    ----------
+    reports
+        One report for each resource level, ascending: the level and the metrics as plain numbers, without times.
+    epoch_s
+        Seconds of training between each report and the one before, on one device; all positive.
+    speed_up
+        Measured speed-up of this configuration by number of devices, if the blackbox has it.
+    """
 
     reports: Sequence[Mapping[str, Any]]
-    """One report for each resource level, ascending: the level and the metrics as plain numbers, without times."""
-
     epoch_s: Sequence[float]
-    """Seconds of training between each report and the one before, on one device; all positive."""
-
     speed_up: Mapping[int, float] | None = None
-    """Measured speed-up of this configuration by number of devices, if the blackbox has it."""
 
     def up_to(self, max_resource: float | None, time_attr: str) -> LearningCurve:
         """The curve of a trial that ends by itself at ``max_resource``."""

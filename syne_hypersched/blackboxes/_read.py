@@ -60,8 +60,13 @@ def read_table(
         A second file with one line for each configuration, and the column by which the two files are joined.
     where
         Values of other columns: only lines with these values are read, and the columns are dropped.
-    configuration_space, lookup, name, description
-        As in :class:`TableBlackbox`; ``name`` is by default the name of the file.
+    configuration_space
+        Domain of each hyperparameter; by default inferred from the rows.
+    lookup
+        ``"exact"``: only the configurations of the table can be looked up. ``"nearest"``: for any other configuration,
+        the nearest row in the unit cube of the configuration space is used; the first one in a tie.
+    name, description
+        Name, by default that of the file, and description, for titles and messages.
 
     Raises
     ------

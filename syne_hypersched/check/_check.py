@@ -41,22 +41,32 @@ class CheckResult:
         result = check_script("train.py", ["--epochs", "5"], num_devices=2)
         print(result)
         assert result.passed
+
+    Attributes
+    ----------
+    script
+        The script.
+    metric
+        Entry of the reports that was taken for the metric; empty: none.
+    resource
+        Entry of the reports that was taken for the resource; empty: none.
+    num_devices
+        Devices of the launches on several devices.
+    seconds
+        How long the check took.
+    rows
+        The properties.
+    folder
+        Folder with all logs and checkpoints; None: it was removed.
     """
 
     script: str
-    """The script."""
     metric: str
-    """Entry of the reports that was taken for the metric; empty: none."""
     resource: str
-    """Entry of the reports that was taken for the resource; empty: none."""
     num_devices: int
-    """Devices of the launches on several devices."""
     seconds: float
-    """How long the check took."""
     rows: tuple[CheckRow, ...]
-    """The properties."""
     folder: str | None
-    """Folder with all logs and checkpoints; None: it was removed."""
 
     @property
     def passed(self) -> bool:
@@ -122,8 +132,18 @@ def check_script(
         Its options. ``--st_checkpoint_dir FOLDER`` is added, unless one of them contains ``{st_checkpoint_dir}``.
     num_devices
         Devices for the launch on several devices. With fewer GPUs, these launches are left out.
-    device_type, processes, binary, grace_s, share_devices
-        As in :class:`~syne_hypersched.ElasticLocalBackend`.
+    device_type
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+    processes
+        ``"per_device"``: a launch has one process for each of its devices, with the environment of
+        ``torch.distributed``. ``"single"``: one process that sees all devices.
+    binary
+        Program (and arguments, as a list or as one string) that runs ``script``. By default Python scripts are run by
+        this interpreter and anything else by itself.
+    grace_s
+        Seconds from SIGTERM, which asks the script to checkpoint and exit, to SIGKILL.
+    share_devices
+        Whether other experiments here may use the same devices. By default not GPUs.
     metric, resource
         Entries of the reports; by default they are found by their names and values.
     num_reports

@@ -120,7 +120,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        As in :func:`main`.
+        Arguments after ``hypersched``; by default those of this process.
     """
     return run_command(lambda: main(arguments))
 

@@ -39,16 +39,21 @@ RULES = {
 
 @dataclass(frozen=True)
 class Violation:
-    """One place where a rule is broken."""
+    """One place where a rule is broken.
+
+    Attributes
+    ----------
+    rule
+        Name of the rule, a key of :const:`RULES`.
+    trial_id
+        The trial that broke it.
+    message
+        What happened, and when.
+    """
 
     rule: str
-    """Name of the rule, a key of :const:`RULES`."""
-
     trial_id: int
-    """The trial that broke it."""
-
     message: str
-    """What happened, and when."""
 
 
 def check_run(run: Run, step: float | None = None) -> tuple[Violation, ...]:

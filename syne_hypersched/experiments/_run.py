@@ -41,41 +41,46 @@ _INTERNAL_PREFIX = "st_"
 
 @dataclass(frozen=True)
 class Report:
-    """One report of a trial."""
+    """One report of a trial.
+
+    Attributes
+    ----------
+    trial_id
+        The trial.
+    time_s
+        Seconds from the start of the tuning to when the tuner received the report.
+    resource
+        The resource level (number of epochs).
+    value
+        The metric.
+    num_devices, launch
+        Devices and index of the launch that reported; None with a backend that is not elastic.
+    signal_to_report_s
+        For the first report of a launch, seconds since the signal that led to the launch.
+    worker_time_s
+        Seconds that the trial has trained.
+    admission_open
+        Whether new trials could still start; None with a scheduler that does not say.
+    decision
+        What the scheduler decided: CONTINUE, PAUSE or STOP.
+    iteration
+        How many reports of the trial came before it; None with a backend or a script that does not count them.
+    worker_timestamp
+        When the trial has reported, by the clock of its machine (seconds since the epoch).
+    """
 
     trial_id: int
     time_s: float
-    """Seconds from the start of the tuning to when the tuner received the report."""
-
     resource: float
-    """The resource level (number of epochs)."""
-
     value: float
-    """The metric."""
-
     num_devices: int | None = None
-    """Devices of the launch that reported; None with a backend that is not elastic."""
-
     launch: int | None = None
-    """Index of the launch that reported; None with a backend that is not elastic."""
-
     signal_to_report_s: float | None = None
-    """For the first report of a launch, seconds since the signal that led to the launch."""
-
     worker_time_s: float | None = None
-    """Seconds that the trial has trained."""
-
     admission_open: bool | None = None
-    """Whether new trials could still start; None with a scheduler that does not say."""
-
     decision: str = ""
-    """What the scheduler decided: CONTINUE, PAUSE or STOP."""
-
     iteration: int | None = None
-    """How many reports of the trial came before it; None with a backend or a script that does not count them."""
-
     worker_timestamp: float | None = None
-    """When the trial has reported, by the clock of its machine (seconds since the epoch)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,37 +88,41 @@ class Run:
     """An experiment.
 
     A run of a stock backend has no events; everything that is read from reports alone works there too.
+
+    Attributes
+    ----------
+    metric
+        Name of the metric.
+    do_minimize
+        Whether the metric is to be minimised.
+    time_attr
+        Name of the resource level.
+    reports
+        All reports, in the order in which the tuner received them.
+    events
+        All events, in the order in which they happened.
+    configs
+        Configuration of each trial that has reported.
+    path
+        Folder of the experiment.
+    problems
+        What of its files could not be read, in words.
+    notes
+        What else was left out, in words, since it is no report of a resource level.
+    is_over
+        Whether it has ended, was killed or was simulated; False if it runs, or that cannot be known.
     """
 
     metric: str
-    """Name of the metric."""
-
     do_minimize: bool
-    """Whether the metric is to be minimised."""
-
     time_attr: str
-    """Name of the resource level."""
-
     reports: tuple[Report, ...] = ()
-    """All reports, in the order in which the tuner received them."""
-
     events: tuple[Event, ...] = ()
-    """All events, in the order in which they happened."""
-
     configs: Mapping[int, Mapping[str, Any]] | None = None
-    """Configuration of each trial that has reported."""
-
     path: Path | None = None
-    """Folder of the experiment."""
-
     problems: tuple[str, ...] = ()
-    """What of its files could not be read, in words."""
-
     notes: tuple[str, ...] = ()
-    """What else was left out, in words, since it is no report of a resource level."""
-
     is_over: bool = False
-    """Whether it has ended, was killed or was simulated; False if it runs, or that cannot be known."""
 
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}

@@ -13,21 +13,34 @@ from syne_hypersched.records.events import Event
 
 @dataclass(frozen=True)
 class Holding:
-    """Devices held by one launch of a trial, from the first of its processes to the last."""
+    """Devices held by one launch of a trial, from the first of its processes to the last.
+
+    Attributes
+    ----------
+    trial_id
+        The trial.
+    launch
+        Index of its launch, counted from 0.
+    devices
+        Names of the devices.
+    start_s
+        When it got them: seconds from the start of the tuning.
+    end_s
+        When every process had gone (s); None if the launch still runs or the record ends before.
+    how
+        How it ended: ``drained``, ``killed``, ``completed``, ``failed`` or ``lost``; ``changed`` if the launch went on
+        on other devices.
+    reason
+        Why it ended: ``resize``, ``pause``, ``stop``, ``deadline``... as far as the backend said.
+    """
 
     trial_id: int
     launch: int
     devices: tuple[str, ...]
     start_s: float
     end_s: float | None
-    """When every process had gone; None if the launch still runs or the record ends before."""
-
     how: str = ""
-    """How it ended: ``drained``, ``killed``, ``completed``, ``failed`` or ``lost``; ``changed`` if the launch went on
-    on other devices."""
-
     reason: str = ""
-    """Why it ended: ``resize``, ``pause``, ``stop``, ``deadline``... as far as the backend said."""
 
     @property
     def num_devices(self) -> int:

@@ -28,36 +28,43 @@ STATUS_OF_DECISION = {"PAUSE": "paused", "STOP": "stopped"}
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """One trial in a few numbers. None means that the backend has not recorded the number."""
+    """One trial in a few numbers. None means that the backend has not recorded the number.
+
+    Attributes
+    ----------
+    trial_id
+        The trial.
+    status
+        ``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, ``deadline`` if it ran until then, or
+        ``unfinished`` if the end of the run has cut it off.
+    best
+        The best metric, None before the first finite one.
+    last
+        The metric of the last report, None without a report.
+    resource
+        The highest resource level reported, 0 without a report.
+    num_devices
+        Devices that it holds now or, once it has ended, held last.
+    max_devices
+        Most devices that it held at one time.
+    num_launches
+        How often its processes were started.
+    launch_cost_s
+        Seconds lost to launches, the first one included.
+    config
+        Its configuration; empty without a report.
+    """
 
     trial_id: int
     status: str
-    """``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, ``deadline`` if it ran until then, or
-    ``unfinished`` if the end of the run has cut it off."""
-
     best: float | None
-    """The best metric, None before the first finite one."""
-
     last: float | None
-    """The metric of the last report, None without a report."""
-
     resource: float
-    """The highest resource level reported, 0 without a report."""
-
     num_devices: int | None
-    """Devices that it holds now or, once it has ended, held last."""
-
     max_devices: int | None
-    """Most devices that it held at one time."""
-
     num_launches: int | None
-    """How often its processes were started."""
-
     launch_cost_s: float | None
-    """Seconds lost to launches, the first one included."""
-
     config: Mapping[str, Any]
-    """Its configuration; empty without a report."""
 
 
 def launch_costs_s(reports: Sequence[Report], held: Iterable[Holding] = ()) -> dict[tuple[int, int], float]:

@@ -15,28 +15,33 @@ _OWN_FIELDS = ("time_s", "event", "trial_id", "devices", "num_devices", "launch"
 
 @dataclass(frozen=True)
 class Event:
-    """One line of ``events.jsonl``: something that happened to a trial's processes."""
+    """One line of ``events.jsonl``: something that happened to a trial's processes.
+
+    Attributes
+    ----------
+    time_s
+        Seconds since the tuning started.
+    event
+        What happened: ``launch``, ``exit``, ``resize``...; ``decision`` is why the scheduler decides something.
+    trial_id
+        The trial, None for what concerns the whole run.
+    devices
+        Names of the devices that the trial holds.
+    launch
+        Index of the launch, counted from 0 for each trial.
+    reason
+        Why it happened.
+    details
+        Every other entry of the line: ``how`` of an ``exit``, ``what`` and ``numbers`` of a ``decision``...
+    """
 
     time_s: float
-    """Seconds since the tuning started."""
-
     event: str
-    """What happened: ``launch``, ``exit``, ``resize``...; ``decision`` is why the scheduler decides something."""
-
     trial_id: int | None = None
-    """The trial, None for what concerns the whole run."""
-
     devices: tuple[str, ...] = ()
-    """Names of the devices that the trial holds."""
-
     launch: int | None = None
-    """Index of the launch, counted from 0 for each trial."""
-
     reason: str = ""
-    """Why it happened."""
-
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Every other entry of the line: ``how`` of an ``exit``, ``what`` and ``numbers`` of a ``decision``..."""
 
     @classmethod
     def from_line(cls, line: str) -> Event:

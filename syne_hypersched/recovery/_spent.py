@@ -23,22 +23,27 @@ _LEAST_SHARE = 0.02
 
 @dataclass(frozen=True)
 class SpentTime:
-    """An experiment whose deadline has passed."""
+    """An experiment whose deadline has passed.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    deadline_s
+        Its deadline, in seconds after it has started.
+    elapsed_s
+        Seconds since it has started.
+    tuned_s
+        Seconds of these in which a tuner was running.
+    drain_s
+        Seconds before the deadline from which on nothing is trained.
+    """
 
     path: Path
-    """Its folder."""
-
     deadline_s: float
-    """Its deadline, in seconds after it has started."""
-
     elapsed_s: float
-    """Seconds since it has started."""
-
     tuned_s: float
-    """Seconds of these in which a tuner was running."""
-
     drain_s: float = 0.0
-    """Seconds before the deadline from which on nothing is trained."""
 
     @property
     def has_time_left(self) -> bool:
@@ -51,8 +56,12 @@ def spent_time(name_or_path: str | Path, tuner: Tuner | None = None, time_passes
 
     Parameters
     ----------
-    name_or_path, tuner, time_passes
-        As in :func:`~syne_hypersched.resume_experiment`.
+    name_or_path
+        The experiment's name (``tuner.name``) or folder.
+    tuner
+        The new tuner, if there is one; by default the one that is stored.
+    time_passes
+        ``"always"``: the time between death and now counts. ``"running"``: only the time in which a tuner was running.
 
     Returns
     -------

@@ -19,20 +19,27 @@ from syne_hypersched.experiments import Report, Run, holdings, launch_costs_s, r
 
 @dataclass(frozen=True)
 class KnownCurve:
-    """What a run knows of one trial."""
+    """What a run knows of one trial.
+
+    Attributes
+    ----------
+    trial_id
+        The trial.
+    levels
+        Resource levels, ascending.
+    values
+        The metric at each level; NaN where it was not finite.
+    seconds
+        Seconds of training up to each level from the one before, on one device.
+    is_whole
+        Whether it was trained to the end, so that nothing is unknown.
+    """
 
     trial_id: int
     levels: tuple[float, ...]
-    """Resource levels, ascending."""
-
     values: tuple[float, ...]
-    """The metric at each level; NaN where it was not finite."""
-
     seconds: tuple[float, ...]
-    """Seconds of training up to each level from the one before, on one device."""
-
     is_whole: bool
-    """Whether it was trained to the end, so that nothing is unknown."""
 
     @property
     def last_level(self) -> float:
@@ -42,36 +49,55 @@ class KnownCurve:
 
 @dataclass(frozen=True)
 class RunCurves:
-    """The learning curves of a run, and its circumstances."""
+    """The learning curves of a run, and its circumstances.
+
+    Attributes
+    ----------
+    metric
+        Name of the metric.
+    do_minimize
+        Whether the metric is to be minimised.
+    time_attr
+        Name of the resource level in reports.
+    max_t
+        Level to which a trial trains.
+    curves
+        The trials in the order in which they were started.
+    num_devices
+        Devices of the run.
+    deadline_s
+        Seconds from the first launch to the deadline, or to the last report if there was none.
+    speed_up
+        Speed-up by number of devices, as measured in this run; contains 1.
+    start_s
+        Seconds that the launch of a new trial costs.
+    resume_s
+        Seconds that the launch of a trial that goes on costs.
+    scheduler_name, scheduler_kwargs
+        What the run was searched with, as its metadata say.
+    best_trial
+        The trial with the run's own result.
+    best_value
+        Its best metric.
+    best_level
+        The level at which it was reported.
+    """
 
     metric: str
     do_minimize: bool
     time_attr: str
     max_t: float
-    """Level to which a trial trains."""
-
     curves: tuple[KnownCurve, ...]
-    """The trials in the order in which they were started."""
-
     num_devices: int
     deadline_s: float
-    """Seconds from the first launch to the deadline, or to the last report if there was none."""
-
     speed_up: Mapping[int, float]
-    """Speed-up by number of devices, as measured in this run; contains 1."""
-
     start_s: float
     resume_s: float
-    """Seconds that launches cost: of new trials, and of those that go on."""
-
     scheduler_name: str
     scheduler_kwargs: Mapping[str, Any]
-    """What the run was searched with, as its metadata say."""
-
     best_trial: int
     best_value: float
     best_level: float
-    """The run's own result."""
 
     @property
     def num_censored(self) -> int:

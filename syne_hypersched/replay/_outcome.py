@@ -24,32 +24,39 @@ _ELAPSED = "elapsed_s"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a scenario, as far as is known."""
+    """Result of a scenario, as far as is known.
+
+    Attributes
+    ----------
+    scenario
+        The scenario.
+    winner
+        The trial with the best value that is known; None if no trial would have reported one.
+    value
+        That value; NaN without a winner.
+    hopeful_winner
+        The winner if every trial had gained beyond what is known of it as much as the one that gained most.
+    num_trials
+        Trials that would have been started.
+    beyond
+        Trials that would have been trained further than the run has trained them.
+    out_of_trials_s
+        When the scheduler would have asked for a trial that the run has not tried; None if never.
+    own_level
+        How far the run's own best trial would have been trained; 0 if not at all.
+    own_fate
+        What the scheduler would have decided about it last: CONTINUE, PAUSE or STOP; empty if it had not started.
+    """
 
     scenario: ReplayScenario
     winner: int | None
-    """The trial with the best value that is known; None if no trial would have reported one."""
-
     value: float
-    """That value; NaN without a winner."""
-
     hopeful_winner: int | None
-    """The winner if every trial had gained beyond what is known of it as much as the one that gained most."""
-
     num_trials: int
-    """Trials that would have been started."""
-
     beyond: tuple[int, ...]
-    """Trials that would have been trained further than the run has trained them."""
-
     out_of_trials_s: float | None
-    """When the scheduler would have asked for a trial that the run has not tried; None if never."""
-
     own_level: float
-    """How far the run's own best trial would have been trained; 0 if not at all."""
-
     own_fate: str
-    """What the scheduler would have decided about it last: CONTINUE, PAUSE or STOP; empty if it had not started."""
 
     def is_sure(self, trial_id: int) -> bool:
         """Whether this trial would have won, under either supposition about what is not known."""

@@ -24,21 +24,30 @@ _GRACE_PERIODS = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class ReplayScenario:
-    """One way to search again."""
+    """One way to search again.
+
+    Parameters
+    ----------
+    label
+        What is different from the run, in words.
+    scheduler
+        One of :const:`NAMES`.
+    num_devices
+        Devices to share out.
+    deadline_s
+        Seconds after the first launch at which the search ends.
+    grace_period
+        Level of the first rung; None leaves it to the scheduler.
+    kwargs
+        More arguments of the scheduler.
+    """
 
     label: str
-    """What is different from the run, in words."""
-
     scheduler: str
-    """One of :const:`NAMES`."""
-
     num_devices: int
     deadline_s: float
     grace_period: float | None = None
-    """Level of the first rung; None leaves it to the scheduler."""
-
     kwargs: Mapping[str, Any] | None = None
-    """More arguments of the scheduler."""
 
 
 def own_scheduler(known: RunCurves) -> tuple[str, float | None, dict[str, Any]] | None:

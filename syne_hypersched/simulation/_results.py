@@ -40,28 +40,33 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True)
 class Simulation:
-    """The results of :func:`simulate`."""
+    """The results of :func:`simulate`.
+
+    Attributes
+    ----------
+    num_devices
+        Devices that there were.
+    num_trials
+        Trials that were started.
+    end_s
+        Virtual seconds until the last device was free again.
+    device_seconds_held
+        Seconds for which devices were held by trials, summed over devices.
+    device_seconds_training
+        Seconds of these that went into epochs that were reported. Launches, drains and lost work are the rest.
+    metadata
+        What Syne Tune stores with the results: the scheduler and its arguments.
+    events_path
+        The file with the events, if they were to be written.
+    """
 
     num_devices: int
-    """Devices that there were."""
-
     num_trials: int
-    """Trials that were started."""
-
     end_s: float
-    """Virtual seconds until the last device was free again."""
-
     device_seconds_held: float
-    """Seconds for which devices were held by trials, summed over devices."""
-
     device_seconds_training: float
-    """Seconds of these that went into epochs that were reported. Launches, drains and lost work are the rest."""
-
     metadata: dict[str, Any]
-    """What Syne Tune stores with the results: the scheduler and its arguments."""
-
     events_path: Path | None = None
-    """The file with the events, if they were to be written."""
 
     _results: list[Decided] = field(default_factory=list, repr=False)
 

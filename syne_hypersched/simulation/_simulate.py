@@ -63,11 +63,11 @@ def simulate(
     ----------
     scheduler
         Any scheduler of this package's or Syne Tune's, which must not have been used before.
-    blackbox, elapsed_time_attr, num_devices, scaling, launch_cost, failures, num_devices_per_trial
-        As in :class:`~syne_hypersched.ElasticSimulatorBackend`; ``elapsed_time_attr`` is not needed where the blackbox
-        knows it.
-    max_resource_attr, seed, devices_over_time
-        As in :class:`~syne_hypersched.ElasticSimulatorBackend`.
+    blackbox
+        Learning curves of configurations: a table of :mod:`syne_hypersched.blackboxes`, or any blackbox of Syne Tune's
+        repository or of one's own. Entries of a configuration that it does not know are ignored.
+    num_devices
+        Devices to share out.
     n_workers
         Trials that run at the same time, by default as many as devices allow.
     deadline_s
@@ -76,6 +76,26 @@ def simulate(
         Trials that may be started.
     max_num_results
         Reports that the scheduler gets.
+    elapsed_time_attr
+        The blackbox's objective for the seconds trained so far on one device; not needed where the blackbox knows it.
+        In reports it is the seconds trained so far on the devices that the trial had.
+    scaling
+        Speed-up of a trial by number of devices: a name of
+        :const:`~syne_hypersched.allocation.scaling.PUBLISHED_SCALING`, ``"linear"``, ``"none"`` (more devices are no
+        faster), ``"measured"`` (that of each configuration in the blackbox), a table that contains 1, or a callable.
+    launch_cost
+        Seconds that launches and drains take; by default nothing.
+    failures
+        How often trials fail; by default they do not.
+    num_devices_per_trial
+        Devices with which trials start and resume.
+    max_resource_attr
+        Entry of a configuration that bounds its resource level, as some of Syne Tune's schedulers set it.
+    seed
+        Which repetition in the blackbox, where it has several.
+    devices_over_time
+        Pairs of a time (s) and a number of devices, as in ``[(600, 2), (1200, 8)]``: the number available from then on.
+        Trials on devices that go are drained and continue on others, or wait. By default all devices are always there.
     events_path
         Where to write the events, as ``events.jsonl``; a file that exists is replaced. By default nowhere.
     on_result

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from syne_hypersched.allocation.goodput import BatchLimits, best_batches, efficiency
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, ThroughputModel, fit_throughput
 from syne_hypersched.allocation.window import QuantileWindow
-from syne_hypersched.checks import positive_integer
+from syne_hypersched.checks import number, positive_integer
 
 LearningRateRule = Literal["adascale", "square_root", "linear"]
 
@@ -85,14 +85,20 @@ class BatchPlan:
         plan = split_batch(batch_size=100, num_devices=2, largest_local=20)
         plan.local_batch_size, plan.accumulation_steps  # 17, 2
         plan.batch_size  # 102: each device has the same number of samples
+
+    Attributes
+    ----------
+    num_devices
+        Devices, each with the same number of samples.
+    local_batch_size
+        Samples of a micro-batch on each device.
+    accumulation_steps
+        Micro-batches before the last one of a step.
     """
 
     num_devices: int
-    """Devices, each with the same number of samples."""
     local_batch_size: int
-    """Samples of a micro-batch on each device."""
     accumulation_steps: int
-    """Micro-batches before the last one of a step."""
 
     @property
     def batch_size(self) -> int:
@@ -166,11 +172,12 @@ class GoodputBatchSize:
 
         Raises
         ------
-        ValueError
-            ``step_time_s`` is not positive and finite.
+        TypeError, ValueError
+            ``plan`` is not a :class:`BatchPlan`, or ``step_time_s`` is not a positive and finite number.
         """
-        if not 0 < step_time_s < math.inf:
-            raise ValueError(f"step_time_s must be positive and finite, but got {step_time_s!r}")
+        if not isinstance(plan, BatchPlan):
+            raise TypeError(f"plan must be a BatchPlan, but got {plan!r}")
+        step_time_s = number("step_time_s", step_time_s, "positive and finite", above=0.0)
         window = self._step_times_s.pop(plan, None) or QuantileWindow(_WINDOW)
         window.add(step_time_s)
         self._step_times_s[plan] = window

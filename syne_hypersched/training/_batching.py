@@ -7,6 +7,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from syne_hypersched import checks
 from syne_hypersched.allocation.goodput import BatchLimits, efficiency
 from syne_hypersched.contract import (
     ACCUMULATION_STEPS,
@@ -65,6 +66,8 @@ class Batching:
 
     Raises
     ------
+    TypeError
+        A number is not an integer.
     ValueError
         A number is below 1, ``mode`` or ``learning_rate_rule`` is unknown, or ``max_batch_size`` is missing with
         ``"goodput"``, below ``batch_size``, or given with another mode; or virtual devices are combined with another
@@ -81,14 +84,13 @@ class Batching:
         learning_rate_rule: LearningRateRule = "adascale",
         virtual_devices: int | None = None,
     ) -> None:
-        if mode not in BATCH_MODES:
-            raise ValueError(f"batch_mode must be one of {', '.join(map(repr, BATCH_MODES))}, but got {mode!r}")
-        for name, size in (("batch_size", batch_size), ("max_local_batch_size", max_local_batch_size)):
-            if size is not None and size < 1:
-                raise ValueError(f"{name} must be at least 1, but got {size!r}")
-        if learning_rate_rule not in LEARNING_RATE_RULES:
-            rules = ", ".join(map(repr, LEARNING_RATE_RULES))
-            raise ValueError(f"learning_rate_rule must be one of {rules}, but got {learning_rate_rule!r}")
+        checks.one_of("batch_mode", mode, BATCH_MODES)
+        batch_size = checks.positive_integer("batch_size", batch_size)
+        num_devices = checks.positive_integer("num_devices", num_devices)
+        max_batch_size = _size("max_batch_size", max_batch_size)
+        max_local_batch_size = _size("max_local_batch_size", max_local_batch_size)
+        virtual_devices = _size("virtual_devices", virtual_devices)
+        checks.one_of("learning_rate_rule", learning_rate_rule, LEARNING_RATE_RULES)
         if (mode == "goodput") != (max_batch_size is not None):
             raise ValueError(
                 f"max_batch_size must be given if and only if batch_mode is 'goodput', but got {max_batch_size!r} with "
@@ -157,6 +159,7 @@ class Batching:
 
     def record(self, step_time_s: float) -> None:
         """Records the seconds of one whole step of the present plan."""
+        step_time_s = checks.positive_seconds("step_time_s", step_time_s)
         self._step_times_s.append(step_time_s)
         if self._goodput is not None:
             micro_batches = self._plan.micro_batches
@@ -196,3 +199,7 @@ class Batching:
         split = split_batch(batch_size, self._num_devices, self._max_local)
         # The split rounds up to equal shares; a fixed batch must be exactly what the user asked for.
         return StepPlan(split.batch_size if self._mode == "goodput" else batch_size, split.accumulation_steps + 1)
+
+
+def _size(name: str, size: int | None) -> int | None:
+    return None if size is None else checks.positive_integer(name, size)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from enum import IntEnum
 from typing import Any
+
+from syne_hypersched.checks import positive_seconds
 
 
 class Demand(IntEnum):
@@ -29,13 +32,13 @@ class Interruptions:
 
     Raises
     ------
-    ValueError
-        ``checkpoint_every_s`` is not above 0.
+    TypeError, ValueError
+        ``checkpoint_every_s`` is not a number above 0.
     """
 
     def __init__(self, checkpoint_every_s: float | None) -> None:
-        if checkpoint_every_s is not None and not checkpoint_every_s > 0:
-            raise ValueError(f"checkpoint_every_s must be above 0, but got {checkpoint_every_s!r}")
+        if checkpoint_every_s is not None and checkpoint_every_s != math.inf:
+            checkpoint_every_s = positive_seconds("checkpoint_every_s", checkpoint_every_s)
         self._checkpoint_every_s = checkpoint_every_s
         self._saved_at = time.monotonic()
         self._must_leave = False

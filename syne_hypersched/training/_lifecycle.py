@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
+from syne_hypersched.checks import integer
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._averages import Averages
 from syne_hypersched.training._batching import Batching
@@ -94,7 +95,9 @@ class Lifecycle:
         self.resizer = Resizer(self.group)
         self.resizer.refuses = self._why_impossible
         num_devices = self.group.size
-        if virtual_devices is not None and (virtual_devices < 1 or virtual_devices % num_devices != 0):
+        if virtual_devices is not None and integer("virtual_devices", virtual_devices) not in range(
+            num_devices, virtual_devices + 1, num_devices
+        ):
             raise ValueError(
                 f"virtual_devices must be a multiple of the {num_devices} devices of the launch, but got "
                 f"{virtual_devices!r}"

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from syne_hypersched.checks import integer, positive_integer, seconds, truth
 from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._feed import Feed
 from syne_hypersched.training._lifecycle import Lifecycle
 from syne_hypersched.training._loop import Loop
 from syne_hypersched.training._noise_scale import GradientNoiseScale
 from syne_hypersched.training._random import derive_seed
+
+#: Options of PyTorch's ``DataLoader`` that are truth values, or None.
+_SWITCHES = ("persistent_workers", "pin_memory")
 
 
 class ElasticLoader:
@@ -62,6 +66,15 @@ def make_loader(
     **options: Any,
 ) -> ElasticLoader:
     """See :meth:`ElasticRun.loader`; ``options`` are those of :class:`torch.utils.data.DataLoader`."""
+    truth("train", train)
+    truth("measure_noise", measure_noise)
+    for name, switch in (("shuffle", shuffle), *((name, options[name]) for name in _SWITCHES)):
+        if switch is not None:
+            truth(name, switch)
+    integer("num_workers", options["num_workers"], at_least=0)
+    seconds("timeout", options["timeout"])
+    if options["prefetch_factor"] is not None:
+        positive_integer("prefetch_factor", options["prefetch_factor"])
     if train and lifecycle.is_inside:
         raise RuntimeError("a loader for training must be made before the loop over run.epochs(), not inside it")
     if options["persistent_workers"] is None:

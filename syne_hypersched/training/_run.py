@@ -252,7 +252,7 @@ class ElasticRun:
         Raises
         ------
         TypeError
-            The dataset has no length or cannot be indexed.
+            The dataset has no length or cannot be indexed, a size is not an integer, or a switch is not a truth value.
         RuntimeError
             It is for training, and an epoch has begun.
         ValueError
@@ -300,8 +300,10 @@ class ElasticRun:
             There are checkpoints, but none of them is whole.
         RuntimeError
             The checkpoint belongs to a run that tracks other objects.
+        TypeError, ValueError
+            ``num_epochs`` is not an integer of at least 0.
         """
-        return self._lifecycle.rounds(num_epochs, None)
+        return self._lifecycle.rounds(integer("num_epochs", num_epochs, at_least=0), None)
 
     def rounds(self, num_rounds: int, num_steps: int) -> Iterator[int]:
         """As :meth:`epochs`, but a round is the samples of ``num_steps`` batches, for data whose epochs take too long.
@@ -319,12 +321,11 @@ class ElasticRun:
 
         Raises
         ------
-        ValueError
-            ``num_steps`` is below 1.
+        TypeError, ValueError
+            ``num_rounds`` is not an integer of at least 0, or ``num_steps`` not one of at least 1.
         """
-        if num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, but got {num_steps!r}")
-        return self._lifecycle.rounds(num_rounds, num_steps)
+        num_rounds = integer("num_rounds", num_rounds, at_least=0)
+        return self._lifecycle.rounds(num_rounds, positive_integer("num_steps", num_steps))
 
     def step(self, loss: Tensor, max_norm: float | None = None) -> bool:
         """Computes the gradients of a micro-batch and, if a step ends with it, steps all tracked optimisers.

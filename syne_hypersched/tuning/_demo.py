@@ -33,7 +33,8 @@ def demo_job(deadline_s: float, devices: str | None = None, seed: int | None = N
     deadline_s
         Seconds until the end.
     devices
-        As in :func:`parse_devices`; by default a CPU slot for each core, and at least two.
+        Number or type of the devices, such as ``"4"`` or ``"cpu:2"``; by default a CPU slot for each core, and at least
+        two.
     seed
         Seed of the scheduler.
     """

@@ -39,6 +39,53 @@ _LONGEST_NAME = 63
 class TuneJob:
     """A tuning on this machine.
 
+    Parameters
+    ----------
+    script
+        The script that is tuned.
+    space
+        The search space, and constants for the script.
+    metric
+        Entry of a report that is optimised.
+    do_minimize
+        Whether the metric is to be minimised.
+    time_attr
+        Entry of a report that is the resource level.
+    max_t
+        Level to which a trial trains.
+    deadline_s
+        Seconds after the start by which all has ended.
+    device_type
+        ``"gpu"``, ``"cpu"``, or ``"auto"``: GPUs if any is visible, else CPU slots.
+    num_devices
+        Devices to share out, by default all.
+    cluster
+        Address of a Ray cluster, ``auto`` for that of this machine; None: this machine alone.
+    devices_of
+        The resource of Ray that is a device, with :attr:`cluster`.
+    checkpoints
+        Folder for checkpoints that all nodes share, with :attr:`cluster`.
+    insecure
+        Whether a cluster may be used that asks for no token, with :attr:`cluster`.
+    processes
+        Whether a trial with several devices has a process for each.
+    arguments
+        Template of the script's arguments; by default ``--name value`` for all.
+    scheduler
+        A name of :const:`SCHEDULERS`.
+    searcher
+        A name of :const:`SEARCHERS`.
+    grace_period
+        Level of the lowest rung; None leaves it to the scheduler.
+    reduction_factor
+        One in this many trials is kept at a rung; None leaves it to the scheduler.
+    seed
+        Seed of everything random; None: it is drawn from the operating system.
+    max_failures
+        Number of trials that may fail; one more ends the tuning.
+    name
+        Name of the experiment; by default that of the script with the date.
+
     Raises
     ------
     TypeError, ValueError
@@ -46,58 +93,27 @@ class TuneJob:
     """
 
     script: Path
-    """The script that is tuned."""
-
     space: tuple[SpaceEntry, ...]
-    """The search space, and constants for the script."""
-
     metric: str
-    """Entry of a report that is optimised."""
-
     do_minimize: bool
-    """Whether the metric is to be minimised."""
-
     time_attr: str
-    """Entry of a report that is the resource level."""
-
     max_t: float
-    """Level to which a trial trains."""
-
     deadline_s: float
-    """Seconds after the start by which all has ended."""
-
     device_type: DeviceKind = "auto"
     num_devices: int | None = None
-    """The devices, by default all; see :class:`~syne_hypersched.ElasticLocalBackend`."""
-
     cluster: str | None = None
-    """Address of a Ray cluster, ``auto`` for that of this machine; None: this machine alone."""
-
     devices_of: str = "GPU"
-    """The resource of Ray that is a device, with :attr:`cluster`."""
-
     checkpoints: Path | None = None
-    """Folder for checkpoints that all nodes share, with :attr:`cluster`."""
-
     insecure: bool = False
-    """Whether a cluster may be used that asks for no token, with :attr:`cluster`."""
-
     processes: Literal["per_device", "single"] = "per_device"
-    """Whether a trial with several devices has a process for each."""
-
     arguments: tuple[str, ...] | None = None
-    """Template of the script's arguments; by default ``--name value`` for all."""
-
     scheduler: str = "hypersched"
     searcher: str = "random_search"
     grace_period: float | None = None
     reduction_factor: float | None = None
     seed: int | None = None
     max_failures: int = 5
-    """Number of trials that may fail; one more ends the tuning."""
-
     name: str | None = None
-    """Name of the experiment; by default that of the script with the date."""
 
     def __post_init__(self) -> None:
         if not self.script.is_file():
@@ -217,6 +233,13 @@ def parse_resource(text: str) -> tuple[str, float]:
 
 def parse_duration(text: str, option: str = "--deadline") -> float:
     """Seconds from ``90``, ``90s``, ``15m``, ``2h``, ``1h30m`` or ``1d``.
+
+    Parameters
+    ----------
+    text
+        The duration; a number without a unit is in seconds.
+    option
+        Option of the command line that errors name.
 
     Raises
     ------

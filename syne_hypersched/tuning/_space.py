@@ -39,16 +39,21 @@ _RESERVED = "st_"
 
 @dataclass(frozen=True)
 class SpaceEntry:
-    """One hyperparameter, or a constant that every trial is given."""
+    """One hyperparameter, or a constant that every trial is given.
+
+    Parameters
+    ----------
+    name
+        Name of the script's argument.
+    function
+        The function of ``syne_tune.config_space`` that makes the domain; empty for a constant.
+    values
+        The two bounds, the values of a list, or the one value of a constant.
+    """
 
     name: str
-    """Name of the script's argument."""
-
     function: str
-    """The function of ``syne_tune.config_space`` that makes the domain; empty for a constant."""
-
     values: tuple[Any, ...]
-    """The two bounds, the values of a list, or the one value of a constant."""
 
     @property
     def is_constant(self) -> bool:

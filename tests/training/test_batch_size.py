@@ -169,5 +169,9 @@ class TestGoodputBatchSize:
         assert tighter.plan(2, None).batch_size == 256
 
     def test_a_step_time_that_is_none_is_refused(self):
+        with pytest.raises(TypeError, match="step_time_s must be positive and finite, but got '1'"):
+            GoodputBatchSize(BatchLimits(1, 2)).record(split_batch(1, 1), "1")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="plan must be a BatchPlan, but got 1"):
+            GoodputBatchSize(BatchLimits(1, 2)).record(1, 1.0)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="step_time_s must be positive and finite, but got 0"):
             GoodputBatchSize(BatchLimits(1, 2)).record(BatchPlan(1, 1, 0), 0)

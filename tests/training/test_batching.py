@@ -80,10 +80,10 @@ def test_step_times_of_another_plan_are_not_mixed():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("large", 32, 1), "batch_mode must be one of 'fixed', 'weak', 'goodput', but got 'large'"),
+        (("large", 32, 1), 'batch_mode must be "fixed", "weak" or "goodput", but got'),
         (("fixed", 0, 1), "batch_size must be at least 1, but got 0"),
         (("fixed", 32, 1, None, 0), "max_local_batch_size must be at least 1, but got 0"),
-        (("fixed", 32, 1, None, None, "cubic"), "learning_rate_rule must be one of .* but got 'cubic'"),
+        (("fixed", 32, 1, None, None, "cubic"), "learning_rate_rule must be .* but got 'cubic'"),
         (("fixed", 32, 1, 64), "max_batch_size must be given if and only if batch_mode is 'goodput', but got 64"),
         (("goodput", 32, 1), "max_batch_size must be given if and only if batch_mode is 'goodput', but got None"),
         (("goodput", 32, 1, 16), "max_batch_size must be at least batch_size = 32, but got 16"),
@@ -94,3 +94,23 @@ def test_step_times_of_another_plan_are_not_mixed():
 def test_errors_name_the_parameter(arguments, message):
     with pytest.raises(ValueError, match=message):
         Batching(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fixed", "32", 1), "batch_size must be an integer, but got '32'"),
+        (("fixed", 32, 1.0), r"num_devices must be an integer, but got 1\.0"),
+        (("goodput", 32, 1, 64.5), r"max_batch_size must be an integer, but got 64\.5"),
+        (("fixed", 32, 1, None, True), "max_local_batch_size must be an integer, but got True"),
+        (("fixed", 32, 1, None, None, "linear", "4"), "virtual_devices must be an integer, but got '4'"),
+    ],
+)
+def test_numbers_of_samples_and_devices_are_integers(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        Batching(*arguments)
+
+
+def test_a_step_takes_time():
+    with pytest.raises(ValueError, match="step_time_s must be a positive number of seconds, but got nan"):
+        Batching("fixed", 32, 1).record(float("nan"))

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,10 @@ def test_another_thread_leaves_signals_alone() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("checkpoint_every_s", [0, -1.0, float("nan")])
-def test_an_interval_is_above_0(checkpoint_every_s: float) -> None:
-    with pytest.raises(ValueError, match="checkpoint_every_s must be above 0, but got"):
+@pytest.mark.parametrize(
+    ("checkpoint_every_s", "error"),
+    [(0, ValueError), (-1.0, ValueError), (float("nan"), ValueError), ("60", TypeError), (True, TypeError)],
+)
+def test_an_interval_is_above_0(checkpoint_every_s: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="checkpoint_every_s must be a positive number of seconds, but got"):
         Interruptions(checkpoint_every_s)

@@ -325,13 +325,34 @@ def test_what_is_not_tracked_right_is_refused(tmp_path):
             run.report()
         with pytest.raises(ValueError, match="num_steps must be at least 1, but got 0"):
             run.rounds(3, 0)
+        with pytest.raises(TypeError, match=r"num_steps must be an integer, but got 2\.5"):
+            run.rounds(3, 2.5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="num_rounds must be an integer, but got '3'"):
+            run.rounds("3", 1)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="num_epochs must be at least 0, but got -1"):
+            run.epochs(-1)
+        for loading, said in (
+            ({"batch_size": "10"}, "batch_size must be an integer, but got '10'"),
+            ({"max_local_batch_size": 2.0}, r"max_local_batch_size must be an integer, but got 2\.0"),
+            ({"train": "no"}, "train must be True or False, but got 'no'"),
+            ({"shuffle": 1}, "shuffle must be True or False, but got 1"),
+            ({"measure_noise": None}, "measure_noise must be True or False, but got None"),
+            ({"pin_memory": "yes"}, "pin_memory must be True or False, but got 'yes'"),
+            ({"num_workers": "2"}, "num_workers must be an integer, but got '2'"),
+            ({"num_workers": 1, "prefetch_factor": 1.5}, r"prefetch_factor must be an integer, but got 1\.5"),
+            ({"timeout": "1"}, "timeout must be a number of seconds, at least 0, but got '1'"),
+        ):
+            with pytest.raises(TypeError, match=said):
+                run.loader(make_data(), **{"batch_size": 10, **loading})
     for options, message in (
         ({"keep": 0}, "keep must be at least 1"),
-        ({"checkpoint_every_s": 0}, "checkpoint_every_s must be above 0, but got 0"),
+        ({"checkpoint_every_s": 0}, "checkpoint_every_s must be a positive number of seconds, but got 0"),
         ({"virtual_devices": 0}, "virtual_devices must be a multiple of the 1 devices of the launch, but got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             ElasticRun(tmp_path, **options)
+    with pytest.raises(TypeError, match=r"virtual_devices must be an integer, but got 2\.0"):
+        ElasticRun(tmp_path, virtual_devices=2.0)  # type: ignore[arg-type]
 
 
 def test_a_report_holds_plain_values_and_can_be_loaded_again(tmp_path):

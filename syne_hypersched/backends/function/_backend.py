@@ -97,8 +97,13 @@ class ElasticPythonBackend(ElasticLocalBackend):
     share_devices
         Whether other experiments on this machine may use the same devices. By default GPUs are not shared, and there is
         a warning for CPU slots (``docs/first-run.md``).
-    resize, shares_per_gpu
-        As in :class:`ElasticLocalBackend`.
+    resize
+        ``"auto"``: processes join and leave a trial while it trains where its function can do that, as with
+        :class:`~syne_hypersched.training.ElasticRun`; else it is launched again, see ``docs/joining.md``.
+        ``"in_place"``: with a warning where it cannot. ``"relaunch"``: it is launched again always.
+    shares_per_gpu
+        Trials on one device that may be on one GPU at a time. A device is then a share of a GPU, so that there are as
+        many times more. A trial that grows gets whole GPUs, see ``docs/pool.md``.
 
     Raises
     ------

@@ -115,7 +115,8 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     share_devices
         Whether other experiments here may use the same devices. By default not GPUs; for CPU slots there is a warning.
     pass_args_as_json
-        As in :class:`syne_tune.backend.LocalBackend`.
+        Whether a script gets its configuration as a JSON file, whose path is ``--st_config_json_filename``, instead of
+        one argument for each entry.
     arguments
         What the script is given, if not ``--name value`` for all that is configured, as in ``["train", "lr={lr}",
         "{?fast}", "{...}"]``; see ``docs/scripts.md``.

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
+from pathlib import Path
+
+from syne_hypersched import checks
 
 
 def find_ray() -> None:
@@ -31,3 +35,27 @@ def variables(env_vars: object) -> dict[str, str]:
     ):
         raise TypeError(f"env_vars must map names of variables to texts, but got {env_vars!r}")
     return dict(env_vars)
+
+
+def folders_of(
+    checkpoint_path: str | Path | None, node_path: str | Path | None, pass_args_as_json: bool
+) -> tuple[Path | None, Path | None]:
+    """The folder for checkpoints that nodes share, and the one on each node's disk, as absolute paths.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One is no path, or both are given, or one of them with configurations in files on the tuner's disk.
+    """
+    if checkpoint_path is not None and node_path is not None:
+        raise ValueError(
+            f"node_path must be None with a checkpoint_path, which all nodes share, but got {str(node_path)!r}"
+        )
+    if pass_args_as_json and (checkpoint_path is not None or node_path is not None):
+        raise ValueError(
+            "pass_args_as_json must be False with a checkpoint_path or node_path, since configurations are on the "
+            "tuner's disk"
+        )
+    given = {"checkpoint_path": checkpoint_path, "node_path": node_path}
+    shared, own = (None if at is None else Path(os.path.abspath(checks.path(name, at))) for name, at in given.items())
+    return shared, own

@@ -15,17 +15,16 @@ from syne_hypersched._extras import needs_extra
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
-from syne_hypersched.backends.ray._arguments import find_ray, variables
+from syne_hypersched.backends.ray._arguments import find_ray, folders_of, variables
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
 from syne_hypersched.backends.ray._node_scaling import AutoscalingBackend
-from syne_hypersched.backends.ray._parts import ClusterSpec, node_of
+from syne_hypersched.backends.ray._parts import ClusterSpec, node_of, rank_specs
 from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind
 from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.backends.shared.devices import DevicePool
-from syne_hypersched.filenames import STDOUT_FILENAME, rank_log_name
-from syne_hypersched.launch import RankSpec
+from syne_hypersched.filenames import STDOUT_FILENAME
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +79,40 @@ class ElasticRayBackend(AutoscalingBackend):
         Share of a node's memory that may be used before its largest trial is ended.
     insecure
         Whether a cluster may be used that other machines can reach and that asks for no token.
-    num_devices_per_trial, processes, binary, launch, preload, grace_s, time_attr, retries, retry_backoff_s
-        As in :class:`~syne_hypersched.ElasticLocalBackend`. With ``processes="single"`` all devices of a trial are on
-        one node.
-    stall_timeout_s, min_free_mb, delete_checkpoints, pass_args_as_json, arguments
-        As in :class:`~syne_hypersched.ElasticLocalBackend`.
+    num_devices_per_trial
+        Devices with which trials start and resume.
+    processes
+        ``"per_device"``: a trial has one process for each of its devices, with the environment of
+        ``torch.distributed``; only rank 0's reports count. ``"single"``: one process without a rank that sees all
+        devices of its trial, which are then on one node; ``ST_NUM_DEVICES`` is their number.
+    binary
+        Program (and arguments, as a list or as one string that is split as a shell would) that runs ``entry_point``. By
+        default Python scripts are run by this interpreter and anything else by itself.
+    launch
+        ``"warm"`` forks Python scripts from a server that has imported their heavy libraries already; ``"cold"`` starts
+        a new interpreter each time; by default warm where possible.
+    preload
+        Modules that the servers of warm launches import; by default the heavy ones that the script imports.
+    grace_s
+        Seconds from SIGTERM, which asks a trial to checkpoint and exit, to SIGKILL.
+    time_attr
+        Entry of a report that is the resource level. Schedulers of this package say it themselves; with other
+        schedulers it lets the backend drop what a resumed trial reports again.
+    retries, retry_backoff_s
+        A trial whose launch fails is launched again from its checkpoint after ``retry_backoff_s`` seconds, which double
+        each time, and has failed when ``retries`` launches in a row have brought no new report.
+    stall_timeout_s
+        A launch without a report for this many seconds is ended, and has failed. By default it may take any time.
+    min_free_mb
+        Megabytes that must be free where checkpoints are written. Trials wait for them before they are launched.
+    delete_checkpoints
+        Whether the checkpoints of trials that are over are removed while the tuning goes on, and those of the others at
+        its end unless a :class:`~syne_hypersched.Journal` is kept. By default all stay.
+    pass_args_as_json
+        Whether a script gets its configuration as a JSON file, whose path is ``--st_config_json_filename``, instead of
+        one argument for each entry.
+    arguments
+        What the script is given, if not ``--name value`` for all that is configured; see ``docs/scripts.md``.
 
     Raises
     ------
@@ -128,19 +156,7 @@ class ElasticRayBackend(AutoscalingBackend):
         pass_args_as_json: bool = False,
         arguments: Sequence[str] | None = None,
     ) -> None:
-        self._checkpoint_path = (
-            None if checkpoint_path is None else Path(os.path.abspath(checks.path("checkpoint_path", checkpoint_path)))
-        )
-        if checkpoint_path is not None and node_path is not None:
-            raise ValueError(
-                f"node_path must be None with a checkpoint_path, which all nodes share, but got {str(node_path)!r}"
-            )
-        self._node_path = None if node_path is None else Path(os.path.abspath(checks.path("node_path", node_path)))
-        if pass_args_as_json and (checkpoint_path is not None or node_path is not None):
-            raise ValueError(
-                "pass_args_as_json must be False with a checkpoint_path or node_path, since configurations are on the "
-                "tuner's disk"
-            )
+        self._checkpoint_path, self._node_path = folders_of(checkpoint_path, node_path, pass_args_as_json)
         #: Copies checkpoints if no folder is shared; None: one is. Not known before the first trial.
         self._streams: CheckpointStreams | None = None
         self._is_streaming = False
@@ -372,13 +388,7 @@ class ElasticRayBackend(AutoscalingBackend):
         return ClusterLauncher(cluster, streams=self._streams, **callbacks)
 
     def _spec(self, trial: Any, devices: tuple[str, ...]) -> ClusterSpec:
-        out, err = trial.stdout_path, trial.stderr_path
-        ranks = tuple(
-            RankSpec(
-                {}, str(out.with_name(rank_log_name(out.name, rank))), str(err.with_name(rank_log_name(err.name, rank)))
-            )
-            for rank in range(len(devices) if self._per_device else 1)
-        )
+        ranks = rank_specs(trial.stdout_path, trial.stderr_path, len(devices) if self._per_device else 1)
         return ClusterSpec(
             trial.argv, ranks, self.launch_mode == "warm", self.grace_s, os.getcwd(), devices=devices,
             per_device=self._per_device,

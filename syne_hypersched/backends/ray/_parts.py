@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from syne_hypersched.launch import LaunchExit, LaunchSpec
+from syne_hypersched.filenames import rank_log_name
+from syne_hypersched.launch import LaunchExit, LaunchSpec, RankSpec
 
 
 @dataclass(frozen=True)
@@ -102,3 +104,12 @@ def has_failed(exit_: LaunchExit) -> bool:
 def lost_part(part: NodePart) -> LaunchExit:
     """How a part has ended on a node that was lost."""
     return LaunchExit((None,) * part.num_ranks, first_failed=None, drained=True, killed=True, lost=True)
+
+
+def rank_specs(stdout: Path, stderr: Path, num_ranks: int) -> tuple[RankSpec, ...]:
+    """The ranks of a launch, each with its logs beside those of rank 0."""
+
+    def of_rank(log: Path, rank: int) -> str:
+        return str(log.with_name(rank_log_name(log.name, rank)))
+
+    return tuple(RankSpec({}, of_rank(stdout, rank), of_rank(stderr, rank)) for rank in range(num_ranks))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Protocol
 
 from syne_tune.backend.trial_status import Status, TrialResult
 
+from syne_hypersched import checks
 from syne_hypersched.contract import Situation
 
 
@@ -110,14 +110,12 @@ def check_wish(num_devices: object, most: int) -> int:
 
     Raises
     ------
+    TypeError
+        It is not an integer.
     ValueError
-        It is not an integer from 1 to ``most``.
+        It is not from 1 to ``most``.
     """
-    if isinstance(num_devices, bool) or not isinstance(num_devices, Integral):
-        raise ValueError(f"num_devices must be an integer, but got {num_devices!r}")
-    if not 1 <= int(num_devices) <= most:
-        raise ValueError(f"num_devices must be from 1 to {most}, but got {num_devices}")
-    return int(num_devices)
+    return checks.integer("num_devices", num_devices, at_least=1, at_most=most)
 
 
 def paused_trial(trials: Mapping[int, ElasticTrial], trial_id: int) -> ElasticTrial:

@@ -14,6 +14,23 @@ class LaunchCost:
 
     Example: ``LaunchCost(start_s=20.0, resize_s=8.0, drain_s=2.0)``.
 
+    Parameters
+    ----------
+    start_s
+        Seconds from the launch of a new trial to the start of its first epoch.
+    resume_s
+        The same (s) for a paused trial that is resumed; by default ``start_s``.
+    resize_s
+        The same (s) for a trial that goes on with another number of devices; by default ``resume_s``.
+    drain_s
+        Seconds from the request to checkpoint and exit until the devices are free. What was trained since the last
+        report is lost, as it is to a script that writes a checkpoint after every epoch.
+    prepare_s
+        Seconds from the request for more devices until new processes join, while the trial trains and holds all of
+        them. None: trials are drained and launched for a resize, which costs ``drain_s`` and ``resize_s``.
+    join_s
+        Seconds for which no device trains when processes join or leave.
+
     Raises
     ------
     TypeError
@@ -23,20 +40,11 @@ class LaunchCost:
     """
 
     start_s: float = 0.0
-    """From the launch of a new trial to the start of its first epoch."""
     resume_s: float | None = None
-    """The same for a paused trial that is resumed; by default ``start_s``."""
     resize_s: float | None = None
-    """The same for a trial that goes on with another number of devices; by default ``resume_s``."""
     drain_s: float = 0.0
-    """From the request to checkpoint and exit until the devices are free. What was trained since the last report is
-    lost, as it is to a script that writes a checkpoint after every epoch."""
-
     prepare_s: float | None = None
-    """From the request for more devices until new processes join, while the trial trains and holds all of them. None:
-    trials are drained and launched for a resize, which costs ``drain_s`` and ``resize_s``."""
     join_s: float = 0.0
-    """For which no device trains when processes join or leave."""
 
     def __post_init__(self) -> None:
         for name in ("start_s", "resume_s", "resize_s", "drain_s", "prepare_s", "join_s"):
@@ -71,6 +79,13 @@ class Failures:
     Whether and when a trial fails in an epoch depends on the seed, the trial and the epoch alone, never on what other
     trials do or on how often the epoch is trained.
 
+    Parameters
+    ----------
+    probability
+        Probability that a trial fails, in each epoch.
+    seed
+        Seed of the draws.
+
     Raises
     ------
     TypeError
@@ -80,9 +95,7 @@ class Failures:
     """
 
     probability: float
-    """Probability that a trial fails, in each epoch."""
     seed: int = 0
-    """Seed of the draws."""
 
     def __post_init__(self) -> None:
         checks.number("probability of failures", self.probability, "a number from 0 to 1", at_least=0.0, at_most=1.0)

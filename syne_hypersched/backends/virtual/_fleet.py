@@ -146,7 +146,7 @@ class VirtualFleet(ChangingVirtualFleet):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             ``num_devices`` is not an integer from 1 to the number of devices.
         """
         num_devices = check_wish(num_devices, len(self.pool))

@@ -63,8 +63,12 @@ def print_page(path: Path | str, output: Path | None = None, time_attr: str | No
 
     Parameters
     ----------
-    path, output, time_attr
-        As in :func:`write_page`.
+    path
+        The experiment's folder or name. It may be finished, running, killed or simulated.
+    output
+        File to be written; by default ``run.html`` in the experiment's folder.
+    time_attr
+        Entry of the results that is the resource level; by default the scheduler's own.
 
     Returns
     -------

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from syne_hypersched.allocation.policies import Policy
 from syne_hypersched.allocation.scaling import ScalingName
@@ -19,8 +18,8 @@ from syne_hypersched.schedulers.hypersched._options import (
     FORMER_POSITIONAL,
     MOVED,
     Adaptive,
+    FormerAttribute,
     Options,
-    PublishedRules,
     StrategyName,
     options_of,
     translated,
@@ -28,7 +27,7 @@ from syne_hypersched.schedulers.hypersched._options import (
 from syne_hypersched.schedulers.hypersched._pausing import REDUCTION_FACTOR
 from syne_hypersched.schedulers.hypersched._spending import Spending
 from syne_hypersched.schedulers.hypersched._strategies import check_policy_for
-from syne_hypersched.stability import deprecation, former_arguments
+from syne_hypersched.stability import former_arguments
 
 
 class HyperSched(DecidingScheduler):
@@ -210,19 +209,10 @@ class HyperSched(DecidingScheduler):
         self._decisions.reopen()
         self._notices.reopen()
 
-    if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
-            # What was an argument in version 0.1.0, and so an attribute.
-            options = self.__dict__.get("options")
-            if name not in MOVED or options is None:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            instead = f"HyperSched.options.{name}" if name != "assume_linear" else "HyperSched.scaling"
-            message = deprecation(f"HyperSched.{name}", "0.1.0", "0.2.0", instead)
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
-            if name == "assume_linear":
-                return self.scaling is not None and all(speed_up == n for n, speed_up in self.scaling.items())
-            return getattr(options if isinstance(options, PublishedRules) else PublishedRules(), name)
+# What was an argument in version 0.1.0, and so an attribute.
+for _name in MOVED:
+    setattr(HyperSched, _name, FormerAttribute(_name))
 
 
 def _seconds_after(deadline_s: float, earlier_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from syne_hypersched import checks
 from syne_hypersched.allocation.forecast import forecast
 from syne_hypersched.allocation.stretch import LONGEST_SHARE, MOST_DEVICES
+from syne_hypersched.stability import deprecation
 
 StrategyName: TypeAlias = Literal["adaptive", "published"]
 """Names of the strategies, shorthands for their default options."""
@@ -218,11 +220,42 @@ def translated(kwargs: dict[str, Any]) -> dict[str, Any]:
         pass  # Defaults that the adaptive strategy has always let pass.
     else:
         name = next((each for each in moved if moved[each] != getattr(PublishedRules(), each)), next(iter(moved)))
+        spelling = f"strategy=PublishedRules({name}={moved[name]!r})"
+        if isinstance(strategy, PublishedRules):
+            raise ValueError(
+                f"{name} must be an option of the strategy: give it as {spelling}, beside the other options of "
+                f"{strategy!r}"
+            )
         raise ValueError(
-            f'{name} is for strategy="published" and must be left out with strategy={strategy!r}, but got '
-            f"{moved[name]!r}"
+            f"{name} must be left out with strategy={strategy!r}, or be given as {spelling}, but got {moved[name]!r}"
         )
     return kwargs
+
+
+class FormerAttribute:
+    """An argument of version 0.1.0, which was an attribute then: it can be read, with a warning, and not be set."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._instead = "HyperSched.scaling" if name == "assume_linear" else f"HyperSched.options.{name}"
+        self.__doc__ = f"Deprecated: use ``{self._instead}``."
+
+    def __get__(self, scheduler: Any, owner: type[Any]) -> Any:
+        if scheduler is None:
+            return self
+        name = self._name
+        message = deprecation(f"HyperSched.{name}", "0.1.0", "0.2.0", self._instead)
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        if name == "assume_linear":
+            return scheduler.scaling is not None and all(speed_up == n for n, speed_up in scheduler.scaling.items())
+        options = scheduler.options
+        return getattr(options if isinstance(options, PublishedRules) else PublishedRules(), name)
+
+    def __set__(self, scheduler: Any, value: object) -> None:
+        raise AttributeError(
+            f"{self._name} of a {type(scheduler).__name__} must be given when the scheduler is made, as "
+            f"{MOVED[self._name]}: setting it to {value!r} would change nothing"
+        )
 
 
 def _set(options: Options, name: str, value: Any) -> None:

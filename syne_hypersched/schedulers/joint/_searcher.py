@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from syne_hypersched.checks import plain_number
+from syne_hypersched.checks import integer, number, plain_number
 from syne_hypersched.schedulers.joint._encoding import Array, Encoding
 from syne_hypersched.schedulers.joint._model import (
     Indices,
@@ -75,6 +75,11 @@ class JointSearcher:
     configs
         If given, only these configurations are suggested, each once; random ones in this order. By default any
         configuration of the space.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A number is of the wrong type or out of range; the message names it.
     """
 
     def __init__(
@@ -87,16 +92,16 @@ class JointSearcher:
         random_share: float = 0.2,
         configs: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        self._random_share = plain_number("random_share", random_share, "a number from 0 to 1", above=-1)
-        if not 0 <= self._random_share <= 1:
-            raise ValueError(f"random_share must be a number from 0 to 1, but got {random_share!r}")
+        self._random_share = plain_number("random_share", random_share, "a number from 0 to 1", at_least=0, at_most=1)
+        random_seed = integer("random_seed", random_seed, at_least=0, at_most=2**32 - 1)
+        max_t = number("max_t", max_t, "a positive number", above=0.0)
         self._encoding = Encoding(config_space)
         self._points = [dict(point) for point in points]
         self._num_points = 0
         self._random_state = np.random.RandomState(random_seed)
         self._explore = explore
         self._listed = None if configs is None else _Listed(self._encoding, configs)
-        self._records = Records(float(max_t))
+        self._records = Records(max_t)
         #: Rows of the configurations that were suggested, and of those of them without a report.
         self._suggested: dict[tuple[float, ...], None] = {}
         self._pending: dict[tuple[float, ...], Array] = {}

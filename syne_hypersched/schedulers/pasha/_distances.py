@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from syne_hypersched import checks
+
 Floats: TypeAlias = NDArray[np.float64]
 Bits: TypeAlias = NDArray[np.int64]
 
@@ -41,7 +43,7 @@ class Distances:
     """
 
     def __init__(self, max_exact: int = 2**23) -> None:
-        self._max_exact = max_exact
+        self._max_exact = checks.integer("max_exact", max_exact, at_least=0)
         self._exact = True
         self._size = 0
         self._counts: NDArray[np.int64] = np.zeros(_NUM_BUCKETS, dtype=np.int64)
@@ -86,11 +88,12 @@ class Distances:
 
         Raises
         ------
+        TypeError
+            ``q`` is not a number.
         ValueError
             ``q`` is outside of [0, 1], or there is no distance.
         """
-        if not 0 <= q <= 1:
-            raise ValueError(f"q must be from 0 to 1, but got {q!r}")
+        q = checks.number("q", q, "from 0 to 1", at_least=0.0, at_most=1.0)
         if self._size == 0:
             raise ValueError("there is no quantile of no distances")
         position = q * (self._size - 1)

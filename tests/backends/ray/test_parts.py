@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from syne_hypersched.backends.ray._parts import NodePart, has_failed, lost_part, merged, node_of, parts_of
+from syne_hypersched.backends.ray._parts import NodePart, has_failed, lost_part, merged, node_of, parts_of, rank_specs
+from syne_hypersched.filenames import rank_log_name
 from syne_hypersched.launch import LaunchExit
 
 ONE, TWO = NodePart("b", ("0", "1"), 0, 2), NodePart("a", ("0",), 2, 1)
@@ -63,3 +66,10 @@ def test_a_launch_on_a_lost_node_is_lost():
 
 def test_a_part_that_was_never_started_has_no_codes():
     assert merged((ONE, TWO), {0: left(error="cannot fork")}, 0).exit_codes == (None, None, None)
+
+
+def test_each_rank_has_its_logs_beside_those_of_rank_0():
+    first, second = rank_specs(Path("trial/std.out"), Path("trial/std.err"), 2)
+    assert (first.stdout, first.stderr) == ("trial/std.out", "trial/std.err")
+    assert second.stdout == f"trial/{rank_log_name('std.out', 1)}"
+    assert second.stderr == f"trial/{rank_log_name('std.err', 1)}"

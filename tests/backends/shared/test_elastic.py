@@ -8,6 +8,7 @@ import pytest
 from syne_tune.backend.trial_status import Status, Trial
 
 from syne_hypersched.backends import ElasticTrial
+from syne_hypersched.backends.shared.elastic import check_wish
 from syne_hypersched.contract import LimitedTrial, RecordingTrial, is_elastic
 from syne_hypersched.contract import ResizableTrial as Contract
 
@@ -86,3 +87,18 @@ def test_a_copy_without_backend_has_no_devices_and_cannot_be_resized():
 def test_a_trial_of_the_stock_backend_is_not_elastic():
     stock = Trial(trial_id=0, config={}, creation_time=datetime.now())
     assert not is_elastic(stock)
+
+
+@pytest.mark.parametrize(
+    ("num_devices", "error", "message"),
+    [
+        (2.0, TypeError, r"num_devices must be an integer, but got 2\.0"),
+        (True, TypeError, "num_devices must be an integer, but got True"),
+        (0, ValueError, "num_devices must be from 1 to 4, but got 0"),
+        (5, ValueError, "num_devices must be from 1 to 4, but got 5"),
+    ],
+)
+def test_a_wish_is_for_devices_that_there_are(num_devices, error, message):
+    with pytest.raises(error, match=message):
+        check_wish(num_devices, 4)
+    assert [check_wish(each, 4) for each in (1, 4)] == [1, 4]

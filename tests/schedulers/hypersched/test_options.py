@@ -164,12 +164,39 @@ def test_positional_arguments_after_the_deadline_still_work():
 
 
 @pytest.mark.parametrize(
-    "strategy", [{}, {"strategy": "adaptive"}, {"strategy": Adaptive()}, {"strategy": PublishedRules()}]
+    ("strategy", "message"),
+    [
+        ({}, r"must be left out with strategy='adaptive', or be given as strategy=PublishedRules\(recharge_period=3\)"),
+        ({"strategy": "adaptive"}, "must be left out with strategy='adaptive', .*, but got 3"),
+        ({"strategy": Adaptive()}, r"must be left out with strategy=Adaptive\(.*\), or be given as .*, but got 3"),
+        ({"strategy": PublishedRules()}, r"must be .* give it as strategy=PublishedRules\(recharge_period=3\), beside"),
+    ],
 )
-def test_former_arguments_are_for_the_published_rules_by_name(strategy):
-    message = 'recharge_period is for strategy="published" and must be left out with .*, but got 3'
+def test_former_arguments_are_for_the_published_rules_by_name(strategy, message):
+    message = f"recharge_period {message}"
     with pytest.warns(DeprecationWarning, match="recharge_period"), pytest.raises(ValueError, match=message):
         make(recharge_period=3, **strategy)
+
+
+def test_the_warning_of_positional_arguments_names_spellings_that_last():
+    with pytest.warns(DeprecationWarning, match="positional arguments") as caught:
+        HyperSched(*ARGUMENTS, True, None, None, "uniform", 4, 3, strategy="published")  # type: ignore[misc]
+    (message,) = [str(warning.message) for warning in caught]
+    assert message.endswith(
+        "use do_minimize=..., scaling=..., clock=..., policy=..., "
+        "strategy=PublishedRules(allocation_grid=..., recharge_period=...) instead"
+    )
+
+
+@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.parametrize("strategy", ["adaptive", "published"])
+def test_what_was_an_attribute_cannot_be_set(name, strategy):
+    scheduler = make(strategy=strategy)
+    before = scheduler.options
+    place = "scaling=" if name == "assume_linear" else rf"strategy=PublishedRules\({name}="
+    with pytest.raises(AttributeError, match=rf"{name} of a HyperSched must be given when .* as {place}"):
+        setattr(scheduler, name, True)
+    assert scheduler.options == before
 
 
 def test_a_default_of_the_published_rules_was_let_pass_by_the_adaptive_strategy():

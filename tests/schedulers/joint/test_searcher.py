@@ -212,6 +212,7 @@ def test_every_scheduler_may_use_it_for_either_direction(name, do_minimize):
     ("kwargs", "error", "message"),
     [
         ({"random_share": 1.5}, ValueError, "random_share must be a number from 0 to 1, but got 1.5"),
+        ({"random_share": -0.5}, ValueError, "random_share must be a number from 0 to 1, but got -0.5"),
         ({"random_share": "x"}, TypeError, "random_share"),
         ({"configs": [{"x": 0.5}]}, ValueError, r"configs\[0\] must have the names of config_space"),
         ({"config": []}, TypeError, "searcher_kwargs of joint may only have configs, random_share, but got config"),
@@ -220,3 +221,11 @@ def test_every_scheduler_may_use_it_for_either_direction(name, do_minimize):
 def test_wrong_arguments(kwargs, error, message):
     with pytest.raises(error, match=message):
         make(**kwargs)
+
+
+def test_wrong_numbers():
+    explore = make()._explore
+    with pytest.raises(TypeError, match=r"random_seed must be an integer, but got 1\.5"):
+        JointSearcher(SPACE, [], 1.5, MAX_T, explore)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_t must be a positive number, but got 0"):
+        JointSearcher(SPACE, [], 0, 0, explore)

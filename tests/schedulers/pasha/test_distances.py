@@ -80,3 +80,7 @@ def test_quantiles_of_nothing_and_outside_of_the_unit_interval_are_refused():
         distances.quantile(0.5)
     with pytest.raises(ValueError, match=r"q must be from 0 to 1, but got 1\.5"):
         distances.quantile(1.5)
+    with pytest.raises(TypeError, match=r"q must be from 0 to 1, but got '0\.5'"):
+        distances.quantile("0.5")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="max_exact must be an integer, but got None"):
+        Distances(None)  # type: ignore[arg-type]

@@ -147,6 +147,7 @@ class Matcher:
             self._early = state if state is not None and self._may_be_early(state, number) else None
             self._match_early()
         self._last_report_s, self._touched_s = time_s, None
+        self._match_late()
 
     def _has_reported_anew(self, state: State | None, after_s: float) -> bool:
         """Whether what was known before this report was only reported, rather than trained and then saved."""
@@ -171,11 +172,7 @@ class Matcher:
         return self._last_report_s + _EARLY_FACTOR * self._gap_s if is_clear else None
 
     def tick(self, time_s: float) -> None:
-        """Time has passed without a change.
-
-        A script that saves late does so soon after its report. If a save came shortly before a report, and none follows
-        for a much longer time, the script saves early.
-        """
+        """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
         if self.decides_s is not None and time_s >= self.decides_s:
             self._seems_early = True
             self._match_early()
@@ -362,8 +359,13 @@ class Matcher:
 
     def _is_redone(self, state: State, best: Best) -> bool:
         """Whether a state is of work that is done again, from an older checkpoint than the best report had."""
-        there, wanted = self.level(state.after), number_of(best.values.get(self.time_attr)) if self.time_attr else None
-        return state.after >= best.report and there is not None and wanted is not None and there < wanted
+        wanted = number_of(best.values.get(self.time_attr)) if self.time_attr else None
+        if wanted is None or state.after < best.report:
+            return False
+        # What is saved before the first report of a launch is of that at most, which tells where the launch has begun.
+        is_before = state.after == self._num_before and best.launch != self._launch
+        there = self.level(state.after + is_before)
+        return is_before if there is None else there < wanted
 
     def _add(self, generation: int, match: Any) -> None:
         best = self._best

@@ -296,6 +296,21 @@ def test_the_checkpoint_of_work_that_is_done_again_is_not_newer():
     assert again.matched() == (4, 4, 4)
 
 
+@pytest.mark.parametrize("begins_at", [1, 2, 4])
+def test_a_checkpoint_before_the_first_report_of_a_launch_may_be_of_work_that_is_done_again(begins_at):
+    """The best report was of epoch 4 and has no checkpoint; the script saves before it reports."""
+    history = History()
+    for epoch in (1, 2, 3, 4):
+        history.report(epoch, 1 / epoch, after_s=1.0)
+    again = History(notes=history.matcher.notes(), launch=1, now=100.0)
+    again.save(begins_at + 1, after_s=1.0)
+    assert not again.matcher.matched
+    again.report(begins_at + 1, 1.0, after_s=0.5)
+    assert bool(again.matcher.matched) == (begins_at == 4)
+    if begins_at == 4:
+        assert again.matched() == (4, 5, 1)
+
+
 @pytest.mark.parametrize("noticed_s", [0.0, 1.0])
 def test_when_a_save_was_noticed_does_not_make_it_later(noticed_s):
     """It is not known when it was begun after all was quiet the last time: 0.03 s after the report."""

@@ -299,7 +299,9 @@ def test_workers_end_with_the_run(leave, no_process_left):
     loaders = []  # as in a notebook, where they outlive the block
     try:
         with ElasticRun(reporter=print) as run:
-            loaders += [run.loader(TensorDataset(torch.arange(12)), 2, train=train, num_workers=1) for train in (1, 0)]
+            loaders += [
+                run.loader(TensorDataset(torch.arange(12)), 2, train=train, num_workers=1) for train in (True, False)
+            ]
             for _ in run.epochs(1):
                 for _ in loaders[0]:
                     if leave == "break":

@@ -1,0 +1,41 @@
+"""Arguments of the backend for Ray clusters, without a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syne_hypersched.backends.ray._arguments import folders_of, variables
+
+
+def test_variables_are_copied():
+    given = {"A": "1"}
+    assert variables(given) == given
+    assert variables(given) is not given
+
+
+@pytest.mark.parametrize("env_vars", [None, ["A=1"], {"A": 1}, {1: "A"}])
+def test_what_is_no_variables(env_vars):
+    with pytest.raises(TypeError, match="env_vars must map names of variables to texts"):
+        variables(env_vars)
+
+
+def test_folders_are_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folders_of(None, None, pass_args_as_json=True) == (None, None)
+    assert folders_of("shared", None, pass_args_as_json=False) == (tmp_path / "shared", None)
+    assert folders_of(None, Path("own"), pass_args_as_json=False) == (None, tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("shared", "own", False), "node_path must be None with a checkpoint_path"),
+        (("shared", None, True), "pass_args_as_json must be False"),
+        ((None, "own", True), "pass_args_as_json must be False"),
+    ],
+)
+def test_what_does_not_go_together(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        folders_of(*arguments)

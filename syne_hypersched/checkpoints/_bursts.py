@@ -215,8 +215,7 @@ class Bursts:
             return []
         num = self._paths.index(path) + 1
         first, second = self._paths[:num], [*self._paths[num:], path]
-        is_other = set(first) & set(second) == {path}
-        return second if is_other and len(first) == len(second) > 1 else []
+        return second if _may_alternate(second, first) else []
 
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
@@ -316,6 +315,6 @@ def _shape(paths: list[str]) -> tuple[int, str]:
     return len(paths), pattern_of(paths[-1]) if paths else ""
 
 
-def _may_alternate(turn: list[str], before: list[str]) -> bool:
-    """Whether as many files were written twice, of which only the last one is the same."""
-    return len(turn) == len(before) > 1 and turn[-1] == before[-1] and not set(turn[:-1]) & set(before[:-1])
+def _may_alternate(files: list[str], before: list[str]) -> bool:
+    """Whether as many files were written as before, of which only the last one is the same."""
+    return len(files) == len(before) > 1 and files[-1] == before[-1] and not set(files[:-1]) & set(before[:-1])

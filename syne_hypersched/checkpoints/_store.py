@@ -113,7 +113,7 @@ class Notes:
     """The last reports that were the best ones so far, and their generations."""
 
     left: Tree | None = None
-    """The checkpoint folder as the last launch has left it, if it is whole; None: that is not known."""
+    """The checkpoint folder as the last launch has left it, if it is or may be whole; None: that is not known."""
 
     is_whole: bool = False
     """Whether that is certain. If not, a launch tries it."""
@@ -123,6 +123,10 @@ class Notes:
 
     evidence: dict[str, Any] | None = None
     """What the matcher needs to learn from the next launch in which order the script saves and reports."""
+
+    def is_whole_in(self, live: Tree) -> bool:
+        """Whether the present folder is as the last launch has left it, and is certainly whole."""
+        return self.is_whole and live == self.left
 
 
 class GenerationStore:

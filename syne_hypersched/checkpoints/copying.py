@@ -17,8 +17,8 @@ _SETTLE_PAUSE_S = 0.05
 def copy_checkpoint(source: Path, target: Path) -> bool:
     """Copies a checkpoint folder that its trial may be writing to at the same time.
 
-    Copies the folder as the trial's last launch left it, or else its newest generation. If the folder was not watched
-    and changes during the copy, it is copied again, for at most about a second.
+    Copies the folder as the trial's last launch left it, or its newest generation if the folder may not be whole. If
+    the folder was not watched and changes during the copy, it is copied again, for at most about a second.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def copy_checkpoint(source: Path, target: Path) -> bool:
         Whether there was anything to copy.
     """
     store = GenerationStore(source)
-    live, left, newest = read_tree(source), store.notes().left, store.newest()
-    if newest is None or live in (newest.live, left):
+    live, newest = read_tree(source), store.newest()
+    if newest is None or live == newest.live or store.notes().is_whole_in(live):
         return _copy_when_still(source, target)
     _forget(target)
     files = store.files(newest.number)

@@ -274,10 +274,10 @@ def _size(folders: Sequence[Path]) -> int:
 
 
 def trim_generations(folder: Path) -> None:
-    """Removes the generations of a trial that no longer runs: all if its folder is whole, else all but one."""
+    """Removes generations of a trial that no longer runs: all but the newest, and this one if the folder is whole."""
     store = GenerationStore(folder)
-    live, left, newest = read_tree(folder), store.notes().left, store.newest()
-    is_whole = live == left or (newest is not None and newest.live == live)
+    live, newest = read_tree(folder), store.newest()
+    is_whole = store.notes().is_whole_in(live) or (newest is not None and newest.live == live)
     for number in store.numbers():
         if is_whole or newest is None or number != newest.number:
             store.remove(number)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
+import pytest
+
 from syne_hypersched.checkpoints import Generation, GenerationStore, Notes, copying
 from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints.copying import copy_checkpoint
@@ -24,13 +26,14 @@ def test_the_newest_generation_is_copied_while_the_folder_is_written_to(tmp_path
     assert (tmp_path / "1" / "checkpoints" / "model").read_text() == "whole"
 
 
-def test_what_the_last_launch_has_left_is_newer(tmp_path):
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_the_last_launch_has_left_is_newer_but_may_be_torn(tmp_path, is_whole):
     store = make(tmp_path / "0" / "checkpoints", "older")
     store.take(Generation(1, 0, 1, 1, read_tree(store.checkpoints), {}), None)
     make(store.checkpoints, "left")
-    store.note(Notes(left=read_tree(store.checkpoints)))
+    store.note(Notes(left=read_tree(store.checkpoints), is_whole=is_whole))
     assert copy_checkpoint(store.checkpoints, tmp_path / "1" / "checkpoints")
-    assert (tmp_path / "1" / "checkpoints" / "model").read_text() == "left"
+    assert (tmp_path / "1" / "checkpoints" / "model").read_text() == ("left" if is_whole else "older")
 
 
 def test_what_the_target_had_is_gone_with_its_generations(tmp_path):

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syne_hypersched.checkpoints import Generation, GenerationStore, Notes
+from syne_hypersched.checkpoints._files import read_tree
 from syne_hypersched.checkpoints.removal import (
     CheckpointRemover,
     StoppedTrials,
     remove_checkpoints,
+    trim_generations,
 )
 from tests.thoroughness import examples
 
@@ -198,6 +201,19 @@ def test_checkpoints_go_at_the_end_but_for_those_of_an_experiment_that_may_be_re
     removals.needed.add(1)
     removals.remover.finish(range(4), tmp_path)
     assert [trial_id for trial_id in range(4) if removals.path(trial_id).exists()] == [1]
+
+
+@pytest.mark.parametrize("is_whole, kept", [(True, []), (False, [2])])
+def test_a_checkpoint_that_may_be_torn_keeps_a_whole_one_behind_it(tmp_path, is_whole, kept):
+    # A script that is paused while it saves may have left half of a file: no generation may be behind it then.
+    folder = make_checkpoints(tmp_path / "checkpoints")
+    store = GenerationStore(folder)
+    for number in (1, 2):
+        store.take(Generation(number, 0, 1, 1, read_tree(folder), {}), None)
+        (folder / "checkpoint-000000001" / "weights").write_bytes(bytes(1000 + number))
+    store.note(Notes(left=read_tree(folder), is_whole=is_whole))
+    trim_generations(folder)
+    assert store.numbers() == kept
 
 
 class Exploiting:

@@ -65,16 +65,14 @@ class GenerationKeeper:
         self._matcher: Matcher
         self._observer: Observer
         #: When a generation was last begun and taken, and when to try again after a failure.
-        self._tried_s = (0.0, 0.0)
-        self._retry_at = 0.0
+        self._tried_s, self._retry_at = (0.0, 0.0), 0.0
         #: When the supervisor first asked whether a process is saving, because the launch is to end.
         self._asked_s: float | None = None
         #: What was there when the processes got SIGTERM, if all of them were alive then, and none was writing.
         self._at_sigterm: Tree | None = None
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
-        self._ends = False
-        self._error = ""
+        self._ends, self._error = False, ""
         #: Whether the launch found a checkpoint that may not be whole.
         self._is_in_doubt = False
 
@@ -218,6 +216,8 @@ class GenerationKeeper:
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
         self._matcher.tick(seen_s)
         self._tell_news()
+        if self._is_in_doubt and self._matcher.has_gone_on and not observer.num_changes:
+            self._is_in_doubt, observer.is_dirty = False, True  # it was loaded, so it is whole
         is_quiet = now - observer.changed_s >= QUIET_S
         if not observer.is_dirty:
             if is_quiet and self._is_open():
@@ -309,7 +309,7 @@ class GenerationKeeper:
     def _describe(self, live: Tree, state: State | None) -> Generation:
         """The generation that a take would make now."""
         # It is not known when files that existed before the launch were written.
-        after, before = (-1, self._matcher.num_reports) if state is None else (state.after, state.before)
+        after, before = (-1, self._spec.num_reports) if state is None else (state.after, state.before)
         kept = self._observer.habits.of(live)
         number, level = self._shelf.number + 1, self._matcher.level(after)
         return Generation(number, self._spec.launch, after, before, live, kept, level)

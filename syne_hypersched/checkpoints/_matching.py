@@ -77,8 +77,7 @@ class Matcher:
         self._seems_early = self._seems_late = self._drained = False
         # Of this launch: the number of reports before it, and the number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
-        self._saved_first = self._saved_last = False
-        self._all_saved = True
+        self._saved_first, self._saved_last, self._all_saved = False, False, True
         #: Whether there were several saves between two reports, so that saves do not follow reports.
         self._saves_as_it_likes = False
         self._is_sure = False
@@ -102,6 +101,11 @@ class Matcher:
             return False
         is_early = self.order in (Order.EARLY, Order.UNKNOWN)  # or is known to be, after the end
         return self.current is self._early or self.current.after >= self._best.report - is_early
+
+    @property
+    def has_gone_on(self) -> bool:
+        """Whether the launch has reported a higher level than those before it, whose checkpoint it has loaded."""
+        return self._highest > self._level_before > -1e308  # which stands for none
 
     def report(self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0) -> None:
         """The script has reported.
@@ -168,8 +172,7 @@ class Matcher:
         """When :meth:`tick` will conclude something, unless there is a change before (monotonic seconds)."""
         if self._is_matched or self._early is None or self._seems_early or self._early.generation is None:
             return None
-        is_clear = self._early.is_clear(self._gap_s)
-        return self._last_report_s + _EARLY_FACTOR * self._gap_s if is_clear else None
+        return self._last_report_s + _EARLY_FACTOR * self._gap_s if self._early.is_clear(self._gap_s) else None
 
     def tick(self, time_s: float) -> None:
         """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
@@ -342,9 +345,7 @@ class Matcher:
         state, best = state or self.current, self._best
         if self._is_matched or best is None or state is None or state.generation is None or not state.settled:
             return
-        if self._early is not None:
-            return
-        if self._is_redone(state, best):
+        if self._early is not None or self._is_redone(state, best):
             return
         newer_by = state.before + 1 - best.report
         if state.after >= best.report:
@@ -368,8 +369,7 @@ class Matcher:
         return is_before if there is None else there < wanted
 
     def _add(self, generation: int, match: Any) -> None:
-        best = self._best
-        if best is not None:
+        if (best := self._best) is not None:
             matched = Matched(best.report, best.end, best.values, best.launch, generation, match)
             self.matched = [*self.matched[-1:], matched]
             self._news.append(matched)

@@ -11,7 +11,15 @@ import sys
 
 import pytest
 
-from syne_hypersched.checkpoints import Beginning, CheckpointSpec, GenerationKeeper, GenerationStore, Matched, Order
+from syne_hypersched.checkpoints import (
+    Beginning,
+    CheckpointSpec,
+    GenerationKeeper,
+    GenerationStore,
+    Matched,
+    Notes,
+    Order,
+)
 from syne_hypersched.checkpoints import _keeper as keeper_module
 from syne_hypersched.checkpoints import _matching as matching_module
 from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
@@ -286,6 +294,26 @@ def test_what_nobody_knows_to_be_whole_is_tried_once(launches):
     launches.run("print('anew', saved())", go_back_from=beginning.go_back_from)
     assert "may be torn" in launches.beginning().restored
     launches.seen("anew 0")
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_a_script_goes_on_from_is_whole(launches, goes_on):
+    """It is kept before the script writes again, since it may be killed then."""
+    launches.run("in_place(2)\nreport(2, 1.0)")
+    shutil.rmtree(launches.store.folder)
+    launches.store.note(Notes(evidence={"highest": 2.0}))  # all that is known
+    launches.run(
+        f"""
+report({3 if goes_on else 1}, 1.0)
+while {goes_on} and not list(folder.parent.glob(".checkpoints-generations/0*/files")):
+    time.sleep(0.005)
+next(halves(folder / "model", 3))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    assert launches.epochs() == ([2] if goes_on else [])
+    launches.run("print('from', saved(), flush=True)")
+    launches.seen("from 2" if goes_on else "from 0")
 
 
 def test_who_dies_in_its_first_write_begins_anew(launches):

@@ -445,3 +445,23 @@ def test_a_match_is_never_older_and_never_newer_than_it_says(seed, kind):
             assert content == level if known.match == "exact" else level <= content <= level + known.match
         if saved >= 12:
             break
+
+
+@pytest.mark.parametrize(
+    ("highest", "levels", "expected"),
+    [
+        (2.0, [3], True),
+        (2.0, [1, 2], False),
+        (2.0, [2, 3], True),
+        (2.0, [None], False),
+        (None, [3], False),
+        (-1e308, [1], False),
+    ],
+)
+def test_a_launch_goes_on_if_its_levels_rise_beyond_those_before(highest, levels, expected):
+    notes = Notes(evidence=None if highest is None else {"highest": highest})
+    matcher = Matcher(1, notes, Order.UNKNOWN, 0.0, False)
+    matcher.follow("epoch", "loss", True)
+    for level in levels:
+        matcher.report({} if level is None else {"epoch": level}, 0, 1.0)
+    assert matcher.has_gone_on == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import zipfile
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class Simulation:
         )
 
     def best(self, metric: str, do_minimize: bool = True) -> float:
-        """The best value that was reported; NaN if none was.
+        """The best finite value that was reported; NaN if none was.
 
         Parameters
         ----------
@@ -124,7 +125,8 @@ class Simulation:
         Parameters
         ----------
         metric
-            Entry of the reports; NaN counts as no value, and so does what is no number or is missing in a report.
+            Entry of the reports. What is no finite number, or is missing in a report, counts as no value, as for the
+            schedulers.
         do_minimize
             Whether the least value is the best.
 
@@ -170,4 +172,5 @@ class Simulation:
 
 
 def _number(entry: object) -> float:
-    return float(entry) if checks.is_number(entry) else float("nan")
+    number = float(entry) if checks.is_number(entry) else math.nan
+    return number if math.isfinite(number) else math.nan

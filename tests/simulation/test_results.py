@@ -40,7 +40,11 @@ def test_a_row_for_each_report_in_the_order_of_time():
 
 
 @pytest.mark.parametrize(
-    ("do_minimize", "best"), [(True, [math.nan, 0.5, 0.5, 0.25, 0.25]), (False, [math.nan, 0.5, 0.75, 0.75, 0.75])]
+    ("do_minimize", "best"),
+    [
+        (True, [math.nan, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]),
+        (False, [math.nan, 0.5, 0.75, 0.75, 0.75, 0.75, 0.75]),
+    ],
 )
 def test_the_best_so_far_passes_over_what_is_no_number(do_minimize, best):
     simulation = make(
@@ -49,9 +53,11 @@ def test_the_best_so_far_passes_over_what_is_no_number(do_minimize, best):
         decided(1, 3.0, loss=0.75),
         decided(0, 4.0, loss=0.25),
         decided(0, 5.0, other=-9.0, loss="no number"),
+        decided(0, 6.0, loss=math.inf),
+        decided(0, 7.0, loss=-math.inf),
     )
     times_s, values = simulation.trajectory("loss", do_minimize)
-    np.testing.assert_array_equal(times_s, [1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(times_s, [1, 2, 3, 4, 5, 6, 7])
     np.testing.assert_array_equal(values, best)
     assert simulation.best("loss", do_minimize) == best[-1]
     assert simulation.best("other") == -9

@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import threading
+import zipfile
 
 import pytest
+from pandas.errors import EmptyDataError
 
 from syne_hypersched.experiments import check_run, load_run
 from syne_hypersched.recovery._orphans import open_launches
@@ -19,7 +21,7 @@ def begin(experiments):
     """Starts HyperSched, and returns once a checkpoint of the incumbent is published."""
 
     def begin_tuning(name, **options):
-        process = experiments.start("hypersched", name, **options)
+        process = experiments.start("hypersched", name, deadline_s=600.0, **options)  # on a busy machine, too
         experiments.wait_for((experiments.path(name) / "best" / "checkpoint" / "epoch.json").is_file)
         return process
 
@@ -27,12 +29,19 @@ def begin(experiments):
 
 
 def num_reports(experiments, name):
-    return len(experiments.results(name))
+    """Rows of the table; 0 while it is being written."""
+    try:
+        return len(experiments.results(name))
+    except (FileNotFoundError, EmptyDataError, zipfile.BadZipFile):
+        return 0
 
 
 def assert_can_be_resumed(experiments, name):
     before = num_reports(experiments, name)
-    assert experiments.resume(name, "--time-passes", "running").wait() == 0, experiments.log()
+    process = experiments.resume(name, "--time-passes", "running")
+    experiments.wait_for(lambda: process.poll() is not None or num_reports(experiments, name) > before)
+    os.killpg(process.pid, signal.SIGINT)  # the deadline is far away
+    assert process.wait() != 0, experiments.log()
     assert num_reports(experiments, name) > before
     assert check_run(load_run(experiments.path(name), time_attr="epoch")) == ()
     assert experiments.left_behind(name) == []

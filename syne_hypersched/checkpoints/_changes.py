@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -194,7 +195,7 @@ class ChangeWatch:
     def _add(self, path: str) -> set[int]:
         """Watches a folder and those in it, and returns the watches; there may be none."""
         folder, watches = os.path.join(self._folder, path), set()
-        with contextlib.suppress(OSError):
+        try:
             watch = self._inotify.add(folder, _IN_FOLDER)
             self._paths[watch] = path
             watches.add(watch)
@@ -202,6 +203,9 @@ class ChangeWatch:
                 below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
             for name in below:
                 watches |= self._add(f"{path}{name}/")
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise  # what nobody sees may be half of a checkpoint
         return watches
 
     def close(self) -> None:

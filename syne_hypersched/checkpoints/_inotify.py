@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ ONLYDIR = 0x1000000
 DONT_FOLLOW = 0x2000000
 ISDIR = 0x40000000
 
+#: What has reached its limit if the kernel refuses, and the setting to raise.
+_LIMITS = {
+    errno.EMFILE: ("too many programs of this user watch files", "max_user_instances"),
+    errno.ENOSPC: ("the programs of this user watch too many folders", "max_user_watches"),
+}
 _HEADER = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -90,6 +96,18 @@ def _parse(data: bytes) -> Iterator[InotifyEvent]:
 
 def _checked(result: int, what: str) -> int:
     if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), what)
+        number = ctypes.get_errno()
+        raise OSError(number, _reason(number), what)
     return result
+
+
+def _reason(number: int) -> str:
+    if number not in _LIMITS:
+        return os.strerror(number)
+    what, setting = _LIMITS[number]
+    try:
+        with open(f"/proc/sys/fs/inotify/{setting}") as file:
+            now = f", which is {file.read().strip()}"
+    except OSError:
+        now = ""
+    return f"{what}; the limit is the kernel's setting fs.inotify.{setting}{now}"

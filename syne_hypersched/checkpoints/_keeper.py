@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,8 @@ class GenerationKeeper:
             os.makedirs(os.path.dirname(spec.folder), mode=0o700, exist_ok=True)
             self._watch = ChangeWatch(spec.folder, spec.log)
         except OSError as error:
-            self._error = f"the checkpoint folder cannot be watched: {error}"
-            return beginning
+            self._error = f"the checkpoint folder cannot be watched, and best/ may get no checkpoint: {error}"
+            return replace(beginning, error=beginning.error or self._error)
         self._observer = Observer(spec, self._watch, self._matcher, self._shelf.remove_unsound)
         present = None if beginning.generation is None else self._shelf.find(beginning.generation)
         if present is not None:

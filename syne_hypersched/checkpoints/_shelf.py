@@ -119,7 +119,7 @@ class Shelf:
             if os.path.islink(self._spec.folder):
                 os.mkdir(folder)
         except OSError as error:
-            return Beginning(error=f"it is torn, and cannot be set aside: {error}")
+            return Beginning(error=f"its checkpoint is torn, and cannot be set aside: {error}")
         return Beginning(restored=f"{reason} ({aside})")
 
     def find(self, number: int) -> Generation | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -298,3 +300,26 @@ def test_a_file_that_is_removed_while_it_is_open_is_not_closed_afterwards(make_w
         assert watched.seen() == [("created", "wal"), ("written", "wal"), ("removed", "wal")]
     watched.write("wal")
     assert watched.seen() == [("created", "wal"), ("written", "wal"), ("closed", "wal")]
+
+
+def test_a_folder_for_which_the_kernel_has_no_watch_left_is_an_error(tmp_path):
+    """Halves of checkpoints would be taken from a folder of which nothing is seen."""
+    program = """
+import os, sys
+from syne_hypersched.checkpoints._changes import ChangeWatch
+
+folder = os.path.join(sys.argv[1], "checkpoints")
+os.mkdir(folder)
+watch = ChangeWatch(folder, os.path.join(sys.argv[1], "log"))  # the log, the folder, and the one in which it is
+os.mkdir(os.path.join(folder, "step-1"))
+try:
+    watch.read()
+except OSError as error:
+    print(error)
+"""
+    limited = 'echo 3 > /proc/sys/user/max_inotify_watches && exec "$@"'
+    enter = ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"]
+    if not shutil.which("unshare") or subprocess.run([*enter, "true"], capture_output=True).returncode:
+        pytest.skip("this machine has no user namespaces with limits of their own")
+    done = subprocess.run([*enter, sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
+    assert "fs.inotify.max_user_watches" in done.stdout, done.stderr

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import struct
 
@@ -16,6 +18,7 @@ from syne_hypersched.checkpoints._inotify import (
     MOVED_TO,
     Inotify,
     InotifyEvent,
+    _checked,
     _parse,
 )
 
@@ -91,3 +94,20 @@ def test_the_queue_is_not_handed_to_other_programs():
     queue.close()
     with pytest.raises(OSError):
         os.fstat(queue.fd)
+
+
+@pytest.mark.parametrize(
+    ("number", "setting"), [(errno.EMFILE, "max_user_instances"), (errno.ENOSPC, "max_user_watches")]
+)
+def test_a_limit_is_named_with_its_present_value(number, setting):
+    with open(f"/proc/sys/fs/inotify/{setting}") as file:
+        now = int(file.read())
+    ctypes.set_errno(number)
+    with pytest.raises(OSError, match=rf"fs\.inotify\.{setting}, which is {now}: 'folder'") as caught:
+        _checked(-1, "folder")
+    assert caught.value.errno == number
+
+
+def test_another_error_is_that_of_the_kernel(queue, tmp_path):
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
+        queue.add(str(tmp_path / "missing"), ALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -875,6 +876,19 @@ def test_an_error_is_told_and_the_launch_takes_place(in_process, monkeypatch):
     script.keeper.drain()
     ending = script.end()
     assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)
+
+
+def test_a_folder_that_cannot_be_watched_is_told_when_the_launch_begins(in_process, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "too many programs watch files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper_module, "ChangeWatch", refuse)
+        script = in_process()
+    assert "best/ may get no checkpoint: " in script.beginning.error
+    assert "too many programs watch files" in script.beginning.error
+    ending = script.end()
+    assert (ending.is_whole, ending.error) == (False, script.beginning.error)
 
 
 def test_an_error_at_the_end_is_told(in_process, monkeypatch):

@@ -159,7 +159,8 @@ class Checkpoints:
                 "restore", trial.trial_id, launch=trial.launch, reason=news.restored, generation=news.generation
             )
         if news.error:
-            self._tell_once("restore", "A checkpoint of trial %d: %s", trial.trial_id, news.error)
+            self._tell_once("restore", "Trial %d: %s. The training goes on.", trial.trial_id, news.error)
+            self._told |= {news.error}  # the end of the launch has it, too
 
     def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""

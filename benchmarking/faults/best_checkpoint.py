@@ -109,7 +109,7 @@ def _by_order(rows: Sequence[Row]) -> Iterator[str]:
         by_order[row["plan"]["order"] if "plan" in row else "?"].append(row)
     for order in (*ORDERS, "?"):
         these = by_order.get(order, [])
-        matches = Counter(row.get("match", "") for row in these if row.get("plan", {}).get("scheduler") != "random")
+        matches = Counter(row.get("match", "") for row in these)
         numbers = [int(match) for match, count in matches.items() if match.isdigit() for _ in range(count)]
         numbers_of = [f"{statistics.median(numbers):g}", max(numbers)] if numbers else ["-", "-"]
         cells = [len(these), matches["exact"], len(numbers), *numbers_of, matches["none"], matches["?"], matches[""]]

@@ -69,11 +69,6 @@ class Plan:
     """It ends after so many reports, if not before."""
 
     @property
-    def publishes(self) -> bool:
-        """Whether the scheduler has ``best/`` published."""
-        return self.scheduler != "random"
-
-    @property
     def what(self) -> str:
         """The plan in a few words."""
         kills = "".join(f", kills {what} at {at_s:.1f}" for at_s, what in self.kills)

@@ -184,7 +184,6 @@ class Experiment:
             best = read_best(self.path / "best", self.writer, xs, loads=True)
         return Evidence(
             order=self.plan.order,
-            publishes=self.plan.publishes,
             deadline_s=run.deadline_s,
             reports=[Reported(r.trial_id, int(r.resource), r.value, r.time_s) for r in run.reports],
             diaries={trial_id: read_diary(self.folder / "diaries" / f"{x!r}.jsonl") for trial_id, x in xs.items()},

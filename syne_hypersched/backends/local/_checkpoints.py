@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched.backends.local._objective import objective_of
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
@@ -64,6 +65,10 @@ class Checkpoints:
         #: Of each trial, the reports that the tuner has received last and that were the best so far. It may take the
         #: last ones back, and one from before them is kept.
         self._received: dict[int, list[_Received]] = {}
+        #: Whether the scheduler says what to publish. One of Syne Tune's does not; then the best report is published,
+        #: and this is the best one so far.
+        self._scheduler_publishes = False
+        self._best_value = math.inf
         #: Trials whose report was not delivered yet when the launch ended.
         self._undelivered: set[int] = set()
         self.publisher = BestPublisher(self._on_published, self._is_live)
@@ -115,15 +120,30 @@ class Checkpoints:
         self.publisher.time_attr = time_attr
 
     def measure(self, metric: str, do_minimize: bool) -> bool:
-        """Names the metric; returns whether it is another one than before."""
+        """A scheduler that publishes its incumbents names the metric; returns whether it is another one than before."""
+        self._scheduler_publishes = True
+        return self._measure(metric, do_minimize)
+
+    def _measure(self, metric: str, do_minimize: bool) -> bool:
         before = self.publisher.metric, self.publisher.do_minimize
         self.publisher.metric, self.publisher.do_minimize = metric, do_minimize
         return (metric, do_minimize) != before
+
+    def _learn_metric(self) -> None:
+        """Reads what the tuner has noted of a scheduler that tells the backend nothing."""
+        objective = objective_of(self.experiment)
+        if objective is not None:
+            self._measure(objective.metric, objective.do_minimize)
+            self.time_attr = self.time_attr or objective.time_attr
+            published = self.publisher.value(published_result(self.experiment) or {})
+            self._best_value = math.inf if published is None else published
 
     # What the fleet tells.
 
     def spec(self, trial: TrialProcesses) -> CheckpointSpec:
         """What the next launch of a trial has to know."""
+        if self.publisher.metric is None:
+            self._learn_metric()
         return CheckpointSpec(
             folder=os.path.abspath(self._folder_of(trial.trial_id)),
             log=os.path.abspath(trial.stdout_path),
@@ -165,9 +185,21 @@ class Checkpoints:
     def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""
         self.note_received(trial, reports)
+        if not self._scheduler_publishes:
+            self._publish_best(trial, reports)
         if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
             self._undelivered.discard(trial.trial_id)
             self._offer(trial)
+
+    def _publish_best(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
+        """Has the best report published, if it is better than all before."""
+        values = [math.inf if value is None else value for value in map(self.publisher.value, reports)]
+        best = min(range(len(values)), key=values.__getitem__, default=None)
+        config = None if best is None or values[best] >= self._best_value else _config_of(trial)
+        if best is not None and config is not None:
+            self._best_value = values[best]
+            candidate = self._candidate(trial.trial_id, config, reports[best], trial.reports.number_of(reports[best]))
+            self.publisher.publish(self.experiment, candidate)
 
     def note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner, or the one before it that has died, has received reports of a trial."""
@@ -207,11 +239,8 @@ class Checkpoints:
         offers = [] if best is None else [best[1:]]
         if matched is not None and matched.report not in [report for report, _ in offers]:
             offers.append((matched.report, {**matched.values, ST_LAUNCH: matched.launch}))
-        if not offers:
-            return
-        try:
-            config = json.loads(trial.config_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        config = _config_of(trial) if offers else None
+        if config is None:
             return
         for report, result in offers:
             if not _was_delivered(trial, report):
@@ -277,6 +306,15 @@ class Checkpoints:
 
 def _was_delivered(trial: TrialProcesses, report: int | None) -> bool:
     return report is None or trial.reports.was_delivered(report)
+
+
+def _config_of(trial: TrialProcesses) -> dict[str, Any] | None:
+    """The configuration of a trial; None if its file cannot be read."""
+    try:
+        config: dict[str, Any] = json.loads(trial.config_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return config
 
 
 def _never(_: int) -> bool:

@@ -528,6 +528,22 @@ def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
     assert (tuner.tuner_path / "best" / "checkpoint" / "epoch.json").exists()
 
 
+@pytest.mark.parametrize("do_minimize", [True, False])
+def test_the_best_checkpoint_of_a_scheduler_that_tells_the_backend_nothing(script, do_minimize):
+    space = {"x": uniform(0, 1), "epochs": 4}
+    points = [{"x": x} for x in (0.3, 0.1, 0.2, 0.7)]
+    scheduler = RandomSearch(space, metrics=["loss"], do_minimize=do_minimize, points_to_evaluate=points, random_seed=1)
+    backend = make_backend(script, delete_checkpoints=True, time_attr="epoch")
+    tuner = run(backend, scheduler, StoppingCriterion(max_num_trials_finished=4), n_workers=2)
+    table = results(tuner)
+    best = table.loc[table.loss.idxmin() if do_minimize else table.loss.idxmax()]
+    published = json.loads((tuner.tuner_path / "best" / "result.json").read_text())
+    assert (published["trial_id"], published["epoch"], published["loss"]) == (best.trial_id, best.epoch, best.loss)
+    (checkpoint,) = (tuner.tuner_path / "best" / "checkpoint").iterdir()
+    assert json.loads(checkpoint.read_text()) >= best.epoch
+    assert published["st_checkpoint"]["level"] == best.epoch
+
+
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 def test_the_stock_backend_removes_what_a_scheduler_of_this_package_needs_no_longer(script):
     backend = LocalBackend(str(script), rotate_gpus=False, delete_checkpoints=True)

@@ -1,0 +1,54 @@
+"""What a tuner notes of its scheduler, for a backend that the scheduler tells nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from syne_tune.config_space import uniform
+from syne_tune.optimizer import baselines
+
+from syne_hypersched import ASHA
+from syne_hypersched.backends.local._objective import objective_of
+
+SPACE = {"x": uniform(0, 1)}
+
+
+def note(folder, metadata):
+    (folder / "metadata.json").write_text(json.dumps(metadata, default=str))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "expected"),
+    [
+        (baselines.RandomSearch(SPACE, metrics=["loss"]), ("loss", True, None)),
+        (baselines.TPE(SPACE, metric="accuracy", do_minimize=False), ("accuracy", False, None)),
+        (baselines.ASHA(SPACE, metric="loss", time_attr="step", max_t=9), ("loss", True, "step")),
+        (ASHA(SPACE, "accuracy", "epoch", max_t=9, do_minimize=False), ("accuracy", False, "epoch")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_schedulers_say_of_themselves(tmp_path, scheduler, expected):
+    assert objective_of(note(tmp_path, scheduler.metadata())) == expected
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"metric_names": ["loss", "latency"], "metric_mode": ["min", "min"]},  # no report is the best of them
+        {"metric_names": [], "metric_mode": "min"},
+        {"metric_names": ["loss"], "metric_mode": "least"},
+        {"metric_names": ["loss"]},
+        {},
+        [],
+    ],
+)
+def test_what_is_not_known(tmp_path, metadata):
+    assert objective_of(note(tmp_path, metadata)) is None
+
+
+def test_without_a_tuner_nothing_is_noted(tmp_path):
+    assert objective_of(tmp_path) is None
+    (tmp_path / "metadata.json").write_text('{"metric_names": ["lo')
+    assert objective_of(tmp_path) is None

@@ -62,6 +62,10 @@ def test_the_tuner_is_python_and_its_arguments_exist():
     assert {keyword.arg for keyword in call.keywords} <= known.keys()
 
 
+def text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 class Job:
     """A job on one node, this machine."""
 
@@ -109,7 +113,7 @@ def test_a_job_stores_everything_before_its_time_limit_is_queued_again_and_goes_
     job = Job(tmp_path)
     with job.start(0) as process:
         results = job.experiment / "events.jsonl"
-        wait_for(lambda: results.exists() and "first_report" in results.read_text() or process.poll() is not None, 120)
+        wait_for(lambda: process.poll() is not None or ("first_report" in text_of(results)), 120)
         process.send_signal(signal.SIGUSR1)
         process.wait(60)
     log = (tmp_path / "job0.log").read_text()

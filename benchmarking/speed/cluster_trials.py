@@ -1,7 +1,7 @@
 """Memory of tuner, gateway and agents while many trials pass through a Ray cluster: is it flat?
 
-    python benchmarking/speed/cluster_trials.py                      # 10,000 trials, one hour and a half on two busy cores
-    python benchmarking/speed/cluster_trials.py --trials 300         # two minutes
+    python benchmarking/speed/cluster_trials.py                      # 10,000 trials, ten minutes on two busy cores
+    python benchmarking/speed/cluster_trials.py --trials 1500        # two minutes
 
 Every trial is a process that reports once and exits. Printed are megabytes of memory (USS: what a process has for
 itself), open files and threads, ten times, and how much each has grown for a thousand trials since the first tenth.
@@ -38,7 +38,9 @@ class Watched:
     """The processes whose memory is looked at, by what they are."""
 
     def __init__(self, gateway: int) -> None:
-        agents = [each for each in psutil.process_iter(["cmdline"]) if "NodeAgent" in " ".join(each.info["cmdline"] or ())]
+        agents = [
+            each for each in psutil.process_iter(["cmdline"]) if "NodeAgent" in " ".join(each.info["cmdline"] or ())
+        ]
         self.processes = {"tuner": [psutil.Process()], "gateway": [psutil.Process(gateway)], "agents": agents}
 
     def megabytes(self) -> dict[str, float]:

@@ -38,10 +38,9 @@ class Watched:
     """The processes whose memory is looked at, by what they are."""
 
     def __init__(self, gateway: int) -> None:
-        agents = [
-            each for each in psutil.process_iter(["cmdline"]) if "NodeAgent" in " ".join(each.info["cmdline"] or ())
-        ]
-        self.processes = {"tuner": [psutil.Process()], "gateway": [psutil.Process(gateway)], "agents": agents}
+        own = psutil.Process()
+        agents = [each for each in own.children(recursive=True) if "NodeAgent" in " ".join(each.cmdline())]
+        self.processes = {"tuner": [own], "gateway": [psutil.Process(gateway)], "agents": agents}
 
     def megabytes(self) -> dict[str, float]:
         """Memory of each kind."""

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 MOST_S = 1.0
 #: Logs that grow wake the tuner not more often than this, and less and less often while they hold no reports.
 LEAST_GAP_S, MOST_GAP_S = 0.01, 0.1
-#: Looking at hundreds of trials takes milliseconds. It is done less often then, so that it takes at most one in this many
-#: seconds of a core, as long as no report has to wait for more than this.
+#: Looking at hundreds of trials takes milliseconds. It is done less often then, so that it takes at most one in this
+#: many seconds of a core, as long as no report has to wait for more than this.
 _IDLE_SHARE, _DEAR_GAP_S = 10, 0.02
 #: Without inotify the logs are looked at as often as this.
 _LOOK_S = 0.05

@@ -46,7 +46,8 @@ def say_cost(path: Path) -> None:
         return
     lost_s = losses[0].time_s
     ends = [e for e in run.events if e.event == "exit" and e.details.get("how") == "lost" and e.time_s >= lost_s]
-    print(f"\nNode lost at {lost_s:.1f} s: {len(losses[0].devices)} of {2 * SLOTS} devices, {len(ends)} launches.")
+    what = "1 launch" if len(ends) == 1 else f"{len(ends)} launches"
+    print(f"\nNode lost at {lost_s:.1f} s: {len(losses[0].devices)} of {2 * SLOTS} devices, {what}.")
     for end in ends:
         before = [r for r in run.reports if r.trial_id == end.trial_id and r.time_s <= lost_s]
         after = [r for r in run.reports if r.trial_id == end.trial_id and r.time_s > end.time_s]

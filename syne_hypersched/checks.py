@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any, TypeGuard
 
 LONGEST_S = 1e9
 """Seconds that stand for "no limit": 31 years, which every waiting function of the system accepts."""
+
+#: The begin of a URL; a path object has one slash less.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def number(
@@ -193,6 +197,24 @@ def path(name: str, value: object, rule: str = "a path") -> Path:
     if not os.fspath(value):
         raise ValueError(f"{name} must be {rule}, but got {value!r}")
     return Path(value)
+
+
+def folder(name: str, value: object) -> Path:
+    """The path of a folder that this machine and others see: no URL, which would become a folder with a colon.
+
+    Raises
+    ------
+    TypeError
+        It is no path.
+    ValueError
+        It is empty or a URL.
+    """
+    at = path(name, value, "the path of a folder")
+    if _URL.match(str(at)):
+        raise ValueError(
+            f"{name} must be the path of a folder, but got the URL {str(value)!r}: mount it, and give the path"
+        )
+    return at
 
 
 def output_file(name: str, value: object) -> Path:

@@ -82,6 +82,14 @@ def test_paths(tmp_path):
         checks.path("path", "")
 
 
+def test_folders(tmp_path):
+    assert checks.folder("folder", str(tmp_path)) == tmp_path
+    assert checks.folder("folder", "a:b/c") == Path("a:b/c")
+    for url in ("s3://bucket/x", Path("gs://bucket/x"), "file:///x"):
+        with pytest.raises(ValueError, match="folder must be the path of a folder, but got the URL"):
+            checks.folder("folder", url)
+
+
 def test_one_of_a_few():
     assert checks.one_of("launch", None, ("warm", "cold", None)) is None
     with pytest.raises(ValueError, match='launch must be "warm", "cold" or None, but got \'hot\''):

@@ -21,7 +21,11 @@ DEADLINE_S = float(os.environ.get("DEADLINE_S", 4 * 3600))
 
 def make_tuner() -> Tuner:
     backend = ElasticRayBackend(
-        ENTRY_POINT, address=os.environ["HEAD_ADDRESS"], devices_of=os.environ.get("DEVICES_OF", "GPU")
+        ENTRY_POINT,
+        int(os.environ["NUM_DEVICES"]),
+        address=os.environ["HEAD_ADDRESS"],
+        devices_of=os.environ["DEVICES_OF"],
+        start_timeout_s=300.0,  # nodes of an allocation do not start at the same moment
     )
     scheduler = HyperSched(
         CONFIG_SPACE,

@@ -152,7 +152,9 @@ def tune(
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        print(f"hypersched tune: error: {error_text(error, script='the script')}", file=sys.stderr)
+        # Parameters of the backend for clusters, whose options have shorter names.
+        names = {"address": "--cluster", "devices_of": "--devices", "checkpoint_path": "--checkpoints"}
+        print(f"hypersched tune: error: {error_text(error, script='the script', **names)}", file=sys.stderr)
         return 2
 
 

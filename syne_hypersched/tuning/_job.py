@@ -136,6 +136,8 @@ class TuneJob:
         _known("--processes", self.processes, ("per_device", "single"))
         if self.cluster is None and self.checkpoints is not None:
             raise ValueError("--checkpoints is for --cluster: on one machine they are in the experiment's folder")
+        if self.checkpoints is not None:
+            checks.folder("--checkpoints", self.checkpoints)
         if self.cluster is None and self.insecure:
             raise ValueError("--insecure is for --cluster, but there is none")
         if self.cluster is not None:

@@ -96,6 +96,10 @@ BAD = {
     "resume with some": (["--resume", "x", "--deadline", "9s"], "--resume alone"),
     "resume and name": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9", "--resume", "x", "--name", "y"], "leave out --name"),
     "no cluster": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--checkpoints", "/shared"], "for --cluster"),
+    "a URL": (
+        [SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--cluster", "auto", "--checkpoints", "s3://bucket"],
+        "--checkpoints must be the path of a folder, but got the URL",
+    ),
     "slots": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--cluster", "auto", "--devices", "a b"], "with --cluster"),
     "write over": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--write-script", SCRIPT], "exists"),
     "write nowhere": ([SCRIPT, *SPACE, *WHAT, "--deadline", "9s", "--write-script", "no/such/x.py"], "no/such"),
@@ -137,6 +141,14 @@ def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder,
     ended = command(*what, "--deadline", "61s", "--resume", "long")
     assert ended.returncode == 0, ended.stderr
     assert last_lines(ended, "best val_loss ")
+
+
+@pytest.mark.slow
+def test_an_address_of_no_cluster_is_named_by_its_option(folder, capsys):
+    pytest.importorskip("ray")
+    where = ["--cluster", "127.0.0.1:1", "--devices", "slot:2"]
+    assert main(["tune", str(SCRIPT), *WHAT, *SPACE, "--deadline", "9s", *where]) == 2
+    assert "--cluster must lead to a Ray cluster, but '127.0.0.1:1' does not" in capsys.readouterr().err
 
 
 def test_a_cluster_is_written_into_the_script(folder):

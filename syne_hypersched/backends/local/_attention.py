@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ class Attention:
     def __init__(self) -> None:
         self._news = News()
         self._stale = StaleWatch()
+        self._looked_at = 0.0
 
     def starts(self, trial_id: int, log: Path) -> None:
         """A trial is started or resumed, and reports in this file."""
@@ -31,6 +33,7 @@ class Attention:
 
     def looks(self) -> None:
         """The tuner looks for new reports."""
+        self._looked_at = time.thread_time()
         self._stale.enter()
 
     def has_looked(
@@ -40,7 +43,7 @@ class Attention:
         for trial_id, status in statuses.items():
             if status != Status.in_progress:
                 self._news.leave(trial_id)
-        self._news.fetched(len(reports))
+        self._news.fetched(len(reports), time.thread_time() - self._looked_at)
         completed = [trial_id for trial_id, status in statuses.items() if may_stop and status == Status.completed]
         self._stale.leave(reports, completed)
 

@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 MOST_S = 1.0
 #: Logs that grow wake the tuner not more often than this, and less and less often while they hold no reports.
 LEAST_GAP_S, MOST_GAP_S = 0.01, 0.1
+#: Looking at hundreds of trials takes milliseconds. It is done less often then, so that it takes at most one in this
+#: many seconds of a core, as long as no report has to wait for more than this.
+_IDLE_SHARE, _DEAR_GAP_S = 10, 0.02
 #: Without inotify the logs are looked at as often as this.
 _LOOK_S = 0.05
 
@@ -59,10 +62,9 @@ class News:
         """No wait lasts beyond this moment (monotonic seconds), at which the tuning ends."""
         self._due = due
 
-    def fetched(self, num_reports: int) -> None:
-        """The logs were read; ``num_reports`` reports were found."""
-        # What only prints must not have the tuner look all the time.
-        self._gap_s = LEAST_GAP_S if num_reports else min(MOST_GAP_S, 2 * self._gap_s)
+    def fetched(self, num_reports: int, cost_s: float = 0.0) -> None:
+        """The logs were read, which took so much time of a core (s); ``num_reports`` reports were found."""
+        self._gap_s = next_gap_s(self._gap_s, num_reports, cost_s)
 
     def wake(self) -> None:
         """Something has happened that is in no log; called in any thread."""
@@ -180,6 +182,22 @@ class News:
     def __del__(self) -> None:
         if hasattr(self, "_bell"):
             self.close()
+
+
+def next_gap_s(gap_s: float, num_reports: int, cost_s: float) -> float:
+    """Seconds from one look at all logs to the next one.
+
+    Parameters
+    ----------
+    gap_s
+        Those before the last look.
+    num_reports
+        Reports that it has found. What only prints must not have the tuner look all the time.
+    cost_s
+        What it has cost (seconds of a core).
+    """
+    least_s = min(_DEAR_GAP_S, max(LEAST_GAP_S, _IDLE_SHARE * cost_s))
+    return least_s if num_reports else min(MOST_GAP_S, max(least_s, 2 * gap_s))
 
 
 def _size(path: Path) -> int:

@@ -43,7 +43,7 @@ def parse_request(text: str) -> PoolRequest:
     rule = 'the file must be a number of devices or {"num_devices": 2} or {"devices": ["0", "1"]}'
     try:
         values: Any = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for a thousand brackets
         raise ValueError(f"{rule}, but is {text.strip()[:100]!r}") from error
     if isinstance(values, int) and not isinstance(values, bool):
         return PoolRequest(values)

@@ -45,7 +45,7 @@ def folders_of(
     Raises
     ------
     TypeError, ValueError
-        One is no path, or both are given, or one of them with configurations in files on the tuner's disk.
+        One is no path of a folder, or both are given, or one of them with configurations in files on the tuner's disk.
     """
     if checkpoint_path is not None and node_path is not None:
         raise ValueError(
@@ -57,5 +57,5 @@ def folders_of(
             "tuner's disk"
         )
     given = {"checkpoint_path": checkpoint_path, "node_path": node_path}
-    shared, own = (None if at is None else Path(os.path.abspath(checks.path(name, at))) for name, at in given.items())
+    shared, own = (None if at is None else Path(os.path.abspath(checks.folder(name, at))) for name, at in given.items())
     return shared, own

@@ -67,7 +67,12 @@ class Gateway:
 
     def run(self) -> None:
         """Connects, and works until the tuner is gone or says that it is done."""
-        ray: Any = importlib.import_module("ray")
+        try:
+            ray: Any = importlib.import_module("ray")
+        except Exception as error:  # whatever a broken installation raises
+            text = f"Ray cannot be imported ({type(error).__name__}: {error})"
+            self._link.send({"event": "failed", "kind": "import", "error": text})
+            return
         try:
             _check_reachable(self._settings["address"])
             ray.init(

@@ -77,12 +77,15 @@ def merged(parts: Sequence[NodePart], exits: Mapping[int, LaunchExit], first: in
         How those parts have ended that were started, by their positions.
     first
         Position of the part that has failed first by itself; None: none has. The others were ended because of that.
+        If a node is lost, it is no failure: ranks elsewhere fail when those of that node do not answer any more, long
+        before the loss is known.
     """
+    lost = any(exit_.lost for exit_ in exits.values())
     codes: list[int | None] = []
     for position, part in enumerate(parts):
         known = exits[position].exit_codes if position in exits else ()
         codes += [*known, *[None] * (part.num_ranks - len(known))]
-    failed = None if first is None else exits[first]
+    failed = None if first is None or lost else exits[first]
     rank = None if failed is None or failed.first_failed is None else parts[first or 0].first_rank + failed.first_failed
     beginning = exits.get(0)
     return LaunchExit(
@@ -90,7 +93,7 @@ def merged(parts: Sequence[NodePart], exits: Mapping[int, LaunchExit], first: in
         first_failed=rank,
         drained=failed is None and any(exit_.drained for exit_ in exits.values()),
         killed=any(exit_.killed for exit_ in exits.values()),
-        lost=failed is None and any(exit_.lost for exit_ in exits.values()),
+        lost=lost,
         error=next((exit_.error for exit_ in exits.values() if exit_.error), ""),
         checkpoints=None if beginning is None else beginning.checkpoints,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import uuid
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +37,8 @@ class Probe:
             folder.mkdir(parents=True, exist_ok=True)
             place = Path(tempfile.mkdtemp(prefix=".probe-", dir=folder))
             (place / "token").write_text(token)
+            # A node that comes later looks for the same file: it is there as long as the probe is.
+            weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         self.order: Message = {
             "order": "probe", "probe": token, "folder": None if place is None else str(place), "token": token,
             "script": str(script), "sha256": hashlib.sha256(script.read_bytes()).hexdigest(),

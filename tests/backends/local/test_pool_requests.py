@@ -32,6 +32,7 @@ def test_what_a_file_may_say(text, request_):
     [
         ("two", "the file must be a number .* but is 'two'"),
         ("{}", "the file must be"),
+        (100_000 * "[", "the file must be"),
         ('{"devices": ["0"], "num_devices": 1}', "the file must be"),
         ("true", "the file must be"),
         ("1.5", "the file must be"),

@@ -34,6 +34,11 @@ def test_folders_are_absolute(tmp_path, monkeypatch):
         (("shared", "own", False), "node_path must be None with a checkpoint_path"),
         (("shared", None, True), "pass_args_as_json must be False"),
         ((None, "own", True), "pass_args_as_json must be False"),
+        (
+            ("s3://bucket/x", None, False),
+            "checkpoint_path must be the path of a folder, but got the URL 's3://bucket/x'",
+        ),
+        ((None, "file:///scratch", False), "node_path must be the path of a folder, but got the URL"),
     ],
 )
 def test_what_does_not_go_together(arguments, message):

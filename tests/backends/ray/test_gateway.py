@@ -75,6 +75,17 @@ def test_a_cluster_that_others_can_reach_needs_a_token(gateway, monkeypatch, ins
     assert gateway._why_insecure(SimpleNamespace(nodes=lambda: nodes)) == said
 
 
+def test_a_ray_that_cannot_be_imported_is_told_instead_of_an_address_that_does_not_answer(gateway, monkeypatch):
+    def fail(name):
+        raise AttributeError("module 'google.protobuf' has no attribute 'x'")
+
+    monkeypatch.setattr("importlib.import_module", fail)
+    gateway.run()
+    [said] = gateway._link
+    assert (said["event"], said["kind"]) == ("failed", "import")
+    assert said["error"].startswith("Ray cannot be imported (AttributeError: module 'google.protobuf' has no")
+
+
 def test_names_of_nodes_that_live_are_taken(gateway):
     gateway._names = {"1": "a", "2": "c", "3": "d"}
     gateway._facts = {

@@ -134,6 +134,18 @@ def test_the_others_are_drained_when_a_node_is_lost(nodes):
     assert nodes.exit.exit_codes == (75, 75, None)
 
 
+def test_a_rank_that_fails_since_the_node_of_its_peer_dies_makes_the_launch_lost_and_not_failed(nodes):
+    """It is told at once, the loss of the node only when its lease is over."""
+    handle = nodes.launcher.launch(nodes.spec())
+    nodes.exits("a", handle, 1, 1, first_failed=1)
+    assert nodes.told == []
+    nodes.say("b", "silent", reason="no answer")
+    nodes.say("b", "gone")
+    assert nodes.exit.lost
+    assert nodes.exit.first_failed is None
+    assert nodes.exit.exit_codes == (1, 1, None)
+
+
 def test_a_node_that_is_not_part_of_a_launch_does_not_matter(nodes):
     nodes.launcher.launch(nodes.spec(("b/0",)))
     nodes.ordered()

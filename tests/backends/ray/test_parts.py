@@ -64,6 +64,14 @@ def test_a_launch_on_a_lost_node_is_lost():
     assert exit_.first_failed is None
 
 
+def test_ranks_that_fail_because_their_peers_node_is_lost_are_no_failure():
+    ended = {0: left(1, 1, first_failed=1), 1: lost_part(TWO)}
+    exit_ = merged((ONE, TWO), ended, 0)
+    assert exit_.lost
+    assert exit_.first_failed is None
+    assert exit_.exit_codes == (1, 1, None)
+
+
 def test_a_part_that_was_never_started_has_no_codes():
     assert merged((ONE, TWO), {0: left(error="cannot fork")}, 0).exit_codes == (None, None, None)
 

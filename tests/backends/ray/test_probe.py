@@ -46,6 +46,14 @@ def test_a_script_that_is_missing_or_another_one_is_no_matter_of_sharing(tmp_pat
     assert not probe.is_answered("silent")
 
 
+def test_nothing_is_left_in_the_folder(tmp_path, script):
+    probe = asked(Probe(tmp_path / "shared", script), a={})
+    assert probe.not_sharing(["a"]) == {}
+    assert list((tmp_path / "shared").glob(".probe-*/answer-*"))
+    del probe
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
 def test_the_script_alone(script):
     probe = asked(Probe(None, script), a={})
     assert probe.problems(["a"]) == {}

@@ -131,7 +131,7 @@ class Checkpoints:
 
     def _learn_metric(self) -> None:
         """Reads what the tuner has noted of a scheduler that tells the backend nothing."""
-        objective = objective_of(self.experiment)
+        objective = objective_of(self.experiment) if self.publisher.metric is None else None
         if objective is not None:
             self._measure(objective.metric, objective.do_minimize)
             self.time_attr = self.time_attr or objective.time_attr
@@ -142,8 +142,7 @@ class Checkpoints:
 
     def spec(self, trial: TrialProcesses) -> CheckpointSpec:
         """What the next launch of a trial has to know."""
-        if self.publisher.metric is None:
-            self._learn_metric()
+        self._learn_metric()
         return CheckpointSpec(
             folder=os.path.abspath(self._folder_of(trial.trial_id)),
             log=os.path.abspath(trial.stdout_path),
@@ -203,6 +202,7 @@ class Checkpoints:
 
     def note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner, or the one before it that has died, has received reports of a trial."""
+        self._learn_metric()
         numbers = [trial.reports.number_of(report) for report in reports]
         first = next((number for number in numbers if number is not None), math.inf)
         # What the tuner has taken back comes again.

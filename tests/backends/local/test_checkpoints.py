@@ -346,3 +346,13 @@ def test_nothing_is_removed_while_it_is_copied_into_best(tmp_path, monkeypatch):
     removing.join()
     assert not folder_of(0).exists()
     assert (tmp_path / "best" / "checkpoint" / "weights").read_text() == "whole"
+
+
+def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_backend_nothing(tmp_path):
+    events = EventLog(tmp_path / "events.jsonl", lambda: 0.0)
+    checkpoints = Checkpoints(tmp_path.joinpath, lambda _: None, events, delete=False, min_free_mb=0.0)
+    checkpoints.experiment = tmp_path
+    (tmp_path / "metadata.json").write_text(json.dumps({"metric_names": ["accuracy"], "metric_mode": "max"}))
+    trial = SimpleNamespace(trial_id=0, reports=SimpleNamespace(number_of=lambda report: None))
+    checkpoints.note_received(trial, [{"accuracy": 0.5}, {"accuracy": 0.75}, {"accuracy": 0.25}])
+    assert checkpoints._best_received(0, None) == (-0.75, None, {"accuracy": 0.75})

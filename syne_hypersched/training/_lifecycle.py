@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
 from syne_hypersched.checks import integer
@@ -307,12 +306,11 @@ class Lifecycle:
         else:
             self.keeper.track({f"model_{len(self.stepper.models)}": model})
             is_trained = any(parameter.requires_grad for parameter in model.parameters())
-            if self.virtual_devices is None and is_trained and self.resizer.is_active:
+            may_have_replicas = self.resizer.is_active or self.group.num_ranks > 1
+            if self.virtual_devices is None and is_trained and may_have_replicas:
                 wrapped = resizable = ResizableModel(model, find_unused_parameters)
                 if self.group.num_ranks > 1:
                     resizable.connect(in_step=False)
-            elif self.virtual_devices is None and self.group.num_ranks > 1 and is_trained:
-                wrapped = DistributedDataParallel(model, find_unused_parameters=find_unused_parameters)
         self.stepper.add_model(wrapped)
         return wrapped
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from syne_hypersched.training._batching import Batching
 from syne_hypersched.training._division import Part
 from syne_hypersched.training._group import ProcessGroup
 from syne_hypersched.training._noise_scale import GradientNoiseScale
-from syne_hypersched.training._resizable_model import ResizableModel, release
+from syne_hypersched.training._resizable_model import ResizableModel
 from syne_hypersched.training._virtual_devices import OrderedGradients
 
 
@@ -78,9 +77,7 @@ class Stepper:
     def enter(self, part: Part) -> None:
         """Prepares the forward pass of a micro-batch: devices exchange gradients only in the last one of a step."""
         for model in self.models:
-            if isinstance(model, DistributedDataParallel):
-                model.require_backward_grad_sync = part.is_last
-            elif isinstance(model, ResizableModel):
+            if isinstance(model, ResizableModel):
                 model.set_exchange(part.is_last)
             elif callable(getattr(model, "set_requires_gradient_sync", None)):  # sharded, on several devices
                 model.set_requires_gradient_sync(part.is_last)  # type: ignore[operator]
@@ -121,11 +118,7 @@ class Stepper:
 
         The frames of an exception may keep the models alive, and a thread that outlives the interpreter aborts it.
         """
-        for model in self.models:
-            if isinstance(model, ResizableModel):
-                model.disconnect()
-            else:
-                release(model)
+        self.disconnect()
 
     def disconnect(self) -> None:
         """The processes change: nothing holds the group that is left."""
@@ -152,6 +145,9 @@ class Stepper:
             return False
         if self._ordered is not None:
             self._ordered.give_back()
+        for model in self.models:
+            if isinstance(model, ResizableModel):
+                model.exchange_rest()
         self._group.begin_agreement(self._demand())
         optimizers = self.optimizers()
         if scaler is not None:

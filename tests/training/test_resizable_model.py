@@ -21,9 +21,13 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(2, 3)
+        self.temperature = 1.0
 
     def forward(self, inputs):
-        return self.layer(inputs)
+        return self.layer(inputs) / self.temperature
+
+    def loss(self, inputs):
+        return self(inputs).sum()
 
 
 @pytest.fixture
@@ -46,6 +50,51 @@ def test_attributes_and_state_are_those_of_the_model():
     assert torch.equal(other.layer.weight, net.layer.weight)
     with pytest.raises(AttributeError, match="nothing"):
         _ = model.nothing
+
+
+def test_what_is_set_on_it_is_set_on_the_model():
+    net = Net()
+    model = ResizableModel(net, False)
+    before = model(torch.ones(1, 2))
+    model.temperature = 2.0
+    assert net.temperature == 2.0
+    assert torch.equal(model(torch.ones(1, 2)), before / 2)
+    model.layer = nn.Linear(2, 5)
+    assert net.layer.out_features == 5
+    assert [name for name, _ in model.named_parameters()] == ["layer.weight", "layer.bias"]
+    model.register_buffer("seen", torch.zeros(1))
+    assert "seen" in net.state_dict()
+    del model.seen
+    assert not hasattr(net, "seen")
+
+
+def test_its_parts_are_those_of_the_model():
+    net = nn.Sequential(Net(), nn.Tanh())
+    model = ResizableModel(net, False)
+    for look in ("named_parameters", "named_modules", "named_children", "named_buffers"):
+        assert list(getattr(model, look)()) == list(getattr(net, look)()), look
+    assert list(model) == list(net)
+    assert model[1] is net[1]
+    assert len(model) == 2
+    assert model
+    assert ResizableModel(Net(), False)
+    with pytest.raises(TypeError, match="Net"):
+        len(ResizableModel(Net(), False))
+    seen = []
+    assert model.apply(seen.append) is model
+    assert net in seen
+    assert model.double() is model
+    assert net[0].layer.weight.dtype is torch.float64
+    assert not model.eval().training
+    assert not net.training
+    assert not net[0].training
+
+
+def test_an_average_of_the_weights_can_be_loaded_again():
+    model = ResizableModel(Net(), False)
+    state = torch.optim.swa_utils.AveragedModel(model).state_dict()
+    assert list(state) == list(torch.optim.swa_utils.AveragedModel(model.module).state_dict())
+    torch.optim.swa_utils.AveragedModel(ResizableModel(Net(), False)).load_state_dict(state)
 
 
 def test_hooks_survive_a_change_of_the_group(group):
@@ -82,7 +131,7 @@ def test_a_copy_exchanges_nothing(group):
     model.connect(in_step=True)
     average = torch.optim.swa_utils.AveragedModel(model)
     other = copy.deepcopy(model)
-    assert other.replica is None
+    assert type(other) is Net
     assert torch.equal(other(torch.ones(1, 2)), model(torch.ones(1, 2)))
     average.update_parameters(model)
     model.disconnect()

@@ -30,16 +30,21 @@ def say(*words):
     # One write: both ranks share the stream, which is not buffered.
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
+class Net(nn.Linear):
+    def loss(self, values):
+        return self(values[:, None].float()).mean()
+
 def main():
     with ElasticRun(sys.argv[2], reporter=lambda **report: say(json.dumps(report))) as run:
-        model = run.wrap(nn.Linear(1, 1))
+        model = run.wrap(Net(1, 1))
         run.track(optimizer=torch.optim.SGD(model.parameters(), lr=0.01))
         # Fewer samples than processes in the last step, and in the validation.
         batches = run.loader(TensorDataset(torch.arange(5)), 4, shuffle=False)
         val_batches = run.loader(TensorDataset(torch.arange(1)), 4, train=False)
         for epoch in run.epochs(3):
             for number, (values,) in enumerate(batches):
-                run.step(model(values[:, None].float()).mean())
+                # A method that is not the forward pass of the replica, and a half of the model by itself.
+                run.step(model.loss(values) if number == 0 else (model.weight * values.float().mean()).sum())
                 means = {"mean": values.double().mean(), "squares": values.double().square().mean()}
                 for name in sorted(means, reverse=rank == 1):  # each in its own order
                     run.add(**{name: means[name]})
@@ -59,6 +64,7 @@ def main():
             if epoch == 3 and rank == 0:
                 raise LookupError("only here")
             run.report(num_steps=run.num_steps)
+            say("weights", epoch, model.weight.item(), model.bias.item())
 
 try:
     main()
@@ -90,3 +96,6 @@ def test_they_agree_on_averages_and_errors_and_none_waits_for_ever(tmp_path, no_
         assert sum(line.startswith(f"{rank} loss must be a number") for line in lines) == 2
     assert "0 LookupError" in lines
     assert any(line.startswith("1 ") and line.endswith("Error") for line in lines), "told that the other is gone"
+    weights = [line for line in lines if line.startswith("weights")]
+    assert len(weights) == 4
+    assert len(set(weights)) == 2, "the devices train one model, whatever part of it a step calls"

@@ -22,6 +22,8 @@ JOINS = "SYNE_HYPERSCHED_JOINS"
 
 _ORDER = "order"
 _ABLE = "able"
+_UNABLE = "unable"
+_OVER = "over"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,16 @@ class ResizeDesk:
         """Whether the script has announced that its processes can change while it trains."""
         return os.path.exists(f"{self.folder}/{_ABLE}")
 
+    @property
+    def why_unable(self) -> str:
+        """Why its processes cannot change, in the words of the script; empty if it has not said so."""
+        return str(self._read(_UNABLE) or "")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training has ended, so that a change would find no step any more."""
+        return os.path.exists(f"{self.folder}/{_OVER}")
+
     def order(self, change: RankChange) -> None:
         """Orders a change; there must be no other that is neither withdrawn nor answered."""
         self._write(_ORDER, asdict(change))
@@ -117,6 +129,14 @@ class ResizeDesk:
     def announce(self) -> None:
         """Says that the processes can change from now on."""
         self._write(_ABLE, None)
+
+    def decline(self, why: str) -> None:
+        """Says why the processes cannot change."""
+        self._write(_UNABLE, why)
+
+    def end(self) -> None:
+        """Says that the training has ended."""
+        self._write(_OVER, None)
 
     def pending(self) -> RankChange | None:
         """The change that is ordered."""

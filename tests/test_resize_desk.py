@@ -51,6 +51,15 @@ def test_new_processes_say_that_they_are_ready(desk):
     assert desk.find_offer(4) == 1234
 
 
+def test_a_script_says_that_it_cannot_change_or_that_its_training_has_ended(desk):
+    assert (desk.why_unable, desk.is_over) == ("", False)
+    desk.decline("its model is too large")
+    desk.end()
+    assert (desk.why_unable, desk.is_able, desk.is_over) == ("its model is too large", False, True)
+    desk.open()
+    assert (desk.why_unable, desk.is_over) == ("", False)
+
+
 def test_a_folder_of_an_earlier_launch_is_emptied(desk):
     desk.announce()
     desk.order(RankChange(0, 1, 2))

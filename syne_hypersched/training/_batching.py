@@ -140,11 +140,6 @@ class Batching:
             self._step_times_s = []
         self._plan = plan
 
-    @property
-    def is_resizable(self) -> bool:
-        """Whether the devices may change while a pass over the data is in progress."""
-        return self._goodput is None
-
     def resize(self, num_devices: int) -> None:
         """Plans for another number of devices; step times of the old one are dropped."""
         self._num_devices = num_devices

@@ -92,7 +92,7 @@ class Lifecycle:
         self._interruptions = Interruptions(checkpoint_every_s)
         self.group = ProcessGroup()
         self.resizer = Resizer(self.group)
-        self.resizer.refuses = self._why_impossible
+        self.resizer.refuses, self.resizer.why_fixed = self._why_impossible, self._why_fixed
         num_devices = self.group.size
         if virtual_devices is not None and integer("virtual_devices", virtual_devices) not in range(
             num_devices, virtual_devices + 1, num_devices
@@ -223,10 +223,11 @@ class Lifecycle:
         virtual = self.virtual_devices
         return "" if virtual is None or virtual % num_devices == 0 else f"{virtual} virtual devices do not divide"
 
-    def _can_resize(self) -> bool:
-        """Whether processes can join and leave between two steps of this run."""
-        is_simple = self.keeper.sharded is None and all(loop.batching.is_resizable for loop in self.loops)
-        return is_simple and self.resizer.is_active
+    def _why_fixed(self) -> str:
+        """Why no process can join or leave between two steps of this run; empty if they can."""
+        return (
+            "" if self.keeper.sharded is None else "its model is sharded, and shards cannot be divided anew in memory"
+        )
 
     def end_of_training(self) -> None:
         """Keeps the state at the end of a training loop: a run that is ended during validation goes on from it."""
@@ -262,8 +263,7 @@ class Lifecycle:
             elif self.keeper.restore(self._deliver):
                 self.stepper.go_on()
             self._is_restored = True
-            if self._can_resize():
-                self.resizer.announce()
+            self.resizer.announce()
         while self._num_rounds < num_rounds:
             if self.resizer.is_due:
                 self._resize()

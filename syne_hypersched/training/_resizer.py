@@ -7,6 +7,7 @@ it was.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -51,6 +52,8 @@ class Resizer:
         folder = os.environ.get(RESIZE_DIR)
         self._group = group
         self._desk = None if not folder or not group.is_own else ResizeDesk(folder)
+        if folder and not group.is_own and group.rank == 0:
+            ResizeDesk(folder).decline("the script has initialised torch.distributed itself")
         #: The change for which this process was started.
         self._joins: RankChange | None = None
         if group.is_joining:
@@ -64,6 +67,8 @@ class Resizer:
         self.is_due = False
         #: Why a number of processes is impossible; set by the run.
         self.refuses: Callable[[int], str] = lambda num_ranks: ""
+        #: Why the processes of this run can never change, or nothing; set by the run.
+        self.why_fixed: Callable[[], str] = lambda: ""
         self._is_able = False
 
     @property
@@ -72,8 +77,13 @@ class Resizer:
         return self._desk is not None
 
     def announce(self) -> None:
-        """Tells the backend that the processes of this run can change."""
+        """Tells the backend that the processes of this run can change, or why they cannot."""
         if self._desk is None:
+            return
+        why = self.why_fixed()
+        if why:
+            if self._group.rank == 0:
+                self._desk.decline(why)
             return
         # All processes are on this machine, and a host name may not resolve.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -109,6 +119,9 @@ class Resizer:
 
     def close(self) -> None:
         """The run is over."""
+        if self._desk is not None and self._is_able and self._group.rank == 0:
+            with contextlib.suppress(OSError):  # the backend then finds out when the process exits
+                self._desk.end()
         if self._change is not None:
             self._answer(ChangeOutcome(self._change.number, False, "the run has ended", time.time()))
         self._store = None

@@ -28,6 +28,21 @@ def test_a_fixed_batch_is_just_what_was_asked_for():
     assert Batching("fixed", 64, 2).learning_rate_factor(10.0) == 1.0
 
 
+def test_goodput_plans_anew_when_the_devices_change_in_an_epoch():
+    batching = Batching("goodput", 32, 1, max_batch_size=1024)
+    for num_devices, step_time_s in ((1, 0.2), (2, 0.2)):
+        batching.resize(num_devices)
+        for _ in range(5):
+            batching.adopt(batching.next_plan(1e9))
+            batching.record(step_time_s)
+    grown = batching.next_plan(1e9)
+    assert grown.batch_size > 32
+    batching.resize(3)
+    assert batching.plan.batch_size % 3 == 0
+    assert STEP_TIME_S not in batching.measurements(1e9), "step times on other devices do not count"
+    assert batching.next_plan(1e9).batch_size % 3 == 0
+
+
 @pytest.mark.parametrize(
     "rule, factor",
     # AdaScale's gain with a noise scale of 64: (64 / 32 + 1) / (64 / 128 + 1).

@@ -121,6 +121,25 @@ def test_a_run_that_ends_answers_what_it_has_taken(desk: ResizeDesk) -> None:
     assert (outcome.is_done, outcome.why) == (False, "the run has ended")
 
 
+def test_a_run_that_ends_says_so(desk: ResizeDesk) -> None:
+    resizer = announced()
+    assert not desk.is_over
+    resizer.close()
+    assert desk.is_over
+
+
+def test_a_run_whose_processes_can_never_change_says_why(desk: ResizeDesk) -> None:
+    resizer = Resizer(ProcessGroup())
+    resizer.why_fixed = lambda: "it is sharded"
+    resizer.announce()
+    assert desk.why_unable == "it is sharded"
+    assert not desk.is_able
+    order(desk, GROW)
+    assert not resizer.asks()
+    resizer.close()
+    assert not desk.is_over, "it never was to be changed"
+
+
 def test_the_run_goes_on_if_a_new_process_has_died(desk: ResizeDesk, caplog: pytest.LogCaptureFixture) -> None:
     resizer = announced()
     order(desk, GROW)

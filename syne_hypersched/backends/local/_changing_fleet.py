@@ -67,6 +67,19 @@ class ChangingFleet(CheckedFleet):
             return False
         return crew.can_change
 
+    def _why_relaunched(self, trial: TrialProcesses) -> str:
+        """Why a trial that is drained for a resize cannot be resized in place; empty if there is nothing to say."""
+        if trial.crew is None or trial.drain_reason != "resize":
+            return ""
+        return trial.crew.why_unable
+
+    def _useful(self, trial: TrialProcesses) -> int:
+        """Devices that a trial wants, of which it gets no more when its training has ended."""
+        crew, holds = trial.crew, self.pool.num_held(trial.trial_id)
+        if crew is None or trial.phase is not Phase.RUNNING or trial.wants <= holds or not crew.is_over:
+            return trial.wants
+        return holds
+
     def _alter(self, trial: TrialProcesses, num_devices: int) -> None:
         """Orders a change of the number of devices of a trial while it trains."""
         crew = trial.crew
@@ -148,7 +161,9 @@ class ChangingFleet(CheckedFleet):
         waited_s = time.monotonic() - crew.ordered_at
         outcome = crew.outcome
         if outcome is None:
-            if change.new_ranks and not crew.is_ready and waited_s > PREPARE_TIMEOUT_S:
+            if change.new_ranks and crew.is_over:
+                self._withdraw(trial, "the run has ended")
+            elif change.new_ranks and not crew.is_ready and waited_s > PREPARE_TIMEOUT_S:
                 if self._withdraw(trial, f"not ready after {waited_s:.0f} s"):
                     crew.num_failed += 1
             elif not change.new_ranks and waited_s > self._grace_s:
@@ -158,8 +173,10 @@ class ChangingFleet(CheckedFleet):
                 self._drain(trial)
             return
         if not outcome.is_done:
-            exit_ = None if crew.newcomer is None else crew.exits.get(crew.newcomer)
-            self._count_failure(trial, crew, change, exit_)
+            crew.is_withdrawn = True  # this is done once, and the change is over when the new processes are reaped
+            if not crew.is_over:
+                exit_ = None if crew.newcomer is None else crew.exits.get(crew.newcomer)
+                self._count_failure(trial, crew, change, exit_)
             self._record("unchanged", trial, outcome.why, to=change.after)
             self._dismiss(trial, outcome.why)
         elif change.new_ranks:
@@ -267,12 +284,13 @@ class ChangingFleet(CheckedFleet):
         is_out = crew.is_withdrawn
         if crew.desk is not None and crew.change is not None and not is_out:
             is_out = crew.desk.withdraw(crew.change)
-        if self.resize_mode == "in_place" and trial.drain_reason == "resize" and not self._has_told:
+        why = self._why_relaunched(trial)
+        if self.resize_mode == "in_place" and why and not self._has_told:
             self._has_told = True
             logger.warning(
-                "Trial %d is launched again for a resize to %d devices, although resize is 'in_place': its script has "
-                "not said that processes can join it, or that has failed. docs/joining.md says what it needs. Further "
-                "ones are launched again without a warning.", trial.trial_id, trial.wants,
+                "Trial %d is launched again for a resize to %s, although resize is 'in_place': %s. docs/joining.md "
+                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
+                trial.trial_id, counted(trial.wants, "device"), why,
             )  # fmt: skip
         for handle in crew.handles:
             if handle not in crew.exits:

@@ -79,6 +79,20 @@ class Crew:
         return desk is not None and not self.is_ending and self.num_failed < MOST_FAILURES and desk.is_able
 
     @property
+    def is_over(self) -> bool:
+        """Whether the script has said that its training has ended: it ends by itself, and more devices do not help."""
+        return self.desk is not None and self.desk.is_over
+
+    @property
+    def why_unable(self) -> str:
+        """Why a change of the devices needs a new launch; empty if it does not, or if every change is one."""
+        if self.desk is None or self.can_change or self.is_ending:
+            return ""
+        if self.num_failed >= MOST_FAILURES:
+            return f"{self.num_failed} changes in a row have failed"
+        return self.desk.why_unable or "its script has not said that processes can join it"
+
+    @property
     def leaving(self) -> range:
         """Ranks that leave in a change that has been carried out."""
         done = self.change is not None and self.outcome is not None and self.outcome.is_done

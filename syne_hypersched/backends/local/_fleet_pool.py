@@ -137,6 +137,7 @@ class BreathingFleet(ChangingFleet):
                 self.pool.num_held(trial.trial_id),
                 self.pool.num_retiring(trial.trial_id),
                 not is_shared and self._can_change(trial),
+                self._useful(trial),
             )
             for trial in self._trials.active
         ]
@@ -160,7 +161,8 @@ class BreathingFleet(ChangingFleet):
         trial.clock.expect_launch()
         grace_s = 0.0 if self.pool.is_lost(trial.trial_id) else self._grace_s
         self._drain_crew(trial, grace_s)
-        self._record("drain", trial, trial.drain_reason, grace_s=grace_s)
+        why = self._why_relaunched(trial)
+        self._record("drain", trial, trial.drain_reason, grace_s=grace_s, **({"not_in_place": why} if why else {}))
 
     def _retry_alone(self, trial: TrialProcesses, exit_: LaunchExit) -> None:
         """A trial has run out of memory beside others: that is no failure of its own."""

@@ -104,3 +104,15 @@ def test_only_the_new_ranks_of_a_change_are_launched(desk):
     assert {rank.env["SYNE_HYPERSCHED_JOINS"] for rank in new.ranks} == {"0:1"}
     assert {rank.env["SYNE_HYPERSCHED_RESIZE_DIR"] for rank in new.ranks} == {desk.folder}
     assert all("SYNE_HYPERSCHED_JOINS" not in rank.env for rank in changeable(spec, desk).ranks)
+
+
+def test_a_launch_says_why_its_devices_cannot_change(desk):
+    assert Crew(1, ("cpu0",), 1, None).why_unable == ""
+    crew = Crew(1, ("cpu0",), 1, desk)
+    assert "has not said" in crew.why_unable
+    desk.decline("its model is sharded")
+    assert crew.why_unable == "its model is sharded"
+    desk.announce()
+    assert crew.why_unable == ""
+    crew.num_failed = MOST_FAILURES
+    assert "2 changes" in crew.why_unable

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from syne_hypersched._resize_desk import RankChange, ResizeDesk
+from syne_hypersched._resize_desk import ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._crew import Crew
 from syne_hypersched.backends.local._failures import FailurePolicy
@@ -17,6 +18,7 @@ from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.reconcile import Phase
+from syne_hypersched.launch import LaunchExit, LaunchSpec, RankSpec
 
 
 class Running:
@@ -65,3 +67,90 @@ def test_a_trial_no_longer_grows_in_place_when_the_drain_has_begun(running):
     assert running.desk.pending() is None
     assert running.trial.phase is Phase.RUNNING
     assert len(running.fleet.pool.held_by(0)) == 2
+
+
+SPEC = LaunchSpec(("train.py",), (RankSpec({}, "std.out", "std.err"),) * 3, warm=False, grace_s=5.0)
+
+
+class Launches:
+    """A launcher that starts no process, and says which it was asked to end."""
+
+    def __init__(self) -> None:
+        self.drained: list[int] = []
+
+    def launch(self, spec: LaunchSpec) -> int:
+        return 10
+
+    def drain(self, handle: int, grace_s: float) -> None:
+        self.drained.append(handle)
+
+
+@pytest.fixture
+def growing(tmp_path, monkeypatch) -> Running:
+    """A trial that is to grow from two to three devices, and whose new process gets ready."""
+    running = Running(tmp_path)
+    running.fleet._launcher = Launches()
+    running.trial.clock.hear()
+    monkeypatch.setattr(running.fleet, "_make_spec", lambda *_: SPEC)
+    running.fleet.wish(0, 3)
+    assert running.trial.phase is Phase.CHANGING
+    return running
+
+
+def events(running: Running, name: str) -> list[str]:
+    log = running.fleet._events.path.read_text().splitlines()
+    return [event["reason"] for event in map(json.loads, log) if event["event"] == name]
+
+
+def end_newcomer(running: Running) -> None:
+    running.fleet._on_exit(10, LaunchExit((-9,), None, drained=True, killed=True), time.monotonic())
+
+
+@pytest.mark.parametrize("was_taken", [False, True])
+def test_a_trial_whose_training_has_ended_is_not_relaunched_to_grow(growing, was_taken):
+    (change, fleet) = (RankChange(0, 2, 3), growing.fleet)
+    if was_taken:
+        assert growing.desk.take(change)
+    growing.desk.end()
+    if was_taken:
+        growing.desk.answer(ChangeOutcome(0, False, "the run has ended"))
+    for _ in range(3):
+        fleet.poll([0])
+    assert fleet._launcher.drained == [10]
+    end_newcomer(growing)
+    for num_devices in (4, 3):
+        fleet.wish(0, num_devices)
+        fleet.poll([0])
+    assert growing.trial.phase is Phase.RUNNING
+    assert len(fleet.pool.held_by(0)) == 2
+    assert fleet._launcher.drained == [10], "the trial ends by itself"
+    assert events(growing, "unchanged") == (["the run has ended"] if was_taken else [])
+    assert events(growing, "abandon") == ["the run has ended" if was_taken else "withdrawn"]
+    fleet.wish(0, 1)  # but devices that are wanted elsewhere are given back
+    assert growing.desk.pending() == RankChange(1, 2, 1)
+
+
+def test_a_change_that_fails_counts_once_while_its_new_processes_end(growing):
+    assert growing.desk.take(RankChange(0, 2, 3))
+    growing.desk.answer(ChangeOutcome(0, False, "a process does not answer"))
+    for _ in range(3):
+        growing.fleet.poll([0])
+    assert events(growing, "unchanged") == ["a process does not answer"]
+    assert growing.trial.crew.num_failed == 1
+    end_newcomer(growing)
+    growing.fleet.poll([0])
+    assert growing.trial.phase is Phase.RUNNING
+    assert growing.fleet._launcher.drained == [10]
+
+
+def test_the_event_of_a_relaunch_says_why_it_is_none_in_place(tmp_path, caplog):
+    running = Running(tmp_path)
+    running.fleet._launcher, running.fleet.resize_mode = Launches(), "in_place"
+    running.trial.clock.hear()
+    running.desk.open()
+    running.desk.decline("its model is sharded")
+    running.fleet.wish(0, 1)
+    assert running.fleet._launcher.drained == [9]
+    (drain,) = [line for line in running.fleet._events.path.read_text().splitlines() if '"drain"' in line]
+    assert json.loads(drain)["not_in_place"] == "its model is sharded"
+    assert "for a resize to 1 device, although resize is 'in_place': its model is sharded." in caplog.text

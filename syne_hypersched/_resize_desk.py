@@ -7,6 +7,7 @@ so that exactly one of them succeeds. ``docs/joining.md`` has the protocol.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -131,7 +132,10 @@ class ResizeDesk:
         self._write(_ABLE, None)
 
     def decline(self, why: str) -> None:
-        """Says why the processes cannot change."""
+        """Says why the processes cannot change, or cannot any more."""
+        for name in (_ABLE, _OVER):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self.folder}/{name}")
         self._write(_UNABLE, why)
 
     def end(self) -> None:

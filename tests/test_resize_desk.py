@@ -56,6 +56,9 @@ def test_a_script_says_that_it_cannot_change_or_that_its_training_has_ended(desk
     desk.decline("its model is too large")
     desk.end()
     assert (desk.why_unable, desk.is_able, desk.is_over) == ("its model is too large", False, True)
+    desk.announce()
+    desk.decline("it is another run")
+    assert (desk.why_unable, desk.is_able, desk.is_over) == ("it is another run", False, False)
     desk.open()
     assert (desk.why_unable, desk.is_over) == ("", False)
 

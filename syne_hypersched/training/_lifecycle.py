@@ -24,7 +24,7 @@ from syne_hypersched.training._keeper import Keeper
 from syne_hypersched.training._metrics import checked_metrics
 from syne_hypersched.training._random import derive_seed, seed_everything
 from syne_hypersched.training._resizable_model import ResizableModel
-from syne_hypersched.training._resizer import Resizer
+from syne_hypersched.training._resizer import Resizer, leave_if_changed
 from syne_hypersched.training._stepper import Stepper
 from syne_hypersched.training._steps import StepCount
 
@@ -89,6 +89,7 @@ class Lifecycle:
         virtual_devices: int | None,
         reporter: Callable[..., None] | None,
     ) -> None:
+        leave_if_changed()
         self._interruptions = Interruptions(checkpoint_every_s)
         self.group = ProcessGroup()
         self.resizer = Resizer(self.group)

@@ -18,6 +18,7 @@ from typing import Any
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
+from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._group import ProcessGroup, find_store, open_store
 from syne_hypersched.training._transfer import receive, send
 
@@ -33,6 +34,8 @@ LOAD_S = 60.0
 _MARGIN_S = 5.0
 #: Seconds between two looks of a process that waits.
 _LOOK_S = 0.003
+#: Processes at the end of a run of this process, by the folder of its changes.
+_ENDED: dict[str, int] = {}
 
 
 class NotLetInError(RuntimeError):
@@ -51,9 +54,13 @@ class Resizer:
     def __init__(self, group: ProcessGroup) -> None:
         folder = os.environ.get(RESIZE_DIR)
         self._group = group
-        self._desk = None if not folder or not group.is_own else ResizeDesk(folder)
-        if folder and not group.is_own and group.rank == 0:
-            ResizeDesk(folder).decline("the script has initialised torch.distributed itself")
+        why = "" if group.is_own else "the script has initialised torch.distributed itself"
+        if folder in _ENDED:  # new processes would begin with the first run
+            why = "it is not the first ElasticRun of its script"
+        self._folder = folder
+        self._desk = None if not folder or why else ResizeDesk(folder)
+        if folder and why and group.rank == 0:
+            ResizeDesk(folder).decline(why)
         #: The change for which this process was started.
         self._joins: RankChange | None = None
         if group.is_joining:
@@ -119,6 +126,8 @@ class Resizer:
 
     def close(self) -> None:
         """The run is over."""
+        if self._folder:
+            _ENDED[self._folder] = self._group.num_ranks
         if self._desk is not None and self._is_able and self._group.rank == 0:
             with contextlib.suppress(OSError):  # the backend then finds out when the process exits
                 self._desk.end()
@@ -278,6 +287,20 @@ class Resizer:
         connect()
         self._joins = None
         return True
+
+
+def leave_if_changed() -> None:
+    """Leaves, to be launched again, if processes have joined or left in an earlier run of this process.
+
+    The environment, by which those of another run would find each other, is that of the launch.
+    """
+    num_ranks = _ENDED.get(os.environ.get(RESIZE_DIR, ""))
+    if num_ranks is not None and (JOINS in os.environ or num_ranks != int(os.environ.get("WORLD_SIZE", 1))):
+        logger.warning(
+            "Leaving before another ElasticRun, to be launched again for it: processes have joined or left in the one "
+            "before."
+        )
+        raise SystemExit(EXIT_DRAINED)
 
 
 def _wait_for(store: Store, keys: list[str], within_s: float, check: Callable[[], None] = lambda: None) -> list[str]:

@@ -8,8 +8,9 @@ import pytest
 from torch.distributed import HashStore
 
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, RankChange, ResizeDesk
+from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._group import ProcessGroup
-from syne_hypersched.training._resizer import NotLetInError, Resizer, _wait_for
+from syne_hypersched.training._resizer import NotLetInError, Resizer, _wait_for, leave_if_changed
 
 GROW = RankChange(0, 1, 3)
 
@@ -138,6 +139,28 @@ def test_a_run_whose_processes_can_never_change_says_why(desk: ResizeDesk) -> No
     assert not resizer.asks()
     resizer.close()
     assert not desk.is_over, "it never was to be changed"
+
+
+def test_a_second_run_of_a_process_is_not_changed(desk: ResizeDesk) -> None:
+    announced().close()
+    leave_if_changed()
+    second = announced()
+    assert not second.is_active
+    assert desk.why_unable == "it is not the first ElasticRun of its script"
+    assert not desk.is_able
+    assert not desk.is_over, "it may be launched again on more devices"
+
+
+def test_a_second_run_needs_a_launch_of_as_many_processes(desk: ResizeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced().close()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as left:
+        leave_if_changed()
+    assert left.value.code == EXIT_DRAINED
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv(JOINS, "0:1")
+    with pytest.raises(SystemExit):
+        leave_if_changed()
 
 
 def test_the_run_goes_on_if_a_new_process_has_died(desk: ResizeDesk, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from syne_hypersched.filenames import MANIFEST_FILENAME
 
 _OF_ELASTIC_RUN = re.compile(r"checkpoint-\d{9}")
+_IN_ELASTIC_RUN = re.compile(r"(.*/)?checkpoint-\d{9}(?=/)")
 
 #: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
 _FICLONE = 0x40049409
@@ -252,3 +253,13 @@ def _target_of(link: str, path: str) -> str:
 def is_of_elastic_run(folder: str, path: str) -> bool:
     """Whether it is a checkpoint of ``syne_hypersched.training``, which always saves before it reports."""
     return bool(_OF_ELASTIC_RUN.fullmatch(path)) and os.path.exists(os.path.join(folder, path, MANIFEST_FILENAME))
+
+
+def are_of_elastic_run(tree: Tree) -> bool:
+    """Whether all files are in checkpoints of ``syne_hypersched.training``: each was put in place when it was whole.
+
+    A run may write any number of them between two reports, so that their number says nothing.
+    """
+    files = [path for path, state in tree.items() if state.kind != "folder"]
+    found = [_IN_ELASTIC_RUN.match(path) for path in files]
+    return bool(files) and all(match and f"{match[0]}/{MANIFEST_FILENAME}" in tree for match in found)

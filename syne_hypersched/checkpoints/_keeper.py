@@ -15,7 +15,7 @@ from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
 from syne_hypersched.checkpoints._exits import have_left
-from syne_hypersched.checkpoints._files import Tree, num_bytes, read_present, read_tree
+from syne_hypersched.checkpoints._files import Tree, are_of_elastic_run, num_bytes, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
@@ -371,7 +371,7 @@ class GenerationKeeper:
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
-        is_mixed = is_mixed or observer.habits.are_aside(found)
+        is_mixed = (is_mixed and not are_of_elastic_run(found)) or observer.habits.are_aside(found)
         is_whole = (is_proven or (has_left and not observer.doubts.paths)) and not is_mixed
         if self._is_in_doubt and not has_gone_on and any(exit_codes):
             is_whole = False  # it may be as torn as it was

@@ -10,6 +10,7 @@ import pytest
 
 from syne_hypersched.checkpoints._files import (
     FileState,
+    are_of_elastic_run,
     copy_file,
     link_file,
     linked,
@@ -236,3 +237,19 @@ def test_files_with_a_second_name(tmp_path, path, names):
     (tmp_path / "folder" / "step" / "state").write_text("state")
     (tmp_path / "folder" / "step" / "newest").symlink_to("model")
     assert linked(str(tmp_path / "folder"), path) == names
+
+
+@pytest.mark.parametrize(
+    "paths, expected",
+    [
+        ([], False),
+        (["checkpoint-000000007/manifest.json", "checkpoint-000000007/shards/.metadata"], True),
+        (["fold-1/checkpoint-000000007/manifest.json", "checkpoint-000000001/manifest.json"], True),
+        (["checkpoint-000000007/manifest.json", "checkpoint-000000008/state.pt"], False),
+        (["checkpoint-000000007/manifest.json", "checkpoint-000000008.aside/manifest.json"], False),
+        (["checkpoint-000000007/manifest.json", "model.pt"], False),
+        (["checkpoint-7/manifest.json"], False),
+    ],
+)
+def test_checkpoints_of_elastic_runs_alone(paths, expected):
+    assert are_of_elastic_run({path: FileState("file") for path in paths} | {"empty": FileState("folder")}) is expected

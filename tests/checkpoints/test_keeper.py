@@ -920,3 +920,30 @@ def test_what_is_there_at_sigterm_is_whole_if_nobody_writes_however_late_it_is_l
         process.wait()
     ending = keeper.finish([process.returncode])
     assert (process.returncode, ending.is_whole) == (-15, not is_writing)
+
+
+def test_a_run_that_saves_between_its_reports_goes_on_from_what_it_saved_last(launches):
+    """Two checkpoints for each report, then one alone: it is whole by itself."""
+    ending = launches.run(
+        """
+def save(number):
+    aside = folder / f"checkpoint-{number:09d}.aside"
+    put(aside / "model", number)
+    (aside / "manifest.json").write_text("{}")
+    os.rename(aside, folder / f"checkpoint-{number:09d}")
+    if number > 2:
+        shutil.rmtree(folder / f"checkpoint-{number - 2:09d}")
+
+for epoch in (1, 2, 3, 4):
+    save(2 * epoch - 1)
+    save(2 * epoch)
+    report(epoch, 1 / epoch)
+    train()
+save(9)
+sys.exit(75)
+"""
+    )
+    assert ending.is_whole, launches.errors()
+    launches.run("assert (folder / 'checkpoint-000000009').exists()")
+    assert launches.beginning().restored == ""
+    assert not launches.errors()

@@ -141,7 +141,7 @@ class ElasticRun:
         Returns
         -------
         torch.nn.Module
-            The module to call in the forward pass; on one device, the model itself.
+            The module to call in the forward pass: the model, or what looks like it and keeps its replicas alike.
 
         Raises
         ------
@@ -221,8 +221,8 @@ class ElasticRun:
             Whether each epoch has its own order; by default if ``train``.
         batch_mode
             ``"fixed"``: the global batch is the same on any number of devices. ``"weak"``: ``batch_size`` is that of
-            one device. ``"goodput"``: it is chosen between ``batch_size`` and ``max_batch_size``, at the start of each
-            epoch and launch, so that progress per second is greatest, from measured step times and noise (Pollux).
+            one device. ``"goodput"``: it is chosen between ``batch_size`` and ``max_batch_size``, in each epoch and for
+            each number of devices, so that progress per second is greatest, from step times and noise (Pollux).
         max_batch_size
             Largest global batch size, for ``"goodput"``.
         max_local_batch_size

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from syne_tune.constants import ST_METADATA_FILENAME
 
 
-class Objective(NamedTuple):
+class NotedObjective(NamedTuple):
     """By which entry of the reports trials are compared."""
 
     metric: str
@@ -18,7 +18,7 @@ class Objective(NamedTuple):
     """The resource level; None: the scheduler has none."""
 
 
-def objective_of(experiment: Path) -> Objective | None:
+def objective_of(experiment: Path) -> NotedObjective | None:
     """The objective of a tuning; None if it is not known, or if there are several."""
     try:
         metadata = json.loads((experiment / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ def objective_of(experiment: Path) -> Objective | None:
     if not (isinstance(names, list) and len(names) == 1 and isinstance(names[0], str)) or mode not in ("min", "max"):
         return None
     time_attr = _entry(_entry(metadata, "scheduler_kwargs"), "time_attr")
-    return Objective(names[0], mode == "min", time_attr if isinstance(time_attr, str) else None)
+    return NotedObjective(names[0], mode == "min", time_attr if isinstance(time_attr, str) else None)
 
 
 def _entry(values: Any, name: str) -> Any:

@@ -29,6 +29,8 @@ Verdict: TypeAlias = Literal["ahead", "level", "behind"]
 """``level`` means that the data do not tell which is better."""
 
 NUM_RESAMPLES = 10_000
+_CHUNK = 10_000
+"""Samples that are drawn at once, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,10 @@ def _draw(parts: list[_Parts], shape: tuple[int, ...], number: int, random_state
     num_tables, num_seeds = shape
     drawn = np.zeros((number, len(parts)))
     for name, size in (("tables", num_tables), ("seeds", num_seeds), ("residuals", num_tables * num_seeds)):
-        weights = random_state.standard_normal((number, size)) / size
-        drawn += weights @ np.stack([getattr(part, name).ravel() for part in parts], axis=1)
+        effects = np.stack([getattr(part, name).ravel() for part in parts], axis=1)
+        for start in range(0, number, _CHUNK):
+            weights = random_state.standard_normal((min(_CHUNK, number - start), size)) / size
+            drawn[start : start + _CHUNK] += weights @ effects
     deviations = drawn.std(axis=0)
     alone = 1 / (num_tables if num_tables > 1 else num_seeds)
     drawn = math.sqrt(1 - alone) * drawn / np.where(deviations > 0, deviations, 1.0)

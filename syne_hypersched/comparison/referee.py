@@ -7,8 +7,8 @@ residuals at random, each with the variance that the analysis of variance finds 
 tables counts the variance of the seeds twice, and hides true differences.) The weights are the same for all
 comparisons of a family. So the largest statistic of a bootstrap sample has the distribution that a single comparison
 must exceed, if the probability of *any* wrong verdict in the family is to be at most its level. Student's t with
-Satterthwaite's degrees of freedom accounts for the small number of tables. With four tables or fewer and many rivals, or
-differences that are skewed to one side, more verdicts are wrong than the level says
+Satterthwaite's degrees of freedom accounts for the small number of tables. With four tables or fewer and many rivals,
+and where differences are skewed to one side, more verdicts are wrong than the level says
 (``benchmarking/fidelity/referee_check.py`` counts them).
 """
 

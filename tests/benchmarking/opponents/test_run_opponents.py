@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from benchmarking.opponents.ask_and_tell import Job
 from benchmarking.opponents.run_opponents import BESIDE, COLUMNS, play, report
+from benchmarking.studies.study_opponents import groups
 from syne_hypersched.blackboxes import load_digits
+
+ROOT = Path(__file__).parents[3]
 
 
 class RandomSearch:
@@ -54,3 +59,13 @@ def test_the_report_shows_the_others_beside_and_judges_each_opponent():
         assert "| against `theirs`, 4 seeds | ahead (0.42) |" in part
         assert "| against `dear`, 2 seeds | level (1.00) |" in part
     assert set(verdicts.rival) == {"theirs", "dear"}
+
+
+def test_the_claims_are_what_is_checked_in():
+    rows = pd.read_csv(ROOT / "benchmarking" / "results" / "other-packages" / "results.csv")
+    assert list(rows.columns) == COLUMNS
+    here = rows[rows.benchmark.isin(groups(list(dict.fromkeys(rows.benchmark)))["development tables"])]
+    claims = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    for name in ("dehb", "dehb-late"):
+        means = here[here.scheduler == name].groupby("deadline").regret.mean()[["0.25x", "0.5x", "1x", "2x"]]
+        assert ", ".join(f"{mean:.2f}".removeprefix("0") for mean in means) in claims

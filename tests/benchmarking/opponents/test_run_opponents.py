@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from benchmarking.opponents.ask_and_tell import Job
 from benchmarking.opponents.run_opponents import BESIDE, COLUMNS, play, report
@@ -61,11 +62,14 @@ def test_the_report_shows_the_others_beside_and_judges_each_opponent():
     assert set(verdicts.rival) == {"theirs", "dear"}
 
 
-def test_the_claims_are_what_is_checked_in():
-    rows = pd.read_csv(ROOT / "benchmarking" / "results" / "other-packages" / "results.csv")
+@pytest.mark.parametrize(
+    ("folder", "names"), [("other-packages", ["dehb", "dehb-late"]), ("other-packages-smac", ["smac"])]
+)
+def test_the_claims_are_what_is_checked_in(folder, names):
+    rows = pd.read_csv(ROOT / "benchmarking" / "results" / folder / "results.csv")
     assert list(rows.columns) == COLUMNS
     here = rows[rows.benchmark.isin(groups(list(dict.fromkeys(rows.benchmark)))["development tables"])]
     claims = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    for name in ("dehb", "dehb-late"):
+    for name in names:
         means = here[here.scheduler == name].groupby("deadline").regret.mean()[["0.25x", "0.5x", "1x", "2x"]]
         assert ", ".join(f"{mean:.2f}".removeprefix("0") for mean in means) in claims

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.metadata
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -155,6 +157,7 @@ def make_optimizer(
         Its package is not installed.
     """
     folder = tempfile.mkdtemp(prefix="opponents-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     logging.getLogger("smac").setLevel(logging.ERROR)
     min_t = max(first_level, max_t / 9) if name.endswith(LATE) else first_level
     with warnings.catch_warnings():

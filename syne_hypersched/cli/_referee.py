@@ -21,6 +21,10 @@ Examples:
         --group chosen=cnn-cifar10,digits --group unseen=spikenas-cifar10 \\
         --strongest
 
+Your own results: a CSV file with the columns benchmark, scheduler, seed and
+regret (any number of which less is better); deadline, num_devices, scaling and
+launch_cost are optional.
+
 Exit codes: 0; 2 if the arguments are invalid or a file cannot be read.
 """
 
@@ -76,14 +80,22 @@ def _referee(
     level: float,
     csv: Path | None,
 ) -> int:
+    from syne_hypersched.comparison.names import unknown_name
     from syne_hypersched.comparison.storage import write_whole
     from syne_hypersched.comparison.text import describe_verdicts
     from syne_hypersched.comparison.verdicts import strongest, verdict_table
 
     rows = _read(results)
-    groups = dict(_group(text) for text in group) or None
+    groups: dict[str, list[str]] = {}
+    for name, tables in map(_group, group):
+        if name in groups:
+            raise ValueError(f"--group must be given once for each name, but {name!r} is given twice")
+        for table in tables if "benchmark" in rows else ():
+            if table not in set(rows.benchmark):
+                raise unknown_name(f"table in --group {name}", table, list(dict.fromkeys(rows.benchmark)))
+        groups[name] = tables
     named = None if rivals is None else [name.strip() for name in rivals.split(",")]
-    verdicts = verdict_table(rows, candidate, named, groups, level)
+    verdicts = verdict_table(rows, candidate, named, groups or None, level)
     print(describe_verdicts(strongest(verdicts) if only_strongest else verdicts, candidate, level), flush=True)
     if csv is not None:
         write_whole(csv, verdicts.to_csv(index=False, lineterminator="\n"))
@@ -97,7 +109,12 @@ def _read(results: tuple[Path, ...]) -> pd.DataFrame:
 
     if not results:
         raise ValueError("results must name at least one file or folder, but got none")
-    frames = [pd.read_csv(path / RESULTS_FILENAME if path.is_dir() else path) for path in results]
+    frames = []
+    for path in (path / RESULTS_FILENAME if path.is_dir() else path for path in results):
+        try:
+            frames.append(pd.read_csv(path))
+        except ValueError as error:
+            raise ValueError(f"{path} must be a CSV file with results, but cannot be read as one: {error}") from error
     return pd.concat(frames, ignore_index=True)
 
 

@@ -77,7 +77,8 @@ class IEpoch(MultiFidelityScheduler):
     def suggest(self) -> TrialSuggestion | None:
         """A new configuration, or in the end the best paused trial."""
         now_s = self._clock.now_s()
-        if not self._is_selecting(now_s):
+        # Where nothing is paused yet, no suggestion would be the last one: a tuner does not ask again.
+        if not self._is_selecting(now_s) or not self._paused:
             config = self._new_config()
             if config is not None:
                 return TrialSuggestion.start_suggestion(config)

@@ -208,9 +208,13 @@ def describe_verdicts(verdicts: pd.DataFrame, candidate: str, level: float) -> s
         for row in rows.itertuples():
             gain = f"{row.gain:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
             regrets = [f"{row.regret:.3f}", f"{row.rival_regret:.3f}", f"{row.ratio:.3f}"]
-            numbers = [f"{row.adjusted_p_value:.3f}", str(row.tables), str(row.seeds)]
+            p_value = "<0.001" if row.adjusted_p_value < 0.001 else f"{row.adjusted_p_value:.3f}"
+            numbers = [p_value, str(row.tables), str(row.seeds)]
             cells.append([row.deadline, row.rival, *regrets, gain, *numbers, row.verdict])
-        title = f"{group}: {counted(num_devices, 'device')}, scaling {scaling}, launch cost {launch_cost}"
+        machine = [] if num_devices != num_devices else [counted(num_devices, "device")]
+        named = {"scaling": scaling, "launch cost": launch_cost}
+        machine += [f"{name} {value}" for name, value in named.items() if value == value]
+        title = f"{group}: {', '.join(machine)}" if machine else str(group)
         blocks.append(f"{title}\n{align(cells, left=2)}")
     blocks.append(
         "Gain: the rival's mean regret less that of the candidate, paired by table and seed. Intervals, p and verdicts "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +14,14 @@ import pandas as pd
 from syne_hypersched.comparison.names import unknown_name
 from syne_hypersched.comparison.referee import NUM_RESAMPLES, Judgement, judge
 
+logger = logging.getLogger(__name__)
+
 MACHINE = ["num_devices", "scaling", "launch_cost"]
+NEEDED = ("benchmark", "scheduler", "seed", "regret")
 COLUMNS = ("benchmark", *MACHINE, "scheduler", "deadline", "seed", "regret")
+
+#: What is drawn at least for each wrong verdict that the level of a family allows: fewer samples have no tail.
+_SAMPLES_IN_THE_TAIL = 10
 
 
 def verdict_table(
@@ -28,22 +35,26 @@ def verdict_table(
     """Compares a scheduler with each of its rivals at each deadline, on each machine and each group of tables.
 
     A comparison uses the seeds that both schedulers have on all tables of the group. A table on which neither has a
-    regret, since its best configuration is no better than the median one, is left out. Verdicts hold together: the
-    probability that any of them (but ``level``) is wrong is at most ``level``.
+    regret, since its best configuration is no better than the median one, is left out. A rival that has fewer than two
+    such seeds has no verdict; a warning names it. Verdicts hold together: the probability that any of them (but
+    ``level``) is wrong is at most ``level``.
 
     Parameters
     ----------
     rows
-        Rows of :func:`~syne_hypersched.comparison.tables.results_table`, or of the file ``results.csv``.
+        Rows of :func:`~syne_hypersched.comparison.tables.results_table`, or of the file ``results.csv``, or your own
+        with the columns ``benchmark``, ``scheduler``, ``seed`` and ``regret`` (any number of which less is better).
+        ``deadline``, ``num_devices``, ``scaling`` and ``launch_cost`` are optional.
     candidate
         The scheduler.
     rivals
-        The others; by default all in ``rows``.
+        The others, without the candidate; by default all in ``rows``.
     groups
         Names of groups and their tables. By default one group, ``"all tables"``. Tables that are not in ``rows`` are
         left out.
     level, num_resamples
-        As in :func:`~syne_hypersched.comparison.referee.judge`.
+        As in :func:`~syne_hypersched.comparison.referee.judge`. Many machines and groups share the level, and need more
+        samples; their number is then larger.
 
     Returns
     -------
@@ -56,17 +67,15 @@ def verdict_table(
     Raises
     ------
     ValueError
-        ``rows`` lack a column or a scheduler, a regret is infinite, or two schedulers have fewer than two seeds in
-        common.
+        ``rows`` lack a column or a scheduler, a regret is infinite or no number, the candidate is its own rival, or
+        no rival has two seeds in common with it on some machine and group.
     """
-    missing = [column for column in COLUMNS if column not in rows]
-    if missing:
-        raise ValueError(f"rows must have the columns {', '.join(COLUMNS)}, but lack {', '.join(missing)}")
+    rows = _completed(rows)
     keys = [column for column in COLUMNS if column != "regret"]
     twice = rows[rows.duplicated(keys)]
     if not twice.empty:
         raise ValueError(f"rows must have each run once, but have this one twice: {twice[keys].iloc[0].to_dict()}")
-    infinite = rows[np.isinf(rows.regret.astype(float))]
+    infinite = rows[np.isinf(rows.regret)]
     if not infinite.empty:
         raise ValueError(f"regret must be finite or NaN, but is infinite in {infinite[keys].iloc[0].to_dict()}")
     names = list(dict.fromkeys(rows.scheduler))
@@ -75,6 +84,9 @@ def verdict_table(
             raise unknown_name("scheduler", name, names)
     if rivals is None:
         rivals = [name for name in names if name != candidate]
+    rivals = list(dict.fromkeys(rivals))
+    if not rivals or candidate in rivals:
+        raise ValueError(f"rivals must name others than the candidate {candidate!r}, but got {rivals!r}")
     available = list(dict.fromkeys(rows.benchmark))
     if groups is None:
         groups = {"all tables": available}
@@ -88,8 +100,14 @@ def verdict_table(
     ]
     families = [(cells, family) for cells, family in families if not family.empty]
     found: list[dict[str, object]] = []
+    without: dict[str, list[str]] = {}
     for cells, family in families:
         pairs = _pairs(family, candidate, rivals)
+        judged_pairs = {pair for pair, _, _ in pairs}
+        for deadline in dict.fromkeys(family.deadline):
+            for rival in rivals:
+                if (str(deadline), rival) not in judged_pairs:
+                    without.setdefault(rival, []).append(f"{cells['group']} at {deadline}")
         if not pairs:
             raise ValueError(f"{candidate!r} and a rival must have 2 seeds in common, but have fewer for {cells}")
         judged = _judge_by_shape([own - other for _, own, other in pairs], level, num_resamples, len(families))
@@ -102,7 +120,32 @@ def verdict_table(
                 | {"p_value": judgement.p_value, "adjusted_p_value": judgement.adjusted_p_value}
                 | {"verdict": judgement.verdict}
             )
+    for rival, places in without.items():
+        logger.warning(
+            "no verdict on %r in %d of %d places (%s%s): it and %r have fewer than 2 seeds with a regret on all tables "
+            "in common. Run both with the same seeds, or put the tables that it lacks into a group of their own",
+            *(rival, len(places), len(places) + sum(cells["rival"] == rival for cells in found)),
+            *("; ".join(places[:3]), "; ..." if len(places) > 3 else "", candidate),
+        )
     return pd.DataFrame(found)
+
+
+def _completed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with all columns and with numbers as regrets."""
+    missing = [column for column in NEEDED if column not in rows]
+    if missing:
+        raise ValueError(f"rows must have the columns {', '.join(NEEDED)}, but lack {', '.join(missing)}")
+    optional = dict.fromkeys(MACHINE, math.nan) | {"deadline": "-"}
+    rows = rows.assign(**{column: value for column, value in optional.items() if column not in rows})
+    regret = pd.to_numeric(rows.regret, errors="coerce")
+    wrong = rows[regret.isna() & rows.regret.notna()]
+    if not wrong.empty:
+        first = wrong.iloc[0]
+        raise ValueError(
+            f"regret must be a number, but is {first.regret!r} for {first.scheduler!r} on {first.benchmark!r}, seed "
+            f"{first.seed}"
+        )
+    return rows.assign(regret=regret.astype(float))
 
 
 def strongest(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -153,6 +196,8 @@ def _judge_by_shape(
     """Judges comparisons with the same tables and seeds together, as one family of all families."""
     shapes = list(dict.fromkeys(array.shape for array in differences))
     num_families *= len(shapes)
+    if 0 < level < 1:
+        num_resamples = max(num_resamples, math.ceil(_SAMPLES_IN_THE_TAIL * num_families / level))
     found: dict[int, Judgement] = {}
     for shape in shapes:
         indices = [index for index, array in enumerate(differences) if array.shape == shape]

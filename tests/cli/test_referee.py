@@ -44,6 +44,9 @@ def test_groups_are_named(results, capsys):
         (["--candidate", "goood"], "did you mean 'good'"),
         (["--candidate", "good", "--group", "x"], "--group must be NAME=TABLE,TABLE"),
         (["--candidate", "good", "--level", "2"], "level must be between 0 and 1"),
+        (["--candidate", "good", "--group", "x=a", "--group", "x=b"], "'x' is given twice"),
+        (["--candidate", "good", "--group", "x=a,bb"], "unknown table in --group x 'bb'"),
+        (["--candidate", "good", "--rivals", "good"], "rivals must name others"),
     ],
 )
 def test_wrong_arguments(results, arguments, message, capsys):
@@ -54,3 +57,20 @@ def test_wrong_arguments(results, arguments, message, capsys):
 def test_a_missing_file(tmp_path, capsys):
     assert main(["referee", str(tmp_path / "none.csv"), "--candidate", "good"]) == 2
     assert "none.csv" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "a\nb\nc,d,e\n", 'a\n"b'])
+def test_a_file_that_is_no_table_is_named(tmp_path, content, capsys):
+    (tmp_path / "odd.csv").write_text(content)
+    assert main(["referee", str(tmp_path / "odd.csv"), "--candidate", "good"]) == 2
+    assert "odd.csv must be a CSV file with results" in capsys.readouterr().err
+
+
+def test_own_results_need_four_columns(results, tmp_path, capsys):
+    own = pd.read_csv(results / "results.csv")[["benchmark", "scheduler", "seed", "regret"]]
+    own.to_csv(tmp_path / "own.csv", index=False)
+    assert main(["referee", str(tmp_path / "own.csv"), "--candidate", "good"]) == 0
+    assert "ahead" in capsys.readouterr().out
+    own.drop(columns="seed").to_csv(tmp_path / "own.csv", index=False)
+    assert main(["referee", str(tmp_path / "own.csv"), "--candidate", "good"]) == 2
+    assert "rows must have the columns benchmark, scheduler, seed, regret, but lack seed" in capsys.readouterr().err

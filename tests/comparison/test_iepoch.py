@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from syne_tune.config_space import uniform
 
@@ -54,6 +56,19 @@ def test_a_short_deadline_is_divided_in_half():
     results = run(num_devices=2, deadline_s=8.0)
     assert len(results.trial_id.unique()) == 8
     assert results.groupby("trial_id").epoch.max().nlargest(2).tolist() == [5, 5]
+
+
+def test_the_tuning_goes_on_where_nothing_is_paused_at_the_begin_of_the_selection():
+    """A device is free when a trial diverges. Without a suggestion the tuner would never ask again."""
+    rows = [{"x": float(x)} for x in range(60)]
+    losses = [[1 / epoch if x == 1 else math.nan for epoch in range(1, 11)] for x in range(60)]
+    seconds = [[4.5 + epoch if x == 1 else 0.9 * epoch for epoch in range(1, 11)] for x in range(60)]
+    table = TableBlackbox(rows, {"loss": losses}, seconds)
+    scheduler = IEpoch(
+        {"x": uniform(0, 59)}, "loss", "epoch", 10, deadline_s=8.0, points_to_evaluate=rows, random_seed=0
+    )  # fmt: skip
+    results = simulate(scheduler, table, num_devices=2, deadline_s=8.0, scaling="none").results
+    assert results[results.trial_id == 1].epoch.max() == 3
 
 
 def test_wrong_epochs():

@@ -106,6 +106,16 @@ def test_equal_schedulers_are_level_and_a_constant_lead_is_one():
     assert judge([]) == []
 
 
+def test_many_samples_are_drawn_in_parts(monkeypatch):
+    differences = [np.random.RandomState(number).standard_normal((1, 5)) for number in range(3)]
+    whole = judge(differences, num_resamples=600)
+    monkeypatch.setattr("syne_hypersched.comparison.referee._CHUNK", 250)
+    parts = judge(differences, num_resamples=600)
+    assert [judgement.adjusted_p_value for judgement in parts] == pytest.approx(
+        [judgement.adjusted_p_value for judgement in whole]
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

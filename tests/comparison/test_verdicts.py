@@ -69,6 +69,49 @@ def test_the_text_names_rivals_numbers_and_the_level():
     assert "at most 0.05" in text
 
 
+def test_a_rival_without_common_seeds_is_named(caplog):
+    """It must not vanish: nobody misses a row that is not there."""
+    table = rows({"x": 0.3, "y": 0.3, "other seeds": 0.3, "fails on a": 0.3})
+    table.loc[table.scheduler == "other seeds", "seed"] += 100
+    table.loc[(table.scheduler == "fails on a") & (table.benchmark == "a"), "regret"] = np.nan
+    verdicts = verdict_table(table, "x")
+    assert set(verdicts.rival) == {"y"}
+    warnings = [record.getMessage() for record in caplog.records]
+    assert [message.split(" in 2 of 2 places (all tables at 1x; all tables at 2x)")[0] for message in warnings] == [
+        "no verdict on 'other seeds'",
+        "no verdict on 'fails on a'",
+    ]
+
+
+def test_no_warning_where_every_rival_has_a_verdict(caplog):
+    verdict_table(rows({"x": 0.3, "y": 0.3, "z": 0.2}), "x")
+    assert not caplog.records
+
+
+def test_own_results_need_no_machine_and_no_deadline():
+    table = rows({"good": 0.2, "bad": 0.6}, deadlines=("1x",))
+    own = table[["benchmark", "scheduler", "seed", "regret"]]
+    verdicts = verdict_table(own, "good")
+    assert verdicts.verdict.tolist() == verdict_table(table, "good").verdict.tolist() == ["ahead"]
+    text = describe_verdicts(verdicts, "good", 0.05)
+    assert text.startswith("all tables\n")
+    assert " <0.001 " in text
+    assert "nan" not in text
+    assert list(strongest(verdicts).rival) == ["bad"]
+
+
+def test_a_rival_that_is_named_twice_counts_once():
+    table = rows({"good": 0.2, "bad": 0.3})
+    pd.testing.assert_frame_equal(verdict_table(table, "good", ["bad", "bad"]), verdict_table(table, "good"))
+
+
+def test_a_certain_lead_is_found_among_many_groups():
+    """With samples of a fixed number no p-value could be small enough for the share of the level of a group."""
+    table = rows({"good": 0.2, "bad": 0.6}, tables=TABLES, deadlines=("1x",))
+    groups = {f"group {number}": TABLES for number in range(8)}
+    assert set(verdict_table(table, "good", groups=groups, num_resamples=100).verdict) == {"ahead"}
+
+
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
@@ -76,6 +119,9 @@ def test_the_text_names_rivals_numbers_and_the_level():
         (lambda r: r, {"candidate": "godd"}, "did you mean 'good'"),
         (lambda r: r, {"rivals": ["bda"]}, "did you mean 'bad'"),
         (lambda r: r, {"groups": {"g": ["z"]}}, "group 'g'"),
+        (lambda r: r, {"rivals": ["good", "bad"]}, "rivals must name others than the candidate 'good'"),
+        (lambda r: r[r.scheduler == "good"], {}, "rivals must name others than the candidate 'good', but got \\[\\]"),
+        (lambda r: r.assign(regret=r.regret.astype(str) + "s"), {}, "regret must be a number, but is '.*s' for 'good'"),
         (lambda r: pd.concat([r, r]), {}, "each run once"),
         (lambda r: r[r.seed == 0], {}, "2 seeds in common"),
     ],

@@ -73,13 +73,13 @@ class JointSearcher:
     random_share
         Share of random suggestions, from 0 to 1.
     configs
-        If given, only these configurations are suggested, each once; random ones in this order. By default any
-        configuration of the space.
+        If given, only these configurations are suggested after ``points``, each once; random ones in this order. One
+        that is a point as well is not suggested again. By default any configuration of the space.
 
     Raises
     ------
     TypeError, ValueError
-        A number is of the wrong type or out of range; the message names it.
+        A number is of the wrong type or out of range, or ``configs`` is empty; the message names it.
     """
 
     def __init__(
@@ -100,6 +100,8 @@ class JointSearcher:
         self._num_points = 0
         self._random_state = np.random.RandomState(random_seed)
         self._explore = explore
+        if configs is not None and not configs:
+            raise ValueError("configs must have at least one configuration, but got none")
         self._listed = None if configs is None else _Listed(self._encoding, configs)
         self._records = Records(max_t)
         #: Rows of the configurations that were suggested, and of those of them without a report.
@@ -115,6 +117,8 @@ class JointSearcher:
         if self._num_points < len(self._points):
             config = dict(self._points[self._num_points])
             self._num_points += 1
+            if self._listed is not None:
+                self._listed.strike(config)
         else:
             config = self._modelled()
             config = self._random() if config is None else config
@@ -264,6 +268,11 @@ class _Listed:
         """One of them, which is left no longer."""
         self._left[index] = False
         return dict(self._configs[index])
+
+    def strike(self, config: Mapping[str, Any]) -> None:
+        """Has a configuration left no longer, if it is one of them."""
+        same = (self.rows == self._encoding.units(config)).all(axis=1)
+        self._left[same] = False
 
     def put_back(self, configs: Sequence[dict[str, Any]]) -> None:
         """Has configurations that were taken left again."""

@@ -143,6 +143,15 @@ def test_a_list_alone_is_suggested_each_once():
     assert abs(configs[-1]["x"] - 0.7) > 0.25
 
 
+def test_a_point_of_the_list_is_suggested_once():
+    rows = [{"x": number / 10} for number in range(5)]
+    searcher = make({"x": uniform(0, 1)}, points=[rows[3], {"x": 0.95}], configs=rows)
+    configs = play(searcher, 6, lambda config, level: config["x"])
+    assert configs[:2] == [rows[3], {"x": 0.95}]
+    assert sorted(config["x"] for config in configs[2:]) == [row["x"] for row in rows if row != rows[3]]
+    assert searcher.suggest() is None
+
+
 def test_diverged_and_failed_trials_are_no_obstacle():
     searcher, xs = make(random_share=0), []
     for trial_id in range(60):
@@ -214,6 +223,7 @@ def test_every_scheduler_may_use_it_for_either_direction(name, do_minimize):
         ({"random_share": 1.5}, ValueError, "random_share must be a number from 0 to 1, but got 1.5"),
         ({"random_share": -0.5}, ValueError, "random_share must be a number from 0 to 1, but got -0.5"),
         ({"random_share": "x"}, TypeError, "random_share"),
+        ({"configs": []}, ValueError, "configs must have at least one configuration, but got none"),
         ({"configs": [{"x": 0.5}]}, ValueError, r"configs\[0\] must have the names of config_space"),
         ({"config": []}, TypeError, "searcher_kwargs of joint may only have configs, random_share, but got config"),
     ],

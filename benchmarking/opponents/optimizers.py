@@ -1,0 +1,171 @@
+"""Optimisers of other packages, each with its defaults: DEHB, and SMAC with Hyperband."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.metadata
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from syne_tune.config_space import Categorical, Domain, FiniteRange, Float, Integer, Ordinal, is_log_space
+
+from benchmarking.opponents.ask_and_tell import Job, Optimizer
+
+
+class Space:
+    """A configuration space of Syne Tune, as one of the package ConfigSpace.
+
+    Ordered values are integers there, which count them.
+    """
+
+    def __init__(self, config_space: Mapping[str, Any], seed: int) -> None:
+        import ConfigSpace
+
+        self._config_space = dict(config_space)
+        self.theirs = ConfigSpace.ConfigurationSpace(seed=seed)
+        for name, domain in config_space.items():
+            if isinstance(domain, (Float, Integer)):
+                kind = ConfigSpace.Float if isinstance(domain, Float) else ConfigSpace.Integer
+                self.theirs.add(kind(name, (domain.lower, domain.upper), log=is_log_space(domain)))
+            elif isinstance(domain, (FiniteRange, Ordinal)):
+                self.theirs.add(ConfigSpace.Integer(name, (0, len(_ordered(domain)) - 1)))
+            elif isinstance(domain, Categorical):
+                self.theirs.add(ConfigSpace.Categorical(name, list(range(len(domain.categories)))))
+            elif isinstance(domain, Domain):
+                raise TypeError(f"config_space must have domains that ConfigSpace knows, but {name!r} is {domain!r}")
+
+    def config(self, theirs: Mapping[str, Any]) -> dict[str, Any]:
+        """A configuration in terms of Syne Tune."""
+        return {
+            name: self._value(domain, theirs[name]) if isinstance(domain, Domain) else domain
+            for name, domain in self._config_space.items()
+        }
+
+    @staticmethod
+    def _value(domain: Domain, value: Any) -> Any:
+        if isinstance(domain, (FiniteRange, Ordinal)):
+            return _ordered(domain)[int(value)]
+        if isinstance(domain, Categorical):
+            return domain.categories[int(value)]
+        return int(value) if isinstance(domain, Integer) else float(value)
+
+
+def _ordered(domain: FiniteRange | Ordinal) -> list[Any]:
+    return list(domain.values if isinstance(domain, FiniteRange) else domain.categories)
+
+
+class Dehb:
+    """DEHB (Awad et al., IJCAI 2021): Hyperband whose configurations evolve at each level."""
+
+    def __init__(self, config_space: Mapping[str, Any], min_t: float, max_t: float, seed: int, folder: str) -> None:
+        from dehb import DEHB
+        from loguru import logger
+
+        logger.remove()
+        self._space = Space(config_space, seed)
+        self._dehb = DEHB(
+            cs=self._space.theirs,
+            min_fidelity=min_t,
+            max_fidelity=max_t,
+            seed=seed,
+            n_workers=1,
+            save_freq="end",
+            output_path=folder,
+            log_level="ERROR",
+        )
+
+    def ask(self) -> Job:
+        """The next job of its brackets, of which it begins a new one where all wait."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asked = self._dehb.ask()
+        return Job(self._space.config(dict(asked["config"])), float(asked["fidelity"]), asked["config_id"], asked)
+
+    def tell(self, job: Job, value: float, seconds: float) -> None:
+        """Takes the value."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._dehb.tell(job.handle, {"fitness": value, "cost": seconds})
+
+
+class Smac:
+    """SMAC (Lindauer et al., JMLR 2022) with Hyperband: its ``MultiFidelityFacade``."""
+
+    def __init__(self, config_space: Mapping[str, Any], min_t: float, max_t: float, seed: int, folder: str) -> None:
+        from smac import MultiFidelityFacade, Scenario
+
+        self._space = Space(config_space, seed)
+        scenario = Scenario(
+            self._space.theirs,
+            output_directory=folder,
+            deterministic=True,
+            n_trials=10**6,
+            min_budget=min_t,
+            max_budget=max_t,
+            seed=seed,
+        )
+        # Its default is a share of the number of trials, which nobody knows under a deadline.
+        design = MultiFidelityFacade.get_initial_design(scenario, n_configs=10)
+        self._smac = MultiFidelityFacade(
+            scenario, lambda config, seed, budget: 0.0, initial_design=design, logging_level=False, overwrite=True
+        )
+
+    def ask(self) -> Job | None:
+        """The next job of its intensifier."""
+        try:
+            asked = self._smac.ask()
+        except StopIteration:
+            return None
+        return Job(self._space.config(dict(asked.config)), float(asked.budget), asked.config, asked)
+
+    def tell(self, job: Job, value: float, seconds: float) -> None:
+        """Takes the value."""
+        from smac.runhistory.dataclasses import TrialValue
+
+        self._smac.tell(job.handle, TrialValue(cost=value, time=seconds))
+
+
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {"dehb": Dehb, "smac": Smac}
+LATE = "-late"
+"""At the end of a name: the first rung is at a ninth of the last level, so that there are three rungs."""
+NAMES = tuple(name + end for name in OPTIMIZERS for end in ("", LATE))
+
+
+def make_optimizer(
+    name: str, config_space: Mapping[str, Any], first_level: float, max_t: float, seed: int
+) -> Optimizer:
+    """The optimiser of a name of :const:`NAMES`.
+
+    Parameters
+    ----------
+    name
+        The name.
+    config_space
+        Configuration space.
+    first_level, max_t
+        First and last level of a trial.
+    seed
+        Seed of everything random.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Its package is not installed.
+    """
+    folder = tempfile.mkdtemp(prefix="opponents-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    logging.getLogger("smac").setLevel(logging.ERROR)
+    min_t = max(first_level, max_t / 9) if name.endswith(LATE) else first_level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return OPTIMIZERS[name.removesuffix(LATE)](config_space, min_t, max_t, seed, folder)
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """The versions of the packages of optimisers."""
+    packages = dict.fromkeys(name.removesuffix(LATE) for name in names)
+    return {package: importlib.metadata.version(package) for package in packages}

@@ -1,0 +1,75 @@
+"""A run of an opponent on a table, and the report of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarking.opponents.ask_and_tell import Job
+from benchmarking.opponents.run_opponents import BESIDE, COLUMNS, play, report
+from benchmarking.studies.study_opponents import groups
+from syne_hypersched.blackboxes import load_digits
+
+ROOT = Path(__file__).parents[3]
+
+
+class RandomSearch:
+    """Random rows of the table at the second level."""
+
+    def __init__(self) -> None:
+        self.rows = load_digits().configurations
+        self.order = iter(np.random.RandomState(0).permutation(len(self.rows)).tolist())
+        self.told: list[float] = []
+
+    def ask(self) -> Job:
+        row = next(self.order)
+        return Job(self.rows[row], 2.0, row, None)
+
+    def tell(self, job: Job, value: float, seconds: float) -> None:
+        self.told.append(value)
+
+
+def test_a_run_is_read_at_each_deadline_on_the_clock_of_the_others():
+    optimizer = RandomSearch()
+    rows = play("digits", "theirs", optimizer, 8, ["0.5x", "0.25x"], seed=200)
+    assert list(rows.columns) == COLUMNS
+    assert list(rows.deadline) == ["0.25x", "0.5x"]
+    assert 0 < rows.regret.iloc[1] <= rows.regret.iloc[0]
+    assert len(optimizer.told) > 8
+    # Accuracies, which are maximised, are told as their negatives.
+    assert -1 <= min(optimizer.told) <= max(optimizer.told) < 0
+
+
+def test_the_report_shows_the_others_beside_and_judges_each_opponent():
+    rows = pd.DataFrame(
+        {"benchmark": table, "num_devices": 8, "scaling": "resnet50", "launch_cost": "1%", "scheduler": name}
+        | {"deadline": "1x", "seed": seed, "regret": 0.2 + 0.3 * (name == "theirs") + seed / 100}
+        for table in ("a", "b", "c", "digits")
+        for name in (*BESIDE, "theirs", "dear")
+        for seed in range(2 if name == "dear" else 4)
+    )
+    text, verdicts = report(rows, "program", {"theirs": "1.2"})
+    assert "with theirs 1.2" in text
+    development, unseen = text.split("## Digits")
+    for part in (development, unseen):
+        assert "with 2 seeds that all have" in part
+        assert "| theirs | 0.505 |" in part
+        assert "| against `theirs`, 4 seeds | ahead (0.42) |" in part
+        assert "| against `dear`, 2 seeds | level (1.00) |" in part
+    assert set(verdicts.rival) == {"theirs", "dear"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "names"), [("other-packages", ["dehb", "dehb-late"]), ("other-packages-smac", ["smac"])]
+)
+def test_the_claims_are_what_is_checked_in(folder, names):
+    rows = pd.read_csv(ROOT / "benchmarking" / "results" / folder / "results.csv")
+    assert list(rows.columns) == COLUMNS
+    here = rows[rows.benchmark.isin(groups(list(dict.fromkeys(rows.benchmark)))["development tables"])]
+    claims = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    for name in names:
+        means = here[here.scheduler == name].groupby("deadline").regret.mean()[["0.25x", "0.5x", "1x", "2x"]]
+        assert ", ".join(f"{mean:.2f}".removeprefix("0") for mean in means) in claims

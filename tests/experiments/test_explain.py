@@ -105,3 +105,13 @@ def test_a_scheduler_that_has_not_decided_yet_is_not_said_to_keep_its_reasons_ba
     text = explain_run(make_run(REPORTS[:2], DECISIONS[:3]))
     assert "nothing has been decided yet" in text
     assert "records no reasons" not in text
+
+
+def test_a_trial_without_a_finite_value_has_no_rank():
+    reports = (*REPORTS, Report(2, 5.0, 1, float("nan"), 1, 0, worker_time_s=1.0))
+    run = make_run(reports, (*DECISIONS, Event(5.0, "start", 3, reason="")))
+    assert explain_trial(run, 1).startswith(
+        "trial 1: failed, best loss 0.7000, epoch 1, rank 2 of 2 by its best value\n"
+    )
+    assert explain_trial(run, 2).splitlines()[0].endswith(", it has reported no finite value, epoch 1")
+    assert explain_trial(run, 3).splitlines()[0].endswith(", it has reported no finite value, epoch 0")

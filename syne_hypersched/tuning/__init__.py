@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from syne_hypersched.tuning._demo import demo_job as demo_job
 from syne_hypersched.tuning._demo import demo_script as demo_script
+from syne_hypersched.tuning._end import run_and_report as run_and_report
+from syne_hypersched.tuning._end import run_to_report as run_to_report
 from syne_hypersched.tuning._job import TuneJob as TuneJob
 from syne_hypersched.tuning._job import parse_cluster_devices as parse_cluster_devices
 from syne_hypersched.tuning._job import parse_devices as parse_devices
@@ -26,6 +28,8 @@ __all__ = [
     "parse_duration",
     "parse_resource",
     "parse_space",
+    "run_and_report",
     "run_job",
+    "run_to_report",
     "script_of",
 ]

@@ -165,7 +165,7 @@ def tune(
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        print(f"hypersched tune: error: {error_text(error, **OPTIONS)}", file=sys.stderr)
+        print(f"hypersched tune: error: {_as_options(error)}", file=sys.stderr)
         return 2
 
 
@@ -225,6 +225,12 @@ def _devices(text: str, cluster: str | None) -> dict[str, Any]:
         return {"device_type": device_type, "num_devices": num_devices}
     resource, num_devices = parse_cluster_devices(text)
     return {"devices_of": resource, "num_devices": num_devices}
+
+
+def _as_options(error: BaseException) -> str:
+    """What an error says, with the options of the command line instead of arguments in Python."""
+    text = error_text(error, **OPTIONS)
+    return text.replace("insecure=True", "--insecure").replace('device_type="cpu"', "--devices cpu")
 
 
 def _only_resume(*others: object) -> None:

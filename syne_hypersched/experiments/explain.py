@@ -218,6 +218,8 @@ def _telling(event: Event) -> str:
 
 
 def _because(event: Event) -> str:
+    if event.event == "fail" and not event.reason and event.details.get("exit_code") == 0:
+        return ": it has ended by itself without a report"
     return f": {event.reason}" if event.reason else ""
 
 

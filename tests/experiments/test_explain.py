@@ -115,3 +115,9 @@ def test_a_trial_without_a_finite_value_has_no_rank():
     )
     assert explain_trial(run, 2).splitlines()[0].endswith(", it has reported no finite value, epoch 1")
     assert explain_trial(run, 3).splitlines()[0].endswith(", it has reported no finite value, epoch 0")
+
+
+def test_a_trial_that_ended_without_a_report_has_failed_for_that_reason():
+    run = make_run((), (Event(1.0, "start", 0), Event(2.0, "fail", 0, (), 0, "", {"exit_code": 0})))
+    assert "has failed: it has ended by itself without a report (exit_code 0)" in explain_trial(run, 0)
+    assert "without a report" not in explain_trial(make_run(), 1)

@@ -28,8 +28,9 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
 
 def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     from syne_hypersched.experiments.resume import is_over_and_told
-    from syne_hypersched.tuning import make_tuner, run_to_report
+    from syne_hypersched.tuning import make_tuner, run_to_report, with_recorded_seed
 
+    job = job if resume is None else with_recorded_seed(job, resume)
     tuner = make_tuner(job, is_new=resume is None)
     if resume is not None and is_over_and_told(resume, tuner):
         return 0

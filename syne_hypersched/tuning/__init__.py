@@ -13,6 +13,7 @@ from syne_hypersched.tuning._job import parse_duration as parse_duration
 from syne_hypersched.tuning._job import parse_resource as parse_resource
 from syne_hypersched.tuning._run import make_tuner as make_tuner
 from syne_hypersched.tuning._run import run_job as run_job
+from syne_hypersched.tuning._run import with_recorded_seed as with_recorded_seed
 from syne_hypersched.tuning._script import script_of as script_of
 from syne_hypersched.tuning._space import SpaceEntry as SpaceEntry
 from syne_hypersched.tuning._space import parse_space as parse_space
@@ -32,4 +33,5 @@ __all__ = [
     "run_job",
     "run_to_report",
     "script_of",
+    "with_recorded_seed",
 ]

@@ -53,7 +53,20 @@ def run_and_report(tuner: Tuner) -> int:
 
 
 def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
-    """As :func:`run_and_report`, also for an experiment that is continued, whose name or folder ``resume`` is."""
+    """As :func:`run_and_report`, also for an experiment that is continued. Ctrl-C and a lost reader raise here.
+
+    Parameters
+    ----------
+    tuner
+        The tuner.
+    resume
+        Name or folder of the experiment that is continued; None: the tuner begins a new one.
+
+    Returns
+    -------
+    int
+        Exit code: 0; 1 if too many trials have failed, or none has reported a finite metric.
+    """
     folder, failure = run_job(tuner, resume)
     print()
     try:

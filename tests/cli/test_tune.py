@@ -134,7 +134,7 @@ def test_an_unknown_experiment_cannot_be_resumed(folder, capsys):
 
 @pytest.mark.slow
 def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder, wait_for):
-    what = ["tune", str(SCRIPT), *SPACE, *WHAT, *HERE]
+    what = ["tune", str(SCRIPT), *SPACE, *WHAT, "--devices", "cpu:2"]  # a seed is drawn
     arguments = [sys.executable, "-m", "syne_hypersched.cli", *what, "--deadline", "60s", "--name", "long"]
     events = folder / "experiments" / "long" / "events.jsonl"
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

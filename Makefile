@@ -68,7 +68,8 @@ test-slow: $(VENV)/.installed-dev  ## run the tests that take long, and all exam
 test-pythons: $(VENV)/.installed-dev  ## run the core of the tests on Python 3.10, 3.12 and 3.13, and with the lowest versions
 	$(BIN)/python .ci/test_pythons.py --workers $(WORKERS)
 
-lint: $(VENV)/.installed-dev  ## check style and types
+lint: $(VENV)/.installed-dev  ## check style, types and links
+	$(BIN)/python .ci/check_links.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

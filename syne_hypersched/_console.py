@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -12,6 +13,8 @@ from typing import Any, TextIO
 EXIT_INTERRUPTED = 130
 """Exit code of a command that was ended by Ctrl-C, as in a shell."""
 
+#: What a stream says whose disk is full.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: A message about a parameter begins so.
 _PARAMETER = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)*) must ")
 
@@ -96,8 +99,8 @@ def outliving_the_reader() -> Iterator[None]:
 def run_command(main: Callable[[], int]) -> int:
     """Runs a command line's ``main`` and returns its exit code.
 
-    It is no error if the output is no longer read, as in ``report NAME | head``. After Ctrl-C, only the message of the
-    exception is printed, without a traceback.
+    It is no error if the output is no longer read, as in ``report NAME | head``. If it cannot be written, as on a full
+    disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a traceback.
     """
     try:
         try:
@@ -108,6 +111,12 @@ def run_command(main: Callable[[], int]) -> int:
         # Python would raise again when it flushes these streams at its end.
         _lead_nowhere(1, 2)
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        drop_output()
+        print(f"hypersched: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as interruption:
         words = getattr(interruption, "__notes__", ["Interrupted."])
         print("", *words, sep="\n", file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched._console import error_text
+from syne_hypersched._console import error_text, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = """
@@ -47,6 +47,26 @@ def test_a_reader_that_has_gone_is_no_error(stream, num_lines):
 def test_otherwise_the_exit_code_is_that_of_the_command():
     ended = run("print('all')", capture_output=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"all\n", b"")
+
+
+def test_an_output_that_cannot_be_written_is_said_in_a_line():
+    command = (
+        "import sys; from syne_hypersched._console import run_command; sys.exit(run_command(lambda: print('x') or 0))"
+    )
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", command], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "hypersched: the output cannot be written: No space left on device\n"
+
+
+def test_other_errors_of_the_system_are_raised():
+    def fail():
+        raise OSError(28, "No space left on device", "tables")
+
+    with pytest.raises(OSError, match="tables"):
+        run_command(fail)
 
 
 def test_an_interruption_prints_no_traceback():

@@ -65,7 +65,7 @@ MAY_IMPORT = {
     "recovery": {"backends.local", "backends.shared", "launch", "records", "schedulers"},
     "experiments": {"backends.shared", "checkpoints", "records", "recovery"},
     "comparison": {"allocation", "backends", "backends.local", "blackboxes", "experiments", "schedulers", "simulation"},
-    "tuning": {"backends", "experiments", "recovery", "schedulers"},
+    "tuning": {"backends", "backends.local", "experiments", "records", "recovery", "replay", "schedulers"},
     "replay": {"backends.virtual", "blackboxes", "experiments", "schedulers", "simulation"},
     "check": {"backends.local", "backends.machine", "checkpoints", "launch"},
     "cli": {"blackboxes", "check", "comparison", "experiments", "replay", "tuning"},

@@ -61,5 +61,5 @@ def demo(
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        print(f"hypersched demo: error: {error_text(error, script='the script')}", file=sys.stderr)
+        print(f"hypersched demo: error: {error_text(error, num_devices='--devices')}", file=sys.stderr)
         return 2

@@ -44,6 +44,19 @@ Exit codes: 0; 1 if too many trials have failed, or none has reported a finite
 metric; 2 if an argument is invalid; 130 if interrupted.
 """
 
+#: Options of the parameters of backends, schedulers and tuners whose names differ.
+OPTIONS = {
+    "script": "the script",
+    "num_devices": "--devices",
+    "device_type": "--devices",
+    "devices_of": "--devices",
+    "address": "--cluster",
+    "checkpoint_path": "--checkpoints",
+    "max_t": "--resource",
+    "time_attr": "--resource",
+    "config_space": "--space",
+}
+
 _WHAT = Group("What is tuned", sort_key=1)
 _MACHINE = Group("Deadline and devices", sort_key=2)
 _HOW = Group("How", sort_key=3)
@@ -152,9 +165,7 @@ def tune(
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
-        # Parameters of the backend for clusters, whose options have shorter names.
-        names = {"address": "--cluster", "devices_of": "--devices", "checkpoint_path": "--checkpoints"}
-        print(f"hypersched tune: error: {error_text(error, script='the script', **names)}", file=sys.stderr)
+        print(f"hypersched tune: error: {_as_options(error)}", file=sys.stderr)
         return 2
 
 
@@ -214,6 +225,12 @@ def _devices(text: str, cluster: str | None) -> dict[str, Any]:
         return {"device_type": device_type, "num_devices": num_devices}
     resource, num_devices = parse_cluster_devices(text)
     return {"devices_of": resource, "num_devices": num_devices}
+
+
+def _as_options(error: BaseException) -> str:
+    """What an error says, with the options of the command line instead of arguments in Python."""
+    text = error_text(error, **OPTIONS)
+    return text.replace("insecure=True", "--insecure").replace('device_type="cpu"', "--devices cpu")
 
 
 def _only_resume(*others: object) -> None:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syne_hypersched._console import outliving_the_reader
 
-MOST_REPLAYED = 20_000
-"""Reports up to which a tuning ends with a replay, which takes seconds then."""
-
 if TYPE_CHECKING:
     from syne_hypersched.tuning import TuneJob
-
-EXIT_NO_RESULT = 1
-"""Exit code of a tuning that has found nothing."""
 
 
 def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
@@ -34,58 +27,15 @@ def tune_and_report(job: TuneJob, resume: str | None = None) -> int:
 
 
 def _tune_and_report(job: TuneJob, resume: str | None) -> int:
-    from syne_hypersched.experiments import load_run
-    from syne_hypersched.experiments.report import report_run
     from syne_hypersched.experiments.resume import is_over_and_told
-    from syne_hypersched.tuning import make_tuner, run_job
+    from syne_hypersched.tuning import make_tuner, run_to_report, with_recorded_seed
 
+    job = job if resume is None else with_recorded_seed(job, resume)
     tuner = make_tuner(job, is_new=resume is None)
     if resume is not None and is_over_and_told(resume, tuner):
         return 0
     print(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name), flush=True)
-    folder, failure = run_job(tuner, resume)
-    print()
-    try:
-        run = load_run(folder)
-    except ValueError as error:  # no report has the metric, or none the resource
-        print(f"hypersched: {failure or error}", file=sys.stderr)
-        return _say_no_result(job, folder)
-    print(report_run(folder))
-    for line in _replay_briefly(folder):
-        print(line)
-    name = shlex.quote(folder.name)
-    print(f"more: hypersched explain {name}, hypersched replay {name}", flush=True)
-    if failure:
-        print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
-        return EXIT_NO_RESULT
-    if run.incumbent is None:
-        return _say_no_result(job, folder)
-    return 0
-
-
-def _say_no_result(job: TuneJob, folder: Path) -> int:
-    print(
-        f"hypersched: no trial has reported a finite {job.metric!r} at a level {job.time_attr!r}; what the script "
-        f"has printed is in {folder}/0/std.out and std.err",
-        file=sys.stderr,
-    )
-    return EXIT_NO_RESULT
-
-
-def _replay_briefly(folder: Path) -> list[str]:
-    """One line that says what half of the devices and another first rung would have brought, if that takes no time."""
-    from syne_hypersched.experiments import load_run
-    from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
-
-    try:
-        run = load_run(folder)
-        if len(run.reports) > MOST_REPLAYED:
-            return []
-        known = run_curves(run)
-        line = describe_briefly(known, replay_scenarios(known, brief_scenarios(known)))
-    except ValueError:  # nothing can be searched again
-        return []
-    return [line] if line else []
+    return run_to_report(tuner, resume)
 
 
 def write_script(job: TuneJob, path: Path) -> int:

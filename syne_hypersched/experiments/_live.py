@@ -79,6 +79,7 @@ class LiveProgress(TunerCallback):
             with needs_extra("LiveProgress(panel=True)", "demo"):
                 importlib.import_module("rich.live")
         self._progress: Progress | None = None
+        self._needed: tuple[str, ...] = ()
         self._reader: EventReader | None = None
         self._started = 0.0
         self._last_shown = -math.inf
@@ -96,6 +97,7 @@ class LiveProgress(TunerCallback):
         metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
         deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
         self._progress = Progress(metric, mode == "min", getattr(scheduler, "time_attr", "epoch"), deadline_s)
+        self._needed = (metric, self._progress.time_attr) if hasattr(scheduler, "time_attr") else (metric,)
         self._reader = EventReader(tuner.tuner_path / EVENTS_FILENAME, strict=False)
         # A tuner that goes on with an experiment has used up some of its time.
         self._started = time.monotonic() - max(0.0, getattr(tuner.tuning_status, "wallclock_time", 0.0))
@@ -133,8 +135,8 @@ class LiveProgress(TunerCallback):
 
     def on_trial_result(self, trial: Trial, status: str, result: dict[str, Any], decision: str) -> None:
         """Records a report; called by the tuner."""
-        if self._progress is None or self._progress.metric not in result:
-            return
+        if self._progress is None or not all(name in result for name in self._needed):
+            return  # the scheduler leaves it out, too
         self._progress.add_report(
             Report(
                 trial_id=trial.trial_id,

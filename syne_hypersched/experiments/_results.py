@@ -1,7 +1,8 @@
-"""The results of an experiment as rows: from the table that the tuner stores, or else from the journal."""
+"""The results of an experiment as rows: from the table that the tuner stores, or from the journal if that has more."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,14 @@ from syne_tune.constants import ST_DECISION, ST_RESULTS_DATAFRAME_FILENAME, ST_T
 
 from syne_hypersched._disk import Disk
 from syne_hypersched._tables import read_csv
-from syne_hypersched.filenames import JOURNAL_DIRNAME
-from syne_hypersched.records.segments import read_segments
+from syne_hypersched.filenames import CONFIG_FILENAME, JOURNAL_DIRNAME, SEGMENT
+from syne_hypersched.records.segments import encode, read_segments
 
 CONFIG_PREFIX = "config_"
 """What the names of entries begin with that are of a trial's configuration."""
+
+#: How a result begins in a line of the journal; in a text within the line, the quotation marks are escaped.
+_RESULT = encode({"call": "result"}).strip(b"{}\n")
 
 Rows = list[dict[str, Any]]
 """Reports in the order in which the tuner received them; an empty cell is None."""
@@ -23,6 +27,9 @@ Rows = list[dict[str, Any]]
 
 def read_rows(folder: Path) -> tuple[Rows, str]:
     """All reports that an experiment has stored.
+
+    A tuner stores its table every few seconds, and writes each report into its journal at once. So the journal of a
+    tuner that runs or was killed has reports that the table lacks.
 
     Returns
     -------
@@ -32,8 +39,8 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
     path = folder / ST_RESULTS_DATAFRAME_FILENAME
     problem = ""
     try:
-        if rows := _from_table(path):
-            return rows, ""  # else the tuner had no result when it stored it
+        if rows := _from_table(path):  # else the tuner had no result when it stored it
+            return _with_those_since(rows, folder), ""
     except FileNotFoundError:
         pass  # the tuner has not stored it yet, or was killed before that
     except Exception as error:  # whatever the readers of archives and tables say about a file that was cut off
@@ -45,6 +52,23 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
     if not problem:
         return rows, ""
     return rows, f"{problem}: the results are {'those of the journal' if rows else 'missing here'}"
+
+
+def _with_those_since(rows: Rows, folder: Path) -> Rows:
+    """The rows of the table, or those of the journal if it has more."""
+    try:
+        if _most_results(folder / JOURNAL_DIRNAME) > len(rows) and len(later := rows_of_journal(folder)) > len(rows):
+            return later
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return rows
+
+
+def _most_results(journal: Path) -> int:
+    """At most how many results a journal has. It is counted without decoding, which takes much longer."""
+    if not journal.is_dir():
+        return 0
+    return sum(path.read_bytes().count(_RESULT) for path in journal.iterdir() if SEGMENT.fullmatch(path.name))
 
 
 def _from_table(path: Path) -> Rows:
@@ -80,6 +104,26 @@ def row_of_entry(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
     told = {ST_TRIAL_ID: entry["trial_id"], ST_TUNER_TIME: entry["time_s"], ST_DECISION: entry["decision"]}
     named = {f"{CONFIG_PREFIX}{name}": value for name, value in config.items()}
     return {**entry["report"], **entry.get("added", {}), **told, **named}
+
+
+def config_in_folder(folder: Path, trial_id: int) -> dict[str, Any] | None:
+    """The configuration that a backend with processes has written when it launched a trial; None if there is none."""
+    try:
+        config = json.loads((folder / str(trial_id) / CONFIG_FILENAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def names_of_space(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """What a configuration has; empty if the metadata do not say."""
+    space = metadata.get("config_space")
+    if isinstance(space, str):  # Syne Tune stores it as a text
+        try:
+            space = json.loads(space)
+        except (ValueError, RecursionError):
+            space = None
+    return frozenset(space) if isinstance(space, dict) else frozenset()
 
 
 def _plain(value: Any) -> Any:

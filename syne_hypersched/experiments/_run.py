@@ -27,8 +27,9 @@ from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._alive import is_over
-from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, read_rows
+from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, names_of_space, read_rows
 from syne_hypersched.experiments._timeline import all_devices
+from syne_hypersched.experiments._unreported import lost_reports, other_configs
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
@@ -102,7 +103,7 @@ class Run:
     events
         All events, in the order in which they happened.
     configs
-        Configuration of each trial that has reported.
+        Configuration of each trial that has reported, and of others as far as it is recorded.
     path
         Folder of the experiment.
     problems
@@ -205,8 +206,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     -------
     Run
         The experiment; of one that still runs, what has been written so far. What cannot be read, as after a crash or
-        on a full disk, is left out, with a warning; :attr:`Run.problems` says what. Results that cannot be read are
-        taken from the journal, if there is one.
+        on a full disk, is left out, with a warning; :attr:`Run.problems` says what. Results that cannot be read, or
+        that the tuner has not stored yet, are taken from the journal, if there is one.
 
     Raises
     ------
@@ -223,6 +224,10 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     events, torn = _read_events(path / EVENTS_FILENAME)
     if not rows and not unreadable and any(event.event == "first_report" for event in events):
         unreadable, incomplete = _why_no_rows(path, goal)
+    over = is_over(path, events)
+    if rows and over and not unreadable:
+        unreadable = lost_reports(events, configs, path)
+    configs |= other_configs(path, events, configs, names_of_space(goal.metadata))
     problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
     for problem in problems + notes:
         logger.warning("%s.", problem)
@@ -236,7 +241,7 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
         notes=notes,
-        is_over=is_over(path, events),
+        is_over=over,
     )
 
 
@@ -337,7 +342,7 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
     """
     metric, time_attr = goal.metric, goal.time_attr
     reports, configs, num_left_out = [], {}, 0
-    space = _names_of_space(goal.metadata)
+    space = names_of_space(goal.metadata)
     names = dict.fromkeys(name for row in rows for name in row)
     for name, what in ((metric, "metric"), (time_attr, "resource level")) if rows else ():
         if name not in names:
@@ -372,17 +377,6 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
         configs[trial_id] = {name: value for name, value in named.items() if not space or name in space}
     problem = f"{counted(num_left_out, 'report')} in {path} left out: no {time_attr}" if num_left_out else ""
     return tuple(reports), configs, problem
-
-
-def _names_of_space(metadata: Mapping[str, Any]) -> frozenset[str]:
-    """What a configuration has; empty if the metadata do not say."""
-    space = metadata.get("config_space")
-    if isinstance(space, str):  # Syne Tune stores it as a text
-        try:
-            space = json.loads(space)
-        except (ValueError, RecursionError):
-            space = None
-    return frozenset(space) if isinstance(space, dict) else frozenset()
 
 
 def _integer(value: Any) -> int | None:

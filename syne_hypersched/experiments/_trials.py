@@ -52,7 +52,7 @@ class TrialSummary:
     launch_cost_s
         Seconds lost to launches, the first one included.
     config
-        Its configuration; empty without a report.
+        Its configuration; empty if it is not recorded.
     """
 
     trial_id: int

@@ -91,10 +91,11 @@ def explain_trial(run: Run, trial_id: int) -> str:
     story = [*_launches(run, trial_id), *_decisions(run, trial_id)]
     story += [(event.time_s, _telling(event)) for event in run.events if _is_told(event, trial_id)]
     story.sort(key=lambda entry: entry[0])
-    rank = list(trials).index(trial_id) + 1
+    ranked = [trial.trial_id for trial in trials.values() if trial.best is not None]
+    rank = ranked.index(trial_id) + 1 if trial_id in ranked else None
     return "\n".join(
         [
-            _summary(run, trials[trial_id], rank, len(trials)),
+            _summary(run, trials[trial_id], rank, len(ranked)),
             "",
             *(f"{time_s:9.1f} s  {text}" for time_s, text in story),
         ]
@@ -130,11 +131,12 @@ def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int
     return 0
 
 
-def _summary(run: Run, trial: TrialSummary, rank: int, num_trials: int) -> str:
+def _summary(run: Run, trial: TrialSummary, rank: int | None, num_ranked: int) -> str:
+    """What the table says of the trial, with its rank among those that have a finite value."""
     found = "it has reported no finite value" if trial.best is None else f"best {run.metric} {metric_text(trial.best)}"
-    head = f"trial {trial.trial_id}: {trial.status}, {found}, {run.time_attr} {trial.resource:g}, "
+    place = "" if rank is None else f", rank {rank} of {num_ranked} by its best value"
     lines = [
-        f"{head}rank {rank} of {num_trials} by its best value",
+        f"trial {trial.trial_id}: {trial.status}, {found}, {run.time_attr} {trial.resource:g}{place}",
         "configuration: " + (", ".join(f"{name}={short(value)}" for name, value in trial.config.items()) or "unknown"),
     ]
     if trial.num_launches:
@@ -216,6 +218,8 @@ def _telling(event: Event) -> str:
 
 
 def _because(event: Event) -> str:
+    if event.event == "fail" and not event.reason and event.details.get("exit_code") == 0:
+        return ": it has ended by itself without a report"
     return f": {event.reason}" if event.reason else ""
 
 

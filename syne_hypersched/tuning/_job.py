@@ -157,6 +157,11 @@ class TuneJob:
                 f"{self.name!r}"
             )
 
+        if self.arguments is not None:
+            from syne_hypersched.backends.local import check_arguments
+
+            check_arguments(self.arguments, {entry.name: entry.example() for entry in self.space})
+
     @property
     def base_name(self) -> str:
         """Name of the experiment, or what a date is appended to."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from syne_tune import Tuner
+from syne_tune.constants import ST_METADATA_FILENAME
 from syne_tune.util import experiment_path
 
 from syne_hypersched import backends, schedulers
 from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, MissingEntryError, QuietTunerLogger
+from syne_hypersched.records.find import find_run
 from syne_hypersched.recovery import Journal, resume_experiment
 from syne_hypersched.tuning._job import TuneJob
 from syne_hypersched.tuning._names import NameGuard
@@ -50,6 +54,25 @@ def make_tuner(job: TuneJob, *, is_new: bool = True) -> Tuner:
         output_logger=QuietTunerLogger(),
         **job.tuner_arguments(),
     )
+
+
+def with_recorded_seed(job: TuneJob, resume: str) -> TuneJob:
+    """The tuning with the seed that an experiment was given or has drawn, unless the tuning names one itself.
+
+    Parameters
+    ----------
+    job
+        The tuning.
+    resume
+        Name or folder of the experiment that is continued. If it has recorded no seed, nothing changes.
+    """
+    if job.seed is not None:
+        return job
+    try:
+        metadata = json.loads((find_run(resume) / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
+        return replace(job, seed=metadata["scheduler_kwargs"]["random_seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return job  # what is wrong with the experiment is said when it is continued
 
 
 def run_job(tuner: Tuner, resume: str | None = None) -> tuple[Path, str]:

@@ -13,21 +13,24 @@ from syne_hypersched.tuning._job import TuneJob
 _TEMPLATE = '''\
 """Tunes {script_name}: written by `hypersched tune --write-script`, and yours to change."""
 
+import sys
 from pathlib import Path
 
 {imports}
 
 from syne_hypersched import {names}
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
-from syne_hypersched.experiments.report import report_run
+from syne_hypersched.tuning import run_and_report
 
 SPACE = {{
 {space}
 }}
 
 
-def main() -> None:
-    backend = {backend_class}({backend})
+def main() -> int:
+    backend = {backend_class}(
+{backend}
+    )
     scheduler = {scheduler}(
         SPACE,
 {arguments}
@@ -41,12 +44,11 @@ def main() -> None:
         callbacks=[Journal(), LiveProgress()],
         output_logger=QuietTunerLogger(),
     )
-    tuner.run()
-    print(report_run(tuner.tuner_path))
+    return run_and_report(tuner)  # ends early if the script reports other names, or if too many trials fail
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
 '''
 
 
@@ -64,7 +66,7 @@ def script_of(job: TuneJob, path: Path) -> str:
     functions = sorted({entry.function for entry in job.space if not entry.is_constant})
     imports = f"from syne_tune import Tuner\nfrom syne_tune.config_space import {', '.join(functions)}"
     backend_class, options = job.backend_call()
-    backend = ", ".join([_place(job.script, path), *_keywords(options)])
+    backend = textwrap.indent(_block([_place(job.script, path), *_keywords(options)]), "    ")
     return _TEMPLATE.format(
         script_name=job.script.name,
         imports=imports,

@@ -69,6 +69,10 @@ class SpaceEntry:
         make = getattr(config_space, self.function)
         return make(list(self.values)) if self.function in _LISTS else make(*self.values)
 
+    def example(self) -> Any:
+        """A value of the domain: the lower bound, the first one of a list, or the constant."""
+        return self.values[0]
+
     def source(self) -> str:
         """The domain as Python code."""
         if self.is_constant:

@@ -16,7 +16,7 @@ def test_the_tuning_can_be_written_as_a_script(tmp_path, capsys):
     path = tmp_path / "launch.py"
     assert main(["demo", "--deadline", "2m", "--devices", "cpu:4", "--write-script", str(path)]) == 0
     assert "Deadline(120.0, trial_backend=backend)" in path.read_text()
-    assert "num_devices=4, device_type='cpu'" in path.read_text()
+    assert "num_devices=4,\n        device_type='cpu',\n" in path.read_text()
 
 
 def test_bad_input_is_exit_code_2(capsys):

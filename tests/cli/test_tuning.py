@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from syne_hypersched.cli import _tuning
-from syne_hypersched.cli._tuning import _announcement, _replay_briefly, tune_and_report, write_script
+from syne_hypersched.cli._tuning import _announcement, tune_and_report, write_script
 from syne_hypersched.tuning import TuneJob, parse_space
 
 SCRIPT = Path(__file__).parents[1] / "tuning" / "training_script.py"
@@ -45,11 +44,17 @@ def ended(make_run, monkeypatch):
     calls = []
 
     def end(run, failure=""):
-        tuner = SimpleNamespace(name="new", trial_backend=SimpleNamespace(devices=SimpleNamespace(names=("cpu0",))))
+        scheduler = SimpleNamespace(
+            metric_names=lambda: ["val_loss"], metric_mode=lambda: "min", time_attr="epoch"
+        )  # fmt: skip
+        backend = SimpleNamespace(devices=SimpleNamespace(names=("cpu0",)))
+        tuner = SimpleNamespace(name="new", trial_backend=backend, scheduler=scheduler)
         monkeypatch.setattr("syne_hypersched.tuning.make_tuner", lambda job, is_new: calls.append(is_new) or tuner)
-        monkeypatch.setattr("syne_hypersched.tuning.run_job", lambda *given: calls.append(given[1]) or (run, failure))
+        monkeypatch.setattr(
+            "syne_hypersched.tuning._end.run_job", lambda *given: calls.append(given[1]) or (run, failure)
+        )
         monkeypatch.setattr("syne_hypersched.experiments.resume.is_over_and_told", lambda name, tuner: name == "over")
-        monkeypatch.setattr("syne_hypersched.experiments.report.report_run", lambda folder: f"report of {folder.name}")
+        monkeypatch.setattr("syne_hypersched.tuning._end.report_run", lambda folder: f"report of {folder.name}")
         return calls
 
     return end
@@ -100,17 +105,3 @@ def test_a_script_is_written_where_there_is_none(job, tmp_path, capsys):
     with pytest.raises(ValueError, match="--write-script must be in an existing folder, but"):
         write_script(job, tmp_path / "none" / "script.py")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a script.py"]
-
-
-def test_a_replay_is_one_line_unless_there_are_too_many_reports(make_run, monkeypatch):
-    path = make_run("run")
-    (line,) = _replay_briefly(path)
-    assert line.startswith("replay: ")
-    monkeypatch.setattr(_tuning, "MOST_REPLAYED", 3)
-    assert _replay_briefly(path) == []
-
-
-def test_a_run_that_cannot_be_searched_again_has_no_replay(tmp_path):
-    metadata = {"metric_names": ["loss"], "metric_mode": "min", "scheduler_kwargs": {"time_attr": "epoch"}}
-    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
-    assert _replay_briefly(tmp_path) == []

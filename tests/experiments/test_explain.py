@@ -105,3 +105,19 @@ def test_a_scheduler_that_has_not_decided_yet_is_not_said_to_keep_its_reasons_ba
     text = explain_run(make_run(REPORTS[:2], DECISIONS[:3]))
     assert "nothing has been decided yet" in text
     assert "records no reasons" not in text
+
+
+def test_a_trial_without_a_finite_value_has_no_rank():
+    reports = (*REPORTS, Report(2, 5.0, 1, float("nan"), 1, 0, worker_time_s=1.0))
+    run = make_run(reports, (*DECISIONS, Event(5.0, "start", 3, reason="")))
+    assert explain_trial(run, 1).startswith(
+        "trial 1: failed, best loss 0.7000, epoch 1, rank 2 of 2 by its best value\n"
+    )
+    assert explain_trial(run, 2).splitlines()[0].endswith(", it has reported no finite value, epoch 1")
+    assert explain_trial(run, 3).splitlines()[0].endswith(", it has reported no finite value, epoch 0")
+
+
+def test_a_trial_that_ended_without_a_report_has_failed_for_that_reason():
+    run = make_run((), (Event(1.0, "start", 0), Event(2.0, "fail", 0, (), 0, "", {"exit_code": 0})))
+    assert "has failed: it has ended by itself without a report (exit_code 0)" in explain_trial(run, 0)
+    assert "without a report" not in explain_trial(make_run(), 1)

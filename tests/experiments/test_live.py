@@ -274,3 +274,15 @@ def test_the_end_names_the_run_so_that_the_command_finds_it(
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "other"))
     assert named(again, tmp_path / "other" / "run") == f"all results: hypersched report {tmp_path}/other/run"
     assert named(dill.loads(dill.dumps(again)), tmp_path / "other" / "run").endswith("report run")
+
+
+def test_a_report_without_the_level_is_left_out_as_the_scheduler_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = LiveProgress(panel=False)
+    live.on_tuning_start(make_tuner(tmp_path))
+    live.on_trial_result(Trial(0, {}, datetime.now()), "InProgress", {"step": 3, "loss": 0.25}, "CONTINUE")
+    live.on_tuning_end()
+    shown = capsys.readouterr().out
+    assert "0 reports" in shown
+    assert "no trial has reported a finite loss" in shown

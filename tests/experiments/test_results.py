@@ -131,6 +131,48 @@ def test_a_run_without_a_usable_report_says_why_it_has_no_results(
     assert said in capsys.readouterr().out
 
 
+def results_in_journal(path: Path, count: int) -> None:
+    journal_of(
+        path,
+        {"call": "add", "time_s": 0.0, "trial_id": 0, "config": {"learning_rate": 0.5}, "created": '"call":"result"'},
+        *(
+            {"call": "result", "time_s": float(epoch), "trial_id": 0, "decision": "CONTINUE"}
+            | {"report": {"epoch": epoch, "accuracy": epoch / 1000}}
+            for epoch in range(1, count + 1)
+        ),
+    )
+
+
+def test_a_journal_that_has_more_than_the_table_is_read(simulate: Callable[..., Path]) -> None:
+    """A tuner stores its table every few seconds; when it is killed, the journal has what came later."""
+    path = simulate()
+    stored = load_run(path)
+    results_in_journal(path, len(stored.reports) + 1)
+    run = load_run(path)
+    assert len(run.reports) == len(stored.reports) + 1
+    assert run.incumbent is not None
+    assert run.incumbent.resource == len(stored.reports) + 1
+    assert run.configs is not None
+    assert run.configs[0] == {"learning_rate": 0.5}
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_journal_that_has_no_more_than_the_table_is_not(simulate: Callable[..., Path], missing: int) -> None:
+    path = simulate()
+    stored = load_run(path)
+    results_in_journal(path, len(stored.reports) - missing)
+    assert load_run(path).reports == stored.reports
+
+
+def test_the_table_is_used_if_the_journal_cannot_be_read(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    stored = load_run(path)
+    results_in_journal(path, len(stored.reports) + 1)
+    segment = path / "journal" / "000000.jsonl"
+    segment.write_bytes(segment.read_bytes().replace(b'"format":1', b'"format":99'))
+    assert load_run(path).reports == stored.reports
+
+
 def test_an_empty_table_does_not_hide_the_journal(simulate: Callable[..., Path]) -> None:
     """A tuner that was killed had no result when it last stored the table."""
     path = simulate()

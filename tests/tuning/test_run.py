@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import Deadline, ElasticLocalBackend, HyperSched, Journal
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
-from syne_hypersched.tuning import TuneJob, make_tuner, parse_space, run_job
+from syne_hypersched.tuning import TuneJob, make_tuner, parse_space, run_job, with_recorded_seed
 
 
 @pytest.fixture
@@ -63,3 +64,25 @@ def test_an_error_of_the_tuning_itself_is_raised(job: TuneJob) -> None:
     tuner.callbacks.append(Journal())
     with pytest.raises(ValueError, match="callbacks must have one Journal, but got several"):
         run_job(tuner)
+
+
+def test_an_experiment_goes_on_with_the_seed_that_it_has_drawn(job: TuneJob) -> None:
+    assert job.seed is None
+    drawn = make_tuner(job).scheduler.metadata()["scheduler_kwargs"]["random_seed"]
+    path = Path(experiment_path(tuner_name="given"))
+    path.mkdir(parents=True)
+    (path / "metadata.json").write_text(json.dumps({"scheduler_kwargs": {"random_seed": drawn}}))
+    assert with_recorded_seed(job, "given").seed == drawn
+    assert with_recorded_seed(job, str(path)) == replace(job, seed=drawn)
+    assert with_recorded_seed(replace(job, seed=3), "given").seed == 3
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"scheduler_kwargs": null}', '{"scheduler_kwargs": {"random_seed": "x"}}']
+)
+def test_what_has_recorded_no_seed_changes_nothing(job: TuneJob, text: str) -> None:
+    assert with_recorded_seed(job, "given") == job
+    path = Path(experiment_path(tuner_name="given"))
+    path.mkdir(parents=True)
+    (path / "metadata.json").write_text(text)
+    assert with_recorded_seed(job, "given") == job

@@ -35,12 +35,11 @@ def job(tmp_path, monkeypatch) -> TuneJob:
 
 def captured_tuner(path: Path, monkeypatch):
     """The tuner that a script makes, which is not run."""
-    import syne_tune
-
     tuners = []
-    monkeypatch.setattr(syne_tune.Tuner, "run", lambda tuner: tuners.append(tuner))
-    monkeypatch.setattr("syne_hypersched.experiments.report.report_run", str)
-    runpy.run_path(str(path), run_name="__main__")
+    monkeypatch.setattr("syne_hypersched.tuning.run_and_report", lambda tuner: tuners.append(tuner) or 1)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code == 1
     return tuners[0]
 
 

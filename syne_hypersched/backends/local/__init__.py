@@ -1,6 +1,7 @@
 """Trials as processes on this machine, whose number of devices can change while they run."""
 
 from syne_hypersched.backends.local._backend import ElasticLocalBackend as ElasticLocalBackend
+from syne_hypersched.backends.local._command import check_arguments as check_arguments
 from syne_hypersched.backends.local._command import program as program
 from syne_hypersched.backends.local._options import LaunchMode as LaunchMode
 from syne_hypersched.backends.local._options import Processes as Processes
@@ -16,6 +17,7 @@ __all__ = [
     "Processes",
     "ResizeMode",
     "RestoredTrial",
+    "check_arguments",
     "heavy_modules",
     "modules_to_preload",
     "program",

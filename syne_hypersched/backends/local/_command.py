@@ -192,6 +192,24 @@ def script_arguments(
     return (template or ArgumentTemplate()).fill({**config, **file, **where}, everything)
 
 
+def check_arguments(parts: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Checks a template before anything is launched.
+
+    Parameters
+    ----------
+    parts
+        See :class:`ArgumentTemplate`.
+    config
+        Some configuration of the space that is searched.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The template cannot be read, or does not fit the configuration.
+    """
+    script_arguments(config, None, Path("checkpoints"), ArgumentTemplate(parts))
+
+
 class ScriptArguments:
     """The arguments of the scripts of a backend, which warns once of what they leave out.
 

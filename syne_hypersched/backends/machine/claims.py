@@ -110,14 +110,16 @@ def take_again(
         Those of the devices that may be used, and who holds the others; empty if nobody does.
     """
     owner, keys_of = f"experiment {experiment} (pid {os.getpid()})", _keys(devices)
-    free, held = [], []
+    free: list[str] = []
+    held: dict[str, list[str]] = {}
     for name in names:
         holders = locks.acquire({name: keys_of[name]}, owner, shared=bool(share_devices), patience_s=0.0)
         if holders and not share_devices and (share_devices is False or devices.are_gpus):
-            held.append(_who_holds(holders))
+            for holder in holders:
+                held.setdefault(holder.name, []).extend(holder.devices)
         else:
             free.append(name)
-    return tuple(free), "; ".join(held)
+    return tuple(free), _who_holds([Holder(name, tuple(theirs)) for name, theirs in held.items()])
 
 
 def _keys(devices: Devices) -> dict[str, Sequence[str]]:

@@ -182,7 +182,9 @@ def find_devices(
         gpus = tuple(gpus[position] for position in positions)
     if gpus or device_type == "gpu" or gpus_to_use is not None:
         count = len(gpus) if num_devices is None else num_devices
-        if not gpus or count > len(gpus):
+        if not gpus:
+            raise ValueError("device_type must be 'cpu' where no GPU is visible, but got 'gpu'")
+        if count > len(gpus):
             raise ValueError(
                 f"num_devices must be at most the {len(gpus)} GPUs that may be used, but got {num_devices}; "
                 'use device_type="cpu" for CPU slots'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -16,12 +15,12 @@ from syne_tune.constants import (
 )
 
 from syne_hypersched._log_tail import LogTail
-from syne_hypersched.experiments._results import read_rows
+from syne_hypersched.experiments._results import config_in_folder, read_rows
 from syne_hypersched.experiments._run import MissingEntryError, read_goal, reports_of_rows
 from syne_hypersched.experiments.page._journal_tail import JournalRewound, JournalTail
 from syne_hypersched.experiments.page._logs import last_lines
 from syne_hypersched.experiments.page._state import PageState
-from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
+from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
 from syne_hypersched.records.events import EventReader
 from syne_hypersched.records.find import find_run
 
@@ -192,11 +191,7 @@ class RunReader:
         if self.state.is_simulated:
             return
         for trial_id in list(self.state.without_config):
-            try:
-                config = json.loads((self.path / str(trial_id) / CONFIG_FILENAME).read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError):
-                continue
-            if isinstance(config, dict):
+            if (config := config_in_folder(self.path, trial_id)) is not None:
                 self.state.set_config(trial_id, config)
 
     def _read_failures(self) -> None:

@@ -13,7 +13,7 @@ from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, ElasticLocalBackend
 from syne_hypersched.backends.machine import claims as _claims
-from syne_hypersched.backends.machine.claims import claim
+from syne_hypersched.backends.machine.claims import claim, take_again
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import Devices, find_devices
 
@@ -45,6 +45,16 @@ def test_a_gpu_has_one_experiment_whatever_it_is_called():
     first.release()
     claim_gpus("1")
     assert second.holds_any
+
+
+def test_whoever_holds_several_devices_is_named_once():
+    mine, others = find_devices(2, device_type="cpu", cores=(0, 1)), DeviceLocks()
+    claim(mine, others, "other", False, True)
+    free, held = take_again(mine, mine.names, DeviceLocks(), "mine", False)
+    assert free == ()
+    assert held == f"cpu0 and cpu1 are held by experiment other (pid {os.getpid()})"
+    others.release()
+    assert take_again(mine, mine.names, DeviceLocks(), "mine", False) == (mine.names, "")
 
 
 def test_gpus_are_shared_where_both_say_so(caplog):

@@ -70,7 +70,7 @@ def test_cpu_slots_share_the_cores():
     [
         ({"num_devices": 0}, "num_devices must be at least 1, but got 0"),
         ({"num_devices": 5}, "num_devices must be at most the 4 GPUs that may be used, but got 5"),
-        ({"device_type": "gpu", "installed": ()}, "at most the 0 GPUs"),
+        ({"device_type": "gpu", "installed": ()}, "device_type must be 'cpu' where no GPU is visible, but got 'gpu'"),
         ({"device_type": "tpu"}, "device_type must be"),
         ({"gpus_to_use": [4]}, "gpus_to_use must name different positions among the 4 visible GPUs"),
         ({"gpus_to_use": [-1]}, "gpus_to_use"),

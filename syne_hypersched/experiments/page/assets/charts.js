@@ -181,7 +181,7 @@ function drawMetric() {
   draw("metric-chart", traces, { height: narrow() ? 320 : 420, shapes, annotations, yaxis: { title: { text: label(clip(metric, 40)) }, range: limits(values) },
     xaxis: { title: { text: narrow() ? (axis === "time" ? "seconds" : titles[axis]) : titles[axis] }, ...(axis === "time" ? { range: [0, end] } : { rangemode: "tozero" }) }, uirevision: axis },
     metric + " of each trial over " + titles[axis]);
-  say("metric-note", (many ? "Grey band: four in five reports of the " + others.length + " other trials. " : others.length ? "Grey: " + others.length + " other trials. " : "") + "Colours: the trials that held most devices or became best. Dotted: between two launches. Thin line: best so far. A click on a point chooses its trial.");
+  say("metric-note", (many ? "Grey band: four in five reports of the " + others.length + " other trials. " : others.length ? "Grey: " + others.length + " other trial" + (others.length > 1 ? "s. " : ". ") : "") + "Colours: the trials that held most devices or became best. Dotted: between two launches. Thin line: best so far. A click on a point chooses its trial.");
 }
 
 function pieces(launch) {
@@ -265,7 +265,7 @@ function titlePlaces(gaps) {
 function drawParallel() {
   const names = run.data.run.names, trials = ranked().filter((trial) => trial.best && run.filter(trial));
   const axes = names.map((name, index) => scale(name, trials.map((trial) => trial.config[index]))).filter(Boolean);
-  if (!trials.length || !axes.length) { say("parallel-note", ""); return nothing("parallel-chart", "No trial with a configuration and a finite metric to show."); }
+  if (!trials.length || !axes.length) { say("parallel-note", ""); return nothing("parallel-chart", trials.length ? "Trials with a finite metric do not differ in their configurations." : "No trial with a configuration and a finite metric to show."); }
   const most = narrow() ? 4 : 12, chosen = axes.slice(0, most), best = trials.map((trial) => trial.best[0]), step = Math.max(1, (trials.length - 300) / (MOST_LINES - 300));
   const kept = trials.length <= MOST_LINES ? trials : trials.filter((_, rank) => rank < 300 || Math.floor((rank - 300) / step) !== Math.floor((rank - 301) / step));
   const within = limits(best), shown_best = best.filter((value) => value >= within[0] && value <= within[1]);

@@ -96,7 +96,7 @@ function showDecisions() {
 function showFailures() {
   const groups = new Map(), at = byId("failures-list"), open = new Set([...at.querySelectorAll("details[open]")].map((one) => one.dataset.key));
   for (const failure of run.data.failures) {
-    const last = failure.lines.length ? failure.lines[failure.lines.length - 1] : "exit code " + failure.code, key = last.replace(/0x[0-9a-f]+|\d+/gi, "#");
+    const last = failure.lines.length ? failure.lines[failure.lines.length - 1] : "exit code " + failure.code + (failure.code === 0 ? ", without a report" : ""), key = last.replace(/0x[0-9a-f]+|\d+/gi, "#");
     if (!groups.has(key)) groups.set(key, { last, failures: [] });
     groups.get(key).failures.push(failure);
   }

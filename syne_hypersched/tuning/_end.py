@@ -1,0 +1,113 @@
+"""Runs a tuner to its end, and ends with what was found and an exit code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from syne_tune import Tuner
+from syne_tune.util import metric_name_mode
+
+from syne_hypersched._console import outliving_the_reader, run_command
+from syne_hypersched.experiments import load_run
+from syne_hypersched.experiments.report import report_run
+from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
+from syne_hypersched.tuning._run import run_job
+
+MOST_REPLAYED = 20_000
+"""Reports up to which a tuning ends with a replay, which takes seconds then."""
+
+EXIT_NO_RESULT = 1
+"""Exit code of a tuning that has found nothing."""
+
+
+def run_and_report(tuner: Tuner) -> int:
+    """Runs a tuner as ``hypersched tune`` does, and prints the trials, a picture's path and the path of ``best/``.
+
+    The tuning ends early if the script reports the metric or the resource level under other names, or if too many
+    trials fail. It goes on if nobody reads the output any more.
+
+    Parameters
+    ----------
+    tuner
+        The tuner, with a ``Journal`` among its callbacks.
+
+    Returns
+    -------
+    int
+        Exit code: 0; 1 if too many trials have failed, or none has reported a finite metric; 130 after Ctrl-C.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The tuner, its scheduler or its backend refuses an argument.
+    """
+
+    def run() -> int:
+        with outliving_the_reader():
+            return run_to_report(tuner)
+
+    return run_command(run)
+
+
+def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
+    """As :func:`run_and_report`, also for an experiment that is continued. Ctrl-C and a lost reader raise here.
+
+    Parameters
+    ----------
+    tuner
+        The tuner.
+    resume
+        Name or folder of the experiment that is continued; None: the tuner begins a new one.
+
+    Returns
+    -------
+    int
+        Exit code: 0; 1 if too many trials have failed, or none has reported a finite metric.
+    """
+    folder, failure = run_job(tuner, resume)
+    print()
+    try:
+        run = load_run(folder)
+    except ValueError as error:  # no report has the metric, or none the resource
+        print(f"hypersched: {failure or error}", file=sys.stderr)
+        return _say_no_result(tuner, folder)
+    print(report_run(folder))
+    for line in replay_briefly(folder):
+        print(line)
+    name = shlex.quote(folder.name)
+    print(f"more: hypersched explain {name}, hypersched replay {name}", flush=True)
+    if failure:
+        print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
+        return EXIT_NO_RESULT
+    if run.incumbent is None:
+        return _say_no_result(tuner, folder)
+    return 0
+
+
+def replay_briefly(folder: Path) -> list[str]:
+    """One line that says what half of the devices and another first rung would have brought, if that takes no time."""
+    try:
+        run = load_run(folder)
+        if len(run.reports) > MOST_REPLAYED:
+            return []
+        known = run_curves(run)
+        line = describe_briefly(known, replay_scenarios(known, brief_scenarios(known)))
+    except ValueError:  # nothing can be searched again
+        return []
+    return [line] if line else []
+
+
+def _say_no_result(tuner: Tuner, folder: Path) -> int:
+    scheduler: Any = tuner.scheduler
+    metric, _ = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+    level = getattr(scheduler, "time_attr", None)
+    where = "" if level is None else f" at a level {level!r}"
+    print(
+        f"hypersched: no trial has reported a finite {metric!r}{where}; what the script has printed is in "
+        f"{folder}/0/std.out and std.err",
+        file=sys.stderr,
+    )
+    return EXIT_NO_RESULT

@@ -64,6 +64,8 @@ def run_script(argv: tuple[str, ...]) -> None:
     namespace.update(__annotations__={}, __builtins__=builtins, __file__=path, __cached__=None)
     namespace["__loader__"] = importlib.machinery.SourceFileLoader("__main__", path)
     sys.modules["__main__"] = main
+    if "__mp_main__" in sys.modules:  # multiprocessing's other name of the module that it was imported under
+        sys.modules["__mp_main__"] = main
     if "dill._dill" in sys.modules:  # remembers the module of that name that it was imported under
         vars(sys.modules["dill._dill"])["_main_module"] = main
     del main  # so that the module is destroyed when sys.modules is emptied

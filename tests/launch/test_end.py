@@ -120,6 +120,30 @@ KEEPERS = {
 }
 
 
+def test_what_spawned_processes_return_has_classes_of_the_script(make_launches):
+    launches = make_launches(preload=["multiprocessing"])  # which has the server's module under a second name, too
+    script = launches.script(
+        """
+        import multiprocessing, sys
+        from concurrent.futures import ProcessPoolExecutor
+
+        class Result:
+            value = 7
+
+            def __del__(self):
+                print("destroyed")
+
+        if __name__ == "__main__":
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+                result = executor.submit(Result).result()
+            print(result.value, sys.modules["__mp_main__"] is sys.modules["__main__"])
+        """
+    )
+    assert launches.run([script]).exit_code == 0
+    lines = launches.lines("out0")
+    assert "7 True" in lines and lines[-1] == "destroyed"
+
+
 @pytest.mark.parametrize("preload", [(), ("preloaded",)])
 def test_objects_of_a_script_are_destroyed_whatever_it_has_imported(make_launches, monkeypatch, preload):
     launches = make_launches(preload=preload)

@@ -18,7 +18,10 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 _MANY = 20
-"""Number of unusable reports, without a usable one, after which the names are probably wrong."""
+"""Number of reports without a usable one, or without a finite value, after which something is probably wrong."""
+
+_SEVERAL = 3
+"""Number of trials, or of reports of one trial, after which something is no accident of one of them."""
 
 _PLAIN = (int, float)
 
@@ -98,6 +101,10 @@ class ReportReader:
         #: Kinds of reports that were warned of, with the number of reports so far if none could be used.
         self._warned: set[str] = set()
         self._num_in_vain: int | None = 0
+        #: Trials and reports without a finite value, as long as there is no other report; then None.
+        self._not_finite: tuple[set[int], int] | None = (set(), 0)
+        #: Reports of each running trial since its start or resume, as long as all have one resource level; then 0.
+        self._num_at_one_level: dict[int, int] = {}
 
     def read(self, trial_id: int, result: dict[str, Any]) -> Usable | None:
         """Takes what can be used from a report of a running trial, or leaves the report out.
@@ -115,12 +122,32 @@ class ReportReader:
         report: Usable | Unusable
         if type(value) is float and type(resource) in _PLAIN and abs(value) < math.inf and abs(resource) < _LARGE:
             report = Usable(value if self._do_minimize else -value, resource)  # as below, which takes longer
+            self._not_finite = None
         else:
             report = read_report(result, self._metric, self._time_attr, self._do_minimize)
         if isinstance(report, Unusable):
             self._leave_out(trial_id, result, report)
             return None
         self._num_in_vain = None
+        if self._not_finite is not None:
+            self._count_value(trial_id, report.value)
+        before = self._last.get(trial_id)
+        if before is None:
+            self._num_at_one_level[trial_id] = 1
+        elif report.resource == before.resource:
+            if self._num_at_one_level[trial_id]:
+                self._num_at_one_level[trial_id] += 1
+        else:
+            self._num_at_one_level[trial_id] = 0
+            if report.resource < before.resource:
+                self._warn(
+                    "falls",
+                    f"trial {trial_id} has reported {self._time_attr}={report.resource:g} (time_attr) after "
+                    f"{before.resource:g}. A resource level counts how far a trial is trained, and must not fall: trials "
+                    f"are compared at wrong levels, or not at all. Have the script report under {self._time_attr!r} the "
+                    "epochs (or steps) trained so far, and save the count in its checkpoint, or name another entry as "
+                    "time_attr",
+                )
         if trial_id not in self._last and report.resource > self._max_t:
             self._warn(
                 "beyond",
@@ -141,9 +168,41 @@ class ReportReader:
         """Records that a trial is resumed: its next report is not its first."""
         self._last[trial_id] = None
 
+    def complete(self, trial_id: int) -> None:
+        """Records that the script of a trial has come to its end."""
+        last, number = self._last.get(trial_id), self._num_at_one_level.get(trial_id, 0)
+        if last is not None and number >= _SEVERAL and last.resource < self._max_t:
+            self._warn(
+                "constant",
+                f"trial {trial_id} has ended after {number} reports, all of them with {self._time_attr}="
+                f"{last.resource:g} (time_attr), which is below max_t={self._max_t:g}. A resource level that does not "
+                "rise lets trials be compared at that level only, and a relaunched trial seems to repeat its work. Have "
+                f"the script report under {self._time_attr!r} the epochs (or steps) trained so far, or name another "
+                "entry as time_attr",
+            )
+        self.end(trial_id)
+
     def end(self, trial_id: int) -> None:
         """Records that a trial no longer runs."""
         self._last.pop(trial_id, None)
+        self._num_at_one_level.pop(trial_id, None)
+
+    def _count_value(self, trial_id: int, value: float) -> None:
+        """Counts a report as long as no value was finite."""
+        if self._not_finite is None or value < math.inf:
+            self._not_finite = None
+            return
+        trials, number = self._not_finite
+        trials.add(trial_id)
+        self._not_finite = (trials, number + 1)
+        if number + 1 >= _MANY and len(trials) >= _SEVERAL:
+            self._warn(
+                "not finite",
+                f"none of the first {number + 1} reports, of {len(trials)} trials, has a finite {self._metric!r}: all "
+                "are NaN or infinite, which counts as the worst value, so no trial is better than another and there is "
+                "no best one. Look for what makes the script's metric NaN whatever the configuration is (data, labels, "
+                "a learning rate that is too high in the whole space)",
+            )
 
     def _leave_out(self, trial_id: int, result: dict[str, Any], why: Unusable) -> None:
         key = self._metric if why.argument == "metric" else self._time_attr

@@ -200,7 +200,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
 
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
         """Tells the searcher that a trial has ended; its last result has been told before."""
-        self._reports.end(trial.trial_id)
+        self._reports.complete(trial.trial_id)
         self._searcher.on_trial_end(trial.trial_id)
 
     def on_trial_remove(self, trial: Trial) -> None:

@@ -150,3 +150,53 @@ def test_warnings_come_through_the_packages_logger(reader, caplog):
     assert [(record.name, record.levelno) for record in caplog.records] == [
         ("syne_hypersched.schedulers._reports", logging.WARNING)
     ]
+
+
+def test_values_that_are_all_nan_are_no_accident_of_one_trial(reader, caplog):
+    for i in range(30):
+        reader.read(i % 2, {"val_loss": math.nan, "epoch": i // 2 + 1})
+    assert messages(caplog) == []  # two trials may diverge
+    for i in range(3):
+        reader.read(2, {"val_loss": math.inf, "epoch": i + 1})
+    (message,) = messages(caplog)
+    assert "none of the first 31 reports, of 3 trials, has a finite 'val_loss'" in message
+
+
+@pytest.mark.parametrize("value", [1.0, 1, np.float32(1)])
+def test_one_finite_value_shows_that_the_metric_is_one(reader, caplog, value):
+    reader.read(0, {"val_loss": value, "epoch": 1})
+    for i in range(60):
+        reader.read(i % 5, {"val_loss": math.nan, "epoch": i // 5 + 2})
+    assert messages(caplog) == []
+
+
+def test_a_level_that_falls_is_warned_of_once(reader, caplog):
+    for level in (3, 3, 4):
+        reader.read(0, {"val_loss": 1.0, "epoch": level})
+    reader.resume(0)  # it may go on from an older checkpoint
+    reader.read(0, {"val_loss": 1.0, "epoch": 2})
+    assert messages(caplog) == []
+    for level in (1, 0.5):
+        reader.read(0, {"val_loss": 1.0, "epoch": level})
+    (message,) = messages(caplog)
+    assert "trial 0 has reported epoch=1 (time_attr) after 2" in message
+
+
+def test_a_level_that_never_rises_is_warned_of_when_a_script_ends(reader, caplog):
+    for trial, levels in enumerate([[5, 5], [1, 5, 5, 5], [27, 27, 27], [5, 5, 5]]):
+        assert messages(caplog) == []
+        for level in levels:
+            reader.read(trial, {"val_loss": 1.0, "epoch": level})
+        reader.complete(trial)
+    (message,) = messages(caplog)
+    assert "trial 3 has ended after 3 reports, all of them with epoch=5 (time_attr), which is below max_t=27" in message
+
+
+def test_several_reports_at_the_level_of_a_pause_are_no_fault(reader, caplog):
+    for _ in range(4):
+        reader.read(0, {"val_loss": 1.0, "epoch": 3})
+    reader.end(0)
+    reader.resume(0)
+    reader.read(0, {"val_loss": 1.0, "epoch": 9})
+    reader.complete(0)
+    assert messages(caplog) == []

@@ -21,7 +21,10 @@ from typing import Any
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched._log_tail import LogTail
-from syne_hypersched.checkpoints._files import num_bytes, read_tree
+from syne_hypersched.checkpoints._published import measure_checkpoint as measure_checkpoint
+from syne_hypersched.checkpoints._published import published_result as published_result
+from syne_hypersched.checkpoints._published import published_trial as published_trial
+from syne_hypersched.checkpoints._published import set_aside as set_aside
 from syne_hypersched.checkpoints._states import number_of
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
 from syne_hypersched.contract import ST_LAUNCH
@@ -111,6 +114,8 @@ class BestPublisher:
         self._trial_id: int | None = None
         #: Trial, launch and metric of the reports that an event says are not published.
         self._told: set[tuple[int, Any, float | None]] = set()
+        #: Numbers of errors of the file system that a warning has named.
+        self._errors: set[int | None] = set()
 
     def incumbent(self, folder: Path) -> int | None:
         """The trial whose checkpoint is in ``folder/best`` or will be next; None if there is none."""
@@ -206,6 +211,11 @@ class BestPublisher:
             for incumbent in waiting:
                 try:
                     outcome = _Attempt.DONE if folder is None else self._try(folder, incumbent)
+                except FileNotFoundError:  # the generation was removed as it was read: another may take its place
+                    outcome = _Attempt.NOT_YET
+                except OSError as error:  # such as a full disk, on which there may be room later
+                    self._tell_of(error, folder)
+                    outcome = _Attempt.NOT_YET
                 except Exception as error:  # whatever it is, the next incumbent is to be published
                     logger.warning("Cannot publish %s: %s. What was published before is untouched.", folder, error)
                     outcome = _Attempt.NEVER
@@ -219,6 +229,17 @@ class BestPublisher:
             with self._condition:
                 self._busy = False
                 self._condition.notify_all()
+
+    def _tell_of(self, error: OSError, folder: Path | None) -> None:
+        """Warns of an error of the file system, once of each kind."""
+        if error.errno not in self._errors:
+            self._errors.add(error.errno)
+            logger.warning(
+                "Cannot publish %s now: %s. What was published before is untouched. It is tried again when a trial has "
+                "a new checkpoint, and at the end of the tuning.",
+                folder,
+                error,
+            )
 
     def _try(self, folder: Path, incumbent: Incumbent) -> _Attempt:
         """Publishes an incumbent if that can be done now."""
@@ -312,27 +333,6 @@ def _is_made_of(result: dict[str, Any], values: Any) -> bool:
     )
 
 
-def published_result(folder: Path) -> dict[str, Any] | None:
-    """The content of ``folder/best/result.json``; None if it does not exist or cannot be read."""
-    try:
-        result = json.loads((folder / BEST_DIRNAME / RESULT_FILENAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) else None
-
-
-def measure_checkpoint(folder: Path) -> tuple[int, int]:
-    """The number of files of a checkpoint, and the bytes in them."""
-    tree = read_tree(folder)
-    return sum(state.kind == "file" for state in tree.values()), num_bytes(tree)
-
-
-def published_trial(folder: Path) -> int | None:
-    """The trial whose checkpoint is in ``folder/best``; None if there is none or it names none."""
-    trial_id = (published_result(folder) or {}).get("trial_id")
-    return trial_id if isinstance(trial_id, int) else None
-
-
 def publish(
     folder: Path, incumbent: Incumbent, generation: Generation | None, match: Match = "exact"
 ) -> dict[str, Any] | None:
@@ -388,13 +388,3 @@ def publish(
     if old is not None and old != new:
         shutil.rmtree(old, ignore_errors=True)
     return checkpoint
-
-
-def set_aside(folder: Path) -> None:
-    """Renames the ``best`` of an earlier experiment of the same name to ``best-before``."""
-    link, before = folder / BEST_DIRNAME, folder / f"{BEST_DIRNAME}-before"
-    if not link.is_symlink():
-        return
-    if before.is_symlink():
-        shutil.rmtree(folder / os.readlink(before), ignore_errors=True)
-    os.replace(link, before)

@@ -23,8 +23,8 @@ _libc = ctypes.CDLL(None)
 #: Objects that may hold data that is not in their file yet.
 _WRITERS = frozenset({io.BufferedWriter, io.BufferedRandom, io.TextIOWrapper})
 
-#: Modules that the interpreter needs for its messages at the end, those that it destroys last in any case, and the names
-#: of the script (see _script.py).
+#: Modules that the interpreter needs for its messages at the end, those that it destroys last in any case, and the
+#: names of the script (see _script.py).
 _NEEDED = frozenset({"sys", "builtins", "__main__", "__mp_main__", "warnings", "linecache"})
 
 #: Names of modules whose teardown is skipped.

@@ -143,10 +143,10 @@ class ReportReader:
                 self._warn(
                     "falls",
                     f"trial {trial_id} has reported {self._time_attr}={report.resource:g} (time_attr) after "
-                    f"{before.resource:g}. A resource level counts how far a trial is trained, and must not fall: trials "
-                    f"are compared at wrong levels, or not at all. Have the script report under {self._time_attr!r} the "
-                    "epochs (or steps) trained so far, and save the count in its checkpoint, or name another entry as "
-                    "time_attr",
+                    f"{before.resource:g}. A resource level counts how far a trial is trained, and must not fall: "
+                    "trials are compared at wrong levels, or not at all. Have the script report under "
+                    f"{self._time_attr!r} the epochs (or steps) trained so far, and save the count in its checkpoint, "
+                    "or name another entry as time_attr",
                 )
         if trial_id not in self._last and report.resource > self._max_t:
             self._warn(
@@ -175,10 +175,9 @@ class ReportReader:
             self._warn(
                 "constant",
                 f"trial {trial_id} has ended after {number} reports, all of them with {self._time_attr}="
-                f"{last.resource:g} (time_attr), which is below max_t={self._max_t:g}. A resource level that does not "
-                "rise lets trials be compared at that level only, and a relaunched trial seems to repeat its work. Have "
-                f"the script report under {self._time_attr!r} the epochs (or steps) trained so far, or name another "
-                "entry as time_attr",
+                f"{last.resource:g} (time_attr), which is below max_t={self._max_t:g}. Trials can be compared at this "
+                "level only, and a relaunched trial seems to repeat its work. Have the script report under "
+                f"{self._time_attr!r} the epochs (or steps) trained so far, or name another entry as time_attr",
             )
         self.end(trial_id)
 

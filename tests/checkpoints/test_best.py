@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,17 @@ from syne_hypersched.checkpoints.best import (
     published_trial,
     set_aside,
 )
+
+
+@contextlib.contextmanager
+def no_room():
+    """No file of this process can have a byte more, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Trials:
@@ -289,6 +302,38 @@ def test_what_fails_half_way_leaves_nothing_and_does_not_end_the_publisher(trial
     assert sum(name.startswith(".best") for name in os.listdir(trials.folder)) == 1
     trials.publish(1, 1, 0.4)
     assert trials.best() == (1, 1, "1 at 1", "exact")
+
+
+def test_what_has_no_room_is_published_when_there_is_room(trials, caplog):
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    trials.publish(0, 1, 0.5)
+    trials.best()
+    for epoch, loss in ((1, 0.4), (2, 0.3)):
+        trials.match(1, epoch, loss, trials.take(1, epoch))
+    with no_room():
+        for epoch, loss in ((1, 0.4), (2, 0.3)):
+            trials.publish(1, epoch, loss)
+            trials.publisher.flush()
+    assert published_result(trials.folder)["loss"] == 0.5
+    assert caplog.text.count("Cannot publish") == 1
+    assert trials.best() == (1, 2, "1 at 2", "exact")
+
+
+def test_a_generation_that_is_removed_as_it_is_read_is_no_fault(trials, caplog, monkeypatch):
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    number = trials.take(0, 2)
+    reads = GenerationStore.publish
+
+    def remove_first(store, generation, target):
+        if generation.number != number:
+            trials.match(0, 1, 0.5, number, match=1)
+            store.remove(generation.number)
+        reads(store, generation, target)
+
+    monkeypatch.setattr(GenerationStore, "publish", remove_first)
+    trials.publish(0, 1, 0.5)
+    assert trials.best() == (0, 1, "0 at 2", 1)
+    assert "Cannot publish" not in caplog.text
 
 
 def test_a_copy_publishes_anew(trials):

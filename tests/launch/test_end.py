@@ -141,7 +141,8 @@ def test_what_spawned_processes_return_has_classes_of_the_script(make_launches):
     )
     assert launches.run([script]).exit_code == 0
     lines = launches.lines("out0")
-    assert "7 True" in lines and lines[-1] == "destroyed"
+    assert "7 True" in lines
+    assert lines[-1] == "destroyed"
 
 
 @pytest.mark.parametrize("preload", [(), ("preloaded",)])

@@ -6,6 +6,7 @@ from typing import Any
 
 from syne_tune.results_callback import ExtraResultsComposer, StoreResultsCallback
 
+from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._short_table import shorten_table
 from syne_hypersched._view import show_by_default
 
@@ -25,6 +26,7 @@ class Wait:
 
     def begin(self, tuner: Any) -> None:
         """The tuning starts. A tuner that was stored while it ran goes on with the ``sleep_time`` of the user."""
+        check_has_begun_here(tuner)
         shorten_table(tuner)
         if not hasattr(tuner.trial_backend, "wait_for_news"):
             return

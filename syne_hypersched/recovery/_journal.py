@@ -19,6 +19,7 @@ from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
+from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
 from syne_hypersched._view import show_by_default
@@ -134,6 +135,7 @@ class Journal(StoreResultsCallback):
         if isinstance(tuner.scheduler, JournaledScheduler):
             raise ValueError("callbacks must have one Journal, but got several")
         folder = Path(tuner.tuner_path) / JOURNAL_DIRNAME
+        check_has_begun_here(tuner)
         if self._takeover is None:
             self._begin(tuner, folder)
         takeover, self._takeover = self._takeover, None

@@ -195,6 +195,11 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._begin(trial.trial_id)
         self.scheduler.on_trial_add(trial=trial)
 
+    @property
+    def has_trials(self) -> bool:
+        """Whether trials were added: a scheduler is for one tuning."""
+        return self._num_started > 0 or getattr(self.scheduler, "has_trials", False)
+
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """What the scheduler inside decides; a trial that goes on may do so on another number of devices."""
         if self._clock.observe(result):

@@ -18,6 +18,7 @@ from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsS
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._first_use import check_is_unused
 from syne_hypersched.checks import integer, plain_number, truth
 from syne_hypersched.contract import is_followed, is_measured, is_publishing
 from syne_hypersched.schedulers._arguments import (
@@ -154,6 +155,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
         self._starts = True
+        self._added: set[int] = set()
         self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t)
         # Syne Tune's searchers take seeds of 31 bits.
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
@@ -163,9 +165,23 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         )
 
     def on_trial_add(self, trial: Trial) -> None:
-        """Tells an elastic backend which entry of the reports is the resource level."""
+        """Tells an elastic backend which entry of the reports is the resource level.
+
+        Raises
+        ------
+        ValueError
+            There is a trial of this number already: the scheduler has been used in another tuning.
+        """
+        if trial.trial_id in self._added:
+            check_is_unused(self)
+        self._added.add(trial.trial_id)
         self._name_entries(trial)
         self._workers.add(trial)
+
+    @property
+    def has_trials(self) -> bool:
+        """Whether trials were added: a scheduler is for one tuning."""
+        return bool(self._added)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """Decides on a report, and adds to it what the scheduler has to say.

@@ -11,6 +11,7 @@ from syne_tune.constants import (
 )
 from syne_tune.optimizer.scheduler import TrialScheduler
 
+from syne_hypersched._first_use import check_is_unused
 from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.virtual import (
     NO_COST,
@@ -119,6 +120,7 @@ def simulate(
         deadline_s = float(deadline_s)
     if not all(callable(getattr(scheduler, name, None)) for name in ("suggest", "on_trial_result")):
         raise TypeError(f"scheduler must be a scheduler, with suggest() and on_trial_result(), but got {scheduler!r}")
+    check_is_unused(scheduler)
     if on_result is not None and not callable(on_result):
         raise TypeError(f"on_result must be a function or None, but got {on_result!r}")
     fleet = make_virtual_fleet(

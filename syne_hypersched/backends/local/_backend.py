@@ -15,6 +15,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
+from syne_hypersched._first_use import check_is_of
 from syne_hypersched._moments import Stopwatch
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._attention import Attention
@@ -324,7 +325,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
         """Called by the tuner: where trials write, and where the experiment's results are."""
         super().set_path(results_root=results_root, tuner_name=tuner_name)
-        self._experiment_path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        check_is_of(path, getattr(self, "_experiment_path", None), len(self.trial_ids))
+        self._experiment_path = path
         if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
             self._events.path = self._experiment_path / EVENTS_FILENAME
             self._set_checkpoint_paths()
@@ -348,6 +351,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         path = self.trial_path(trial_id)
         if trial is None:
             self._old_logs.set_aside(Path(path))
+            self._old_logs.set_aside_journal(self._experiment_path)
             trial = TrialProcesses(trial_id, path / STDOUT_FILENAME, path / STDERR_FILENAME)
         arguments = self._arguments.of(
             config, trial.config_path if self.pass_args_as_json else None, self.checkpoint_trial_path(trial_id)

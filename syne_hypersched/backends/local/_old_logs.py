@@ -1,11 +1,12 @@
-"""Logs of an earlier run under the same name, which no trial of this one must read as its own."""
+"""Logs and journal of an earlier run under the same name, which nobody must take for those of this one."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from syne_hypersched.filenames import RANK_LOG
+from syne_hypersched._file_lock import FileLock
+from syne_hypersched.filenames import JOURNAL_DIRNAME, LOCK_FILENAME, RANK_LOG
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +15,7 @@ class OldLogs:
     """Sets aside what lies where a new trial writes its logs, and says so once."""
 
     def __init__(self) -> None:
-        self._has_warned = False
+        self._has_warned = self._has_looked = False
 
     def set_aside(self, folder: Path) -> None:
         """Renames the logs in a trial's folder: ``std.out`` becomes ``std.out.1``, the next time ``std.out.2``...
@@ -45,3 +46,37 @@ class OldLogs:
                 "tuner a name of its own; to go on with a run, use resume_experiment.",
                 folder, ", ".join(f"{name}.{number}" for name in sorted(logs)),
             )  # fmt: skip
+
+    def set_aside_journal(self, folder: Path) -> None:
+        """Renames a journal that no tuner writes: the run goes on without one, and a resume would replay the old run.
+
+        Looks only once: a journal that is made later is not old.
+
+        Parameters
+        ----------
+        folder
+            The experiment's folder. It need not exist.
+
+        Raises
+        ------
+        OSError
+            The journal cannot be renamed.
+        """
+        has_looked, self._has_looked = self._has_looked, True
+        journal = folder / JOURNAL_DIRNAME
+        if has_looked or not (journal / LOCK_FILENAME).is_file():
+            return
+        lock = FileLock(journal / LOCK_FILENAME)
+        try:
+            if not lock.acquire():  # that of this run
+                return
+            number = 1
+            while (before := folder / f"{JOURNAL_DIRNAME}.{number}").exists():
+                number += 1
+            journal.rename(before)
+        finally:
+            lock.close()
+        logger.warning(
+            "%s has the journal of an earlier run under this name, and this run keeps none. The old one is kept as %s: "
+            "hypersched resume would replay the earlier run.", folder, before.name,
+        )  # fmt: skip

@@ -14,6 +14,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
+from syne_hypersched._first_use import check_is_of
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.elastic import ElasticTrial, paused_trial
 from syne_hypersched.backends.shared.events import EventLog
@@ -249,7 +250,9 @@ class ElasticSimulatorBackend(SimulatorBackend):
     def set_path(self, results_root: str | None = None, tuner_name: str | None = None) -> None:
         """Called by the tuner: where the experiment's results are."""
         super().set_path(results_root=results_root, tuner_name=tuner_name)
-        self._experiment_path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        path = self.local_path if tuner_name is None else experiment_path(tuner_name=tuner_name)
+        check_is_of(path, getattr(self, "_experiment_path", None), len(self.trial_ids))
+        self._experiment_path = path
         if hasattr(self, "_events"):  # the constructor of Syne Tune's backend calls this as well
             self._events.path = self._experiment_path / EVENTS_FILENAME
 

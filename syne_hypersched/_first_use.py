@@ -1,0 +1,51 @@
+"""A scheduler is for one tuning: it counts on its earlier trials, and its clock goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+_AGAIN = "make the scheduler, the backend and the stop criterion anew for each tuning"
+
+
+def check_is_unused(scheduler: Any) -> None:
+    """Checks that a scheduler of this package has no trials yet.
+
+    Raises
+    ------
+    ValueError
+        It has.
+    """
+    if getattr(scheduler, "has_trials", False):
+        raise ValueError(
+            f"scheduler must have no trials yet, but this {type(scheduler).__name__} has been used: it would compare "
+            f"new trials with those of an earlier tuning; {_AGAIN}"
+        )
+
+
+def check_has_begun_here(tuner: Any) -> None:
+    """Checks that the trials of a tuner's scheduler, if it has any, are those of its backend.
+
+    Raises
+    ------
+    ValueError
+        The scheduler has been used with another backend.
+    """
+    if not getattr(tuner.trial_backend, "trial_ids", None) and getattr(tuner.scheduler, "has_trials", False):
+        # The tuner does so right after this. If it is refused, its callbacks would fail on the missing folder.
+        Path(tuner.tuner_path).mkdir(parents=True, exist_ok=True)
+        check_is_unused(tuner.scheduler)
+
+
+def check_is_of(folder: Any, used_in: Any, num_trials: int) -> None:
+    """Checks that a backend that has trials is not given to another tuner.
+
+    Raises
+    ------
+    ValueError
+        It is.
+    """
+    if num_trials and folder != used_in:
+        raise ValueError(
+            f"trial_backend must have no trials yet, but it has {num_trials} of the experiment in {used_in}; {_AGAIN}"
+        )

@@ -42,7 +42,14 @@ def _describe_spent(spent: SpentTime, time_passes: str) -> list[str]:
     called = shlex.quote(name_for_commands(spent.path))
     passed_s = spent.elapsed_s if time_passes == "always" else spent.tuned_s
     gone = f"{passed_s:.4g} s of {spent.deadline_s:.4g} s are gone"
-    lines = [f"There is nothing to do: the deadline of {spent.path.name} has passed ({gone}). It stays as it is."]
+    left_s = spent.deadline_s - passed_s
+    over = f"the deadline of {spent.path.name} has passed ({gone})"
+    if left_s > 0:
+        over = (
+            f"{left_s:.3g} s are left until the deadline of {spent.path.name} ({gone}), and its trials are ended "
+            f"{spent.drain_s:.3g} s before it"
+        )
+    lines = [f"There is nothing to do: {over}. It stays as it is."]
     try:
         run = load_run(spent.path)
         lines += [*describe_incumbent(run), *filter(None, [describe_best(run)])]

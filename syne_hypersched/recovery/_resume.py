@@ -83,7 +83,7 @@ def resume_experiment(
     Raises
     ------
     FileNotFoundError
-        There is no such experiment, or it has no journal.
+        There is no such experiment, it has no journal, or the script that it tunes is gone.
     RuntimeError
         The experiment still runs.
     PermissionError
@@ -145,8 +145,13 @@ def prepare(path: Path, lock: ExperimentLock, tuner: Tuner | None, time_passes: 
     journal = next((callback for callback in tuner.callbacks if isinstance(callback, Journal)), None)
     if journal is None:
         raise ValueError("tuner must have a Journal among its callbacks, but has none")
-    _move(tuner, path)
     backend = tuner.trial_backend
+    if not Path(backend.entry_point).is_file():  # every trial would fail, and the experiment end with them
+        raise FileNotFoundError(
+            f"entry_point must be the script that the experiment tunes, but there is no file {backend.entry_point}: "
+            "put it back, or give resume_experiment a tuner whose backend has the script where it is now"
+        )
+    _move(tuner, path)
     last_s = max((entry["time_s"] for entry in segments.entries), default=0.0)
     started_at = time.monotonic() - elapsed_s(segments, last_s, lock.last_alive, time_passes)
     ticks, progress = Ticks(), ReplayState(backend.num_devices_per_trial)

@@ -13,11 +13,15 @@ from syne_hypersched.recovery import SpentTime
 from tests.recovery.conftest import Experiments
 
 
-def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypatch, no_process_left):
+def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypatch, capsys, no_process_left):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
     experiments = Experiments(tmp_path, wait_for)
     process = experiments.start("points", "killed")
     experiments.kill_after(process, "killed", 10)
+    hidden = experiments.script.rename(tmp_path / "hidden")
+    assert main(["resume", "killed", "--time-passes", "running"]) == 2
+    assert f"there is no file {experiments.script}: put it back" in capsys.readouterr().err
+    hidden.rename(experiments.script)
     ended = subprocess.run(
         [sys.executable, "-m", "syne_hypersched.cli", "resume", "killed", "--time-passes", "running"],
         capture_output=True,
@@ -49,11 +53,12 @@ def test_a_run_whose_deadline_has_passed_stays_as_it_is(make_run, monkeypatch, c
 
 
 def test_time_in_which_no_tuner_ran_is_offered_only_if_there_is_some(make_run, monkeypatch, capsys):
-    spent = SpentTime(make_run("over"), deadline_s=20.0, elapsed_s=500.0, tuned_s=19.9)
+    spent = SpentTime(make_run("over"), deadline_s=20.0, elapsed_s=500.0, tuned_s=19.9, drain_s=1.0)
     monkeypatch.setattr(resume, "spent_time", lambda *given: spent)
     assert main(["resume", "over", "--time-passes", "running"]) == 0
     shown = capsys.readouterr().out
-    assert "(19.9 s of 20 s are gone)" in shown
+    assert "0.1 s are left until the deadline of over (19.9 s of 20 s are gone), and its trials are ended 1 s" in shown
+    assert "has passed" not in shown
     assert "--time-passes" not in shown
     assert main(["resume", "over"]) == 0
     assert "--time-passes" not in capsys.readouterr().out

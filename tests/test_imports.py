@@ -23,6 +23,7 @@ COMMON_GROUND = {
     "_disk": set(),
     "_extras": set(),
     "_file_lock": set(),
+    "_first_use": set(),
     "_lazy": set(),
     "_log_tail": {"_report_lines"},
     "_moments": set(),
@@ -42,7 +43,7 @@ COMMON_GROUND = {
     "rungs": {"_sorted_floats", "checks"},
     "stability": set(),
     "variables": set(),
-    "waiting": {"_short_table", "_view"},
+    "waiting": {"_first_use", "_short_table", "_view"},
 }
 #: The rooms, from the bottom to the top, and which others each may import.
 MAY_IMPORT = {

@@ -65,6 +65,12 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(CANNOT_START)
+    if isinstance(result, (dict, float)):  # as other tuners expect it
+        print(
+            f"tune_function has returned {result!r:.200}, which is not used: a trial reports with syne_tune.Reporter, "
+            "as in Reporter()(epoch=1, loss=0.5)",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -105,3 +105,10 @@ def test_a_result_that_nothing_runs_is_an_error(tmp_path, function, kind):
 def test_other_results_are_ignored(tmp_path):
     done = call(lambda x: [x, iter([1]), range(3)], tmp_path, {"x": 1})
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("result", [{"loss": 0.5}, 0.5])
+def test_a_result_that_looks_like_a_report_is_pointed_out(tmp_path, result):
+    done = call(lambda x: x, tmp_path, {"x": result})
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith(f"tune_function has returned {result!r}, which is not used: a trial reports with")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import Any
 
 from syne_tune.results_callback import ExtraResultsComposer, StoreResultsCallback
+from syne_tune.tuning_status import TuningStatus
 
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._short_table import shorten_table
 from syne_hypersched._view import show_by_default
+from syne_hypersched._wording import counted
+
+logger = logging.getLogger(__name__)
 
 
 class Wait:
@@ -42,9 +48,22 @@ class Wait:
             self._tuner.trial_backend.wait_for_news(self._asked_s)
 
     def end(self) -> None:
-        """The tuning ends: restores the ``sleep_time`` of the user."""
+        """The tuning ends: restores the ``sleep_time`` of the user, and warns if no trial has reported anything."""
         if self._asked_s is not None and self._tuner is not None:
+            if sys.exc_info()[1] is None:
+                warn_if_silent(self._tuner.tuning_status)
             self._tuner.sleep_time, self._asked_s = self._asked_s, None
+
+
+def warn_if_silent(status: TuningStatus) -> None:
+    """Warns if trials have run and none has reported: the tuner says nothing of it. Failures are told by others."""
+    if status.num_trials_started and not status.num_trials_failed and not status.overall_metric_statistics.count:
+        logger.warning(
+            "No trial has reported in the %.4g s of the tuning, so there is no result: %s started. A tuning must last "
+            "longer than the script takes to start and to report for the first time. Have the script report earlier or "
+            "more often, with syne_tune.Reporter, or give it more time.",
+            status.wallclock_time, counted(status.num_trials_started, "trial"),
+        )  # fmt: skip
 
 
 class WaitForReports(StoreResultsCallback):

@@ -218,3 +218,19 @@ def test_it_is_warned_of_a_tuner_that_sleeps(script, caplog):
     tuner.run()
     (message,) = (record.message for record in caplog.records if "The tuner looks every" in record.message)
     assert "trials have trained from start to end" in message or "of the epochs so far" in message
+
+
+@pytest.mark.parametrize("callback", [WaitForReports, Journal])
+def test_trials_that_never_report_are_told_of_at_the_end(tmp_path, monkeypatch, caplog, callback):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    (tmp_path / "silent.sh").write_text("while :; do sleep 1; done\n")
+    backend = ElasticLocalBackend(tmp_path / "silent.sh", 1, device_type="cpu", binary="sh", grace_s=0)
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", time_attr="epoch", max_t=9)
+
+    def stop(status):
+        return status.num_trials_started == 1
+
+    Tuner(backend, scheduler, stop, n_workers=1, callbacks=[callback()], save_tuner=False).run()
+    (message,) = (record.getMessage() for record in caplog.records if record.name == "syne_hypersched.waiting")
+    assert message.startswith("No trial has reported in the ")
+    assert "1 trial started" in message

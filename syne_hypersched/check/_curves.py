@@ -91,6 +91,11 @@ def level_sizes(reports: Reports, name: str) -> list[int]:
     return sizes
 
 
+def levels(reports: Reports, name: str) -> list[float]:
+    """The resource levels of reports that are numbers, each once."""
+    return list(dict.fromkeys(report[name] for report in reports if checks.is_number(report.get(name))))
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, (str, bool, list, dict))
 

@@ -83,8 +83,8 @@ class Judge:
                 self._failed.add(name)
                 rows.append(CheckRow(name, status, found, advice, self._lines(name)))
                 continue
-            if status == "UNKNOWN" and "runs" in self._failed and name != "reports":
-                found = "not tried, since the script did not run"
+            if status == "UNKNOWN" and name != "reports" and ("runs" in self._failed or not self._seen.alone.reports):
+                found = f"not tried, since the script did not {'run' if 'runs' in self._failed else 'report'}"
             rows.append(CheckRow(name, status, found))
         return rows
 
@@ -122,7 +122,10 @@ class Judge:
         if not reports:
             if "runs" in self._failed:
                 return "UNKNOWN", "no report was made before it ended", ""
-            advice = "Create syne_tune.Reporter() once, and call report(epoch=..., loss=...) after each epoch."
+            advice = (
+                "Create syne_tune.Reporter() once, and call report(epoch=..., loss=...) after each epoch; for Hugging "
+                "Face, Lightning, XGBoost and LightGBM there are callbacks that do (syne_hypersched.integrations)."
+            )
             return "FAIL", "no report", advice
         why = why_no_resource(reports, names.resource) if names.resource else "no entry counts the epochs"
         if why:

@@ -54,10 +54,7 @@ class WatchedLaunch:
         try:
             self._watch = ChangeWatch(str(checkpoints), spec.ranks[0].stdout)
         except OSError as error:
-            raise RuntimeError(
-                f"the checkpoint folder cannot be watched ({error.strerror}): the limits fs.inotify.max_user_instances "
-                "and max_user_watches hold for all programs of a user; end other ones, or raise the limit with sysctl"
-            ) from error
+            raise RuntimeError(f"the checkpoint folder cannot be watched: {error.strerror}") from error
         self._tail = LogTail(Path(spec.ranks[0].stdout))
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pids: list[int] = []

@@ -14,6 +14,7 @@ from syne_hypersched.check._curves import (
     apart,
     curve,
     find_names,
+    goes_back,
     level_sizes,
     levels,
     why_no_metric,
@@ -254,6 +255,10 @@ class Judge:
             advice = "Read and write checkpoints only below --st_checkpoint_dir, which each trial has for itself."
             return "FAIL", f"a new trial began at {name} {before[0].get(name)}", advice
         where = f"{name} {last:g} reported, then {name} {first:g} after the relaunch"
+        back = goes_back(after.reports, name)
+        if back is not None:
+            advice = "Load the checkpoint in --st_checkpoint_dir if there is one, also the number of epochs done."
+            return "FAIL", f"after the relaunch, {name} {back[0]:g} was reported and then {name} {back[1]:g}", advice
         if first == last + step:
             return "PASS", where, ""
         if first == last and (after.saved_before(0) is not True or self._per_level() > 1):
@@ -300,6 +305,9 @@ class Judge:
         where = f"after {self._names.resource} {last:g} came {first:g}"
         if first > last + 2 * step:
             return where
+        back = goes_back(trace.reports, self._names.resource)
+        if back is not None:
+            return f"after {self._names.resource} {back[0]:g} came {back[1]:g}"
         again = first < last or (first == last and trace.saved_before(0) is True)
         if again and "checkpoint before report" not in self._failed:
             return f"{where}: epochs are trained again"

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from syne_hypersched.checkpoint_folder import is_report_mark
 from syne_hypersched.checkpoints import Change
 
 #: Changes after which a file or folder is finished, and in its place unless it is moved later.
@@ -155,12 +156,17 @@ def num_saves(changes: Sequence[Change], places: Sequence[tuple[int, int]], afte
         Number of changes that are not counted.
     """
     first = _first_kinds(changes, places)
-    return sum(change.kind in SAVES and (not first or _kind(change.path) in first) for change in changes[after:])
+    return sum(
+        change.kind in SAVES and not is_report_mark(change.path) and (not first or _kind(change.path) in first)
+        for change in changes[after:]
+    )
 
 
 def _first_kinds(changes: Sequence[Change], places: Sequence[tuple[int, int]]) -> set[str]:
     """Paths, without their numbers, that may have changed before the first report."""
-    return {_kind(change.path) for change in changes[: places[0][1]]} if places else set()
+    if not places:
+        return set()
+    return {_kind(change.path) for change in changes[: places[0][1]] if not is_report_mark(change.path)}
 
 
 def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]], num_ranks: int) -> str:

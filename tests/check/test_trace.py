@@ -60,8 +60,15 @@ def test_whether_a_save_may_have_followed_the_last_report():
     assert not may_lack([SAVED], [(0, 0)], exit_code=75)  # it has left by itself
 
 
+def test_the_mark_of_a_report_belongs_to_no_save():
+    mark = Change("created", "checkpoint-000000001/reported")
+    assert num_saves([SAVED, mark], [(1, 2)]) == 1, "it may have come before the report, as far as it is known"
+    assert num_saves([mark], [(0, 1)]) == 0
+    assert not replace(trace([SAVED, mark], [(1, 2)]), exit_code=-signal.SIGTERM).may_lack_a_report
+
+
 def test_what_is_only_written_after_reports_belongs_to_no_save():
-    mark = Change("created", "checkpoint-1/reported")
+    mark = Change("created", "checkpoint-1/mine")
     saves = [Change("closed", "checkpoint-1.aside/model"), Change("moved", "checkpoint-1")]
     changes = [*saves, mark, Change("created", "checkpoint-2.aside/model")]
     assert num_saves(changes, [(2, 2)]) == 3

@@ -62,6 +62,7 @@ class WatchedLaunch:
         self._ended_at = 0.0
         self._signalled_at: float | None = None
         self._num_before_signal: int | None = None
+        self._num_changes_before_signal = 0
         self._was_told_to_leave = self._is_silent = False
         self.reports: list[Mapping[str, Any]] = []
         self.report_times: list[float] = []
@@ -160,6 +161,7 @@ class WatchedLaunch:
             self._wait_for_ranks(_has_sigterm)
             self._look()
             self._num_before_signal, self._signalled_at = len(self.reports), time.monotonic()
+            self._num_changes_before_signal = len(self.changes)
         finally:
             self.send(signal.SIGCONT)
         self.wait(lambda: False, grace_s + timeout_s)
@@ -198,6 +200,7 @@ class WatchedLaunch:
             leave_s=None if self._signalled_at is None else max(0.0, self._ended_at - self._signalled_at),
             was_killed=exit_.killed,
             num_before_signal=self._num_before_signal,
+            num_changes_before_signal=self._num_changes_before_signal,
             is_silent=self._is_silent,
             num_processes=len(self._spec.ranks),
         )

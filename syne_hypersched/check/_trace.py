@@ -48,6 +48,8 @@ class LaunchTrace:
     """Whether it was still there when the grace period had ended."""
     num_before_signal: int | None = None
     """Reports before the signal that has ended it; None: no signal was sent."""
+    num_changes_before_signal: int = 0
+    """Changes before SIGTERM; 0: it was sent none."""
     is_silent: bool = False
     """Whether it was ended because it did not report for too long."""
     num_processes: int | None = None
@@ -96,10 +98,11 @@ class LaunchTrace:
 
     @property
     def may_lack_a_report(self) -> bool:
-        """Whether SIGTERM may have ended it in a save or before the report of one: then that report is missing."""
-        return self.exit_code == -signal.SIGTERM and bool(
-            num_saves(self.changes, self.places, after=self.places[-1][0] if self.places else 0)
-        )
+        """Whether SIGTERM may have come in a save or before the report of one: then that report may be missing."""
+        begin = self.places[-1][0] if self.places else 0
+        # A script that handles SIGTERM may save then.
+        end = len(self.changes) if self.exit_code == -signal.SIGTERM else self.num_changes_before_signal
+        return bool(num_saves(self.changes[:end], self.places, after=begin))
 
     def is_in_save(self, alone: LaunchTrace) -> bool:
         """Whether a kill has ended it in a save: after its beginning, and before all was there.

@@ -57,7 +57,13 @@ def test_whether_a_save_may_have_followed_the_last_report():
     assert may_lack([SAVED], [])
     assert may_lack([SAVED, OTHER], [(1, 1)])  # in the middle of a save
     assert not may_lack([SAVED], [(1, 1)])
-    assert not may_lack([SAVED], [(0, 0)], exit_code=75)  # it has left by itself
+    assert not may_lack([SAVED], [(0, 0)], exit_code=75)  # it has left by itself, after a save
+
+
+def test_a_script_that_handles_sigterm_after_a_save_may_lack_its_report():
+    left = replace(trace([SAVED, SAVED, SAVED], [(1, 1)]), exit_code=75)
+    assert replace(left, num_changes_before_signal=2).may_lack_a_report
+    assert not replace(left, num_changes_before_signal=1).may_lack_a_report, "it has saved because of SIGTERM"
 
 
 def test_the_mark_of_a_report_belongs_to_no_save():

@@ -195,3 +195,9 @@ class CheckpointFolder:
                 digest.update(chunk)
                 size += len(chunk)
         return _Fingerprint(size, digest.hexdigest())
+
+
+def is_report_mark(path: str) -> bool:
+    """Whether a path is what :meth:`CheckpointFolder.mark_reported` creates, which changes no checkpoint."""
+    folder, _, name = path.rpartition("/")
+    return name == _REPORTED and _NAME.fullmatch(folder.rpartition("/")[2]) is not None

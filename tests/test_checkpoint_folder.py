@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarking.faults import training_crashes
+from syne_hypersched.checkpoint_folder import is_report_mark
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
 from syne_hypersched.training import CheckpointError, CheckpointFolder
 from tests.thoroughness import examples
@@ -135,3 +136,13 @@ def test_crashes_are_reproducible() -> None:
         warnings.simplefilter("ignore")
         first, second = (training_crashes.crash_again_and_again(50, seed=3) for _ in range(2))
     assert first == second
+
+
+def test_the_mark_of_a_report_is_recognised(tmp_path):
+    checkpoints = CheckpointFolder(str(tmp_path / "checkpoints"))
+    checkpoints.mark_reported(checkpoints.commit(checkpoints.begin()))
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if is_report_mark(str(path))}
+    assert found == {"checkpoints/checkpoint-000000001/reported"}
+    assert is_report_mark("checkpoint-000000001/reported")
+    assert not is_report_mark("reported")
+    assert not is_report_mark("mine/reported")

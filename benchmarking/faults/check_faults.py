@@ -132,6 +132,18 @@ FAULTS: Mapping[str, Fault] = {
         "other number of devices",
         ((LOAD, f'{LOAD}    if state["epoch"] and WORLD_SIZE > 1:\n        raise RuntimeError("size mismatch")\n'),),
     ),
+    "fails_in_each_relaunch": Fault(
+        "goes on where it was",
+        ((LOAD, f'{LOAD}    if state["epoch"]:\n        raise KeyError("optimizer")\n'),),
+    ),
+    "does_not_load_and_notes_its_reports": Fault(
+        "goes on where it was",
+        (
+            (LOAD, ""),
+            (HANDLER, ""),  # SIGTERM ends it at any moment
+            (REPORT, f"{REPORT}            (folder / f\"reported-{{state['epoch']}}\").touch()\n"),
+        ),
+    ),
     "counts_from_zero": Fault(
         "reports", (('{"epoch": state["epoch"], "loss"', '{"epoch": state["epoch"] - 1, "loss"'),)
     ),

@@ -6,6 +6,6 @@ The package is called ``check`` after its command; :mod:`syne_hypersched.checks`
 from syne_hypersched.check._check import CheckResult as CheckResult
 from syne_hypersched.check._check import check_and_print as check_and_print
 from syne_hypersched.check._check import check_script as check_script
-from syne_hypersched.check._judge import CheckRow as CheckRow
+from syne_hypersched.check._rows import CheckRow as CheckRow
 
 __all__ = ["CheckResult", "CheckRow", "check_and_print", "check_script"]

@@ -16,8 +16,9 @@ from syne_hypersched import checks
 from syne_hypersched._console import error_text
 from syne_hypersched.backends.local import Processes, program
 from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
-from syne_hypersched.check._judge import CheckRow, judge
+from syne_hypersched.check._judge import judge
 from syne_hypersched.check._live import CHECKPOINT_PLACEHOLDER, Stage
+from syne_hypersched.check._rows import CheckRow
 from syne_hypersched.check._stages import Plan, clean
 
 EXIT_FAIL = 1
@@ -89,9 +90,11 @@ class CheckResult:
             lines.append(f"{row.status:7}  {row.name:{width}}  {row.found}")
             if row.advice:
                 indent = " " * (width + 11)
-                lines += textwrap.wrap(
-                    row.advice, _WIDTH, initial_indent=f"{indent}> ", subsequent_indent=indent + "  "
-                )
+                lines += textwrap.wrap(  # a path stays whole, so that it can be copied
+                    row.advice, _WIDTH, initial_indent=f"{indent}> ", subsequent_indent=indent + "  ",
+                    break_long_words=False, break_on_hyphens=False,
+                )  # fmt: skip
+            lines += [f"         | {line[: 2 * _WIDTH]}" for line in row.log]
         counts = {status: sum(row.status == status for row in self.rows) for status in ("PASS", "FAIL", "UNKNOWN")}
         summary = ", ".join(f"{number} {status}" for status, number in counts.items())
         lines.append(f"{summary}; {self.seconds:.0f} s")
@@ -163,6 +166,8 @@ def check_script(
     ------
     TypeError, ValueError
         An argument makes no sense.
+    RuntimeError
+        The devices are taken, or the kernel watches no more folders for this user.
     """
     script = checks.path("script", script, "an existing file")
     if not script.is_file():
@@ -219,7 +224,7 @@ def check_and_print(script: str, options: Sequence[str], as_json: bool, **choice
 
     try:
         result = check_script(script, options, tell=tell, **choices)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
         print(f"hypersched check: {error_text(error, script='the script')}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:

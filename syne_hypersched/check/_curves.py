@@ -91,6 +91,17 @@ def level_sizes(reports: Reports, name: str) -> list[int]:
     return sizes
 
 
+def levels(reports: Reports, name: str) -> list[float]:
+    """The resource levels of reports that are numbers, each once."""
+    return list(dict.fromkeys(report[name] for report in reports if checks.is_number(report.get(name))))
+
+
+def goes_back(reports: Reports, name: str) -> tuple[float, float] | None:
+    """Two resource levels that follow each other in one launch, of which the second is lower; None: there are none."""
+    found = [report[name] for report in reports if checks.is_number(report.get(name))]
+    return next(((earlier, later) for earlier, later in pairwise(found) if later < earlier), None)
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, (str, bool, list, dict))
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from syne_hypersched import checks
 from syne_hypersched._wording import counted
@@ -15,33 +14,21 @@ from syne_hypersched.check._curves import (
     apart,
     curve,
     find_names,
+    goes_back,
     level_sizes,
+    levels,
     why_no_metric,
     why_no_resource,
     within_an_epoch,
 )
+from syne_hypersched.check._rows import CheckRow, Verdict
+from syne_hypersched.check._several import global_batch, one_writer, other_devices
 from syne_hypersched.check._stages import Observed
-from syne_hypersched.check._trace import LaunchTrace, written_by_all
-from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
-
-Status = Literal["PASS", "FAIL", "UNKNOWN"]
+from syne_hypersched.check._trace import LaunchTrace, code_text
+from syne_hypersched.contract import EXIT_DRAINED
 
 #: Exit codes of a script that leaves on SIGTERM as it should: it has handled it, or died of it.
 _LEFT = (0, EXIT_DRAINED, -signal.SIGTERM, 128 + signal.SIGTERM)
-
-
-@dataclass(frozen=True)
-class CheckRow:
-    """A property of a script, and whether the script has it."""
-
-    name: str
-    """The property, in few words."""
-    status: Status
-    """``UNKNOWN``: it could not be seen."""
-    found: str
-    """What was seen."""
-    advice: str = ""
-    """What to change; empty unless it failed."""
 
 
 class Judge:
@@ -64,7 +51,7 @@ class Judge:
         self._seen, self._names = seen if seen.alone.reports else Observed(seen.alone), names
         self._grace_s, self._tolerance = grace_s, tolerance
         self._alone = curve(seen.alone.reports, names)
-        self._levels = list(self._alone)
+        self._levels = levels(seen.alone.reports, names.resource)
         #: Whether the script differs from run to run before anything happens to it.
         early = (self._seen.terminated, self._seen.killed)
         self._repeats = [
@@ -75,7 +62,7 @@ class Judge:
 
     def rows(self) -> list[CheckRow]:
         """One row for each property."""
-        properties: dict[str, Callable[[], tuple[Status, str, str]]] = {
+        properties: dict[str, Callable[[], Verdict]] = {
             "runs": self._runs,
             "reports": self._reports,
             "checkpoint found": self._checkpoint,
@@ -83,9 +70,9 @@ class Judge:
             "leaves on SIGTERM": self._leaves,
             "only whole epochs reported": self._whole_epochs,
             "goes on where it was": self._goes_on,
-            "other number of devices": self._other_devices,
-            "one rank writes": self._one_writer,
-            "global batch kept": self._batch,
+            "other number of devices": lambda: other_devices(self._seen, self._failed),
+            "one rank writes": lambda: one_writer(self._seen, self._failed),
+            "global batch kept": lambda: global_batch(self._seen),
             "whole after a kill in a save": self._whole,
             "curve as undisturbed": self._curve,
         }
@@ -95,12 +82,26 @@ class Judge:
             status, found, advice = judge()
             if status == "FAIL":
                 self._failed.add(name)
-            rows.append(CheckRow(name, status, found, advice if status == "FAIL" else ""))
+                rows.append(CheckRow(name, status, found, advice, self._lines(name)))
+                continue
+            if status == "UNKNOWN" and name != "reports" and ("runs" in self._failed or not self._seen.alone.reports):
+                found = f"not tried, since the script did not {'run' if 'runs' in self._failed else 'report'}"
+            rows.append(CheckRow(name, status, found))
         return rows
+
+    def _lines(self, name: str) -> tuple[str, ...]:
+        """The last lines of the log of the launch in which a property has failed."""
+        seen = self._seen
+        of_rows: dict[str, list[LaunchTrace | None]] = {
+            "runs": [seen.alone], "leaves on SIGTERM": [seen.terminated], "goes on where it was": [seen.resumed],
+            "other number of devices": [seen.resized],
+            "whole after a kill in a save": [seen.restarted, *(trace for _, trace in seen.torn)],
+        }  # fmt: skip
+        return next((trace.last_lines for trace in of_rows.get(name, []) if trace is not None and trace.has_failed), ())
 
     # One method for each property.
 
-    def _runs(self) -> tuple[Status, str, str]:
+    def _runs(self) -> Verdict:
         alone = self._seen.alone
         if alone.exit_code not in (None, 0):
             words = alone.last_words
@@ -111,18 +112,21 @@ class Judge:
                 )
             else:
                 advice = f"Read {alone.log}: the script must run before it can be tuned."
-            return "FAIL", f"exit code {alone.exit_code}: {words}", advice
+            return "FAIL", alone.end, advice
         if alone.is_silent:
             advice = "Give options with which an epoch is short, or a larger --timeout-s."
             return "FAIL", f"no report for too long, after {len(alone.reports)} of them", advice
         return "PASS", f"{counted(len(alone.reports), 'report')} on 1 device", ""
 
-    def _reports(self) -> tuple[Status, str, str]:
+    def _reports(self) -> Verdict:
         reports, names = self._seen.alone.reports, self._names
         if not reports:
             if "runs" in self._failed:
                 return "UNKNOWN", "no report was made before it ended", ""
-            advice = "Create syne_tune.Reporter() once, and call report(epoch=..., loss=...) after each epoch."
+            advice = (
+                "Create syne_tune.Reporter() once, and call report(epoch=..., loss=...) after each epoch; for Hugging "
+                "Face, Lightning, XGBoost and LightGBM there are callbacks that do (syne_hypersched.integrations)."
+            )
             return "FAIL", "no report", advice
         why = why_no_resource(reports, names.resource) if names.resource else "no entry counts the epochs"
         if why:
@@ -138,7 +142,7 @@ class Judge:
                 return "FAIL", f"after a relaunch, {why}", "Report the same entries in every launch."
         return "PASS", f"metric {names.metric}, resource {names.resource}", ""
 
-    def _checkpoint(self) -> tuple[Status, str, str]:
+    def _checkpoint(self) -> Verdict:
         alone = self._seen.alone
         if not alone.reports:
             return "UNKNOWN", "no report", ""
@@ -157,7 +161,7 @@ class Judge:
         """Reports of a level: a script may report its training loss and its validation loss."""
         return max(level_sizes(self._seen.alone.reports, self._names.resource), default=1)
 
-    def _saved_first(self) -> tuple[Status, str, str]:
+    def _saved_first(self) -> Verdict:
         alone = self._seen.alone
         if "checkpoint found" in self._failed or not alone.reports:
             return "UNKNOWN", "no checkpoint", ""
@@ -175,7 +179,7 @@ class Judge:
             return "UNKNOWN", "the order of saves and reports could not be seen", ""
         return "PASS", f"a save before each of {counted(len(verdicts), 'report')}", ""
 
-    def _leaves(self) -> tuple[Status, str, str]:
+    def _leaves(self) -> Verdict:
         trace = self._seen.terminated
         if trace is None or trace.leave_s is None:
             return "UNKNOWN", "no SIGTERM was sent: give options with which there are at least 2 reports", ""
@@ -190,15 +194,15 @@ class Judge:
             return "FAIL", f"it went on training for {counted(num_late, 'report')} after SIGTERM", advice
         if trace.exit_code not in _LEFT:
             advice = f"After SIGTERM, exit with {EXIT_DRAINED}; an error at that moment may cost the checkpoint."
-            return "FAIL", f"exit code {trace.exit_code} after SIGTERM: {trace.last_words}", advice
-        return "PASS", f"{trace.leave_s:.2f} s after SIGTERM, with exit code {trace.exit_code}", ""
+            return "FAIL", f"after SIGTERM, {trace.end}", advice
+        return "PASS", f"{trace.leave_s:.2f} s after SIGTERM, with exit code {code_text(trace.exit_code)}", ""
 
     @staticmethod
     def _after_signal(trace: LaunchTrace) -> tuple[Mapping[str, Any], ...]:
         """The reports after SIGTERM. A process that has died of it has made all reports before."""
         return () if trace.exit_code == -signal.SIGTERM else trace.reports[trace.num_before_signal or 0 :]
 
-    def _whole_epochs(self) -> tuple[Status, str, str]:
+    def _whole_epochs(self) -> Verdict:
         trace = self._seen.terminated
         if trace is None or trace.num_before_signal is None:
             return "UNKNOWN", "no SIGTERM was sent", ""
@@ -221,10 +225,16 @@ class Judge:
             return "FAIL", f"after SIGTERM it reported {self._differs(worst)}", advice
         return "PASS", f"it finished {self._names.resource} {worst.level:g} after SIGTERM", ""
 
-    def _goes_on(self) -> tuple[Status, str, str]:
+    def _goes_on(self) -> Verdict:
         if "checkpoint found" in self._failed:
             return "UNKNOWN", "no checkpoint", ""
         seen = self._seen
+        if seen.resumed is not None and seen.resumed.has_failed and seen.num_resumed:
+            advice = (
+                f"Read {seen.resumed.log}. A launch must be able to load what an earlier one has saved in "
+                "--st_checkpoint_dir, and to train on."
+            )
+            return "FAIL", f"a relaunch on 1 device: {seen.resumed.end}", advice
         pairs = [(seen.alone.reports[: seen.num_resumed], seen.resumed)]
         if seen.terminated is not None and not seen.terminated.may_lack_a_report:
             pairs.insert(0, (seen.terminated.reports, seen.resized))
@@ -233,9 +243,9 @@ class Judge:
         for before, after in pairs:
             if before and after is not None and after.reports:
                 return self._resume(before, after)
-        return "UNKNOWN", "no launch has reported after a relaunch", ""
+        return "UNKNOWN", "no relaunch from a checkpoint that surely belongs to the last report has reported", ""
 
-    def _resume(self, before: tuple[Mapping[str, Any], ...], after: LaunchTrace) -> tuple[Status, str, str]:
+    def _resume(self, before: tuple[Mapping[str, Any], ...], after: LaunchTrace) -> Verdict:
         name = self._names.resource
         last, first = before[-1].get(name), after.reports[0].get(name)
         if not checks.is_number(last) or not checks.is_number(first) or len(self._levels) < 2:
@@ -245,6 +255,10 @@ class Judge:
             advice = "Read and write checkpoints only below --st_checkpoint_dir, which each trial has for itself."
             return "FAIL", f"a new trial began at {name} {before[0].get(name)}", advice
         where = f"{name} {last:g} reported, then {name} {first:g} after the relaunch"
+        back = goes_back(after.reports, name)
+        if back is not None:
+            advice = "Load the checkpoint in --st_checkpoint_dir if there is one, also the number of epochs done."
+            return "FAIL", f"after the relaunch, {name} {back[0]:g} was reported and then {name} {back[1]:g}", advice
         if first == last + step:
             return "PASS", where, ""
         if first == last and (after.saved_before(0) is not True or self._per_level() > 1):
@@ -257,53 +271,7 @@ class Judge:
             return "FAIL", f"{where}: it started from the beginning", advice
         return "FAIL", f"{where}: epochs are trained again", "Save in every epoch, and load the newest checkpoint."
 
-    def _other_devices(self) -> tuple[Status, str, str]:
-        trace, number = self._seen.resized, self._seen.num_devices
-        if trace is None or number == 1:
-            return "UNKNOWN", "there was no launch on more than 1 device", ""
-        if trace.exit_code not in (None, 0) or trace.is_silent:
-            advice = (
-                f"Read {trace.log}. The checkpoint must not depend on the number of devices, and all ranks must take "
-                "the same steps; a script that knows no ranks needs --processes single."
-            )
-            words = trace.last_words if not trace.is_silent else "no report for too long"
-            code = "" if trace.exit_code is None else f"exit code {trace.exit_code} "
-            return "FAIL", f"{code}on {number} devices: {words}", advice
-        if not trace.reports:
-            return "UNKNOWN", f"no report on {number} devices: it may have been done", ""
-        return "PASS", f"{counted(len(trace.reports), 'report')} on {number} devices", ""
-
-    def _one_writer(self) -> tuple[Status, str, str]:
-        trace, alone = self._seen.resized, self._seen.alone
-        if trace is None or trace.num_devices == 1 or not trace.reports or "checkpoint found" in self._failed:
-            return "UNKNOWN", "there was no launch on more than 1 device that has reported", ""
-        if trace.num_ranks == 1:
-            return "PASS", "one process has all devices", ""
-        segments = trace.written()
-        if not segments:
-            return "UNKNOWN", f"only one report on {trace.num_devices} devices", ""
-        path = written_by_all(alone.written(), segments, trace.num_ranks)
-        if path:
-            number = max(written[path] for written in segments)
-            advice = (
-                "Only the process with RANK 0 may write the checkpoint; a script that knows no ranks needs "
-                "--processes single."
-            )
-            return "FAIL", f"{path} was written {number} times from one report to the next", advice
-        return "PASS", f"no file is written more often on {trace.num_devices} devices than on 1", ""
-
-    def _batch(self) -> tuple[Status, str, str]:
-        trace, alone = self._seen.resized, self._seen.alone
-        if trace is None or trace.num_devices == 1 or not trace.reports:
-            return "UNKNOWN", "there was no launch on more than 1 device that has reported", ""
-        before, after = alone.reports[-1].get(BATCH_SIZE), trace.reports[-1].get(BATCH_SIZE)
-        if before is None or after is None:
-            return "UNKNOWN", f"the script does not report {BATCH_SIZE}, its global batch", ""
-        found = f"{before} on 1 device, {after} on {trace.num_devices}"
-        advice = "Divide the global batch by WORLD_SIZE to get the batch of a device."
-        return ("PASS" if before == after else "FAIL"), found, advice
-
-    def _whole(self) -> tuple[Status, str, str]:
+    def _whole(self) -> Verdict:
         if self._failed & {"checkpoint found", "goes on where it was"}:
             return "UNKNOWN", "it does not go on from a checkpoint", ""
         seen = self._seen
@@ -319,13 +287,15 @@ class Judge:
                     "once, and only then remove the old one (docs/checkpoints.md)."
                 )
                 return "FAIL", f"{what}: {problem}", advice
+        if not seen.num_torn and not seen.killed.is_in_save(seen.alone):
+            return "UNKNOWN", "no kill came in the middle of a save: each came too late", ""
         also = f", and {counted(len(seen.torn), 'other state')}" if seen.torn else ""
         return "PASS", f"went on after a kill in a save{also}", ""
 
     def _torn_problem(self, before: tuple[Mapping[str, Any], ...], trace: LaunchTrace) -> str:
         """What is wrong with a launch after a kill in a save; empty if nothing is."""
         if trace.exit_code not in (None, 0):
-            return f"the next launch ended with exit code {trace.exit_code}: {trace.last_words}"
+            return f"the next launch ended with {trace.end}"
         if not trace.reports:
             return "the next launch did not report" if trace.is_silent else ""
         last, first = before[-1].get(self._names.resource), trace.reports[0].get(self._names.resource)
@@ -335,6 +305,9 @@ class Judge:
         where = f"after {self._names.resource} {last:g} came {first:g}"
         if first > last + 2 * step:
             return where
+        back = goes_back(trace.reports, self._names.resource)
+        if back is not None:
+            return f"after {self._names.resource} {back[0]:g} came {back[1]:g}"
         again = first < last or (first == last and trace.saved_before(0) is True)
         if again and "checkpoint before report" not in self._failed:
             return f"{where}: epochs are trained again"
@@ -351,7 +324,7 @@ class Judge:
         worst = None if trace is None else apart(curve(trace.reports, self._names), self._alone)
         return worst is not None and worst.distance > self._limit(1)
 
-    def _curve(self) -> tuple[Status, str, str]:
+    def _curve(self) -> Verdict:
         if self._failed & {"checkpoint found", "reports", "goes on where it was"} or not self._names.metric:
             return "UNKNOWN", "it does not go on from a checkpoint with a metric", ""
         compared = 0

@@ -20,7 +20,8 @@ from syne_hypersched.backends.machine.claims import claim
 from syne_hypersched.backends.machine.device_locks import DeviceLocks
 from syne_hypersched.backends.machine.discovery import Devices
 from syne_hypersched.backends.machine.environment import rank_environments, server_environment
-from syne_hypersched.check._trace import SAVES, LaunchTrace, places_of
+from syne_hypersched.check._log import error_line, last_lines
+from syne_hypersched.check._trace import LaunchTrace, num_saves, places_of
 from syne_hypersched.checkpoints import Change, ChangeWatch
 from syne_hypersched.filenames import SERVER_LOG_FILENAME, STDERR_FILENAME, STDOUT_FILENAME, rank_log_name
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
@@ -29,6 +30,8 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 CHECKPOINT_PLACEHOLDER = "{st_checkpoint_dir}"
 #: Seconds between two looks at a launch of which nothing is heard.
 _LOOK_S = 0.05
+#: Lines of a log that are shown.
+_NUM_LINES = 12
 #: Seconds within which a signal arrives.
 _STOP_S = 2.0
 
@@ -48,7 +51,10 @@ class WatchedLaunch:
 
     def __init__(self, launcher: Launcher, spec: LaunchSpec, checkpoints: Path) -> None:
         self._launcher, self._spec = launcher, spec
-        self._watch = ChangeWatch(str(checkpoints), spec.ranks[0].stdout)
+        try:
+            self._watch = ChangeWatch(str(checkpoints), spec.ranks[0].stdout)
+        except OSError as error:
+            raise RuntimeError(f"the checkpoint folder cannot be watched: {error.strerror}") from error
         self._tail = LogTail(Path(spec.ranks[0].stdout))
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pids: list[int] = []
@@ -56,6 +62,7 @@ class WatchedLaunch:
         self._ended_at = 0.0
         self._signalled_at: float | None = None
         self._num_before_signal: int | None = None
+        self._num_changes_before_signal = 0
         self._was_told_to_leave = self._is_silent = False
         self.reports: list[Mapping[str, Any]] = []
         self.report_times: list[float] = []
@@ -106,7 +113,7 @@ class WatchedLaunch:
 
     def num_saves(self) -> int:
         """Changes so far that belong to a save."""
-        return sum(change.kind in SAVES for change in self.changes)
+        return num_saves(self.changes, self._places)
 
     def send(self, signum: int) -> None:
         """Sends a signal to all ranks."""
@@ -119,8 +126,7 @@ class WatchedLaunch:
 
     def num_saves_since_report(self) -> int:
         """Changes since the last report that belong to a save, or may."""
-        begin = self._places[-1][0] if self._places else 0
-        return sum(change.kind in SAVES for change in self.changes[begin:])
+        return num_saves(self.changes, self._places, after=self._places[-1][0] if self._places else 0)
 
     def copy_checkpoints(self, folder: Path, target: Path) -> None:
         """Copies the checkpoint folder while the script is stopped, and notices all that it has done until then."""
@@ -155,6 +161,7 @@ class WatchedLaunch:
             self._wait_for_ranks(_has_sigterm)
             self._look()
             self._num_before_signal, self._signalled_at = len(self.reports), time.monotonic()
+            self._num_changes_before_signal = len(self.changes)
         finally:
             self.send(signal.SIGCONT)
         self.wait(lambda: False, grace_s + timeout_s)
@@ -180,17 +187,20 @@ class WatchedLaunch:
         exit_ = self._exit or LaunchExit((), None, drained=False, killed=True)
         failed = self._spec.ranks[exit_.first_failed or 0].stderr
         told = self._was_told_to_leave
+        lines = last_lines(failed)
         return LaunchTrace(
             num_devices=num_devices,
             reports=tuple(self.reports),
             places=tuple(self._places),
             changes=tuple(self.changes),
             exit_code=None if told else exit_.exit_code,
-            last_words=exit_.error or ("" if told else _last_line(failed)),
+            last_words=exit_.error or ("" if told else error_line(lines)),
+            last_lines=() if told or not exit_.exit_code else tuple(lines[-_NUM_LINES:]),
             log=failed,
             leave_s=None if self._signalled_at is None else max(0.0, self._ended_at - self._signalled_at),
             was_killed=exit_.killed,
             num_before_signal=self._num_before_signal,
+            num_changes_before_signal=self._num_changes_before_signal,
             is_silent=self._is_silent,
             num_processes=len(self._spec.ranks),
         )
@@ -228,15 +238,6 @@ def _has_sigterm(status: Mapping[str, str]) -> bool:
     """Whether SIGTERM waits for a process that is stopped, or the process is gone."""
     pending = int(status.get("ShdPnd", "0"), 16) | int(status.get("SigPnd", "0"), 16)
     return not status or status["State"][0] in "ZX" or bool(pending >> (signal.SIGTERM - 1) & 1)
-
-
-def _last_line(path: str) -> str:
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 20_000))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-        return next((line for line in reversed(lines) if line), "")
-    return ""
 
 
 class Stage:

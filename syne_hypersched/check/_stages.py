@@ -98,11 +98,13 @@ class Plan:
         others = self._stage.num_devices
         self._tell(f"launched again on {others} device{'s' if others > 1 else ''}")
         seen.resized = self._go_on(trial, others, num_reports - after + 1)
-        for attempt in range(2):
+        for attempt in range(3):
             self._tell("killed while it saves")
             trial = f"killed-{attempt}"
             seen.killed = self._kill_in_save(trial, after)
-            if seen.killed.num_before_signal is not None:
+            if seen.killed.is_in_save(alone):
+                break  # otherwise it was too late
+            if attempt == 1 and seen.killed.num_before_signal is None:
                 break
         if seen.killed is not None and seen.killed.num_before_signal is not None:
             self._tell("launched again")

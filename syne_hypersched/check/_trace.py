@@ -6,6 +6,7 @@ may hold the reports in more than one way: then an order is not known.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from syne_hypersched.checkpoint_folder import is_report_mark
 from syne_hypersched.checkpoints import Change
 
 #: Changes after which a file or folder is finished, and in its place unless it is moved later.
@@ -35,7 +37,9 @@ class LaunchTrace:
     exit_code: int | None = None
     """Exit code as in :mod:`subprocess`; None: it was ended by the check, or it did not end."""
     last_words: str = ""
-    """The last line of the standard error of the rank that failed first."""
+    """The error in the log of the rank that failed first, in one line."""
+    last_lines: tuple[str, ...] = ()
+    """The last lines of that log, if the launch has ended with an error."""
     log: str = ""
     """File with the standard error of that rank."""
     leave_s: float | None = None
@@ -44,10 +48,24 @@ class LaunchTrace:
     """Whether it was still there when the grace period had ended."""
     num_before_signal: int | None = None
     """Reports before the signal that has ended it; None: no signal was sent."""
+    num_changes_before_signal: int = 0
+    """Changes before SIGTERM; 0: it was sent none."""
     is_silent: bool = False
     """Whether it was ended because it did not report for too long."""
     num_processes: int | None = None
     """Processes that it had; None: one for each device."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended with an error, or was silent for too long."""
+        return self.exit_code not in (None, 0) or self.is_silent
+
+    @property
+    def end(self) -> str:
+        """How it has ended, in words."""
+        if self.is_silent:
+            return "no report for too long"
+        return f"exit code {code_text(self.exit_code)}{f': {self.last_words}' if self.last_words else ''}"
 
     @property
     def num_ranks(self) -> int:
@@ -80,51 +98,113 @@ class LaunchTrace:
 
     @property
     def may_lack_a_report(self) -> bool:
-        """Whether SIGTERM may have ended it in a save or before the report of one: then that report is missing."""
+        """Whether SIGTERM may have come in a save or before the report of one: then that report may be missing."""
         begin = self.places[-1][0] if self.places else 0
-        return self.exit_code == -signal.SIGTERM and any(change.kind in SAVES for change in self.changes[begin:])
+        # A script that handles SIGTERM may save then.
+        end = len(self.changes) if self.exit_code == -signal.SIGTERM else self.num_changes_before_signal
+        return bool(num_saves(self.changes[:end], self.places, after=begin))
+
+    def is_in_save(self, alone: LaunchTrace) -> bool:
+        """Whether a kill has ended it in a save: after its beginning, and before all was there.
+
+        Parameters
+        ----------
+        alone
+            An undisturbed launch, which shows what is there after a save.
+        """
+        begin = self.places[-1][1] if self.places else 0
+        changes = self.changes[begin:]
+        if len(self.reports) != self.num_before_signal or not num_saves(self.changes, self.places, after=begin):
+            return False
+        first = _first_kinds(alone.changes, alone.places)
+        usual = [{_kind(path) for path in written} for written in alone.written()[1:]]
+        usual = [kinds & first if first else kinds for kinds in usual]
+        done = {_kind(change.path) for change in changes if change.kind in FINISHES}
+        return any(usual) and not any(kinds <= done for kinds in usual if kinds)
 
     def between(self, index: int) -> tuple[Change, ...]:
-        """The changes between a report and the next one."""
-        return self.changes[self.places[index][1] : self.places[index + 1][0]]
+        """The changes between a report and the next one; -1: those before the first one."""
+        begin = self.places[index][1] if index >= 0 else 0
+        return self.changes[begin : self.places[index + 1][0]]
 
     def written(self) -> list[Counter[str]]:
-        """How often each file was closed after writing, or moved to its place, from each report to the next one.
+        """How often each file was closed after writing, or moved to its place, before each report and after the last.
 
         What may have happened before or after is not counted.
         """
         return [
             Counter(change.path for change in self.between(index) if change.kind in ("closed", "moved"))
-            for index in range(len(self.reports) - 1)
+            for index in range(-1, len(self.reports) - 1)
         ]
+
+
+def code_text(exit_code: int | None) -> str:
+    """An exit code with the name of the signal, if it was one."""
+    with contextlib.suppress(ValueError):
+        if exit_code is not None and exit_code < 0:
+            return f"{exit_code} ({signal.Signals(-exit_code).name})"
+    return str(exit_code)
+
+
+def num_saves(changes: Sequence[Change], places: Sequence[tuple[int, int]], after: int = 0) -> int:
+    """How many changes belong to a save, as far as it can be known.
+
+    What a script never writes before its first report, such as a note that a report was made, belongs to no save.
+
+    Parameters
+    ----------
+    changes, places
+        As in :class:`LaunchTrace`.
+    after
+        Number of changes that are not counted.
+    """
+    first = _first_kinds(changes, places)
+    return sum(
+        change.kind in SAVES and not is_report_mark(change.path) and (not first or _kind(change.path) in first)
+        for change in changes[after:]
+    )
+
+
+def _first_kinds(changes: Sequence[Change], places: Sequence[tuple[int, int]]) -> set[str]:
+    """Paths, without their numbers, that may have changed before the first report."""
+    if not places:
+        return set()
+    return {_kind(change.path) for change in changes[: places[0][1]] if not is_report_mark(change.path)}
 
 
 def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]], num_ranks: int) -> str:
     """A file that each of several ranks writes; empty if there is none.
 
+    One rank reports, so what the others write for a report may come after it.
+
     Parameters
     ----------
     alone, several
-        How often each file was written between reports, by one rank and by several.
+        How often each file was written before each report, by one rank and by several.
     num_ranks
         Number of ranks.
     """
     usual: dict[str, list[int]] = {}
-    for written in alone:
+    for written in alone[1:]:
         for kind, number in _of_kinds(written).items():
             usual.setdefault(kind, []).append(number)
     most = max((max(numbers) for numbers in usual.values()), default=1)
-    often: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    for written in several:
-        for kind, number in _of_kinds(written).items():
-            before = usual.get(kind, [most])
-            if max(before) > 2 and min(before) < max(before):
-                continue  # it is written by a timer, not for a report
-            if number > 1 and number >= 0.75 * num_ranks * max(before):
-                often[kind] += 1
-                examples[kind] = max((path for path in written if _kind(path) == kind), key=lambda path: written[path])
-    return next((examples[kind] for kind, number in often.most_common(1) if number > len(several) / 2), "")
+    totals: Counter[str] = Counter()
+    firsts = _of_kinds(several[0]) if several else {}
+    examples: Counter[tuple[str, str]] = Counter()
+    for written in several[1:]:
+        totals.update(_of_kinds(written))
+        for path, number in written.items():
+            examples[_kind(path), path] = max(number, examples[_kind(path), path])
+    for kind, total in totals.most_common():
+        before = usual.get(kind, [most])
+        if max(before) > 2 and min(before) < max(before):
+            continue  # it is written by a timer, not for a report
+        by_all = 0.75 * num_ranks * max(before)
+        number = len(several) - 1
+        if total > by_all * number or total + firsts.get(kind, 0) >= by_all * (number + 1):
+            return max((path for other, path in examples if other == kind), key=lambda path: examples[kind, path])
+    return ""
 
 
 def _kind(path: str) -> str:

@@ -47,6 +47,11 @@ def adopt(args: Any, resource: Resource) -> None:
             'hub_strategy must be "end", since checkpoints are moved into their place, but got '
             f"{_value(args.hub_strategy)!r}"
         )
+    if getattr(args, "fsdp", None) and args.device.type == "cpu":
+        raise ValueError(
+            "fsdp must be off on CPU slots, since accelerate ignores it there and every device would hold the whole "
+            f"model, but got {args.fsdp!r}"
+        )
     if getattr(args.accelerator_config, "split_batches", False):
         raise ValueError("split_batches must be False, since the batch is divided over the devices here, but got True")
     if saves != evaluates or (evaluates == "steps" and args.save_steps != args.eval_steps):

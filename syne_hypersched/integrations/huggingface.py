@@ -32,6 +32,7 @@ with needs_extra(__name__, "huggingface"):
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations import _hf_arguments as arguments
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._hf_loss import keep_loss
 from syne_hypersched.integrations._ranks import Ranks
 from syne_hypersched.integrations._saved import Saved
 from syne_hypersched.integrations._sigterm import Sigterm
@@ -358,6 +359,7 @@ def elastic_trainer(
     callback = ElasticCallback(args.output_dir, metrics, resource, reporter=reporter)
     callback._trainer = trainer
     callback.on_init_end(args, trainer.state, trainer.control)
+    keep_loss(trainer, callback._ranks)
     trainer.add_callback(callback)
     _move_logs(trainer)
     train = trainer.train

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from benchmarking.faults.check_faults import RIGHT
-from syne_hypersched.check import check_script
+from syne_hypersched.check import CheckResult, CheckRow, check_script
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -69,6 +69,16 @@ def test_the_command_says_what_to_change(tmp_path):
     (kept,) = tmp_path.glob("hypersched-check-*")
     assert str(kept) in done.stdout
     assert (kept / "alone" / "launch-0" / "std.out").exists()
+
+
+def test_a_result_shows_the_last_lines_of_a_log_and_whole_paths():
+    log = "/tmp/hypersched-check-abc/alone/launch-0/std.err-" + "x" * 90
+    row = CheckRow("runs", "FAIL", "exit code 1", f"Read {log} now.", ("Traceback", "  KeyError: 1" + "!" * 900))
+    lines = str(CheckResult("train.py", "", "", 2, 3.0, (row,), None)).splitlines()
+    assert any(log in line for line in lines)
+    assert "         | Traceback" in lines
+    assert max(map(len, lines)) < 300
+    assert CheckResult("train.py", "", "", 2, 3.0, (row,), None).to_json()["rows"][0]["log"][0] == "Traceback"
 
 
 def test_a_script_that_is_not_there(tmp_path):

@@ -11,6 +11,8 @@ from syne_hypersched.check._curves import (
     apart,
     curve,
     find_names,
+    goes_back,
+    levels,
     why_no_metric,
     why_no_resource,
     within_an_epoch,
@@ -109,3 +111,11 @@ def test_another_number_of_devices_may_be_as_far_away_as_an_epoch():
     assert not within_an_epoch(Apart(2, 1.05, 0.5), expected)
     assert within_an_epoch(Apart(3, 0.31, 0.4), expected)
     assert not within_an_epoch(Apart(3, 0.6, 0.4), expected)
+
+
+def test_levels_of_one_launch():
+    reports = [{"epoch": 3}, {"epoch": 3}, {"epoch": "x"}, {}, {"epoch": 4}]
+    assert levels(reports, "epoch") == [3, 4]
+    assert goes_back(reports, "epoch") is None
+    assert goes_back([{"epoch": 3}, {"epoch": 1}], "epoch") == (3, 1)
+    assert goes_back([], "epoch") is None

@@ -75,15 +75,15 @@ WHERE = "goes on where it was"
         (WHERE, {"resized": launch(1, 2, num_devices=2)}),
         (WHERE, {"resized": launch(2, 3, num_devices=2)}),
         (WHERE, {"resized": launch(4, num_devices=2)}),
+        # It reports what was left to report, and then begins anew.
+        (WHERE, {"resized": replace(launch(2, 1, num_devices=2), places=((0, 0), (2, 2)))}),
         (WHERE, {"terminated": launch(2, 3, leave_s=0.1, exit_code=75, num_before_signal=2)}),
+        (WHERE, {"resumed": launch(exit_code=1), "resized": launch(num_devices=2, exit_code=1)}),
+        (WHERE, {"resumed": replace(launch(3), is_silent=True)}),
         ("other number of devices", {"resized": launch(num_devices=2, exit_code=1)}),
-        ("other number of devices", {"resized": replace(launch(num_devices=2), is_silent=True)}),
-        (
-            "one rank writes",
-            {"resized": replace(launch(3, 4, num_devices=2), changes=(Change("closed", "state"),) * 4)},
-        ),
         ("whole after a kill in a save", {"restarted": launch(exit_code=1)}),
         ("whole after a kill in a save", {"restarted": launch(1, 2)}),
+        ("whole after a kill in a save", {"restarted": launch(3, 1)}),
         ("whole after a kill in a save", {"torn": [("half", launch(exit_code=1))]}),
         ("whole after a kill in a save", {"torn": [("mixed", launch(3, losses=LOSSES | {3: 0.1}))]}),
         ("curve as undisturbed", {"resumed": launch(3, 4, losses=LOSSES | {3: 0.3})}),
@@ -164,3 +164,50 @@ def test_a_script_that_does_not_know_the_folder_is_told_so():
     _, rows = judge(Observed(launch(exit_code=2, last_words=words)), None, None, 5.0, 0.05)
     assert rows[0].status == "FAIL"
     assert "{st_checkpoint_dir}" in rows[0].advice
+
+
+def test_a_script_that_crashes_is_not_asked_for_more_reports_and_its_log_is_shown():
+    crashed = launch(exit_code=-11, last_lines=("importing", "Segmentation fault"))
+    _, rows = judge(Observed(crashed), None, None, 5.0, 0.05)
+    assert rows[0].found == "exit code -11 (SIGSEGV)"
+    assert rows[0].log == ("importing", "Segmentation fault")
+    assert {row.found for row in rows[2:]} == {"not tried, since the script did not run"}
+    assert not any(row.log for row in rows[1:])
+    _, rows = judge(Observed(launch(exit_code=0)), None, None, 5.0, 0.05)
+    assert {row.found for row in rows[2:]} == {"not tried, since the script did not report"}
+
+
+def test_the_log_of_the_launch_that_failed_is_shown():
+    fails = launch(exit_code=1, last_words="KeyError: 'x'", last_lines=("KeyError: 'x'",))
+    for name, seen in {
+        WHERE: {"resumed": fails},
+        "other number of devices": {"resized": replace(fails, num_devices=2)},
+        "whole after a kill in a save": {"torn": [("fine", launch(3, 4)), ("half", fails)]},
+    }.items():
+        _, rows = judge(replace(RIGHT, **seen), None, None, 5.0, 0.05)
+        (failed,) = [row for row in rows if row.status == "FAIL"]
+        assert (failed.name, failed.log) == (name, ("KeyError: 'x'",))
+        assert failed.found.endswith("exit code 1: KeyError: 'x'")
+
+
+def test_a_kill_that_came_too_late_shows_nothing():
+    def whole(**seen):
+        _, rows = judge(replace(RIGHT, **seen), None, None, 5.0, 0.05)
+        return next(row for row in rows if row.name == "whole after a kill in a save")
+
+    early = launch(1, 2, exit_code=-9, num_before_signal=2)
+    early = replace(early, changes=(*early.changes, Change("created", "state")))
+    assert whole(torn=[], num_torn=0, killed=early).status == "PASS"
+    assert "each came too late" in whole(torn=[], num_torn=0).found
+    assert whole(torn=[], num_torn=2).status == "PASS", "what a save leaves is known from its changes"
+    assert whole(torn=[], num_torn=0, restarted=launch(exit_code=1)).status == "FAIL"
+
+
+def test_levels_are_known_without_a_metric():
+    def without(trace):
+        return replace(trace, reports=tuple({"epoch": report["epoch"]} for report in trace.reports))
+
+    traces = {name: without(getattr(RIGHT, name)) for name in ("alone", "terminated", "resized", "resumed")}
+    _, rows = judge(replace(RIGHT, **traces), None, None, 5.0, 0.05)
+    statuses = {row.name: row.status for row in rows}
+    assert (statuses["reports"], statuses[WHERE]) == ("FAIL", "PASS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.backends.machine.discovery import find_devices
-from syne_hypersched.check._live import CHECKPOINT_PLACEHOLDER, Stage, _has_sigterm, _last_line, _status
+from syne_hypersched.check import _live, check_and_print
+from syne_hypersched.check._live import CHECKPOINT_PLACEHOLDER, Stage, _has_sigterm, _status
 
 #: Reports twice, with a save before each, and then waits for the end.
 SCRIPT = """
@@ -70,14 +72,14 @@ def test_reports_and_saves_are_noticed_and_a_kill_is_none_of_the_scripts(folder:
     # Entries of Syne Tune's reporter are left out.
     assert list(trace.reports) == [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}]
     assert [trace.saved_before(0), trace.saved_before(1)] == [True, True]
-    assert (trace.exit_code, trace.is_silent, trace.last_words) == (None, False, "")
+    assert (trace.exit_code, trace.is_silent, trace.last_words, trace.last_lines) == (None, False, "", ())
 
 
 def test_a_script_that_fails_ends_the_wait_and_its_last_words_are_kept(folder: Path, stages: list[Stage]) -> None:
     launch = stage_of(folder, stages, "fails").start("alone", 1)
     assert not launch.wait(lambda: len(launch.reports) > 2, 60.0)
     trace = launch.finish(1)
-    assert (trace.exit_code, trace.last_words) == (1, "no such data set")
+    assert (trace.exit_code, trace.last_words, trace.last_lines) == (1, "no such data set", ("no such data set",))
     assert Path(trace.log).read_text().endswith("no such data set\n")
     assert len(trace.reports) == 2
 
@@ -118,10 +120,21 @@ def test_whether_sigterm_waits() -> None:
     assert _has_sigterm({})  # the process is gone
 
 
-def test_the_last_line_of_a_log(tmp_path: Path) -> None:
-    log = tmp_path / "std.err"
-    assert _last_line(str(log)) == ""
-    log.write_text("")
-    assert _last_line(str(log)) == ""
-    log.write_bytes(b"x" * 30_000 + b"\nTraceback\n  KeyError: \xff 'lr' \n\n  \n")
-    assert _last_line(str(log)) == "KeyError: � 'lr'"
+def test_a_folder_that_the_kernel_does_not_watch_is_explained(
+    folder: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: str, log: str) -> None:  # the limit holds for all programs here, so it is not reached for this
+        raise OSError(errno.EMFILE, "too many programs watch files", "inotify_init1")
+
+    monkeypatch.setattr(_live, "ChangeWatch", refuse)
+    stage = stage_of(folder, stages)
+    with pytest.raises(RuntimeError, match="cannot be watched: too many programs watch files"):
+        stage.start("alone", 1)
+
+
+def test_a_folder_that_cannot_be_made_is_said_without_a_traceback(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "file").touch()
+    assert check_and_print(str(folder / "train.py"), (), False, keep=folder / "file" / "logs") == 2
+    assert "Not a directory" in capsys.readouterr().err

@@ -43,6 +43,13 @@ class Script:
     """Whether it stands still in the save after a report."""
     early_reports: int = 0
     """Reports that come before the middle of an epoch."""
+    late_kills: int = 0
+    """How often it has reported before a kill comes that was to come in the save."""
+
+    @property
+    def save(self):
+        """What a save changes."""
+        return [] if not self.saves else IN_PLACE if self.in_place else BY_MOVING
 
 
 class Launch:
@@ -81,7 +88,7 @@ class Launch:
         if self.script.saves:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "model").write_text(str(self.epoch))
-            self.changes += IN_PLACE if self.script.in_place else BY_MOVING
+            self.changes += self.script.save
         self.reports.append({"epoch": self.epoch})
         self.report_times.append(EPOCH_S * len(self.reports))
 
@@ -97,6 +104,12 @@ class Launch:
 
     def send(self, signum):
         if signum == signal.SIGKILL and not self.has_ended:
+            if self.script.late_kills:
+                self.script.late_kills -= 1
+            else:  # the last change was not made, nor the report
+                self.reports.pop()
+                self.changes.pop()
+                (self.folder / "model").write_text("" if self.script.in_place else str(self.epoch - 1))
             self.stage.done.append((self.trial, "killed in a save", len(self.reports)))
             self.end(exit_code=-9, num_before_signal=len(self.reports))
 
@@ -131,7 +144,7 @@ class Launch:
     def finish(self, num_devices):
         assert num_devices == self.num_devices
         assert self.has_ended
-        num_changes = len(self.changes) // max(1, len(self.reports))
+        num_changes = len(self.script.save)
         places = tuple((num_changes * n, num_changes * n) for n in range(1, len(self.reports) + 1))
         return replace(self.trace, reports=tuple(self.reports), places=places, changes=tuple(self.changes))
 
@@ -165,11 +178,11 @@ def test_a_script_that_does_all_right(tmp_path):
     stage, seen, told = check(tmp_path)
     assert stage.started == [
         ("alone", 1, 0), ("terminated-0", 1, 0), ("resumed", 1, 2), ("terminated-0", 2, 2), ("killed-0", 1, 0),
-        ("killed-0", 1, 3),
+        ("killed-0", 1, 2),
     ]  # fmt: skip
     assert stage.done == [
         ("alone", "ended", 4), ("terminated-0", "terminated", 2), ("resumed", "ended", 3), ("terminated-0", "ended", 3),
-        ("killed-0", "killed in a save", 3), ("killed-0", "ended", 3),
+        ("killed-0", "killed in a save", 2), ("killed-0", "ended", 3),
     ]  # fmt: skip
     assert (seen.num_before, seen.num_resumed, seen.num_devices) == (2, 2, 2)
     assert (tmp_path / "resumed/checkpoints/inside-an-epoch").exists(), "from what was left at SIGTERM"
@@ -206,6 +219,15 @@ def test_a_sigterm_that_came_in_a_save_is_sent_again_to_another_trial(tmp_path, 
     assert tries == [f"terminated-{number}" for number in range(num_tries)]
     assert stage.started[-3][:2] == (tries[-1], 2), "the last one goes on on several devices"
     assert seen.num_resumed == 2
+
+
+@pytest.mark.parametrize(("late_kills", "num_tries"), [(1, 2), (9, 3)])
+def test_a_kill_that_came_too_late_is_tried_again(tmp_path, late_kills, num_tries):
+    stage, seen, _ = check(tmp_path, late_kills=late_kills)
+    tries = [trial for trial, what, _ in stage.done if what == "killed in a save"]
+    assert tries == [f"killed-{number}" for number in range(num_tries)]
+    assert stage.started[-1] == (tries[-1], 1, 3 if late_kills == 9 else 2), "the last one is launched again"
+    assert seen.killed.is_in_save(seen.alone) is (late_kills == 1)
 
 
 @pytest.mark.parametrize(("early_reports", "after"), [(1, 3), (9, 5)])

@@ -15,7 +15,7 @@ def args(**changes):
         "save_only_model": False, "ignore_data_skip": False, "auto_find_batch_size": False,
         "enable_jit_checkpoint": False, "push_to_hub": False, "hub_strategy": "every_save",
         "accelerator_config": SimpleNamespace(split_batches=False),
-        "restore_callback_states_from_checkpoint": False,
+        "restore_callback_states_from_checkpoint": False, "fsdp": None, "device": SimpleNamespace(type="cpu"),
     }  # fmt: skip
     return SimpleNamespace(**{**found, **changes})
 
@@ -45,11 +45,18 @@ def test_a_trainer_saves_when_it_evaluates():
         ({"auto_find_batch_size": True}, "eval", "auto_find_batch_size must be False"),
         ({"push_to_hub": True}, "epoch", "hub_strategy must be"),
         ({"accelerator_config": SimpleNamespace(split_batches=True)}, "epoch", "split_batches must be False"),
+        ({"fsdp": True}, "epoch", "fsdp must be off on CPU slots, since accelerate ignores it there"),
     ],
 )
 def test_what_does_not_go_with_an_elastic_run_is_refused(changes, resource, message):
     with pytest.raises(ValueError, match=message):
         arguments.adopt(args(**changes), resource)
+
+
+def test_sharded_models_are_for_gpus():
+    on_gpu = args(fsdp=True, device=SimpleNamespace(type="cuda"))
+    arguments.adopt(on_gpu, "epoch")
+    assert on_gpu.fsdp
 
 
 def test_the_trainers_own_handler_of_sigterm_is_switched_off(caplog):

@@ -308,7 +308,8 @@ def test_what_a_script_goes_on_from_is_whole(launches, goes_on):
 report({3 if goes_on else 1}, 1.0)
 while {goes_on} and not list(folder.parent.glob(".checkpoints-generations/0*/files")):
     time.sleep(0.005)
-next(halves(folder / "model", 3))
+half = halves(folder / "model", 3)
+next(half)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     )

@@ -261,7 +261,7 @@ def test_a_script_with_two_reports_for_each_epoch_breaks_no_rule(make_backend, k
     tuner = Tuner(backend, scheduler, stop, n_workers=2, sleep_time=0.02, tuner_name=f"both-{name}")
     tuner.run()
     run = load_run(tuner.tuner_path)
-    assert len(run.reports) > 2 * len(run.configs)
+    assert len(run.reports) > len({(report.trial_id, report.resource) for report in run.reports})
     assert check_run(run) == ()
 
 

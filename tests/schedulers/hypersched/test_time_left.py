@@ -149,8 +149,7 @@ def test_a_run_that_uses_its_time_says_nothing(caplog):
 def test_with_few_devices_a_message_at_the_start_says_that_no_trial_is_resized(num_devices, scaling, speaks, caplog):
     scheduler = make("adaptive", num_devices=num_devices, scaling=scaling)
     assert messages(caplog) == []
-    for _ in range(min(2, num_devices)):
-        by_hand(scheduler, 1)
+    by_hand(scheduler, min(2, num_devices))
     assert len(messages(caplog)) == speaks
     if speaks:
         assert f"no trial will be resized unless configurations run out: with num_devices={num_devices}" in caplog.text

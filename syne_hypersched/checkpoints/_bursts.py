@@ -4,7 +4,7 @@ A script writes the same files for each checkpoint. Numbers in names are ignored
 a checkpoint is a list of names, in which a name may occur several times (``model-1-of-2``, ``model-2-of-2``). It is
 complete when it has the same names as the checkpoint before. A file that is written again begins the next checkpoint.
 So does a name that appears again after a report, unless the checkpoint before was longer. Folders with numbers tell
-more (``_folders.py``).
+more (``_folders.py``), and so do names that say how many parts there are (``model-1-of-3``).
 
 At first nobody knows whether ``name-2`` after a report is the second checkpoint or the second part of the first one,
 since a thread may save while the script reports. The second checkpoint is a guess then, and is not taken to be complete
@@ -30,7 +30,13 @@ from collections.abc import Callable
 
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._folders import NumberedFolders
-from syne_hypersched.checkpoints._numbers import is_of_same_numbers, pattern_of, starts_again
+from syne_hypersched.checkpoints._numbers import (
+    is_missing_part,
+    is_of_same_numbers,
+    lacks_parts,
+    pattern_of,
+    starts_again,
+)
 
 #: After this many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
@@ -38,6 +44,8 @@ _ALONE = 2
 _MOST_ODD = 3
 #: After this many checkpoints in a row with alternating names, the script is taken to alternate.
 _TURNS = 2
+#: After so many reports in a row, before each of which one part was written, parts are taken for whole checkpoints.
+_MOST_SINGLE = 3
 
 
 class Bursts:
@@ -85,6 +93,8 @@ class Bursts:
         self._head = ""
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
         self._is_guess = False
+        #: How many reports in a row were preceded by one part of a whole.
+        self._num_single = 0
 
     @property
     def is_cut(self) -> bool:
@@ -94,7 +104,7 @@ class Bursts:
     @property
     def is_complete(self) -> bool:
         """Whether the present checkpoint has the names of the one before."""
-        if self._is_guess and len(self._paths) < 2:
+        if self._lacks_parts or (self._is_guess and len(self._paths) < 2):
             return False
         if self._cycle or self._takes_turns:
             return bool(self._paths) and _shape(self._paths) == (self._cycle or _shape(self._last_turn))
@@ -103,18 +113,24 @@ class Bursts:
     @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
-        return bool(self._paths) and self._last is None and not (self._may_be_second or self._gone)
+        is_first = bool(self._paths) and self._last is None and not self._lacks_parts
+        return is_first and not (self._may_be_second or self._gone)
 
     @property
     def is_partial(self) -> bool:
         """Whether the present checkpoint has other names, so far, than the one before."""
         if self._cycle or self._takes_turns or self._may_be_second:
             return not self.is_complete
-        if self._gone:
+        if self._gone or self._lacks_parts:
             return True
         is_odd = bool(self._paths) and self._last is not None and self._names() != self._last
         # As many files, the last one of which is the same: perhaps two names are used in turn.
         return is_odd and _shape(self._paths) != self._last_shape and self._num_odd < _MOST_ODD
+
+    @property
+    def _lacks_parts(self) -> bool:
+        """Whether names such as ``model-1-of-3`` say that more is to come."""
+        return self._num_single < _MOST_SINGLE and lacks_parts(self._paths)
 
     @property
     def _may_be_second(self) -> bool:
@@ -125,6 +141,8 @@ class Bursts:
         """Whether a file or folder is the first one of a checkpoint."""
         if not self._paths or self._cycle:
             return not self._paths or self.is_complete
+        if self._lacks_parts and is_missing_part(path, self._paths):
+            return False
         begins = self._folders.begins(path, self._paths)
         if begins is not None:
             return begins
@@ -227,6 +245,9 @@ class Bursts:
         turn, before = self._turn, self._last_turn
         if not turn:
             return
+        if self._num_single < _MOST_SINGLE:
+            self._num_single = self._num_single + 1 if len(turn) == 1 and lacks_parts(turn) else 0
+            self._paths = self._paths[-1:] if self._num_single == _MOST_SINGLE else self._paths
         self._turn, self._last_turn = [], turn
         if before and _shape(turn) != _shape(before):
             self._takes_turns, self._num_turns = False, 0

@@ -1,14 +1,19 @@
 """Numbers in the names of files.
 
 ``step-1``, ``step-2`` are two checkpoints, ``shard-1``, ``shard-2`` two parts of one. The number of a part starts again
-with the next checkpoint.
+with the next checkpoint. ``model-1-of-3`` says how many parts there are.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Collection
 
 _DIGITS = re.compile(r"\d+")
+_PART = re.compile(r"(\d+)[-_ ]of[-_ ](\d+)")
+#: What a number counts that is not that of a part: ``epoch-1-of-27`` is a whole checkpoint.
+_COUNTED = re.compile("epoch|step|iter|round", re.IGNORECASE)
 
 
 def pattern_of(path: str) -> str:
@@ -25,6 +30,26 @@ def starts_again(path: str, last: str) -> bool:
     """Whether one number is lower and another one higher than in the last name of this pattern."""
     pairs = list(zip(_numbers_of(path), _numbers_of(last), strict=True))
     return any(number < other for number, other in pairs) and any(number > other for number, other in pairs)
+
+
+def lacks_parts(paths: Collection[str]) -> bool:
+    """Whether there are fewer parts than the name of one of them says."""
+    wholes = Counter(filter(None, map(_whole_of, set(paths))))
+    return any(num_parts < num for (_, num), num_parts in wholes.items())
+
+
+def is_missing_part(path: str, paths: Collection[str]) -> bool:
+    """Whether a name is that of another part of a whole of which some are there."""
+    whole = _whole_of(path)
+    return whole is not None and path not in paths and whole in map(_whole_of, paths)
+
+
+def _whole_of(path: str) -> tuple[str, int] | None:
+    """Of what a file is a part, and how many parts that has; None if it is no part."""
+    found = _PART.search(path)
+    if found is None or _COUNTED.search(path.rpartition("/")[2]):
+        return None
+    return f"{path[: found.start(1)]}#{path[found.end(1) :]}", int(found[2])
 
 
 def _numbers_of(path: str) -> list[int]:

@@ -51,8 +51,28 @@ def test_parts_with_numbers_are_parts_of_one_checkpoint(folder):
         for number, part in enumerate(parts):
             assert bursts.add(part) == (number == 0)
             assert bursts.is_complete == (epoch > 1 and number == 2)
-            assert bursts.is_partial == (epoch > 1 and number < 2)
+            assert bursts.is_partial == (number < 2)
         bursts.report()
+
+
+def test_a_report_in_the_middle_does_not_end_parts_whose_names_say_how_many_there_are():
+    """A thread saves while the script trains on and reports."""
+    bursts = Bursts()
+    assert add(bursts, "model-1-of-3", "model-2-of-3", "|") == [True, False]
+    assert (bursts.is_first, bursts.is_partial) == (False, True)
+    assert add(bursts, "model-3-of-3", "index", "|") == [False, False]
+    assert (bursts.is_first, bursts.is_partial) == (True, False)
+    assert add(bursts, "model-1-of-3", "|", "model-2-of-3", "model-3-of-3", "|", "index") == [True, False, False, False]
+    assert bursts.is_complete
+
+
+def test_a_number_of_parts_that_never_comes_is_one_of_epochs():
+    bursts = Bursts()
+    for epoch in (1, 2, 3):
+        assert add(bursts, f"checkpoint-{epoch}-of-27", "|") == [epoch == 1]
+    for epoch in (4, 5, 6):
+        assert add(bursts, f"checkpoint-{epoch}-of-27", "|") == [True]
+    assert bursts.is_complete
 
 
 def test_a_file_for_each_epoch_is_a_checkpoint_of_its_own():

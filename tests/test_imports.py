@@ -24,6 +24,7 @@ COMMON_GROUND = {
     "_extras": set(),
     "_file_lock": set(),
     "_first_use": set(),
+    "_json_files": set(),
     "_lazy": set(),
     "_log_tail": {"_report_lines"},
     "_moments": set(),

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched._json_files import read_object
 from syne_hypersched.checkpoints._files import num_bytes, read_tree
 from syne_hypersched.filenames import BEST_DIRNAME, RESULT_FILENAME
 
 
 def published_result(folder: Path) -> dict[str, Any] | None:
     """The content of ``folder/best/result.json``; None if it does not exist or cannot be read."""
-    try:
-        result = json.loads((folder / BEST_DIRNAME / RESULT_FILENAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) else None
+    return read_object(folder / BEST_DIRNAME / RESULT_FILENAME)
 
 
 def measure_checkpoint(folder: Path) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Shelf:
     def __init__(self, spec: CheckpointSpec, store: GenerationStore, notes: Notes) -> None:
         self._spec = spec
         self._store = store
-        self._left, self._is_whole, self._is_torn = notes.left, notes.is_whole, notes.is_torn
+        self._before = notes
         self._kept = [found for found in store.generations() if store.is_sound(found)]
         self.number = max((notes.num_generations, *store.numbers()))
         self.num_taken = self.bytes_copied = 0
@@ -72,16 +72,16 @@ class Shelf:
             return Beginning(newest.number, go_back_from=newest.number), True
         elif newest is not None and self._is_empty_since(newest, live):
             reason = "the writer of a file that is still empty was killed"
-        elif newest is None and live and self._is_torn:
+        elif newest is None and live and self._before.is_torn:
             return self._begin_anew("its only checkpoint was being written when its writer was killed"), False
-        elif newest is None and live and spec.go_back_from is not None and not self._is_whole:
+        elif newest is None and live and spec.go_back_from is not None and not self._before.is_whole:
             return self._begin_anew(
                 "the launch before could not go on from its only checkpoint, which may be torn"
             ), False
-        elif (self._left is not None and live == self._left) or newest is None:
+        elif (self._before.left is not None and live == self._before.left) or newest is None:
             # It may not be whole: a script may end while it saves.
-            has_older = newest is not None or (bool(live) and not self._is_whole)  # if only none at all
-            return Beginning(go_back_from=self.number + 1 if has_older else None), self._left is not None
+            has_older = newest is not None or (bool(live) and not self._before.is_whole)  # if only none at all
+            return Beginning(go_back_from=self.number + 1 if has_older else None), self._before.left is not None
         else:
             reason = "the checkpoint folder is not known to be whole"
         try:
@@ -94,7 +94,7 @@ class Shelf:
 
     def _is_empty_since(self, generation: Generation, live: Tree) -> bool:
         """Whether all that a process, which may have died, has done since a generation is to open the next files."""
-        if self._is_whole or live != self._left:
+        if self._before.is_whole or live != self._before.left:
             return False
         same = {path: state for path, state in live.items() if path in generation.live}
         more = {path: state for path, state in live.items() if path not in generation.live}
@@ -107,7 +107,7 @@ class Shelf:
 
     def is_whole(self, live: Tree) -> bool:
         """Whether the folder is as the launch before left it, and is certainly whole."""
-        return self._is_whole and live == self._left
+        return self._before.is_whole_in(live)
 
     def _begin_anew(self, reason: str) -> Beginning:
         """Sets the only checkpoint aside."""

@@ -11,6 +11,7 @@ from typing import Any
 from syne_tune.constants import ST_DECISION, ST_RESULTS_DATAFRAME_FILENAME, ST_TRIAL_ID, ST_TUNER_TIME
 
 from syne_hypersched._disk import Disk
+from syne_hypersched._json_files import read_object
 from syne_hypersched._tables import read_csv
 from syne_hypersched.filenames import CONFIG_FILENAME, JOURNAL_DIRNAME, SEGMENT
 from syne_hypersched.records.segments import encode, read_segments
@@ -108,11 +109,7 @@ def row_of_entry(entry: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
 
 def config_in_folder(folder: Path, trial_id: int) -> dict[str, Any] | None:
     """The configuration that a backend with processes has written when it launched a trial; None if there is none."""
-    try:
-        config = json.loads((folder / str(trial_id) / CONFIG_FILENAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return config if isinstance(config, dict) else None
+    return read_object(folder / str(trial_id) / CONFIG_FILENAME)
 
 
 def names_of_space(metadata: Mapping[str, Any]) -> frozenset[str]:

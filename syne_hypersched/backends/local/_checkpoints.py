@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched._json_files import read_object
 from syne_hypersched.backends.local._objective import objective_of
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
@@ -194,7 +194,7 @@ class Checkpoints:
         """Has the best report published, if it is better than all before."""
         values = [math.inf if value is None else value for value in map(self.publisher.value, reports)]
         best = min(range(len(values)), key=values.__getitem__, default=None)
-        config = None if best is None or values[best] >= self._best_value else _config_of(trial)
+        config = None if best is None or values[best] >= self._best_value else read_object(trial.config_path)
         if best is not None and config is not None:
             self._best_value = values[best]
             candidate = self._candidate(trial.trial_id, config, reports[best], trial.reports.number_of(reports[best]))
@@ -239,7 +239,7 @@ class Checkpoints:
         offers = [] if best is None else [best[1:]]
         if matched is not None and matched.report not in [report for report, _ in offers]:
             offers.append((matched.report, {**matched.values, ST_LAUNCH: matched.launch}))
-        config = _config_of(trial) if offers else None
+        config = read_object(trial.config_path) if offers else None
         if config is None:
             return
         for report, result in offers:
@@ -306,15 +306,6 @@ class Checkpoints:
 
 def _was_delivered(trial: TrialProcesses, report: int | None) -> bool:
     return report is None or trial.reports.was_delivered(report)
-
-
-def _config_of(trial: TrialProcesses) -> dict[str, Any] | None:
-    """The configuration of a trial; None if its file cannot be read."""
-    try:
-        config: dict[str, Any] = json.loads(trial.config_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return config
 
 
 def _never(_: int) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from syne_tune.constants import ST_METADATA_FILENAME
+
+from syne_hypersched._json_files import read_object
 
 
 class NotedObjective(NamedTuple):
@@ -20,17 +21,11 @@ class NotedObjective(NamedTuple):
 
 def objective_of(experiment: Path) -> NotedObjective | None:
     """The objective of a tuning; None if it is not known, or if there are several."""
-    try:
-        metadata = json.loads((experiment / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    names, mode = _entry(metadata, "metric_names"), _entry(metadata, "metric_mode")
+    metadata = read_object(experiment / ST_METADATA_FILENAME) or {}
+    names, mode = metadata.get("metric_names"), metadata.get("metric_mode")
     mode = mode[0] if isinstance(mode, list) and mode else mode
     if not (isinstance(names, list) and len(names) == 1 and isinstance(names[0], str)) or mode not in ("min", "max"):
         return None
-    time_attr = _entry(_entry(metadata, "scheduler_kwargs"), "time_attr")
+    arguments = metadata.get("scheduler_kwargs")
+    time_attr = arguments.get("time_attr") if isinstance(arguments, dict) else None
     return NotedObjective(names[0], mode == "min", time_attr if isinstance(time_attr, str) else None)
-
-
-def _entry(values: Any, name: str) -> Any:
-    return values.get(name) if isinstance(values, dict) else None

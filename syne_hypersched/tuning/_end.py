@@ -11,7 +11,7 @@ from syne_tune import Tuner
 from syne_tune.util import metric_name_mode
 
 from syne_hypersched._console import outliving_the_reader, run_command
-from syne_hypersched.experiments import load_run
+from syne_hypersched.experiments import Run, load_run
 from syne_hypersched.experiments.report import report_run
 from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
 from syne_hypersched.tuning._run import run_job
@@ -75,7 +75,7 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
         print(f"hypersched: {failure or error}", file=sys.stderr)
         return _say_no_result(tuner, folder)
     print(report_run(folder))
-    for line in replay_briefly(folder):
+    for line in replay_briefly(run):
         print(line)
     name = shlex.quote(folder.name)
     print(f"more: hypersched explain {name}, hypersched replay {name}", flush=True)
@@ -87,12 +87,11 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     return 0
 
 
-def replay_briefly(folder: Path) -> list[str]:
+def replay_briefly(run: Run) -> list[str]:
     """One line that says what half of the devices and another first rung would have brought, if that takes no time."""
+    if len(run.reports) > MOST_REPLAYED:
+        return []
     try:
-        run = load_run(folder)
-        if len(run.reports) > MOST_REPLAYED:
-            return []
         known = run_curves(run)
         line = describe_briefly(known, replay_scenarios(known, brief_scenarios(known)))
     except ValueError:  # nothing can be searched again

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from syne_hypersched.experiments import load_run
 from syne_hypersched.tuning import TuneJob, _end, parse_space, script_of
 from syne_hypersched.tuning._end import replay_briefly
 from tests.experiments.conftest import SimulatedRun
@@ -66,13 +67,13 @@ def test_a_replay_is_one_line_unless_there_are_too_many_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     SimulatedRun(tmp_path, num_devices=2, deadline_s=20.0, seed=0).run()
-    (line,) = replay_briefly(tmp_path)
+    (line,) = replay_briefly(load_run(tmp_path))
     assert line.startswith("replay: ")
     monkeypatch.setattr(_end, "MOST_REPLAYED", 3)
-    assert replay_briefly(tmp_path) == []
+    assert replay_briefly(load_run(tmp_path)) == []
 
 
 def test_a_run_that_cannot_be_searched_again_has_no_replay(tmp_path: Path) -> None:
     metadata = {"metric_names": ["loss"], "metric_mode": "min", "scheduler_kwargs": {"time_attr": "epoch"}}
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
-    assert replay_briefly(tmp_path) == []
+    assert replay_briefly(load_run(tmp_path)) == []

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from syne_tune.backend.trial_status import Trial
-from syne_tune.config_space import config_space_to_json_dict
-from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
-from syne_tune.util import dump_json_with_numpy
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
+
+from syne_hypersched.comparison.asked import AskedScheduler
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Optimizer(Protocol):
         ...
 
 
-class AskAndTell(TrialScheduler):
+class AskAndTell(AskedScheduler[Job]):
     """Runs the jobs of an optimiser: a trial is paused at the level of its job and goes on if a job wants more of it.
 
     The value of a job is the one reported at its level. A value that is not finite, and a trial that fails, count as
@@ -66,12 +66,8 @@ class AskAndTell(TrialScheduler):
         max_t: float,
         do_minimize: bool = True,
     ) -> None:
-        super().__init__()
-        self.config_space = dict(config_space)
-        self.metric, self.time_attr, self.max_t, self.do_minimize = metric, time_attr, max_t, do_minimize
+        super().__init__(config_space, metric, time_attr, max_t, do_minimize)
         self._optimizer = optimizer
-        self._suggested: list[Job] = []
-        self._running: dict[int, Job] = {}
         #: Trials that are paused, by the key of their configuration.
         self._paused: dict[object, int] = {}
         self._trained_s: dict[int, float] = {}
@@ -88,10 +84,6 @@ class AskAndTell(TrialScheduler):
             return TrialSuggestion.resume_suggestion(trial_id)
         self._suggested.append(job)
         return TrialSuggestion.start_suggestion(dict(job.config))
-
-    def on_trial_add(self, trial: Trial) -> None:
-        """The suggestion has become a trial."""
-        self._running[trial.trial_id] = self._suggested.pop(0)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """Tells the optimiser the value at the level of the job, and pauses the trial there."""
@@ -120,24 +112,9 @@ class AskAndTell(TrialScheduler):
     def on_trial_remove(self, trial: Trial) -> None:
         """The trial was stopped or paused, of which the optimiser knows."""
 
-    def metric_names(self) -> list[str]:
-        """The metric, as a list of one."""
-        return [self.metric]
-
-    def metric_mode(self) -> str:
-        """``"min"`` or ``"max"``."""
-        return "min" if self.do_minimize else "max"
-
     def metadata(self) -> dict[str, Any]:
         """What is stored with the results of an experiment."""
-        return {
-            "scheduler_name": type(self._optimizer).__name__,
-            "scheduler_kwargs": {"max_t": self.max_t},
-            "config_space": dump_json_with_numpy(config_space_to_json_dict(self.config_space)),
-            "metric": self.metric,
-            "metric_names": self.metric_names(),
-            "metric_mode": self.metric_mode(),
-        }
+        return super().metadata() | {"scheduler_name": type(self._optimizer).__name__}
 
     def _tell(self, trial_id: int, value: float, result: Mapping[str, Any]) -> None:
         value = value if self.do_minimize else -value

@@ -15,20 +15,19 @@ from syne_tune.config_space import (
     Float,
     Integer,
     Ordinal,
-    config_space_to_json_dict,
     is_log_space,
 )
-from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
-from syne_tune.util import dump_json_with_numpy
+from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
+from syne_hypersched.comparison.asked import AskedScheduler
 
 if TYPE_CHECKING:
     import optuna
 
 
-class OptunaHyperband(TrialScheduler):
+class OptunaHyperband(AskedScheduler["optuna.Trial"]):
     """Suggests with Optuna's ``TPESampler`` and stops trials as Optuna's ``HyperbandPruner`` says.
 
     Trials run in parallel, for which Optuna recommends ``constant_liar``; everything else is as Optuna has it by
@@ -73,9 +72,7 @@ class OptunaHyperband(TrialScheduler):
         checks.integer("min_resource", min_resource, at_least=1)
         checks.integer("reduction_factor", reduction_factor, at_least=2)
         random_seed = secrets.randbits(31) if random_seed is None else random_seed
-        super().__init__(random_seed=random_seed)
-        self.metric, self.time_attr, self.max_t, self.do_minimize = metric, time_attr, max_t, do_minimize
-        self.config_space = dict(config_space)
+        super().__init__(config_space, metric, time_attr, max_t, do_minimize, random_seed)
         domains = {name: domain for name, domain in config_space.items() if isinstance(domain, Domain)}
         self._distributions = {name: _distribution(name, domain) for name, domain in domains.items()}
         verbosity = optuna.logging.get_verbosity()
@@ -94,8 +91,6 @@ class OptunaHyperband(TrialScheduler):
             )
         finally:
             optuna.logging.set_verbosity(verbosity)
-        self._suggested: list[optuna.Trial] = []
-        self._running: dict[int, optuna.Trial] = {}
 
     def suggest(self) -> TrialSuggestion:
         """What Optuna asks for next."""
@@ -106,10 +101,6 @@ class OptunaHyperband(TrialScheduler):
             for name, domain in self.config_space.items()
         }
         return TrialSuggestion.start_suggestion(config)
-
-    def on_trial_add(self, trial: Trial) -> None:
-        """The suggestion has become a trial."""
-        self._running[trial.trial_id] = self._suggested.pop(0)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> str:
         """Passes the report on, and stops the trial if Optuna prunes it or it has reached ``max_t``."""
@@ -151,24 +142,11 @@ class OptunaHyperband(TrialScheduler):
     def on_trial_remove(self, trial: Trial) -> None:
         """The trial was stopped, of which Optuna knows."""
 
-    def metric_names(self) -> list[str]:
-        """The metric, as a list of one."""
-        return [self.metric]
-
-    def metric_mode(self) -> str:
-        """``"min"`` or ``"max"``."""
-        return "min" if self.do_minimize else "max"
-
     def metadata(self) -> dict[str, Any]:
         """What is stored with the results of an experiment."""
-        return {
-            "scheduler_name": type(self).__name__,
-            "scheduler_kwargs": {"max_t": self.max_t, "random_seed": self.random_seed},
-            "config_space": dump_json_with_numpy(config_space_to_json_dict(self.config_space)),
-            "metric": self.metric,
-            "metric_names": self.metric_names(),
-            "metric_mode": self.metric_mode(),
-        }
+        metadata = super().metadata()
+        metadata["scheduler_kwargs"]["random_seed"] = self.random_seed
+        return metadata
 
     def _tell(self, trial_id: int, value: float | None = None, state: optuna.trial.TrialState | None = None) -> None:
         self._study.tell(self._running.pop(trial_id), value, state)

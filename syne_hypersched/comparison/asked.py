@@ -1,0 +1,69 @@
+"""What is the same in schedulers that ask another package for configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from syne_tune.backend.trial_status import Trial
+from syne_tune.config_space import config_space_to_json_dict
+from syne_tune.optimizer.scheduler import TrialScheduler
+from syne_tune.util import dump_json_with_numpy
+
+Asked = TypeVar("Asked")
+
+
+class AskedScheduler(TrialScheduler, Generic[Asked]):
+    """Knows which suggestion of the package has become which trial, and describes itself to Syne Tune.
+
+    Parameters
+    ----------
+    config_space
+        Configuration space.
+    metric, time_attr
+        Entries of a report: what is optimised, and the resource level.
+    max_t
+        Maximum resource of a trial.
+    do_minimize
+        Whether ``metric`` is to be minimised.
+    random_seed
+        Seed of the scheduler; None: it is drawn.
+    """
+
+    def __init__(
+        self,
+        config_space: Mapping[str, Any],
+        metric: str,
+        time_attr: str,
+        max_t: float,
+        do_minimize: bool,
+        random_seed: int | None = None,
+    ) -> None:
+        super().__init__(random_seed=random_seed)
+        self.metric, self.time_attr, self.max_t, self.do_minimize = metric, time_attr, max_t, do_minimize
+        self.config_space = dict(config_space)
+        self._suggested: list[Asked] = []
+        self._running: dict[int, Asked] = {}
+
+    def on_trial_add(self, trial: Trial) -> None:
+        """The suggestion has become a trial."""
+        self._running[trial.trial_id] = self._suggested.pop(0)
+
+    def metric_names(self) -> list[str]:
+        """The metric, as a list of one."""
+        return [self.metric]
+
+    def metric_mode(self) -> str:
+        """``"min"`` or ``"max"``."""
+        return "min" if self.do_minimize else "max"
+
+    def metadata(self) -> dict[str, Any]:
+        """What is stored with the results of an experiment."""
+        return {
+            "scheduler_name": type(self).__name__,
+            "scheduler_kwargs": {"max_t": self.max_t},
+            "config_space": dump_json_with_numpy(config_space_to_json_dict(self.config_space)),
+            "metric": self.metric,
+            "metric_names": self.metric_names(),
+            "metric_mode": self.metric_mode(),
+        }

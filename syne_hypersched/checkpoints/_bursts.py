@@ -95,6 +95,8 @@ class Bursts:
         self._is_guess = False
         #: How many reports in a row were preceded by one part of a whole.
         self._num_single = 0
+        #: Whether the last report came in the middle of a whole, so that its other parts were written after it.
+        self._is_continued = False
 
     @property
     def is_cut(self) -> bool:
@@ -133,9 +135,14 @@ class Bursts:
         return self._num_single < _MOST_SINGLE and lacks_parts(self._paths)
 
     @property
+    def is_only_one(self) -> bool:
+        """Whether no file was written twice and no part is known to lack: nothing older is among the files."""
+        return bool(self._paths) and self._last is None and not (self._lacks_parts or self._gone)
+
+    @property
     def _may_be_second(self) -> bool:
         """Whether the files since the first report may be the second checkpoint, under other names."""
-        return self._last is None and 0 < len(self._turn) < len(self._last_turn)
+        return self._last is None and 0 < len(self._turn) < len(self._last_turn) and not self._is_continued
 
     def begins(self, path: str) -> bool:
         """Whether a file or folder is the first one of a checkpoint."""
@@ -237,7 +244,7 @@ class Bursts:
 
     def report(self, is_certain: bool = False) -> None:
         """The script has reported; if ``is_certain``, after the last file that was added."""
-        self._has_reported = True
+        self._has_reported, self._is_continued = True, self._lacks_parts
         self._folders.report()
         self._fresh.clear()
         self._is_cut = self._is_cut or (is_certain and self.is_partial)

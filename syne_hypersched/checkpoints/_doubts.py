@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from syne_hypersched.checkpoints._files import is_in
+from syne_hypersched.checkpoints._files import Tree, is_in
+from syne_hypersched.checkpoints._numbers import pattern_of
 
 
 class Doubts:
@@ -26,6 +27,8 @@ class Doubts:
         self._outlived: set[str] = set()
         self._is_alone = False
         self._log_end = 0
+        #: Whether all of them had been closed when the processes got SIGKILL.
+        self.were_closed = False
 
     def begin(self, paths: Collection[str], is_alone: bool, log_end: int = 0) -> bool:
         """These files are being written at SIGTERM; returns whether there are any.
@@ -53,10 +56,27 @@ class Doubts:
             self._closed.discard(path)
             self._outlived.discard(path)
 
+    def kill(self) -> None:
+        """The processes get SIGKILL now: the kernel will close all files."""
+        self.were_closed = bool(self.paths) and self.paths <= self._closed
+
     @property
     def were_outlived(self) -> bool:
         """Whether the process that wrote them has closed all of them, and has lived on."""
         return not self.paths or (self._is_alone and self.paths <= self._outlived)
+
+    def are_as_large(self, found: Tree, before: Tree) -> bool:
+        """Whether each of them is a new file that has become as large as one of its name in a whole checkpoint before.
+
+        A new file that is cut off is shorter. A file that is written over keeps its size from the beginning.
+        """
+        files = {path: state for path, state in before.items() if state.kind == "file"}
+        sizes = {(pattern_of(path), state.size) for path, state in files.items()}
+        inodes = {state.inode for state in files.values()}
+        return all(
+            path in found and found[path].inode not in inodes and (pattern_of(path), found[path].size) in sizes
+            for path in self.paths
+        )
 
     def report(self, end: int) -> None:
         """A report was found that ends there in the log: if it came after SIGTERM, the processes go on."""
@@ -69,4 +89,4 @@ class Doubts:
 
     def clear(self) -> None:
         """Nothing is in doubt any more."""
-        self.paths, self._closed, self._outlived = set(), set(), set()
+        self.paths, self._closed, self._outlived, self.were_closed = set(), set(), set(), False

@@ -1,10 +1,12 @@
-"""What exit codes say about how processes have left that were asked to."""
+"""How processes have left, and what that says about the checkpoint that they leave."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Collection, Sequence
 
+from syne_hypersched.checkpoints._files import Tree, are_of_elastic_run
+from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.contract import EXIT_DRAINED
 
 #: Exit codes of a process that has handled SIGTERM and says so: by its exit, or by dying of another SIGTERM.
@@ -26,3 +28,60 @@ def have_left(exit_codes: Sequence[int | None], handled: Collection[int]) -> tup
     # Who handles SIGTERM and then dies of it may have had a thread that was writing.
     died = [code == _DIED and index in handled for index, code in ends]
     return all(left), all(map(any, zip(left, died, strict=True)))
+
+
+def judge(
+    observer: Observer,
+    found: Tree,
+    newest: Tree | None,
+    exit_codes: Sequence[int | None],
+    has_left: bool,
+    has_handled: bool,
+    is_proven: bool,
+    *,
+    is_late: bool,
+    has_gone_on: bool,
+    is_in_doubt: bool,
+    has_holes: bool,
+) -> tuple[bool, bool]:
+    """Whether the folder that a launch leaves is whole, and whether the next launch tries it.
+
+    Parameters
+    ----------
+    observer
+        What was seen of it.
+    found
+        The folder.
+    newest
+        The folder as it was when the newest generation was taken; None: there is none.
+    exit_codes
+        Of the processes, negative for signals.
+    has_left, has_handled
+        See :func:`have_left`.
+    is_proven
+        Whether all that was written was closed by living processes.
+    is_late
+        Whether an incomplete checkpoint would have been completed by now.
+    has_gone_on
+        Whether the launch has reported, or has finished a file.
+    is_in_doubt
+        Whether it has found a checkpoint that may not be whole.
+    has_holes
+        Whether a file of the folder has places that were never written to.
+    """
+    bursts, doubts = observer.bursts, observer.doubts
+    # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
+    is_partial = bursts.is_partial and not is_late and any(exit_codes) and not are_of_elastic_run(found)
+    is_aside = observer.habits.are_aside(found)
+    is_mixed = is_partial or is_aside
+    is_whole = (is_proven or (has_left and not doubts.paths)) and not is_mixed
+    if is_in_doubt and not has_gone_on and any(exit_codes):
+        is_whole = False  # it may be as torn as it was
+    # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
+    # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
+    is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
+    is_tried |= has_handled and (doubts.were_outlived or (doubts.are_as_large(found, newest or {}) and not has_holes))
+    if newest is None and not is_in_doubt and bursts.is_only_one:
+        # There is nothing else to go on from. If it is torn after all, one launch fails.
+        return is_whole, (is_tried or doubts.were_closed) and not is_aside
+    return is_whole, is_tried and not is_mixed

@@ -103,6 +103,15 @@ def is_empty_file(path: str) -> bool:
         return False
 
 
+def have_holes(folder: str, paths: Collection[str]) -> bool:
+    """Whether some files of a folder are gone, or have places that were never written to."""
+    try:
+        found = [os.stat(os.path.join(folder, path)) for path in paths]
+    except OSError:
+        return True
+    return any(status.st_blocks * 512 < status.st_size for status in found)
+
+
 def is_link(path: str) -> bool:
     """Whether an entry is a link, symbolic or one of several names of a file: it is made at once and never closed."""
     try:

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
-from syne_hypersched.checkpoints._exits import have_left
-from syne_hypersched.checkpoints._files import Tree, are_of_elastic_run, num_bytes, read_present, read_tree
+from syne_hypersched.checkpoints._exits import have_left, judge
+from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec, Ending
 from syne_hypersched.checkpoints._states import Order, State
 from syne_hypersched.checkpoints._store import Generation, GenerationStore
+from syne_hypersched.checkpoints._tried import TriedCheckpoint
 from syne_hypersched.checkpoints._writers import is_alive
 
 #: After so many seconds without a change, the checkpoint is taken to be finished, for now.
@@ -73,10 +74,7 @@ class GenerationKeeper:
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends, self._error = False, ""
-        #: Whether the launch found a checkpoint that may not be whole.
-        self._is_in_doubt = False
-
-    # Before the processes of the launch exist.
+        self._tried: TriedCheckpoint
 
     def prepare(self) -> Beginning:
         """Ensures that the launch begins from a whole checkpoint, and begins to watch. Raises no errors."""
@@ -112,15 +110,14 @@ class GenerationKeeper:
         else:
             # A folder that is known to be whole becomes a generation as soon as there is time.
             self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
-            self._is_in_doubt = bool(read_tree(spec.folder)) and not self._observer.is_dirty
+        is_in_doubt = present is None and bool(read_tree(spec.folder)) and not self._observer.is_dirty
+        self._tried = TriedCheckpoint(self._shelf, self._observer, self._matcher, is_in_doubt)
         return beginning
 
     @property
     def private_fds(self) -> tuple[int, ...]:
         """File descriptors that the processes of the launch must not inherit."""
         return () if self._watch is None else (self._watch.fd,)
-
-    # While they run.
 
     def start(self, pids: Sequence[int]) -> None:
         """The processes of the launch exist."""
@@ -189,7 +186,15 @@ class GenerationKeeper:
             self._at_sigterm = found if is_calm else None
             self._matcher.drain()
 
+    def kill(self) -> None:
+        """The processes get SIGKILL now."""
+        if self._watch is not None:
+            self.is_saving()  # looks
+            self._observer.doubts.kill()
+
     def _run(self, watch: ChangeWatch) -> None:
+        with self._lock:
+            self._tried.copy(self._describe(read_tree(self._spec.folder), None))
         while not self._ends:
             try:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
@@ -216,8 +221,7 @@ class GenerationKeeper:
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
         self._matcher.tick(seen_s)
         self._tell_news()
-        if self._is_in_doubt and self._matcher.has_gone_on and not observer.num_changes:
-            self._is_in_doubt, observer.is_dirty = False, True  # it was loaded, so it is whole
+        self._tried.look()
         is_quiet = now - observer.changed_s >= QUIET_S
         if not observer.is_dirty:
             if is_quiet and self._is_open():
@@ -334,8 +338,6 @@ class GenerationKeeper:
         except OSError as error:
             self._error = f"what belongs to which report cannot be noted: {error}"
 
-    # When they have ended.
-
     def finish(self, exit_codes: Sequence[int | None], handled: Collection[int] = ()) -> Ending:
         """Returns the state of the folder after every process of the launch is gone.
 
@@ -365,20 +367,17 @@ class GenerationKeeper:
         observer.pids, self._error = (), self._error or observer.complaint
         self._look()
         observer.look_to_the_end()
-        has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
-        # The first files may be of this epoch and others of the one before, or gone before the new ones are in place.
-        is_mixed = observer.bursts.is_partial and time.monotonic() - observer.changed_s < _ASIDE_S and any(exit_codes)
+        self._tried.end()
+        newest, quiet_s = self._shelf.newest, time.monotonic() - observer.changed_s
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
-        is_mixed = (is_mixed and not are_of_elastic_run(found)) or observer.habits.are_aside(found)
-        is_whole = (is_proven or (has_left and not observer.doubts.paths)) and not is_mixed
-        if self._is_in_doubt and not has_gone_on and any(exit_codes):
-            is_whole = False  # it may be as torn as it was
-        # A script that ends by an exception may have been writing, and so may one that is killed after it has made an
-        # empty file. The next launch tries such a checkpoint, but no generation is taken of it.
-        is_tried = is_whole or observer.may_be_whole or all(code is not None and code >= 0 for code in exit_codes)
-        is_tried = (is_tried or (has_handled and observer.doubts.were_outlived)) and not is_mixed
+        has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
+        is_whole, is_tried = judge(
+            observer, found, newest.live if newest is not None else None, exit_codes, has_left, has_handled, is_proven,
+            is_late=quiet_s >= _ASIDE_S, has_gone_on=has_gone_on, is_in_doubt=self._tried.is_in_doubt,
+            has_holes=have_holes(self._spec.folder, observer.doubts.paths),
+        )  # fmt: skip
         live = found if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.
@@ -386,7 +385,7 @@ class GenerationKeeper:
             if observer.is_dirty and (self._matcher.wants_state or is_cheap):
                 self._take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
-        elif not self._is_in_doubt:
+        elif not self._tried.is_in_doubt:
             self._take_last_complete()
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():

@@ -69,18 +69,18 @@ class Matcher:
         self._early: State | None = None
         #: When the script began to write after its last report (monotonic seconds).
         self._touched_s: float | None = None
-        #: Whether it writes since a file was finished, and the state that it replaced at the last report.
-        self._is_writing = False
+        #: The state that it replaced at the last report, and whether it writes since a file was finished.
         self._replaced: State | None = None
+        self._is_writing = False
         #: How long before the report it was written, and whether this launch has looked as if it saved early, or late.
         self._gap_s = 0.0
         self._seems_early = self._seems_late = self._drained = False
         # Of this launch: the number of reports before it, and the number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
         self._saved_first, self._saved_last, self._all_saved = False, False, True
-        #: Whether there were several saves between two reports, so that saves do not follow reports.
-        self._saves_as_it_likes = False
-        self._is_sure = False
+        #: Whether there were several saves between two reports, so that saves do not follow reports; and whether the
+        #: first level of this launch is too high for a launch that begins anew.
+        self._saves_as_it_likes = self.has_loaded = self._is_sure = False
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
         """Sets which entries of a report are the resource level and the metric."""
@@ -137,6 +137,7 @@ class Matcher:
         elif not is_saved:
             self._all_saved = False
         if level is not None:
+            self.has_loaded |= number == self._num_before + 1 and level > min(self._levels.values(), default=math.inf)
             self._levels[number] = level
             self._levels.pop(number - _NUM_LEVELS, None)
             self._learn_from_first(number, level)
@@ -382,8 +383,7 @@ class Matcher:
 
     def notes(self) -> Notes:
         """What the next launch needs to know."""
-        state = self.current
-        step = step_of(self._levels)
+        state, step = self.current, step_of(self._levels)
         evidence: dict[str, Any] = {
             "levels": {str(number): level for number, level in self._levels.items()},
             "highest": self._highest if math.isfinite(self._highest) else -1e308,

@@ -43,6 +43,9 @@ class Shelf:
         self._kept = [found for found in store.generations() if store.is_sound(found)]
         self.number = max((notes.num_generations, *store.numbers()))
         self.num_taken = self.bytes_copied = 0
+        #: A copy of the folder that the launch tries, until it is known whether that is whole.
+        self._held: Generation | None = None
+        store.drop_held()  # by a supervisor that was killed
         for number in set(store.numbers()) - {found.number for found in self._kept}:
             store.remove(number)
 
@@ -149,17 +152,43 @@ class Shelf:
         OSError
             A file is gone or was changed, or cannot be copied.
         """
+        self._check_room(generation, only_links)
+        taken = self._store.take(generation, self.newest, is_changing, only_links)
+        self._keep(taken)
+        return taken
+
+    def hold(self, generation: Generation, is_changing: Callable[[], bool]) -> None:
+        """Copies a folder that may not be whole, as :meth:`take` does; it becomes no generation until it is proven."""
+        self._check_room(generation)
+        self._held = self._store.take(generation, self.newest, is_changing, is_held=True)
+
+    def end_hold(self, is_whole: bool) -> None:
+        """Makes what is held a generation if it has turned out to be whole, unless there is a newer one.
+
+        Raises
+        ------
+        OSError
+            There is no room.
+        """
+        held, self._held = self._held, None
+        if held is not None and is_whole and not self.num_taken:
+            self._store.put_held(held)
+            self._keep(held)
+        elif held is not None:
+            self._store.drop_held()
+
+    def _check_room(self, generation: Generation, only_links: bool = False) -> None:
         copied = 0 if only_links else sum(generation.live[path].size for path in self.paths_to_copy(generation))
         if copied:
             status = os.statvfs(os.path.dirname(self._spec.folder))
             if status.f_bavail * status.f_frsize < copied + self._spec.min_free_bytes:
                 raise NoRoomError("there is no room on the disk for a generation of the checkpoint")
-        taken = self._store.take(generation, self.newest, is_changing, only_links)
+
+    def _keep(self, taken: Generation) -> None:
         self.number = taken.number
         self._kept.append(taken)
         self.num_taken += 1
         self.bytes_copied += taken.bytes_copied
-        return taken
 
     def prune(self, needed: Collection[int]) -> None:
         """Removes all generations except the last ones and those that are needed."""

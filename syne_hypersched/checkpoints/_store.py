@@ -29,6 +29,7 @@ Match = Literal["exact"] | int
 _GENERATION = "generation.json"
 _NOTES = "notes.json"
 _FILES = "files"
+_HELD = ".held"
 _FORMAT = 1
 
 
@@ -170,6 +171,7 @@ class GenerationStore:
         older: Generation | None,
         is_changing: Callable[[], bool] = lambda: False,
         only_links: bool = False,
+        is_held: bool = False,
     ) -> Generation:
         """Takes the present checkpoint folder as a generation.
 
@@ -183,6 +185,8 @@ class GenerationStore:
             Called after all files are copied; returns whether a process has written to the folder since, or still does.
         only_links
             Whether to use hard links for all files where they are possible, since nobody will write to them.
+        is_held
+            Whether it is held back for :meth:`put_held`, because the folder may not be whole.
 
         Returns
         -------
@@ -195,18 +199,27 @@ class GenerationStore:
             A file is gone, because the script goes on writing, or there is no room.
         """
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        aside = self.folder / f".{generation.number}"
+        aside = self.folder / (f".{generation.number}" if not is_held else _HELD)
         shutil.rmtree(aside, ignore_errors=True)
         try:
             copied = self._place(generation, older, aside / _FILES, only_links)
             if is_changing() or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
             taken = Generation(**{**_fields(generation), "bytes_copied": copied})
-            self.put(taken, aside)
+            if not is_held:
+                self.put(taken, aside)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)  # half of it would fill a full disk further at every attempt
             raise
         return taken
+
+    def put_held(self, generation: Generation) -> None:
+        """Makes what was taken and held a generation; see :meth:`put`."""
+        self.put(generation, self.folder / _HELD)
+
+    def drop_held(self) -> None:
+        """Removes what was taken and held."""
+        shutil.rmtree(self.folder / _HELD, ignore_errors=True)
 
     def put(self, generation: Generation, aside: Path) -> None:
         """Puts a folder that holds the files of a generation in its place.

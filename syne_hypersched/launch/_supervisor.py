@@ -158,6 +158,8 @@ class Supervisor:
 
     def _kill_ranks(self) -> None:
         self._killed = True
+        if self._keeper is not None:
+            self._keeper.kill()
         for pid in self._rank_of:
             _kill(pid, signal.SIGKILL)
 

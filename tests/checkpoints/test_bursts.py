@@ -386,3 +386,23 @@ def test_the_oldest_checkpoint_is_no_file_that_was_of_use_only_during_a_save():
         assert not bursts.is_complete
         bursts.add("latest")
         bursts.report()
+
+
+@pytest.mark.parametrize("num_before", [1, 2])
+def test_parts_after_a_report_in_their_middle_complete_the_first_checkpoint(num_before):
+    bursts = Bursts()
+    parts = [f"model-{number}-of-3" for number in (1, 2, 3)]
+    add(bursts, *parts[:num_before], "|")
+    assert not bursts.is_only_one  # some parts lack
+    add(bursts, *parts[num_before:])
+    assert not bursts.is_partial
+    assert bursts.is_first
+    assert bursts.is_only_one
+
+
+@pytest.mark.parametrize("paths", [["model", "state", "|", "model"], ["model-1", "state-1", "|", "model-2"]])
+def test_what_may_be_of_two_checkpoints_is_not_the_only_one(paths):
+    bursts = Bursts()
+    assert not bursts.is_only_one
+    add(bursts, *paths)
+    assert not bursts.is_only_one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syne_hypersched.checkpoints._doubts import Doubts
+from syne_hypersched.checkpoints._files import FileState
 
 CLOSED, WRITTEN, REMOVED, MOVED = ("closed", "model"), ("written", "model"), ("removed", "old"), ("moved", "latest")
 
@@ -57,3 +58,37 @@ def test_a_report_after_sigterm_shows_that_the_processes_go_on(end, is_in_doubt)
     doubts.begin(["model"], is_alone=True, log_end=10)
     doubts.report(end)
     assert bool(doubts.paths) == is_in_doubt
+
+
+BEFORE = {"model-1": FileState("file", inode=1, size=10), "model-9": FileState("folder")}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"model-2": FileState("file", inode=2, size=10)}, True),
+        ({"model-2": FileState("file", inode=2, size=9)}, False),  # it is cut off
+        ({"model-2": FileState("file", inode=1, size=10)}, False),  # it is written over
+        ({"state-2": FileState("file", inode=2, size=10)}, False),
+        ({}, False),
+    ],
+)
+def test_a_new_file_may_be_as_large_as_the_one_before(found, expected):
+    doubts = Doubts()
+    doubts.begin(["model-2" if "state-2" not in found else "state-2"], is_alone=True)
+    assert doubts.are_as_large(found, BEFORE) is expected
+    assert not doubts.are_as_large(found, {})
+
+
+def test_what_was_closed_before_the_kill():
+    doubts = doubts_after(CLOSED)
+    assert not doubts.were_closed  # perhaps by its death
+    doubts.kill()
+    assert doubts.were_closed
+    doubts = doubts_after(WRITTEN)
+    doubts.kill()
+    doubts.hear(*CLOSED)
+    assert not doubts.were_closed
+    doubts = Doubts()
+    doubts.kill()
+    assert not doubts.were_closed  # nothing was being written

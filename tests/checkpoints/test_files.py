@@ -12,6 +12,7 @@ from syne_hypersched.checkpoints._files import (
     FileState,
     are_of_elastic_run,
     copy_file,
+    have_holes,
     link_file,
     linked,
     num_bytes,
@@ -253,3 +254,13 @@ def test_files_with_a_second_name(tmp_path, path, names):
 )
 def test_checkpoints_of_elastic_runs_alone(paths, expected):
     assert are_of_elastic_run({path: FileState("file") for path in paths} | {"empty": FileState("folder")}) is expected
+
+
+def test_holes(tmp_path):
+    (tmp_path / "whole").write_bytes(b"x" * 100_000)
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(1_000_000)
+    assert not have_holes(str(tmp_path), [])
+    assert not have_holes(str(tmp_path), ["whole"])
+    assert have_holes(str(tmp_path), ["whole", "sparse"])
+    assert have_holes(str(tmp_path), ["whole", "gone"])

@@ -1,0 +1,131 @@
+"""A checkpoint that may not be whole becomes a generation if a launch has loaded it, even if it is overwritten then."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from syne_hypersched.checkpoints import CheckpointSpec, GenerationKeeper, GenerationStore, Notes
+from syne_hypersched.checkpoints._files import read_tree
+from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
+
+
+class Trial:
+    """A trial whose checkpoint is tried, and a keeper that is told what to look at, and when."""
+
+    def __init__(self, folder, levels=(1.0,)):
+        self.folder = folder / "0" / "checkpoints"
+        self.folder.mkdir(parents=True)
+        self.store = GenerationStore(self.folder)
+        self.write("epoch 1")
+        self.log = folder / "0" / "std.out"
+        self.log.touch()
+        known = {str(number): level for number, level in enumerate(levels, 1)}
+        self.store.note(
+            Notes(
+                num_reports=len(levels),
+                left=read_tree(self.folder),
+                evidence={"levels": known, "highest": max(levels, default=-1e308), "step": None, "level": None},
+            )
+        )
+        spec = CheckpointSpec(
+            str(self.folder), str(self.log), launch=1, num_reports=len(levels), time_attr="epoch", metric="loss"
+        )
+        self.keeper = GenerationKeeper(spec, lambda _: None)
+        assert not self.keeper.prepare().restored
+
+    def write(self, text):
+        (self.folder / "model").write_text(text)
+
+    def report(self, level):
+        with open(self.log, "a") as file:
+            file.write(f"[tune-metric]: {json.dumps({'epoch': level, 'loss': 1.0})}\n")
+
+    def copy(self):
+        self.keeper._tried.copy(self.keeper._describe(read_tree(self.folder), None))
+
+    def held(self):
+        return (self.store.folder / ".held").exists()
+
+    def kept(self):
+        """What is in the generations."""
+        return [(self.store.files(number) / "model").read_text() for number in self.store.numbers()]
+
+    def end(self):
+        return self.keeper.finish([-9])
+
+
+@pytest.mark.parametrize("is_told_at_once", [True, False])
+def test_what_was_loaded_is_kept_although_it_is_being_overwritten(tmp_path, is_told_at_once):
+    trial = Trial(tmp_path)
+    trial.copy()
+    assert trial.held()
+    assert trial.kept() == []  # nobody knows yet whether it is whole
+    trial.report(2.0)
+    with open(trial.folder / "model", "w") as file:
+        file.write("half of")
+        file.flush()
+        if is_told_at_once:
+            trial.keeper._act()
+            assert trial.kept() == ["epoch 1"]
+        assert not trial.end().is_whole
+    assert trial.kept() == ["epoch 1"]
+    assert not trial.held()
+
+
+@pytest.mark.parametrize(
+    ("levels", "reports"),
+    [
+        ((1.0,), []),
+        ((1.0,), [1.0]),
+        ((1.0,), [1.0, 2.0]),  # it has begun anew
+        ((0.0, 1.0), [0.0, 1.0, 2.0]),
+        ((3.0, 4.0), [3.0]),  # or from something older
+        ((), [2.0]),  # nothing is known
+    ],
+)
+def test_what_may_not_have_been_loaded_is_not_kept(tmp_path, levels, reports):
+    trial = Trial(tmp_path, levels)
+    trial.copy()
+    for level in reports:
+        trial.report(level)
+    with open(trial.folder / "model", "w") as file:
+        file.write("half of")
+        file.flush()
+        trial.end()
+    assert trial.kept() == []
+    assert not trial.held()
+
+
+def test_what_is_overwritten_before_it_is_copied_is_not_kept(tmp_path):
+    trial = Trial(tmp_path)
+    trial.write("epoch 2")
+    trial.copy()
+    assert not trial.held()
+    trial.report(3.0)
+    with open(trial.folder / "model", "w") as file:
+        trial.end()
+        file.write("half of")
+    assert trial.kept() == []
+
+
+def test_a_copy_for_which_there_is_no_room_is_left_out(tmp_path, monkeypatch):
+    trial = Trial(tmp_path)
+
+    def fail(*_):
+        raise NoRoomError("there is no room")
+
+    monkeypatch.setattr(Shelf, "hold", fail)
+    trial.copy()
+    trial.report(2.0)
+    trial.keeper._act()
+    assert not trial.end().error
+
+
+def test_a_copy_that_a_killed_supervisor_has_left_is_removed(tmp_path):
+    trial = Trial(tmp_path)
+    trial.copy()
+    assert trial.held()
+    Shelf(trial.keeper._spec, trial.store, trial.store.notes())
+    assert not trial.held()

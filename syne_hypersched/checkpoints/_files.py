@@ -246,6 +246,18 @@ def place_tree(
     return copied
 
 
+def are_links_replaced(folder: Path | str, tree: Mapping[str, FileState]) -> bool:
+    """Whether a symbolic link of a folder is not the one of its tree any more."""
+    links = {path: state for path, state in tree.items() if state.kind == "link"}
+    try:
+        found = {path: os.lstat(os.path.join(folder, path)) for path in links}
+    except OSError:
+        return True
+    return any(
+        (found[path].st_ino, found[path].st_mtime_ns) != (state.inode, state.mtime_ns) for path, state in links.items()
+    )
+
+
 def _target_of(link: str, path: str) -> str:
     """Where a symbolic link points to, seen from any copy of the folder in which it is the entry ``path``."""
     target, parts = os.readlink(link), path.split("/")

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from syne_hypersched.checkpoints._files import FileState, Tree, place_tree, read_tree
+from syne_hypersched.checkpoints._files import FileState, Tree, are_links_replaced, place_tree, read_tree
 
 Kept = Literal["moved", "new", "written"]
 """How a script makes a file: ``moved`` into place whole, ``new`` under a name of its own each time, or ``written`` in
@@ -203,7 +203,8 @@ class GenerationStore:
         shutil.rmtree(aside, ignore_errors=True)
         try:
             copied = self._place(generation, older, aside / _FILES, only_links)
-            if is_changing() or not self._is_sound(generation, aside / _FILES):
+            is_replaced = are_links_replaced(self.checkpoints, generation.live)
+            if is_changing() or is_replaced or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
             taken = Generation(**{**_fields(generation), "bytes_copied": copied})
             if not is_held:

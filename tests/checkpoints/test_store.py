@@ -152,3 +152,17 @@ def test_notes_are_read_as_they_were_written(folder):
 )
 def test_how_much_newer_one_may_be(after, before, report, newer_by):
     assert Generation(1, 0, after, before, {}, {}).newer_by(report) == newer_by
+
+
+def test_a_link_that_is_replaced_while_it_is_taken_is_noticed(folder):
+    """The files of both states are there, so that only the link tells them apart."""
+    store = GenerationStore(folder)
+    generation = describe(store)
+    (folder / "latest.new").symlink_to("inner")
+    os.replace(folder / "latest.new", folder / "latest")
+    with pytest.raises(OSError, match="was changed while it was taken"):
+        store.take(generation, None)
+    (folder / "latest").unlink()
+    with pytest.raises(OSError, match=r"latest|was changed while it was taken"):
+        store.take(generation, None)
+    assert store.numbers() == []

@@ -193,17 +193,17 @@ class GenerationKeeper:
             self._observer.doubts.kill()
 
     def _run(self, watch: ChangeWatch) -> None:
-        with self._lock:
-            self._tried.copy(self._describe(read_tree(self._spec.folder), None))
-        while not self._ends:
-            try:
+        try:
+            with self._lock:
+                if self._tried.is_in_doubt:
+                    self._tried.copy(self._describe(read_tree(self._spec.folder), None))
+            while not self._ends:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
                 with self._lock:
                     if not self._ends:
                         self._act()
-            except Exception as error:  # whatever it is, the launch goes on
-                self._error = f"{type(error).__name__}: {error}"
-                return
+        except Exception as error:  # whatever it is, the launch goes on
+            self._error = f"{type(error).__name__}: {error}"
 
     def _timeout_s(self) -> float | None:
         with self._lock:
@@ -368,6 +368,7 @@ class GenerationKeeper:
         self._look()
         observer.look_to_the_end()
         self._tried.end()
+        self._error = self._error or self._tried.error
         newest, quiet_s = self._shelf.newest, time.monotonic() - observer.changed_s
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)

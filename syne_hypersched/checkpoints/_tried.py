@@ -41,7 +41,7 @@ class TriedCheckpoint:
         self.error = ""
 
     def copy(self, generation: Generation) -> None:
-        """Copies the folder, if it is in doubt and nobody writes to it.
+        """Copies the folder, unless somebody writes to it.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class TriedCheckpoint:
             What the copy becomes if the checkpoint was whole.
         """
         observer = self._observer
-        if not self.is_in_doubt or observer.num_changes or not generation.live:
+        if observer.num_changes or not generation.live:
             return
 
         def is_changing() -> bool:

@@ -129,3 +129,15 @@ def test_a_copy_that_a_killed_supervisor_has_left_is_removed(tmp_path):
     assert trial.held()
     Shelf(trial.keeper._spec, trial.store, trial.store.notes())
     assert not trial.held()
+
+
+def test_why_a_copy_could_not_be_kept_is_told(tmp_path, monkeypatch):
+    trial = Trial(tmp_path)
+    trial.copy()
+    trial.report(2.0)
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(GenerationStore, "put_held", fail)
+    assert "could not be kept" in trial.end().error

@@ -32,7 +32,7 @@ from syne_hypersched.experiments import check_devices, read_events
 SCRIPT = Path(__file__).with_name("joining_script.py")
 NUM_TRIALS = 2
 NUM_DEVICES = 3
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 
 
 @dataclass

@@ -25,7 +25,7 @@ from syne_hypersched.experiments import read_events
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "training_scripts" / "transformer_lm.py"
 CONFIG = {"epochs": 1_000_000, "num_characters": 20_000, "width": 16, "context": 16, "shard": 1}
-_PATIENCE_S = 180.0
+_PATIENCE_S = 600.0
 
 
 @dataclass

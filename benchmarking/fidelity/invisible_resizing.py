@@ -35,7 +35,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "examples" / "training_scripts"
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)

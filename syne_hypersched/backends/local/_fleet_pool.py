@@ -147,10 +147,9 @@ class BreathingFleet(ChangingFleet):
         """What reconciliation has to know of a trial's devices that are to go."""
         trial = self._trials[state.trial_id]
         going, crew = self._going(trial), trial.crew
-        if crew is None or not going:
+        if crew is None or not going or self.pool.is_lost(state.trial_id):
             return replace(state, retiring=len(going))
-        can_leave = crew.can_leave(going) and not self.pool.is_lost(state.trial_id)
-        return replace(state, retiring=len(going), can_leave=can_leave, is_leaving=crew.is_leaving(going))
+        return replace(state, retiring=len(going), can_leave=crew.can_leave(going), is_leaving=crew.is_leaving(going))
 
     def _num_nodes(self, trial_id: int) -> int:
         """On how many nodes a trial is. GPUs that are shared are nodes of the pool, but of one machine."""

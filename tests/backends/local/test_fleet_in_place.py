@@ -149,6 +149,16 @@ def test_a_device_that_is_to_go_is_left_while_the_trial_trains(running):
     assert [event["event"] for event in log] == ["retire", "left", "freed"]
 
 
+def test_a_trial_whose_device_is_lost_while_it_is_left_is_killed_at_once(running):
+    fleet = running.fleet
+    fleet._launcher = Launches()
+    running.trial.clock.hear()
+    fleet.set_present(["cpu0", "cpu2", "cpu3"], "a guest")
+    assert fleet._launcher.drained == []
+    fleet.lose(["cpu1"], "it has failed")
+    assert fleet._launcher.drained == [9]
+
+
 def test_the_middle_one_of_three_processes_leaves(running):
     fleet, crew = running.fleet, running.trial.crew
     crew.seats.append(replace(crew.seats[1], index=2, device=fleet.pool.extend(0, 1)[0], log=2))

@@ -73,12 +73,13 @@ class MovingDevices(RuleBasedStateMachine):
 
     def states(self):
         for trial_id, trial in self.trials.items():
-            going, crew = self.going(trial_id), self.crews.get(trial_id)
+            going = self.going(trial_id)
+            crew = None if self.pool.is_lost(trial_id) else self.crews.get(trial_id)
             yield replace(
                 trial,
                 holds=self.pool.num_held(trial_id),
                 retiring=len(going),
-                can_leave=crew is not None and crew.can_leave(going) and not self.pool.is_lost(trial_id),
+                can_leave=crew is not None and crew.can_leave(going),
                 is_leaving=crew is not None and crew.is_leaving(going),
             )
 
@@ -214,6 +215,7 @@ class MovingDevices(RuleBasedStateMachine):
             assert sorted(known) == sorted(self.pool.held_by(trial_id))
             if trial.phase is RUNNING:
                 assert not self.going(trial_id), "it leaves at once"
+            assert trial.phase is DRAINING or not self.pool.is_lost(trial_id), "it is killed at once"
 
     def teardown(self):
         """When everything is carried out, no device is to go any more, and who wants devices has those there are."""

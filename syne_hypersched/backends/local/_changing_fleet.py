@@ -119,8 +119,9 @@ class ChangingFleet(CheckedFleet):
         crew.newcomer = self._get_launcher().launch(joining(spec, change, crew.desk))
         self._by_handle[crew.newcomer] = trial.trial_id
 
-    def _withdraw(self, trial: TrialProcesses, reason: str = "another order") -> bool:
-        """Gives up the change of a trial; False if it has begun, or was given up before."""
+    def _withdraw(self, trial: TrialProcesses, reason: str = "") -> bool:
+        """Gives up the change of a trial, by default for an order; False if it has begun, or was given up before."""
+        reason = reason or ("devices are to go" if self._going(trial) else "another order")
         crew = trial.crew
         if crew is None or crew.desk is None or crew.change is None or crew.is_withdrawn:
             return False

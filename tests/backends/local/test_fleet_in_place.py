@@ -198,6 +198,7 @@ def test_a_device_goes_on_which_a_process_gets_ready(growing, was_taken):
         assert growing.desk.pending() == RankChange(1, 3, 2)
         return
     assert fleet._launcher.drained == [10], "the trial itself trains on"
+    assert events(growing, "withdraw") == ["devices are to go"]
     end_newcomer(growing)
     assert new not in fleet.pool.held_by(0)
     assert len(fleet.pool.held_by(0)) == 3, "another process gets ready on another device"

@@ -46,6 +46,7 @@ class ChangingFleet(CheckedFleet):
     _reconcile: Callable[[], None]
     _drain: Callable[..., None]
     _get_launcher: Callable[[], Launcher]
+    _too_late: Callable[[], bool]
     _changed: threading.Condition
     #: Whether processes may join and leave trials, and whether the user was told that those of some cannot.
     resize_mode: ResizeMode
@@ -274,6 +275,8 @@ class ChangingFleet(CheckedFleet):
             return
         if crew.is_withdrawn or crew.outcome is not None:
             self._dismiss(trial, "withdrawn" if crew.outcome is None else crew.outcome.why)
+        elif exit_.drained and self._too_late() and desk.withdraw(change):
+            self._dismiss(trial, "deadline")  # which ends all processes
         elif desk.withdraw(change):
             self._count_failure(trial, crew, change, exit_)
             why = exit_.error or f"new processes have ended with exit code {exit_.exit_code}"

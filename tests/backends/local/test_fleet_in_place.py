@@ -85,6 +85,9 @@ class Launches:
     def drain(self, handle: int, grace_s: float) -> None:
         self.drained.append(handle)
 
+    def set_deadline(self, drain_at: float, kill_at: float) -> None:
+        pass
+
 
 @pytest.fixture
 def growing(tmp_path, monkeypatch) -> Running:
@@ -204,6 +207,16 @@ def test_a_device_goes_on_which_a_process_gets_ready(growing, was_taken):
     assert len(fleet.pool.held_by(0)) == 3, "another process gets ready on another device"
     assert growing.desk.pending() == RankChange(1, 2, 3)
     assert not events(growing, "drain")
+
+
+def test_new_processes_that_the_deadline_ends_have_not_failed(growing, caplog):
+    now = time.monotonic()
+    growing.fleet.set_deadline(drain_at=now, kill_at=now + 1000.0)
+    growing.fleet._on_exit(10, LaunchExit((-15,), None, drained=True, killed=False), now)
+    assert growing.desk.pending() is None
+    assert events(growing, "abandon") == ["deadline"]
+    assert growing.trial.crew.num_failed == 0
+    assert "stays on" not in caplog.text
 
 
 def test_a_change_that_fails_counts_once_while_its_new_processes_end(growing):

@@ -37,11 +37,25 @@ class RankChange:
     """Processes when it is ordered."""
     after: int
     """Processes that it leads to."""
+    gone: tuple[int, ...] = ()
+    """The ranks that leave; by default the last ones, if there are to be fewer. Rank 0 leads the change, and stays."""
+
+    def __post_init__(self) -> None:
+        gone = tuple(sorted(self.gone)) or tuple(range(self.after, self.before))
+        object.__setattr__(self, "gone", gone)
+        num_gone = max(0, self.before - self.after)
+        if len(gone) != num_gone or not set(gone) <= set(range(1, self.before)):
+            raise ValueError(f"gone must name {num_gone} ranks from 1 to {self.before - 1}, each once, but got {gone}")
 
     @property
     def new_ranks(self) -> range:
         """The ranks that join."""
         return range(self.before, self.after)
+
+    @property
+    def staying(self) -> tuple[int, ...]:
+        """The ranks that stay; their positions are their ranks afterwards."""
+        return tuple(rank for rank in range(self.before) if rank not in self.gone)
 
 
 @dataclass(frozen=True)

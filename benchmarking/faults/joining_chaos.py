@@ -3,9 +3,9 @@
     python benchmarking/faults/joining_chaos.py --changes 300
 
 Two trials share three CPU slots, and processes join and leave them. Between the resizes, new processes, old ones, their
-supervisors and the server of all are killed, and trials are paused and resumed. At the end every epoch must have been
-reported exactly once and in order, each epoch must have counted each sample once (the script fails otherwise), no
-device may have had two owners, and no process may be left.
+supervisors and the server of all are killed, trials are paused and resumed, and devices are given back and taken again.
+At the end every epoch must have been reported exactly once and in order, each epoch must have counted each sample once
+(the script fails otherwise), no device may have had two owners, and no process may be left.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from syne_hypersched.experiments import check_devices, read_events
 SCRIPT = Path(__file__).with_name("joining_script.py")
 NUM_TRIALS = 2
 NUM_DEVICES = 3
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 
 
 @dataclass
@@ -43,9 +43,11 @@ class JoiningOutcome:
     kills: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     num_reports: int = 0
+    num_pools: int = 0
+    """How often other devices were there."""
 
 
-def run(folder: Path, num_changes: int, seed: int, kill_share: float = 0.3) -> JoiningOutcome:
+def run(folder: Path, num_changes: int, seed: int, kill_share: float = 0.3, pool_share: float = 0.2) -> JoiningOutcome:
     """Orders a number of resizes, and returns what has become of them."""
     generator, outcome = random.Random(seed), JoiningOutcome()
     backend = ElasticLocalBackend(
@@ -95,6 +97,14 @@ def run(folder: Path, num_changes: int, seed: int, kill_share: float = 0.3) -> J
             trial = generator.choice(trials)
             trial.resize(generator.choice([size for size in (1, 2) if size != trial.num_devices] or [1]))
             poll_for(generator.choice((0.0, 0.05, 0.3)) * generator.random())
+            if generator.random() < pool_share:
+                # Each trial must find a device: if one wants two, it is left to the backend which devices go.
+                count = generator.choice((NUM_TRIALS, NUM_DEVICES))
+                are_small = all(trial.num_devices == 1 for trial in trials)
+                present = generator.sample(backend.devices.names, count) if are_small else count
+                backend.set_devices_present(present, "a guest")
+                outcome.num_pools += 1
+                poll_for(0.2 * generator.random())
             if generator.random() < kill_share:
                 outcome.kills[_kill(generator, before)] += 1
             elif generator.random() < 0.05:
@@ -142,11 +152,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--changes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=float, default=0.3, help="share of the changes with a kill")
+    parser.add_argument("--pools", type=float, default=0.2, help="share of the changes with which devices come or go")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        outcome = run(Path(folder), args.changes, args.seed, args.kills)
-    print(f"{args.changes} resizes in {time.monotonic() - started:.0f} s, {outcome.num_reports} reports")
+        outcome = run(Path(folder), args.changes, args.seed, args.kills, args.pools)
+    seconds = time.monotonic() - started
+    print(f"{args.changes} resizes and {outcome.num_pools} pools in {seconds:.0f} s, {outcome.num_reports} reports")
     print("killed:", ", ".join(f"{count} x {kind}" for kind, count in sorted(outcome.kills.items())))
     print("events:", ", ".join(f"{count} x {name}" for name, count in sorted(outcome.events.items())))
     print("wrong:", "; ".join(outcome.wrong) or "nothing")

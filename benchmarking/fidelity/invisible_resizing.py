@@ -35,7 +35,7 @@ from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "examples" / "training_scripts"
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,17 @@ class Trainer:
         self._start(range(num_devices), {})
         self.outcome.num_devices.append(num_devices)
 
-    def order(self, num_devices: int) -> RankChange:
-        """Orders another number of devices while the script trains, and starts the processes that are new."""
-        change = RankChange(self._num_changes, self._num_ranks, num_devices)
+    def order(self, num_devices: int, gone: tuple[int, ...] = ()) -> RankChange:
+        """Orders another number of devices while the script trains, and starts the processes that are new.
+
+        Parameters
+        ----------
+        num_devices
+            How many are to train.
+        gone
+            The ranks that leave; by default the last ones.
+        """
+        change = RankChange(self._num_changes, self._num_ranks, num_devices, gone)
         self._num_changes += 1
         if change.new_ranks:
             self._start(change.new_ranks, {JOINS: f"{change.number}:{change.before}"}, num_devices)

@@ -140,6 +140,9 @@ def check_devices(events: Iterable[Event], devices: Sequence[str]) -> tuple[Viol
             if name not in known or is_away:
                 fault = "had been given back, or is lost" if is_away else f"is none of {ranges(known, known)}"
                 violations.append(Violation("devices", trial_id, f"{when} was given {name}, which {fault}"))
+        if trial_id in held:  # it has left some while it trains
+            left = set(held[trial_id].devices).difference(event.devices)
+            away |= {device: None for device in left if away.get(device) == trial_id}
         held[trial_id] = event
         num_held = sum(len(launch.devices) for launch in held.values())
         if num_held > len(known):

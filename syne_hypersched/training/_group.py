@@ -67,15 +67,15 @@ class ProcessGroup:
         gpus.set(str(self.rank), str(torch.cuda.get_device_properties(self.device).uuid))
         return _NCCL if len({gpus.get(str(rank)) for rank in range(num_ranks)}) == num_ranks else "gloo"
 
-    def form(self, store: Store, num_ranks: int, timeout: timedelta) -> None:
+    def form(self, store: Store, rank: int, num_ranks: int, timeout: timedelta) -> None:
         """Goes on in another group, after :meth:`disband`; each of its processes calls this.
 
         Parameters
         ----------
         store
             Where they meet, with a prefix of its own. It must live as long as the group.
-        num_ranks
-            Processes of the group, of which this is the one with its rank.
+        rank, num_ranks
+            The rank of this process in the group, and how many processes it has.
         timeout
             After which it cannot be formed.
 
@@ -84,6 +84,7 @@ class ProcessGroup:
         RuntimeError
             A process did not come.
         """
+        self.rank = rank
         if num_ranks > 1:
             # NCCL connects at its first operation, and keeps its own time.
             backend = self._choose_backend(store, num_ranks)

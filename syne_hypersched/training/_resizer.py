@@ -182,12 +182,12 @@ class Resizer:
             store = find_store(port, timedelta(seconds=FORM_S + HELLO_S + _MARGIN_S))
         disconnect()
         group.disband()
-        stays = rank < change.after
-        why = self._form(change, store, stays, range(max(before, change.after)))
+        new_rank = change.staying.index(rank) if rank not in change.gone else None
+        why = self._form(change, store, new_rank, range(max(before, change.after)))
         if why:
             group.disband()
-            group.form(PrefixStore("back", store), before, timedelta(seconds=FORM_S))
-        elif not stays:
+            group.form(PrefixStore("back", store), rank, before, timedelta(seconds=FORM_S))
+        elif new_rank is None:
             return False
         group.settle()
         self._store = store
@@ -214,12 +214,12 @@ class Resizer:
         store.set("form", "yes")
         return time.perf_counter() - began
 
-    def _form(self, change: RankChange, store: Store, stays: bool, ranks: Iterable[int]) -> str:
-        """Forms the new group; returns rank 0's word, empty if all have formed it."""
+    def _form(self, change: RankChange, store: Store, new_rank: int | None, ranks: Iterable[int]) -> str:
+        """Forms the new group; returns rank 0's word, empty if all have formed it. None: this process leaves."""
         mine, rank = "", self._group.rank
         try:
-            if stays:
-                self._group.form(PrefixStore("group", store), change.after, timedelta(seconds=FORM_S))
+            if new_rank is not None:
+                self._group.form(PrefixStore("group", store), new_rank, change.after, timedelta(seconds=FORM_S))
         except Exception as error:
             mine = str(error) or type(error).__name__
         store.set(f"formed-{rank}", mine)
@@ -279,7 +279,7 @@ class Resizer:
         store.set(f"loaded-{rank}", "")
         if _word(store, "form", LOAD_S + _MARGIN_S) != "yes":
             raise NotLetInError("another new process was lost")
-        why = self._form(change, store, True, ())
+        why = self._form(change, store, rank, ())
         if why:
             raise NotLetInError(why)
         group.settle()

@@ -57,6 +57,28 @@ def test_processes_join_and_leave_in_mid_epoch(trainer, tmp_path):
     assert largest_difference(alone, training, "train_loss") < 1e-4
 
 
+@pytest.mark.slow
+def test_a_process_in_the_middle_leaves_and_another_one_joins(tmp_path):
+    (tmp_path / "moved").mkdir()
+    trainer = Trainer(counting("--epochs", "1000"), tmp_path / "moved", num_slots=3)
+    try:
+        trainer.launch(3)
+        trainer.wait_until_able()
+        for order in ((2, (1,)), (3,), (1, (2, 1)), (2,), (1, (1,))):
+            outcome = trainer.wait_for(trainer.order(*order))
+            assert outcome is not None
+            assert outcome.is_done, outcome.why
+            assert trainer.wait_for_report(trainer.count_reports() + 1)
+        trainer.ask_to_leave()
+        training = trainer.read()
+    finally:
+        trainer.close()
+    assert training.num_doubled == 0
+    assert training.num_left == 1
+    alone = train_as_long(training, tmp_path / "alone")
+    assert largest_difference(alone, training, "train_loss") < 1e-4
+
+
 def test_a_new_process_that_dies_costs_nothing(trainer):
     change = trainer.order(2)
     trainer.kill_newest()

@@ -16,6 +16,8 @@ from syne_hypersched.backends.local._fleet_checks import CheckedFleet
 from syne_hypersched.backends.local._options import ResizeMode
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._states import ProcessState
+from syne_hypersched.backends.shared import pool_changes
+from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.reconcile import Phase
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec
 
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 PREPARE_TIMEOUT_S = 600.0
 #: When one launch of a trial has failed, the others wait for it in a collective: they get this long to end too.
 _PEER_GRACE_S = 2.0
+#: Why a trial is drained that holds a device which is to go.
+POOL = "pool"
 #: Name of the folder for changes, beside the logs of a trial.
 _FOLDER = "resizes"
 
@@ -32,6 +36,7 @@ _FOLDER = "resizes"
 class ChangingFleet(CheckedFleet):
     """See the module."""
 
+    _events: EventLog
     _launcher: Launcher | None
     _make_spec: Callable[[TrialProcesses, tuple[str, ...]], LaunchSpec]
     _policy: FailurePolicy
@@ -41,6 +46,7 @@ class ChangingFleet(CheckedFleet):
     _reconcile: Callable[[], None]
     _drain: Callable[..., None]
     _get_launcher: Callable[[], Launcher]
+    _too_late: Callable[[], bool]
     _changed: threading.Condition
     #: Whether processes may join and leave trials, and whether the user was told that those of some cannot.
     resize_mode: ResizeMode
@@ -63,15 +69,25 @@ class ChangingFleet(CheckedFleet):
 
     def _can_change(self, trial: TrialProcesses) -> bool:
         crew = trial.crew
-        if crew is None or trial.phase is not Phase.RUNNING or trial.wants in (0, len(crew.seats)):
+        if crew is None or trial.phase is not Phase.RUNNING or not trial.wants:
             return False
-        return crew.can_change
+        is_well = trial.wants == len(crew.seats) and not self.pool.num_retiring(trial.trial_id)
+        return not is_well and crew.can_change
+
+    def _going(self, trial: TrialProcesses) -> list[str]:
+        """Devices of a trial that are to go."""
+        if not self.pool.num_retiring(trial.trial_id):
+            return []
+        return [device for device in self.pool.held_by(trial.trial_id) if not self.pool.is_present(device)]
 
     def _why_relaunched(self, trial: TrialProcesses) -> str:
         """Why a trial that is drained for a resize cannot be resized in place; empty if there is nothing to say."""
-        if trial.crew is None or trial.drain_reason != "resize":
+        crew = trial.crew
+        if crew is None or trial.drain_reason not in ("resize", POOL) or self.pool.is_lost(trial.trial_id):
             return ""
-        return trial.crew.why_unable
+        if not crew.why_unable and crew.can_change and not crew.can_leave(self._going(trial)):
+            return "the device of its first process, which leads every change, is to go"
+        return crew.why_unable
 
     def _useful(self, trial: TrialProcesses) -> int:
         """Devices that a trial wants, of which it gets no more when its training has ended."""
@@ -85,7 +101,7 @@ class ChangingFleet(CheckedFleet):
         crew = trial.crew
         if crew is None or crew.desk is None:
             return
-        change = crew.next_change(num_devices)
+        change = crew.next_change(num_devices, self._going(trial))
         if change.new_ranks and time.monotonic() < crew.not_before:
             return
         try:
@@ -104,8 +120,9 @@ class ChangingFleet(CheckedFleet):
         crew.newcomer = self._get_launcher().launch(joining(spec, change, crew.desk))
         self._by_handle[crew.newcomer] = trial.trial_id
 
-    def _withdraw(self, trial: TrialProcesses, reason: str = "another order") -> bool:
-        """Gives up the change of a trial; False if it has begun, or was given up before."""
+    def _withdraw(self, trial: TrialProcesses, reason: str = "") -> bool:
+        """Gives up the change of a trial, by default for an order; False if it has begun, or was given up before."""
+        reason = reason or ("devices are to go" if self._going(trial) else "another order")
         crew = trial.crew
         if crew is None or crew.desk is None or crew.change is None or crew.is_withdrawn:
             return False
@@ -127,9 +144,16 @@ class ChangingFleet(CheckedFleet):
             return
         if crew.newcomer is not None:
             self._forget_launch(crew, crew.newcomer)
-            self.pool.give_back(trial.trial_id, crew.new_devices)
-            self._record("abandon", trial, reason)
+            self._give_back(trial, "abandon", crew.new_devices, reason)
         self._settle(trial)
+
+    def _give_back(
+        self, trial: TrialProcesses, event: str, devices: tuple[str, ...], reason: str = "", **details: Any
+    ) -> None:
+        """A trial that trains holds some devices no more; the event says why."""
+        self.pool.give_back(trial.trial_id, devices)
+        self._record(event, trial, reason, **details)
+        pool_changes.tell_freed(self.pool, devices, self._events.write)
 
     def _settle(self, trial: TrialProcesses) -> None:
         if trial.crew is not None:
@@ -197,15 +221,11 @@ class ChangingFleet(CheckedFleet):
         """Takes the devices from processes that have left, as soon as each of them is reaped."""
         if not crew.gone.issuperset(crew.leaving):
             return
-        devices = crew.devices[change.after :]
-        for handle in {seat.handle for seat in crew.seats[change.after :]}:
-            if not any(rank < change.after for rank in crew.ranks_of(handle)) and handle in crew.exits:
+        devices, launches = crew.clear_seats(change.gone)
+        for handle in launches:
+            if handle in crew.exits:
                 self._forget_launch(crew, handle)
-        crew.seats = crew.seats[: change.after]
-        self.pool.give_back(trial.trial_id, devices)
-        self._record(
-            "left", trial, pause_s=pause_s, change_s=time.monotonic() - crew.ordered_at,
-        )  # fmt: skip
+        self._give_back(trial, "left", devices, pause_s=pause_s, change_s=time.monotonic() - crew.ordered_at)
         crew.num_failed = 0
         self._settle(trial)
 
@@ -255,6 +275,8 @@ class ChangingFleet(CheckedFleet):
             return
         if crew.is_withdrawn or crew.outcome is not None:
             self._dismiss(trial, "withdrawn" if crew.outcome is None else crew.outcome.why)
+        elif exit_.drained and self._too_late() and desk.withdraw(change):
+            self._dismiss(trial, "deadline")  # which ends all processes
         elif desk.withdraw(change):
             self._count_failure(trial, crew, change, exit_)
             why = exit_.error or f"new processes have ended with exit code {exit_.exit_code}"
@@ -288,9 +310,12 @@ class ChangingFleet(CheckedFleet):
         if self.resize_mode == "in_place" and why and not self._has_told:
             self._has_told = True
             logger.warning(
-                "Trial %d is launched again for a resize to %s, although resize is 'in_place': %s. docs/joining.md "
+                "Trial %d is launched again %s, although resize is 'in_place': %s. docs/joining.md "
                 "says what it needs. Further ones are launched again without a warning; their events have the reason.",
-                trial.trial_id, counted(trial.wants, "device"), why,
+                trial.trial_id,
+                "as devices are to go" if trial.drain_reason == POOL
+                else f"for a resize to {counted(trial.wants, 'device')}",
+                why,
             )  # fmt: skip
         for handle in crew.handles:
             if handle not in crew.exits:
@@ -299,6 +324,7 @@ class ChangingFleet(CheckedFleet):
     def _forget_crew(self, trial: TrialProcesses) -> None:
         """No process is left."""
         if trial.crew is not None:
+            trial.logs = trial.crew.logs
             for handle in trial.crew.handles:
                 self._by_handle.pop(handle, None)
         trial.crew = None

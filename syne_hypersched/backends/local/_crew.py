@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
@@ -22,6 +22,8 @@ class Seat:
     index: int
     """Which process of that launch it is."""
     device: str
+    log: int
+    """The rank that it had first, by which its log is named."""
 
 
 class Crew:
@@ -42,7 +44,7 @@ class Crew:
     def __init__(self, handle: int, devices: Sequence[str], num_processes: int, desk: ResizeDesk | None) -> None:
         self.main = handle
         #: By rank.
-        self.seats = [Seat(handle, index, device) for index, device in enumerate(devices[:num_processes])]
+        self.seats = [Seat(handle, index, device, index) for index, device in enumerate(devices[:num_processes])]
         self.desk = desk
         #: The change in progress, the launch of its new processes, and their devices.
         self.change: RankChange | None = None
@@ -73,6 +75,11 @@ class Crew:
         return tuple(seat.device for seat in self.seats)
 
     @property
+    def logs(self) -> tuple[int, ...]:
+        """The ranks by which the logs of the processes that train are named, by rank."""
+        return tuple(seat.log for seat in self.seats)
+
+    @property
     def can_change(self) -> bool:
         """Whether processes can join and leave: the script has said so, and it has worked."""
         desk = self.desk
@@ -93,14 +100,26 @@ class Crew:
         return self.desk.why_unable or "its script has not said that processes can join it"
 
     @property
-    def leaving(self) -> range:
+    def leaving(self) -> tuple[int, ...]:
         """Ranks that leave in a change that has been carried out."""
         done = self.change is not None and self.outcome is not None and self.outcome.is_done
-        return range(self.change.after, self.change.before) if done and self.change is not None else range(0)
+        return self.change.gone if done and self.change is not None else ()
 
-    def next_change(self, num_devices: int) -> RankChange:
-        """The change to another number of devices."""
-        return RankChange(self._num_changes, len(self.seats), num_devices)
+    def can_leave(self, going: Collection[str]) -> bool:
+        """Whether the processes on devices that are to go can leave: the first one leads every change, and stays."""
+        return self.desk is not None and self.devices[0] not in going
+
+    def is_leaving(self, going: Collection[str]) -> bool:
+        """Whether the change in progress gives back all devices that are to go."""
+        change = None if self.is_withdrawn else self.change
+        return change is not None and set(going) <= {self.devices[rank] for rank in change.gone}
+
+    def next_change(self, num_devices: int, going: Collection[str] = ()) -> RankChange:
+        """The change to another number of devices, in which those that are to go are left, and else the last ones."""
+        left = [rank for rank, device in enumerate(self.devices) if device in going]
+        kept = [rank for rank in range(len(self.seats)) if rank not in left]
+        gone = (*left, *kept[num_devices:])
+        return RankChange(self._num_changes, len(self.seats), num_devices, gone)
 
     def begin(self, change: RankChange) -> None:
         """A change was ordered."""
@@ -120,8 +139,16 @@ class Crew:
         """The new processes train."""
         handle, self.newcomer = self.newcomer, None
         if handle is not None:
-            self.seats += [Seat(handle, index, device) for index, device in enumerate(self.new_devices)]
+            first = len(self.seats)
+            self.seats += [Seat(handle, index, device, first + index) for index, device in enumerate(self.new_devices)]
         self.new_devices = ()
+
+    def clear_seats(self, ranks: Collection[int]) -> tuple[tuple[str, ...], set[int]]:
+        """Processes have left, and others take their ranks; returns their devices, and launches without any."""
+        left = [self.seats[rank] for rank in ranks]
+        self.seats = [seat for rank, seat in enumerate(self.seats) if rank not in ranks]
+        launches = {seat.handle for seat in left}.difference(seat.handle for seat in self.seats)
+        return tuple(seat.device for seat in left), launches
 
     def end_change(self) -> None:
         """The change is over."""

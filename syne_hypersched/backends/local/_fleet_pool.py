@@ -12,19 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from syne_hypersched.backends.local._changing_fleet import ChangingFleet
+from syne_hypersched.backends.local._changing_fleet import POOL, ChangingFleet
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._shares import NOT_SHARED, GpuShares
 from syne_hypersched.backends.shared import pool_changes
-from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.backends.shared.reconcile import Phase, TrialState
 from syne_hypersched.launch import Launcher, LaunchExit
 
 logger = logging.getLogger(__name__)
 
-#: Why a trial is drained that holds a device which is to go.
-POOL = "pool"
 #: Events: the devices of a node get no launches for now, and get them again.
 SHUT, REOPEN = "shut", "reopen"
 
@@ -32,7 +29,6 @@ SHUT, REOPEN = "shut", "reopen"
 class BreathingFleet(ChangingFleet):
     """See the module."""
 
-    _events: EventLog
     _checkpoints: Checkpoints
     _launcher: Launcher | None
     _grace_s: float
@@ -70,7 +66,8 @@ class BreathingFleet(ChangingFleet):
         """
         with self._step():
             spared = self._checkpoints.publisher.incumbent(self._checkpoints.experiment)
-            leaving, joining = pool_changes.change_to(self.pool, wanted, self._broken, spared)
+            leading = {trial.crew.devices[0] for trial in self._trials.active if trial.crew is not None}
+            leaving, joining = pool_changes.change_to(self.pool, wanted, self._broken, spared, leading)
             pool_changes.retire(self.pool, leaving, self._events.write, reason, **details)
             pool_changes.join(self.pool, tuple(may_join(joining)), self._events.write, reason, **details)
             self._reconcile()
@@ -135,15 +132,24 @@ class BreathingFleet(ChangingFleet):
         states = [
             trial.as_value(
                 self.pool.num_held(trial.trial_id),
-                self.pool.num_retiring(trial.trial_id),
                 not is_shared and self._can_change(trial),
                 self._useful(trial),
             )
             for trial in self._trials.active
         ]
+        if self.pool.any_retiring:
+            states = [self._with_going(state) for state in states]
         if is_shared:
             return [replace(state, nodes=self.pool.nodes_of(state.trial_id)) for state in states]
         return [replace(state, nodes=self._staying(state.trial_id)) for state in states] if self.one_node else states
+
+    def _with_going(self, state: TrialState) -> TrialState:
+        """What reconciliation has to know of a trial's devices that are to go."""
+        trial = self._trials[state.trial_id]
+        going, crew = self._going(trial), trial.crew
+        if crew is None or not going or self.pool.is_lost(state.trial_id):
+            return replace(state, retiring=len(going))
+        return replace(state, retiring=len(going), can_leave=crew.can_leave(going), is_leaving=crew.is_leaving(going))
 
     def _num_nodes(self, trial_id: int) -> int:
         """On how many nodes a trial is. GPUs that are shared are nodes of the pool, but of one machine."""

@@ -54,6 +54,8 @@ class TrialProcesses(StateMachine):
         Whether the user was told that the trial waits or does not end, since its last launch.
     crew
         Its processes, while there are any.
+    logs
+        The ranks by which the logs of the last launch's processes are named, by rank.
     clock, reports, failures, fallback
         When things happened, its reports, what counts against it, and which checkpoint it begins from.
     """
@@ -74,6 +76,7 @@ class TrialProcesses(StateMachine):
         self.failures = FailureHistory()
         self.fallback = CheckpointFallback()
         self.crew: Crew | None = None
+        self.logs: tuple[int, ...] = ()
 
     @property
     def config_path(self) -> Path:
@@ -167,7 +170,10 @@ class TrialProcesses(StateMachine):
 
     def failed_log(self, exit_: LaunchExit) -> Path:
         """The standard error of the rank that failed first."""
-        return self.stderr_path.with_name(rank_log_name(self.stderr_path.name, exit_.first_failed or 0))
+        rank = exit_.first_failed or 0
+        return self.stderr_path.with_name(
+            rank_log_name(self.stderr_path.name, self.logs[rank] if rank < len(self.logs) else rank)
+        )
 
     def faults(self) -> dict[str, Any]:
         """What counts against the trial, as an entry of an event from which it can be restored."""

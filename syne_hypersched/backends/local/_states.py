@@ -225,12 +225,12 @@ class StateMachine:
         """Whether it has no process and is to have none."""
         return not self.wants and self.phase is Phase.IDLE
 
-    def as_value(self, holds: int, retiring: int = 0, in_place: bool = False, wants: int | None = None) -> TrialState:
-        """What reconciliation has to know: devices held and to go, whether processes can join and leave, and wants."""
+    def as_value(self, holds: int, in_place: bool = False, wants: int | None = None) -> TrialState:
+        """What reconciliation has to know: devices held, whether processes can join and leave, and devices wanted."""
         is_returning = self.state is ProcessState.RETURNING
         return TrialState(
             self.trial_id, self.wants if wants is None else wants, holds, self.phase, is_returning, self.order,
-            retiring, in_place=in_place, becomes=self.becomes,
+            in_place=in_place, becomes=self.becomes,
         )  # fmt: skip
 
     def story(self) -> str:

@@ -7,7 +7,7 @@ were to go are held by nobody any more) concern no trial. ``present`` is the num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from syne_hypersched import checks
@@ -105,14 +105,23 @@ def release(pool: DevicePool, trial_id: int, record: Record) -> tuple[str, ...]:
         The devices that it held.
     """
     devices = pool.release(trial_id)
-    gone = tuple(device for device in devices if not pool.is_present(device))
-    if gone:
-        record(FREED, devices=gone, present=pool.num_present)
+    tell_freed(pool, devices, record)
     return devices
 
 
+def tell_freed(pool: DevicePool, devices: Sequence[str], record: Record) -> None:
+    """Tells which of some devices, that a trial holds no more, have gone with that."""
+    gone = tuple(device for device in devices if not pool.is_present(device))
+    if gone:
+        record(FREED, devices=gone, present=pool.num_present)
+
+
 def change_to(
-    pool: DevicePool, wanted: int | Sequence[str], barred: Sequence[str] = (), spared: int | None = None
+    pool: DevicePool,
+    wanted: int | Sequence[str],
+    barred: Sequence[str] = (),
+    spared: int | None = None,
+    leading: Collection[str] = (),
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What has to happen so that a number of devices is there, or certain ones.
 
@@ -126,8 +135,8 @@ def change_to(
         How many are to be there, or which.
     barred
         Devices that must not be there, such as broken ones.
-    spared
-        As in :func:`~syne_hypersched.backends.shared.devices.choose_retiring`.
+    spared, leading
+        As in :func:`~syne_hypersched.backends.shared.retiring.choose_retiring`.
 
     Returns
     -------
@@ -152,6 +161,6 @@ def change_to(
     number = checks.integer("num_devices", wanted, 0, len(pool), "the devices of the run")
     missing = number - pool.num_present
     if missing < 0:
-        return choose_retiring(pool, -missing, spared), ()
+        return choose_retiring(pool, -missing, spared, leading), ()
     retiring = set(pool.retiring)
     return (), tuple(sorted(can_join, key=lambda device: device not in retiring)[:missing])

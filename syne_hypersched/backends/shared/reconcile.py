@@ -14,6 +14,8 @@ so one missed step is no loss, and it keeps five promises:
 5. No trial waits for more devices than are there: where fewer are, it is launched on all of them.
 6. A trial whose processes can join and leave while it trains is *changed* instead of drained. It then trains on while
    new processes, whose devices it holds as well, get ready, or until some have left. A newer wish withdraws the change.
+7. Where such a trial can leave the devices that are to go, it does so at once, as their owner waits for them. It trains
+   on with those that stay, and new processes get ready on free devices then.
 """
 
 from __future__ import annotations
@@ -66,6 +68,10 @@ class TrialState:
     """Whether processes can join and leave a running trial."""
     becomes: int = 0
     """Devices to which a changing trial changes; 0 in any other phase."""
+    can_leave: bool = False
+    """Whether the processes on devices that are to go can leave while the trial trains on."""
+    is_leaving: bool = False
+    """Whether the change in progress gives back all devices that are to go."""
 
 
 class AloneTrial(Protocol):
@@ -95,7 +101,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Alter:
-    """Have the trial go on on ``num_devices`` devices, while it trains."""
+    """Have the trial go on on ``num_devices`` devices, while it trains. Those that are to go are left first."""
 
     trial_id: int
     num_devices: int
@@ -151,23 +157,21 @@ def reconcile(
         room = _NodeRoom(free) if one_node else _Room(free)
 
     running = [trial for trial in in_order if trial.phase is RUNNING]
-    shrinking = [trial for trial in running if trial.retiring or wants[trial.trial_id] < trial.holds]
-    actions: list[Action] = [
-        Alter(trial.trial_id, wants[trial.trial_id])
-        if trial.in_place and wants[trial.trial_id] and not trial.retiring
-        else Drain(trial.trial_id)
-        for trial in shrinking
-    ]
+    actions: list[Action] = []
+    for trial in running:
+        to = _on_what_stays(trial, wants[trial.trial_id])
+        if trial.retiring or to < trial.holds:
+            actions.append(Alter(trial.trial_id, to) if _can_go_on(trial, to) else Drain(trial.trial_id))
     for trial in in_order:
-        if trial.phase is CHANGING and (trial.retiring or wants[trial.trial_id] != trial.becomes):
-            can_go_on = wants[trial.trial_id] and not trial.retiring
-            actions.append(Withdraw(trial.trial_id) if can_go_on else Drain(trial.trial_id))
+        to = _on_what_stays(trial, wants[trial.trial_id])
+        if trial.phase is CHANGING and (to != trial.becomes or (trial.retiring and not trial.is_leaving)):
+            actions.append(Withdraw(trial.trial_id) if _can_go_on(trial, to) else Drain(trial.trial_id))
     must_drain = {action.trial_id for action in actions if isinstance(action, Drain)}
 
-    # A trial that comes back gives back only what it holds and what stays: the rest is reserved for it (promise 2).
+    # A trial that comes back, or leaves devices, gives back only what stays: the rest is reserved for it (promise 2).
     for trial in in_order:
-        is_draining = trial.phase is DRAINING or trial.trial_id in must_drain
-        if is_draining and wants[trial.trial_id] > trial.holds - trial.retiring:
+        gives_back = trial.phase is DRAINING or trial.trial_id in must_drain or (trial.retiring and trial.holds)
+        if gives_back and wants[trial.trial_id] > trial.holds - trial.retiring:
             room.reserve(trial, wants[trial.trial_id])
     idle = [trial for trial in in_order if trial.phase is IDLE and wants[trial.trial_id] > 0]
     is_waiting = False
@@ -186,6 +190,17 @@ def reconcile(
         if trial.holds < wanted and not trial.retiring and room.reserve(trial, wanted, in_part=False):
             actions.append(Alter(trial.trial_id, wanted) if trial.in_place else Drain(trial.trial_id))
     return actions
+
+
+def _on_what_stays(trial: TrialState, wanted: int) -> int:
+    """Devices on which a running trial is to be at once: all that it wants, or those of them that are not to go."""
+    return min(wanted, trial.holds - trial.retiring) if trial.retiring else wanted
+
+
+def _can_go_on(trial: TrialState, num_devices: int) -> bool:
+    """Whether a trial can change to this number of devices, or give up a change, while it trains."""
+    can_change = trial.in_place or trial.phase is CHANGING
+    return num_devices > 0 and can_change and (not trial.retiring or trial.can_leave)
 
 
 def reconcile_alone(trial: AloneTrial, free: int, num_present: int) -> Literal["drain"] | int | None:

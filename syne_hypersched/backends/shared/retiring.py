@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from syne_hypersched.backends.shared.devices import DevicePool
 
 
-def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = None) -> tuple[str, ...]:
+def choose_retiring(
+    pool: DevicePool, num_devices: int, spared: int | None = None, leading: Collection[str] = ()
+) -> tuple[str, ...]:
     """Which devices are to go, so that as few trials as possible are drained, and none of them loses more than it must.
 
     Free ones first; then those of trials that hold several and continue on fewer, the largest first, down to one each;
@@ -20,6 +24,9 @@ def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = Non
         How many are to go.
     spared
         A trial that is to keep its last device as long as any other could lose one: the incumbent.
+    leading
+        Devices of processes that lead the others of their trial, which cannot go on without them: of its devices, a
+        trial loses these last.
 
     Returns
     -------
@@ -30,7 +37,7 @@ def choose_retiring(pool: DevicePool, num_devices: int, spared: int | None = Non
     chosen = list(free[max(0, len(free) - num_devices) :])[::-1]
     retiring = set(pool.retiring)
     left = {trial_id: [device for device in held if device not in retiring] for trial_id, held in holders.items()}
-    left = {trial_id: held for trial_id, held in left.items() if held}
+    left = {trial_id: sorted(held, key=lambda device: device not in leading) for trial_id, held in left.items() if held}
 
     def rank(trial_id: int) -> tuple[bool, bool, int, int]:
         kept, held = len(left[trial_id]), len(holders[trial_id])

@@ -268,8 +268,9 @@ class VirtualFleet(ChangingVirtualFleet):
                 self._set_present(wanted)
 
     def _set_present(self, wanted: int) -> None:
-        """Has a number of devices there: trials on those that go are drained."""
-        leaving, joining = pool_changes.change_to(self.pool, wanted, spared=self._incumbent)
+        """Has a number of devices there: trials leave those that go."""
+        leading = {trial.devices[0] for trial in self._active.values() if trial.devices}
+        leaving, joining = pool_changes.change_to(self.pool, wanted, spared=self._incumbent, leading=leading)
         pool_changes.retire(self.pool, leaving, self.record, "devices_over_time")
         pool_changes.join(self.pool, joining, self.record, "devices_over_time")
         for trial in self._active.values():
@@ -305,10 +306,7 @@ class VirtualFleet(ChangingVirtualFleet):
                 self._launch(trial, todo)
             if todo is not None:
                 return
-        states = [
-            trial.state(pool.num_retiring(trial.trial_id), self._can_change(trial))
-            for trial in self._unsettled.values()
-        ]
+        states = [self._state(trial) for trial in self._unsettled.values()]
         has_withdrawn = False
         for action in reconcile(states, pool.num_free, num_present=pool.num_present):
             trial = self._trials[action.trial_id]

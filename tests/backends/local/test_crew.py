@@ -47,6 +47,27 @@ def test_new_processes_have_the_ranks_after_the_others(desk):
     assert list(crew.leaving) == [2]
 
 
+def test_those_on_devices_that_are_to_go_leave_first(desk):
+    crew = grown(desk)
+    assert crew.next_change(2, ["c"]).gone == (1,)
+    assert crew.next_change(1, ["c"]).gone == (1, 2)
+    assert crew.can_leave(["b", "c"])
+    assert not crew.can_leave(["a"]), "the first process stays"
+    change = crew.next_change(2, ["c"])
+    crew.begin(change)
+    assert crew.is_leaving(["c"])
+    assert not crew.is_leaving(["b"])
+    desk.answer(ChangeOutcome(change.number, True))
+    crew.hear()
+    assert crew.clear_seats(crew.leaving) == (("c",), set())
+    crew.end_change()
+    assert not crew.is_leaving(["c"])
+    assert crew.devices == ("a", "b")
+    assert crew.rank_of(8, 1) == 1, "it has taken the rank of the one that left"
+    assert crew.logs == (0, 2)
+    assert crew.clear_seats([1]) == (("b",), {8})
+
+
 def test_processes_can_change_when_the_script_says_so_until_it_fails(desk):
     crew = Crew(0, ("a",), 1, desk)
     assert not crew.can_change

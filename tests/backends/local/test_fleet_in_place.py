@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -84,6 +85,9 @@ class Launches:
     def drain(self, handle: int, grace_s: float) -> None:
         self.drained.append(handle)
 
+    def set_deadline(self, drain_at: float, kill_at: float) -> None:
+        pass
+
 
 @pytest.fixture
 def growing(tmp_path, monkeypatch) -> Running:
@@ -128,6 +132,91 @@ def test_a_trial_whose_training_has_ended_is_not_relaunched_to_grow(growing, was
     assert events(growing, "abandon") == ["the run has ended" if was_taken else "withdrawn"]
     fleet.wish(0, 1)  # but devices that are wanted elsewhere are given back
     assert growing.desk.pending() == RankChange(1, 2, 1)
+
+
+def test_a_device_that_is_to_go_is_left_while_the_trial_trains(running):
+    fleet, desk = running.fleet, running.desk
+    fleet._launcher = Launches()
+    fleet.set_present(["cpu0", "cpu2", "cpu3"], "a guest")
+    change = RankChange(0, 2, 1)
+    assert desk.pending() == change
+    assert fleet._launcher.drained == []
+    assert desk.take(change)
+    desk.answer(ChangeOutcome(0, True))
+    fleet.poll([0])
+    assert fleet.pool.held_by(0) == ("cpu0", "cpu1"), "until the process is reaped"
+    fleet._on_left(9, 1)
+    assert fleet.pool.held_by(0) == ("cpu0",)
+    assert fleet.pool.retiring == ()
+    log = [json.loads(line) for line in fleet._events.path.read_text().splitlines()]
+    assert [event["event"] for event in log] == ["retire", "left", "freed"]
+
+
+def test_a_trial_whose_device_is_lost_while_it_is_left_is_killed_at_once(running):
+    fleet = running.fleet
+    fleet._launcher = Launches()
+    running.trial.clock.hear()
+    fleet.set_present(["cpu0", "cpu2", "cpu3"], "a guest")
+    assert fleet._launcher.drained == []
+    fleet.lose(["cpu1"], "it has failed")
+    assert fleet._launcher.drained == [9]
+
+
+def test_the_middle_one_of_three_processes_leaves(running):
+    fleet, crew = running.fleet, running.trial.crew
+    crew.seats.append(replace(crew.seats[1], index=2, device=fleet.pool.extend(0, 1)[0], log=2))
+    running.trial.resize(3, order=2)
+    fleet.set_present(["cpu0", "cpu2", "cpu3"], "a guest")
+    change = running.desk.pending()
+    assert change == RankChange(0, 3, 2, (1,))
+    assert running.desk.take(change)
+    running.desk.answer(ChangeOutcome(0, True))
+    fleet._on_left(9, 1)
+    assert crew.devices == fleet.pool.held_by(0) == ("cpu0", "cpu2")
+    assert crew.rank_of(9, 2) == 1
+
+
+def test_the_device_of_the_first_process_is_left_by_a_relaunch_that_says_why(running):
+    fleet = running.fleet
+    fleet._launcher = Launches()
+    running.trial.clock.hear()
+    fleet.set_present(["cpu1", "cpu2", "cpu3"], "a guest")
+    assert fleet._launcher.drained == [9]
+    log = [json.loads(line) for line in fleet._events.path.read_text().splitlines()]
+    assert log[-1]["reason"] == "pool"
+    assert log[-1]["not_in_place"] == "the device of its first process, which leads every change, is to go"
+
+
+@pytest.mark.parametrize("was_taken", [False, True])
+def test_a_device_goes_on_which_a_process_gets_ready(growing, was_taken):
+    fleet = growing.fleet
+    (new,) = growing.trial.crew.new_devices
+    if was_taken:
+        assert growing.desk.take(RankChange(0, 2, 3))
+    fleet.set_present([device for device in fleet.pool.devices if device != new], "a guest")
+    if was_taken:
+        assert fleet._launcher.drained == [], "it is carried out first"
+        growing.desk.answer(ChangeOutcome(0, True))
+        fleet.poll([0])
+        assert growing.desk.pending() == RankChange(1, 3, 2)
+        return
+    assert fleet._launcher.drained == [10], "the trial itself trains on"
+    assert events(growing, "withdraw") == ["devices are to go"]
+    end_newcomer(growing)
+    assert new not in fleet.pool.held_by(0)
+    assert len(fleet.pool.held_by(0)) == 3, "another process gets ready on another device"
+    assert growing.desk.pending() == RankChange(1, 2, 3)
+    assert not events(growing, "drain")
+
+
+def test_new_processes_that_the_deadline_ends_have_not_failed(growing, caplog):
+    now = time.monotonic()
+    growing.fleet.set_deadline(drain_at=now, kill_at=now + 1000.0)
+    growing.fleet._on_exit(10, LaunchExit((-15,), None, drained=True, killed=False), now)
+    assert growing.desk.pending() is None
+    assert events(growing, "abandon") == ["deadline"]
+    assert growing.trial.crew.num_failed == 0
+    assert "stays on" not in caplog.text
 
 
 def test_a_change_that_fails_counts_once_while_its_new_processes_end(growing):

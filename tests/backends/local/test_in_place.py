@@ -137,6 +137,29 @@ def test_devices_that_are_left_go_to_another_trial(make_trials):
     assert not set(left.devices) & set(launched.devices)
 
 
+def test_a_trial_moves_to_another_device_in_the_same_process(make_trials):
+    trials = make_trials(num_devices=3)
+    trial = trials.start()
+    first = until_on(trials, 1)
+    trial.resize(2)
+    until_on(trials, 2)
+    pool = trials.backend._fleet.pool
+    leads, goes = (seat.device for seat in trials.backend._fleet._trials[0].crew.seats)
+    (free,) = pool.free
+    trials.backend.set_devices_present([leads, free], "a guest")
+    trials.until(lambda: len(trials.events("joined")) == 2)
+    until_on(trials, 2)
+    assert set(pool.held_by(0)) == {leads, free}
+    assert pool.retiring == ()
+    assert {report["pid"] for report in trials.reports} == {first["pid"]}
+    assert {report[ST_LAUNCH] for report in trials.reports} == {0}
+    assert trials.epochs[0] == list(range(1, len(trials.reports) + 1))
+    names = [event.event for event in trials.events("joined", "retire", "left", "freed", "drain", "launch")]
+    assert names == ["launch", "joined", "retire", "left", "freed", "joined"]
+    assert trials.events("left")[0].devices == (leads,)
+    assert goes in trials.events("freed")[0].devices
+
+
 @pytest.mark.slow
 def test_a_script_that_cannot_is_launched_again(make_trials, caplog):
     trials = make_trials(resize="in_place")

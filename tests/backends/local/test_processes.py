@@ -98,6 +98,11 @@ def test_the_last_words_are_those_of_the_rank_that_failed_first(trial, tmp_path)
     assert isinstance(trial.fail(exit_, 2, FailurePolicy(), knows_progress=True), GiveUp)
 
 
+def test_a_process_with_another_rank_than_at_first_has_its_log_still(trial, tmp_path):
+    trial.logs = (0, 2)
+    assert trial.failed_log(LaunchExit((0, 1), 1, False, False)) == tmp_path / "std.rank2.err"
+
+
 def test_an_empty_log_has_no_last_words(trial):
     for content in (None, ""):
         if content is not None:

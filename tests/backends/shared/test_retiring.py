@@ -19,6 +19,13 @@ def test_free_devices_go_first_and_then_those_of_the_largest_trial():
     assert set(choose_retiring(pool, 9)) == set("abcdefg")
 
 
+def test_a_trial_loses_the_device_that_it_cannot_go_on_without_last():
+    pool = DevicePool(list("abc"))
+    pool.acquire(0, 3)
+    assert choose_retiring(pool, 2, leading={"c"}) == ("b", "a")
+    assert choose_retiring(pool, 3, leading={"c"})[-1] == "c"
+
+
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=5), num_devices=st.integers(0, 22))
 def test_no_trial_loses_its_last_device_while_another_has_several(sizes, num_devices):
     pool = DevicePool([f"d{index}" for index in range(sum(sizes) + 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syne_hypersched.backends import LaunchCost
+from syne_hypersched.backends.shared import pool_changes
 from tests.backends.virtual.curves import look, make_fleet
 
 COST = LaunchCost(start_s=3, resize_s=100, drain_s=1, prepare_s=4, join_s=1)
@@ -72,6 +73,32 @@ def test_a_newer_wish_gives_up_what_was_prepared():
         (23, "prepare", 3),
         (27, "joined", 3),
     ]
+
+
+def test_a_device_that_is_to_go_is_left_and_another_one_is_prepared():
+    fleet, events = make_fleet(num_devices=3, cost=COST)
+    fleet.start(0, {"epoch_s": 10}, 2, "start")
+    reports_at_next(fleet)
+    moment, (stays, goes) = fleet.time_s, fleet.pool.held_by(0)
+    (free,) = fleet.pool.free
+    pool_changes.retire(fleet.pool, [goes], fleet.record)
+    fleet._place(fleet._trials[0])
+    fleet._reconcile()
+    look(fleet)
+    assert fleet.pool.holders == {0: tuple(sorted((stays, free)))}
+    assert told(events)[1:] == [
+        (moment, "left", 1),
+        (moment, "prepare", 2),
+        (moment + 4, "joined", 2),
+    ]
+    freed = [event for event in events if event[1] == "freed"]
+    assert len(freed) == 1
+    look(fleet)
+    pool_changes.retire(fleet.pool, [stays], fleet.record)
+    fleet._place(fleet._trials[0])
+    fleet._reconcile()
+    look(fleet)
+    assert [name for _, name, _ in told(events)][-2:] == ["exit", "launch"], "the first process leads every change"
 
 
 def test_a_trial_that_is_paused_or_ends_while_it_prepares_frees_everything():

@@ -291,9 +291,8 @@ class RungLadder:
         ValueError
             ``value`` is NaN or ``-inf``.
         """
-        rungs = self.rungs
-        for index in range(bisect_right(self._levels, resource) - 1, -1, -1):
-            rung = rungs[index]
+        passed = bisect_right(self._levels, resource)
+        for rung in self.rungs[passed - 1 :: -1] if passed else ():
             if trial_id not in rung._order and rung.record(trial_id, value):
                 return rung
         return None

@@ -149,7 +149,7 @@ class TableBlackbox:
             A hyperparameter is missing, or ``lookup`` is ``"exact"`` and the configuration is not in the table.
         """
         try:
-            key = tuple(config[name] for name in self.configurations[0])
+            key = tuple([config[name] for name in self.configurations[0]])
         except KeyError as error:
             raise ValueError(f"config must have the hyperparameter {error.args[0]!r}, but is {dict(config)}") from None
         row = self._index.get(key)
@@ -187,9 +187,9 @@ class TableBlackbox:
             raise ValueError(f"{self.name!r} has no curve for {self.configurations[row]} in repetition {seed}")
         elapsed_s = self._elapsed_s[row, seed, :length]
         columns = [values[row, seed, :length].tolist() for values in self._metrics.values()]
+        names = (self.time_attr, *self._metrics)
         reports = tuple(
-            {self.time_attr: level, **dict(zip(self._metrics, values, strict=True))}
-            for level, *values in zip(self.levels[:length], *columns, strict=True)
+            [dict(zip(names, row, strict=True)) for row in zip(self.levels[:length], *columns, strict=True)]
         )
         steps_s = np.diff(elapsed_s.astype(np.float64), prepend=0.0)
         epoch_s = tuple(np.maximum(steps_s, LEAST_EPOCH_S).tolist())

@@ -31,6 +31,11 @@ class Workers:
         self._num_devices_per_trial = 1
         self._is_known = False
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there is nothing left to find out."""
+        return self._is_known
+
     def add(self, trial: Trial) -> None:
         """Records that a trial is started."""
         if self._is_known or not isinstance(trial, SituatedTrial):

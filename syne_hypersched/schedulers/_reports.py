@@ -7,9 +7,10 @@ end neither the tuning nor its resume. The user is warned once of each kind.
 from __future__ import annotations
 
 import difflib
+import functools
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -39,6 +40,10 @@ class Usable(NamedTuple):
     """The metric, to be minimised; ``+inf``, the worst, stands for NaN and infinities."""
     resource: float
     """The resource level, finite."""
+
+
+_usable: Callable[[tuple[float, float]], Usable] = functools.partial(tuple.__new__, Usable)
+"""Makes one of a tuple, in half the time that its constructor takes."""
 
 
 class Unusable(NamedTuple):
@@ -120,9 +125,20 @@ class ReportReader:
         value: Any = result.get(self._metric)
         resource: Any = result.get(self._time_attr)
         report: Usable | Unusable
-        if type(value) is float and type(resource) in _PLAIN and abs(value) < math.inf and abs(resource) < _LARGE:
-            report = Usable(value if self._do_minimize else -value, resource)  # as below, which takes longer
+        if (
+            type(value) is float
+            and value - value == 0.0  # it is finite
+            and (type(resource) is int or type(resource) is float)
+            and -_LARGE < resource < _LARGE
+        ):
+            report = _usable((value if self._do_minimize else -value, resource))  # as below, which takes longer
             self._not_finite = None
+            before = self._last.get(trial_id)
+            if before is not None and before[1] < resource:
+                self._num_in_vain = None
+                self._num_at_one_level[trial_id] = 0
+                self._last[trial_id] = report
+                return report
         else:
             report = read_report(result, self._metric, self._time_attr, self._do_minimize)
         if isinstance(report, Unusable):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.config_space import config_space_to_json_dict, postprocess_config
+from syne_tune.config_space import Domain, Float, config_space_to_json_dict
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsSchedulerMixin
 from syne_tune.tuning_status import TuningStatus
@@ -306,13 +306,15 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         config = self._searcher.suggest() if self._starts else None
         if config is None:
             self._workers.give_up()
-        return None if config is None else dict(postprocess_config(config, self.config_space))
+        return None if config is None else _completed(config, self.config_space)
 
     def _tell_searcher(self, trial: Trial, report: Usable) -> None:
         """Tells the searcher the value of a report, or that it is not finite."""
-        self._workers.report(self.num_devices)
-        if report.value < math.inf:
-            self._searcher.on_trial_result(trial.trial_id, trial.config, report.value, report.resource)
+        if not self._workers.are_known:
+            self._workers.report(self.num_devices)
+        value, resource = report
+        if value < math.inf:
+            self._searcher.on_trial_result(trial.trial_id, trial.config, value, resource)
         else:
             self._searcher.on_trial_diverged(trial.trial_id, trial.config)
 
@@ -324,7 +326,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         bool
             Whether the incumbent has changed.
         """
-        if report.value >= (math.inf if self.incumbent is None else self.incumbent.value):
+        incumbent = self.incumbent
+        if report[0] >= (math.inf if incumbent is None else incumbent.value):
             return False
         self.incumbent = IncumbentTrial(trial.trial_id, report.value, report.resource, dict(result))
         if is_publishing(trial):
@@ -332,15 +335,28 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         return True
 
 
+def _completed(config: Mapping[str, Any], config_space: Mapping[str, Any]) -> Config:
+    """As Syne Tune's ``postprocess_config``, in half the time: values of the types of their domains, and constants."""
+    completed: Config = {}
+    for name, domain in config_space.items():
+        value = config.get(name, domain)
+        is_cast = value is domain or (type(value) is float and type(domain) is Float) or not isinstance(domain, Domain)
+        completed[name] = value if is_cast else domain.cast(value)
+    return completed
+
+
 _VALUES_OF_JSON = (float, int, str, bool, type(None))
+_PLAIN, _KEYS = frozenset(_VALUES_OF_JSON), frozenset([str])
 
 
 def as_json(value: Any) -> Any:
     """A value as one of JSON: an object by the name of its class, a function by its own."""
-    if type(value) in _VALUES_OF_JSON or isinstance(value, (bool, int, float, str)):
-        return value
     if isinstance(value, np.generic):
         return value.item()
+    if type(value) is dict and _KEYS.issuperset(map(type, value)) and _PLAIN.issuperset(map(type, value.values())):
+        return value.copy()  # as below; there may be thousands of points to evaluate
+    if type(value) in _VALUES_OF_JSON or isinstance(value, (bool, int, float, str)):
+        return value
     if isinstance(value, Mapping):
         return {str(key): item if type(item) in _VALUES_OF_JSON else as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):

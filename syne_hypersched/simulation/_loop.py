@@ -15,6 +15,8 @@ from syne_hypersched.backends.virtual import (
 )
 from syne_hypersched.simulation._results import Decided
 
+CONTINUE, PAUSE = SchedulerDecision.CONTINUE, SchedulerDecision.PAUSE
+
 OnResult = Callable[[ElasticTrial, dict[str, Any], str], None]
 """Called after each decision with the trial, the report and the decision."""
 
@@ -36,7 +38,6 @@ class SimulatedTuner:
         self._trials: list[ElasticTrial] = []
         self._scheduler = scheduler
         self._fleet = fleet
-        self._status = fleet.status
         self._n_workers = n_workers
         self._num_devices_per_trial = num_devices_per_trial
         self._max_num_trials = max_num_trials
@@ -54,28 +55,29 @@ class SimulatedTuner:
 
     def run(self) -> None:
         """Runs until nothing is left to do or a limit is reached."""
-        fleet, goes_on = self._fleet, True
+        fleet, tell, results, running = self._fleet, self._tell, self.results, self._running
+        most, n_workers, goes_on = self._max_num_results, self._n_workers, True
         while goes_on:
             fleet.poll()
-            reports, ended = fleet.take()
-            for trial_id, result in reports:
-                self._tell(trial_id, result)
-                if len(self.results) == self._max_num_results:
+            reports, ended = fleet.take_all()
+            for reporter, result in reports:
+                tell(reporter.trial_id, reporter.status, result)
+                if len(results) == most:
                     return
             for trial_id in ended:
                 self._end(trial_id)
-            goes_on = self._start_trials() and not fleet.closed
+            goes_on = (len(running) >= n_workers or self._start_trials()) and not fleet.closed
 
-    def _tell(self, trial_id: int, result: dict[str, Any]) -> None:
-        trial, status = self._trials[trial_id], self._status(trial_id)
+    def _tell(self, trial_id: int, status: str, result: dict[str, Any]) -> None:
+        trial = self._trials[trial_id]
         self._last[trial_id] = result
         decision = self._scheduler.on_trial_result(trial=trial, result=result)
-        self.results.append(Decided(trial_id, trial.config, status, result, decision))
+        self.results.append((trial_id, trial.config, status, result, decision))
         if self._on_result is not None:
             self._on_result(trial, result, decision)
-        if decision == SchedulerDecision.CONTINUE:
+        if decision == CONTINUE:
             return
-        if decision == SchedulerDecision.PAUSE:
+        if decision == PAUSE:
             self._fleet.halt(trial_id, Status.paused)
         elif status != Status.completed:
             self._fleet.halt(trial_id, Status.stopped)

@@ -23,7 +23,7 @@ from syne_hypersched.backends.virtual import (
     make_virtual_fleet,
 )
 from syne_hypersched.checks import positive_integer, positive_seconds
-from syne_hypersched.simulation._garbage import rare_full_collections
+from syne_hypersched.simulation._garbage import rare_collections
 from syne_hypersched.simulation._loop import OnResult, SimulatedTuner
 from syne_hypersched.simulation._results import Simulation
 
@@ -148,7 +148,7 @@ def simulate(
         scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result
     )
     events = None if events_path is None else _record_events(fleet, Path(events_path))
-    with rare_full_collections():
+    with rare_collections():
         loop.run()
         fleet.stop_all()
         of_scheduler = scheduler.metadata()

@@ -11,12 +11,23 @@ import dill
 import numpy as np
 import pytest
 from syne_tune.backend.trial_status import Trial, TrialResult
-from syne_tune.config_space import Float, choice, loguniform, randint, uniform
+from syne_tune.config_space import (
+    Domain,
+    Float,
+    choice,
+    finrange,
+    loguniform,
+    ordinal,
+    postprocess_config,
+    quniform,
+    randint,
+    uniform,
+)
 from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
 from syne_hypersched.contract import ResizableTrial
 from syne_hypersched.schedulers._reports import Usable
-from syne_hypersched.schedulers.base import MultiFidelityScheduler
+from syne_hypersched.schedulers.base import MultiFidelityScheduler, _completed, as_json
 
 SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
 CONFIG = {"lr": 0.1, "n": 1, "c": "a", "constant": 7}
@@ -192,3 +203,27 @@ def test_a_trial_that_was_stopped_at_the_end_is_not_called_failed(status, said, 
     scheduler.on_trial_add(trial=trial)
     scheduler.on_trial_error(trial)
     assert [record.getMessage() for record in caplog.records if "trial 0" in record.getMessage()] == [said]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_configuration_is_completed_and_cast_as_syne_tune_does_it(seed):
+    space = SPACE | {"step": quniform(0, 1, 0.1), "level": finrange(0, 1, 5), "order": ordinal([1, 2, 4])}
+    state = np.random.RandomState(seed)
+    config = {name: domain.sample(random_state=state) for name, domain in space.items() if isinstance(domain, Domain)}
+    for given in (
+        config,
+        config | {"lr": np.float64(config["lr"]), "n": float(config["n"])},
+        config | {"constant": 8, "other": 1},
+    ):
+        completed, expected = _completed(given, space), postprocess_config(given, space)
+        assert list(completed.items()) == list(expected.items())
+        assert [type(value) for value in completed.values()] == [type(value) for value in expected.values()]
+
+
+def test_what_becomes_a_value_of_json_is_a_copy():
+    points = [{"lr": 0.1, "c": "a"}, {"lr": np.float32(0.5), 3: None}]
+    copied = as_json(points)
+    assert copied == [{"lr": 0.1, "c": "a"}, {"lr": 0.5, "3": None}]
+    copied[0]["lr"] = 1.0
+    assert points[0]["lr"] == 0.1
+    assert type(copied[1]["lr"]) is float

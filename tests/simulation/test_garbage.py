@@ -1,4 +1,4 @@
-"""Full garbage collections are rare during a simulation, and as before after it."""
+"""Garbage collections are rare during a simulation, and as before after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, simulate
-from syne_hypersched.simulation._garbage import RARE, rare_full_collections
+from syne_hypersched.simulation._garbage import RARE, YOUNG, rare_collections
 from tests.backends.virtual.curves import RoundCurves
 
 
@@ -21,23 +21,23 @@ def thresholds():
 
 
 def test_they_are_rare_until_the_last_one_has_left(thresholds):
-    with rare_full_collections():
-        assert gc.get_threshold() == (500, 7, RARE)
-        with rare_full_collections():
-            assert gc.get_threshold() == (500, 7, RARE)
-        assert gc.get_threshold() == (500, 7, RARE)
+    with rare_collections():
+        assert gc.get_threshold() == (YOUNG, 7, RARE)
+        with rare_collections():
+            assert gc.get_threshold() == (YOUNG, 7, RARE)
+        assert gc.get_threshold() == (YOUNG, 7, RARE)
     assert gc.get_threshold() == thresholds
 
 
 def test_they_are_as_before_after_an_error(thresholds):
-    with pytest.raises(ZeroDivisionError), rare_full_collections():
+    with pytest.raises(ZeroDivisionError), rare_collections():
         raise ZeroDivisionError
     assert gc.get_threshold() == thresholds
 
 
 def test_who_has_switched_them_off_or_made_them_rarer_keeps_that(thresholds):
     gc.set_threshold(0, 7, 2 * RARE)
-    with rare_full_collections():
+    with rare_collections():
         assert gc.get_threshold() == (0, 7, 2 * RARE)
     assert gc.get_threshold() == (0, 7, 2 * RARE)
 

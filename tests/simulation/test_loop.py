@@ -56,7 +56,9 @@ def test_a_trial_that_ends_by_itself_is_complete_with_its_last_result():
     tuner, fleet = run(scheduler)
     assert scheduler.told == [("add", 0), ("result", 0, 1), ("result", 0, 2), ("complete", 0, 2)]
     assert (tuner.num_trials, fleet.time_s) == (1, 2.0)
-    assert [(each.trial_id, each.config, each.decision) for each in tuner.results] == [(0, {"x": 1}, "CONTINUE")] * 2
+    assert [(trial_id, config, decision) for trial_id, config, _, _, decision in tuner.results] == [
+        (0, {"x": 1}, "CONTINUE")
+    ] * 2
 
 
 def test_as_many_trials_run_at_a_time_as_there_are_workers():
@@ -65,7 +67,7 @@ def test_as_many_trials_run_at_a_time_as_there_are_workers():
     assert [entry for entry in scheduler.told if entry[0] != "result"] == [
         ("add", 0), ("add", 1), ("complete", 0, 2), ("complete", 1, 2), ("add", 2), ("complete", 2, 2),
     ]  # fmt: skip
-    assert {each.report["st_num_devices"] for each in tuner.results} == {2}
+    assert {report["st_num_devices"] for _, _, _, report, _ in tuner.results} == {2}
     assert fleet.time_s == 2.0, "linear scaling: each trial takes a second on its two devices"
 
 
@@ -77,12 +79,12 @@ def test_a_trial_is_stopped_or_paused_and_removed_and_may_be_resumed():
         ("complete", 0, 2),
     ]  # fmt: skip
     assert (fleet.status(0), fleet.status(1)) == ("Completed", "Stopped")
-    assert [each.config["x"] for each in tuner.results] == [0, 1, 7]
+    assert [config["x"] for _, config, _, _, _ in tuner.results] == [0, 1, 7]
 
 
 def test_without_a_new_configuration_a_resumed_trial_keeps_its_own():
     tuner, fleet = run(Scripted([start(x=5), resume(0)], {(0, 1): "PAUSE"}))
-    assert [each.config["x"] for each in tuner.results] == [5, 5]
+    assert [config["x"] for _, config, _, _, _ in tuner.results] == [5, 5]
     assert fleet.status(0) == "Completed"
 
 
@@ -104,7 +106,7 @@ def test_a_trial_that_fails_is_an_error():
 def test_one_trial_too_many_ends_the_run_at_once():
     tuner, fleet = run(Scripted([start(epochs=1), start(epochs=9), start()]), n_workers=2, max_trials=2, num_epochs=9)
     assert tuner.num_trials == 2
-    assert [(each.trial_id, each.report["epoch"]) for each in tuner.results] == [(0, 1), (1, 1)]
+    assert [(trial_id, report["epoch"]) for trial_id, _, _, report, _ in tuner.results] == [(0, 1), (1, 1)]
     assert fleet.time_s == 1.0
 
 

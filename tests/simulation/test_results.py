@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from syne_tune.constants import ST_TUNER_TIME
 
-from syne_hypersched.simulation._results import Decided, Simulation
+from syne_hypersched.simulation._results import Simulation
 
 
 def decided(trial_id, time_s, decision="CONTINUE", **report):
-    return Decided(trial_id, {"x": trial_id / 4}, "InProgress", {ST_TUNER_TIME: time_s, **report}, decision)
+    return (trial_id, {"x": trial_id / 4}, "InProgress", {ST_TUNER_TIME: time_s, **report}, decision)
 
 
 def make(*results, **facts) -> Simulation:

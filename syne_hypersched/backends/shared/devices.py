@@ -123,7 +123,13 @@ class DevicePool:
     @property
     def num_free(self) -> int:
         """Number of free devices, on nodes that are not shut."""
-        return sum(self.free_by_node.values()) if self._shut else sum(map(len, self._free.values()))
+        if self._shut:
+            return sum(self.free_by_node.values())
+        free = self._free.values()
+        if len(free) != 1:
+            return sum(map(len, free))
+        (heap,) = free  # of a single node, which is asked for at every launch
+        return len(heap)
 
     @property
     def free_by_node(self) -> dict[str, int]:
@@ -285,25 +291,31 @@ class DevicePool:
         ValueError
             ``num_devices`` is below 1 or more than are free (on these nodes), or the trial holds devices already.
         """
-        free = self.free_by_node
-        if not nodes and len(free) == 1:  # of a single node there is nothing to choose
-            placed = {node: num_devices for node, number in free.items() if 1 <= num_devices <= number}
+        if trial_id in self._held:
+            raise ValueError(f"trial {trial_id} must release {self.held_by(trial_id)} before it acquires other devices")
+        if not nodes and len(self._free) == 1 and not self._shut:  # of a single node there is nothing to choose
+            (heap,) = self._free.values()
+            positions = [heapq.heappop(heap)[1] for _ in range(num_devices)] if num_devices <= len(heap) else []
         else:
-            placed = dict(nodes) if nodes else place(free, num_devices)
-        if not placed or sum(placed.values()) != num_devices or any(n > free.get(i, 0) for i, n in placed.items()):
+            positions = self._take_on(nodes or place(self.free_by_node, num_devices), num_devices)
+        if not positions:
             where = f" on nodes {dict(nodes)}" if nodes else ""
             raise ValueError(
                 f"num_devices must be from 1 to {self.num_free}, the free devices, but got {num_devices}{where}"
             )
-        if trial_id in self._held:
-            raise ValueError(f"trial {trial_id} must release {self.held_by(trial_id)} before it acquires other devices")
-        positions = [heapq.heappop(self._free[node])[1] for node, number in placed.items() for _ in range(number)]
         positions.sort()
         for position in positions:
             self._times_given[position] += 1
             self._holder[position] = trial_id
         self._held[trial_id] = tuple(positions)
         return self._names(positions)
+
+    def _take_on(self, placed: Mapping[str, int], num_devices: int) -> list[int]:
+        """Takes the positions of free devices, so many on each node; none if they are not there."""
+        free = self.free_by_node
+        if sum(placed.values()) != num_devices or any(n > free.get(i, 0) for i, n in placed.items()):
+            return []
+        return [heapq.heappop(self._free[node])[1] for node, number in placed.items() for _ in range(number)]
 
     def extend(self, trial_id: int, num_devices: int) -> tuple[str, ...]:
         """Gives further free devices to a trial that holds some; returns them as :meth:`acquire` does.
@@ -357,4 +369,6 @@ class DevicePool:
 
     def _names(self, positions: Sequence[int]) -> tuple[str, ...]:
         devices = self._devices
+        if len(positions) == 1:
+            return (devices[positions[0]],)
         return tuple([devices[position] for position in positions])

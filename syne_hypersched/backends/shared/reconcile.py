@@ -82,6 +82,20 @@ class AloneTrial(Protocol):
     resized: bool
 
 
+class Free(Protocol):
+    """What :func:`reconcile_alone` asks of a :class:`~syne_hypersched.backends.shared.devices.DevicePool`."""
+
+    @property
+    def num_free(self) -> int:
+        """Number of free devices."""
+        ...
+
+    @property
+    def num_present(self) -> int:
+        """Number of devices that are there and are not to go."""
+        ...
+
+
 @dataclass(frozen=True)
 class Drain:
     """Ask the trial's processes to checkpoint and exit."""
@@ -203,7 +217,7 @@ def _can_go_on(trial: TrialState, num_devices: int) -> bool:
     return num_devices > 0 and can_change and (not trial.retiring or trial.can_leave)
 
 
-def reconcile_alone(trial: AloneTrial, free: int, num_present: int) -> Literal["drain"] | int | None:
+def reconcile_alone(trial: AloneTrial, pool: Free) -> Literal["drain"] | int | None:
     """What :func:`reconcile` says where a single trial is not as it is to be, without lists.
 
     So it is almost always in a simulation, of which this would otherwise be the dearest part.
@@ -212,8 +226,8 @@ def reconcile_alone(trial: AloneTrial, free: int, num_present: int) -> Literal["
     ----------
     trial
         The trial; none of its devices is to go.
-    free, num_present
-        Number of free devices, and of those that are there and are not to go.
+    pool
+        The devices. They are counted only where the number matters.
 
     Returns
     -------
@@ -222,10 +236,12 @@ def reconcile_alone(trial: AloneTrial, free: int, num_present: int) -> Literal["
         :func:`reconcile`.
     """
     if trial.phase is IDLE:
-        wanted = min(trial.wants, num_present)
-        if trial.resized:
-            wanted = min(wanted, free)
-        return wanted if wanted <= free else 0
+        wanted, free, present = trial.wants, pool.num_free, pool.num_present
+        if wanted > present:
+            wanted = present
+        if wanted <= free:
+            return wanted
+        return free if trial.resized else 0
     if trial.phase is DRAINING:
         return 0
     return "drain" if trial.phase is RUNNING and not trial.wants else None

@@ -11,7 +11,7 @@ from syne_hypersched.backends.virtual._fleet import VirtualFleet
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._schedule import DeviceSchedule, checked_schedule
 from syne_hypersched.backends.virtual._speed import ScalingLike, make_speed_up
-from syne_hypersched.blackboxes import LearningCurve, learning_curve, with_levels
+from syne_hypersched.blackboxes import LearningCurve, TableBlackbox, learning_curve, with_levels
 
 
 class CurveOf:
@@ -37,6 +37,8 @@ class CurveOf:
 
     def __call__(self, config: Mapping[str, Any]) -> LearningCurve:
         """The learning curve of a configuration, whose entries that the blackbox does not know are ignored."""
+        if self._max_resource_attr is None and isinstance(self.blackbox, TableBlackbox):
+            return self.blackbox.learning_curve(config, None, self._seed)  # as below, which takes longer
         max_resource = None if self._max_resource_attr is None else config.get(self._max_resource_attr)
         return learning_curve(
             self.blackbox,

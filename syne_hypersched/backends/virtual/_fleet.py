@@ -11,7 +11,8 @@ Events at the same time happen in the order in which their trials were launched.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from heapq import heappop
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
@@ -29,8 +30,9 @@ from syne_hypersched.backends.shared.reconcile import (
     reconcile_alone,
 )
 from syne_hypersched.backends.virtual._changing import ChangingVirtualFleet
+from syne_hypersched.backends.virtual._fleet_view import record_nothing
 from syne_hypersched.backends.virtual._launcher import VirtualLauncher
-from syne_hypersched.backends.virtual._outbox import Outbox, Reports
+from syne_hypersched.backends.virtual._outbox import Outbox
 from syne_hypersched.backends.virtual._schedule import DeviceSchedule, PoolClock
 from syne_hypersched.backends.virtual._trial import CHANGE, COMPLETE, EXIT, REPORT, VirtualTrial
 from syne_hypersched.blackboxes import LearningCurve
@@ -73,12 +75,13 @@ class VirtualFleet(ChangingVirtualFleet):
         elapsed_time_attr: str,
         devices_over_time: DeviceSchedule = (),
     ) -> None:
-        self.record: Callable[..., None] = _record_nothing
+        self.record: Callable[..., None] = record_nothing
         self.time_s = 0.0
         self.device_seconds_held = self.device_seconds_training = 0.0
         self.situation = Situation(num_devices)
         self.pool = DevicePool([f"device{index}" for index in range(num_devices)])
         self._changes = PoolClock(devices_over_time)
+        self._pool_changes = bool(devices_over_time)
         self._curve_of = curve_of
         self._launcher = launcher
         self._elapsed_time_attr = elapsed_time_attr
@@ -138,7 +141,8 @@ class VirtualFleet(ChangingVirtualFleet):
         trial.status, trial.kind, trial.signal_s = Status.in_progress, event, self.time_s
         self._news.give_back(trial)
         self._order(trial, num_devices)
-        self.record(event, trial_id, reason=f"{num_devices} devices ordered")
+        if self.record is not record_nothing:
+            self.record(event, trial_id, reason=f"{num_devices} devices ordered")
         self._reconcile()
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
@@ -177,7 +181,8 @@ class VirtualFleet(ChangingVirtualFleet):
         self._news.keep(trial, after)
         trial.drain_reason = "pause" if status == Status.paused else "stop"
         self._order(trial, 0)
-        self.record(trial.drain_reason, trial_id, trial.devices, trial.launch)
+        if self.record is not record_nothing:
+            self.record(trial.drain_reason, trial_id, trial.devices, trial.launch)
         self._reconcile()
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
@@ -203,20 +208,13 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def poll(self) -> None:
         """Goes on to the next time at which there is something for the tuner to act on, unless there is already."""
-        self._let_happen()
+        if self._pool_changes or ((queue := self._launcher.queue) and queue[0][0] <= self.time_s):
+            self._let_happen()
         if not self._news.due and not self._advance() and self._closed:
             # A tuner that waits for its trials to end must not wait for those that the deadline has ended.
             for trial in list(self._active.values()):
                 trial.status = Status.stopped
                 self._order(trial, 0)
-
-    def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
-        """The reports of these trials, or of all, and the trials that have ended; see :meth:`Outbox.take`."""
-        reports, ended = self._news.take(trial_ids)
-        if self._changes.schedule:
-            for _, report in reports:
-                self.pool.tell(report)
-        return reports, ended
 
     # Time.
 
@@ -232,27 +230,36 @@ class VirtualFleet(ChangingVirtualFleet):
         # Where nothing runs, a tuner starts something now rather than wait for the deadline, or for a device.
         if not self._active or self._closed:
             return next_s
-        if self._changes.schedule:
+        if self._pool_changes:
             next_s = min(next_s, self._changes.next_s)
         return next_s if next_s <= self._drain_at_s else self._drain_at_s
 
     def _advance(self) -> bool:
         """Goes on to the next event and lets everything happen that is due by then; False if there is no event."""
-        next_s = self._next_s()
-        if next_s == math.inf:
-            return False
+        queue = self._launcher.queue
+        if queue and not self._closed and not self._pool_changes:
+            next_s, _, ticket, trial = queue[0]
+            if ticket != trial.ticket or next_s > self._drain_at_s:
+                next_s = self._next_s()
+        else:
+            next_s = self._next_s()
         if next_s > self.time_s:
+            if next_s == math.inf:
+                return False
             self.time_s = next_s
         self._let_happen()
-        if not self._closed and self._drain_at_s <= next_s:
+        if next_s >= self._drain_at_s and not self._closed:
             self._close()
         self._news.due = True
         return True
 
     def _let_happen(self) -> None:
         """Processes all events that are due by now. A drain that takes no time is due at once, and wakes no tuner."""
-        pop, time_s = self._launcher.pop, self.time_s
-        while (trial := pop(time_s)) is not None:
+        queue, time_s = self._launcher.queue, self.time_s
+        while queue and queue[0][0] <= time_s:
+            _, _, ticket, trial = heappop(queue)
+            if ticket != trial.ticket:
+                continue  # it is void
             what = trial.next
             if what is REPORT:
                 self._report(trial)
@@ -263,19 +270,9 @@ class VirtualFleet(ChangingVirtualFleet):
                 self._reconcile()
             else:
                 self._end(trial, "completed" if what is COMPLETE else "failed")
-        if self._changes.schedule:
+        if self._pool_changes:
             for wanted in self._changes.take(self.time_s):
                 self._set_present(wanted)
-
-    def _set_present(self, wanted: int) -> None:
-        """Has a number of devices there: trials leave those that go."""
-        leading = {trial.devices[0] for trial in self._active.values() if trial.devices}
-        leaving, joining = pool_changes.change_to(self.pool, wanted, spared=self._incumbent, leading=leading)
-        pool_changes.retire(self.pool, leaving, self.record, "devices_over_time")
-        pool_changes.join(self.pool, joining, self.record, "devices_over_time")
-        for trial in self._active.values():
-            self._place_among_unsettled(trial)
-        self._reconcile()
 
     def _close(self) -> None:
         """Drains every trial for the deadline; to the tuner they are still in progress."""
@@ -297,9 +294,9 @@ class VirtualFleet(ChangingVirtualFleet):
         if not self._unsettled:
             return
         pool = self.pool
-        if len(self._unsettled) == 1 and not pool.any_retiring:
+        if len(self._unsettled) == 1 and not (self._pool_changes and pool.any_retiring):
             (trial,) = self._unsettled.values()
-            todo = reconcile_alone(trial, pool.num_free, pool.num_present)
+            todo = reconcile_alone(trial, pool)
             if todo == "drain":
                 self._drain(trial)
             elif todo and not self._closed:
@@ -325,18 +322,20 @@ class VirtualFleet(ChangingVirtualFleet):
     def _launch(self, trial: VirtualTrial, num_devices: int) -> None:
         self._launcher.launch(trial, self.pool.acquire(trial.trial_id, num_devices), self.time_s)
         self._place(trial)
-        self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
+        if self.record is not record_nothing:
+            self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
 
     def _report(self, trial: VirtualTrial) -> None:
+        is_first = trial.first_of_launch
         self.device_seconds_training += trial.epoch_s * trial.num_training + trial.correction_s
         report = trial.report(self.time_s, self._elapsed_time_attr)
-        if ST_SIGNAL_TO_REPORT_S in report:
+        if is_first and self.record is not record_nothing:
             self.record(
                 "first_report", trial.trial_id, trial.devices, trial.launch,
                 signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
             )  # fmt: skip
         self._news.report(trial, report)
-        if trial.has_trained_all:
+        if trial.num_trained >= len(trial.curve.epoch_s):
             self._end(trial, "completed")
         else:
             self._launcher.train(trial, self.time_s)
@@ -347,9 +346,10 @@ class VirtualFleet(ChangingVirtualFleet):
             trial.drain_reason = "pool" if self.pool.num_retiring(trial.trial_id) else "resize"
         self._launcher.drain(trial, self.time_s, self._kill_at_s)
         self._place(trial)
-        self.record(
-            "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launcher.drain_s
-        )
+        if self.record is not record_nothing:
+            self.record(
+                "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launcher.drain_s
+            )
 
     def _exit(self, trial: VirtualTrial, how: str = "") -> None:
         """The trial's devices become free, because it was drained or for the reason given."""
@@ -357,11 +357,15 @@ class VirtualFleet(ChangingVirtualFleet):
         if asked:
             how = "killed" if trial.killed else "drained"
         self.device_seconds_held += trial.holds * (self.time_s - trial.held_from_s)
-        self.record(
-            "exit", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, how=how,
-            drain_s=self.time_s - trial.signal_s if asked else None,
-        )  # fmt: skip
-        pool_changes.release(self.pool, trial.trial_id, self.record)
+        if self.record is not record_nothing:
+            self.record(
+                "exit", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, how=how,
+                drain_s=self.time_s - trial.signal_s if asked else None,
+            )  # fmt: skip
+        if self._pool_changes:
+            pool_changes.release(self.pool, trial.trial_id, self.record)
+        else:
+            self.pool.release(trial.trial_id)
         trial.end_launch()
         if asked and trial.wants:
             trial.resized = True
@@ -391,7 +395,3 @@ class VirtualFleet(ChangingVirtualFleet):
             self.pool.release(trial.trial_id)
             trial.end_launch()
             trial.wants, trial.resized = 0, False
-
-
-def _record_nothing(*_: object, **__: object) -> None:
-    """A sink for events that are not recorded."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from syne_hypersched.backends.shared.reconcile import DRAINING
 from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
@@ -36,8 +36,9 @@ class VirtualLauncher:
         self.join_s = float(launch_cost.join_s)
         self._speed_up = speed_up
         self._failures = failures
-        #: As (time, launch, ticket, trial); void unless the trial has that ticket.
-        self._queue: list[tuple[float, int, int, VirtualTrial]] = []
+        self._is_plain = failures is None and self.prepare_s is None
+        #: A heap of (time, launch, ticket, trial); an entry is void unless the trial has that ticket.
+        self.queue: list[tuple[float, int, int, VirtualTrial]] = []
         self._num_launches = self._num_tickets = 0
 
     def launch(self, trial: VirtualTrial, devices: tuple[str, ...], time_s: float) -> None:
@@ -50,16 +51,20 @@ class VirtualLauncher:
 
     def train(self, trial: VirtualTrial, time_s: float) -> None:
         """A launched trial begins its next epoch at a time; without one, it completes."""
-        trial.segment_s, trial.correction_s = time_s, 0.0
         epoch, epochs_s = trial.num_trained, trial.curve.epoch_s
+        if self._is_plain and epoch < len(epochs_s):
+            # As below, where the epoch may fail or be changed: nothing of this is needed here.
+            trial.epoch_s = epoch_s = epochs_s[epoch] / trial.speed_up
+            trial.ticket = self._num_tickets = ticket = self._num_tickets + 1
+            trial.next = REPORT
+            heappush(self.queue, (time_s + epoch_s, trial.launch_order, ticket, trial))
+            return
+        trial.segment_s, trial.correction_s = time_s, 0.0
         if epoch >= len(epochs_s):
             self._push_earliest(trial, COMPLETE, time_s)
             return
         trial.epoch_s = epoch_s = epochs_s[epoch] / trial.speed_up
-        if self._failures is None:
-            self._push_earliest(trial, REPORT, time_s + epoch_s)
-            return
-        share = self._failures.share_trained(trial.trial_id, epoch)
+        share = None if self._failures is None else self._failures.share_trained(trial.trial_id, epoch)
         if share is None:
             self._push_earliest(trial, REPORT, time_s + epoch_s)
         else:
@@ -100,43 +105,30 @@ class VirtualLauncher:
         end_s = time_s + self.drain_s
         trial.phase, trial.signal_s, trial.killed = DRAINING, time_s, end_s > kill_at_s
         trial.becomes, trial.change_s = 0, math.inf
-        self._push(trial, EXIT, max(time_s, min(end_s, kill_at_s)))
+        self._push(trial, EXIT, end_s if end_s <= kill_at_s else max(time_s, kill_at_s))
 
     def next_s(self) -> float:
         """The time of the next event, infinite if there is none."""
-        queue = self._queue
+        queue = self.queue
         while queue:
             time_s, _, ticket, trial = queue[0]
             if ticket == trial.ticket:
                 return time_s
-            heapq.heappop(queue)
+            heappop(queue)
         return math.inf
-
-    def pop(self, time_s: float) -> VirtualTrial | None:
-        """The trial with the next event due by a time, if there is one; what happens is its ``next``."""
-        queue = self._queue
-        while queue:
-            due_s, _, ticket, trial = queue[0]
-            if ticket == trial.ticket:
-                return heapq.heappop(queue)[3] if due_s <= time_s else None
-            heapq.heappop(queue)
-        return None
 
     def forget_all(self) -> None:
         """Nothing is to happen any more."""
-        self._queue = []
+        self.queue = []
 
     def _push_earliest(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
         """Keeps what ends the epoch, or the change that comes before it."""
         trial.epoch_next, trial.epoch_end_s = what, time_s
         if trial.change_s < time_s:
             what, time_s = CHANGE, trial.change_s
-        # As _push() does, which is called less often.
-        self._num_tickets = trial.ticket = ticket = self._num_tickets + 1
-        trial.next = what
-        heapq.heappush(self._queue, (time_s, trial.launch_order, ticket, trial))
+        self._push(trial, what, time_s)
 
     def _push(self, trial: VirtualTrial, what: Next, time_s: float) -> None:
         self._num_tickets += 1
         trial.next, trial.ticket = what, self._num_tickets
-        heapq.heappush(self._queue, (time_s, trial.launch_order, trial.ticket, trial))
+        heappush(self.queue, (time_s, trial.launch_order, trial.ticket, trial))

@@ -32,16 +32,34 @@ class Outbox:
 
     def keep(self, trial: VirtualTrial, after: Mapping[str, Any] | None) -> None:
         """A trial is halted because of the report ``after``: later ones are kept for a resume."""
-        trial.keep_after(after)
+        if after is not None:
+            trial.keep_after(after)
         if self._reports:
             trial.kept += [report for reporter, report in self._reports if reporter is trial]
             self._reports = [entry for entry in self._reports if entry[0] is not trial]
 
     def give_back(self, trial: VirtualTrial) -> None:
         """Requeues the reports that were held back while the trial was paused."""
-        for report in trial.kept:
-            self.report(trial, report)
-        trial.kept = []
+        if trial.kept:
+            for report in trial.kept:
+                self.report(trial, report)
+            trial.kept = []
+
+    def take_all(self) -> tuple[list[tuple[VirtualTrial, dict[str, Any]]], list[int]]:
+        """The same as :meth:`take`, for somebody who looks at all reports at once, so that none is to be kept.
+
+        Returns
+        -------
+        tuple
+            Reports as (trial, report), in the order of time, and the ids of trials that have ended, ascending.
+        """
+        reports, ended = self._reports, self._ended
+        self._reports = []
+        self.due = False
+        if ended:
+            ended.sort()
+            self._ended = []
+        return reports, ended
 
     def take(self, trial_ids: Collection[int] | None) -> tuple[Reports, list[int]]:
         """Takes the new reports of these trials, or of all, and the trials that have ended.
@@ -52,13 +70,7 @@ class Outbox:
             Reports as (trial id, report), in the order of time, and the ids of all trials that have completed or
             failed, ascending.
         """
-        reports, self._reports = self._reports, []
-        ended, self._ended = sorted(self._ended), []
-        self.due = False
-        if len(reports) == 1 and trial_ids is None:
-            ((trial, report),) = reports
-            trial.delivered = [report]
-            return [(trial.trial_id, report)], ended
+        reports, ended = self.take_all()
         for trial, _ in reports:
             trial.delivered = []
         taken: Reports = []

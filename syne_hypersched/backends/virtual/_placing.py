@@ -1,10 +1,18 @@
-"""Which trials of a fleet in virtual time want devices or hold some, and which are not as they are to be."""
+"""Which trials of a fleet in virtual time want devices or hold some, and which are not as they are to be.
+
+Also what the tuner is told: reports carry the number of devices that are there, where some are missing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
+from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.reconcile import CHANGING, RUNNING
 from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
+from syne_hypersched.backends.virtual._outbox import Outbox, Reports
 from syne_hypersched.backends.virtual._trial import VirtualTrial
 
 
@@ -12,7 +20,10 @@ class PlacingVirtualFleet(VirtualFleetView):
     """See the module."""
 
     pool: DevicePool
+    #: Whether devices may ever be to go.
+    _pool_changes: bool = False
     _unsettled: dict[int, VirtualTrial]
+    _news: Outbox
     _num_orders: int
     _num_wanting: int
 
@@ -26,19 +37,46 @@ class PlacingVirtualFleet(VirtualFleetView):
         self._place(trial)
 
     def _place(self, trial: VirtualTrial) -> None:
-        if trial.wants or trial.holds:
-            self._active[trial.trial_id] = trial
-        else:
-            self._active.pop(trial.trial_id, None)
-        self._place_among_unsettled(trial)
-
-    def _place_among_unsettled(self, trial: VirtualTrial) -> None:
+        wants, holds, phase, trial_id = trial.wants, trial.holds, trial.phase, trial.trial_id
+        if wants or holds:
+            self._active[trial_id] = trial
+        elif trial_id in self._active:
+            del self._active[trial_id]
         if (
-            trial.wants > trial.holds
-            or (trial.phase is RUNNING and trial.wants < trial.holds)
-            or (trial.phase is CHANGING and trial.wants != trial.becomes)
-            or (self.pool.any_retiring and self.pool.num_retiring(trial.trial_id))
+            wants > holds
+            or (phase is RUNNING and wants < holds)
+            or (phase is CHANGING and wants != trial.becomes)
+            or (self._pool_changes and self.pool.num_retiring(trial_id))
         ):
-            self._unsettled[trial.trial_id] = trial
-        else:
-            self._unsettled.pop(trial.trial_id, None)
+            self._unsettled[trial_id] = trial
+        elif trial_id in self._unsettled:
+            del self._unsettled[trial_id]
+
+    def take(self, trial_ids: Collection[int] | None = None) -> tuple[Reports, list[int]]:
+        """The reports of these trials, or of all, and the trials that have ended; see :meth:`Outbox.take`."""
+        news = self._news.take(trial_ids)
+        if self._pool_changes:
+            for _, report in news[0]:
+                self.pool.tell(report)
+        return news
+
+    def take_all(self) -> tuple[list[tuple[VirtualTrial, dict[str, Any]]], list[int]]:
+        """The same as :meth:`take`, faster; see :meth:`Outbox.take_all`."""
+        news = self._news.take_all()
+        if self._pool_changes:
+            for _, report in news[0]:
+                self.pool.tell(report)
+        return news
+
+    def _set_present(self, wanted: int) -> None:
+        """Has a number of devices there: trials leave those that go."""
+        leading = {trial.devices[0] for trial in self._active.values() if trial.devices}
+        leaving, joining = pool_changes.change_to(self.pool, wanted, spared=self._incumbent, leading=leading)
+        pool_changes.retire(self.pool, leaving, self.record, "devices_over_time")
+        pool_changes.join(self.pool, joining, self.record, "devices_over_time")
+        for trial in self._active.values():
+            self._place(trial)
+        self._reconcile()
+
+    def _reconcile(self) -> None:
+        raise NotImplementedError

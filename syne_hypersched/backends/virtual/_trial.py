@@ -23,6 +23,8 @@ from syne_hypersched.contract import (
     ST_SIGNAL_TO_REPORT_S,
 )
 
+_BEGINNING = datetime(1970, 1, 1)
+
 
 class Next(Enum):
     """What happens next to a trial that was launched."""
@@ -145,17 +147,22 @@ class VirtualTrial:
 
     def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
         """The epoch that was being trained has ended; its report as the tuner is to see it."""
-        self.worker_s = worker_s = self.worker_s + self.epoch_s
-        self.device_s += self.epoch_s * self.num_training + self.correction_s
+        num_training = self.num_training
+        epoch_s = self.epoch_s
+        self.worker_s = worker_s = self.worker_s + epoch_s
+        self.device_s = device_s = self.device_s + (epoch_s * num_training + self.correction_s)
+        num_trained, num_reports = self.num_trained, self.num_reports
+        self.num_trained = num_trained + 1
+        self.num_reports = num_reports + 1
         report = {
-            **self.curve.reports[self.num_trained],
+            **self.curve.reports[num_trained],
             elapsed_time_attr: worker_s,
             ST_WORKER_TIMESTAMP: time_s,
             ST_TUNER_TIME: time_s,
             ST_WORKER_TIME: worker_s,
-            ST_DEVICE_TIME: self.device_s,
-            ST_WORKER_ITER: self.num_reports,
-            ST_NUM_DEVICES: self.num_training,
+            ST_DEVICE_TIME: device_s,
+            ST_WORKER_ITER: num_reports,
+            ST_NUM_DEVICES: num_training,
             ST_LAUNCH: self.launch,
         }
         if self.first_of_launch:
@@ -166,8 +173,6 @@ class VirtualTrial:
         if self.pause_s is not None:
             report[ST_RESIZE_PAUSE_S] = self.pause_s
             self.pause_s = None
-        self.num_reports += 1
-        self.num_trained += 1
         return report
 
     def end_launch(self) -> None:
@@ -194,7 +199,7 @@ def virtual_moment(time_s: float) -> datetime:
         The time is beyond the year 9999.
     """
     try:
-        return datetime(1970, 1, 1) + timedelta(seconds=time_s)
+        return _BEGINNING + timedelta(seconds=time_s)
     except OverflowError:
         raise ValueError(
             f"the virtual time must be at most 2.5e11 seconds, which is the year 9999, but has come to {time_s:.4g} s: "

@@ -66,10 +66,12 @@ class StoppingBracket:
         """
         if trial_id not in self._running:
             return STOP
-        if resource >= self.max_t or not self._goes_on(trial_id, resource, value):
-            self.end(trial_id)
-            return STOP
-        return CONTINUE
+        if resource < self.max_t:
+            rung = self.ladder.record_highest(trial_id, resource, value)
+            if rung is None or rung.num_better(value) / len(rung) <= 1 / self.reduction_factor:
+                return CONTINUE
+        self.end(trial_id)
+        return STOP
 
     def promote(self) -> tuple[int, float] | None:
         """No trial is ever paused, and so none is promoted."""
@@ -85,7 +87,3 @@ class StoppingBracket:
     def end(self, trial_id: int) -> None:
         """Ends a trial for good; what it has recorded stays."""
         self._running.discard(trial_id)
-
-    def _goes_on(self, trial_id: int, resource: float, value: float) -> bool:
-        rung = self.ladder.record_highest(trial_id, resource, value)
-        return rung is None or rung.num_better(value) / len(rung) <= 1 / self.reduction_factor

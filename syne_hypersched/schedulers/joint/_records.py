@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -54,14 +56,22 @@ class Data:
     """A row for each trial: its configuration."""
     best: Array
     """The best value of each trial."""
-    merits: Array
-    """How good each trial is beside others at the same level."""
+    merit_of: Callable[[], Array]
+    """See :attr:`merits`."""
     trials: Indices
     """The index of the trial of each report that is used."""
     lags: Array
     """How far each of them is from the maximum resource: 0 there, about 1 at twice the first level."""
     values: Array
     """Their values."""
+
+    @cached_property
+    def merits(self) -> Array:
+        """How good each trial is beside others at the same level.
+
+        Calculated when it is asked for, which few suggestions do, and before the next report.
+        """
+        return _standard(self.merit_of())
 
 
 class Records:
@@ -141,7 +151,7 @@ class Records:
         return Data(
             np.stack([record.units for record in known]),
             (best - centre) / deviation,
-            _standard(self._merits(known, floor)),
+            partial(self._merits, known, floor),
             np.array(trials),
             np.array(lags),
             (np.array(values) - centre) / deviation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ def test_of_a_trial_alone_the_short_way_says_the_same(phase, wants, holds, resiz
         3, wants, holds, phase, resized and phase is Phase.IDLE, order=1, in_place=in_place,
         becomes=min(holds + 1, 6) if phase is CHANGING else 0,
     )  # fmt: skip
-    todo = reconcile_alone(trial, free, present)
+    todo = reconcile_alone(trial, SimpleNamespace(num_free=free, num_present=present))
     if todo is not None:
         expected = [Drain(3)] if todo == "drain" else [Launch(3, todo)] if todo else []
         assert reconcile([trial], free, num_present=present) == expected

@@ -45,3 +45,14 @@ def test_what_comes_after_the_decision_is_kept_whether_it_was_delivered_or_not()
     assert news.due
     assert [report for _, report in news.take(None)[0]] == reports[1:]
     assert trial.kept == []
+
+
+def test_who_looks_at_everything_at_once_is_told_of_the_trials_themselves():
+    news, (a, b) = Outbox(), make_trials(2)
+    news.report(b, {"epoch": 1})
+    news.report(a, {"epoch": 1})
+    news.end(b)
+    news.end(a)
+    assert news.take_all() == ([(b, {"epoch": 1}), (a, {"epoch": 1})], [0, 1])
+    assert not news.due
+    assert news.take_all() == ([], [])

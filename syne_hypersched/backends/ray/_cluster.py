@@ -297,8 +297,9 @@ class Cluster:
     def _take_note(self, message: Message) -> None:
         event, name = message["event"], message.get("node", "")
         if event == "failed":
-            with self._changed:
-                self._failure = message
+            with self._changed:  # a head that was there once may come back: the next gateway tries again
+                if not self._is_connected or message["kind"] == "insecure":
+                    self._failure = message
                 self._changed.notify_all()
         elif event == "connected":
             self._is_connected = True

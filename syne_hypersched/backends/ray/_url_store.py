@@ -20,8 +20,7 @@ from typing import Any
 
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.checkpoints import GenerationStore
-from syne_hypersched.checkpoints._bill import FILE
-from syne_hypersched.checkpoints.moving import Arrival, Departure, identity, pieces
+from syne_hypersched.checkpoints.moving import FILE, Arrival, Departure, identity, pieces
 
 #: Bytes that are read or written at a time.
 _CHUNK = 4 << 20

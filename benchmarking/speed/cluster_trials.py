@@ -4,7 +4,8 @@
     python benchmarking/speed/cluster_trials.py --trials 1500        # two minutes
 
 Every trial is a process that reports once and exits. Printed are megabytes of memory (USS: what a process has for
-itself), open files and threads, ten times, and how much each has grown for a thousand trials since the first tenth.
+itself), open files and threads, ten times, and how much each has grown for a thousand trials since the first tenth and
+since the middle: caches, arenas and thread stacks fill up while the first thousand trials pass.
 A tuner keeps the trials and results that it is told; here the backend alone is asked, without one.
 """
 
@@ -78,7 +79,7 @@ def main() -> None:
         live: set[int] = set()
         num_started = num_ended = num_reports = 0
         tenth = args.trials // 10
-        after_first: tuple[int, dict[str, float]] | None = None
+        seen: list[tuple[int, dict[str, float]]] = []
         begun = time.monotonic()
         while num_ended < args.trials:
             while len(live) < args.devices and num_started < args.trials:
@@ -94,13 +95,13 @@ def main() -> None:
                 memory = watched.megabytes()
                 text = ", ".join(f"{kind} {megabytes:.1f} MB" for kind, megabytes in memory.items())
                 print(f"{num_ended} trials, {num_ended / (time.monotonic() - begun):.1f} a second: {text}", flush=True)
-                after_first = after_first or (num_ended, memory)
-        assert after_first is not None
-        first, memory_then = after_first
-        thousands = (num_ended - first) / 1000
-        growth = {kind: (memory[kind] - megabytes) / thousands for kind, megabytes in memory_then.items()}
-        text = ", ".join(f"{kind} {megabytes:+.2f} MB" for kind, megabytes in growth.items())
-        print(f"growth for a thousand trials: {text}; {watched.others()}; load {os.getloadavg()[0]:.0f}")
+                seen.append((num_ended, memory))
+        for since, (first, memory_then) in (("first tenth", seen[0]), ("middle", seen[len(seen) // 2 - 1])):
+            thousands = (num_ended - first) / 1000
+            growth = {kind: (memory[kind] - megabytes) / thousands for kind, megabytes in memory_then.items()}
+            text = ", ".join(f"{kind} {megabytes:+.2f} MB" for kind, megabytes in growth.items())
+            print(f"growth for a thousand trials since the {since}: {text}")
+        print(f"{watched.others()}; load {os.getloadavg()[0]:.0f}")
         print(f"{num_reports} reports of {num_ended} trials, {num_ended - num_reports} missing")
         backend.stop_all()
 

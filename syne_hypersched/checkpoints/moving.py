@@ -22,7 +22,7 @@ from syne_hypersched.checkpoints._bill import FILE, FOLDER, LINK, Bill, check_bi
 from syne_hypersched.checkpoints._files import FileState, Tree, copy_file, link_file, place_tree, read_tree
 from syne_hypersched.checkpoints._store import Generation, GenerationStore, values_of
 
-__all__ = ["Arrival", "Bill", "Departure", "Piece", "identity", "pieces"]
+__all__ = ["FILE", "Arrival", "Bill", "Departure", "Piece", "identity", "pieces"]
 
 Piece = tuple[int, int, int]
 """Bytes of a file: its index in the bill, and the offset and number of the bytes."""

@@ -31,20 +31,21 @@ class Attention:
         self._news.leave(trial_id)
         self._stale.halt(trial_id, after)
 
-    def looks(self) -> None:
-        """The tuner looks for new reports."""
+    def looks(self) -> set[int] | None:
+        """The tuner looks for new reports; returns the trials that may have some, None: any of them may."""
         self._looked_at = time.thread_time()
         self._stale.enter()
+        return self._news.take_grown()
 
     def has_looked(
         self, statuses: Mapping[int, str], reports: Sequence[tuple[int, dict[str, Any]]], may_stop: bool
     ) -> None:
         """The tuner gets these, for a scheduler that may pause or stop trials."""
-        for trial_id, status in statuses.items():
-            if status != Status.in_progress:
-                self._news.leave(trial_id)
+        ended = [item for item in statuses.items() if item[1] != Status.in_progress]
+        for trial_id, _ in ended:
+            self._news.leave(trial_id)
         self._news.fetched(len(reports), time.thread_time() - self._looked_at)
-        completed = [trial_id for trial_id, status in statuses.items() if may_stop and status == Status.completed]
+        completed = [trial_id for trial_id, status in ended if may_stop and status == Status.completed]
         self._stale.leave(reports, completed)
 
     def wait(self, at_most_s: float) -> None:

@@ -272,9 +272,9 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self, trial_ids: list[int]
     ) -> tuple[dict[int, tuple[Trial, str]], list[tuple[int, dict[str, Any]]]]:
         """Status of each trial, and the reports that are new since the last call, sorted by time."""
-        self._attention.looks()
+        grown = self._attention.looks()
         self._checkpoints.removal.remove()  # not what ends now: its last reports have not been looked at
-        statuses, reports = self._fleet.poll(trial_ids)
+        statuses, reports = self._fleet.poll(trial_ids, grown)
         self._attention.has_looked(statuses, reports, may_stop=self._fleet.time_attr is not None)
         status_of = {}
         for trial_id, status in statuses.items():

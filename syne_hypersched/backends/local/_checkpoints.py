@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched._json_files import read_object
-from syne_hypersched.backends.local._objective import objective_of
+from syne_hypersched.backends.local._objective import ObjectiveNote
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
@@ -54,12 +54,15 @@ class Checkpoints:
         self.experiment = Path()
         #: Whether checkpoints of a trial are on the way to this disk.
         self.is_arriving: Callable[[int], bool] = _never
+        #: Called with a trial whose checkpoints were removed.
+        self.on_gone: Callable[[int], object] = _never
         self._folder_of = folder_of
         self._processes_of = processes_of
         self._events = events
         #: In which order the script saves and reports, as far as any of its trials has shown.
         self._order = Order.UNKNOWN
         self._told: frozenset[str] = frozenset()
+        self._noted = ObjectiveNote()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
         #: Of each trial, the reports that the tuner has received last and that were the best so far. It may take the
@@ -131,7 +134,7 @@ class Checkpoints:
 
     def _learn_metric(self) -> None:
         """Reads what the tuner has noted of a scheduler that tells the backend nothing."""
-        objective = objective_of(self.experiment) if self.publisher.metric is None else None
+        objective = self._noted.look(self.experiment) if self.publisher.metric is None else None
         if objective is not None:
             self._measure(objective.metric, objective.do_minimize)
             self.time_attr = self.time_attr or objective.time_attr
@@ -183,9 +186,10 @@ class Checkpoints:
 
     def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""
-        self.note_received(trial, reports)
-        if not self._scheduler_publishes:
-            self._publish_best(trial, reports)
+        if reports:
+            self.note_received(trial, reports)
+            if not self._scheduler_publishes:
+                self._publish_best(trial, reports)
         if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
             self._undelivered.discard(trial.trial_id)
             self._offer(trial)
@@ -298,6 +302,7 @@ class Checkpoints:
 
     def _on_removed(self, trial_id: int, bytes_freed: int) -> None:
         self._events.write(REMOVE_CHECKPOINT, trial_id, bytes_freed=bytes_freed)
+        self.on_gone(trial_id)
 
     def _on_missing_room(self, trial_id: int, free: float) -> None:
         self._events.write("wait", trial_id, reason="no room for checkpoints", free_mb=free)

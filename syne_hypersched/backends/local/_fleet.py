@@ -26,7 +26,7 @@ from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.events import DECISION, EventLog
 from syne_hypersched.backends.shared.levels import Relaunches
 from syne_hypersched.backends.shared.pool_changes import release
-from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw, reconcile
+from syne_hypersched.backends.shared.reconcile import Alter, Drain, Launch, Phase, Withdraw
 from syne_hypersched.backends.shared.shares import is_out_of_memory
 from syne_hypersched.checkpoints import Beginning, Matched
 from syne_hypersched.contract import ST_SIGNAL_TO_REPORT_S
@@ -81,7 +81,7 @@ class Fleet(CopiedFleet):
         self._policy = policy
         self._trials = Roster()
         self._relaunches = Relaunches()
-        self._orders = 0
+        self._orders, self._warn_at = 0, 0.0
         self._deadline: tuple[float, float] | None = None
         self._closing = False
         self._lock = threading.RLock()
@@ -182,12 +182,15 @@ class Fleet(CopiedFleet):
 
     # What the tuner asks.
 
-    def poll(self, trial_ids: Collection[int]) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:
+    def poll(
+        self, trial_ids: Collection[int], grown: Collection[int] | None = None
+    ) -> tuple[dict[int, str], list[tuple[int, dict[str, Any]]]]:
         """Status of each trial in the tuner's terms, to which a relaunch goes unnoticed, and the new reports.
 
-        A status says that a trial has ended only together with or after its last report.
+        A status says that a trial has ended only together with or after its last report. Of logs, those of ``grown``
+        are read; None: all.
         """
-        self._trials.look()
+        found = self._trials.look(grown)
         with self._step():
             if self._fault is not None:
                 raise self._fault
@@ -202,7 +205,7 @@ class Fleet(CopiedFleet):
                     statuses[trial_id] = self._trials.ended[trial_id]
                     continue
                 if trial.phase is not Phase.IDLE:
-                    if not trial.reports.tail.is_idle:
+                    if trial_id in found:
                         self._read(trial)
                     if self._policy.stall_timeout_s is not None:
                         self._end_if_stalled(trial)
@@ -250,12 +253,7 @@ class Fleet(CopiedFleet):
         self._trials.place(trial)
 
     def _reconcile(self) -> None:
-        pool, shares = self.pool, self.shares.shares_per_gpu
-        free = pool.free_by_node if self.one_node or shares > 1 else pool.num_free
-        plan = reconcile(
-            self._states(), free, num_present=pool.num_usable, one_node=self.one_node, shares_per_gpu=shares
-        )
-        for action in plan:
+        for action in () if self._is_as_wanted() else self._plan():
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
@@ -302,12 +300,6 @@ class Fleet(CopiedFleet):
                 log.tell_beginning(trial, report.beginning, self._relaunches, self._record)
             if report.is_new and ST_SIGNAL_TO_REPORT_S in report.values:
                 self._record("first_report", trial, signal_to_report_s=report.values[ST_SIGNAL_TO_REPORT_S])
-
-    def _end_if_stalled(self, trial: TrialProcesses) -> None:
-        silent_s = trial.clock.silent_s()
-        if trial.phase in (Phase.RUNNING, Phase.CHANGING) and trial.wants and self._policy.has_stalled(silent_s):
-            log.warn_of_stall(trial, silent_s)
-            self._drain(trial, stalled=True)
 
     # What the launcher tells, in its own thread.
 
@@ -392,9 +384,10 @@ class Fleet(CopiedFleet):
             trial.resize(retry.num_devices, self._next_order())
 
     def _warn_of_waiting(self) -> None:
-        if self._too_late() or self._checkpoints.room.is_missing:
-            return
         now = time.monotonic()
+        if now < self._warn_at or self._too_late() or self._checkpoints.room.is_missing:
+            return
+        self._warn_at = now + min(1.0, PATIENCE_S)
         late = [trial for trial in self._trials.active if trial.wants and now - trial.clock.signal_time > PATIENCE_S]
         log.warn_of_waiting((trial for trial in late if trial.phase is Phase.IDLE), self.pool, now)
         log.warn_of_slow_start(late, now, self._checkpoints.is_arriving, self._launcher)

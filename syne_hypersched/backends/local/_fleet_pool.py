@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from syne_hypersched.backends.local import _fleet_log as log
 from syne_hypersched.backends.local._changing_fleet import POOL, ChangingFleet
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._processes import TrialProcesses
 from syne_hypersched.backends.local._shares import NOT_SHARED, GpuShares
 from syne_hypersched.backends.shared import pool_changes
-from syne_hypersched.backends.shared.reconcile import Phase, TrialState
+from syne_hypersched.backends.shared.reconcile import RUNNING, Action, Phase, TrialState, reconcile
 from syne_hypersched.launch import Launcher, LaunchExit
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,22 @@ class BreathingFleet(ChangingFleet):
             return replace(state, retiring=len(going))
         return replace(state, retiring=len(going), can_leave=crew.can_leave(going), is_leaving=crew.is_leaving(going))
 
+    def _plan(self) -> list[Action]:
+        pool, shares = self.pool, self.shares.shares_per_gpu
+        free = pool.free_by_node if self.one_node or shares > 1 else pool.num_free
+        return reconcile(
+            self._states(), free, num_present=pool.num_usable, one_node=self.one_node, shares_per_gpu=shares
+        )
+
+    def _is_as_wanted(self) -> bool:
+        """Whether all trials run on as many devices as they want, so that there is nothing to plan."""
+        num_held = self.pool.num_held
+        return (
+            self.shares.shares_per_gpu == 1
+            and not self.pool.any_retiring
+            and all(t.phase is RUNNING and t.wants == num_held(t.trial_id) for t in self._trials.active)
+        )
+
     def _num_nodes(self, trial_id: int) -> int:
         """On how many nodes a trial is. GPUs that are shared are nodes of the pool, but of one machine."""
         return 1 if self.shares.shares_per_gpu > 1 else len(self.pool.nodes_of(trial_id))
@@ -169,6 +186,12 @@ class BreathingFleet(ChangingFleet):
         self._drain_crew(trial, grace_s)
         why = self._why_relaunched(trial)
         self._record("drain", trial, trial.drain_reason, grace_s=grace_s, **({"not_in_place": why} if why else {}))
+
+    def _end_if_stalled(self, trial: TrialProcesses) -> None:
+        silent_s = trial.clock.silent_s()
+        if trial.phase in (Phase.RUNNING, Phase.CHANGING) and trial.wants and self._policy.has_stalled(silent_s):
+            log.warn_of_stall(trial, silent_s)
+            self._drain(trial, stalled=True)
 
     def _retry_alone(self, trial: TrialProcesses, exit_: LaunchExit) -> None:
         """A trial has run out of memory beside others: that is no failure of its own."""

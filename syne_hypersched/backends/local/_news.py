@@ -25,6 +25,8 @@ LEAST_GAP_S, MOST_GAP_S = 0.01, 0.1
 _IDLE_SHARE, _DEAR_GAP_S = 10, 0.02
 #: Without inotify the logs are looked at as often as this.
 _LOOK_S = 0.05
+#: All logs are read as often as this (s), whether they are known to have grown or not.
+_ALL_S = 1.0
 
 
 class News:
@@ -39,6 +41,12 @@ class News:
         self._start()
 
     def _start(self) -> None:
+        #: The trials of the logs, and those whose logs are not watched, since they do not exist yet.
+        self._trials: dict[Path, int] = {}
+        self._unwatched: dict[int, Path] = {}
+        #: Trials whose logs have grown since :meth:`take_grown`; None: it may be any of them.
+        self._grown: set[int] | None = None
+        self._read_all_at = 0.0
         self._lock = threading.Lock()
         self._bell: int | None = None
         self._growth: GrowthWatch | None = None
@@ -49,14 +57,32 @@ class News:
 
     def watch(self, trial_id: int, log: Path) -> None:
         """A trial is to run, and reports in this file."""
-        self._logs[trial_id] = log
+        self._logs[trial_id] = self._unwatched[trial_id] = log
+        self._trials[log] = trial_id
+        self._open_growth()  # before trials take what instances the user may have
 
     def leave(self, trial_id: int) -> None:
         """A trial is not to run any more."""
         log = self._logs.pop(trial_id, None)
         self._sizes.pop(trial_id, None)
-        if log is not None and self._growth is not None:
-            self._growth.leave(log)
+        self._unwatched.pop(trial_id, None)
+        if log is not None:
+            self._trials.pop(log, None)
+            if self._growth is not None:
+                self._growth.leave(log)
+
+    def take_grown(self) -> set[int] | None:
+        """Trials that may have printed something since the last call; None: any of them may have."""
+        now = time.monotonic()
+        if self._growth is None:
+            return None
+        self._watch_logs()
+        self._take()
+        grown, self._grown = self._grown, set()
+        if now >= self._read_all_at:  # should anything ever go wrong, no report waits for long
+            self._read_all_at = now + _ALL_S
+            return None
+        return grown
 
     def set_due(self, due: float) -> None:
         """No wait lasts beyond this moment (monotonic seconds), at which the tuning ends."""
@@ -106,10 +132,15 @@ class News:
             if self._bell is not None:
                 os.close(self._bell)
                 self._bell = None
+        self._close_growth()
+        self._sizes.clear()
+
+    def _close_growth(self) -> None:
         if self._growth is not None:
             self._growth.close()
             self._growth = None
-        self._sizes.clear()
+        self._unwatched = dict(self._logs)
+        self._grown = None
 
     def _hear(self, at_most_s: float, bell_only: bool = False) -> tuple[bool, bool]:
         """Waits for the bell or for log growth; returns which occurred."""
@@ -128,9 +159,17 @@ class News:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(bell)
         has_grown = self._growth is not None and self._growth.fileno() in ready
-        if has_grown and self._growth is not None:
-            self._growth.take()
+        if has_grown:
+            self._take()
         return bell in ready, has_grown
+
+    def _take(self) -> None:
+        """Notes which logs have grown."""
+        grown = None if self._growth is None else self._growth.take()
+        if grown is None or self._grown is None:
+            self._grown = None
+        else:
+            self._grown.update(self._trials[log] for log in grown if log in self._trials)
 
     def _open_bell(self) -> int:
         with self._lock:
@@ -141,22 +180,29 @@ class News:
     def _watch_logs(self) -> bool:
         """Watches the logs that are not watched yet; whether one of these, or one that cannot be, has grown."""
         self._open_bell()
+        growth = self._open_growth()
+        if growth is None:
+            return self._look()
+        try:
+            # What was written before is read at once: nothing tells of it.
+            new = [trial_id for trial_id, log in self._unwatched.items() if growth.watch(log)]
+            for trial_id in [trial_id for trial_id, log in self._unwatched.items() if growth.is_watched(log)]:
+                del self._unwatched[trial_id]
+            if self._grown is not None:
+                self._grown.update(new)
+            return bool(new)
+        except OSError as error:
+            self._close_growth()
+            self._give_up(error)
+            return self._look()
+
+    def _open_growth(self) -> GrowthWatch | None:
         if self._growth is None and not self._has_failed:
             try:
                 self._growth = GrowthWatch()
             except OSError as error:
                 self._give_up(error)
-        growth = self._growth
-        if growth is None:
-            return self._look()
-        try:
-            # What was written before is read at once: nothing tells of it.
-            return bool([log for log in self._logs.values() if growth.watch(log)])
-        except OSError as error:
-            growth.close()
-            self._growth = None
-            self._give_up(error)
-            return self._look()
+        return self._growth
 
     def _give_up(self, error: OSError) -> None:
         self._has_failed = True

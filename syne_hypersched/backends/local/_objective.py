@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,25 @@ class NotedObjective(NamedTuple):
     do_minimize: bool
     time_attr: str | None
     """The resource level; None: the scheduler has none."""
+
+
+class ObjectiveNote:
+    """The objective of a tuning that may not have begun yet. The note is read again only when it is another one."""
+
+    def __init__(self) -> None:
+        self._read: tuple[Path, int, int, int] | None = None
+        self._objective: NotedObjective | None = None
+
+    def look(self, experiment: Path) -> NotedObjective | None:
+        """The objective, see :func:`objective_of`."""
+        try:
+            found = os.stat(experiment / ST_METADATA_FILENAME)
+        except OSError:
+            return None
+        seen = experiment, found.st_ino, found.st_size, found.st_mtime_ns
+        if seen != self._read:
+            self._read, self._objective = seen, objective_of(experiment)
+        return self._objective
 
 
 def objective_of(experiment: Path) -> NotedObjective | None:

@@ -31,10 +31,27 @@ class Roster(dict[int, TrialProcesses]):
         """Trials that want devices or hold some, in the order in which they began to."""
         return tuple(self._active.values())
 
-    def look(self) -> None:
-        """Has the logs of active trials read, which may be many megabytes: no lock is to be held meanwhile."""
+    def look(self, grown: Container[int] | None = None) -> set[int]:
+        """Has the logs of active trials read, which may be many megabytes: no lock is to be held meanwhile.
+
+        Parameters
+        ----------
+        grown
+            Trials whose logs may have grown; None: all.
+
+        Returns
+        -------
+        set of int
+            Trials whose logs have something to take.
+        """
+        found = set()
         for trial in self.active:
-            trial.reports.tail.look()
+            tail = trial.reports.tail
+            if grown is None or trial.trial_id in grown or tail.is_behind:
+                tail.look()
+                if not tail.is_idle:
+                    found.add(trial.trial_id)
+        return found
 
     def place(self, trial: TrialProcesses) -> None:
         """Takes into account that a trial wants or holds other devices than before."""

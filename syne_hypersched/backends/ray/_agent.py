@@ -154,10 +154,11 @@ class NodeAgent:
             self._outbox.put({"event": "ports", "ports": self._ports.open(1)})
         try:
             self._launch_ranks(order, world)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # whatever it is, the tuner has to know
             self._logs.finish(key)
             self._files.leave(key)
-            exit_ = LaunchExit((), None, drained=False, killed=False, lost=self._closing.is_set(), error=str(error))
+            why = str(error) or type(error).__name__
+            exit_ = LaunchExit((), None, drained=False, killed=False, lost=self._closing.is_set(), error=why)
             self._outbox.put({"event": "exit", "launch": key, "exit": exit_.to_json()})
 
     def _launch_ranks(self, order: Message, world: World) -> None:

@@ -19,10 +19,10 @@ from syne_hypersched.backends.ray._arguments import find_ray, folders_of, variab
 from syne_hypersched.backends.ray._cluster import Cluster
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
-from syne_hypersched.backends.ray._node_scaling import AutoscalingBackend
 from syne_hypersched.backends.ray._parts import ClusterSpec, node_of, rank_specs
 from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind
 from syne_hypersched.backends.ray._streams import CheckpointStreams
+from syne_hypersched.backends.ray._url_backend import UrlBackend
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.filenames import STDOUT_FILENAME
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 _FETCH_S = 600.0
 
 
-class ElasticRayBackend(AutoscalingBackend):
+class ElasticRayBackend(UrlBackend):
     """Runs trials on the nodes of a Ray cluster, and changes their number of devices when the scheduler asks for it.
 
     Example::
@@ -60,7 +60,8 @@ class ElasticRayBackend(AutoscalingBackend):
     checkpoint_path
         Folder that all nodes and the tuner share, for checkpoints. By default they are in the experiment's own folder
         if the nodes share that. If they do not, checkpoints are on the disks of nodes, are copied to the tuner's disk
-        as they are made, and to the nodes on which a trial goes on.
+        as they are made, and to the nodes on which a trial goes on. With a URL (``s3://...``) so they are, too, and
+        are then also written there, by ``fsspec``.
     node_path
         Folder on each node's own disk for checkpoints, if they are not to be in a shared folder; by default, if there
         is none, a folder in the node's folder for temporary files.
@@ -156,7 +157,7 @@ class ElasticRayBackend(AutoscalingBackend):
         pass_args_as_json: bool = False,
         arguments: Sequence[str] | None = None,
     ) -> None:
-        self._checkpoint_path, self._node_path = folders_of(checkpoint_path, node_path, pass_args_as_json)
+        self._checkpoint_path, self._node_path, self._url = folders_of(checkpoint_path, node_path, pass_args_as_json)
         #: Copies checkpoints if no folder is shared; None: one is. Not known before the first trial.
         self._streams: CheckpointStreams | None = None
         self._is_streaming = False
@@ -202,7 +203,7 @@ class ElasticRayBackend(AutoscalingBackend):
             resize="relaunch",  # processes of several nodes cannot join each other
         )
         self._fleet.one_node = processes == "single"
-        self._checkpoints.is_arriving = self._is_arriving
+        self._checkpoints.is_arriving, self._checkpoints.on_gone = self._is_arriving, self._on_gone
 
     def checkpoint_trial_path(self, trial_id: int) -> Path:
         """The folder for checkpoints of a trial."""
@@ -246,7 +247,7 @@ class ElasticRayBackend(AutoscalingBackend):
             self._cluster.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_streams": None}
+        return {**super().__getstate__(), "_streams": None, "_mirror": None}
 
     def __str__(self) -> str:
         return f"elastic ray entry_point {Path(self.entry_point).name} on {counted(self.num_devices, 'device')}"
@@ -281,7 +282,8 @@ class ElasticRayBackend(AutoscalingBackend):
         if self._checkpoint_path is not None:
             cluster.check(self._checkpoint_path, script, self._start_timeout_s)
             return
-        if not self._is_streaming and self._node_path is None:
+        self._check_url()
+        if not self._is_streaming and self._node_path is None and self._url is None:
             local = cluster.check(Path(self.local_path), script, self._start_timeout_s, must_share=False)
             if not local:
                 return
@@ -380,9 +382,7 @@ class ElasticRayBackend(AutoscalingBackend):
         cluster = self._running_cluster()
         self._streams = None
         if self._is_streaming:
-            streams = self._streams = CheckpointStreams(
-                cluster.send, lambda trial: self._checkpoints.publisher.notice(int(trial))
-            )
+            streams = self._streams = CheckpointStreams(cluster.send, self._on_settled)
             streams.home = hashlib.sha256(str(self.local_path).encode()).hexdigest()[:12]
             cluster.on_copied, cluster.on_broken = streams.hear, streams.lose_gateway
         return ClusterLauncher(cluster, streams=self._streams, **callbacks)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.backends.ray._gateway_process import start_gateway, warn_of_versions
+from syne_hypersched.backends.ray._gateway_process import end_gateway, start_gateway, warn_of_versions
 from syne_hypersched.backends.ray._lease import CLOSED, SLACK_S
 from syne_hypersched.backends.ray._messages import Link, Message
 from syne_hypersched.backends.ray._probe import Probe
@@ -248,11 +248,7 @@ class Cluster:
         if thread is not None and wait and thread is not threading.current_thread():
             thread.join(self._settings["agent"]["grace_s"] + 20.0)
         if process is not None and wait:
-            try:
-                process.wait(10.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_gateway(process, 10.0)
         if wait:
             self._begin()
 
@@ -293,10 +289,17 @@ class Cluster:
         return bool(self.nodes)
 
     def _handle(self, message: Message) -> None:
+        try:
+            self._take_note(message)
+        except Exception as error:  # whatever a node sends, or goes wrong here, what comes next counts
+            logger.error("A message of node %s cannot be used: %r", message.get("node", "?"), error, exc_info=True)
+
+    def _take_note(self, message: Message) -> None:
         event, name = message["event"], message.get("node", "")
         if event == "failed":
-            with self._changed:
-                self._failure = message
+            with self._changed:  # a head that was there once may come back: the next gateway tries again
+                if not self._is_connected or message["kind"] == "insecure":
+                    self._failure = message
                 self._changed.notify_all()
         elif event == "connected":
             self._is_connected = True
@@ -317,10 +320,7 @@ class Cluster:
             devices = self.nodes[name].devices
             self._tell(lambda: self.on_leave(name, devices))
         elif event == "told" and name in self.nodes:
-            try:
-                self._hear(self.nodes[name], message["message"], message["at"])
-            except (KeyError, TypeError, ValueError) as error:  # whatever a node sends, the tuner goes on
-                logger.error("Node %s has sent an invalid message: %r", name, error)
+            self._hear(self.nodes[name], message["message"], message["at"])
 
     def _hear(self, node: Node, message: Message, moment: float) -> None:
         event = message["event"]

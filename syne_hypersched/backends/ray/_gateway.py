@@ -27,7 +27,7 @@ from syne_hypersched.backends.ray._membership import NodeFacts, choose_nodes, na
 from syne_hypersched.backends.ray._messages import Link, Message, pack
 from syne_hypersched.backends.ray._node_place import GROUP, NUM_THREADS, NodePlace
 from syne_hypersched.backends.ray._ranks import is_routable
-from syne_hypersched.backends.ray._remote_node import Dead, RemoteNode, Unreachable
+from syne_hypersched.backends.ray._remote_node import Dead, Faulty, RemoteNode, Unreachable
 
 #: Seconds that a connection to the head may take.
 _REACH_S = 10.0
@@ -281,7 +281,7 @@ def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
         except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as error:
             raise Dead(str(error).strip().splitlines()[0]) from None
         except ray.exceptions.RayTaskError as error:
-            raise Dead(str(error).strip().splitlines()[-1]) from None
+            raise Faulty(str(error).strip().splitlines()[-1]) from None
         except ray.exceptions.RayError as error:
             raise Unreachable(str(error)) from None
 

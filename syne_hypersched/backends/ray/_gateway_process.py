@@ -48,6 +48,15 @@ def start_gateway(log: Path | None) -> tuple[subprocess.Popen[bytes], Link]:
     return process, Link(ours)
 
 
+def end_gateway(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    """Waits for the end of a gateway that was told to end, and kills it after ``patience_s`` seconds."""
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def warn_of_versions(node: str, hello: Message) -> None:
     """Warns if a node has another version of this package or of Python than this process."""
     ours, theirs = (__version__, list(sys.version_info[:2])), (hello["version"], hello["python"])

@@ -88,7 +88,7 @@ class ClusterLauncher:
         self._lock = threading.Lock()
         self._ids = itertools.count()
         self._live: dict[int, _SpreadLaunch] = {}
-        #: Checkpoint folders that the last launch has left whole.
+        #: Checkpoint folders that the last launch has left whole when it was drained; who ends by itself needs none.
         self._whole: set[str] = set()
         cluster.on_message = self._hear
 
@@ -303,12 +303,12 @@ class ClusterLauncher:
 
     def _note_folder(self, live: _SpreadLaunch) -> None:
         known, exit_ = live.spec.checkpoints, live.exits.get(0)
-        if known is not None:
-            ending = None if exit_ is None or exit_.lost else exit_.checkpoints
-            if ending is not None and ending.is_whole and live.first_failed is None:
-                self._whole.add(known.folder)
-            else:
-                self._whole.discard(known.folder)
+        if known is None:
+            return
+        self._whole.discard(known.folder)
+        ending = None if exit_ is None or exit_.lost or not exit_.drained else exit_.checkpoints
+        if ending is not None and ending.is_whole and live.first_failed is None:
+            self._whole.add(known.folder)
 
     def _write(self, live: _SpreadLaunch, message: Message) -> None:
         """Appends what a rank has printed to its log on the tuner's disk."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ from syne_hypersched.backends.shared.growth import GrowthWatch
 
 #: Bytes of one message.
 _CHUNK = 1 << 16
-#: Seconds between two looks while logs grow, and without inotify.
-_GAP_S, _LOOK_S = 0.003, 0.05
+#: Seconds between two looks while logs grow, and without inotify; and between two at all logs, grown or not.
+_GAP_S, _LOOK_S, _ALL_S = 0.003, 0.05, 1.0
 
 
 @dataclass
@@ -44,6 +45,9 @@ class LogShipper:
         self._outbox = outbox
         self._lock = threading.Lock()
         self._logs: dict[int, list[_Log]] = {}
+        self._by_path: dict[Path, _Log] = {}
+        #: Those that were not looked at yet.
+        self._new: list[_Log] = []
         self._growth: GrowthWatch | None = None
         with contextlib.suppress(OSError):
             self._growth = GrowthWatch()
@@ -63,6 +67,8 @@ class LogShipper:
             logs.append(_Log(launch, name, path, fd, name in kept))
         with self._lock:
             self._logs[launch] = logs
+            self._by_path |= {log.path: log for log in logs}
+            self._new += logs
             for log in logs:
                 self._watch(log)
         os.eventfd_write(self._bell, 1)
@@ -73,14 +79,14 @@ class LogShipper:
         try:
             self._growth.watch(log.path)
         except OSError:  # the user may watch no more files: they are looked at now and then
-            self._growth.close()
-            self._growth = None
+            self._growth = None  # and not closed: the thread may be about to read it
 
     def finish(self, launch: int) -> None:
         """Sends the rest of the logs of a launch that has ended, and removes them."""
         with self._lock:
             logs = self._logs.pop(launch, [])
             for log in logs:
+                self._by_path.pop(log.path, None)
                 if self._growth is not None:
                     self._growth.leave(log.path)
         for log in logs:
@@ -99,25 +105,32 @@ class LogShipper:
         self._thread.join()
 
     def _run(self) -> None:
+        all_at = 0.0
         while not self._closing.is_set():
             poll = select.poll()
             poll.register(self._bell, select.POLLIN)
             growth = self._growth
             if growth is not None:
                 poll.register(growth.fileno(), select.POLLIN)
-            poll.poll(1000 if growth is not None else 1000 * _LOOK_S)
+            poll.poll(1000 * (_ALL_S if growth is not None else _LOOK_S))
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._bell)
-            if growth is not None:
-                growth.take()
+            grown = None if growth is None else growth.take()
+            if (now := time.monotonic()) >= all_at:
+                grown, all_at = None, now + _ALL_S
             with self._lock:
-                logs = [log for group in self._logs.values() for log in group]
+                new, self._new = self._new, []
+                if grown is None:
+                    logs = list(self._by_path.values())
+                else:
+                    logs = [*new, *(self._by_path[path] for path in grown if path in self._by_path)]
             for log in logs:
                 with log.lock:
                     while log.fd >= 0 and not self._outbox.is_full and self._send(log):
                         pass
             if self._outbox.is_full:
                 os.eventfd_write(self._bell, 1)  # what stays in the files is sent later
+                all_at = 0.0
             self._closing.wait(_GAP_S)
 
     def _send(self, log: _Log) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 Message = dict[str, Any]
 
 _SIZE = struct.Struct("!I")
+#: Made once: :func:`json.dumps` would make another one for each message.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def pack(message: Message) -> bytes:
     """A message as bytes."""
-    return json.dumps(message, separators=(",", ":")).encode()
+    return _ENCODER.encode(message).encode()
 
 
 def unpack(data: object) -> Message:
@@ -29,7 +31,7 @@ def unpack(data: object) -> Message:
     """
     if not isinstance(data, bytes):
         raise ValueError(f"a message must be bytes, but is a {type(data).__name__}")
-    message = json.loads(data)
+    message = json.loads(data.decode())  # which spares guessing its encoding
     if not isinstance(message, dict):
         raise ValueError(f"a message must be an object, but is a {type(message).__name__}")
     return message
@@ -50,6 +52,7 @@ class Link:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._received = connection.makefile("rb", 1 << 16)  # small messages that have come together are read together
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> bool:
@@ -73,17 +76,12 @@ class Link:
 
     def close(self) -> None:
         """Closes the connection."""
+        self._received.close()
         self._connection.close()
 
     def _take(self, size: int) -> bytes | None:
-        parts, left = [], size
-        while left:
-            try:
-                part = self._connection.recv(min(left, 1 << 20))
-            except OSError:
-                return None
-            if not part:
-                return None
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts)
+        try:
+            data = self._received.read(size)
+        except OSError:
+            return None
+        return data if len(data) == size else None

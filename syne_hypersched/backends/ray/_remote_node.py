@@ -31,6 +31,10 @@ class Dead(Exception):
     """The agent is dead."""
 
 
+class Faulty(Exception):
+    """The agent is there, and has raised an error that nobody has expected."""
+
+
 class RemoteNode:
     """See the module. Two threads: one asks, one hands over orders.
 
@@ -40,7 +44,7 @@ class RemoteNode:
         Name of the node.
     call
         Calls the agent: ``call(method, bytes, timeout_s)`` returns bytes, or raises :class:`Unreachable`,
-        :class:`Dead` or ``TimeoutError``.
+        :class:`Dead`, :class:`Faulty` or ``TimeoutError``.
     tell
         Called with each message for the tuner.
     lives
@@ -66,6 +70,7 @@ class RemoteNode:
         self._lease_s, self._grace_s = lease_s, grace_s
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._is_over = threading.Event()
+        self._reason = "it has not answered"
         self.is_known = False
 
     def start(self) -> None:
@@ -86,7 +91,7 @@ class RemoteNode:
     def _ask(self) -> None:
         heard = acknowledged = 0
         fence: Fence | None = None
-        reason = "it has not answered"
+        reason = ""
         begun = time.monotonic()
         while not self._is_over.is_set():
             now = time.monotonic()
@@ -108,6 +113,9 @@ class RemoteNode:
                 reason = str(error)
                 if fence is not None and self._lives():
                     fence.die(time.monotonic())
+                break
+            except Faulty as error:  # it goes on until its lease ends
+                reason = f"its agent has failed ({error})"
                 break
             except ValueError as error:
                 reason = f"it has sent what is no message ({error})"
@@ -131,7 +139,7 @@ class RemoteNode:
                 reason = CLOSED
                 fence.die(now - self._grace_s - 10)
                 break
-        self._finish(fence, reason)
+        self._finish(fence, reason or self._reason)
 
     def _finish(self, fence: Fence | None, reason: str) -> None:
         self._is_over.set()
@@ -159,6 +167,9 @@ class RemoteNode:
                     self._is_over.wait(_RETRY_S)
                 except Dead:
                     return  # the other thread finds out as well
+                except Faulty as error:  # what it was ordered is not done: it is given up, and gets another agent
+                    self._reason = f"its agent has failed ({error})"
+                    self._is_over.set()
 
 
 def _in_durations(order: Message) -> Message:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from pathlib import Path
 
 _IN_MODIFY = 0x00000002
 _IN_CREATE = 0x00000100
 _IN_MOVED_TO = 0x00000080
-#: Bytes of events that are read at a time. Their content is ignored.
+#: More has happened than the system keeps events of.
+_IN_Q_OVERFLOW = 0x00004000
+#: Bytes of events that are read at a time, and what each begins with: watch, what has happened, and the size of a name.
 _EVENTS_BYTES = 1 << 16
+_EVENT = struct.Struct("iIII")
 
 
 class GrowthWatch:
@@ -30,6 +34,7 @@ class GrowthWatch:
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify cannot be used")
         self._watches: dict[Path, int] = {}
+        self._paths: dict[int, Path] = {}
         #: Of the folders in which a file is expected.
         self._expected: dict[Path, int] = {}
 
@@ -56,21 +61,46 @@ class GrowthWatch:
         if watch is None:
             return False
         self._watches[path] = watch
+        self._paths[watch] = path
         self._remove(self._expected.pop(path, None))
         return True
 
+    def is_watched(self, path: Path) -> bool:
+        """Whether a file is watched, which exists then."""
+        return path in self._watches
+
     def leave(self, path: Path) -> None:
         """Watches a file no longer."""
-        self._remove(self._watches.pop(path, None))
+        watch = self._watches.pop(path, None)
+        if watch is not None and self._paths.get(watch) == path:
+            del self._paths[watch]
+        self._remove(watch)
         self._remove(self._expected.pop(path, None))
 
-    def take(self) -> None:
-        """Reads all events, so that the file descriptor is no longer readable."""
+    def take(self) -> set[Path] | None:
+        """Reads all events, so that the file descriptor is no longer readable.
+
+        Returns
+        -------
+        set of Path or None
+            Watched files that were written to; None: so much has happened that it may be any of them.
+        """
+        grown: set[Path] | None = set()
         try:
-            while len(os.read(self._fd, _EVENTS_BYTES)) > _EVENTS_BYTES // 2:
-                pass
+            while len(events := os.read(self._fd, _EVENTS_BYTES)) > 0:
+                position = 0
+                while position < len(events):
+                    watch, what, _, size = _EVENT.unpack_from(events, position)
+                    position += _EVENT.size + size
+                    if what & _IN_Q_OVERFLOW:
+                        grown = None
+                    elif grown is not None and what & _IN_MODIFY and watch in self._paths:
+                        grown.add(self._paths[watch])
+                if len(events) <= _EVENTS_BYTES // 2:
+                    break
         except BlockingIOError:
             pass
+        return grown
 
     def close(self) -> None:
         """Closes the file descriptor."""

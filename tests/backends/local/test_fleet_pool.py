@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 import pytest
 
+from syne_hypersched.backends.local._fleet_pool import BreathingFleet
+from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._roster import Roster
+from syne_hypersched.backends.shared.devices import DevicePool
 from tests.backends.local.test_fleet import SCRIPT
 from tests.backends.local.trials import Trials
 
@@ -141,3 +147,40 @@ def test_a_node_that_is_shut_gets_no_launch_and_what_runs_there_goes_on(make_tri
     assert [event.event for event in trials.events("drain")] == []
     assert consecutive(trials)
     end(trials)
+
+
+def fleet_of(*trials):
+    """A fleet of four devices, on which each trial, given as wanted and held devices, runs or waits."""
+    fleet = BreathingFleet.__new__(BreathingFleet)
+    fleet.pool, fleet._trials = DevicePool([f"cpu{number}" for number in range(4)]), Roster()
+    for trial_id, (wants, holds) in enumerate(trials):
+        trial = TrialProcesses(trial_id, Path("std.out"), Path("std.err"))
+        trial.start(holds or wants, order=trial_id + 1)
+        if holds:
+            fleet.pool.acquire(trial_id, holds)
+            trial.begin_launch(holds)
+            trial.take_handle(trial_id)
+            if wants != holds:
+                trial.resize(wants, order=10)
+        fleet._trials[trial_id] = trial
+        fleet._trials.place(trial)
+    return fleet
+
+
+@pytest.mark.parametrize("trials", [(), ((1, 1),), ((2, 2), (1, 1)), ((2, 2), (2, 2))])
+def test_nothing_is_planned_where_all_trials_are_as_wanted(trials):
+    fleet = fleet_of(*trials)
+    assert fleet._is_as_wanted()
+    assert fleet._plan() == []
+
+
+@pytest.mark.parametrize("trials", [((1, 0),), ((2, 2), (1, 0)), ((2, 1),), ((1, 2), (1, 1)), ((3, 3), (2, 0))])
+def test_trials_that_wait_or_want_another_number_are_planned_for(trials):
+    assert not fleet_of(*trials)._is_as_wanted()
+
+
+def test_a_device_that_is_to_go_is_planned_for():
+    fleet = fleet_of((2, 2))
+    fleet.pool.retire("cpu0")
+    assert not fleet._is_as_wanted()
+    assert len(fleet._plan()) == 1

@@ -152,3 +152,53 @@ def test_nothing_is_waited_for_beyond_what_was_asked():
     news.wake()
     news.wait(0.0)
     news.close()
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """News that never have all logs read after the first time."""
+    monkeypatch.setattr(_news, "_ALL_S", 1000.0)
+    news = News()
+    yield news
+    news.close()
+
+
+def append(log):
+    with open(log, "a") as file:
+        file.write("more\n")
+
+
+def test_only_logs_that_have_grown_are_read(counting, tmp_path):
+    logs = [tmp_path / str(number) for number in range(3)]
+    for number, log in enumerate(logs):
+        counting.watch(number, log)
+    assert counting.take_grown() is None  # for the first time
+    logs[0].touch()
+    logs[1].write_text("before it was watched\n")
+    assert counting.take_grown() == {0, 1}
+    append(logs[0])
+    counting.wait(10.0)
+    append(logs[1])
+    assert counting.take_grown() == {0, 1}
+    assert counting.take_grown() == set()
+    counting.leave(0)
+    append(logs[0])
+    append(logs[2])
+    assert counting.take_grown() == {2}
+
+
+def test_all_logs_are_read_now_and_then(counting, tmp_path, monkeypatch):
+    counting.watch(0, tmp_path / "log")
+    counting.take_grown()
+    monkeypatch.setattr(_news, "_ALL_S", 0.0)
+    counting._read_all_at = 0.0
+    assert counting.take_grown() is None
+    assert counting.take_grown() is None
+
+
+def test_all_logs_are_read_if_they_cannot_be_watched(counting, tmp_path):
+    assert counting.take_grown() is None, "no log is watched yet"
+    counting.watch(0, tmp_path / "log")
+    counting.take_grown()
+    counting.close()
+    assert counting.take_grown() is None

@@ -9,7 +9,8 @@ from syne_tune.config_space import uniform
 from syne_tune.optimizer import baselines
 
 from syne_hypersched import ASHA
-from syne_hypersched.backends.local._objective import objective_of
+from syne_hypersched.backends.local import _objective
+from syne_hypersched.backends.local._objective import ObjectiveNote, objective_of
 
 SPACE = {"x": uniform(0, 1)}
 
@@ -52,3 +53,15 @@ def test_without_a_tuner_nothing_is_noted(tmp_path):
     assert objective_of(tmp_path) is None
     (tmp_path / "metadata.json").write_text('{"metric_names": ["lo')
     assert objective_of(tmp_path) is None
+
+
+def test_a_note_is_read_when_it_is_there_and_again_when_it_is_another_one(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(_objective, "objective_of", lambda experiment: read.append(experiment) or len(read))
+    noted = ObjectiveNote()
+    assert noted.look(tmp_path) is None
+    assert read == []
+    note(tmp_path, {"metric_names": ["loss"]})
+    assert [noted.look(tmp_path), noted.look(tmp_path)] == [1, 1]
+    note(tmp_path, {"metric_names": ["accuracy"]})
+    assert noted.look(tmp_path) == 2

@@ -101,3 +101,22 @@ def test_a_paused_trial_is_forgotten_when_it_has_gone_on_and_ended() -> None:
     roster.place(trial)
     roster.forget_ended(watched=[])
     assert (dict(roster), roster.ended) == ({}, {0: Status.completed})
+
+
+def test_only_logs_that_may_have_grown_are_read(tmp_path: Path) -> None:
+    trials = [TrialProcesses(number, tmp_path / str(number), tmp_path / "err") for number in range(3)]
+    for order, trial in enumerate(trials, 1):
+        trial.stdout_path.write_text('[tune-metric]: {"epoch": 1}\n')
+        trial.start(1, order=order)
+    roster = roster_of(*trials)
+    assert roster.look() == {0, 1, 2}, "they were not opened yet"
+    for trial in trials:
+        trial.reports.tail.reports()
+    assert roster.look() == set()
+    for trial in trials[:2]:
+        with open(trial.stdout_path, "a") as log:
+            log.write('[tune-metric]: {"epoch": 2}\n')
+    assert roster.look(grown={1}) == {1}
+    assert [len(trial.reports.tail.reports()) for trial in trials[1:]] == [1, 0]
+    assert roster.look(grown=set()) == set()
+    assert roster.look() == {0}

@@ -246,3 +246,14 @@ def test_the_interpreter_is_that_of_the_node_where_the_tuner_named_its_own():
 def test_checkpoints_are_handled_with_the_log_of_this_node():
     spec = _checkpoints({"folder": "/f", "log": "/tuner/log", "log_end": 77, "launch": 3, "keep": 4}, Path("/node/log"))
     assert (spec.folder, spec.log, spec.log_end, spec.launch, spec.keep) == ("/f", "/node/log", 0, 3, 4)
+
+
+def test_whatever_goes_wrong_in_a_launch_is_told(agent):
+    def launch(spec):
+        raise KeyError("argv")
+
+    agent._launcher.launch = launch
+    agent.give(launch_order(), {"order": "close"})
+    (message,) = agent.told()
+    assert (message["event"], message["exit"]["error"]) == ("exit", "'argv'")
+    assert agent._closing.is_set(), "later orders are carried out"

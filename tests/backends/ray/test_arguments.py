@@ -23,9 +23,17 @@ def test_what_is_no_variables(env_vars):
 
 def test_folders_are_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert folders_of(None, None, pass_args_as_json=True) == (None, None)
-    assert folders_of("shared", None, pass_args_as_json=False) == (tmp_path / "shared", None)
-    assert folders_of(None, Path("own"), pass_args_as_json=False) == (None, tmp_path / "own")
+    assert folders_of(None, None, pass_args_as_json=True) == (None, None, None)
+    assert folders_of("shared", None, pass_args_as_json=False) == (tmp_path / "shared", None, None)
+    assert folders_of(None, Path("own"), pass_args_as_json=False) == (None, tmp_path / "own", None)
+
+
+@pytest.mark.parametrize("node_path", [None, "own"])
+def test_a_url_goes_with_a_folder_on_each_nodes_disk(tmp_path, monkeypatch, node_path):
+    pytest.importorskip("fsspec")
+    monkeypatch.chdir(tmp_path)
+    own = None if node_path is None else tmp_path / "own"
+    assert folders_of("memory://x", node_path, pass_args_as_json=False) == (None, own, "memory://x")
 
 
 @pytest.mark.parametrize(
@@ -34,10 +42,9 @@ def test_folders_are_absolute(tmp_path, monkeypatch):
         (("shared", "own", False), "node_path must be None with a checkpoint_path"),
         (("shared", None, True), "pass_args_as_json must be False"),
         ((None, "own", True), "pass_args_as_json must be False"),
-        (
-            ("s3://bucket/x", None, False),
-            "checkpoint_path must be the path of a folder, but got the URL 's3://bucket/x'",
-        ),
+        (("memory://x", None, True), "pass_args_as_json must be False"),
+        (("nosuch://x", None, False), "checkpoint_path must be a folder, or a URL that fsspec can write to, but got"),
+        ((Path("s3://bucket/x"), None, False), "checkpoint_path must be the path of a folder, but got the URL"),
         ((None, "file:///scratch", False), "node_path must be the path of a folder, but got the URL"),
     ],
 )

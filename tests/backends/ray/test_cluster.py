@@ -176,7 +176,7 @@ def test_messages_about_launches_are_passed_on(told):
 def test_what_makes_no_sense_does_not_end_the_tuning(told, caplog, message):
     told.begin()
     told.say("told", message=message, at=5.0)
-    assert "Node a has sent an invalid message" in caplog.text
+    assert "A message of node a cannot be used" in caplog.text
     assert told.cluster._devices() == ("a/0", "a/1")
 
 
@@ -279,3 +279,14 @@ def test_a_gateway_that_dies_loses_all_nodes(probed, caplog):
     probed.cluster._lose_gateway()
     assert len(waited) == 1
     assert caplog.text.count("The connection") == 1
+
+
+def test_a_head_that_is_away_is_waited_for_only_if_it_was_there(told):
+    told.say("failed", kind="OSError", error="refused")
+    assert told.cluster._failure is not None, "the address may be wrong"
+    again = Told()
+    again.say("connected")
+    again.say("failed", kind="OSError", error="refused")
+    assert again.cluster._failure is None
+    again.say("failed", kind="insecure", error="10.0.0.1")
+    assert again.cluster._failure is not None

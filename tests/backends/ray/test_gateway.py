@@ -9,7 +9,7 @@ import pytest
 
 from syne_hypersched.backends.ray._gateway import Gateway, _caller, _check_reachable
 from syne_hypersched.backends.ray._membership import NodeFacts
-from syne_hypersched.backends.ray._remote_node import Dead, Unreachable
+from syne_hypersched.backends.ray._remote_node import Dead, Faulty, Unreachable
 
 
 class Sent(list):
@@ -137,7 +137,7 @@ class Errors:
         (Errors.ActorUnavailableError("for now"), Unreachable, "for now"),
         (Errors.RayActorError("\nit has died\nbecause"), Dead, "^it has died$"),
         (Errors.ActorUnschedulableError("no place"), Dead, "no place"),
-        (Errors.RayTaskError("Traceback\nKeyError: 'x'\n"), Dead, "^KeyError: 'x'$"),
+        (Errors.RayTaskError("Traceback\nKeyError: 'x'\n"), Faulty, "^KeyError: 'x'$"),
         (Errors.RayError("the head"), Unreachable, "the head"),
     ],
 )

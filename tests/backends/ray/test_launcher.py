@@ -181,8 +181,8 @@ def test_rank_0_begins_alone_if_an_older_checkpoint_may_have_to_be_put_back(
 ):
     if was_whole:
         handle = nodes.launcher.launch(nodes.watched(0))
-        nodes.exits("b", handle, 0)
-        nodes.exits("a", handle, 0, 0, checkpoints=Ending(is_whole=True))
+        nodes.exits("b", handle, 0, drained=True)
+        nodes.exits("a", handle, 0, 0, drained=True, checkpoints=Ending(is_whole=True))
         nodes.ordered()
     handle = nodes.launcher.launch(nodes.watched(launch, go_back_from=go_back_from))
     (_, order), *_ = nodes.orders
@@ -201,8 +201,8 @@ def test_rank_0_begins_alone_if_an_older_checkpoint_may_have_to_be_put_back(
 @pytest.mark.parametrize("ending", [Ending(is_whole=False), None])
 def test_a_folder_that_was_not_left_whole_is_not_trusted(nodes, ending):
     handle = nodes.launcher.launch(nodes.watched(0))
-    nodes.exits("b", handle, 0)
-    nodes.exits("a", handle, 0, 0, checkpoints=ending)
+    nodes.exits("b", handle, 0, drained=True)
+    nodes.exits("a", handle, 0, 0, drained=True, checkpoints=ending)
     nodes.ordered()
     nodes.launcher.launch(nodes.watched(1))
     assert [node for node, *_ in nodes.ordered()] == ["a"]

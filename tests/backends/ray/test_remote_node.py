@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from syne_hypersched.backends.ray._lease import Fence
 from syne_hypersched.backends.ray._messages import pack, unpack
-from syne_hypersched.backends.ray._remote_node import Dead, RemoteNode, Unreachable
+from syne_hypersched.backends.ray._remote_node import Dead, Faulty, RemoteNode, Unreachable
 from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
 
-LEASE_S, GRACE_S = 0.5, 0.1
+LEASE_S, GRACE_S = 60.0, 0.1
 
 
 class Agent:
@@ -19,11 +20,13 @@ class Agent:
 
     def __init__(self):
         self.outbox, self.carried_out, self.failures, self.is_dead = Unacknowledged(), [], [], False
-        self.lock, self.number = threading.Lock(), 0
+        self.lock, self.number, self.is_faulty = threading.Lock(), 0, False
 
     def __call__(self, method, data, timeout_s):
         if self.is_dead:
             raise Dead("it is dead")
+        if self.is_faulty and method == "order":
+            raise Faulty("KeyError: 'argv'")
         with self.lock:
             failure = self.failures.pop(0) if self.failures else None
         if failure == "before":
@@ -47,16 +50,16 @@ class Agent:
 def make():
     nodes = []
 
-    def begin(agent, lives=True):
+    def begin(agent, lives=True, lease_s=LEASE_S):
         told, ended = [], threading.Event()
-        node = RemoteNode("n", agent, told.append, lambda: lives, LEASE_S, GRACE_S, lambda _: ended.set())
-        nodes.append((node, ended))
+        node = RemoteNode("n", agent, told.append, lambda: lives, lease_s, GRACE_S, lambda _: ended.set())
+        nodes.append((agent, ended))
         node.start()
         return node, told, ended
 
     yield begin
-    for node, ended in nodes:
-        node.leave()
+    for agent, ended in nodes:
+        agent.is_dead = True
         assert ended.wait(100)
 
 
@@ -109,3 +112,18 @@ def test_a_node_that_was_never_heard_of_is_given_up_when_it_is_dead(make):
     _, told, ended = make(agent, lives=False)
     assert ended.wait(100)
     assert [message["event"] for message in told] == ["silent", "gone"]
+
+
+def test_a_node_whose_agent_fails_at_an_order_is_given_up_when_its_lease_is_over(make, wait_for, monkeypatch):
+    died = []
+    monkeypatch.setattr(Fence, "die", lambda self, now: died.append(now))
+    agent = Agent()
+    agent.outbox.put({"event": "hello"})
+    node, told, ended = make(agent, lease_s=5.0)
+    wait_for(lambda: told)
+    agent.is_faulty = True
+    node.give({"order": "launch"})
+    assert ended.wait(100)
+    assert [message["event"] for message in told[-2:]] == ["silent", "gone"]
+    assert told[-2]["reason"] == "its agent has failed (KeyError: 'argv')"
+    assert died == [], "it may train on until its lease is over"

@@ -6,6 +6,7 @@ import select
 
 import pytest
 
+from syne_hypersched.backends.shared import growth as growth_module
 from syne_hypersched.backends.shared.growth import GrowthWatch
 
 
@@ -77,3 +78,29 @@ def test_thousands_of_events_are_taken_at_once(growth, tmp_path):
             append(path)
     growth.take()
     assert not is_readable(growth)
+
+
+def test_it_says_which_files_have_grown(growth, tmp_path):
+    paths = [tmp_path / name for name in ("a", "b", "c")]
+    for path in paths:
+        path.touch()
+        growth.watch(path)
+    assert growth.take() == set()
+    append(paths[0])
+    append(paths[2])
+    append(paths[2])
+    assert growth.take() == {paths[0], paths[2]}
+    growth.leave(paths[0])
+    append(paths[0])
+    append(paths[1])
+    assert growth.take() == {paths[1]}
+    assert [growth.is_watched(path) for path in paths] == [False, True, True]
+
+
+def test_it_may_be_any_of_them_when_more_has_happened_than_the_system_keeps(growth, tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.touch()
+    growth.watch(path)
+    lost = growth_module._EVENT.pack(-1, growth_module._IN_Q_OVERFLOW, 0, 0)
+    monkeypatch.setattr(growth_module.os, "read", lambda *_: lost)
+    assert growth.take() is None

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from syne_hypersched import checks, variables
+from syne_hypersched._wording import counted
 from syne_hypersched.integrations._saved import Saved
 
 RESOURCE = "round"
+
+_BEFORE = "before"
+"""In the notes of a checkpoint: rounds of the model that the first launch has begun with."""
 
 
 class Rounds:
@@ -29,6 +34,8 @@ class Rounds:
         Called with the metrics as keyword arguments; by default :class:`syne_tune.Reporter`.
     file_name
         Name of the file with a model.
+    argument
+        Name of the argument with which the library is told the model to go on with.
 
     Raises
     ------
@@ -43,6 +50,7 @@ class Rounds:
         every: int,
         reporter: Callable[..., None] | None,
         file_name: str,
+        argument: str,
     ) -> None:
         num_processes = variables.number(variables.WORLD_SIZE, 1, os.environ)
         if num_processes > 1:
@@ -52,10 +60,15 @@ class Rounds:
             )
         self._names = None if metrics is None else checks.names("metrics", metrics)
         self.every = checks.positive_integer("every", every)
-        self._file_name = file_name
+        self._file_name, self._argument = file_name, argument
         self._saved = Saved(str(checks.path("checkpoint_dir", checkpoint_dir)), 1, reporter)
+        #: Rounds of a model of somebody else that the first launch has begun with.
+        self._before = int(self._saved.notes.get(_BEFORE, 0))
+        self._num_saved = int(self._saved.notes.get(RESOURCE, 0))
         #: Rounds that earlier launches have trained.
-        self.num_done = int(self._saved.notes.get(RESOURCE, 0))
+        self.num_done = self._num_saved - self._before
+        #: Rounds of the whole run; None: the script has not said it.
+        self._num_wanted: int | None = None
 
     @property
     def model_path(self) -> str | None:
@@ -71,11 +84,39 @@ class Rounds:
         ValueError
             The number is below 1.
         """
-        return max(0, checks.positive_integer("num_rounds", num_rounds) - self.num_done)
+        self._num_wanted = checks.positive_integer("num_rounds", num_rounds)
+        return max(0, self._num_wanted - self.num_done)
 
-    def begin(self) -> None:
-        """Training begins: delivers the report of the last launch if it was not."""
+    def begin(self, num_rounds: int) -> None:
+        """Training begins: delivers the report of the last launch if it was not.
+
+        Parameters
+        ----------
+        num_rounds
+            Rounds of the model with which training begins.
+
+        Raises
+        ------
+        ValueError
+            Training does not go on with the saved model, or the number of rounds is not what is left.
+        """
+        if self._saved.newest is None:
+            self._before = num_rounds
+        elif num_rounds != self._num_saved:
+            raise ValueError(
+                f"{self._argument} must be model of the callback, with {counted(self._num_saved, 'round')}, but "
+                f"training begins with {num_rounds}"
+            )
+        if self._num_wanted is None:
+            raise ValueError(
+                "the number of rounds must be rounds_left(N) of the callback for a run of N rounds, since a launch "
+                "that goes on trains only the rest, but rounds_left was not called"
+            )
         self._saved.begin()
+
+    def is_complete(self, num_rounds: int) -> bool:
+        """Whether a model with a number of rounds has all that the script wants."""
+        return self._num_wanted is not None and num_rounds - self._before >= self._num_wanted
 
     def end(self, num_rounds: int, found: Mapping[str, float], save: Callable[[str], object], is_last: bool) -> None:
         """A round has ended.
@@ -96,13 +137,21 @@ class Rounds:
         ValueError
             A metric was not evaluated.
         """
-        is_due = num_rounds % self.every == 0
-        if not is_due and not is_last:
-            return
-        report = {RESOURCE: num_rounds, **self._chosen(found)} if is_due else None
+        level = num_rounds - self._before
+        is_due = level % self.every == 0
+        if is_due or is_last:
+            self._save(num_rounds, {RESOURCE: level, **self._chosen(found)} if is_due else None, save)
+
+    def finish(self, num_rounds: int, save: Callable[[str], object]) -> None:
+        """Training has ended: saves rounds that were not to be reported."""
+        if num_rounds > self._num_saved:
+            self._save(num_rounds, None, save)
+
+    def _save(self, num_rounds: int, report: dict[str, Any] | None, save: Callable[[str], object]) -> None:
         aside = self._saved.folder.begin()
         save(os.path.join(aside, self._file_name))
-        self._saved.commit(aside, report, **{RESOURCE: num_rounds})
+        self._saved.commit(aside, report, **{RESOURCE: num_rounds, _BEFORE: self._before})
+        self._num_saved = num_rounds
 
     def _chosen(self, found: Mapping[str, float]) -> dict[str, float]:
         names = tuple(found) if self._names is None else self._names

@@ -3,13 +3,15 @@
 The trainer tells the model how many items (tokens, for example) the batch of all devices has. A model that divides by
 this number returns the share of its device, so the trainer multiplies the loss by the number of devices and does not
 divide it by the accumulation steps. Many models accept the number and ignore it, and then loss and gradients grow with
-the devices.
+the devices. A trainer with its own ``compute_loss`` may divide by the number without multiplying by the devices: then
+the gradients shrink with them.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,23 +42,48 @@ def divides(once: float, twice: float) -> bool | None:
     return twice / once < 0.75  # a model may add a loss of its experts, which is not divided
 
 
+def is_share(told: float, mean: float, num_devices: int) -> bool:
+    """Whether a loss that was divided by the items of all devices is only this device's share of their mean.
+
+    Parameters
+    ----------
+    told
+        The loss of some batch if it is told that each device has as many items as this one.
+    mean
+        The mean loss of the same batch.
+    num_devices
+        Devices.
+    """
+    if num_devices < 2 or not (math.isfinite(told) and math.isfinite(mean)) or abs(mean) < 1e-12:
+        return False
+    return abs(told / mean * num_devices - 1) < 0.1
+
+
 class _Loss:
     def __init__(self, trainer: Any, ranks: Ranks) -> None:
         self._trainer, self._ranks = trainer, ranks
-        self._is_known = False
+        self._is_known = self._is_share = False
         self._compute, self._predict = trainer.compute_loss, trainer.prediction_step
         trainer.compute_loss, trainer.prediction_step = self.compute_loss, self.prediction_step
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
-    ) -> Any:
-        """Looks, at the first step of a launch, whether the loss is divided by the number of items."""
-        if model.training and num_items_in_batch is not None and not self._is_known and self._matters():
-            found = self._ranks.broadcast(self._look(model, inputs, num_items_in_batch))
+    def compute_loss(self, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+        """Looks, at the first step of a launch, whether the loss is divided by the number of items.
+
+        The trainer passes the number by its name. The other arguments may have any order in a class of the user.
+        """
+        num_items = options.get("num_items_in_batch") if model.training else None
+        if num_items is not None and not self._is_known and self._matters():
+            found, self._is_share = self._ranks.broadcast(self._look(model, inputs, num_items))
             self._is_known = found is not None
             if found is False:
                 self._use_mean()
-        return self._compute(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch, **options)
+            elif self._is_share:
+                self._tell_share()
+        loss = self._compute(model, inputs, *rest, **options)
+        if num_items is None or not self._is_share:
+            return loss
+        devices = self._trainer.args.world_size
+        return (loss[0] * devices, *loss[1:]) if isinstance(loss, tuple) else loss * devices
 
     def prediction_step(self, *arguments: Any, **options: Any) -> Any:
         """Each device takes the mean of its own batch, as one device does; the trainer takes the mean of these."""
@@ -71,19 +98,54 @@ class _Loss:
         args = self._trainer.args
         return bool(args.world_size * max(1, args.n_gpu) * args.gradient_accumulation_steps > 1)
 
-    def _look(self, model: Any, inputs: Any, num_items: Any) -> bool | None:
-        """Computes the loss twice, with different numbers of items, and without dropout."""
+    def _look(self, model: Any, inputs: Any, num_items: Any) -> tuple[bool | None, bool]:
+        """Computes the loss with different numbers of items, and without dropout.
+
+        Returns whether it is divided by the number, and whether it is only the share of this device.
+        """
         devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-        found = []
+
+        def loss(number: Any) -> float:
+            torch.manual_seed(0)
+            return float(self._compute(model, dict(inputs), num_items_in_batch=number).mean())
+
         model.eval()
         try:
             with torch.no_grad(), torch.random.fork_rng(devices):
-                for number in (num_items, 2 * num_items):
-                    torch.manual_seed(0)
-                    found.append(float(self._compute(model, dict(inputs), num_items_in_batch=number).mean()))
+                found = divides(loss(num_items), loss(2 * num_items))
+                return found, bool(found) and self._has_own_loss() and self._looks_like_share(inputs, loss)
         finally:
             model.train()
-        return divides(*found)
+
+    def _has_own_loss(self) -> bool:
+        """Whether a class of the user computes the loss; the trainer itself multiplies it by the devices."""
+        return not getattr(self._compute, "__module__", "").startswith("transformers.")
+
+    def _looks_like_share(self, inputs: Any, loss: Callable[[Any], float]) -> bool:
+        args = self._trainer.args
+        try:  # the method is the trainer's own, and what the user has written may need a number
+            own = self._num_items(inputs)
+            return own is not None and is_share(loss(own * args.world_size), loss(None), args.world_size)
+        except Exception as error:
+            logger.info("Whether the loss is the share of one device is not known: %s", error)
+            return False
+
+    def _num_items(self, inputs: Any) -> Any:
+        """Items of a micro-batch of this device."""
+        args = self._trainer.args
+        before, args.average_tokens_across_devices = args.average_tokens_across_devices, False
+        try:
+            return self._trainer._get_num_items_in_batch([inputs], args.device)
+        finally:
+            args.average_tokens_across_devices = before
+
+    def _tell_share(self) -> None:
+        if self._ranks.is_main:
+            logger.warning(
+                "compute_loss divides by num_items_in_batch, the items of all %s, so it returns the share of one of "
+                "them. The trainer takes the mean over the devices, so the share is multiplied by their number.",
+                counted(self._trainer.args.world_size, "device"),
+            )
 
     def _use_mean(self) -> None:
         trainer = self._trainer

@@ -14,6 +14,14 @@ from syne_hypersched import checks
 from syne_hypersched._wording import counted
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._lightning_trainer import (
+    check_trainer,
+    count_steps,
+    fingerprint,
+    go_on,
+    keep_whole_steps,
+    move_paths,
+)
 from syne_hypersched.integrations._order import ElasticSampler
 from syne_hypersched.integrations._ranks import Ranks
 from syne_hypersched.integrations._saved import Saved
@@ -22,6 +30,9 @@ from syne_hypersched.integrations._sigterm import Sigterm
 logger = logging.getLogger(__name__)
 
 _FILE = "lightning.ckpt"
+
+_FOLDER = "folder"
+"""In the notes of a checkpoint: the folder in which it was written."""
 
 
 class ElasticHooks:
@@ -50,6 +61,10 @@ class ElasticHooks:
         self._goes_on_at = (0, 0)
         #: Whether a run that is left inside an epoch goes on with the samples that are left of it.
         self._keeps_order = True
+        #: The trainer that was told what a step is.
+        self._set_up: Any = None
+        #: Whether the training data have the order of the sampler here, and whether they are known to be divided.
+        self._is_in_order = self._is_divided = False
         self._validated_epoch = -1
 
     @property
@@ -85,7 +100,13 @@ class ElasticHooks:
                 f"{trainer.world_size}"
             )
         self._trainer = trainer
-        trainer.accumulate_grad_batches = self._share.accumulation_steps
+        # After all other callbacks, whose states it saves; the trainer's checkpoint_callback is then one of theirs.
+        trainer.callbacks = [*(each for each in trainer.callbacks if each is not self), self]
+        if self._set_up is not trainer:
+            self._set_up = trainer
+            check_trainer(trainer, pl_module, self._share.accumulation_steps)
+            count_steps(trainer, self._share.accumulation_steps)
+            trainer.accumulate_grad_batches = self._share.accumulation_steps
         process = trainer.strategy.process_dataloader
 
         def process_dataloader(loader: Any) -> Any:
@@ -96,19 +117,11 @@ class ElasticHooks:
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Counts the micro-batches of the current epoch again, for the current number of devices."""
-        before = self._saved.notes.get("accumulation_steps", self._share.accumulation_steps)
-        loop = checkpoint["loops"]["fit_loop"]
-        progress = loop["epoch_loop.batch_progress"]
-        current, total = progress["current"], progress["total"]
-        is_inside = current["completed"] < current["processed"] and not progress["is_last_batch"]
-        num_steps = current["ready"] // before if is_inside else 0
-        self._goes_on_at = (loop["epoch_progress"]["current"]["processed"], num_steps)
-        if not is_inside:
-            return
-        more = num_steps * self._share.accumulation_steps - current["ready"]
-        for counts in (current, total):
-            for name in ("ready", "started", "processed", "completed"):
-                counts[name] += more
+        notes = self._saved.notes
+        if _FOLDER in notes:
+            move_paths(checkpoint.get("callbacks", {}), notes[_FOLDER], self._saved.folder.path)
+        now = self._share.accumulation_steps
+        self._goes_on_at = go_on(checkpoint["loops"]["fit_loop"], notes.get("accumulation_steps", now), now)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Delivers the report of the last launch if it was not."""
@@ -122,9 +135,23 @@ class ElasticHooks:
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Listens to SIGTERM in place of Lightning, whose handler lets the processes wait for each other."""
         self._sigterm.listen()
+        keep_whole_steps(trainer, self._share.accumulation_steps)
         if self._saved.newest is not None:
             # Otherwise each launch would begin with the same random numbers.
             torch.manual_seed((torch.initial_seed() + trainer.global_step) % 2**63)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Looks, once, whether each process has samples of its own."""
+        if self._is_divided:
+            return
+        self._is_divided = True
+        prints = self._ranks.gather(None if self._is_in_order else fingerprint(batch))
+        if len(prints) > 1 and prints[0] is not None and len(set(prints)) == 1:
+            raise ValueError(
+                f"the training data must be divided over the {len(prints)} processes, but all of them begin with the "
+                "same batch; for an IterableDataset, yield only each trainer.world_size-th sample, from "
+                "trainer.global_rank on"
+            )
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Asks the other processes, while the optimiser steps."""
@@ -180,7 +207,11 @@ class ElasticHooks:
         trainer.save_checkpoint(os.path.join(aside, _FILE))
         self._ranks.wait()
         if self._ranks.is_main:
-            self._saved.commit(aside, report, accumulation_steps=self._share.accumulation_steps)
+            notes = {
+                "accumulation_steps": self._share.accumulation_steps,
+                _FOLDER: os.path.realpath(self._saved.folder.path),
+            }
+            self._saved.commit(aside, report, **notes)
 
     def _leave(self, trainer: Any) -> None:
         self._ranks.wait()
@@ -199,6 +230,11 @@ class ElasticHooks:
         if not isinstance(loader, DataLoader):
             self._keeps_order = hasattr(loader, "state_dict")
             return loader
+        if loader.batch_size not in (None, self.local_batch_size):
+            raise ValueError(
+                f"batch_size of the training data must be local_batch_size of the callback, {self.local_batch_size}, "
+                f"but got {loader.batch_size}"
+            )
         batches = loader.batch_sampler
         sampler = getattr(batches, "sampler", None)
         if isinstance(sampler, RandomSampler):
@@ -215,11 +251,7 @@ class ElasticHooks:
                     "this epoch again.", type(sampler or loader).__name__,
                 )  # fmt: skip
             return loader
-        if batches.batch_size != self.local_batch_size:
-            raise ValueError(
-                f"batch_size of the training data must be local_batch_size of the callback, {self.local_batch_size}, "
-                f"but got {batches.batch_size}"
-            )
+        self._is_in_order = True
         trainer = self._trainer
         batches.sampler = ElasticSampler(
             loader.dataset, self._share, trainer.world_size, trainer.global_rank,  # type: ignore[arg-type]

@@ -57,6 +57,14 @@ class Ranks:
         dist.broadcast_object_list(values, group=self._cpu_group())
         return values[0]
 
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, in the order of their ranks."""
+        if not _are_connected():
+            return [value]
+        values: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(values, value, group=self._cpu_group())
+        return values
+
     def _cpu_group(self) -> dist.ProcessGroup:
         """A group of the CPUs, so that an agreement does not wait for the GPUs."""
         if self._group is None:

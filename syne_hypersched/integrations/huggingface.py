@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,13 +25,14 @@ from syne_hypersched._wording import counted
 with needs_extra(__name__, "huggingface"):
     import torch.distributed as dist
     from transformers import Trainer, TrainerCallback, set_seed
-    from transformers.trainer import TRAINER_STATE_NAME
     from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations import _hf_arguments as arguments
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._hf_best import Best
 from syne_hypersched.integrations._hf_loss import keep_loss
+from syne_hypersched.integrations._hf_stream import Place, go_on, is_endless
 from syne_hypersched.integrations._ranks import Ranks
 from syne_hypersched.integrations._saved import Saved
 from syne_hypersched.integrations._sigterm import Sigterm
@@ -43,9 +43,6 @@ logger = logging.getLogger(__name__)
 
 _EVALUATE = "evaluate"
 """In the notes of a checkpoint: the run was left just before an evaluation."""
-
-_BEST = "best-model-"
-"""Beginning of the folder with the best checkpoint of this trial, for ``load_best_model_at_end``."""
 
 
 class ElasticCallback(TrainerCallback):
@@ -106,6 +103,10 @@ class ElasticCallback(TrainerCallback):
         self._saved = Saved(self._path, 2, reporter)
         #: Path of the checkpoint from which this launch goes on, for ``resume_from_checkpoint``; None: there is none.
         self.checkpoint = None if self._saved.newest is None else _trainer_folder(self._saved.newest)
+        self._best = Best(self._path)
+        self._place = Place(self._saved.notes)
+        #: Whether the trainer is told its place in data without a length.
+        self._knows_place = False
         #: Where the trainer writes at present; None: it does not save.
         self._aside: str | None = None
         self._ranks = Ranks()
@@ -135,16 +136,23 @@ class ElasticCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Delivers the report of the last launch if it was not, and listens to SIGTERM from now on."""
         self._adopt(args)
+        self._check_length(state)
         state.save_steps = state.eval_steps
         self._sigterm.listen()
         if self._ranks.is_main:
             self._saved.begin()
         if self.checkpoint is None or state.global_step == 0:
             return
+        self._best.find_again(state, self.checkpoint, self._ranks.is_main)
+        self._ranks.wait()
         self._seed_again(args, state)
         self._was_finished = state.global_step >= state.max_steps
         if self._trainer is not None and self._saved.notes.get(_EVALUATE):
             self._evaluate_now(control)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Notes where the epoch begins."""
+        self._place.begin_epoch(state.global_step)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Asks the other processes, while the optimiser steps."""
@@ -167,6 +175,8 @@ class ElasticCallback(TrainerCallback):
         """A run that leaves has been saved already: it is neither evaluated nor saved again."""
         if self._is_leaving or self._was_finished:
             control.should_save = control.should_evaluate = control.should_log = False
+        else:
+            self._place.end_epoch()
         self._prepare_save(args, control)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, Any], **kwargs: Any) -> None:
@@ -199,13 +209,13 @@ class ElasticCallback(TrainerCallback):
         self._ranks.wait()
         aside, self._aside = self._aside, None
         args.output_dir = self._path
-        if aside is not None and state.best_model_checkpoint is not None:
-            state.best_model_checkpoint = os.path.join(self._path, f"{_BEST}{state.best_global_step}")
-        if aside is not None and self._ranks.is_main:
-            self._keep_best(state, aside)
-            is_pending = self._is_leaving and arguments.is_due(args, state)
-            self._saved.commit(aside, report, **{_EVALUATE: is_pending})
-            self._remove_other_best(state)
+        if aside is not None:
+            self._best.name(state)
+            if self._ranks.is_main:
+                self._best.keep(state, _trainer_folder(aside))
+                is_pending = self._is_leaving and arguments.is_due(args, state)
+                self._saved.commit(aside, report, **{_EVALUATE: is_pending}, **self._place.notes(state.global_step))
+                self._best.remove_others(state)
         self._ranks.wait()
         self._evaluated = (-1, {})
         if self._is_leaving:
@@ -264,22 +274,20 @@ class ElasticCallback(TrainerCallback):
         self._aside = self._ranks.broadcast(self._saved.folder.begin() if self._ranks.is_main else None)
         args.output_dir = self._aside
 
-    def _keep_best(self, state: Any, aside: str) -> None:
-        """Keeps a copy of the best checkpoint beside the newest ones, and notes where it is."""
-        best = state.best_model_checkpoint
-        if best is None:
+    def _check_length(self, state: Any) -> None:
+        """Data without a length have no epochs that the trainer could count."""
+        if not is_endless(state.num_train_epochs):
             return
-        written = _trainer_folder(aside)
-        if state.best_global_step == state.global_step and not os.path.isdir(best):
-            shutil.rmtree(f"{best}.aside", ignore_errors=True)
-            shutil.copytree(written, f"{best}.aside", copy_function=_link)
-            os.rename(f"{best}.aside", best)
-        state.save_to_json(os.path.join(written, TRAINER_STATE_NAME))
-
-    def _remove_other_best(self, state: Any) -> None:
-        for name in os.listdir(self._path):
-            if name.startswith(_BEST) and name != os.path.basename(state.best_model_checkpoint or ""):
-                shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
+        if self._resource == "epoch":
+            raise ValueError(
+                'resource must be "eval" for training data without a length, since the trainer does not know how much '
+                'of an epoch is done, but got "epoch"; with it, use eval_strategy="steps"'
+            )
+        if not self._knows_place and self._place.first_step and state.global_step:
+            raise ValueError(
+                "the training data must have a length, or elastic_trainer must be used, to go on in the second epoch "
+                "or a later one, since the trainer would skip all data and end"
+            )
 
     def _seed_again(self, args: Any, state: Any) -> None:
         """Without states of the random generators for this number of devices, does not begin with the first ones."""
@@ -360,6 +368,7 @@ def elastic_trainer(
     callback._trainer = trainer
     callback.on_init_end(args, trainer.state, trainer.control)
     keep_loss(trainer, callback._ranks)
+    callback._knows_place = go_on(trainer, callback._place)
     trainer.add_callback(callback)
     _move_logs(trainer)
     train = trainer.train
@@ -377,14 +386,6 @@ def _trainer_folder(checkpoint: str) -> str:
     """The folder in a checkpoint that the trainer has written."""
     names = [name for name in os.listdir(checkpoint) if name.startswith(PREFIX_CHECKPOINT_DIR)]
     return os.path.join(checkpoint, max(names, key=len, default=""))
-
-
-def _link(source: str, target: str) -> None:
-    """Files of checkpoints are never changed, so one copy is enough where the disk has hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _batch_size(args: Any) -> int:

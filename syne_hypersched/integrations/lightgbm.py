@@ -62,7 +62,7 @@ class LightGBMCallback:
         *,
         reporter: Callable[..., None] | None = None,
     ) -> None:
-        self._rounds = Rounds(checkpoint_dir, metrics, every, reporter, "model.txt")
+        self._rounds = Rounds(checkpoint_dir, metrics, every, reporter, "model.txt", "init_model")
         self._has_begun = False
 
     @property
@@ -76,14 +76,26 @@ class LightGBMCallback:
         return num_threads()
 
     def rounds_left(self, num_rounds: int) -> int:
-        """For ``num_boost_round``: rounds that are left of a number in all."""
-        return self._rounds.left(num_rounds)
+        """For ``num_boost_round``: rounds that are left of a number in all.
+
+        LightGBM refuses to train no round. If none is left, it is given one, and its trees are removed again.
+        """
+        return max(1, self._rounds.left(num_rounds))
 
     def __call__(self, env: Any) -> None:
-        """Saves and reports, after a round."""
+        """Saves and reports, after a round.
+
+        Raises
+        ------
+        ValueError
+            ``init_model`` is not :attr:`model`, or :meth:`rounds_left` was not asked.
+        """
         if not self._has_begun:
             self._has_begun = True
-            self._rounds.begin()
+            self._rounds.begin(env.begin_iteration)
+        if self._rounds.is_complete(env.iteration):
+            env.model.rollback_one_iter()
+            return
         found = {f"{each[0]}-{each[1]}": each[2] for each in env.evaluation_result_list or ()}
         is_last = env.iteration + 1 == env.end_iteration
         self._rounds.end(env.iteration + 1, found, env.model.save_model, is_last)

@@ -59,7 +59,7 @@ class XGBoostCallback(TrainingCallback):
         reporter: Callable[..., None] | None = None,
     ) -> None:
         super().__init__()
-        self._rounds = Rounds(checkpoint_dir, metrics, every, reporter, "model.ubj")
+        self._rounds = Rounds(checkpoint_dir, metrics, every, reporter, "model.ubj", "xgb_model")
 
     @property
     def model(self) -> str | None:
@@ -76,14 +76,26 @@ class XGBoostCallback(TrainingCallback):
         return self._rounds.left(num_rounds)
 
     def before_training(self, model: Any) -> Any:
-        """Delivers the report of the last launch if it was not."""
-        self._rounds.begin()
+        """Delivers the report of the last launch if it was not.
+
+        Raises
+        ------
+        ValueError
+            ``xgb_model`` is not :attr:`model`, or :meth:`rounds_left` was not asked.
+        """
+        self._rounds.begin(model.num_boosted_rounds())
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
-        """Saves and reports."""
+        """Saves and reports, and stops when all rounds are there."""
         found = {
             f"{data}-{metric}": values[-1] for data, metrics in evals_log.items() for metric, values in metrics.items()
         }
-        self._rounds.end(model.num_boosted_rounds(), found, model.save_model, is_last=False)
-        return False
+        num_rounds = model.num_boosted_rounds()
+        self._rounds.end(num_rounds, found, model.save_model, is_last=False)
+        return self._rounds.is_complete(num_rounds)
+
+    def after_training(self, model: Any) -> Any:
+        """Saves the rounds since the last report."""
+        self._rounds.finish(model.num_boosted_rounds(), model.save_model)
+        return model

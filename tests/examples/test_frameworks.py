@@ -16,6 +16,7 @@ from tests.examples._scripts import EXAMPLES
     [
         ("launch_hf.py", "transformers", "epoch"),
         ("launch_lightning.py", "lightning", "epoch"),
+        ("launch_fabric.py", "lightning", "epoch"),
         ("launch_accelerate.py", "accelerate", "epoch"),
         ("launch_xgboost.py", "xgboost", "round"),
     ],

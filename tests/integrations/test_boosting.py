@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
@@ -104,3 +105,70 @@ def test_a_model_is_boosted_on_changing_devices(tmp_path, library, script, metri
     report = json.loads(Path(newest, "elastic.json").read_text())["report"]
     assert report["round"] == num_rounds
     assert report[metric] == pytest.approx(min(outcome.rows[metric]))
+
+
+def boost(library, folder, num_rounds, *, model="own", asks=True, **options):
+    """A launch in this process: the rounds that it reports, and the model."""
+    module = pytest.importorskip(library)
+    reports = []
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    y = x[:, 0] * x[:, 1]
+    options["reporter"] = lambda **report: reports.append(report["round"])
+    if library == "xgboost":
+        from syne_hypersched.integrations.xgboost import XGBoostCallback
+
+        elastic = XGBoostCallback(folder, ("val-rmse",), **options)
+        booster = module.train(
+            {"nthread": 1}, module.DMatrix(x[:150], y[:150]), elastic.rounds_left(num_rounds) if asks else num_rounds,
+            evals=[(module.DMatrix(x[150:], y[150:]), "val")], callbacks=[elastic],
+            xgb_model=elastic.model if model == "own" else model, verbose_eval=False,
+        )  # fmt: skip
+        return reports, booster.num_boosted_rounds(), booster
+    from syne_hypersched.integrations.lightgbm import LightGBMCallback
+
+    elastic = LightGBMCallback(folder, ("val-l2",), **options)
+    train = module.Dataset(x[:150], y[:150])
+    booster = module.train(
+        {"verbose": -1, "num_leaves": 7, "num_threads": 1}, train,
+        elastic.rounds_left(num_rounds) if asks else num_rounds,
+        valid_sets=[module.Dataset(x[150:], y[150:], reference=train)], valid_names=["val"], callbacks=[elastic],
+        init_model=elastic.model if model == "own" else model,
+    )  # fmt: skip
+    assert booster.num_trees() == booster.current_iteration()
+    return reports, booster.current_iteration(), booster
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+class TestRounds:
+    def test_a_launch_with_nothing_left_trains_nothing(self, tmp_path, library):
+        assert boost(library, tmp_path, 3)[:2] == ([1, 2, 3], 3)
+        assert boost(library, tmp_path, 3)[:2] == ([], 3)
+        assert boost(library, tmp_path, 5)[:2] == ([4, 5], 5)
+
+    def test_the_rounds_after_the_last_report_are_saved(self, tmp_path, library):
+        assert boost(library, tmp_path, 5, every=2)[:2] == ([2, 4], 5)
+        assert boost(library, tmp_path, 6, every=2)[:2] == ([6], 6)
+
+    def test_a_relaunch_without_the_saved_model_is_refused(self, tmp_path, library):
+        boost(library, tmp_path, 3)
+        with pytest.raises(ValueError, match=r"_model must be model of the callback, with 3 rounds.* begins with 0"):
+            boost(library, tmp_path, 5, model=None)
+
+    def test_a_script_that_does_not_ask_how_many_rounds_are_left_is_refused(self, tmp_path, library):
+        with pytest.raises(ValueError, match=r"must be rounds_left\(N\) of the callback"):
+            boost(library, tmp_path, 3, asks=False)
+
+    def test_rounds_are_counted_from_the_model_of_somebody_else(self, tmp_path, library):
+        *_, other = boost(library, tmp_path / "other", 2)
+        assert boost(library, tmp_path / "own", 2, model=other)[:2] == ([1, 2], 4)
+        assert boost(library, tmp_path / "own", 3)[:2] == ([3], 5)
+
+
+def test_xgboost_stops_when_all_rounds_are_there(tmp_path):
+    xgboost = pytest.importorskip("xgboost")
+    from syne_hypersched.integrations.xgboost import XGBoostCallback
+
+    elastic = XGBoostCallback(tmp_path, reporter=lambda **report: None)
+    elastic.rounds_left(2)
+    data = xgboost.DMatrix(np.arange(20.0).reshape(10, 2), np.arange(10.0))
+    assert xgboost.train({}, data, 9, evals=[(data, "train")], callbacks=[elastic]).num_boosted_rounds() == 2

@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from syne_hypersched.integrations._hf_loss import divides, keep_loss  # noqa: E402
+from syne_hypersched.integrations._hf_loss import divides, is_share, keep_loss  # noqa: E402
 from syne_hypersched.integrations._ranks import Ranks  # noqa: E402
 
 
@@ -23,6 +23,15 @@ from syne_hypersched.integrations._ranks import Ranks  # noqa: E402
 )
 def test_whether_a_loss_is_divided_shows(once, twice, found):
     assert divides(once, twice) is found
+
+
+@pytest.mark.parametrize(
+    ("told", "mean", "num_devices", "found"),
+    [(0.5, 1.0, 2, True), (1.0, 1.0, 2, False), (0.26, 1.0, 4, True), (1.0, 1.0, 1, False), (0.0, 0.0, 2, False),
+     (math.nan, 1.0, 2, False), (0.8, 1.0, 2, False)],
+)  # fmt: skip
+def test_whether_a_loss_is_the_share_of_one_device_shows(told, mean, num_devices, found):
+    assert is_share(told, mean, num_devices) is found
 
 
 class OneTrainer:
@@ -38,6 +47,10 @@ class OneTrainer:
         self.seen.append(model.training)
         outputs = model(inputs.pop("x"))
         return outputs.sum() / num_items_in_batch if self.uses_number else outputs.mean()
+
+    def _get_num_items_in_batch(self, batches, device):
+        assert self.args.average_tokens_across_devices is False
+        return sum(len(batch["x"]) for batch in batches)
 
     def prediction_step(self, model):
         self.averages.append(self.args.average_tokens_across_devices)
@@ -56,6 +69,32 @@ def test_a_loss_that_ignores_the_number_of_items_becomes_a_mean(uses_number, cap
     assert trainer.loss_is_scaled_for_ga is (None if uses_number else False)
     assert trainer.args.average_tokens_across_devices is uses_number
     assert ("its gradients would be 2 times too large" in caplog.text) is not uses_number
+
+
+class SwappedTrainer(OneTrainer):
+    """The order of arguments in Hugging Face's documents on a loss of one's own."""
+
+    def compute_loss(self, model, inputs, num_items_in_batch=None, return_outputs=False):
+        outputs = model(inputs["x"])
+        loss = outputs.mean() if num_items_in_batch is None else outputs.sum() / num_items_in_batch
+        return (loss * self.scale, outputs) if return_outputs else loss * self.scale
+
+
+@pytest.mark.parametrize("is_scaled", [True, False])
+def test_the_share_of_a_device_is_multiplied_by_the_devices(is_scaled, caplog):
+    trainer, model = SwappedTrainer(True, world_size=2, device="cpu"), torch.nn.Identity()
+    trainer.scale = 1
+    if is_scaled:
+        own = trainer.compute_loss
+        trainer.compute_loss = lambda *inputs, num_items_in_batch=None: (
+            own(*inputs, num_items_in_batch=num_items_in_batch) * (1 if num_items_in_batch is None else 2)
+        )
+    keep_loss(trainer, Ranks())
+    assert trainer.compute_loss(model, {"x": torch.ones(4)}, num_items_in_batch=8) == 1
+    assert ("the share of one of them" in caplog.text) is not is_scaled
+    if not is_scaled:
+        loss, _ = trainer.compute_loss(model.eval(), {"x": torch.ones(4)}, return_outputs=True)
+        assert loss == 1
 
 
 def test_it_does_not_look_where_nothing_could_differ_or_in_an_evaluation():
@@ -99,12 +138,24 @@ args = TrainingArguments(
     lr_scheduler_type="constant", per_device_train_batch_size=at_once, gradient_accumulation_steps=8 // at_once,
     per_device_eval_batch_size=8, disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False, report_to="none",
 )
-trainer = Trainer(model, args, train_dataset=data[:32], eval_dataset=data[32:])
+
+class OwnTrainer(Trainer):
+    def compute_loss(self, model, inputs, num_items_in_batch=None, return_outputs=False):
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        reduction = "mean" if num_items_in_batch is None else "sum"
+        loss = torch.nn.functional.cross_entropy(outputs.logits, labels, reduction=reduction)
+        if num_items_in_batch is not None:
+            loss = loss / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
+kind_of_trainer = OwnTrainer if len(sys.argv) > 4 else Trainer
+trainer = kind_of_trainer(model, args, train_dataset=data[:32], eval_dataset=data[32:])
 elastic_trainer(trainer, reporter=lambda **report: print("loss", report["eval_loss"], flush=True)).train()
 """
 
 
-def losses(folder, kind, at_once, num_ranks):
+def losses(folder, kind, at_once, num_ranks, *options):
     """The reported losses of a launch with so many processes."""
     folder.mkdir()
     (folder / "train.py").write_text(SCRIPT)
@@ -112,7 +163,7 @@ def losses(folder, kind, at_once, num_ranks):
         port = server.getsockname()[1]
     ranks = [
         subprocess.Popen(
-            [sys.executable, folder / "train.py", folder / "checkpoints", kind, str(at_once)],
+            [sys.executable, folder / "train.py", folder / "checkpoints", kind, str(at_once), *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks),
                  "LOCAL_WORLD_SIZE": str(num_ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
@@ -126,12 +177,15 @@ def losses(folder, kind, at_once, num_ranks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "others"), [("classifier", [(8, 2), (2, 1)]), ("language", [(2, 2)])])
-def test_devices_and_accumulation_change_no_loss(tmp_path, kind, others):
+@pytest.mark.parametrize(
+    ("kind", "others", "options"),
+    [("classifier", [(8, 2), (2, 1)], []), ("language", [(2, 2)], []), ("classifier", [(2, 2)], ["own loss"])],
+)
+def test_devices_and_accumulation_change_no_loss(tmp_path, kind, others, options):
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    expected = losses(tmp_path / "one", kind, 8, 1)
+    expected = losses(tmp_path / "one", kind, 8, 1, *options)
     assert len(expected) == 2
     for at_once, num_ranks in others:
-        found = losses(tmp_path / f"{num_ranks}-{at_once}", kind, at_once, num_ranks)
+        found = losses(tmp_path / f"{num_ranks}-{at_once}", kind, at_once, num_ranks, *options)
         assert found == pytest.approx(expected, abs=1e-4)

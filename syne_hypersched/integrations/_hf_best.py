@@ -1,0 +1,102 @@
+"""The best checkpoint of a ``transformers.Trainer``, for ``load_best_model_at_end``.
+
+The trainer notes its absolute path, which is another one if the folder was moved or copied. So it is found again by its
+name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_BEST = "best-model-"
+_STATE = "trainer_state.json"  # the trainer's own name for it
+
+
+class Best:
+    """Keeps a copy of the best checkpoint, as ``best-model-STEP``, beside the newest ones.
+
+    Parameters
+    ----------
+    path
+        Folder of the checkpoints.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def keep(self, state: Any, written: str) -> None:
+        """Keeps a checkpoint if it is the best one, and notes in it where the best one is.
+
+        Parameters
+        ----------
+        state
+            The trainer's state.
+        written
+            The folder that the trainer has just written.
+        """
+        best = state.best_model_checkpoint
+        if best is None:
+            return
+        if state.best_global_step == state.global_step and not os.path.isdir(best):
+            self._copy(written, best)
+        state.save_to_json(os.path.join(written, _STATE))
+
+    def name(self, state: Any) -> None:
+        """Tells the state where the best checkpoint is kept, if it has one."""
+        if state.best_model_checkpoint is not None:
+            state.best_model_checkpoint = self._path_of(state)
+
+    def remove_others(self, state: Any) -> None:
+        """Removes those that are no longer the best."""
+        for name in os.listdir(self._path):
+            if name.startswith(_BEST) and name != os.path.basename(state.best_model_checkpoint or ""):
+                shutil.rmtree(os.path.join(self._path, name), ignore_errors=True)
+
+    def find_again(self, state: Any, loaded: str, is_main: bool) -> None:
+        """Tells the state of a run that goes on where its best checkpoint is.
+
+        Parameters
+        ----------
+        state
+            The trainer's state.
+        loaded
+            The trainer's folder from which the run goes on.
+        is_main
+            Whether this process writes.
+        """
+        if not state.best_global_step:
+            return
+        best = self._path_of(state)
+        if state.best_global_step == state.global_step:
+            if is_main and not os.path.isdir(best):
+                self._copy(loaded, best)
+        elif not os.path.isdir(best):
+            if is_main:
+                logger.warning(
+                    "The best checkpoint, of step %d, is not there any more: the best one from now on is kept instead.",
+                    state.best_global_step,
+                )
+            state.best_model_checkpoint = state.best_metric = state.best_global_step = None
+            return
+        state.best_model_checkpoint = best
+
+    def _path_of(self, state: Any) -> str:
+        return os.path.join(self._path, f"{_BEST}{state.best_global_step}")
+
+    def _copy(self, written: str, best: str) -> None:
+        shutil.rmtree(f"{best}.aside", ignore_errors=True)
+        shutil.copytree(written, f"{best}.aside", copy_function=_link)
+        os.rename(f"{best}.aside", best)
+
+
+def _link(source: str, target: str) -> None:
+    """Files of checkpoints are never changed, so one copy is enough where the disk has hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,155 @@
+"""What an elastic run needs of Lightning's trainer, its counts of batches, and its checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from typing import Any
+
+import torch
+
+_COUNTS = ("limit_train_batches", "val_check_interval")
+_STATES = ("ready", "started", "processed", "completed")
+
+
+def check_trainer(trainer: Any, module: Any, num_accumulated: int) -> None:
+    """Refuses what would make the global batch another one.
+
+    Parameters
+    ----------
+    trainer, module
+        Lightning's.
+    num_accumulated
+        Micro-batches of a step on one device.
+
+    Raises
+    ------
+    ValueError
+        The trainer accumulates gradients by itself, or the module takes a step after each micro-batch.
+    """
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            "accumulate_grad_batches of the trainer must be left out, since it follows from max_local_batch_size and "
+            f"global_batch_size, which counts the samples of a whole step, but got {trainer.accumulate_grad_batches}"
+        )
+    if any(_is_scheduler(callback) for callback in trainer.callbacks):
+        raise ValueError(
+            "callbacks of the trainer must not have a GradientAccumulationScheduler, since the global batch is the "
+            "same in each epoch, but got one"
+        )
+    if num_accumulated > 1 and not module.automatic_optimization:
+        raise ValueError(
+            "max_local_batch_size must be left out with manual optimisation, since the module takes a step after each "
+            f"batch, but it demands {num_accumulated} batches for a step"
+        )
+
+
+def count_steps(trainer: Any, num_accumulated: int) -> None:
+    """Has the trainer count steps where its user has counted batches, which several devices would make smaller."""
+    for name in _COUNTS:
+        value = getattr(trainer, name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            setattr(trainer, name, value * num_accumulated)
+
+
+def keep_whole_steps(trainer: Any, num_accumulated: int) -> None:
+    """Has shares of an epoch end with a step on any number of devices."""
+    loop = trainer.fit_loop
+    if num_accumulated == 1 or not math.isfinite(loop.max_batches):
+        return
+    if isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches < 1:
+        loop.max_batches = _whole(loop.max_batches, num_accumulated)
+    if isinstance(trainer.val_check_interval, float) and trainer.val_check_interval < 1:
+        trainer.val_check_batch = _whole(trainer.val_check_batch, num_accumulated)
+
+
+def go_on(loops: dict[str, Any], before: int, now: int) -> tuple[int, int]:
+    """Counts the micro-batches of a saved run again, for the current number of devices.
+
+    Parameters
+    ----------
+    loops
+        The state of the trainer's loop, which is changed.
+    before, now
+        Micro-batches of a step on one device, in the run that was saved and in this one.
+
+    Returns
+    -------
+    tuple
+        The epoch, counted from 0, and its steps that are done.
+    """
+    progress = loops["epoch_loop.batch_progress"]
+    current, total = progress["current"], progress["total"]
+    is_inside = current["completed"] < current["processed"] and not progress["is_last_batch"]
+    num_steps = current["ready"] // before if is_inside else 0
+    more = num_steps * now - current["ready"] if is_inside else 0
+    for name in _STATES:
+        earlier = total[name] - current[name]
+        current[name] += more
+        total[name] = earlier * now // before + current[name]
+    return loops["epoch_progress"]["current"]["processed"], num_steps
+
+
+def move_paths(states: dict[str, Any], before: str, now: str) -> None:
+    """Corrects paths in the states of callbacks, such as those of ``ModelCheckpoint``, if the folder was moved.
+
+    Parameters
+    ----------
+    states
+        The states, which are changed.
+    before, now
+        The folder of the checkpoints when they were saved, and now. Paths beside it are corrected, too, if it has the
+        same name.
+    """
+    before, now = os.path.realpath(before), os.path.realpath(now)
+    if before == now:
+        return
+    moves = [(before, now)]
+    if os.path.basename(before) == os.path.basename(now):
+        moves.append((os.path.dirname(before), os.path.dirname(now)))
+    for key, state in states.items():
+        states[key] = _moved(state, moves)
+
+
+def fingerprint(batch: Any) -> str | None:
+    """What a batch holds, in short; None: it has no tensor."""
+    found = hashlib.blake2b(digest_size=8)
+    num_tensors = _add(found, batch)
+    return found.hexdigest() if num_tensors else None
+
+
+def _is_scheduler(callback: Any) -> bool:
+    return any(each.__name__ == "GradientAccumulationScheduler" for each in type(callback).__mro__) and set(
+        callback.scheduling.values()
+    ) != {1}
+
+
+def _whole(num_batches: float, num_accumulated: int) -> int:
+    return max(1, int(num_batches) // num_accumulated) * num_accumulated
+
+
+def _moved(value: Any, moves: list[tuple[str, str]]) -> Any:
+    if isinstance(value, str):
+        for before, now in moves:
+            if value == before or value.startswith(before + os.sep):
+                return now + value[len(before) :]
+        return value
+    if isinstance(value, dict):
+        return {_moved(key, moves): _moved(each, moves) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_moved(each, moves) for each in value)
+    return value
+
+
+def _add(found: Any, value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        found.update(str(tuple(value.shape)).encode())
+        found.update(value.detach().to("cpu", torch.float64).contiguous().numpy().tobytes())
+        return 1
+    if isinstance(value, dict):
+        return sum(_add(found, each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_add(found, each) for each in value)
+    found.update(repr(value).encode() if isinstance(value, str | int | float) else b"")
+    return 0

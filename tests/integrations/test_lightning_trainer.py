@@ -1,0 +1,138 @@
+"""What an elastic run changes in Lightning's counts, refuses, and corrects in its checkpoints."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from syne_hypersched.integrations._lightning_trainer import (  # noqa: E402
+    check_trainer,
+    count_steps,
+    fingerprint,
+    go_on,
+    keep_whole_steps,
+    move_paths,
+)
+
+
+class GradientAccumulationScheduler:
+    def __init__(self, scheduling):
+        self.scheduling = scheduling
+
+
+def one_trainer(**changed):
+    loop = SimpleNamespace(max_batches=changed.pop("max_batches", 24))
+    given = {
+        "accumulate_grad_batches": 1, "callbacks": [GradientAccumulationScheduler({0: 1})], "limit_train_batches": 1.0,
+        "val_check_interval": 1.0, "val_check_batch": 24, "fit_loop": loop, **changed,
+    }  # fmt: skip
+    return SimpleNamespace(**given)
+
+
+def module(automatic=True):
+    return SimpleNamespace(automatic_optimization=automatic)
+
+
+def test_a_plain_trainer_is_taken():
+    check_trainer(one_trainer(), module(), 4)
+    check_trainer(one_trainer(), module(automatic=False), 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_automatic", "name"),
+    [
+        ({"accumulate_grad_batches": 4}, True, "accumulate_grad_batches"),
+        ({"callbacks": [GradientAccumulationScheduler({0: 1, 2: 4})]}, True, "GradientAccumulationScheduler"),
+        ({}, False, "max_local_batch_size"),
+    ],
+)
+def test_what_would_change_the_global_batch_is_refused(changed, is_automatic, name):
+    with pytest.raises(ValueError, match=f"{name}.* but "):
+        check_trainer(one_trainer(**changed), module(is_automatic), 4)
+
+
+def test_numbers_of_batches_count_steps():
+    trainer = one_trainer(limit_train_batches=5, val_check_interval=3)
+    count_steps(trainer, 4)
+    assert (trainer.limit_train_batches, trainer.val_check_interval) == (20, 12)
+    trainer = one_trainer(limit_train_batches=0.3)
+    count_steps(trainer, 4)
+    assert (trainer.limit_train_batches, trainer.val_check_interval) == (0.3, 1.0)
+
+
+@pytest.mark.parametrize(("num_accumulated", "batches", "check"), [(4, 7, 6), (2, 3, 3), (1, 1, 1)])
+def test_shares_of_an_epoch_are_whole_steps_on_any_number_of_devices(num_accumulated, batches, check):
+    trainer = one_trainer(
+        limit_train_batches=0.3, val_check_interval=0.25, max_batches=batches, val_check_batch=check
+    )  # fmt: skip
+    keep_whole_steps(trainer, num_accumulated)
+    assert (trainer.fit_loop.max_batches, trainer.val_check_batch) == (num_accumulated, num_accumulated)
+
+
+def test_all_of_an_epoch_is_left_alone():
+    trainer = one_trainer(max_batches=23)
+    keep_whole_steps(trainer, 4)
+    assert trainer.fit_loop.max_batches == 23
+    keep_whole_steps(one_trainer(max_batches=float("inf"), limit_train_batches=0.5), 4)
+
+
+def loops(current, total, is_last=False, completed=None):
+    counts = dict.fromkeys(("ready", "started", "processed", "completed"), current)
+    counts["completed"] = current if completed is None else completed
+    progress = {"current": counts, "total": dict.fromkeys(counts, total), "is_last_batch": is_last}
+    return {"epoch_loop.batch_progress": progress, "epoch_progress": {"current": {"processed": 2}}}
+
+
+def test_micro_batches_inside_an_epoch_are_counted_again():
+    state = loops(current=8, total=56, completed=7)  # two epochs of 24 micro-batches, 4 for each step
+    assert go_on(state, before=4, now=2) == (2, 2)
+    progress = state["epoch_loop.batch_progress"]
+    assert progress["current"] == {"ready": 4, "started": 4, "processed": 4, "completed": 3}
+    assert progress["total"]["ready"] == 28
+
+
+def test_at_the_end_of_an_epoch_the_ones_before_are_counted_again():
+    state = loops(current=24, total=48, is_last=True)
+    assert go_on(state, before=4, now=2) == (2, 0)
+    assert state["epoch_loop.batch_progress"]["current"]["ready"] == 24  # the next epoch begins with 0
+    assert state["epoch_loop.batch_progress"]["total"]["ready"] == 36
+    same = loops(current=24, total=48, is_last=True)
+    assert go_on(same, before=2, now=2) == (2, 0)
+    assert same == loops(current=24, total=48, is_last=True)
+
+
+def test_paths_follow_the_folder():
+    states = {
+        "ModelCheckpoint": {
+            "best_model_path": "/old/0/checkpoints/mine/a.ckpt", "dirpath": "/old/0/checkpoints/mine",
+            "best_k_models": {"/old/0/checkpoints/mine/a.ckpt": torch.tensor(1.0)}, "kth_best_model_path": "",
+            "last_model_path": "/old/0/logs/last.ckpt", "other": ["/old/0x/checkpoints", 3],
+        }
+    }  # fmt: skip
+    untouched = copy.deepcopy(states)
+    move_paths(states, "/old/0/checkpoints", "/old/0/checkpoints")
+    assert states == untouched
+    move_paths(states, "/old/0/checkpoints", "/new/7/checkpoints")
+    found = states["ModelCheckpoint"]
+    assert found["best_model_path"] == "/new/7/checkpoints/mine/a.ckpt"
+    assert found["dirpath"] == "/new/7/checkpoints/mine"
+    assert found["best_k_models"] == {"/new/7/checkpoints/mine/a.ckpt": torch.tensor(1.0)}
+    assert (found["kth_best_model_path"], found["last_model_path"]) == ("", "/new/7/logs/last.ckpt")
+    assert found["other"] == ["/old/0x/checkpoints", 3]
+
+
+def test_a_folder_of_another_name_moves_alone():
+    states = {"x": {"own": "/old/0/a.ckpt", "beside": "/old/1"}}
+    move_paths(states, "/old/0", "/new/7")
+    assert states == {"x": {"own": "/new/7/a.ckpt", "beside": "/old/1"}}
+
+
+def test_batches_are_told_apart():
+    one, other = torch.arange(6.0), torch.arange(1.0, 7.0)
+    assert fingerprint([one, {"y": other}]) == fingerprint((one.clone(), {"y": other.clone()}))
+    assert len({fingerprint(each) for each in (one, other, one.bfloat16().reshape(2, 3), [one, "a"], [one, "b"])}) == 5
+    assert fingerprint(["text"]) is None

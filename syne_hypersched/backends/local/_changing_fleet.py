@@ -67,11 +67,22 @@ class ChangingFleet(CheckedFleet):
             return False
         return crew.can_change
 
-    def _why_relaunched(self, trial: TrialProcesses) -> str:
-        """Why a trial that is drained for a resize cannot be resized in place; empty if there is nothing to say."""
+    def _explain_relaunch(self, trial: TrialProcesses) -> str:
+        """Why a trial that is drained for a resize cannot be resized in place; empty if there is nothing to say.
+
+        The first one is warned of.
+        """
         if trial.crew is None or trial.drain_reason != "resize":
             return ""
-        return trial.crew.why_unable
+        why = trial.crew.why_unable
+        if self.resize_mode == "in_place" and why and not self._has_told:
+            self._has_told = True
+            logger.warning(
+                "Trial %d is launched again for a resize to %s, although resize is 'in_place': %s. docs/joining.md "
+                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
+                trial.trial_id, counted(trial.wants, "device"), why,
+            )  # fmt: skip
+        return why
 
     def _useful(self, trial: TrialProcesses) -> int:
         """Devices that a trial wants, of which it gets no more when its training has ended."""
@@ -284,14 +295,6 @@ class ChangingFleet(CheckedFleet):
         is_out = crew.is_withdrawn
         if crew.desk is not None and crew.change is not None and not is_out:
             is_out = crew.desk.withdraw(crew.change)
-        why = self._why_relaunched(trial)
-        if self.resize_mode == "in_place" and why and not self._has_told:
-            self._has_told = True
-            logger.warning(
-                "Trial %d is launched again for a resize to %s, although resize is 'in_place': %s. docs/joining.md "
-                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
-                trial.trial_id, counted(trial.wants, "device"), why,
-            )  # fmt: skip
         for handle in crew.handles:
             if handle not in crew.exits:
                 self._launcher.drain(handle, 0.0 if is_out and handle == crew.newcomer else grace_s)

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from tests.forked import ForkedPython
 from tests.thoroughness import examples
 
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
@@ -46,6 +47,14 @@ def wait_for() -> Callable[[Callable[[], object]], None]:
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[ForkedPython]:
+    """Runs Python programs that need not import pandas anew."""
+    python = ForkedPython()
+    yield python
+    python.close()
 
 
 @pytest.fixture

@@ -45,21 +45,21 @@ def test_there_are_documents():
     [pytest.param(path, marks=pytest.mark.slow if path.name in OF_FRAMEWORKS else ()) for path in DOCUMENTS],
     ids=name_of,
 )
-def test_python_of_a_document_runs(document, tmp_path):
+def test_python_of_a_document_runs(document, tmp_path, forked):
     program = program_of(document.read_text(), tmp_path)
     if not program:
         pytest.skip(f"{document.name} has no Python")
     script = tmp_path / "document.py"
-    script.write_text(program)
     path = [ROOT, PATH_OF_FRAMEWORKS] if document.name in OF_FRAMEWORKS else [ROOT]
-    done = subprocess.run(
-        [sys.executable, script],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "SYNETUNE_FOLDER": str(tmp_path / "results")},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    deadlines = re.findall(r"\bDeadline\(\d", program)
+    # A machine that is busy with something else may need more than a document's few seconds.
+    for factor in (1, 5, 25) if deadlines else (1,):
+        script.write_text(re.sub(r"\bDeadline\((\d+)", rf"Deadline({factor} * \1", program))
+        environment["SYNETUNE_FOLDER"] = str(tmp_path / f"results-{factor}")
+        done = forked.run([script], cwd=tmp_path, env=environment)
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
 

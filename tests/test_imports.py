@@ -27,6 +27,7 @@ COMMON_GROUND = {
     "_json_files": set(),
     "_lazy": set(),
     "_log_tail": {"_report_lines"},
+    "_metadata": {"_json_files"},
     "_moments": set(),
     "_report_lines": set(),
     "_resize_desk": set(),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import ForkedPython
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "examples" / "README.md"]
 
@@ -20,11 +22,9 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_simulation_runs() -> None:
+def test_the_simulation_runs(forked: ForkedPython) -> None:
     _, code = snippets("python")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
-    )
+    done = forked.run(["-c", code], cwd=ROOT)
     assert done.returncode == 0, done.stderr
     num_trials, best, utilisation = map(float, done.stdout.split())
     assert num_trials > 8
@@ -32,7 +32,9 @@ def test_the_simulation_runs() -> None:
     assert 0 < utilisation <= 1
 
 
-def test_the_code_runs_in_an_empty_folder_and_the_commands_read_its_results(tmp_path: Path) -> None:
+def test_the_code_runs_in_an_empty_folder_and_the_commands_read_its_results(
+    tmp_path: Path, forked: ForkedPython
+) -> None:
     code, _ = snippets("python")
     assert "Deadline(30, " in code
     environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path / "experiments"), "PYTHONPATH": str(ROOT)}
@@ -63,9 +65,7 @@ def test_the_code_runs_in_an_empty_folder_and_the_commands_read_its_results(tmp_
         if words[1] not in READING or "--html" in words:
             continue  # the run has ended and has no devices any more; pages and exports need extras
         arguments = ["-m", "syne_hypersched.cli", *words[1:2], best.parent.name, *words[3:]]
-        done = subprocess.run(
-            [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
-        )
+        done = forked.run(arguments, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
     assert (best.parent / "run.png").is_file()
 

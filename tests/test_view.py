@@ -29,7 +29,7 @@ Tuner(
 SCRIPT = """
 import argparse
 import time
-from syne_tune import Reporter
+from tests.reporter import Reporter
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--st_checkpoint_dir")

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 
 from benchmarking.studies.markdown import header, row
 from syne_hypersched.comparison.labels import apart
@@ -156,6 +154,8 @@ def draw_regret(rows: pd.DataFrame, titles: Mapping[str, str], strong: str, titl
     path
         The file.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.0, 5.2), layout="constrained", facecolor="white")
     axes = figure.subplots()
     regret, deadlines = by_seed(rows, list(titles)), list(dict.fromkeys(rows.deadline))
@@ -196,6 +196,9 @@ def draw_regret(rows: pd.DataFrame, titles: Mapping[str, str], strong: str, titl
 
 def draw_ratios(comparisons: Mapping[str, pd.DataFrame], path: Path) -> None:
     """A picture of all ratios: machines as rows, launch costs and deadlines as columns."""
+    from matplotlib.colors import TwoSlopeNorm
+    from matplotlib.figure import Figure
+
     first = next(iter(comparisons.values()))
     machines = list(dict.fromkeys(zip(first.num_devices, first.scaling, strict=True)))
     deadlines = sorted(set(first.deadline), key=lambda deadline: float(deadline.removesuffix("x")))

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from benchmarking.studies.markdown import header, row
 from syne_hypersched.comparison.statistics import Interval, mean_interval
@@ -126,6 +125,8 @@ def scaling_lines(table: pd.DataFrame, scheduler: str, scalings: Mapping[str, st
 
 def draw(means: Means, title: str, path: Path) -> None:
     """A picture of regret by deadline, a panel for each kind of mean."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.0 * len(means), 5.2), layout="constrained")
     panels = figure.subplots(1, len(means), sharey=True, squeeze=False)[0]
     for axes, (name, regret) in zip(panels, means.items(), strict=True):

@@ -21,7 +21,7 @@ from syne_hypersched.check._curves import (
     why_no_resource,
     within_an_epoch,
 )
-from syne_hypersched.check._rows import CheckRow, Verdict
+from syne_hypersched.check._rows import CheckRow, Finding
 from syne_hypersched.check._several import global_batch, one_writer, other_devices
 from syne_hypersched.check._stages import Observed
 from syne_hypersched.check._trace import LaunchTrace, code_text
@@ -62,7 +62,7 @@ class Judge:
 
     def rows(self) -> list[CheckRow]:
         """One row for each property."""
-        properties: dict[str, Callable[[], Verdict]] = {
+        properties: dict[str, Callable[[], Finding]] = {
             "runs": self._runs,
             "reports": self._reports,
             "checkpoint found": self._checkpoint,
@@ -101,7 +101,7 @@ class Judge:
 
     # One method for each property.
 
-    def _runs(self) -> Verdict:
+    def _runs(self) -> Finding:
         alone = self._seen.alone
         if alone.exit_code not in (None, 0):
             words = alone.last_words
@@ -118,7 +118,7 @@ class Judge:
             return "FAIL", f"no report for too long, after {len(alone.reports)} of them", advice
         return "PASS", f"{counted(len(alone.reports), 'report')} on 1 device", ""
 
-    def _reports(self) -> Verdict:
+    def _reports(self) -> Finding:
         reports, names = self._seen.alone.reports, self._names
         if not reports:
             if "runs" in self._failed:
@@ -142,7 +142,7 @@ class Judge:
                 return "FAIL", f"after a relaunch, {why}", "Report the same entries in every launch."
         return "PASS", f"metric {names.metric}, resource {names.resource}", ""
 
-    def _checkpoint(self) -> Verdict:
+    def _checkpoint(self) -> Finding:
         alone = self._seen.alone
         if not alone.reports:
             return "UNKNOWN", "no report", ""
@@ -161,7 +161,7 @@ class Judge:
         """Reports of a level: a script may report its training loss and its validation loss."""
         return max(level_sizes(self._seen.alone.reports, self._names.resource), default=1)
 
-    def _saved_first(self) -> Verdict:
+    def _saved_first(self) -> Finding:
         alone = self._seen.alone
         if "checkpoint found" in self._failed or not alone.reports:
             return "UNKNOWN", "no checkpoint", ""
@@ -169,17 +169,17 @@ class Judge:
         if len(groups) > 1 and groups[-1] < max(groups):
             groups.pop()  # it was ended between two reports of a level
         lasts = [sum(groups[: number + 1]) - 1 for number in range(len(groups))]
-        verdicts = [alone.saved_before(index, number) for index, number in zip(lasts, groups, strict=True)]
-        missing = [index + 1 for index, verdict in zip(lasts, verdicts, strict=True) if verdict is False]
+        found = [alone.saved_before(index, number) for index, number in zip(lasts, groups, strict=True)]
+        missing = [index + 1 for index, saved in zip(lasts, found, strict=True) if saved is False]
         if missing:
             listed = ", ".join(map(str, missing))
             advice = "Save before each report: the answer to a report may be SIGTERM, and best/ holds what was saved."
             return "FAIL", f"nothing was saved before report {listed}", advice
-        if None in verdicts:
+        if None in found:
             return "UNKNOWN", "the order of saves and reports could not be seen", ""
-        return "PASS", f"a save before each of {counted(len(verdicts), 'report')}", ""
+        return "PASS", f"a save before each of {counted(len(found), 'report')}", ""
 
-    def _leaves(self) -> Verdict:
+    def _leaves(self) -> Finding:
         trace = self._seen.terminated
         if trace is None or trace.leave_s is None:
             return "UNKNOWN", "no SIGTERM was sent: give options with which there are at least 2 reports", ""
@@ -202,7 +202,7 @@ class Judge:
         """The reports after SIGTERM. A process that has died of it has made all reports before."""
         return () if trace.exit_code == -signal.SIGTERM else trace.reports[trace.num_before_signal or 0 :]
 
-    def _whole_epochs(self) -> Verdict:
+    def _whole_epochs(self) -> Finding:
         trace = self._seen.terminated
         if trace is None or trace.num_before_signal is None:
             return "UNKNOWN", "no SIGTERM was sent", ""
@@ -225,7 +225,7 @@ class Judge:
             return "FAIL", f"after SIGTERM it reported {self._differs(worst)}", advice
         return "PASS", f"it finished {self._names.resource} {worst.level:g} after SIGTERM", ""
 
-    def _goes_on(self) -> Verdict:
+    def _goes_on(self) -> Finding:
         if "checkpoint found" in self._failed:
             return "UNKNOWN", "no checkpoint", ""
         seen = self._seen
@@ -245,7 +245,7 @@ class Judge:
                 return self._resume(before, after)
         return "UNKNOWN", "no relaunch from a checkpoint that surely belongs to the last report has reported", ""
 
-    def _resume(self, before: tuple[Mapping[str, Any], ...], after: LaunchTrace) -> Verdict:
+    def _resume(self, before: tuple[Mapping[str, Any], ...], after: LaunchTrace) -> Finding:
         name = self._names.resource
         last, first = before[-1].get(name), after.reports[0].get(name)
         if not checks.is_number(last) or not checks.is_number(first) or len(self._levels) < 2:
@@ -271,7 +271,7 @@ class Judge:
             return "FAIL", f"{where}: it started from the beginning", advice
         return "FAIL", f"{where}: epochs are trained again", "Save in every epoch, and load the newest checkpoint."
 
-    def _whole(self) -> Verdict:
+    def _whole(self) -> Finding:
         if self._failed & {"checkpoint found", "goes on where it was"}:
             return "UNKNOWN", "it does not go on from a checkpoint", ""
         seen = self._seen
@@ -324,7 +324,7 @@ class Judge:
         worst = None if trace is None else apart(curve(trace.reports, self._names), self._alone)
         return worst is not None and worst.distance > self._limit(1)
 
-    def _curve(self) -> Verdict:
+    def _curve(self) -> Finding:
         if self._failed & {"checkpoint found", "reports", "goes on where it was"} or not self._names.metric:
             return "UNKNOWN", "it does not go on from a checkpoint with a metric", ""
         compared = 0

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 Status: TypeAlias = Literal["PASS", "FAIL", "UNKNOWN"]
 
 #: Status, what was seen, and what to change.
-Verdict: TypeAlias = tuple[Status, str, str]
+Finding: TypeAlias = tuple[Status, str, str]
 
 
 @dataclass(frozen=True)

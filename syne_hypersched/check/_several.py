@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from syne_hypersched._wording import counted
-from syne_hypersched.check._rows import Verdict
+from syne_hypersched.check._rows import Finding
 from syne_hypersched.check._stages import Observed
 from syne_hypersched.check._trace import written_by_all
 from syne_hypersched.contract import BATCH_SIZE
@@ -13,7 +13,7 @@ from syne_hypersched.contract import BATCH_SIZE
 _NO_LAUNCH = "there was no launch on more than 1 device that has reported"
 
 
-def other_devices(seen: Observed, failed: AbstractSet[str]) -> Verdict:
+def other_devices(seen: Observed, failed: AbstractSet[str]) -> Finding:
     """Whether a trial goes on on several devices.
 
     Parameters
@@ -39,7 +39,7 @@ def other_devices(seen: Observed, failed: AbstractSet[str]) -> Verdict:
     return "PASS", f"{counted(len(trace.reports), 'report')} on {number} devices", ""
 
 
-def one_writer(seen: Observed, failed: AbstractSet[str]) -> Verdict:
+def one_writer(seen: Observed, failed: AbstractSet[str]) -> Finding:
     """Whether one rank alone writes the checkpoint; see :func:`other_devices`."""
     trace, alone = seen.resized, seen.alone
     if "checkpoint found" in failed:
@@ -62,7 +62,7 @@ def one_writer(seen: Observed, failed: AbstractSet[str]) -> Verdict:
     return "PASS", f"no file is written more often on {trace.num_devices} devices than on 1", ""
 
 
-def global_batch(seen: Observed) -> Verdict:
+def global_batch(seen: Observed) -> Finding:
     """Whether the global batch is the same on several devices."""
     trace, alone = seen.resized, seen.alone
     if trace is None or trace.num_devices == 1 or not trace.reports:

@@ -7,7 +7,6 @@ may hold the reports in more than one way: then an order is not known.
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syne_hypersched.checkpoint_folder import is_report_mark
-from syne_hypersched.checkpoints import Change
+from syne_hypersched.checkpoints import Change, pattern_of
 
 #: Changes after which a file or folder is finished, and in its place unless it is moved later.
 FINISHES = ("closed", "moved", "lost")
@@ -117,9 +116,9 @@ class LaunchTrace:
         if len(self.reports) != self.num_before_signal or not num_saves(self.changes, self.places, after=begin):
             return False
         first = _first_kinds(alone.changes, alone.places)
-        usual = [{_kind(path) for path in written} for written in alone.written()[1:]]
+        usual = [{pattern_of(path) for path in written} for written in alone.written()[1:]]
         usual = [kinds & first if first else kinds for kinds in usual]
-        done = {_kind(change.path) for change in changes if change.kind in FINISHES}
+        done = {pattern_of(change.path) for change in changes if change.kind in FINISHES}
         return any(usual) and not any(kinds <= done for kinds in usual if kinds)
 
     def between(self, index: int) -> tuple[Change, ...]:
@@ -160,7 +159,7 @@ def num_saves(changes: Sequence[Change], places: Sequence[tuple[int, int]], afte
     """
     first = _first_kinds(changes, places)
     return sum(
-        change.kind in SAVES and not is_report_mark(change.path) and (not first or _kind(change.path) in first)
+        change.kind in SAVES and not is_report_mark(change.path) and (not first or pattern_of(change.path) in first)
         for change in changes[after:]
     )
 
@@ -169,7 +168,7 @@ def _first_kinds(changes: Sequence[Change], places: Sequence[tuple[int, int]]) -
     """Paths, without their numbers, that may have changed before the first report."""
     if not places:
         return set()
-    return {_kind(change.path) for change in changes[: places[0][1]] if not is_report_mark(change.path)}
+    return {pattern_of(change.path) for change in changes[: places[0][1]] if not is_report_mark(change.path)}
 
 
 def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]], num_ranks: int) -> str:
@@ -195,7 +194,7 @@ def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]
     for written in several[1:]:
         totals.update(_of_kinds(written))
         for path, number in written.items():
-            examples[_kind(path), path] = max(number, examples[_kind(path), path])
+            examples[pattern_of(path), path] = max(number, examples[pattern_of(path), path])
     for kind, total in totals.most_common():
         before = usual.get(kind, [most])
         if max(before) > 2 and min(before) < max(before):
@@ -207,16 +206,11 @@ def written_by_all(alone: Sequence[Counter[str]], several: Sequence[Counter[str]
     return ""
 
 
-def _kind(path: str) -> str:
-    """A path without its numbers, which may be others in each save."""
-    return re.sub(r"\d+", "#", path)
-
-
 def _of_kinds(written: Mapping[str, int]) -> dict[str, int]:
     """How often the file of each kind was written that was written most often."""
     found: dict[str, int] = {}
     for path, number in written.items():
-        found[_kind(path)] = max(number, found.get(_kind(path), 0))
+        found[pattern_of(path)] = max(number, found.get(pattern_of(path), 0))
     return found
 
 

@@ -8,6 +8,7 @@ copied to another trial, or put back after a script was killed while it saved, i
 from syne_hypersched.checkpoints._changes import Change as Change
 from syne_hypersched.checkpoints._changes import ChangeWatch as ChangeWatch
 from syne_hypersched.checkpoints._keeper import GenerationKeeper as GenerationKeeper
+from syne_hypersched.checkpoints._numbers import pattern_of as pattern_of
 from syne_hypersched.checkpoints._spec import Beginning as Beginning
 from syne_hypersched.checkpoints._spec import CheckpointSpec as CheckpointSpec
 from syne_hypersched.checkpoints._spec import Ending as Ending
@@ -29,4 +30,5 @@ __all__ = [
     "Matched",
     "Notes",
     "Order",
+    "pattern_of",
 ]

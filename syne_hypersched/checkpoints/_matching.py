@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from syne_hypersched.checkpoints._states import Best, Order, State, number_of, step_of
+from syne_hypersched.checkpoints._states import NO_LEVEL, Best, Order, State, number_of, step_of
 from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after its report begins to save within so many seconds.
@@ -58,7 +58,7 @@ class Matcher:
         state = notes.evidence or {}
         #: Levels of the last reports by their number, and the highest of the launches before.
         self._levels: dict[int, float] = {int(number): level for number, level in state.get("levels", {}).items()}
-        self._level_before = self._highest = float(state.get("highest", -math.inf))
+        self._level_before = self._highest = float(state.get("highest", NO_LEVEL))
         self._was_saved_first = bool(state.get("saved_first", False))
         self._best = None if notes.best is None else Best(**notes.best)
         self._is_matched = self._best is None or any(known.report == self._best.report for known in notes.matched)
@@ -105,7 +105,7 @@ class Matcher:
     @property
     def has_gone_on(self) -> bool:
         """Whether the launch has reported a higher level than those before it, whose checkpoint it has loaded."""
-        return self._highest > self._level_before > -1e308  # which stands for none
+        return self._highest > self._level_before > NO_LEVEL
 
     def report(self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0) -> None:
         """The script has reported.
@@ -386,7 +386,7 @@ class Matcher:
         state, step = self.current, step_of(self._levels)
         evidence: dict[str, Any] = {
             "levels": {str(number): level for number, level in self._levels.items()},
-            "highest": self._highest if math.isfinite(self._highest) else -1e308,
+            "highest": self._highest,
             "saved_first": self._was_saved_first or self._saved_first,
             "step": step,
             "level": None,

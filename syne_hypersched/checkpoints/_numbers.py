@@ -17,7 +17,7 @@ _COUNTED = re.compile("epoch|step|iter|round", re.IGNORECASE)
 
 
 def pattern_of(path: str) -> str:
-    """A path without its numbers."""
+    """A path without its numbers, which may be others in each save."""
     return _DIGITS.sub("#", path)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 #: A save shortly before a report belongs to it if it came so many times later after the report before.
 _CLEAR_FACTOR = 5.0
+#: A level below all others, which stands for none; JSON has no infinity.
+NO_LEVEL = -1e308
 
 
 class Order(str, Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from syne_tune.constants import (
     ST_WORKER_TIMESTAMP,
 )
 
+from syne_hypersched._metadata import read_metadata, scheduler_arguments
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
@@ -270,12 +270,13 @@ def read_goal(path: Path, time_attr: str | None = None) -> RunGoal:
     ValueError
         The scheduler has not stored its ``time_attr`` and none is given, or the file is not whole.
     """
-    metadata_path = path / ST_METADATA_FILENAME
-    metadata = _read_metadata(metadata_path)
+    metadata = _whole_metadata(path)
     if time_attr is None:
-        time_attr = metadata.get("time_attr") or (metadata.get("scheduler_kwargs") or {}).get("time_attr")
+        time_attr = metadata.get("time_attr") or scheduler_arguments(metadata).get("time_attr")
     if time_attr is None:
-        raise ValueError(f"time_attr must be given, since the scheduler has not stored it in {metadata_path}")
+        raise ValueError(
+            f"time_attr must be given, since the scheduler has not stored it in {path / ST_METADATA_FILENAME}"
+        )
     metric, mode = metadata["metric_names"][0], metadata["metric_mode"]
     return RunGoal(metric, (mode if isinstance(mode, str) else mode[0]) == "min", time_attr, metadata)
 
@@ -288,7 +289,7 @@ def run_metadata(run: Run) -> dict[str, Any]:
     ValueError
         ``metadata.json`` is not whole.
     """
-    return {} if run.path is None else _read_metadata(run.path / ST_METADATA_FILENAME)
+    return {} if run.path is None else _whole_metadata(run.path)
 
 
 def _why_no_rows(path: Path, goal: RunGoal) -> tuple[str, str]:
@@ -305,18 +306,14 @@ def _why_no_rows(path: Path, goal: RunGoal) -> tuple[str, str]:
     ), ""
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        metadata = None
-    has_all = isinstance(metadata, dict) and metadata.get("metric_names") and "metric_mode" in metadata
-    if not has_all:
+def _whole_metadata(path: Path) -> dict[str, Any]:
+    metadata = read_metadata(path)
+    if not (metadata.get("metric_names") and "metric_mode" in metadata):
         raise ValueError(
-            f"{path} must be a JSON object with metric_names and metric_mode, but is not: it was cut off, as on a full "
-            "disk, or is of another program"
+            f"{path / ST_METADATA_FILENAME} must be a JSON object with metric_names and metric_mode, but is not: it "
+            "was cut off, as on a full disk, cannot be read, or is of another program"
         )
-    return dict(metadata)
+    return metadata
 
 
 def _read_events(path: Path) -> tuple[tuple[Event, ...], str]:

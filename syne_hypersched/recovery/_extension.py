@@ -6,14 +6,12 @@ tuner was told last, that there is nothing more to start, would hold for good.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from syne_tune.constants import ST_METADATA_FILENAME
-
+from syne_hypersched._metadata import read_metadata, scheduler_arguments
 from syne_hypersched.contract import ExtendableScheduler
 from syne_hypersched.deadline import Deadline
 from syne_hypersched.records.segments import Entry
@@ -96,8 +94,7 @@ def _first_deadline(entries: Sequence[Entry], path: Path) -> float | None:
     for entry in entries:
         if entry["call"] == EXTEND:
             return float(entry["from_s"])
-    metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
-    made_s = metadata["scheduler_kwargs"]["deadline_s"]
+    made_s = scheduler_arguments(read_metadata(path))["deadline_s"]
     return None if made_s is None else float(made_s)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
 import shutil
@@ -14,11 +12,12 @@ from typing import Any, Literal
 
 from syne_tune import Tuner
 from syne_tune.backend.trial_status import Status
-from syne_tune.constants import ST_METADATA_FILENAME, ST_TUNER_CREATION_TIMESTAMP
+from syne_tune.constants import ST_TUNER_CREATION_TIMESTAMP
 from syne_tune.tuning_status import TuningStatus
 
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
+from syne_hypersched._metadata import read_metadata
 from syne_hypersched._moments import Moment
 from syne_hypersched._version import __version__
 from syne_hypersched._wording import counted
@@ -320,8 +319,4 @@ def _restore_tuner(tuner: Tuner, path: Path, progress: ReplayState, started_at: 
     tuner.tuning_status = status
     tuner.last_seen_result_per_trial = dict(progress.last_result)
     tuner.trials_scheduler_stopped = set(progress.stopped_by_scheduler)
-    # Syne Tune's file is not written at once: a tuner may have died before it was whole.
-    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-        metadata = json.loads((path / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
-        created = metadata[ST_TUNER_CREATION_TIMESTAMP]
-    tuner.metadata[ST_TUNER_CREATION_TIMESTAMP] = created
+    tuner.metadata[ST_TUNER_CREATION_TIMESTAMP] = read_metadata(path).get(ST_TUNER_CREATION_TIMESTAMP, created)

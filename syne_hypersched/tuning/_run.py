@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from syne_tune import Tuner
-from syne_tune.constants import ST_METADATA_FILENAME
 from syne_tune.util import experiment_path
 
 from syne_hypersched import backends, schedulers
+from syne_hypersched._metadata import read_metadata, scheduler_arguments
 from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, MissingEntryError, QuietTunerLogger
 from syne_hypersched.records.find import find_run
@@ -69,9 +68,8 @@ def with_recorded_seed(job: TuneJob, resume: str) -> TuneJob:
     if job.seed is not None:
         return job
     try:
-        metadata = json.loads((find_run(resume) / ST_METADATA_FILENAME).read_text(encoding="utf-8"))
-        return replace(job, seed=metadata["scheduler_kwargs"]["random_seed"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return replace(job, seed=scheduler_arguments(read_metadata(find_run(resume))).get("random_seed"))
+    except (OSError, ValueError, TypeError):
         return job  # what is wrong with the experiment is said when it is continued
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.optimize import least_squares
 
 from syne_hypersched.allocation._shape_fit import StepTimes, fit_shapes, log_step_time
 from syne_hypersched.allocation.throughput import DEFAULT_PRIOR, shape_model
@@ -38,6 +37,8 @@ def objective(theta, times, trial):
 
 
 def test_fits_of_many_trials_at_once_are_as_good_as_scipy_on_each():
+    from scipy.optimize import least_squares
+
     times = some_trials(24)
     theta = fit_shapes(times, 128.0, priors(24))
     for _ in range(4):

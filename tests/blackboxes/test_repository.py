@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-from syne_tune.blackbox_repository import repository
-from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular, serialize
-from syne_tune.blackbox_repository.conversion_scripts.scripts import pd1_import
 from syne_tune.config_space import choice, randint
 
 from syne_hypersched import simulate
@@ -17,12 +15,17 @@ from syne_hypersched.blackboxes import load_from_repository
 from syne_hypersched.blackboxes._repository import FOLDER_VARIABLE
 from syne_hypersched.schedulers import ASHA
 
+if TYPE_CHECKING:
+    from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
+
 OBJECTIVES = ("valid_error", "train_error", "runtime", "elapsed_time", "latency", "flops", "params")
 EPOCHS = 9
 
 
 def nasbench201(scale: float) -> BlackboxTabular:
     """In the layout of the real one: six edges, three repetitions, seven objectives, 32-bit floats."""
+    from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
+
     operations = ["avg_pool_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "none"]
     edges = [f"hp_x{edge}" for edge in range(6)]
     cells = pd.DataFrame([[operations[(row + edge) % 5] for edge in range(6)] for row in range(5)], columns=edges)
@@ -35,6 +38,8 @@ def nasbench201(scale: float) -> BlackboxTabular:
 
 @pytest.fixture
 def folder(tmp_path):
+    from syne_tune.blackbox_repository.blackbox_tabular import serialize
+
     blackboxes = {name: nasbench201(scale) for name, scale in (("cifar10", 1.0), ("cifar100", 2.0))}
     metadata = {
         "metric_elapsed_time": "metric_elapsed_time",
@@ -68,6 +73,9 @@ def test_it_can_be_simulated(folder, monkeypatch):
 
 
 def test_pd1_has_a_format_of_its_own(tmp_path):
+    from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
+    from syne_tune.blackbox_repository.conversion_scripts.scripts import pd1_import
+
     rows = pd.DataFrame({name: [0.1, 0.5] for name in pd1_import.CONFIGURATION_SPACE})
     values = np.stack(
         [np.array([[0.9, 0.8, np.nan], [0.7, 0.6, 0.5]]), np.array([[1.0, 2, np.nan], [1, 3, 5]])], axis=2
@@ -95,6 +103,8 @@ def test_errors_name_what_there_is(folder):
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
+    from syne_tune.blackbox_repository import repository
+
     def unreachable(*args, **kwargs):
         raise OSError("Network is unreachable")
 

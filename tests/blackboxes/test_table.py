@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from syne_tune.blackbox_repository import add_surrogate
-from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 from syne_tune.config_space import choice, loguniform, randint, uniform
 
 from syne_hypersched.blackboxes import TableBlackbox, learning_curve
@@ -138,6 +136,8 @@ class TestSyneTune:
         assert objectives.loc[0].tolist() == [3.0, 1.0, 2.0, 2.0, 1.5, 3.0]
 
     def test_a_surrogate_of_a_table_can_be_simulated(self):
+        from syne_tune.blackbox_repository import add_surrogate
+
         complete = TableBlackbox(ROWS[:2], {"loss": LOSS[:2]}, ELAPSED_S[:2], configuration_space=SPACE)
         curve = learning_curve(add_surrogate(complete), ROWS[0], elapsed_time_attr="elapsed_s")
         assert len(curve.reports) == 3
@@ -145,6 +145,7 @@ class TestSyneTune:
 
     def test_a_tabular_blackbox_of_syne_tune_gives_the_same_curve(self):
         import pandas as pd
+        from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 
         stock = BlackboxTabular(
             pd.DataFrame(ROWS[:2]),

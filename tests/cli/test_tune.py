@@ -25,18 +25,18 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def command(*arguments, **options):
-    done = [sys.executable, "-m", "syne_hypersched.cli", *map(str, arguments)]
-    return subprocess.run(done, capture_output=True, text=True, check=False, timeout=280, **options)
+@pytest.fixture
+def command(folder, forked):
+    return lambda *arguments: forked.run(["-m", "syne_hypersched.cli", *arguments], cwd=folder)
 
 
 def last_lines(ended, beginning):
     return [line for line in ended.stdout.splitlines() if line.startswith(beginning)]
 
 
-def test_a_script_is_tuned_and_the_run_can_be_looked_at(folder):
+def test_a_script_is_tuned_and_the_run_can_be_looked_at(folder, command):
     for deadline, name in (("6s", "first"), ("40s", "second"), ("160s", "third")):  # a busy machine may need more
-        ended = command("tune", SCRIPT, *SPACE, *WHAT, *HERE, "--deadline", deadline, "--name", name, cwd=folder)
+        ended = command("tune", SCRIPT, *SPACE, *WHAT, *HERE, "--deadline", deadline, "--name", name)
         path = folder / "experiments" / name
         if ended.returncode == 0 and (path / "best" / "checkpoint").is_dir():
             break
@@ -49,16 +49,15 @@ def test_a_script_is_tuned_and_the_run_can_be_looked_at(folder):
     assert last_lines(ended, "replay: with a first rung at 1, ")
     assert (path / "journal").is_dir()
     for look in last_lines(ended, "more: ")[0].removeprefix("more: ").split(", "):
-        looked = command(*shlex.split(look)[1:], cwd=folder)
+        looked = command(*shlex.split(look)[1:])
         assert (looked.returncode, looked.stderr) == (0, ""), look
     again = command("tune", SCRIPT, *SPACE, *WHAT, *HERE, "--deadline", "6s", "--name", name)
     assert (again.returncode, "--resume" in again.stderr) == (2, True)
 
 
-def test_a_script_that_fails_is_exit_code_1_with_its_last_lines(folder):
+def test_a_script_that_fails_is_exit_code_1_with_its_last_lines(folder, command):
     ended = command(
         *("tune", SCRIPT, *SPACE, "fail=yes", *WHAT, *HERE, "--deadline", "120s", "--max-failures", "0", "--name", "f"),
-        cwd=folder,
     )
     assert ended.returncode == 1
     assert "RuntimeError: this script fails" in ended.stdout + ended.stderr
@@ -133,7 +132,7 @@ def test_an_unknown_experiment_cannot_be_resumed(folder, capsys):
 
 
 @pytest.mark.slow
-def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder, wait_for):
+def test_an_experiment_that_was_terminated_goes_on_with_a_later_deadline(folder, command, wait_for):
     what = ["tune", str(SCRIPT), *SPACE, *WHAT, "--devices", "cpu:2"]  # a seed is drawn
     arguments = [sys.executable, "-m", "syne_hypersched.cli", *what, "--deadline", "60s", "--name", "long"]
     events = folder / "experiments" / "long" / "events.jsonl"
@@ -166,7 +165,7 @@ def test_a_cluster_is_written_into_the_script(folder):
 
 
 @pytest.mark.slow
-def test_a_script_is_tuned_on_a_cluster(folder, monkeypatch):
+def test_a_script_is_tuned_on_a_cluster(folder, command, monkeypatch):
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80 * 1024 * 1024, "include_log_monitor": False}
@@ -174,7 +173,7 @@ def test_a_script_is_tuned_on_a_cluster(folder, monkeypatch):
     try:
         cluster.add_node(**small, resources={"slot": 2}, wait=False)
         where = ["--cluster", cluster.address, "--insecure", "--devices", "slot:2", "--seed", "0", "--name", "far"]
-        ended = command("tune", SCRIPT, *SPACE, *WHAT, *where, "--deadline", "40s", cwd=folder)
+        ended = command("tune", SCRIPT, *SPACE, *WHAT, *where, "--deadline", "40s")
         assert ended.returncode == 0, ended.stderr
         assert last_lines(ended, "best val_loss ")
     finally:
@@ -197,18 +196,18 @@ def test_who_no_longer_reads_the_output_does_not_end_the_tuning(folder):
     assert (path / "tuner.dill").exists()
 
 
-def test_a_metric_that_no_report_has_is_exit_code_1(folder):
+def test_a_metric_that_no_report_has_is_exit_code_1(folder, command):
     what = ["--metric", "valloss", *WHAT[2:]]
-    ended = command("tune", SCRIPT, *SPACE, *what, *HERE, "--deadline", "6s", "--name", "wrong", cwd=folder)
+    ended = command("tune", SCRIPT, *SPACE, *what, *HERE, "--deadline", "6s", "--name", "wrong")
     assert ended.returncode == 1, ended.stderr
     assert "no trial has reported a finite 'valloss' at a level 'epoch'" in ended.stderr
 
 
-def test_a_metric_that_the_script_does_not_report_ends_the_tuning_early(folder):
+def test_a_metric_that_the_script_does_not_report_ends_the_tuning_early(folder, command):
     script = folder / "wrong.py"
     script.write_text("from syne_tune import Reporter\nfor step in range(1, 30):\n    Reporter()(step=step, acc=0.5)\n")
     arguments = ["lr=log(1e-3,1)", "--metric", "val_accuracy", "--max", "--resource", "epoch:27", *HERE]
-    ended = command("tune", script, *arguments, "--deadline", "1h", "--name", "wrong", cwd=folder)
+    ended = command("tune", script, *arguments, "--deadline", "1h", "--name", "wrong")
     sentence = "the script reports step, acc; the metric is val_accuracy"
     assert (ended.returncode, sentence in ended.stderr) == (1, True), ended.stderr
     assert "Traceback" not in ended.stderr

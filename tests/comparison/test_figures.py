@@ -15,8 +15,9 @@ from syne_hypersched.comparison.figures import (
     overview_figure,
 )
 from syne_hypersched.comparison.runner import run_study
+from tests.installed import skip_without
 
-pytest.importorskip("matplotlib")
+skip_without("matplotlib")
 
 
 def test_the_best_so_far_is_a_step_at_each_improvement():

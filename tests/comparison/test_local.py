@@ -20,7 +20,7 @@ from syne_hypersched.comparison.scripts import Option, TrainingScript
 SCRIPT = """\
 import argparse, json, os, time
 from pathlib import Path
-from syne_tune import Reporter
+from tests.reporter import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)

@@ -14,8 +14,9 @@ from syne_hypersched import simulate
 from syne_hypersched.backends import Failures
 from syne_hypersched.blackboxes import load_digits
 from syne_hypersched.comparison.optuna_hyperband import OptunaHyperband
+from tests.installed import skip_without
 
-optuna = pytest.importorskip("optuna")
+skip_without("optuna")
 SPACE = {
     "lr": loguniform(1e-4, 1), "x": uniform(0, 1), "n": randint(1, 8), "kind": choice(["a", "b"]),
     "width": ordinal([1, 2, 4]), "p": finrange(0.0, 1.0, 5), "data": "mnist",

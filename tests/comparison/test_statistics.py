@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,13 +16,13 @@ values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40)
 @given(values, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 @settings(max_examples=examples(60))
 def test_intervals_are_those_of_scipy(numbers, level):
+    from scipy import stats
+
     interval = mean_interval(numbers, level)
     assert interval.mean == pytest.approx(np.mean(numbers))
     assert interval.num_values == len(numbers)
     if np.ptp(numbers) > 1e-6:
-        low, high = scipy.stats.t.interval(
-            level, len(numbers) - 1, loc=np.mean(numbers), scale=scipy.stats.sem(numbers)
-        )
+        low, high = stats.t.interval(level, len(numbers) - 1, loc=np.mean(numbers), scale=stats.sem(numbers))
         assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-6)
 
 
@@ -59,13 +58,15 @@ def test_the_level_is_checked():
 )
 @settings(max_examples=examples(60))
 def test_paired_differences_are_those_of_a_paired_t_test(pair):
+    from scipy import stats
+
     first, second = map(np.array, pair)
     difference = paired_difference(first, second, do_minimize=False)
     assert difference.wins + difference.ties + difference.losses == len(first)
     gains = first - second
     assert difference.gain.mean == pytest.approx(gains.mean())
     if np.ptp(gains) > 1e-6:
-        expected = scipy.stats.ttest_rel(first, second).confidence_interval()
+        expected = stats.ttest_rel(first, second).confidence_interval()
         assert (difference.gain.low, difference.gain.high) == pytest.approx(tuple(expected), abs=1e-6)
     swapped = paired_difference(second, first, do_minimize=False)
     assert (swapped.wins, swapped.losses) == (difference.losses, difference.wins)

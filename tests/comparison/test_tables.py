@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 
 from syne_hypersched.comparison.runner import run_study
 from syne_hypersched.comparison.tables import (
@@ -35,6 +34,8 @@ def test_one_row_for_each_run_and_deadline(results):
 
 
 def test_the_comparison_is_that_of_the_results(results):
+    from scipy import stats
+
     table, comparison = results_table(results), comparison_table(results)
     assert len(comparison) == 2 * 2 * 3
     for row in comparison.itertuples():
@@ -43,7 +44,7 @@ def test_the_comparison_is_that_of_the_results(results):
         values = by_seed[row.scheduler].to_numpy()
         assert row.value_mean == pytest.approx(values.mean())
         assert row.seeds == 4
-        expected = scipy.stats.t.interval(0.95, 3, loc=values.mean(), scale=scipy.stats.sem(values))
+        expected = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
         assert (row.value_low, row.value_high) == pytest.approx(expected)
         gains = by_seed["asha"].to_numpy() - values  # the error is minimised
         assert row.gain_mean == pytest.approx(gains.mean())

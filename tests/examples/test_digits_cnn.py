@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -10,7 +11,10 @@ from tests.examples._scripts import Scripts, load_script, run_alone  # noqa: E40
 
 SMALL = ("--width", "4", "--batch_size", "256", "--dropout", "0.1", "--learning_rate", "0.05")
 
-script = load_script("digits_cnn")
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return load_script("digits_cnn")
 
 
 @pytest.mark.slow  # the quick tests run another script alone, and this one in forks of a server
@@ -36,7 +40,7 @@ def test_resized_it_goes_on_as_if_nothing_had_happened(scripts: Scripts, tmp_pat
         assert report["val_loss"] == pytest.approx(alone[epoch]["val_loss"], rel=1e-6)
 
 
-def test_distortion_moves_by_at_most_one_pixel_and_is_reproducible() -> None:
+def test_distortion_moves_by_at_most_one_pixel_and_is_reproducible(script: ModuleType) -> None:
     images = torch.zeros(200, 1, 8, 8)
     images[:, 0, 4, 4] = 100.0
     first = script.distort(images, torch.Generator().manual_seed(1))
@@ -46,7 +50,7 @@ def test_distortion_moves_by_at_most_one_pixel_and_is_reproducible() -> None:
     assert spots == {(row, column) for row in (3, 4, 5) for column in (3, 4, 5)}
 
 
-def test_the_learning_rate_falls_from_the_first_epoch_to_the_last() -> None:
+def test_the_learning_rate_falls_from_the_first_epoch_to_the_last(script: ModuleType) -> None:
     rates = [script.learning_rate_in(epoch, 0.1, 0.01, 5) for epoch in range(1, 6)]
     assert rates == pytest.approx([0.1, 0.1 * 0.01**0.25, 0.01, 0.1 * 0.01**0.75, 0.001])
     assert script.learning_rate_in(1, 0.1, 0.01, 1) == 0.1

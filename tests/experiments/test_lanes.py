@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
-
 from syne_hypersched.experiments import draw_run
 from syne_hypersched.experiments._lanes import lanes_height_of
 from syne_hypersched.experiments._nodes import in_order
 from tests.experiments.clusters import devices_of, large_run, small_run
+from tests.installed import skip_without
 
-pytest.importorskip("matplotlib")
+skip_without("matplotlib")
 
 
 def test_lanes_of_a_node_are_together_and_a_line_is_between_nodes() -> None:

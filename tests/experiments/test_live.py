@@ -25,7 +25,7 @@ from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, add_live
 
 SCRIPT = """
 import argparse, time
-from syne_tune import Reporter
+from tests.reporter import Reporter
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--st_checkpoint_dir")

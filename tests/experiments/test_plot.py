@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.experiments import Run, draw_run, holdings, load_run, plot_run
+from tests.installed import skip_without
 
-pytest.importorskip("matplotlib")
+skip_without("matplotlib")
 
 
 def test_picture_is_saved(simulate: Callable[..., Path], tmp_path: Path) -> None:

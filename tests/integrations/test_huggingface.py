@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.checkpoint_folder import CheckpointFolder
+from tests.installed import skip_without
 from tests.integrations import _elastic
 
-pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
+skip_without("transformers", "accelerate")
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 PRELOAD = ("syne_tune", "torch", "transformers.trainer", "accelerate", "syne_hypersched.integrations.huggingface")

@@ -6,9 +6,10 @@ import importlib.util
 
 import pytest
 
+from tests.installed import skip_without
 from tests.integrations import _elastic
 
-pytest.importorskip("torch")
+skip_without("torch")
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 #: What the three scripts learn, and where the first trial is disturbed: in the middle of an epoch.

@@ -11,8 +11,9 @@ import pytest
 from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments
 from syne_hypersched.launch import LaunchSpec, RankSpec
+from tests.installed import skip_without
 
-pytest.importorskip("torch")
+skip_without("torch")
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 SCRIPT = """

@@ -22,7 +22,7 @@ from syne_hypersched.recovery._orphans import find_orphans
 SCRIPT = """
 import argparse, json, os, signal, sys, time
 from pathlib import Path
-from syne_tune import Reporter
+from tests.reporter import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
@@ -58,7 +58,7 @@ from syne_hypersched import HyperSched, PublishedRules
 
 def train(x, st_checkpoint_dir):
     import json, os, time
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
     os.makedirs(st_checkpoint_dir, exist_ok=True)
     path = os.path.join(st_checkpoint_dir, "epoch.json")
     done = json.load(open(path)) if os.path.exists(path) else 0

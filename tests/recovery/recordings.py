@@ -3,7 +3,7 @@
 ``data/VERSION/NAME/000000.jsonl`` is the journal of the experiment ``NAME`` as ``VERSION`` has written it. To record
 the present version, run in the repository root::
 
-    python -m tests.recovery.recordings
+    python -m tests.recovery.recordings [NAME ...]
 
 The docs (``docs/resuming.md``, "Between versions") say when that is to be done.
 """
@@ -22,13 +22,21 @@ from syne_tune.config_space import uniform
 
 import syne_hypersched
 from syne_hypersched import ASHA, PASHA, Deadline, ElasticLocalBackend, HyperSched, Journal
+from tests.schedulers.families import Listed
 
 DATA = Path(__file__).with_name("data")
 
-NAMES = ("hypersched-adaptive", "hypersched-published", "asha-stopping", "asha-promotion", "pasha")
+#: In those that are exhausted the searcher has no further configuration; of its trials one fails, and others complete.
+NAMES = (
+    "hypersched-adaptive", "hypersched-published", "hypersched-exhausted", "asha-stopping", "asha-promotion",
+    "asha-exhausted", "pasha",
+)  # fmt: skip
 
 NUM_DEVICES = 4
 DEADLINE_S = 12.0
+#: The only configurations of an exhausted experiment, and the one that fails.
+VALUES = [0.125, 0.25, 0.5, 0.625, 0.75, 0.875]
+FAILS = 0.5
 
 _SCRIPT = """
 import argparse, json, os, time
@@ -44,6 +52,8 @@ checkpoint = args.st_checkpoint_dir / "epoch.json"
 done = json.loads(checkpoint.read_text()) if checkpoint.exists() else 0
 report = Reporter()
 for epoch in range(done + 1, args.epochs + 1):
+    if args.x == FAILS and epoch == 3:
+        raise SystemExit("this configuration fails")
     time.sleep(0.25 / int(os.environ.get("WORLD_SIZE", 1)))
     if os.environ.get("RANK", "0") == "0":
         report(epoch=epoch, loss=round(args.x + (1 - args.x) / epoch, 4))
@@ -56,12 +66,21 @@ for epoch in range(done + 1, args.epochs + 1):
 def make_tuner(name: str, folder: Path) -> Tuner:
     """The tuner of a recorded experiment, not yet run, with its training script in ``folder``."""
     script = folder / "train.py"
-    script.write_text(_SCRIPT)
-    backend = ElasticLocalBackend(script, NUM_DEVICES, device_type="cpu", grace_s=1.0)
+    script.write_text(_SCRIPT.replace("FAILS", str(FAILS)))
+    backend = ElasticLocalBackend(script, NUM_DEVICES, device_type="cpu", grace_s=1.0, retries=0)
     kind, _, variant = name.partition("-")
     stop = StoppingCriterion(max_num_trials_finished=5)
     space = {"x": uniform(0, 1), "epochs": 9}
-    if kind == "hypersched":
+    if variant == "exhausted":
+        # Trials end by themselves before the highest level.
+        space["epochs"], stop = 6, StoppingCriterion(max_num_evaluations=1000)
+        points = [{"x": value} for value in VALUES]
+        arguments = {"max_t": 9, "random_seed": 7, "points_to_evaluate": points, "searcher": Listed([])}
+        if kind == "asha":
+            scheduler = ASHA(space, "loss", "epoch", type="promotion", **arguments)
+        else:
+            scheduler = HyperSched(space, "loss", "epoch", num_devices=NUM_DEVICES, deadline_s=600.0, **arguments)
+    elif kind == "hypersched":
         space["epochs"] = 81
         scheduler = HyperSched(
             space, "loss", "epoch", max_t=81, num_devices=NUM_DEVICES, deadline_s=DEADLINE_S, grace_period=2,
@@ -75,7 +94,7 @@ def make_tuner(name: str, folder: Path) -> Tuner:
         stop = StoppingCriterion(max_num_trials_started=16)
     return Tuner(
         backend, scheduler, stop, n_workers=NUM_DEVICES, sleep_time=0.01, tuner_name=name, suffix_tuner_name=False,
-        callbacks=[Journal()],
+        max_failures=len(VALUES), callbacks=[Journal()],
     )  # fmt: skip
 
 
@@ -99,8 +118,8 @@ def record(name: str, target: Path) -> None:
 
 
 def main() -> None:
-    """Records all experiments with the present version."""
-    for name in NAMES:
+    """Records all experiments with the present version, or those that are named."""
+    for name in sys.argv[1:] or NAMES:
         target = DATA / syne_hypersched.__version__ / name
         record(name, target)
         size = (target / "000000.jsonl").stat().st_size

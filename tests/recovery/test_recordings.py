@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from syne_hypersched import resume_experiment
-from tests.recovery.recordings import DATA, NAMES, make_tuner, recorded
+from tests.recovery.recordings import DATA, NAMES, VALUES, make_tuner, recorded
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -53,6 +53,17 @@ def test_a_recorded_experiment_is_gone_on_with(resume, folder):
     stored = tuner.callbacks[0].dataframe()
     assert list(stored.loss[: len(results)]) == [line["report"]["loss"] for line in results]
     assert list(stored.st_decision[: len(results)]) == [line["decision"] for line in results]
+
+
+@pytest.mark.parametrize("folder", [folder for folder in recorded() if folder.name.endswith("exhausted")], ids=name_of)
+def test_an_exhausted_experiment_has_a_failure_and_completions_and_asks_for_no_more(resume, folder):
+    tuner, lines = resume(folder)
+    calls = [line.get("call") for line in lines]
+    assert [line["what"] for line in lines if line.get("call") == "suggest"][-1] == "nothing"
+    assert calls.count("error") == 1
+    assert calls.count("complete") >= 1
+    assert tuner.tuning_status.num_trials_started == len(VALUES)
+    assert tuner.tuning_status.num_trials_failed == 1
 
 
 @pytest.mark.parametrize("folder", [folder for folder in recorded() if name_of(folder) in REFUSED])

@@ -69,10 +69,12 @@ def test_hypersched_goes_on_with_its_deadline_and_its_devices(experiments):
     table = experiments.results("killed")
     assert before <= curves(table, num_trials=100)
     assert table.st_tuner_time.max() < 6
-    assert (table.st_num_devices.iloc[len(before) :] == 2).all()  # on a busy machine there may be none
     assert (experiments.path("killed") / "best" / "result.json").is_file()
-    # It is launched on two devices, not on one and then resized.
-    assert len(experiments.events("killed", "launch")[num_launches].devices) == 2
+    # It is launched on two devices, not on one and then resized. What happens later depends on the time that is left.
+    launch = experiments.events("killed", "launch")[num_launches]
+    assert len(launch.devices) == 2
+    of_launch = (table.trial_id == launch.trial_id) & (table.st_launch == launch.launch)
+    assert (table.st_num_devices[of_launch] == 2).all()  # on a busy machine there may be none
 
 
 @pytest.mark.slow

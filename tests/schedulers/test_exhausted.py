@@ -180,7 +180,7 @@ def train(x, st_checkpoint_dir):
     import json
     import os
 
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
 
     os.makedirs(st_checkpoint_dir, exist_ok=True)
     path = os.path.join(st_checkpoint_dir, "epoch.json")

@@ -149,7 +149,7 @@ def train(x, st_checkpoint_dir):
     import os
     from pathlib import Path
 
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
 
     checkpoint, report = Path(st_checkpoint_dir) / "epoch", Reporter()
     is_first_rank = os.environ.get("RANK", "0") == "0"

@@ -10,7 +10,6 @@ import dill
 import numpy as np
 import pytest
 from syne_tune.config_space import choice, loguniform, randint
-from syne_tune.optimizer.schedulers.searchers.kde import KernelDensityEstimator
 from syne_tune.optimizer.schedulers.searchers.multi_fidelity_searcher import IndependentMultiFidelitySearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import MultiObjectiveRandomSearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import RandomSearcher as StockRandomSearcher
@@ -139,6 +138,8 @@ def test_a_searcher_for_several_fidelities_receives_the_resource_level() -> None
 
 
 def test_a_searcher_for_one_fidelity_receives_the_last_value_of_every_trial_that_did_not_fail() -> None:
+    from syne_tune.optimizer.schedulers.searchers.kde import KernelDensityEstimator
+
     stock = KernelDensityEstimator(SPACE, random_seed=1)
     searcher = make_searcher(stock, SPACE, None, SEED)
     configs = play(searcher, 10)

@@ -11,8 +11,9 @@ import pytest
 
 from syne_hypersched.backends.machine.discovery import find_devices
 from syne_hypersched.backends.machine.environment import rank_environments
+from tests.installed import skip_without
 
-pytest.importorskip("torch")
+skip_without("torch")
 
 SCRIPT = """
 import json, os, sys

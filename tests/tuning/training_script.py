@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from syne_tune import Reporter
+from tests.reporter import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--lr", type=float)

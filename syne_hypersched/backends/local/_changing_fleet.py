@@ -80,14 +80,28 @@ class ChangingFleet(CheckedFleet):
             return []
         return [device for device in self.pool.held_by(trial.trial_id) if not self.pool.is_present(device)]
 
-    def _why_relaunched(self, trial: TrialProcesses) -> str:
-        """Why a trial that is drained for a resize cannot be resized in place; empty if there is nothing to say."""
+    def _explain_relaunch(self, trial: TrialProcesses) -> str:
+        """Why a trial that is drained for a resize cannot be resized in place; empty if there is nothing to say.
+
+        The first one is warned of.
+        """
         crew = trial.crew
         if crew is None or trial.drain_reason not in ("resize", POOL) or self.pool.is_lost(trial.trial_id):
             return ""
-        if not crew.why_unable and crew.can_change and not crew.can_leave(self._going(trial)):
-            return "the device of its first process, which leads every change, is to go"
-        return crew.why_unable
+        why = crew.why_unable
+        if not why and crew.can_change and not crew.can_leave(self._going(trial)):
+            why = "the device of its first process, which leads every change, is to go"
+        if self.resize_mode == "in_place" and why and not self._has_told:
+            self._has_told = True
+            logger.warning(
+                "Trial %d is launched again %s, although resize is 'in_place': %s. docs/joining.md "
+                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
+                trial.trial_id,
+                "as devices are to go" if trial.drain_reason == POOL
+                else f"for a resize to {counted(trial.wants, 'device')}",
+                why,
+            )  # fmt: skip
+        return why
 
     def _useful(self, trial: TrialProcesses) -> int:
         """Devices that a trial wants, of which it gets no more when its training has ended."""
@@ -306,17 +320,6 @@ class ChangingFleet(CheckedFleet):
         is_out = crew.is_withdrawn
         if crew.desk is not None and crew.change is not None and not is_out:
             is_out = crew.desk.withdraw(crew.change)
-        why = self._why_relaunched(trial)
-        if self.resize_mode == "in_place" and why and not self._has_told:
-            self._has_told = True
-            logger.warning(
-                "Trial %d is launched again %s, although resize is 'in_place': %s. docs/joining.md "
-                "says what it needs. Further ones are launched again without a warning; their events have the reason.",
-                trial.trial_id,
-                "as devices are to go" if trial.drain_reason == POOL
-                else f"for a resize to {counted(trial.wants, 'device')}",
-                why,
-            )  # fmt: skip
         for handle in crew.handles:
             if handle not in crew.exits:
                 self._launcher.drain(handle, 0.0 if is_out and handle == crew.newcomer else grace_s)

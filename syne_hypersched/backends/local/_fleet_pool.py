@@ -184,7 +184,7 @@ class BreathingFleet(ChangingFleet):
         trial.clock.expect_launch()
         grace_s = 0.0 if self.pool.is_lost(trial.trial_id) else self._grace_s
         self._drain_crew(trial, grace_s)
-        why = self._why_relaunched(trial)
+        why = self._explain_relaunch(trial)
         self._record("drain", trial, trial.drain_reason, grace_s=grace_s, **({"not_in_place": why} if why else {}))
 
     def _end_if_stalled(self, trial: TrialProcesses) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from syne_tune.constants import ST_METADATA_FILENAME
 
-from syne_hypersched._json_files import read_object
+from syne_hypersched._metadata import read_metadata, scheduler_arguments
 
 
 class NotedObjective(NamedTuple):
@@ -41,11 +41,10 @@ class ObjectiveNote:
 
 def objective_of(experiment: Path) -> NotedObjective | None:
     """The objective of a tuning; None if it is not known, or if there are several."""
-    metadata = read_object(experiment / ST_METADATA_FILENAME) or {}
+    metadata = read_metadata(experiment)
     names, mode = metadata.get("metric_names"), metadata.get("metric_mode")
     mode = mode[0] if isinstance(mode, list) and mode else mode
     if not (isinstance(names, list) and len(names) == 1 and isinstance(names[0], str)) or mode not in ("min", "max"):
         return None
-    arguments = metadata.get("scheduler_kwargs")
-    time_attr = arguments.get("time_attr") if isinstance(arguments, dict) else None
+    time_attr = scheduler_arguments(metadata).get("time_attr")
     return NotedObjective(names[0], mode == "min", time_attr if isinstance(time_attr, str) else None)

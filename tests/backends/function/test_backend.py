@@ -32,7 +32,7 @@ def make_train(epoch_s):
     from pathlib import Path
 
     def train(x, epochs, st_checkpoint_dir):
-        from syne_tune import Reporter
+        from tests.reporter import Reporter
 
         folder = Path(st_checkpoint_dir)
         checkpoint = folder / "epoch.json"
@@ -82,7 +82,7 @@ def run_trial(backend, config, wait_for):
 
 
 def echo(number, flag, text, nothing, nested, choice_of_lists, default="as it is"):
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
 
     Reporter()(loss=0.0, seen=repr([number, flag, text, nothing, nested, choice_of_lists, default]))
 
@@ -108,7 +108,7 @@ def test_every_rank_calls_the_function(tmp_path, wait_for):
     def train(x, folder, st_checkpoint_dir):
         rank, world_size = os.environ["RANK"], int(os.environ["WORLD_SIZE"])
         Path(folder, rank).write_text(json.dumps([x, st_checkpoint_dir]))
-        from syne_tune import Reporter
+        from tests.reporter import Reporter
 
         Reporter()(loss=x, world_size=world_size)
 
@@ -216,7 +216,7 @@ def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path
 
 
 def constant(x):
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
 
     Reporter()(loss=1.0)
 

@@ -26,7 +26,7 @@ PATIENCE_S = 30.0
 SCRIPT = """
 import argparse, json, os, sys, time
 from pathlib import Path
-from syne_tune import Reporter
+from tests.reporter import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=1000)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 SCRIPT = """
 import argparse, json, os, signal, sys, time
 from pathlib import Path
-from syne_tune import Reporter
+from tests.reporter import Reporter
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, default=1000)

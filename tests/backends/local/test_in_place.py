@@ -12,8 +12,9 @@ from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.contract import ST_DEVICE_TIME, ST_LAUNCH, ST_NUM_DEVICES, ST_RESIZE_PAUSE_S, ST_WORKER_TIME
 from tests.backends.local.trials import Trials
+from tests.installed import skip_without
 
-pytest.importorskip("torch")
+skip_without("torch")
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 

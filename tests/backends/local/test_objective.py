@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from syne_tune.config_space import uniform
@@ -23,15 +24,15 @@ def note(folder, metadata):
 @pytest.mark.parametrize(
     ("scheduler", "expected"),
     [
-        (baselines.RandomSearch(SPACE, metrics=["loss"]), ("loss", True, None)),
-        (baselines.TPE(SPACE, metric="accuracy", do_minimize=False), ("accuracy", False, None)),
-        (baselines.ASHA(SPACE, metric="loss", time_attr="step", max_t=9), ("loss", True, "step")),
-        (ASHA(SPACE, "accuracy", "epoch", max_t=9, do_minimize=False), ("accuracy", False, "epoch")),
+        (partial(baselines.RandomSearch, metrics=["loss"]), ("loss", True, None)),
+        (partial(baselines.TPE, metric="accuracy", do_minimize=False), ("accuracy", False, None)),
+        (partial(baselines.ASHA, metric="loss", time_attr="step", max_t=9), ("loss", True, "step")),
+        (partial(ASHA, metric="accuracy", time_attr="epoch", max_t=9, do_minimize=False), ("accuracy", False, "epoch")),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=["RandomSearch", "TPE", "Syne Tune's ASHA", "ASHA"],
 )
 def test_what_schedulers_say_of_themselves(tmp_path, scheduler, expected):
-    assert objective_of(note(tmp_path, scheduler.metadata())) == expected
+    assert objective_of(note(tmp_path, scheduler(SPACE).metadata())) == expected
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def train(x, st_checkpoint_dir, epochs=27, pause_s=0.01):
     import time
     from pathlib import Path
 
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
 
     asked = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(True))

@@ -16,13 +16,14 @@ from syne_hypersched import ASHA, ElasticRayBackend
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_NUM_NODES
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.filenames import EVENTS_FILENAME, STDOUT_FILENAME, rank_log_name
+from tests.installed import skip_without
 
-pytest.importorskip("ray")
+skip_without("ray")
 
 SCRIPT = """
 import argparse, json, os, time
 from pathlib import Path
-from syne_tune import Reporter
+from tests.reporter import Reporter
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--epochs", type=int)

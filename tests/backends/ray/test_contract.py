@@ -6,8 +6,9 @@ import pytest
 
 from syne_hypersched import ElasticRayBackend
 from syne_hypersched.testing import BackendContract
+from tests.installed import skip_without
 
-pytest.importorskip("ray")
+skip_without("ray")
 
 
 @pytest.mark.slow

@@ -23,8 +23,9 @@ from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.experiments._nodes import attendance_of
 from syne_hypersched.filenames import EVENTS_FILENAME
 from syne_hypersched.records.events import read_events
+from tests.installed import skip_without
 
-pytest.importorskip("ray")
+skip_without("ray")
 
 HEAD_ID = "f" * 51 + "00000"
 MEMORY = 80 * 1024 * 1024

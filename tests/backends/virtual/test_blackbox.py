@@ -11,8 +11,9 @@ from syne_hypersched import ElasticSimulatorBackend, LaunchCost
 from syne_hypersched.backends import Failures
 from syne_hypersched.backends.virtual._blackbox import CurveOf
 from tests.backends.virtual.curves import RoundCurves
+from tests.installed import skip_without
 
-pytest.importorskip("huggingface_hub", reason="syne_tune.blackbox_repository needs it")
+skip_without("huggingface_hub", reason="syne_tune.blackbox_repository needs it")
 
 SPACE = {"x": uniform(0, 1), "n": randint(1, 3)}
 EPOCHS = {"epoch": randint(1, 5)}

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import pytest
-
 from benchmarking.speed.watch_cost import measure_page, tune
+from tests.installed import skip_without
 
-pytest.importorskip("plotly")
+skip_without("plotly")
 
 
 def test_a_tuner_is_followed(tmp_path, monkeypatch):

@@ -15,10 +15,10 @@ import pytest
 from syne_hypersched.experiments.page import PageServer, RunReader, write_page
 from tests.experiments.clusters import ClusterRun, large_run
 from tests.experiments.page.runs import WrittenRun, write_cluster, write_example
+from tests.installed import skip_without
 
-pytest.importorskip("plotly")
-playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+skip_without("plotly")
+skip_without("playwright", "axe_playwright_python")
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -30,7 +30,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
@@ -66,7 +68,9 @@ class OpenPage:
         return self.page.locator(f"#{chart} .hoverlayer").text_content()
 
     def serious_faults(self) -> list[str]:
-        found = axe.Axe().run(self.page).response["violations"]
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
         return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
 

@@ -3,13 +3,12 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
-
 from syne_hypersched.experiments.page import write_page
 from syne_hypersched.experiments.page._html import render
 from tests.experiments.page.runs import HOSTILE, write_example
+from tests.installed import skip_without
 
-pytest.importorskip("plotly")
+skip_without("plotly")
 
 
 SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script", re.DOTALL)

@@ -10,8 +10,9 @@ import pytest
 
 from syne_hypersched.experiments.page import PageServer, RunReader
 from tests.experiments.page.runs import write_example
+from tests.installed import skip_without
 
-pytest.importorskip("plotly")
+skip_without("plotly")
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-import pytest
-
 from syne_hypersched.experiments.page.watch import watch_run
 from tests.experiments.page.runs import write_example
+from tests.installed import skip_without
 
-pytest.importorskip("plotly")
+skip_without("plotly")
 
 
 def test_it_serves_until_ctrl_c(tmp_path):

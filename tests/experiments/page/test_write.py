@@ -6,8 +6,9 @@ import pytest
 
 from syne_hypersched.experiments.page import print_page, write_page
 from tests.experiments.page.runs import write_example
+from tests.installed import skip_without
 
-pytest.importorskip("plotly")
+skip_without("plotly")
 
 
 @pytest.mark.parametrize("name, written", [("page.html", "page.html"), ("page", "page.html"), ("a.b.htm", "a.b.htm")])

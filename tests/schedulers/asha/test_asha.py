@@ -351,7 +351,7 @@ def test_decisions_are_syne_tunes_words() -> None:
 SCRIPT = """
     import argparse, json, time
     from pathlib import Path
-    from syne_tune import Reporter
+    from tests.reporter import Reporter
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=float)

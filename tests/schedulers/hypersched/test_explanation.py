@@ -341,7 +341,7 @@ def test_every_reason_is_an_event_under_the_stock_tuner(tmp_path, monkeypatch, s
 
 SCRIPT = """
 import argparse, time
-from syne_tune import Reporter
+from tests.reporter import Reporter
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--st_checkpoint_dir")

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from syne_hypersched.schedulers.joint._model import (
     Posterior,
@@ -132,7 +131,9 @@ def test_gains_that_vary_are_told_from_parallel_curves():
 def test_expected_improvement_is_that_of_the_normal_distribution():
     means, variances = np.array([0.0, 1.0, -2.0, 3.0]), np.array([1.0, 0.25, 4.0, 1e-9])
     z = (means - 0.5) / np.sqrt(variances)
-    exact = np.sqrt(variances) * (z * scipy.stats.norm.cdf(z) + scipy.stats.norm.pdf(z))
+    from scipy.stats import norm
+
+    exact = np.sqrt(variances) * (z * norm.cdf(z) + norm.pdf(z))
     np.testing.assert_allclose(expected_improvement(means, variances, 0.5), exact, atol=1e-6)
 
 

@@ -1,0 +1,66 @@
+"""Programs as forks are like programs of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.forked import ForkedPython
+
+PROGRAM = """
+import json, os, sys
+print(json.dumps([sys.argv[1:], os.getcwd(), os.environ["COLOUR"], __name__, sys.path[0], sys.stdin.read()]))
+print("trouble", file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["file", "-m", "-c"])
+def test_it_sees_what_an_interpreter_of_its_own_would_see(forked: ForkedPython, folder: Path, kind: str) -> None:
+    what = {"file": [folder / "program.py"], "-m": ["program"], "-c": [PROGRAM]}[kind]
+    arguments = [*([] if kind == "file" else [kind]), *map(str, what), "a", "b c"]
+    where = {"cwd": folder if kind == "-m" else folder / "elsewhere", "env": os.environ | {"COLOUR": "blue"}}
+    done = forked.run(arguments, **where)
+    own = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, **where
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (own.returncode, own.stdout, own.stderr)
+    assert json.loads(done.stdout)[0] == ["a", "b c"]
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "words"),
+    [
+        ("raise SystemExit(3)", 3, ""),
+        ("import sys; sys.exit('no')", 1, "no"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+        ("import os; os.kill(os.getpid(), 9)", -9, ""),
+    ],
+)
+def test_how_it_ends(forked: ForkedPython, tmp_path: Path, code: str, exit_code: int, words: str) -> None:
+    done = forked.run(["-c", code], cwd=tmp_path)
+    assert done.returncode == exit_code
+    assert words in done.stderr
+
+
+def test_one_that_takes_too_long_is_killed_and_the_next_one_runs(forked: ForkedPython, tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError):
+        forked.run(["-c", "import time; time.sleep(1000)"], cwd=tmp_path, timeout_s=0.01)
+    assert forked.run(["-c", "print('next')"], cwd=tmp_path).stdout == "next\n"
+
+
+def test_what_one_sets_the_next_one_does_not_see(forked: ForkedPython, tmp_path: Path) -> None:
+    forked.run(["-c", "import os, pandas; pandas.mine = 1; os.environ['MINE'] = '1'"], cwd=tmp_path)
+    done = forked.run(["-c", "import os, pandas; print(hasattr(pandas, 'mine'), 'MINE' in os.environ)"], cwd=tmp_path)
+    assert done.stdout == "False False\n"

@@ -24,6 +24,7 @@ import argparse
 import contextlib
 import gzip
 import json
+import logging
 import math
 import multiprocessing
 import os
@@ -190,6 +191,7 @@ def tune(rate: float = 64.0, trials_a_part: int = 64, blocks: int = 2) -> Pace:
         backend, scheduler, stop, n_workers=8, sleep_time=0, save_tuner=False, callbacks=callbacks,
         output_logger=QuietTunerLogger(), tuner_name="watched",
     )  # fmt: skip
+    logging.getLogger("syne_hypersched.backends.virtual").setLevel(logging.ERROR)  # it warns of sleep in a simulation
     # A page can be opened once a tuner has begun.
     Path(tuner.tuner_path).mkdir(parents=True)
     tuner._save_metadata()

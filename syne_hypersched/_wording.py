@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def metric_text(value: float) -> str:
     """A metric with four decimals, or with four digits if it is too small or too large for that.
@@ -15,14 +17,14 @@ def metric_text(value: float) -> str:
 
 
 def short(value: object) -> str:
-    """A value of a configuration: a float with four digits, anything else as it is.
+    """A value of a configuration: a float with four digits, an empty text as two quotation marks, others as they are.
 
     Example
     -------
-    >>> short(0.123456), short(64), short("adam")
-    ('0.1235', '64', 'adam')
+    >>> short(0.123456), short(64), short("adam"), short("")
+    ('0.1235', '64', 'adam', "''")
     """
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value) or "''"
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -34,3 +36,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     ('1 launch', '3 trials')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names in a sentence.
+
+    Example
+    -------
+    >>> enumerated(["a"]), enumerated(["a", "b"]), enumerated(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -13,3 +13,12 @@ def test_numbers_are_those_that_were_written(tmp_path):
     for name in ("table.csv", "table.csv.zip"):
         pd.DataFrame({"loss": values}).to_csv(tmp_path / name, index=False)
         assert read_csv(tmp_path / name).loss.tolist() == values
+
+
+def test_columns_of_texts_keep_what_is_in_the_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("loss,config_act,config_width\n0.5,None,16\n,NA,\n0.25,,016\n")
+    table = read_csv(path, texts="config_")
+    assert table.config_act.tolist() == ["None", "NA", ""]
+    assert table.config_width.tolist() == ["16", "", "016"]
+    assert table.loss.fillna(-1).tolist() == [0.5, -1, 0.25]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syne_hypersched._wording import counted, metric_text, short
+from syne_hypersched._wording import counted, enumerated, metric_text, short
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_one_thing_is_not_several():
 
 def test_a_float_of_a_configuration_has_four_digits():
     assert [short(value) for value in (0.123456, 1e-7, 64, "adam", True)] == ["0.1235", "1e-07", "64", "adam", "True"]
+
+
+def test_an_empty_text_of_a_configuration_can_be_seen():
+    assert [short(value) for value in ("", None, " ")] == ["''", "None", " "]
+
+
+def test_names_in_a_sentence():
+    assert [enumerated(["a", "b", "c"][:number]) for number in range(4)] == ["", "a", "a and b", "a, b and c"]

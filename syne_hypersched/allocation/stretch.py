@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from syne_hypersched._wording import counted
 from syne_hypersched.allocation.resize import MIN_GAIN, growth_gain
 from syne_hypersched.allocation.scaling import Scaling
 
@@ -55,6 +56,12 @@ class Shares(NamedTuple):
     """Speed-up there, at least 1."""
     number: int
     """Trials at full size for which there are devices."""
+
+    @property
+    def in_words(self) -> str:
+        """The trials and their devices, in a sentence."""
+        each = " each" if self.number > 1 else ""
+        return f"{counted(self.number, 'trial')} on {counted(self.size, 'device')}{each}"
 
 
 def full_size(scaling: Scaling, num_devices: int, most_devices: int = MOST_DEVICES) -> Shares:

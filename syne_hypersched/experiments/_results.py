@@ -8,11 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from syne_tune.constants import ST_DECISION, ST_RESULTS_DATAFRAME_FILENAME, ST_TRIAL_ID, ST_TUNER_TIME
+from syne_tune.constants import (
+    ST_DECISION,
+    ST_METADATA_FILENAME,
+    ST_RESULTS_DATAFRAME_FILENAME,
+    ST_TRIAL_ID,
+    ST_TUNER_TIME,
+)
 
 from syne_hypersched._disk import Disk
 from syne_hypersched._json_files import read_object
 from syne_hypersched._tables import read_csv
+from syne_hypersched.experiments._config_cells import values_of_cells
 from syne_hypersched.filenames import CONFIG_FILENAME, JOURNAL_DIRNAME, SEGMENT
 from syne_hypersched.records.segments import encode, read_segments
 
@@ -38,9 +45,10 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
         The rows, and what is wrong with them: an empty text if nothing is.
     """
     path = folder / ST_RESULTS_DATAFRAME_FILENAME
+    space = _space(read_object(folder / ST_METADATA_FILENAME) or {})
     problem = ""
     try:
-        if rows := _from_table(path):  # else the tuner had no result when it stored it
+        if rows := _from_table(path, space):  # else the tuner had no result when it stored it
             return _with_those_since(rows, folder), ""
     except FileNotFoundError:
         pass  # the tuner has not stored it yet, or was killed before that
@@ -72,13 +80,17 @@ def _most_results(journal: Path) -> int:
     return sum(path.read_bytes().count(_RESULT) for path in journal.iterdir() if SEGMENT.fullmatch(path.name))
 
 
-def _from_table(path: Path) -> Rows:
+def _from_table(path: Path, space: Mapping[str, Any]) -> Rows:
     import pandas as pd
 
     try:
-        table = read_csv(path)
+        table = read_csv(path, texts=CONFIG_PREFIX)
     except pd.errors.EmptyDataError:
         return []  # a tuner that has had no result has stored that
+    for name in table.columns:
+        if name.startswith(CONFIG_PREFIX):
+            values = values_of_cells(table[name].tolist(), space.get(name.removeprefix(CONFIG_PREFIX), {}))
+            table[name] = pd.Series(values, index=table.index, dtype=object)
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
@@ -114,13 +126,18 @@ def config_in_folder(folder: Path, trial_id: int) -> dict[str, Any] | None:
 
 def names_of_space(metadata: Mapping[str, Any]) -> frozenset[str]:
     """What a configuration has; empty if the metadata do not say."""
+    return frozenset(_space(metadata))
+
+
+def _space(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration space, with constants and with domains as objects; empty if the metadata do not say."""
     space = metadata.get("config_space")
     if isinstance(space, str):  # Syne Tune stores it as a text
         try:
             space = json.loads(space)
         except (ValueError, RecursionError):
             space = None
-    return frozenset(space) if isinstance(space, dict) else frozenset()
+    return space if isinstance(space, dict) else {}
 
 
 def _plain(value: Any) -> Any:

@@ -57,7 +57,7 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
     failures = [event for event in run.events if event.event in ("retry", "fail")]
     if failures:
         whose = sorted({event.trial_id for event in failures if event.trial_id is not None})
-        lines.append(f"failed launches: {len(failures)}, of trials {_listed(whose)}")
+        lines.append(f"failed launches: {len(failures)}, of trial{'s' * (len(whose) != 1)} {_listed(whose)}")
     lines.append("")
     if len(told) > num_decisions:
         lines.append(f"... {counted(len(told) - num_decisions, 'decision')} before")
@@ -86,7 +86,7 @@ def explain_trial(run: Run, trial_id: int) -> str:
     """
     trials = {trial.trial_id: trial for trial in trial_table(run)}
     if trial_id not in trials:
-        known = f"from 0 to {max(trials)}" if trials else "but there is none yet"
+        known = f"from 0 to {max(trials)}" if trials else "which has none yet"
         raise ValueError(f"--trial must be a trial of the run, {known}, but got {trial_id!r}")
     story = [*_launches(run, trial_id), *_decisions(run, trial_id)]
     story += [(event.time_s, _telling(event)) for event in run.events if _is_told(event, trial_id)]

@@ -10,6 +10,7 @@ from syne_tune.constants import ST_METADATA_FILENAME
 from syne_tune.util import experiment_path
 
 from syne_hypersched import checks
+from syne_hypersched._wording import enumerated
 
 #: Most names of other experiments in a message.
 _MOST_NAMES = 3
@@ -41,9 +42,10 @@ def find_run(name_or_path: str | Path, parameter: str = "path") -> Path:
     for candidate in candidates:
         if has_metadata(candidate):
             return candidate
+    nor_is = "" if candidates[0] == candidates[-1] else f", nor is {candidates[-1]}"
     raise FileNotFoundError(
-        f"there is no file {candidates[0] / ST_METADATA_FILENAME}: {candidates[0]} is not the folder of an experiment, "
-        f"nor is {candidates[-1]}{similar_names(name_or_path, has_metadata)}"
+        f"there is no file {candidates[0] / ST_METADATA_FILENAME}: {candidates[0]} is not the folder of an "
+        f"experiment{nor_is}{similar_names(name_or_path, has_metadata)}"
     )
 
 
@@ -80,8 +82,9 @@ def similar_names(name_or_path: str | Path, is_one: Callable[[Path], bool]) -> s
     alike = [name for name in names if name.startswith(path.name)][-_MOST_NAMES:]
     alike = alike or difflib.get_close_matches(path.name, names, n=_MOST_NAMES)
     if alike:
-        return f". There is {' and '.join(alike)}"
+        return f". There {'is' if len(alike) == 1 else 'are'} {enumerated(alike)}"
     latest = sorted(names, key=lambda name: ((path.parent / name).stat().st_mtime, name))[-_MOST_NAMES:]
     if latest:
-        return f". The latest in {path.parent} are {' and '.join(latest)}"
+        is_ = "is" if len(latest) == 1 else "are"
+        return f". The latest in {path.parent} {is_} {enumerated(latest)}"
     return f". There is none in {path.parent}"

@@ -78,7 +78,8 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     for line in replay_briefly(run):
         print(line)
     name = shlex.quote(folder.name)
-    print(f"more: hypersched explain {name}, hypersched replay {name}", flush=True)
+    also = f", hypersched replay {name}" if run.incumbent is not None else ""  # nothing can be searched again
+    print(f"more: hypersched explain {name}{also}", flush=True)
     if failure:
         print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
         return EXIT_NO_RESULT

@@ -12,6 +12,7 @@ from syne_tune.util import experiment_path
 
 from syne_hypersched import backends, schedulers
 from syne_hypersched._metadata import read_metadata, scheduler_arguments
+from syne_hypersched._wording import counted
 from syne_hypersched.deadline import Deadline
 from syne_hypersched.experiments import LiveProgress, MissingEntryError, QuietTunerLogger
 from syne_hypersched.records.find import find_run
@@ -97,13 +98,11 @@ def run_job(tuner: Tuner, resume: str | None = None) -> tuple[Path, str]:
             tuner = resume_experiment(resume, tuner)
     except MissingEntryError as error:
         return tuner.tuner_path, str(error)
-    except ValueError as error:
-        if not _too_many_failures(tuner):
+    except ValueError:
+        failed = 0 if tuner.tuning_status is None else tuner.tuning_status.num_trials_failed
+        if failed <= tuner.max_failures:
             raise
-        return tuner.tuner_path, f"{error}, more than --max-failures {tuner.max_failures} allows"
+        have = "has" if failed == 1 else "have"
+        told = f"{counted(failed, 'trial')} {have} failed, more than --max-failures {tuner.max_failures} allows"
+        return tuner.tuner_path, told
     return tuner.tuner_path, ""
-
-
-def _too_many_failures(tuner: Tuner) -> bool:
-    status = tuner.tuning_status
-    return status is not None and status.num_trials_failed > tuner.max_failures

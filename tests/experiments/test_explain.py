@@ -32,7 +32,7 @@ def test_a_run_is_explained_with_the_reasons_that_were_given():
     assert "2 trials: 1 failed, 1 paused" in text
     assert "admission closed at 9.0 s: too little time" in text
     assert "4.0 s  pause trial 0: rank 3 of 3 at the rung of level 2" in text
-    assert "failed launches: 2, of trials 1" in text
+    assert "failed launches: 2, of trial 1\n" in text
 
 
 def test_the_story_of_a_trial_is_its_own():

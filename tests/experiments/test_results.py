@@ -217,3 +217,20 @@ def test_a_run_is_one_line(simulate: Callable[..., Path]) -> None:
     assert len(repr(run)) < 120 + len(str(path))
     (path / "results.csv.zip").unlink()
     assert ", best" not in repr(load_run(path))
+
+
+def test_texts_of_a_configuration_are_those_that_were_given(simulate: Callable[..., Path]) -> None:
+    path = simulate()
+    table = pd.read_csv(path / "results.csv.zip")
+    table["config_act"] = ["None" if trial_id % 2 else "relu" for trial_id in table.trial_id]
+    table["config_tag"] = ""
+    table.to_csv(path / "results.csv.zip", index=False)
+    metadata = json.loads((path / "metadata.json").read_text())
+    space = {"tag": "", "act": {"domain_cls": "Categorical", "domain_kwargs": {"categories": ["None", "relu"]}}}
+    (path / "metadata.json").write_text(json.dumps(metadata | {"config_space": json.dumps(space)}))
+    configs = load_run(path).configs
+    assert configs is not None
+    assert {trial_id: config["act"] for trial_id, config in configs.items()} == {
+        trial_id: "None" if trial_id % 2 else "relu" for trial_id in configs
+    }
+    assert {config["tag"] for config in configs.values()} == {""}

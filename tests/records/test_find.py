@@ -46,8 +46,11 @@ def test_where_it_was_looked_for_is_said_and_what_begins_alike(named: Path) -> N
     assert f"nor is {named.parent / named.name[:-1]}. There is {named.name}" in str(raised.value)
     with pytest.raises(FileNotFoundError, match=rf"nor is .*/ny-run-2\. There is {named.name}$"):
         load_run("ny-run-2")
-    with pytest.raises(FileNotFoundError, match=rf"nor is .*/other\. The latest in {named.parent} are {named.name}$"):
+    with pytest.raises(FileNotFoundError, match=rf"nor is .*/other\. The latest in {named.parent} is {named.name}$"):
         load_run("other")
+    with pytest.raises(FileNotFoundError) as missing:
+        load_run(named.parent / "other")
+    assert "nor is" not in str(missing.value), "a path is looked for once"
     (named / "metadata.json").unlink()
     with pytest.raises(FileNotFoundError, match=rf"nor is .*/other\. There is none in {named.parent}$"):
         load_run("other")

@@ -129,7 +129,7 @@ class Fleet(CopiedFleet):
             trial.resumes_on = 0
             trial.clock.expect_launch()
             self._trials.place(trial)
-            self._events.write(event, trial.trial_id, reason=f"{trial.wants} devices ordered")
+            self._events.write(event, trial.trial_id, reason=log.ordered(trial.wants))
             self._reconcile()
 
     def wish(self, trial_id: int, num_devices: int) -> None:

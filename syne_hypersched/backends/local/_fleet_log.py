@@ -8,6 +8,7 @@ import math
 import signal
 from collections.abc import Callable, Iterable
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._failures import GiveUp, Retry
 from syne_hypersched.backends.local._processes import TrialProcesses, last_lines
 from syne_hypersched.backends.shared.devices import DevicePool
@@ -15,6 +16,11 @@ from syne_hypersched.backends.shared.levels import Relaunches, RelaunchStart
 from syne_hypersched.launch import Launcher, LaunchExit
 
 logger = logging.getLogger(__name__)
+
+
+def ordered(num_devices: int) -> str:
+    """Why a trial waits for devices, in its event."""
+    return f"{counted(num_devices, 'device')} ordered"
 
 
 def tell_failure(trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
+from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
@@ -142,7 +143,7 @@ class VirtualFleet(ChangingVirtualFleet):
         self._news.give_back(trial)
         self._order(trial, num_devices)
         if self.record is not record_nothing:
-            self.record(event, trial_id, reason=f"{num_devices} devices ordered")
+            self.record(event, trial_id, reason=f"{counted(num_devices, 'device')} ordered")
         self._reconcile()
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:

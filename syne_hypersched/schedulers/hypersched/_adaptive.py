@@ -366,8 +366,8 @@ class AdaptiveStrategy(Strategy):
         if not self._resizing or self._num_devices < 2 or stretch.worthwhile(self._deadline_s, shares, 0.0):
             return None
         return (
-            f"with num_devices={self._num_devices}, {shares.number} trials on {shares.size} devices each, "
-            f"{shares.speed_up:.3g} times as fast as one device{known}, make "
+            f"with num_devices={self._num_devices}, {shares.in_words}, "
+            f"{shares.speed_up:.3g} times as fast as one device{known}, would make "
             f"{shares.number * shares.speed_up:.3g} times the progress of one trial on one device. Below "
             f"{stretch.LEAST_PROGRESS:g} times it is better to go on exploring on one device each"
         )

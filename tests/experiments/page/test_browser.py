@@ -284,6 +284,18 @@ def test_names_of_axes_do_not_run_into_each_other(open_page, tmp_path, width):
     assert max(box[1] for box in boxes) <= width
 
 
+@pytest.mark.parametrize("chart", ["metric", "rungs"])
+def test_the_title_of_an_axis_does_not_lie_on_its_ticks(opened, chart):
+    opened.page.locator(f"#{chart}-chart").scroll_into_view_if_needed()
+    opened.page.wait_for_selector(f"#{chart}-chart .ytitle")
+    distance = """(chart) => {
+        const title = document.querySelector(`#${chart} .ytitle`).getBoundingClientRect();
+        const ticks = [...document.querySelectorAll(`#${chart} .ytick text`)];
+        return Math.min(...ticks.map((tick) => tick.getBoundingClientRect().left)) - title.right;
+    }"""
+    assert opened.page.evaluate(distance, f"{chart}-chart") >= 5
+
+
 def test_a_filter_that_is_half_written_says_so_and_hides_nothing(opened):
     count = opened.page.locator("#trials-table tbody tr").count()
     assert count > 1

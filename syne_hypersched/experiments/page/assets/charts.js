@@ -16,6 +16,7 @@ function layout(extra) {
     margin: { l: narrow() ? 40 : 60, r: narrow() ? 8 : 20, t: 24, b: 44 }, showlegend: false, hovermode: "closest", uirevision: "stay",
     hoverlabel: { bgcolor: css("panel"), bordercolor: css("faint"), font: { color: css("ink"), size: 12.5 }, align: "left", namelength: 0 }, ...extra };
   made.xaxis = { ...axis, ...made.xaxis }; made.yaxis = { ...axis, ...made.yaxis };
+  if (made.yaxis.title) made.yaxis.title = { standoff: 8, ...made.yaxis.title };  // else a title lies on long ticks such as 0.85
   return made;
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from syne_hypersched.checkpoints._files import is_in
 from syne_hypersched.checkpoints._numbers import pattern_of, whole_of
@@ -51,13 +52,12 @@ class PathList(list[str]):
 
     def _count(self, path: str, step: int) -> None:
         whole = whole_of(path)
-        keys: list[tuple[Counter[str] | Counter[tuple[str, int]], str | tuple[str, int]]]
-        keys = [(self._folders, folder) for folder in folders_of(path)]
+        keys: list[tuple[Counter[Any], Any]] = [(self._folders, folder) for folder in folders_of(path)]
         keys += [] if whole is None else [(self._wholes, whole)]
         for counter, key in keys:
-            counter[key] += step  # type: ignore[index]
-            if not counter[key]:  # type: ignore[index]
-                del counter[key]  # type: ignore[arg-type]
+            counter[key] += step
+            if not counter[key]:
+                del counter[key]
 
     def __contains__(self, path: object) -> bool:
         return path in self._times

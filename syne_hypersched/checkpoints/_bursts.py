@@ -37,6 +37,7 @@ from syne_hypersched.checkpoints._numbers import (
     pattern_of,
     starts_again,
 )
+from syne_hypersched.checkpoints._path_list import PathList
 
 #: After this many reports in a row with one file alone, that file is the whole checkpoint.
 _ALONE = 2
@@ -53,7 +54,7 @@ class Bursts:
 
     def __init__(self) -> None:
         #: Paths of the present checkpoint, in the order in which they were finished.
-        self._paths: list[str] = []
+        self._paths = PathList()
         #: Names of the checkpoint before, and how often each occurs; None: there was none.
         self._last: Counter[str] | None = None
         #: How many files it had, and the name of the last one.
@@ -64,21 +65,21 @@ class Bursts:
         self._after_report: set[str] = set()
         self._num_alone = 0
         #: Paths and names as they were before something older was set aside.
-        self._before: tuple[list[str], Counter[str] | None] | None = None
+        self._before: tuple[PathList, Counter[str] | None] | None = None
         #: Number of checkpoints in a row that had other names than the one before.
         self._num_odd = 0
         #: Whether a file of the present checkpoint was removed, and whether that was when it was complete; and which
         #: ones were that had been there at a report.
         self._is_cleaned = self._is_over = False
-        self._gone: list[str] = []
+        self._gone = PathList()
         #: Names that were there at the last report. Other files that are removed were of use only during the writing.
         self._lasting: Counter[str] = Counter()
         #: Names that were once made and removed between two reports, during one save.
         self._passing: set[str] = set()
         #: What was written since the last report, and between the two before; whether names are used in turn, and how
         #: often in a row it looks so.
-        self._turn: list[str] = []
-        self._last_turn: list[str] = []
+        self._turn = PathList()
+        self._last_turn = PathList()
         self._takes_turns: bool | None = None
         self._num_turns = 0
         #: The shape of all checkpoints, if names are used in turn and reports come at any time.
@@ -88,7 +89,7 @@ class Bursts:
         self._folders = NumberedFolders()
         #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
         self._fresh: set[str] = set()
-        self._since: list[str] = []
+        self._since = PathList()
         #: The name of the very first file.
         self._head = ""
         #: Whether the present checkpoint was begun by a name that may be that of another part of it.
@@ -110,7 +111,7 @@ class Bursts:
             return False
         if self._cycle or self._takes_turns:
             return bool(self._paths) and _shape(self._paths) == (self._cycle or _shape(self._last_turn))
-        return bool(self._paths) and self._names() == self._last
+        return bool(self._paths) and _are_same(self._paths.names, self._last)
 
     @property
     def is_first(self) -> bool:
@@ -125,14 +126,14 @@ class Bursts:
             return not self.is_complete
         if self._gone or self._lacks_parts:
             return True
-        is_odd = bool(self._paths) and self._last is not None and self._names() != self._last
+        is_odd = bool(self._paths) and self._last is not None and not _are_same(self._paths.names, self._last)
         # As many files, the last one of which is the same: perhaps two names are used in turn.
         return is_odd and _shape(self._paths) != self._last_shape and self._num_odd < _MOST_ODD
 
     @property
     def _lacks_parts(self) -> bool:
         """Whether names such as ``model-1-of-3`` say that more is to come."""
-        return self._num_single < _MOST_SINGLE and lacks_parts(self._paths)
+        return self._num_single < _MOST_SINGLE and self._paths.lacks_parts
 
     @property
     def is_only_one(self) -> bool:
@@ -170,21 +171,25 @@ class Bursts:
         """Whether there is a file with this name but for its numbers, and a report came after it."""
         name = pattern_of(path)
         is_beside = bool(self._paths) and is_of_same_numbers(path, self._paths[-1])
-        return not is_beside and any(pattern_of(other) == name for other in self._paths if other not in self._fresh)
+        if self._paths.old_names is None:
+            self._paths.old_names = {pattern_of(other) for other in self._paths if other not in self._fresh}
+        return not is_beside and name in self._paths.old_names
 
     def _starts_again(self, path: str) -> bool:
         """Whether a file shows that all before it was the first checkpoint, whatever reports came between."""
         if not self._since or not (self._last is None or self._is_guess):
             return False
         name = pattern_of(path)
-        last = next((other for other in reversed(self._since) if pattern_of(other) == name), path)
+        last = path
+        if name in self._since.names:
+            last = next(other for other in reversed(self._since) if pattern_of(other) == name)
         is_first = path == self._since[0] or (name == self._head and name in self._passing)
         return is_first or starts_again(path, last)
 
     def expects(self, path: str) -> bool:
         """Whether the checkpoint before had more files of this name than the present one has so far."""
         name = pattern_of(path)
-        return bool(self._paths) and self._last is not None and self._names()[name] < self._last[name]
+        return bool(self._paths) and self._last is not None and self._paths.names[name] < self._last[name]
 
     def add(self, path: str) -> bool:
         """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
@@ -195,34 +200,38 @@ class Bursts:
         is_guess = self._last is None and self._is_old(path) and not (path in self._paths or self._starts_again(path))
         second = self._second_of_cycle(path)
         if second:
-            begins, self._paths = False, self._paths[: len(second)]
+            begins, self._paths = False, PathList(self._paths[: len(second)])
             self.begin()
-            self._paths, self._cycle, self._is_guess = second[:-1], _shape(second), False
+            self._paths, self._cycle, self._is_guess = PathList(second[:-1]), _shape(second), False
         elif begins and self._is_second(path):
-            begins, self._paths = False, list(self._last_turn)
+            begins, self._paths = False, PathList(self._last_turn)
             self.begin()
-            self._paths = list(self._turn)
+            self._paths = PathList(self._turn)
         elif begins and self._folders.gives_up(path) and not self._cycle:
-            self._paths, self._last, self._since, self._is_guess = [], None, [], False
+            self._paths, self._last, self._since, self._is_guess = PathList(), None, PathList(), False
         elif begins:
             if self._is_guess and self._starts_again(path):
                 self._paths = self._since
             self.begin()
             self._is_guess = is_guess
-            self._since = self._since if is_guess else []
-        if not is_again or begins:
+            self._since = self._since if is_guess else PathList()
+        is_added = not is_again or begins
+        if is_added:
             for known in (self._paths, self._turn, self._since):
                 known.append(path)
             self._num_alone = 0
-            again = next((other for other in self._gone if pattern_of(other) == pattern_of(path)), None)
-            self._gone = [other for other in self._gone if other != again]
+            if pattern_of(path) in self._gone.names:
+                self._gone.discard(next(other for other in self._gone if pattern_of(other) == pattern_of(path)))
             if self._has_reported:
                 self._after_report.add(path)
         else:
             self._num_alone += self._has_reported
         self._has_reported = False
         self._folders.add(path)
-        self._fresh.add(path)
+        if path not in self._fresh:
+            self._fresh.add(path)
+            # Its name may have been that of an older path alone.
+            self._paths.old_names = None if self._paths.times(path) > is_added else self._paths.old_names
         return begins
 
     def _goes_on(self, path: str, num_files: int, last: str) -> bool:
@@ -236,7 +245,7 @@ class Bursts:
 
     def _second_of_cycle(self, path: str) -> list[str]:
         """The second checkpoint, if a file ends it that has ended the first one, and no other file was in both."""
-        if not (self._last is None or self._is_guess) or self._paths.count(path) != 1:
+        if not (self._last is None or self._is_guess) or self._paths.times(path) != 1:
             return []
         num = self._paths.index(path) + 1
         first, second = self._paths[:num], [*self._paths[num:], path]
@@ -247,31 +256,32 @@ class Bursts:
         self._has_reported, self._is_continued = True, self._lacks_parts
         self._folders.report()
         self._fresh.clear()
+        self._paths.old_names = None
         self._is_cut = self._is_cut or (is_certain and self.is_partial)
-        self._lasting = _without(self._names(), self._passing.__contains__)
+        self._lasting = _without(self._paths.names, self._passing.__contains__)
         turn, before = self._turn, self._last_turn
         if not turn:
             return
         if self._num_single < _MOST_SINGLE:
             self._num_single = self._num_single + 1 if len(turn) == 1 and lacks_parts(turn) else 0
-            self._paths = self._paths[-1:] if self._num_single == _MOST_SINGLE else self._paths
-        self._turn, self._last_turn = [], turn
+            self._paths = PathList(self._paths[-1:]) if self._num_single == _MOST_SINGLE else self._paths
+        self._turn, self._last_turn = PathList(), turn
         if before and _shape(turn) != _shape(before):
             self._takes_turns, self._num_turns = False, 0
         elif before and not self._takes_turns and _may_alternate(turn, before) and _names(turn) != _names(before):
             self._num_turns += 1
             if self._takes_turns is None or self._num_turns >= _TURNS:
-                self._takes_turns, self._last, self._paths = True, _names(before), list(turn)
+                self._takes_turns, self._last, self._paths = True, _names(before), PathList(turn)
 
     def begin(self) -> None:
         """The next file begins another checkpoint."""
         if self._paths or self._gone:
-            names = _names([*self._paths, *self._gone])
-            self._num_odd = self._num_odd + 1 if self._last is not None and names != self._last else 0
+            names = self._paths.names + self._gone.names
+            self._num_odd = self._num_odd + 1 if self._last is not None and not _are_same(names, self._last) else 0
             self._last_shape = _shape([*self._gone, *self._paths])
             self._is_cut = False
-            self._last, self._paths, self._num_alone = names, [], 0
-            self._is_cleaned, self._is_over, self._gone = False, False, []
+            self._last, self._paths, self._num_alone = names, PathList(), 0
+            self._is_cleaned, self._is_over, self._gone = False, False, PathList()
             self._after_report.clear()
 
     def set_aside(self) -> None:
@@ -282,47 +292,54 @@ class Bursts:
 
     def remove(self, path: str) -> None:
         """A file or folder was removed."""
-        left = [other for other in self._paths if not is_in(other, path)]
-        gone = [other for other in self._paths if is_in(other, path)]
+        if not any(known.has_in(path) for known in (self._paths, self._since, self._turn)):
+            self._last = self._last or None
+            return
+        paths, gone = self._paths, self._paths.within(path)
+        removed, num_left = _names(gone), len(paths) - len(gone)
         self._cycle = None if gone else self._cycle
         # At the end of a save, perhaps by a thread. A part of the checkpoint would be removed when the next one begins.
-        brief = set() if self._has_reported or gone == self._paths[-1:] else set(_names(gone)) - set(_names(left))
-        self._lasting = _without(self._lasting, brief.__contains__)
-        if gone and not left and self._before is not None:
-            (left, self._last), self._before = self._before, None
+        is_brief = not (self._has_reported or gone == paths[-1:])
+        brief = {name for name, number in removed.items() if is_brief and number == paths.names[name]}
+        if brief:
+            self._lasting = _without(self._lasting, brief.__contains__)
+        if gone and not num_left and self._before is not None:
+            (self._paths, self._last), self._before = self._before, None
+            self._paths.old_names = None
         else:
-            lacking = self._lasting - _names([*left, *self._gone])
-            lasting = [other for other in gone if pattern_of(other) in lacking]
-            self._is_over, self._gone = self._is_over or (bool(lasting) and self.is_complete), self._gone + lasting
-            self._is_cleaned = self._is_cleaned or (bool(gone) and bool(left))
-        self._paths, self._since = left, [other for other in self._since if not is_in(other, path)]
-        used = brief | {pattern_of(other) for other in self._turn if is_in(other, path)}
-        used -= {*self._lasting, *self._names()}
-        self._forget(used.__contains__)
+            left = {name: paths.names[name] - number + self._gone.names[name] for name, number in removed.items()}
+            lasting = [other for other in gone if self._lasting[pattern_of(other)] > left[pattern_of(other)]]
+            self._is_over = self._is_over or (bool(lasting) and self.is_complete)
+            for other in lasting:
+                self._gone.append(other)
+            self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
+            paths.discard_in(path)
+        self._since.discard_in(path)
+        used = brief | {pattern_of(other) for other in self._turn.within(path)}
+        used = {name for name in used if name not in self._lasting and name not in self._paths.names}
+        self._forget(used)
         # Other files were finished while it was there: it is none that is removed before the next checkpoint.
         self._passing |= (brief & used) | {name for name in used if self._is_outlasted(name)}
-        self._gone = [other for other in self._gone if pattern_of(other) not in self._passing]
+        for name in self._passing & self._gone.names.keys():
+            for other in [other for other in self._gone if pattern_of(other) == name]:
+                self._gone.discard(other)
 
     def withdraw(self, path: str) -> bool:
         """Removes a file or folder that was not in its place yet. Returns whether it was the last one added."""
-        is_last = any(is_in(other, path) for other in self._paths[-1:])
-        gone = {other for other in self._paths if is_in(other, path)}
+        is_last, gone = any(is_in(other, path) for other in self._paths[-1:]), self._paths.within(path)
         self._cycle = None if gone else self._cycle
-        self._paths = [other for other in self._paths if other not in gone]
-        self._turn = [other for other in self._turn if not is_in(other, path)]
-        self._since = [other for other in self._since if not is_in(other, path)]
-        self._has_reported = self._has_reported or bool(gone & self._after_report)
+        self._has_reported = self._has_reported or not self._after_report.isdisjoint(gone)
+        for known in (self._paths, self._turn, self._since):
+            known.discard_in(path)
         pattern = pattern_of(path)
-        self._forget(lambda name: is_in(name, pattern))
+        self._forget({name for name in self._last or () if is_in(name, pattern)})
         return is_last
 
-    def _forget(self, is_no_part: Callable[[str], bool]) -> None:
+    def _forget(self, names: set[str]) -> None:
         """Some names were no part of the checkpoint before."""
-        if self._last is not None:
-            self._last = _without(self._last, is_no_part) or None
-
-    def _names(self) -> Counter[str]:
-        return _names(self._paths)
+        if names and self._last is not None:
+            self._last = _without(self._last, names.__contains__)
+        self._last = self._last or None
 
     def _is_outlasted(self, name: str) -> bool:
         """Whether a name is followed by other names since the last report."""
@@ -332,6 +349,10 @@ class Bursts:
 
 def _names(paths: list[str]) -> Counter[str]:
     return Counter(map(pattern_of, paths))
+
+
+def _are_same(names: Counter[str], others: Counter[str] | None) -> bool:
+    return others is not None and dict.__eq__(names, others)
 
 
 def _without(names: Counter[str], is_no_part: Callable[[str], bool]) -> Counter[str]:

@@ -46,6 +46,16 @@ def split_at_reports(
     return changes[:first], changes[first:last], changes[max(first, last) :]
 
 
+def _is_exchange(events: Sequence[inotify.InotifyEvent]) -> bool:
+    """Whether the first four events are those of ``renameat2`` with ``RENAME_EXCHANGE`` (``mv --exchange``)."""
+    if len(events) < 4:
+        return False
+    places = [(event.watch, event.name) for event in events[:4]]
+    masks = [event.mask & (inotify.MOVED_FROM | inotify.MOVED_TO) for event in events[:4]]
+    is_twice = masks == [inotify.MOVED_FROM, inotify.MOVED_TO, inotify.MOVED_FROM, inotify.MOVED_TO]
+    return is_twice and places[0] == places[3] and places[1] == places[2] and events[0].cookie == events[1].cookie
+
+
 class ChangeWatch:
     """Watches a checkpoint folder, which need not exist yet, with all folders in it, and a log.
 
@@ -88,8 +98,15 @@ class ChangeWatch:
     def read(self) -> list[Change | None]:
         """The changes since the last call, in order; ``None`` stands for an addition to the log."""
         found: list[Change | None] = []
-        for event in self._inotify.read():
-            if event.mask & inotify.Q_OVERFLOW:
+        events = self._inotify.read()
+        if events and events[-1].mask & inotify.MOVED_TO:
+            events += self._inotify.read()  # the other half of an exchange
+        events.reverse()
+        while events:
+            event = events.pop()
+            if _is_exchange([event, *events[:-4:-1]]) and self._paths.get(event.watch) is not None:
+                found += self._exchange(event, *(events.pop() for _ in range(3)))
+            elif event.mask & inotify.Q_OVERFLOW:
                 self._renew()
                 found += [*(Change("lost", path) for path in self._files("")), Change("lost"), None]
             elif event.watch == self._log_watch:
@@ -138,6 +155,21 @@ class ChangeWatch:
             self._begun.add(path)
             return [Change("created", path)]
         return self._in_file(path, is_closed=bool(event.mask & inotify.CLOSE_WRITE))
+
+    def _exchange(
+        self, left: inotify.InotifyEvent, came: inotify.InotifyEvent, _: object, last: inotify.InotifyEvent
+    ) -> list[Change]:
+        """Handles two entries that have changed places, as if the one that was there was removed before.
+
+        What has come to the other place is the checkpoint before, and no news.
+        """
+        old = f"{self._paths.get(came.watch) or ''}{came.name}"
+        self._leave(came.cookie, f"{old}/")
+        del self._leaving[came.cookie]
+        changes = [Change("removed", old), *self._in_folder(left), *self._in_folder(came)]
+        if last.mask & inotify.ISDIR:
+            self._add(f"{self._paths.get(last.watch) or ''}{last.name}/")
+        return changes
 
     def _in_file(self, path: str, is_closed: bool) -> list[Change]:
         is_unlinked = path in self._unlinked

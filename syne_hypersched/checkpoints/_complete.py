@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from syne_hypersched.checkpoints._files import Tree, is_in
+from syne_hypersched.checkpoints._path_list import PathList, folders_of
 from syne_hypersched.checkpoints._states import State
 
 
@@ -24,7 +25,7 @@ class LastComplete:
         self.state: State | None = None
         self._last_state: State | None = None
         #: Its files and folders; none if there is no such checkpoint, or it was changed.
-        self._files: set[str] = set()
+        self._files = PathList()
         #: What was begun after it.
         self._fresh: set[str] = set()
         #: What is finished of the present checkpoint.
@@ -33,9 +34,9 @@ class LastComplete:
     def begin(self, path: str, begins: Callable[[str], bool] = lambda _: False) -> None:
         """The script writes to a file. ``begins`` says whether it is the first one of a checkpoint, if asked."""
         if self._parts and not self._files and path not in self._parts and begins(path):
-            self.state, self._files, self._fresh = self._last_state, set(self._parts), set()
-        if any(is_in(path, other) for other in self._files):
-            self._files.clear()
+            self.state, self._files, self._fresh = self._last_state, PathList(self._parts), set()
+        if path in self._files or any(folder in self._files for folder in folders_of(path)):
+            self._files = PathList()
         else:
             self._fresh.add(path)
 
@@ -53,17 +54,19 @@ class LastComplete:
         state
             The state that the folder is in then.
         """
-        self._parts = {path} if begins else self._parts | {path}
+        if begins:
+            self._parts = set()
+        self._parts.add(path)
         self._last_state = state
         if is_complete:
-            self.state, self._files, self._fresh = state, set(self._parts), set()
+            self.state, self._files, self._fresh = state, PathList(self._parts), set()
         else:
             self.begin(path)
 
     def remove(self, path: str) -> None:
         """A file or folder was removed or moved away."""
-        if any(is_in(other, path) for other in self._files):
-            self._files.clear()
+        if self._files.has_in(path):
+            self._files = PathList()
 
     def tree(self, live: Tree, unproven: Collection[str]) -> Tree:
         """The part of a folder that belongs to the last complete checkpoint, and what was there before it.
@@ -84,7 +87,7 @@ class LastComplete:
             return {}
         rest = {path: state for path, state in live.items() if not any(is_in(path, other) for other in self._fresh)}
         files = [path for path, state in rest.items() if state.kind != "folder"]
-        if not self._files <= rest.keys() or any(path in unproven for path in files):
+        if not rest.keys() >= set(self._files) or any(path in unproven for path in files):
             return {}
         return {
             path: state

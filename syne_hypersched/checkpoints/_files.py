@@ -128,6 +128,15 @@ def linked(folder: str, path: str) -> frozenset[str]:
     return frozenset(os.path.relpath(place, folder) for place in places if _has_names(place))
 
 
+def come(folder: str, path: str) -> tuple[Tree, frozenset[str]]:
+    """The entries below a path that has come to its place, named as by :func:`read_tree`, and :func:`linked` ones."""
+    found: Tree = {}
+    place = os.path.join(folder, path)
+    if not os.path.islink(place):
+        _read_into(found, place, f"{path}/")
+    return found, linked(folder, path)
+
+
 def _has_names(path: str) -> bool:
     try:
         status = os.lstat(path)

@@ -230,7 +230,7 @@ class GenerationKeeper:
         # The files may be rewritten or removed at any moment. At most half of the time is spent on copies.
         at_once = now - self._tried_s[1] >= self._tried_s[1] - self._tried_s[0]
         # A file whose name is that of files which are always moved away will be moved, too.
-        is_aside = observer.bursts.is_partial or any(map(observer.habits.is_aside, observer.changed))
+        is_aside = observer.bursts.is_partial or observer.habits.any_aside(observer.changed)
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
         # A script may report while it writes a checkpoint of several files.
         is_done = (observer.has_reported or at_once) and observer.is_complete

@@ -106,6 +106,10 @@ class Habits:
         pattern = pattern_of(path)
         return any(is_in(pattern, aside) for aside in self._asides)
 
+    def any_aside(self, paths: Collection[str]) -> bool:
+        """Whether any of these is such a file."""
+        return bool(self._asides) and any(map(self.is_aside, paths))
+
     def are_aside(self, tree: Tree) -> bool:
         """Whether a folder has files, all of which are to be moved into place still: it holds no checkpoint."""
         files = [path for path, state in tree.items() if state.kind != "folder"]

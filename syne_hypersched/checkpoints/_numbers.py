@@ -6,6 +6,7 @@ with the next checkpoint. ``model-1-of-3`` says how many parts there are.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -16,6 +17,7 @@ _PART = re.compile(r"(\d+)[-_ ]of[-_ ](\d+)")
 _COUNTED = re.compile("epoch|step|iter|round", re.IGNORECASE)
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def pattern_of(path: str) -> str:
     """A path without its numbers, which may be others in each save."""
     return _DIGITS.sub("#", path)
@@ -34,17 +36,18 @@ def starts_again(path: str, last: str) -> bool:
 
 def lacks_parts(paths: Collection[str]) -> bool:
     """Whether there are fewer parts than the name of one of them says."""
-    wholes = Counter(filter(None, map(_whole_of, set(paths))))
+    wholes = Counter(filter(None, map(whole_of, set(paths))))
     return any(num_parts < num for (_, num), num_parts in wholes.items())
 
 
 def is_missing_part(path: str, paths: Collection[str]) -> bool:
     """Whether a name is that of another part of a whole of which some are there."""
-    whole = _whole_of(path)
-    return whole is not None and path not in paths and whole in map(_whole_of, paths)
+    whole = whole_of(path)
+    return whole is not None and path not in paths and whole in map(whole_of, paths)
 
 
-def _whole_of(path: str) -> tuple[str, int] | None:
+@functools.lru_cache(maxsize=1 << 16)
+def whole_of(path: str) -> tuple[str, int] | None:
     """Of what a file is a part, and how many parts that has; None if it is no part."""
     found = _PART.search(path)
     if found is None or _COUNTED.search(path.rpartition("/")[2]):

@@ -12,7 +12,7 @@ from syne_hypersched.checkpoints._bursts import Bursts
 from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._files import Tree, is_empty_file, is_in, is_of_elastic_run, linked, read_tree
+from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in, is_of_elastic_run, read_tree
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
@@ -320,7 +320,7 @@ class Observer:
             self._move = self._leave(path, after)
             self._complete.remove(path)
         elif change.kind == "moved":
-            self.habits.moved(path, read_tree(self._folder), linked(self._folder, path))
+            self.habits.moved(path, *come(self._folder, path))
             self.has_finished = True
             if is_of_elastic_run(self._folder, path):
                 self._matcher.know(Order.EARLY)

@@ -52,6 +52,9 @@ class _LiveLaunch:
     supervisor: tuple[int, int] | None = None
     """Process id and start time (:func:`~syne_hypersched.launch.start_ticks`) of its supervisor, once known."""
 
+    is_drained: bool = False
+    """Whether its end was ordered."""
+
 
 class Launcher:
     """Starts, drains and reaps the processes of trials.
@@ -118,6 +121,8 @@ class Launcher:
         self._live: dict[int, _LiveLaunch] = {}
         self._deadline: dict[str, Any] | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        #: A server that was killed before it had preloaded its modules, because all launches were drained.
+        self._abandoned: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._base_env: dict[str, str] = {}
         #: Whether the server has preloaded its modules; one that dies before that would die again.
@@ -179,8 +184,15 @@ class Launcher:
             Seconds from SIGTERM to SIGKILL.
         """
         with self._lock:
-            if launch in self._live:
-                self._send({"command": "drain", "launch": launch, "grace_s": grace_s})
+            live = self._live.get(launch)
+            if live is None:
+                return
+            live.is_drained = True
+            self._send({"command": "drain", "launch": launch, "grace_s": grace_s})
+            if not self._ready and self._server is not None and all(other.is_drained for other in self._live.values()):
+                # It still imports, which may take long or for ever, and nothing is left that waits for it.
+                self._abandoned = self._server
+                self._server.kill()
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
         """Tells all launches which entries of a report are the resource level and the metric.
@@ -302,14 +314,17 @@ class Launcher:
             self._live.clear()
             self._server = self._socket = None
             ready, preload, closed = self._ready, self._preload, self._closed
-            if not ready:
+            is_abandoned = server is self._abandoned
+            if not (ready or is_abandoned):
                 self._preload = ()
-        error = "" if ready or preload else f"the server of launches ended with code {server.returncode} at its start"
-        if not closed:
+        is_fine = ready or preload or is_abandoned
+        error = "" if is_fine else f"the server of launches ended with code {server.returncode} at its start"
+        if not (closed or is_abandoned):
             self._warn_of_the_end(server, len(ended), ready, preload)
         for launch, live in ended.items():
             _wait_until_gone(live)
-            exit_ = LaunchExit((), first_failed=None, drained=not error, killed=False, lost=not error, error=error)
+            is_lost = not (error or is_abandoned)
+            exit_ = LaunchExit((), first_failed=None, drained=not error, killed=False, lost=is_lost, error=error)
             self._on_exit(launch, exit_, time.monotonic())
 
     def _warn_of_the_end(

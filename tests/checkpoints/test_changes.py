@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -145,6 +146,33 @@ def test_a_folder_that_is_moved_has_its_new_name(watched):
     assert watched.seen() == [*of("aside/shards/0"), ("moved away", "aside"), ("moved", "step-1")]
     watched.write("step-1/shards/1")
     assert watched.seen() == of("step-1/shards/1")
+
+
+def exchange(path, other):
+    """Has two entries change places at one moment, as ``mv --exchange`` does."""
+    if ctypes.CDLL(None).renameat2(-100, os.fsencode(path), -100, os.fsencode(other), 2):
+        pytest.skip("the file system cannot exchange entries")
+
+
+def test_two_files_change_places(watched):
+    for _ in range(2):
+        watched.write("model")
+        watched.write("model.new")
+        watched.seen()
+        exchange(watched.folder / "model.new", watched.folder / "model")
+        assert watched.seen() == [("removed", "model"), ("moved away", "model.new"), ("moved", "model")]
+
+
+def test_two_folders_change_places_and_keep_their_watches(watched):
+    for name in ("present", "next"):
+        (watched.folder / name / "shards").mkdir(parents=True)
+    watched.seen()
+    for _ in range(3):
+        exchange(watched.folder / "next", watched.folder / "present")
+        assert watched.seen() == [("removed", "present"), ("moved away", "next"), ("moved", "present")]
+        for name in ("next/index", "present/index", "next/shards/0", "present/shards/0"):
+            watched.write(name, "more")
+            assert {path for _, path in watched.seen()} == {name}
 
 
 def test_a_folder_that_has_left_is_watched_no_longer(watched, tmp_path):

@@ -159,6 +159,25 @@ def test_modules_are_preloaded(make_launches, caplog):
     assert "no_such_module cannot be preloaded" in caplog.text
 
 
+def test_a_drain_does_not_wait_for_an_import(make_launches, monkeypatch, caplog):
+    launches = make_launches(preload=["slow"])
+    monkeypatch.setenv("PYTHONPATH", str(launches.folder))
+    begun, module = launches.folder / "begun", launches.folder / "slow.py"
+    module.write_text(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(1e6)")
+    numbers = [launches.launcher.launch(launches.spec([launches.script("print('ran')")])) for _ in range(2)]
+    launches.wait_for(begun.exists)
+    launches.launcher.drain(numbers[0], 0.5)
+    launches.launcher.drain(numbers[1], 0.5)
+    for number in numbers:
+        exit_ = launches.exit(number)
+        assert (exit_.drained, exit_.lost, exit_.error) == (True, False, "")
+    assert not launches.launched
+    assert not caplog.records
+    module.write_text("")  # the next server preloads it again
+    assert launches.run([launches.script("import sys; print('slow' in sys.modules)")]).exit_code == 0
+    assert launches.lines("out0") == ["True"]
+
+
 def wait_until_ready(launches, script_says="ready"):
     launches.wait_for(lambda: script_says in launches.lines("out0"))
 

@@ -1,0 +1,106 @@
+"""Paths of files in the order in which they were finished, with an index: checkpoints may have thousands of files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from syne_hypersched.checkpoints._files import is_in
+from syne_hypersched.checkpoints._numbers import pattern_of, whole_of
+
+
+def folders_of(path: str) -> Iterator[str]:
+    """All folders above a path, the innermost first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+class PathList(list[str]):
+    """A list that only :meth:`append`, :meth:`discard` and :meth:`discard_in` change.
+
+    Attributes
+    ----------
+    names
+        How often each name occurs, numbers left out.
+    old_names
+        Names of which a path is in the list that was there at the last report; None: they are to be found again.
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.old_names: set[str] | None = None
+        self._index()
+        for path in paths:
+            self.append(path)
+
+    def _index(self) -> None:
+        self.names: Counter[str] = Counter()
+        self._times: dict[str, int] = {}
+        #: Number of different paths below each folder, and of the parts of each whole.
+        self._folders: Counter[str] = Counter()
+        self._wholes: Counter[tuple[str, int]] = Counter()
+
+    def append(self, path: str) -> None:
+        """Adds a path at the end."""
+        super().append(path)
+        self.names[pattern_of(path)] += 1
+        self._times[path] = self._times.get(path, 0) + 1
+        if self._times[path] == 1:
+            self._count(path, 1)
+
+    def _count(self, path: str, step: int) -> None:
+        whole = whole_of(path)
+        keys: list[tuple[Counter[Any], Any]] = [(self._folders, folder) for folder in folders_of(path)]
+        keys += [] if whole is None else [(self._wholes, whole)]
+        for counter, key in keys:
+            counter[key] += step
+            if not counter[key]:
+                del counter[key]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._times
+
+    def times(self, path: str) -> int:
+        """How often a path occurs."""
+        return self._times.get(path, 0)
+
+    def has_in(self, path: str) -> bool:
+        """Whether a path, or any path below it, is in the list."""
+        return path in self._times or path in self._folders
+
+    def within(self, path: str) -> list[str]:
+        """A path and those below it, as often as they occur, in order."""
+        if path in self._folders:
+            return [other for other in self if is_in(other, path)]
+        return [path] * self.times(path)
+
+    @property
+    def lacks_parts(self) -> bool:
+        """Whether there are fewer parts of a whole than the name of one of them says (``model-1-of-3``)."""
+        return any(num_parts < num for (_, num), num_parts in self._wholes.items())
+
+    def discard(self, path: str) -> None:
+        """Removes a path, however often it occurs."""
+        name, times = pattern_of(path), self._times.pop(path, 0)
+        for _ in range(times):
+            self.remove(path)
+        if times:
+            self.old_names = None
+            self._count(path, -1)
+            self.names[name] -= times
+            if not self.names[name]:
+                del self.names[name]
+
+    def discard_in(self, path: str) -> None:
+        """Removes a path and all paths below it."""
+        if path not in self._folders:
+            self.discard(path)
+            return
+        kept = [other for other in self if not is_in(other, path)]
+        self.clear()
+        self._index()
+        self.old_names = None
+        for other in kept:
+            self.append(other)

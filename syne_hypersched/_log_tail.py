@@ -33,7 +33,7 @@ class LogTail:
         #: Size of the log when it was last read. The bytes after the offset may be the beginning of a report.
         self._size = -1
         self._found: list[RawReport] = []
-        self._has_looked = self._is_behind = self._has_warned = False
+        self._has_looked = self._is_behind = self._has_warned = self._is_cut = False
         self._fd: int | None = None
         self._lock = threading.Lock()
 
@@ -106,6 +106,12 @@ class LogTail:
                 return
         # Bytes written meanwhile are left for the next call: a writer may be as fast as this reader.
         size = os.fstat(self._fd).st_size
+        if size < self._offset and not self._is_cut:
+            self._is_cut = True
+            logger.warning(
+                "%s has become shorter: its reports may be missing from now on. A script must not empty its standard "
+                'output, as open("/dev/stdout", "w") and "> /dev/stdout" do: let it print.', self.path,
+            )  # fmt: skip
         if size == self._size and not to_the_end:
             return
         stop = size if max_bytes is None else min(size, self._offset + max_bytes)
@@ -162,6 +168,6 @@ class LogTail:
             return state | {"_found": list(self._found)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({"_is_cut": False} | state)
         self._fd = None
         self._lock = threading.Lock()

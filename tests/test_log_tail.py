@@ -174,3 +174,16 @@ def test_a_tail_may_be_used_in_several_threads(tmp_path):
         thread.join()
     seen += tail.reports(to_the_end=True)
     assert epochs(seen) == list(range(500))
+
+
+def test_a_log_that_its_script_empties_is_spoken_of_once(tmp_path, caplog):
+    path = tmp_path / "std.out"
+    append(path, report(epoch=1, note="long") + "\n")
+    tail = LogTail(path)
+    assert epochs(tail.reports()) == [1]
+    assert not caplog.records
+    for _ in range(2):
+        path.write_text("epoch 2\n")
+        assert tail.reports() == []
+    (record,) = caplog.records
+    assert "has become shorter" in record.getMessage()

@@ -62,6 +62,9 @@ def describe_best(run: Run) -> str:
         text = f"checkpoint, configuration and result: {best.path}\nthe checkpoint is of {whose}{newer}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
         text += f"\nit has {run.metric} {metric_text(best.value)}: what was better has left no whole checkpoint"
+    if incumbent is not None and _is_better(run, best.value, incumbent.value):
+        # The trial was paused at an earlier report, after which it had trained on.
+        text += f"\nit has {run.metric} {metric_text(best.value)}, which the tuner had not received when it ended"
     return text
 
 

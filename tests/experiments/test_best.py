@@ -90,6 +90,16 @@ def test_a_checkpoint_of_another_level(run: Run, by: int, what: str) -> None:
     assert f"whose checkpoint is {what}" in message
 
 
+def test_the_best_one_that_the_tuner_knows_is_no_surprise(run: Run) -> None:
+    put(run)
+    assert "had not received" not in describe_run(run)
+
+
+def test_something_better_than_the_tuner_knows_is_spoken_of(run: Run) -> None:
+    put(run, **{run.metric: run.incumbent.value + (-1 if run.do_minimize else 1)})
+    assert "which the tuner had not received when it ended" in describe_run(run)
+
+
 def test_something_better_has_to_be_spoken_of(run: Run) -> None:
     worse = run.incumbent.value + (1 if run.do_minimize else -1)
     put(run, **{run.metric: worse})

@@ -70,7 +70,8 @@ class OpenLogs:
             return ""
         return (
             f"{', '.join(kept)} in the checkpoint folder stays open for writing from report to report, so that nobody "
-            "knows when it is whole, and best/ may get no checkpoint. Close it after each save; a log belongs elsewhere"
+            "knows when it is whole: best/ may get no checkpoint, and a relaunched trial may start from the beginning. "
+            "Close it after each save; a log belongs elsewhere"
         )
 
     def others(self, paths: Iterable[str], looked_s: float) -> frozenset[str]:

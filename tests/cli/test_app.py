@@ -168,7 +168,7 @@ def test_an_unknown_run_is_exit_code_2_and_the_runs_there_are_are_named(command,
     for name in ("digits-2026-01-01", "digits-2026-01-02", "other"):
         make_run(name)
     assert main([command, "digits"]) == 2
-    assert "There is digits-2026-01-01 and digits-2026-01-02" in capsys.readouterr().err
+    assert "There are digits-2026-01-01 and digits-2026-01-02" in capsys.readouterr().err
     assert main([command, "nothing-like-it-at-all"]) == 2
     error = capsys.readouterr().err
     assert "The latest in " in error

@@ -76,7 +76,7 @@ def test_a_newer_wish_gives_up_what_was_prepared():
 
 
 def test_a_device_that_is_to_go_is_left_and_another_one_is_prepared():
-    fleet, events = make_fleet(num_devices=3, cost=COST)
+    fleet, events = make_fleet(num_devices=3, cost=COST, devices_over_time=[(1e9, 3)])
     fleet.start(0, {"epoch_s": 10}, 2, "start")
     reports_at_next(fleet)
     moment, (stays, goes) = fleet.time_s, fleet.pool.held_by(0)

@@ -6,9 +6,10 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from syne_hypersched._disk import Disk
@@ -20,6 +21,24 @@ logger = logging.getLogger(__name__)
 
 #: A fork that could not write exits with this plus the number of the error.
 _FIRST_ERRNO = 32
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Handles Ctrl-C and SIGTERM afterwards: Python ignores what a handler raises in its own callbacks of a fork."""
+    process, received = os.getpid(), list[int]()
+    is_main = threading.current_thread() is threading.main_thread()  # handlers run in no other one
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if is_main}
+    before = {number: handler for number, handler in found.items() if callable(handler)}
+    try:
+        for number in before:
+            signal.signal(number, lambda came, _: received.append(came))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for came in received if os.getpid() == process else ():
+            signal.raise_signal(came)
 
 
 class BackgroundSnapshots:
@@ -67,7 +86,7 @@ class BackgroundSnapshots:
         if not self.has_ended(kill=True):
             return
         tuner = os.getpid()
-        with warnings.catch_warnings():
+        with _signals_held_back(), warnings.catch_warnings():
             # Python warns of forks beside other threads, because of what a child might do. This one does not.
             warnings.simplefilter("ignore", DeprecationWarning)
             self._pid = os.fork()

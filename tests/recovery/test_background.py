@@ -50,6 +50,31 @@ def test_a_signal_to_all_processes_of_the_tuner_is_not_meant_for_a_snapshot(tmp_
     assert caplog.records == []
 
 
+in_fork: list[signal.Signals] = []
+"""Signals that come while the next fork is made; what a handler raises then, Python ignores."""
+os.register_at_fork(after_in_parent=lambda: [signal.raise_signal(in_fork.pop()) for _ in tuple(in_fork)])
+
+
+def _end(*_):
+    raise SystemExit(143)
+
+
+@pytest.mark.usefixtures("no_process_left")
+@pytest.mark.parametrize(("signal_", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_to_the_tuner_during_the_fork_is_not_lost(tmp_path, wait_for, signal_, error):
+    snapshots, before = BackgroundSnapshots(str(tmp_path), 1e-6, Disk()), signal.signal(signal.SIGTERM, _end)
+    in_fork.append(signal_)
+    try:
+        with pytest.raises(error):
+            snapshots.take(3, {})
+        assert signal.getsignal(signal.SIGTERM) is _end
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    wait_for(snapshots.has_ended)
+    assert read_snapshot(str(tmp_path), Disk()) == Snapshot(3, {})
+
+
 @pytest.mark.usefixtures("no_process_left")
 def test_a_scheduler_that_cannot_be_pickled_is_warned_of_once(tmp_path, wait_for, caplog):
     snapshots = BackgroundSnapshots(str(tmp_path), 1e-6, Disk())

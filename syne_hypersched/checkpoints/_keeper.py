@@ -296,14 +296,15 @@ class GenerationKeeper:
         self._matcher.taken(taken.number)
         shelf.prune(self._matcher.needed)
 
-    def _take_last_complete(self) -> None:
+    def _take_last_complete(self, is_tried: bool) -> None:
         """Takes the last complete checkpoint, although its writer was killed while it was making the next one."""
         live, state = self._observer.last_complete()
         if not live or state is None or state.generation is not None:
             return
         try:
-            # Hard links suffice: the next launch gets copies of the files that it may write to.
-            taken = self._shelf.take(self._describe(live, state), only_links=True)
+            # If the next launch gets copies of the files that it may write to, hard links suffice.
+            is_put_back = not is_tried and live != read_tree(self._spec.folder)
+            taken = self._shelf.take(self._describe(live, state), only_links=is_put_back)
         except (NoRoomError, OSError) as error:
             self._error = self._error or f"the last complete checkpoint could not be taken: {error}"
             return
@@ -368,16 +369,15 @@ class GenerationKeeper:
         self._look()
         observer.look_to_the_end()
         self._tried.end()
-        self._error = self._error or self._tried.error
-        newest, quiet_s = self._shelf.newest, time.monotonic() - observer.changed_s
+        self._error, newest = self._error or self._tried.error, self._shelf.newest
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(
             observer, found, newest.live if newest is not None else None, exit_codes, has_left, has_handled, is_proven,
-            is_late=quiet_s >= _ASIDE_S, has_gone_on=has_gone_on, is_in_doubt=self._tried.is_in_doubt,
-            has_holes=have_holes(self._spec.folder, observer.doubts.paths),
+            is_late=time.monotonic() - observer.changed_s >= _ASIDE_S, has_gone_on=has_gone_on,
+            is_in_doubt=self._tried.is_in_doubt, has_holes=have_holes(self._spec.folder, observer.doubts.paths),
         )  # fmt: skip
         live = found if is_tried else None
         if is_whole and live is not None:
@@ -387,7 +387,7 @@ class GenerationKeeper:
                 self._take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         elif not self._tried.is_in_doubt:
-            self._take_last_complete()
+            self._take_last_complete(is_tried)
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # A checkpoint that was finished before may still be there, beside the torn one.

@@ -948,3 +948,21 @@ sys.exit(75)
     launches.run("assert (folder / 'checkpoint-000000009').exists()")
     assert launches.beginning().restored == ""
     assert not launches.errors()
+
+
+@pytest.mark.parametrize("leaves_more", [True, False])
+def test_a_last_complete_checkpoint_with_which_the_next_launch_goes_on_is_a_copy(in_process, monkeypatch, leaves_more):
+    """A hard link would change with the file, which the script writes in place."""
+    script = in_process()
+    path = script.folder / "model"
+    script.do(f"file = open({str(path)!r}, 'w'); file.write('one'); file.close()")
+    if leaves_more:
+        (script.folder / "half").write_text("of the next one")
+    tree = {name: state for name, state in keeper_module.read_tree(script.folder).items() if name == "model"}
+    monkeypatch.setattr(script.keeper._observer, "last_complete", lambda: (tree, keeper_module.State(1, 1, 0.0)))
+    with script.keeper._lock:
+        script.keeper._take_last_complete(is_tried=False)
+        generation = script.keeper._shelf.newest
+        assert generation is not None
+        kept = script.keeper._store.files(generation.number) / "model"
+        assert kept.samefile(path) is leaves_more  # then the folder is put back from the generation

@@ -116,8 +116,7 @@ class Bursts:
     @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
-        is_first = bool(self._paths) and self._last is None and not self._lacks_parts
-        return is_first and not (self._may_be_second or self._gone)
+        return self.is_only_one and not self._may_be_second
 
     @property
     def is_partial(self) -> bool:

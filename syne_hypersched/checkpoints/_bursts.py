@@ -86,6 +86,8 @@ class Bursts:
         self._cycle: tuple[int, str] | None = None
         #: Whether a report came in the middle of the present checkpoint.
         self._is_cut = False
+        #: Whether a report came while a file was being written.
+        self._is_overlapped = False
         self._folders = NumberedFolders()
         #: Files that were finished since the last report, and since the last time when a checkpoint began for certain.
         self._fresh: set[str] = set()
@@ -116,11 +118,19 @@ class Bursts:
     @property
     def is_first(self) -> bool:
         """Whether there was no checkpoint before the present one."""
-        return self.is_only_one and not self._may_be_second
+        return self.is_only_one and not (self._may_be_second or self._is_overlapped)
 
     @property
     def is_partial(self) -> bool:
-        """Whether the present checkpoint has other names, so far, than the one before."""
+        """Whether the present checkpoint has other names, so far, than the one before, or may lack files as the first.
+
+        That may be if a report came while one of its files was being written: then a thread saves, and neither the next
+        report nor a short pause shows that it has written all files.
+        """
+        return self._has_other_names or (self._is_overlapped and self.is_only_one)
+
+    @property
+    def _has_other_names(self) -> bool:
         if self._cycle or self._takes_turns or self._may_be_second:
             return not self.is_complete
         if self._gone or self._lacks_parts:
@@ -161,7 +171,7 @@ class Bursts:
             return True
         if path in self._paths:
             # A file may be opened and written several times.
-            return not (self._paths[-1] == path and self.is_partial) or self._num_alone + self._has_reported >= _ALONE
+            return not (self._paths[-1] == path and self._has_other_names) or self._num_alone + self._has_reported >= _ALONE
         if self._starts_again(path):
             return True
         return self._is_old(path) and (self._is_guess or not self.expects(path))
@@ -190,8 +200,12 @@ class Bursts:
         name = pattern_of(path)
         return bool(self._paths) and self._last is not None and self._paths.names[name] < self._last[name]
 
-    def add(self, path: str) -> bool:
-        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
+    def add(self, path: str, is_overlapped: bool = False) -> bool:
+        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint.
+
+        If ``is_overlapped``, a report came while it was being written.
+        """
+        self._is_overlapped = self._is_overlapped or is_overlapped
         if self._cycle and not self._goes_on(path, *self._cycle):
             self._cycle = None
         self._head = self._head or pattern_of(path)
@@ -256,7 +270,7 @@ class Bursts:
         self._folders.report()
         self._fresh.clear()
         self._paths.old_names = None
-        self._is_cut = self._is_cut or (is_certain and self.is_partial)
+        self._is_cut = self._is_cut or (is_certain and self._has_other_names)
         self._lasting = _without(self._paths.names, self._passing.__contains__)
         turn, before = self._turn, self._last_turn
         if not turn:

@@ -359,7 +359,7 @@ class Observer:
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
         is_expected = self.bursts.expects(path)
-        begins = not was_lost and self.bursts.add(path)
+        begins = not was_lost and self.bursts.add(path, is_overlapped=after < before)
         if begins:
             self._finished = {path}
         elif self._taken_in_burst is not None and not (was_lost or is_old):

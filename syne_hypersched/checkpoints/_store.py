@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,7 +206,7 @@ class GenerationStore:
             is_replaced = are_links_replaced(self.checkpoints, generation.live)
             if is_changing() or is_replaced or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
-            taken = Generation(**{**_fields(generation), "bytes_copied": copied})
+            taken = replace(generation, bytes_copied=copied)
             if not is_held:
                 self.put(taken, aside)
         except BaseException:
@@ -305,7 +305,7 @@ class GenerationStore:
             os.rename(place, old)
         os.rename(aside, place)
         shutil.rmtree(old, ignore_errors=True)
-        now = Generation(**{**_fields(generation), "live": read_tree(self.checkpoints)})
+        now = replace(generation, live=read_tree(self.checkpoints))
         _write_json(self._path(now.number) / _GENERATION, values_of(now))
         return now
 
@@ -386,11 +386,6 @@ def notes_of(values: Mapping[str, Any]) -> Notes:
     left = values["left"]
     left = None if left is None else {path: FileState(*state) for path, state in left.items()}
     return Notes(**{**values, "left": left, "matched": [Matched(**entry) for entry in values["matched"]]})
-
-
-def _fields(generation: Generation) -> dict[str, Any]:
-    # Not asdict, which would turn states into lists.
-    return {name: getattr(generation, name) for name in Generation.__dataclass_fields__}
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:

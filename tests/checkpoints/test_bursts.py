@@ -43,6 +43,19 @@ def test_a_single_file_is_known_from_its_second_time_on():
     assert bursts.is_complete
 
 
+def test_the_first_checkpoint_may_lack_files_if_a_report_came_while_one_was_written():
+    bursts = Bursts()
+    bursts.report()
+    bursts.add("model", is_overlapped=True)
+    assert bursts.is_partial
+    bursts.report()
+    assert bursts.is_partial and not bursts.is_first
+    bursts.add("optimizer")
+    assert bursts.is_partial
+    add(bursts, "model", "optimizer")
+    assert bursts.is_complete and not bursts.is_partial
+
+
 @pytest.mark.parametrize("folder", ["", "epoch-{}/"])
 def test_parts_with_numbers_are_parts_of_one_checkpoint(folder):
     bursts = Bursts()

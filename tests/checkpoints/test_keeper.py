@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -793,6 +794,9 @@ class InProcess:
         with open(self.log, "a") as file:
             file.write(f"[tune-metric]: {json.dumps({'epoch': epoch, 'loss': loss})}\n")
 
+    def generations(self):
+        return GenerationStore(self.folder).numbers()
+
     def end(self):
         if self.script.poll() is None:
             self.script.communicate("")
@@ -836,6 +840,41 @@ def test_a_drain_does_not_wait_for_a_script_that_has_saved_before_its_report(in_
     script.report(1, 1.0)
     wait_for(lambda: not script.keeper.is_saving())
     assert Order(script.end().order) is Order.EARLY
+
+
+def test_a_short_pause_says_nothing_of_the_first_save_of_a_thread(in_process, monkeypatch, wait_for):
+    """It goes on beside reports, so that neither a report nor a pause shows that all its files are written."""
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)
+    script = in_process()
+    model, optimizer = (str(script.folder / name) for name in ("model", "optimizer"))
+    script.report(1, 1.0)
+    script.do(f"file = open({model!r}, 'w'); file.write('1'); file.flush()")
+    script.report(2, 0.5)
+    script.do("file.close()")
+    time.sleep(3 * keeper_module.QUIET_S)
+    assert script.keeper.is_saving()
+    script.report(3, 0.4)
+    assert script.generations() == []
+    script.do(f"file = open({optimizer!r}, 'w'); file.write('1'); file.close()")
+    for path in (model, optimizer):  # the second one shows what a checkpoint consists of
+        script.do(f"file = open({path!r}, 'w'); file.write('2'); file.close()")
+    wait_for(lambda: not script.keeper.is_saving())
+    wait_for(script.generations)
+    assert script.end().is_whole
+
+
+def test_the_first_save_of_a_thread_is_tried_if_the_script_is_killed(in_process):
+    script = in_process()
+    script.report(1, 1.0)
+    script.do(f"file = open({str(script.folder / 'model')!r}, 'w'); file.write('1'); file.flush()")
+    script.report(2, 0.5)
+    script.do("file.close()")
+    assert script.keeper.is_saving()  # and sees that the script has closed the file and lives on
+    script.script.kill()
+    script.script.wait()
+    assert not script.end().is_whole
+    assert script.generations() == []
+    assert GenerationStore(script.folder).notes().left is not None
 
 
 def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):

@@ -171,7 +171,8 @@ class Bursts:
             return True
         if path in self._paths:
             # A file may be opened and written several times.
-            return not (self._paths[-1] == path and self._has_other_names) or self._num_alone + self._has_reported >= _ALONE
+            may_go_on = self._paths[-1] == path and self._has_other_names
+            return not may_go_on or self._num_alone + self._has_reported >= _ALONE
         if self._starts_again(path):
             return True
         return self._is_old(path) and (self._is_guess or not self.expects(path))

@@ -49,11 +49,13 @@ def test_the_first_checkpoint_may_lack_files_if_a_report_came_while_one_was_writ
     bursts.add("model", is_overlapped=True)
     assert bursts.is_partial
     bursts.report()
-    assert bursts.is_partial and not bursts.is_first
+    assert bursts.is_partial
+    assert not bursts.is_first
     bursts.add("optimizer")
     assert bursts.is_partial
     add(bursts, "model", "optimizer")
-    assert bursts.is_complete and not bursts.is_partial
+    assert bursts.is_complete
+    assert not bursts.is_partial
 
 
 @pytest.mark.parametrize("folder", ["", "epoch-{}/"])

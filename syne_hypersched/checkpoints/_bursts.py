@@ -305,7 +305,8 @@ class Bursts:
             self.begin()
 
     def remove(self, path: str) -> None:
-        """A file or folder was removed."""
+        """A file or folder was removed. A folder that was put in place as a whole is gone with its first file."""
+        path = self._paths.holder(path)
         if not any(known.has_in(path) for known in (self._paths, self._since, self._turn)):
             self._last = self._last or None
             return

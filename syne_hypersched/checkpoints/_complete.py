@@ -64,8 +64,8 @@ class LastComplete:
             self.begin(path)
 
     def remove(self, path: str) -> None:
-        """A file or folder was removed or moved away."""
-        if self._files.has_in(path):
+        """A file or folder was removed or moved away. A folder that was put in place as a whole is gone with a file."""
+        if self._files.has_in(self._files.holder(path)):
             self._files = PathList()
 
     def tree(self, live: Tree, unproven: Collection[str]) -> Tree:

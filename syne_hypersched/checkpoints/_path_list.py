@@ -70,6 +70,10 @@ class PathList(list[str]):
         """Whether a path, or any path below it, is in the list."""
         return path in self._times or path in self._folders
 
+    def holder(self, path: str) -> str:
+        """The folder in the list of which a path is a part, as it was put in place as a whole; else the path."""
+        return path if self.has_in(path) else next((folder for folder in folders_of(path) if folder in self), path)
+
     def within(self, path: str) -> list[str]:
         """A path and those below it, as often as they occur, in order."""
         if path in self._folders:

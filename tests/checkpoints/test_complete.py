@@ -48,6 +48,15 @@ def test_a_checkpoint_is_complete_when_the_next_one_is_begun():
     assert complete.state is STATE
 
 
+def test_a_folder_that_was_put_in_place_as_a_whole_is_gone_with_its_first_file():
+    complete = LastComplete()
+    complete.finish("epoch-1", True, True, STATE)
+    live = folders("epoch-1/state")
+    assert complete.tree(live, ()) == live
+    complete.remove("epoch-1/model")
+    assert complete.tree(live, ()) == {}
+
+
 @pytest.mark.parametrize("change", ["written", "removed", "moved away with its folder", "not closed", "gone"])
 def test_there_is_none_once_it_was_changed(complete, change):
     live, unproven = folders("step-1/model", "step-1/state", "step-2/model"), set()

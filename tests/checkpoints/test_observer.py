@@ -75,6 +75,22 @@ def test_a_folder_that_is_moved_into_place_began_with_its_first_file(seen):
     assert seen.bounds == (1, 2)
 
 
+@pytest.mark.parametrize("num_before", [0, 2])
+def test_a_folder_that_was_moved_into_place_is_incomplete_once_a_file_of_it_is_removed(seen, num_before):
+    """The script may be removing it, and has only begun."""
+    for epoch in range(1, num_before + 2):
+        seen.write("aside/one", "aside/two")
+        seen.move("aside", f"checkpoint-{epoch}")
+        seen.report()
+    assert seen.observer.is_complete if num_before else seen.observer.is_first
+    os.remove(seen.folder / f"checkpoint-{num_before + 1}" / "one")
+    seen.observer.look()
+    assert not seen.observer.is_complete
+    assert not seen.observer.is_first
+    assert seen.observer.bursts.is_partial
+    assert seen.observer.last_complete()[0] == {}
+
+
 def test_so_did_one_that_is_moved_after_the_next_report(seen):
     for epoch in (1, 2):
         seen.report()

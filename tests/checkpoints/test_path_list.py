@@ -86,6 +86,13 @@ def num_calls(function, *arguments):
     return count
 
 
+def test_the_holder_of_a_path_is_what_the_list_has_of_it():
+    paths = PathList(["step-1", "step-2/model"])
+    assert [paths.holder(path) for path in ("step-1/shards/one", "step-1", "step-2", "step-2/state", "other")] == [
+        "step-1", "step-1", "step-2", "step-2/state", "other",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["shard", "in place"])
 def test_the_work_for_a_checkpoint_grows_with_its_files_and_not_with_their_square(name):
     # A supervisor that is busy with thousands of files neither ends its launch at a deadline, nor kills it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 _DIGITS = re.compile(r"\d+")
 _PART = re.compile(r"(\d+)[-_ ]of[-_ ](\d+)")
@@ -21,6 +21,12 @@ _COUNTED = re.compile("epoch|step|iter|round", re.IGNORECASE)
 def pattern_of(path: str) -> str:
     """A path without its numbers, which may be others in each save."""
     return _DIGITS.sub("#", path)
+
+
+def has_name(path: str, paths: Iterable[str]) -> bool:
+    """Whether any of these paths has the name of a path, or lies below one that has it, numbers left out."""
+    above = f"{pattern_of(path)}/"
+    return any(f"{pattern_of(other)}/".startswith(above) for other in paths)
 
 
 def is_of_same_numbers(path: str, other: str) -> bool:

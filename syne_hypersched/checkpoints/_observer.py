@@ -16,6 +16,7 @@ from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in,
 from syne_hypersched.checkpoints._kept import Habits
 from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
+from syne_hypersched.checkpoints._numbers import has_name
 from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Move, Order, State
@@ -184,8 +185,7 @@ class Observer:
                 self._unproven &= writing
                 self._untold &= writing
                 self.has_finished = self.has_finished or not writing
-                now = time.monotonic()
-                self._made = {path: made_s for path, made_s in self._made.items() if now - made_s < _MADE_S}
+                self._made = {path: at_s for path, at_s in self._made.items() if time.monotonic() - at_s < _MADE_S}
         return self.is_proven
 
     def last_complete(self) -> tuple[Tree, State | None]:
@@ -379,9 +379,9 @@ class Observer:
         def is_below(other: str) -> bool:
             return is_in(other, path)
 
-        # What was made and moved before it was looked at is not known at all.
+        # What was made and moved before it was looked at is not known at all, except by its name.
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
-        is_aside = is_aside or not any(map(is_below, (*self._parts, *self.taken, *self._at_start)))
+        is_aside |= not (has_name(path, (*self._parts, *self.taken)) or any(map(is_below, self._at_start)))
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         was_part = is_aside and self.bursts.withdraw(path)

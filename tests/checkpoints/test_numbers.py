@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syne_hypersched.checkpoints._numbers import is_missing_part, lacks_parts
+from syne_hypersched.checkpoints._numbers import has_name, is_missing_part, lacks_parts
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_names_say_how_many_parts_there_are(paths, expected):
 )
 def test_another_part_of_the_same_whole(path, expected):
     assert is_missing_part(path, ["model-1-of-3.bin", "note"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("step-3", True), ("step-2/model", True), ("step", False), ("step-1/state", False)]
+)
+def test_a_name_is_known_without_its_numbers(path, expected):
+    assert has_name(path, ["step-1/model", "stepwise"]) is expected

@@ -221,6 +221,17 @@ def test_what_is_made_and_moved_before_it_is_seen_was_written_aside(seen):
     assert not seen.observer.habits.is_aside("step-1")
 
 
+def test_a_checkpoint_that_is_moved_away_before_it_is_seen_is_known_by_its_name(seen):
+    """A script that makes checkpoints quickly on a busy machine may have made the next one by then."""
+    seen.write("step-1/model")
+    seen.report()
+    (seen.folder / "step-2").mkdir()
+    (seen.folder / "step-2" / "model").write_text("weights")
+    os.rename(seen.folder / "step-2", seen.folder / "old-2")
+    seen.observer.look()
+    assert not seen.observer.habits.is_aside("step-3/model")
+
+
 def test_what_was_there_before_the_launch_is_no_file_aside(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "model").write_text("weights")

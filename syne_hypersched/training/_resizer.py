@@ -20,6 +20,7 @@ from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.contract import EXIT_DRAINED
 from syne_hypersched.training._group import ProcessGroup, find_store, open_store
+from syne_hypersched.training._rehearsal import rehearse_step
 from syne_hypersched.training._transfer import receive, send
 
 logger = logging.getLogger(__name__)
@@ -268,6 +269,7 @@ class Resizer:
         if desk is None or change is None:
             raise NotLetInError(f"{RESIZE_DIR} must be set for a process that joins others, but is not")
         rank, num_new = group.rank, len(change.new_ranks)
+        rehearse_step(group.device)
         desk.tell_ready(change.number, rank, time.time())
         while (port := desk.find_offer(change.number)) is None:
             if must_leave():

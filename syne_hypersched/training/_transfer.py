@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import secrets
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -15,12 +17,16 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
+from syne_hypersched.training._group import release_later
+
 #: Tensors of fewer bytes are sent together.
 _SMALL_BYTES = 1 << 16
 _KEY = "state"
 #: Seconds in which the processes connect, and bytes of a tensor that take one second more at most.
 _TIMEOUT_S = 10.0
 _BYTES_PER_S = 2e7
+#: Tensors that are sent at the same time, besides the one that is waited for.
+_NUM_AHEAD = 7
 
 
 @dataclass
@@ -62,13 +68,10 @@ def send(state: Any, store: Store, num_receivers: int) -> None:
     sizes = [_num_bytes(*entry) for entry in found]
     if not any(sizes):
         return
-    group = _group(store, 0, num_receivers)
     small, large = _sorted_by_size(sizes)
-    if small:
-        _broadcast(group, torch.cat([_as_bytes(envelope.tensors[index]) for index in small]))
-    for index in large:
-        _broadcast(group, _as_bytes(envelope.tensors[index]))
-    _leave_together(group)
+    together = [torch.cat([_as_bytes(envelope.tensors[index]) for index in small])] if small else []
+    rest = (_as_bytes(envelope.tensors[index]) for index in large)
+    _broadcast(_group(store, 0, num_receivers), itertools.chain(together, rest))
 
 
 def receive(store: Store, number: int, num_receivers: int) -> Any:
@@ -82,19 +85,13 @@ def receive(store: Store, number: int, num_receivers: int) -> Any:
     store.wait([_KEY], timedelta(seconds=_TIMEOUT_S))
     letter = torch.load(io.BytesIO(store.get(_KEY)), map_location="cpu", weights_only=True)
     sizes = [_num_bytes(*entry) for entry in letter["tensors"]]
-    group = _group(store, number, num_receivers) if any(sizes) else None
     small, large = _sorted_by_size(sizes)
-    content: dict[int, Tensor] = {}
-    if small:
-        together = torch.empty(sum(sizes[index] for index in small), dtype=torch.uint8)
-        _broadcast(group, together)
-        parts = together.split([sizes[index] for index in small])  # type: ignore[no-untyped-call]
-        content |= {index: part.clone() for index, part in zip(small, parts, strict=True)}
-    for index in large:
-        content[index] = torch.empty(sizes[index], dtype=torch.uint8)
-        _broadcast(group, content[index])
-    if group is not None:
-        _leave_together(group)
+    content = {index: torch.empty(sizes[index], dtype=torch.uint8) for index in large}
+    together = torch.empty(sum(sizes[index] for index in small), dtype=torch.uint8)
+    if any(sizes):
+        _broadcast(_group(store, number, num_receivers), [*([together] if small else []), *content.values()])
+    parts = together.split([sizes[index] for index in small])  # type: ignore[no-untyped-call]
+    content |= {index: part.clone() for index, part in zip(small, parts, strict=True)}
 
     def restored(text: str) -> Any:
         if not text.startswith(f"{letter['token']}:"):
@@ -135,16 +132,27 @@ def _as_bytes(tensor: Tensor) -> Tensor:
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8)
 
 
-def _group(store: Store, rank: int, num_receivers: int) -> Any:
+def _group(store: Store, rank: int, num_receivers: int) -> list[Any]:
+    """A group in a list, the only reference to it."""
     timeout = timedelta(seconds=_TIMEOUT_S)
-    return dist.ProcessGroupGloo(PrefixStore("tensors", store), rank, num_receivers + 1, timeout)
+    return [dist.ProcessGroupGloo(PrefixStore("tensors", store), rank, num_receivers + 1, timeout)]
 
 
-def _leave_together(group: Any) -> None:
-    """Waits until each process has reached all others, which fails if one of them has left."""
-    group.barrier().wait()
+def _broadcast(group: list[Any], tensors: Iterable[Tensor]) -> None:
+    """Sends tensors of the first process to all others, some at a time, and leaves the group.
 
-
-def _broadcast(group: Any, tensor: Tensor) -> None:
-    if tensor.numel():
-        group.broadcast(tensor, 0, timedelta(seconds=_TIMEOUT_S + tensor.numel() / _BYTES_PER_S)).wait()
+    Waits until each process has reached all others, which fails if one of them has left.
+    """
+    under_way: deque[tuple[Any, Tensor]] = deque()
+    try:
+        for tensor in tensors:
+            if tensor.numel():
+                timeout = timedelta(seconds=_TIMEOUT_S + _NUM_AHEAD * tensor.numel() / _BYTES_PER_S)
+                under_way.append((group[0].broadcast(tensor, 0, timeout), tensor))
+            if len(under_way) > _NUM_AHEAD:
+                under_way.popleft()[0].wait()
+        while under_way:
+            under_way.popleft()[0].wait()
+        group[0].barrier().wait()
+    finally:
+        release_later(group)

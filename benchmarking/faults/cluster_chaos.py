@@ -6,9 +6,10 @@
 
 The cluster is made of network namespaces on this machine: a head and three nodes with two slots each, of which four
 are asked for. A restless ASHA tunes a fast script. Meanwhile nodes are killed and join again, links are cut and healed
-before and after the lease, agents, raylets, gateways, the head and the tuner are killed, and nodes are drained. Each
-rank takes locks of the kernel that see both sides of a cut: no trial may run twice, and no node may run more ranks than
-it has slots. At the end all rules of ``hypersched verify`` must hold, and no process of a trial may be left.
+before and after the lease, agents, raylets, gateways, the head and the tuner are killed, nodes are drained, and a trial
+takes more and more memory until it is ended. With ``--copied``, disks of nodes become full. Each rank takes locks of
+the kernel that see both sides of a cut: no trial may run twice, and no node may run more ranks than it has slots. At
+the end all rules of ``hypersched verify`` must hold, and no process of a trial may be left.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarking.faults.cluster_tuning import NAME
@@ -37,6 +40,9 @@ from syne_hypersched.filenames import EVENTS_FILENAME
 TUNING, SCRIPT = (Path(__file__).with_name(name) for name in ("cluster_tuning.py", "cluster_script.py"))
 NODES = (1, 2, 3)
 SLOTS, LEASE_S = 2, 3.0
+DISK_MB = 64
+#: A trial that takes more and more memory reaches the limit with so many gigabytes, and has so many at most.
+HOG_GB, MOST_GB = 3.0, 5.0
 
 
 class Chaos:
@@ -44,7 +50,9 @@ class Chaos:
 
     def __init__(self, folder: Path, seconds: float, seed: int, copied: bool = False) -> None:
         self.folder, self.seconds, self.copied = folder, seconds, copied
-        self.nodes = Namespaces(folder, SLOTS)
+        self.nodes = Namespaces(folder, SLOTS, DISK_MB if copied else None)
+        memory = psutil.virtual_memory()
+        self.max_memory = min(0.95, memory.percent / 100 + HOG_GB * 1e9 / memory.total)
         self.random = random.Random(seed)
         self.counts: Counter[str] = Counter()
         self.tuner: subprocess.Popen[bytes] | None = None
@@ -71,7 +79,10 @@ class Chaos:
             "head killed": self.kill_head,
             "tuner killed": self.kill_tuner,
             "node drained": self.drain_node,
+            "memory short": self.take_memory,
         }
+        if self.copied:
+            faults["disk full"] = self.fill_disk
         chosen = [name for name in faults if not kinds or any(kind in name for kind in kinds)]
         queue: list[str] = []
         while self.left_s() > 15:
@@ -95,7 +106,8 @@ class Chaos:
     def start_tuner(self, *more: str) -> None:
         argv = [
             sys.executable, TUNING, "--address", f"{ip_of(0)}:{PORT}", "--folder", self.folder, "--seconds",
-            max(1.0, self.left_s() if not more else self.seconds), "--slots", SLOTS, "--lease-s", LEASE_S, *more,
+            max(1.0, self.left_s() if not more else self.seconds), "--slots", SLOTS, "--lease-s", LEASE_S,
+            "--max-memory", self.max_memory, *more,
             *(["--copied"] if self.copied else []),
         ]  # fmt: skip
         with open(self.folder / "tuner.log", "ab") as log:
@@ -161,6 +173,18 @@ class Chaos:
         time.sleep(5)
         self.nodes.kill(node)
         self.nodes.join(node)
+
+    def take_memory(self) -> None:
+        hog = self.folder / "watch" / "hog"
+        hog.write_text(str(MOST_GB * 1e9))  # for the first rank that looks
+        time.sleep(10)
+        hog.unlink(missing_ok=True)
+
+    def fill_disk(self) -> None:
+        node = self.random.choice(NODES)
+        self.nodes.fill_disk(node)
+        time.sleep(self.random.uniform(2, 8))
+        self.nodes.empty_disk(node)
 
     # What has come out.
 

@@ -28,6 +28,20 @@ def owns(path: Path) -> bool:
     return True
 
 
+def take_memory(hog: Path) -> None:
+    """Takes more and more memory, up to the bytes that a file says, if no other process has taken the file."""
+    aside = hog.with_name(f"hog-{os.getpid()}")
+    try:
+        hog.rename(aside)
+    except FileNotFoundError:
+        return
+    most, taken = float(aside.read_text()), []
+    while len(taken) * 50e6 < most:
+        taken.append(b"x" * 50_000_000)
+        time.sleep(0.02)
+    time.sleep(2)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=float)
@@ -53,6 +67,7 @@ if __name__ == "__main__":
     report = Reporter()
     for epoch in range(done + 1, args.epochs + 1):
         time.sleep(0.2 / size)
+        take_memory(args.watch / "hog")
         if rank == 0:
             report(epoch=epoch, loss=args.x + 1 / epoch)
             args.st_checkpoint_dir.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,8 @@ def make_tuner(args: argparse.Namespace) -> Tuner:
     scheduler = Restless(space, "loss", "epoch", max_t=81, type="promotion", grace_period=9, random_seed=1)
     backend = ElasticRayBackend(
         SCRIPT, args.num_devices, address=args.address, devices_of="slot", insecure=True, lease_s=args.lease_s,
-        grace_s=1.0, retries=5, start_timeout_s=120, node_path=args.folder / "disks" if args.copied else None,
+        grace_s=1.0, retries=5, start_timeout_s=120, min_free_mb=5, max_memory=args.max_memory,
+        node_path=args.folder / "disks" if args.copied else None,
     )  # fmt: skip
     return Tuner(
         backend, scheduler, Deadline(args.seconds), n_workers=max(1, args.num_devices // 2), tuner_name=NAME,
@@ -62,6 +63,7 @@ if __name__ == "__main__":
     parser.add_argument("--num-devices", type=int, default=4)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--lease-s", type=float, default=3.0)
+    parser.add_argument("--max-memory", type=float, default=0.92, help="share of the memory of nodes that may be used")
     parser.add_argument("--copied", action="store_true", help="checkpoints are on the disks of nodes")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()

@@ -44,10 +44,12 @@ class Namespaces:
         Folder for disks and logs; its path must be short, since Ray's sockets lie in it.
     slots
         Units of the resource ``slot`` of each node but the head.
+    disk_mb
+        Size of each node's own disk, which its processes see as ``root/disks``; None: there is none.
     """
 
-    def __init__(self, root: Path, slots: int = 2) -> None:
-        self.root, self.slots = root, slots
+    def __init__(self, root: Path, slots: int = 2, disk_mb: int | None = None) -> None:
+        self.root, self.slots, self.disk_mb = root, slots, disk_mb
         self._ray = (sys.executable, "-m", "ray.scripts.scripts")
 
     def up(self, num_nodes: int) -> None:
@@ -82,7 +84,10 @@ class Namespaces:
         disk = self.root / f"disk{node}"
         disk.mkdir(parents=True, exist_ok=True)
         inner = f'hostname node{node}; exec "$@"'
-        command = ["ip", "netns", "exec", f"{PREFIX}{node}", "unshare", "--uts", "sh", "-c", inner, "sh"]
+        if self.disk_mb is not None:
+            (self.root / "disks").mkdir(exist_ok=True)
+            inner = f"mount --bind {disk} {self.root}/disks && {inner}"
+        command = ["ip", "netns", "exec", f"{PREFIX}{node}", "unshare", "--uts", "--mount", "sh", "-c", inner, "sh"]
         environment = {**os.environ, "TMPDIR": str(disk), "RAY_USAGE_STATS_ENABLED": "0", **(env or {})}
         return subprocess.Popen(
             [*command, *map(str, argv)], env=environment, stdin=subprocess.DEVNULL, start_new_session=True, **options
@@ -131,6 +136,17 @@ class Namespaces:
         """Takes it up again."""
         _run("ip", "link", "set", f"hsv{node}", "up")
 
+    def fill_disk(self, node: int) -> None:
+        """Fills the disk of a node."""
+        size = shutil.disk_usage(self.root / f"disk{node}").free
+        with contextlib.suppress(OSError), open(self.root / f"disk{node}" / "ballast", "wb") as file:
+            for _ in range(size // 4096 + 1):
+                file.write(bytes(4096))
+
+    def empty_disk(self, node: int) -> None:
+        """Gives the room on the disk of a node back."""
+        (self.root / f"disk{node}" / "ballast").unlink(missing_ok=True)
+
     def down(self) -> None:
         """Ends all nodes."""
         for line in _run("ip", "netns", "list", check=False).splitlines():
@@ -140,10 +156,15 @@ class Namespaces:
                 self.kill(node)
                 _run("ip", "link", "del", f"hsv{node}", check=False)
                 _run("ip", "netns", "del", name, check=False)
+                _run("umount", "--lazy", str(self.root / f"disk{node}"), check=False)
         _run("ip", "link", "del", BRIDGE, check=False)
 
     def _make(self, node: int) -> None:
         name, link = f"{PREFIX}{node}", f"hsv{node}"
+        if self.disk_mb is not None:
+            disk = self.root / f"disk{node}"
+            disk.mkdir(parents=True, exist_ok=True)
+            _run("mount", "-t", "tmpfs", "-o", f"size={self.disk_mb}m", "tmpfs", str(disk))
         _run("ip", "netns", "add", name)
         _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", name)
         _run("ip", "link", "set", link, "master", BRIDGE, "up")

@@ -44,7 +44,7 @@ def make_tuner(args: argparse.Namespace) -> Tuner:
     scheduler = Restless(space, "loss", "epoch", max_t=81, type="promotion", grace_period=9, random_seed=1)
     backend = ElasticRayBackend(
         SCRIPT, args.num_devices, address=args.address, devices_of="slot", insecure=True, lease_s=args.lease_s,
-        grace_s=1.0, retries=5, start_timeout_s=120, min_free_mb=5, max_memory=args.max_memory,
+        grace_s=1.0, retries=5, start_timeout_s=300, min_free_mb=5, max_memory=args.max_memory,
         node_path=args.folder / "disks" if args.copied else None,
     )  # fmt: skip
     return Tuner(

@@ -292,7 +292,9 @@ class RungLadder:
             ``value`` is NaN or ``-inf``.
         """
         passed = bisect_right(self._levels, resource)
-        for rung in self.rungs[passed - 1 :: -1] if passed else ():
+        while passed:
+            passed -= 1
+            rung = self.rungs[passed]
             if trial_id not in rung._order and rung.record(trial_id, value):
                 return rung
         return None

@@ -149,7 +149,7 @@ class TableBlackbox:
             A hyperparameter is missing, or ``lookup`` is ``"exact"`` and the configuration is not in the table.
         """
         try:
-            key = tuple([config[name] for name in self.configurations[0]])
+            key = tuple(map(config.__getitem__, self.configurations[0]))
         except KeyError as error:
             raise ValueError(f"config must have the hyperparameter {error.args[0]!r}, but is {dict(config)}") from None
         row = self._index.get(key)

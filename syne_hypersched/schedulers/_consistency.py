@@ -29,16 +29,12 @@ class Workers:
         self._num_started = 0
         self._num_devices: int | None = None
         self._num_devices_per_trial = 1
-        self._is_known = False
-
-    @property
-    def are_known(self) -> bool:
-        """Whether there is nothing left to find out."""
-        return self._is_known
+        #: Whether there is nothing left to find out.
+        self.are_known = False
 
     def add(self, trial: Trial) -> None:
         """Records that a trial is started."""
-        if self._is_known or not isinstance(trial, SituatedTrial):
+        if self.are_known or not isinstance(trial, SituatedTrial):
             return
         self._num_started += 1
         self._num_devices = trial.num_devices_total
@@ -46,7 +42,7 @@ class Workers:
 
     def give_up(self) -> None:
         """Records that nothing more can start: the number of trials then says nothing about the tuner."""
-        self._is_known = True
+        self.are_known = True
 
     def report(self, num_planned: int | None = None) -> None:
         """Records a report; at the first one, warns if devices are idle.
@@ -56,9 +52,9 @@ class Workers:
         num_planned
             Devices that the scheduler uses, if it was told; it has said already what it does not use.
         """
-        if self._is_known:
+        if self.are_known:
             return
-        self._is_known = True
+        self.are_known = True
         if self._num_devices is None:
             return
         usable = min(self._num_devices, num_planned or self._num_devices)

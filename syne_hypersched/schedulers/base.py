@@ -8,6 +8,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -354,11 +355,21 @@ def as_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if type(value) is dict and _KEYS.issuperset(map(type, value)) and _PLAIN.issuperset(map(type, value.values())):
-        return value.copy()  # as below; there may be thousands of points to evaluate
+        return value.copy()  # as below
     if type(value) in _VALUES_OF_JSON or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
         return {str(key): item if type(item) in _VALUES_OF_JSON else as_json(item) for key, item in value.items()}
+    if type(value) is list and _has_plain_dictionaries(value):
+        return list(map(dict.copy, value))  # there may be thousands of points to evaluate
     if isinstance(value, (list, tuple, np.ndarray)):
         return [as_json(item) for item in value]
     return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _has_plain_dictionaries(values: list[Any]) -> bool:
+    return (
+        {dict}.issuperset(map(type, values))
+        and _KEYS.issuperset(map(type, chain.from_iterable(values)))
+        and _PLAIN.issuperset(map(type, chain.from_iterable(map(dict.values, values))))
+    )

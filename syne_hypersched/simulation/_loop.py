@@ -55,33 +55,35 @@ class SimulatedTuner:
 
     def run(self) -> None:
         """Runs until nothing is left to do or a limit is reached."""
-        fleet, tell, results, running = self._fleet, self._tell, self.results, self._running
+        fleet, results, running = self._fleet, self.results, self._running
+        poll_all, trials, last, on_result = fleet.poll_all, self._trials, self._last, self._on_result
+        on_trial_result = self._scheduler.on_trial_result
         most, n_workers, goes_on = self._max_num_results, self._n_workers, True
         while goes_on:
-            fleet.poll()
-            reports, ended = fleet.take_all()
+            reports, ended = poll_all()
             for reporter, result in reports:
-                tell(reporter.trial_id, reporter.status, result)
+                trial_id, status = reporter.trial_id, reporter.status
+                trial = trials[trial_id]
+                last[trial_id] = result
+                decision = on_trial_result(trial, result)
+                results.append((trial_id, trial.config, status, result, decision))
+                if on_result is not None:
+                    on_result(trial, result, decision)
+                if decision != CONTINUE:
+                    self._halt(trial, status, decision)
                 if len(results) == most:
                     return
             for trial_id in ended:
                 self._end(trial_id)
             goes_on = (len(running) >= n_workers or self._start_trials()) and not fleet.closed
 
-    def _tell(self, trial_id: int, status: str, result: dict[str, Any]) -> None:
-        trial = self._trials[trial_id]
-        self._last[trial_id] = result
-        decision = self._scheduler.on_trial_result(trial=trial, result=result)
-        self.results.append((trial_id, trial.config, status, result, decision))
-        if self._on_result is not None:
-            self._on_result(trial, result, decision)
-        if decision == CONTINUE:
-            return
+    def _halt(self, trial: ElasticTrial, status: str, decision: str) -> None:
+        """Pauses or stops a trial; one that has completed is only taken out."""
         if decision == PAUSE:
-            self._fleet.halt(trial_id, Status.paused)
+            self._fleet.halt(trial.trial_id, Status.paused)
         elif status != Status.completed:
-            self._fleet.halt(trial_id, Status.stopped)
-        del self._running[trial_id]
+            self._fleet.halt(trial.trial_id, Status.stopped)
+        del self._running[trial.trial_id]
         self._scheduler.on_trial_remove(trial=trial)
 
     def _end(self, trial_id: int) -> None:

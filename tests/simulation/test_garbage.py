@@ -8,7 +8,7 @@ import pytest
 from syne_tune.config_space import uniform
 
 from syne_hypersched import ASHA, simulate
-from syne_hypersched.simulation._garbage import RARE, YOUNG, rare_collections
+from syne_hypersched.simulation._garbage import MOST_SKIPPED, RARE, YOUNG, rare_collections
 from tests.backends.virtual.curves import RoundCurves
 
 
@@ -52,3 +52,36 @@ def test_a_simulation_makes_them_rare(thresholds):
     assert seen
     assert set(seen) == {RARE}
     assert gc.get_threshold() == thresholds
+
+
+def is_old(found):
+    return any(each is found for each in gc.get_objects(generation=2))
+
+
+def test_what_is_new_is_taken_as_old_at_the_end_without_a_full_collection(thresholds):
+    gc.collect()
+    num_full = gc.get_stats()[2]["collections"]
+    for _ in range(MOST_SKIPPED):
+        with rare_collections():
+            new = [[]]
+        assert is_old(new)
+    assert gc.get_stats()[2]["collections"] == num_full
+    with rare_collections():  # too many in turn
+        new = [[]]
+    assert not is_old(new)
+    gc.collect()
+    with rare_collections():
+        new = [[]]
+    assert is_old(new)
+
+
+def test_what_somebody_has_frozen_stays_so(thresholds):
+    gc.collect()
+    gc.freeze()
+    try:
+        num_frozen = gc.get_freeze_count()
+        with rare_collections():
+            pass
+        assert gc.get_freeze_count() >= num_frozen > 0
+    finally:
+        gc.unfreeze()

@@ -63,6 +63,8 @@ class VirtualFleet(ChangingVirtualFleet):
         is written.
     time_s
         Virtual seconds since the start.
+    closed
+        Whether nothing is launched any more: the drains before the deadline have begun, or everything is stopped.
     device_seconds_held, device_seconds_training
         Seconds that devices were held by launches that have ended, and seconds of these devices and others that were
         spent on epochs that were reported. Both count each device.
@@ -95,12 +97,7 @@ class VirtualFleet(ChangingVirtualFleet):
         self._num_orders = 0
         self._news = Outbox()
         self._drain_at_s = self._kill_at_s = math.inf
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is launched any more: the drains before the deadline have begun, or everything is stopped."""
-        return self._closed
+        self.closed = False
 
     # Orders, as the fleet of processes takes them.
 
@@ -193,8 +190,8 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def stop_all(self) -> None:
         """Drains every trial, and goes on to when the last device is free."""
-        reason = "deadline" if self._closed else "stop"
-        self._closed = True
+        reason = "deadline" if self.closed else "stop"
+        self.closed = True
         for trial in list(self._active.values()):
             trial.drain_reason = reason
             if trial.status == Status.in_progress:
@@ -203,7 +200,7 @@ class VirtualFleet(ChangingVirtualFleet):
         self._reconcile()
         while self._active and self._advance():
             pass
-        self._closed = False
+        self.closed = False
 
     # What the tuner and the scheduler ask.
 
@@ -211,7 +208,7 @@ class VirtualFleet(ChangingVirtualFleet):
         """Goes on to the next time at which there is something for the tuner to act on, unless there is already."""
         if self._pool_changes or ((queue := self._launcher.queue) and queue[0][0] <= self.time_s):
             self._let_happen()
-        if not self._news.due and not self._advance() and self._closed:
+        if not self._news.due and not self._advance() and self.closed:
             # A tuner that waits for its trials to end must not wait for those that the deadline has ended.
             for trial in list(self._active.values()):
                 trial.status = Status.stopped
@@ -226,19 +223,10 @@ class VirtualFleet(ChangingVirtualFleet):
         if time_s > self.time_s:
             self.time_s, self._news.due = time_s, True
 
-    def _next_s(self) -> float:
-        next_s = self._launcher.next_s()
-        # Where nothing runs, a tuner starts something now rather than wait for the deadline, or for a device.
-        if not self._active or self._closed:
-            return next_s
-        if self._pool_changes:
-            next_s = min(next_s, self._changes.next_s)
-        return next_s if next_s <= self._drain_at_s else self._drain_at_s
-
     def _advance(self) -> bool:
         """Goes on to the next event and lets everything happen that is due by then; False if there is no event."""
         queue = self._launcher.queue
-        if queue and not self._closed and not self._pool_changes:
+        if queue and not self.closed and not self._pool_changes:
             next_s, _, ticket, trial = queue[0]
             if ticket != trial.ticket or next_s > self._drain_at_s:
                 next_s = self._next_s()
@@ -249,7 +237,7 @@ class VirtualFleet(ChangingVirtualFleet):
                 return False
             self.time_s = next_s
         self._let_happen()
-        if next_s >= self._drain_at_s and not self._closed:
+        if next_s >= self._drain_at_s and not self.closed:
             self._close()
         self._news.due = True
         return True
@@ -258,13 +246,15 @@ class VirtualFleet(ChangingVirtualFleet):
         """Processes all events that are due by now. A drain that takes no time is due at once, and wakes no tuner."""
         queue, time_s = self._launcher.queue, self.time_s
         while queue and queue[0][0] <= time_s:
-            _, _, ticket, trial = heappop(queue)
+            _, _, ticket, trial = queue[0]
+            what = trial.next
+            if what is REPORT and ticket == trial.ticket:
+                self._report(trial)
+                continue
+            heappop(queue)
             if ticket != trial.ticket:
                 continue  # it is void
-            what = trial.next
-            if what is REPORT:
-                self._report(trial)
-            elif what is EXIT:
+            if what is EXIT:
                 self._exit(trial)
             elif what is CHANGE:
                 self._change(trial)
@@ -277,19 +267,13 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def _close(self) -> None:
         """Drains every trial for the deadline; to the tuner they are still in progress."""
-        self._closed = True
+        self.closed = True
         for trial in list(self._active.values()):
             if trial.phase in (Phase.RUNNING, Phase.CHANGING):
                 trial.drain_reason = "deadline"
                 self._drain(trial)
 
     # Acting.
-
-    def _record_setup(self) -> None:
-        self.record(
-            "setup", devices=self.pool.devices, mode="simulated", grace_s=self._launcher.drain_s,
-            deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launcher.launch_s,
-        )  # fmt: skip
 
     def _reconcile(self) -> None:
         if not self._unsettled:
@@ -300,7 +284,7 @@ class VirtualFleet(ChangingVirtualFleet):
             todo = reconcile_alone(trial, pool)
             if todo == "drain":
                 self._drain(trial)
-            elif todo and not self._closed:
+            elif todo and not self.closed:
                 self._launch(trial, todo)
             if todo is not None:
                 return
@@ -310,9 +294,9 @@ class VirtualFleet(ChangingVirtualFleet):
             trial = self._trials[action.trial_id]
             if isinstance(action, Drain):
                 self._drain(trial)
-            elif isinstance(action, Launch) and not self._closed:
+            elif isinstance(action, Launch) and not self.closed:
                 self._launch(trial, action.num_devices)
-            elif isinstance(action, Alter) and not self._closed:
+            elif isinstance(action, Alter) and not self.closed:
                 self._alter(trial, action.num_devices)
             elif isinstance(action, Withdraw):
                 self._withdraw(trial)
@@ -322,11 +306,15 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def _launch(self, trial: VirtualTrial, num_devices: int) -> None:
         self._launcher.launch(trial, self.pool.acquire(trial.trial_id, num_devices), self.time_s)
-        self._place(trial)
+        if num_devices == trial.wants and not self._pool_changes:
+            self._unsettled.pop(trial.trial_id, None)  # as below, which takes longer
+        else:
+            self._place(trial)
         if self.record is not record_nothing:
             self.record("launch", trial.trial_id, trial.devices, trial.launch, wait_s=self.time_s - trial.signal_s)
 
     def _report(self, trial: VirtualTrial) -> None:
+        """The first event of the queue, the end of an epoch of this trial, happens."""
         is_first = trial.first_of_launch
         self.device_seconds_training += trial.epoch_s * trial.num_training + trial.correction_s
         report = trial.report(self.time_s, self._elapsed_time_attr)
@@ -335,18 +323,23 @@ class VirtualFleet(ChangingVirtualFleet):
                 "first_report", trial.trial_id, trial.devices, trial.launch,
                 signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
             )  # fmt: skip
-        self._news.report(trial, report)
+        self._news.reports.append((trial, report))
+        self._news.due = True
         if trial.num_trained >= len(trial.curve.epoch_s):
+            heappop(self._launcher.queue)
             self._end(trial, "completed")
         else:
-            self._launcher.train(trial, self.time_s)
+            self._launcher.train_on(trial, self.time_s)
 
     def _drain(self, trial: VirtualTrial) -> None:
-        if trial.wants and not self._closed:
+        if trial.wants and not self.closed:
             trial.kind = "resize"
             trial.drain_reason = "pool" if self.pool.num_retiring(trial.trial_id) else "resize"
         self._launcher.drain(trial, self.time_s, self._kill_at_s)
-        self._place(trial)
+        if trial.wants or self._pool_changes:
+            self._place(trial)
+        else:
+            self._unsettled.pop(trial.trial_id, None)
         if self.record is not record_nothing:
             self.record(
                 "drain", trial.trial_id, trial.devices, trial.launch, trial.drain_reason, grace_s=self._launcher.drain_s
@@ -370,7 +363,11 @@ class VirtualFleet(ChangingVirtualFleet):
         trial.end_launch()
         if asked and trial.wants:
             trial.resized = True
-        self._place(trial)
+        if trial.wants or self._pool_changes:
+            self._place(trial)
+        else:
+            self._active.pop(trial.trial_id, None)
+            self._unsettled.pop(trial.trial_id, None)
         if asked:
             self._reconcile()
 
@@ -391,7 +388,7 @@ class VirtualFleet(ChangingVirtualFleet):
         self._active, self._unsettled, self._num_wanting = {}, {}, 0
         self._launcher.forget_all()
         self._drain_at_s = self._kill_at_s = math.inf
-        self._closed = False
+        self.closed = False
         for trial in self._trials.values():
             self.pool.release(trial.trial_id)
             trial.end_launch()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from syne_tune.backend.trial_status import Status
 
+from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.events import DECISION
+from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._trial import VirtualTrial
 
 
@@ -15,6 +18,10 @@ class VirtualFleetView:
     """See the module."""
 
     record: Callable[..., None]
+    pool: DevicePool
+    _launcher: VirtualLauncher
+    #: When trials that still run are killed, at the deadline.
+    _kill_at_s: float
     _trials: dict[int, VirtualTrial]
     _active: dict[int, VirtualTrial]
     #: The trial that was published last.
@@ -51,6 +58,12 @@ class VirtualFleetView:
         """Records why the scheduler decides something."""
         trial = self._trials[trial_id]
         self.record(DECISION, trial_id, trial.devices, trial.launch, reason, what=what, numbers=dict(numbers))
+
+    def _record_setup(self) -> None:
+        self.record(
+            "setup", devices=self.pool.devices, mode="simulated", grace_s=self._launcher.drain_s,
+            deadline_s=None if self._kill_at_s == math.inf else self._kill_at_s, launch_s=self._launcher.launch_s,
+        )  # fmt: skip
 
     def _let_happen(self) -> None:
         raise NotImplementedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 from syne_hypersched.backends.shared.reconcile import DRAINING
 from syne_hypersched.backends.virtual._costs import Failures, LaunchCost
@@ -69,6 +69,16 @@ class VirtualLauncher:
             self._push_earliest(trial, REPORT, time_s + epoch_s)
         else:
             self._push_earliest(trial, FAIL, time_s + share * epoch_s)
+
+    def train_on(self, trial: VirtualTrial, time_s: float) -> None:
+        """The trial of the first event, the end of an epoch that is not its last one, begins the next one."""
+        if self._is_plain:
+            trial.epoch_s = epoch_s = trial.curve.epoch_s[trial.num_trained] / trial.speed_up
+            trial.ticket = self._num_tickets = ticket = self._num_tickets + 1
+            heapreplace(self.queue, (time_s + epoch_s, trial.launch_order, ticket, trial))
+        else:
+            heappop(self.queue)
+            self.train(trial, time_s)
 
     def order_change(self, trial: VirtualTrial, time_s: float) -> None:
         """Processes are to join a trial, or to leave it, at a time."""

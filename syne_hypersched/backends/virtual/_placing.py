@@ -12,7 +12,9 @@ from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.reconcile import CHANGING, RUNNING
 from syne_hypersched.backends.virtual._fleet_view import VirtualFleetView
+from syne_hypersched.backends.virtual._launcher import VirtualLauncher
 from syne_hypersched.backends.virtual._outbox import Outbox, Reports
+from syne_hypersched.backends.virtual._schedule import PoolClock
 from syne_hypersched.backends.virtual._trial import VirtualTrial
 
 
@@ -26,6 +28,12 @@ class PlacingVirtualFleet(VirtualFleetView):
     _news: Outbox
     _num_orders: int
     _num_wanting: int
+    _launcher: VirtualLauncher
+    _changes: PoolClock
+    #: When trials are drained for the deadline.
+    _drain_at_s: float
+    time_s: float
+    closed: bool
 
     def _order(self, trial: VirtualTrial, wants: int) -> None:
         self._num_orders += 1
@@ -68,6 +76,29 @@ class PlacingVirtualFleet(VirtualFleetView):
                 self.pool.tell(report)
         return news
 
+    def poll_all(self) -> tuple[list[tuple[VirtualTrial, dict[str, Any]]], list[int]]:
+        """As polling and then :meth:`take_all`, for a tuner that looks at all trials, as it does at each event."""
+        news, queue = self._news, self._launcher.queue
+        if not self.closed and not self._pool_changes:
+            if queue and queue[0][0] <= self.time_s:
+                self._let_happen()
+            if not news.due and (next_s := self._launcher.next_s()) < self._drain_at_s:
+                self.time_s = next_s
+                self._let_happen()
+                return news.take_all()
+        self.poll()
+        return self.take_all()
+
+    def _next_s(self) -> float:
+        """When anything happens next; infinite: nothing ever does."""
+        next_s = self._launcher.next_s()
+        # Where nothing runs, a tuner starts something now rather than wait for the deadline, or for a device.
+        if not self._active or self.closed:
+            return next_s
+        if self._pool_changes:
+            next_s = min(next_s, self._changes.next_s)
+        return next_s if next_s <= self._drain_at_s else self._drain_at_s
+
     def _set_present(self, wanted: int) -> None:
         """Has a number of devices there: trials leave those that go."""
         leading = {trial.devices[0] for trial in self._active.values() if trial.devices}
@@ -77,6 +108,9 @@ class PlacingVirtualFleet(VirtualFleetView):
         for trial in self._active.values():
             self._place(trial)
         self._reconcile()
+
+    def poll(self) -> None:
+        raise NotImplementedError
 
     def _reconcile(self) -> None:
         raise NotImplementedError

@@ -263,7 +263,8 @@ class ASHA(MultiFidelityScheduler):
             raise ValueError(f"trial {trial_id} has reported, but on_trial_add was never called for it") from None
         if bracket.is_running(trial_id):
             self._tell_searcher(trial, report)
-            self._update_incumbent(trial, result, report)
+            if self.incumbent is None or value < self.incumbent.value:
+                self._update_incumbent(trial, result, report)
         decision = bracket.report(trial_id, resource, value)
         if decision == CONTINUE:
             return decision

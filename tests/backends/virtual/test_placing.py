@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched.backends import LaunchCost
+from syne_hypersched.backends import Failures, LaunchCost
 from syne_hypersched.contract import ST_DEVICES_PRESENT
 from tests.backends.virtual.curves import make_fleet
 
@@ -48,3 +48,41 @@ def test_a_trial_whose_device_goes_is_drained_and_waits_for_another_one():
     assert unsettled(fleet) == ([0], [0])  # it waits
     fleet.advance_to(6)
     assert unsettled(fleet) == ([], [0])
+
+
+def busy_fleet(**options):
+    fleet, events = make_fleet(num_devices=3, num_epochs=20, cost=LaunchCost(start_s=1, drain_s=1), **options)
+    fleet.set_deadline(25, 2)
+    for trial_id, epoch_s in enumerate((1, 2, 3)):
+        fleet.start(trial_id, {"epoch_s": epoch_s}, 1, "start")
+    return fleet, events
+
+
+def look_often(fleet, look):
+    """What is seen and when; a trial is halted at its second report, and resumed at once if it is trial 2."""
+    seen = []
+    for _ in range(30):
+        reports, ended = look()
+        told = [(trial.trial_id, trial.status, dict(report)) for trial, report in reports]
+        seen.append((fleet.time_s, told, list(ended), fleet.closed))
+        for trial_id, _, report in told:
+            if trial_id and report["epoch"] == 2:
+                fleet.halt(trial_id, Status.paused)
+                if trial_id == 2:
+                    fleet.start(2, {"epoch_s": 3}, 1, "resume")
+    return seen
+
+
+def test_a_look_at_all_is_a_poll_after_which_all_is_taken():
+    for options in ({}, {"failures": Failures(0.3, seed=1)}, {"devices_over_time": [(3.5, 1), (9, 3)]}):
+        one, events = busy_fleet(**options)
+        other, expected = busy_fleet(**options)
+
+        def look(other=other):
+            other.poll()
+            return other.take_all()
+
+        assert look_often(one, one.poll_all) == look_often(other, look)
+        assert events == expected
+        assert one.closed or options
+        assert "exit" in [event[1] for event in events]

@@ -30,7 +30,7 @@ config = LlamaConfig(
     max_position_embeddings=16,
 )
 model = LlamaForCausalLM(config)
-if args.option == "lora":
+if "lora" in args.option:
     from peft import LoraConfig, get_peft_model
     model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
 generator = torch.Generator().manual_seed(1)
@@ -38,12 +38,14 @@ starts = torch.randint(0, 32, (40, 1), generator=generator)
 texts = (starts + 3 * torch.arange(12)) % 32
 data = [{"input_ids": text, "labels": text} for text in texts]
 accumulates = 4 if args.option == "accumulation" else 1
+best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "save_strategy": "epoch"}
+best = best if "best" in args.option else {}
 trainer = Trainer(
     model,
     TrainingArguments(
         args.st_checkpoint_dir, num_train_epochs=args.epochs, eval_strategy="epoch", learning_rate=0.01,
         per_device_train_batch_size=8 // accumulates, gradient_accumulation_steps=accumulates, disable_tqdm=True,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=False, **best,
     ),
     train_dataset=data[:32],
     eval_dataset=data[32:],
@@ -63,6 +65,8 @@ Trainer._save_optimizer_and_scheduler = write_and_die
 trainer.add_callback(Wait)
 elastic = elastic_trainer(trainer)
 elastic.train()
+if best and is_first:
+    print("best", os.path.basename(elastic.state.best_model_checkpoint), elastic.evaluate()["eval_loss"], flush=True)
 """
 
 
@@ -92,6 +96,16 @@ def test_a_trainer_is_resized_paused_and_killed_in_a_save(tmp_path):
 @pytest.mark.parametrize("option", ["lora", "accumulation"])
 def test_adapters_and_accumulation(tmp_path, option):
     run(tmp_path, option)
+
+
+@pytest.mark.slow
+def test_the_best_adapter_is_loaded_at_the_end(tmp_path):
+    outcome = run(tmp_path, "lora,best")
+    for trial in range(2):
+        (line,) = [line.split() for line in outcome.logs[trial].splitlines() if line.startswith("best ")]
+        losses = outcome.values(trial, "eval_loss")
+        assert line[1] == f"best-model-{4 * (1 + losses.index(min(losses)))}"
+        assert float(line[2]) == pytest.approx(min(losses), abs=1e-6)
 
 
 #: Runs in one process, is asked to leave at a moment of the test's choice, and prints its reports.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -164,13 +162,11 @@ print("best", os.path.basename(trainer.state.best_model_checkpoint or ""), train
 """
 
 
-def train_alone(folder, moment, options=""):
+def train_alone(python, folder, moment, options=""):
     """Exit code, reports and evaluated steps of one launch."""
     script = folder / "alone.py"
     script.write_text(ALONE)
-    done = subprocess.run(
-        [sys.executable, script, folder / "checkpoints", moment, options], capture_output=True, text=True, timeout=280
-    )
+    done = python.run([script, folder / "checkpoints", moment, options], folder, timeout_s=None)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert done.returncode in (0, 75), done.stderr
     reports = {int(words[1]): float(words[2]) for words in lines if words[0] == "report"}
@@ -183,12 +179,12 @@ def train_alone(folder, moment, options=""):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["evaluation", "last step", "first step"])
 @pytest.mark.parametrize("options", ["best", "bare,best"])
-def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, moment, options):
-    code, first, evaluated, _ = train_alone(tmp_path, moment, options)
+def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, forked_transformers, moment, options):
+    code, first, evaluated, _ = train_alone(forked_transformers, tmp_path, moment, options)
     assert code == 75
     is_left_before_report = "bare" not in options and moment != "first step"
     assert list(first) == ([] if is_left_before_report else [1])
-    code, second, again, best = train_alone(tmp_path, "never", options)
+    code, second, again, best = train_alone(forked_transformers, tmp_path, "never", options)
     assert code == 0
     assert sorted({**first, **second}) == [1, 2, 3]
     assert not set(first) & set(second)
@@ -196,19 +192,21 @@ def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, moment, options)
         assert (evaluated, again) == ([], [4, 8, 12])
     everything = tmp_path / "undisturbed"
     everything.mkdir()
-    assert {**first, **second} == pytest.approx(train_alone(everything, "never", options)[1], abs=1e-3)
+    assert {**first, **second} == pytest.approx(
+        train_alone(forked_transformers, everything, "never", options)[1], abs=1e-3
+    )
     assert best == [["best-model-12", "12"]]
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("best-model-*")) == ["best-model-12"]
 
 
 @pytest.mark.slow
-def test_early_stopping_keeps_its_patience(tmp_path):
+def test_early_stopping_keeps_its_patience(tmp_path, forked_transformers):
     whole = tmp_path / "whole"
     whole.mkdir()
-    _, undisturbed, *_ = train_alone(whole, "never", "best,worse")
+    _, undisturbed, *_ = train_alone(forked_transformers, whole, "never", "best,worse")
     assert sorted(undisturbed) == [1, 2, 3]
-    code, first, *_ = train_alone(tmp_path, "third epoch", "best,worse")
+    code, first, *_ = train_alone(forked_transformers, tmp_path, "third epoch", "best,worse")
     assert (code, sorted(first)) == (75, [1, 2])
-    code, second, _, best = train_alone(tmp_path, "never", "best,worse")
+    code, second, _, best = train_alone(forked_transformers, tmp_path, "never", "best,worse")
     assert (code, sorted(second)) == (0, [3])
     assert best == [["best-model-4", "12"]]

@@ -2,7 +2,7 @@
 
 Each script trains a small classifier of handwritten digits and reports once. Cold: a new interpreter for each trial.
 Warm: when the backend has learnt what the first trial imported. The seconds depend on what else the machine does.
-Beside them stand the milliseconds of processor time of the process of the trial up to this line, and the modules that it
+Beside them stand the milliseconds of processor time of the trial up to this line, and the modules that its process
 has imported by then, and afterwards in its training. The last columns are what one device gets done in an hour.
 
     python benchmarking/speed/launch_frameworks.py [--frameworks torch lightning] [--repeats 3]

@@ -108,7 +108,9 @@ class SamplerOrder:
     def look(self) -> tuple[bool, str]:
         """Whether the order is a function of the epoch, and what it is in the first epoch, in short."""
         first = self(0)
-        return first == self(0), hashlib.blake2b(repr(first).encode(), digest_size=8).hexdigest()
+        has_numbers = all(type(each) is int for each in first)
+        content = np.asarray(first, np.int64).tobytes() if has_numbers else repr(first).encode()
+        return first == self(0), hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def order_of(sampler: Any, dataset: Any, seed: int) -> EpochOrder | None:

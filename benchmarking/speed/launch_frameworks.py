@@ -5,7 +5,7 @@ Warm: when the backend has learnt what the first trial imported. The seconds dep
 Beside them stand the milliseconds of processor time of the trial up to this line, and the modules that its process
 has imported by then, and afterwards in its training. The last columns are what one device gets done in an hour.
 
-    python benchmarking/speed/launch_frameworks.py [--frameworks torch lightning] [--repeats 3]
+    python benchmarking/speed/launch_frameworks.py [--frameworks torch lightning] [--repeats 3] [--warm-only]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import math
 import os
 import statistics
 import sys
@@ -224,6 +225,7 @@ def measure(script: Path, folder: Path, launch: str, repeats: int) -> Times:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frameworks", nargs="+", choices=SCRIPTS, default=list(SCRIPTS), metavar="NAME")
+    parser.add_argument("--warm-only", action="store_true", help="without cold trials, which take minutes")
     parser.add_argument("--repeats", type=int, default=3, help="trials of each kind (default 3)")
     args = parser.parse_args()
     # A PyTorch for CPUs beside a torchvision for GPUs: several frameworks import it.
@@ -250,12 +252,14 @@ def main() -> None:
                 continue
             script = folder / f"trial_{framework}.py"
             script.write_text(HEAD + text + TAIL.format(data=str(folder / "digits.npz")))
-            cold, cold_whole, *_ = measure(script, folder, "cold", args.repeats).medians()
+            cold = math.nan, math.nan
+            if not args.warm_only:
+                cold = measure(script, folder, "cold", args.repeats).medians()[:2]
             warm = measure(script, folder, "warm", args.repeats).medians()
             reference = warm if framework == "torch" else reference
             ratios = ["" if reference is None else f"{warm[index] / reference[index]:.1f}x" for index in (0, 2)]
-            print(f"{framework:14}{cold:9.2f}{warm[0]:9.2f}{ratios[0]:>9}{warm[2]:10.0f}{ratios[1]:>9}", end="")
-            print(f"{warm[3]:9.0f}{warm[4]:7.0f}{3600 / warm[1]:10.0f}{3600 / cold_whole:7.0f}", flush=True)
+            print(f"{framework:14}{cold[0]:9.2f}{warm[0]:9.2f}{ratios[0]:>9}{warm[2]:10.0f}{ratios[1]:>9}", end="")
+            print(f"{warm[3]:9.0f}{warm[4]:7.0f}{3600 / warm[1]:10.0f}{3600 / cold[1]:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

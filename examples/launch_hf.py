@@ -22,5 +22,12 @@ if __name__ == "__main__":
         max_t=MAX_EPOCHS,
         # The folder for checkpoints is the trainer's own folder for its output.
         arguments=["--output_dir", "{st_checkpoint_dir}", "{...}"],
-        preload=["syne_tune", "torch", "_torchvision", "transformers.trainer", "accelerate"],
+        preload=[
+            "syne_tune",
+            "torch",
+            "_torchvision",
+            "accelerate",
+            "transformers.trainer",
+            "transformers.models.gpt2.modeling_gpt2",
+        ],
     )

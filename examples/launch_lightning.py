@@ -15,5 +15,5 @@ if __name__ == "__main__":
         CONFIG_SPACE,
         metric="val_loss",
         max_t=MAX_EPOCHS,
-        preload=["syne_tune", "torch", "sklearn", "_torchvision", "lightning"],
+        preload=["syne_tune", "torch", "sklearn.datasets", "_torchvision", "lightning"],
     )

@@ -22,5 +22,5 @@ if __name__ == "__main__":
         time_attr="round",
         max_t=MAX_ROUNDS,
         processes="single",
-        preload=["syne_tune", "numpy", "sklearn", "xgboost"],
+        preload=["syne_tune", "numpy", "sklearn.datasets", "sklearn.model_selection", "xgboost"],
     )

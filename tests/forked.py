@@ -4,7 +4,7 @@
 the folder, environment, arguments, streams and exit code of a program of its own; its modules are loaded already.
 Programs that are about their own imports or about being killed start an interpreter instead.
 
-This file is also the program of the process that forks: ``python forked.py DESCRIPTOR``.
+This file is also the program of the process that forks: ``python forked.py DESCRIPTOR MODULES``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,28 @@ _MOST_BYTES = 1 << 20
 
 
 class ForkedPython:
-    """See the module."""
+    """See the module.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    modules
+        What is imported already.
+    env
+        Environment in which it is imported; by default that of this process.
+    """
+
+    def __init__(self, modules: Sequence[str] = PRELOADED, env: Mapping[str, str] | None = None) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno())]
-        self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        command = [sys.executable, __file__, str(theirs.fileno()), ",".join(modules)]
+        self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=env)
         theirs.close()
 
     def run(
-        self, arguments: Sequence[object], cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 280.0
+        self,
+        arguments: Sequence[object],
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = 280.0,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program to its end, like ``subprocess.run`` with captured text.
 
@@ -49,7 +61,7 @@ class ForkedPython:
         env
             Its environment; by default that of this process.
         timeout_s
-            Seconds after which it is killed, and an error is raised.
+            Seconds after which it is killed, and an error is raised; None: it may take as long as the test.
         """
         order = {"argv": list(map(str, arguments)), "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -58,7 +70,7 @@ class ForkedPython:
             self._socket.settimeout(timeout_s)
             try:
                 code = int(self._socket.recv(64))
-            except TimeoutError:
+            except BaseException:
                 os.kill(pid, 9)
                 self._socket.settimeout(None)
                 self._socket.recv(64)
@@ -105,7 +117,7 @@ def _path(first: str) -> None:
 
 
 def _serve() -> None:
-    for name in PRELOADED:
+    for name in sys.argv[2].split(","):
         importlib.import_module(name)
     gc.freeze()
     argv = _next_program(socket.socket(fileno=int(sys.argv[1])))

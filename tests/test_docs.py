@@ -57,7 +57,11 @@ def test_python_of_a_document_runs(document, tmp_path, forked):
     for factor in (1, 5, 25) if deadlines else (1,):
         script.write_text(re.sub(r"\bDeadline\((\d+)", rf"Deadline({factor} * \1", program))
         environment["SYNETUNE_FOLDER"] = str(tmp_path / f"results-{factor}")
-        done = forked.run([script], cwd=tmp_path, env=environment)
+        if document.name in OF_FRAMEWORKS:  # a fork has read the path before
+            command = [sys.executable, str(script)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        else:
+            done = forked.run([script], cwd=tmp_path, env=environment)
         if done.returncode == 0:
             break
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"

@@ -64,3 +64,12 @@ def test_what_one_sets_the_next_one_does_not_see(forked: ForkedPython, tmp_path:
     forked.run(["-c", "import os, pandas; pandas.mine = 1; os.environ['MINE'] = '1'"], cwd=tmp_path)
     done = forked.run(["-c", "import os, pandas; print(hasattr(pandas, 'mine'), 'MINE' in os.environ)"], cwd=tmp_path)
     assert done.stdout == "False False\n"
+
+
+def test_modules_that_are_imported_already_can_be_chosen(tmp_path: Path) -> None:
+    python = ForkedPython(["wave"])
+    done = python.run(
+        ["-c", "import os, sys; print('wave' in sys.modules, 'pandas' in sys.modules)"], tmp_path, timeout_s=None
+    )
+    python.close()
+    assert done.stdout == "True False\n"

@@ -1,10 +1,11 @@
 """Seconds from the order of a trial to the first line of its script after its imports, warm and cold, by framework.
 
 Each script trains a small classifier of handwritten digits and reports once. Cold: a new interpreter for each trial.
-Warm: from the second trial on, when the backend has learnt what the first one imported. The last column is what one
-device gets done in an hour when warm, and when cold.
+Warm: when the backend has learnt what the first trial imported. The seconds depend on what else the machine does.
+Beside them stand the milliseconds of processor time of the trial up to this line, and the modules that its process
+has imported by then, and afterwards in its training. The last columns are what one device gets done in an hour.
 
-    python benchmarking/speed/launch_frameworks.py [--frameworks torch lightning] [--repeats 3]
+    python benchmarking/speed/launch_frameworks.py [--frameworks torch lightning] [--repeats 3] [--warm-only]
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import math
 import os
 import statistics
 import sys
@@ -31,18 +33,23 @@ from syne_tune.backend.trial_status import Status  # noqa: E402
 
 from syne_hypersched.backends import ElasticLocalBackend  # noqa: E402
 
+#: Seconds in which modules must have been learnt. If one did not wait for it, trials would import them themselves.
+PATIENCE_S = 900.0
 #: At the beginning and the end of each script.
 HEAD = """
 import sys, time
+begin = len(sys.modules)
 import numpy as np
 from syne_tune import Reporter
 """
 TAIL = """
-print("MARK", time.monotonic(), flush=True)
+first_line = time.monotonic(), 1000 * time.process_time(), len(sys.modules) - begin, len(sys.modules)
 data = np.load({data!r})
 images, labels = data["images"], data["labels"]
 report = Reporter()
-report(epoch=1, loss=float(train(images, labels)))
+loss = float(train(images, labels))
+print("MARK", *first_line[:3], len(sys.modules) - first_line[3], flush=True)
+report(epoch=1, loss=loss)
 """
 TORCH_TRAIN = """
 def train(images, labels):
@@ -150,9 +157,13 @@ class Times:
 
     to_first_line: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
+    processor_ms: list[float] = field(default_factory=list)
+    modules: list[float] = field(default_factory=list)
+    modules_later: list[float] = field(default_factory=list)
 
-    def median(self) -> tuple[float, float]:
-        return statistics.median(self.to_first_line), statistics.median(self.whole)
+    def medians(self) -> tuple[float, ...]:
+        """Of each of them."""
+        return tuple(map(statistics.median, vars(self).values()))
 
 
 class Learnt(logging.Handler):
@@ -178,12 +189,15 @@ def run_trial(backend: ElasticLocalBackend, times: Times | None) -> None:
         backend.wait_for_news(0.05)
     ended = time.monotonic()
     log = backend.trial_path(trial_id) / "std.out"
-    marks = [float(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("MARK")]
+    marks = [line.split()[1:] for line in log.read_text().splitlines() if line.startswith("MARK")]
     if statuses[trial_id][1] != Status.completed or not marks:
         raise RuntimeError(f"trial {trial_id} has failed:\n{log.with_name('std.err').read_text()[-2000:]}")
     if times is not None:
-        times.to_first_line.append(marks[-1] - ordered)
+        reached, *others = map(float, marks[-1])
+        times.to_first_line.append(reached - ordered)
         times.whole.append(ended - ordered)
+        for values, value in zip((times.processor_ms, times.modules, times.modules_later), others, strict=True):
+            values.append(value)
 
 
 def measure(script: Path, folder: Path, launch: str, repeats: int) -> Times:
@@ -197,7 +211,9 @@ def measure(script: Path, folder: Path, launch: str, repeats: int) -> Times:
     try:
         if launch == "warm":
             run_trial(backend, None)
-            learnt.event.wait(60 if script.stem != "trial_torch" else 3)
+            # Nothing is learnt where everything is preloaded before the first launch.
+            if script.stem != "trial_torch" and not learnt.event.wait(PATIENCE_S):
+                raise RuntimeError(f"nothing was learnt from {script.name} in {PATIENCE_S:g} s")
         for _ in range(repeats):
             run_trial(backend, times)
     finally:
@@ -209,6 +225,7 @@ def measure(script: Path, folder: Path, launch: str, repeats: int) -> Times:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frameworks", nargs="+", choices=SCRIPTS, default=list(SCRIPTS), metavar="NAME")
+    parser.add_argument("--warm-only", action="store_true", help="without cold trials, which take minutes")
     parser.add_argument("--repeats", type=int, default=3, help="trials of each kind (default 3)")
     args = parser.parse_args()
     # A PyTorch for CPUs beside a torchvision for GPUs: several frameworks import it.
@@ -216,8 +233,13 @@ def main() -> None:
     if path.is_dir():
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
     print(f"load {os.getloadavg()[0]:.0f} on {len(os.sched_getaffinity(0))} cores, medians of {args.repeats}")
-    print(f"{'':14}{'cold, s':>10}{'warm, s':>10}{'to torch':>10}{'trials an hour, warm':>22}{'cold':>8}")
-    reference: float | None = None
+    print(f"{'':14}{'until the first line after the imports':^62}{'trials':>8}")
+    print(
+        f"{'':14}{'cold, s':>9}{'warm, s':>9}{'to torch':>9}{'warm, ms':>10}{'to torch':>9}{'modules':>9}{'later':>7}",
+        end="",
+    )
+    print(f"{'an hour':>10}{'cold':>7}")
+    reference: tuple[float, ...] | None = None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images, labels = load_digits(return_X_y=True)
@@ -230,12 +252,14 @@ def main() -> None:
                 continue
             script = folder / f"trial_{framework}.py"
             script.write_text(HEAD + text + TAIL.format(data=str(folder / "digits.npz")))
-            cold, cold_whole = measure(script, folder, "cold", args.repeats).median()
-            warm, warm_whole = measure(script, folder, "warm", args.repeats).median()
+            cold = math.nan, math.nan
+            if not args.warm_only:
+                cold = measure(script, folder, "cold", args.repeats).medians()[:2]
+            warm = measure(script, folder, "warm", args.repeats).medians()
             reference = warm if framework == "torch" else reference
-            ratio = "" if reference is None else f"{warm / reference:.1f}x"
-            row = f"{framework:14}{cold:10.2f}{warm:10.2f}{ratio:>10}"
-            print(f"{row}{3600 / warm_whole:22.0f}{3600 / cold_whole:8.0f}", flush=True)
+            ratios = ["" if reference is None else f"{warm[index] / reference[index]:.1f}x" for index in (0, 2)]
+            print(f"{framework:14}{cold[0]:9.2f}{warm[0]:9.2f}{ratios[0]:>9}{warm[2]:10.0f}{ratios[1]:>9}", end="")
+            print(f"{warm[3]:9.0f}{warm[4]:7.0f}{3600 / warm[1]:10.0f}{3600 / cold[1]:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader
 
 from syne_hypersched import checks
 from syne_hypersched._wording import counted
@@ -22,7 +22,7 @@ from syne_hypersched.integrations._lightning_trainer import (
     keep_whole_steps,
     move_paths,
 )
-from syne_hypersched.integrations._order import ElasticSampler
+from syne_hypersched.integrations._order import ElasticSampler, EpochOrder, SamplerOrder, order_of
 from syne_hypersched.integrations._ranks import Ranks
 from syne_hypersched.integrations._saved import Saved
 from syne_hypersched.integrations._sigterm import Sigterm
@@ -65,6 +65,9 @@ class ElasticHooks:
         self._set_up: Any = None
         #: Whether the training data have the order of the sampler here, and whether they are known to be divided.
         self._is_in_order = self._is_divided = False
+        #: The sampler of the training data before Lightning divides it, and its order, in short, if it is not known.
+        self._own_sampler: Any = None
+        self._order_print: str | None = None
         self._validated_epoch = -1
 
     @property
@@ -107,12 +110,18 @@ class ElasticHooks:
             check_trainer(trainer, pl_module, self._share.accumulation_steps)
             count_steps(trainer, self._share.accumulation_steps)
             trainer.accumulate_grad_batches = self._share.accumulation_steps
-        process = trainer.strategy.process_dataloader
+        process, prepare = trainer.strategy.process_dataloader, trainer._data_connector._prepare_dataloader
+
+        def prepare_dataloader(loader: Any, *rest: Any, **options: Any) -> Any:
+            if trainer.training:
+                self._look_at(loader)
+            return prepare(loader, *rest, **options)
 
         def process_dataloader(loader: Any) -> Any:
             loader = process(loader)
             return self._in_order(loader) if trainer.training else loader
 
+        trainer._data_connector._prepare_dataloader = prepare_dataloader
         trainer.strategy.process_dataloader = process_dataloader
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -145,6 +154,11 @@ class ElasticHooks:
         if self._is_divided:
             return
         self._is_divided = True
+        if len(set(self._ranks.gather(self._order_print))) > 1:
+            raise ValueError(
+                f"sampler of the training data must yield the same samples in each process, but {self._own_sampler!r} "
+                "does not; give its generator of random numbers a seed"
+            )
         prints = self._ranks.gather(None if self._is_in_order else fingerprint(batch))
         if len(prints) > 1 and prints[0] is not None and len(set(prints)) == 1:
             raise ValueError(
@@ -230,31 +244,54 @@ class ElasticHooks:
         if not isinstance(loader, DataLoader):
             self._keeps_order = hasattr(loader, "state_dict")
             return loader
-        if loader.batch_size not in (None, self.local_batch_size):
-            raise ValueError(
-                f"batch_size of the training data must be local_batch_size of the callback, {self.local_batch_size}, "
-                f"but got {loader.batch_size}"
-            )
-        batches = loader.batch_sampler
-        sampler = getattr(batches, "sampler", None)
-        if isinstance(sampler, RandomSampler):
-            shuffle = True
-            is_known = not sampler.replacement and sampler.num_samples == len(loader.dataset)  # type: ignore[arg-type]
-        else:
-            is_known = type(sampler) in (SequentialSampler, DistributedSampler)
-            shuffle = bool(getattr(sampler, "shuffle", False))
-        if type(batches) is not BatchSampler or not is_known:
+        order = self._order_of(loader)
+        is_repeatable = order is not None
+        if isinstance(order, SamplerOrder):
+            is_repeatable, self._order_print = order.look()
+        if not is_repeatable:
             self._keeps_order = hasattr(loader, "state_dict")
             if not self._keeps_order:
                 logger.warning(
                     "The training data are in an order of their own (%s): a run that is left inside an epoch begins "
-                    "this epoch again.", type(sampler or loader).__name__,
+                    "this epoch again.", type(self._own_sampler or loader).__name__,
                 )  # fmt: skip
+        if order is None:
             return loader
         self._is_in_order = True
-        trainer = self._trainer
+        trainer, batches = self._trainer, loader.batch_sampler
+        assert isinstance(batches, BatchSampler)
         batches.sampler = ElasticSampler(
-            loader.dataset, self._share, trainer.world_size, trainer.global_rank,  # type: ignore[arg-type]
-            batches.drop_last, shuffle, int(os.environ.get("PL_GLOBAL_SEED", 0)), self._place,
-        )  # fmt: skip
+            order, self._share, trainer.world_size, trainer.global_rank, batches.drop_last, self._place
+        )
         return loader
+
+    def _look_at(self, loader: Any) -> None:
+        """Keeps the sampler that the user has chosen, and checks the batches, before Lightning divides the loader.
+
+        Lightning shuffles whatever it divides, also what is in the order of the data set or of a sampler.
+        """
+        batches = getattr(loader, "batch_sampler", None)
+        self._own_sampler = getattr(batches, "sampler", None)
+        if not isinstance(loader, DataLoader):
+            return
+        size = getattr(batches, "batch_size", loader.batch_size)
+        if size not in (None, self.local_batch_size):
+            raise ValueError(
+                f"batch_size of the training data must be local_batch_size of the callback, {self.local_batch_size}, "
+                f"but got {size}"
+            )
+        if type(batches) not in (BatchSampler, type(None)) and self._share.local_batch_size != self._global_batch_size:
+            raise ValueError(
+                "batch_sampler of the training data must be left out where a step is divided into "
+                f"{self._global_batch_size // self._share.local_batch_size} parts, since it would not be known which "
+                f"samples are a step, but got {batches!r}; use sampler and batch_size"
+            )
+
+    def _order_of(self, loader: DataLoader[Any]) -> EpochOrder | None:
+        """The order of training data, if it can be given to any number of devices."""
+        if type(loader.batch_sampler) is not BatchSampler:
+            return None
+        order = order_of(self._own_sampler, loader.dataset, int(os.environ.get("PL_GLOBAL_SEED", 0)))
+        # Otherwise the user's own sampler divides the samples.
+        is_divided_here = self._trainer._accelerator_connector.use_distributed_sampler
+        return order if is_divided_here or not isinstance(order, SamplerOrder) else None

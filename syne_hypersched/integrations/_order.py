@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import random
 from collections.abc import Callable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler, RandomSampler, Sampler, SequentialSampler
 
 from syne_hypersched.integrations._batches import Share
 
@@ -47,48 +53,157 @@ def indices_of_rank(
     return found
 
 
+class EpochOrder(Protocol):
+    """The samples of an epoch in their order, over all ranks; a function of the epoch."""
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+
+    def __call__(self, epoch: int) -> list[int]:
+        """The samples of an epoch, which is counted from 0."""
+
+
+@dataclass(frozen=True)
+class DatasetOrder:
+    """All samples of a data set, shuffled by the seed and the epoch or as they are."""
+
+    dataset: Sized
+    shuffle: bool
+    seed: int
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return len(self.dataset)
+
+    def __call__(self, epoch: int) -> list[int]:
+        """The samples of an epoch, which is counted from 0."""
+        size = len(self.dataset)
+        if not self.shuffle:
+            return list(range(size))
+        order: list[int] = torch.randperm(size, generator=_generator(_number(self.seed, epoch))).tolist()
+        return order
+
+
+@dataclass(frozen=True)
+class SamplerOrder:
+    """What a sampler of the user yields if generators of random numbers are seeded by the seed and the epoch."""
+
+    sampler: Any
+    seed: int
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return len(self.sampler)
+
+    def __call__(self, epoch: int) -> list[int]:
+        """The samples of an epoch, which is counted from 0."""
+        number = _number(self.seed, epoch)
+        set_epoch = getattr(self.sampler, "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(epoch)
+        _seed_own(self.sampler, number)
+        with _seeded(number):
+            return list(self.sampler)
+
+    def look(self) -> tuple[bool, str]:
+        """Whether the order is a function of the epoch, and what it is in the first epoch, in short."""
+        first = self(0)
+        has_numbers = all(type(each) is int for each in first)
+        content = np.asarray(first, np.int64).tobytes() if has_numbers else repr(first).encode()
+        return first == self(0), hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def order_of(sampler: Any, dataset: Any, seed: int) -> EpochOrder | None:
+    """The order in which a sampler yields the samples of a data set on one device.
+
+    Parameters
+    ----------
+    sampler
+        The sampler that the user has chosen.
+    dataset
+        The data.
+    seed
+        Seed of random orders.
+
+    Returns
+    -------
+    EpochOrder or None
+        None: the sampler has no length, or a class of its own divides the samples over the ranks.
+    """
+    if type(sampler) is SequentialSampler:
+        return DatasetOrder(dataset, False, seed)
+    if type(sampler) is RandomSampler and not sampler.replacement and sampler.num_samples == len(dataset):
+        return DatasetOrder(dataset, True, seed)
+    if type(sampler) is DistributedSampler:
+        return DatasetOrder(dataset, sampler.shuffle, seed)
+    if isinstance(sampler, DistributedSampler) or not hasattr(type(sampler), "__len__"):
+        return None
+    return SamplerOrder(sampler, seed)
+
+
 class ElasticSampler(Sampler[int]):
-    """Yields the samples of a rank, in an order that depends on the seed and the epoch alone.
+    """Yields the samples of a rank, in an order that depends on the epoch alone.
 
     Its length is that of the whole epoch, also if some steps of it are done.
 
     Parameters
     ----------
-    dataset
-        The data.
+    order
+        The order of all samples.
     share, num_ranks, rank, drop_last
         See :func:`indices_of_rank`.
-    shuffle
-        Whether each epoch has its own order.
-    seed
-        Seed of the order.
     place
         Returns the epoch, counted from 0, and the steps of it that are done.
     """
 
     def __init__(
-        self, dataset: Sized, share: Share, num_ranks: int, rank: int, drop_last: bool, shuffle: bool, seed: int,
+        self, order: EpochOrder, share: Share, num_ranks: int, rank: int, drop_last: bool,
         place: Callable[[], tuple[int, int]],
     ) -> None:  # fmt: skip
-        self._dataset = dataset
+        self._order = order
         self._share, self._num_ranks, self._rank, self._drop_last = share, num_ranks, rank, drop_last
-        self._shuffle, self._seed = shuffle, seed
         self._place = place
 
     def __iter__(self) -> Iterator[int]:
         """The samples that are left of the epoch."""
         epoch, first_step = self._place()
-        return iter(self._indices(epoch, first_step))
+        return iter(self._of_rank(self._order(epoch), first_step))
 
     def __len__(self) -> int:
         """Samples of the whole epoch for this rank."""
-        return len(self._indices(0, 0))
+        return len(self._of_rank(list(range(len(self._order))), 0))
 
-    def _indices(self, epoch: int, first_step: int) -> list[int]:
-        size = len(self._dataset)
-        if self._shuffle:
-            generator = torch.Generator().manual_seed(1_000_003 * self._seed + epoch)
-            order: list[int] = torch.randperm(size, generator=generator).tolist()
-        else:
-            order = list(range(size))
+    def _of_rank(self, order: list[int], first_step: int) -> list[int]:
         return indices_of_rank(order, self._share, self._num_ranks, self._rank, first_step, self._drop_last)
+
+
+def _number(seed: int, epoch: int) -> int:
+    return 1_000_003 * seed + epoch
+
+
+def _generator(number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+def _seed_own(sampler: Any, number: int) -> None:
+    """Seeds the generators of PyTorch that a sampler, or one inside of it, keeps."""
+    for value in getattr(sampler, "__dict__", {}).values():
+        if isinstance(value, torch.Generator):
+            value.manual_seed(number)
+        elif isinstance(value, Sampler):
+            _seed_own(value, number)
+
+
+@contextlib.contextmanager
+def _seeded(number: int) -> Iterator[None]:
+    """Context manager that seeds the global generators, those of GPUs excepted, and restores them."""
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.default_generator.manual_seed(number)
+    np.random.seed(number % 2**32)
+    random.seed(number)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])
+        random.setstate(before[2])

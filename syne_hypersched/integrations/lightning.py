@@ -33,7 +33,8 @@ class ElasticCallback(ElasticHooks, Checkpoint):
 
     *Same batch, same order.* The global batch and the order of samples are the same on any number of devices. A run
     that was left inside an epoch goes on with the samples that are left of it. This holds for a ``DataLoader`` with a
-    data set that has a length, with or without ``shuffle``; with another sampler the epoch begins again.
+    data set that has a length, with or without ``shuffle``, and for a ``sampler`` whose order follows from the epoch
+    and from random numbers that are seeded; with another one the epoch begins again.
 
     Parameters
     ----------

@@ -385,7 +385,7 @@ class Launcher:
             )  # fmt: skip
         elif event == "learnt":
             logger.info(
-                "From now on trials start with %s loaded, which the first launch has imported in %.1f s.",
+                "From now on trials start with %s loaded, which a launch before has imported in %.1f s.",
                 ", ".join(message["modules"]), message["seconds"],
             )  # fmt: skip
 

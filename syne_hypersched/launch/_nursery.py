@@ -1,7 +1,8 @@
 """The server's side of a second server, which has also loaded what the first launches were slow to import.
 
 It is a fork of the first one, which goes on meanwhile. It speaks the same protocol, and gets new launches once it is
-ready. What it says of them goes to the tuner unchanged.
+ready. What it says of them goes to the tuner unchanged. It learns from its own launches, too: a library may import more
+when it is used, late in a launch or with some configurations only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from syne_hypersched.launch._trial_import import FAILS, import_all, import_or_sa
 _MOST_LAUNCHES = 4
 #: Forks that may fail, each at another module.
 _MOST_FORKS = 8
+#: Servers that learn after each other, each from launches that begin with what the one before has learnt.
+_MOST_LEARNERS = 3
 #: Seconds that the imports may take.
 _PATIENCE_S = 300.0
 #: After this many seconds without an import, the script trains.
@@ -43,6 +46,10 @@ class Nursery:
         Variables that the script names: it may set them before it imports something.
     serve
         Runs a server in a fork: called with its socket; does not return until it is to end.
+    left_out
+        Modules and whole packages that are known not to be preloaded.
+    num_learners
+        Servers that have learnt before.
     """
 
     def __init__(
@@ -51,7 +58,10 @@ class Nursery:
         base_env: dict[str, str],
         named: Collection[str],
         serve: Callable[[socket.socket], None],
+        left_out: Collection[str] = (),
+        num_learners: int = 0,
     ) -> None:
+        self._num_learners = num_learners
         self._tell, self._base_env, self._serve = tell, base_env, serve
         self._named = set(named)
         self._record: ImportRecord | None = ImportRecord()
@@ -61,7 +71,7 @@ class Nursery:
         #: What it has noted, when that was new, and whether it was looked at.
         self._imports: tuple[SlowImport, ...] = ()
         self._new_s, self._is_looked_at = 0.0, False
-        self._left_out: set[str] = set()
+        self._left_out = set(left_out)
         self._modules: tuple[str, ...] = ()
         self._num_forks = 0
         self._began_s = 0.0
@@ -71,6 +81,19 @@ class Nursery:
         self._is_ready = False
         #: Launches that it has.
         self.launches: set[int] = set()
+
+    def heir(self, tell: Callable[[dict[str, Any]], None], serve: Callable[[socket.socket], None]) -> Nursery | None:
+        """That of the second server, which learns what only later launches import, or the first one only later.
+
+        Parameters
+        ----------
+        tell, serve
+            As for the class, of the second server.
+        """
+        num_learners = self._num_learners + 1
+        if num_learners >= _MOST_LEARNERS:
+            return None
+        return Nursery(tell, self._base_env, self._named, serve, self._left_out, num_learners)
 
     # Learning.
 

@@ -214,6 +214,8 @@ class Server:
         """Runs the second server, in its process."""
         server = Server(control, os.getppid(), self._own_modules)
         server._base_env, server._deadline = self._base_env, self._deadline
+        if self._nursery is not None:
+            server._nursery = self._nursery.heir(server._tell, server._serve_as_second)
         server.serve()
 
     def _read_second(self) -> None:

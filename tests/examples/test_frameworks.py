@@ -11,6 +11,7 @@ from tests.examples._scripts import EXAMPLES
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # the libraries take a minute to import on a busy machine
 @pytest.mark.parametrize(
     ("name", "library", "time_attr"),
     [
@@ -25,7 +26,7 @@ def test_a_framework_is_tuned(tmp_path, name, library, time_attr):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"no {library}")
     command = [sys.executable, str(EXAMPLES / name), "--output", str(tmp_path), "--deadline", "60", "--num-devices=2"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     (path,) = (path.parent for path in tmp_path.glob("*/metadata.json"))

@@ -21,6 +21,9 @@ y = x[:, 0] * x[:, 1] + 0.1 * random.normal(size=400)
 assert len(os.sched_getaffinity(0)) >= 1
 num_devices = int(os.environ["ST_NUM_DEVICES"])
 
+def say(elastic):
+    print("threads", num_devices, elastic.num_threads, flush=True)
+
 def disturb(num_rounds):
     wait_for_sigterm(num_rounds, lambda: False)  # SIGTERM is left to its default
 """
@@ -32,6 +35,7 @@ import xgboost
 from syne_hypersched.integrations.xgboost import XGBoostCallback
 
 elastic = XGBoostCallback(args.st_checkpoint_dir, metrics=("val-rmse",))
+say(elastic)
 
 class Disturb(xgboost.callback.TrainingCallback):
     def before_iteration(self, model, epoch, evals_log):
@@ -62,6 +66,7 @@ import lightgbm
 from syne_hypersched.integrations.lightgbm import LightGBMCallback
 
 elastic = LightGBMCallback(args.st_checkpoint_dir, metrics=("val-l2",))
+say(elastic)
 
 def before(env):
     disturb(env.iteration)
@@ -96,7 +101,17 @@ def test_a_model_is_boosted_on_changing_devices(tmp_path, library, script, metri
     )  # fmt: skip
     assert len(outcome.failures()) == 1
     disturbed, undisturbed = (outcome.values(trial, metric) for trial in range(2))
-    assert disturbed == pytest.approx(undisturbed, abs=1e-3)
+    assert disturbed == pytest.approx(undisturbed, rel=1e-6)
+    launches = [
+        tuple(map(int, line.split()[1:])) for line in outcome.logs[0].splitlines() if line.startswith("threads")
+    ]
+    assert [devices for devices, _ in launches] == [1, 2, 1, 2, 2, 1]  # the second of three on 2 was killed
+    assert len({threads / devices for devices, threads in launches}) == 1
+    models = [
+        Path(str(CheckpointFolder(outcome.path / str(trial) / "checkpoints").newest()), file) for trial in range(2)
+    ]
+    if library == "xgboost":
+        assert models[0].read_bytes() == models[1].read_bytes()
     newest = CheckpointFolder(outcome.best).newest()
     assert newest is not None
     model = Path(newest, file)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -115,29 +111,13 @@ def test_an_evaluation_takes_the_mean_of_each_device():
 
 
 #: A classifier, which ignores the number of items, or a language model, which divides by it and has gaps in its labels.
+#: Each launch is as many forks as it has ranks; if one of them fails, the others do not wait for it.
 SCRIPT = """
-import sys, torch
+import os, signal, socket, sys, traceback
+import torch
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
 from transformers import Trainer, TrainingArguments
 from syne_hypersched.integrations.huggingface import elastic_trainer
-
-folder, kind, at_once = sys.argv[1], sys.argv[2], int(sys.argv[3])
-torch.manual_seed(0)
-sizes = dict(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-             max_position_embeddings=16)
-texts = torch.randint(0, 32, (48, 8))
-if kind == "classifier":
-    model = BertForSequenceClassification(BertConfig(**sizes, hidden_dropout_prob=0, attention_probs_dropout_prob=0))
-    data = [{"input_ids": text, "labels": int(text[0] > 15)} for text in texts]
-else:
-    model = LlamaForCausalLM(LlamaConfig(**sizes))
-    labels = [torch.where(torch.arange(8) < number % 7, -100, text) for number, text in enumerate(texts)]
-    data = [{"input_ids": text, "labels": label} for text, label in zip(texts, labels)]
-args = TrainingArguments(
-    folder, num_train_epochs=2, eval_strategy="epoch", learning_rate=0.5, optim="sgd", max_grad_norm=0.0,
-    lr_scheduler_type="constant", per_device_train_batch_size=at_once, gradient_accumulation_steps=8 // at_once,
-    per_device_eval_batch_size=8, disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False, report_to="none",
-)
 
 class OwnTrainer(Trainer):
     def compute_loss(self, model, inputs, num_items_in_batch=None, return_outputs=False):
@@ -149,43 +129,76 @@ class OwnTrainer(Trainer):
             loss = loss / num_items_in_batch
         return (loss, outputs) if return_outputs else loss
 
-kind_of_trainer = OwnTrainer if len(sys.argv) > 4 else Trainer
-trainer = kind_of_trainer(model, args, train_dataset=data[:32], eval_dataset=data[32:])
-elastic_trainer(trainer, reporter=lambda **report: print("loss", report["eval_loss"], flush=True)).train()
-"""
+def train(folder, kind, kind_of_trainer, at_once):
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+                 max_position_embeddings=16)
+    texts = torch.randint(0, 32, (48, 8))
+    if kind == "classifier":
+        config = BertConfig(**sizes, hidden_dropout_prob=0, attention_probs_dropout_prob=0)
+        model = BertForSequenceClassification(config)
+        data = [{"input_ids": text, "labels": int(text[0] > 15)} for text in texts]
+    else:
+        model = LlamaForCausalLM(LlamaConfig(**sizes))
+        labels = [torch.where(torch.arange(8) < number % 7, -100, text) for number, text in enumerate(texts)]
+        data = [{"input_ids": text, "labels": label} for text, label in zip(texts, labels)]
+    args = TrainingArguments(
+        folder, num_train_epochs=2, eval_strategy="epoch", learning_rate=0.5, optim="sgd", max_grad_norm=0.0,
+        lr_scheduler_type="constant", per_device_train_batch_size=at_once, gradient_accumulation_steps=8 // at_once,
+        per_device_eval_batch_size=8, disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False, report_to="none",
+    )
+    trainer = kind_of_trainer(model, args, train_dataset=data[:32], eval_dataset=data[32:])
+    elastic_trainer(trainer, reporter=lambda **report: print("loss", report["eval_loss"], flush=True)).train()
 
-
-def losses(folder, kind, at_once, num_ranks, *options):
-    """The reported losses of a launch with so many processes."""
-    folder.mkdir()
-    (folder / "train.py").write_text(SCRIPT)
+def launch(folder, kind, kind_of_trainer, at_once, num_ranks):
+    print("launch", flush=True)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, folder / "train.py", folder / "checkpoints", kind, str(at_once), *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_ranks),
-                 "LOCAL_WORLD_SIZE": str(num_ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                 "ACCELERATE_USE_CPU": "true"},
-        )
-        for rank in range(num_ranks)
-    ]  # fmt: skip
-    outputs = [rank.communicate(timeout=280) for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0] * num_ranks, outputs
-    return [float(line.split()[1]) for line in outputs[0][0].splitlines() if line.startswith("loss ")]
+    ranks = set()
+    for rank in range(num_ranks):
+        pid = os.fork()
+        if pid == 0:
+            os.environ.update(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(num_ranks), LOCAL_WORLD_SIZE=str(num_ranks),
+                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), ACCELERATE_USE_CPU="true",
+            )
+            code = 1
+            try:
+                train(folder, kind, kind_of_trainer, at_once)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        ranks.add(pid)
+    while ranks:
+        pid, status = os.wait()
+        ranks.discard(pid)
+        if status:
+            for rank in ranks:
+                os.kill(rank, signal.SIGKILL)
+            sys.exit(1)
+
+kind, own, *launches = sys.argv[1:]
+for number, asked in enumerate(launches):
+    launch(f"checkpoints-{number}", kind, OwnTrainer if own else Trainer, *map(int, asked.split(",")))
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "others", "options"),
-    [("classifier", [(8, 2), (2, 1)], []), ("language", [(2, 2)], []), ("classifier", [(2, 2)], ["own loss"])],
+    ("kind", "own", "others"),
+    [("classifier", "", [(8, 2), (2, 1)]), ("language", "", [(2, 2)]), ("classifier", "own loss", [(2, 2)])],
 )
-def test_devices_and_accumulation_change_no_loss(tmp_path, kind, others, options):
-    pytest.importorskip("transformers")
-    pytest.importorskip("accelerate")
-    expected = losses(tmp_path / "one", kind, 8, 1, *options)
+def test_devices_and_accumulation_change_no_loss(tmp_path, forked_transformers, kind, own, others):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    launches = [f"{at_once},{num_ranks}" for at_once, num_ranks in [(8, 1), *others]]
+    done = forked_transformers.run([tmp_path / "train.py", kind, own, *launches], tmp_path, timeout_s=None)
+    assert done.returncode == 0, done.stderr
+    expected, *found = [
+        [float(line.split()[1]) for line in part.splitlines() if line.startswith("loss ")]
+        for part in done.stdout.split("launch\n")[1:]
+    ]
     assert len(expected) == 2
-    for at_once, num_ranks in others:
-        found = losses(tmp_path / f"{num_ranks}-{at_once}", kind, at_once, num_ranks, *options)
-        assert found == pytest.approx(expected, abs=1e-4)
+    assert len(found) == len(others)
+    for losses in found:
+        assert losses == pytest.approx(expected, abs=1e-4)

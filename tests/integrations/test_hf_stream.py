@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -108,13 +106,10 @@ for asked in sys.argv[1:]:
 """
 
 
-def launches(folder, *asked):
+def launches(python, folder, *asked):
     """What some launches print, each as a list of lines."""
     (folder / "train.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "train.py", *asked], cwd=folder, capture_output=True, text=True, timeout=280,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    done = python.run([folder / "train.py", *asked], folder, timeout_s=None)
     assert done.returncode == 0, done.stderr
     outputs = [part.strip().splitlines()[1:] for part in done.stdout.split("launch ")[1:]]
     assert len(outputs) == len(asked)
@@ -127,12 +122,10 @@ def losses(*outputs):
 
 
 @pytest.mark.slow
-def test_a_stream_goes_on_in_its_third_epoch_and_what_cannot_be_counted_is_refused(tmp_path):
-    pytest.importorskip("transformers")
-    pytest.importorskip("accelerate")
+def test_a_stream_goes_on_in_its_third_epoch_and_what_cannot_be_counted_is_refused(tmp_path, forked_transformers):
     whole, first, second, third, epochs, bare, again = launches(
-        tmp_path, "whole,,trainer", "left,leave,trainer", "left,,trainer", "left,,trainer", "epochs,,epoch",
-        "bare,leave,callback", "bare,,callback",
+        forked_transformers, tmp_path, "whole,,trainer", "left,leave,trainer", "left,,trainer", "left,,trainer",
+        "epochs,,epoch", "bare,leave,callback", "bare,,callback",
     )  # fmt: skip
     expected, found = losses(whole), losses(first, second)
     assert list(expected) == list(found) == [1, 2, 3, 4]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +28,7 @@ config = LlamaConfig(
     max_position_embeddings=16,
 )
 model = LlamaForCausalLM(config)
-if args.option == "lora":
+if "lora" in args.option:
     from peft import LoraConfig, get_peft_model
     model = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
 generator = torch.Generator().manual_seed(1)
@@ -38,12 +36,14 @@ starts = torch.randint(0, 32, (40, 1), generator=generator)
 texts = (starts + 3 * torch.arange(12)) % 32
 data = [{"input_ids": text, "labels": text} for text in texts]
 accumulates = 4 if args.option == "accumulation" else 1
+best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "save_strategy": "epoch"}
+best = best if "best" in args.option else {}
 trainer = Trainer(
     model,
     TrainingArguments(
         args.st_checkpoint_dir, num_train_epochs=args.epochs, eval_strategy="epoch", learning_rate=0.01,
         per_device_train_batch_size=8 // accumulates, gradient_accumulation_steps=accumulates, disable_tqdm=True,
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=False, **best,
     ),
     train_dataset=data[:32],
     eval_dataset=data[32:],
@@ -63,6 +63,8 @@ Trainer._save_optimizer_and_scheduler = write_and_die
 trainer.add_callback(Wait)
 elastic = elastic_trainer(trainer)
 elastic.train()
+if best and is_first:
+    print("best", os.path.basename(elastic.state.best_model_checkpoint), elastic.evaluate()["eval_loss"], flush=True)
 """
 
 
@@ -92,6 +94,16 @@ def test_a_trainer_is_resized_paused_and_killed_in_a_save(tmp_path):
 @pytest.mark.parametrize("option", ["lora", "accumulation"])
 def test_adapters_and_accumulation(tmp_path, option):
     run(tmp_path, option)
+
+
+@pytest.mark.slow
+def test_the_best_adapter_is_loaded_at_the_end(tmp_path):
+    outcome = run(tmp_path, "lora,best")
+    for trial in range(2):
+        (line,) = [line.split() for line in outcome.logs[trial].splitlines() if line.startswith("best ")]
+        losses = outcome.values(trial, "eval_loss")
+        assert line[1] == f"best-model-{4 * (1 + losses.index(min(losses)))}"
+        assert float(line[2]) == pytest.approx(min(losses), abs=1e-6)
 
 
 #: Runs in one process, is asked to leave at a moment of the test's choice, and prints its reports.
@@ -150,13 +162,11 @@ print("best", os.path.basename(trainer.state.best_model_checkpoint or ""), train
 """
 
 
-def train_alone(folder, moment, options=""):
+def train_alone(python, folder, moment, options=""):
     """Exit code, reports and evaluated steps of one launch."""
     script = folder / "alone.py"
     script.write_text(ALONE)
-    done = subprocess.run(
-        [sys.executable, script, folder / "checkpoints", moment, options], capture_output=True, text=True, timeout=280
-    )
+    done = python.run([script, folder / "checkpoints", moment, options], folder, timeout_s=None)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert done.returncode in (0, 75), done.stderr
     reports = {int(words[1]): float(words[2]) for words in lines if words[0] == "report"}
@@ -169,12 +179,12 @@ def train_alone(folder, moment, options=""):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["evaluation", "last step", "first step"])
 @pytest.mark.parametrize("options", ["best", "bare,best"])
-def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, moment, options):
-    code, first, evaluated, _ = train_alone(tmp_path, moment, options)
+def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, forked_transformers, moment, options):
+    code, first, evaluated, _ = train_alone(forked_transformers, tmp_path, moment, options)
     assert code == 75
     is_left_before_report = "bare" not in options and moment != "first step"
     assert list(first) == ([] if is_left_before_report else [1])
-    code, second, again, best = train_alone(tmp_path, "never", options)
+    code, second, again, best = train_alone(forked_transformers, tmp_path, "never", options)
     assert code == 0
     assert sorted({**first, **second}) == [1, 2, 3]
     assert not set(first) & set(second)
@@ -182,19 +192,21 @@ def test_sigterm_around_an_evaluation_costs_no_report(tmp_path, moment, options)
         assert (evaluated, again) == ([], [4, 8, 12])
     everything = tmp_path / "undisturbed"
     everything.mkdir()
-    assert {**first, **second} == pytest.approx(train_alone(everything, "never", options)[1], abs=1e-3)
+    assert {**first, **second} == pytest.approx(
+        train_alone(forked_transformers, everything, "never", options)[1], abs=1e-3
+    )
     assert best == [["best-model-12", "12"]]
     assert sorted(path.name for path in (tmp_path / "checkpoints").glob("best-model-*")) == ["best-model-12"]
 
 
 @pytest.mark.slow
-def test_early_stopping_keeps_its_patience(tmp_path):
+def test_early_stopping_keeps_its_patience(tmp_path, forked_transformers):
     whole = tmp_path / "whole"
     whole.mkdir()
-    _, undisturbed, *_ = train_alone(whole, "never", "best,worse")
+    _, undisturbed, *_ = train_alone(forked_transformers, whole, "never", "best,worse")
     assert sorted(undisturbed) == [1, 2, 3]
-    code, first, *_ = train_alone(tmp_path, "third epoch", "best,worse")
+    code, first, *_ = train_alone(forked_transformers, tmp_path, "third epoch", "best,worse")
     assert (code, sorted(first)) == (75, [1, 2])
-    code, second, _, best = train_alone(tmp_path, "never", "best,worse")
+    code, second, _, best = train_alone(forked_transformers, tmp_path, "never", "best,worse")
     assert (code, sorted(second)) == (0, [3])
     assert best == [["best-model-4", "12"]]

@@ -84,6 +84,17 @@ def test_micro_batches(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "order",
+    ["shuffle=False", "sampler=torch.utils.data.WeightedRandomSampler([1.0] * 60 + [9.0] * 4, 64)"],
+    ids=["as it is", "sampler"],
+)
+def test_an_order_of_the_user_is_kept_on_any_number_of_devices(tmp_path, order):
+    assert "shuffle=True" in SCRIPT
+    run(tmp_path, script=SCRIPT.replace("shuffle=True", order))
+
+
+@pytest.mark.slow
 def test_the_other_package(tmp_path):
     script = SCRIPT.replace("import lightning as L", "import pytorch_lightning as L")
     script = script.replace("lightning.pytorch.callbacks", "pytorch_lightning.callbacks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import textwrap
 
 import pytest
 
@@ -178,14 +179,45 @@ for epoch in range(state["epochs_run"], args.epochs):
 )
 
 
+#: Accelerate divides each batch over the devices, whose size is then that of the step.
+WHOLE_BATCHES = (
+    ACCELERATE.replace("import Accelerator", "import Accelerator, DataLoaderConfiguration")
+    .replace("Accelerator()", "Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True, OPTION))")
+    .replace("batch_size=batch_size", "batch_size=16")
+)
+SHUFFLED = WHOLE_BATCHES.replace("OPTION", "use_seedable_sampler=True").replace("shuffle=False", "shuffle=True")
+
+STEP = """\
+        loss = loss_of(model(source), targets)
+        accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+#: A device has always 4 samples at once, and a step has always 16.
+ACCUMULATES = (
+    ACCELERATE.replace("Accelerator()", "Accelerator(gradient_accumulation_steps=batch_size // 4)")
+    .replace("batch_size=batch_size", "batch_size=4")
+    .replace(STEP, "        with accelerator.accumulate(model):\n" + textwrap.indent(STEP, "    "))
+)
+
+
 @pytest.mark.parametrize(
     ("script", "library"),
     [
         pytest.param(TORCHRUN, "torch", id="torchrun"),
         pytest.param(ACCELERATE, "accelerate", id="accelerate", marks=pytest.mark.slow),
         pytest.param(FABRIC, "lightning", id="fabric", marks=pytest.mark.slow),
+        pytest.param(
+            SHUFFLED.replace("    for source", "    loader.set_epoch(epoch)\n    for source"), "accelerate",
+            id="accelerate-split", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            WHOLE_BATCHES.replace("OPTION", "dispatch_batches=True"), "accelerate", id="accelerate-dispatch",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(ACCUMULATES, "accelerate", id="accelerate-accumulation", marks=pytest.mark.slow),
     ],
-)
+)  # fmt: skip
 def test_a_script_is_elastic_as_it_is(tmp_path, script, library):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"no {library}")

@@ -125,6 +125,22 @@ def test_later_launches_have_what_the_first_one_has_imported(learning, wait_for,
 
 
 @pytest.mark.usefixtures("no_process_left")
+def test_what_only_a_later_launch_imports_is_learnt_from_it(learning, wait_for, caplog):
+    caplog.set_level("INFO")
+    text = "import sys\nfor name in sys.argv[1:]:\n    __import__(name)"
+    bad = "import threading\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()"
+    launches = learning(text, some_slow="", some_later="", some_last="", some_bad=bad)
+    script = launches.script(SCRIPT)
+    for name in ("some_slow", "some_later", "some_last"):
+        assert launches.run([script, name, "some_bad"]).exit_code == 0, launches.lines("err0")
+        wait_for(lambda name=name: f"From now on trials start with {name} loaded" in caplog.text)
+    assert launches.run([script]).exit_code == 0
+    befores = [line.rpartition("]")[0] for line in launches.lines("out0")]
+    assert befores[-1] == "['some_last', 'some_later', 'some_slow'"
+    assert caplog.text.count("some_bad is not preloaded") == 1
+
+
+@pytest.mark.usefixtures("no_process_left")
 @pytest.mark.parametrize(
     ("source", "why"),
     [

@@ -208,3 +208,16 @@ def test_the_end_of_the_server_drains_the_second_one_or_kills_it(server, monkeyp
     server.nursery.close()
     assert server.child.recv(1) == b"", "the end of its commands"
     assert killed == ([] if is_ready else [NOBODY])
+
+
+def test_the_nursery_of_the_second_server_knows_what_is_left_out_and_learns_on(server):
+    server.learn(0, "made_up_a")
+    server.say(event="left_out", module="made_up_a", why="it starts threads")
+    server.die()
+    server.nursery = server.nursery.heir(server.told.append, lambda control: None)
+    server.learn(1, "made_up_a", "made_up_c")
+    assert server.nursery._modules == ("made_up_c",)
+    assert server.nursery.record_for(2, spec(MY_RUN="1")) is None
+    last = server.nursery.heir(server.told.append, lambda control: None)
+    assert last is not None
+    assert last.heir(server.told.append, lambda control: None) is None, "they do not learn for ever"

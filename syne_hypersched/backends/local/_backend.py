@@ -370,8 +370,7 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
     def _make_launcher(self, **callbacks: Any) -> Launcher:
         plan = PreloadPlan()
         if self.launch_mode == "warm":
-            preload = self._preload
-            plan = plan_preloading(Path(self.entry_point)) if preload is None else PreloadPlan(preload)
+            plan = plan_preloading(Path(self.entry_point), self._preload)
         self._experiment_path.mkdir(parents=True, exist_ok=True)
         callbacks["on_exit"] = self._attention.telling(callbacks["on_exit"])
         return Launcher(

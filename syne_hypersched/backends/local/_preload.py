@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +30,24 @@ class PreloadPlan:
     """Variables that the script names, if more modules are to be learnt from its launches; None: nothing is learnt."""
 
 
-def modules_to_preload(entry_point: Path) -> tuple[str, ...]:
+def modules_to_preload(entry_point: Path, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
     """The heavy libraries that a script imports; see :func:`plan_preloading`."""
-    return plan_preloading(entry_point).modules
+    return plan_preloading(entry_point, wanted).modules
 
 
-def plan_preloading(entry_point: Path) -> PreloadPlan:
+def plan_preloading(entry_point: Path, wanted: Sequence[str] | None = None) -> PreloadPlan:
     """Which libraries a script imports, by itself or through modules beside it.
 
     The script and its modules are parsed, not run. Nothing is preloaded and nothing is learnt if the script cannot be
     parsed (running it will say why), or if one of them names a variable that the libraries read when they are loaded.
+
+    Parameters
+    ----------
+    entry_point
+        The script.
+    wanted
+        Modules that the user has named. These are preloaded and nothing is learnt; what they import only when they are
+        used is preloaded with them, unless the script names such a variable.
     """
     names: dict[str, None] = {}
     constants: set[str] = set()
@@ -48,8 +56,10 @@ def plan_preloading(entry_point: Path) -> PreloadPlan:
             names |= dict.fromkeys(found.names)
             constants |= found.constants
     except (OSError, SyntaxError, ValueError, RecursionError):
-        return PreloadPlan()
+        return PreloadPlan(tuple(wanted or ()))
     variables = set(filter(is_read_when_loaded, constants))
+    if wanted is not None:
+        return PreloadPlan(tuple(dict.fromkeys([*wanted, *(() if variables else _later(wanted))])))
     modules = heavy_modules(names)
     if variables:
         if modules:
@@ -126,7 +136,10 @@ def _local(name: str, root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
 def heavy_modules(names: Iterable[str]) -> tuple[str, ...]:
     """Those of some modules that are worth importing before a fork, and what they import later."""
     modules = [name for name in names if name.partition(".")[0] in PRELOADABLE]
-    later = [
-        module for library, module in _LATER.items() if any(f"{name}.".startswith(f"{library}.") for name in modules)
-    ]
-    return (*modules, *later)
+    return (*modules, *_later(modules))
+
+
+def _later(modules: Iterable[str]) -> Iterator[str]:
+    """What modules import only when they are used."""
+    names = [f"{name}." for name in modules]
+    return (later for library, later in _LATER.items() if any(name.startswith(f"{library}.") for name in names))

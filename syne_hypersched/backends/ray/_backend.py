@@ -314,9 +314,7 @@ class ElasticRayBackend(UrlBackend):
     def _connect(self) -> Cluster:
         preload: Sequence[str] = ()
         if self.launch_mode == "warm":
-            preload = (
-                modules_to_preload(Path(self.entry_point)) if self._wanted_preload is None else self._wanted_preload
-            )
+            preload = modules_to_preload(Path(self.entry_point), self._wanted_preload)
         agent = {**self._agent_settings, "grace_s": self.grace_s, "preload": list(preload)}
         settings: dict[str, Any] = {**self._cluster_settings, "agent": agent}
         cluster = Cluster(self._begin_scaling(settings) if self._may_scale else settings)

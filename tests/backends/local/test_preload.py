@@ -36,6 +36,19 @@ def test_libraries_that_read_what_the_script_sets_are_not_preloaded(tmp_path, ca
     assert modules_to_preload(script) == ("numpy",)
 
 
+def test_what_named_modules_import_when_they_are_used_is_preloaded_with_them(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("import torch\n")
+    plan = plan_preloading(script, ["wave", "torch", "torch.nn"])
+    assert plan == PreloadPlan(("wave", "torch", "torch.nn", "torch._dynamo"))
+    assert modules_to_preload(script, ["torch._dynamo"]) == ("torch._dynamo",)
+    assert modules_to_preload(script, ["wave"]) == ("wave",)
+    assert modules_to_preload(script, ()) == ()
+    assert modules_to_preload(tmp_path / "nothing.py", ["torch"]) == ("torch",)
+    script.write_text("import os\nos.environ['TORCHDYNAMO_DISABLE'] = '1'\nimport torch\n")
+    assert modules_to_preload(script, ["torch"]) == ("torch",)
+
+
 def test_a_script_that_cannot_be_parsed_preloads_nothing(tmp_path):
     script = tmp_path / "train.py"
     script.write_text("def f(:")

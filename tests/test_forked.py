@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,24 @@ def test_what_one_sets_the_next_one_does_not_see(forked: ForkedPython, tmp_path:
     forked.run(["-c", "import os, pandas; pandas.mine = 1; os.environ['MINE'] = '1'"], cwd=tmp_path)
     done = forked.run(["-c", "import os, pandas; print(hasattr(pandas, 'mine'), 'MINE' in os.environ)"], cwd=tmp_path)
     assert done.stdout == "False False\n"
+
+
+def test_one_is_started_watched_and_killed(
+    forked: ForkedPython, tmp_path: Path, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    code = "import os, time; print(os.getpid(), os.getsid(0), flush=True); time.sleep(1000)"
+    with open(tmp_path / "out", "wb") as out:
+        program = forked.start(["-c", code], stdout=out, stderr=out, new_session=True)
+    wait_for(lambda: (tmp_path / "out").read_text().endswith("\n"))
+    assert (tmp_path / "out").read_text().split() == [str(program.pid)] * 2
+    assert program.poll() is None
+    # Others run meanwhile.
+    assert (
+        forked.run(["-c", "import tempfile; print(tempfile.gettempdir())"], tmp_path, {"TMPDIR": str(tmp_path)}).stdout
+        == f"{tmp_path}\n"
+    )
+    program.kill()
+    assert (program.wait(), program.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
+    program.kill()  # which is no error
+    with pytest.raises(ProcessLookupError):
+        os.kill(program.pid, 0)

@@ -78,10 +78,8 @@ def test_one_is_started_watched_and_killed(
     assert (tmp_path / "out").read_text().split() == [str(program.pid)] * 2
     assert program.poll() is None
     # Others run meanwhile.
-    assert (
-        forked.run(["-c", "import tempfile; print(tempfile.gettempdir())"], tmp_path, {"TMPDIR": str(tmp_path)}).stdout
-        == f"{tmp_path}\n"
-    )
+    other = forked.run(["-c", "import tempfile; print(tempfile.gettempdir())"], tmp_path, {"TMPDIR": str(tmp_path)})
+    assert other.stdout == f"{tmp_path}\n"
     program.kill()
     assert (program.wait(), program.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
     program.kill()  # which is no error

@@ -153,7 +153,7 @@ class ForkedPython:
 
 def _next_program(control: socket.socket) -> list[str] | None:
     """Forks programs, each from a process that waits for it. In a program: what it is to run; None at the end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that wait are waited for by nobody
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         data, fds, _, _ = socket.recv_fds(control, _MOST_BYTES, 3)
         if not data:
@@ -169,6 +169,13 @@ def _next_program(control: socket.socket) -> list[str] | None:
             _wait_for(pid, *fds)
         for fd in fds:
             os.close(fd)
+
+
+def _reap(*_: object) -> None:
+    """Collects those that have waited for a program, with the processor time of both."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _become(order: Mapping[str, Any], out: int, err: int, status: int) -> None:

@@ -152,7 +152,9 @@ def test_trials_are_resized_and_promoted_under_the_stock_tuner(experiments):
     assert sum(event.event == "exit" and event.reason == "resize" for event in run.events) >= 1
     assert sum(event.event == "resume" for event in run.events) >= 1
     table = read_csv(tuner.tuner_path / "results.csv.zip")
-    assert set(table.st_num_devices) == {1, 2}
+    # On a busy machine the tuning may end before a trial has reported on two devices.
+    assert any(event.event == "launch" and len(event.devices) == 2 for event in run.events)
+    assert set(table.st_num_devices) <= {1, 2}
     assert (table.groupby("trial_id").epoch.min() == 1).all()
 
 

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -40,21 +38,24 @@ def test_it_is_held_once_and_says_by_whom(tmp_path):
     ExperimentLock(tmp_path / "lock").release()
 
 
-def test_it_ends_with_its_holder(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE)
-    assert holder.stdout.readline() == b"held\n"
+def test_it_ends_with_its_holder(tmp_path, forked, wait_for):
+    with open(tmp_path / "said", "wb") as said:
+        holder = forked.start(["-c", HOLD, tmp_path / "lock"], stdout=said, stderr=said)
+    wait_for(lambda: "\n" in (tmp_path / "said").read_text())
+    assert (tmp_path / "said").read_text() == "held\n"
     with pytest.raises(RuntimeError, match=f"process {holder.pid} on"):
         ExperimentLock(tmp_path / "lock")
-    holder.send_signal(signal.SIGKILL)
+    holder.kill()
     holder.wait()
-    holder.stdout.close()
     ExperimentLock(tmp_path / "lock").release()
 
 
-def test_a_fork_of_the_holder_does_not_keep_it(tmp_path):
+def test_a_fork_of_the_holder_does_not_keep_it(tmp_path, forked, wait_for):
     """As a worker process of a searcher, which outlives a tuner that is killed."""
-    holder = subprocess.Popen([sys.executable, "-c", HOLD_AND_FORK, str(tmp_path / "lock")], stdout=subprocess.PIPE)
-    child = int(holder.stdout.readline())
+    with open(tmp_path / "said", "wb") as said:
+        holder = forked.start(["-c", HOLD_AND_FORK, tmp_path / "lock"], stdout=said, stderr=said)
+    wait_for(lambda: "\n" in (tmp_path / "said").read_text())
+    child = int((tmp_path / "said").read_text())
     holder.kill()
     holder.wait()
     try:
@@ -62,7 +63,6 @@ def test_a_fork_of_the_holder_does_not_keep_it(tmp_path):
         os.kill(child, 0)  # which has lived until now
     finally:
         os.kill(child, signal.SIGKILL)
-        holder.stdout.close()
 
 
 def test_who_only_tries_does_not_seem_alive(tmp_path):

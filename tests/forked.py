@@ -66,6 +66,10 @@ class ForkedProgram:
         """Kills it, if it runs."""
         self.send_signal(signal.SIGKILL)
 
+    def terminate(self) -> None:
+        """Asks it to end, if it runs."""
+        self.send_signal(signal.SIGTERM)
+
     def _end(self) -> None:
         self.returncode = self._number()
         self._status.close()

@@ -193,7 +193,7 @@ def test_an_experiment_that_runs_is_not_resumed(experiments):
 
 def test_what_the_dead_tuner_has_left_is_gone_before_anything_is_launched(experiments):
     """Two processes of one trial would write to one checkpoint, and share a device."""
-    process = experiments.start("hypersched", "killed", fault="deaf", grace_s=0.5)
+    process = experiments.start("hypersched", "killed", fault="deaf", grace_s=0.5, deadline_s=600)
     experiments.wait_for(lambda: experiments.num_lines("killed") > 20)
     process.send_signal(signal.SIGSTOP)  # so that no other trial is launched
     launches = experiments.events("killed", "launch")

@@ -2,18 +2,21 @@
 
 ``python PROGRAM`` spends most of its time on the import of pandas, which hundreds of tests would wait for. A fork has
 the folder, environment, arguments, streams and exit code of a program of its own; its modules are loaded already.
-Programs that are about their own imports or about being killed start an interpreter instead.
+Programs that are about their own imports start an interpreter instead.
 
 This file is also the program of the process that forks: ``python forked.py DESCRIPTOR MODULES``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
 import os
 import runpy
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -21,9 +24,58 @@ import tempfile
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any, NoReturn
 
 PRELOADED = ("numpy", "pandas", "pyarrow", "syne_tune", "syne_tune.optimizer.baselines", "psutil", "dill")
 _MOST_BYTES = 1 << 20
+
+
+class ForkedProgram:
+    """A program that runs, with the methods of ``subprocess.Popen`` that tests need.
+
+    The process that has forked it waits for it, and writes its exit code into a pipe.
+    """
+
+    def __init__(self, status_fd: int, argv: list[str]) -> None:
+        self._status = os.fdopen(status_fd, "rb", buffering=0)
+        self.args = argv
+        self.returncode: int | None = None
+        self.pid = self._number()
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+            self._end()
+        return self.returncode
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Waits for its end, and returns its exit code."""
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout_s)[0]:
+                raise TimeoutError(f"{self.args} has run for {timeout_s} s")
+            self._end()
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kills it, if it runs."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Asks it to end, if it runs."""
+        self.send_signal(signal.SIGTERM)
+
+    def _end(self) -> None:
+        self.returncode = self._number()
+        self._status.close()
+
+    def _number(self) -> int:
+        return int(self._status.readline())
 
 
 class ForkedPython:
@@ -43,6 +95,45 @@ class ForkedPython:
         self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=env)
         theirs.close()
 
+    def start(
+        self,
+        arguments: Sequence[object],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        *,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        new_session: bool = False,
+    ) -> ForkedProgram:
+        """Starts a program, like ``subprocess.Popen``.
+
+        Parameters
+        ----------
+        arguments
+            What follows ``python``: a file, ``-m`` and a module, or ``-c`` and code; then arguments.
+        cwd
+            Its working directory; by default that of this process.
+        env
+            Its environment; by default that of this process.
+        stdout, stderr
+            Open files that it writes to.
+        new_session
+            Whether it has a session, and thus a process group, of its own.
+        """
+        order = {
+            "argv": list(map(str, arguments)),
+            "cwd": str(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+            "new_session": new_session,
+        }
+        status, theirs = os.pipe()
+        try:
+            fds = [stdout.fileno(), stderr.fileno(), theirs]
+            socket.send_fds(self._socket, [json.dumps(order).encode()], fds)
+        finally:
+            os.close(theirs)
+        return ForkedProgram(status, order["argv"])
+
     def run(
         self,
         arguments: Sequence[object],
@@ -54,31 +145,21 @@ class ForkedPython:
 
         Parameters
         ----------
-        arguments
-            What follows ``python``: a file, ``-m`` and a module, or ``-c`` and code; then arguments.
-        cwd
-            Its working directory.
-        env
-            Its environment; by default that of this process.
+        arguments, cwd, env
+            As those of :meth:`start`.
         timeout_s
             Seconds after which it is killed, and an error is raised; None: it may take as long as the test.
         """
-        order = {"argv": list(map(str, arguments)), "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            socket.send_fds(self._socket, [json.dumps(order).encode()], [out.fileno(), err.fileno()])
-            pid = int(self._socket.recv(64))
-            self._socket.settimeout(timeout_s)
+            program = self.start(arguments, cwd, env, stdout=out, stderr=err)
             try:
-                code = int(self._socket.recv(64))
+                code = program.wait(timeout_s)
             except BaseException:
-                os.kill(pid, 9)
-                self._socket.settimeout(None)
-                self._socket.recv(64)
+                program.kill()
+                program.wait()
                 raise
-            finally:
-                self._socket.settimeout(None)
             texts = [stream.seek(0) or stream.read().decode() for stream in (out, err)]
-        return subprocess.CompletedProcess(order["argv"], code, *texts)
+        return subprocess.CompletedProcess(program.args, code, *texts)
 
     def close(self) -> None:
         """Ends the process that forks."""
@@ -87,27 +168,54 @@ class ForkedPython:
 
 
 def _next_program(control: socket.socket) -> list[str] | None:
-    """Forks programs in turn, and waits for each. In a fork: what it is to run; None: there are no more."""
+    """Forks programs, each from a process that waits for it. In a program: what it is to run; None at the end."""
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
-        data, fds, _, _ = socket.recv_fds(control, _MOST_BYTES, 2)
+        data, fds, _, _ = socket.recv_fds(control, _MOST_BYTES, 3)
         if not data:
             return None
-        order = json.loads(data)
-        pid = os.fork()
-        if pid == 0:
+        if os.fork() == 0:
             control.close()
-            for number, fd in enumerate(fds, start=1):
-                os.dup2(fd, number)
-                os.close(fd)
-            os.environ.clear()
-            os.environ.update(order["env"])
-            os.chdir(order["cwd"])
-            return list(order["argv"])
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            order = json.loads(data)
+            pid = os.fork()
+            if pid == 0:
+                _become(order, *fds)
+                return list(order["argv"])
+            _wait_for(pid, *fds)
         for fd in fds:
             os.close(fd)
-        control.send(str(pid).encode())
-        _, status = os.waitpid(pid, 0)
-        control.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _reap(*_: object) -> None:
+    """Collects those that have waited for a program, with the processor time of both."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _become(order: Mapping[str, Any], out: int, err: int, status: int) -> None:
+    os.close(status)
+    for number, fd in enumerate((out, err), start=1):
+        os.dup2(fd, number)
+        os.close(fd)
+    if order["new_session"]:
+        os.setsid()
+    os.environ.clear()
+    os.environ.update(order["env"])
+    os.chdir(order["cwd"])
+    tempfile.tempdir = None  # what was TMPDIR then
+
+
+def _wait_for(pid: int, out: int, err: int, status: int) -> NoReturn:
+    """Writes the number of a process, and its exit code when it has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal
+    with contextlib.suppress(BrokenPipeError):
+        os.close(out), os.close(err)
+        os.write(status, b"%d\n" % pid)
+        _, ended = os.waitpid(pid, 0)
+        os.write(status, b"%d\n" % os.waitstatus_to_exitcode(ended))
+    os._exit(0)
 
 
 def _path(first: str) -> None:

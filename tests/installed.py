@@ -16,3 +16,9 @@ def skip_without(*modules: str, reason: str = "") -> None:
     for name in modules:
         if importlib.util.find_spec(name) is None:
             pytest.skip(reason or f"{name} is not installed", allow_module_level=True)
+
+
+def needs(*modules: str) -> pytest.MarkDecorator:
+    """A mark that skips tests if a module is not installed, for a test file from which others import."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is not installed")

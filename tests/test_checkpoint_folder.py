@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarking.faults import training_crashes
-from syne_hypersched.checkpoint_folder import is_report_mark
+from syne_hypersched.checkpoint_folder import CheckpointError, CheckpointFolder, is_report_mark
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
-from syne_hypersched.training import CheckpointError, CheckpointFolder
 from tests.thoroughness import examples
 
 

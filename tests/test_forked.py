@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,22 @@ def test_modules_that_are_imported_already_can_be_chosen(tmp_path: Path) -> None
     )
     python.close()
     assert done.stdout == "True False\n"
+
+
+def test_one_is_started_watched_and_killed(
+    forked: ForkedPython, tmp_path: Path, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    code = "import os, time; print(os.getpid(), os.getsid(0), flush=True); time.sleep(1000)"
+    with open(tmp_path / "out", "wb") as out:
+        program = forked.start(["-c", code], stdout=out, stderr=out, new_session=True)
+    wait_for(lambda: (tmp_path / "out").read_text().endswith("\n"))
+    assert (tmp_path / "out").read_text().split() == [str(program.pid)] * 2
+    assert program.poll() is None
+    # Others run meanwhile.
+    other = forked.run(["-c", "import tempfile; print(tempfile.gettempdir())"], tmp_path, {"TMPDIR": str(tmp_path)})
+    assert other.stdout == f"{tmp_path}\n"
+    program.kill()
+    assert (program.wait(), program.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
+    program.kill()  # which is no error
+    with pytest.raises(ProcessLookupError):
+        os.kill(program.pid, 0)

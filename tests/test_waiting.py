@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 
@@ -194,19 +191,19 @@ Tuner(
 """
 
 
-def test_ctrl_c_ends_a_tuner_that_waits(script, tmp_path):
+def test_ctrl_c_ends_a_tuner_that_waits(script, tmp_path, wait_for, forked):
     script.write_text("import time; time.sleep(1000)")
     launch = tmp_path / "launch.py"
     launch.write_text(textwrap.dedent(LAUNCH.format(script=str(script))))
-    process = subprocess.Popen(
-        [sys.executable, str(launch)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
-    while "waits" not in process.stdout.readline():
-        assert process.poll() is None
+    log = tmp_path / "log"
+    with open(log, "wb") as file:
+        process = forked.start([launch], stdout=file, stderr=file)
+    wait_for(lambda: process.poll() is not None or "waits" in log.read_text())
+    assert process.poll() is None
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=280)
-    assert "KeyboardInterrupt" in errors
+    process.wait(timeout_s=280)
+    assert "KeyboardInterrupt" in log.read_text()
     assert process.returncode != 0
     assert time.monotonic() - started < 60
 

@@ -15,8 +15,8 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from syne_hypersched.checkpoint_folder import CheckpointFolder
 from syne_hypersched.testing.crashing_disk import Crash, CrashingDisk
-from syne_hypersched.training import CheckpointFolder
 
 FOLDER = "/run/checkpoints"
 #: After this many crashes another run begins on an empty disk, since the first checkpoint is the most endangered.

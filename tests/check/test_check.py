@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -39,15 +37,19 @@ def test_a_folder_that_is_in_use_is_not_touched(tmp_path):
         check_script(RIGHT, keep=tmp_path)
 
 
-def hypersched_check(*arguments, cwd):
-    command = [sys.executable, "-m", "syne_hypersched.cli", "check", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=280, cwd=cwd, env=os.environ | {"TMPDIR": str(cwd)}
-    )
+@pytest.fixture
+def hypersched_check(forked, tmp_path):
+    """Runs the command in a folder, which has its temporary files too."""
+
+    def run(*arguments):
+        command = ["-m", "syne_hypersched.cli", "check", *arguments]
+        return forked.run(command, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+
+    return run
 
 
-def test_the_command_finds_nothing_in_a_right_script(tmp_path):
-    done = hypersched_check("--device-type", "cpu", RIGHT, "--step_s", "0.02", "--json", cwd=tmp_path)
+def test_the_command_finds_nothing_in_a_right_script(hypersched_check, tmp_path):
+    done = hypersched_check("--device-type", "cpu", RIGHT, "--step_s", "0.02", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     assert result["passed"]
@@ -56,12 +58,12 @@ def test_the_command_finds_nothing_in_a_right_script(tmp_path):
     assert not list(tmp_path.glob("hypersched-check-*"))
 
 
-def test_the_command_says_what_to_change(tmp_path):
+def test_the_command_says_what_to_change(hypersched_check, tmp_path):
     script = tmp_path / "train.py"
     text = RIGHT.read_text().replace("        save(folder, state)\n", "")
     script.write_text(text.replace('"--st_checkpoint_dir"', '"--output", dest="st_checkpoint_dir"'))
     options = ["--device-type", "cpu", script, "--step_s", "0.01", "--output", "{st_checkpoint_dir}"]
-    done = hypersched_check(*options, cwd=tmp_path)
+    done = hypersched_check(*options)
     assert done.returncode == 1, done.stdout + done.stderr
     (failed,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert "nothing was written to the checkpoint folder" in failed
@@ -81,7 +83,7 @@ def test_a_result_shows_the_last_lines_of_a_log_and_whole_paths():
     assert CheckResult("train.py", "", "", 2, 3.0, (row,), None).to_json()["rows"][0]["log"][0] == "Traceback"
 
 
-def test_a_script_that_is_not_there(tmp_path):
-    done = hypersched_check("nothing.py", cwd=tmp_path)
+def test_a_script_that_is_not_there(hypersched_check):
+    done = hypersched_check("nothing.py")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "hypersched check: the script must be an existing file, but got 'nothing.py'\n"

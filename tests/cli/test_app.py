@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -140,25 +141,29 @@ def test_the_version_is_that_of_the_package(capsys):
 
 
 @pytest.mark.parametrize("spelling", [pytest.param("module", marks=pytest.mark.slow), "script"])
-def test_a_run_is_reported_and_verified_by_name_and_by_path(spelling, make_run, tmp_path):
+def test_a_run_is_reported_and_verified_by_name_and_by_path(spelling, make_run, tmp_path, forked):
     path = make_run("small-run")
-    for name in ("small-run", str(path)):
-        ended = run(spelling, "report", name, "--num-trials", "2", "--figure", str(tmp_path / "run.png"), cwd="/")
+
+    def run_forked(*arguments, cwd):
+        return forked.run(["-m", "syne_hypersched.cli", *arguments], cwd=cwd)
+
+    for name, run_it in (("small-run", partial(run, spelling)), (str(path), run_forked)):
+        ended = run_it("report", name, "--num-trials", "2", "--figure", str(tmp_path / "run.png"), cwd="/")
         assert (ended.returncode, ended.stderr) == (0, "")
         assert "trials that did worse" in ended.stdout
         assert f"picture: {tmp_path / 'run.png'}" in ended.stdout
-        ended = run(spelling, "verify", name, cwd="/")
+        ended = run_it("verify", name, cwd="/")
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.endswith("all rules hold\n")
 
 
-def test_a_violated_rule_is_exit_code_1(make_run):
+def test_a_violated_rule_is_exit_code_1(make_run, forked, tmp_path):
     path = make_run("broken")
     with (path / "events.jsonl").open("a") as file:
         for trial_id in (90, 91):
             line = {"time_s": 99.0, "event": "launch", "trial_id": trial_id, "devices": ["cpu0"], "launch": 0}
             file.write(json.dumps(line) + "\n")
-    ended = run("module", "verify", "broken")
+    ended = forked.run(["-m", "syne_hypersched.cli", "verify", "broken"], cwd=tmp_path)
     assert ended.returncode == 1
     assert "FAIL  no device has two owners" in ended.stdout
 
@@ -188,15 +193,13 @@ def test_a_run_without_a_journal_cannot_be_resumed(make_run, capsys):
     "arguments",
     [["report", "run"], ["verify", "run"], ["explain", "run"], ["replay", "run"], ["--help"], ["compare", "--help"]],
 )
-def test_a_reader_that_has_seen_enough_is_no_error(arguments, make_run):
+def test_a_reader_that_has_seen_enough_is_no_error(arguments, make_run, forked, tmp_path):
     make_run("run")
     reader, writer = os.pipe()
     os.close(reader)
-    try:
-        ended = subprocess.run([*SPELLINGS["module"], *arguments], stdout=writer, stderr=subprocess.PIPE, check=False)
-    finally:
-        os.close(writer)
-    assert (ended.returncode, ended.stderr) == (0, b"")
+    with open(writer, "wb") as out, open(tmp_path / "errors", "wb") as errors:
+        code = forked.start(["-m", "syne_hypersched.cli", *arguments], stdout=out, stderr=errors).wait()
+    assert (code, (tmp_path / "errors").read_text()) == (0, "")
 
 
 RAW = {

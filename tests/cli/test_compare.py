@@ -173,12 +173,11 @@ def test_from_a_table_to_files(table_path, tmp_path, capsys):
         table_path.write_text(table_path.read_text().rstrip("\n") + "\n")
 
 
-def test_the_command_in_the_repository_takes_the_same_arguments(table_path, tmp_path):
+def test_the_command_in_the_repository_takes_the_same_arguments(table_path, tmp_path, forked):
     arguments = ["--table", table_path, "--metric", "error", "--mode", "min", "--elapsed-attr", "seconds"]
     arguments += ["--schedulers", "asha,random", "--deadline", "10", "--seeds", "1", "--jobs", "1", "--output"]
     for name, spelling in (("installed", ["-m", "syne_hypersched.cli", "compare"]), ("script", [LAUNCH_HPO])):
-        command = [sys.executable, *spelling, *arguments, tmp_path / name]
-        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        ended = forked.run([*spelling, *arguments, tmp_path / name], cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
         assert f"2 runs in {tmp_path / name}" in ended.stdout
     one, other = ((tmp_path / name / "results.csv").read_bytes() for name in ("installed", "script"))

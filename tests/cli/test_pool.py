@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -28,15 +26,13 @@ Tuner(
 
 
 @pytest.fixture
-def running(tmp_path, monkeypatch, wait_for, no_process_left):
+def running(tmp_path, monkeypatch, wait_for, forked, no_process_left):
     """An experiment that runs until it is interrupted: its folder."""
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "launch.py").write_text(LAUNCH)
     with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(tmp_path / "launch.py"), str(tmp_path / "train.py")], stdout=log, stderr=log
-        )
+        process = forked.start([tmp_path / "launch.py", tmp_path / "train.py"], stdout=log, stderr=log)
     folder = tmp_path / "experiments" / "shared"
     wait_for(lambda: count(folder, "first_report") >= 3)
     yield process, folder

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from syne_tune import Tuner
 from syne_tune.backend.trial_status import Trial
-from syne_tune.optimizer.baselines import EHVI, RandomSearch
+from syne_tune.optimizer.baselines import RandomSearch
 from syne_tune.optimizer.schedulers.asha import AsynchronousSuccessiveHalving
+from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidelityScheduler
 
 from syne_hypersched import (
     ASHA,
@@ -360,7 +361,7 @@ def test_bad_schedulers():
     with pytest.raises(TypeError, match="scheduler must be one that resizes no trials, but got a HyperSched"):
         ResizeBest(HyperSched(SPACE, "loss", "epoch", 9))
     with pytest.raises(ValueError, match=r"scheduler must have a single metric, but got one with \['a', 'b'\]"):
-        ResizeBest(EHVI(SPACE, ["a", "b"], random_seed=0), time_attr="epoch")
+        ResizeBest(SingleFidelityScheduler(SPACE, ["a", "b"], random_seed=0), time_attr="epoch")
     backend = Backend()
     backend.devices[0] = 2
     with pytest.raises(ValueError, match="num_devices_per_trial=1, but trial 0 was started on 2"):

@@ -3,18 +3,21 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dill
 import numpy as np
 import pytest
+from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import choice, loguniform, randint
 from syne_tune.optimizer.schedulers.searchers.multi_fidelity_searcher import IndependentMultiFidelitySearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import MultiObjectiveRandomSearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import RandomSearcher as StockRandomSearcher
 
 from syne_hypersched.schedulers.searchers import Searcher, make_searcher
+from tests.schedulers.families import FAMILIES
 
 SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
 POINTS = [{"lr": 0.5, "n": 2, "c": "b"}, {"lr": 0.25, "n": 9, "c": "a"}]
@@ -207,3 +210,35 @@ def test_a_searcher_that_draws_nothing_leaves_the_generators_of_the_process_in_p
     make_searcher(looks, {"lr": loguniform(0.1, 1)}, None, 0).suggest()
     assert (looks.state == outer) is not draws
     assert random.getstate() == outer
+
+
+class ForOneValue:
+    """A searcher that learns one value of each trial."""
+
+    def __init__(self) -> None:
+        self.completed: list[tuple[int, float]] = []
+
+    def suggest(self) -> dict[str, Any]:
+        return {"x": 1.0}
+
+    def on_trial_result(self, trial_id: int, config: dict[str, Any], metric: float) -> None:
+        pass
+
+    def on_trial_complete(self, trial_id: int, config: dict[str, Any], metric: float) -> None:
+        self.completed.append((trial_id, metric))
+
+    def on_trial_error(self, trial_id: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_scheduler_tells_the_searcher_of_a_trial_that_completes(name: str) -> None:
+    searcher = ForOneValue()
+    scheduler = FAMILIES[name](searcher=searcher)
+    trial = Trial(0, scheduler.suggest().config, datetime(2026, 1, 1))
+    scheduler.on_trial_add(trial=trial)
+    result = {"loss": 0.25, "epoch": 1, "st_tuner_time": 1.0, "st_worker_time": 1.0}
+    scheduler.on_trial_result(trial=trial, result=result)
+    assert searcher.completed == []
+    scheduler.on_trial_complete(trial=trial, result=result)
+    assert searcher.completed == [(0, 0.25)]

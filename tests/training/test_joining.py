@@ -99,6 +99,7 @@ def test_a_change_can_be_withdrawn_while_it_is_prepared(trainer):
     assert trainer.wait_for(trainer.order(2 if trainer.num_ranks == 1 else 1)).is_done
 
 
+@pytest.mark.slow  # test_elastic_processes.py asks two that were launched together
 def test_two_processes_are_asked_to_leave_together(trainer):
     assert trainer.wait_for(trainer.order(2)).is_done
     trainer.ask_to_leave()

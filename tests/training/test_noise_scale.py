@@ -70,9 +70,9 @@ def measure(problem, steps, micro_batches, amp_scale=1.0, unscaled=False):
     ("micro_batches", "amp_scale", "unscaled"),
     [
         (1, 1.0, False),
-        (2, 1.0, False),
+        pytest.param(2, 1.0, False, marks=pytest.mark.slow),
         pytest.param(8, 1.0, False, marks=pytest.mark.slow),
-        (1, 1024.0, False),
+        pytest.param(1, 1024.0, False, marks=pytest.mark.slow),
         (4, 1024.0, True),
     ],
 )

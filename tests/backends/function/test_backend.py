@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -191,7 +190,7 @@ tuner.run()
 
 
 @pytest.mark.parametrize("launch", ["warm", pytest.param("cold", marks=pytest.mark.slow)])
-def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path, launch):
+def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path, forked, launch):
     (tmp_path / "events.py").write_text("BIAS = 100")
     (tmp_path / "launch.py").write_text(NOTEBOOK)
     code = textwrap.dedent(
@@ -207,7 +206,7 @@ def test_what_is_defined_beside_the_function_in_main_works(experiments, tmp_path
     )
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     for command in ([str(tmp_path / "launch.py"), launch], ["-c", code]):
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, timeout=280)
+        done = forked.run(command, cwd=tmp_path, env=env)
         assert done.returncode == 0, done.stderr
     assert float(done.stdout.split()[-1]) == 105  # of a trial of the loaded backend, whose process has no such function
     table = read_csv(experiments / "notebook" / "results.csv.zip")
@@ -263,7 +262,6 @@ def test_a_function_whose_result_nothing_runs_fails_at_once(tmp_path, wait_for, 
 
 def test_what_the_function_uses_is_preloaded(tmp_path, wait_for):
     def train(x):
-        import sys
 
         loaded = sorted({"sklearn", "dill", "numpy"} & set(sys.modules))
         from sklearn.linear_model import SGDClassifier

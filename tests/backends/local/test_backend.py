@@ -623,7 +623,7 @@ def test_a_saved_tuner_can_be_looked_at_in_another_process(script):
     assert launch - before.st_launch.max() in (0, 1)
 
 
-def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for):
+def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for, forked):
     launcher = tmp_path / "launch.py"
     launcher.write_text(
         textwrap.dedent(
@@ -639,16 +639,15 @@ def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for):
         )
     )
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
-    process = subprocess.Popen(
-        [sys.executable, str(launcher)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    with open(tmp_path / "log", "wb") as log:
+        process = forked.start([launcher], env=env, stdout=log, stderr=log)
     best = tmp_path / "experiments" / "run" / "best"
     wait_for(lambda: (best / "checkpoint").exists())  # kept current while the tuning goes on
     descendants = psutil.Process(process.pid).children(recursive=True)
     assert descendants
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=280)
-    assert b"KeyboardInterrupt" in errors
+    process.wait(timeout_s=280)
+    assert "KeyboardInterrupt" in (tmp_path / "log").read_text()
     assert not psutil.wait_procs(descendants, timeout=10)[1]
     assert json.loads((best / "result.json").read_text())["loss"] > 0
 

@@ -16,6 +16,15 @@ from tests.backends.machine.test_gpu_health import FailingNvml
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
 
+@pytest.fixture(autouse=True)
+def _signals_of_nobody():
+    """A backend that another test has not stopped would keep both signals."""
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGUSR1, signal.SIGUSR2)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def trials(make_trials):  # noqa: F811
     trials = make_trials()

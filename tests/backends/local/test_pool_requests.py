@@ -61,6 +61,15 @@ def test_each_version_of_a_file_is_read_once(tmp_path):
     assert file.read_new() is None
 
 
+@pytest.fixture(autouse=True)
+def _signals_of_nobody():
+    """A backend that another test has not stopped would keep both signals."""
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGUSR1, signal.SIGUSR2)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def own_handler():
     before = signal.getsignal(signal.SIGUSR2)

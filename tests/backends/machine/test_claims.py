@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -150,25 +148,26 @@ def test_an_experiment_is_refused_while_another_runs(script):
     make_tuner(script, "after", share_devices=False).run()
 
 
-def test_the_locks_of_a_tuner_that_was_killed_are_gone(script, tmp_path):
+def test_the_locks_of_a_tuner_that_was_killed_are_gone(script, tmp_path, forked, wait_for):
     launch = tmp_path / "launch.py"
     launch.write_text(
         textwrap.dedent(f"""
-        import os, sys
+        import time
         from syne_hypersched import ElasticLocalBackend
         backend = ElasticLocalBackend({str(script)!r}, device_type="cpu", launch="cold")
         backend.set_path({str(tmp_path / "killed")!r}, "killed")
         backend.start_trial({{"x": 1.0}})
         print("started", flush=True)
-        sys.stdin.read()
+        time.sleep(1000)
         """)
     )
-    process = subprocess.Popen([sys.executable, str(launch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "started\n"
+    with open(tmp_path / "log", "wb") as log:
+        process = forked.start([launch], stdout=log, stderr=log)
+    wait_for(lambda: process.poll() is not None or "started\n" in (tmp_path / "log").read_text())
     with pytest.raises(RuntimeError, match=rf"held by experiment killed \(pid {process.pid}\)"):
         make_tuner(script, "before", share_devices=False).run()
     process.kill()
-    process.communicate()
+    process.wait()
     make_tuner(script, "then", share_devices=False).run()
 
 

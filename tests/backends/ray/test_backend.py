@@ -16,9 +16,9 @@ from syne_hypersched import ASHA, ElasticRayBackend
 from syne_hypersched.contract import ST_NUM_DEVICES, ST_NUM_NODES
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.filenames import EVENTS_FILENAME, STDOUT_FILENAME, rank_log_name
-from tests.installed import skip_without
+from tests.installed import needs
 
-skip_without("ray")
+pytestmark = needs("ray")
 
 SCRIPT = """
 import argparse, json, os, time

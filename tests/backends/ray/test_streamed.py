@@ -19,9 +19,9 @@ from syne_hypersched.contract import ST_NUM_DEVICES, ST_NUM_NODES
 from syne_hypersched.experiments import check_run, load_run, read_events
 from syne_hypersched.filenames import BEST_DIRNAME, EVENTS_FILENAME
 from tests.backends.ray.test_backend import Polls, started
-from tests.installed import skip_without
+from tests.installed import needs
 
-skip_without("ray")
+pytestmark = needs("ray")
 
 SCRIPT = """
 import argparse, json, os, time

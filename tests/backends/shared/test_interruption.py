@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import traceback
 
@@ -107,15 +106,13 @@ InteractiveShell.instance().run_cell(cell)
 """
 
 
-def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path):
+def test_a_notebook_shows_one_sentence_and_no_traceback(tmp_path, forked):
     pytest.importorskip("IPython")
     script = tmp_path / "train.py"
     script.write_text("import time; time.sleep(600)")
     environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path), "IPYTHONDIR": str(tmp_path), "NO_COLOR": "1"}
-    shown = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK.format(script=str(script))],
-        capture_output=True, text=True, env=environment, check=True,
-    )  # fmt: skip
+    shown = forked.run(["-c", NOTEBOOK.format(script=str(script))], cwd=tmp_path, env=environment)
+    assert shown.returncode == 0, shown.stderr
     assert shown.stdout.splitlines()[-1] == f"KeyboardInterrupt: {IN_NOTEBOOK}"
     assert "Traceback" not in shown.stdout + shown.stderr
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("torch")
-
 from benchmarking.faults import joining_chaos
+from tests.installed import skip_without
+
+skip_without("torch")
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 

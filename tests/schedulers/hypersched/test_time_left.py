@@ -59,6 +59,8 @@ def test_the_rule_is_the_papers_where_nothing_was_cold():
 
 def by_hand(scheduler, count, elastic=True):
     class Wishes:
+        situation = None
+
         def __getattr__(self, name):
             return lambda *_: None
 

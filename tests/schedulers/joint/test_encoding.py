@@ -93,3 +93,12 @@ def test_distances_of_numbers_grow_and_those_of_choices_do_not():
 def test_values_outside_of_the_domain_are_taken_as_its_ends():
     encoding = Encoding({"x": space.uniform(0, 10), "kind": space.choice(["a", "b"])})
     assert encoding.units({"x": 12.0, "kind": "z"}).tolist() == [1.0, -1.0]
+
+
+def test_neighbours_of_the_ends_lie_inside():
+    """What a step takes beyond an end is reflected there, alike at both ends."""
+    encoding = Encoding({"x": space.uniform(0, 10)})
+    low, high = (encoding.around(np.array([end]), 500, np.random.RandomState(0)) for end in (0.0, 1.0))
+    for distances in (low, 1 - high):
+        assert (distances > 0).all()
+        assert np.median(distances) == pytest.approx(0.67 * 0.12, rel=0.2)

@@ -5,8 +5,8 @@
 
 The second run alternates between one and two devices (processes with DistributedDataParallel on Gloo). It is ended by
 SIGTERM and SIGKILL in turn, at a random moment inside an epoch, and goes on from its checkpoint. With ``--how
-in_place`` processes join and leave while it goes on, and with ``--how mixed`` half of these changes are disturbed. The
-table shows the largest relative difference of each reported metric. ``counting`` trains a small model whose reports
+in_place`` processes join and leave while it goes on, and with ``--how mixed`` a part of these changes is disturbed, or is a
+relaunch; a script whose processes cannot change is always relaunched. The table shows the largest relative difference of each reported metric. ``counting`` trains a small model whose reports
 show whether every sample was counted exactly once per epoch.
 """
 
@@ -164,9 +164,16 @@ class Trainer:
         lost = [handle for handle in joined if handle in self._exits and self._exits[handle].exit_code != 0]
         return self._num_ranks > 1 and bool(lost) and lost[-1] == joined[-1]
 
-    def wait_until_able(self) -> None:
-        """Waits until the script has said that its processes can change, or has ended."""
-        self._wait_until(lambda: self._desk.is_able or self._handles[0] in self._exits)
+    def wait_until_able(self) -> bool:
+        """Waits until the script has said whether its processes can change, or has ended; returns whether they can."""
+        desk = self._desk
+        self._wait_until(lambda: desk.is_able or bool(desk.why_unable) or not self.is_training)
+        return desk.is_able and self.is_training
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the first launch has not ended."""
+        return self._handles[0] not in self._exits
 
     @property
     def num_ranks(self) -> int:
@@ -225,7 +232,7 @@ class Trainer:
     def wait_for_report(self, count: int) -> bool:
         """Waits until ``count`` reports were made in all; False if the script has ended before."""
         self._wait_until(lambda: self.count_reports() >= count or self._handles[0] in self._exits)
-        return self._handles[0] not in self._exits
+        return self.is_training
 
     def finish(self) -> Training:
         """Waits for the end of the script and reads its reports."""
@@ -315,15 +322,21 @@ def train_changed(workload: Workload, folder: Path, num_changes: int, seed: int,
     seed
         Of the moments and the faults.
     faults
-        Whether half of the changes are disturbed: by SIGKILL of new processes at any moment, by SIGKILL of all, or by a
-        withdrawal.
+        Whether a part of the changes is disturbed: by SIGKILL of new processes at any moment, by SIGKILL of all, or by a
+        withdrawal; or is a relaunch on another number of devices, after SIGTERM or SIGKILL. Every change of a script
+        whose processes cannot change is one.
     """
     generator = random.Random(seed)
     trainer = Trainer(workload, folder)
     try:
         trainer.launch(1)
         for _ in range(num_changes):
-            trainer.wait_until_able()
+            able = trainer.wait_until_able()
+            if faults and trainer.is_training and (not able or generator.random() < 0.25):
+                _relaunch(trainer, generator)
+                continue
+            if not able:
+                break
             change = trainer.order(3 - trainer.num_ranks)
             fault = generator.choice(("newest", "all", "withdraw")) if faults and generator.random() < 0.5 else ""
             if fault:
@@ -348,6 +361,17 @@ def train_changed(workload: Workload, folder: Path, num_changes: int, seed: int,
         return trainer.finish()
     finally:
         trainer.close()
+
+
+def _relaunch(trainer: Trainer, generator: random.Random) -> None:
+    """Ends the training after its next report, somewhere in an epoch, and goes on on another number of devices."""
+    started = time.monotonic()
+    if not trainer.wait_for_report(trainer.count_reports() + 1):
+        return
+    time.sleep(generator.uniform(0.0, 1.0) * min(1.0, 0.5 * (time.monotonic() - started)))
+    num_ranks = trainer.num_ranks
+    (trainer.kill if generator.random() < 0.5 else trainer.ask_to_leave)()
+    trainer.launch(3 - num_ranks)
 
 
 def largest_difference(one: Training, other: Training, metric: str) -> float:

@@ -26,7 +26,7 @@ from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.experiments._alive import is_over
+from syne_hypersched.experiments._alive import phase_of_run
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, names_of_space, read_rows
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.experiments._unreported import lost_reports, other_configs
@@ -36,6 +36,8 @@ from syne_hypersched.records.find import find_run
 
 logger = logging.getLogger(__name__)
 
+#: What a resource level is called if the scheduler has none.
+_LEVELS = ("epoch", "step", "iteration")
 #: What the names of entries begin with that are not the script's.
 _INTERNAL_PREFIX = "st_"
 
@@ -112,6 +114,8 @@ class Run:
         What else was left out, in words, since it is no report of a resource level.
     is_over
         Whether it has ended, was killed or was simulated; False if it runs, or that cannot be known.
+    is_killed
+        Whether its tuner has died while trials held devices.
     """
 
     metric: str
@@ -124,6 +128,7 @@ class Run:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_over: bool = False
+    is_killed: bool = False
 
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
@@ -200,7 +205,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         The experiment's folder (``tuner.tuner_path``) with ``metadata.json``, ``results.csv.zip`` and, if its backend
         was elastic, ``events.jsonl``; or the experiment's name (``tuner.name``).
     time_attr
-        Entry of the results that is the resource level; by default the scheduler's own ``time_attr``.
+        Entry of the results that is the resource level; by default the scheduler's own ``time_attr`` or, if it has
+        none, as random search, ``epoch``, ``step`` or ``iteration``, the first of these that is reported.
 
     Returns
     -------
@@ -224,8 +230,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     events, torn = _read_events(path / EVENTS_FILENAME)
     if not rows and not unreadable and any(event.event == "first_report" for event in events):
         unreadable, incomplete = _why_no_rows(path, goal)
-    over = is_over(path, events)
-    if rows and over and not unreadable:
+    phase = phase_of_run(path, events)
+    if rows and phase != "running" and not unreadable:
         unreadable = lost_reports(events, configs, path)
     configs |= other_configs(path, events, configs, names_of_space(goal.metadata))
     problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
@@ -241,7 +247,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
         notes=notes,
-        is_over=over,
+        is_over=phase != "running",
+        is_killed=phase == "killed",
     )
 
 
@@ -268,17 +275,29 @@ def read_goal(path: Path, time_attr: str | None = None) -> RunGoal:
     Raises
     ------
     ValueError
-        The scheduler has not stored its ``time_attr`` and none is given, or the file is not whole.
+        The scheduler has not stored its ``time_attr``, none is given and no entry of the results is called like one;
+        or the file is not whole.
     """
     metadata = _whole_metadata(path)
     if time_attr is None:
         time_attr = metadata.get("time_attr") or scheduler_arguments(metadata).get("time_attr")
     if time_attr is None:
-        raise ValueError(
-            f"time_attr must be given, since the scheduler has not stored it in {path / ST_METADATA_FILENAME}"
-        )
+        time_attr = _reported_level(path)
     metric, mode = metadata["metric_names"][0], metadata["metric_mode"]
     return RunGoal(metric, (mode if isinstance(mode, str) else mode[0]) == "min", time_attr, metadata)
+
+
+def _reported_level(path: Path) -> str:
+    """The entry of the results that is called like a resource level, as with a scheduler that has none."""
+    names = dict.fromkeys(name for row in read_rows(path)[0] for name in row)
+    found = next((name for name in _LEVELS if name in names), None)
+    if found is None:
+        reported = [name for name in names if not _is_ours(name)]
+        raise ValueError(
+            f"time_attr must be given, since the scheduler has not stored it in {path / ST_METADATA_FILENAME}, and "
+            + (f"the script reports {', '.join(reported)}" if reported else "no trial has reported yet")
+        )
+    return found
 
 
 def run_metadata(run: Run) -> dict[str, Any]:

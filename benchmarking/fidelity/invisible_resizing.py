@@ -239,8 +239,10 @@ class Trainer:
         self._exits[handle] = ended
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
-        give_up_at = time.monotonic() + _PATIENCE_S
+        give_up_at, num_reports = time.monotonic() + _PATIENCE_S, self.count_reports()
         while not condition():
+            if self.count_reports() > num_reports:  # a training of many epochs may take long on a busy machine
+                give_up_at, num_reports = time.monotonic() + _PATIENCE_S, self.count_reports()
             if time.monotonic() > give_up_at:
                 sys.exit(f"{self._workload.script.name}: nothing happens; see {self._folder}")
             time.sleep(0.005)

@@ -27,7 +27,7 @@ from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
 from syne_hypersched.experiments._alive import phase_of_run
-from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, names_of_space, read_rows
+from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, is_ours, names_of_space, read_rows, reported_level
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.experiments._unreported import lost_reports, other_configs
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
@@ -35,11 +35,6 @@ from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
 
 logger = logging.getLogger(__name__)
-
-#: What a resource level is called if the scheduler has none.
-_LEVELS = ("epoch", "step", "iteration")
-#: What the names of entries begin with that are not the script's.
-_INTERNAL_PREFIX = "st_"
 
 
 @dataclass(frozen=True)
@@ -186,14 +181,9 @@ class MissingEntryError(ValueError):
     """No report of a run has the metric, or none the resource level."""
 
     def __init__(self, name: str, what: str, names: Iterable[str]) -> None:
-        reported = [each for each in names if not _is_ours(each)]
+        reported = [each for each in names if not is_ours(each)]
         has = f"the script reports {', '.join(reported)}" if reported else "the script reports nothing else"
         super().__init__(f"{has}; the {what} is {name}")
-
-
-def _is_ours(name: str) -> bool:
-    """Whether an entry of the results is one that this package or Syne Tune adds to what the script reports."""
-    return name.startswith((_INTERNAL_PREFIX, CONFIG_PREFIX)) or name == ST_TRIAL_ID
 
 
 def load_run(path: Path | str, time_attr: str | None = None) -> Run:
@@ -282,22 +272,9 @@ def read_goal(path: Path, time_attr: str | None = None) -> RunGoal:
     if time_attr is None:
         time_attr = metadata.get("time_attr") or scheduler_arguments(metadata).get("time_attr")
     if time_attr is None:
-        time_attr = _reported_level(path)
+        time_attr = reported_level(path)
     metric, mode = metadata["metric_names"][0], metadata["metric_mode"]
     return RunGoal(metric, (mode if isinstance(mode, str) else mode[0]) == "min", time_attr, metadata)
-
-
-def _reported_level(path: Path) -> str:
-    """The entry of the results that is called like a resource level, as with a scheduler that has none."""
-    names = dict.fromkeys(name for row in read_rows(path)[0] for name in row)
-    found = next((name for name in _LEVELS if name in names), None)
-    if found is None:
-        reported = [name for name in names if not _is_ours(name)]
-        raise ValueError(
-            f"time_attr must be given, since the scheduler has not stored it in {path / ST_METADATA_FILENAME}, and "
-            + (f"the script reports {', '.join(reported)}" if reported else "no trial has reported yet")
-        )
-    return found
 
 
 def run_metadata(run: Run) -> dict[str, Any]:

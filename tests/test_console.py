@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from syne_hypersched._console import error_text, run_command
+from syne_hypersched._console import cannot, error_text, run_command
+from syne_hypersched.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = """
@@ -109,4 +111,13 @@ def test_every_command_ends_quietly_when_its_output_is_no_longer_read(command, c
     ],
 )
 def test_errors_are_told_in_the_words_of_a_command_line(error, text):
+    assert cannot("judge", "a run", error, script="the script") == f"cannot judge 'a run': {text}"
     assert error_text(error, script="the script") == text
+
+
+@pytest.mark.parametrize("command", ["report", "verify", "explain", "watch", "pool", "replay", "resume", "export"])
+def test_an_empty_name_of_a_run_is_shown_as_one(command, tmp_path, capsys):
+    assert main([command, "", *(["--csv", str(tmp_path)] if command == "export" else [])]) == 2
+    told = capsys.readouterr().err
+    assert "RUN must be the name or the folder of an experiment, but got ''" in told
+    assert re.match(r"cannot .*[a-z] '': |'' could not be resumed, ", told), told

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from syne_hypersched._tables import read_csv
+from syne_hypersched._tables import read_csv, read_texts
 from syne_hypersched.blackboxes._table import Lookup, TableBlackbox
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def read_table(
         configuration = [column for column in others if column not in (metrics or ())]
     if metrics is None:
         metrics = [column for column in others if column not in configuration]
-    _check_columns(frame, configuration, metrics, [time_attr, time_column], path)
+    _check_columns(frame, configuration, metrics, [time_attr, time_column], path, is_joined=configs_path is not None)
     if seed is None:
         frame = frame.assign(_seed=0)
     arrays = _to_arrays(frame, list(configuration), list(metrics), time_attr, time_column, seed or "_seed", path)
@@ -156,7 +156,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
                 f"Reading {path} needs pyarrow: pip install 'syne-hypersched[benchmarks]', or store the table as CSV"
             ) from error
     if path.name.endswith(_CSV):
-        return read_csv(path)
+        return read_csv(path, words=True)
     raise ValueError(f"path must end in {', '.join((*_PARQUET, *_CSV))}, but is {path}")
 
 
@@ -165,11 +165,19 @@ def _need(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
         if column not in frame:
             nearest = difflib.get_close_matches(column, map(str, frame.columns), n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            alone = str(frame.columns[0]) if len(frame.columns) == 1 else ""
+            if ";" in alone or "\t" in alone:
+                hint = ": its cells must be separated by commas, and numbers have a point"
             raise ValueError(f"{path} must have the column {column!r}, but has {', '.join(frame.columns)}{hint}")
 
 
 def _check_columns(
-    frame: pd.DataFrame, configuration: Sequence[str], metrics: Sequence[str], times: Sequence[str], path: Path
+    frame: pd.DataFrame,
+    configuration: Sequence[str],
+    metrics: Sequence[str],
+    times: Sequence[str],
+    path: Path,
+    is_joined: bool,
 ) -> None:
     import pandas as pd
 
@@ -182,10 +190,23 @@ def _check_columns(
             raise ValueError(f"{path} must have numbers in the column {column!r}, but has {frame[column].dtype}")
     for column in [*configuration, *times]:
         if frame[column].isna().any():
-            line = int(frame[column].isna().to_numpy().argmax())
+            index = int(frame.index[frame[column].isna().to_numpy().argmax()])
             raise ValueError(
-                f"{path} must have a value in every line of the column {column!r}, but line {line} has none"
+                f"{path} must have a value in every line of the column {column!r}, but "
+                f"{_missing(path, column, index, is_joined)}"
             )
+
+
+def _missing(path: Path, column: str, index: int, is_joined: bool) -> str:
+    """What a file has where a row of its table has no value, in words."""
+    if is_joined or not path.name.endswith(_CSV):
+        return f"row {index} has none"
+    line = index + 2  # the first one has the names
+    texts = read_texts(path, [column], index + 1)
+    text = texts[column].iloc[-1]
+    if not isinstance(text, str) or not text:
+        return f"line {line} has none"
+    return f"line {line} has {text!r} among numbers: write a number, or a text that is not read as a missing number"
 
 
 def _to_arrays(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from syne_hypersched._console import error_text
+from syne_hypersched._console import cannot
 
 EPILOGUE = """\
 Examples:
@@ -65,7 +65,7 @@ def export(
         raise
     except (OSError, ValueError, ModuleNotFoundError) as error:
         options = {"path": "RUN", "run": "the run", "folder": folder_option, "storage": "--optuna"}
-        print(f"cannot export {run}: {error_text(error, **options)}", file=sys.stderr)
+        print(cannot("export", run, error, **options), file=sys.stderr)
         return 2
     for one in written:
         print(f"{one.where}: {one.what}")

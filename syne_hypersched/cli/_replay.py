@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from syne_hypersched import checks
-from syne_hypersched._console import error_text
+from syne_hypersched._console import cannot
 from syne_hypersched._wording import counted
 
 MANY_REPORTS = 500_000
@@ -97,7 +97,7 @@ def replay(
     except BrokenPipeError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        print(f"cannot replay {run}: {error_text(error, path='RUN', grace_period='--grace-periods')}", file=sys.stderr)
+        print(cannot("replay", run, error, path="RUN", grace_period="--grace-periods"), file=sys.stderr)
         return 2
     return 0
 

@@ -55,6 +55,7 @@ OPTIONS = {
     "max_t": "--resource",
     "time_attr": "--resource",
     "config_space": "--space",
+    "name_or_path": "--resume",
 }
 
 _WHAT = Group("What is tuned", sort_key=1)

@@ -100,8 +100,8 @@ def is_alive(folder: Path, hosts: Iterable[tuple[str, str, list[int]]]) -> bool 
     return None
 
 
-def is_over(folder: Path, events: Iterable[Event]) -> bool:
-    """Whether a run has ended, was killed or was simulated, as far as that can be known here.
+def phase_of_run(folder: Path, events: Iterable[Event]) -> str:
+    """State of a run as far as it can be known here: ``simulated``, ``running``, ``finished`` or ``killed``.
 
     Parameters
     ----------
@@ -124,4 +124,4 @@ def is_over(folder: Path, events: Iterable[Event]) -> bool:
         for launch in live.values()
         if isinstance(launch.details.get("pids"), list)
     ]
-    return phase_of(is_simulated, bool(live), is_alive(folder, hosts), time.time() - timestamp) != "running"
+    return phase_of(is_simulated, bool(live), is_alive(folder, hosts), time.time() - timestamp)

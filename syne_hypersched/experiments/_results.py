@@ -29,6 +29,11 @@ CONFIG_PREFIX = "config_"
 #: How a result begins in a line of the journal; in a text within the line, the quotation marks are escaped.
 _RESULT = encode({"call": "result"}).strip(b"{}\n")
 
+#: What a resource level is called if the scheduler has none.
+_LEVELS = ("epoch", "step", "iteration")
+#: What the names of entries begin with that are not the script's.
+_INTERNAL_PREFIX = "st_"
+
 Rows = list[dict[str, Any]]
 """Reports in the order in which the tuner received them; an empty cell is None."""
 
@@ -61,6 +66,30 @@ def read_rows(folder: Path) -> tuple[Rows, str]:
     if not problem:
         return rows, ""
     return rows, f"{problem}: the results are {'those of the journal' if rows else 'missing here'}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether an entry of the results is one that this package or Syne Tune adds to what the script reports."""
+    return name.startswith((_INTERNAL_PREFIX, CONFIG_PREFIX)) or name == ST_TRIAL_ID
+
+
+def reported_level(path: Path) -> str:
+    """The entry of the results that is called like a resource level, as with a scheduler that has none.
+
+    Raises
+    ------
+    ValueError
+        No entry is called so.
+    """
+    names = dict.fromkeys(name for row in read_rows(path)[0] for name in row)
+    found = next((name for name in _LEVELS if name in names), None)
+    if found is None:
+        reported = [name for name in names if not is_ours(name)]
+        raise ValueError(
+            f"time_attr must be given, since the scheduler has not stored it in {path / ST_METADATA_FILENAME}, and "
+            + (f"the script reports {', '.join(reported)}" if reported else "no trial has reported yet")
+        )
+    return found
 
 
 def _with_those_since(rows: Rows, folder: Path) -> Rows:

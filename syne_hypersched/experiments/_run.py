@@ -26,8 +26,8 @@ from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.experiments._alive import is_over
-from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, names_of_space, read_rows
+from syne_hypersched.experiments._alive import phase_of_run
+from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, is_ours, names_of_space, read_rows, reported_level
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.experiments._unreported import lost_reports, other_configs
 from syne_hypersched.filenames import EVENTS_FILENAME, JOURNAL_DIRNAME, STDOUT_FILENAME
@@ -35,9 +35,6 @@ from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import find_run
 
 logger = logging.getLogger(__name__)
-
-#: What the names of entries begin with that are not the script's.
-_INTERNAL_PREFIX = "st_"
 
 
 @dataclass(frozen=True)
@@ -112,6 +109,8 @@ class Run:
         What else was left out, in words, since it is no report of a resource level.
     is_over
         Whether it has ended, was killed or was simulated; False if it runs, or that cannot be known.
+    is_killed
+        Whether its tuner has died while trials held devices.
     """
 
     metric: str
@@ -124,6 +123,7 @@ class Run:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_over: bool = False
+    is_killed: bool = False
 
     def __repr__(self) -> str:
         trials = {report.trial_id for report in self.reports} | {event.trial_id for event in self.events} - {None}
@@ -181,14 +181,9 @@ class MissingEntryError(ValueError):
     """No report of a run has the metric, or none the resource level."""
 
     def __init__(self, name: str, what: str, names: Iterable[str]) -> None:
-        reported = [each for each in names if not _is_ours(each)]
+        reported = [each for each in names if not is_ours(each)]
         has = f"the script reports {', '.join(reported)}" if reported else "the script reports nothing else"
         super().__init__(f"{has}; the {what} is {name}")
-
-
-def _is_ours(name: str) -> bool:
-    """Whether an entry of the results is one that this package or Syne Tune adds to what the script reports."""
-    return name.startswith((_INTERNAL_PREFIX, CONFIG_PREFIX)) or name == ST_TRIAL_ID
 
 
 def load_run(path: Path | str, time_attr: str | None = None) -> Run:
@@ -200,7 +195,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         The experiment's folder (``tuner.tuner_path``) with ``metadata.json``, ``results.csv.zip`` and, if its backend
         was elastic, ``events.jsonl``; or the experiment's name (``tuner.name``).
     time_attr
-        Entry of the results that is the resource level; by default the scheduler's own ``time_attr``.
+        Entry of the results that is the resource level; by default the scheduler's own ``time_attr`` or, if it has
+        none, as random search, ``epoch``, ``step`` or ``iteration``, the first of these that is reported.
 
     Returns
     -------
@@ -224,8 +220,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     events, torn = _read_events(path / EVENTS_FILENAME)
     if not rows and not unreadable and any(event.event == "first_report" for event in events):
         unreadable, incomplete = _why_no_rows(path, goal)
-    over = is_over(path, events)
-    if rows and over and not unreadable:
+    phase = phase_of_run(path, events)
+    if rows and phase != "running" and not unreadable:
         unreadable = lost_reports(events, configs, path)
     configs |= other_configs(path, events, configs, names_of_space(goal.metadata))
     problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
@@ -241,7 +237,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
         notes=notes,
-        is_over=over,
+        is_over=phase != "running",
+        is_killed=phase == "killed",
     )
 
 
@@ -268,15 +265,14 @@ def read_goal(path: Path, time_attr: str | None = None) -> RunGoal:
     Raises
     ------
     ValueError
-        The scheduler has not stored its ``time_attr`` and none is given, or the file is not whole.
+        The scheduler has not stored its ``time_attr``, none is given and no entry of the results is called like one;
+        or the file is not whole.
     """
     metadata = _whole_metadata(path)
     if time_attr is None:
         time_attr = metadata.get("time_attr") or scheduler_arguments(metadata).get("time_attr")
     if time_attr is None:
-        raise ValueError(
-            f"time_attr must be given, since the scheduler has not stored it in {path / ST_METADATA_FILENAME}"
-        )
+        time_attr = reported_level(path)
     metric, mode = metadata["metric_names"][0], metadata["metric_mode"]
     return RunGoal(metric, (mode if isinstance(mode, str) else mode[0]) == "min", time_attr, metadata)
 

@@ -14,7 +14,9 @@ from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
 from syne_hypersched.records.events import Event
 
-IN_PROGRESS, UNFINISHED = "in progress", "unfinished"
+IN_PROGRESS, UNFINISHED, DEADLINE = "in progress", "unfinished", "deadline"
+#: Reasons for which a launch is ended and its trial does not go on.
+ENDING = (DEADLINE, "stop")
 STATUS_OF_EVENT = {
     "start": IN_PROGRESS,
     "resume": IN_PROGRESS,
@@ -35,8 +37,8 @@ class TrialSummary:
     trial_id
         The trial.
     status
-        ``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, ``deadline`` if it ran until then, or
-        ``unfinished`` if the end of the run has cut it off.
+        ``in progress``, ``paused``, ``stopped``, ``completed``, ``failed``, ``deadline`` if the deadline has ended it,
+        also while it waited, or ``unfinished`` if the run has ended in another way before.
     best
         The best metric, None before the first finite one.
     last
@@ -136,18 +138,20 @@ def trial_table(run: Run) -> tuple[TrialSummary, ...]:
     for report in run.reports:
         reports[report.trial_id].append(report)
     held: dict[int, list[Holding]] = defaultdict(list)
-    for holding in holdings(run.events):
+    all_held = holdings(run.events)
+    for holding in all_held:
         held[holding.trial_id].append(holding)
     events: dict[int, list[Event]] = defaultdict(list)
     for event in run.events:
         if event.trial_id is not None:
             events[event.trial_id].append(event)
     costs_s: dict[int, list[float]] = defaultdict(list)
-    for (trial_id, _), cost_s in launch_costs_s(run.reports, holdings(run.events)).items():
+    for (trial_id, _), cost_s in launch_costs_s(run.reports, all_held).items():
         costs_s[trial_id].append(cost_s)
 
+    cut_off = _cut_off(run, all_held)
     summaries = [
-        _summarise(run, trial_id, reports[trial_id], events[trial_id], held[trial_id], costs_s[trial_id])
+        _summarise(run, trial_id, reports[trial_id], events[trial_id], held[trial_id], costs_s[trial_id], cut_off)
         for trial_id in sorted(reports.keys() | events.keys())
     ]
     sign = 1 if run.do_minimize else -1
@@ -161,6 +165,7 @@ def _summarise(
     events: Sequence[Event],
     held: Sequence[Holding],
     costs_s: Sequence[float],
+    cut_off: str,
 ) -> TrialSummary:
     best = best_report(reports, run.do_minimize)
     devices = [holding.num_devices for holding in held]
@@ -168,7 +173,7 @@ def _summarise(
         devices = [report.num_devices for report in reports if report.num_devices is not None]
     return TrialSummary(
         trial_id=trial_id,
-        status=_status(reports, events, held, run.is_over),
+        status=_status(reports, events, held, cut_off),
         best=None if best is None else best.value,
         last=reports[-1].value if reports else None,
         resource=max((report.resource for report in reports), default=0.0),
@@ -180,14 +185,36 @@ def _summarise(
     )
 
 
-def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding], is_over: bool) -> str:
-    if held and held[-1].reason == "deadline":
-        return "deadline"
+def _status(reports: Sequence[Report], events: Sequence[Event], held: Sequence[Holding], cut_off: str) -> str:
+    if held and held[-1].reason == DEADLINE:
+        return DEADLINE
     told = [STATUS_OF_EVENT[event.event] for event in events if event.event in STATUS_OF_EVENT]
     status = told[-1] if told else IN_PROGRESS
     if not told and reports:
         status = STATUS_OF_DECISION.get(reports[-1].decision, IN_PROGRESS)
-    return UNFINISHED if is_over and status == IN_PROGRESS else status
+    return cut_off if status == IN_PROGRESS else status
+
+
+def status_at_the_end(is_over: bool, is_killed: bool, last_reason: str) -> str:
+    """Status of a trial that no event has ended: it runs, or the end of the run has come while it waited.
+
+    Parameters
+    ----------
+    is_over, is_killed
+        As in :class:`Run`.
+    last_reason
+        Of the launches that a stop or the deadline has ended, the reason of the last one.
+    """
+    if not is_over:
+        return IN_PROGRESS
+    return DEADLINE if last_reason == DEADLINE and not is_killed else UNFINISHED
+
+
+def _cut_off(run: Run, held: Iterable[Holding]) -> str:
+    ends = [
+        (holding.end_s, holding.reason) for holding in held if holding.reason in ENDING and holding.end_s is not None
+    ]
+    return status_at_the_end(run.is_over, run.is_killed, max(ends, default=(0.0, ""))[1])
 
 
 def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -> str:

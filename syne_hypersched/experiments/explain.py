@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from syne_hypersched import checks
-from syne_hypersched._console import error_text
+from syne_hypersched._console import cannot
 from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._nodes import by_node, count_devices
 from syne_hypersched.experiments._run import Report, Run, load_run
@@ -63,7 +63,7 @@ def explain_run(run: Run, num_decisions: int = 20) -> str:
         lines.append(f"... {counted(len(told) - num_decisions, 'decision')} before")
     lines += [f"{time_s:9.1f} s  {text}" for time_s, text in told[-num_decisions:]]
     if not told:
-        lines.append("nothing has been decided yet")
+        lines.append("nothing was decided" if run.is_over else "nothing has been decided yet")
     if not run.decisions and told:
         lines.append("This scheduler records no reasons: ranks are computed from the reports.")
     return "\n".join(lines)
@@ -125,7 +125,7 @@ def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int
     except BrokenPipeError:
         raise
     except (OSError, ValueError, TypeError) as error:
-        print(f"cannot explain {path}: {error_text(error, path='RUN')}", file=sys.stderr)
+        print(cannot("explain", path, error, path="RUN"), file=sys.stderr)
         return 2
     print(text)
     return 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syne_hypersched._console import error_text
+from syne_hypersched._console import cannot
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._alive import tuner_is_alive
@@ -176,7 +176,7 @@ def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeo
         if wanted is not None:
             problem = ended or _ask(folder, reader, state, wanted, timeout_s)
     except (OSError, ValueError) as error:
-        print(f"cannot change the devices of {path}: {error_text(error, run='RUN')}", file=sys.stderr)
+        print(cannot("change the devices of", path, error, run="RUN"), file=sys.stderr)
         return 2
     if problem:
         print(f"{path}: {problem}", file=sys.stderr)

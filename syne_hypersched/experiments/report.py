@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from syne_hypersched import checks
-from syne_hypersched._console import error_text, run_command
+from syne_hypersched._console import cannot, run_command
 from syne_hypersched._wording import counted, metric_text, short
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
@@ -18,7 +19,8 @@ from syne_hypersched.experiments._plot import plot_run
 from syne_hypersched.experiments._run import Run, load_run
 from syne_hypersched.experiments._timeline import devices_over_time
 from syne_hypersched.experiments._trials import TrialSummary, format_trials, trial_table
-from syne_hypersched.filenames import FIGURE_FILENAME
+from syne_hypersched.filenames import FIGURE_FILENAME, JOURNAL_DIRNAME
+from syne_hypersched.records.find import name_for_commands
 
 _MOST_CHANGES = 8
 """Most changes of the number of devices that are listed: the last ones."""
@@ -48,6 +50,8 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     published = describe_best(run)
     if published:
         lines.append(published)
+    if run.is_killed:
+        lines.append(_describe_death(run))
     # A tuner that goes on with a run says again which devices there are.
     times = devices_over_time(run.events)
     present = [*times[:1], *(after for before, after in pairwise(times) if before[1] != after[1])]
@@ -59,6 +63,18 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     if nodes:
         lines += ["", nodes]
     return "\n".join(lines)
+
+
+def _describe_death(run: Run) -> str:
+    """When the tuner was killed, and whether and how the experiment can be continued."""
+    times = [event.time_s for event in run.events[-1:]] + [report.time_s for report in run.reports[-1:]]
+    at = f"{max(times):.4g} s" + ("" if run.deadline_s is None else f" of {run.deadline_s:.4g} s")
+    died = f"the tuner was killed after {at}"
+    if run.path is None:
+        return died
+    if not (run.path / JOURNAL_DIRNAME).is_dir():
+        return f"{died}; the run kept no journal, so it cannot be resumed"
+    return f"{died}; to continue: hypersched resume {shlex.quote(name_for_commands(run.path))}"
 
 
 def describe_incumbent(run: Run) -> list[str]:
@@ -142,7 +158,7 @@ def print_report(
     try:
         described = report_run(path, time_attr, figure_path, num_trials)
     except (OSError, ValueError) as error:
-        print(f"cannot report on {path}: {error_text(error, path='RUN')}", file=sys.stderr)
+        print(cannot("report on", path, error, path="RUN"), file=sys.stderr)
         return 2
     print(described)
     return 0

@@ -10,7 +10,7 @@ from typing import Literal
 
 from syne_tune import Tuner
 
-from syne_hypersched._console import run_command
+from syne_hypersched._console import error_text, run_command
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._run import MissingEntryError, load_run
 from syne_hypersched.experiments.report import describe_incumbent
@@ -34,11 +34,12 @@ def is_over_and_told(
     spent = spent_time(name, tuner, time_passes)
     if spent is None:
         return False
-    print(*_describe_spent(spent, time_passes), sep="\n", flush=True)
+    print(*_describe_spent(spent, time_passes, is_new=tuner is not None), sep="\n", flush=True)
     return True
 
 
-def _describe_spent(spent: SpentTime, time_passes: str) -> list[str]:
+def _describe_spent(spent: SpentTime, time_passes: str, is_new: bool) -> list[str]:
+    """What is said of a deadline that has passed: that of the experiment or, if ``is_new``, that of a new tuner."""
     called = shlex.quote(name_for_commands(spent.path))
     passed_s = spent.elapsed_s if time_passes == "always" else spent.tuned_s
     gone = f"{passed_s:.4g} s of {spent.deadline_s:.4g} s are gone"
@@ -56,7 +57,8 @@ def _describe_spent(spent: SpentTime, time_passes: str) -> list[str]:
     except MissingEntryError as error:
         lines.append(str(error))
     lines.append(f"Results: hypersched report {called}")
-    if time_passes == "always" and spent.has_time_left:
+    # The command resume knows the old deadline only.
+    if time_passes == "always" and spent.has_time_left and not is_new:
         lines.append(
             f"It was tuned for {spent.tuned_s:.4g} s. If the time in which no tuner was running is not to count: "
             f"hypersched resume {called} --time-passes running"
@@ -89,7 +91,8 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
     except BrokenPipeError:
         raise  # nobody reads what this prints any more
     except (OSError, RuntimeError, ValueError) as error:
-        print(f"{name} could not be resumed, or not to its end: {error}", file=sys.stderr)
+        why = error_text(error, name_or_path="RUN").replace("With strict=False", "With --not-strict")
+        print(f"{shlex.quote(name)} could not be resumed, or not to its end: {why}", file=sys.stderr)
         return 2
     best = tuner.tuner_path / BEST_DIRNAME
     print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from syne_hypersched._console import error_text, run_command
+from syne_hypersched._console import cannot, run_command
 from syne_hypersched._wording import counted
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
 from syne_hypersched.experiments._node_table import summarise_nodes
@@ -73,8 +73,9 @@ def verdict(run: Run, violations: Sequence[Violation]) -> str:
     live = [str(holding.trial_id) for holding in held if holding.end_s is None]
     if live:
         more = f" and {len(live) - _MOST_TRIALS} more" if len(live) > _MOST_TRIALS else ""
+        state = "the tuner was killed" if run.is_killed else "the run goes on or was cut off"
         names, whose = ", ".join(live[:_MOST_TRIALS]), "trial" if len(live) == 1 else "trials"
-        lines.append(f"  note  devices are still held by {whose} {names}{more}: the run goes on or was cut off")
+        lines.append(f"  note  devices are still held by {whose} {names}{more}: {state}")
     elif held and run.deadline_s is not None:
         late_s = max(holding.end_s or 0.0 for holding in held) - run.deadline_s
         lines.append(
@@ -107,7 +108,7 @@ def print_verdict(path: Path | str, time_attr: str | None = None, step: float | 
         run = load_run(path, time_attr)
         violations = check_run(run, step)
     except (OSError, ValueError) as error:
-        print(f"cannot check {path}: {error_text(error, path='RUN')}", file=sys.stderr)
+        print(cannot("check", path, error, path="RUN"), file=sys.stderr)
         return 2
     print(verdict(run, violations))
     if violations:

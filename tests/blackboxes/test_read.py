@@ -103,7 +103,7 @@ def test_curves_may_end_early(tmp_path):
         (lambda t: t.assign(accuracy="good"), {}, "must have numbers in the column 'accuracy'"),
         (lambda t: t.drop(index=1), {}, "but row 0 is not"),
         (lambda t: t.assign(elapsed_s=t.elapsed_s.max() - t.elapsed_s), {}, "never fall"),
-        (lambda t: t.assign(lr=t.lr.where(t.index != 2)), {}, "every line of the column 'lr', but line 2 has none"),
+        (lambda t: t.assign(lr=t.lr.where(t.index != 2)), {}, "every line of the column 'lr', but line 4 has none"),
         (lambda t: t, {"configuration": []}, "at least one hyperparameter and one metric"),
     ],
 )
@@ -143,4 +143,23 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content, message):
     path = tmp_path / "curves.csv"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
+        read_table(path, metrics=["loss"])
+
+
+def test_words_that_often_mean_missing_are_values_where_others_are_words(tmp_path):
+    path = tmp_path / "curves.csv"
+    lines = ["act,depth,epoch,loss,elapsed_s", "None,1,1,0.5,1", "NA,2,1,NA,1", "relu,3,1,0.4,1"]
+    path.write_text("\n".join(lines) + "\n")
+    blackbox = read_table(path, metrics=["loss"])
+    assert [row["act"] for row in blackbox.configurations] == ["None", "NA", "relu"]
+    losses = [blackbox.learning_curve(row).reports[0]["loss"] for row in blackbox.configurations]
+    assert [str(loss) for loss in losses] == ["0.5", "nan", "0.4"]
+    path.write_text("\n".join(lines).replace("NA,2", ",2"))
+    with pytest.raises(ValueError, match="every line of the column 'act', but line 3 has none"):
+        read_table(path, metrics=["loss"])
+    path.write_text("\n".join(lines).replace("relu,3", "relu,None"))
+    with pytest.raises(ValueError, match="column 'depth', but line 4 has 'None' among numbers"):
+        read_table(path, metrics=["loss"])
+    path.write_text("\n".join(lines).replace(",", ";"))
+    with pytest.raises(ValueError, match="separated by commas"):
         read_table(path, metrics=["loss"])

@@ -56,3 +56,22 @@ def test_time_in_which_no_tuner_ran_is_offered_only_if_there_is_some(make_run, m
     assert "--time-passes" not in shown
     assert main(["resume", "over"]) == 0
     assert "--time-passes" not in capsys.readouterr().out
+
+
+def test_the_way_out_is_told_as_an_option(make_run, monkeypatch, capsys):
+    def refuse(*given, **options):
+        raise RuntimeError("the scheduler decides otherwise. With strict=False the decisions of the journal are used")
+
+    monkeypatch.setattr(resume, "spent_time", lambda *given: None)
+    monkeypatch.setattr(resume, "resume_experiment", refuse)
+    assert main(["resume", str(make_run("other"))]) == 2
+    assert "With --not-strict the decisions" in capsys.readouterr().err
+
+
+def test_the_old_deadline_is_not_offered_to_a_tuner_with_a_later_one(make_run, monkeypatch, capsys):
+    spent = SpentTime(make_run("over"), deadline_s=600.0, elapsed_s=700.0, tuned_s=39.0)
+    monkeypatch.setattr(resume, "spent_time", lambda *given: spent)
+    assert resume.is_over_and_told("over", object())
+    shown = capsys.readouterr().out
+    assert "--time-passes" not in shown, "hypersched resume knows the deadline of the experiment only"
+    assert "With a later deadline: hypersched tune SCRIPT" in shown

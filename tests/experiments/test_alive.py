@@ -8,7 +8,7 @@ import pytest
 
 from syne_hypersched._moments import boot_id
 from syne_hypersched.experiments import Event
-from syne_hypersched.experiments._alive import is_alive, is_over, phase_of
+from syne_hypersched.experiments._alive import is_alive, phase_of, phase_of_run
 from syne_hypersched.recovery._lock import ExperimentLock
 
 
@@ -53,15 +53,15 @@ def test_without_a_journal_the_processes_of_the_trials_tell(tmp_path):
     assert is_alive(tmp_path, [("there", "another boot", [os.getpid()])]) is None
 
 
-def test_a_run_is_over_as_far_as_its_files_say(tmp_path):
+def test_the_state_of_a_run_is_known_as_far_as_its_files_say(tmp_path):
     launch = Event(1.0, "launch", 0, ("cpu0",), 0, details={"timestamp": time.time()})
-    assert not is_over(tmp_path, [launch])
+    assert phase_of_run(tmp_path, [launch]) == "running"
     late = Event(1.0, "launch", 0, ("cpu0",), 0, details={"timestamp": 0.0})
-    assert is_over(tmp_path, [late])
-    assert is_over(tmp_path, [Event(0.0, "setup", details={"mode": "simulated"}), launch])
+    assert phase_of_run(tmp_path, [late]) == "killed"
+    assert phase_of_run(tmp_path, [Event(0.0, "setup", details={"mode": "simulated"}), launch]) == "simulated"
     (tmp_path / "journal").mkdir()
     held = ExperimentLock(tmp_path / "journal" / "lock")
     held.touch()
-    assert not is_over(tmp_path, [late])
+    assert phase_of_run(tmp_path, [late]) == "running"
     held.release()
-    assert is_over(tmp_path, [launch])
+    assert phase_of_run(tmp_path, [launch]) == "killed"

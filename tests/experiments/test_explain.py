@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from syne_hypersched.experiments import Event, Report, Run, load_run
@@ -73,6 +75,7 @@ def test_a_run_in_which_nothing_has_happened_yet():
     text = explain_run(make_run((), ()))
     assert "no trial has started yet" in text
     assert "nothing has been decided yet" in text
+    assert explain_run(replace(make_run((), ()), is_over=True)).endswith("nothing was decided")
 
 
 def test_an_unknown_trial_is_an_error_that_says_which_there_are(simulate, capsys):

@@ -116,3 +116,14 @@ def test_devices_that_a_resume_finds_again_are_no_change(simulate: Callable[...,
     assert "devices there" not in describe_run(replace(run, events=(*run.events, again)))
     less = replace(again, event="retire", details={"present": 1})
     assert "devices there: 2 at first, 1 from 40 s" in describe_run(replace(run, events=(*run.events, again, less)))
+
+
+def test_the_report_of_a_killed_run_says_how_it_is_continued(simulate: Callable[..., Path]) -> None:
+    run = replace(load_run(simulate()), is_over=True, is_killed=True)
+    assert run.path is not None
+    assert "killed" not in describe_run(replace(run, is_killed=False))
+    died = f"the tuner was killed after {max(run.events[-1].time_s, run.reports[-1].time_s):.4g} s of "
+    assert died in describe_run(run)
+    assert describe_run(run).endswith("the run kept no journal, so it cannot be resumed")
+    (run.path / "journal").mkdir()
+    assert describe_run(run).endswith(f"; to continue: hypersched resume {run.path}")

@@ -72,14 +72,20 @@ def test_folder_without_metadata_is_no_experiment(tmp_path: Path) -> None:
         load_run(tmp_path)
 
 
-def test_time_attr_is_asked_for_when_the_scheduler_does_not_say(simulate: Callable[..., Path]) -> None:
+def test_time_attr_is_found_or_asked_for_when_the_scheduler_does_not_say(simulate: Callable[..., Path]) -> None:
     path = simulate()
     (path / "metadata.json").write_text(json.dumps({"metric_names": ["accuracy"], "metric_mode": "max"}))
-    with pytest.raises(ValueError, match="time_attr must be given"):
-        load_run(path)
-    assert load_run(path, time_attr="epoch").reports[0].resource == 1
+    assert load_run(path).time_attr == "epoch"
+    assert load_run(path).reports == load_run(path, time_attr="epoch").reports
     with pytest.raises(ValueError, match=r"the script reports epoch, .*; the resource level is step"):
         load_run(path, time_attr="step")
+    table = pd.read_csv(path / "results.csv.zip").rename(columns={"epoch": "rounds"})
+    table.to_csv(path / "results.csv.zip", index=False)
+    with pytest.raises(ValueError, match=r"time_attr must be given, .*, and the script reports .*rounds"):
+        load_run(path)
+    (path / "results.csv.zip").unlink()
+    with pytest.raises(ValueError, match=r"time_attr must be given, .*, and no trial has reported yet"):
+        load_run(path)
 
 
 @pytest.mark.parametrize("as_text", [True, False])

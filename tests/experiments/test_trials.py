@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,22 @@ def test_a_trial_that_the_end_of_the_run_has_cut_off_is_unfinished() -> None:
         assert {trial.trial_id: trial.status for trial in trial_table(run)} == {0: status, 1: "failed"}
     without_events = Run("loss", True, "epoch", (Report(0, 1.0, 1, 0.5), Report(1, 1.0, 1, 0.4, decision="STOP")))
     assert [trial.status for trial in trial_table(without_events)] == ["stopped", "in progress"]
+
+
+def test_a_trial_that_waited_at_the_deadline_is_called_like_those_that_ran() -> None:
+    at_the_deadline = (
+        Event(0.0, "start", 0), Event(0.1, "launch", 0, ("a",), 0), Event(0.5, "stop", 0, ("a",), 0),
+        Event(0.6, "exit", 0, ("a",), 0, reason="stop"),
+        Event(0.0, "start", 1), Event(0.1, "launch", 1, ("b",), 0),
+        Event(0.7, "start", 2),
+        Event(1.0, "exit", 1, ("b",), 0, reason="deadline"),
+    )  # fmt: skip
+    run = Run("loss", True, "epoch", events=at_the_deadline, is_over=True)
+
+    def statuses(run: Run) -> dict[int, str]:
+        return {trial.trial_id: trial.status for trial in trial_table(run)}
+
+    assert statuses(run) == {0: "stopped", 1: "deadline", 2: "deadline"}
+    assert statuses(replace(run, is_killed=True))[2] == "unfinished", "it was resumed, and killed after that"
+    interrupted = (*at_the_deadline[:-1], replace(at_the_deadline[-1], reason="stop"))
+    assert set(statuses(replace(run, events=interrupted)).values()) == {"stopped", "unfinished"}

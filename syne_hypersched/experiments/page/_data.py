@@ -17,6 +17,7 @@ from syne_hypersched.experiments.page._state import PageState, TrialFailure
 from syne_hypersched.experiments.page._summary import (
     best_of,
     counts,
+    cut_off,
     incumbent_of,
     now_s,
     shares_of_time,
@@ -79,6 +80,7 @@ class PageData:
             "run": _describe(reader),
             "now": round(until_s, 3),
             "phase": phase,
+            "cut_off": cut_off(state, phase),
             "deadline": state.deadline_s,
             "incumbent": incumbent_of(state),
             "closed": None if closed is None else [round(closed[0], 3), closed[1]],
@@ -120,7 +122,7 @@ class PageData:
         )
         self._in_full = frozenset(trial_id for _, trial_id in ranked)
         self._sums = {
-            "counts": counts(state, phase == "running"),
+            "counts": counts(state, phase),
             "shares": shares_of_time(state.launches.values(), len(state.devices), until_s, state.attendance.absences()),
             "best": best_of(reader.path, state),
             "rungs": _rungs(state),

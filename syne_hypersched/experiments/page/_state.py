@@ -13,7 +13,7 @@ from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance
 from syne_hypersched.experiments._run import Report, RunGoal
 from syne_hypersched.experiments._timeline import Holding
-from syne_hypersched.experiments._trials import STATUS_OF_DECISION, STATUS_OF_EVENT, launch_costs_s
+from syne_hypersched.experiments._trials import DEADLINE, ENDING, STATUS_OF_DECISION, STATUS_OF_EVENT, launch_costs_s
 from syne_hypersched.experiments.page._rungs import rung_levels
 from syne_hypersched.experiments.page._views import LaunchView, TrialView, finite
 from syne_hypersched.records.events import Event, describe_decision
@@ -71,6 +71,7 @@ class PageState:
     """When which devices were there."""
 
     is_simulated: bool = False
+    last_reason: str = ""
     deadline_s: float | None = None
     admission_closed: tuple[float, str] | None = None
     """When admission was closed, and why."""
@@ -289,8 +290,10 @@ class PageState:
             launch.end_s, launch.how, launch.seq = event.time_s, how, self._next()
             launch.reason = event.reason or launch.reason
         trial = self._trial(trial_id)
-        if event.reason == "deadline":
-            trial.status = "deadline"
+        if event.reason == DEADLINE:
+            trial.status = DEADLINE
+        if event.reason in ENDING:
+            self.last_reason = event.reason
         if event.reason == "resize":
             self.waiting[trial_id] = (event.time_s, "its new devices")
         if how in ("failed", "stalled"):

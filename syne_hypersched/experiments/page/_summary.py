@@ -12,7 +12,7 @@ from typing import Any
 from syne_hypersched.experiments._best import PublishedBest, describe_best
 from syne_hypersched.experiments._nodes import Absence
 from syne_hypersched.experiments._run import Report, Run
-from syne_hypersched.experiments._trials import IN_PROGRESS, UNFINISHED
+from syne_hypersched.experiments._trials import IN_PROGRESS, status_at_the_end
 from syne_hypersched.experiments.page._state import PageState
 from syne_hypersched.experiments.page._views import LaunchView, short
 
@@ -61,11 +61,15 @@ def shares_of_time(
     return {name: round(value, 3) for name, value in (seconds | {"free": free}).items()}
 
 
-def counts(state: PageState, is_running: bool) -> dict[str, int]:
-    """How many trials have which status; a trial that the end of the run has cut off is ``unfinished``."""
-    found = Counter(trial.status for trial in state.trials.values())
-    if not is_running and found[IN_PROGRESS]:
-        found[UNFINISHED] = found.pop(IN_PROGRESS)
+def cut_off(state: PageState, phase: str) -> str:
+    """Status of a trial that no event has ended."""
+    return status_at_the_end(phase != "running", phase == "killed", state.last_reason)
+
+
+def counts(state: PageState, phase: str) -> dict[str, int]:
+    """How many trials have which status."""
+    status = cut_off(state, phase)
+    found = Counter(status if trial.status == IN_PROGRESS else trial.status for trial in state.trials.values())
     return dict(sorted(found.items()))
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from syne_hypersched import checks
-from syne_hypersched._console import error_text
+from syne_hypersched._console import cannot
 from syne_hypersched.experiments.page._data import PageData, encode
 from syne_hypersched.experiments.page._html import render
 from syne_hypersched.experiments.page._reader import RunReader
@@ -78,7 +78,7 @@ def print_page(path: Path | str, output: Path | None = None, time_attr: str | No
     try:
         page = write_page(path, output, time_attr)
     except (OSError, ValueError, ModuleNotFoundError) as error:
-        print(f"cannot report on {path}: {error_text(error, path='RUN', output='--html')}", file=sys.stderr)
+        print(cannot("report on", path, error, path="RUN", output="--html"), file=sys.stderr)
         return 2
     print(f"page: {page}")
     return 0

@@ -8,7 +8,7 @@ import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
-from syne_hypersched._console import error_text
+from syne_hypersched._console import cannot
 from syne_hypersched.experiments.page import PageServer, RunReader
 
 #: The tuner and its trials come first on a busy machine.
@@ -38,7 +38,7 @@ def watch_run(path: Path | str, port: int = 0, open_browser: bool = False, time_
     try:
         server = PageServer(RunReader(path, time_attr), port)
     except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
-        print(f"cannot watch {path}: {error_text(error, path='RUN')}", file=sys.stderr)
+        print(cannot("watch", path, error, path="RUN"), file=sys.stderr)
         return 2
     with suppress(OSError):
         os.nice(_NICENESS)

@@ -63,7 +63,7 @@ function configuration(trial, most) {
 }
 
 // A trial that the end of the run has cut off is not in progress any more.
-function status(trial) { return trial.status === "in progress" && run.data.phase !== "running" ? "unfinished" : trial.status; }
+function status(trial) { return trial.status === "in progress" ? run.data.cut_off : trial.status; }
 
 function ranked() {
   const sign = run.data.run.minimize ? 1 : -1;

@@ -201,12 +201,12 @@ class Bursts:
         name = pattern_of(path)
         return bool(self._paths) and self._last is not None and self._paths.names[name] < self._last[name]
 
-    def add(self, path: str, is_overlapped: bool = False) -> bool:
-        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint.
+    def overlap(self, is_certain: bool) -> None:
+        """A report came while a file or folder was being written, if that is certain."""
+        self._is_overlapped = self._is_overlapped or is_certain
 
-        If ``is_overlapped``, a report came while it was being written.
-        """
-        self._is_overlapped = self._is_overlapped or is_overlapped
+    def add(self, path: str) -> bool:
+        """A file or folder is finished, in its own place; returns whether it is the first of a checkpoint."""
         if self._cycle and not self._goes_on(path, *self._cycle):
             self._cycle = None
         self._head = self._head or pattern_of(path)

@@ -218,8 +218,7 @@ class Observer:
             return
         first, between, rest = split_at_reports(seen)
         reports = self.log.new_reports(size) if between else []
-        before = self._matcher.num_reports
-        after = before + len(reports)
+        after = (before := self._matcher.num_reports) + len(reports)
         self._note(first, before, before, after)
         self._tell(reports, is_certain=len(between) == 1 == len(reports))
         self._note(between, before, after, after)
@@ -306,6 +305,7 @@ class Observer:
                 self._matcher.touch(self._looked_s, now)
         elif change.kind in ("linked", "closed"):
             began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
+            self.bursts.overlap(began_after < after)
             moved = next((other for other in self._moved_open if is_in(path, other)), None)
             if moved is not None:
                 self._finish_moved(moved, before, now)
@@ -325,6 +325,7 @@ class Observer:
             if is_of_elastic_run(self._folder, path):
                 self._matcher.know(Order.EARLY)
             move, self._move = self._move or Move(after), None
+            self.bursts.overlap(move.after < after)
             self._moved_open[path] = move
             files = {f"{path}{name}" for name in move.open}
             self._begun |= dict.fromkeys(files, move.after)
@@ -359,13 +360,12 @@ class Observer:
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
         is_expected = self.bursts.expects(path)
-        begins = not was_lost and self.bursts.add(path, is_overlapped=after < before)
+        begins = not was_lost and self.bursts.add(path)
         if begins:
             self._finished = {path}
         elif self._taken_in_burst is not None and not (was_lost or is_old):
             self.lacking.append(self._taken_in_burst)
-        self._taken_in_burst = None
-        self._parts[path] = after
+        self._parts[path], self._taken_in_burst = after, None
         goes_on = was_part or (not begins and (self.is_open or (is_expected and not self._follows_old)))
         self._matcher.change(after, before, now, is_save=not is_old, goes_on=goes_on, since_s=self._looked_s)
         self.is_open, self._follows_old = not is_old, is_old

@@ -46,7 +46,10 @@ def test_a_single_file_is_known_from_its_second_time_on():
 def test_the_first_checkpoint_may_lack_files_if_a_report_came_while_one_was_written():
     bursts = Bursts()
     bursts.report()
-    bursts.add("model", is_overlapped=True)
+    bursts.overlap(False)
+    bursts.add("model")
+    assert not bursts.is_partial
+    bursts.overlap(True)
     assert bursts.is_partial
     bursts.report()
     assert bursts.is_partial

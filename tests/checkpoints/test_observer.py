@@ -221,6 +221,23 @@ def test_what_is_made_and_moved_before_it_is_seen_was_written_aside(seen):
     assert not seen.observer.habits.is_aside("step-1")
 
 
+@pytest.mark.parametrize("is_seen_late", [False, True])
+def test_only_a_report_that_certainly_came_while_a_file_was_written_leaves_the_first_checkpoint_open(
+    seen, is_seen_late
+):
+    look = seen.observer.look
+    seen.observer.look = (lambda: None) if is_seen_late else look
+    seen.report()
+    with open(seen.folder / "model", "w") as file:
+        file.write("half")
+        file.flush()
+        seen.observer.look()
+        seen.report()
+    seen.report()
+    look()
+    assert seen.observer.bursts.is_partial is not is_seen_late
+
+
 def test_a_checkpoint_that_is_moved_away_before_it_is_seen_is_known_by_its_name(seen):
     """A script that makes checkpoints quickly on a busy machine may have made the next one by then."""
     seen.write("step-1/model")

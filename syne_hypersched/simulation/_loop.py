@@ -57,7 +57,6 @@ class SimulatedTuner:
         """Runs until nothing is left to do or a limit is reached."""
         fleet, results, running = self._fleet, self.results, self._running
         poll_all, trials, last, on_result = fleet.poll_all, self._trials, self._last, self._on_result
-        on_trial_result = self._scheduler.on_trial_result
         most, n_workers, goes_on = self._max_num_results, self._n_workers, True
         while goes_on:
             reports, ended = poll_all()
@@ -65,7 +64,7 @@ class SimulatedTuner:
                 trial_id, status = reporter.trial_id, reporter.status
                 trial = trials[trial_id]
                 last[trial_id] = result
-                decision = on_trial_result(trial, result)
+                decision = self._scheduler.on_trial_result(trial=trial, result=result)
                 results.append((trial_id, trial.config, status, result, decision))
                 if on_result is not None:
                     on_result(trial, result, decision)

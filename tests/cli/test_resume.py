@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -12,16 +13,21 @@ from syne_hypersched.recovery import SpentTime
 from tests.recovery.conftest import Experiments
 
 
-def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, forked, monkeypatch, capsys, no_process_left):
+def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypatch, capsys, no_process_left):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
-    experiments = Experiments(tmp_path, wait_for, forked)
+    experiments = Experiments(tmp_path, wait_for)
     process = experiments.start("points", "killed")
     experiments.kill_after(process, "killed", 10)
     hidden = experiments.script.rename(tmp_path / "hidden")
     assert main(["resume", "killed", "--time-passes", "running"]) == 2
     assert f"there is no file {experiments.script}: put it back" in capsys.readouterr().err
     hidden.rename(experiments.script)
-    ended = forked.run(["-m", "syne_hypersched.cli", "resume", "killed", "--time-passes", "running"], cwd=Path.cwd())
+    ended = subprocess.run(
+        [sys.executable, "-m", "syne_hypersched.cli", "resume", "killed", "--time-passes", "running"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stderr
     assert "The experiment is done." in ended.stdout
     assert "Results: hypersched report killed\n" in ended.stdout
@@ -56,22 +62,3 @@ def test_time_in_which_no_tuner_ran_is_offered_only_if_there_is_some(make_run, m
     assert "--time-passes" not in shown
     assert main(["resume", "over"]) == 0
     assert "--time-passes" not in capsys.readouterr().out
-
-
-def test_the_way_out_is_told_as_an_option(make_run, monkeypatch, capsys):
-    def refuse(*given, **options):
-        raise RuntimeError("the scheduler decides otherwise. With strict=False the decisions of the journal are used")
-
-    monkeypatch.setattr(resume, "spent_time", lambda *given: None)
-    monkeypatch.setattr(resume, "resume_experiment", refuse)
-    assert main(["resume", str(make_run("other"))]) == 2
-    assert "With --not-strict the decisions" in capsys.readouterr().err
-
-
-def test_the_old_deadline_is_not_offered_to_a_tuner_with_a_later_one(make_run, monkeypatch, capsys):
-    spent = SpentTime(make_run("over"), deadline_s=600.0, elapsed_s=700.0, tuned_s=39.0)
-    monkeypatch.setattr(resume, "spent_time", lambda *given: spent)
-    assert resume.is_over_and_told("over", object())
-    shown = capsys.readouterr().out
-    assert "--time-passes" not in shown, "hypersched resume knows the deadline of the experiment only"
-    assert "With a later deadline: hypersched tune SCRIPT" in shown

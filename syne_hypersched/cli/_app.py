@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from syne_hypersched._console import run_command
 from syne_hypersched._version import __version__
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        print(f"hypersched: {error}\nTry: {_help_command(tokens)}", file=sys.stderr)
+        print(f"hypersched: {_why(error)}\nTry: {_help_command(tokens)}", file=sys.stderr)
         return EXIT_USAGE
     if command in _COMMANDS:
         return int(command(*bound.args, **bound.kwargs))
@@ -112,6 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Rich ends the process if its output is no longer read.
         raise BrokenPipeError from None
     return 0
+
+
+def _why(error: CycloptsError) -> str:
+    """What is wrong with the arguments, in words."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        tokens = " ".join(error.unused_tokens)
+        return f"unexpected: {tokens}. Several values of one option are separated by commas, without spaces"
+    return str(error)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

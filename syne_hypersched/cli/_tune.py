@@ -230,7 +230,7 @@ def _devices(text: str, cluster: str | None) -> dict[str, Any]:
 
 def _as_options(error: BaseException) -> str:
     """What an error says, with the options of the command line instead of arguments in Python."""
-    text = error_text(error, **OPTIONS)
+    text = error_text(error, **OPTIONS).replace("With strict=False", "With hypersched resume RUN --not-strict")
     return text.replace("insecure=True", "--insecure").replace('device_type="cpu"', "--devices cpu")
 
 

@@ -98,6 +98,10 @@ def test_nothing_heavy_is_imported_for_a_help_or_a_wrong_argument(arguments):
     [
         (["repot", "x"], ['"repot"', 'Did you mean "report"?', "Try: hypersched --help"]),
         (["report"], ["RUN", "Try: hypersched report --help"]),
+        (
+            ["compare", "--schedulers", "asha", "pasha"],
+            ["unexpected: pasha", "commas", "Try: hypersched compare --help"],
+        ),
         (["report", "x", "y"], ["y", "Try: hypersched report --help"]),
         (["report", "x", "--num-trails", "3"], ["--num-trails", "Try: hypersched report --help"]),
         (["report", "x", "--num-trials", "many"], ["--num-trials", "many"]),

@@ -130,3 +130,14 @@ def test_a_trial_that_repeatedly_starts_from_the_beginning(run: Run) -> None:
 def test_work_that_is_done_again_since_the_last_checkpoint(run: Run, level: float, before: float) -> None:
     again = redo(run, level, before)
     assert check_run(replace(run, events=(*run.events, again, again))) == ()
+
+
+@pytest.mark.parametrize(
+    ("how", "before", "is_violation"), [("lost", 5, False), ("lost", 9, True), ("drained", 5, True)]
+)
+def test_a_launch_that_was_killed_before_it_got_further_is_repeated(
+    run: Run, how: str, before: float, is_violation: bool
+) -> None:
+    end = replace(run.events[-1], event="exit", trial_id=0, details={"how": how})
+    events = (*run.events, redo(run, 1, 5), end, redo(run, 1, before))
+    assert bool(check_run(replace(run, events=events))) is is_violation

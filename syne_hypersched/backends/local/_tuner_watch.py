@@ -44,12 +44,11 @@ class TunerWatch:
             run = run.f_back
         if run is not None and run is not self._run:
             self._run = run
-            arguments = (run, threading.get_ident())
-            threading.Thread(target=self._watch, args=arguments, name="syne-hypersched-watch", daemon=True).start()
+            threading.Thread(target=self._watch, args=(run,), name="syne-hypersched-watch", daemon=True).start()
 
-    def _watch(self, run: FrameType, thread: int) -> None:
+    def _watch(self, run: FrameType) -> None:
         ended = threading.Event()  # never set: it lets this thread sleep
-        while is_running(run, thread):
+        while is_running(run):
             ended.wait(PERIOD_S)
         if self._run is not run:
             return  # another tuner has taken over the trials
@@ -64,9 +63,13 @@ class TunerWatch:
         return {**self.__dict__, "_run": None}
 
 
-def is_running(frame: FrameType, thread: int) -> bool:
-    """Whether a call that a thread has begun has not returned or raised yet."""
-    current = sys._current_frames().get(thread)
-    while current is not None and current is not frame:
-        current = current.f_back
-    return current is not None
+def is_running(frame: FrameType) -> bool:
+    """Whether a call has not returned or raised yet; if it has, its local variables are dropped.
+
+    The frames of another thread must not be followed by ``f_back`` while it runs: Python 3.11 may crash.
+    """
+    try:
+        frame.clear()
+    except RuntimeError:
+        return True
+    return False

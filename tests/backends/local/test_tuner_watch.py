@@ -54,13 +54,21 @@ def test_a_backend_that_no_tuner_drives_is_not_watched():
     dill.loads(dill.dumps(watch)).begin()
 
 
-def test_a_call_runs_until_it_returns():
-    frames = []
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_call_runs_until_it_returns_or_raises(raises):
+    frames, seen = [], []
 
     def call():
         frames.append(sys._getframe())
-        assert is_running(frames[0], threading.get_ident())
+        asking = threading.Thread(target=lambda: seen.append(is_running(frames[0])))
+        asking.start()
+        asking.join()
+        if raises:
+            raise KeyError
 
-    call()
-    assert not is_running(frames[0], threading.get_ident())
-    assert not is_running(sys._getframe(), -1)
+    try:
+        call()
+    except KeyError:
+        seen.append(is_running(frames[0]))  # although the traceback has the frame
+    assert seen == ([True, False] if raises else [True])
+    assert not is_running(frames[0])

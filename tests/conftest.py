@@ -58,6 +58,15 @@ def forked() -> Iterator[ForkedPython]:
 
 
 @pytest.fixture
+def signals_of_nobody() -> Iterator[None]:
+    """Nobody handles SIGUSR1 and SIGUSR2: a backend that another test has not stopped would keep both."""
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGUSR1, signal.SIGUSR2)]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def no_process_left() -> Iterator[None]:
     """Fails a test that leaves a process behind, and ends that process."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}

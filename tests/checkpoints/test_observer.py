@@ -41,6 +41,12 @@ class Seen:
         os.replace(self.folder / source, self.folder / target)
         self.observer.look()
 
+    def make_and_move(self, folder, target):
+        """Makes a folder with a file, and moves it before anybody looks."""
+        (self.folder / folder).mkdir()
+        (self.folder / folder / "model").write_text("weights")
+        self.move(folder, target)
+
     def report(self):
         self._epoch += 1
         with open(self.log, "a") as file:
@@ -212,10 +218,7 @@ def test_what_is_made_and_moved_before_it_is_seen_was_written_aside(seen):
     """A folder is watched only some time after it was made."""
     seen.write("step-1/model")
     seen.report()
-    (seen.folder / "aside").mkdir()
-    (seen.folder / "aside" / "model").write_text("weights")
-    os.rename(seen.folder / "aside", seen.folder / "step-2")
-    seen.observer.look()
+    seen.make_and_move("aside", "step-2")
     assert seen.observer.habits.is_aside("aside/model")
     seen.move("step-1", "old")  # which is known
     assert not seen.observer.habits.is_aside("step-1")
@@ -242,10 +245,7 @@ def test_a_checkpoint_that_is_moved_away_before_it_is_seen_is_known_by_its_name(
     """A script that makes checkpoints quickly on a busy machine may have made the next one by then."""
     seen.write("step-1/model")
     seen.report()
-    (seen.folder / "step-2").mkdir()
-    (seen.folder / "step-2" / "model").write_text("weights")
-    os.rename(seen.folder / "step-2", seen.folder / "old-2")
-    seen.observer.look()
+    seen.make_and_move("step-2", "old-2")
     assert not seen.observer.habits.is_aside("step-3/model")
 
 

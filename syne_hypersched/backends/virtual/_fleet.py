@@ -323,8 +323,7 @@ class VirtualFleet(ChangingVirtualFleet):
                 "first_report", trial.trial_id, trial.devices, trial.launch,
                 signal_to_report_s=report[ST_SIGNAL_TO_REPORT_S],
             )  # fmt: skip
-        self._news.reports.append((trial, report))
-        self._news.due = True
+        self._news.report(trial, report)
         if trial.num_trained >= len(trial.curve.epoch_s):
             heappop(self._launcher.queue)
             self._end(trial, "completed")

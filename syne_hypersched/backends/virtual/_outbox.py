@@ -17,12 +17,12 @@ class Outbox:
         #: Whether the tuner is to look before the time goes on.
         self.due = False
         #: Reports that were not taken, in the order of time.
-        self.reports: list[tuple[VirtualTrial, dict[str, Any]]] = []
+        self._reports: list[tuple[VirtualTrial, dict[str, Any]]] = []
         self._ended: list[int] = []
 
     def report(self, trial: VirtualTrial, report: dict[str, Any]) -> None:
         """A trial has reported."""
-        self.reports.append((trial, report))
+        self._reports.append((trial, report))
         self.due = True
 
     def end(self, trial: VirtualTrial) -> None:
@@ -34,9 +34,9 @@ class Outbox:
         """A trial is halted because of the report ``after``: later ones are kept for a resume."""
         if after is not None:
             trial.keep_after(after)
-        if self.reports:
-            trial.kept += [report for reporter, report in self.reports if reporter is trial]
-            self.reports = [entry for entry in self.reports if entry[0] is not trial]
+        if self._reports:
+            trial.kept += [report for reporter, report in self._reports if reporter is trial]
+            self._reports = [entry for entry in self._reports if entry[0] is not trial]
 
     def give_back(self, trial: VirtualTrial) -> None:
         """Requeues the reports that were held back while the trial was paused."""
@@ -53,8 +53,8 @@ class Outbox:
         tuple
             Reports as (trial, report), in the order of time, and the ids of trials that have ended, ascending.
         """
-        reports, ended = self.reports, self._ended
-        self.reports = []
+        reports, ended = self._reports, self._ended
+        self._reports = []
         self.due = False
         if ended:
             ended.sort()
@@ -79,5 +79,5 @@ class Outbox:
                 trial.delivered.append(report)
                 taken.append((trial.trial_id, report))
             else:
-                self.reports.append((trial, report))
+                self._reports.append((trial, report))
         return taken, ended

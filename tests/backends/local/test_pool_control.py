@@ -13,16 +13,7 @@ from syne_hypersched.backends.machine.device_locks import free_keys
 from tests.backends.local.test_fleet_pool import consecutive, make_trials  # noqa: F401 (a fixture)
 from tests.backends.machine.test_gpu_health import FailingNvml
 
-pytestmark = pytest.mark.usefixtures("no_process_left")
-
-
-@pytest.fixture(autouse=True)
-def _signals_of_nobody():
-    """A backend that another test has not stopped would keep both signals."""
-    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGUSR1, signal.SIGUSR2)]
-    yield
-    for number, handler in before:
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("no_process_left", "signals_of_nobody")
 
 
 @pytest.fixture

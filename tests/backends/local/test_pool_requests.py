@@ -12,6 +12,8 @@ import pytest
 
 from syne_hypersched.backends.local._pool_requests import PoolRequest, PoolSignals, RequestFile, parse_request
 
+pytestmark = pytest.mark.usefixtures("signals_of_nobody")
+
 
 @pytest.mark.parametrize(
     ("text", "request_"),
@@ -59,15 +61,6 @@ def test_each_version_of_a_file_is_read_once(tmp_path):
     assert (file.read_new(), file.read_new()) == ("2", None)
     file.path.unlink()
     assert file.read_new() is None
-
-
-@pytest.fixture(autouse=True)
-def _signals_of_nobody():
-    """A backend that another test has not stopped would keep both signals."""
-    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in (signal.SIGUSR1, signal.SIGUSR2)]
-    yield
-    for number, handler in before:
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -155,8 +155,12 @@ def train(x, st_checkpoint_dir):
     checkpoint, report = Path(st_checkpoint_dir) / "epoch", Reporter()
     is_first_rank = os.environ.get("RANK", "0") == "0"
     Path(st_checkpoint_dir).mkdir(parents=True, exist_ok=True)
+    ahead = Path(st_checkpoint_dir).parents[1] / "0" / "checkpoints" / "epoch"
     for epoch in range(int(checkpoint.read_text()) + 1 if checkpoint.exists() else 1, 91):
         time.sleep(0.05)
+        # The best trial is the first one at the rung, so that all others stop there, on however busy a machine.
+        while x > 0 and epoch == 10 and not (ahead.exists() and int(ahead.read_text()) >= 20):
+            time.sleep(0.05)
         report(epoch=epoch, loss=x + 1 / epoch)
         # After the report, and whole: a launch that ends here repeats the epoch, and leaves none out. A second rank
         # that is ahead must not write what the first one has yet to read.

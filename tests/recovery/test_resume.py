@@ -128,7 +128,7 @@ def test_sigterm_drains_and_the_experiment_can_be_resumed(experiments):
     best = experiments.path("terminated") / "best" / "checkpoint" / "epoch.json"
     experiments.wait_for(lambda: best.is_file() or len(journaled(experiments, "terminated")) > 30)
     process.terminate()
-    assert process.wait() == 128 + signal.SIGTERM
+    assert process.wait() == 128 + signal.SIGTERM, experiments.log()
     assert experiments.left_behind("terminated") == []
     exits = [event for event in read_events(experiments.path("terminated") / "events.jsonl") if event.event == "exit"]
     # A trial that was about to be resized or paused just then exits for that reason.

@@ -1,10 +1,11 @@
-"""Optimisers of other packages, each with its defaults: DEHB, and SMAC with Hyperband."""
+"""Optimisers of other packages, each with its defaults: DEHB, SMAC with Hyperband, and NePS."""
 
 from __future__ import annotations
 
 import atexit
 import importlib.metadata
 import logging
+import random
 import shutil
 import tempfile
 import warnings
@@ -41,17 +42,18 @@ class Space:
     def config(self, theirs: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration in terms of Syne Tune."""
         return {
-            name: self._value(domain, theirs[name]) if isinstance(domain, Domain) else domain
+            name: _value_of(domain, theirs[name]) if isinstance(domain, Domain) else domain
             for name, domain in self._config_space.items()
         }
 
-    @staticmethod
-    def _value(domain: Domain, value: Any) -> Any:
-        if isinstance(domain, (FiniteRange, Ordinal)):
-            return _ordered(domain)[int(value)]
-        if isinstance(domain, Categorical):
-            return domain.categories[int(value)]
-        return int(value) if isinstance(domain, Integer) else float(value)
+
+def _value_of(domain: Domain, value: Any) -> Any:
+    """A value of another package in terms of Syne Tune."""
+    if isinstance(domain, (FiniteRange, Ordinal)):
+        return _ordered(domain)[int(value)]
+    if isinstance(domain, Categorical):
+        return domain.categories[int(value)]
+    return int(value) if isinstance(domain, Integer) else float(value)
 
 
 def _ordered(domain: FiniteRange | Ordinal) -> list[Any]:
@@ -129,7 +131,59 @@ class Smac:
         self._smac.tell(job.handle, TrialValue(cost=value, time=seconds))
 
 
-OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {"dehb": Dehb, "smac": Smac}
+class Neps:
+    """NePS with what it chooses for a space without priors that has a fidelity: Hyperband (Li et al., JMLR 2018).
+
+    Its ifBO needs weights from a server, and its other models need priors or ignore the fidelity. Random numbers are
+    those of the process: one optimiser at a time.
+    """
+
+    def __init__(self, config_space: Mapping[str, Any], min_t: float, max_t: float, seed: int, folder: str) -> None:
+        import neps
+        import numpy as np
+        import torch
+
+        del folder  # it writes nothing
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        self._space = dict(config_space)
+        #: Its names must be those of attributes, in an order of their own.
+        self._names = {f"p{index}": name for index, name in enumerate(self._space)}
+        entries = {ours: self._entry(neps, self._space[name]) for ours, name in self._names.items()}
+        entries = {ours: entry for ours, entry in entries.items() if entry is not None}
+        theirs = type("Space", (neps.PipelineSpace,), entries | {"level": neps.FloatFidelity(min_t, max_t)})
+        self._neps = neps.optimizers.ask_and_tell.AskAndTell(neps.algorithms.hyperband(theirs(), eta=3))
+
+    @staticmethod
+    def _entry(neps: Any, domain: Any) -> Any:
+        if isinstance(domain, Float):
+            return neps.Float(domain.lower, domain.upper, log=is_log_space(domain))
+        if isinstance(domain, Integer):
+            return neps.Integer(domain.lower, domain.upper, log=is_log_space(domain))
+        if isinstance(domain, (FiniteRange, Ordinal)):
+            return neps.Integer(0, len(_ordered(domain)) - 1)
+        return neps.Categorical(tuple(range(len(domain.categories)))) if isinstance(domain, Categorical) else None
+
+    def ask(self) -> Job:
+        """The next job of its brackets, of which it begins a new one where all wait."""
+        asked = self._neps.ask()
+        values = {self._names[ours]: value for ours, value in asked.config.items() if ours in self._names}
+        config = {
+            name: _value_of(domain, values[name]) if isinstance(domain, Domain) else domain
+            for name, domain in self._space.items()
+        }
+        key = asked.metadata.id.partition("_rung_")[0]
+        return Job(config, float(asked.config["level"]), key, asked.metadata.id)
+
+    def tell(self, job: Job, value: float, seconds: float) -> None:
+        """Takes the value."""
+        self._neps.tell(job.handle, {"objective_to_minimize": value, "cost": seconds})
+
+
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = {"dehb": Dehb, "smac": Smac, "neps": Neps}
+#: The packages that are not called as their optimiser is.
+_PACKAGES = {"neps": "neural-pipeline-search"}
 LATE = "-late"
 """At the end of a name: the first rung is at a ninth of the last level, so that there are three rungs."""
 NAMES = tuple(name + end for name in OPTIMIZERS for end in ("", LATE))
@@ -168,4 +222,4 @@ def make_optimizer(
 def versions(names: Sequence[str]) -> dict[str, str]:
     """The versions of the packages of optimisers."""
     packages = dict.fromkeys(name.removesuffix(LATE) for name in names)
-    return {package: importlib.metadata.version(package) for package in packages}
+    return {package: importlib.metadata.version(_PACKAGES.get(package, package)) for package in packages}

@@ -1,11 +1,15 @@
-"""DEHB and SMAC on the tables and the virtual clock of the study of opponents, judged beside its results.
+"""DEHB, SMAC and NePS on the tables and the virtual clock of the study of opponents, judged beside its results.
 
     python -m venv /tmp/opponents && /tmp/opponents/bin/pip install . dehb==0.1.2 smac==2.4.1
     /tmp/opponents/bin/python benchmarking/opponents/run_opponents.py  # an hour; goes on where it was interrupted
     ... run_opponents.py --opponents dehb --tables digits --seeds 2 --output /tmp/others
 
-Their packages have requirements of their own (NumPy below 2), so they are no extra of this package. Both are asked for
-a configuration and a level and told the value there, on one machine with as many jobs at a time as there are devices.
+    python -m venv /tmp/neps && /tmp/neps/bin/pip install . neural-pipeline-search==0.17.0
+    /tmp/neps/bin/python benchmarking/opponents/run_opponents.py --opponents neps neps-late --output /tmp/others
+
+Their packages have requirements of their own (DEHB and SMAC NumPy below 2, NePS above it, and certain releases of
+PyTorch's packages), so they are no extra of this package. Each is asked for a configuration and a level and told the
+value there, on one machine with as many jobs at a time as there are devices.
 Their Hyperband has eta 3 and begins at the first level, or with "-late" at a ninth of the last one. They propose any
 configuration of the space, of which the nearest row of the table is taken, and never use more than one device for a
 trial.
@@ -113,11 +117,11 @@ Made by `{command}`
 with {packages}. 8 devices, scaling resnet50, a launch costs 1 % of a full run, deadlines in median full runs on one
 device. Regret is 0 at the best value in the table and 1 at the median configuration's best.
 
-DEHB and SMAC have their defaults (Hyperband with eta 3) and are driven by ask and tell: a trial is paused at the level
-that was asked for and goes on from its checkpoint. Their first rung is at the first level, or with `-late` at a ninth
-of the last one. They do not know the deadline, use one device a trial, and propose any configuration of the space, of
-which the nearest row of the table is taken: on tables whose rows are not spread evenly this is a handicap. The other
-rows are those of [the study of opponents](../opponents/README.md), with the same seeds.
+DEHB, SMAC and NePS have their defaults (Hyperband with eta 3) and are driven by ask and tell: a trial is paused at the
+level that was asked for and goes on from its checkpoint. Their first rung is at the first level, or with `-late` at a
+ninth of the last one. They do not know the deadline, use one device a trial, and propose any configuration of the
+space, of which the nearest row of the table is taken: on tables whose rows are not spread evenly this is a handicap.
+The other rows are those of [the study of opponents](../opponents/README.md), with the same seeds.
 
 Verdicts are those of the referee (`hypersched referee`); `level` means that the data do not tell."""
 
@@ -125,7 +129,7 @@ Verdicts are those of the referee (`hypersched referee`); `level` means that the
 def main(arguments: Sequence[str] | None = None) -> None:
     study = pd.read_csv(RESULTS / "opponents" / "results.csv")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--opponents", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--opponents", nargs="+", choices=NAMES, default=[name for name in NAMES if "neps" not in name])
     parser.add_argument("--seeds", type=int, default=4, help="seeds, from 2 to those of the study (default 4)")
     parser.add_argument("--smac-seeds", type=int, default=2, help="seeds of SMAC, which is slow (default 2)")
     parser.add_argument("--tables", nargs="+", default=list(dict.fromkeys(study.benchmark)))

@@ -60,6 +60,8 @@ def main() -> None:
     args = parse_args(make_parser(__doc__))
     logging.getLogger().setLevel(logging.WARNING)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Otherwise Ray gives agents and trials a low priority, and here they are beside the tuner and all else.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     print("Starting a Ray cluster of two nodes on this machine, which takes some seconds.", flush=True)
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     nodes = [cluster.add_node(**NODE, resources={"slot": SLOTS}) for _ in range(2)]

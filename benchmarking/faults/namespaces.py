@@ -88,7 +88,8 @@ class Namespaces:
             (self.root / "disks").mkdir(exist_ok=True)
             inner = f"mount --bind {disk} {self.root}/disks && {inner}"
         command = ["ip", "netns", "exec", f"{PREFIX}{node}", "unshare", "--uts", "--mount", "sh", "-c", inner, "sh"]
-        environment = {**os.environ, "TMPDIR": str(disk), "RAY_USAGE_STATS_ENABLED": "0", **(env or {})}
+        of_ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+        environment = {**os.environ, "TMPDIR": str(disk), **of_ray, **(env or {})}
         return subprocess.Popen(
             [*command, *map(str, argv)], env=environment, stdin=subprocess.DEVNULL, start_new_session=True, **options
         )  # type: ignore[call-overload,no-any-return]

@@ -16,11 +16,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarking.speed.cluster_rate import local_cluster
 from syne_hypersched import ElasticLocalBackend, ElasticRayBackend
 from syne_hypersched.experiments import read_events
 from syne_hypersched.filenames import EVENTS_FILENAME
@@ -45,19 +45,6 @@ if rank == "0":
 while True:
     time.sleep(1)
 """
-
-
-@contextlib.contextmanager
-def local_cluster() -> Iterator[str]:
-    """Two nodes on this machine, each with two slots, and with one of another kind for launches that need both."""
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    for _ in range(2):
-        cluster.add_node(**node, resources={"slot": 2, "single": 1})
-    yield cluster.address
-    cluster.shutdown()
 
 
 def first_lines(path: Path, size: int, timeout_s: float = 60.0) -> list[float]:
@@ -119,7 +106,7 @@ def main() -> None:
         for size in (1, 2, 4):
             say(f"{size} ranks of ElasticLocalBackend", local, size, args.repeats)
         local.stop_all()
-        address = args.address or stack.enter_context(local_cluster())
+        address = args.address or stack.enter_context(local_cluster(2, slot=2, single=1))
         print("launches are ordered after all devices are there; seconds, median (highest)")
         for devices in (2, 4):
             kind = args.devices_of if args.address or devices == 4 else "single"

@@ -41,14 +41,16 @@ for epoch in range(1, 100000):
 
 
 @contextlib.contextmanager
-def local_cluster(num_nodes: int, slots: int) -> Iterator[str]:
-    """Nodes on this machine."""
+def local_cluster(num_nodes: int, **resources: int) -> Iterator[str]:
+    """Nodes on this machine, each with the same resources of Ray; yields the address of their head."""
     from ray.cluster_utils import Cluster
 
+    # Otherwise agents and trials have a low priority, and any other program on this machine comes first.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     node = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80_000_000}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     for _ in range(num_nodes):
-        cluster.add_node(**node, resources={"slot": slots})
+        cluster.add_node(**node, resources=dict(resources))
     yield cluster.address
     cluster.shutdown()
 
@@ -59,7 +61,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=30.0)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, local_cluster(args.nodes, args.devices // args.nodes) as address:
+    with tempfile.TemporaryDirectory() as folder, local_cluster(args.nodes, slot=args.devices // args.nodes) as address:
         script = Path(folder) / "script.py"
         script.write_text(SCRIPT)
         backend = ElasticRayBackend(

@@ -67,7 +67,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.trials < 20 or not 1 <= args.nodes <= args.devices:
         parser.error("--trials must be at least 20, and --devices at least --nodes")
-    with tempfile.TemporaryDirectory() as folder, local_cluster(args.nodes, args.devices // args.nodes) as address:
+    with tempfile.TemporaryDirectory() as folder, local_cluster(args.nodes, slot=args.devices // args.nodes) as address:
         script = Path(folder) / "script.py"
         script.write_text(SCRIPT)
         backend = ElasticRayBackend(

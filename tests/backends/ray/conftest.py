@@ -18,6 +18,7 @@ def ray_cluster() -> Iterator[object]:
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_ENABLE_AUTOSCALER_V2", "0")
         head = {**NODE, "include_dashboard": False, "include_log_monitor": False}
         handler = signal.getsignal(signal.SIGTERM)

@@ -321,8 +321,9 @@ class VirtualFleet(ChangingVirtualFleet):
     def _report(self, trial: VirtualTrial) -> None:
         """The first event of the queue, the end of an epoch of this trial, happens."""
         is_first = trial.first_of_launch
-        self.device_seconds_training += trial.epoch_s * trial.num_training + trial.correction_s
-        report = trial.report(self.time_s, self._elapsed_time_attr)
+        spent_s = trial.epoch_s * trial.num_training + trial.correction_s
+        self.device_seconds_training += spent_s
+        report = trial.report(self.time_s, self._elapsed_time_attr, spent_s)
         if is_first and self.record is not record_nothing:
             self.record(
                 "first_report", trial.trial_id, trial.devices, trial.launch,

@@ -166,13 +166,13 @@ class Encoding:
         return np.stack(columns, axis=1)
 
     def around(self, centre: Array, number: int, random_state: np.random.RandomState) -> Array:
-        """Neighbours of a row: some hyperparameters change, numbers by a little."""
+        """Neighbours of a row, to be snapped: some hyperparameters change, numbers by a little."""
         size = len(self)
         changed = random_state.uniform(size=(number, size)) < max(0.4, min(1.0, 2 / size))
         moved = np.abs(centre + random_state.normal(0.0, 0.12, size=(number, size)))
         moved = np.where(moved > 1, 2 - moved, moved)
         moved = np.where(self.is_choice, random_state.uniform(size=(number, size)), moved)
-        return self.snapped(np.clip(np.where(changed, moved, centre), 0.0, 1.0))
+        return np.clip(np.where(changed, moved, centre), 0.0, 1.0)
 
     def positions(self, rows: Array, lengths: Array) -> Array:
         """Points whose squared distances are the sums of :meth:`squares`, each divided by its squared length scale.

@@ -220,9 +220,9 @@ class JointSearcher:
 
     def _candidates(self, centres: Array) -> Array:
         """Rows that were not suggested yet: random ones, and some around the centres."""
-        found = [self._encoding.snapped(self._random_state.uniform(size=(NUM_RANDOM, len(self._encoding))))]
+        found = [self._random_state.uniform(size=(NUM_RANDOM, len(self._encoding)))]
         found += [self._encoding.around(centre, NUM_AROUND, self._random_state) for centre in centres]
-        candidates = np.concatenate(found)
+        candidates = self._encoding.snapped(np.concatenate(found))
         return candidates[[tuple(row) not in self._suggested for row in candidates.tolist()]]
 
     def _predicted(self, posterior: Posterior, known: Array, candidates: Array, lengths: Array) -> tuple[Array, Array]:

@@ -53,7 +53,7 @@ def test_a_configuration_comes_back_as_it_was(seed):
 def test_every_row_is_a_valid_configuration_and_snapping_changes_nothing_twice(seed):
     state, encoding = np.random.RandomState(seed), Encoding(SPACE)
     rows = encoding.snapped(state.uniform(size=(5, len(encoding))))
-    rows = np.concatenate([rows, encoding.around(rows[0], 5, state)])
+    rows = np.concatenate([rows, encoding.snapped(encoding.around(rows[0], 5, state))])
     np.testing.assert_allclose(encoding.snapped(rows), rows, atol=1e-9)
     for row in rows:
         config = encoding.config(row)

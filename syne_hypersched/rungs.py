@@ -299,6 +299,21 @@ class RungLadder:
                 return rung
         return None
 
+    def next_level(self, trial_id: int, resource: float) -> float:
+        """The level up to which :meth:`record_highest` records nothing of a trial that has come to ``resource``.
+
+        Returns
+        -------
+        float
+            The lowest level above ``resource``, infinite beyond the last one; ``-inf`` if the trial has passed a rung
+            where it has no value yet.
+        """
+        passed = bisect_right(self._levels, resource)
+        for rung in self.rungs[:passed]:
+            if trial_id not in rung._order:
+                return -math.inf
+        return self._levels[passed] if passed < len(self._levels) else math.inf
+
 
 def _exact(name: str, number: float) -> Fraction:
     if not is_number(number):

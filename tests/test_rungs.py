@@ -180,3 +180,27 @@ def test_a_ratio_next_to_one_is_refused_at_once(arguments):
 
 def test_levels_far_apart_have_few_rungs():
     assert len(rung_levels(1e-300, 10, 1e300)) == 600
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), max_size=40))
+@settings(max_examples=examples(60), deadline=None)
+def test_nothing_is_recorded_below_the_next_level(reports):
+    """Levels may be skipped, repeated, or fall."""
+    ladder = RungLadder((1, 3, 9, 27))
+    next_levels = {trial_id: ladder.next_level(trial_id, -math.inf) for trial_id in range(4)}
+    assert set(next_levels.values()) == {1}
+    for trial_id, resource in reports:
+        rung = ladder.record_highest(trial_id, resource, 0.5)
+        if resource < next_levels[trial_id]:
+            assert rung is None
+        next_levels[trial_id] = ladder.next_level(trial_id, resource)
+
+
+def test_the_next_level_is_that_of_the_next_rung_or_none():
+    ladder = RungLadder((1, 3, 9))
+    ladder.record_highest(0, 4, 0.5)
+    assert ladder.next_level(0, 4) == -math.inf, "it has no value at level 1 yet"
+    ladder.record_highest(0, 4, 0.5)
+    assert ladder.next_level(0, 4) == 9
+    ladder.record_highest(0, 9, 0.5)
+    assert ladder.next_level(0, 9) == math.inf

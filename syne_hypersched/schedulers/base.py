@@ -31,7 +31,7 @@ from syne_hypersched.schedulers._arguments import (
 from syne_hypersched.schedulers._checkpoints import CheckpointRemoval, NeededCheckpoints
 from syne_hypersched.schedulers._consistency import Workers
 from syne_hypersched.schedulers._reports import ReportReader, Usable
-from syne_hypersched.schedulers.searchers import make_searcher
+from syne_hypersched.schedulers.searchers import RandomSearcher, make_searcher
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +155,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.max_paused = None if max_paused is None else integer("max_paused", max_paused, at_least=1)
         self._checkpoints = NeededCheckpoints(self.max_paused)
         self._workers = Workers()
+        #: Whether anybody is to be told of a report.
+        self._tells = True
         self._starts = True
         self._added: set[int] = set()
         self._reports = ReportReader(self.metric, self.time_attr, self.do_minimize, self.max_t)
@@ -313,6 +315,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         """Tells the searcher the value of a report, or that it is not finite."""
         if not self._workers.are_known:
             self._workers.report(self.num_devices)
+            # Random search learns nothing, and is what most simulations use.
+            self._tells = not isinstance(self._searcher, RandomSearcher)
         value, resource = report
         if value < math.inf:
             self._searcher.on_trial_result(trial.trial_id, trial.config, value, resource)

@@ -22,6 +22,7 @@ from syne_hypersched.backends.shared import pool_changes
 from syne_hypersched.backends.shared.devices import DevicePool
 from syne_hypersched.backends.shared.elastic import check_wish
 from syne_hypersched.backends.shared.reconcile import (
+    RUNNING,
     Alter,
     Drain,
     Launch,
@@ -178,10 +179,14 @@ class VirtualFleet(ChangingVirtualFleet):
         trial.status = status
         self._news.keep(trial, after)
         trial.drain_reason = "pause" if status == Status.paused else "stop"
-        self._order(trial, 0)
+        self._want(trial, 0)
         if self.record is not record_nothing:
             self.record(trial.drain_reason, trial_id, trial.devices, trial.launch)
-        self._reconcile()
+        if trial.phase is RUNNING and not self._unsettled and not self._pool_changes:
+            self._drain(trial)  # as below, which takes longer
+        else:
+            self._place(trial)
+            self._reconcile()
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Trials drain from ``drain_s`` before the deadline on, and nothing is launched; at it, all have ended."""
@@ -316,8 +321,9 @@ class VirtualFleet(ChangingVirtualFleet):
     def _report(self, trial: VirtualTrial) -> None:
         """The first event of the queue, the end of an epoch of this trial, happens."""
         is_first = trial.first_of_launch
-        self.device_seconds_training += trial.epoch_s * trial.num_training + trial.correction_s
-        report = trial.report(self.time_s, self._elapsed_time_attr)
+        spent_s = trial.epoch_s * trial.num_training + trial.correction_s
+        self.device_seconds_training += spent_s
+        report = trial.report(self.time_s, self._elapsed_time_attr, spent_s)
         if is_first and self.record is not record_nothing:
             self.record(
                 "first_report", trial.trial_id, trial.devices, trial.launch,

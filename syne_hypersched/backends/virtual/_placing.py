@@ -36,13 +36,16 @@ class PlacingVirtualFleet(VirtualFleetView):
     closed: bool
 
     def _order(self, trial: VirtualTrial, wants: int) -> None:
+        self._want(trial, wants)
+        self._place(trial)
+
+    def _want(self, trial: VirtualTrial, wants: int) -> None:
         self._num_orders += 1
         trial.order = self._num_orders
         self._num_wanting += (wants > 0) - (trial.wants > 0)
         trial.wants = wants
         if not wants:
             trial.resized = False
-        self._place(trial)
 
     def _place(self, trial: VirtualTrial) -> None:
         wants, holds, phase, trial_id = trial.wants, trial.holds, trial.phase, trial.trial_id

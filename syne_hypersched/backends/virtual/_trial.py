@@ -145,12 +145,20 @@ class VirtualTrial:
         self.launch_order = launch_order
         self.phase, self.resized, self.drain_reason, self.first_of_launch = RUNNING, False, "", True
 
-    def report(self, time_s: float, elapsed_time_attr: str) -> dict[str, Any]:
-        """The epoch that was being trained has ended; its report as the tuner is to see it."""
-        num_training = self.num_training
-        epoch_s = self.epoch_s
-        self.worker_s = worker_s = self.worker_s + epoch_s
-        self.device_s = device_s = self.device_s + (epoch_s * num_training + self.correction_s)
+    def report(self, time_s: float, elapsed_time_attr: str, spent_s: float) -> dict[str, Any]:
+        """The epoch that was being trained has ended; its report as the tuner is to see it.
+
+        Parameters
+        ----------
+        time_s
+            Now.
+        elapsed_time_attr
+            Entry for the seconds that the trial has trained.
+        spent_s
+            Device-seconds of the epoch.
+        """
+        self.worker_s = worker_s = self.worker_s + self.epoch_s
+        self.device_s = device_s = self.device_s + spent_s
         num_trained, num_reports = self.num_trained, self.num_reports
         self.num_trained = num_trained + 1
         self.num_reports = num_reports + 1
@@ -161,7 +169,7 @@ class VirtualTrial:
         report[ST_WORKER_TIME] = worker_s
         report[ST_DEVICE_TIME] = device_s
         report[ST_WORKER_ITER] = num_reports
-        report[ST_NUM_DEVICES] = num_training
+        report[ST_NUM_DEVICES] = self.num_training
         report[ST_LAUNCH] = self.launch
         if self.first_of_launch:
             self.first_of_launch = False

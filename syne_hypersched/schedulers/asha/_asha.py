@@ -262,7 +262,8 @@ class ASHA(MultiFidelityScheduler):
         except KeyError:
             raise ValueError(f"trial {trial_id} has reported, but on_trial_add was never called for it") from None
         if bracket.is_running(trial_id):
-            self._tell_searcher(trial, report)
+            if self._tells:
+                self._tell_searcher(trial, report)
             if self.incumbent is None or value < self.incumbent.value:
                 self._update_incumbent(trial, result, report)
         decision = bracket.report(trial_id, resource, value)

@@ -5,6 +5,7 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from syne_hypersched.rungs import RungLadder
@@ -29,7 +30,8 @@ class StoppingBracket:
         self.ladder = RungLadder(levels)
         self.reduction_factor = reduction_factor
         self.max_t = max_t
-        self._running: set[int] = set()
+        #: Running trials, each with the least level whose report may be recorded at a rung.
+        self._running: dict[int, float] = {}
 
     @property
     def first_milestone(self) -> float:
@@ -38,7 +40,7 @@ class StoppingBracket:
 
     def add(self, trial_id: int) -> None:
         """Takes in a new trial, which is running."""
-        self._running.add(trial_id)
+        self._running[trial_id] = self.ladder.next_level(trial_id, -math.inf)
 
     def is_running(self, trial_id: int) -> bool:
         """Whether reports of the trial count."""
@@ -64,11 +66,15 @@ class StoppingBracket:
         Verdict
             ``CONTINUE`` or ``STOP``. The report of a trial that is not running changes nothing and means ``STOP``.
         """
-        if trial_id not in self._running:
+        next_level = self._running.get(trial_id)
+        if next_level is None:
             return STOP
         if resource < self.max_t:
+            if resource < next_level:
+                return CONTINUE  # as below, which takes longer; so it is with most reports
             rung = self.ladder.record_highest(trial_id, resource, value)
             if rung is None or rung.num_better(value) / len(rung) <= 1 / self.reduction_factor:
+                self._running[trial_id] = self.ladder.next_level(trial_id, resource)
                 return CONTINUE
         self.end(trial_id)
         return STOP
@@ -86,4 +92,4 @@ class StoppingBracket:
 
     def end(self, trial_id: int) -> None:
         """Ends a trial for good; what it has recorded stays."""
-        self._running.discard(trial_id)
+        self._running.pop(trial_id, None)

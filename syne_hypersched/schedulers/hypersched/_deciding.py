@@ -110,7 +110,8 @@ class DecidingScheduler(PlanningScheduler):
         if now_s <= self.deadline_s and self._update_incumbent(trial, result, report):
             self._spending.improve(report.value)
         self._spend(now_s)
-        self._tell_searcher(trial, report)
+        if self._tells:
+            self._tell_searcher(trial, report)
         if not is_elastic(trial):
             self._do_not_resize()
         elif (most := getattr(trial, "max_num_devices", None)) is not None:

@@ -46,10 +46,12 @@ class _Number:
             return np.log(values)
         return -np.log1p(-np.minimum(values, 1 - 1e-12)) if self._is_reverse_log else values
 
-    def to_unit(self, value: Any) -> float:
+    def _units(self, values: Array) -> Array:
         low, high = self._ends
-        inner = float(self._inner(np.array(min(max(float(value), self._lower), self._upper))))
-        return (inner - low) / (high - low) if high > low else 0.5
+        return np.asarray((self._inner(values) - low) / (high - low) if high > low else np.full(values.shape, 0.5))
+
+    def to_unit(self, value: Any) -> float:
+        return float(self._units(np.array(min(max(float(value), self._lower), self._upper))))
 
     def values(self, units: Array) -> Array:
         if self._is_integer and not self._is_log and self._step == 1:
@@ -64,7 +66,7 @@ class _Number:
 
     def snapped(self, units: Array) -> Array:
         """The units of the values that these units stand for."""
-        return np.array([self.to_unit(value) for value in self.values(units)]) if self._step else units
+        return self._units(self.values(units)) if self._step else units
 
     def from_unit(self, unit: float) -> Any:
         value = float(self.values(np.array([unit]))[0])
@@ -104,6 +106,12 @@ class _Choice(_Ordered):
 
     def to_unit(self, value: Any) -> float:
         return (self._values.index(value) + 0.5) / len(self._values) if value in self._values else -1.0
+
+    def corners(self, units: Array) -> Array:
+        """For each unit a row with a single 1, at its value; at the end if it is none of the values."""
+        number = len(self._values)
+        indices = np.where(units < 0, number, self._indices(units))
+        return np.asarray(np.eye(number + 1)[indices.astype(int)])
 
 
 Encoded: TypeAlias = _Number | _Ordered | _Choice
@@ -158,13 +166,39 @@ class Encoding:
         return np.stack(columns, axis=1)
 
     def around(self, centre: Array, number: int, random_state: np.random.RandomState) -> Array:
-        """Neighbours of a row: some hyperparameters change, numbers by a little."""
+        """Neighbours of a row, to be snapped: some hyperparameters change, numbers by a little."""
         size = len(self)
         changed = random_state.uniform(size=(number, size)) < max(0.4, min(1.0, 2 / size))
         moved = np.abs(centre + random_state.normal(0.0, 0.12, size=(number, size)))
         moved = np.where(moved > 1, 2 - moved, moved)
         moved = np.where(self.is_choice, random_state.uniform(size=(number, size)), moved)
-        return self.snapped(np.clip(np.where(changed, moved, centre), 0.0, 1.0))
+        return np.clip(np.where(changed, moved, centre), 0.0, 1.0)
+
+    def positions(self, rows: Array, lengths: Array) -> Array:
+        """Points whose squared distances are the sums of :meth:`squares`, each divided by its squared length scale.
+
+        Parameters
+        ----------
+        rows
+            Rows of numbers.
+        lengths
+            Length scale of each hyperparameter.
+
+        Returns
+        -------
+        ndarray of shape (len(rows), coordinates)
+            A number has one coordinate, a choice one for each of its values.
+        """
+        scaled = rows / lengths
+        if not self.is_choice.any():
+            return scaled
+        parts = [
+            kind.corners(rows[:, column]) / (math.sqrt(2) * lengths[column])
+            if isinstance(kind, _Choice)
+            else scaled[:, column, None]
+            for column, kind in enumerate(self._kinds)
+        ]
+        return np.concatenate(parts, axis=1)
 
     def squares(self, rows: Array, others: Array) -> Array:
         """Squared distances of rows from others in each hyperparameter; two different choices have the distance 1.

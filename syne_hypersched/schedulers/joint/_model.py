@@ -24,6 +24,8 @@ _COMMON, _COMMON_SLOPE = 1.0, 4.0
 _OWN, _OWN_SLOPE = 0.05, 0.3
 """Variances of ``a`` and ``b``."""
 _NOISE = 0.01
+_LEAST_SPREAD = 1e-12
+"""Reports of a trial whose ``u`` differ by less than the square root of this have no slope."""
 _USUAL_WEIGHT = 4.0
 """Trials that the usual variance of the slopes counts for, beside what was measured."""
 
@@ -45,6 +47,29 @@ def matern(squares: Array, lengths: Array) -> tuple[Array, Array]:
     distance = np.sqrt(5 * scaled)
     decay = np.exp(-distance)
     return (1 + distance + 5 / 3 * scaled) * decay, 5 / 3 * (1 + distance) * decay
+
+
+def covariances_of(positions: Array, others: Array) -> Array:
+    """Matern's covariances of positions whose distances are in units of the length scales.
+
+    Parameters
+    ----------
+    positions, others
+        Arrays of shape (rows, coordinates) and (others, coordinates), see :meth:`Encoding.positions`.
+    """
+    # In place, and without an array for each hyperparameter: this is most of what a suggestion calculates.
+    scaled = positions @ others.T
+    scaled *= -2
+    scaled += np.einsum("ij,ij->i", positions, positions)[:, None]
+    scaled += np.einsum("ij,ij->i", others, others)
+    np.maximum(scaled, 0.0, out=scaled)
+    distance = np.sqrt(5 * scaled)
+    scaled *= 5 / 3
+    scaled += distance
+    scaled += 1
+    np.negative(distance, out=distance)
+    scaled *= np.exp(distance, out=distance)
+    return np.asarray(scaled)
 
 
 @dataclass(frozen=True)
@@ -145,20 +170,36 @@ class Posterior:
             How much the gains of trials vary, see :func:`crossing_of`.
         """
         own = max(own, _OWN)
-        both = np.outer(lags, lags)
-        matrix = covariance[trials][:, trials]
-        matrix *= 1 + crossing * _SLOPE * both
-        matrix += _COMMON + _COMMON_SLOPE * both
-        belongs = trials[:, None] == np.arange(len(covariance))
-        same = belongs[:, trials]
-        matrix[same] += own + crossing * _OWN_SLOPE * both[same]
-        matrix[np.diag_indices_from(matrix)] += _NOISE
-        # A trial's reports have the same covariance with the maximum resource, so that they act together: there are
-        # fewer sums over trials than reports, and to solve for these takes half of what the inverse takes.
-        solved = np.linalg.solve(matrix, np.column_stack([belongs, values]))
-        summed = np.add.reduceat(solved, np.flatnonzero(np.diff(trials, prepend=-1)), axis=0)
-        weights, precision = np.ascontiguousarray(summed[:, -1]), np.ascontiguousarray(summed[:, :-1])
-        means = covariance @ weights + _COMMON * weights.sum() + own * weights
+        # The reports of a trial say as much as their mean and, if they differ in u, their slope by u.
+        starts = np.flatnonzero(np.diff(trials, prepend=-1))
+        numbers = np.diff(starts, append=len(trials))
+        mean_lags = np.add.reduceat(lags, starts) / numbers
+        mean_values = np.add.reduceat(values, starts) / numbers
+        from_mean = lags - mean_lags[trials]
+        spreads = np.add.reduceat(from_mean**2, starts)
+        sloped = np.flatnonzero(spreads > _LEAST_SPREAD)
+        slopes = np.add.reduceat(from_mean * values, starts)[sloped] / spreads[sloped]
+        # Covariances of the two parts of each two trials, f0 + a and f1 + b.
+        of_ends = covariance + _COMMON
+        _add_to_diagonal(of_ends, own)
+        of_slopes = crossing * _SLOPE * covariance
+        of_slopes += _COMMON_SLOPE
+        _add_to_diagonal(of_slopes, crossing * _OWN_SLOPE)
+        # ... and of the means, of the slopes, and of the means with the slopes.
+        matrix = np.outer(mean_lags, mean_lags)
+        matrix *= of_slopes
+        matrix += of_ends
+        _add_to_diagonal(matrix, _NOISE / numbers)
+        between = of_slopes[:, sloped]
+        among = between[sloped]
+        _add_to_diagonal(among, _NOISE / spreads[sloped])
+        between *= mean_lags[:, None]
+        # Slopes have no covariance with the maximum resource, where u is 0, so that only the means remain.
+        solved = np.linalg.solve(among, np.column_stack([between.T, slopes]))
+        matrix -= between @ solved[:, :-1]
+        precision = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+        weights = precision @ (mean_values - between @ solved[:, -1])
+        means = of_ends @ weights
         return cls(weights, precision, means, own)
 
     def mean(self, covariance: Array) -> Array:
@@ -168,7 +209,8 @@ class Posterior:
     def variances(self, covariance: Array) -> Array:
         """Variances of these predictions."""
         shared = covariance + _COMMON
-        return np.asarray(np.maximum(1 + _COMMON - ((shared @ self.precision) * shared).sum(axis=1), 1e-9))
+        explained = np.einsum("ij,ij->i", shared @ self.precision, shared)
+        return np.asarray(np.maximum(1 + _COMMON - explained, 1e-9))
 
     def covariances(self, covariance: Array, others: Array, between: Array) -> Array:
         """Covariances of the predictions of two sets of configurations.
@@ -181,6 +223,11 @@ class Posterior:
             Covariances of the one set with the other, before any report.
         """
         return np.asarray(between + _COMMON - (covariance + _COMMON) @ self.precision @ (others + _COMMON).T)
+
+
+def _add_to_diagonal(matrix: Array, terms: Array | float) -> None:
+    diagonal = np.einsum("ii->i", matrix)  # a view
+    diagonal += terms
 
 
 def crossing_of(trials: Indices, lags: Array, values: Array) -> float:

@@ -40,13 +40,6 @@ class TrialRecord:
             self.values.append(self.best)
         self.last = max(self.last, level)
 
-    def points(self, first: float) -> list[tuple[float, float]]:
-        """Levels and values from ``first`` on, and the last one in any case."""
-        points = [point for point in zip(self.levels, self.values, strict=True) if point[0] >= first]
-        if not points or points[-1][0] < self.last:
-            points.append((self.last, self.best))
-        return points
-
 
 @dataclass(frozen=True)
 class Data:
@@ -123,13 +116,18 @@ class Records:
             for record in self._trials.values()
             if record.diverged or (record.levels and (record.ended or record.last >= early))  # as counts() says
         ]
-        finite = np.array([record.best for record in known if not record.diverged])
-        if len(finite) < 2 or self._first is None:
+        if self._first is None:
+            return None
+        best = np.array([record.best for record in known], dtype=float)
+        diverged = np.array([record.diverged for record in known], dtype=bool)
+        finite = best[~diverged]
+        if len(finite) < 2:
             return None
         # The worst values are cut off, so that a trial that fails badly does not make all others alike.
         middle, top = float(np.median(finite)), float(finite.max())
         floor = middle - (top - middle)
-        best = np.array([floor if record.diverged else max(record.best, floor) for record in known])
+        best[diverged] = floor
+        np.maximum(best, floor, out=best)
         centre, deviation = float(best.mean()), float(best.std())
         if not deviation > 1e-9 * max(abs(top), abs(floor)):
             return None
@@ -138,24 +136,40 @@ class Records:
             chosen = set(np.argsort(-best, kind="stable")[: most - most // 2].tolist()) | set(range(newest, len(known)))
             order = sorted(chosen)
             known, best = [known[index] for index in order], best[order]
-        trials: list[int] = []
-        lags: list[float] = []
-        values: list[float] = []
-        for index, record in enumerate(known):
-            # One that has diverged gets no better.
-            points = [(self._max_t, floor)] if record.diverged else record.points(2 * self._first)
-            for level, value in points:
-                trials.append(index)
-                lags.append(self._lag(level))
-                values.append(max(value, floor))
+        trials, levels, values = self._points(known, floor)
         return Data(
-            np.stack([record.units for record in known]),
+            np.concatenate([record.units for record in known]).reshape(len(known), -1),
             (best - centre) / deviation,
             partial(self._merits, known, floor),
-            np.array(trials),
-            np.array(lags),
-            (np.array(values) - centre) / deviation,
+            trials,
+            self._lags(levels),
+            (np.maximum(values, floor) - centre) / deviation,
         )
+
+    def _points(self, known: list[TrialRecord], floor: float) -> tuple[Indices, Array, Array]:
+        """Trials, levels and values of the reports that are used: from twice the first level on, and the last ones."""
+        numbers: list[int] = []
+        levels: list[float] = []
+        values: list[float] = []
+        for record in known:
+            if record.diverged:
+                # It gets no better.
+                numbers.append(1)
+                levels.append(self._max_t)
+                values.append(floor)
+            else:
+                numbers.append(len(record.levels) + 1)
+                levels += record.levels
+                levels.append(record.last)
+                values += record.values
+                values.append(record.best)
+        of_level, early = np.array(levels, dtype=float), 2 * (self._first or 0.0)
+        used = of_level >= early
+        # The last report adds something if it is later than the one before it, or if that one is too early.
+        ends = np.cumsum(numbers) - 1
+        before = of_level[ends - 1]
+        used[ends] = (of_level[ends] > before) | (before < early) | (np.array(numbers) == 1)
+        return np.repeat(np.arange(len(known)), numbers)[used], of_level[used], np.array(values, dtype=float)[used]
 
     def _merits(self, known: list[TrialRecord], floor: float) -> Array:
         """The last value of each trial at a doubling level, less what trials usually have gained up to that level.
@@ -179,9 +193,9 @@ class Records:
         worst = min(merits)
         return np.array([worst if r.diverged else merit for r, merit in zip(known, merits, strict=True)])
 
-    def _lag(self, level: float) -> float:
+    def _lags(self, levels: Array) -> Array:
         first = 2 * (self._first or 0.0)
-        return first / min(level, self._max_t) - first / self._max_t
+        return np.asarray(first / np.minimum(levels, self._max_t) - first / self._max_t)
 
 
 def _standard(values: Array) -> Array:

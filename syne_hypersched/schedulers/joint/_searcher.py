@@ -14,10 +14,10 @@ from syne_hypersched.schedulers.joint._model import (
     Indices,
     Posterior,
     Scales,
+    covariances_of,
     crossing_of,
     expected_improvement,
     fitted,
-    matern,
     narrowed,
     rank_correlation,
 )
@@ -183,16 +183,15 @@ class JointSearcher:
         data = self._records.data(MOST_TRIALS)
         if data is None or len(data.rows) < LEAST_TRIALS:
             return None
-        squares = self._encoding.squares(data.rows, data.rows)
-        self._fit(squares, data)
+        self._fit(data)
         if not self._is_trusted:
             return None
         lengths = np.exp(self._scales.lengths)
-        covariance, _ = matern(squares, lengths)
+        positions = self._encoding.positions(data.rows, lengths)
         # What is peculiar to a trial is at least what the configurations do not explain.
         reports = data.trials, data.lags, data.values
         crossing = crossing_of(*reports)
-        posterior = Posterior.of(covariance, *reports, math.exp(self._scales.noise), crossing)
+        posterior = Posterior.of(covariances_of(positions, positions), *reports, math.exp(self._scales.noise), crossing)
         centres = data.rows[np.argsort(-posterior.means, kind="stable")[:NUM_CENTRES]]
         if self._listed is None:
             candidates = self._candidates(centres)
@@ -202,17 +201,18 @@ class JointSearcher:
         if not len(candidates):
             return None
         best = max(float(posterior.means.max()), float(data.best.max()))
-        gains = expected_improvement(*self._predicted(posterior, data.rows, candidates, lengths), best)
+        gains = expected_improvement(*self._predicted(posterior, positions, candidates, lengths), best)
         index = int(np.argmax(gains))
         if self._listed is not None:
             return self._listed.take(int(indices[index]))
         # The random configuration has the hyperparameters that are not in the model.
         return {**(self._explore.suggest() or {}), **self._encoding.config(candidates[index])}
 
-    def _fit(self, squares: Array, data: Data) -> None:
+    def _fit(self, data: Data) -> None:
         """Fits the scales, if there is enough that is new, and asks whether the model predicts anything."""
         if len(self._records) >= GROWTH * self._num_fitted:
             self._num_fitted = len(self._records)
+            squares = self._encoding.squares(data.rows, data.rows)
             self._scales, left_out = fitted(squares, data.merits, self._scales, NUM_STEPS)
             # One standard error of the correlation of ranks that have nothing to do with one another.
             by_chance = 1 / math.sqrt(len(data.merits) - 1)
@@ -220,26 +220,23 @@ class JointSearcher:
 
     def _candidates(self, centres: Array) -> Array:
         """Rows that were not suggested yet: random ones, and some around the centres."""
-        found = [self._encoding.snapped(self._random_state.uniform(size=(NUM_RANDOM, len(self._encoding))))]
+        found = [self._random_state.uniform(size=(NUM_RANDOM, len(self._encoding)))]
         found += [self._encoding.around(centre, NUM_AROUND, self._random_state) for centre in centres]
-        candidates = np.concatenate(found)
+        candidates = self._encoding.snapped(np.concatenate(found))
         return candidates[[tuple(row) not in self._suggested for row in candidates.tolist()]]
 
-    def _predicted(self, posterior: Posterior, rows: Array, candidates: Array, lengths: Array) -> tuple[Array, Array]:
+    def _predicted(self, posterior: Posterior, known: Array, candidates: Array, lengths: Array) -> tuple[Array, Array]:
         """Means and variances of candidates, once the pending trials will have come out as predicted."""
-
-        def covariance(first: Array, second: Array) -> Array:
-            return matern(self._encoding.squares(first, second), lengths)[0]
-
-        with_trials = covariance(candidates, rows)
+        of_candidates = self._encoding.positions(candidates, lengths)
+        with_trials = covariances_of(of_candidates, known)
         means, variances = posterior.mean(with_trials), posterior.variances(with_trials)
         if self._pending:
-            pending = np.stack(list(self._pending.values()))
-            of_pending = covariance(pending, rows)
+            of_pending = self._encoding.positions(np.stack(list(self._pending.values())), lengths)
+            pending_with_trials = covariances_of(of_pending, known)
             variances = narrowed(
                 variances,
-                posterior.covariances(with_trials, of_pending, covariance(candidates, pending)),
-                posterior.covariances(of_pending, of_pending, covariance(pending, pending)),
+                posterior.covariances(with_trials, pending_with_trials, covariances_of(of_candidates, of_pending)),
+                posterior.covariances(pending_with_trials, pending_with_trials, covariances_of(of_pending, of_pending)),
                 posterior.own,
             )
         return means, variances

@@ -17,8 +17,8 @@ def test_counters_go_on_over_launches_and_the_signal_time_is_reported_once_in_ea
         trial.signal_s = time_s - 1
         trial.begin_launch(launch, len(told), time_s)
         trial.epoch_s = 4.0 / len(launch)
-        told.append(trial.report(time_s + 5, "elapsed_s"))
-    told.append(trial.report(time_s + 7, "elapsed_s"))
+        told.append(trial.report(time_s + 5, "elapsed_s", 4.0))
+    told.append(trial.report(time_s + 7, "elapsed_s", 4.0))
     assert [report["elapsed_s"] for report in told] == [4, 6, 8]
     assert [report["st_worker_iter"] for report in told] == [0, 1, 2]
     assert [report["st_launch"] for report in told] == [0, 1, 1]
@@ -30,7 +30,7 @@ def test_counters_go_on_over_launches_and_the_signal_time_is_reported_once_in_ea
 def test_the_curve_is_not_touched():
     reports = [{"epoch": 1}]
     trial = VirtualTrial(0, LearningCurve(reports, [1.0]))
-    trial.report(1.0, "elapsed_s")["epoch"] = 7
+    trial.report(1.0, "elapsed_s", 1.0)["epoch"] = 7
     assert reports == [{"epoch": 1}]
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from syne_hypersched.schedulers.asha import CONTINUE, STOP, StoppingBracket
 
 
@@ -62,3 +64,19 @@ def test_every_trial_runs_to_the_end_at_most_and_none_is_promoted():
     assert bracket.promote_in_advance(hopeless=True) is None
     bracket.stop_resuming()
     assert bracket.report(1, 1, 0.3) == CONTINUE
+
+
+def test_decisions_are_those_of_looking_at_every_rung_at_each_report():
+    """Reports below the next level are decided without a look at the rungs."""
+    state = np.random.RandomState(0)
+    quick, slow = make(num_trials=40), make(num_trials=40)
+    level = dict.fromkeys(range(40), 0.0)
+    for _ in range(2000):
+        trial_id = int(state.randint(40))
+        level[trial_id] += float(state.choice([-1, 0, 0.5, 1, 1, 1, 4]))
+        value = float(state.choice([state.normal(), math.inf], p=[0.95, 0.05]))
+        if slow.is_running(trial_id):
+            slow._running[trial_id] = -math.inf
+        assert quick.report(trial_id, level[trial_id], value) == slow.report(trial_id, level[trial_id], value)
+    for quick_rung, slow_rung in zip(quick.ladder.rungs, slow.ladder.rungs, strict=True):
+        assert len(quick_rung) == len(slow_rung)

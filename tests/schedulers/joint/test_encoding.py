@@ -53,7 +53,7 @@ def test_a_configuration_comes_back_as_it_was(seed):
 def test_every_row_is_a_valid_configuration_and_snapping_changes_nothing_twice(seed):
     state, encoding = np.random.RandomState(seed), Encoding(SPACE)
     rows = encoding.snapped(state.uniform(size=(5, len(encoding))))
-    rows = np.concatenate([rows, encoding.around(rows[0], 5, state)])
+    rows = np.concatenate([rows, encoding.snapped(encoding.around(rows[0], 5, state))])
     np.testing.assert_allclose(encoding.snapped(rows), rows, atol=1e-9)
     for row in rows:
         config = encoding.config(row)
@@ -102,3 +102,27 @@ def test_neighbours_of_the_ends_lie_inside():
     for distances in (low, 1 - high):
         assert (distances > 0).all()
         assert np.median(distances) == pytest.approx(0.67 * 0.12, rel=0.2)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=examples(30), deadline=None)
+def test_snapped_rows_are_those_of_their_configurations(seed):
+    """To the last bit: by this the searcher knows that it has suggested a configuration before."""
+    encoding = Encoding(SPACE)
+    rows = np.random.RandomState(seed).uniform(size=(20, len(encoding)))
+    snapped = encoding.snapped(rows)
+    stepped = [i for i, name in enumerate(encoding.names) if name not in ("uniform", "log", "reverse")]
+    again = np.stack([encoding.units(encoding.config(row)) for row in snapped])
+    np.testing.assert_array_equal(again[:, stepped], snapped[:, stepped])
+
+
+def test_distances_of_positions_are_the_scaled_squares():
+    state, encoding = np.random.RandomState(0), Encoding(SPACE)
+    rows = encoding.snapped(state.uniform(size=(9, len(encoding))))
+    # A value that the space does not have is unlike all others, and like itself.
+    rows[7:, encoding.names.index("choice")] = -1.0
+    others, lengths = np.concatenate([rows[:3], rows[7:]]), state.uniform(0.2, 2.0, size=len(encoding))
+    positions, of_others = encoding.positions(rows, lengths), encoding.positions(others, lengths)
+    distances = ((positions[:, None] - of_others[None]) ** 2).sum(axis=2)
+    expected = np.tensordot(1 / lengths**2, encoding.squares(rows, others), axes=1)
+    np.testing.assert_allclose(distances, expected, atol=1e-9)

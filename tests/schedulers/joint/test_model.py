@@ -9,6 +9,7 @@ from syne_hypersched.schedulers.joint._model import (
     Posterior,
     Scales,
     _evidence,
+    covariances_of,
     crossing_of,
     expected_improvement,
     fitted,
@@ -66,6 +67,13 @@ def test_what_says_nothing_is_noise_and_predicts_nothing():
     assert abs(rank_correlation(left_out, values)) < 0.4
 
 
+def test_covariances_of_positions_are_materns(rows):
+    lengths = np.array([0.02, 0.5, 3.0])
+    others = np.concatenate([rows[:4], np.random.RandomState(5).uniform(size=(6, 3))])
+    expected = matern(squares(rows, others), lengths)[0]
+    np.testing.assert_allclose(covariances_of(rows / lengths, others / lengths), expected, rtol=1e-9, atol=1e-11)
+
+
 def dense(rows, trials, lags, values, others, own):
     """Mean and covariance at the maximum resource, by the definition of the process."""
     lengths = np.full(3, 0.5)
@@ -87,9 +95,10 @@ def dense(rows, trials, lags, values, others, own):
 
 def test_predictions_are_those_of_the_process(rows):
     state = np.random.RandomState(4)
-    trials = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5])
-    lags = np.array([1.0, 0.4, 0.9, 1.0, 0.5, 0.0, 0.7, 0.2, 1.0])
-    values = state.normal(size=9)
+    # The reports of the last trial are at one level, as two that were made beyond the maximum resource are.
+    trials = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, 5])
+    lags = np.array([1.0, 0.4, 0.9, 1.0, 0.5, 0.0, 0.7, 0.2, 0.3, 0.3])
+    values = state.normal(size=10)
     others = state.uniform(size=(7, 3))
     mean, covariance = dense(rows, trials, lags, values, others, own=0.2)
     lengths = np.full(3, 0.5)
@@ -106,6 +115,18 @@ def test_predictions_are_those_of_the_process(rows):
     np.testing.assert_allclose(
         narrowed(np.diag(covariance), covariance[:, :3], pending, 0.2), np.diag(covariance - gone), atol=1e-9
     )
+
+
+@pytest.mark.parametrize("lags", [[1.0, 0.4, 0.9, 0.8, 0.1, 1.0], [0.0] * 6])
+def test_trials_with_one_report_each_have_no_slopes(rows, lags):
+    state = np.random.RandomState(6)
+    values, others, trials = state.normal(size=6), state.uniform(size=(4, 3)), np.arange(6)
+    mean, covariance = dense(rows, trials, np.array(lags), values, others, own=0.2)
+    lengths = np.full(3, 0.5)
+    posterior = Posterior.of(matern(squares(rows[:6], rows[:6]), lengths)[0], trials, np.array(lags), values, 0.2)
+    with_trials = matern(squares(others, rows[:6]), lengths)[0]
+    np.testing.assert_allclose(posterior.mean(with_trials), mean, atol=1e-9)
+    np.testing.assert_allclose(posterior.variances(with_trials), np.diag(covariance), atol=1e-9)
 
 
 def test_a_trial_that_was_best_early_and_one_that_got_far_are_predicted_by_their_curves():

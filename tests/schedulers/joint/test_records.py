@@ -34,6 +34,24 @@ def test_points_are_at_doubling_levels_and_at_the_last_one():
     assert values == pytest.approx([0.5, 0.6, 0.9, 0.3])
 
 
+def used_of(record, early):
+    """Levels and values of a trial's reports that are used, one after the other."""
+    points = [point for point in zip(record.levels, record.values, strict=True) if point[0] >= early]
+    if not points or points[-1][0] < record.last:
+        points.append((record.last, record.best))
+    return points
+
+
+def test_points_of_many_trials_are_those_of_each():
+    state = np.random.RandomState(0)
+    for _ in range(20):
+        curves = {i: state.normal(size=state.randint(1, 20)).tolist() for i in range(8)}
+        found = records(curves, ended=range(8))
+        expected = [(i, *point) for i in curves for point in used_of(found.of(i), 2.0)]
+        trials, levels, values = found._points([found.of(i) for i in curves], -10.0)
+        assert list(zip(trials.tolist(), levels.tolist(), values.tolist(), strict=True)) == expected
+
+
 def test_the_worst_values_are_cut_off():
     data = records({0: [0, 1.0], 1: [0, 2.0], 2: [0, 3.0], 3: [-1e9, -1e9]}).data(10)
     # The median of the best values is 1.5, the best one is 3.

@@ -316,7 +316,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         if not self._workers.are_known:
             self._workers.report(self.num_devices)
             # Random search learns nothing, and is what most simulations use.
-            self._tells = not isinstance(self._searcher, RandomSearcher)
+            self._tells = type(self._searcher) is not RandomSearcher
         value, resource = report
         if value < math.inf:
             self._searcher.on_trial_result(trial.trial_id, trial.config, value, resource)

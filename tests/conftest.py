@@ -26,8 +26,8 @@ settings.load_profile("patient")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Collecting thousands of tests makes a million objects, which stay. The garbage collector is not to visit them again and
-# again, neither meanwhile nor while the tests run.
+# Collecting thousands of tests makes a million objects, which stay. The garbage collector is not to visit them again
+# and again, neither meanwhile nor while the tests run.
 gc.disable()
 
 

@@ -26,14 +26,18 @@ settings.load_profile("patient")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Collecting thousands of tests makes a million objects, which stay. The garbage collector is not to visit them again
-# and again, neither meanwhile nor while the tests run.
-gc.disable()
 
-
-def pytest_collection_finish() -> None:
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Collecting tests makes a million objects, which stay: no garbage collection visits them meanwhile."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        # They are taken as old. Left frozen, they would be counted at the end of every simulation.
+        gc.freeze()
+        gc.unfreeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

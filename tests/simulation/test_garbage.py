@@ -14,12 +14,9 @@ from tests.backends.virtual.curves import RoundCurves
 
 @pytest.fixture
 def thresholds():
-    """Thresholds that are not Python's own, while nothing is frozen."""
     before = gc.get_threshold()
     gc.set_threshold(500, 7, 9)
-    gc.unfreeze()
     yield 500, 7, 9
-    gc.freeze()
     gc.set_threshold(*before)
 
 

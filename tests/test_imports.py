@@ -6,6 +6,7 @@ A module that is named in a string counts as imported: ``import_module("syne_hyp
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,10 +114,11 @@ def module_of(path: Path) -> str:
 FILES = {module_of(path): path for path in sorted((ROOT / PACKAGE).rglob("*.py"))}
 
 
-def imports_of(module: str) -> Iterator[Import]:
+@functools.cache
+def imports_of(module: str) -> tuple[Import, ...]:
     """What a module imports at any place, also where only type checkers look or when a function is called."""
-    for imported, line in imports_in(FILES[module].read_text(encoding="utf-8"), str(FILES[module])):
-        yield module, imported, line
+    source = FILES[module].read_text(encoding="utf-8")
+    return tuple((module, imported, line) for imported, line in imports_in(source, str(FILES[module])))
 
 
 def imports_in(source: str, path: str = "") -> Iterator[tuple[str, int]]:

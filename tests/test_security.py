@@ -19,12 +19,22 @@ UNPICKLE = {"backends/function/_entry_point.py", "recovery/_setup.py"}
 EXECUTE = {"launch/_rank.py", "launch/_learning.py"}
 
 
+def dotted(node: ast.expr) -> str:
+    """A name with dots, as it is spelt; what comes before it may be an expression, which is left out."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    parts.append(node.id if isinstance(node, ast.Name) else "")
+    return ".".join(reversed(parts))
+
+
 def calls(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     """Name and constant keyword arguments of every call in a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             yield (
-                ast.unparse(node.func),
+                dotted(node.func),
                 {
                     keyword.arg: keyword.value.value
                     for keyword in node.keywords

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +9,7 @@ import pytest
 
 from syne_hypersched.experiments import Event, load_run
 from syne_hypersched.experiments.report import describe_run, main, report_run
+from tests.forked import ForkedPython
 
 
 def test_report_has_table_incumbent_and_picture(simulate: Callable[..., Path]) -> None:
@@ -70,16 +69,17 @@ def test_a_picture_without_a_suffix_is_a_png(simulate: Callable[..., Path], tmp_
     assert (tmp_path / "picture.png").exists()
 
 
-def test_command_line(simulate: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(
+    simulate: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], forked: ForkedPython
+) -> None:
     figure = tmp_path / "other.png"
     assert main([str(simulate()), "--figure", str(figure)]) == 0
     assert figure.exists()
     assert main([str(tmp_path)]) == 2
     assert "cannot report on" in capsys.readouterr().err
-    command = [sys.executable, "-m", "syne_hypersched.experiments.report", "--help"]
-    assert (
-        "name or folder of the experiment" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    )
+    ended = forked.run(["-m", "syne_hypersched.experiments.report", "--help"], tmp_path)
+    assert ended.returncode == 0
+    assert "name or folder of the experiment" in ended.stdout
 
 
 def test_a_report_says_how_many_devices_were_there(simulate: Callable[..., Path]) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from syne_hypersched.cli import main as run_command
 from syne_hypersched.experiments import Event, Run, Violation, load_run
 from syne_hypersched.experiments.verify import main, verdict
+from tests.forked import ForkedPython
 
 
 def test_sound_run(simulate: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,9 +109,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "is not the folder of an experiment" in capsys.readouterr().err
 
 
-def test_command_line(simulate: Callable[..., Path]) -> None:
-    command = [sys.executable, "-m", "syne_hypersched.experiments.verify", str(simulate())]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_command_line(simulate: Callable[..., Path], tmp_path: Path, forked: ForkedPython) -> None:
+    run = forked.run(["-m", "syne_hypersched.experiments.verify", simulate()], tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.endswith("all rules hold\n")
 

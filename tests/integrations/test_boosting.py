@@ -92,7 +92,10 @@ lightgbm.train(
 
 @pytest.mark.parametrize(
     ("library", "script", "metric", "file"),
-    [("xgboost", XGBOOST, "val-rmse", "model.ubj"), ("lightgbm", LIGHTGBM, "val-l2", "model.txt")],
+    [
+        pytest.param("xgboost", XGBOOST, "val-rmse", "model.ubj", id="xgboost"),
+        pytest.param("lightgbm", LIGHTGBM, "val-l2", "model.txt", id="lightgbm", marks=pytest.mark.slow),
+    ],
 )
 def test_a_model_is_boosted_on_changing_devices(tmp_path, library, script, metric, file):
     module = pytest.importorskip(library)

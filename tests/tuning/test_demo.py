@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -22,12 +20,11 @@ def test_a_device_kind_is_passed_on():
         demo_job(30.0, "many")
 
 
-def test_a_trial_that_goes_on_trains_as_one_that_was_never_interrupted(tmp_path):
+def test_a_trial_that_goes_on_trains_as_one_that_was_never_interrupted(tmp_path, forked):
     def train(folder, epochs):
         arguments = ["--epochs", str(epochs), "--width", "16", "--st_checkpoint_dir", str(tmp_path / folder)]
-        ended = subprocess.run(
-            [sys.executable, demo_script(), *arguments], capture_output=True, text=True, check=True, timeout=120
-        )
+        ended = forked.run([demo_script(), *arguments], tmp_path)
+        assert ended.returncode == 0, ended.stderr
         lines = [line.partition("[tune-metric]: ")[2] for line in ended.stdout.splitlines() if "tune-metric" in line]
         return [(report["epoch"], report["val_accuracy"]) for report in map(json.loads, lines)]
 

@@ -115,7 +115,7 @@ def test_nothing_else_is(old, new):
 
 def test_the_same_in_processes_with_other_hashes_and_other_places_of_the_code(tmp_path):
     seen = set()
-    for seed in (1, 2, 3):
+    for seed in (1, 2):  # this process has a third one
         script = tmp_path / f"script_{seed}.py"
         show = "from syne_hypersched.backends.function._content import FunctionContent\n"
         show += "print(FunctionContent(train).fingerprint)\n"

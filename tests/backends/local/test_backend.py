@@ -504,18 +504,27 @@ def test_a_tuning_keeps_few_checkpoints_and_best(script, strategy):
     if strategy == "published":
         options = {"strategy": PublishedRules(fixed_exploration=0.5), "grace_period": 2}
     space = {"x": uniform(0, 1), "mode": choice(["", "", "nan"])}
-    scheduler = HyperSched(space, "loss", "epoch", max_t=40, num_devices=4, deadline_s=6, random_seed=3, **options)
-    backend = make_backend(script, delete_checkpoints=True)
-    running = backend.fetch_status_results
     over_but_running = []
 
-    def watched(trial_ids):
-        over = set(scheduler.trials_checkpoints_can_be_removed())
-        over_but_running.extend(over & {trial_id for trial_id, _ in backend.busy_trial_ids()} & set(trial_ids))
-        return running(trial_ids)
+    def tune(deadline_s):
+        options["deadline_s"] = deadline_s
+        scheduler = HyperSched(space, "loss", "epoch", max_t=40, num_devices=4, random_seed=3, **options)
+        backend = make_backend(script, delete_checkpoints=True)
+        running = backend.fetch_status_results
 
-    backend.fetch_status_results = watched
-    tuner = run(backend, scheduler, Deadline(6, backend), save_tuner=False)
+        def watched(trial_ids):
+            over = set(scheduler.trials_checkpoints_can_be_removed())
+            over_but_running.extend(over & {trial_id for trial_id, _ in backend.busy_trial_ids()} & set(trial_ids))
+            return running(trial_ids)
+
+        backend.fetch_status_results = watched
+        return scheduler, backend, run(backend, scheduler, Deadline(deadline_s, backend), save_tuner=False)
+
+    # On a machine that is busy with something else, six seconds may be over before a trial has reported a number.
+    for deadline_s in (6, 30, 120):
+        scheduler, backend, tuner = tune(deadline_s)
+        if scheduler.incumbent is not None:
+            break
     assert_sound(tuner)
     events = read_events(tuner.tuner_path / "events.jsonl")
     gone = {event.trial_id: event for event in events if event.event == "remove_checkpoint"}

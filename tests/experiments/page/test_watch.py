@@ -3,9 +3,9 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import os
 import signal
-import subprocess
-import sys
+import tempfile
 from urllib.parse import urlsplit
 
 from syne_hypersched.experiments.page.watch import watch_run
@@ -15,22 +15,25 @@ from tests.installed import skip_without
 skip_without("plotly")
 
 
-def test_it_serves_until_ctrl_c(tmp_path):
+def test_it_serves_until_ctrl_c(tmp_path, forked):
     write_example(tmp_path)
-    command = [sys.executable, "-m", "syne_hypersched.cli", "watch", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    reader, writer = os.pipe()
+    with open(reader) as lines, tempfile.TemporaryFile("w+") as errors:
+        with open(writer, "wb") as stdout:
+            process = forked.start(
+                ["-m", "syne_hypersched.cli", "watch", tmp_path], stdout=stdout, stderr=errors.buffer
+            )
         try:
-            assert process.stdout is not None
-            address = urlsplit(process.stdout.readline().strip())
+            address = urlsplit(lines.readline().strip())
             connection = http.client.HTTPConnection(address.netloc, timeout=100)
             connection.request("GET", f"{address.path}data")
             content = connection.getresponse().read()
             connection.close()
             assert len(json.loads(gzip.decompress(content))["trials"]) == 4
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=100)
-            assert process.returncode == 130
-            assert "Traceback" not in errors
+            assert process.wait(100) == 130
+            errors.seek(0)
+            assert "Traceback" not in errors.read()
         finally:
             process.kill()
 

@@ -86,7 +86,6 @@ def run(folder, option=""):
     return outcome
 
 
-@pytest.mark.slow  # the quick tests have a script of torchrun resized, paused and killed
 def test_a_trainer_is_resized_paused_and_killed_in_a_save(tmp_path):
     run(tmp_path)
 

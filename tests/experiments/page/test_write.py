@@ -64,7 +64,7 @@ def test_a_file_that_cannot_be_replaced_is_still_whole_and_nothing_is_left_besid
 def test_a_page_is_not_written_beside_a_folder_that_was_named_for_it(tmp_path, name):
     write_example(tmp_path / "run")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match="output must be a file to be written, but .* is a folder"):
+    with pytest.raises(ValueError, match=r"output must be a file to be written, but .* is a folder"):
         write_page(tmp_path / "run", tmp_path / "folder" / ".." / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "run"]
 

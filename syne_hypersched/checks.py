@@ -225,10 +225,10 @@ def output_file(name: str, value: object) -> Path:
     TypeError
         It is no path.
     ValueError
-        It is empty, or a folder without a name, such as ``.``.
+        It is empty, or a folder.
     """
     file = path(name, value, "a file to be written")
-    if not file.name:
+    if file.name in ("", "..") or file.is_dir():
         raise ValueError(f"{name} must be a file to be written, but {str(file)!r} is a folder")
     return file
 

@@ -100,3 +100,12 @@ def test_one_of_a_few():
     # A value whose comparison is no truth value, as NumPy's arrays have it.
     with pytest.raises(ValueError, match='launch must be "warm", "cold" or None'):
         checks.one_of("launch", np.array(["warm", "cold"]), ("warm", "cold", None))
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "there", "there/", "there/.."])
+def test_a_file_to_be_written_is_no_folder(value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match="output must be a file to be written, but"):
+        checks.output_file("output", value)
+    assert checks.output_file("output", "there/page") == Path("there/page")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -65,6 +66,24 @@ def test_python_of_a_document_runs(document, tmp_path, forked):
         if done.returncode == 0:
             break
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+
+
+def unused_names(text: str) -> set[str]:
+    """Functions and classes at the top of a document's Python that none of it uses, so that their bodies never run."""
+    trees = [ast.parse(block["code"]) for block in CODE_BLOCK.finditer(text) if block["language"] == "python"]
+    defined = {each.name for tree in trees for each in tree.body if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
+    return defined - {each.id for tree in trees for each in ast.walk(tree) if isinstance(each, ast.Name)}
+
+
+def test_a_function_that_is_not_called_is_found():
+    block = "```python\ndef train():\n    trainer.train()\n```\n"
+    assert unused_names(block) == {"train"}
+    assert unused_names(f"{block}\n```python file=other.py\ntrain()\n```\n") == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_functions_of_a_document_are_called_so_that_they_run(document):
+    assert not unused_names(document.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", *DOCUMENTS], ids=name_of)

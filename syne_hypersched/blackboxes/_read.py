@@ -13,6 +13,7 @@ from syne_hypersched._tables import read_csv, read_texts
 from syne_hypersched.blackboxes._table import Lookup, TableBlackbox
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 _PARQUET = (".parquet", ".pq")
@@ -73,8 +74,8 @@ def read_table(
     ImportError
         A Parquet file is to be read and pyarrow is not installed.
     ValueError
-        A column is missing or must have numbers but has not, a configuration has an epoch twice or not at all, or times
-        decrease.
+        A column is missing or must have numbers but has not, a configuration has an epoch twice or not at all, times
+        decrease or never rise, or a column without a name of its own in the arguments changes within a training.
     """
     path = Path(path)
     frame = _read(path)
@@ -84,6 +85,7 @@ def read_table(
         if frame.empty:
             raise ValueError(f"where must leave some lines of {path}, but none has {column} = {value!r}")
     time_column = elapsed_time_attr if epoch_time_attr is None else epoch_time_attr
+    is_guessed = configuration is None and configs_path is None
     special = [time_attr, time_column] + ([] if seed is None else [seed])
     if configs_path is not None:
         configs = _read(Path(configs_path))
@@ -109,11 +111,16 @@ def read_table(
         frame = frame.assign(_seed=0)
     arrays = _to_arrays(frame, list(configuration), list(metrics), time_attr, time_column, seed or "_seed", path)
     rows, levels, values, seconds = arrays
+    if _gaps(seconds).any():
+        frame = frame.rename(columns={seed: "_seed"}) if seed is not None else frame
+        raise ValueError(_why_gaps(frame, list(configuration), time_attr, seconds, levels, rows, path, is_guessed))
     if not (seconds > 0).any():
         raise ValueError(
             f"{path} must have seconds above 0 in the column {time_column!r}, but all are 0 or less: training that "
             "takes no time cannot be simulated"
         )
+    if epoch_time_attr is None:
+        _check_elapsed(seconds, rows, levels, time_attr, time_column, path)
     elapsed_s = seconds if epoch_time_attr is None else np.cumsum(seconds, axis=2)
     return TableBlackbox(
         rows,
@@ -236,3 +243,84 @@ def _to_arrays(
     where_first = np.unique(row, return_index=True)[1]
     rows = frame.iloc[where_first][configuration].to_dict(orient="records")
     return rows, levels.tolist(), {metric: spread(metric) for metric in metrics}, spread(time)
+
+
+def _gaps(seconds: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where a curve lacks a level that is before its last one, of the shape (rows, repetitions, levels)."""
+    known = np.isfinite(seconds)
+    gaps: npt.NDArray[np.bool_] = ~known & (np.cumsum(known[:, :, ::-1], axis=2)[:, :, ::-1] > 0)
+    return gaps
+
+
+def _why_gaps(
+    frame: pd.DataFrame,
+    configuration: list[str],
+    time_attr: str,
+    seconds: npt.NDArray[Any],
+    levels: list[float],
+    rows: list[dict[str, Any]],
+    path: Path,
+    is_guessed: bool,
+) -> str:
+    """Names the columns that are no hyperparameters, if leaving them out closes all gaps, or else the first gap."""
+    changing = _changing(frame, configuration, time_attr) if is_guessed else []
+    if changing:
+        rest = ",".join(column for column in configuration if column not in changing)
+        one = len(changing) == 1
+        return (
+            f"configuration must name the hyperparameters of {path}, since not all other columns are: "
+            f"{'the column' if one else 'the columns'} {', '.join(map(repr, changing))} "
+            f"{'changes' if one else 'change'} from {time_attr} to {time_attr} of a training. Without "
+            f"{'it' if one else 'them'}, there are {rest}"
+        )
+    row, repetition, level = (int(i) for i in np.argwhere(_gaps(seconds))[0])
+    last = levels[int(np.flatnonzero(np.isfinite(seconds[row, repetition]))[-1])]
+    return (
+        f"{path} must have all levels of {time_attr} up to the last one of a configuration, but has {last:g} and not "
+        f"{levels[level]:g} for {rows[row]}"
+    )
+
+
+def _changing(frame: pd.DataFrame, configuration: list[str], time_attr: str) -> list[str]:
+    """Columns that change within a curve, if every curve is whole without them; none if this cannot be had."""
+    left = list(configuration)
+    for column in sorted(configuration, key=lambda name: -frame[name].nunique()):
+        fewer = [name for name in left if name != column]
+        if not fewer or frame.duplicated([*fewer, "_seed", time_attr]).any():
+            continue
+        left = fewer
+        if _is_whole(frame, left, time_attr):
+            curves = frame.groupby([*left, "_seed"], observed=True)
+            return [name for name in configuration if name not in left and (curves[name].nunique() > 1).any()]
+    return []
+
+
+def _is_whole(frame: pd.DataFrame, configuration: list[str], time_attr: str) -> bool:
+    """Whether each curve has the levels up to its last one."""
+    position = frame[time_attr].rank(method="dense")
+    curves = position.groupby([frame[name] for name in (*configuration, "_seed")], observed=True)
+    return bool((curves.max() == curves.count()).all())
+
+
+def _check_elapsed(
+    seconds: npt.NDArray[Any],
+    rows: list[dict[str, Any]],
+    levels: list[float],
+    time_attr: str,
+    column: str,
+    path: Path,
+) -> None:
+    """Refuses seconds that are those of each epoch rather than those so far."""
+    steps = np.diff(seconds, axis=2)
+    rule = f"{path} must have the seconds trained so far in the column {column!r}"
+    sums = "Seconds of each epoch must be added up, which read_table does with epoch_time_attr"
+    falls = np.argwhere(steps < 0)
+    if len(falls):
+        row, repetition, level = (int(i) for i in falls[0])
+        before, after = seconds[row, repetition, level : level + 2]
+        raise ValueError(
+            f"{rule}, which never fall, but they fall from {before:g} to {after:g} at {time_attr} "
+            f"{levels[level + 1]:g} of {rows[row]}. {sums}"
+        )
+    if np.isfinite(steps).any() and not (steps > 0).any():
+        raise ValueError(f"{rule}, but in no configuration do they rise from {time_attr} to {time_attr}. {sums}")

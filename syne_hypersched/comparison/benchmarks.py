@@ -130,7 +130,7 @@ def load_benchmark(name: str, table: TableFile | None = None) -> Benchmark:
     Raises
     ------
     ValueError
-        The name is unknown, or the table lacks the metric.
+        The name is unknown, or the table lacks the metric, or has no finite value of it.
     FileNotFoundError
         The data are missing; the message says where they are searched.
     """
@@ -181,6 +181,10 @@ def _entries() -> Mapping[str, _Entry]:
 def _checked(benchmark: Benchmark) -> Benchmark:
     if benchmark.metric not in benchmark.table.metrics:
         raise unknown_name(f"metric of {benchmark.name}", benchmark.metric, benchmark.table.metrics)
+    if not math.isfinite(benchmark.table.best(benchmark.metric, benchmark.do_minimize)):
+        raise ValueError(
+            f"the metric {benchmark.metric!r} of {benchmark.name} must have a finite value somewhere, but has none"
+        )
     return benchmark
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from syne_hypersched.tuning._run import run_job
 
 MOST_REPLAYED = 20_000
 """Reports up to which a tuning ends with a replay, which takes seconds then."""
+
+LEAST_SAME = 4
+"""So many configurations with the same values at each level are no chance."""
 
 EXIT_NO_RESULT = 1
 """Exit code of a tuning that has found nothing."""
@@ -77,6 +81,8 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     print(report_run(folder))
     for line in replay_briefly(run):
         print(line)
+    if told := ignored_configurations(run):
+        print(f"hypersched: {told}", file=sys.stderr)
     name = shlex.quote(folder.name)
     also = f", hypersched replay {name}" if run.incumbent is not None else ""  # nothing can be searched again
     print(f"more: hypersched explain {name}{also}", flush=True)
@@ -86,6 +92,29 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     if run.incumbent is None:
         return _say_no_result(tuner, folder)
     return 0
+
+
+def ignored_configurations(run: Run) -> str:
+    """Asks whether the script uses its arguments, if all trials report the same at each level; else empty.
+
+    A model that learns nothing with any configuration may do so, too.
+    """
+    values: dict[float, set[float]] = {}
+    trials: Counter[float] = Counter()
+    for report in run.reports:
+        values.setdefault(report.resource, set()).add(report.value)
+        trials[report.resource] += 1
+    configs = run.configs or {}
+    different = {
+        repr(sorted(configs[trial].items())) for trial in {each.trial_id for each in run.reports} & set(configs)
+    }
+    most = max(trials.values(), default=0)
+    if min(len(different), most) < LEAST_SAME or any(len(each) > 1 for each in values.values()):
+        return ""
+    return (
+        f"trials of {len(different)} configurations have reported the same {run.metric} at each {run.time_attr}: does "
+        "the script read its arguments, --NAME VALUE for each hyperparameter?"
+    )
 
 
 def replay_briefly(run: Run) -> list[str]:

@@ -21,6 +21,11 @@ FORMS = (
 """What an entry may be, for messages."""
 
 _CALL = re.compile(r"(?P<form>[A-Za-z_]+)\s*\((?P<arguments>.*)\)", re.DOTALL)
+_NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+#: What other tools and languages write for an interval.
+_RANGE = re.compile(rf"(?P<low>{_NUMBER})\s*\.\.\.?\s*(?P<high>{_NUMBER})")
+#: The next entry, after the end of a domain in the same text.
+_NEXT_ENTRY = re.compile(r"(?<=[)\]])[\s,;]+(?P<entry>[A-Za-z_][A-Za-z0-9_.-]*\s*=)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 #: Forms with two bounds: the function of ``syne_tune.config_space``.
 _INTERVALS = {
@@ -156,6 +161,9 @@ def parse_entry(name: str, value: Any) -> SpaceEntry:
 def _from_text(name: str, text: str) -> SpaceEntry:
     if not text:
         raise _invalid(name, text)
+    if not set(text) & set("\"'") and (more := _NEXT_ENTRY.search(text)) is not None:
+        first, second = text[: more.start()].strip(), text[more.start("entry") :].strip()
+        raise _invalid(name, text, f"entries are words of their own, so quote each: '{name}={first}' '{second}'")
     if text.startswith("[") or text.endswith("]"):
         if not (text.startswith("[") and text.endswith("]")):
             raise _invalid(name, text, "a bracket is missing")
@@ -164,8 +172,13 @@ def _from_text(name: str, text: str) -> SpaceEntry:
     if call is None:
         if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" and re.search(r"[(\[]", text):
             raise _invalid(name, text, f"it is in quotes, as a text is: leave them out, {name}={text[1:-1]}")
+        if text.startswith("(") and text.endswith(")"):
+            inside = text[1:-1].strip()
+            raise _invalid(name, text, f"write a list as [{inside}], and bounds with a form, such as uniform({inside})")
         if "(" in text or ")" in text:
             raise _invalid(name, text, "a bracket is missing")
+        if (bounds := _RANGE.fullmatch(text)) is not None:
+            raise _invalid(name, text, f"write bounds with a form, such as uniform({bounds['low']}, {bounds['high']})")
         constant = _literal(text)
         if constant == text and "," in text:
             raise _invalid(name, text, f"a list needs brackets, [{text}], and a text with a comma needs quotes")

@@ -101,8 +101,21 @@ def test_curves_may_end_early(tmp_path):
         (lambda t: t.drop(columns="elapsed_s"), {}, "must have the column 'elapsed_s'"),
         (lambda t: pd.concat([t, t.iloc[:1]]), {}, "has epoch 1 twice for"),
         (lambda t: t.assign(accuracy="good"), {}, "must have numbers in the column 'accuracy'"),
-        (lambda t: t.drop(index=1), {}, "but row 0 is not"),
-        (lambda t: t.assign(elapsed_s=t.elapsed_s.max() - t.elapsed_s), {}, "never fall"),
+        (
+            lambda t: t.drop(index=1),
+            {},
+            r"t.csv must have all levels .* has 4 and not 2 for \{'lr': 0.1, 'ki",
+        ),
+        (
+            lambda t: t.assign(elapsed_s=t.elapsed_s.max() - t.elapsed_s),
+            {},
+            r"'elapsed_s', which never fall, but they fall from 4.5 to 3 at epoch 2 of \{'lr': 0.1, .* epoch_time_attr",
+        ),
+        (
+            lambda t: t.assign(elapsed_s=[2.0] * 4 + [3.0] * 4 + [4.0] * 4),
+            {},
+            "'elapsed_s', but in no configuration do they rise from epoch to epoch. Seconds of each epoch must be",
+        ),
         (lambda t: t.assign(lr=t.lr.where(t.index != 2)), {}, "every line of the column 'lr', but line 4 has none"),
         (lambda t: t, {"configuration": []}, "at least one hyperparameter and one metric"),
     ],
@@ -111,6 +124,28 @@ def test_what_makes_no_table(tmp_path, change, arguments, message):
     path = store(change(frame()), tmp_path / "t.csv")
     with pytest.raises(ValueError, match=message):
         read_table(path, **{"configuration": ["lr", "kind"], **arguments})
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"line": range(12)}, "the column 'line' changes"),
+        ({"loss": [1 / (i + 1) for i in range(12)]}, "the column 'loss' changes"),
+        ({"line": range(12), "loss": [1 / (i + 1) for i in range(12)]}, "the columns 'line', 'loss' change"),
+        ({"best": [0.5, 0.5, 0.7, 0.7] * 3}, "the column 'best' changes"),
+    ],
+)
+def test_columns_that_change_in_a_training_are_not_taken_for_hyperparameters(tmp_path, more, named):
+    path = store(frame().assign(**more), tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=rf"configuration must name .* {named} .* there are lr,kind$"):
+        read_table(path, metrics=["accuracy"])
+    assert len(read_table(path, metrics=["accuracy"], configuration=["lr", "kind"])) == 3
+
+
+def test_a_gap_is_named_where_all_columns_are_hyperparameters(tmp_path):
+    path = store(frame().drop(index=1), tmp_path / "t.csv")
+    with pytest.raises(ValueError, match="has 4 and not 2 for"):
+        read_table(path, metrics=["accuracy"])
 
 
 def test_files_that_cannot_be_read(tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched.experiments import load_run
+from syne_hypersched.experiments import Report, Run, load_run
 from syne_hypersched.tuning import TuneJob, _end, parse_space, script_of
-from syne_hypersched.tuning._end import replay_briefly
+from syne_hypersched.tuning._end import ignored_configurations, replay_briefly
 from tests.experiments.conftest import SimulatedRun
 
 SCRIPT = Path(__file__).with_name("training_script.py")
@@ -77,3 +77,19 @@ def test_a_run_that_cannot_be_searched_again_has_no_replay(tmp_path: Path) -> No
     metadata = {"metric_names": ["loss"], "metric_mode": "min", "scheduler_kwargs": {"time_attr": "epoch"}}
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
     assert replay_briefly(load_run(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("num_trials", "odd_one", "is_told"), [(4, None, True), (9, None, True), (3, None, False), (4, 2, False)]
+)
+def test_equal_values_of_different_configurations_are_told(num_trials: int, odd_one: int | None, is_told: bool) -> None:
+    reports = [
+        Report(trial, float(epoch), epoch, 0.1 * epoch + (trial == odd_one), None, None)
+        for trial in range(num_trials)
+        for epoch in range(1, 4)
+    ]
+    run = Run("loss", True, "epoch", tuple(reports), configs={trial: {"lr": trial} for trial in range(num_trials)})
+    told = ignored_configurations(run)
+    assert ("does the script read its arguments" in told) == is_told
+    same = replace(run, configs={trial: {"lr": 1} for trial in range(num_trials)})
+    assert not ignored_configurations(same)

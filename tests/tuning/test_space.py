@@ -179,3 +179,24 @@ def test_a_domain_in_quotes_is_told_from_a_text(text):
 def test_a_file_may_begin_with_the_mark_of_its_encoding(tmp_path):
     (tmp_path / "space.toml").write_text('lr = "log(1e-3, 1)"\n', encoding="utf-8-sig")
     assert parse_space([str(tmp_path / "space.toml")])[0].name == "lr"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("log(1e-4,1e-1) width=[8,16]", "quote each: 'x=log(1e-4,1e-1)' 'width=[8,16]'"),
+        ("log(1,2),b=log(3,4)", "quote each: 'x=log(1,2)' 'b=log(3,4)'"),
+        ("[8,16] b=[1,2]", "quote each: 'x=[8,16]' 'b=[1,2]'"),
+        ("(1,2)", "write a list as [1,2], and bounds with a form, such as uniform(1,2)"),
+        ("1e-4..1e-1", "write bounds with a form, such as uniform(1e-4, 1e-1)"),
+        ("1 ... 8", "write bounds with a form, such as uniform(1, 8)"),
+    ],
+)
+def test_what_is_meant_for_a_domain_is_told_how_to_be_one(text, hint):
+    with pytest.raises(ValueError, match=re.escape(hint)):
+        parse_entry("x", text)
+
+
+def test_texts_that_look_like_more_entries_are_values():
+    assert parse_entry("x", '["f(a) b=1", "g"]').values == ("f(a) b=1", "g")
+    assert parse_entry("x", "16:9").values == ("16:9",)

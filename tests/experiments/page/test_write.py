@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 
 import pytest
@@ -44,12 +46,27 @@ def test_a_page_that_cannot_be_made_is_an_error(simulate, capsys, tmp_path):
     assert "missing" in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_replaced_is_still_whole_and_nothing_is_left_beside_it(tmp_path):
+def test_a_file_that_cannot_be_replaced_is_still_whole_and_nothing_is_left_beside_it(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(errno.EACCES, "Permission denied", str(source))
+
     write_example(tmp_path / "run")
-    (tmp_path / "page.html").mkdir()
-    with pytest.raises(OSError):
+    (tmp_path / "page.html").write_text("before")
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError) as raised:
         write_page(tmp_path / "run", tmp_path / "page.html")
+    assert raised.value.filename == str(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == "before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "run"]
+
+
+@pytest.mark.parametrize("name", ["folder", ".."])
+def test_a_page_is_not_written_beside_a_folder_that_was_named_for_it(tmp_path, name):
+    write_example(tmp_path / "run")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=r"output must be a file to be written, but .* is a folder"):
+        write_page(tmp_path / "run", tmp_path / "folder" / ".." / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "run"]
 
 
 def test_a_page_goes_elsewhere_if_nothing_can_be_written_beside_the_run(tmp_path, monkeypatch):

@@ -57,15 +57,13 @@ class Bursts:
         self._paths = PathList()
         #: Names of the checkpoint before, and how often each occurs; None: there was none.
         self._last: Counter[str] | None = None
-        #: How many files it had, and the name of the last one.
-        self._last_shape = (0, "")
+        #: How many files it had, and the name of the last one; the names in the order of writing.
+        self._last_shape, self._last_order = (0, ""), list[str]()
         #: Whether there was a report since the last file, the files that came first after a report, and how often the
         #: last file was written again after a report.
         self._has_reported = False
         self._after_report: set[str] = set()
         self._num_alone = 0
-        #: Paths and names as they were before something older was set aside.
-        self._before: tuple[PathList, Counter[str] | None] | None = None
         #: Number of checkpoints in a row that had other names than the one before.
         self._num_odd = 0
         #: Whether a file of the present checkpoint was removed, and whether that was when it was complete; and which
@@ -189,8 +187,7 @@ class Bursts:
         """Whether a file shows that all before it was the first checkpoint, whatever reports came between."""
         if not self._since or not (self._last is None or self._is_guess):
             return False
-        name = pattern_of(path)
-        last = path
+        name, last = pattern_of(path), path
         if name in self._since.names:
             last = next(other for other in reversed(self._since) if pattern_of(other) == name)
         is_first = path == self._since[0] or (name == self._head and name in self._passing)
@@ -274,6 +271,8 @@ class Bursts:
         self._is_cut = self._is_cut or (is_certain and self._has_other_names)
         self._lasting = _without(self._paths.names, self._passing.__contains__)
         turn, before = self._turn, self._last_turn
+        if self._is_tail():
+            self._last, self._last_order = Counter(self._paths.names), list(map(pattern_of, self._paths))
         if not turn:
             return
         if self._num_single < _MOST_SINGLE:
@@ -293,20 +292,37 @@ class Bursts:
             names = self._paths.names + self._gone.names
             self._num_odd = self._num_odd + 1 if self._last is not None and not _are_same(names, self._last) else 0
             self._last_shape = _shape([*self._gone, *self._paths])
+            self._last_order = list(map(pattern_of, self._paths))
             self._is_cut = False
             self._last, self._paths, self._num_alone = names, PathList(), 0
             self._is_cleaned, self._is_over, self._gone = False, False, PathList()
             self._after_report.clear()
 
-    def set_aside(self) -> None:
-        """An older file or folder was moved away: what comes next is another checkpoint, unless it is only removed."""
-        if self._paths:
-            self._before = self._paths, self._last
-            self.begin()
+    def _is_tail(self) -> bool:
+        """Whether the checkpoint has the last files of the one before, so that the others were written only once.
+
+        A script writes its settings at its start, and then the same files in one order for each checkpoint. Parts with
+        numbers may have another order, and so may files that are written while the script reports.
+        """
+        names, num = list(map(pattern_of, self._paths)), len(self._last_order) - len(self._paths)
+        is_known = self._last is not None and not (self._is_overlapped or self._is_guess or self._gone)
+        is_tail = num > 0 and bool(names) and self._last_order[num:] == names
+        return is_known and is_tail and not set(names) & set(self._last_order[:num])
+
+    def set_aside(self, path: str) -> None:
+        """A file or folder was moved away. If it is of the present checkpoint, another one is made."""
+        gone = self._paths.within(path)
+        for other in gone:
+            self._gone.append(other)
+        # A file that was finished only now has another name during the save, and is written once more.
+        self._is_over = self._is_over or not self._fresh.issuperset(gone)
+        self._paths.discard_in(path)
 
     def remove(self, path: str) -> None:
         """A file or folder was removed. A folder that was put in place as a whole is gone with its first file."""
         path = self._paths.holder(path)
+        # A part of this checkpoint would stay.
+        self._is_guess = self._is_guess and (path in self._paths or pattern_of(path) not in self._paths.names)
         if not any(known.has_in(path) for known in (self._paths, self._since, self._turn)):
             self._last = self._last or None
             return
@@ -318,17 +334,13 @@ class Bursts:
         brief = {name for name, number in removed.items() if is_brief and number == paths.names[name]}
         if brief:
             self._lasting = _without(self._lasting, brief.__contains__)
-        if gone and not num_left and self._before is not None:
-            (self._paths, self._last), self._before = self._before, None
-            self._paths.old_names = None
-        else:
-            left = {name: paths.names[name] - number + self._gone.names[name] for name, number in removed.items()}
-            lasting = [other for other in gone if self._lasting[pattern_of(other)] > left[pattern_of(other)]]
-            self._is_over = self._is_over or (bool(lasting) and self.is_complete)
-            for other in lasting:
-                self._gone.append(other)
-            self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
-            paths.discard_in(path)
+        left = {name: paths.names[name] - number + self._gone.names[name] for name, number in removed.items()}
+        lasting = [other for other in gone if self._lasting[pattern_of(other)] > left[pattern_of(other)]]
+        self._is_over = self._is_over or (bool(lasting) and self.is_complete)
+        for other in lasting:
+            self._gone.append(other)
+        self._is_cleaned = self._is_cleaned or (bool(gone) and num_left > 0)
+        paths.discard_in(path)
         self._since.discard_in(path)
         used = brief | {pattern_of(other) for other in self._turn.within(path)}
         used = {name for name in used if name not in self._lasting and name not in self._paths.names}

@@ -206,6 +206,13 @@ class ChangeWatch:
                         files.append((entry.stat(follow_symlinks=False).st_mtime_ns, f"{path}{entry.name}"))
         return [file for _, file in sorted(files)]
 
+    def written_s(self, path: str) -> float:
+        """When an entry of the folder was last written to (seconds since the epoch); 0 if it is gone."""
+        try:
+            return os.lstat(os.path.join(self._folder, path)).st_mtime
+        except OSError:
+            return 0.0
+
     def _written_ns(self, path: str) -> int:
         return os.lstat(os.path.join(self._folder, path)).st_mtime_ns
 

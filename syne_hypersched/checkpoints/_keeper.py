@@ -32,8 +32,7 @@ _PATIENCE_S = 0.5
 #: The supervisor waits at most so many seconds for the thread, which may be copying. While files are open for writing,
 #: the thread looks again after as many.
 _LOCK_S = _LOOK_S = 0.02
-#: A file written aside is moved to its place within so many seconds, or never. The missing files of an incomplete
-#: checkpoint are written within so many seconds, or never.
+#: Within so many seconds a file written aside is moved to its place, and an incomplete checkpoint completed, or never.
 _ASIDE_S = 1.0
 #: After a generation could not be taken, the thread tries again after so many seconds.
 _RETRY_S = 1.0
@@ -371,7 +370,7 @@ class GenerationKeeper:
         self._tried.end()
         self._error, newest = self._error or self._tried.error, self._shelf.newest
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
-        is_proven = observer.is_proven or self._at_sigterm == read_tree(self._spec.folder)
+        is_proven = observer.is_proven or (not observer.made and self._at_sigterm == read_tree(self._spec.folder))
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(

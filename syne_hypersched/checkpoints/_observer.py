@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -59,6 +58,8 @@ class Observer:
         Whether files that are finished soon belong to the last checkpoint, although a report came between.
     taken
         What was there when a generation was taken last.
+    made
+        Folders that are empty, and when they were made (monotonic seconds): something is to be put into them.
     habits
         How the script makes its files.
     bursts
@@ -82,35 +83,29 @@ class Observer:
         self._complete, self._logs = LastComplete(), OpenLogs()
         self.taken: Tree = {}
         self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
-        self.changed_s = 0.0
         self.changed: set[str] = set()
-        self.num_changes = self.num_log_changes = 0
+        self.num_changes, self.num_log_changes, self.changed_s = 0, 0, 0.0
         #: All that had happened by then is known (monotonic seconds).
         self._looked_s = time.monotonic()
         #: Files that are not only made, but written to.
         self._wrote: set[str] = set()
-        #: Number of reports at the beginning of each file: of those not closed yet, of those finished aside, of those
-        #: finished, and of those that existed before the watch began and may still be open.
+        #: Reports at the beginning of each file: not closed yet; finished aside; finished; found, perhaps open still.
         self._begun: dict[str, int] = {}
         self._aside: dict[str, int] = {}
         self._parts: dict[str, int] = {}
         self._lost: dict[str, int] = {}
         #: Whether some of the latter were found since it was last asked which ones are open.
         self._is_entered = False
-        #: What is being moved, and whether the last change was to move an older checkpoint aside.
+        #: What is being moved, and what was moved before all its files were closed.
         self._move: Move | None = None
-        #: What was moved before all its files were closed.
         self._moved_open: dict[str, Move] = {}
-        self._follows_old = False
         #: What was finished of the present checkpoint since the last report.
         self._finished: set[str] = set()
         #: When the last file was written to (seconds of the wall clock), which may be noticed later; 0: not known.
         self._finished_at = 0.0
         #: Files written to since the folder was last seen without a writer, and files that were only opened.
-        self._unproven: set[str] = set()
-        self._untold: set[str] = set()
-        #: Folders that are empty, and when they were made: something is to be put into them.
-        self._made: dict[str, float] = {}
+        self._unproven, self._untold = set[str](), set[str]()
+        self.made: dict[str, float] = {}
         #: The generation taken of the present checkpoint since the last report, and generations that lack files.
         self._taken_in_burst: int | None = None
         self.lacking: list[int] = []
@@ -120,22 +115,22 @@ class Observer:
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
-        return self.bursts.is_complete and not (self._begun or self._aside or self._made)
+        return self.bursts.is_complete and not (self._begun or self._aside or self.made)
 
     @property
     def is_first(self) -> bool:
         """Whether the checkpoint is the first one, all of whose files are closed."""
-        return self.bursts.is_first and not (self._begun or self._aside or self._made)
+        return self.bursts.is_first and not (self._begun or self._aside or self.made)
 
     @property
     def is_proven(self) -> bool:
         """Whether every file that was written to was closed by a process that was alive afterwards."""
-        return not (self._unproven or self._untold or self.doubts.paths or self._made)
+        return not (self._unproven or self._untold or self.doubts.paths or self.made)
 
     @property
     def may_be_whole(self) -> bool:
         """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
-        return all(map(self.habits.is_aside, {*self._unproven, *self.doubts.paths, *self._made}))
+        return all(map(self.habits.is_aside, {*self._unproven, *self.doubts.paths, *self.made}))
 
     def doubt(self) -> bool:
         """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
@@ -185,7 +180,7 @@ class Observer:
                 self._unproven &= writing
                 self._untold &= writing
                 self.has_finished = self.has_finished or not writing
-                self._made = {path: at_s for path, at_s in self._made.items() if time.monotonic() - at_s < _MADE_S}
+                self.made = {path: at_s for path, at_s in self.made.items() if time.monotonic() - at_s < _MADE_S}
         return self.is_proven
 
     def last_complete(self) -> tuple[Tree, State | None]:
@@ -269,7 +264,7 @@ class Observer:
                 self.bursts.report()  # perhaps, among other lines
                 continue
             if change.kind == "made":
-                self._made[change.path] = now
+                self.made[change.path] = now
                 self._complete.begin(change.path)
                 self._matcher.touch(self._looked_s, now)
                 continue
@@ -333,7 +328,7 @@ class Observer:
             self._wrote |= files
             self._finish_moved(path, before, now)
         else:
-            for known in (self._begun, self._aside, self._lost, self._made, self._parts):
+            for known in (self._begun, self._aside, self._lost, self.made, self._parts):
                 known.pop(path, None)
             self.doubts.forget(path)
             self.bursts.remove(path)
@@ -348,27 +343,29 @@ class Observer:
 
     def _finish(self, path: str, after: int, before: int, now: float, move: Move | None = None) -> None:
         """A file or folder is finished; it is in its own place, or will be moved there."""
-        was_part, is_old = (False, False) if move is None else (move.was_part, move.is_old)
         self._finished.add(path)
         self.habits.finished(path)
-        for made in [made for made in self._made if path.startswith(f"{made}/")]:
-            del self._made[made]
-        with contextlib.suppress(OSError):
-            self._finished_at = os.lstat(os.path.join(self._folder, path)).st_mtime
+        self.made = {made: made_s for made, made_s in self.made.items() if not is_in(path, made)}
+        self._finished_at = self._watch.written_s(path) or self._finished_at
         if self.habits.is_aside(path):
             self._aside[path] = after
+            return
+        if move is not None and move.is_old:  # under another name
+            self._parts[path] = after
+            self._complete.begin(path)
+            self._matcher.change(after, before, now, is_save=False)
             return
         was_lost = self._lost.pop(path, None) is not None  # and is finished only now
         is_expected = self.bursts.expects(path)
         begins = not was_lost and self.bursts.add(path)
         if begins:
             self._finished = {path}
-        elif self._taken_in_burst is not None and not (was_lost or is_old):
+        elif self._taken_in_burst is not None and not was_lost:
             self.lacking.append(self._taken_in_burst)
         self._parts[path], self._taken_in_burst = after, None
-        goes_on = was_part or (not begins and (self.is_open or (is_expected and not self._follows_old)))
-        self._matcher.change(after, before, now, is_save=not is_old, goes_on=goes_on, since_s=self._looked_s)
-        self.is_open, self._follows_old = not is_old, is_old
+        goes_on = (move is not None and move.was_part) or (not begins and (self.is_open or is_expected))
+        self._matcher.change(after, before, now, goes_on=goes_on, since_s=self._looked_s)
+        self.is_open = True
         self._complete.finish(path, begins, self.bursts.is_complete, self._matcher.current)
         if self.bursts.is_cut:
             self._matcher.overlap()
@@ -381,20 +378,21 @@ class Observer:
 
         # What was made and moved before it was looked at is not known at all, except by its name.
         is_aside = any(map(is_below, (*self._finished, *self._begun)))
-        is_aside |= not (has_name(path, (*self._parts, *self.taken)) or any(map(is_below, self._at_start)))
+        was_there = any(map(is_below, self._at_start))
+        is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
         was_part = is_aside and self.bursts.withdraw(path)
         if not is_aside:
-            self.bursts.set_aside()
+            self.bursts.set_aside(path)
         self.doubts.forget(path)
         for paths in (self._unproven, self._untold):
             paths.difference_update([other for other in paths if is_below(other)])
-        self._made = {made: made_s for made, made_s in self._made.items() if not is_below(made)}
+        self.made = {made: made_s for made, made_s in self.made.items() if not is_below(made)}
         self._moved_open = {other: move for other, move in self._moved_open.items() if not is_below(other)}
         is_open = frozenset(other[len(path) :] for other in self._begun if is_below(other) and other in self._wrote)
         known = (self._begun, self._aside, self._lost)
         begun = [numbers.pop(other) for numbers in known for other in list(numbers) if is_below(other)]
         if is_aside or self.habits.is_aside(path):
             return Move(min([after, *begun, *parts]), was_part, open=is_open)
-        return Move(min([after, *begun]), is_old=bool(parts), open=is_open)
+        return Move(min([after, *begun]), is_old=bool(parts) or was_there, open=is_open)

@@ -11,8 +11,8 @@ from syne_hypersched.checkpoints._writers import is_being_written
 #: A file that is open for writing at so many reports, and idle for so many seconds, is a log and no checkpoint...
 _LOG_REPORTS = 3
 _LOG_IDLE_S = 0.25
-#: ...and so is a file with such a name.
-_LOG_NAME = re.compile(r"tfevents|\.log$|\.wandb$")
+#: ...and so is a file with such a name, among them those by which processes keep each other away.
+_LOG_NAME = re.compile(r"tfevents|\.(log|wandb|lock|pid)$|^lock$", re.IGNORECASE)
 #: A file that stays open is not being written if it has not changed for so many seconds.
 _QUIET_S = 0.05
 

@@ -346,7 +346,7 @@ def reports_of_rows(rows: Rows, path: Path, goal: RunGoal) -> tuple[tuple[Report
             _number(row.get(time_attr)),
             _number(row.get(metric)),
         )
-        if trial_id is None or resource is None:
+        if trial_id is None or resource is None or not math.isfinite(resource):
             num_left_out += 1
             continue
         reports.append(

@@ -144,6 +144,68 @@ def test_a_checkpoint_may_begin_with_another_name_than_the_first_one():
         assert bursts.is_complete
 
 
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["settings", "model", "|", "model", "|"],
+        ["settings", "words", "model", "state", "|", "model", "state", "|"],
+        ["settings", "step-1/model", "|", "step-2/model"],
+    ],
+)
+def test_files_that_are_written_once_are_no_part_of_the_next_checkpoint_after_a_report(paths):
+    bursts = Bursts()
+    add(bursts, *paths)
+    if paths[-1] != "|":
+        bursts.remove("step-1/model")  # so that step-2 is no second part of the first checkpoint
+        bursts.report()
+    assert bursts.is_complete
+    assert not bursts.is_partial
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["model", "state", "|", "model", "|"],  # a thread saves
+        ["shard-1", "shard-0", "|", "shard-0", "|"],  # two processes save, without waiting for each other
+        ["model", "settings", "|", "model", "|"],
+    ],
+)
+def test_a_report_does_not_complete_a_checkpoint_that_may_lack_files(paths):
+    bursts = Bursts()
+    add(bursts, *paths)
+    assert not bursts.is_complete
+    assert bursts.is_partial
+
+
+def test_a_report_says_nothing_if_one_came_while_a_file_was_written():
+    bursts = Bursts()
+    add(bursts, "settings", "model", "|")
+    bursts.overlap(True)
+    add(bursts, "model", "|")
+    assert bursts.is_partial
+
+
+def test_a_part_of_the_checkpoint_before_may_be_moved_away_in_the_middle_of_the_next_one():
+    bursts = Bursts()
+    add(bursts, "model", "index", "|")
+    for _ in range(2):
+        assert bursts.add("model")
+        bursts.set_aside("index")
+        assert bursts.is_partial
+        assert not bursts.add("index")
+        assert bursts.is_complete
+        bursts.report()
+
+
+def test_a_file_that_was_moved_away_comes_again():
+    bursts = Bursts()
+    add(bursts, "model", "|")
+    bursts.set_aside("model")
+    assert bursts.is_partial
+    assert bursts.add("model")
+    assert bursts.is_complete
+
+
 def test_what_was_moved_away_was_not_in_its_place():
     bursts = Bursts()
     bursts.add("aside-1/0")
@@ -166,9 +228,8 @@ def test_an_old_checkpoint_may_be_moved_away_before_it_is_removed():
         assert add(bursts, f"step-{epoch}/model", f"step-{epoch}/state", "|") == [True, False]
         if epoch > 1:
             assert bursts.is_complete
-            bursts.set_aside()
-            bursts.add(f"gone-{epoch - 1}")
-            assert not bursts.is_complete
+            bursts.set_aside(f"step-{epoch - 1}")
+            assert bursts.is_complete
             bursts.remove(f"gone-{epoch - 1}")
             assert bursts.is_complete
 

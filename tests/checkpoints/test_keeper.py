@@ -864,6 +864,54 @@ def test_a_short_pause_says_nothing_of_the_first_save_of_a_thread(in_process, mo
     assert script.end().is_whole
 
 
+def save(script, *names):
+    for name in names:
+        script.do(f"file = open({str(script.folder / name)!r}, 'w'); file.write('1'); file.close()")
+
+
+def set_aside(script, name):
+    script.do(f"os.replace({str(script.folder / name)!r}, {str(script.folder / name)!r} + '.old')")
+
+
+SAVES = {
+    "settings once": [("settings", "model"), ("model",)],
+    "settings once, then files": [("settings", "words", "model", "state"), ("model", "state")],
+    "a backup": [("model",), ("-model", "model")],
+    "a backup of the last file": [("model", "index"), ("model", "-index", "index"), ("model", "-index", "index")],
+}
+
+
+@pytest.mark.parametrize("saves", SAVES.values(), ids=SAVES)
+def test_a_script_that_has_reported_after_a_whole_save_is_not_waited_for(in_process, monkeypatch, wait_for, saves):
+    monkeypatch.setattr(keeper_module, "_ASIDE_S", 600.0)
+    script = in_process(order="early")
+    for epoch, names in enumerate(saves, start=1):
+        for name in names:
+            save(script, name) if name[0] != "-" else set_aside(script, name[1:])
+        script.keeper.is_saving()  # looks, before the report
+        script.report(epoch, 1 / epoch)
+        wait_for(lambda: not script.keeper.is_saving())
+    script.script.terminate()
+    script.script.wait()
+    assert script.end().is_whole
+
+
+def test_a_folder_that_was_made_for_the_next_checkpoint_at_sigterm_is_no_part_of_this_one(in_process):
+    script = in_process(order="early")
+    for step in (1, 2):
+        (script.folder / f"step-{step}").mkdir()
+        save(script, f"step-{step}/model")
+        script.report(step, 1 / step)
+        script.keeper.is_saving()
+    (script.folder / "step-3").mkdir()
+    script.keeper.drain()
+    script.script.terminate()
+    script.script.wait()
+    assert not script.end().is_whole
+    store = GenerationStore(script.folder)
+    assert all("step-3" not in generation.live for generation in store.generations())
+
+
 def test_the_first_save_of_a_thread_is_tried_if_the_script_is_killed(in_process):
     script = in_process()
     script.report(1, 1.0)

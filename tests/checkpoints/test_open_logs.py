@@ -7,12 +7,12 @@ import pytest
 from syne_hypersched.checkpoints._open_logs import OpenLogs
 
 
-@pytest.mark.parametrize("name", ["events.out.tfevents.17", "train.log", "run-1.wandb"])
+@pytest.mark.parametrize("name", ["events.out.tfevents.17", "train.log", "a.wandb", ".lock", "LOCK", "a.lock", "a.pid"])
 def test_some_names_are_those_of_logs(name):
     assert f"/trial/checkpoints/{name}" in OpenLogs()
 
 
-@pytest.mark.parametrize("name", ["model.pt", "logits", "train.log.pt"])
+@pytest.mark.parametrize("name", ["model.pt", "logits", "train.log.pt", "block", "pid.pt"])
 def test_others_are_not(name):
     assert f"/trial/checkpoints/{name}" not in OpenLogs()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -191,13 +192,16 @@ def test_reports_without_a_level_are_left_out_and_values_of_other_kinds_are_none
     path = simulate()
     table = pd.read_csv(path / "results.csv.zip").astype({"epoch": object, "accuracy": object})
     table.loc[0, "epoch"], table.loc[1, "epoch"], table.loc[2, "accuracy"] = None, "last", "good"
+    table.loc[3, "epoch"], table.loc[3, "accuracy"] = math.inf, 9.0  # schedulers leave such a level out, too
     table.to_csv(path / "results.csv.zip", index=False)
     run = load_run(path)
-    assert len(run.reports) == len(table) - 2
+    assert len(run.reports) == len(table) - 3
     assert run.problems == ()
-    assert run.notes == (f"2 reports in {path / 'results.csv.zip'} left out: no epoch",)
+    assert run.notes == (f"3 reports in {path / 'results.csv.zip'} left out: no epoch",)
     assert report([str(path)]) == 0
-    assert "best accuracy" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "best accuracy" in shown
+    assert "inf" not in shown
 
 
 def test_a_run_without_a_finite_value_can_be_drawn(simulate: Callable[..., Path]) -> None:

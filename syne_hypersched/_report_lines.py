@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Container
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any
 #: process that watches a trial. A test compares the values.
 TAG = b"[tune-metric]: "
 _TAG = TAG.decode()
-#: Entries that Syne Tune's reporter adds to a report. Other names with this prefix are reserved for the tuner.
+#: Entries that Syne Tune's reporter adds to a report, numbers; what is none is left out, as if it were not there. Other
+#: names with this prefix are reserved for the tuner.
 _RESERVED = "st_"
 OF_REPORTER = frozenset({"st_worker_cost", "st_worker_iter", "st_worker_time", "st_worker_timestamp"})
 #: An entry that is the tuner's own in every result, and how an entry of that name is kept which a script reports.
@@ -109,9 +111,13 @@ def _parse(text: str, begin: int, line: bytes, cut: int) -> tuple[dict[str, Any]
     values = {
         sys.intern(name): value
         for name, value in report.items()
-        if not name.startswith(_RESERVED) or name in OF_REPORTER
+        if not name.startswith(_RESERVED) or (name in OF_REPORTER and _is_number(value))
     }
     return values, end
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def free_name(name: str, taken: Container[str]) -> str:

@@ -113,6 +113,8 @@ def test_values_that_are_harmless_are_handed_on():
 def test_names_reserved_for_the_tuner_are_left_out():
     values = {"epoch": 1, "st_tuner_time": 5, "st_decision": "STOP", "st_worker_time": 0.5, "st_launch": 9}
     assert values_in(report(**values)) == [{"epoch": 1, "st_worker_time": 0.5}]
+    values = {"epoch": 1, "st_worker_timestamp": None, "st_worker_iter": "3", "st_worker_time": math.inf}
+    assert values_in(report(**values)) == [{"epoch": 1}]
 
 
 def test_values_that_cannot_be_written_or_used_in_computations_are_replaced():

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,6 +174,7 @@ def copy_file(source: str, target: str) -> int:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
         except OSError:
             if not _copy_in_kernel(reader.fileno(), writer.fileno()):
+                os.lseek(reader.fileno(), 0, os.SEEK_SET)  # which the reader, who has read nothing, does not know of
                 shutil.copyfileobj(reader, writer, 1 << 20)
             copied = os.fstat(writer.fileno()).st_size
     shutil.copystat(source, target)
@@ -181,17 +182,36 @@ def copy_file(source: str, target: str) -> int:
 
 
 def _copy_in_kernel(source: int, target: int) -> bool:
-    """Copies within the kernel; returns False if the kernel cannot, and nothing was copied."""
-    offset = 0
+    """Copies within the kernel, and keeps holes; returns False if the kernel cannot, and nothing was copied."""
+    size, copied = os.fstat(source).st_size, 0
     try:
-        while count := os.copy_file_range(source, target, 1 << 30, offset, offset):
-            offset += count
+        for begin, end in _data(source, size):
+            while begin < end and (count := os.copy_file_range(source, target, end - begin, begin, begin)):
+                begin += count
+                copied += count
+            if begin < end:
+                # Some file systems (/proc, old network file systems) copy nothing and raise no error. Or it was cut.
+                return copied > 0
     except OSError as error:
-        if offset or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if copied or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         return False
-    # Some file systems (/proc, old network file systems) copy nothing and raise no error.
-    return offset > 0 or os.fstat(source).st_size == 0
+    os.truncate(target, size)
+    return True
+
+
+def _data(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the data of a file begin and end. Between them are holes, which take no room and read as zeros."""
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(file, end, os.SEEK_DATA)
+            end = os.lseek(file, begin, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return  # there is nothing but a hole up to the end
+            raise
+        yield begin, end
 
 
 def link_file(source: str, target: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import shlex
 import sys
 import tempfile
@@ -128,8 +130,11 @@ def _draw(run: Run, figure_path: Path | None) -> str:
             return f"picture: {plot_run(run, figure_path)}"
         if run.path is None:
             return "no picture: the run has no folder"
+        figure = run.path / FIGURE_FILENAME
         try:
-            return f"picture: {plot_run(run, run.path / FIGURE_FILENAME)}"
+            if figure.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(figure))
+            return f"picture: {plot_run(run, figure)}"
         except OSError as error:
             elsewhere = Path(tempfile.mkdtemp(prefix=f"{run.path.name}-")) / FIGURE_FILENAME
             picture = plot_run(run, elsewhere)

@@ -131,6 +131,19 @@ def test_a_copy_is_whole_whatever_the_kernel_does_for_it(tmp_path, monkeypatch, 
     assert (tmp_path / "copy").read_bytes() == content
 
 
+@pytest.mark.parametrize("pieces", [{}, {0: b"head"}, {0: b"head", 5 << 20: b"middle"}, {(9 << 20) - 4: b"tail"}])
+def test_a_copy_of_a_sparse_file_has_its_holes(tmp_path, pieces):
+    with open(tmp_path / "model", "wb") as file:
+        file.truncate(9 << 20)
+        for place, content in pieces.items():
+            file.seek(place)
+            file.write(content)
+    copied = copy_file(str(tmp_path / "model"), str(tmp_path / "copy"))
+    assert copied <= 9 << 20
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "model").read_bytes()
+    assert (tmp_path / "copy").stat().st_blocks * 512 < 1 << 20
+
+
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_full_or_broken_disk_is_an_error(folder, monkeypatch, error):
     def fail(*_):

@@ -14,6 +14,9 @@ from typing import Literal, get_args
 from syne_hypersched import checks
 from syne_hypersched.backends.machine._cpu_quota import cpu_quota
 
+#: More CPU slots than any machine has cores.
+_MOST_SLOTS = 1 << 16
+
 logger = logging.getLogger(__name__)
 
 DeviceType = Literal["auto", "gpu", "cpu"]
@@ -168,6 +171,7 @@ def find_devices(
     checks.one_of("device_type", device_type, get_args(DeviceType))
     if num_devices is not None:
         num_devices = checks.positive_integer("num_devices", num_devices)
+        checks.integer("num_devices", num_devices, at_most=_MOST_SLOTS, why="the most slots of one machine")
     gpus: tuple[str, ...] = ()
     if device_type != "cpu":
         gpus = visible_gpus(os.environ if env is None else env, installed_gpus() if installed is None else installed)

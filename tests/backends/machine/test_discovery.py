@@ -69,6 +69,7 @@ def test_cpu_slots_share_the_cores():
     ("arguments", "message"),
     [
         ({"num_devices": 0}, "num_devices must be at least 1, but got 0"),
+        ({"num_devices": 10**30}, "num_devices must be at most 65536, the most slots of one machine, but got 1"),
         ({"num_devices": 5}, "num_devices must be at most the 4 GPUs that may be used, but got 5"),
         ({"device_type": "gpu", "installed": ()}, "device_type must be 'cpu' where no GPU is visible, but got 'gpu'"),
         ({"device_type": "tpu"}, "device_type must be"),

@@ -257,11 +257,16 @@ def one_of(name: str, value: Any, choices: Sequence[Any]) -> Any:
     ValueError
         The value is not among the choices.
     """
-    if not any(_is_choice(value, choice) for choice in choices):
+    if not is_one_of(value, choices):
         *most, last = (f'"{choice}"' if isinstance(choice, str) else repr(choice) for choice in choices)
         listed = f"{', '.join(most)} or {last}" if most else last
         raise ValueError(f"{name} must be {listed}, but got {value!r}")
     return value
+
+
+def is_one_of(value: object, choices: Sequence[Any]) -> bool:
+    """Whether a value is one of the choices; whatever it is, an array for instance, the answer is yes or no."""
+    return any(_is_choice(value, choice) for choice in choices)
 
 
 def _is_choice(value: Any, choice: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -51,7 +52,7 @@ class Deadline:
     def __init__(
         self, deadline_s: float | None = None, trial_backend: Any = None, drain_s: float | None = None
     ) -> None:
-        if isinstance(trial_backend, (str, bytes, Real, type)):
+        if isinstance(trial_backend, (Real, type, Iterable)) or callable(trial_backend):
             raise TypeError(f"trial_backend must be the backend of the tuner, an object, but got {trial_backend!r}")
         self._trial_backend = trial_backend
         self._wished_drain_s = drain_s

@@ -9,6 +9,7 @@ from typing import Any
 from syne_tune.results_callback import ExtraResultsComposer, StoreResultsCallback
 from syne_tune.tuning_status import TuningStatus
 
+from syne_hypersched import checks
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._short_table import shorten_table
 from syne_hypersched._view import show_by_default
@@ -94,7 +95,9 @@ class WaitForReports(StoreResultsCallback):
     def __init__(
         self, add_wallclock_time: bool = True, extra_results_composer: ExtraResultsComposer | None = None
     ) -> None:
-        super().__init__(add_wallclock_time, extra_results_composer)
+        if extra_results_composer is not None and not callable(extra_results_composer):
+            raise TypeError(f"extra_results_composer must be callable, but got {extra_results_composer!r}")
+        super().__init__(checks.truth("add_wallclock_time", add_wallclock_time), extra_results_composer)
         self._wait = Wait()
         self._stores = True
 

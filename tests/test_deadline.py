@@ -201,7 +201,7 @@ def test_setting_the_clock_does_not_move_the_deadline(clocks, step_s, monkeypatc
     assert copy(status(98.0))
 
 
-@pytest.mark.parametrize("backend", ["local", object, 3])
+@pytest.mark.parametrize("backend", ["local", object, 3, [], {"a": 1}, print])
 def test_what_is_no_backend_is_refused(backend):
     with pytest.raises(TypeError, match="trial_backend must be the backend of the tuner"):
         Deadline(10, trial_backend=backend)

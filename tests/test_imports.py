@@ -46,7 +46,7 @@ COMMON_GROUND = {
     "rungs": {"_sorted_floats", "checks"},
     "stability": set(),
     "variables": set(),
-    "waiting": {"_first_use", "_short_table", "_view", "_wording"},
+    "waiting": {"_first_use", "_short_table", "_view", "_wording", "checks"},
 }
 #: The rooms, from the bottom to the top, and which others each may import.
 MAY_IMPORT = {

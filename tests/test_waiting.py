@@ -107,6 +107,12 @@ def test_trials_are_stopped_at_the_report_that_decides(kind, callback, script, m
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize("arguments", [{"add_wallclock_time": "yes"}, {"extra_results_composer": 3}])
+def test_wrong_arguments_are_named(arguments):
+    with pytest.raises(TypeError, match=f"{next(iter(arguments))} must be"):
+        WaitForReports(**arguments)
+
+
 def test_a_short_sleep_stays_the_longest_wait(script):
     """Without events, the stop criterion is checked as often as the user has set."""
     script.write_text("import time; time.sleep(1000)")

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from syne_hypersched import checks
+
 if TYPE_CHECKING:
     from numpy.random import RandomState
 
@@ -97,7 +99,7 @@ def check_policy(policy: str) -> None:
 
 
 def _check_one_of(policies: Sequence[str], policy: str) -> None:
-    if policy not in policies:
+    if not checks.is_one_of(policy, policies):
         raise ValueError(f"policy must be one of {', '.join(map(repr, policies))}, but got {policy!r}")
 
 

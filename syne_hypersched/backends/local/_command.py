@@ -29,11 +29,16 @@ def program(binary: str | Sequence[str] | None, entry_point: Path) -> tuple[str,
 
     Raises
     ------
+    TypeError
+        ``binary`` is neither text nor a sequence of texts.
     ValueError
-        ``binary`` names no program.
+        It names no program.
     """
     if binary is None:
         return (sys.executable,) if entry_point.suffix == ".py" else ()
+    given: object = binary
+    if not isinstance(given, (str, Sequence)) or isinstance(given, (bytes, bytearray)):
+        raise TypeError(f"binary must be a command line, or a list of its words, but got {binary!r}")
     parts = tuple(shlex.split(binary) if isinstance(binary, str) else binary)
     if not parts or not all(isinstance(part, str) for part in parts):
         raise ValueError(f"binary must name a program, but got {binary!r}")

@@ -17,7 +17,7 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import Domain
 from syne_tune.optimizer.scheduler import TrialSuggestion
 
-from syne_hypersched.checks import integer
+from syne_hypersched.checks import integer, is_one_of
 from syne_hypersched.rungs import RungLadder, rung_levels
 from syne_hypersched.schedulers._arguments import Config
 from syne_hypersched.schedulers._reports import Usable
@@ -156,7 +156,7 @@ class ASHA(MultiFidelityScheduler):
             reduction_factor=reduction_factor,
             max_paused=max_paused,
         )
-        if type not in ("stopping", "promotion"):
+        if not is_one_of(type, ("stopping", "promotion")):
             raise ValueError(f"type must be 'stopping' or 'promotion', but got {type!r}")
         if type == "stopping" and max_paused is not None:
             raise ValueError(f'max_paused must be left out with type="stopping", which pauses none, got {max_paused!r}')

@@ -177,7 +177,7 @@ def check_policy_of(options: Options, policy: object, choices: tuple[str, ...]) 
     ValueError
         It is none of them.
     """
-    if policy not in choices:
+    if not checks.is_one_of(policy, choices):
         listed = ", ".join(map(repr, choices))
         raise ValueError(f'policy must be one of {listed} with strategy="{options.name}", but got {policy!r}')
 

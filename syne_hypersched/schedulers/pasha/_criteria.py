@@ -347,10 +347,10 @@ def criterion_factory(name: str, kwargs: Mapping[str, Any]) -> Callable[[], Rank
     ValueError
         The name is unknown, a parameter is unknown, missing or out of range.
     """
-    if name == "soft_ranking_auto":
+    if checks.is_one_of(name, ("soft_ranking_auto",)):
         make: Callable[..., RankingCriterion] = partial(SoftRanking, epsilon=0.0)
         known: tuple[str, ...] = ()
-    elif name in _CRITERIA:
+    elif checks.is_one_of(name, tuple(_CRITERIA)):
         make = _CRITERIA[name]
         known = tuple(key for key in inspect.signature(make).parameters if key in _RULES)
     else:

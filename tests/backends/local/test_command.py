@@ -34,6 +34,12 @@ def test_what_runs_an_entry_point(binary, entry_point, expected):
     assert program(binary, Path(entry_point)) == expected
 
 
+@pytest.mark.parametrize("binary", [3, Path("/bin/sh"), print, {"sh"}, b"sh"])
+def test_what_is_no_command_line_is_refused(binary):
+    with pytest.raises(TypeError, match="binary must be a command line, or a list of its words, but got"):
+        program(binary, Path("train.py"))
+
+
 @pytest.mark.parametrize("binary", ["", "  ", [], ["python", 3]])
 def test_what_names_no_program_is_refused(binary):
     with pytest.raises(ValueError, match="binary must name a program, but got"):

@@ -321,6 +321,7 @@ def test_levels_are_exact_where_syne_tunes_are_rounded() -> None:
     ("kwargs", "error", "message"),
     [
         ({"type": "hyperband"}, ValueError, "type must be 'stopping' or 'promotion', but got 'hyperband'"),
+        ({"type": np.array(["stopping", "x"])}, ValueError, "type must be 'stopping' or 'promotion', but got array"),
         ({"brackets": 0}, ValueError, "brackets must be from 1 to the number of rungs"),
         ({"brackets": 5}, ValueError, r"number of rungs \+ 1 = 4, got 5"),
         ({"brackets": 1.0}, TypeError, "brackets must be an integer, but got 1.0"),

@@ -6,6 +6,7 @@ import math
 from datetime import datetime
 
 import dill
+import numpy as np
 import pytest
 from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.config_space import randint, uniform
@@ -427,6 +428,7 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("changes", "error", "message"),
         [
+            ({"policy": np.array(["uniform", "x"])}, ValueError, "policy must be one of 'uniform', .*, but got array"),
             ({"policy": "fair"}, ValueError, "policy must be one of 'uniform', .*, but got 'fair'"),
             ({"deadline_s": 0}, ValueError, "deadline_s must be a finite number greater than 0, but got 0"),
             ({"deadline_s": math.nan}, ValueError, "deadline_s must be a finite number"),

@@ -349,6 +349,7 @@ def test_metadata_is_json_and_names_the_criterion():
 @pytest.mark.parametrize(
     "kwargs, error, message",
     [
+        ({"ranking_criterion": ["direct"]}, ValueError, "ranking_criterion must be one of .* but got \\['direct'\\]"),
         ({"ranking_criterion": "soft"}, ValueError, "ranking_criterion must be one of .*'direct'.* got 'soft'"),
         ({"ranking_criterion": "soft_ranking"}, ValueError, "must have 'epsilon'"),
         ({"ranking_kwargs": {"epsilon": 1}}, ValueError, "'soft_ranking_auto' may have no entry, but got 'epsilon'"),

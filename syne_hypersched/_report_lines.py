@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 #: The tag before every report. Syne Tune's own constants are not imported, since that takes a third of a second in each
 #: process that watches a trial. A test compares the values.
@@ -111,13 +111,14 @@ def _parse(text: str, begin: int, line: bytes, cut: int) -> tuple[dict[str, Any]
     values = {
         sys.intern(name): value
         for name, value in report.items()
-        if not name.startswith(_RESERVED) or (name in OF_REPORTER and _is_number(value))
+        if not name.startswith(_RESERVED) or (name in OF_REPORTER and is_finite(value))
     }
     return values, end
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Whether an entry of a report is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def free_name(name: str, taken: Container[str]) -> str:

@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from syne_tune.config_space import Categorical, Domain, FiniteRange, Float, Integer, Ordinal, is_log_space
+from syne_tune.config_space import Categorical, Domain, FiniteRange, Integer, Ordinal
 
 from benchmarking.opponents.ask_and_tell import Job, Optimizer
+from syne_hypersched.comparison.asked import ordered_values, translated
 
 
 class Space:
@@ -29,15 +30,19 @@ class Space:
         self._config_space = dict(config_space)
         self.theirs = ConfigSpace.ConfigurationSpace(seed=seed)
         for name, domain in config_space.items():
-            if isinstance(domain, (Float, Integer)):
-                kind = ConfigSpace.Float if isinstance(domain, Float) else ConfigSpace.Integer
-                self.theirs.add(kind(name, (domain.lower, domain.upper), log=is_log_space(domain)))
-            elif isinstance(domain, (FiniteRange, Ordinal)):
-                self.theirs.add(ConfigSpace.Integer(name, (0, len(_ordered(domain)) - 1)))
-            elif isinstance(domain, Categorical):
-                self.theirs.add(ConfigSpace.Categorical(name, list(range(len(domain.categories)))))
-            elif isinstance(domain, Domain):
-                raise TypeError(f"config_space must have domains that ConfigSpace knows, but {name!r} is {domain!r}")
+            if isinstance(domain, Domain):
+                self.theirs.add(self._entry(ConfigSpace, name, domain))
+
+    @staticmethod
+    def _entry(package: Any, name: str, domain: Domain) -> Any:
+        return translated(
+            name,
+            domain,
+            "ConfigSpace",
+            lambda low, high, log: package.Float(name, (low, high), log=log),
+            lambda low, high, log: package.Integer(name, (low, high), log=log),
+            lambda values: package.Categorical(name, list(range(len(values)))),
+        )
 
     def config(self, theirs: Mapping[str, Any]) -> dict[str, Any]:
         """A configuration in terms of Syne Tune."""
@@ -50,14 +55,10 @@ class Space:
 def _value_of(domain: Domain, value: Any) -> Any:
     """A value of another package in terms of Syne Tune."""
     if isinstance(domain, (FiniteRange, Ordinal)):
-        return _ordered(domain)[int(value)]
+        return ordered_values(domain)[int(value)]
     if isinstance(domain, Categorical):
         return domain.categories[int(value)]
     return int(value) if isinstance(domain, Integer) else float(value)
-
-
-def _ordered(domain: FiniteRange | Ordinal) -> list[Any]:
-    return list(domain.values if isinstance(domain, FiniteRange) else domain.categories)
 
 
 class Dehb:
@@ -149,21 +150,22 @@ class Neps:
         torch.manual_seed(seed)
         self._space = dict(config_space)
         #: Its names must be those of attributes, in an order of their own.
-        self._names = {f"p{index}": name for index, name in enumerate(self._space)}
-        entries = {ours: self._entry(neps, self._space[name]) for ours, name in self._names.items()}
-        entries = {ours: entry for ours, entry in entries.items() if entry is not None}
+        searched = (name for name, domain in self._space.items() if isinstance(domain, Domain))
+        self._names = {f"p{index}": name for index, name in enumerate(searched)}
+        entries = {ours: self._entry(neps, name, self._space[name]) for ours, name in self._names.items()}
         theirs = type("Space", (neps.PipelineSpace,), entries | {"level": neps.FloatFidelity(min_t, max_t)})
         self._neps = neps.optimizers.ask_and_tell.AskAndTell(neps.algorithms.hyperband(theirs(), eta=3))
 
     @staticmethod
-    def _entry(neps: Any, domain: Any) -> Any:
-        if isinstance(domain, Float):
-            return neps.Float(domain.lower, domain.upper, log=is_log_space(domain))
-        if isinstance(domain, Integer):
-            return neps.Integer(domain.lower, domain.upper, log=is_log_space(domain))
-        if isinstance(domain, (FiniteRange, Ordinal)):
-            return neps.Integer(0, len(_ordered(domain)) - 1)
-        return neps.Categorical(tuple(range(len(domain.categories)))) if isinstance(domain, Categorical) else None
+    def _entry(neps: Any, name: str, domain: Domain) -> Any:
+        return translated(
+            name,
+            domain,
+            "NePS",
+            lambda low, high, log: neps.Float(low, high, log=log),
+            lambda low, high, log: neps.Integer(low, high, log=log),
+            lambda values: neps.Categorical(tuple(range(len(values)))),
+        )
 
     def ask(self) -> Job:
         """The next job of its brackets, of which it begins a new one where all wait."""

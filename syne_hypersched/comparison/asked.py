@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from syne_tune.backend.trial_status import Trial
-from syne_tune.config_space import config_space_to_json_dict
+from syne_tune.config_space import (
+    Categorical,
+    Domain,
+    FiniteRange,
+    Float,
+    Integer,
+    Ordinal,
+    config_space_to_json_dict,
+    is_log_space,
+)
 from syne_tune.optimizer.scheduler import TrialScheduler
 from syne_tune.util import dump_json_with_numpy
 
 Asked = TypeVar("Asked")
+Theirs = TypeVar("Theirs")
+
+
+def translated(
+    name: str,
+    domain: Domain,
+    package: str,
+    real: Callable[[float, float, bool], Theirs],
+    integer: Callable[[int, int, bool], Theirs],
+    choice: Callable[[list[Any]], Theirs],
+) -> Theirs:
+    """A domain in terms of another package. Ordered values are integers there, which count them.
+
+    Parameters
+    ----------
+    name, domain
+        An entry of a configuration space.
+    package
+        The package, for the message.
+    real, integer
+        Called with the bounds, and whether the scale is logarithmic.
+    choice
+        Called with the values.
+
+    Raises
+    ------
+    TypeError
+        The package knows no such domain.
+    """
+    if isinstance(domain, Float):
+        return real(domain.lower, domain.upper, is_log_space(domain))
+    if isinstance(domain, Integer):
+        return integer(domain.lower, domain.upper, is_log_space(domain))
+    if isinstance(domain, (FiniteRange, Ordinal)):
+        return integer(0, len(ordered_values(domain)) - 1, False)
+    if isinstance(domain, Categorical):
+        return choice(domain.categories)
+    raise TypeError(f"config_space must have domains that {package} knows, but {name!r} is {domain!r}")
+
+
+def ordered_values(domain: FiniteRange | Ordinal) -> list[Any]:
+    """The values that :func:`translated` has counted."""
+    return list(domain.values if isinstance(domain, FiniteRange) else domain.categories)
 
 
 class AskedScheduler(TrialScheduler, Generic[Asked]):

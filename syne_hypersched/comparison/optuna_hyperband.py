@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from syne_tune.backend.trial_status import Trial
 from syne_tune.config_space import (
-    Categorical,
     Domain,
     FiniteRange,
-    Float,
-    Integer,
     Ordinal,
-    is_log_space,
 )
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.comparison.asked import AskedScheduler
+from syne_hypersched.comparison.asked import AskedScheduler, ordered_values, translated
 
 if TYPE_CHECKING:
     import optuna
@@ -155,20 +151,15 @@ class OptunaHyperband(AskedScheduler["optuna.Trial"]):
 def _distribution(name: str, domain: Domain) -> optuna.distributions.BaseDistribution:
     from optuna import distributions
 
-    if isinstance(domain, Float):
-        return distributions.FloatDistribution(domain.lower, domain.upper, log=is_log_space(domain))
-    if isinstance(domain, Integer):
-        return distributions.IntDistribution(domain.lower, domain.upper, log=is_log_space(domain))
-    if isinstance(domain, (FiniteRange, Ordinal)):
-        return distributions.IntDistribution(0, len(_ordered(domain)) - 1)
-    if isinstance(domain, Categorical):
-        return distributions.CategoricalDistribution(domain.categories)
-    raise TypeError(f"config_space must have domains that Optuna knows, but {name!r} is {domain!r}")
-
-
-def _ordered(domain: FiniteRange | Ordinal) -> list[Any]:
-    return list(domain.values if isinstance(domain, FiniteRange) else domain.categories)
+    return translated(
+        name,
+        domain,
+        "Optuna",
+        lambda low, high, log: distributions.FloatDistribution(low, high, log=log),
+        lambda low, high, log: distributions.IntDistribution(low, high, log=log),
+        distributions.CategoricalDistribution,
+    )
 
 
 def _value(domain: Domain, value: Any) -> Any:
-    return _ordered(domain)[value] if isinstance(domain, (FiniteRange, Ordinal)) else value
+    return ordered_values(domain)[value] if isinstance(domain, (FiniteRange, Ordinal)) else value

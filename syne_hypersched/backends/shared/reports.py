@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from syne_tune.constants import ST_WORKER_ITER, ST_WORKER_TIME, ST_WORKER_TIMESTAMP
 
 from syne_hypersched._log_tail import LogTail as LogTail
-from syne_hypersched._report_lines import REPORTED, TRIAL_ID
+from syne_hypersched._report_lines import REPORTED, TRIAL_ID, is_finite
 from syne_hypersched._report_lines import RawReport as RawReport
 from syne_hypersched.backends.shared.levels import Levels, RelaunchStart
 from syne_hypersched.contract import (
@@ -167,7 +167,7 @@ class ReportStream:
             self._time_now = float(last.get(ST_WORKER_TIME, 0.0))
             self._device_time_now = float(last.get(ST_DEVICE_TIME, 0.0))
             printed = raw[position - 1].get(ST_WORKER_TIME) if position else None
-            trained_s = float(printed) if _is_finite(printed) else 0.0
+            trained_s = float(printed) if is_finite(printed) else 0.0
             self._time_before = self._time_now - trained_s
             self._device_time_before = self._device_time_now - trained_s * self._num_devices
             self._first_of_launch = False
@@ -189,16 +189,16 @@ class ReportStream:
             Seconds since the epoch, for a report without a time stamp, or with one that is no number.
         """
         trained_s, timestamp = raw.get(ST_WORKER_TIME), raw.get(ST_WORKER_TIMESTAMP)
-        pause_s = self._change(trained_s, timestamp if _is_finite(timestamp) else now)
-        if _is_finite(trained_s):
+        pause_s = self._change(trained_s, timestamp if is_finite(timestamp) else now)
+        if is_finite(trained_s):
             self._train(trained_s)
         if not self._is_new(raw, time_attr):
             return None
         report = dict(raw)
         timestamp = report.get(ST_WORKER_TIMESTAMP)
-        if not _is_finite(timestamp):
+        if not is_finite(timestamp):
             timestamp = report[ST_WORKER_TIMESTAMP] = now
-        if _is_finite(trained_s):
+        if is_finite(trained_s):
             report[ST_WORKER_TIME], report[ST_DEVICE_TIME] = self._time_now, self._device_time_now
         else:
             report.pop(ST_WORKER_TIME, None)
@@ -224,7 +224,7 @@ class ReportStream:
         pauses_s = []
         while self._changes and self._changes[0][0] <= timestamp:
             changed, num_devices, pause_s = self._changes.pop(0)
-            if _is_finite(trained_s):
+            if is_finite(trained_s):
                 until_s = max(0.0, trained_s - (timestamp - changed))
                 self._train(until_s)
                 self._device_time_before += until_s * (self._num_devices - num_devices)
@@ -243,11 +243,7 @@ class ReportStream:
     def _is_new(self, report: dict[str, Any], time_attr: str | None) -> bool:
         level = report.get(time_attr) if time_attr is not None and time_attr not in TIMES else None
         # What the tuner has added to a report says nothing of what the script has printed.
-        return not _is_finite(level) or self._levels.accept(level, [name for name in report if name[:3] != "st_"])
-
-
-def _is_finite(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return not is_finite(level) or self._levels.accept(level, [name for name in report if name[:3] != "st_"])
 
 
 def _is_made_of(report: dict[str, Any], raw: dict[str, Any]) -> bool:

@@ -75,9 +75,10 @@ class Watching:
 
 
 def follow(address: str, end: Connection) -> None:
-    """Asks as the page does, until the other end says that this is over; then sends what was seen."""
+    """Asks as the page does, and once more when the other end says that this is over; then sends what was seen."""
     since = generation = answers = 0
     trials: set[int] = set()
+    is_over = False
     while True:
         with urllib.request.urlopen(f"{address}data?since={since}&generation={generation}") as answer:
             content = answer.read()
@@ -86,9 +87,11 @@ def follow(address: str, end: Connection) -> None:
         since, generation = data["seq"], data["generation"]
         answers += 1
         trials |= {trial["id"] for trial in data["trials"]}
-        if end.poll(ASKS_EVERY_S):
+        if is_over:
             end.send((answers, trials))
             return
+        if is_over := end.poll(ASKS_EVERY_S):
+            time.sleep(ASKS_EVERY_S)  # for a short while, the server answers with what it has read already
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ def test_a_tuner_is_followed_in_half_of_its_parts(tmp_path, monkeypatch):
     pace = tune(rate=1e4, trials_a_part=4, blocks=2)
     assert [part.is_watched for part in pace.parts] == [*PARTS, *(not part for part in PARTS)]
     assert all(part.wall_s > 0 and part.tuner_cpu_s > 0 for part in pace.parts)
-    assert pace.seen.answers >= 1
-    assert len(pace.seen.trials) >= 1
+    assert pace.seen.answers >= 2  # one at least when the tuner has ended
+    assert len(pace.seen.trials) >= 4 * (1 + 2 * len(PARTS))  # a tuner may start one more
     assert "| wall time | " in describe(pace)
 
 

@@ -196,6 +196,7 @@ class GenerationKeeper:
             with self._lock:
                 if self._tried.is_in_doubt:
                     self._tried.copy(self._describe(read_tree(self._spec.folder), None))
+                    self._act()  # on what it has read meanwhile: no event is left that would wake this thread
             while not self._ends:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
                 with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -141,3 +142,22 @@ def test_why_a_copy_could_not_be_kept_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(GenerationStore, "put_held", fail)
     assert "could not be kept" in trial.end().error
+
+
+def test_a_report_that_is_read_while_the_checkpoint_is_copied_is_acted_on(tmp_path, monkeypatch, wait_for):
+    """Nothing else may come that would wake the thread, and the script may then write in place."""
+    trial, take = Trial(tmp_path), GenerationStore.take
+
+    def slowly(store, generation, older, is_changing=lambda: False, **options):
+        def is_changing_at_last():
+            trial.report(2)
+            return is_changing()
+
+        return take(store, generation, older, is_changing_at_last, **options)
+
+    monkeypatch.setattr(GenerationStore, "take", slowly)
+    trial.keeper.start([os.getpid()])
+    wait_for(trial.kept)
+    trial.write("half")
+    trial.end()
+    assert trial.kept() == ["epoch 1"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 
 from syne_hypersched import variables
+from syne_hypersched.backends.machine._free_port import free_port
 from syne_hypersched.backends.machine._inherited import without_launcher
 from syne_hypersched.backends.machine.discovery import Devices
 
@@ -49,7 +49,7 @@ def rank_environments(
     num_ranks = len(held) if per_device else 1
     if per_device:
         env |= dict.fromkeys((variables.WORLD_SIZE, variables.LOCAL_WORLD_SIZE), str(num_ranks))
-        env |= {variables.MASTER_ADDR: "127.0.0.1", variables.MASTER_PORT: str(_free_port())}
+        env |= {variables.MASTER_ADDR: "127.0.0.1", variables.MASTER_PORT: str(free_port())}
         env.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are here, and a host name may not resolve
     ranks = []
     for rank in range(num_ranks):
@@ -92,10 +92,3 @@ def _thread_variables(num_threads: int | None, inherited: Mapping[str, str]) -> 
         if wanted.isdigit() and int(wanted) > num_threads:
             threads[name] = str(num_threads)
     return threads
-
-
-def _free_port() -> int:
-    """A TCP port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

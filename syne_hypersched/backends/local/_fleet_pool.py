@@ -161,11 +161,11 @@ class BreathingFleet(ChangingFleet):
 
     def _is_as_wanted(self) -> bool:
         """Whether all trials run on as many devices as they want, so that there is nothing to plan."""
-        num_held = self.pool.num_held
+        held = self.pool.positions_held
         return (
             self.shares.shares_per_gpu == 1
             and not self.pool.any_retiring
-            and all(t.phase is RUNNING and t.wants == num_held(t.trial_id) for t in self._trials.active)
+            and all(t.phase is RUNNING and t.wants == len(held.get(t.trial_id, ())) for t in self._trials.active)
         )
 
     def _num_nodes(self, trial_id: int) -> int:

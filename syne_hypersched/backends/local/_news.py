@@ -22,7 +22,7 @@ MOST_S = 1.0
 LEAST_GAP_S, MOST_GAP_S = 0.01, 0.1
 #: Looking at hundreds of trials takes milliseconds. It is done less often then, so that it takes at most one in this
 #: many seconds of a core, as long as no report has to wait for more than this.
-_IDLE_SHARE, _DEAR_GAP_S = 10, 0.02
+_IDLE_SHARE, _DEAR_GAP_S = 20, 0.03
 #: Without inotify the logs are looked at as often as this.
 _LOOK_S = 0.05
 #: All logs are read as often as this (s), whether they are known to have grown or not.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 
 from syne_tune.backend.trial_status import Status
 
@@ -25,13 +25,15 @@ class Roster(dict[int, TrialProcesses]):
         self._active: dict[int, TrialProcesses] = {}
         #: Trials that have become idle and may have ended.
         self._idle: dict[int, TrialProcesses] = {}
+        #: Trials whose logs have not been read to their ends.
+        self._behind: set[int] = set()
 
     @property
     def active(self) -> tuple[TrialProcesses, ...]:
         """Trials that want devices or hold some, in the order in which they began to."""
         return tuple(self._active.values())
 
-    def look(self, grown: Container[int] | None = None) -> set[int]:
+    def look(self, grown: Collection[int] | None = None) -> set[int]:
         """Has the logs of active trials read, which may be many megabytes: no lock is to be held meanwhile.
 
         Parameters
@@ -44,13 +46,17 @@ class Roster(dict[int, TrialProcesses]):
         set of int
             Trials whose logs have something to take.
         """
-        found = set()
-        for trial in self.active:
+        active, found, behind = self._active, set(), set()
+        for trial_id in list(active) if grown is None else {*grown, *self._behind}:
+            if (trial := active.get(trial_id)) is None:
+                continue
             tail = trial.reports.tail
-            if grown is None or trial.trial_id in grown or tail.is_behind:
-                tail.look()
-                if not tail.is_idle:
-                    found.add(trial.trial_id)
+            tail.look()
+            if not tail.is_idle:
+                found.add(trial_id)
+            if tail.is_behind:
+                behind.add(trial_id)
+        self._behind = behind
         return found
 
     def place(self, trial: TrialProcesses) -> None:

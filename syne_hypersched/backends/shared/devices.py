@@ -91,6 +91,11 @@ class DevicePool:
         """Devices that the trial holds, empty if none; retiring and lost ones count until they are released."""
         return self._names(self._held.get(trial_id, ()))
 
+    @property
+    def positions_held(self) -> Mapping[int, Sequence[int]]:
+        """Positions in :attr:`devices` of what each trial holds that holds any (no copy)."""
+        return self._held
+
     def num_held(self, trial_id: int) -> int:
         """Number of devices that the trial holds."""
         return len(self._held.get(trial_id, ()))

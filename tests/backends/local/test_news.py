@@ -120,10 +120,10 @@ def test_what_only_prints_wakes_the_tuner_less_and_less_often(news):
 
 def test_looking_at_many_trials_is_done_less_often_but_never_makes_a_report_wait_for_long():
     assert _news.next_gap_s(0.01, 1, 0.0005) == _news.LEAST_GAP_S
-    assert _news.next_gap_s(0.1, 1, 0.0015) == pytest.approx(0.015)
-    assert _news.next_gap_s(0.01, 1, 5.0) == 0.02
+    assert _news.next_gap_s(0.1, 1, 0.001) == pytest.approx(0.02)
+    assert _news.next_gap_s(0.01, 1, 5.0) == 0.03
     assert _news.next_gap_s(0.015, 0, 0.0) == 0.03
-    assert _news.next_gap_s(0.005, 0, 5.0) == 0.02
+    assert _news.next_gap_s(0.005, 0, 5.0) == 0.03
     assert _news.next_gap_s(0.09, 0, 5.0) == _news.MOST_GAP_S
 
 

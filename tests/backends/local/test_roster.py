@@ -120,3 +120,19 @@ def test_only_logs_that_may_have_grown_are_read(tmp_path: Path) -> None:
     assert [len(trial.reports.tail.reports()) for trial in trials[1:]] == [1, 0]
     assert roster.look(grown=set()) == set()
     assert roster.look() == {0}
+
+
+def test_a_log_that_was_not_read_to_its_end_is_read_on(tmp_path: Path) -> None:
+    trial = TrialProcesses(0, tmp_path / "out", tmp_path / "err")
+    trial.stdout_path.write_text('[tune-metric]: {"epoch": 0}\n')
+    trial.start(1, order=1)
+    roster = roster_of(trial)
+    roster.look()
+    num_read, num_reports = len(trial.reports.tail.reports()), 250_000
+    with open(trial.stdout_path, "a") as log:
+        log.writelines(f'[tune-metric]: {{"epoch": {epoch}}}\n' for epoch in range(num_reports))
+    found = roster.look(grown={0})
+    while found:
+        num_read += len(trial.reports.tail.reports())
+        found = roster.look(grown=set())
+    assert num_read == 1 + num_reports

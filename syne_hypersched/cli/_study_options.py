@@ -107,7 +107,8 @@ class StudyOptions:
         Parameter(
             group=_MACHINE,
             help="Cost of each start, resume and resize: seconds, or a share of a median full run (default 1%). "
-            "5%/0.1%: launches cost 5%, and training stops for 0.1% at each resize, which is in place.",
+            "5%/0.1%: launches cost 5%, and training stops for 0.1% at each resize, which is in place. 5%+2%: a start "
+            "costs 5%, each resume and resize 2%.",
         ),
     ] = None
     seeds: Annotated[

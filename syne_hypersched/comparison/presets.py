@@ -87,12 +87,13 @@ class Machine:
         )
 
 
-def _parse_launches(text: str | None) -> tuple[Duration | None, Duration | None]:
-    """Launch cost and join cost."""
+def _parse_launches(text: str | None) -> tuple[Duration | None, Duration | None, Duration | None]:
+    """Cost of a launch, of each later launch of a trial, and of joining."""
     if text is None:
-        return None, None
-    launch, slash, join = text.partition("/")
-    return Duration.parse(launch), Duration.parse(join) if slash else None
+        return None, None, None
+    launches, slash, join = text.partition("/")
+    launch, plus, later = launches.partition("+")
+    return Duration.parse(launch), Duration.parse(later) if plus else None, Duration.parse(join) if slash else None
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,8 @@ def make_study(
         Name of the preset.
     benchmarks, num_devices, scalings, launch_costs
         Every combination is a scenario. The preset ``"sensitivity"`` varies the first of each. A launch cost such as
-        ``"5%/0.1%"`` is that of a launch and, after the slash, that of a resize in place.
+        ``"5%+2%/0.1%"`` is that of a trial's start, after the plus that of each later launch (by default as much), and
+        after the slash that of a resize in place (by default, a resize is a launch).
     schedulers
         Names, such as ``"asha+kde"`` or ``"hypersched:policy=top_job"``.
     deadlines

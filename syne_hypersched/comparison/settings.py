@@ -95,6 +95,8 @@ class Scenario:
     """Name of a scaling table or a table such as ``"1:1,2:1.8"``; None on the local backend, which measures it."""
     launch_cost: Duration | None = field(default_factory=lambda: Duration(1, "%"))
     """Cost of each start, resume and resize; None on the local backend."""
+    relaunch_cost: Duration | None = None
+    """Cost of each resume, and of each resize that is a launch. None: they cost as much as a start."""
     join_cost: Duration | None = None
     """For how long training stops at each resize that takes place while the trial trains on. New processes get ready
     for as long as a launch takes. None: a resize is a launch."""
@@ -107,8 +109,9 @@ class Scenario:
             self.devices_over_time(1.0)
         if self.num_devices < 1:
             raise ValueError(f"num_devices must be at least 1, but got {self.num_devices!r}")
-        if self.launch_cost is None and self.join_cost is not None:
-            raise ValueError(f"join_cost must be None where launch_cost is, but got {self.join_cost}")
+        for name in ("relaunch_cost", "join_cost"):
+            if self.launch_cost is None and (cost := getattr(self, name)) is not None:
+                raise ValueError(f"{name} must be None where launch_cost is, but got {cost}")
         if not self.schedulers:
             raise ValueError("schedulers must have at least one name, but got none")
         _check_distinct("schedulers", self.schedulers)
@@ -132,10 +135,11 @@ class Scenario:
 
     @property
     def launches(self) -> str | None:
-        """What launches cost, and what resizes do if they are none, as in ``"1%"`` and ``"5%/0.1%"``."""
+        """What launches cost, and what resizes do if they are none, as in ``"1%"``, ``"5%+2%"`` and ``"5%/0.1%"``."""
         if self.launch_cost is None:
             return None
-        return str(self.launch_cost) if self.join_cost is None else f"{self.launch_cost}/{self.join_cost}"
+        later = "" if self.relaunch_cost is None else f"+{self.relaunch_cost}"
+        return f"{self.launch_cost}{later}" + ("" if self.join_cost is None else f"/{self.join_cost}")
 
     @property
     def name(self) -> str:
@@ -239,6 +243,6 @@ def _as_json(value: Any) -> Any:
         return {
             name: _as_json(item)
             for name, item in vars(value).items()
-            if item is not None or name not in ("join_cost", "pool")
+            if item is not None or name not in ("relaunch_cost", "join_cost", "pool")
         }
     return value

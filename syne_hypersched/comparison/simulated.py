@@ -20,7 +20,7 @@ from syne_hypersched.comparison.reading import Reports
 from syne_hypersched.comparison.runs import RunOutcome, StudyRun
 from syne_hypersched.comparison.scaling import parse_scaling, scaling_table
 from syne_hypersched.comparison.schedulers import SchedulerSpec, make_scheduler
-from syne_hypersched.comparison.settings import Duration, Scenario, Study
+from syne_hypersched.comparison.settings import Scenario, Study
 from syne_hypersched.comparison.timing import TimedScheduler
 from syne_hypersched.contract import ST_NUM_DEVICES
 from syne_hypersched.schedulers import hypersched
@@ -75,10 +75,14 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
 
 
 def _launch_cost(scenario: Scenario, full_run_s: float) -> LaunchCost:
-    launch_s = (scenario.launch_cost or Duration(0)).in_seconds(full_run_s)
-    if scenario.join_cost is None:
-        return LaunchCost(start_s=launch_s)
-    return LaunchCost(start_s=launch_s, prepare_s=launch_s, join_s=scenario.join_cost.in_seconds(full_run_s))
+    start_s, resume_s, join_s = (
+        None if cost is None else cost.in_seconds(full_run_s)
+        for cost in (scenario.launch_cost, scenario.relaunch_cost, scenario.join_cost)
+    )
+    start_s = start_s or 0.0
+    if join_s is None:
+        return LaunchCost(start_s=start_s, resume_s=resume_s)
+    return LaunchCost(start_s=start_s, resume_s=resume_s, prepare_s=start_s, join_s=join_s)
 
 
 @contextmanager

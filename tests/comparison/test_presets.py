@@ -99,3 +99,17 @@ def test_asha_is_an_opponent_at_its_best():
     assert {"asha:grace_period=2", "asha-promotion:grace_period=2", "i-epoch"} <= set(
         make_study().scenarios[0].schedulers
     )
+
+
+def test_launches_may_cost_less_than_starts_and_resizes_less_than_launches():
+    costs = {
+        "5%": ("5%", None, None), "5%/0.1%": ("5%", None, "0.1%"),
+        "5%+2%": ("5%", "2%", None), "30s+2s/0s": ("30s", "2s", "0s"),
+    }  # fmt: skip
+    for text, expected in costs.items():
+        (scenario,) = make_study(launch_costs=(text,)).scenarios
+        found = scenario.launch_cost, scenario.relaunch_cost, scenario.join_cost
+        assert tuple(None if cost is None else str(cost) for cost in found) == expected
+        assert scenario.launches == text
+    with pytest.raises(ValueError, match="''"):
+        make_study(launch_costs=("5%+",))

@@ -82,6 +82,7 @@ def test_studies_that_make_no_sense(changes, message):
         ({"schedulers": ()}, "schedulers must have at least one name"),
         ({"schedulers": ("asha", "asha")}, "asha is given twice"),
         ({"launch_cost": None, "join_cost": Duration(1)}, "join_cost must be None where launch_cost is, but got 1s"),
+        ({"launch_cost": None, "relaunch_cost": Duration(1)}, "relaunch_cost must be None where launch_cost is, but"),
     ],
 )
 def test_scenarios_that_make_no_sense(changes, message):
@@ -93,6 +94,10 @@ def test_what_launches_and_resizes_cost():
     dear = Duration(5, "%")
     in_place = scenario(launch_cost=dear, join_cost=Duration(0.1, "%"))
     assert (scenario(launch_cost=dear).launches, in_place.launches) == ("5%", "5%/0.1%")
+    assert (
+        scenario(launch_cost=dear, relaunch_cost=Duration(2, "%"), join_cost=Duration(0.1, "%")).launches
+        == "5%+2%/0.1%"
+    )
     assert "launch cost 5%/0.1%" in in_place.name
     assert in_place.name_beside(scenario(launch_cost=dear)) == "launch cost 5%/0.1%"
     assert in_place.folder != scenario(launch_cost=dear).folder

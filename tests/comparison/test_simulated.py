@@ -98,3 +98,15 @@ def test_a_table_of_speed_ups_is_used(small_study):
         return simulate_run(study, only_run(study)).num_reports
 
     assert trained("1:1,4:4") > trained("none")
+
+
+def test_later_launches_that_cost_less_leave_more_time_to_train(small_study):
+    """PASHA pauses and resumes its trials. It makes no difference to a scheduler that never does."""
+    reports = {
+        (scheduler, cost): simulate_run(study, only_run(study)).num_reports
+        for scheduler in ("pasha", "random")
+        for cost in ("10%", "10%+10%", "10%+0%")
+        for study in [small_study(schedulers=(scheduler,), launch_costs=(cost,), deadlines=("4x",), seeds=(0,))]
+    }
+    assert reports["pasha", "10%"] == reports["pasha", "10%+10%"] < reports["pasha", "10%+0%"]
+    assert reports["random", "10%"] == reports["random", "10%+0%"]

@@ -32,5 +32,5 @@ def test_the_program_writes_report_and_numbers(tmp_path, capsys):
     main([*arguments, "--output", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--jobs", "1"])
     assert (tmp_path / "out" / "README.md").read_text() in capsys.readouterr().out
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
-    assert len(rows) == 2 * 3 * 2
-    assert set(rows.launch_cost) == {"1%", "5%", "5%/0.1%"}
+    assert len(rows) == 2 * 4 * 2
+    assert set(rows.launch_cost) == {"1%", "5%", "5%/0.1%", "5%+0%"}

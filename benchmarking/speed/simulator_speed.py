@@ -3,8 +3,8 @@
     python benchmarking/speed/simulator_speed.py
     python benchmarking/speed/simulator_speed.py --results 20000
 
-One scheduler (ASHA by stopping, max_t 81, 8 workers) on one invented table of 1,000 configurations and 81 epochs. Syne
-Tune's simulator reads it as a blackbox of this package and as one of its own. Every run is executed twice with the same
+ASHA by stopping (max_t 81, 8 workers) on one invented table of 1,000 configurations and 81 epochs; also on 1,024
+devices, and HyperSched on 8. Syne Tune's simulator reads the table as a blackbox of this package and as one of its own. Every run is executed twice with the same
 seed: the hashes of its results, as CSV, and of its events show whether both runs were equal. Times are CPU times of
 this process, so that other work of the machine does not count.
 """
@@ -32,11 +32,12 @@ from syne_tune.blackbox_repository.simulated_tabular_backend import UserBlackbox
 from syne_tune.config_space import choice, loguniform, randint, uniform
 from syne_tune.results_callback import StoreResultsCallback
 
-from syne_hypersched import ASHA, ElasticSimulatorBackend, simulate
+from syne_hypersched import ASHA, ElasticSimulatorBackend, HyperSched, simulate
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.experiments import QuietTunerLogger
 
 NUM_WORKERS = 8
+MANY_DEVICES = 1024
 MAX_T = 81
 SPACE = {"learning_rate": loguniform(1e-4, 1.0), "momentum": uniform(0.0, 0.99), "width": choice([16, 32, 64, 128])}
 
@@ -65,22 +66,36 @@ def make_table(num_configurations: int) -> TableBlackbox:
     return TableBlackbox(configurations, {"loss": losses}, elapsed_s, configuration_space=SPACE, lookup="exact")
 
 
-def make_scheduler(table: TableBlackbox, num_results: int) -> ASHA:
-    """ASHA on the rows of the table, shuffled, and repeated as often as a run can need them."""
+def make_scheduler(
+    table: TableBlackbox, num_results: int, kind: type[ASHA | HyperSched] = ASHA, **options: float
+) -> ASHA | HyperSched:
+    """A scheduler on the rows of the table, shuffled, and repeated as often as a run can need them."""
     order = np.random.RandomState(1).randint(len(table), size=num_results)
     points = [table.configurations[row] for row in order]
-    return ASHA(SPACE, "loss", "epoch", max_t=MAX_T, points_to_evaluate=points, random_seed=0)
+    return kind(SPACE, "loss", "epoch", max_t=MAX_T, points_to_evaluate=points, random_seed=0, **options)
 
 
-def run_simulate(table: TableBlackbox, num_results: int, folder: Path, write_events: bool = True) -> SimulatorTiming:
+def run_simulate(
+    table: TableBlackbox, num_results: int, folder: Path, write_events: bool = False, num_devices: int = NUM_WORKERS
+) -> SimulatorTiming:
     scheduler = make_scheduler(table, num_results)
     events_path = folder / "events.jsonl" if write_events else None
     started = time.process_time()
     simulation = simulate(
-        scheduler, table, num_devices=NUM_WORKERS, max_num_results=num_results, events_path=events_path
+        scheduler, table, num_devices=num_devices, max_num_results=num_results, events_path=events_path
     )
     seconds = time.process_time() - started
     return SimulatorTiming(seconds, simulation.num_results, hash_results(simulation.results), hash_file(events_path))
+
+
+def run_hypersched(table: TableBlackbox, num_results: int, folder: Path) -> SimulatorTiming:
+    """With a deadline that the devices need for these results, had none of them more than one trial to train."""
+    deadline_s = num_results / NUM_WORKERS * table.full_run_s() / MAX_T
+    scheduler = make_scheduler(table, num_results, HyperSched, num_devices=NUM_WORKERS, deadline_s=deadline_s)
+    started = time.process_time()
+    simulation = simulate(scheduler, table, num_devices=NUM_WORKERS, deadline_s=deadline_s)
+    seconds = time.process_time() - started
+    return SimulatorTiming(seconds, simulation.num_results, hash_results(simulation.results), "-")
 
 
 def run_elastic_backend(table: TableBlackbox, num_results: int, folder: Path) -> SimulatorTiming:
@@ -140,8 +155,13 @@ def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     table = make_table(1_000)
     ways: dict[str, tuple[Callable[[Path], SimulatorTiming], int]] = {
-        "simulate": (lambda folder: run_simulate(table, num_results, folder, write_events=False), 3),
-        "simulate, with events": (lambda folder: run_simulate(table, num_results, folder), 2),
+        "simulate": (lambda folder: run_simulate(table, num_results, folder), 3),
+        "simulate, with events": (lambda folder: run_simulate(table, num_results, folder, write_events=True), 2),
+        "simulate, 1,024 devices": (
+            lambda folder: run_simulate(table, num_results, folder, num_devices=MANY_DEVICES),
+            3,
+        ),
+        "simulate, HyperSched": (lambda folder: run_hypersched(table, num_results, folder), 3),
         "tuner, ElasticSimulatorBackend": (lambda folder: run_elastic_backend(table, num_results // 4, folder), 2),
         "tuner, Syne Tune's simulator": (lambda folder: run_syne_tune(table, num_results // 4, folder, False), 2),
         "... with its own blackbox": (lambda folder: run_syne_tune(table, num_results // 4, folder, True), 2),

@@ -30,6 +30,8 @@ _WINDOW = 32
 _POINTS = 12
 """Points, that is sizes with their batches, that are kept of one trial."""
 
+_STEP_KEYS = frozenset((STEP_TIME_S, BATCH_SIZE, MIN_BATCH_SIZE, MAX_BATCH_SIZE, ACCUMULATION_STEPS, NOISE_SCALE))
+
 _LEAST_SPREAD = 0.5
 """However many trials are measured, the next one may differ from them: share of the prior's spread that stays."""
 
@@ -61,6 +63,8 @@ class Steps:
 
         An entry that makes no sense counts as absent: it must not end a tuning that can do without.
         """
+        if _STEP_KEYS.isdisjoint(result):  # most scripts say nothing
+            return UNKNOWN_STEPS
         step_time_s, batch_size = (_positive(result.get(key)) for key in (STEP_TIME_S, BATCH_SIZE))
         smallest, largest = (_positive(result.get(key)) for key in (MIN_BATCH_SIZE, MAX_BATCH_SIZE))
         limits = None

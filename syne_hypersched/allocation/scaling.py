@@ -235,7 +235,9 @@ class LearntScaling(Scaling):
             raise ValueError(f"epoch_time_s must be positive and finite, but got {epoch_time_s!r}")
         windows, seen = self._epoch_times.setdefault(trial_id, {}), (num_devices, num_nodes)
         windows.setdefault(seen, QuantileWindow(_EPOCHS_PER_SIZE)).add(epoch_time_s)
-        self._fewest_nodes[num_devices] = min(num_nodes, self._fewest_nodes.get(num_devices, num_nodes))
+        if num_nodes < self._fewest_nodes.get(num_devices, math.inf):
+            self._fewest_nodes[num_devices] = num_nodes
+            self._usable_sizes.clear()
         if (1, 1) not in windows or len(windows) < 2:
             return
         for size, nodes in windows if num_devices == 1 else (seen,):

@@ -171,9 +171,10 @@ class AdaptiveStrategy(Strategy):
 
     def _planned_size(self, now_s: float) -> stretch.Shares:
         """Full size by what is known beforehand of the devices until the deadline, if anything is."""
-        known, mean = self._options.devices_over_time, float(self._num_devices)
-        if known:
-            mean = mean_devices(known, self._num_nominal, now_s, self._deadline_s)
+        known = self._options.devices_over_time
+        if not known:
+            return self._full_size
+        mean = mean_devices(known, self._num_nominal, now_s, self._deadline_s)
         return stretch.full_size(self._scaling, max(1, round(mean)), self._options.max_devices)
 
     @property

@@ -4,9 +4,9 @@
     python benchmarking/speed/simulator_speed.py --results 20000
 
 ASHA by stopping (max_t 81, 8 workers) on one invented table of 1,000 configurations and 81 epochs; also on 1,024
-devices, and HyperSched on 8. Syne Tune's simulator reads the table as a blackbox of this package and as one of its own. Every run is executed twice with the same
-seed: the hashes of its results, as CSV, and of its events show whether both runs were equal. Times are CPU times of
-this process, so that other work of the machine does not count.
+devices, and HyperSched on 8. Syne Tune's simulator reads the table as a blackbox of this package and as one of its own.
+Every run is executed twice with the same seed: the hashes of its results, as CSV, and of its events show whether both
+runs were equal. Times are CPU times of this process, so that other work of the machine does not count.
 """
 
 from __future__ import annotations

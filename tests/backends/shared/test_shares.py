@@ -46,6 +46,9 @@ def test_a_trial_that_grows_gets_a_whole_gpu():
     assert (launch, launch.nodes) == (Launch(0, 2), {"1": 2})
     [launch] = reconcile([back], {"0": 1, "1": 1}, shares_per_gpu=2)
     assert launch == Launch(0, 1), "as much as there is"
+    four = TrialState(0, wants=4, resized=True)
+    [launch] = reconcile([four], {"0": 2, "1": 1, "2": 2}, shares_per_gpu=2)
+    assert (launch, launch.nodes) == (Launch(0, 4), {"0": 2, "2": 2}), "two whole GPUs, and nothing of the third"
 
 
 def test_a_gpu_that_is_reserved_is_given_to_nobody_else():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 EPILOGUE = """\
 Examples:
   hypersched verify NAME
@@ -12,7 +14,7 @@ of it, cannot be read.
 """
 
 
-def verify(run: str, /, *, time_attr: str | None = None, step: float | None = None) -> int:
+def verify(run: str, /, *, time_attr: str | None = None, step: float | Literal["none"] | None = None) -> int:
     """Check the rules of a run: no device held twice, no report lost or doubled, and more.
 
     Parameters
@@ -27,4 +29,4 @@ def verify(run: str, /, *, time_attr: str | None = None, step: float | None = No
     """
     from syne_hypersched.experiments.verify import print_verdict
 
-    return print_verdict(run, time_attr, step)
+    return print_verdict(run, time_attr, None if step == "none" else step)

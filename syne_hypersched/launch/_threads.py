@@ -3,6 +3,7 @@
 BLAS and OpenMP libraries read variables such as ``OMP_NUM_THREADS`` when they are loaded. In a fork of the preloading
 server they are loaded already, so their numbers are set as if they were loaded in the fork: at its start, and again
 when the script imports the Python package that loads the library, for variables that the script has changed by then.
+On Python 3.10 this is an import statement: ``importlib.import_module`` of a loaded package cannot be seen there.
 """
 
 from __future__ import annotations

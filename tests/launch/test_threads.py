@@ -107,7 +107,10 @@ def make_slots(tmp_path, wait_for):
         ("os.environ['OMP_NUM_THREADS'] = '1'\nimport numpy", 2, {"OMP_NUM_THREADS": "2"}, 1),
         ("os.environ['OPENBLAS_NUM_THREADS'] = '1'\nfrom numpy import linalg", 2, {"OMP_NUM_THREADS": "2"}, 1),
         pytest.param(
-            "os.environ.update(OMP_NUM_THREADS='1')\n__import__('importlib').import_module('numpy')", 2, {}, 1,
+            "os.environ.update(OMP_NUM_THREADS='1')\n__import__('importlib').import_module('numpy')",
+            2,
+            {},
+            1,
             marks=pytest.mark.skipif(
                 sys.version_info < (3, 11), reason="there, import_module asks no spec of a module that is loaded"
             ),

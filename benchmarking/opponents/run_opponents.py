@@ -36,7 +36,7 @@ from benchmarking.opponents.ask_and_tell import AskAndTell, Optimizer
 from benchmarking.opponents.optimizers import LATE, NAMES, make_optimizer, versions
 from benchmarking.studies.markdown import header, row
 from benchmarking.studies.report_tables import ROOT
-from benchmarking.studies.study_opponents import DEFAULT, FIRST_SEED, JOINT, groups
+from benchmarking.studies.study_opponents import AT_RANDOM, FIRST_SEED, JOINT, groups
 from syne_hypersched import LaunchCost, simulate
 from syne_hypersched.comparison.benchmarks import load_benchmark
 from syne_hypersched.comparison.runs import RunOutcome, StudyRun
@@ -46,7 +46,10 @@ from syne_hypersched.comparison.storage import write_whole
 from syne_hypersched.comparison.verdicts import verdict_table
 
 RESULTS = ROOT / "benchmarking" / "results"
-BESIDE = (DEFAULT, JOINT, "asha:reduction_factor=3:grace_period=2", "asha-promotion:reduction_factor=3:grace_period=2")
+BESIDE = (
+    *(AT_RANDOM, JOINT),
+    *("asha:reduction_factor=3:grace_period=2", "asha-promotion:reduction_factor=3:grace_period=2"),
+)
 """Schedulers of the study of opponents that the report shows as well."""
 COLUMNS = ["benchmark", "num_devices", "scaling", "launch_cost", "scheduler", "deadline", "seed", "regret"]
 
@@ -84,10 +87,10 @@ def play(
 
 
 def report(rows: pd.DataFrame, command: str, used: dict[str, str]) -> tuple[str, pd.DataFrame]:
-    """The text of the report, and all verdicts on the default against the opponents."""
+    """The text of the report, and all verdicts on HyperSched with random search against the opponents."""
     names = [name for name in dict.fromkeys(rows.scheduler) if name not in BESIDE]
     kinds = groups(list(dict.fromkeys(rows.benchmark)))
-    verdicts = verdict_table(rows, DEFAULT, names, kinds)
+    verdicts = verdict_table(rows, AT_RANDOM, names, kinds)
     deadlines = list(dict.fromkeys(rows.deadline))
     packages = ", ".join(f"{name} {version}" for name, version in used.items())
     lines = ["# Optimisers of other packages", "", INTRODUCTION.format(command=command, packages=packages), ""]
@@ -101,7 +104,7 @@ def report(rows: pd.DataFrame, command: str, used: dict[str, str]) -> tuple[str,
         lines += header("deadline", deadlines)
         shown = [name for name in (*BESIDE, *names) if name in means.index]
         lines += [row(name, [f"{value:.3f}" for value in means.loc[name]]) for name in shown]
-        lines += ["", f"Verdicts on `{DEFAULT}` (ratio of mean regrets, below 1 it is better):", ""]
+        lines += ["", f"Verdicts on `{AT_RANDOM}` (ratio of mean regrets, below 1 it is better):", ""]
         lines += header("deadline", deadlines)
         for name in names:
             of_name = verdicts[(verdicts.group == kind) & (verdicts.rival == name)].set_index("deadline")

@@ -81,7 +81,7 @@ def tune(
     insecure: Annotated[bool, Parameter(group=_MACHINE)] = False,
     processes: Annotated[Literal["per_device", "single"], Parameter(group=_MACHINE)] = "per_device",
     scheduler: Annotated[str, Parameter(group=_HOW)] = "hypersched",
-    searcher: Annotated[str, Parameter(group=_HOW)] = "random_search",
+    searcher: Annotated[str | None, Parameter(group=_HOW)] = None,
     grace_period: Annotated[float | None, Parameter(group=_HOW)] = None,
     reduction_factor: Annotated[float | None, Parameter(group=_HOW)] = None,
     seed: Annotated[int | None, Parameter(group=_HOW)] = None,
@@ -128,7 +128,8 @@ def tune(
     scheduler
         hypersched, hypersched-published, asha, asha-promotion or pasha.
     searcher
-        random_search, joint, kde, bore, cqr, botorch or regularized_evolution.
+        random_search, joint, kde, bore, cqr, botorch or regularized_evolution (default: that of the scheduler, which is
+        joint for hypersched where a hyperparameter has an order).
     grace_period
         Level of the first rung, where trials are compared first (default: that of the scheduler).
     reduction_factor

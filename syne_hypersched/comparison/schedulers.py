@@ -52,7 +52,12 @@ class _Kind:
 
 
 _KINDS = {
-    "hypersched": _Kind("HyperSched: knows the deadline, resizes trials", HyperSched, {}, knows_deadline=True),
+    "hypersched": _Kind(
+        "HyperSched: knows the deadline, resizes trials (+joint is the default of the class)",
+        HyperSched,
+        {},
+        knows_deadline=True,
+    ),
     "hypersched-published": _Kind(
         "HyperSched with the rules of its paper", HyperSched, {"strategy": "published"}, knows_deadline=True
     ),

@@ -24,10 +24,12 @@ from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers 
 
 from syne_hypersched._extras import needs_extra
 from syne_hypersched.schedulers._arguments import Config, checked_points
-from syne_hypersched.schedulers.joint import JointSearcher
+from syne_hypersched.schedulers.joint import JointSearcher, has_order
 
 JOINT = "joint"
 """Name of the searcher of our own with a model."""
+RANDOM = "random_search"
+"""Name of random search."""
 
 
 class Searcher(Protocol):
@@ -52,6 +54,14 @@ class Searcher(Protocol):
     def on_trial_error(self, trial_id: int) -> None:
         """Ends a trial that has failed."""
         ...
+
+
+def default_searcher(config_space: Mapping[str, Any]) -> str:
+    """The name of the searcher that suits a space: the model, where it has something to learn from neighbours.
+
+    Among choices alone, which are all equally far apart, the model has not been better than random search.
+    """
+    return JOINT if has_order(config_space) else RANDOM
 
 
 def make_searcher(
@@ -112,7 +122,7 @@ def make_searcher(
         raise ValueError(
             f"searcher must be one of {', '.join((*searcher_names, JOINT))} or an object, but got {searcher!r}"
         )
-    if searcher == "random_search":
+    if searcher == RANDOM:
         if kwargs:
             raise TypeError(f"searcher_kwargs of random_search may only have points_to_evaluate, but got {kwargs!r}")
         return RandomSearcher(config_space, points, random_seed)

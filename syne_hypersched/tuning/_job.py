@@ -74,7 +74,7 @@ class TuneJob:
     scheduler
         A name of :const:`SCHEDULERS`.
     searcher
-        A name of :const:`SEARCHERS`.
+        A name of :const:`SEARCHERS`; None leaves it to the scheduler.
     grace_period
         Level of the lowest rung; None leaves it to the scheduler.
     reduction_factor
@@ -108,7 +108,7 @@ class TuneJob:
     processes: Literal["per_device", "single"] = "per_device"
     arguments: tuple[str, ...] | None = None
     scheduler: str = "hypersched"
-    searcher: str = "random_search"
+    searcher: str | None = None
     grace_period: float | None = None
     reduction_factor: float | None = None
     seed: int | None = None
@@ -132,7 +132,8 @@ class TuneJob:
         if self.num_devices is not None:
             checks.integer("--devices", self.num_devices, at_least=1)
         _known("--scheduler", self.scheduler, SCHEDULERS)
-        _known("--searcher", self.searcher, SEARCHERS)
+        if self.searcher is not None:
+            _known("--searcher", self.searcher, SEARCHERS)
         _known("--processes", self.processes, ("per_device", "single"))
         if self.cluster is None and self.checkpoints is not None:
             raise ValueError("--checkpoints is for --cluster: on one machine they are in the experiment's folder")
@@ -176,7 +177,7 @@ class TuneJob:
         """The class of the scheduler, and its arguments after the space."""
         name, implied = SCHEDULERS[self.scheduler]
         optional = {
-            "searcher": None if self.searcher == "random_search" else self.searcher,
+            "searcher": self.searcher,
             "grace_period": self.grace_period,
             "reduction_factor": self.reduction_factor,
             "random_seed": self.seed,

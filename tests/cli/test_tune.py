@@ -122,6 +122,8 @@ def test_bad_input_is_exit_code_2_and_a_line_that_names_it(case, folder, capsys)
 
 
 def test_the_searcher_of_an_extra_is_named_if_it_is_missing(folder, capsys, monkeypatch):
+    for module in [name for name in sys.modules if "botorch" in name]:  # another test may have imported it
+        monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "botorch", None)
     assert main(["tune", str(SCRIPT), *SPACE, *WHAT, "--deadline", "9s", "--searcher", "botorch"]) == 2
     assert "syne-hypersched[searchers]" in capsys.readouterr().err

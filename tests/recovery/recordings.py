@@ -84,7 +84,7 @@ def make_tuner(name: str, folder: Path) -> Tuner:
         space["epochs"] = 81
         scheduler = HyperSched(
             space, "loss", "epoch", max_t=81, num_devices=NUM_DEVICES, deadline_s=DEADLINE_S, grace_period=2,
-            strategy=variant, scaling={1: 1.0, 2: 2.0, 4: 4.0}, random_seed=7,
+            strategy=variant, scaling={1: 1.0, 2: 2.0, 4: 4.0}, random_seed=7, searcher="random_search",
         )  # fmt: skip
         stop = Deadline(DEADLINE_S, backend)
     elif kind == "asha":

@@ -11,12 +11,13 @@ import dill
 import numpy as np
 import pytest
 from syne_tune.backend.trial_status import Trial
-from syne_tune.config_space import choice, loguniform, randint
+from syne_tune.config_space import choice, loguniform, ordinal, randint
 from syne_tune.optimizer.schedulers.searchers.multi_fidelity_searcher import IndependentMultiFidelitySearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import MultiObjectiveRandomSearcher
 from syne_tune.optimizer.schedulers.searchers.random_searcher import RandomSearcher as StockRandomSearcher
 
-from syne_hypersched.schedulers.searchers import Searcher, make_searcher
+from syne_hypersched import HyperSched
+from syne_hypersched.schedulers.searchers import Searcher, default_searcher, make_searcher
 from tests.schedulers.families import FAMILIES
 
 SPACE = {"lr": loguniform(1e-4, 1), "n": randint(1, 9), "c": choice(["a", "b"]), "constant": 7}
@@ -40,6 +41,24 @@ def play(searcher: Searcher, num_trials: int, dill_at: int | None = None) -> lis
         else:
             searcher.on_trial_end(trial_id)
     return configs
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (SPACE, "joint"),
+        ({"lr": loguniform(1e-4, 1)}, "joint"),
+        ({"width": ordinal([8, 32, 512]), "c": choice(["a", "b"])}, "joint"),
+        ({"c": choice(["a", "b"]), "d": choice([1, 2])}, "random_search"),
+        ({"c": choice(["a", "b"]), "n": randint(3, 3), "constant": 0.5}, "random_search"),
+    ],
+)
+def test_the_model_is_the_default_where_a_hyperparameter_has_an_order(space: dict[str, Any], expected: str) -> None:
+    assert default_searcher(space) == expected
+    arguments: dict[str, Any] = {"max_t": 9, "num_devices": 2, "deadline_s": 60.0}
+    assert HyperSched(space, "loss", "epoch", **arguments).searcher == expected
+    assert HyperSched(space, "loss", "epoch", strategy="published", **arguments).searcher == "random_search"
+    assert HyperSched(space, "loss", "epoch", searcher="random_search", **arguments).searcher == "random_search"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ from syne_hypersched.allocation.policies import Policy
 from syne_hypersched.allocation.scaling import ScalingName
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.checks import integer, plain_number
+from syne_hypersched.schedulers._arguments import configuration_space
 from syne_hypersched.schedulers.clock import TuningClock
 from syne_hypersched.schedulers.decisions import DecisionLog
 from syne_hypersched.schedulers.hypersched._deciding import DecidingScheduler
@@ -27,6 +28,7 @@ from syne_hypersched.schedulers.hypersched._options import (
 from syne_hypersched.schedulers.hypersched._pausing import REDUCTION_FACTOR
 from syne_hypersched.schedulers.hypersched._spending import Spending
 from syne_hypersched.schedulers.hypersched._strategies import check_policy_for
+from syne_hypersched.schedulers.searchers import RANDOM, default_searcher
 from syne_hypersched.stability import former_arguments
 
 
@@ -110,9 +112,11 @@ class HyperSched(DecidingScheduler):
         more checkpoints. When there are more, the worst one at the lowest rung is given up. By default ten for each
         device; with the published rules any number, as in the paper.
     searcher
-        ``"random_search"``, ``"joint"`` (a model over configuration and resource, see ``docs/searching.md``), another
+        ``"joint"`` (a model over configuration and resource, see ``docs/searching.md``), ``"random_search"``, another
         name of a Syne Tune searcher (``"kde"``, ``"bore"``, ``"cqr"``, ``"botorch"``,
-        ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object.
+        ``"regularized_evolution"``), which then learns from the last value of every trial, or a searcher object. By
+        default ``"joint"`` where a hyperparameter is a number or has an order, and ``"random_search"`` for choices
+        alone and with the published rules.
     searcher_kwargs
         More arguments for the class that ``searcher`` names.
     points_to_evaluate
@@ -144,7 +148,7 @@ class HyperSched(DecidingScheduler):
         reduction_factor: float | None = None,
         strategy: StrategyName | Options = "adaptive",
         max_paused: int | None = None,
-        searcher: str | object = "random_search",
+        searcher: str | object | None = None,
         searcher_kwargs: dict[str, Any] | None = None,
         points_to_evaluate: Sequence[dict[str, Any]] | None = None,
         random_seed: int | None = None,
@@ -153,6 +157,8 @@ class HyperSched(DecidingScheduler):
         self.strategy = self.options.name
         if reduction_factor is None:
             reduction_factor = REDUCTION_FACTOR if self.strategy == "adaptive" else 4
+        if searcher is None:
+            searcher = RANDOM if self.strategy == "published" else default_searcher(configuration_space(config_space))
         super().__init__(
             config_space,
             metric,

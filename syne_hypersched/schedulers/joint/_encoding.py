@@ -127,6 +127,12 @@ def _encoded(domain: Domain) -> Encoded | None:
     return _Choice(domain.categories) if isinstance(domain, Categorical) else None
 
 
+def has_order(config_space: Mapping[str, Any]) -> bool:
+    """Whether a hyperparameter of a space is a number, or one of several values in an order."""
+    encoding = Encoding(config_space)
+    return not bool(encoding.is_choice.all())
+
+
 class Encoding:
     """The hyperparameters of a space that have more than one value, each as one number from 0 to 1.
 

@@ -41,7 +41,7 @@ def make_scheduler(num_devices=8, deadline_s=60.0, scaling="resnet50", seed=0, *
     return HyperSched(
         TABLE.configuration_space, metric="accuracy", time_attr="epoch", max_t=NUM_LEVELS, num_devices=num_devices,
         deadline_s=deadline_s, do_minimize=False, strategy="adaptive", random_seed=seed,
-        scaling=scaling, **kwargs,
+        scaling=scaling, **{"searcher": "random_search", **kwargs},
     )  # fmt: skip
 
 

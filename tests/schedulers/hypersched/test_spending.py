@@ -76,7 +76,7 @@ def test_no_more_is_spent_than_the_budget_and_a_last_stretch_fits_in(budget):
 def make(seed, **options):
     return HyperSched(
         TABLE.configuration_space, "accuracy", "epoch", NUM_LEVELS, 8, 60.0, do_minimize=False, random_seed=seed,
-        scaling="resnet50", strategy=Adaptive(**options),
+        searcher="random_search", scaling="resnet50", strategy=Adaptive(**options),
     )  # fmt: skip
 
 

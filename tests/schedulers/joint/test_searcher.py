@@ -7,16 +7,33 @@ from typing import Any
 
 import numpy as np
 import pytest
-from syne_tune.config_space import choice, loguniform, randint, uniform
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from syne_tune.config_space import (
+    choice,
+    finrange,
+    lograndint,
+    loguniform,
+    ordinal,
+    quniform,
+    randint,
+    reverseloguniform,
+    uniform,
+)
 
 from syne_hypersched import ASHA, PASHA, HyperSched, simulate
 from syne_hypersched.blackboxes import TableBlackbox
 from syne_hypersched.recovery._snapshot import Snapshot, dump_snapshot, load_snapshot
 from syne_hypersched.schedulers.joint import JointSearcher
 from syne_hypersched.schedulers.searchers import make_searcher
+from tests.thoroughness import examples
 
 SPACE = {"x": uniform(0, 1), "lr": loguniform(1e-4, 1), "n": randint(1, 8), "kind": choice(["a", "b", "c"]), "k": 3}
 MAX_T = 16
+ODD_DOMAINS = (
+    uniform(-1e308, 1e307), loguniform(1e-300, 1e300), randint(1, 3), lograndint(1, 10**9), choice(["a", "b"]),
+    choice([1]), finrange(0.1, 1, 10), ordinal([1, 2, 8, 1000]), reverseloguniform(0.9, 0.999), quniform(0, 1, 0.25),
+)  # fmt: skip
 
 
 def loss(config, level):
@@ -215,6 +232,37 @@ def test_every_scheduler_may_use_it_for_either_direction(name, do_minimize):
         xyz = run.results.groupby("trial_id")[["config_x", "config_y", "config_z"]].first().iloc[15:]
         found.append(((xyz - 0.3) ** 2).sum(axis=1).median())
     assert found[0] < 0.75 * found[1]
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(
+    st.lists(st.sampled_from(range(len(ODD_DOMAINS))), max_size=6), st.sampled_from([0.5, 1, 27, 1e9]),
+    st.floats(1e-300, 1e300), st.sampled_from(["noise", "constant", "steep"]), st.integers(0, 999),
+)  # fmt: skip
+def test_no_values_nor_levels_nor_domains_are_an_obstacle(domains, max_t, scale, curve, seed):
+    space = {f"h{place}": ODD_DOMAINS[index] for place, index in enumerate(domains)} | {"constant": 3}
+    searcher, draw = make_searcher("joint", space, None, seed, None, max_t), np.random.RandomState(seed)
+    levels: dict[int, float] = {}
+    configs = []
+    for trial_id in range(20):
+        config = searcher.suggest()
+        assert config is not None
+        assert set(config) == set(space)
+        configs.append(config)
+        levels[trial_id] = 0.0
+        for running in list(levels):
+            levels[running] += draw.choice([1.0, max_t / 27, 0.1])
+            noise, level = float(draw.standard_normal()), levels[running]
+            value = {"noise": noise * scale, "constant": scale, "steep": math.exp(min(700.0, 300 * abs(noise)))}[curve]
+            searcher.on_trial_result(running, configs[running], value, level)
+            event = draw.uniform()
+            if event < 0.4:
+                del levels[running]
+                ends = (searcher.on_trial_end, searcher.on_trial_error)
+                if event < 0.05:
+                    searcher.on_trial_diverged(running, configs[running])
+                else:
+                    ends[event < 0.1](running)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,10 @@ def make_scheduler(
     """A scheduler on the rows of the table, shuffled, and repeated as often as a run can need them."""
     order = np.random.RandomState(1).randint(len(table), size=num_results)
     points = [table.configurations[row] for row in order]
-    return kind(SPACE, "loss", "epoch", max_t=MAX_T, points_to_evaluate=points, random_seed=0, **options)
+    return kind(
+        SPACE, "loss", "epoch", max_t=MAX_T, searcher="random_search", points_to_evaluate=points, random_seed=0,
+        **options,
+    )  # fmt: skip
 
 
 def run_simulate(

@@ -1,4 +1,4 @@
-"""The adaptive strategy, ASHA and random search in real training on this machine.
+"""HyperSched as it is by default and ASHA at its best, with and without the same searcher, in real training here.
 
     python benchmarking/studies/real_training.py     # digits, and MNIST if its files exist: about an hour
     python benchmarking/studies/real_training.py --scripts digits-cnn --deadlines 20s 40s --seeds 2 --output /tmp/real
@@ -35,8 +35,12 @@ from syne_hypersched.comparison.statistics import Interval, mean_interval
 from syne_hypersched.comparison.storage import source_digest
 from syne_hypersched.comparison.tables import results_table
 
-ADAPTIVE = "hypersched"
-TITLES = {ADAPTIVE: "HyperSched, adaptive", "asha": "ASHA stopping, eta 3", "random": "random search"}
+DEFAULT = "hypersched+joint"
+TITLES = {
+    DEFAULT: "HyperSched",
+    "asha:grace_period=2": "ASHA stopping, first rung at 2",
+    "asha+joint:grace_period=2": "the same ASHA with `joint`",
+}
 EXPLANATION = """\
 Best `val_accuracy` reported by the deadline, with 95 % intervals over the seeds that have one; in brackets how many
 have. The schedulers took turns."""
@@ -66,14 +70,14 @@ def turns(setting: RealSetting, script: str) -> list[Study]:
             scenario = Scenario(
                 script, setting.num_devices, schedulers[first:] + schedulers[:first], scaling=None, launch_cost=None
             )
-            studies.append(Study((scenario,), (deadline,), (seed,), ADAPTIVE, backend="local", script_options=options))
+            studies.append(Study((scenario,), (deadline,), (seed,), DEFAULT, backend="local", script_options=options))
     return studies
 
 
 def prediction(setting: RealSetting, table: str) -> Study:
     """The same in virtual time. The scaling is that of the table, and no scheduler knows it."""
     scenario = Scenario(table, setting.num_devices, tuple(TITLES), "measured", setting.launch_cost)
-    return Study((scenario,), setting.deadlines, tuple(range(setting.num_seeds)), ADAPTIVE)
+    return Study((scenario,), setting.deadlines, tuple(range(setting.num_seeds)), DEFAULT)
 
 
 def script_options(script: str) -> tuple[tuple[str, str], ...]:
@@ -106,16 +110,16 @@ def readings_of(rows: pd.DataFrame, scheduler: str, deadline: str) -> list[float
 
 
 def value_lines(rows: pd.DataFrame) -> list[str]:
-    """A Markdown table of the metric at each deadline, with its interval and the gain of the adaptive strategy."""
+    """A Markdown table of the metric at each deadline, with its interval and the gain of HyperSched."""
     deadlines = list(dict.fromkeys(rows.deadline))
     lines = header("deadline", deadlines)
     for scheduler, title in TITLES.items():
         values = [mean_interval(readings_of(rows, scheduler, deadline)) for deadline in deadlines]
         lines.append(row(title, [_with_width(value, ".4f") for value in values]))
     for scheduler, title in TITLES.items():
-        if scheduler != ADAPTIVE:
+        if scheduler != DEFAULT:
             gains = [gain(rows, scheduler, deadline) for deadline in deadlines]
-            lines.append(row(f"adaptive less {title}, paired", [_with_width(value, "+.4f") for value in gains]))
+            lines.append(row(f"HyperSched less {title}, paired", [_with_width(value, "+.4f") for value in gains]))
     for scheduler, title in TITLES.items():
         numbers = [rows[(rows.scheduler == scheduler) & (rows.deadline == deadline)] for deadline in deadlines]
         lines.append(row(f"trials of {title}", [f"{number.num_trials.mean():.0f}" for number in numbers]))
@@ -123,8 +127,8 @@ def value_lines(rows: pd.DataFrame) -> list[str]:
 
 
 def gain(rows: pd.DataFrame, rival: str, deadline: str) -> Interval:
-    """The metric of the adaptive strategy less that of a rival, on the same seeds."""
-    pairs = zip(readings_of(rows, ADAPTIVE, deadline), readings_of(rows, rival, deadline), strict=True)
+    """The metric of HyperSched less that of a rival, on the same seeds."""
+    pairs = zip(readings_of(rows, DEFAULT, deadline), readings_of(rows, rival, deadline), strict=True)
     return mean_interval([own - other for own, other in pairs])
 
 
@@ -141,12 +145,12 @@ def write(
     setting: RealSetting,
     script_names: Sequence[str],
     output: Path,
+    command: str,
 ) -> None:
     """Writes the report."""
     output.mkdir(parents=True, exist_ok=True)
-    lines = ["# The adaptive strategy on real training", ""]
-    command = "`python benchmarking/studies/real_training.py`"
-    made = f"Made by {command}: {setting.num_devices} devices, {setting.num_seeds} seeds."
+    lines = ["# HyperSched on real training", ""]
+    made = f"Made by `{command}`: {setting.num_devices} devices, {setting.num_seeds} seeds."
     lines += [f"{made} {EXPLANATION}", ""]
     for script in script_names:
         lines += [f"## {script}", "", *value_lines(real[script]), ""]
@@ -188,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     predicted = {script: run([study], args.work) for script, study in predictions.items()}
     real = {script: run(studies[script], args.work) for script in args.scripts}
-    write(real, predicted, setting, args.scripts, args.output)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    command = " ".join(["python benchmarking/studies/real_training.py", *given])
+    write(real, predicted, setting, args.scripts, args.output, command)
 
 
 if __name__ == "__main__":

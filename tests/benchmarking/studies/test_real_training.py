@@ -8,12 +8,13 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from benchmarking.studies.real_training import ADAPTIVE, TITLES, RealSetting, main, prediction, turns, value_lines
+from benchmarking.studies.real_training import DEFAULT, TITLES, RealSetting, main, prediction, turns, value_lines
 from syne_hypersched.comparison.runner import check_study, run_study
 from syne_hypersched.comparison.runs import plan
 from syne_hypersched.comparison.settings import Duration
 from syne_hypersched.comparison.tables import results_table
 
+ASHA, WITH_MODEL = (name for name in TITLES if name != DEFAULT)
 SETTING = RealSetting((Duration(1.0), Duration(2.0)), num_seeds=3, num_devices=2, launch_cost=Duration(0.05))
 
 
@@ -40,7 +41,7 @@ def test_the_prediction_has_the_same_seeds_and_deadlines():
 
 
 def test_seeds_without_a_report_are_left_out_and_counted():
-    values = {ADAPTIVE: [0.9, 0.8, 0.7], "asha": [0.8, 0.7, math.nan], "random": [math.nan] * 3}
+    values = {DEFAULT: [0.9, 0.8, 0.7], ASHA: [0.8, 0.7, math.nan], WITH_MODEL: [math.nan] * 3}
     rows = pd.DataFrame(
         {"scheduler": scheduler, "deadline": "1s", "seed": seed, "value": value, "num_trials": 4}
         for scheduler, of_seed in values.items()
@@ -50,10 +51,10 @@ def test_seeds_without_a_report_are_left_out_and_counted():
         line.split(" | ")[0].removeprefix("| "): line.split(" | ")[1].removesuffix(" |")
         for line in value_lines(rows)[2:]
     }
-    assert cells["HyperSched, adaptive"] == "0.8000 ± 0.2484 (3)"
-    assert cells["random search"] == "-"
-    assert cells["adaptive less ASHA stopping, eta 3, paired"] == "+0.1000 ± 0.0000 (2)"
-    assert cells["trials of random search"] == "4"
+    assert cells["HyperSched"] == "0.8000 ± 0.2484 (3)"
+    assert cells[TITLES[WITH_MODEL]] == "-"
+    assert cells[f"HyperSched less {TITLES[ASHA]}, paired"] == "+0.1000 ± 0.0000 (2)"
+    assert cells[f"trials of {TITLES[WITH_MODEL]}"] == "4"
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             raise ValueError(f"scheduler must have a single metric, but got one with {metrics!r}")
         super().__init__(random_seed=scheduler.random_seed)
         self._metric, self._do_minimize = metrics[0], scheduler.metric_mode() == "min"
-        self.time_attr = entry_name("time_attr", time_attr or getattr(scheduler, "time_attr", None))
+        self.time_attr = entry_name(
+            "time_attr", getattr(scheduler, "time_attr", None) if time_attr is None else time_attr
+        )
         max_t = getattr(scheduler, "max_t", None) if max_t is None else max_t
         rule = "a finite number greater than 0"
         self.max_t = None if max_t is None else plain_number("max_t", max_t, rule, above=0)

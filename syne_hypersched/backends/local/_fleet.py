@@ -269,7 +269,7 @@ class Fleet(CopiedFleet):
     def _may_launch(self, trial: TrialProcesses, action: Launch) -> bool:
         if self._too_late() or time.monotonic() < trial.clock.launch_at:
             return False
-        has_room = self._checkpoints.room.admits(trial.trial_id, trial.write_config)
+        has_room = self._checkpoints.admits(trial)
         return has_room and self.shares.has_memory(trial.trial_id, action.nodes)
 
     def _too_late(self) -> bool:
@@ -367,10 +367,12 @@ class Fleet(CopiedFleet):
                 self._retry(trial, exit_, next_)
                 return
         elif not trial.failures.has_reported:
-            how = "failed"
-            log.tell_silence(trial)
-        trial.finish(Status.completed if how == "completed" else Status.failed, self._next_order())
-        event = "complete" if how == "completed" else "fail"
+            # A tuner takes a completed trial without a report for an error, and one that has stopped for none.
+            how = Status.stopped if self._checkpoints.copies.has_copy(trial.trial_id) else Status.failed
+            log.tell_silence(trial, has_copy=how == Status.stopped)
+        status = {"completed": Status.completed, Status.stopped: Status.stopped}.get(how, Status.failed)
+        trial.finish(status, self._next_order())
+        event = "fail" if status == Status.failed else "complete"
         self._record(event, trial, exit_code=exit_.exit_code, log=str(trial.failed_log(exit_)))
 
     def _retry(self, trial: TrialProcesses, exit_: LaunchExit, retry: Retry) -> None:

@@ -40,6 +40,7 @@ class CheckpointCopies:
         #: From whose checkpoint trials are to begin that have no copy yet.
         self._sources: dict[int, int] = {}
         self._made: set[int] = set()
+        self._has_told = False
 
     def order(self, source: int, target: int) -> None:
         """Makes a copy for a trial that begins from another one, if there is room; else :meth:`make` does."""
@@ -78,9 +79,17 @@ class CheckpointCopies:
         """Whether the checkpoint of a trial is still to be copied."""
         return trial_id in self._sources.values()
 
-    def has_copy(self, trial_id: int) -> bool:
-        """Whether a trial has begun with the checkpoint of another one."""
-        return trial_id in self._made
+    def explain(self, trial_id: int) -> bool:
+        """Whether a trial that has ended well without a report has begun where another one had ended; says so once."""
+        has_copy = trial_id in self._made
+        if has_copy and not self._has_told:
+            self._has_told = True
+            logger.warning(
+                "Trial %d has begun with the checkpoint of another trial and has ended without a report: that one was "
+                "trained to its end. If max_t of the scheduler is at most the last level of the script, no trial begins "
+                "there.", trial_id,
+            )  # fmt: skip
+        return has_copy
 
 
 def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> bool:

@@ -368,8 +368,9 @@ class Fleet(CopiedFleet):
                 return
         elif not trial.failures.has_reported:
             # A tuner takes a completed trial without a report for an error, and one that has stopped for none.
-            how = Status.stopped if self._checkpoints.copies.has_copy(trial.trial_id) else Status.failed
-            log.tell_silence(trial, has_copy=how == Status.stopped)
+            how = Status.stopped if self._checkpoints.copies.explain(trial.trial_id) else Status.failed
+            if how == Status.failed:
+                log.tell_silence(trial)
         status = {"completed": Status.completed, Status.stopped: Status.stopped}.get(how, Status.failed)
         trial.finish(status, self._next_order())
         event = "fail" if status == Status.failed else "complete"

@@ -50,15 +50,8 @@ def _name(exit_code: int | None) -> str:
     return str(exit_code)
 
 
-def tell_silence(trial: TrialProcesses, has_copy: bool) -> None:
-    """Says that a trial has ended as if all was well, but has never reported; it may have begun from another one."""
-    if has_copy:
-        logger.warning(
-            "Trial %d has begun from the checkpoint of another trial and ended with exit code 0 without a report: that "
-            "one was trained to its end. If the scheduler's max_t is not above the last level of the script, no trial "
-            "begins from there. Log: %s", trial.trial_id, trial.stdout_path,
-        )  # fmt: skip
-        return
+def tell_silence(trial: TrialProcesses) -> None:
+    """Says that a trial has ended as if all was well, but has never reported."""
     logger.error(
         "Trial %d ended with exit code 0 but has reported nothing, so it counts as failed. A training script "
         "has to report with syne_tune.Reporter at least once. Log: %s", trial.trial_id, trial.stdout_path,

@@ -358,7 +358,7 @@ def test_a_trial_that_begins_where_another_one_has_ended_is_no_failure(trials, m
     assert trials.epochs == {0: [1, 2], 1: []}
     assert [event.trial_id for event in trials.events("complete", "fail")] == [0, 1]
     assert trials.events("fail") == []
-    assert "Trial 1 has begun from the checkpoint of another trial and ended with exit code 0" in caplog.text
+    assert "Trial 1 has begun with the checkpoint of another trial and has ended without a report" in caplog.text
 
 
 def test_a_trial_waits_for_room_for_the_checkpoint_with_which_it_begins(trials, monkeypatch, caplog):

@@ -67,7 +67,7 @@ def test_why_no_process_was_started(trial, told):
 
 
 def test_silence_and_stalls(trial, caplog):
-    tell_silence(trial, has_copy=False)
+    tell_silence(trial)
     warn_of_stall(trial, silent_s=12.34)
     assert "has to report with syne_tune.Reporter at least once" in caplog.text
     assert "Trial 3 has not reported for 12.3 s in launch 4: it is ended. Log:" in caplog.text

@@ -86,8 +86,8 @@ class CheckpointCopies:
             self._has_told = True
             logger.warning(
                 "Trial %d has begun with the checkpoint of another trial and has ended without a report: that one was "
-                "trained to its end. If max_t of the scheduler is at most the last level of the script, no trial begins "
-                "there.", trial_id,
+                "trained to its end. If max_t of the scheduler is at most the last level of the script, no trial does "
+                "so.", trial_id,
             )  # fmt: skip
         return has_copy
 

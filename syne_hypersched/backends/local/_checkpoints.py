@@ -13,6 +13,7 @@ from typing import Any
 from syne_hypersched._json_files import read_object
 from syne_hypersched.backends.local._objective import ObjectiveNote
 from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._usable import UsableReports
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
 from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, published_result, set_aside
@@ -64,6 +65,8 @@ class Checkpoints:
         self._order = Order.UNKNOWN
         self._told: frozenset[str] = frozenset()
         self._noted = ObjectiveNote()
+        #: What a scheduler of Syne Tune can use.
+        self.usable = UsableReports()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
         #: Of each trial, the reports that the tuner has received last and that were the best so far. It may take the
@@ -136,6 +139,7 @@ class Checkpoints:
     def measure(self, metric: str, do_minimize: bool) -> bool:
         """A scheduler that publishes its incumbents names the metric; returns whether it is another one than before."""
         self._scheduler_publishes = True
+        self.usable.require()
         return self._measure(metric, do_minimize)
 
     def _measure(self, metric: str, do_minimize: bool) -> bool:
@@ -148,6 +152,7 @@ class Checkpoints:
         objective = self._noted.look(self.experiment) if self.publisher.metric is None else None
         if objective is not None:
             self._measure(objective.metric, objective.do_minimize)
+            self.usable.require(objective.metric, objective.time_attr)
             self.time_attr = self.time_attr or objective.time_attr
             published = self.publisher.value(published_result(self.experiment) or {})
             self._best_value = math.inf if published is None else published

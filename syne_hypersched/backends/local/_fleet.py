@@ -211,11 +211,13 @@ class Fleet(CopiedFleet):
                         self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
                 if trial.reports.has_news and trial.status not in (Status.paused, Status.stopped):
-                    delivered = trial.reports.deliver()
+                    delivered = self._checkpoints.usable.of(trial_id, trial.reports.deliver())
                     for report in delivered:
                         self.pool.tell(report)
                     reports += [(trial_id, report) for report in delivered]
                     self._checkpoints.hear_delivery(trial, delivered)
+                if statuses[trial_id] == Status.completed and self._checkpoints.usable.is_silent(trial_id):
+                    statuses[trial_id] = Status.failed  # a tuner ends if a completed trial has not reported
                 if trial.wants and trial.phase is Phase.IDLE and self._too_late():
                     # It is never launched again: a tuner that waits for its trials to end must not wait for it.
                     self._halt(trial, Status.stopped, "deadline")

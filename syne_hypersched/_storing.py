@@ -57,13 +57,13 @@ def store_safely(tuner: Any) -> None:
 
     Syne Tune's own way leaves half a file then, and ends the tuning.
     """
-    if tuner.save_tuner and getattr(tuner, "tuner_saver", None) is not None:
+    if getattr(tuner, "save_tuner", False) and getattr(tuner, "tuner_saver", None) is not None:
         tuner.tuner_saver = RegularCallback(_Saver(), call_seconds_frequency=tuner.results_update_interval)
 
 
 def store_at_end(tuner: Any) -> None:
     """Stores a tuner that ends. If that fails, the tuner does not try it again, and gets to stopping its trials."""
-    if tuner.save_tuner and not _Saver()(tuner):
+    if getattr(tuner, "save_tuner", False) and not _Saver()(tuner):
         tuner.save_tuner = False
 
 

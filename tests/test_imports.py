@@ -32,7 +32,7 @@ COMMON_GROUND = {
     "_moments": set(),
     "_report_lines": set(),
     "_resize_desk": set(),
-    "_short_table": set(),
+    "_short_table": {"contract"},
     "_sorted_floats": set(),
     "_storing": set(),
     "_tables": set(),

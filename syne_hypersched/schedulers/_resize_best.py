@@ -26,6 +26,7 @@ from syne_hypersched.contract import (
     is_elastic,
     is_followed,
     is_publishing,
+    metric_names_of,
 )
 from syne_hypersched.schedulers._arguments import entry_name
 from syne_hypersched.schedulers._consistency import agree_on_devices
@@ -115,7 +116,7 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             raise TypeError(f"scheduler must be a scheduler of Syne Tune, but got {scheduler!r}")
         if hasattr(scheduler, "allocation"):
             raise TypeError(f"scheduler must be one that resizes no trials, but got a {type(scheduler).__name__}")
-        metrics = scheduler.metric_names()
+        metrics = metric_names_of(scheduler)
         if len(metrics) != 1 or not isinstance(scheduler.metric_mode(), str):
             raise ValueError(f"scheduler must have a single metric, but got one with {metrics!r}")
         super().__init__(random_seed=scheduler.random_seed)

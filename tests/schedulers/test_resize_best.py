@@ -393,3 +393,11 @@ def test_a_report_that_syne_tunes_scheduler_would_raise_an_error_at_is_left_out(
     good = simulation.results[(simulation.results.config_x < 50) & (simulation.results.loss > 0)]
     assert max(good.epoch) == 9
     assert caplog.text.count("the report is left out") == 1
+
+
+def test_the_median_stopping_rule_has_a_single_metric():
+    from syne_tune.optimizer.schedulers.median_stopping_rule import MedianStoppingRule
+
+    scheduler = ResizeBest(MedianStoppingRule(RandomSearch(SPACE, metrics=["loss"]), "epoch", metric="loss"))
+    assert scheduler.metric_names() == ["loss"]
+    assert scheduler.time_attr == "epoch"

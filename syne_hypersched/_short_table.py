@@ -8,6 +8,8 @@ from typing import Any
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import metric_name_mode
 
+from syne_hypersched.contract import metric_names_of
+
 #: A table with more rows is cut to the best ones.
 MOST_ROWS = 10
 
@@ -52,6 +54,6 @@ def shorten_table(tuner: Any) -> None:
     short = ShortTuningStatus(status.metric_names)
     short.__dict__.update(status.__dict__)
     scheduler = tuner.scheduler
-    metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+    metric, mode = metric_name_mode(metric_names_of(scheduler), scheduler.metric_mode(), metric=0)
     short.metric, short.do_minimize = metric, mode == "min"
     tuner.tuning_status = short

@@ -29,7 +29,10 @@ def read_csv(path: str | Path, texts: str | None = None, words: bool = False) ->
     """
     import pandas as pd
 
-    options: dict[str, Any] = {"float_precision": "round_trip"} if int(pd.__version__.split(".")[0]) < 3 else {}
+    # Else a long column of numbers and texts is read in parts of different types, with a warning.
+    options: dict[str, Any] = {"low_memory": False}
+    if int(pd.__version__.split(".")[0]) < 3:
+        options["float_precision"] = "round_trip"
     if texts is not None:
         names = pd.read_csv(path, nrows=0).columns
         options["dtype"] = {name: str for name in names if name.startswith(texts)}

@@ -91,6 +91,11 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and type(value).__name__ not in ("bool", "bool_")
 
 
+def is_iterable(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether a value has members. A NumPy array without dimensions has none, although it claims to."""
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) != 0
+
+
 def positive_seconds(name: str, value: object) -> float:
     """A positive number of seconds; see :func:`number`."""
     return number(name, value, "a positive number of seconds", above=0.0)
@@ -137,7 +142,7 @@ def positive_integer(name: str, value: object) -> int:
     return integer(name, value, at_least=1)
 
 
-def truth(name: str, value: object) -> bool:
+def truth(name: str, value: object, rule: str = "True or False") -> bool:
     """A truth value, of Python or of NumPy.
 
     Raises
@@ -146,7 +151,7 @@ def truth(name: str, value: object) -> bool:
         It is anything else, such as the text ``"False"``, which counts as true.
     """
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"{name} must be True or False, but got {value!r}")
+        raise TypeError(f"{name} must be {rule}, but got {value!r}")
     return bool(value)
 
 
@@ -177,7 +182,7 @@ def names(name: str, value: Any) -> tuple[str, ...]:
     ValueError
         A name is empty.
     """
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str) or not is_iterable(value):
         raise TypeError(f'{name} must be a sequence of names, such as ["torch"], but got {value!r}')
     return tuple(text(name, each, "a sequence of names") for each in value)
 

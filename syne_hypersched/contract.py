@@ -308,6 +308,12 @@ def num_nodes(result: Mapping[str, Any]) -> int:
     return 1 if isinstance(nodes, bool) or not isinstance(nodes, Integral) else max(1, int(nodes))
 
 
+def metric_names_of(scheduler: Any) -> list[str]:
+    """The metrics of a scheduler. Some of Syne Tune's, such as ``MedianStoppingRule``, give the only one as a text."""
+    names = scheduler.metric_names()
+    return [names] if isinstance(names, str) else list(names)
+
+
 def is_elastic(trial: object) -> bool:
     """Whether ``trial`` comes from a backend that can resize it."""
     return callable(getattr(trial, "resize", None)) and hasattr(trial, "num_devices")

@@ -12,6 +12,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_hypersched import checks
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._short_table import shorten_table
+from syne_hypersched._storing import store_at_end, store_elsewhere, store_safely, store_table
 from syne_hypersched._view import show_by_default
 from syne_hypersched._wording import counted
 
@@ -30,11 +31,15 @@ class Wait:
         self._tuner: Any = None
         #: The ``sleep_time`` of the user; None: the tuner sleeps, or another callback waits.
         self._asked_s: float | None = None
+        #: The tuner, until it has ended.
+        self._to_store: Any = None
 
     def begin(self, tuner: Any) -> None:
         """The tuning starts. A tuner that was stored while it ran goes on with the ``sleep_time`` of the user."""
         check_has_begun_here(tuner)
         shorten_table(tuner)
+        store_safely(tuner)
+        self._to_store = tuner
         if not hasattr(tuner.trial_backend, "wait_for_news"):
             return
         if self._asked_s is None and tuner.sleep_time > 0:
@@ -49,11 +54,17 @@ class Wait:
             self._tuner.trial_backend.wait_for_news(self._asked_s)
 
     def end(self) -> None:
-        """The tuning ends: restores the ``sleep_time`` of the user, and warns if no trial has reported anything."""
+        """The tuning ends: restores the ``sleep_time`` of the user, and warns if no trial has reported anything.
+
+        To be called last, since it stores the tuner.
+        """
         if self._asked_s is not None and self._tuner is not None:
             if sys.exc_info()[1] is None:
                 warn_if_silent(self._tuner.tuning_status)
             self._tuner.sleep_time, self._asked_s = self._asked_s, None
+        tuner, self._to_store = self._to_store, None
+        if tuner is not None:
+            store_at_end(tuner)
 
 
 def warn_if_silent(status: TuningStatus) -> None:
@@ -71,6 +82,7 @@ class WaitForReports(StoreResultsCallback):
     """Callback of :class:`syne_tune.Tuner`, with which the tuner handles every report at once.
 
     By default the tuner looks once in 5 seconds; trials that should be paused or stopped train on in the meantime.
+    Where the results cannot be stored, as on a full disk, there is a warning, and the tuning goes on.
     Example::
 
         tuner = Tuner(backend, scheduler, stop_criterion, n_workers=4, callbacks=[WaitForReports()])
@@ -100,6 +112,8 @@ class WaitForReports(StoreResultsCallback):
         super().__init__(checks.truth("add_wallclock_time", add_wallclock_time), extra_results_composer)
         self._wait = Wait()
         self._stores = True
+        #: Why the results could not be stored when this was tried last.
+        self._error: OSError | None = None
 
     def on_tuning_start(self, tuner: Any) -> None:
         """Takes over the tuner's sleep; called by the tuner."""
@@ -115,12 +129,30 @@ class WaitForReports(StoreResultsCallback):
         if self._stores:
             super().on_trial_result(trial, status, result, decision)
 
+    def store_results(self) -> None:
+        """Stores all results so far, and replaces the earlier file atomically."""
+        if self.csv_file is None:
+            return
+        try:
+            store_table(self.dataframe(), self.csv_file)
+        except OSError as error:
+            if self._error is None:
+                logger.warning(
+                    "The results cannot be stored in %s (%s). The tuning goes on, and this is tried again.",
+                    self.csv_file, error.strerror or error,
+                )  # fmt: skip
+            self._error = error
+        else:
+            self._error = None
+
     def on_tuning_sleep(self, sleep_time: float) -> None:
         """Waits for events of trials; called by the tuner."""
         self._wait.sleep()
 
     def on_tuning_end(self) -> None:
-        """Stores all results; called by the tuner."""
+        """Stores all results, in a temporary folder if the experiment's cannot take them; called by the tuner."""
         if self._stores:
             super().on_tuning_end()
+            if self._error is not None and self.csv_file is not None:
+                store_elsewhere(self.dataframe(), self.csv_file, self._error)
         self._wait.end()

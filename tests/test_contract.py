@@ -47,3 +47,14 @@ def test_all_devices_are_there_unless_a_report_says_otherwise(result, present):
 @pytest.mark.parametrize(("entry", "nodes"), [(None, 1), (2, 2), (0, 1), (2.5, 1), (True, 1)])
 def test_a_report_is_of_one_node_unless_it_says_otherwise(entry, nodes):
     assert contract.num_nodes({"st_num_nodes": entry}) == nodes
+
+
+def test_the_only_metric_may_be_a_text():
+    """As of Syne Tune's ``MedianStoppingRule``, whose tuner would take each letter for a metric."""
+    from syne_tune.config_space import uniform
+    from syne_tune.optimizer.baselines import RandomSearch
+    from syne_tune.optimizer.schedulers.median_stopping_rule import MedianStoppingRule
+
+    inside = RandomSearch({"x": uniform(0, 1)}, metrics=["loss"])
+    assert contract.metric_names_of(inside) == ["loss"]
+    assert contract.metric_names_of(MedianStoppingRule(inside, "epoch", metric="loss")) == ["loss"]

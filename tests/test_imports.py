@@ -32,8 +32,9 @@ COMMON_GROUND = {
     "_moments": set(),
     "_report_lines": set(),
     "_resize_desk": set(),
-    "_short_table": set(),
+    "_short_table": {"contract"},
     "_sorted_floats": set(),
+    "_storing": set(),
     "_tables": set(),
     "_version": set(),
     "_view": set(),
@@ -46,7 +47,7 @@ COMMON_GROUND = {
     "rungs": {"_sorted_floats", "checks"},
     "stability": set(),
     "variables": set(),
-    "waiting": {"_first_use", "_short_table", "_view", "_wording", "checks"},
+    "waiting": {"_first_use", "_short_table", "_storing", "_view", "_wording", "checks"},
 }
 #: The rooms, from the bottom to the top, and which others each may import.
 MAY_IMPORT = {

@@ -22,3 +22,11 @@ def test_columns_of_texts_keep_what_is_in_the_file(tmp_path):
     assert table.config_act.tolist() == ["None", "NA", ""]
     assert table.config_width.tolist() == ["16", "", "016"]
     assert table.loss.fillna(-1).tolist() == [0.5, -1, 0.25]
+
+
+def test_a_long_column_of_numbers_and_texts_has_one_type_and_causes_no_warning(tmp_path, recwarn):
+    path = tmp_path / "results.csv"
+    path.write_text("note\n" + "1\n" * 200_000 + "a text\n" * 10)
+    table = read_csv(path)
+    assert set(table.note) == {"1", "a text"}
+    assert not recwarn.list

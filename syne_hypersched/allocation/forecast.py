@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from syne_hypersched import checks
@@ -20,7 +20,7 @@ def forecast(pairs: Any) -> Forecast:
         It is no sequence of pairs of a time, in ascending order, and a number of devices of at least 0.
     """
     rule = "pairs of a time and a number of devices, such as [(600, 2), (1200, 4)]"
-    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+    if isinstance(pairs, str) or not checks.is_iterable(pairs):
         raise TypeError(f"devices_over_time must be {rule}, but got {pairs!r}")
     checked: list[tuple[float, int]] = []
     for pair in pairs:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from numbers import Real
 
+from syne_hypersched import checks
 from syne_hypersched.blackboxes._curve import plain_number
 
 
@@ -22,7 +23,7 @@ def check_members(
     ValueError
         There is no configuration.
     """
-    if isinstance(configurations, (str, Mapping)) or not isinstance(configurations, Iterable):
+    if isinstance(configurations, (str, Mapping)) or not checks.is_iterable(configurations):
         raise TypeError(f"configurations must be a list of dictionaries, but got {configurations!r}")
     for index, row in enumerate(configurations):
         if not isinstance(row, Mapping):
@@ -47,7 +48,7 @@ def checked_levels(levels: object, num_levels: int) -> tuple[int | float, ...]:
     ValueError
         They are not ``num_levels`` finite numbers that ascend.
     """
-    if isinstance(levels, str) or not isinstance(levels, Iterable):
+    if isinstance(levels, str) or not checks.is_iterable(levels):
         raise TypeError(f"levels must be numbers, but got {levels!r}")
     given = list(levels)
     if not all(isinstance(level, Real) and not isinstance(level, bool) for level in given):

@@ -20,7 +20,7 @@ from syne_tune.util import experiment_path, metric_name_mode
 from syne_hypersched import checks
 from syne_hypersched._console import drop_output
 from syne_hypersched._extras import needs_extra
-from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
+from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, metric_names_of
 from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
 from syne_hypersched.experiments._panel import render_panel, render_result
 from syne_hypersched.experiments._progress import Progress
@@ -94,7 +94,7 @@ class LiveProgress(TunerCallback):
     def on_tuning_start(self, tuner: Tuner) -> None:
         """Shows the view; called by the tuner."""
         scheduler, stop_criterion = tuner.scheduler, tuner.stop_criterion
-        metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+        metric, mode = metric_name_mode(metric_names_of(scheduler), scheduler.metric_mode(), metric=0)
         deadline_s = getattr(stop_criterion, "deadline_s", None) or getattr(stop_criterion, "max_wallclock_time", None)
         self._progress = Progress(metric, mode == "min", getattr(scheduler, "time_attr", "epoch"), deadline_s)
         self._needed = (metric, self._progress.time_attr) if hasattr(scheduler, "time_attr") else (metric,)

@@ -16,7 +16,7 @@ from syne_tune.tuner_callback import TunerCallback
 from syne_tune.util import metric_name_mode
 
 from syne_hypersched import checks
-from syne_hypersched.contract import ST_NUM_DEVICES
+from syne_hypersched.contract import ST_NUM_DEVICES, metric_names_of
 from syne_hypersched.filenames import EVENTS_FILENAME
 from syne_hypersched.records.events import EventReader
 
@@ -82,7 +82,7 @@ class RunLogger(TunerCallback):
         """Connects to the tracker; called by the tuner."""
         scheduler = tuner.scheduler
         self._name, self._folder = tuner.name, Path(tuner.tuner_path)
-        metric, mode = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+        metric, mode = metric_name_mode(metric_names_of(scheduler), scheduler.metric_mode(), metric=0)
         self._metric, self._minimizes = metric, mode == "min"
         self._time_attr = getattr(scheduler, "time_attr", "epoch")
         self._reader = EventReader(self._folder / EVENTS_FILENAME, strict=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from syne_tune.backend.trial_status import Status, Trial
-from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_TIME
+from syne_tune.constants import ST_TUNER_TIME
 from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._moments import Moment
+from syne_hypersched._storing import store_table
 from syne_hypersched._version import __version__
 from syne_hypersched._view import show_by_default
 from syne_hypersched.backends.local import ElasticLocalBackend
@@ -203,14 +203,9 @@ class Journal(StoreResultsCallback):
         """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
-        new = f"{self.csv_file}.new"
         try:
-            member = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
-            self.dataframe().to_csv(new, index=False, compression={"method": "zip", "archive_name": member})
-            os.replace(new, self.csv_file)
+            store_table(self.dataframe(), self.csv_file)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.remove(new)
             if not self._lacks_results:
                 logger.warning(
                     "The results cannot be stored in %s (%s). The journal has them all, and resume_experiment(%r) "

@@ -11,7 +11,7 @@ from syne_tune.backend.trial_status import Status, Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler, TrialSuggestion
 
 from syne_hypersched.backends.shared.elastic import ElasticTrial, WishTaker
-from syne_hypersched.contract import LimitedTrial, Situation, is_elastic
+from syne_hypersched.contract import LimitedTrial, Situation, is_elastic, metric_names_of
 from syne_hypersched.records.segments import Entry
 from syne_hypersched.recovery._ticks import Ticks
 
@@ -143,7 +143,7 @@ class JournaledScheduler(TrialScheduler):
 
     def metric_names(self) -> list[str]:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""
-        return list(self.scheduler.metric_names())
+        return metric_names_of(self.scheduler)
 
     def metric_mode(self) -> str | list[str]:
         """See :class:`syne_tune.optimizer.scheduler.TrialScheduler`."""

@@ -23,6 +23,7 @@ from syne_hypersched._version import __version__
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import RestoredTrial
 from syne_hypersched.backends.shared.events import DEVICE_CHANGES
+from syne_hypersched.contract import metric_names_of
 from syne_hypersched.filenames import CONFIG_FILENAME, EVENTS_FILENAME, JOURNAL_DIRNAME, LOCK_FILENAME, SETUP_FILENAME
 from syne_hypersched.records.events import Event, EventReader
 from syne_hypersched.records.find import candidate_folders, similar_names
@@ -306,7 +307,7 @@ def _forget_unrecorded(trials_path: Path, num_trials: int) -> None:
 
 
 def _restore_tuner(tuner: Tuner, path: Path, progress: ReplayState, started_at: float, created: float) -> None:
-    status = TuningStatus(metric_names=tuner.scheduler.metric_names())
+    status = TuningStatus(metric_names=metric_names_of(tuner.scheduler))
     status.start_time -= time.monotonic() - started_at
     running = set(progress.running)
     status.update(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from syne_tune.config_space import Categorical, Domain, FiniteRange, Float, Integer
 from syne_tune.constants import ST_CHECKPOINT_DIR
 
-from syne_hypersched.checks import is_number
+from syne_hypersched.checks import is_iterable, is_number
 
 Config = dict[str, Any]
 
@@ -76,7 +76,7 @@ def checked_points(
     ValueError
         One lacks a domain of ``config_space``, has a name that is not in it, or a value outside of its domain.
     """
-    if isinstance(points, (str, bytes, Mapping)) or not isinstance(points, Iterable):
+    if isinstance(points, (str, bytes, Mapping)) or not is_iterable(points):
         raise TypeError(f"{argument} must be a list of dictionaries, but got {points!r}")
     searched = {name for name, domain in config_space.items() if isinstance(domain, Domain)}
     checked = []

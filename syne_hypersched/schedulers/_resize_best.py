@@ -26,11 +26,12 @@ from syne_hypersched.contract import (
     is_elastic,
     is_followed,
     is_publishing,
+    metric_names_of,
 )
 from syne_hypersched.schedulers._arguments import entry_name
 from syne_hypersched.schedulers._consistency import agree_on_devices
 from syne_hypersched.schedulers._reasons import Reason, resizing
-from syne_hypersched.schedulers._reports import Usable, read_report
+from syne_hypersched.schedulers._reports import Unusable, Usable, read_report
 from syne_hypersched.schedulers.base import MultiFidelityScheduler, as_json
 from syne_hypersched.schedulers.clock import TuningClock
 from syne_hypersched.schedulers.decisions import Decision, DecisionLog
@@ -115,12 +116,14 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             raise TypeError(f"scheduler must be a scheduler of Syne Tune, but got {scheduler!r}")
         if hasattr(scheduler, "allocation"):
             raise TypeError(f"scheduler must be one that resizes no trials, but got a {type(scheduler).__name__}")
-        metrics = scheduler.metric_names()
+        metrics = metric_names_of(scheduler)
         if len(metrics) != 1 or not isinstance(scheduler.metric_mode(), str):
             raise ValueError(f"scheduler must have a single metric, but got one with {metrics!r}")
         super().__init__(random_seed=scheduler.random_seed)
         self._metric, self._do_minimize = metrics[0], scheduler.metric_mode() == "min"
-        self.time_attr = entry_name("time_attr", time_attr or getattr(scheduler, "time_attr", None))
+        self.time_attr = entry_name(
+            "time_attr", getattr(scheduler, "time_attr", None) if time_attr is None else time_attr
+        )
         max_t = getattr(scheduler, "max_t", None) if max_t is None else max_t
         rule = "a finite number greater than 0"
         self.max_t = None if max_t is None else plain_number("max_t", max_t, rule, above=0)
@@ -145,6 +148,9 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self._incumbent = math.inf
         #: Live trials that have not reported since this object was loaded from a file.
         self._unheard: dict[int, None] = {}
+        #: The last report of each trial that could be used.
+        self._last: dict[int, dict[str, Any]] = {}
+        self._has_left_out = False
 
     @property
     def allocation(self) -> dict[int, int]:
@@ -206,9 +212,14 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             for trial_id in self.allocation:  # What came before the first report of a simulation was at time 0.
                 self._times.start(trial_id, 0.0)
             self._decisions.restart()
+        report = read_report(result, self._metric, self.time_attr, self._do_minimize)
+        if not isinstance(self.scheduler, MultiFidelityScheduler):
+            if isinstance(report, Unusable):
+                self._leave_out(trial.trial_id, result, report)
+                return str(SchedulerDecision.CONTINUE)
+            self._last[trial.trial_id] = result
         decision = str(self.scheduler.on_trial_result(trial=trial, result=result))
         result[ST_ADMISSION_OPEN] = not self._exhausted
-        report = read_report(result, self._metric, self.time_attr, self._do_minimize)
         if self._allocator is None or trial.trial_id not in self._allocator or not isinstance(report, Usable):
             return decision
         now_s = self._clock.now_s()
@@ -235,7 +246,23 @@ class ResizeBest(TrialScheduler, RemoveCheckpointsSchedulerMixin):
     def on_trial_complete(self, trial: Trial, result: dict[str, Any]) -> None:
         """A trial has ended by itself; a scheduler that told its script to end there may resume it."""
         self._end(trial.trial_id, resumable=True)
-        self.scheduler.on_trial_complete(trial, result)
+        if isinstance(self.scheduler, MultiFidelityScheduler):
+            self.scheduler.on_trial_complete(trial, result)
+        elif trial.trial_id in self._last:
+            self.scheduler.on_trial_complete(trial, self._last.pop(trial.trial_id))
+        else:
+            self.scheduler.on_trial_error(trial)  # it has reported nothing that this scheduler could use
+
+    def _leave_out(self, trial_id: int, result: dict[str, Any], why: Unusable) -> None:
+        """Keeps a report from a scheduler that would raise an error."""
+        result[ST_ADMISSION_OPEN] = not self._exhausted
+        if not self._has_left_out:
+            self._has_left_out = True
+            key = self._metric if why.argument == "metric" else self.time_attr
+            logger.warning(
+                "trial %d has reported %r as something that is %s, where the scheduler needs a number: the report is "
+                "left out, and so are others like it", trial_id, key, why.kind,
+            )  # fmt: skip
 
     def on_trial_remove(self, trial: Trial) -> None:
         """A trial was paused or stopped."""

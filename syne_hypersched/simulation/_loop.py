@@ -91,7 +91,7 @@ class SimulatedTuner:
             return
         trial = self._trials[trial_id]
         del self._running[trial_id]
-        if self._fleet.status(trial_id) == Status.failed:
+        if self._fleet.status(trial_id) != Status.completed:
             self._scheduler.on_trial_error(trial)
         else:
             self._scheduler.on_trial_complete(trial, self._last.get(trial_id, {}))

@@ -22,7 +22,7 @@ from syne_hypersched.backends.virtual import (
     VirtualFleet,
     make_virtual_fleet,
 )
-from syne_hypersched.checks import positive_integer, positive_seconds
+from syne_hypersched.checks import output_file, positive_integer, positive_seconds
 from syne_hypersched.simulation._garbage import rare_collections
 from syne_hypersched.simulation._loop import OnResult, SimulatedTuner
 from syne_hypersched.simulation._results import Simulation
@@ -123,6 +123,8 @@ def simulate(
     check_is_unused(scheduler)
     if on_result is not None and not callable(on_result):
         raise TypeError(f"on_result must be a function or None, but got {on_result!r}")
+    if events_path is not None:
+        events_path = output_file("events_path", events_path)
     fleet = make_virtual_fleet(
         blackbox,
         elapsed_time_attr,
@@ -147,7 +149,7 @@ def simulate(
     loop = SimulatedTuner(
         scheduler, fleet, n_workers, num_devices_per_trial, max_num_trials, max_num_results, on_result
     )
-    events = None if events_path is None else _record_events(fleet, Path(events_path))
+    events = None if events_path is None else _record_events(fleet, events_path)
     with rare_collections():
         loop.run()
         fleet.stop_all()

@@ -12,6 +12,7 @@ from syne_tune import Tuner
 from syne_tune.util import metric_name_mode
 
 from syne_hypersched._console import outliving_the_reader, run_command
+from syne_hypersched.contract import metric_names_of
 from syne_hypersched.experiments import Run, load_run
 from syne_hypersched.experiments.report import report_run
 from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
@@ -131,7 +132,7 @@ def replay_briefly(run: Run) -> list[str]:
 
 def _say_no_result(tuner: Tuner, folder: Path) -> int:
     scheduler: Any = tuner.scheduler
-    metric, _ = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+    metric, _ = metric_name_mode(metric_names_of(scheduler), scheduler.metric_mode(), metric=0)
     level = getattr(scheduler, "time_attr", None)
     where = "" if level is None else f" at a level {level!r}"
     print(

@@ -11,6 +11,7 @@ from syne_tune.backend.trial_status import Trial
 from syne_tune.tuner_callback import TunerCallback
 from syne_tune.util import metric_name_mode
 
+from syne_hypersched.contract import metric_names_of
 from syne_hypersched.experiments import MissingEntryError
 
 MOST_REPORTS = 20
@@ -33,7 +34,7 @@ class NameGuard(TunerCallback):
     def on_tuning_start(self, tuner: Tuner) -> None:
         """Learns the names; called by the tuner."""
         scheduler = tuner.scheduler
-        metric, _ = metric_name_mode(scheduler.metric_names(), scheduler.metric_mode(), metric=0)
+        metric, _ = metric_name_mode(metric_names_of(scheduler), scheduler.metric_mode(), metric=0)
         self._needed = ((metric, "metric"), (getattr(scheduler, "time_attr", metric), "resource level"))
         before = tuner.last_seen_result_per_trial.values()  # of the tuner before, if this one goes on
         self._is_known = any(self._has_all(result) for result in before)

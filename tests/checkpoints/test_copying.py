@@ -9,7 +9,7 @@ import pytest
 
 from syne_hypersched.checkpoints import Generation, GenerationStore, Notes, copying
 from syne_hypersched.checkpoints._files import read_tree
-from syne_hypersched.checkpoints.copying import copy_checkpoint
+from syne_hypersched.checkpoints.copying import CheckpointCopies, copy_checkpoint
 
 
 def make(folder, text):
@@ -83,6 +83,99 @@ def test_what_changes_while_it_is_copied_is_copied_again(tmp_path, monkeypatch):
     monkeypatch.setattr(copying, "_place", place_while_it_is_written_to)
     assert copy_checkpoint(source, tmp_path / "target")
     assert (tmp_path / "target" / "model").read_text() == "after"
+
+
+def removing(store, monkeypatch, times):
+    """While a generation is copied, the trial takes a newer one, and the oldest is removed, as often as it is told."""
+    place, left = copying.place_tree, [times]
+
+    def place_while_newer_ones_come(tree, target, source, is_linked):
+        if left[0] and target.name.endswith("-copied"):
+            left[0] -= 1
+            number = store.numbers()[-1]
+            make(store.checkpoints, f"epoch {number + 1}")
+            store.take(Generation(number + 1, 0, number + 1, number + 1, read_tree(store.checkpoints), {}), None)
+            make(store.checkpoints, "half of the next one")
+            store.remove(number)
+        return place(tree, target, source, is_linked)
+
+    monkeypatch.setattr(copying, "place_tree", place_while_newer_ones_come)
+
+
+def test_a_generation_that_is_removed_while_it_is_copied_is_followed_by_the_next_one(tmp_path, monkeypatch):
+    store = make(tmp_path / "0" / "checkpoints", "epoch 1")
+    store.take(Generation(1, 0, 1, 1, read_tree(store.checkpoints), {}), None)
+    removing(store, monkeypatch, times=3)
+    assert copy_checkpoint(store.checkpoints, tmp_path / "1" / "checkpoints")
+    assert (tmp_path / "1" / "checkpoints" / "model").read_text() == "epoch 4"
+    assert os.listdir(tmp_path / "1") == ["checkpoints"]
+
+
+def test_a_large_generation_that_is_removed_during_the_copy_is_copied_whole(tmp_path, monkeypatch):
+    store = make(tmp_path / "0" / "checkpoints", "whole")
+    store.take(Generation(1, 0, 1, 1, read_tree(store.checkpoints), {}), None)
+    make(store.checkpoints, "half of the next one")
+    place = copying._place
+
+    def place_late(tree, source, target):
+        store.remove(1)
+        place(tree, source, target)
+
+    monkeypatch.setattr(copying, "_place", place_late)
+    assert copy_checkpoint(store.checkpoints, tmp_path / "1" / "checkpoints")
+    assert (tmp_path / "1" / "checkpoints" / "model").read_text() == "whole"
+
+
+def test_half_a_copy_is_no_checkpoint(tmp_path, monkeypatch):
+    make(tmp_path / "source", "text")
+
+    def place_half(tree, source, target):
+        target.mkdir()
+        (target / "half").touch()
+        raise FileNotFoundError("replaced again and again")
+
+    monkeypatch.setattr(copying, "_place", place_half)
+    monkeypatch.setattr(copying, "_SETTLE_PAUSE_S", 0.0)
+    assert not copy_checkpoint(tmp_path / "source", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("has_generation", [True, False])
+def test_a_copy_waits_for_room(tmp_path, monkeypatch, caplog, has_generation):
+    store = make(tmp_path / "0" / "checkpoints", "x" * 2_000_000)
+    if has_generation:
+        store.take(Generation(1, 0, 1, 1, read_tree(store.checkpoints), {}), None)
+    copies = CheckpointCopies(lambda trial_id: tmp_path / str(trial_id) / "checkpoints", min_free_mb=10.0)
+    free = [11.0]
+    monkeypatch.setattr(copying, "free_mb", lambda folder: free[0])
+    copies.order(0, 1)
+    assert copies.is_source(0)
+    assert not copies.explain(1)
+    with pytest.raises(OSError, match="no room for a copy of 2 MB of the checkpoint with which a trial begins"):
+        copies.make(1)
+    assert not (tmp_path / "1" / "checkpoints").exists()
+    free[0] = 12.0
+    copies.make(1)
+    assert not copies.is_source(0)
+    assert [copies.explain(1), copies.explain(1), copies.explain(2)] == [True, True, False]
+    assert caplog.text.count("has begun with the checkpoint of another trial and has ended without a report") == 1
+    assert len((tmp_path / "1" / "checkpoints" / "model").read_text()) == 2_000_000
+    copies.make(2)  # it begins from none
+    assert not (tmp_path / "2").exists()
+
+
+def test_a_checkpoint_that_cannot_be_copied_is_the_affair_of_one_trial(tmp_path, monkeypatch, caplog):
+    def is_forbidden(*_):
+        raise PermissionError(13, "Permission denied")
+
+    make(tmp_path / "0", "text")
+    monkeypatch.setattr(copying, "_place", is_forbidden)
+    copies = CheckpointCopies(lambda trial_id: tmp_path / str(trial_id), min_free_mb=0.0)
+    copies.order(0, 1)
+    assert "Trial 0 has a checkpoint that cannot be copied ([Errno 13] Permission denied) in " in caplog.text
+    assert "trial 1 starts without one" in caplog.text
+    assert not copies.is_source(0)
+    assert not copies.explain(1)
 
 
 def test_there_may_be_nothing_to_copy(tmp_path):

@@ -370,3 +370,34 @@ def test_bad_schedulers():
     backend.devices[0] = 2
     with pytest.raises(ValueError, match="num_devices_per_trial=1, but trial 0 was started on 2"):
         make("promotion").on_trial_add(Resizable(0, {"x": 0.5}, backend))
+
+
+BAD = [{"epoch": 2}, {"epoch": 2, "loss": None}, {"epoch": "two", "loss": 0.0}, {"loss": 0.0}]
+
+
+@pytest.mark.parametrize("report", BAD)
+def test_a_report_that_syne_tunes_scheduler_would_raise_an_error_at_is_left_out(report, caplog):
+    def make_inside():
+        np.random.seed(0)
+        return AsynchronousSuccessiveHalving(
+            SPACE, metric="loss", time_attr="epoch", max_t=9, grace_period=9, random_seed=0
+        )
+
+    def with_bad(x, reports):
+        return [*reports[:1], dict(report), *reports[1:], dict(report)] if x < 50 else [dict(report)]
+
+    scheduler = ResizeBest(make_inside(), num_devices=2, max_trials=8)
+    simulation = simulate(scheduler, Curves(change=with_bad), num_devices=2, deadline_s=200.0)
+    assert simulation.num_trials == 8
+    assert set(simulation.results.config_x < 50) == {True, False}
+    good = simulation.results[(simulation.results.config_x < 50) & (simulation.results.loss > 0)]
+    assert max(good.epoch) == 9
+    assert caplog.text.count("the report is left out") == 1
+
+
+def test_the_median_stopping_rule_has_a_single_metric():
+    from syne_tune.optimizer.schedulers.median_stopping_rule import MedianStoppingRule
+
+    scheduler = ResizeBest(MedianStoppingRule(RandomSearch(SPACE, metrics=["loss"]), "epoch", metric="loss"))
+    assert scheduler.metric_names() == ["loss"]
+    assert scheduler.time_attr == "epoch"

@@ -167,8 +167,8 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         checks.one_of("resize", resize, get_args(ResizeMode))
         if time_attr is not None:
             checks.text("time_attr", time_attr, "the name of an entry of a report, or None")
-        if share_devices is not None and not isinstance(share_devices, bool):
-            raise TypeError(f"share_devices must be True, False or None, but got {share_devices!r}")
+        if share_devices is not None:
+            share_devices = checks.truth("share_devices", share_devices, "True, False or None")
         policy = FailurePolicy(retries, retry_backoff_s, stall_timeout_s, min_free_mb)
         if sys.platform != "linux":
             raise RuntimeError(

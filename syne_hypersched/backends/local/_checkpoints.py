@@ -13,9 +13,11 @@ from typing import Any
 from syne_hypersched._json_files import read_object
 from syne_hypersched.backends.local._objective import ObjectiveNote
 from syne_hypersched.backends.local._processes import TrialProcesses
+from syne_hypersched.backends.local._usable import UsableReports
 from syne_hypersched.backends.shared.events import REMOVE_CHECKPOINT, EventLog
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending, GenerationStore, Matched, Order
 from syne_hypersched.checkpoints.best import BestPublisher, Incumbent, Published, published_result, set_aside
+from syne_hypersched.checkpoints.copying import CheckpointCopies
 from syne_hypersched.checkpoints.removal import CheckpointRemover
 from syne_hypersched.checkpoints.room import CheckpointRoom
 from syne_hypersched.contract import ST_LAUNCH
@@ -63,6 +65,8 @@ class Checkpoints:
         self._order = Order.UNKNOWN
         self._told: frozenset[str] = frozenset()
         self._noted = ObjectiveNote()
+        #: What a scheduler of Syne Tune can use.
+        self.usable = UsableReports()
         #: Of each trial, the last report whose checkpoint was found, which is its best one.
         self._matched: dict[int, Matched] = {}
         #: Of each trial, the reports that the tuner has received last and that were the best so far. It may take the
@@ -79,6 +83,7 @@ class Checkpoints:
             delete, folder_of, self._is_needed, self._may_trim, self.publisher.rest, self._on_removed
         )
         self.room = CheckpointRoom(min_free_mb, self._on_missing_room)
+        self.copies = CheckpointCopies(folder_of, min_free_mb)
 
     # What the tuner asks for.
 
@@ -101,6 +106,15 @@ class Checkpoints:
             "before", "There are checkpoints of an earlier experiment in %s: trials begin without them. They are in "
             "folders %s now.", folder.parent.parent, before.name,
         )  # fmt: skip
+
+    def admits(self, trial: TrialProcesses) -> bool:
+        """Whether there is room for a launch of a trial. If so, all that it begins with is in its folder."""
+
+        def write() -> None:
+            trial.write_config()
+            self.copies.make(trial.trial_id)
+
+        return self.room.admits(trial.trial_id, write)
 
     def publish(self, trial_id: int, config: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Has the trial's checkpoint of a report published as ``best/`` as soon as it is there; returns at once."""
@@ -125,6 +139,7 @@ class Checkpoints:
     def measure(self, metric: str, do_minimize: bool) -> bool:
         """A scheduler that publishes its incumbents names the metric; returns whether it is another one than before."""
         self._scheduler_publishes = True
+        self.usable.require()
         return self._measure(metric, do_minimize)
 
     def _measure(self, metric: str, do_minimize: bool) -> bool:
@@ -137,6 +152,7 @@ class Checkpoints:
         objective = self._noted.look(self.experiment) if self.publisher.metric is None else None
         if objective is not None:
             self._measure(objective.metric, objective.do_minimize)
+            self.usable.require(objective.metric, objective.time_attr)
             self.time_attr = self.time_attr or objective.time_attr
             published = self.publisher.value(published_result(self.experiment) or {})
             self._best_value = math.inf if published is None else published
@@ -286,8 +302,9 @@ class Checkpoints:
         return (trial is not None and not trial.is_at_rest) or self.is_arriving(trial_id)
 
     def _is_needed(self, trial_id: int) -> bool:
-        """Whether the trial writes there, is to run, or is the incumbent, whose checkpoint may be published again."""
-        return self._is_live(trial_id) or trial_id == self.publisher.incumbent(self.experiment)
+        """Whether the trial writes there, is to run or to be copied, or is the incumbent, to be published again."""
+        is_incumbent = trial_id == self.publisher.incumbent(self.experiment)
+        return self._is_live(trial_id) or is_incumbent or self.copies.is_source(trial_id)
 
     def _may_trim(self, trial_id: int) -> bool:
         trial = self._processes_of(trial_id)

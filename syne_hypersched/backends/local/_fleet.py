@@ -211,11 +211,13 @@ class Fleet(CopiedFleet):
                         self._end_if_stalled(trial)
                 statuses[trial_id] = trial.status
                 if trial.reports.has_news and trial.status not in (Status.paused, Status.stopped):
-                    delivered = trial.reports.deliver()
+                    delivered = self._checkpoints.usable.of(trial_id, trial.reports.deliver())
                     for report in delivered:
                         self.pool.tell(report)
                     reports += [(trial_id, report) for report in delivered]
                     self._checkpoints.hear_delivery(trial, delivered)
+                if statuses[trial_id] == Status.completed and self._checkpoints.usable.is_silent(trial_id):
+                    statuses[trial_id] = Status.failed  # a tuner ends if a completed trial has not reported
                 if trial.wants and trial.phase is Phase.IDLE and self._too_late():
                     # It is never launched again: a tuner that waits for its trials to end must not wait for it.
                     self._halt(trial, Status.stopped, "deadline")
@@ -269,7 +271,7 @@ class Fleet(CopiedFleet):
     def _may_launch(self, trial: TrialProcesses, action: Launch) -> bool:
         if self._too_late() or time.monotonic() < trial.clock.launch_at:
             return False
-        has_room = self._checkpoints.room.admits(trial.trial_id, trial.write_config)
+        has_room = self._checkpoints.admits(trial)
         return has_room and self.shares.has_memory(trial.trial_id, action.nodes)
 
     def _too_late(self) -> bool:
@@ -367,10 +369,13 @@ class Fleet(CopiedFleet):
                 self._retry(trial, exit_, next_)
                 return
         elif not trial.failures.has_reported:
-            how = "failed"
-            log.tell_silence(trial)
-        trial.finish(Status.completed if how == "completed" else Status.failed, self._next_order())
-        event = "complete" if how == "completed" else "fail"
+            # A tuner takes a completed trial without a report for an error, and one that has stopped for none.
+            how = Status.stopped if self._checkpoints.copies.explain(trial.trial_id) else Status.failed
+            if how == Status.failed:
+                log.tell_silence(trial)
+        status = {"completed": Status.completed, Status.stopped: Status.stopped}.get(how, Status.failed)
+        trial.finish(status, self._next_order())
+        event = "fail" if status == Status.failed else "complete"
         self._record(event, trial, exit_code=exit_.exit_code, log=str(trial.failed_log(exit_)))
 
     def _retry(self, trial: TrialProcesses, exit_: LaunchExit, retry: Retry) -> None:

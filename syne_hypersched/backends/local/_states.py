@@ -205,8 +205,9 @@ class StateMachine:
             self._rest("exit")
 
     def finish(self, status: str, order: int) -> None:
-        """The trial has ended by itself: completed, or failed for good."""
-        self._require("finish", status in (Status.completed, Status.failed), f"with status {status}")
+        """The trial has ended by itself: completed, failed for good, or stopped since it had nothing left to train."""
+        ends = (Status.completed, Status.failed, Status.stopped)
+        self._require("finish", status in ends, f"with status {status}")
         self.status, self.wants, self.order = status, 0, order
         self._rest(status)
 

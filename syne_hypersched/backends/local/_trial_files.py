@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.local._processes import read_lines
-from syne_hypersched.checkpoints.copying import copy_checkpoint
 from syne_hypersched.filenames import STDERR_FILENAME, STDOUT_FILENAME
-
-logger = logging.getLogger(__name__)
 
 
 class TrialFiles:
@@ -24,12 +20,8 @@ class TrialFiles:
     checkpoint_trial_path: Callable[[int], Path]
 
     def copy_checkpoint(self, src_trial_id: int, tgt_trial_id: int) -> None:
-        """Copies the checkpoint of a trial, which may be running, to another one."""
-        source = self.checkpoint_trial_path(src_trial_id)
-        if not copy_checkpoint(source, self.checkpoint_trial_path(tgt_trial_id)):
-            logger.warning(
-                "Trial %d has no checkpoint in %s: trial %d starts without one.", src_trial_id, source, tgt_trial_id
-            )
+        """Copies the checkpoint of a trial, which may be running, to another one that is yet to be launched."""
+        self._checkpoints.copies.order(src_trial_id, tgt_trial_id)
 
     def delete_checkpoint(self, trial_id: int) -> None:
         """Has the checkpoints of a trial removed, once it has no process and is not the incumbent; returns at once."""

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -176,7 +176,7 @@ def find_devices(
     if device_type != "cpu":
         gpus = visible_gpus(os.environ if env is None else env, installed_gpus() if installed is None else installed)
     if gpus_to_use is not None:
-        if isinstance(gpus_to_use, (str, bytes)) or not isinstance(gpus_to_use, Iterable):
+        if isinstance(gpus_to_use, (str, bytes)) or not checks.is_iterable(gpus_to_use):
             raise TypeError(f"gpus_to_use must be a list of positions, but got {gpus_to_use!r}")
         positions = [checks.integer("each position in gpus_to_use", position) for position in gpus_to_use]
         if len(set(positions)) != len(positions) or not set(positions) <= set(range(len(gpus))):

@@ -7,9 +7,12 @@ import json
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from syne_hypersched._wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +22,9 @@ DECISION = "decision"
 DEVICE_CHANGES = ("prepare", "joined", "left", "abandon")
 """Events after which a trial that trains holds other devices than before, or the same."""
 
+_MOST_KEPT = 100_000
+"""Number of events for which there is no room that are kept in memory."""
+
 REMOVE_CHECKPOINT = "remove_checkpoint"
 """The event that says that a trial's checkpoints are gone, and how many ``bytes_freed`` that were."""
 
@@ -26,7 +32,9 @@ REMOVE_CHECKPOINT = "remove_checkpoint"
 class EventLog:
     """Appends events to a file; every line is written whole and at once, or not at all.
 
-    Where the file cannot be written, as on a full disk, a warning is logged once and the tuning goes on.
+    Where the file cannot be written, as on a full disk, a warning is logged once and the tuning goes on. What could not
+    be written is kept, and written before the next event for which there is room: whatever the file has, it has all
+    that came before.
 
     Parameters
     ----------
@@ -44,6 +52,8 @@ class EventLog:
         self._timestamp = timestamp
         self._fd: int | None = None
         self._warned = False
+        #: Lines that could not be written yet.
+        self._kept: deque[bytes] = deque()
         self._lock = threading.Lock()
 
     def write(
@@ -82,12 +92,22 @@ class EventLog:
         line |= {"trial_id": trial_id, "event": event, "num_devices": len(devices), "devices": list(devices)}
         line |= {"launch": launch, "reason": reason} | details
         with self._lock:
-            try:
-                self._append(json.dumps(line, default=str).encode() + b"\n")
-            except OSError as error:
-                if not self._warned:
-                    self._warned = True
-                    logger.warning("Cannot write %s, so events will be missing there: %s", self.path, error)
+            if len(self._kept) < _MOST_KEPT:
+                self._kept.append(json.dumps(line, default=str).encode() + b"\n")
+            self._append_kept()
+
+    def _append_kept(self) -> None:
+        try:
+            while self._kept:
+                self._append(self._kept[0])
+                self._kept.popleft()
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "Cannot write %s: %s. Events are kept in memory until there is room, and missing there until then.",
+                    self.path, error,
+                )  # fmt: skip
 
     def _append(self, line: bytes) -> None:
         if self._fd is None:
@@ -101,14 +121,21 @@ class EventLog:
     def close(self) -> None:
         """Closes the file; a later event opens it again."""
         with self._lock:
+            self._append_kept()
+            if self._kept:
+                logger.warning(
+                    "%s lacks the last %s, for which there was no room: what is read from there seems to go on.",
+                    self.path, counted(len(self._kept), "event"),
+                )  # fmt: skip
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_fd", "_lock")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_fd", "_kept", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._fd = None
+        self._kept = deque()  # the other one writes what it has kept
         self._lock = threading.Lock()

@@ -13,6 +13,9 @@ from syne_hypersched.backends.virtual._schedule import DeviceSchedule, checked_s
 from syne_hypersched.backends.virtual._speed import ScalingLike, make_speed_up
 from syne_hypersched.blackboxes import LearningCurve, TableBlackbox, learning_curve, with_levels
 
+#: More devices than this are a mistake, and would take all memory.
+_MOST_DEVICES = 1_000_000
+
 
 class CurveOf:
     """Looks learning curves up in a blackbox.
@@ -69,6 +72,7 @@ def make_virtual_fleet(
         An argument is of the wrong type or out of range; the message names it.
     """
     num_devices = checks.positive_integer("num_devices", num_devices)
+    checks.integer("num_devices", num_devices, at_most=_MOST_DEVICES, why="the most of a simulation")
     checks.integer("num_devices_per_trial", num_devices_per_trial, 1, num_devices, "the number of devices")
     if not callable(getattr(blackbox, "learning_curve", None)) and not callable(
         getattr(blackbox, "objective_function", None)
@@ -76,7 +80,7 @@ def make_virtual_fleet(
         raise TypeError(f"blackbox must have the members of a blackbox of Syne Tune, but got {blackbox!r}")
     if elapsed_time_attr is None:
         elapsed_time_attr = getattr(blackbox, "elapsed_time_attr", None)
-    if not isinstance(elapsed_time_attr, str):
+    if not isinstance(elapsed_time_attr, str) or not elapsed_time_attr:
         raise TypeError(
             "elapsed_time_attr must name the objective of the blackbox that is the seconds trained so far, "
             f"but got {elapsed_time_attr!r}"

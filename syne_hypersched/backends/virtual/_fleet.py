@@ -378,10 +378,10 @@ class VirtualFleet(ChangingVirtualFleet):
 
     def _end(self, trial: VirtualTrial, how: str) -> None:
         """A trial ends by itself."""
-        if how == "completed" and not trial.num_reports:
-            how = "failed"  # as a script counts that has never reported
+        how = how if trial.num_trained else "failed"  # as a script counts that has never reported
         self._exit(trial, how)
-        trial.status = Status.completed if how == "completed" else Status.failed
+        ended = Status.completed if trial.num_reports else Status.stopped  # it has begun where another one has ended
+        trial.status = ended if how == "completed" else Status.failed
         self._news.end(trial)
         self._order(trial, 0)
         self.record("complete" if how == "completed" else "fail", trial.trial_id, (), trial.launch)

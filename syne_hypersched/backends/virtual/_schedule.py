@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from syne_hypersched import checks
@@ -31,7 +31,7 @@ def checked_schedule(schedule: Any, num_devices: int) -> tuple[tuple[float, int]
     if schedule is None:
         return ()
     rule = "pairs of a time and a number of devices, such as [(600, 2), (1200, 4)]"
-    if isinstance(schedule, str) or not isinstance(schedule, Iterable):
+    if isinstance(schedule, str) or not checks.is_iterable(schedule):
         raise TypeError(f"devices_over_time must be {rule}, but got {schedule!r}")
     checked: list[tuple[float, int]] = []
     for entry in schedule:

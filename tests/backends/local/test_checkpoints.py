@@ -12,7 +12,7 @@ from syne_tune.backend.trial_status import Status
 
 from syne_hypersched.backends.local._checkpoints import Checkpoints
 from syne_hypersched.backends.shared.events import EventLog
-from syne_hypersched.checkpoints import Generation, GenerationStore
+from syne_hypersched.checkpoints import Generation, GenerationStore, copying
 from syne_hypersched.checkpoints import room as room_module
 from syne_hypersched.checkpoints._files import read_tree
 from tests.backends.local.trials import Trials
@@ -346,6 +346,36 @@ def test_nothing_is_removed_while_it_is_copied_into_best(tmp_path, monkeypatch):
     removing.join()
     assert not folder_of(0).exists()
     assert (tmp_path / "best" / "checkpoint" / "weights").read_text() == "whole"
+
+
+@pytest.mark.parametrize("mode", ["", "in place"])
+def test_a_trial_that_begins_where_another_one_has_ended_is_no_failure(trials, mode, caplog):
+    trials.start(epochs=2, mode=mode)
+    assert trials.until_ended(0) == Status.completed
+    trials.ids.append(trials.backend.start_trial({"epochs": 2, "mode": mode}, checkpoint_trial_id=0).trial_id)
+    trials.epochs[1] = []
+    assert trials.until_ended(1) == Status.stopped  # Syne Tune's tuner ends if a completed trial has not reported
+    assert trials.epochs == {0: [1, 2], 1: []}
+    assert [event.trial_id for event in trials.events("complete", "fail")] == [0, 1]
+    assert trials.events("fail") == []
+    assert "Trial 1 has begun with the checkpoint of another trial and has ended without a report" in caplog.text
+
+
+def test_a_trial_waits_for_room_for_the_checkpoint_with_which_it_begins(trials, monkeypatch, caplog):
+    trials.start(epochs=2)
+    assert trials.until_ended(0) == Status.completed
+    free = [0.0]
+    monkeypatch.setattr(copying, "free_mb", lambda folder: free[0])
+    trials.ids.append(trials.backend.start_trial({"epochs": 3}, checkpoint_trial_id=0).trial_id)
+    trials.epochs[1] = []
+    trials.until(lambda: "there is no room for a copy of 0 MB" in caplog.text)
+    assert trials.events("wait")[0].trial_id == 1
+    assert trials.status[1] == Status.in_progress
+    trials.backend.delete_checkpoint(0)  # it stays until it is copied
+    free[0] = 1e6
+    assert trials.until_ended(1) == Status.completed
+    assert trials.epochs[1] == [3]
+    trials.until(lambda: not checkpoints(trials).exists())
 
 
 def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_backend_nothing(tmp_path):

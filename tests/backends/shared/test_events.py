@@ -54,7 +54,7 @@ def test_a_loaded_log_goes_on(tmp_path):
     assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["a", "b"]
 
 
-def test_a_full_disk_is_a_warning_and_leaves_whole_lines(tmp_path):
+def test_a_full_disk_is_a_warning_and_what_came_before_is_never_missing(tmp_path):
     """The kernel limits the file to 1,000 bytes and truncates the write that exceeds them, as a full disk does."""
     code = """
 import json, logging, resource, sys
@@ -64,16 +64,34 @@ from syne_hypersched.backends.shared.events import EventLog
 logging.basicConfig()
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 log = EventLog(Path("events.jsonl"), clock=lambda: 0.0)
-for _ in range(20):
-    log.write("e", reason="x" * 30)
+for number in range(20):
+    log.write("e", number, reason="x" * 30)
+log.close()
+print(len(log.path.read_text().splitlines()))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-log.write("room again")
+log.write("room again", 20)
 """
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280, check=True
     )
-    events = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert events == ["e"] * (len(events) - 1) + ["room again"]
-    assert 2 <= len(events) < 20
-    assert ran.stderr.count("Cannot write events.jsonl, so events will be missing there") == 1
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [event["trial_id"] for event in events] == list(range(21))
+    assert events[-1]["event"] == "room again"
+    num_written = int(ran.stdout)
+    assert 2 <= num_written < 20
+    assert ran.stderr.count("Cannot write events.jsonl: ") == 1
+    assert f"events.jsonl lacks the last {20 - num_written} events, for which there was no room" in ran.stderr
+
+
+def test_a_copy_does_not_write_what_the_log_has_kept(tmp_path):
+    log = EventLog(tmp_path / "folder" / "events.jsonl", clock=float)
+    (tmp_path / "folder").touch()  # there is no room for a folder
+    log.write("kept")
+    copy = dill.loads(dill.dumps(log))
+    (tmp_path / "folder").unlink()
+    copy.write("of the copy")
+    log.write("next")
+    copy.close()
+    log.close()
+    assert [json.loads(line)["event"] for line in log.path.read_text().splitlines()] == ["of the copy", "kept", "next"]

@@ -1,0 +1,94 @@
+"""Stores a tuner and its results on a disk that may be full: no file is torn, and the tuning goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
+from syne_tune.util import RegularCallback
+
+logger = logging.getLogger(__name__)
+
+_ASIDE = ".storing"
+
+
+def store_table(table: pd.DataFrame, path: Path | str) -> None:
+    """Writes a table of results, and replaces the earlier file atomically.
+
+    Raises
+    ------
+    OSError
+        There is no room, or the file cannot be written; the earlier one is as it was.
+    """
+    new = f"{path}.new"
+    try:
+        member = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
+        table.to_csv(new, index=False, compression={"method": "zip", "archive_name": member})
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.remove(new)
+        raise
+
+
+def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> None:
+    """Writes a table of results that its folder cannot take into a new temporary one, and says so."""
+    try:
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"{Path(path).parent.name}-")) / Path(path).name
+        store_table(table, elsewhere)
+    except OSError as again:
+        logger.error("The results are stored neither in %s (%s) nor in a temporary folder (%s).", path, error, again)
+    else:
+        logger.warning(
+            "The results are in %s, since %s cannot be written (%s). Move them there when there is room.",
+            elsewhere, path, error.strerror or error,
+        )  # fmt: skip
+
+
+def store_safely(tuner: Any) -> None:
+    """Has a tuner that begins store itself in a way in which a full disk is a warning.
+
+    Syne Tune's own way leaves half a file then, and ends the tuning.
+    """
+    if getattr(tuner, "save_tuner", False) and getattr(tuner, "tuner_saver", None) is not None:
+        tuner.tuner_saver = RegularCallback(_Saver(), call_seconds_frequency=tuner.results_update_interval)
+
+
+def store_at_end(tuner: Any) -> None:
+    """Stores a tuner that ends. If that fails, the tuner does not try it again, and gets to stopping its trials."""
+    if getattr(tuner, "save_tuner", False) and not _Saver()(tuner):
+        tuner.save_tuner = False
+
+
+class _Saver:
+    """Stores a tuner; warns once if that fails."""
+
+    def __init__(self) -> None:
+        self._has_warned = False
+
+    def __call__(self, tuner: Any) -> bool:
+        """Returns whether it is stored."""
+        folder = Path(tuner.tuner_path)
+        aside = folder / _ASIDE
+        try:
+            aside.mkdir(parents=True, exist_ok=True)
+            tuner.save(folder=str(aside))
+            os.replace(aside / ST_TUNER_DILL_FILENAME, folder / ST_TUNER_DILL_FILENAME)
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "The tuner cannot be stored in %s (%s). The tuning goes on.",
+                    folder / ST_TUNER_DILL_FILENAME, error.strerror or error,
+                )  # fmt: skip
+            return False
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return True

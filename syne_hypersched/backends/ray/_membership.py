@@ -1,9 +1,9 @@
-"""Which nodes of a cluster get an agent, and what they are called: decided on facts alone."""
+"""Which nodes of a cluster get an agent, and what they are called: decided on facts alone. What is known of a node."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,27 @@ class NodeFacts:
     is_alive: bool
     """Whether the cluster takes it for alive."""
     num_devices: int
-    """Devices of the kind that trials use."""
+    """Devices of the kind that trials use, without those that other jobs of the cluster hold."""
     is_draining: bool = False
     """Whether it is to go soon."""
+
+
+@dataclass
+class Node:
+    """A node that has an agent."""
+
+    name: str
+    ip: str
+    devices: tuple[str, ...] = ()
+    """Names of its devices, each with the node's; empty until it is ready."""
+    ports: list[int] = field(default_factory=list)
+    """Ports that are kept for rank 0 of launches on several nodes."""
+    is_ready: bool = False
+    """Whether its server has imported what it preloads."""
+    ahead_s: float = 0.0
+    """How far its clock is ahead of the tuner's (s)."""
+    is_in: bool = False
+    """Whether it has been found to see what trials need, and its devices are in the pool."""
 
 
 def choose_nodes(

@@ -92,7 +92,7 @@ def used_memory(root: Path = Path("/")) -> float:
         Folder with ``proc`` and with what is mounted.
     """
     groups = [used for folder in control_groups("memory", root) if (used := _used_of(folder)) is not None]
-    return max([psutil.virtual_memory().percent / 100, *groups])
+    return float(max([psutil.virtual_memory().percent / 100, *groups]))
 
 
 def _used_of(folder: Path) -> float | None:

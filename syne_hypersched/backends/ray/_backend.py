@@ -384,7 +384,8 @@ class ElasticRayBackend(UrlBackend):
         return ClusterLauncher(cluster, streams=self._streams, **callbacks)
 
     def _spec(self, trial: Any, devices: tuple[str, ...]) -> ClusterSpec:
-        of_rank_0 = self._running_cluster().nodes.get(parts_of(devices, self._per_device)[0].node)
+        nodes = {} if self._cluster is None else self._cluster.nodes
+        of_rank_0 = nodes.get(parts_of(devices, self._per_device)[0].node)
         trial.reports.stream.clock_ahead_s = 0.0 if of_rank_0 is None else of_rank_0.ahead_s
         ranks = rank_specs(trial.stdout_path, trial.stderr_path, len(devices) if self._per_device else 1)
         return ClusterSpec(

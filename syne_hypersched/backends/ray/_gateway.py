@@ -35,7 +35,8 @@ _REACH_S = 10.0
 _PERIOD_S, _AGAIN_S = 0.5, 2.0
 #: That time doubles with each agent of the node that has never said hello, up to this one.
 _MOST_AGAIN_S = 60.0
-#: Seconds after which an agent that has not said hello is not counted on: another job may have taken its devices.
+#: Seconds after which an agent that has not said hello is not counted on: another job may have taken its devices; and
+#: for which a node of which other jobs hold a part is not used, if more of it is wanted.
 _PLACE_S = 10.0
 
 
@@ -70,6 +71,8 @@ class Gateway:
         #: When each node's agent was begun, and the actor.
         self._begun_at: dict[str, float] = {}
         self._agents_of: dict[str, Any] = {}
+        #: Since when nodes have been free in part.
+        self._partly_free: dict[str, float] = {}
         #: Devices that Ray's autoscaler was asked for; None: it was not asked.
         self._asked: int | None = None
 
@@ -164,10 +167,11 @@ class Gateway:
             draining = dict(ray._private.state.state.get_draining_nodes())
         resource, facts, free = self._settings["resource"], {}, _free(ray, self._settings["resource"])
         for node in ray.nodes():
-            number = node["Resources"].get(resource, 0)
-            facts[node["NodeID"]] = NodeFacts(
-                node["NodeID"], node["NodeManagerHostname"], node["NodeManagerAddress"], bool(node["Alive"]),
-                int(min(number, free.get(node["NodeID"], number))), node["NodeID"] in draining,
+            node_id, number = node["NodeID"], int(node["Resources"].get(resource, 0))
+            left = int(min(number, free.get(node_id, number)))
+            facts[node_id] = NodeFacts(
+                node_id, node["NodeManagerHostname"], node["NodeManagerAddress"], bool(node["Alive"]), left,
+                node_id in draining, self._may_grow(node_id, 0 < left < number),
             )  # fmt: skip
         if self._own_node not in facts or not facts[self._own_node].is_alive:
             os._exit(1)  # another head has come: the tuner starts a gateway that belongs to it
@@ -190,6 +194,13 @@ class Gateway:
             if name not in self._leaving:
                 self._leaving.add(name)
                 self._link.send({"event": "leaving", "node": name})
+
+    def _may_grow(self, node_id: str, is_partly_free: bool) -> bool:
+        """Whether a node has been partly free for a short time only: a job that ends gives it back in parts."""
+        if not is_partly_free:
+            self._partly_free.pop(node_id, None)
+            return False
+        return time.monotonic() < self._partly_free.setdefault(node_id, time.monotonic()) + _PLACE_S
 
     def _is_late(self, name: str, now: float) -> bool:
         """Whether an agent has not said hello for long: its devices may be in use by another job."""

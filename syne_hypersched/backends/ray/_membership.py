@@ -22,6 +22,8 @@ class NodeFacts:
     """Devices of the kind that trials use, without those that other jobs of the cluster hold."""
     is_draining: bool = False
     """Whether it is to go soon."""
+    may_grow: bool = False
+    """Whether another job may be about to give more devices back: an agent keeps to those that it has got."""
 
 
 @dataclass
@@ -71,6 +73,8 @@ def choose_nodes(
         if num_wanted is not None and num_there >= num_wanted:
             break
         number = fact.num_devices if not num_devices else min(fact.num_devices, num_devices - num_there)
+        if fact.may_grow and number == fact.num_devices:
+            continue
         if number > 0:
             chosen.append((fact, number))
             num_there += number

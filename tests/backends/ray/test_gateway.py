@@ -270,3 +270,16 @@ def test_an_address_where_nothing_answers_is_named():
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(ConnectionError, match=rf"nothing answers at {address} \(.*refused"):
             _check_reachable(address)
+
+
+def test_a_node_that_is_partly_free_may_grow_for_a_while(gateway, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    assert not gateway._may_grow("1", False)
+    assert gateway._may_grow("1", True)
+    now[0] += 9.0
+    assert gateway._may_grow("1", True)
+    now[0] += 2.0
+    assert not gateway._may_grow("1", True), "another job keeps the rest"
+    assert not gateway._may_grow("1", False)
+    assert gateway._may_grow("1", True)

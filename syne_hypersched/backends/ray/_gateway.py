@@ -110,7 +110,7 @@ class Gateway:
         self._end(ray)
 
     def _why_insecure(self, ray: Any) -> str:
-        if self._settings["insecure"] or os.environ.get("RAY_AUTH_MODE") == "token":
+        if self._settings["insecure"] or os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
             return ""
         addresses = sorted({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]})
         reachable = [address for address in addresses if is_routable(address)]
@@ -346,7 +346,7 @@ def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
             lines = str(error).strip().splitlines()
             if getattr(error, "actor_init_failed", False):  # the first line says where, and the last one why
                 raise Dead(f"its agent cannot be started ({lines[-1]})") from None
-            raise Dead(lines[0]) from None
+            raise Dead(lines[0].rstrip(".")) from None
         except ray.exceptions.RayTaskError as error:
             raise Faulty(str(error).strip().splitlines()[-1]) from None
         except ray.exceptions.RayError as error:

@@ -26,7 +26,7 @@ _RETRY_S = 1.0
 #: Number of failures after which a copy is given up when nothing trains any more.
 _MOST_TRIES = 5
 #: How long the first generation of a trial that trains is waited for (s), and how often it is looked for.
-_FIRST_S, _LOOK_S = 2.0, 0.1
+_FIRST_S, _LOOK_S = 10.0, 0.1
 #: Seconds after which waiting for copies is told.
 _TELL_S = 5.0
 

@@ -63,6 +63,8 @@ def test_a_launch_on_a_node_that_is_gone_is_refused(gateway):
         (False, None, ["127.0.0.1"], ""),
         (True, None, ["10.0.0.2"], ""),
         (False, "token", ["10.0.0.2"], ""),
+        (False, "TOKEN", ["10.0.0.2"], ""),
+        (False, "disabled", ["10.0.0.2"], "10.0.0.2"),
     ],
 )
 def test_a_cluster_that_others_can_reach_needs_a_token(gateway, monkeypatch, insecure, mode, addresses, said):
@@ -138,7 +140,7 @@ class Errors:
         (None, None, ""),
         (Errors.GetTimeoutError("x"), TimeoutError, "^$"),
         (Errors.ActorUnavailableError("for now"), Unreachable, "for now"),
-        (Errors.RayActorError("\nit has died\nbecause"), Dead, "^it has died$"),
+        (Errors.RayActorError("\nit has died.\nbecause"), Dead, "^it has died$"),
         (
             Errors.ActorDiedError(
                 "it died in its creation task\nTraceback\nModuleNotFoundError: No module named 'x'\n"

@@ -262,7 +262,7 @@ class ElasticRayBackend(UrlBackend):
 
     def _find_devices(self, *_: Any) -> Devices:
         self._cluster = self._connect()
-        names = self._cluster.start(1 if self._may_scale else self._nominal, self._start_timeout_s)
+        names = self._cluster.start(1 if self._may_scale else self._nominal, self._start_timeout_s)[: self._nominal]
         if not names:
             raise no_device(self._cluster_settings["resource"], self._start_timeout_s, self._cluster.reasons)
         if self._nominal is not None and len(names) < self._nominal:

@@ -182,7 +182,7 @@ class Gateway:
             ready = [fact for fact in facts.values() if self._not_before.get(fact.node_id, 0.0) <= now]
             num_there = sum(self._numbers[name] for name in self._nodes if not self._is_late(name, now))
             num_known = sum(self._numbers[name] for name, node in self._nodes.items() if node.is_known)
-            self._give_up_late(ray, now, num_known)
+            self._give_up_rest(ray, num_known)
             wanted = self._settings.get("wanted")
             chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there, wanted)
             for fact, number in chosen:
@@ -206,10 +206,10 @@ class Gateway:
         """Whether an agent has not said hello for long: its devices may be in use by another job."""
         return not self._nodes[name].is_known and now - self._begun_at[name] >= _PLACE_S
 
-    def _give_up_late(self, ray: Any, now: float, num_known: int) -> None:
-        """Gives up agents that are late if others have come in their place."""
+    def _give_up_rest(self, ray: Any, num_known: int) -> None:
+        """Gives up agents that have not said hello if there are enough others, which have come in their place."""
         if 0 < self._settings["num_devices"] <= num_known:
-            for name in [name for name in self._nodes if self._is_late(name, now)]:
+            for name in [name for name, node in self._nodes.items() if not node.is_known]:
                 self._nodes[name].leave("its devices were not free, and there are enough others")
                 ray.kill(self._agents_of[name])
 

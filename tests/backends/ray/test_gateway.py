@@ -196,26 +196,25 @@ def ray_with(**state):
 
 
 @pytest.mark.parametrize(
-    ("num_devices", "known", "waited_s", "is_given_up"),
-    [
-        (2, ["a"], 11.0, True),
-        (2, ["a"], 1.0, False),
-        (4, ["a"], 11.0, False),
-        (2, [], 11.0, False),
-        (0, ["a"], 11.0, False),
-    ],
+    ("num_devices", "known", "is_given_up"), [(2, ["a"], True), (4, ["a"], False), (2, [], False), (0, ["a"], False)]
 )
-def test_an_agent_that_is_late_is_given_up_once_others_have_come(gateway, num_devices, known, waited_s, is_given_up):
+def test_an_agent_that_waits_for_devices_is_given_up_once_others_have_come(gateway, num_devices, known, is_given_up):
     """Another job may have taken its devices before Ray could start it."""
     ray = ray_with()
     gateway._settings["num_devices"] = num_devices
     gateway._nodes = {name: Waiting(name, name in known) for name in ("a", "b")}
-    gateway._begun_at = dict.fromkeys("ab", 100.0)
     gateway._agents_of = {"a": "agent a", "b": "agent b"}
-    gateway._give_up_late(ray, 100.0 + waited_s, 2 * len(known))
+    gateway._give_up_rest(ray, 2 * len(known))
     assert gateway._nodes["a"].left == []
     assert ray.killed == (["agent b"] if is_given_up else [])
     assert len(gateway._nodes["b"].left) == is_given_up
+
+
+def test_an_agent_is_late_that_has_not_said_hello_for_long(gateway):
+    gateway._nodes = {"a": Waiting("a", is_known=True), "b": Waiting("b")}
+    gateway._begun_at = dict.fromkeys("ab", 100.0)
+    assert [gateway._is_late(name, 109.0) for name in "ab"] == [False, False]
+    assert [gateway._is_late(name, 111.0) for name in "ab"] == [False, True]
 
 
 def test_devices_that_other_jobs_hold_are_not_counted():

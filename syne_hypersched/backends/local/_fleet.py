@@ -315,7 +315,7 @@ class Fleet(CopiedFleet):
                 trial.waits_for_server = False
                 trial.count_from_now()
             ahead_s = trial.reports.stream.clock_ahead_s
-            clock = {"clock_ahead_s": ahead_s} if ahead_s else {}
+            clock: dict[str, Any] = {"clock_ahead_s": ahead_s} if ahead_s else {}
             self._record("launch", trial, **identify(pids), wait_s=moment - trial.clock.signal_time, **clock)
 
     def _on_checkpoint(self, handle: int, news: Beginning | Matched) -> None:

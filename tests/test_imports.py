@@ -89,6 +89,7 @@ ONLY_NAMED = {
 }
 #: Modules that import what a variable names, and whose names these are.
 IMPORT_WHAT_IS_NAMED = {
+    "backends.ray._probe": "whether modules of a user's script are installed",
     "_lazy": "a package's own public names, which the package spells, so that they are checked there",
     "launch._server": "the modules that a user's script imports",
     "launch._trial_import": "the modules that a user's script imports",

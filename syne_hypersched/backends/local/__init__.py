@@ -7,6 +7,7 @@ from syne_hypersched.backends.local._options import LaunchMode as LaunchMode
 from syne_hypersched.backends.local._options import Processes as Processes
 from syne_hypersched.backends.local._options import ResizeMode as ResizeMode
 from syne_hypersched.backends.local._preload import heavy_modules as heavy_modules
+from syne_hypersched.backends.local._preload import local_modules as local_modules
 from syne_hypersched.backends.local._preload import modules_to_preload as modules_to_preload
 from syne_hypersched.backends.local._preload import plan_preloading as plan_preloading
 from syne_hypersched.backends.local._restore import RestoredTrial as RestoredTrial
@@ -19,6 +20,7 @@ __all__ = [
     "RestoredTrial",
     "check_arguments",
     "heavy_modules",
+    "local_modules",
     "modules_to_preload",
     "program",
 ]

@@ -316,7 +316,9 @@ class Fleet(CopiedFleet):
                 # The import of the preloaded modules happens once; it must not count as the cost of a launch.
                 trial.waits_for_server = False
                 trial.count_from_now()
-            self._record("launch", trial, **identify(pids), wait_s=moment - trial.clock.signal_time)
+            ahead_s = trial.reports.stream.clock_ahead_s
+            clock: dict[str, Any] = {"clock_ahead_s": ahead_s} if ahead_s else {}
+            self._record("launch", trial, **identify(pids), wait_s=moment - trial.clock.signal_time, **clock)
 
     def _on_checkpoint(self, handle: int, news: Beginning | Matched) -> None:
         with self._told():

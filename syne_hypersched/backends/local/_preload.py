@@ -72,8 +72,21 @@ def plan_preloading(entry_point: Path, wanted: Sequence[str] | None = None) -> P
     return PreloadPlan(modules, frozenset(constant for constant in constants if constant.isupper()))
 
 
+def local_modules(entry_point: Path) -> tuple[Path, ...]:
+    """The files beside a script, and below, that it imports, by itself or through others of them.
+
+    They are found by parsing; none if the script cannot be parsed.
+    """
+    try:
+        return tuple(found.path for found in _imports(entry_point))[1:]
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return ()
+
+
 @dataclass(frozen=True)
 class _Imports:
+    path: Path
+    """The file."""
     names: tuple[str, ...]
     """Modules that a file imports, with their whole names."""
     constants: frozenset[str]
@@ -115,7 +128,7 @@ def _read(path: Path, package: tuple[str, ...]) -> _Imports:
                 names |= {f"{whole}.{alias.name}": None for alias in node.names if node.level}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             constants.add(node.value)
-    return _Imports(tuple(names), frozenset(constants))
+    return _Imports(path, tuple(names), frozenset(constants))
 
 
 def _local(name: str, root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -124,7 +124,9 @@ class NodeAgent:
         elif what == "follow":
             self._launcher.follow(order["time_attr"], order["metric"], order["do_minimize"])
         elif what == "probe":
-            self._outbox.put({"event": "probed", "probe": order["probe"], **answer(order)})
+            found = answer(order, self._environment.get("PYTHONPATH", ""))
+            found["error"] = found["error"] or self._files.why_not_writable()
+            self._outbox.put({"event": "probed", "probe": order["probe"], **found})
         elif what == "stream":
             self._files.is_streaming = True
             self._tell(self._files.look_at_disk())
@@ -136,7 +138,13 @@ class NodeAgent:
     def _find_devices(self) -> Devices:
         number = self._settings["num_devices"]
         if self._settings["are_gpus"]:
-            tokens = tuple(token for token in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if token)
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            tokens = tuple(token for token in visible.split(",") if token)
+            if len(tokens) < number:  # Ray does not set it for GPUs of other makers, or because it was told not to
+                raise RuntimeError(
+                    f"Ray has given it {number} GPUs, but CUDA_VISIBLE_DEVICES is {visible!r}: start Ray on the node "
+                    "without RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES; GPUs that are not NVIDIA's are not supported"
+                )
             return Devices(tokens[:number])
         return find_devices(number, device_type="cpu")
 
@@ -208,7 +216,10 @@ class NodeAgent:
     def _on_exit(self, handle: int, exit_: LaunchExit, _: float) -> None:
         key = self._key(handle)
         self._memory.remove(handle)
-        self._logs.finish(key)
+        self._logs.finish(key, lambda: self._tell_exit(key, handle, exit_))
+
+    def _tell_exit(self, key: int, handle: int, exit_: LaunchExit) -> None:
+        """Everything that the launch has printed is on its way."""
         self._tell(self._files.leave(key))
         with self._lock:
             del self._keys[handle], self._handles[key]
@@ -237,7 +248,7 @@ class NodeAgent:
                 self._tell(self._files.look_at_disk())
         self._closing.set()
         self._launcher.close()
-        self._logs.close()
+        self._logs.close(lambda: not self._lease.is_over(time.monotonic()))
         self._ports.close()
         self._scratch.remove()
         self._files.remove()

@@ -24,6 +24,28 @@ def find_ray() -> None:
         raise ModuleNotFoundError("No module named 'ray'", name="ray")
 
 
+def address_of(address: object) -> str:
+    """The address of a cluster as it was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is none to which the tuner can belong.
+    """
+    found = checks.text("address", address)
+    if "://" in found:
+        raise ValueError(
+            f"address must be HOST:PORT of a cluster's head, or 'auto', but got {found!r}: through a Ray Client the "
+            "tuner is no node of the cluster. Run it on one, such as the head"
+        )
+    if found == "local":
+        raise ValueError(
+            "address must be HOST:PORT of a cluster's head, or 'auto', but got 'local', which starts a cluster: on one "
+            "machine use ElasticLocalBackend"
+        )
+    return found
+
+
 def variables(env_vars: object) -> dict[str, str]:
     """Environment variables as they were given.
 

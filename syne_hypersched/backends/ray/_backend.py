@@ -15,11 +15,12 @@ from syne_hypersched._extras import needs_extra
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local import LaunchMode, Processes, RestoredTrial, modules_to_preload
 from syne_hypersched.backends.machine.discovery import Devices
-from syne_hypersched.backends.ray._arguments import find_ray, folders_of, variables
+from syne_hypersched.backends.ray._arguments import address_of, find_ray, folders_of, variables
 from syne_hypersched.backends.ray._cluster import Cluster
+from syne_hypersched.backends.ray._gateway_process import no_device
 from syne_hypersched.backends.ray._launcher import ClusterLauncher
 from syne_hypersched.backends.ray._lease import SLACK_S
-from syne_hypersched.backends.ray._parts import ClusterSpec, node_of, rank_specs
+from syne_hypersched.backends.ray._parts import ClusterSpec, node_of, parts_of, rank_specs
 from syne_hypersched.backends.ray._rank_log import append_rest, end_line, left_behind
 from syne_hypersched.backends.ray._streams import CheckpointStreams
 from syne_hypersched.backends.ray._url_backend import UrlBackend
@@ -164,8 +165,8 @@ class ElasticRayBackend(UrlBackend):
         self._full: set[str] = set()
         self._nominal = None if num_devices is None else checks.positive_integer("num_devices", num_devices)
         self._start_timeout_s = checks.positive_seconds("start_timeout_s", start_timeout_s)
-        self._cluster_settings = {
-            "address": checks.text("address", address),
+        self._cluster_settings: dict[str, Any] = {
+            "address": address_of(address),
             "resource": checks.text("devices_of", devices_of),
             "num_devices": self._nominal or 0,
             "insecure": checks.truth("insecure", insecure),
@@ -182,26 +183,31 @@ class ElasticRayBackend(UrlBackend):
         self._wanted_preload = None if preload is None else checks.names("preload", preload)
         with needs_extra("ElasticRayBackend", "ray"):
             find_ray()
-        super().__init__(
-            entry_point,
-            num_devices,
-            num_devices_per_trial=num_devices_per_trial,
-            processes=processes,
-            binary=binary,
-            launch=launch,
-            preload=preload,
-            grace_s=grace_s,
-            time_attr=time_attr,
-            retries=retries,
-            retry_backoff_s=retry_backoff_s,
-            stall_timeout_s=stall_timeout_s,
-            min_free_mb=min_free_mb,
-            delete_checkpoints=delete_checkpoints,
-            share_devices=True,
-            pass_args_as_json=pass_args_as_json,
-            arguments=arguments,
-            resize="relaunch",  # processes of several nodes cannot join each other
-        )
+        try:
+            super().__init__(
+                entry_point,
+                num_devices,
+                num_devices_per_trial=num_devices_per_trial,
+                processes=processes,
+                binary=binary,
+                launch=launch,
+                preload=preload,
+                grace_s=grace_s,
+                time_attr=time_attr,
+                retries=retries,
+                retry_backoff_s=retry_backoff_s,
+                stall_timeout_s=stall_timeout_s,
+                min_free_mb=min_free_mb,
+                delete_checkpoints=delete_checkpoints,
+                share_devices=True,
+                pass_args_as_json=pass_args_as_json,
+                arguments=arguments,
+                resize="relaunch",  # processes of several nodes cannot join each other
+            )
+        except BaseException:  # the devices of nodes may be reserved already
+            if self._cluster is not None:
+                self._cluster.close()
+            raise
         self._fleet.one_node = processes == "single"
         self._checkpoints.is_arriving, self._checkpoints.on_gone = self._is_arriving, self._on_gone
 
@@ -256,20 +262,12 @@ class ElasticRayBackend(UrlBackend):
 
     def _find_devices(self, *_: Any) -> Devices:
         self._cluster = self._connect()
-        names = self._cluster.start(1 if self._may_scale else self._nominal, self._start_timeout_s)
+        names = self._cluster.start(1 if self._may_scale else self._nominal, self._start_timeout_s)[: self._nominal]
         if not names:
-            self._cluster.close()
-            resource = self._cluster_settings["resource"]
-            raise ConnectionError(
-                f"devices_of must name a resource of the cluster's nodes that is free, but no {resource!r} came within "
-                f"{self._start_timeout_s:.0f} s"
-            )
+            raise no_device(self._cluster_settings["resource"], self._start_timeout_s, self._cluster.reasons)
         if self._nominal is not None and len(names) < self._nominal:
-            logger.warning(
-                "The cluster has %d of %s: the trials share these until more nodes join.",
-                len(names),
-                counted(self._nominal, "device"),
-            )
+            there, wanted = len(names), counted(self._nominal, "device")
+            logger.warning("The cluster has %d of %s: the trials share these until more nodes join.", there, wanted)
         return Devices(names)
 
     def _make_pool(self, shares_per_gpu: int = 1) -> DevicePool:
@@ -386,6 +384,9 @@ class ElasticRayBackend(UrlBackend):
         return ClusterLauncher(cluster, streams=self._streams, **callbacks)
 
     def _spec(self, trial: Any, devices: tuple[str, ...]) -> ClusterSpec:
+        nodes = {} if self._cluster is None else self._cluster.nodes
+        of_rank_0 = nodes.get(parts_of(devices, self._per_device)[0].node)
+        trial.reports.stream.clock_ahead_s = 0.0 if of_rank_0 is None else of_rank_0.ahead_s
         ranks = rank_specs(trial.stdout_path, trial.stderr_path, len(devices) if self._per_device else 1)
         return ClusterSpec(
             trial.argv, ranks, self.launch_mode == "warm", self.grace_s, os.getcwd(), devices=devices,

@@ -9,12 +9,13 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from syne_hypersched.backends.ray._gateway_process import end_gateway, start_gateway, warn_of_versions
+from syne_hypersched.backends.local import local_modules
+from syne_hypersched.backends.ray._gateway_process import end_gateway, refusal, start_gateway, warn_of_versions
 from syne_hypersched.backends.ray._lease import CLOSED, SLACK_S
+from syne_hypersched.backends.ray._membership import Node
 from syne_hypersched.backends.ray._messages import Link, Message
 from syne_hypersched.backends.ray._probe import Probe
 
@@ -22,22 +23,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two attempts to reach a cluster whose head is away, at first and at most.
 _RETRY_S, _MOST_RETRY_S = 1.0, 10.0
-
-
-@dataclass
-class Node:
-    """A node that has an agent."""
-
-    name: str
-    ip: str
-    devices: tuple[str, ...] = ()
-    """Names of its devices, each with the node's; empty until it is ready."""
-    ports: list[int] = field(default_factory=list)
-    """Ports that are kept for rank 0 of launches on several nodes."""
-    is_ready: bool = False
-    """Whether its server has imported what it preloads."""
-    is_in: bool = False
-    """Whether it has been found to see what trials need, and its devices are in the pool."""
 
 
 class Cluster:
@@ -67,6 +52,8 @@ class Cluster:
         Called as ``on_disk(node, message)`` when the room on a node's disk has changed.
     on_broken
         Called when the gateway has died, and again when none of its nodes is left.
+    reasons
+        Why nodes cannot be used that have never been ready.
     """
 
     def __init__(self, settings: Message, log: Path | None = None) -> None:
@@ -83,6 +70,7 @@ class Cluster:
         self.on_disk: Callable[[str, Message], object] = lambda *_: None
         self.on_broken: Callable[[], object] = lambda: None
         self.nodes: dict[str, Node] = {}
+        self.reasons: dict[str, str] = {}
         self._changed = threading.Condition()
         self._link: Link | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,32 +101,27 @@ class Cluster:
         PermissionError
             Everybody who can reach it may run code on it.
         """
-        self._start_gateway()
-        self._thread = threading.Thread(target=self._run, name="syne-hypersched-cluster", daemon=True)
-        self._thread.start()
-        give_up_at = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._has_enough(num_devices) and self._failure is None:
-                if not self._changed.wait(max(0.0, give_up_at - time.monotonic())):
-                    break
-            failure = self._failure
-            if failure is None and not self._is_connected:
-                failure = {"kind": "time", "error": f"it has not answered within {timeout_s:.0f} s"}
-            devices = self._devices()
-            for node in self.nodes.values():
-                node.is_in = node.is_ready
-            self._has_started = True
-        if failure is not None:
+        try:
+            self._start_gateway()
+            self._thread = threading.Thread(target=self._run, name="syne-hypersched-cluster", daemon=True)
+            self._thread.start()
+            give_up_at = time.monotonic() + timeout_s
+            with self._changed:
+                while not self._has_enough(num_devices) and self._failure is None:
+                    if not self._changed.wait(max(0.0, give_up_at - time.monotonic())):
+                        break
+                failure = self._failure
+                if failure is None and not self._is_connected:
+                    failure = {"kind": "time", "error": f"it has not answered within {timeout_s:.0f} s"}
+                if failure is not None:
+                    raise refusal(failure, self._settings["address"])
+                devices = self._devices()
+                for node in self.nodes.values():
+                    node.is_in = node.is_ready
+                self._has_started = True
+        except BaseException:  # also if the user does not want to wait any longer: what has been reserved is given back
             self.close()
-            if failure["kind"] == "insecure":
-                raise PermissionError(
-                    f"the cluster must ask for a token, since whoever reaches {failure['error']} can run code on it: "
-                    "start it with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is "
-                    "yours alone"
-                )
-            raise ConnectionError(
-                f"address must lead to a Ray cluster, but {self._settings['address']!r} does not: {failure['error']}"
-            )
+            raise
         return devices
 
     def _has_enough(self, num_devices: int | None) -> bool:
@@ -200,8 +183,9 @@ class Cluster:
         ValueError
             A node does not see the script, or does not share the folder although it must.
         """
+        modules = local_modules(script)
         with self._changed:
-            probe = self._probe = Probe(folder, script)
+            probe = self._probe = Probe(folder, script, modules)
             asked = [node.name for node in self.nodes.values() if node.is_ready]
             for name in asked:
                 self.order(name, probe.order)
@@ -214,9 +198,12 @@ class Cluster:
             problems = {name: text for name, text in probe.problems(asked).items() if name not in not_sharing}
         if problems:
             name, problem = next(iter(problems.items()))
+            what = "node_path must be one that all nodes can write to"
+            if folder is not None:
+                what = "checkpoint_path must be a folder that all nodes share with the tuner"
             raise ValueError(
-                f"checkpoint_path must be a folder that all nodes share with the tuner, and the script must be on "
-                f"all of them, but {len(problems)} of {len(asked)} nodes cannot take part: {name}: {problem}"
+                f"{what}, and the script must be on all of them, but {len(problems)} of {len(asked)} nodes cannot take "
+                f"part: {name}: {problem}"
             )
         return not_sharing
 
@@ -245,6 +232,8 @@ class Cluster:
         link, process, thread = self._link, self._process, self._thread
         if link is not None:
             link.send({"command": "close"})
+        if process is not None and not self._is_connected:
+            process.kill()  # it waits for a cluster, and has nothing to give back
         if thread is not None and wait and thread is not threading.current_thread():
             thread.join(self._settings["agent"]["grace_s"] + 20.0)
         if process is not None and wait:
@@ -311,6 +300,8 @@ class Cluster:
             self._lose(name, message["reason"])
         elif event == "gone":
             self._tell_gone(name)
+        elif event == "clock" and name in self.nodes:
+            self.nodes[name].ahead_s = float(message["ahead_s"])
         elif event == "copied":
             self.on_copied(message)
         elif event == "refused":
@@ -333,6 +324,7 @@ class Cluster:
             with self._changed:
                 node.ports += message["ports"]
         elif event == "ready":
+            self.reasons.pop(node.name, None)
             with self._changed:
                 node.is_ready = True
                 if self._probe is not None:
@@ -362,7 +354,11 @@ class Cluster:
         node = self.nodes.get(name)
         if node is None or self._closing.is_set():
             return
-        logger.log(logging.INFO if reason == CLOSED else logging.WARNING, "Node %s is lost: %s.", name, reason)
+        if node.is_ready:
+            logger.log(logging.INFO if reason == CLOSED else logging.WARNING, "Node %s is lost: %s.", name, reason)
+        elif self.reasons.get(name) != reason:  # it is tried again and again
+            self.reasons[name] = reason
+            logger.warning("Node %s cannot be used: %s.", name, reason)
         self.on_message(name, {"event": "silent", "reason": reason}, time.monotonic())
         if node.is_in:
             node.is_in = False

@@ -33,6 +33,11 @@ from syne_hypersched.backends.ray._remote_node import Dead, Faulty, RemoteNode, 
 _REACH_S = 10.0
 #: Seconds between two looks at the nodes of the cluster, and until a node whose agent has died gets another one.
 _PERIOD_S, _AGAIN_S = 0.5, 2.0
+#: That time doubles with each agent of the node that has never said hello, up to this one.
+_MOST_AGAIN_S = 60.0
+#: Seconds after which an agent that has not said hello is not counted on: another job may have taken its devices; and
+#: for which a node of which other jobs hold a part is not used, if more of it is wanted.
+_PLACE_S = 10.0
 
 
 class Gateway:
@@ -56,12 +61,18 @@ class Gateway:
         self._carrier = Carrier(self._place, link.send)
         self._names: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
+        self._again_s: dict[str, float] = {}
         self._facts: dict[str, NodeFacts] = {}
         self._standing: dict[str, Message] = {}
         self._closing = threading.Event()
         self._leaving: set[str] = set()
         #: Devices of each node's agent.
         self._numbers: dict[str, int] = {}
+        #: When each node's agent was begun, and the actor.
+        self._begun_at: dict[str, float] = {}
+        self._agents_of: dict[str, Any] = {}
+        #: Since when nodes have been free in part.
+        self._partly_free: dict[str, float] = {}
         #: Devices that Ray's autoscaler was asked for; None: it was not asked.
         self._asked: int | None = None
 
@@ -74,7 +85,7 @@ class Gateway:
             self._link.send({"event": "failed", "kind": "import", "error": text})
             return
         try:
-            _check_reachable(self._settings["address"])
+            _check_reachable(_resolved(self._settings["address"]))
             ray.init(
                 address=self._settings["address"], namespace="syne_hypersched", log_to_driver=False,
                 configure_logging=False, logging_level=logging.ERROR,
@@ -99,7 +110,7 @@ class Gateway:
         self._end(ray)
 
     def _why_insecure(self, ray: Any) -> str:
-        if self._settings["insecure"] or os.environ.get("RAY_AUTH_MODE") == "token":
+        if self._settings["insecure"] or os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
             return ""
         addresses = sorted({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]})
         reachable = [address for address in addresses if is_routable(address)]
@@ -154,11 +165,13 @@ class Gateway:
         draining: dict[str, Any] = {}
         with contextlib.suppress(Exception):  # private in all versions so far
             draining = dict(ray._private.state.state.get_draining_nodes())
-        resource, facts = self._settings["resource"], {}
+        resource, facts, free = self._settings["resource"], {}, _free(ray, self._settings["resource"])
         for node in ray.nodes():
-            facts[node["NodeID"]] = NodeFacts(
-                node["NodeID"], node["NodeManagerHostname"], node["NodeManagerAddress"], bool(node["Alive"]),
-                int(node["Resources"].get(resource, 0)), node["NodeID"] in draining,
+            node_id, number = node["NodeID"], int(node["Resources"].get(resource, 0))
+            left = int(min(number, free.get(node_id, number)))
+            facts[node_id] = NodeFacts(
+                node_id, node["NodeManagerHostname"], node["NodeManagerAddress"], bool(node["Alive"]), left,
+                node_id in draining, self._may_grow(node_id, 0 < left < number),
             )  # fmt: skip
         if self._own_node not in facts or not facts[self._own_node].is_alive:
             os._exit(1)  # another head has come: the tuner starts a gateway that belongs to it
@@ -167,8 +180,9 @@ class Gateway:
         with self._lock:
             occupied = {node_id for node_id, name in self._names.items() if name in self._nodes}
             ready = [fact for fact in facts.values() if self._not_before.get(fact.node_id, 0.0) <= now]
-            num_there = sum(self._numbers[self._names[node_id]] for node_id in occupied)
+            num_there = sum(self._numbers[name] for name in self._nodes if not self._is_late(name, now))
             num_known = sum(self._numbers[name] for name, node in self._nodes.items() if node.is_known)
+            self._give_up_rest(ray, num_known)
             wanted = self._settings.get("wanted")
             chosen = choose_nodes(ready, occupied, self._settings["num_devices"], num_there, wanted)
             for fact, number in chosen:
@@ -180,6 +194,24 @@ class Gateway:
             if name not in self._leaving:
                 self._leaving.add(name)
                 self._link.send({"event": "leaving", "node": name})
+
+    def _may_grow(self, node_id: str, is_partly_free: bool) -> bool:
+        """Whether a node has been partly free for a short time only: a job that ends gives it back in parts."""
+        if not is_partly_free:
+            self._partly_free.pop(node_id, None)
+            return False
+        return time.monotonic() < self._partly_free.setdefault(node_id, time.monotonic()) + _PLACE_S
+
+    def _is_late(self, name: str, now: float) -> bool:
+        """Whether an agent has not said hello for long: its devices may be in use by another job."""
+        return not self._nodes[name].is_known and now - self._begun_at[name] >= _PLACE_S
+
+    def _give_up_rest(self, ray: Any, num_known: int) -> None:
+        """Gives up agents that have not said hello if there are enough others, which have come in their place."""
+        if 0 < self._settings["num_devices"] <= num_known:
+            for name in [name for name, node in self._nodes.items() if not node.is_known]:
+                self._nodes[name].leave("its devices were not free, and there are enough others")
+                ray.kill(self._agents_of[name])
 
     def _ask(self, wanted: int, num_known: int) -> None:
         """Asks Ray's autoscaler for devices as long as some are missing.
@@ -211,6 +243,7 @@ class Gateway:
             lambda done: self._forget(ray, done, fact.node_id, agent),
         )  # fmt: skip
         self._nodes[name] = node
+        self._begun_at[name], self._agents_of[name] = time.monotonic(), agent
         self._places[name] = NodePlace(ray, agent)
         self._leaving.discard(name)
         self._link.send({"event": "begun", "node": name, "ip": fact.ip, "num_devices": number})
@@ -232,7 +265,9 @@ class Gateway:
         with self._lock:
             self._nodes.pop(node.name, None)
             self._places.pop(node.name, None)
-            self._not_before[node_id] = time.monotonic() + _AGAIN_S
+            again_s = _AGAIN_S if node.is_known else min(2 * self._again_s.get(node_id, _AGAIN_S), _MOST_AGAIN_S)
+            self._again_s[node_id] = again_s
+            self._not_before[node_id] = time.monotonic() + again_s
 
     def _end(self, ray: Any) -> None:
         self._closing.set()
@@ -255,11 +290,40 @@ class Gateway:
             ray.shutdown()
 
 
+def _free(ray: Any, resource: str) -> dict[str, float]:
+    """How much of a resource is free on each node; nodes of which that is not known are absent."""
+    try:  # private in all versions so far
+        nodes: dict[str, dict[str, float]] = ray._private.state.available_resources_per_node()
+    except Exception:
+        return {}
+    return {node_id: resources.get(resource, 0.0) for node_id, resources in nodes.items()}
+
+
+def _resolved(address: str) -> str:
+    """The address to which ``"auto"`` leads: that of ``RAY_ADDRESS``, or of a cluster that runs on this machine.
+
+    Raises
+    ------
+    ConnectionError
+        It leads to none.
+    """
+    try:  # private in all versions so far
+        services: Any = importlib.import_module("ray._private.services")
+        return str(services.canonicalize_bootstrap_address_or_die(address))
+    except ConnectionError:
+        raise
+    except Exception:
+        return address
+
+
 def _check_reachable(address: str) -> None:
     """Raises ``OSError`` if nothing listens at an address; Ray takes a minute to say so."""
     host, _, port = address.rpartition(":")
     if host and port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+        except OSError as error:
+            raise ConnectionError(f"nothing answers at {address} ({error.strerror or error})") from None
 
 
 def _ask_for(resource: str, number: int) -> None:
@@ -279,7 +343,10 @@ def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
         except ray.exceptions.ActorUnavailableError as error:
             raise Unreachable(str(error)) from None
         except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as error:
-            raise Dead(str(error).strip().splitlines()[0]) from None
+            lines = str(error).strip().splitlines()
+            if getattr(error, "actor_init_failed", False):  # the first line says where, and the last one why
+                raise Dead(f"its agent cannot be started ({lines[-1]})") from None
+            raise Dead(lines[0].rstrip(".")) from None
         except ray.exceptions.RayTaskError as error:
             raise Faulty(str(error).strip().splitlines()[-1]) from None
         except ray.exceptions.RayError as error:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from syne_hypersched._version import __version__
@@ -55,6 +56,44 @@ def end_gateway(process: subprocess.Popen[bytes], patience_s: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def refusal(failure: Message, address: str) -> Exception:
+    """The error that says why a cluster cannot be used.
+
+    Parameters
+    ----------
+    failure
+        What the gateway has told.
+    address
+        The address that was given.
+    """
+    if failure["kind"] == "insecure":
+        return PermissionError(
+            f"the cluster must ask for a token, since whoever reaches {failure['error']} can run code on it: start it "
+            "with RAY_AUTH_MODE=token (docs/cluster.md), or use insecure=True on a network that is yours alone"
+        )
+    return ConnectionError(f"address must lead to a Ray cluster, but {address!r} does not: {failure['error']}")
+
+
+def no_device(resource: str, timeout_s: float, reasons: Mapping[str, str]) -> ConnectionError:
+    """The error that says why there is no device.
+
+    Parameters
+    ----------
+    resource
+        What a device is.
+    timeout_s
+        How long it was waited for (s).
+    reasons
+        Why nodes cannot be used that have some.
+    """
+    why = "".join(f"; node {name}: {reason}" for name, reason in list(reasons.items())[:3])
+    more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    return ConnectionError(
+        f"devices_of must name a resource of the cluster's nodes that is free, but no {resource!r} came within "
+        f"{timeout_s:.0f} s{why}{more}"
+    )
 
 
 def warn_of_versions(node: str, hello: Message) -> None:

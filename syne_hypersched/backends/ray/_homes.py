@@ -57,10 +57,21 @@ class Homes:
                 self._claimed[name] = self._claim(name)
             return self._claimed[name]
 
-    def _claim(self, name: str) -> Path:
+    def check(self) -> None:
+        """Checks that folders can be made.
+
+        Raises
+        ------
+        OSError
+            They cannot.
+        """
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.root.stat().st_uid != os.getuid():
             raise PermissionError(f"{self.root} belongs to another user: set node_path")
+        os.rmdir(tempfile.mkdtemp(prefix=".probe-", dir=self.root))
+
+    def _claim(self, name: str) -> Path:
+        self.check()
         for number in itertools.count(1):
             folder = self.root / (name if number == 1 else f"{name}-{number}")
             if is_dead(folder):

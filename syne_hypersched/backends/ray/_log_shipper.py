@@ -7,7 +7,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,9 @@ class LogShipper:
         self._by_path: dict[Path, _Log] = {}
         #: Those that were not looked at yet.
         self._new: list[_Log] = []
+        #: Launches that have ended while there was no room for all that they have printed, and what is to be done then.
+        self._ending: dict[int, tuple[list[_Log], Callable[[], object]]] = {}
+        self._num_rounds = 0
         self._growth: GrowthWatch | None = None
         with contextlib.suppress(OSError):
             self._growth = GrowthWatch()
@@ -81,28 +84,49 @@ class LogShipper:
         except OSError:  # the user may watch no more files: they are looked at now and then
             self._growth = None  # and not closed: the thread may be about to read it
 
-    def finish(self, launch: int) -> None:
-        """Sends the rest of the logs of a launch that has ended, and removes them."""
+    def finish(self, launch: int, when_sent: Callable[[], object] = lambda: None) -> None:
+        """Sends the rest of the logs of a launch that has ended, and removes them.
+
+        ``when_sent`` is called when everything is on its way: at once if there is room, else later, in a thread of the
+        shipper. What is printed faster than it can be sent stays in its file, and not in this process.
+        """
         with self._lock:
             logs = self._logs.pop(launch, [])
             for log in logs:
                 self._by_path.pop(log.path, None)
                 if self._growth is not None:
                     self._growth.leave(log.path)
+        if self._send_in_turn(logs):
+            self._ending[launch] = (logs, when_sent)
+            os.eventfd_write(self._bell, 1)
+            return
+        self._remove(logs)
+        when_sent()
+
+    def _remove(self, logs: Iterable[_Log]) -> None:
         for log in logs:
             with log.lock:
-                while self._send(log):
-                    pass
                 os.close(log.fd)
                 log.fd = -1
             if not log.is_kept:
                 log.path.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Ends the thread."""
+    def _end(self, by_force: bool = False) -> None:
+        """Goes on with launches that have ended."""
+        for launch, (logs, when_sent) in list(self._ending.items()):
+            if not self._send_in_turn(logs, by_force):
+                del self._ending[launch]
+                self._remove(logs)
+                when_sent()
+
+    def close(self, may_wait: Callable[[], bool] = lambda: False) -> None:
+        """Ends the thread, when everything is on its way or ``may_wait`` is false."""
+        while self._ending and may_wait():
+            time.sleep(_LOOK_S)
         self._closing.set()
         os.eventfd_write(self._bell, 1)
         self._thread.join()
+        self._end(by_force=True)
 
     def _run(self) -> None:
         all_at = 0.0
@@ -124,14 +148,25 @@ class LogShipper:
                     logs = list(self._by_path.values())
                 else:
                     logs = [*new, *(self._by_path[path] for path in grown if path in self._by_path)]
-            for log in logs:
-                with log.lock:
-                    while log.fd >= 0 and not self._outbox.is_full and self._send(log):
-                        pass
+            self._send_in_turn(logs)
+            self._end()
             if self._outbox.is_full:
                 os.eventfd_write(self._bell, 1)  # what stays in the files is sent later
                 all_at = 0.0
             self._closing.wait(_GAP_S)
+
+    def _send_in_turn(self, logs: Sequence[_Log], by_force: bool = False) -> list[_Log]:
+        """Sends a piece of each log in turn, so that none waits for a long one; returns those that have no room."""
+        self._num_rounds += 1
+        first = self._num_rounds % len(logs) if logs else 0
+        left = [*logs[first:], *logs[:first]]
+        while left and (by_force or not self._outbox.is_full):
+            left = [log for log in left if self._send_piece(log, by_force)]
+        return left
+
+    def _send_piece(self, log: _Log, by_force: bool) -> bool:
+        with log.lock:
+            return log.fd >= 0 and ((not by_force and self._outbox.is_full) or self._send(log))
 
     def _send(self, log: _Log) -> bool:
         """Sends a piece of a log; returns whether there may be more."""

@@ -1,9 +1,9 @@
-"""Which nodes of a cluster get an agent, and what they are called: decided on facts alone."""
+"""Which nodes of a cluster get an agent, and what they are called: decided on facts alone. What is known of a node."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,29 @@ class NodeFacts:
     is_alive: bool
     """Whether the cluster takes it for alive."""
     num_devices: int
-    """Devices of the kind that trials use."""
+    """Devices of the kind that trials use, without those that other jobs of the cluster hold."""
     is_draining: bool = False
     """Whether it is to go soon."""
+    may_grow: bool = False
+    """Whether another job may be about to give more devices back: an agent keeps to those that it has got."""
+
+
+@dataclass
+class Node:
+    """A node that has an agent."""
+
+    name: str
+    ip: str
+    devices: tuple[str, ...] = ()
+    """Names of its devices, each with the node's; empty until it is ready."""
+    ports: list[int] = field(default_factory=list)
+    """Ports that are kept for rank 0 of launches on several nodes."""
+    is_ready: bool = False
+    """Whether its server has imported what it preloads."""
+    ahead_s: float = 0.0
+    """How far its clock is ahead of the tuner's (s)."""
+    is_in: bool = False
+    """Whether it has been found to see what trials need, and its devices are in the pool."""
 
 
 def choose_nodes(
@@ -53,6 +73,8 @@ def choose_nodes(
         if num_wanted is not None and num_there >= num_wanted:
             break
         number = fact.num_devices if not num_devices else min(fact.num_devices, num_devices - num_there)
+        if fact.may_grow and number == fact.num_devices:
+            continue
         if number > 0:
             chosen.append((fact, number))
             num_there += number

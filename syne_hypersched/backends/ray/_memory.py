@@ -11,7 +11,14 @@ from pathlib import Path
 
 import psutil
 
-_GROUP = Path("/sys/fs/cgroup")
+from syne_hypersched.backends.machine.control_groups import control_groups
+
+#: Files of a control group, in the second and the first version: the limit, what is used, and what of it is a cache
+#: of files that is given up when needed.
+_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def choose_hog(sizes: Mapping[int, int], used: float, most: float) -> int | None:
@@ -76,14 +83,26 @@ class MemoryGuard:
             return launch, f"{used:.0%} of the memory were used; it had {sizes[launch] / 1e9:.1f} GB, the most"
 
 
-def used_memory() -> float:
-    """Share of the memory that is used: of this machine, or of the control group of this process if that is fuller."""
-    used = psutil.virtual_memory().percent / 100
-    with contextlib.suppress(OSError, ValueError):
-        limit, current = (int((_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        fields = dict(line.split() for line in (_GROUP / "memory.stat").read_text().splitlines())
-        used = max(used, (current - int(fields["inactive_file"])) / limit)  # the cache of files is given up when needed
-    return float(used)
+def used_memory(root: Path = Path("/")) -> float:
+    """Share of the memory that is used: of this machine, or of the fullest control group of this process.
+
+    Parameters
+    ----------
+    root
+        Folder with ``proc`` and with what is mounted.
+    """
+    groups = [used for folder in control_groups("memory", root) if (used := _used_of(folder)) is not None]
+    return float(max([psutil.virtual_memory().percent / 100, *groups]))
+
+
+def _used_of(folder: Path) -> float | None:
+    """Share of its limit that a control group uses; None: it has none."""
+    for limit, current, cache in _FILES:
+        with contextlib.suppress(OSError, ValueError, KeyError, ZeroDivisionError):
+            fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            used = int((folder / current).read_text()) - int(fields[cache])
+            return used / int((folder / limit).read_text())  # "max" is no number
+    return None
 
 
 def _size(pid: int) -> int:

@@ -16,7 +16,7 @@ from syne_hypersched.backends.ray._messages import Message, pack, unpack
 from syne_hypersched.backends.ray._rank_log import left_behind
 from syne_hypersched.backends.ray._whereabouts import TUNER
 from syne_hypersched.checkpoints import GenerationStore
-from syne_hypersched.checkpoints.room import free_mb
+from syne_hypersched.checkpoints.room import NO_ROOM, free_mb
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,17 @@ class NodeFiles:
         return [{"event": "taken", "launch": launch, "number": newest}]
 
     # The disk.
+
+    def why_not_writable(self) -> str:
+        """Why the folder for checkpoints can never be used; empty if it can, or once there is room."""
+        if not self.is_streaming:
+            return ""
+        try:
+            self.homes.check()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                return f"it cannot write to {self.homes.root} ({error.strerror or error})"
+        return ""
 
     def look_at_disk(self) -> list[Message]:
         """What is to be told of the room on the disk for checkpoints, if they are not in a shared folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -23,6 +24,8 @@ class Probe:
         The folder that is to be shared, which is made; None: none is.
     script
         The script that has to be on all nodes.
+    modules
+        Files beside it that have to be there as well.
 
     Attributes
     ----------
@@ -30,7 +33,7 @@ class Probe:
         What agents are asked.
     """
 
-    def __init__(self, folder: Path | None, script: Path) -> None:
+    def __init__(self, folder: Path | None, script: Path, modules: Sequence[Path] = ()) -> None:
         place = None
         token = uuid.uuid4().hex
         if folder is not None:
@@ -41,7 +44,8 @@ class Probe:
             weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         self.order: Message = {
             "order": "probe", "probe": token, "folder": None if place is None else str(place), "token": token,
-            "script": str(script), "sha256": hashlib.sha256(script.read_bytes()).hexdigest(),
+            "script": str(script), "sha256": _digest(script),
+            "modules": {os.path.relpath(path, script.resolve().parent): _digest(path) for path in modules},
         }  # fmt: skip
         self._answers: dict[str, Message] = {}
 
@@ -67,15 +71,19 @@ class Probe:
         return {n: text for n, text in problems.items() if n in self._answers and not self._answers[n]["is_shared"]}
 
 
-def answer(order: Message) -> Message:
-    """The agent's side: why its node cannot take part, ``error``, and whether it shares the folder, ``is_shared``."""
-    script = order["script"]
-    try:
-        digest = hashlib.sha256(Path(script).read_bytes()).hexdigest()
-    except OSError as error:
-        return {"error": f"it has no {script} ({error.strerror})", "is_shared": True}
-    if digest != order["sha256"]:
-        return {"error": f"its {script} is another one than the tuner's", "is_shared": True}
+def answer(order: Message, search_path: str = "") -> Message:
+    """The agent's side: why its node cannot take part, ``error``, and whether it shares the folder, ``is_shared``.
+
+    Parameters
+    ----------
+    order
+        What is asked.
+    search_path
+        ``PYTHONPATH`` of trials.
+    """
+    problem = _why_not_script(Path(order["script"]), order["sha256"], order["modules"], search_path)
+    if problem:
+        return {"error": problem, "is_shared": True}
     if order["folder"] is None:
         return {"error": "", "is_shared": False}
     folder = Path(order["folder"])
@@ -86,3 +94,36 @@ def answer(order: Message) -> Message:
     except OSError as error:
         return {"error": f"{folder.parent} is not there or not writable ({error.strerror})", "is_shared": False}
     return {"error": "", "is_shared": True}
+
+
+def _why_not_script(script: Path, sha256: str, modules: dict[str, str], search_path: str) -> str:
+    """Why the script would not run here as it does at the tuner; empty if it would, as far as is known."""
+    try:
+        if _digest(script) != sha256:
+            return f"its {script} is another one than the tuner's"
+    except OSError as error:
+        return f"it has no {script} ({error.strerror})"
+    for name, digest in modules.items():
+        path = script.resolve().parent / name
+        try:
+            if _digest(path) != digest:
+                return f"its {path}, which the script imports, is another one than the tuner's"
+        except OSError as error:
+            if not _is_installed(Path(name).parts[0].removesuffix(".py"), search_path):
+                return f"it has no {path}, which the script imports ({error.strerror})"
+    return ""
+
+
+def _is_installed(module: str, search_path: str) -> bool:
+    """Whether a module that is not beside the script can be imported, without importing it."""
+    places = [Path(folder, module) for folder in search_path.split(os.pathsep) if folder]
+    if any(place.is_dir() or place.with_name(f"{module}.py").is_file() for place in places):
+        return True
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ import itertools
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ _HELLO_S = 600.0
 _PATIENCE_S = 20.0
 #: Seconds between two attempts to reach an agent whose connection is broken.
 _RETRY_S = 0.1
+#: Answers whose clocks are compared with ours, and a difference that is told (s).
+_NUM_CLOCKS, _CLOCK_S = 32, 0.1
 #: Orders with moments, which are told as durations: the clocks of two machines have nothing in common.
 _MOMENTS = {"drain_at": "drain_in_s", "kill_at": "kill_in_s"}
 
@@ -70,7 +73,10 @@ class RemoteNode:
         self._lease_s, self._grace_s = lease_s, grace_s
         self._orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._is_over = threading.Event()
+        self._ahead_s: deque[float] = deque(maxlen=_NUM_CLOCKS)
+        self._told_ahead_s = 0.0
         self._reason = "it has not answered"
+        self._given_up = ""
         self.is_known = False
 
     def start(self) -> None:
@@ -82,8 +88,9 @@ class RemoteNode:
         """Sends an order to the agent, after all earlier ones."""
         self._orders.put(order)
 
-    def leave(self) -> None:
-        """Declares the node lost at once."""
+    def leave(self, reason: str) -> None:
+        """Declares the node lost at once, for this reason."""
+        self._given_up = reason
         self._is_over.set()
 
     # Asking.
@@ -125,6 +132,7 @@ class RemoteNode:
                 fence = Fence(self._lease_s, self._grace_s, now)
                 self.is_known = True
             fence.hear(now)
+            self._compare_clocks(answer["wall"])
             heard = answer["answer"]
             closed = False
             for number, moment, message in answer["messages"]:
@@ -139,7 +147,15 @@ class RemoteNode:
                 reason = CLOSED
                 fence.die(now - self._grace_s - 10)
                 break
-        self._finish(fence, reason or self._reason)
+        self._finish(fence, self._given_up or reason or self._reason)
+
+    def _compare_clocks(self, wall: float) -> None:
+        """Tells how far the node's clock is ahead of ours. The way of an answer only lets it look further behind."""
+        self._ahead_s.append(wall - time.time())
+        ahead_s = max(self._ahead_s)
+        if abs(ahead_s - self._told_ahead_s) >= _CLOCK_S:
+            self._told_ahead_s = ahead_s
+            self._tell({"event": "clock", "node": self.name, "ahead_s": ahead_s})
 
     def _finish(self, fence: Fence | None, reason: str) -> None:
         self._is_over.set()

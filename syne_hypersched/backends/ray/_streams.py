@@ -25,6 +25,8 @@ _MOST_COPIES = 4
 _RETRY_S = 1.0
 #: Number of failures after which a copy is given up when nothing trains any more.
 _MOST_TRIES = 5
+#: How long the first generation of a trial that trains is waited for (s), and how often it is looked for.
+_FIRST_S, _LOOK_S = 10.0, 0.1
 #: Seconds after which waiting for copies is told.
 _TELL_S = 5.0
 
@@ -80,6 +82,9 @@ class CheckpointStreams:
         self._beginnings: dict[str, _PendingLaunch] = {}
         self._failures: dict[tuple[str, str], int] = {}
         self._not_before: dict[tuple[str, str], float] = {}
+        #: Number of the last order for each trial's checkpoints that was carried out, and after which one must come.
+        self._done: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
         self._calls: list[Callable[[], object]] = []
         self._has_warned = self._is_closing = self._is_done = False
         self._thread: threading.Thread | None = None
@@ -186,6 +191,9 @@ class CheckpointStreams:
                 if copy.target == TUNER:
                     is_all = copy.with_live and not copy.is_old
                     self._known.copied(copy.trial, copy.source, message["newest"], is_all)
+                    self._done[copy.trial] = message["copy"]
+                    if self._asked.get(copy.trial, 0) > message["copy"]:
+                        self._known.ask(copy.trial)  # it was under way when it was asked for
                     self._calls.append(partial(self._on_settled, copy.trial))
                 elif copy.beginning is not None and copy.beginning.source == copy.source:
                     copy.beginning.there.add(copy.target)
@@ -220,10 +228,30 @@ class CheckpointStreams:
             return self._known.is_settled(trial) and not self._is_copied(trial, TUNER)
 
     def fetch(self, folder: str, timeout_s: float) -> bool:
-        """Waits until the newest checkpoints of a trial are on the tuner's disk; returns whether they are."""
+        """Waits until the newest checkpoints of a trial are on the tuner's disk; returns whether they are.
+
+        While it trains these are what its node has now, whether that was told or not.
+        """
+        now = time.monotonic()
+        give_up_at, first_by = now + timeout_s, now + min(timeout_s, _FIRST_S)
         with self._changed:
             trial = self._trial(folder)
-            return self._changed.wait_for(lambda: self._known.is_settled(trial), timeout_s)
+            while self._known.trains(trial) and self._known.node(trial) != TUNER:
+                asked = self._asked[trial] = next(self._numbers)
+                self._known.ask(trial)
+                self._wake()
+                is_done = partial(self._is_done_since, trial, asked)
+                if not self._changed.wait_for(is_done, max(0.0, give_up_at - time.monotonic())):
+                    return False
+                if self._known.is_safe(trial) or time.monotonic() >= first_by:
+                    return self._known.is_safe(trial)
+                self._changed.wait_for(lambda: not self._known.trains(trial), _LOOK_S)
+            return self._changed.wait_for(
+                lambda: self._known.is_settled(trial), max(0.0, give_up_at - time.monotonic())
+            )
+
+    def _is_done_since(self, trial: str, number: int) -> bool:
+        return self._done.get(trial, 0) > number or not self._known.trains(trial)
 
     def close(self, wait: bool = True) -> None:
         """Waits until all checkpoints are on the tuner's disk, since nothing trains any more, unless told otherwise."""

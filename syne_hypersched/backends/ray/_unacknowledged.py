@@ -11,7 +11,7 @@ from syne_hypersched.backends.ray._messages import Message
 #: Between two answers that bring nothing but logs there is at least this time (s): many lines travel together.
 GAP_S = 0.01
 #: Size of the logs in one answer (bytes), and of those that may wait for their acknowledgement.
-_BATCH_BYTES, _MOST_BYTES = 1 << 20, 1 << 24
+_BATCH_BYTES, _MOST_BYTES = 1 << 20, 1 << 22
 
 
 class Unacknowledged:

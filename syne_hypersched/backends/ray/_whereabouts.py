@@ -84,6 +84,15 @@ class Whereabouts:
         found.taken = max(found.taken, number)
         found.is_due = found.node != TUNER and found.taken > found.safe
 
+    def ask(self, trial: str) -> None:
+        """What is on its node is due, also what the node has not told of yet."""
+        found = self._of(trial)
+        found.is_due = found.node != TUNER
+
+    def is_safe(self, trial: str) -> bool:
+        """Whether one of its generations is on the tuner's disk."""
+        return self._of(trial).safe > 0
+
     def end(self, trial: str, is_lost: bool) -> None:
         """A launch has ended: on its node, or ``is_lost`` with it."""
         found = self._of(trial)

@@ -82,6 +82,8 @@ class ReportStream:
         self._changes: list[tuple[float, int, float]] = []
         #: Whether processes can join and leave the launch while it trains.
         self.in_place = False
+        #: How far the clock of the machine that stamps reports is ahead of this one's (s).
+        self.clock_ahead_s = 0.0
 
     @property
     def num_reports(self) -> int:
@@ -212,7 +214,7 @@ class ReportStream:
         report[ST_LAUNCH] = self._launch
         if self._first_of_launch:
             self._first_of_launch = False
-            report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self._signal_timestamp)
+            report[ST_SIGNAL_TO_REPORT_S] = max(0.0, timestamp - self.clock_ahead_s - self._signal_timestamp)
             if self.in_place:
                 report[ST_IN_PLACE] = True
         if pause_s is not None:

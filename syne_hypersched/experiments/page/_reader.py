@@ -170,7 +170,7 @@ class RunReader:
             for raw in found:
                 level = raw.values.get(self.goal.time_attr)
                 if isinstance(level, (int, float)) and level > self._furthest[trial_id]:
-                    told_s = self._time_of(raw.values.get(ST_WORKER_TIMESTAMP))
+                    told_s = self._time_of(state.stamp(trial_id, raw.values.get(ST_WORKER_TIMESTAMP)))
                     rows.append({**raw.values, ST_TRIAL_ID: trial_id, ST_TUNER_TIME: told_s})
             self._add(rows, f"{trial_id}/{STDOUT_FILENAME}")
             # A trial that is over is forgotten once the table has all of its reports.

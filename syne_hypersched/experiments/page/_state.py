@@ -15,7 +15,7 @@ from syne_hypersched.experiments._run import Report, RunGoal
 from syne_hypersched.experiments._timeline import Holding
 from syne_hypersched.experiments._trials import DEADLINE, ENDING, STATUS_OF_DECISION, STATUS_OF_EVENT, launch_costs_s
 from syne_hypersched.experiments.page._rungs import rung_levels
-from syne_hypersched.experiments.page._views import LaunchView, TrialView, finite
+from syne_hypersched.experiments.page._views import LaunchView, TrialView, finite, seconds
 from syne_hypersched.records.events import Event, describe_decision
 
 #: The clocks of workers and tuner are compared again when they have moved apart by this much.
@@ -111,6 +111,8 @@ class PageState:
 
     _reports: list[Report] = field(default_factory=list)
     _clock: list[tuple[float, float]] = field(default_factory=list)
+    #: How far the clock of the machine of each launch is ahead of the tuner's (s).
+    _ahead_s: dict[tuple[int, int], float] = field(default_factory=dict)
     """From which timestamp on, timestamps are by how much greater than the seconds of the run."""
 
     def __post_init__(self) -> None:
@@ -139,7 +141,7 @@ class PageState:
             trial.max_devices = max(trial.max_devices or 0, report.num_devices)
         self.num_reports += 1
         self._reports.append(report)
-        self._happened(time_s, report.worker_timestamp if not self.is_simulated else None)
+        self._happened(time_s, self.stamp(report.trial_id, report.worker_timestamp, report.launch))
         value = finite(report.value)
         if value is not None and self._is_better(value):
             self.incumbent = (value, report.trial_id, report.resource, time_s)
@@ -234,17 +236,10 @@ class PageState:
             self.rungs[level].setdefault(report.trial_id, finite(report.value))
 
     def _launch(self, event: Event, trial_id: int) -> None:
-        wait_s = event.details.get("wait_s")
-        index = event.launch or 0
-        self._begin_part(
-            LaunchView(
-                trial_id,
-                index,
-                [self.device_index(device) for device in event.devices],
-                event.time_s,
-                wait_s=max(0.0, wait_s) if isinstance(wait_s, (int, float)) else 0.0,
-            )
-        )
+        wait_s, index = max(0.0, seconds(event.details.get("wait_s"))), event.launch or 0
+        devices = [self.device_index(device) for device in event.devices]
+        self._begin_part(LaunchView(trial_id, index, devices, event.time_s, wait_s=wait_s))
+        self._ahead_s[trial_id, index] = seconds(event.details.get("clock_ahead_s"))
         self.live.add((trial_id, index))
         self.waiting.pop(trial_id, None)
         trial = self._trial(trial_id)
@@ -354,11 +349,18 @@ class PageState:
 
     def _time_s(self, report: Report) -> float:
         """When the trial has reported, in seconds of the run: by its own clock, where that is known."""
-        timestamp = report.worker_timestamp
-        if timestamp is None or not self._clock or self.is_simulated:
+        timestamp = self.stamp(report.trial_id, report.worker_timestamp, report.launch)
+        if timestamp is None or not self._clock:
             return report.time_s
         index = max(0, bisect.bisect([begin for begin, _ in self._clock], timestamp) - 1)
         return max(0.0, timestamp - self._clock[index][1])
+
+    def stamp(self, trial_id: int, timestamp: Any, launch: int | None = None) -> float | None:
+        """A time stamp of a trial, by the tuner's clock; of its last launch, if none is given. None: there is none."""
+        if self.is_simulated or not isinstance(timestamp, (int, float)):
+            return None
+        index = self._trial(trial_id).num_launches - 1 if launch is None else launch
+        return timestamp - self._ahead_s.get((trial_id, index), 0.0)
 
     def _happened(self, time_s: float, timestamp: float | None) -> None:
         self.last_s = max(self.last_s, time_s)

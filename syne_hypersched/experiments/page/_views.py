@@ -143,6 +143,11 @@ def stretches(indices: list[int]) -> list[list[int]]:
     return found
 
 
+def seconds(value: Any) -> float:
+    """An entry of an event that is a time; 0 if it is none."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+
+
 def finite(value: float | None) -> float | None:
     """The number, None if it is not finite."""
     return value if value is not None and math.isfinite(value) else None

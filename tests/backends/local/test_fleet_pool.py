@@ -184,3 +184,19 @@ def test_a_device_that_is_to_go_is_planned_for():
     fleet.pool.retire("cpu0")
     assert not fleet._is_as_wanted()
     assert len(fleet._plan()) == 1
+
+
+def test_a_launch_on_a_machine_with_another_clock_says_so(make_trials):
+    trials = make_trials(num_devices=2)
+    make_spec = trials.backend._fleet._make_spec
+
+    def with_clock(trial, devices):
+        trial.reports.stream.clock_ahead_s = -7.5 if devices == ("cpu0",) else 0.0
+        return make_spec(trial, devices)
+
+    trials.backend._fleet._make_spec = with_clock
+    trials.start(), trials.start()
+    trials.until(lambda: all(trials.epochs.values()) and len(trials.epochs) == 2)
+    clocks = {event.devices: event.details.get("clock_ahead_s") for event in trials.events("launch")}
+    assert clocks == {("cpu0",): -7.5, ("cpu1",): None}
+    end(trials)

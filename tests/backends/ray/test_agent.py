@@ -42,6 +42,14 @@ class Noting:
         return call
 
 
+class NotingLogs(Noting):
+    """Logs that are sent at once."""
+
+    def finish(self, launch, when_sent=lambda: None):
+        self.calls.append(("finish", launch))
+        when_sent()
+
+
 class Agent(NodeAgent):
     """An agent without a launcher, threads and a lease that ends it."""
 
@@ -54,7 +62,7 @@ class Agent(NodeAgent):
         self._deadline, self._told_lease, self._order_number = None, self._lease.ends_at, 0
         self._lock, self._keys, self._handles = threading.Lock(), {}, {}
         self._closing = threading.Event()
-        self._launcher, self._memory, self._logs, self._ports = Noting(), Noting(), Noting(), Noting()
+        self._launcher, self._memory, self._logs, self._ports = Noting(), Noting(), NotingLogs(), Noting()
         self._scratch = SimpleNamespace(folder=folder)
         self._files = NodeFiles(str(folder / "disk"), 0.0)
 
@@ -197,7 +205,10 @@ def test_at_the_end_everything_is_closed_and_said_so(agent, monkeypatch, why):
     agent._run()
     assert agent._closing.is_set(), "what cannot be started any more is lost"
     assert agent._scratch.calls == [("end_orphans", GRACE_S), ("remove",)]
-    assert agent._launcher.calls == agent._logs.calls == agent._ports.calls == [("close",)]
+    assert agent._launcher.calls == agent._ports.calls == [("close",)]
+    ((closed, may_wait),) = agent._logs.calls
+    assert closed == "close"
+    assert may_wait() == (why != "lease"), "nobody takes what has been printed once the lease is over"
     assert agent.told()[-1] == {"event": "closed"}
     assert exits == [0]
 
@@ -215,7 +226,7 @@ def order(tmp_path):
     folder.mkdir(parents=True)
     (folder / "token").write_text("secret")
     digest = hashlib.sha256(script.read_bytes()).hexdigest()
-    return {"script": str(script), "sha256": digest, "folder": str(folder), "token": "secret"}
+    return {"script": str(script), "sha256": digest, "modules": {}, "folder": str(folder), "token": "secret"}
 
 
 def test_a_node_that_sees_all_leaves_an_answer(order):
@@ -257,3 +268,24 @@ def test_whatever_goes_wrong_in_a_launch_is_told(agent):
     (message,) = agent.told()
     assert (message["event"], message["exit"]["error"]) == ("exit", "'argv'")
     assert agent._closing.is_set(), "later orders are carried out"
+
+
+@pytest.mark.parametrize(("visible", "fits"), [("0,1", True), ("GPU-a,GPU-b,GPU-c", True), ("0", False), (None, False)])
+def test_gpus_are_those_that_ray_has_given_it(agent, monkeypatch, visible, fits):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    agent._settings = {"num_devices": 2, "are_gpus": True}
+    if fits:
+        assert agent._find_devices().names == tuple(visible.split(",")[:2])
+        return
+    with pytest.raises(RuntimeError, match="given it 2 GPUs, but CUDA_VISIBLE_DEVICES is"):
+        agent._find_devices()
+
+
+def test_a_node_whose_disk_cannot_be_used_says_so(agent, order, tmp_path):
+    (tmp_path / "disk").write_text("no folder")
+    agent._files.is_streaming = True
+    agent.give({"order": "probe", "probe": "p", **order, "folder": None})
+    (told,) = agent.told()
+    assert told["error"] == f"it cannot write to {tmp_path}/disk/syne-hypersched-{os.getuid()} (Not a directory)"

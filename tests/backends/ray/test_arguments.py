@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched.backends.ray._arguments import folders_of, variables
+from syne_hypersched.backends.ray._arguments import address_of, folders_of, variables
 
 
 def test_variables_are_copied():
@@ -51,3 +51,22 @@ def test_a_url_goes_with_a_folder_on_each_nodes_disk(tmp_path, monkeypatch, node
 def test_what_does_not_go_together(arguments, message):
     with pytest.raises(ValueError, match=message):
         folders_of(*arguments)
+
+
+def test_addresses_of_a_head():
+    for address in ("auto", "10.0.0.1:6379", "head:6379", "[::1]:6379"):
+        assert address_of(address) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("ray://head:10001", ValueError, "address must be .* through a Ray Client the tuner is no node"),
+        ("local", ValueError, "address must be .* use ElasticLocalBackend"),
+        ("", ValueError, "address must be"),
+        (None, TypeError, "address must be"),
+    ],
+)
+def test_addresses_that_lead_to_no_head(address, error, message):
+    with pytest.raises(error, match=message):
+        address_of(address)

@@ -207,6 +207,20 @@ def test_an_address_where_nothing_listens_is_refused(script):
 
 
 @pytest.mark.slow
+class TestSharing:
+    def test_two_tunings_use_different_nodes(self, make):
+        """Each node has two slots, which Ray gives to one of them."""
+        backends = [make(num_devices=2, lease_s=30.0) for _ in range(2)]
+        assert [len(backend.devices.names) for backend in backends] == [2, 2]
+
+    def test_a_start_that_is_given_up_gives_its_devices_back(self, make):
+        with pytest.raises(ValueError, match="num_devices_per_trial must be from 1 to 4"):
+            make(num_devices=4, num_devices_per_trial=5, lease_s=30.0)
+        assert not agents()
+        assert len(make(num_devices=4, lease_s=30.0).devices.names) == 4
+
+
+@pytest.mark.slow
 class TestRefusals:
     def test_a_cluster_that_others_can_reach_needs_a_token(self, make):
         with pytest.raises(PermissionError, match=r"must ask for a token.*insecure=True"):
@@ -214,7 +228,7 @@ class TestRefusals:
 
     def test_a_resource_that_no_node_has(self, make):
         with pytest.raises(ConnectionError, match="devices_of must name a resource"):
-            make(num_devices=2, devices_of="nothing", start_timeout_s=3.0)
+            make(num_devices=2, devices_of="nothing", start_timeout_s=20.0)
 
 
 @pytest.mark.slow

@@ -290,3 +290,50 @@ def test_a_head_that_is_away_is_waited_for_only_if_it_was_there(told):
     assert again.cluster._failure is None
     again.say("failed", kind="insecure", error="10.0.0.1")
     assert again.cluster._failure is not None
+
+
+def test_a_node_that_was_never_ready_is_warned_of_once(told, caplog):
+    for reason in ("no module", "no module", "no devices"):
+        told.say("begun", ip="10.0.0.1")
+        told.say("silent", reason=reason)
+        told.say("gone")
+    assert caplog.text.count("Node a cannot be used: no module.") == 1
+    assert "is lost" not in caplog.text
+    assert told.cluster.reasons == {"a": "no devices"}
+    told.begin()
+    assert told.cluster.reasons == {}
+
+
+def test_a_user_who_does_not_want_to_wait_leaves_nothing_behind(told, monkeypatch):
+    class Process:
+        killed = 0
+
+        def kill(self):
+            self.killed += 1
+
+        def wait(self, timeout=None):
+            return 0
+
+    process = Process()
+
+    def start():
+        told.cluster._process = process
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(told.cluster, "_start_gateway", start)
+    monkeypatch.setattr(told.cluster, "_run", lambda: None)
+    monkeypatch.setattr(told.cluster, "_has_enough", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        told.cluster.start(2, timeout_s=60.0)
+    assert {"command": "close"} in told.link.sent
+    assert process.killed, "it has reached no cluster, so that it has nothing to give back"
+    assert not told.cluster.is_running
+
+
+def test_the_clock_of_a_node_is_noted(told):
+    told.begin()
+    told.say("clock", ahead_s=-30.0)
+    told.say("clock", "unknown", ahead_s=5.0)
+    assert told.cluster.nodes["a"].ahead_s == -30.0

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from syne_hypersched.backends.ray._gateway import Gateway, _caller, _check_reachable
+from syne_hypersched.backends.ray._gateway import Gateway, _caller, _check_reachable, _free, _resolved
 from syne_hypersched.backends.ray._membership import NodeFacts
 from syne_hypersched.backends.ray._remote_node import Dead, Faulty, Unreachable
 
@@ -63,6 +63,8 @@ def test_a_launch_on_a_node_that_is_gone_is_refused(gateway):
         (False, None, ["127.0.0.1"], ""),
         (True, None, ["10.0.0.2"], ""),
         (False, "token", ["10.0.0.2"], ""),
+        (False, "TOKEN", ["10.0.0.2"], ""),
+        (False, "disabled", ["10.0.0.2"], "10.0.0.2"),
     ],
 )
 def test_a_cluster_that_others_can_reach_needs_a_token(gateway, monkeypatch, insecure, mode, addresses, said):
@@ -119,6 +121,9 @@ class Errors:
     class RayActorError(RayError):
         pass
 
+    class ActorDiedError(RayActorError):
+        actor_init_failed = True
+
     class ActorUnavailableError(RayActorError):
         pass
 
@@ -135,7 +140,14 @@ class Errors:
         (None, None, ""),
         (Errors.GetTimeoutError("x"), TimeoutError, "^$"),
         (Errors.ActorUnavailableError("for now"), Unreachable, "for now"),
-        (Errors.RayActorError("\nit has died\nbecause"), Dead, "^it has died$"),
+        (Errors.RayActorError("\nit has died.\nbecause"), Dead, "^it has died$"),
+        (
+            Errors.ActorDiedError(
+                "it died in its creation task\nTraceback\nModuleNotFoundError: No module named 'x'\n"
+            ),
+            Dead,
+            r"^its agent cannot be started \(ModuleNotFoundError: No module named 'x'\)$",
+        ),
         (Errors.ActorUnschedulableError("no place"), Dead, "no place"),
         (Errors.RayTaskError("Traceback\nKeyError: 'x'\n"), Faulty, "^KeyError: 'x'$"),
         (Errors.RayError("the head"), Unreachable, "the head"),
@@ -160,3 +172,115 @@ def test_errors_of_ray_are_those_of_a_connection(raised, expected, message):
         with pytest.raises(expected, match=message):
             call("poll", b"question", 3.0)
     assert asked == [(("poll", b"question"), 3.0)]
+
+
+class Waiting(Taking):
+    """A node whose agent has not said hello."""
+
+    def __init__(self, name, is_known=False):
+        super().__init__(name)
+        self.is_known, self.left = is_known, []
+
+    def leave(self, reason):
+        self.left.append(reason)
+
+
+def ray_with(**state):
+    """A module whose private state answers, or fails."""
+    killed = []
+    return SimpleNamespace(
+        _private=SimpleNamespace(state=SimpleNamespace(state=SimpleNamespace(), **state)),
+        kill=killed.append,
+        killed=killed,
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_devices", "known", "is_given_up"), [(2, ["a"], True), (4, ["a"], False), (2, [], False), (0, ["a"], False)]
+)
+def test_an_agent_that_waits_for_devices_is_given_up_once_others_have_come(gateway, num_devices, known, is_given_up):
+    """Another job may have taken its devices before Ray could start it."""
+    ray = ray_with()
+    gateway._settings["num_devices"] = num_devices
+    gateway._nodes = {name: Waiting(name, name in known) for name in ("a", "b")}
+    gateway._agents_of = {"a": "agent a", "b": "agent b"}
+    gateway._give_up_rest(ray, 2 * len(known))
+    assert gateway._nodes["a"].left == []
+    assert ray.killed == (["agent b"] if is_given_up else [])
+    assert len(gateway._nodes["b"].left) == is_given_up
+
+
+def test_an_agent_is_late_that_has_not_said_hello_for_long(gateway):
+    gateway._nodes = {"a": Waiting("a", is_known=True), "b": Waiting("b")}
+    gateway._begun_at = dict.fromkeys("ab", 100.0)
+    assert [gateway._is_late(name, 109.0) for name in "ab"] == [False, False]
+    assert [gateway._is_late(name, 111.0) for name in "ab"] == [False, True]
+
+
+def test_devices_that_other_jobs_hold_are_not_counted():
+    def available():
+        return {"1": {"slot": 1.0, "CPU": 4.0}, "2": {"CPU": 4.0}}
+
+    assert _free(ray_with(available_resources_per_node=available), "slot") == {"1": 1.0, "2": 0.0}
+    assert _free(ray_with(), "slot") == {}, "another version of Ray"
+
+
+def test_a_node_whose_agents_never_come_is_tried_less_and_less_often(gateway, monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    ray = SimpleNamespace(kill=lambda agent: None)
+    waits = []
+    for _ in range(7):
+        gateway._forget(ray, Waiting("a"), "1", None)
+        waits.append(gateway._not_before["1"] - 100.0)
+    assert waits == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    gateway._forget(ray, Waiting("a", is_known=True), "1", None)
+    assert gateway._not_before["1"] == 102.0
+
+
+def services(answer):
+    def find(address):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return lambda name: SimpleNamespace(canonicalize_bootstrap_address_or_die=find)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("10.0.0.9:6379", "10.0.0.9:6379"),
+        (ConnectionError("no running Ray instance"), None),
+        (AttributeError("another version of Ray"), "auto"),
+    ],
+)
+def test_auto_is_the_address_that_ray_finds(monkeypatch, found, expected):
+    """It is then tried before Ray takes its time, and named if nothing is there."""
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.import_module", services(found))
+        if expected is not None:
+            assert _resolved("auto") == expected
+            return
+        with pytest.raises(ConnectionError, match="no running"):
+            _resolved("auto")
+
+
+def test_an_address_where_nothing_answers_is_named():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match=rf"nothing answers at {address} \(.*refused"):
+            _check_reachable(address)
+
+
+def test_a_node_that_is_partly_free_may_grow_for_a_while(gateway, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    assert not gateway._may_grow("1", False)
+    assert gateway._may_grow("1", True)
+    now[0] += 9.0
+    assert gateway._may_grow("1", True)
+    now[0] += 2.0
+    assert not gateway._may_grow("1", True), "another job keeps the rest"
+    assert not gateway._may_grow("1", False)
+    assert gateway._may_grow("1", True)

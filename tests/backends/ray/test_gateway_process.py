@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from syne_hypersched._version import __version__
-from syne_hypersched.backends.ray._gateway_process import end_gateway, start_gateway, warn_of_versions
+from syne_hypersched.backends.ray._gateway_process import end_gateway, no_device, start_gateway, warn_of_versions
 
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(1000)"]
 
@@ -46,3 +46,9 @@ def test_a_gateway_without_a_tuner_ends(tmp_path, has_log):
 def test_other_versions_are_told(caplog, hello, is_told):
     warn_of_versions("node7", hello)
     assert ("Node node7 has syne_hypersched" in caplog.text) is is_told
+
+
+def test_nodes_that_cannot_be_used_are_named_where_there_is_no_device():
+    assert str(no_device("slot", 60.0, {})).endswith("but no 'slot' came within 60 s")
+    some = str(no_device("slot", 60.0, {f"n{number}": "no module" for number in range(5)}))
+    assert some.endswith("; node n0: no module; node n1: no module; node n2: no module; and 2 more")

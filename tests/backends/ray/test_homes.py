@@ -46,6 +46,15 @@ def test_the_folder_of_a_dead_agent_is_taken_over_empty(tmp_path):
     assert os.listdir(homes.root) == ["ab"]
 
 
+def test_a_place_where_no_folder_can_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        Homes(str(tmp_path / "file")).check()
+    homes = Homes(str(tmp_path / "new"))
+    homes.check()
+    assert os.listdir(homes.root) == []
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "xyz", "a" * 65])
 def test_names_that_are_no_experiments(tmp_path, name):
     with pytest.raises(ValueError, match="home must be hexadecimal digits"):

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from syne_hypersched.backends.ray._cluster import Node
 from syne_hypersched.backends.ray._launcher import PEER_GRACE_S, ClusterLauncher
+from syne_hypersched.backends.ray._membership import Node
 from syne_hypersched.backends.ray._messages import text_of
 from syne_hypersched.backends.ray._parts import ClusterSpec
 from syne_hypersched.checkpoints import Beginning, CheckpointSpec, Ending

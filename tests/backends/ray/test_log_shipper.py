@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syne_hypersched.backends.ray import _log_shipper
+from syne_hypersched.backends.ray import _log_shipper, _unacknowledged
 from syne_hypersched.backends.ray._log_shipper import LogShipper
 from syne_hypersched.backends.ray._messages import bytes_of
 from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
@@ -53,3 +53,51 @@ def test_the_rest_is_sent_at_the_end_and_the_files_are_removed(shipper, tmp_path
     assert sent(outbox, "0.err") == b"error"
     assert not any(path.exists() for path in paths.values())
     shipper.finish(7)  # nothing is left to send
+
+
+def take_all(outbox, until):
+    """What is sent until something has happened, as bytes by name; and most bytes that waited at a time."""
+    got, acknowledged, most = {}, 0, 0
+    while not until() or outbox.take(acknowledged, 0.0):
+        most = max(most, outbox._num_bytes)
+        for number, _, message in outbox.take(acknowledged, 0.01):
+            acknowledged = number
+            got[message["name"]] = got.get(message["name"], b"") + bytes_of(message["data"])
+    return got, most
+
+
+def test_a_long_log_waits_in_its_file_until_there_is_room(shipper, tmp_path):
+    """An agent must not hold what a script has printed faster than it can be sent."""
+    shipper, outbox = shipper
+    done = []
+    shipper.add(7, {"0.out": tmp_path / "0.out"})
+    long = b"".join(b"%07d\n" % number for number in range(1_500_000))
+    (tmp_path / "0.out").write_bytes(long)
+    shipper.finish(7, lambda: done.append(len(list(tmp_path.iterdir()))))
+    assert done == []
+    got, most = take_all(outbox, lambda: done)
+    assert got == {"0.out": long}
+    assert most < 2 * _unacknowledged._MOST_BYTES
+    assert done == [0]
+
+
+def test_who_prints_little_does_not_wait_for_who_prints_much(shipper, tmp_path, wait_for):
+    shipper, outbox = shipper
+    for launch, name in ((1, "long"), (2, "short")):
+        (tmp_path / name).write_bytes(b"x" * (9_000_000 if name == "long" else 9))
+        shipper.add(launch, {name: tmp_path / name})
+    wait_for(lambda: outbox.is_full)
+    got, _ = take_all(outbox, lambda: True)
+    assert got["short"] == b"x" * 9
+
+
+def test_what_waits_is_sent_at_once_when_nobody_takes_it_any_more(shipper, tmp_path):
+    shipper, outbox = shipper
+    done = []
+    shipper.add(7, {"0.out": tmp_path / "0.out"})
+    (tmp_path / "0.out").write_bytes(b"x" * 9_000_000)
+    shipper.finish(7, lambda: done.append(True))
+    shipper.close(lambda: False)
+    assert done == [True]
+    assert outbox._num_bytes == 9_000_000
+    assert not (tmp_path / "0.out").exists()

@@ -36,3 +36,15 @@ def test_a_node_is_called_as_its_machine():
     assert name_for("gpu1", {"gpu1", "gpu1-2"}) == "gpu1-3"
     assert "/" not in name_for("a/b", ())
     assert name_for("", ()) == "node"
+
+
+def test_a_node_that_may_soon_have_more_devices_waits_if_more_are_wanted():
+    """An agent keeps to those that it has got, for the whole tuning."""
+    partly = replace(B, num_devices=3, may_grow=True)
+    assert choose_nodes([A, partly], (), 0, 0) == [(A, 2)]
+    assert choose_nodes([A, partly], (), 8, 0) == [(A, 2)]
+    assert choose_nodes([A, partly], (), 2, 0) == [(partly, 2)]
+    assert choose_nodes([A, replace(partly, may_grow=False)], (), 8, 0) == [
+        (replace(partly, may_grow=False), 3),
+        (A, 2),
+    ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from syne_hypersched.backends.ray import _node_files
@@ -111,3 +114,19 @@ def test_everything_goes_at_the_end(files):
     folder = files.homes.of("ab")
     files.remove()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "is_told"), [(errno.EACCES, True), (errno.ENOTDIR, True), (errno.ENOSPC, False), (errno.EROFS, False)]
+)
+def test_a_disk_that_can_never_be_used_is_told_and_a_full_one_is_waited_for(files, monkeypatch, number, is_told):
+    def fail():
+        raise OSError(number, os.strerror(number))
+
+    assert files.why_not_writable() == ""
+    monkeypatch.setattr(files.homes, "check", fail)
+    files.is_streaming = False
+    assert files.why_not_writable() == "", "checkpoints are in a shared folder"
+    files.is_streaming = True
+    told = f"it cannot write to {files.homes.root} ({os.strerror(number)})"
+    assert files.why_not_writable() == (told if is_told else "")

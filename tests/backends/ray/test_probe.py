@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from syne_hypersched.backends.local import local_modules
 from syne_hypersched.backends.ray._probe import Probe, answer
 
 
@@ -61,3 +64,62 @@ def test_the_script_alone(script):
 
 def test_an_answer_to_another_probe(script):
     assert not Probe(None, script).hear("a", {"probe": "another"})
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A script that imports a module and a package beside it."""
+    files = {
+        "train.py": "import helper, tools.data",
+        "helper.py": "x = 1",
+        "tools/data.py": "y = 2",
+        "other.py": "z = 3",
+    }
+    for name, text in files.items():
+        path = tmp_path / "tuner" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    shutil.copytree(tmp_path / "tuner", tmp_path / "node")
+    return tmp_path
+
+
+def probe_of(project):
+    script = project / "tuner" / "train.py"
+    return Probe(None, script, local_modules(script))
+
+
+def test_modules_beside_the_script_belong_to_it(project):
+    order = {**probe_of(project).order, "script": str(project / "node" / "train.py")}
+    assert sorted(order["modules"]) == ["helper.py", "tools/data.py"]
+    assert answer(order)["error"] == ""
+    (project / "node" / "other.py").write_text("nobody imports it")
+    assert answer(order)["error"] == ""
+    (project / "node" / "tools" / "data.py").write_text("y = 3")
+    assert answer(order)["error"].endswith("tools/data.py, which the script imports, is another one than the tuner's")
+    (project / "node" / "helper.py").unlink()
+    assert "helper.py, which the script imports (No such file" in answer(order)["error"]
+
+
+def test_modules_that_are_not_beside_the_script_may_be_installed(project, monkeypatch):
+    order = {**probe_of(project).order, "script": str(project / "node" / "train.py")}
+    (project / "node" / "helper.py").unlink()
+    (project / "installed").mkdir()
+    (project / "installed" / "helper.py").write_text("x = 1")
+    assert answer(order, f"/nowhere:{project / 'installed'}")["error"] == ""
+    assert answer(order)["error"] != ""
+    monkeypatch.syspath_prepend(project / "installed")
+    assert answer(order)["error"] == ""
+
+
+def test_a_script_behind_a_symbolic_link_has_its_modules_where_python_looks(project):
+    link = project / "train.py"
+    link.symlink_to(project / "tuner" / "train.py")
+    probe = Probe(None, link, local_modules(link))
+    assert sorted(probe.order["modules"]) == ["helper.py", "tools/data.py"]
+    assert answer(probe.order)["error"] == ""
+
+
+def test_a_script_that_cannot_be_parsed_has_no_modules(tmp_path):
+    script = tmp_path / "train.sh"
+    script.write_text("import helper; echo $(")
+    assert local_modules(script) == ()

@@ -9,7 +9,7 @@ import pytest
 
 from syne_hypersched.backends.ray._lease import Fence
 from syne_hypersched.backends.ray._messages import pack, unpack
-from syne_hypersched.backends.ray._remote_node import Dead, Faulty, RemoteNode, Unreachable
+from syne_hypersched.backends.ray._remote_node import _NUM_CLOCKS, Dead, Faulty, RemoteNode, Unreachable
 from syne_hypersched.backends.ray._unacknowledged import Unacknowledged
 
 LEASE_S, GRACE_S = 60.0, 0.1
@@ -20,7 +20,7 @@ class Agent:
 
     def __init__(self):
         self.outbox, self.carried_out, self.failures, self.is_dead = Unacknowledged(), [], [], False
-        self.lock, self.number, self.is_faulty = threading.Lock(), 0, False
+        self.lock, self.number, self.is_faulty, self.ahead_s = threading.Lock(), 0, False, 0.0
 
     def __call__(self, method, data, timeout_s):
         if self.is_dead:
@@ -35,7 +35,8 @@ class Agent:
         if method == "poll":
             self.number += 1
             taken = self.outbox.take(message["acknowledged"], min(0.02, message["wait_s"]))
-            answer = pack({"answer": self.number, "now": time.monotonic(), "messages": taken})
+            wall = time.time() + self.ahead_s
+            answer = pack({"answer": self.number, "now": time.monotonic(), "messages": taken, "wall": wall})
         else:
             self.carried_out += [
                 (n, order) for n, order in message["orders"] if n > max((m for m, _ in self.carried_out), default=0)
@@ -127,3 +128,31 @@ def test_a_node_whose_agent_fails_at_an_order_is_given_up_when_its_lease_is_over
     assert [message["event"] for message in told[-2:]] == ["silent", "gone"]
     assert told[-2]["reason"] == "its agent has failed (KeyError: 'argv')"
     assert died == [], "it may train on until its lease is over"
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 50.0])
+def test_how_far_a_clock_is_ahead_is_told_before_what_was_printed_by_it(make, wait_for, ahead_s):
+    agent = Agent()
+    agent.ahead_s = ahead_s
+    agent.outbox.put({"event": "hello"})
+    _, told, _ = make(agent)
+    wait_for(lambda: len(told) >= 2)
+    assert [message["event"] for message in told[:2]] == ["clock", "told"]
+    assert told[0]["ahead_s"] == pytest.approx(ahead_s, abs=40)
+    assert told[0]["ahead_s"] <= ahead_s, "an answer that takes its time only lets it look further behind"
+
+
+def test_the_best_of_many_answers_says_what_the_clock_is(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    told = []
+    node = RemoteNode("n", Agent(), told.append, lambda: True, LEASE_S, GRACE_S, lambda _: None)
+    for late_s in (0.0, 5.0, 0.05, 9.0):
+        node._compare_clocks(now - late_s)
+    assert told == [], "the same clock, and slow answers"
+    for _ in range(_NUM_CLOCKS):
+        node._compare_clocks(now + 20.0)
+    assert [message["ahead_s"] for message in told] == [20.0]
+    for _ in range(_NUM_CLOCKS):
+        node._compare_clocks(now - 20.0)
+    assert [message["ahead_s"] for message in told] == [20.0, -20.0], "it was set"

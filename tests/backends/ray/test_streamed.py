@@ -119,12 +119,17 @@ class TestTrials:
         polls.until(lambda reports: len(reports) >= 3)
         trial.resize(4)
         polls.until(lambda reports: any(report[ST_NUM_DEVICES] == 4 for report in reports))
+
+        def beginnings():
+            logs = [path.read_text() for path in (tmp_path / "run" / "0").iterdir() if "out" in path.name]
+            lines = [line for log in logs for line in log.splitlines() if "begins with" in line]
+            return [line.split() for line in lines if not line.endswith("0") and "with 0" not in line]
+
+        wait_for(lambda: len(beginnings()) >= 4)  # the others may begin later than rank 0 reports
         backend.stop_all()
-        logs = [path.read_text() for path in (tmp_path / "run" / "0").iterdir() if "out" in path.name]
-        lines = [line for log in logs for line in log.splitlines() if "begins with" in line]
-        launch = [line.split() for line in lines if not line.endswith("0") and "with 0" not in line]
+        launch = beginnings()
         assert not list((tmp_path / "run" / "0").glob(".rank0*"))
-        assert sorted(words[1] for words in launch) == ["0", "1", "2", "3"], lines
+        assert sorted(words[1] for words in launch) == ["0", "1", "2", "3"], launch
         epoch_of = {words[1]: words[4] for words in launch}  # rank 1 may read what rank 0 has saved since
         assert epoch_of["0"] == epoch_of["2"] == epoch_of["3"]
         assert len({words[6] for words in launch}) == 2

@@ -290,5 +290,35 @@ class TestTheEnd:
         world.streams.take(world.folder, 1)
         order = world.gateway.wait("a", "")
         assert not world.streams.fetch(world.folder, 0.0)
+        world.streams.end(world.folder, LOG, is_lost=False)
         world.gateway.answer(order, 1)
+        world.gateway.answer(world.gateway.wait("a", ""), 1)
         assert world.streams.fetch(world.folder, 100)
+
+    def test_it_gets_what_the_node_has_now_told_or_not_while_the_other_one_trains(self, world):
+        """A copy that was under way when it was asked for may lack the newest, and the first one may lack all."""
+        world.prepare("a")
+        world.streams.take(world.folder, 1)
+        early = world.gateway.wait("a", "")
+        fetched = []
+        fetching = threading.Thread(target=lambda: fetched.append(world.streams.fetch(world.folder, 100)))
+        fetching.start()
+        while not world.streams._asked:
+            pass
+        world.gateway.answer(early, None)
+        world.gateway.answer(world.gateway.wait("a", ""), None)
+        assert fetched == [], "there is no whole generation yet"
+        world.gateway.answer(world.gateway.wait("a", ""), 2)
+        fetching.join(100)
+        assert fetched == [True]
+        assert world.streams.is_settled("0")
+
+    def test_it_does_not_wait_for_long_for_a_trial_that_saves_nothing(self, world, monkeypatch):
+        monkeypatch.setattr(_streams, "_FIRST_S", 0.0)
+        world.prepare("a")
+        fetched = []
+        fetching = threading.Thread(target=lambda: fetched.append(world.streams.fetch(world.folder, 100)))
+        fetching.start()
+        world.gateway.answer(world.gateway.wait("a", ""), None)
+        fetching.join(100)
+        assert fetched == [False]

@@ -213,3 +213,13 @@ def test_names_that_are_used_for_others_are_told():
     told = clashing_names({"epoch": 1, "reported_trial_id": 77, "config_x": "boo"})
     assert "kept as reported_trial_id" in told
     assert "config_x, which the table of results replaces if the configuration has an entry x" in told
+
+
+@pytest.mark.parametrize("ahead_s", [-40.0, 0.0, 40.0])
+def test_the_clock_of_another_machine_does_not_count_as_launch_cost(ahead_s):
+    stream = ReportStream()
+    stream.clock_ahead_s = ahead_s
+    stream.begin_launch(0, 1, signal_timestamp=100.0)
+    report = stream.accept({"epoch": 1, "st_worker_time": 1.0, "st_worker_timestamp": 103.0 + ahead_s}, "epoch", 0.0)
+    assert report["st_signal_to_report_s"] == 3.0
+    assert report["st_worker_timestamp"] == 103.0 + ahead_s, "what was printed stays as it was printed"

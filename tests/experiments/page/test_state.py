@@ -57,6 +57,22 @@ def test_a_clock_that_moves_is_compared_anew():
     assert [point[0] for point in state.trials[0].points] == [12.0, 5.0]
 
 
+@pytest.mark.parametrize("ahead_s", [-40.0, 3600.0])
+def test_the_clock_of_another_machine_is_not_taken_for_the_tuners(ahead_s):
+    """Each launch says how far that of its machine is ahead."""
+    events = [
+        Event(0.0, "launch", 0, ("a/0",), 0, details={"timestamp": 1000.0, "clock_ahead_s": ahead_s}),
+        Event(8.0, "launch", 0, ("b/0",), 1, details={"timestamp": 1008.0, "clock_ahead_s": "much"}),
+    ]
+    state = state_of(GOAL, events, [])
+    state.add_report(Report(0, 5.5, 1.0, 0.5, launch=0, worker_timestamp=1005.0 + ahead_s))
+    state.add_report(Report(0, 9.5, 2.0, 0.4, launch=1, worker_timestamp=1009.0))
+    assert [point[0] for point in state.trials[0].points] == [5.0, 9.0]
+    assert state.last_timestamp == 1009.0
+    assert state.stamp(0, 1010.0) == 1010.0
+    assert state.stamp(0, None) is None
+
+
 def test_a_launch_imports_until_it_trains(tmp_path):
     write_example(tmp_path)
     launch = read(tmp_path).launches[0, 0, 0]

@@ -14,6 +14,7 @@ from tests.backends.virtual.curves import RoundCurves
 
 @pytest.fixture
 def thresholds():
+    gc.unfreeze()  # another test of this process may have frozen what there was
     before = gc.get_threshold()
     gc.set_threshold(500, 7, 9)
     yield 500, 7, 9

@@ -198,22 +198,25 @@ def test_a_schedule_of_the_learning_rate_goes_on(tmp_path, library):
     x = np.random.default_rng(0).normal(size=(200, 3))
     y = x[:, 0] * x[:, 1]
 
+    def rate(num_rounds):
+        return 0.5 * 0.7**num_rounds
+
     def boost_to(num_rounds, folder):
         if library == "xgboost":
             from syne_hypersched.integrations.xgboost import XGBoostCallback
 
             elastic = XGBoostCallback(folder, reporter=lambda **report: None)
             data = module.DMatrix(x, y)
-            schedule = module.callback.LearningRateScheduler(lambda i: 0.5 * 0.7 ** (i + elastic.rounds_done))
+            schedule = module.callback.LearningRateScheduler(lambda i: rate(elastic.rounds_done + i + 1))
             booster = module.train(
-                {"nthread": 1}, data, elastic.rounds_left(num_rounds), evals=[(data, "train")],
-                callbacks=[elastic, schedule], xgb_model=elastic.model, verbose_eval=False,
+                {"nthread": 1, "eta": rate(elastic.rounds_done)}, data, elastic.rounds_left(num_rounds),
+                evals=[(data, "train")], callbacks=[elastic, schedule], xgb_model=elastic.model, verbose_eval=False,
             )  # fmt: skip
             return booster.predict(data)
         from syne_hypersched.integrations.lightgbm import LightGBMCallback
 
         elastic = LightGBMCallback(folder, reporter=lambda **report: None)
-        schedule = module.reset_parameter(learning_rate=lambda i: 0.5 * 0.7 ** (i + elastic.rounds_done))
+        schedule = module.reset_parameter(learning_rate=lambda i: rate(elastic.rounds_done + i))
         data = module.Dataset(x, y)
         booster = module.train(
             {"verbose": -1, "num_leaves": 7, "num_threads": 1}, data, elastic.rounds_left(num_rounds),

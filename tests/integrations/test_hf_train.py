@@ -158,9 +158,9 @@ def train_alone(python, folder, kind, *moments):
 @pytest.mark.parametrize(
     ("kind", "moments", "epochs"),
     [
-        # Stopped after epoch 2: the checkpoint is left in its save, or before the evaluation that stops the run.
-        ("stops", ["step-1", "save-8"], [1, 2]),
-        ("stops", ["evaluation-8"], [1, 2]),
+        # Stopped after epoch 3: the run is left in this save, or in the evaluation that stops it.
+        ("stops", ["step-1", "save-12"], [1, 2, 3]),
+        ("stops", ["evaluation-12"], [1, 2, 3]),
         ("delay", ["step-3", "save-8"], [2, 3, 4]),
         ("last", ["step-5", "save-8"], [1, 2, 3, 4]),
         ("saves", ["step-2", "step-7"], [1, 2, 3, 4]),

@@ -226,7 +226,7 @@ class ElasticCallback(TrainerCallback):
         report = None
         if not self._is_leaving:
             self._stops = control.should_training_stop and state.global_step < state.max_steps
-        if step == state.global_step and level is not None and not self._is_leaving:
+        if metrics and step == state.global_step and level is not None and not self._is_leaving:
             chosen = arguments.chosen(self._names, metrics)
             report = {self._resource: level, **chosen, BATCH_SIZE: arguments.batch_size(args)}
         self._ranks.wait()
@@ -236,12 +236,12 @@ class ElasticCallback(TrainerCallback):
             self._best.name(state)
             if self._ranks.is_main:
                 self._best.keep(state, trainer_folder(aside))
-                is_pending = self._is_leaving and arguments.is_due(args, state)
+                is_pending = arguments.is_due(args, state) and (self._is_leaving or step != state.global_step)
                 notes = {_EVALUATE: is_pending, _STOPS: self._stops, **self._place.notes(state.global_step)}
                 self._saved.commit(aside, report, **notes)
                 self._best.remove_others(state)
         self._ranks.wait()
-        self._evaluated = (-1, {})
+        self._evaluated = (step, {})
         if self._is_leaving:
             state.best_model_checkpoint = None  # not to be loaded now
         elif self._ranks.agree(self._sigterm.has_come):

@@ -164,6 +164,7 @@ def train_alone(python, folder, kind, *moments):
         ("delay", ["step-3", "save-8"], [2, 3, 4]),
         ("last", ["step-5", "save-8"], [1, 2, 3, 4]),
         ("saves", ["step-2", "step-7"], [1, 2, 3, 4]),
+        ("saves", ["save-12"], [1, 2, 3, 4]),  # a save just before an evaluation
     ],
 )
 def test_a_run_that_was_left_gives_what_an_undisturbed_one_gives(

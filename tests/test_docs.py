@@ -120,3 +120,33 @@ def test_the_diff_of_the_tutorial_makes_a_script_that_is_elastic(tmp_path):
     whole = train(3)
     assert [epoch for epoch, _ in whole] == ["1", "2", "3"]
     assert train(1, *kept) + train(3, *kept) == whole
+
+
+def without(diff: str, script: str) -> tuple[str, int]:
+    """The script before the changes of a diff that leaves lines out, and how many lines the diff adds."""
+    lines, num_added, place = script.splitlines(), 0, 0
+    for each in diff.splitlines():
+        mark, line = each[:1], each[1:]
+        if mark == "-":
+            lines.insert(place, line)
+            place += 1
+        elif line != "...":
+            place = lines.index(line, place)
+            if mark == "+":
+                del lines[place]
+                num_added += 1
+            else:
+                place += 1
+    return "\n".join(lines), num_added
+
+
+@pytest.mark.parametrize(("document", "num_lines"), [("huggingface.md", 2), ("lightning.md", 5)])
+def test_the_diff_of_a_framework_makes_its_script_elastic(document, num_lines):
+    blocks = list(CODE_BLOCK.finditer((ROOT / "docs" / document).read_text(encoding="utf-8")))
+    (diff,) = [block["code"] for block in blocks if block["language"] == "diff"]
+    script = next(block["code"] for block in blocks if block["file"])
+    plain, num_added = without(diff, script)
+    assert num_added == num_lines
+    compile(plain, document, "exec")
+    assert "syne_hypersched" in script
+    assert not re.search("syne_hypersched|elastic", plain)

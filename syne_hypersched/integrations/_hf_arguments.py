@@ -84,9 +84,12 @@ def level(args: Any, state: Any, resource: Resource) -> int | None:
 
 def is_due(args: Any, state: Any) -> bool:
     """Whether the trainer evaluates after the present step."""
+    counts_steps = _value(args.eval_strategy) == "steps"
+    if (state.global_step if counts_steps else state.epoch) < args.eval_delay:
+        return False
     if state.global_step >= state.max_steps:
         return True
-    if _value(args.eval_strategy) == "steps":
+    if counts_steps:
         return bool(state.global_step % state.eval_steps == 0)
     return is_whole(state.epoch)
 
@@ -125,6 +128,11 @@ def checked(metrics: Any, resource: Any) -> tuple[tuple[str, ...], Resource]:
     if not names:
         raise ValueError("metrics must name at least one metric, but got none")
     return names, checks.one_of("resource", resource, RESOURCES)
+
+
+def batch_size(args: Any) -> int:
+    """Samples of a step, over all devices."""
+    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
 
 
 def _value(strategy: Any) -> str:

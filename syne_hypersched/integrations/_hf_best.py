@@ -15,6 +15,13 @@ logger = logging.getLogger(__name__)
 
 _BEST = "best-model-"
 _STATE = "trainer_state.json"  # the trainer's own name for it
+_PREFIX = "checkpoint-"  # and for its folders
+
+
+def trainer_folder(checkpoint: str) -> str:
+    """The folder in a checkpoint that the trainer has written."""
+    names = [name for name in os.listdir(checkpoint) if name.startswith(_PREFIX)]
+    return os.path.join(checkpoint, max(names, key=len, default=""))
 
 
 class Best:

@@ -14,11 +14,18 @@ from syne_hypersched import checks
 from syne_hypersched._wording import counted
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._lightning_epochs import (
+    can_go_on_inside,
+    go_on,
+    is_validation_next,
+    leave_epoch_behind,
+    plateaus,
+    step_plateaus,
+)
 from syne_hypersched.integrations._lightning_trainer import (
     check_trainer,
     count_steps,
     fingerprint,
-    go_on,
     keep_whole_steps,
     move_paths,
 )
@@ -33,6 +40,12 @@ _FILE = "lightning.ckpt"
 
 _FOLDER = "folder"
 """In the notes of a checkpoint: the folder in which it was written."""
+_STOPS = "stops"
+"""In the notes of a checkpoint: whether the run was to stop early, which a trainer forgets."""
+_MEASURED = "measured"
+"""In the notes of a checkpoint: the last epoch with a validation, and what it has measured."""
+_PLATEAUS = "plateaus"
+"""In the notes of a checkpoint: metrics with which schedulers such as ReduceLROnPlateau have still to step."""
 
 
 class ElasticHooks:
@@ -52,13 +65,18 @@ class ElasticHooks:
         if not self._names:
             raise ValueError("metrics must name at least one metric, but got none")
         self._global_batch_size = global_batch_size
-        self._share: Share = share_of(global_batch_size, num_processes(), max_local_batch_size)
+        self._num_devices = num_processes()  # Lightning removes the variable after the first fit
+        self._share: Share = share_of(global_batch_size, self._num_devices, max_local_batch_size)
         self._saved = Saved(str(checks.path("checkpoint_dir", checkpoint_dir)), 2, reporter)
         self._ranks = Ranks()
         self._sigterm = Sigterm()
         self._trainer: Any = None
         #: Where this launch goes on: the epoch, and its steps that are done.
         self._goes_on_at = (0, 0)
+        #: Whether the checkpoint of the last launch was loaded.
+        self._has_loaded = False
+        #: Whether the training data were read before that.
+        self._has_read_early = False
         #: Whether a run that is left inside an epoch goes on with the samples that are left of it.
         self._keeps_order = True
         #: The trainer that was told what a step is.
@@ -68,7 +86,10 @@ class ElasticHooks:
         #: The sampler of the training data before Lightning divides it, and its order, in short, if it is not known.
         self._own_sampler: Any = None
         self._order_print: str | None = None
-        self._validated_epoch = -1
+        #: The last epoch with a validation, and what it has measured.
+        self._measured_in: tuple[int, dict[str, float]] = (-1, {})
+        #: What was replaced in objects of Lightning and of the user, and is put back after training.
+        self._replaced: list[tuple[Any, str, Any]] = []
 
     @property
     def ckpt_path(self) -> str | None:
@@ -79,7 +100,7 @@ class ElasticHooks:
     @property
     def num_devices(self) -> int:
         """For ``Trainer(devices=...)``: devices of this launch."""
-        return num_processes()
+        return self._num_devices
 
     @property
     def local_batch_size(self) -> int:
@@ -97,10 +118,10 @@ class ElasticHooks:
         """Tells the trainer how many micro-batches a step has, and gives the training data their order."""
         if stage != "fit":
             return
-        if trainer.world_size != num_processes():
+        if trainer.world_size != self._num_devices:
             raise ValueError(
-                f"devices of the trainer must be num_devices of the callback, {num_processes()}, but the trainer has "
-                f"{trainer.world_size}"
+                f"devices of the trainer must be num_devices of the callback, {self._num_devices}, but the trainer "
+                f"has {trainer.world_size}"
             )
         self._trainer = trainer
         # After all other callbacks, whose states it saves; the trainer's checkpoint_callback is then one of theirs.
@@ -110,7 +131,12 @@ class ElasticHooks:
             check_trainer(trainer, pl_module, self._share.accumulation_steps)
             count_steps(trainer, self._share.accumulation_steps)
             trainer.accumulate_grad_batches = self._share.accumulation_steps
-        process, prepare = trainer.strategy.process_dataloader, trainer._data_connector._prepare_dataloader
+        strategy, connector = trainer.strategy, trainer._data_connector
+        load, process, prepare = strategy.load_checkpoint, strategy.process_dataloader, connector._prepare_dataloader
+
+        def load_checkpoint(path: Any, *rest: Any, **options: Any) -> Any:
+            # What this run itself has written may hold any object, such as hyperparameters.
+            return load(path, weights_only=False) if str(path) == self.ckpt_path else load(path, *rest, **options)
 
         def prepare_dataloader(loader: Any, *rest: Any, **options: Any) -> Any:
             if trainer.training:
@@ -121,11 +147,17 @@ class ElasticHooks:
             loader = process(loader)
             return self._in_order(loader) if trainer.training else loader
 
-        trainer._data_connector._prepare_dataloader = prepare_dataloader
-        trainer.strategy.process_dataloader = process_dataloader
+        self._replace(strategy, "load_checkpoint", load_checkpoint)
+        self._replace(strategy, "process_dataloader", process_dataloader)
+        self._replace(connector, "_prepare_dataloader", prepare_dataloader)
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Counts the micro-batches of the current epoch again, for the current number of devices."""
+        if trainer.state.fn != "fit":
+            return
+        self._has_loaded = trainer._checkpoint_connector._ckpt_path == self.ckpt_path
+        if not self._has_loaded:
+            return
         notes = self._saved.notes
         if _FOLDER in notes:
             move_paths(checkpoint.get("callbacks", {}), notes[_FOLDER], self._saved.folder.path)
@@ -134,6 +166,8 @@ class ElasticHooks:
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Delivers the report of the last launch if it was not."""
+        # A scheduler has asked how many steps there will be.
+        self._has_read_early = trainer.fit_loop._data_fetcher is not None
         if self._ranks.is_main:
             self._saved.begin()
 
@@ -142,12 +176,33 @@ class ElasticHooks:
         self._sigterm.listen()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Listens to SIGTERM in place of Lightning, whose handler lets the processes wait for each other."""
+        """Listens to SIGTERM in place of Lightning, whose handler lets the processes wait for each other.
+
+        Raises
+        ------
+        ValueError
+            ``ckpt_path`` of ``fit`` is not that of the callback, so that the run would begin again in each launch.
+        """
+        if self._saved.newest is not None and not self._has_loaded and trainer.global_step == 0:
+            raise ValueError(
+                f"ckpt_path of fit must be ckpt_path of the callback, {self.ckpt_path!r}, since the run goes on from "
+                f"there, but got {trainer.ckpt_path!r}"
+            )
         self._sigterm.listen()
         keep_whole_steps(trainer, self._share.accumulation_steps)
-        if self._saved.newest is not None:
-            # Otherwise each launch would begin with the same random numbers.
-            torch.manual_seed((torch.initial_seed() + trainer.global_step) % 2**63)
+        if not self._has_loaded:
+            return
+        self._has_loaded = False
+        # Otherwise each launch would begin with the same random numbers.
+        torch.manual_seed((torch.initial_seed() + trainer.global_step) % 2**63)
+        notes = self._saved.notes
+        epoch, measured = notes.get(_MEASURED, (-1, {}))
+        self._measured_in = epoch, measured
+        leave_epoch_behind(trainer)
+        step_plateaus(trainer, notes.get(_PLATEAUS, {}))
+        trainer.should_stop = trainer.should_stop or notes.get(_STOPS, False)
+        if self._has_read_early:  # before the place in the data was known
+            iter(trainer.fit_loop._data_fetcher)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Looks, once, whether each process has samples of its own."""
@@ -177,46 +232,65 @@ class ElasticHooks:
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate() or not self._ranks.agree(self._sigterm.has_come):
             return
-        if loop._num_ready_batches_reached():
-            return  # the epoch is validated and reported first
-        if self._keeps_order:
+        if loop._num_ready_batches_reached() or is_validation_next(trainer):
+            return  # the validation comes first, which the next launch would leave out
+        if self._keeps_order and can_go_on_inside(trainer, self._names):
+            step_plateaus(trainer, plateaus(trainer, "step"))
             self._save(trainer, None)
         self._leave(trainer)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Notes that the metrics are those of the present epoch."""
-        if not trainer.sanity_checking:
-            self._validated_epoch = trainer.current_epoch
+        """Notes what was measured in the present epoch, which may be left before it is reported."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._measured_in = trainer.current_epoch, self._means(trainer)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Saves, reports, and leaves if any process must."""
         is_whole = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
-        is_measured = not trainer.enable_validation or self._validated_epoch == trainer.current_epoch
+        is_measured = not trainer.enable_validation or self._measured_in[0] == trainer.current_epoch
         report = self._measured(trainer) if is_whole and is_measured else None
-        self._save(trainer, report)
+        due = plateaus(trainer, "epoch") if is_whole else {}
+        if trainer.fit_loop.restarting:
+            step_plateaus(trainer, due)  # the trainer does not in an epoch that it has not begun itself
+            due = {}
+        self._save(trainer, report, due)
         if self._ranks.agree(self._sigterm.has_come):
             self._leave(trainer)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Restores the handler of SIGTERM."""
+        """Restores the handler of SIGTERM, and what was replaced."""
         self._sigterm.close()
+        while self._replaced:
+            target, name, value = self._replaced.pop()
+            setattr(target, name, value)
+
+    def _replace(self, target: Any, name: str, value: Any) -> None:
+        self._replaced.append((target, name, getattr(target, name)))
+        setattr(target, name, value)
 
     def _measured(self, trainer: Any) -> dict[str, Any]:
-        found = trainer.callback_metrics
-        missing = [name for name in self._names if name not in found]
+        epoch, measured = self._measured_in
+        # What was measured by an earlier launch, in the same epoch, is not found any more.
+        means = {**(measured if epoch == trainer.current_epoch else {}), **self._means(trainer)}
+        missing = [name for name in self._names if name not in means]
         if missing:
             raise ValueError(
-                f"metrics must be names of what the module logs ({', '.join(sorted(found))}), but got "
-                f"{', '.join(map(repr, missing))}"
+                f"metrics must be names of what the module logs ({', '.join(sorted(trainer.callback_metrics))}), but "
+                f"got {', '.join(map(repr, missing))}"
             )
-        # Each process may have logged the mean over its own samples.
-        means = {
+        chosen = {name: means[name] for name in self._names}
+        return {"epoch": trainer.current_epoch + 1, **chosen, BATCH_SIZE: self._global_batch_size}
+
+    def _means(self, trainer: Any) -> dict[str, float]:
+        """The metrics that are there already. Each process may have logged the mean over its own samples."""
+        found = trainer.callback_metrics
+        return {
             name: float(trainer.strategy.reduce(torch.as_tensor(found[name]).detach(), reduce_op="mean"))
             for name in self._names
+            if name in found
         }
-        return {"epoch": trainer.current_epoch + 1, **means, BATCH_SIZE: self._global_batch_size}
 
-    def _save(self, trainer: Any, report: dict[str, Any] | None) -> None:
+    def _save(self, trainer: Any, report: dict[str, Any] | None, due: dict[str, float] | None = None) -> None:
         aside = self._ranks.broadcast(self._saved.folder.begin() if self._ranks.is_main else None)
         trainer.save_checkpoint(os.path.join(aside, _FILE))
         self._ranks.wait()
@@ -224,6 +298,9 @@ class ElasticHooks:
             notes = {
                 "accumulation_steps": self._share.accumulation_steps,
                 _FOLDER: os.path.realpath(self._saved.folder.path),
+                _STOPS: bool(trainer.should_stop),
+                _MEASURED: self._measured_in,
+                _PLATEAUS: due or {},
             }
             self._saved.commit(aside, report, **notes)
 
@@ -260,9 +337,10 @@ class ElasticHooks:
         self._is_in_order = True
         trainer, batches = self._trainer, loader.batch_sampler
         assert isinstance(batches, BatchSampler)
-        batches.sampler = ElasticSampler(
+        sampler = ElasticSampler(
             order, self._share, trainer.world_size, trainer.global_rank, batches.drop_last, self._place
         )
+        self._replace(batches, "sampler", sampler)  # on one device it is the user's own loader
         return loader
 
     def _look_at(self, loader: Any) -> None:

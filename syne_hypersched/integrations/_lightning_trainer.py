@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 _COUNTS = ("limit_train_batches", "val_check_interval")
-_STATES = ("ready", "started", "processed", "completed")
 
 
 def check_trainer(trainer: Any, module: Any, num_accumulated: int) -> None:
@@ -62,33 +61,6 @@ def keep_whole_steps(trainer: Any, num_accumulated: int) -> None:
         loop.max_batches = _whole(loop.max_batches, num_accumulated)
     if isinstance(trainer.val_check_interval, float) and trainer.val_check_interval < 1:
         trainer.val_check_batch = _whole(trainer.val_check_batch, num_accumulated)
-
-
-def go_on(loops: dict[str, Any], before: int, now: int) -> tuple[int, int]:
-    """Counts the micro-batches of a saved run again, for the current number of devices.
-
-    Parameters
-    ----------
-    loops
-        The state of the trainer's loop, which is changed.
-    before, now
-        Micro-batches of a step on one device, in the run that was saved and in this one.
-
-    Returns
-    -------
-    tuple
-        The epoch, counted from 0, and its steps that are done.
-    """
-    progress = loops["epoch_loop.batch_progress"]
-    current, total = progress["current"], progress["total"]
-    is_inside = current["completed"] < current["processed"] and not progress["is_last_batch"]
-    num_steps = current["ready"] // before if is_inside else 0
-    more = num_steps * now - current["ready"] if is_inside else 0
-    for name in _STATES:
-        earlier = total[name] - current[name]
-        current[name] += more
-        total[name] = earlier * now // before + current[name]
-    return loops["epoch_progress"]["current"]["processed"], num_steps
 
 
 def move_paths(states: dict[str, Any], before: str, now: str) -> None:

@@ -25,14 +25,14 @@ from syne_hypersched._wording import counted
 with needs_extra(__name__, "huggingface"):
     import torch.distributed as dist
     from transformers import Trainer, TrainerCallback, set_seed
-    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations import _hf_arguments as arguments
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
-from syne_hypersched.integrations._hf_best import Best
+from syne_hypersched.integrations._hf_best import Best, trainer_folder
 from syne_hypersched.integrations._hf_loss import keep_loss
 from syne_hypersched.integrations._hf_stream import Place, go_on, is_endless
+from syne_hypersched.integrations._hf_train import move_logs, move_to_end, train_once
 from syne_hypersched.integrations._ranks import Ranks
 from syne_hypersched.integrations._saved import Saved
 from syne_hypersched.integrations._sigterm import Sigterm
@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 _EVALUATE = "evaluate"
 """In the notes of a checkpoint: the run was left just before an evaluation."""
+_STOPS = "stops"
+"""In the notes of a checkpoint: a callback has stopped the run, such as ``EarlyStoppingCallback``."""
 
 
 class ElasticCallback(TrainerCallback):
@@ -102,7 +104,7 @@ class ElasticCallback(TrainerCallback):
         self._path = str(checks.path("checkpoint_dir", checkpoint_dir))
         self._saved = Saved(self._path, 2, reporter)
         #: Path of the checkpoint from which this launch goes on, for ``resume_from_checkpoint``; None: there is none.
-        self.checkpoint = None if self._saved.newest is None else _trainer_folder(self._saved.newest)
+        self.checkpoint = None if self._saved.newest is None else trainer_folder(self._saved.newest)
         self._best = Best(self._path)
         self._place = Place(self._saved.notes)
         #: Whether the trainer is told its place in data without a length.
@@ -114,8 +116,10 @@ class ElasticCallback(TrainerCallback):
         #: The trainer, if it is known: a run can then be left before and during an evaluation.
         self._trainer: Any = None
         self._is_leaving = False
-        #: Whether nothing was left to train when this launch began.
-        self._was_finished = False
+        #: Whether a callback has stopped the run.
+        self._stops = False
+        #: Whether nothing is left to train.
+        self.is_finished = False
         #: The present evaluation: its step, and what it has returned so far.
         self._evaluated: tuple[int, dict[str, Any]] = (-1, {})
 
@@ -134,21 +138,36 @@ class ElasticCallback(TrainerCallback):
         self._adopt(args)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Delivers the report of the last launch if it was not, and listens to SIGTERM from now on."""
+        """Delivers the report of the last launch if it was not, and listens to SIGTERM from now on.
+
+        Raises
+        ------
+        ValueError
+            The run would begin again although there is a checkpoint.
+        """
         self._adopt(args)
+        if self.checkpoint is not None and state.global_step == 0:
+            raise ValueError(
+                f"resume_from_checkpoint of train must be checkpoint of the callback, {self.checkpoint!r}, since the "
+                "run goes on from there, but the run begins again"
+            )
+        if self._trainer is not None:
+            move_to_end(self._trainer.callback_handler, self)
         self._check_length(state)
         state.save_steps = state.eval_steps
         self._sigterm.listen()
         if self._ranks.is_main:
             self._saved.begin()
-        if self.checkpoint is None or state.global_step == 0:
+        if self.checkpoint is None:
             return
+        args.eval_on_start = False  # this is no start, and it would count for EarlyStoppingCallback
         self._best.find_again(state, self.checkpoint, self._ranks.is_main)
         self._ranks.wait()
         self._seed_again(args, state)
-        self._was_finished = state.global_step >= state.max_steps
+        self._stops = self._saved.notes.get(_STOPS, False)
         if self._trainer is not None and self._saved.notes.get(_EVALUATE):
             self._evaluate_now(control)
+        self.is_finished = self._stops or state.global_step >= state.max_steps
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Notes where the epoch begins."""
@@ -161,11 +180,12 @@ class ElasticCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leaves if any process must: saves now, and evaluates nothing."""
         must_leave = self._ranks.agree(self._sigterm.has_come)
-        if self._was_finished:  # the trainer takes one step more in an epoch that max_steps has cut off
+        if self.is_finished:  # without elastic_trainer, the trainer takes one step more
             control.should_training_stop = True
             control.should_save = control.should_evaluate = False
             return
         # Without the trainer, a checkpoint just before an evaluation could not be evaluated by the next launch.
+        self._stops = control.should_training_stop and state.global_step < state.max_steps
         if must_leave and (self._trainer is not None or not arguments.is_due(args, state)):
             self._is_leaving = control.should_training_stop = control.should_save = True
             control.should_evaluate = control.should_log = False
@@ -173,7 +193,7 @@ class ElasticCallback(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A run that leaves has been saved already: it is neither evaluated nor saved again."""
-        if self._is_leaving or self._was_finished:
+        if self._is_leaving or self.is_finished:
             control.should_save = control.should_evaluate = control.should_log = False
         else:
             self._place.end_epoch()
@@ -204,20 +224,24 @@ class ElasticCallback(TrainerCallback):
         step, metrics = self._evaluated
         level = arguments.level(args, state, self._resource)
         report = None
-        if step == state.global_step and level is not None and not self._is_leaving:
-            report = {self._resource: level, **arguments.chosen(self._names, metrics), BATCH_SIZE: _batch_size(args)}
+        if not self._is_leaving:
+            self._stops = control.should_training_stop and state.global_step < state.max_steps
+        if metrics and step == state.global_step and level is not None and not self._is_leaving:
+            chosen = arguments.chosen(self._names, metrics)
+            report = {self._resource: level, **chosen, BATCH_SIZE: arguments.batch_size(args)}
         self._ranks.wait()
         aside, self._aside = self._aside, None
         args.output_dir = self._path
         if aside is not None:
             self._best.name(state)
             if self._ranks.is_main:
-                self._best.keep(state, _trainer_folder(aside))
-                is_pending = self._is_leaving and arguments.is_due(args, state)
-                self._saved.commit(aside, report, **{_EVALUATE: is_pending}, **self._place.notes(state.global_step))
+                self._best.keep(state, trainer_folder(aside))
+                is_pending = arguments.is_due(args, state) and (self._is_leaving or step != state.global_step)
+                notes = {_EVALUATE: is_pending, _STOPS: self._stops, **self._place.notes(state.global_step)}
+                self._saved.commit(aside, report, **notes)
                 self._best.remove_others(state)
         self._ranks.wait()
-        self._evaluated = (-1, {})
+        self._evaluated = (step, {})
         if self._is_leaving:
             state.best_model_checkpoint = None  # not to be loaded now
         elif self._ranks.agree(self._sigterm.has_come):
@@ -252,7 +276,7 @@ class ElasticCallback(TrainerCallback):
         if args.save_total_limit is not None:
             # The trainer knows only the checkpoint that it writes.
             self._saved.folder.keep, args.save_total_limit = max(1, args.save_total_limit), None
-        batch_size = _batch_size(args)
+        batch_size = arguments.batch_size(args)
         if self._global_batch_size not in (None, batch_size):
             raise ValueError(
                 f"global_batch_size must be what the trainer computes in a step, {batch_size}, but got "
@@ -370,30 +394,6 @@ def elastic_trainer(
     keep_loss(trainer, callback._ranks)
     callback._knows_place = go_on(trainer, callback._place)
     trainer.add_callback(callback)
-    _move_logs(trainer)
-    train = trainer.train
-
-    def elastic_train(resume_from_checkpoint: str | bool | None = None, *rest: Any, **options: Any) -> Any:
-        if resume_from_checkpoint is None or isinstance(resume_from_checkpoint, bool):
-            resume_from_checkpoint = callback.checkpoint
-        return train(resume_from_checkpoint, *rest, **options)
-
-    trainer.train = elastic_train
+    move_logs(trainer)
+    train_once(trainer, callback)
     return trainer
-
-
-def _trainer_folder(checkpoint: str) -> str:
-    """The folder in a checkpoint that the trainer has written."""
-    names = [name for name in os.listdir(checkpoint) if name.startswith(PREFIX_CHECKPOINT_DIR)]
-    return os.path.join(checkpoint, max(names, key=len, default=""))
-
-
-def _batch_size(args: Any) -> int:
-    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
-
-
-def _move_logs(trainer: Trainer) -> None:
-    """Has TensorBoard write beside the checkpoints: a file that is always open there would look like a save."""
-    for callback in trainer.callback_handler.callbacks:
-        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
-            callback.logging_dir = os.path.join(os.path.dirname(os.path.abspath(trainer.args.output_dir)), "runs")

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from syne_hypersched._extras import needs_extra
@@ -75,6 +75,11 @@ class LightGBMCallback:
         """For ``num_threads``: threads for the devices that this launch holds."""
         return num_threads()
 
+    @property
+    def rounds_done(self) -> int:
+        """Rounds that earlier launches have trained, for what counts them, such as a schedule of the learning rate."""
+        return self._rounds.num_done
+
     def rounds_left(self, num_rounds: int) -> int:
         """For ``num_boost_round``: rounds that are left of a number in all.
 
@@ -88,10 +93,12 @@ class LightGBMCallback:
         Raises
         ------
         ValueError
-            ``init_model`` is not :attr:`model`, or :meth:`rounds_left` was not asked.
+            ``init_model`` is not :attr:`model`, or :meth:`rounds_left` was not asked, or LightGBM cannot go on with the
+            model.
         """
         if not self._has_begun:
             self._has_begun = True
+            _check_boosting(env.params)
             self._rounds.begin(env.begin_iteration)
         if self._rounds.is_complete(env.iteration):
             env.model.rollback_one_iter()
@@ -99,3 +106,13 @@ class LightGBMCallback:
         found = {f"{each[0]}-{each[1]}": each[2] for each in env.evaluation_result_list or ()}
         is_last = env.iteration + 1 == env.end_iteration
         self._rounds.end(env.iteration + 1, found, env.model.save_model, is_last)
+
+
+def _check_boosting(params: Mapping[str, Any]) -> None:
+    """Refuses in the first launch what LightGBM refuses when the run goes on."""
+    for name in ("boosting", "boosting_type", "boost"):
+        if params.get(name) in ("rf", "random_forest"):
+            raise ValueError(
+                f"{name} must be one with which LightGBM goes on from a model, such as 'gbdt', 'dart' or 'goss', but "
+                f"got {params[name]!r}"
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +14,9 @@ from syne_hypersched.integrations._run_logger import RunLogger, plain
 
 _TUNING, _TRIAL = "syne_hypersched.tuning", "syne_hypersched.trial"
 _MOST_CHARACTERS = 500
+#: What MLflow takes as the name of a metric or a parameter, and how much of a name and of a parameter.
+_OTHER = re.compile(r"[^\w\-./ :]")
+_LONGEST_NAME, _LONGEST_VALUE = 250, 6000
 
 
 class MLflowLogger(RunLogger):
@@ -71,14 +76,14 @@ class MLflowLogger(RunLogger):
                 run = client.create_run(self._experiment_id, tags=tags, run_name=f"{self._name}-{trial_id}")
                 self._runs[trial_id] = run.info.run_id
                 for name, value in plain(config).items():
-                    client.log_param(run.info.run_id, name, value)
+                    client.log_param(run.info.run_id, _taken(name), str(value)[:_LONGEST_VALUE])
         client.update_run(self._runs[trial_id], status="RUNNING")
 
     def _write(self, trial_id: int, step: int, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
         now_ms = int(time.time() * 1000)
-        metrics = [Metric(name, value, now_ms, step) for name, value in values.items()]
+        metrics = [Metric(_taken(name), value, now_ms, step) for name, value in values.items()]
         self._connect().log_batch(self._runs[trial_id], metrics=metrics)
 
     def _say(self, trial_id: int, step: int, name: str, text: str) -> None:
@@ -97,3 +102,10 @@ class MLflowLogger(RunLogger):
     def __getstate__(self) -> dict[str, Any]:
         # The tuner is saved with its callbacks; a connection cannot be.
         return {**self.__dict__, "_client": None}
+
+
+def _taken(name: str) -> str:
+    """A name that MLflow takes: ``recall_10`` for ``recall@10``."""
+    found = _OTHER.sub("_", name)[:_LONGEST_NAME]
+    is_path = posixpath.normpath(found) != found or found.startswith(("..", "/")) or found == "."
+    return re.sub("[/.]", "_", found) if is_path else found

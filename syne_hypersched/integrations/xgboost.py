@@ -71,6 +71,11 @@ class XGBoostCallback(TrainingCallback):
         """For ``nthread``: threads for the devices that this launch holds."""
         return num_threads()
 
+    @property
+    def rounds_done(self) -> int:
+        """Rounds that earlier launches have trained, for what counts them, such as a schedule of the learning rate."""
+        return self._rounds.num_done
+
     def rounds_left(self, num_rounds: int) -> int:
         """For ``num_boost_round``: rounds that are left of a number in all."""
         return self._rounds.left(num_rounds)

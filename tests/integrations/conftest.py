@@ -19,13 +19,26 @@ def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+def forked(*modules: str) -> ForkedPython:
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PATH), os.environ.get("PYTHONPATH"))))
+    return ForkedPython((*PRELOADED, "torch._dynamo", *modules), env)
+
+
 @pytest.fixture(scope="session")
 def forked_transformers() -> Iterator[ForkedPython]:
     """Runs Python programs that need not import transformers anew, which takes a minute on a busy machine."""
     skip_without("transformers", "accelerate")
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PATH), os.environ.get("PYTHONPATH"))))
-    python = ForkedPython((*PRELOADED, "torch._dynamo", "transformers.trainer", "accelerate"), env)
+    python = forked("transformers.trainer", "accelerate")
+    yield python
+    python.close()
+
+
+@pytest.fixture(scope="session")
+def forked_lightning() -> Iterator[ForkedPython]:
+    """Runs Python programs that need not import Lightning anew."""
+    skip_without("lightning")
+    python = forked("lightning")
     yield python
     python.close()
 

@@ -190,3 +190,53 @@ def test_xgboost_stops_when_all_rounds_are_there(tmp_path):
     elastic.rounds_left(2)
     data = xgboost.DMatrix(np.arange(20.0).reshape(10, 2), np.arange(10.0))
     assert xgboost.train({}, data, 9, evals=[(data, "train")], callbacks=[elastic]).num_boosted_rounds() == 2
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_schedule_of_the_learning_rate_goes_on(tmp_path, library):
+    module = pytest.importorskip(library)
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    y = x[:, 0] * x[:, 1]
+
+    def rate(num_rounds):
+        return 0.5 * 0.7**num_rounds
+
+    def boost_to(num_rounds, folder):
+        if library == "xgboost":
+            from syne_hypersched.integrations.xgboost import XGBoostCallback
+
+            elastic = XGBoostCallback(folder, reporter=lambda **report: None)
+            data = module.DMatrix(x, y)
+            schedule = module.callback.LearningRateScheduler(lambda i: rate(elastic.rounds_done + i + 1))
+            booster = module.train(
+                {"nthread": 1, "eta": rate(elastic.rounds_done)}, data, elastic.rounds_left(num_rounds),
+                evals=[(data, "train")], callbacks=[elastic, schedule], xgb_model=elastic.model, verbose_eval=False,
+            )  # fmt: skip
+            return booster.predict(data)
+        from syne_hypersched.integrations.lightgbm import LightGBMCallback
+
+        elastic = LightGBMCallback(folder, reporter=lambda **report: None)
+        schedule = module.reset_parameter(learning_rate=lambda i: rate(elastic.rounds_done + i))
+        data = module.Dataset(x, y)
+        booster = module.train(
+            {"verbose": -1, "num_leaves": 7, "num_threads": 1}, data, elastic.rounds_left(num_rounds),
+            valid_sets=[data], callbacks=[elastic, schedule], init_model=elastic.model,
+        )  # fmt: skip
+        return booster.predict(x)
+
+    whole = boost_to(8, tmp_path / "whole")
+    boost_to(3, tmp_path / "left")
+    assert boost_to(8, tmp_path / "left") == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["boosting", "boosting_type"])
+def test_a_forest_with_which_lightgbm_does_not_go_on_is_refused_at_once(tmp_path, name):
+    lightgbm = pytest.importorskip("lightgbm")
+    from syne_hypersched.integrations.lightgbm import LightGBMCallback
+
+    elastic = LightGBMCallback(tmp_path, reporter=lambda **report: None)
+    data = lightgbm.Dataset(np.arange(80.0).reshape(40, 2), np.arange(40.0))
+    params = {name: "rf", "bagging_freq": 1, "bagging_fraction": 0.5, "verbose": -1, "num_threads": 1}
+    with pytest.raises(ValueError, match=f"{name} must be one with which LightGBM goes on from a model.* got 'rf'"):
+        lightgbm.train(params, data, elastic.rounds_left(3), valid_sets=[data], callbacks=[elastic])
+    assert not list(tmp_path.iterdir())

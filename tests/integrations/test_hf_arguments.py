@@ -16,6 +16,7 @@ def args(**changes):
         "enable_jit_checkpoint": False, "push_to_hub": False, "hub_strategy": "every_save",
         "accelerator_config": SimpleNamespace(split_batches=False),
         "restore_callback_states_from_checkpoint": False, "fsdp": None, "device": SimpleNamespace(type="cpu"),
+        "eval_delay": 0, "train_batch_size": 4, "gradient_accumulation_steps": 3, "world_size": 2,
     }  # fmt: skip
     return SimpleNamespace(**{**found, **changes})
 
@@ -80,6 +81,18 @@ def test_an_evaluation_is_due_at_the_end_of_an_epoch_and_of_the_run():
     assert arguments.is_due(args(), state(100, 2.25))
     assert arguments.is_due(args(eval_strategy="steps"), state(20, 0.3))
     assert not arguments.is_due(args(eval_strategy="steps"), state(21, 1.0))
+
+
+def test_no_evaluation_is_due_in_the_delay_before_the_first_one():
+    assert not arguments.is_due(args(eval_delay=3), state(8, 2.0))
+    assert arguments.is_due(args(eval_delay=3), state(12, 3.0))
+    assert not arguments.is_due(args(eval_delay=3), state(100, 2.5))
+    assert not arguments.is_due(args(eval_strategy="steps", eval_delay=21), state(20, 9.0))
+    assert arguments.is_due(args(eval_strategy="steps", eval_delay=20), state(20, 0.3))
+
+
+def test_a_step_has_the_samples_of_all_devices_and_micro_batches():
+    assert arguments.batch_size(args()) == 24
 
 
 def test_a_missing_metric_is_named():

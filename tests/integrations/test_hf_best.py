@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from syne_hypersched.integrations._hf_best import Best
+from syne_hypersched.integrations._hf_best import Best, trainer_folder
 
 
 class State(SimpleNamespace):
@@ -78,3 +78,10 @@ def test_a_run_without_a_best_one_is_left_alone(tmp_path, written):
     now = state(8, None, metric=None)
     Best(str(tmp_path)).find_again(now, str(written), is_main=True)
     assert now == state(8, None, metric=None)
+
+
+def test_the_folder_of_the_trainer_is_found_in_a_checkpoint(tmp_path):
+    assert trainer_folder(str(tmp_path)) == f"{tmp_path}/"
+    (tmp_path / "checkpoint-8").mkdir()
+    (tmp_path / "manifest.json").touch()
+    assert trainer_folder(str(tmp_path)) == str(tmp_path / "checkpoint-8")

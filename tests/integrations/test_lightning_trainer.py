@@ -13,7 +13,6 @@ from syne_hypersched.integrations._lightning_trainer import (  # noqa: E402
     check_trainer,
     count_steps,
     fingerprint,
-    go_on,
     keep_whole_steps,
     move_paths,
 )
@@ -78,31 +77,6 @@ def test_all_of_an_epoch_is_left_alone():
     keep_whole_steps(trainer, 4)
     assert trainer.fit_loop.max_batches == 23
     keep_whole_steps(one_trainer(max_batches=float("inf"), limit_train_batches=0.5), 4)
-
-
-def loops(current, total, is_last=False, completed=None):
-    counts = dict.fromkeys(("ready", "started", "processed", "completed"), current)
-    counts["completed"] = current if completed is None else completed
-    progress = {"current": counts, "total": dict.fromkeys(counts, total), "is_last_batch": is_last}
-    return {"epoch_loop.batch_progress": progress, "epoch_progress": {"current": {"processed": 2}}}
-
-
-def test_micro_batches_inside_an_epoch_are_counted_again():
-    state = loops(current=8, total=56, completed=7)  # two epochs of 24 micro-batches, 4 for each step
-    assert go_on(state, before=4, now=2) == (2, 2)
-    progress = state["epoch_loop.batch_progress"]
-    assert progress["current"] == {"ready": 4, "started": 4, "processed": 4, "completed": 3}
-    assert progress["total"]["ready"] == 28
-
-
-def test_at_the_end_of_an_epoch_the_ones_before_are_counted_again():
-    state = loops(current=24, total=48, is_last=True)
-    assert go_on(state, before=4, now=2) == (2, 0)
-    assert state["epoch_loop.batch_progress"]["current"]["ready"] == 24  # the next epoch begins with 0
-    assert state["epoch_loop.batch_progress"]["total"]["ready"] == 36
-    same = loops(current=24, total=48, is_last=True)
-    assert go_on(same, before=2, now=2) == (2, 0)
-    assert same == loops(current=24, total=48, is_last=True)
 
 
 def test_paths_follow_the_folder():

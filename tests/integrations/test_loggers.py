@@ -148,6 +148,25 @@ def test_a_run_of_mlflow_is_found_again_by_another_tuner(tmp_path, monkeypatch):
     assert len(logger._connect().search_runs([logger._experiment_id])) == 1
 
 
+@pytest.mark.parametrize("name", ["recall@10", "f1 (macro)", "+model.width", "../loss", "a//b", "x" * 300, "val/acc"])
+def test_mlflow_takes_names_of_any_characters(tmp_path, monkeypatch, name):
+    mlflow = pytest.importorskip("mlflow")
+    from syne_hypersched.integrations.mlflow import MLflowLogger
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    logger = MLflowLogger("digits", (tmp_path / "runs").as_uri())
+    try:
+        logger._begin()
+    except mlflow.exceptions.MlflowException as error:
+        pytest.skip(f"no store in files: {error}")
+    logger._open(3, {name: "v" * 9000})
+    logger._write(3, 1, {name: 0.5, "loss": 0.25})
+    (run,) = logger._connect().search_runs([logger._experiment_id])
+    assert sorted(run.data.metrics.values()) == [0.25, 0.5]
+    assert name != "val/acc" or run.data.metrics[name] == 0.5
+    assert [set(value) for value in run.data.params.values()] == [{"v"}]
+
+
 def read_offline(path):
     """The records of a run that wandb has stored for later: a log of LevelDB after a header of seven bytes."""
     from wandb.proto import wandb_internal_pb2

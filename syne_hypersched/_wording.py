@@ -13,7 +13,19 @@ def metric_text(value: float) -> str:
     >>> metric_text(0.25), metric_text(0.00002345678), metric_text(-3.2e11)
     ('0.2500', '2.346e-05', '-3.2e+11')
     """
-    return f"{value:.4g}" if 0 < abs(value) < 0.01 or abs(value) >= 1e8 else f"{value:.4f}"
+    return f"{value:.4g}" if 0 < abs(value) < 0.01 or abs(value) >= 1e8 else decimals(value, ".4f")
+
+
+def decimals(value: float, spec: str) -> str:
+    """A number in a format with decimals. What is rounded to 0 has no minus.
+
+    Example
+    -------
+    >>> decimals(-0.00001, ".3f"), decimals(-0.00001, "+.3f"), decimals(-0.5, ".3f")
+    ('0.000', '+0.000', '-0.500')
+    """
+    text = format(value, spec)
+    return format(0.0, spec) if text.startswith("-") and not float(text) else text
 
 
 def short(value: object) -> str:

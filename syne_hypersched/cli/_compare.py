@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,10 @@ Examples:
   Your own learning curves (one row for each configuration and epoch):
     hypersched compare --table curves.csv --metric val_loss --mode min \\
         --elapsed-attr seconds
+
+  The same where a column has the seconds of each epoch:
+    hypersched compare --table curves.csv --metric val_loss --mode min \\
+        --epoch-time-attr seconds
 
   The HyperSched authors' ablation study:
     hypersched compare --preset ablation
@@ -95,8 +100,14 @@ def compare(
     except BrokenPipeError:
         raise  # the output is no longer read, as by `head`, which is no error
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"hypersched compare: error: {error_text(error, max_num_trials='--max-trials')}", file=sys.stderr)
+        print(f"hypersched compare: error: {_as_options(error)}", file=sys.stderr)
         return 2
+
+
+def _as_options(error: BaseException) -> str:
+    """What an error says, with the options of the command line instead of arguments in Python."""
+    text = error_text(error, max_num_trials="--max-trials", path="the table")
+    return re.sub(r"epoch_time_attr='([^']*)'", r"--epoch-time-attr \1", text)
 
 
 def _compare(study: Study, output: Path, jobs: int, started: float) -> int:

@@ -141,7 +141,7 @@ def export_optuna(run: Run, storage: str) -> Written:
         The storage has a study of this name, or the run has no name.
     """
     storage = checks.text("storage", storage, "the address of a storage of Optuna, such as 'sqlite:///study.db'")
-    if "://" not in storage and not storage.endswith(".log"):
+    if "://" not in storage and not storage.lower().endswith(".log"):
         raise ValueError(
             "storage must be an address such as 'sqlite:///study.db', or a file whose name ends in '.log', "
             f"but got {storage!r}"
@@ -178,7 +178,7 @@ def export_optuna(run: Run, storage: str) -> Written:
 def _storage(storage: str) -> Any:
     import optuna
 
-    if not storage.endswith(".log"):
+    if not storage.lower().endswith(".log"):
         return optuna.storages.get_storage(storage)
     from optuna.storages.journal import JournalFileBackend
 

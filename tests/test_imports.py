@@ -21,6 +21,7 @@ MOST_LINES = 400
 #: import. They import no room. A module that only one room needs lies in that room.
 COMMON_GROUND = {
     "_console": set(),
+    "_direction": set(),
     "_disk": set(),
     "_extras": set(),
     "_file_lock": set(),

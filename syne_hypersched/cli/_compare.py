@@ -80,6 +80,7 @@ def compare(
     list_names
         Show all names and exit.
     """
+    from syne_hypersched.cli._direction import warn_of_direction
     from syne_hypersched.comparison.listing import describe_names
     from syne_hypersched.comparison.presets import find_preset, num_cores
     from syne_hypersched.comparison.storage import default_output, usable_output
@@ -92,6 +93,9 @@ def compare(
             print(describe_names(), flush=True)
             return 0
         study = study_of(options)
+        if study.table is not None:
+            modes = {True: "--mode min", False: "--mode max"}
+            warn_of_direction("hypersched compare", study.table.metric, study.table.do_minimize, modes)
         if output is None:
             output, why_not_default = usable_output(study, default_output(study))
             if why_not_default is not None:

@@ -10,18 +10,18 @@ OPTIONS = {True: "--min", False: "--max"}
 
 def test_a_doubt_is_told_once_with_the_options(capsys):
     for _ in range(2):
-        warn_of_direction("hypersched tune", "accuracy of a command", True, OPTIONS)
-    warn_of_direction("hypersched tune", "loss of a command", True, OPTIONS)
-    warn_of_direction("hypersched tune", "rmse of a command", False, OPTIONS)
+        warn_of_direction("hypersched tune", "accuracy here", True, OPTIONS)
+    warn_of_direction("hypersched tune", "loss here", True, OPTIONS)
+    warn_of_direction("hypersched tune", "rmse here", False, OPTIONS)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
         (
-            "hypersched tune: warning: The metric 'accuracy of a command' is minimised, although more of it seems to be "
+            "hypersched tune: warning: The metric 'accuracy here' is minimised, although more of it seems to be "
             "better (--min). If that is so, give --max"
         ),
         (
-            "hypersched tune: warning: The metric 'rmse of a command' is maximised, although less of it seems to be better "
+            "hypersched tune: warning: The metric 'rmse here' is maximised, although less of it seems to be better "
             "(--max). If that is so, give --min"
         ),
     ]

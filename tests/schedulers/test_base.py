@@ -73,8 +73,8 @@ def test_a_metric_that_seems_to_be_optimised_in_the_wrong_direction_is_warned_of
             "do_minimize=False."
         ),
         (
-            f"The metric 'rmse {scheduler.__name__}' is maximised, although less of it seems to be better. If that is so, "
-            "give do_minimize=True."
+            f"The metric 'rmse {scheduler.__name__}' is maximised, although less of it seems to be better. If that is "
+            "so, give do_minimize=True."
         ),
     ]
 

@@ -232,6 +232,26 @@ RAW = {
     "no time": (["pool", "RUN", "--timeout", "0"], "--timeout must be above 0, but got 0"),
     "a port": (["watch", "RUN", "--port", "99999"], "--port must be from 0 to 65535, but got 99999"),
     "no script": (["check", "nosuch.py"], "the script must be an existing file, but got 'nosuch.py'"),
+    "a misspelt option": (
+        ["report", "RUN", "--num-trial", "3"],
+        "Unknown option: --num-trial. Did you mean --num-trials?",
+    ),
+    "an option of the script before it": (
+        ["check", "--lr=0.1", "train.py"],
+        "Unknown option: --lr. Options of the script follow the script: hypersched check train.py --lr 0.1",
+    ),
+    "an option of the script for tune": (
+        ["tune", "train.py", "--lr", "0.1"],
+        "Unknown option: --lr. What the script is given is in the space, also a constant: --space lr=0.1",
+    ),
+    "a misspelt option of check": (
+        ["check", "train.py", "--num-device", "3"],
+        "check has no option --num-device. Did you mean --num-devices?",
+    ),
+    "an option of check with an underscore": (
+        ["check", "train.py", "--num_devices=3"],
+        "check has no option --num_devices. Did you mean --num-devices?",
+    ),
     "no devices to check": (["check", "train.py", "--num-devices", "0"], "--num-devices must be at least 1, but got 0"),
     "no jobs": (["compare", "--jobs", "0"], "--jobs must be at least 1, but got 0"),
     "a file as output": (["compare", "--output", "file"], "file: File exists"),
@@ -254,4 +274,5 @@ def test_messages_name_options_and_files_and_nothing_of_python(case, make_run, t
     assert message in error
     assert "Errno" not in error
     assert "Path(" not in error
-    assert error.count("\n") == 1
+    *lines, last = error.splitlines()
+    assert len(lines) == ("Try: hypersched" in last), error

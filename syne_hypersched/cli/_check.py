@@ -101,8 +101,8 @@ def misspelt(tokens: Sequence[str], known: Collection[str]) -> str:
     -------
     >>> misspelt(["train.py", "--json", "--lr", "0.1"], ["--json", "--keep"])
     ''
-    >>> misspelt(["train.py", "--jsons"], ["--json", "--keep"])[:53]
-    'check has no option --jsons. Did you mean --json? If'
+    >>> misspelt(["train.py", "--jsons"], ["--json", "--keep"])[:49]
+    'check has no option --jsons. Did you mean --json?'
     """
     before = tokens[: tokens.index("--")] if "--" in tokens else tokens
     for token in before:

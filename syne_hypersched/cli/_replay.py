@@ -74,7 +74,7 @@ def replay(
 
     try:
         if table is not None:
-            checks.output_file("table", table)
+            checks.output_file_in_place("table", table)
         loaded = load_run(run, time_attr)
         known = run_curves(loaded, _positive("--num-devices", num_devices))
         scenarios = default_scenarios(

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syne_hypersched import checks
 from syne_hypersched._console import outliving_the_reader
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def write_script(job: TuneJob, path: Path) -> int:
 
     if path.exists():
         raise ValueError(f"--write-script must be a new file, but {str(path)!r} exists")
-    if not path.resolve().parent.is_dir():
-        raise ValueError(f"--write-script must be in an existing folder, but {str(path.parent)!r} does not exist")
+    checks.output_file_in_place("--write-script", path)
     path.write_text(script_of(job, path), encoding="utf-8")
     print(f"wrote {path}, which tunes as this command would. Run it: python {shlex.quote(str(path))}")
     return 0

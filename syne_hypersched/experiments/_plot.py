@@ -64,9 +64,11 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
     try:
         figure.savefig(aside, dpi=dpi)
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink()
+        if isinstance(error, OSError) and error.errno is not None:  # the user knows nothing of the other file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     return path
 

@@ -232,6 +232,18 @@ RAW = {
     "no time": (["pool", "RUN", "--timeout", "0"], "--timeout must be above 0, but got 0"),
     "a port": (["watch", "RUN", "--port", "99999"], "--port must be from 0 to 65535, but got 99999"),
     "no script": (["check", "nosuch.py"], "the script must be an existing file, but got 'nosuch.py'"),
+    "a page in no folder": (
+        ["report", "RUN", "--html=x/y.html"],
+        "cannot report on RUN: --html must be in an existing folder, but 'x' does not exist",
+    ),
+    "a table in no folder": (
+        ["replay", "RUN", "--table", "x/y.csv"],
+        "cannot replay RUN: --table must be in an existing folder, but 'x' does not exist",
+    ),
+    "a copy in no folder": (
+        ["demo", "--copy", "x/y.py"],
+        "hypersched demo: error: --copy must be in an existing folder, but 'x' does not exist",
+    ),
     "a misspelt option": (
         ["report", "RUN", "--num-trial", "3"],
         "Unknown option: --num-trial. Did you mean --num-trials?",

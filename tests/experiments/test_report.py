@@ -60,7 +60,7 @@ def test_a_picture_that_cannot_be_written_where_it_is_wanted(simulate: Callable[
     text = report_run(simulate(), figure_path=tmp_path / "nowhere" / "run.png")
     assert "best accuracy" in text
     assert text.endswith("cannot be written (No such file or directory)")
-    assert f"no picture: {tmp_path / 'nowhere'}" in text
+    assert f"no picture: {tmp_path / 'nowhere' / 'run.png'} cannot" in text
 
 
 def test_a_picture_without_a_suffix_is_a_png(simulate: Callable[..., Path], tmp_path: Path) -> None:

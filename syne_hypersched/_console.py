@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from syne_hypersched._terminal_text import shown, shown_lines
+
 EXIT_INTERRUPTED = 130
 """Exit code of a command that was ended by Ctrl-C, as in a shell."""
 
@@ -50,7 +52,7 @@ def cannot(deed: str, run: object, error: BaseException, /, **options: str) -> s
     >>> cannot("verify", "", ValueError("path must be a name, but got ''"), path="RUN")
     "cannot verify '': RUN must be a name, but got ''"
     """
-    return f"cannot {deed} {shlex.quote(str(run))}: {error_text(error, **options)}"
+    return f"cannot {deed} {shown(shlex.quote(str(run)))}: {error_text(error, **options)}"
 
 
 def error_text(error: BaseException, **options: str) -> str:
@@ -74,8 +76,8 @@ def error_text(error: BaseException, **options: str) -> str:
     'tables: File exists'
     """
     if isinstance(error, OSError) and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
-    text = str(error)
+        return f"{shown(error.filename)}: {error.strerror}" if error.filename is not None else str(error.strerror)
+    text = shown_lines(str(error))
     found = _PARAMETER.match(text)
     if found is None:
         return text

@@ -1,8 +1,10 @@
-"""Numbers in sentences and tables."""
+"""Numbers and configurations in sentences and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from syne_hypersched._terminal_text import shown
 
 
 def metric_text(value: float) -> str:
@@ -36,7 +38,18 @@ def short(value: object) -> str:
     >>> short(0.123456), short(64), short("adam"), short("")
     ('0.1235', '64', 'adam', "''")
     """
-    return f"{value:.4g}" if isinstance(value, float) else str(value) or "''"
+    return f"{value:.4g}" if isinstance(value, float) else shown(value) or "''"
+
+
+def configuration_text(config: Mapping[str, object]) -> str:
+    """A configuration in a line.
+
+    Example
+    -------
+    >>> configuration_text({"lr": 0.00012345, "act": "relu"})
+    'lr=0.0001235, act=relu'
+    """
+    return ", ".join(f"{shown(name)}={short(value)}" for name, value in config.items())
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

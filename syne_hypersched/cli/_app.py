@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCliTokensError
 
 from syne_hypersched._console import run_command
+from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched._version import __version__
 from syne_hypersched.cli import (
     _check,
@@ -133,7 +134,7 @@ def _options_of(command: str) -> set[str]:
 
 
 def _refuse(message: str, tokens: Sequence[str]) -> int:
-    print(f"hypersched: {message}\nTry: {_help_command(tokens)}", file=sys.stderr)
+    print(f"hypersched: {shown_lines(message)}\nTry: {_help_command(tokens)}", file=sys.stderr)
     return EXIT_USAGE
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from syne_hypersched._console import error_text
+from syne_hypersched._terminal_text import left, shown, shown_lines, width
 from syne_hypersched._wording import counted
 from syne_hypersched.cli._study_options import StudyOptions, study_of
 
@@ -148,7 +149,7 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
         )
         return 1
     written = write_report(results, output)
-    print(describe(results, brief=True))
+    print(shown_lines(describe(results, brief=True)))
     print()
     pictures = [path for path in written if path.suffix == ".png"]
     missing = 'none, matplotlib is not installed: pip install "syne-hypersched[plots]"'
@@ -190,10 +191,11 @@ def _describe_table(study: Study) -> None:
     from syne_hypersched.comparison.benchmarks import TABLE, load_benchmark
 
     table = load_benchmark(TABLE, study.table).table
-    width = max(map(len, table.configuration_space))
-    print(f"{len(table)} configurations, {len(table.levels)} levels of {table.time_attr}; the space that is searched:")
+    columns = max(map(width, map(shown, table.configuration_space)))
+    levels = f"{len(table.levels)} levels of {shown(table.time_attr)}"
+    print(f"{len(table)} configurations, {levels}; the space that is searched:")
     for name, domain in table.configuration_space.items():
-        print(f"  {name:{width}}  {domain}")
+        print(f"  {left(shown(name), columns)}  {shown(domain)}")
     for name in id_columns(table.configurations):
         others = ",".join(other for other in table.configuration_space if other != name) or "..."
         print(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
 from syne_hypersched._console import outliving_the_reader
+from syne_hypersched._terminal_text import shown, shown_lines
 
 if TYPE_CHECKING:
     from syne_hypersched.tuning import TuneJob
@@ -35,7 +36,7 @@ def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     tuner = make_tuner(job, is_new=resume is None)
     if resume is not None and is_over_and_told(resume, tuner):
         return 0
-    print(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name), flush=True)
+    print(shown_lines(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name)), flush=True)
     return run_to_report(tuner, resume)
 
 
@@ -63,11 +64,11 @@ def _announcement(job: TuneJob, devices: tuple[str, ...], name: str) -> str:
     aim = "minimise" if job.do_minimize else "maximise"
     return "\n".join(
         [
-            f"experiment {name}: {aim} {job.metric} of {job.script.name}",
-            *(f"  {entry.name:{width}}  {entry}" for entry in job.space),
+            f"experiment {name}: {aim} {shown(job.metric)} of {shown(job.script.name)}",
+            *(f"  {entry.name:{width}}  {shown(entry)}" for entry in job.space),
             (
                 f"{len(devices)} device{'s' if len(devices) > 1 else ''} ({listed}), {job.scheduler}, up to "
-                f"{job.time_attr} {job.max_t:g}, {job.deadline_s:g} s"
+                f"{shown(job.time_attr)} {job.max_t:g}, {job.deadline_s:g} s"
             ),
             f"Ctrl-C ends it; hypersched resume {shlex.quote(name)} continues it",
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from syne_hypersched._picture_text import picture_text
 from syne_hypersched.experiments._nodes import LOST, Attendance, by_node, in_order, num_nodes
 from syne_hypersched.experiments._timeline import Holding
 
@@ -115,11 +116,11 @@ def _name_lanes(panel: Axes, devices: Sequence[str], begins: Sequence[int], heig
             panel.axhline(begin - 0.5, color=FAINT, linewidth=0.8 if len(nodes) <= _MOST_NAMES else 0.4, zorder=3)
     panel.set_ylabel("device" if len(nodes) == 1 else "devices by node", color=FAINT)
     if len(devices) <= _MOST_NAMES:
-        panel.set_yticks(range(len(devices)), devices)
+        panel.set_yticks(range(len(devices)), [picture_text(device) for device in devices])
     elif len(nodes) > 1:
         step = max(1, round(len(nodes) * _NAME / height + 0.49)) if len(nodes) * _NAME > height else 1
         places = [(first + after - 1) / 2 for first, after in pairwise(begins)]
-        panel.set_yticks(places[::step], list(nodes)[::step])
+        panel.set_yticks(places[::step], [picture_text(node) for node in nodes][::step])
         panel.tick_params(axis="y", length=0)
 
 

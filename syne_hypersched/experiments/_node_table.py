@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from syne_hypersched._terminal_text import left, right, shown, width
 from syne_hypersched._wording import counted
 from syne_hypersched.experiments._nodes import (
     NEW,
@@ -96,21 +97,25 @@ def describe_nodes(run: Run) -> str:
     if len(nodes) < 2:
         return ""
     ranked = sorted(nodes, key=lambda node: not node.changes)
-    shown = nodes if len(nodes) <= _MOST_NODES else [node for node in nodes if node in ranked[:_MOST_NODES]]
+    listed = nodes if len(nodes) <= _MOST_NODES else [node for node in nodes if node in ranked[:_MOST_NODES]]
     rows = [("node", "devices", "held", "trials", "what happened")]
-    for node in shown:
+    for node in listed:
         earlier = ["..."] if len(node.changes) > _MOST_CHANGES else []
         happened = "; ".join([*earlier, *node.changes[-_MOST_CHANGES:]])
-        rows.append((node.name, str(node.num_devices), f"{node.held:.0%}", str(node.num_trials), happened))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        rows.append(
+            (shown(node.name), str(node.num_devices), f"{node.held:.0%}", str(node.num_trials), shown(happened))
+        )
+    widths = [max(width(row[column]) for row in rows) for column in range(4)]
     lines = [f"{count_devices(run.devices)}; held: share of the time that they were there"]
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in (1, 2, 3)), row[4]]
+        cells = [left(row[0], widths[0]), *(right(row[column], widths[column]) for column in (1, 2, 3)), row[4]]
         lines.append("  ".join(cells).rstrip())
-    left = [node for node in nodes if node not in shown]
-    if left:
-        devices = sum(node.num_devices for node in left)
-        held = sum(node.held * node.num_devices for node in left) / devices
-        what = "more changed" if any(node.changes for node in left) else "to which nothing happened"
-        lines.append(f"... and {counted(len(left), 'node')} with {counted(devices, 'device')} {what}, held {held:.0%}")
+    others = [node for node in nodes if node not in listed]
+    if others:
+        devices = sum(node.num_devices for node in others)
+        held = sum(node.held * node.num_devices for node in others) / devices
+        what = "more changed" if any(node.changes for node in others) else "to which nothing happened"
+        lines.append(
+            f"... and {counted(len(others), 'node')} with {counted(devices, 'device')} {what}, held {held:.0%}"
+        )
     return "\n".join(lines)

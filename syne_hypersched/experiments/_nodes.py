@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.records.events import Event
@@ -81,7 +82,7 @@ def ranges(devices: Iterable[str], everything: Iterable[str]) -> str:
         if not is_whole.get(node):
             held = [index for index, device in enumerate(names) if device in wanted]
             parts += [_first_to_last([names[index] for index in stretch]) for stretch in _stretches(held)]
-    return ", ".join(parts)
+    return shown(", ".join(parts))
 
 
 def _stretches(indices: Sequence[int]) -> list[list[int]]:

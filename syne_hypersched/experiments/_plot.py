@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
+from syne_hypersched._picture_text import picture_text, without_missing_glyphs
 from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._lanes import FAINT, GREY, draw_lanes, lanes_height_of
 from syne_hypersched.experiments._nodes import attendance_of, count_devices
@@ -62,7 +63,8 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
     figure = draw_run(run, title)
     aside = path.with_name(f".{path.stem}.new{path.suffix}")
     try:
-        figure.savefig(aside, dpi=dpi)
+        with without_missing_glyphs():
+            figure.savefig(aside, dpi=dpi)
         os.replace(aside, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -135,9 +137,8 @@ def _heading(run: Run) -> str:
     if best is None:
         return counted(len(trials), "trial")
     where = f" on {count_devices(run.devices)}" if run.devices else ""
-    return (
-        f"{counted(len(trials), 'trial')}{where}: best {run.metric} {metric_text(best.value)} (trial {best.trial_id})"
-    )
+    found = f"best {picture_text(run.metric)} {metric_text(best.value)} (trial {best.trial_id})"
+    return f"{counted(len(trials), 'trial')}{where}: {found}"
 
 
 def _colours(run: Run) -> dict[int, str]:
@@ -169,7 +170,7 @@ def _draw_metric(panel: Axes, run: Run, colours: dict[int, str]) -> None:
     best = run.incumbent
     if best is not None:
         panel.plot(best.time_s, best.value, "*", markersize=16, color=_INK, markeredgecolor="white", zorder=5)
-    panel.set_ylabel(run.metric, color=FAINT)
+    panel.set_ylabel(picture_text(run.metric), color=FAINT)
     panel.set_ylim(*_value_limits([report.value for reports in by_trial.values() for report in reports]))
 
 

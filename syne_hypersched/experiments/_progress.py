@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from syne_hypersched._wording import counted, metric_text, short
+from syne_hypersched._terminal_text import shown
+from syne_hypersched._wording import configuration_text, counted, metric_text
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
@@ -146,8 +147,8 @@ class Progress:
         if self.incumbent is None:
             return "no incumbent yet"
         best = self.incumbent
-        value = metric_text(best.value)
-        return f"incumbent trial {best.trial_id}: {self.metric} {value} at {self.time_attr} {best.resource:g}"
+        where = f"{shown(self.time_attr)} {best.resource:g}"
+        return f"incumbent trial {best.trial_id}: {shown(self.metric)} {metric_text(best.value)} at {where}"
 
     def describe_decision(self) -> str:
         """The last decision with a reason; empty before there is one."""
@@ -198,14 +199,12 @@ class Progress:
         lines = [f"ended after {now_s:.4g} s{of}: {counts}"]
         best = self.incumbent
         if best is None:
-            lines.append(f"no trial has reported a finite {self.metric}")
+            lines.append(f"no trial has reported a finite {shown(self.metric)}")
         else:
-            where = f"trial {best.trial_id} at {self.time_attr} {best.resource:g}"
-            lines.append(f"best {self.metric} {metric_text(best.value)}: {where}")
+            where = f"trial {best.trial_id} at {shown(self.time_attr)} {best.resource:g}"
+            lines.append(f"best {shown(self.metric)} {metric_text(best.value)}: {where}")
             if self.best_config:
-                lines.append(
-                    "configuration: " + ", ".join(f"{key}={short(it)}" for key, it in self.best_config.items())
-                )
+                lines.append(f"configuration: {configuration_text(self.best_config)}")
         if name:
             lines.append(f"all results: hypersched report {shlex.quote(name)}")
         return lines

@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from syne_hypersched._terminal_text import right, shown, width
 from syne_hypersched._wording import metric_text
 from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
@@ -229,7 +230,17 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -
     time_attr
         Name of the resource level.
     """
-    header = ("trial", f"best {metric}", "last", time_attr, "devices", "at most", "launches", "launch cost", "status")
+    header = (
+        "trial",
+        f"best {shown(metric)}",
+        "last",
+        shown(time_attr),
+        "devices",
+        "at most",
+        "launches",
+        "launch cost",
+        "status",
+    )
     rows = [
         (
             str(trial.trial_id),
@@ -244,10 +255,10 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -
         )
         for trial in trials
     ]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    widths = [max(width(row[column]) for row in (header, *rows)) for column in range(len(header))]
     lines = []
     for row in (header, *rows):
-        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        cells = [right(cell, columns) for cell, columns in zip(row[:-1], widths, strict=False)]
         lines.append("  ".join((*cells, row[-1])))
     return "\n".join(lines)
 

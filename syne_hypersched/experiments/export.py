@@ -102,7 +102,8 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]], what: str) -> Written:
     aside = path.with_name(f".{path.name}.new")
     count = 0
-    with aside.open("w", encoding="utf-8", newline="") as file:
+    # Half of a pair of characters, as JSON may have it, is no text in a file.
+    with aside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([_cell(name) for name in header])
         for row in rows:

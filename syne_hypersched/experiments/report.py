@@ -14,7 +14,8 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import cannot, run_command
-from syne_hypersched._wording import counted, metric_text, short
+from syne_hypersched._terminal_text import shown, shown_lines
+from syne_hypersched._wording import configuration_text, counted, metric_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
@@ -83,11 +84,14 @@ def describe_incumbent(run: Run) -> list[str]:
     """The best report and its configuration, a line for each; or that there is none."""
     best = run.incumbent
     if best is None:
-        return [f"no trial has reported a finite {run.metric}"]
+        return [f"no trial has reported a finite {shown(run.metric)}"]
     config = (run.configs or {}).get(best.trial_id, {})
     return [
-        f"best {run.metric} {metric_text(best.value)}: trial {best.trial_id} at {run.time_attr} {best.resource:g}",
-        "configuration: " + ", ".join(f"{name}={short(value)}" for name, value in config.items()),
+        (
+            f"best {shown(run.metric)} {metric_text(best.value)}: trial {best.trial_id} at {shown(run.time_attr)} "
+            f"{best.resource:g}"
+        ),
+        "configuration: " + configuration_text(config),
     ]
 
 
@@ -165,7 +169,7 @@ def print_report(
     except (OSError, ValueError) as error:
         print(cannot("report on", path, error, path="RUN"), file=sys.stderr)
         return 2
-    print(described)
+    print(shown_lines(described))
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from syne_tune import Tuner
 
 from syne_hypersched._console import error_text, run_command
+from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._run import MissingEntryError, load_run
 from syne_hypersched.experiments.report import describe_incumbent
@@ -34,7 +35,7 @@ def is_over_and_told(
     spent = spent_time(name, tuner, time_passes)
     if spent is None:
         return False
-    print(*_describe_spent(spent, time_passes, is_new=tuner is not None), sep="\n", flush=True)
+    print(shown_lines("\n".join(_describe_spent(spent, time_passes, is_new=tuner is not None))), flush=True)
     return True
 
 

@@ -335,9 +335,8 @@ def test_names_turn_nothing_round(open_page, tmp_path, text):
       range.setStart(node, at); range.setEnd(node, at + word.length);
       return range.getBoundingClientRect().left;
     }"""
-    places = [
-        opened.page.evaluate(left_of, ["#headline", word]) for word in ("Best", "acc", "0.7", "trial", " ep", " 2")
-    ]
+    words = ("Best", "acc", "0.7", "trial", "ep", " 2")
+    places = [opened.page.evaluate(left_of, ["#headline", word]) for word in words]
     assert places == sorted(places), "the words of the page stay in their order"
     for part in ("#headline", "#trials-table", "#decisions-table", "#best-text", "#failures-list"):
         assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", opened.text(part))

@@ -30,6 +30,17 @@ def decimals(value: float, spec: str) -> str:
     return format(0.0, spec) if text.startswith("-") and not float(text) else text
 
 
+def seconds_text(seconds: float, digits: int = 4) -> str:
+    """Seconds with so many digits, or all of those before the point if there are more.
+
+    Example
+    -------
+    >>> seconds_text(0.12345), seconds_text(7252.6), seconds_text(86400.0, 3)
+    ('0.1235', '7253', '86400')
+    """
+    return f"{seconds:.0f}" if abs(seconds) >= 10 ** (digits - 1) else f"{seconds:.{digits}g}"
+
+
 def short(value: object) -> str:
     """A value of a configuration: a float with four digits, an empty text as two quotation marks, others as they are.
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from syne_hypersched._wording import counted, decimals, enumerated, metric_text, short
+from syne_hypersched._wording import counted, decimals, enumerated, metric_text, seconds_text, short
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,18 @@ def test_a_metric_has_four_decimals_or_four_digits(value, text):
 )  # fmt: skip
 def test_what_is_rounded_to_zero_has_no_minus(value, spec, text):
     assert decimals(value, spec) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "text"),
+    [
+        (0.0, 4, "0"), (0.05, 3, "0.05"), (59.996, 4, "60"), (119.04, 4, "119"), (999.94, 4, "999.9"),
+        (7199.97, 4, "7200"),
+        (10800.0, 4, "10800"), (7253.4, 3, "7253"), (86400.0, 3, "86400"), (-7253.4, 3, "-7253"), (math.inf, 3, "inf"),
+    ],
+)  # fmt: skip
+def test_hours_are_seconds_without_an_exponent(seconds, digits, text):
+    assert seconds_text(seconds, digits) == text
 
 
 def test_one_thing_is_not_several():

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from syne_hypersched._wording import counted, decimals
+from syne_hypersched._wording import counted, decimals, seconds_text
 from syne_hypersched.comparison.problems import find_goal, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Scenario
@@ -43,7 +43,9 @@ def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataF
         deadline_s = rows.deadline_s.iloc[0]
         lines += [
             "",
-            f"deadline {deadline}" if str(deadline).endswith("s") else f"deadline {deadline} = {deadline_s:.4g} s",
+            f"deadline {deadline}"
+            if str(deadline).endswith("s")
+            else f"deadline {deadline} = {seconds_text(deadline_s)} s",
         ]
         header = ["", goal.metric, "regret", f"gain over {study.reference}", "win/tie/loss", "trials", "utilisation"]
         cells = [header]

@@ -20,7 +20,7 @@ from syne_tune.util import experiment_path, metric_name_mode
 from syne_hypersched import checks
 from syne_hypersched._console import drop_output
 from syne_hypersched._extras import needs_extra
-from syne_hypersched._terminal_text import shown_lines
+from syne_hypersched._terminal_text import plain_log, shown_lines
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES
 from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
 from syne_hypersched.experiments._panel import render_panel, render_result
@@ -233,6 +233,14 @@ class QuietTunerLogger(TunerLogger):
 
     def _say_nothing(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    def print_failure_logs(self, trial_id: int, stdout: str, stderr: str) -> None:
+        """Prints the logs of a trial that has failed, without what moves the cursor; called by the tuner."""
+        super().print_failure_logs(trial_id, plain_log(stdout), plain_log(stderr))
+
+    def print_no_metrics_observed(self, trial_id: int, stdout: str, stderr: str) -> None:
+        """Prints the logs of a trial that has not reported, without what moves the cursor; called by the tuner."""
+        super().print_no_metrics_observed(trial_id, plain_log(stdout), plain_log(stderr))
 
     print_experiment_header = _say_nothing
     print_tuning_start = _say_nothing

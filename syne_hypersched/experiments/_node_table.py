@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from syne_hypersched._terminal_text import left, right, shown, width
-from syne_hypersched._wording import counted
+from syne_hypersched._wording import counted, seconds_text
 from syne_hypersched.experiments._nodes import (
     NEW,
     Attendance,
@@ -80,11 +80,11 @@ def changes_of(attendance: Attendance) -> dict[str, tuple[str, ...]]:
         for node, some in by_node(absence.devices).items():
             share = "" if len(some) == len(nodes[node]) else f"{len(some)} of {len(nodes[node])} "
             if absence.how != NEW:
-                said = f"{share}{absence.how} at {absence.start_s:.4g} s"
+                said = f"{share}{absence.how} at {seconds_text(absence.start_s)} s"
                 told[node].append((absence.start_s, said, why(absence.reason, node)))
             if absence.end_s is not None and (some[0], absence.end_s) not in begins:
                 again = "joined" if absence.how == NEW else "back"
-                told[node].append((absence.end_s, f"{share}{again} at {absence.end_s:.4g} s", ""))
+                told[node].append((absence.end_s, f"{share}{again} at {seconds_text(absence.end_s)} s", ""))
     return {
         node: tuple(f"{text}: {reason}" if reason else text for _, text, reason in sorted(of_node))
         for node, of_node in told.items()

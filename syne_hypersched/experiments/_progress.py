@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syne_hypersched._terminal_text import shown
-from syne_hypersched._wording import configuration_text, counted, metric_text
+from syne_hypersched._wording import configuration_text, counted, metric_text, seconds_text
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
@@ -18,6 +18,8 @@ from syne_hypersched.records.events import Event, describe_decision
 _MOST_IN_A_LINE = 12
 #: The same for nodes that are not there.
 _MOST_NODES_IN_A_LINE = 3
+#: A tuning that has taken no more than this share of its time counts as one that has ended in time.
+_NEARLY = 1.005
 
 
 @dataclass
@@ -66,6 +68,9 @@ class Progress:
     last_decision: Event | None = None
     """Why the scheduler has decided something, the last time that it gave a reason."""
 
+    last_exit_s: float = 0.0
+    """When the last processes of a trial have ended."""
+
     best_config: Mapping[str, Any] = field(default_factory=dict)
     """Configuration of the incumbent."""
 
@@ -105,6 +110,7 @@ class Progress:
             self.num_resizes += event.reason == "resize"
         elif event.event == "exit":
             self.live.pop(event.trial_id, None)
+            self.last_exit_s = event.time_s
         elif event.event == DECISION:
             self.last_decision = event
 
@@ -136,7 +142,7 @@ class Progress:
         """Elapsed and remaining time."""
         if self.deadline_s is None:
             return f"{now_s:.0f} s gone"
-        return f"{max(0.0, self.deadline_s - now_s):.0f} s of {self.deadline_s:.4g} s left"
+        return f"{max(0.0, self.deadline_s - now_s):.0f} s of {seconds_text(self.deadline_s)} s left"
 
     def describe_admission(self) -> str:
         """Whether new trials may start; empty if the scheduler does not say."""
@@ -188,7 +194,14 @@ class Progress:
         name
             Name of the experiment, empty if it has none.
         """
-        of = "" if self.deadline_s is None else f" of {self.deadline_s:.4g} s"
+        of, by = "", f"after {seconds_text(now_s)} s"
+        if self.deadline_s is not None and now_s <= _NEARLY * self.deadline_s:
+            of = f" of {seconds_text(self.deadline_s)} s"
+        elif self.deadline_s is not None and self.last_exit_s <= self.deadline_s:
+            # What the tuner does once all processes have ended may take longer.
+            by = f"by the deadline of {seconds_text(self.deadline_s)} s, with results stored at {seconds_text(now_s)} s"
+        elif self.deadline_s is not None:
+            of = f", later than the deadline of {seconds_text(self.deadline_s)} s"
         counts = ", ".join(
             (
                 counted(self.num_trials, "trial"),
@@ -196,7 +209,7 @@ class Progress:
                 counted(self.num_resizes, "resize"),
             )
         )
-        lines = [f"ended after {now_s:.4g} s{of}: {counts}"]
+        lines = [f"ended {by}{of}: {counts}"]
         best = self.incumbent
         if best is None:
             lines.append(f"no trial has reported a finite {shown(self.metric)}")

@@ -214,12 +214,24 @@ def _is_told(event: Event, trial_id: int) -> bool:
 
 
 def _telling(event: Event) -> str:
+    if event.event == "redo":
+        return _repetition(event)
     details = ", ".join(
         f"{shown(name)} {short(value)}"
         for name, value in event.details.items()
         if name not in _QUIET_DETAILS and isinstance(value, (int, float, str))
     )
     return f"{_TOLD[event.event]}{_because(event)}{f' ({details})' if details else ''}"
+
+
+def _repetition(event: Event) -> str:
+    """What a relaunch does that begins at a level that was reached before."""
+    level, before = event.details.get("level"), event.details.get("before")
+    if not isinstance(level, (int, float)) or not isinstance(before, (int, float)):
+        return _TOLD["redo"]
+    if level == before:
+        return f"reports level {level:g} again, which may be what its checkpoint holds"
+    return f"{_TOLD['redo']}: its first report has level {level:g}, and {before:g} was reached before"
 
 
 def _because(event: Event) -> str:

@@ -75,7 +75,7 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
     level = free_name(run.time_attr, own)
     header = (*own[:2], f"best_{run.metric}", f"last_{run.metric}", level, *own[2:])
     header += tuple(f"config_{name}" for name in names)
-    written = [_write(folder / TRIALS_FILENAME, header, rows, "trials")]
+    written = [_write(folder / TRIALS_FILENAME, header, rows, "trial")]
     own = ("time_s", "trial_id", "worker_time_s", "num_devices", "launch", "decision")
     header = (*own[:2], *(free_name(name, own) for name in (run.time_attr, run.metric)), *own[2:])
     rows = (
@@ -85,7 +85,7 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
         )
         for report in run.reports
     )  # fmt: skip
-    written.append(_write(folder / REPORTS_FILENAME, header, rows, "reports"))
+    written.append(_write(folder / REPORTS_FILENAME, header, rows, "report"))
     if run.events:
         header = ("time_s", "event", "trial_id", "launch", "num_devices", "devices", "reason", "what", "how")
         rows = (
@@ -95,7 +95,7 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
             )
             for event in run.events
         )  # fmt: skip
-        written.append(_write(folder / EVENTS_TABLE_FILENAME, header, rows, "events"))
+        written.append(_write(folder / EVENTS_TABLE_FILENAME, header, rows, "event"))
     return tuple(written)
 
 
@@ -110,7 +110,7 @@ def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...
             writer.writerow([_cell(value) for value in row])
             count += 1
     os.replace(aside, path)
-    return Written(str(path), f"{count} {what}")
+    return Written(str(path), counted(count, what))
 
 
 def _cell(value: object) -> object:

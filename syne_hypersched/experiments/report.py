@@ -15,7 +15,7 @@ from pathlib import Path
 from syne_hypersched import checks
 from syne_hypersched._console import cannot, run_command
 from syne_hypersched._terminal_text import shown, shown_lines
-from syne_hypersched._wording import configuration_text, counted, metric_text
+from syne_hypersched._wording import configuration_text, counted, metric_text, seconds_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
@@ -59,7 +59,9 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     times = devices_over_time(run.events)
     present = [*times[:1], *(after for before, after in pairwise(times) if before[1] != after[1])]
     if len(present) > 1:
-        changes = ", ".join(f"{number} from {time_s:.4g} s" for time_s, number in present[1:][-_MOST_CHANGES:])
+        changes = ", ".join(
+            f"{number} from {seconds_text(time_s)} s" for time_s, number in present[1:][-_MOST_CHANGES:]
+        )
         earlier = "..., " if len(present) - 1 > _MOST_CHANGES else ""
         lines.append(f"devices there: {present[0][1]} at first, {earlier}{changes}")
     nodes = describe_nodes(run)
@@ -71,7 +73,10 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
 def _describe_death(run: Run) -> str:
     """When the tuner was killed, and whether and how the experiment can be continued."""
     times = [event.time_s for event in run.events[-1:]] + [report.time_s for report in run.reports[-1:]]
-    at = f"{max(times):.4g} s" + ("" if run.deadline_s is None else f" of {run.deadline_s:.4g} s")
+    # The deadline of the run is that of the tuner's clock, which begins some milliseconds before that of events.
+    at = f"{seconds_text(max(times))} s" + (
+        "" if run.deadline_s is None else f" of {seconds_text(run.deadline_s, 3)} s"
+    )
     died = f"the tuner was killed after {at}"
     if run.path is None:
         return died
@@ -129,6 +134,8 @@ def report_run(
 
 def _draw(run: Run, figure_path: Path | None) -> str:
     """Draws the picture; says where it is, or why there is none."""
+    if not run.reports:
+        return "no picture: no trial has reported"
     try:
         if figure_path is not None:
             return f"picture: {plot_run(run, figure_path)}"

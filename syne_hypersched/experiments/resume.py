@@ -12,6 +12,7 @@ from syne_tune import Tuner
 
 from syne_hypersched._console import error_text, run_command
 from syne_hypersched._terminal_text import shown_lines
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._run import MissingEntryError, load_run
 from syne_hypersched.experiments.report import describe_incumbent
@@ -43,13 +44,13 @@ def _describe_spent(spent: SpentTime, time_passes: str, is_new: bool) -> list[st
     """What is said of a deadline that has passed: that of the experiment or, if ``is_new``, that of a new tuner."""
     called = shlex.quote(name_for_commands(spent.path))
     passed_s = spent.elapsed_s if time_passes == "always" else spent.tuned_s
-    gone = f"{passed_s:.4g} s of {spent.deadline_s:.4g} s are gone"
+    gone = f"{seconds_text(passed_s)} s of {seconds_text(spent.deadline_s)} s are gone"
     left_s = spent.deadline_s - passed_s
     over = f"the deadline of {spent.path.name} has passed ({gone})"
     if left_s > 0:
         over = (
-            f"{left_s:.3g} s are left until the deadline of {spent.path.name} ({gone}), and its trials are ended "
-            f"{spent.drain_s:.3g} s before it"
+            f"{seconds_text(left_s, 3)} s are left until the deadline of {spent.path.name} ({gone}), and its trials "
+            f"are ended {seconds_text(spent.drain_s, 3)} s before it"
         )
     lines = [f"There is nothing to do: {over}. It stays as it is."]
     try:
@@ -61,8 +62,8 @@ def _describe_spent(spent: SpentTime, time_passes: str, is_new: bool) -> list[st
     # The command resume knows the old deadline only.
     if time_passes == "always" and spent.has_time_left and not is_new:
         lines.append(
-            f"It was tuned for {spent.tuned_s:.4g} s. If the time in which no tuner was running is not to count: "
-            f"hypersched resume {called} --time-passes running"
+            f"It was tuned for {seconds_text(spent.tuned_s)} s. If the time in which no tuner was running is not to "
+            f"count: hypersched resume {called} --time-passes running"
         )
     lines.append(f"With a later deadline: hypersched tune SCRIPT ... --deadline TIME --resume {called}")
     return lines

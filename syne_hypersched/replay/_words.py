@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from syne_hypersched._terminal_text import left, right, shown, width
-from syne_hypersched._wording import counted, metric_text
+from syne_hypersched._wording import counted, metric_text, seconds_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.replay._outcome import Outcome
 from syne_hypersched.replay._scenarios import AS_IT_WAS
@@ -58,8 +58,10 @@ def _facts(known: RunCurves) -> list[str]:
         speed = "speed-ups are unknown, and taken as none: no trial has trained on one device and on several"
     trials = f"reports of {counted(len(known.curves), 'trial')}: {whole} trained to {shown(known.time_attr)} "
     trials += f"{known.max_t:g} or to its own end, {known.num_censored} paused, stopped or cut off before"
-    machine = f"{counted(known.num_devices, 'device')}, {known.deadline_s:.4g} s from the first launch; launches cost "
-    machine += f"{known.start_s:.3g} s, relaunches {known.resume_s:.3g} s; {speed}"
+    machine = f"{counted(known.num_devices, 'device')}, {seconds_text(known.deadline_s)} s from the first launch; "
+    machine += (
+        f"launches cost {seconds_text(known.start_s, 3)} s, relaunches {seconds_text(known.resume_s, 3)} s; {speed}"
+    )
     best = f"the run's best: trial {known.best_trial}, {shown(known.metric)} {metric_text(known.best_value)} at "
     return [trials, machine, f"{best}{shown(known.time_attr)} {known.best_level:g}"]
 

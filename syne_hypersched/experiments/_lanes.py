@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -78,24 +79,29 @@ def draw_lanes(
                 x, y = (absence.start_s + until_s) / 2, (first + last) / 2
                 colour = "#9C2B20" if is_lost else FAINT
                 panel.text(x, y, absence.how, color=colour, ha="center", va="center", fontsize=8, zorder=3)
+    # Thousands of bars are drawn in seconds only if those of the same lanes and colour are one thing to be drawn.
+    bars: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
     for holding in held:
         until_s = end_s if holding.end_s is None else holding.end_s
         lanes = [lane[device] for device in holding.devices if device in lane]
         for first, last in _stretches(lanes, begins):
-            panel.broken_barh(
-                [(holding.start_s, until_s - holding.start_s)],
-                (first - reach, last - first + 2 * reach),
-                facecolor=colours.get(holding.trial_id, GREY),
-                edgecolor="white",
-                linewidth=min(0.8, 6 * lane_height),
-                zorder=2,
-            )
+            bar = holding.start_s, until_s - holding.start_s
+            bars[first, last, colours.get(holding.trial_id, GREY)].append(bar)
             if until_s - holding.start_s > 0.025 * end_s and (last - first + 1) * lane_height >= _NUMBER:
                 x, y = (holding.start_s + until_s) / 2, (first + last) / 2
                 panel.text(
                     x, y, str(holding.trial_id), color="white", ha="center", va="center", fontsize=9, weight="bold",
                     zorder=3,
                 )  # fmt: skip
+    for (first, last, colour), of_lanes in bars.items():
+        panel.broken_barh(
+            of_lanes,
+            (first - reach, last - first + 2 * reach),
+            facecolor=colour,
+            edgecolor="white",
+            linewidth=min(0.8, 6 * lane_height),
+            zorder=2,
+        )
     panel.set_ylim(len(devices) - 0.4, -0.6)
     _name_lanes(panel, devices, begins, height)
 

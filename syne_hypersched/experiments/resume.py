@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Literal
 from syne_tune import Tuner
 
 from syne_hypersched._console import error_text, run_command
-from syne_hypersched._terminal_text import shown_lines
+from syne_hypersched._terminal_text import shown, shown_lines
 from syne_hypersched._wording import seconds_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._run import MissingEntryError, load_run
@@ -19,6 +20,11 @@ from syne_hypersched.experiments.report import describe_incumbent
 from syne_hypersched.filenames import BEST_DIRNAME
 from syne_hypersched.records.find import name_for_commands
 from syne_hypersched.recovery import SpentTime, resume_experiment, spent_time
+
+#: What a program does where the command takes the script and its arguments again.
+_NEW_TUNER = re.compile(
+    "[Gg]ive resume_experiment a tuner( made as the first one was| whose backend has the script where it is now| instead)?"
+)
 
 
 def is_over_and_told(
@@ -94,7 +100,9 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
         raise  # nobody reads what this prints any more
     except (OSError, RuntimeError, ValueError) as error:
         why = error_text(error, name_or_path="RUN").replace("With strict=False", "With --not-strict")
-        print(f"{shlex.quote(name)} could not be resumed, or not to its end: {why}", file=sys.stderr)
+        again = f"give the script and all arguments to hypersched tune SCRIPT ... --resume {shlex.quote(name)}"
+        why = _NEW_TUNER.sub(lambda _: again, why)
+        print(f"{shown(shlex.quote(name))} could not be resumed, or not to its end: {why}", file=sys.stderr)
         return 2
     best = tuner.tuner_path / BEST_DIRNAME
     print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")

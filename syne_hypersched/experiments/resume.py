@@ -23,7 +23,8 @@ from syne_hypersched.recovery import SpentTime, resume_experiment, spent_time
 
 #: What a program does where the command takes the script and its arguments again.
 _NEW_TUNER = re.compile(
-    "[Gg]ive resume_experiment a tuner( made as the first one was| whose backend has the script where it is now| instead)?"
+    "[Gg]ive resume_experiment a tuner"
+    "( made as the first one was| whose backend has the script where it is now| instead)?"
 )
 
 

@@ -39,8 +39,8 @@ def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypa
     [
         "there is no setup.dill: give resume_experiment a tuner made as the first one was",
         (
-            "there is no file train.py: put it back, or give resume_experiment a tuner whose backend has the script where it "
-            "is now"
+            "there is no file train.py: put it back, or give resume_experiment a tuner whose backend has the script where "
+            "it is now"
         ),
         "setup.dill must belong to you. Give resume_experiment a tuner instead",
     ],
@@ -50,6 +50,7 @@ def test_what_a_program_would_do_is_told_as_a_command(make_run, monkeypatch, cap
         raise FileNotFoundError(told)
 
     make_run("over")
+    monkeypatch.setattr(resume, "spent_time", lambda *given: None)
     monkeypatch.setattr(resume, "resume_experiment", refuse)
     assert main(["resume", "over"]) == 2
     error = capsys.readouterr().err

@@ -123,8 +123,11 @@ def run_command(main: Callable[[], int]) -> int:
     """Runs a command line's ``main`` and returns its exit code.
 
     It is no error if the output is no longer read, as in ``report NAME | head``. If it cannot be written, as on a full
-    disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a traceback.
+    disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a traceback. What the
+    encoding of the output lacks is written as an escape.
     """
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream of another kind, or a closed one
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
             return main()

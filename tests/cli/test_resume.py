@@ -39,8 +39,8 @@ def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypa
     [
         "there is no setup.dill: give resume_experiment a tuner made as the first one was",
         (
-            "there is no file train.py: put it back, or give resume_experiment a tuner whose backend has the script where "
-            "it is now"
+            "there is no file train.py: put it back, or give resume_experiment a tuner whose backend has the script "
+            "where it is now"
         ),
         "setup.dill must belong to you. Give resume_experiment a tuner instead",
     ],

@@ -240,7 +240,7 @@ function drawRungs() {
     traces.push({ type: "scatter", mode: "markers", ...made, hoverinfo: "text", marker: { size: 5.5, color: further ? css("accent") : css("grey"), opacity: 0.85, symbol: further ? "circle" : "circle-open" } });
   }
   draw("rungs-chart", traces, { height: 330, yaxis: { range: inRange, title: { text: label(own(run.data.run.metric, 30)) } },
-    xaxis: { title: { text: "rung (" + label(own(run.data.run.level, 30)) + ")" }, zeroline: false, tickvals: rungs.map((_, index) => index), ticktext: rungs.map((rung) => number(rung.level) + "<br>" + rung.count + " → " + rung.further), range: [-0.6, rungs.length - 0.4] } }, "Metric of the trials at each rung");
+    xaxis: { title: { text: "rung (" + label(own(run.data.run.level, 30)) + ")" }, zeroline: false, tickvals: rungs.map((_, index) => index), tickangle: 0, ticktext: rungs.map((rung) => number(rung.level) + "<br>" + rung.count + (narrow() ? "<br>→ " : " → ") + rung.further), range: [-0.6, rungs.length - 0.4] } }, "Metric of the trials at each rung");
   say("rungs-note", "Below each level: how many trials have reached it → how many have gone further. Filled: went on.");
 }
 

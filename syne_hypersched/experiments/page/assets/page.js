@@ -23,7 +23,7 @@ function showHead() {
   byId("closed-mark").hidden = !data.closed;
   if (data.closed) byId("closed-mark").style.left = "calc(" + Math.min(100, 100 * data.closed[0] / end) + "% - 3px)";
   const virtual = data.phase === "simulated" ? " of virtual time" : "";
-  say("clock-text", seconds(data.now) + virtual + (data.deadline ? (data.phase === "running" ? ", " + seconds(Math.max(0, data.deadline - data.now)) + " left" : "") + " of " + seconds(data.deadline) : "") +
+  say("clock-text", seconds(data.now) + virtual + (data.deadline ? (data.phase === "running" ? ", " + seconds(Math.max(0, data.deadline - data.now)) + " left" : "") + " of " + seconds(data.deadline < 10 ? data.deadline : Math.round(data.deadline)) : "") +
     (data.closed ? "; admission closed at " + seconds(data.closed[0]) + (data.closed[1] ? ": " + own(data.closed[1]) : "") : "; admission was not closed" + (data.phase === "running" ? " yet" : "")));
   const held = new Set();
   if (data.phase === "running") for (const launch of run.launches.values()) if (launch[LAUNCH.end] === null) for (const [first, last] of launch[LAUNCH.devices]) for (let index = first; index <= last; index++) held.add(index);

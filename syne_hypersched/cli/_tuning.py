@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
 from syne_hypersched._console import outliving_the_reader
-from syne_hypersched._terminal_text import shown, shown_lines
+from syne_hypersched._terminal_text import left, shown, shown_lines, width
 
 if TYPE_CHECKING:
     from syne_hypersched.tuning import TuneJob
@@ -59,13 +59,13 @@ def write_script(job: TuneJob, path: Path) -> int:
 
 
 def _announcement(job: TuneJob, devices: tuple[str, ...], name: str) -> str:
-    width = max(len(entry.name) for entry in job.space)
+    columns = max(width(shown(entry.name)) for entry in job.space)
     listed = ", ".join(devices) if len(devices) <= 4 else f"{devices[0]} to {devices[-1]}"
     aim = "minimise" if job.do_minimize else "maximise"
     return "\n".join(
         [
             f"experiment {name}: {aim} {shown(job.metric)} of {shown(job.script.name)}",
-            *(f"  {entry.name:{width}}  {shown(entry)}" for entry in job.space),
+            *(f"  {left(shown(entry.name), columns)}  {shown(entry)}" for entry in job.space),
             (
                 f"{len(devices)} device{'s' if len(devices) > 1 else ''} ({listed}), {job.scheduler}, up to "
                 f"{shown(job.time_attr)} {job.max_t:g}, {job.deadline_s:g} s"

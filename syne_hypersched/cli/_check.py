@@ -41,7 +41,7 @@ def check(
     tolerance: float = 0.05,
     timeout_s: float = 300.0,
     keep: Path | None = None,
-    json: bool = False,
+    json: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> int:
     """Check a training script before GPU hours are spent: end it at bad moments, and look whether work is lost.
 

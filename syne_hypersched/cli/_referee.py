@@ -38,7 +38,7 @@ def referee(
     candidate: str,
     rivals: str | None = None,
     group: tuple[str, ...] = (),
-    strongest: bool = False,
+    strongest: Annotated[bool, Parameter(show_default=False)] = False,
     level: float = 0.05,
     csv: Path | None = None,
 ) -> int:

@@ -78,7 +78,7 @@ def tune(
     devices: Annotated[str, Parameter(group=_MACHINE)] = "all",
     cluster: Annotated[str | None, Parameter(group=_MACHINE)] = None,
     checkpoints: Annotated[Path | None, Parameter(group=_MACHINE)] = None,
-    insecure: Annotated[bool, Parameter(group=_MACHINE)] = False,
+    insecure: Annotated[bool, Parameter(group=_MACHINE, show_default=False)] = False,
     processes: Annotated[Literal["per_device", "single"], Parameter(group=_MACHINE)] = "per_device",
     scheduler: Annotated[str, Parameter(group=_HOW)] = "hypersched",
     searcher: Annotated[str, Parameter(group=_HOW)] = "random_search",

@@ -47,6 +47,7 @@ def test_every_command_has_a_help_with_examples_and_exit_codes(command, capsys):
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: hypersched {command} ")
+    assert "default:False" not in "".join(text.replace("│", "").split()), "a flag is off unless it is given"
     assert f"\n  hypersched {command}" in text or f"\n    hypersched {command}" in text
     assert "Exit codes: 0" in text
 

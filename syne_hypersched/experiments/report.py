@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ _MOST_CHANGES = 8
 """Most changes of the number of devices that are listed: the last ones."""
 
 
-def describe_run(run: Run, num_trials: int = 20) -> str:
+def describe_run(run: Run, num_trials: int = 20, columns: int | None = None) -> str:
     """The results of the run in words: table of trials, incumbent, where its checkpoint is.
 
     Parameters
@@ -38,6 +39,8 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
         The experiment, finished or running.
     num_trials
         Most trials in the table, which has the best ones; at least 1.
+    columns
+        Columns of the terminal, for which columns of the table are left out; None: all are there.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     """
     num_trials = checks.positive_integer("num_trials", num_trials)
     trials = trial_table(run)
-    lines = [format_trials(trials[:num_trials], run.metric, run.time_attr)]
+    lines = [format_trials(trials[:num_trials], run.metric, run.time_attr, columns)]
     if len(trials) > num_trials:
         lines.append(f"... and {_the_others(trials[num_trials:])}")
     lines += ["", *describe_incumbent(run)]
@@ -101,7 +104,11 @@ def describe_incumbent(run: Run) -> list[str]:
 
 
 def report_run(
-    path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None, num_trials: int = 20
+    path: Path | str,
+    time_attr: str | None = None,
+    figure_path: Path | str | None = None,
+    num_trials: int = 20,
+    columns: int | None = None,
 ) -> str:
     """Reads a run, draws its picture and describes it.
 
@@ -114,8 +121,8 @@ def report_run(
     figure_path
         Where to write the picture; by default into the experiment's folder or, if nothing can be written there, into a
         new temporary one.
-    num_trials
-        Most trials in the table.
+    num_trials, columns
+        As in :func:`describe_run`.
 
     Returns
     -------
@@ -128,7 +135,7 @@ def report_run(
         The run cannot be read, as in :func:`load_run`.
     """
     run = load_run(path, time_attr)
-    described = describe_run(run, num_trials)
+    described = describe_run(run, num_trials, columns)
     return f"{described}\n{_draw(run, None if figure_path is None else checks.path('figure_path', figure_path))}"
 
 
@@ -156,6 +163,11 @@ def _draw(run: Run, figure_path: Path | None) -> str:
         return f"no picture: {error}"
 
 
+def terminal_columns() -> int | None:
+    """Columns of the terminal that the standard output is; None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def print_report(
     path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None, num_trials: int = 20
 ) -> int:
@@ -172,7 +184,7 @@ def print_report(
         Exit code: 0, or 2 if the run cannot be read.
     """
     try:
-        described = report_run(path, time_attr, figure_path, num_trials)
+        described = report_run(path, time_attr, figure_path, num_trials, terminal_columns())
     except (OSError, ValueError) as error:
         print(cannot("report on", path, error, path="RUN"), file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ from syne_tune.util import metric_name_mode
 from syne_hypersched._console import outliving_the_reader, run_command
 from syne_hypersched._terminal_text import shown, shown_lines
 from syne_hypersched.experiments import Run, load_run
-from syne_hypersched.experiments.report import report_run
+from syne_hypersched.experiments.report import report_run, terminal_columns
 from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
 from syne_hypersched.tuning._run import run_job
 
@@ -79,7 +79,7 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     except ValueError as error:  # no report has the metric, or none the resource
         print(f"hypersched: {shown_lines(failure or str(error))}", file=sys.stderr)
         return _say_no_result(tuner, folder)
-    print(shown_lines(report_run(folder)))
+    print(shown_lines(report_run(folder, columns=terminal_columns())))
     for line in replay_briefly(run):
         print(shown_lines(line))
     if told := ignored_configurations(run):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.experiments import Event, load_run
-from syne_hypersched.experiments.report import describe_run, main, report_run
+from syne_hypersched.experiments.report import describe_run, main, print_report, report_run
 from tests.forked import ForkedPython
 
 
@@ -127,3 +127,15 @@ def test_the_report_of_a_killed_run_says_how_it_is_continued(simulate: Callable[
     assert describe_run(run).endswith("the run kept no journal, so it cannot be resumed")
     (run.path / "journal").mkdir()
     assert describe_run(run).endswith(f"; to continue: hypersched resume {run.path}")
+
+
+def test_the_table_is_as_wide_as_the_terminal(simulate: Callable[..., Path], monkeypatch, capsys) -> None:
+    path = str(simulate())
+    monkeypatch.setenv("COLUMNS", "40")
+    print_report(path)
+    assert "at most" in capsys.readouterr().out, "a file or another program gets all columns"
+    monkeypatch.setattr("syne_hypersched.experiments.report.terminal_columns", lambda: 40)
+    print_report(path)
+    printed = capsys.readouterr().out
+    assert "at most" not in printed
+    assert max(map(len, printed.split("\n\n")[0].splitlines())) <= 40

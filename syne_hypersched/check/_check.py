@@ -88,7 +88,7 @@ class CheckResult:
         width = max(len(row.name) for row in self.rows)
         lines = []
         for row in self.rows:
-            lines.append(f"{row.status:7}  {row.name:{width}}  {row.found}")
+            lines.append(f"{row.status:7}  {row.name:{width}}  {shown(row.found)}")
             if row.advice:
                 indent = " " * (width + 11)
                 lines += textwrap.wrap(  # a path stays whole, so that it can be copied

@@ -65,7 +65,8 @@ def plain_log(text: str) -> str:
     >>> plain_log("\x1b[31mred\x1b[0m\x00")
     'red\\x00'
     """
-    return shown_lines(_SEQUENCE.sub("", text).expandtabs(4))
+    text = _SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")  # progress bars begin lines anew
+    return shown_lines(text.expandtabs(4))
 
 
 def width(text: str) -> int:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syne_hypersched._terminal_text import left, right, shown, shown_lines, width
+from syne_hypersched._terminal_text import left, plain_log, right, shown, shown_lines, width
 
 HEBREW = "דיוק"
 
@@ -32,6 +32,10 @@ def test_a_text_stays_in_its_line(text, line):
 def test_lines_stay_lines_and_names_in_them_stay_whole():
     text = f"trial 0: {shown(HEBREW)} 0.5\nlog: \x1b[2J\r"
     assert shown_lines(text) == f"trial 0: \u2068{HEBREW}\u2069 0.5\nlog: \\x1b[2J\\r"
+
+
+def test_lines_of_a_log_are_plain():
+    assert plain_log("\x1b[1;31mred\x1b[0m\r\n 10 %\r 20 %\n\ta\x1b]0;title\x07\x00") == "red\n 10 %\n 20 %\n    a\\x00"
 
 
 @given(st.text())

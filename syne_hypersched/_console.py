@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from syne_hypersched._terminal_text import shown, shown_lines
+
 EXIT_INTERRUPTED = 130
 """Exit code of a command that was ended by Ctrl-C, as in a shell."""
 
@@ -50,7 +52,7 @@ def cannot(deed: str, run: object, error: BaseException, /, **options: str) -> s
     >>> cannot("verify", "", ValueError("path must be a name, but got ''"), path="RUN")
     "cannot verify '': RUN must be a name, but got ''"
     """
-    return f"cannot {deed} {shlex.quote(str(run))}: {error_text(error, **options)}"
+    return f"cannot {deed} {shown(shlex.quote(str(run)))}: {error_text(error, **options)}"
 
 
 def error_text(error: BaseException, **options: str) -> str:
@@ -74,8 +76,8 @@ def error_text(error: BaseException, **options: str) -> str:
     'tables: File exists'
     """
     if isinstance(error, OSError) and error.strerror is not None:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
-    text = str(error)
+        return f"{shown(error.filename)}: {error.strerror}" if error.filename is not None else str(error.strerror)
+    text = shown_lines(str(error))
     found = _PARAMETER.match(text)
     if found is None:
         return text
@@ -121,8 +123,11 @@ def run_command(main: Callable[[], int]) -> int:
     """Runs a command line's ``main`` and returns its exit code.
 
     It is no error if the output is no longer read, as in ``report NAME | head``. If it cannot be written, as on a full
-    disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a traceback.
+    disk, the exit code is 2. After Ctrl-C, only the message of the exception is printed, without a traceback. What the
+    encoding of the output lacks is written as an escape.
     """
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream of another kind, or a closed one
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
             return main()

@@ -1,8 +1,10 @@
-"""Numbers in sentences and tables."""
+"""Numbers and configurations in sentences and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from syne_hypersched._terminal_text import shown
 
 
 def metric_text(value: float) -> str:
@@ -13,7 +15,30 @@ def metric_text(value: float) -> str:
     >>> metric_text(0.25), metric_text(0.00002345678), metric_text(-3.2e11)
     ('0.2500', '2.346e-05', '-3.2e+11')
     """
-    return f"{value:.4g}" if 0 < abs(value) < 0.01 or abs(value) >= 1e8 else f"{value:.4f}"
+    return f"{value:.4g}" if 0 < abs(value) < 0.01 or abs(value) >= 1e8 else decimals(value, ".4f")
+
+
+def decimals(value: float, spec: str) -> str:
+    """A number in a format with decimals. What is rounded to 0 has no minus.
+
+    Example
+    -------
+    >>> decimals(-0.00001, ".3f"), decimals(-0.00001, "+.3f"), decimals(-0.5, ".3f")
+    ('0.000', '+0.000', '-0.500')
+    """
+    text = format(value, spec)
+    return format(0.0, spec) if text.startswith("-") and not float(text) else text
+
+
+def seconds_text(seconds: float, digits: int = 4) -> str:
+    """Seconds with so many digits, or all of those before the point if there are more.
+
+    Example
+    -------
+    >>> seconds_text(0.12345), seconds_text(7252.6), seconds_text(86400.0, 3)
+    ('0.1235', '7253', '86400')
+    """
+    return f"{seconds:.0f}" if abs(seconds) >= 10 ** (digits - 1) else f"{seconds:.{digits}g}"
 
 
 def short(value: object) -> str:
@@ -24,7 +49,18 @@ def short(value: object) -> str:
     >>> short(0.123456), short(64), short("adam"), short("")
     ('0.1235', '64', 'adam', "''")
     """
-    return f"{value:.4g}" if isinstance(value, float) else str(value) or "''"
+    return f"{value:.4g}" if isinstance(value, float) else shown(value) or "''"
+
+
+def configuration_text(config: Mapping[str, object]) -> str:
+    """A configuration in a line.
+
+    Example
+    -------
+    >>> configuration_text({"lr": 0.00012345, "act": "relu"})
+    'lr=0.0001235, act=relu'
+    """
+    return ", ".join(f"{shown(name)}={short(value)}" for name, value in config.items())
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -238,6 +238,20 @@ def output_file(name: str, value: object) -> Path:
     return file
 
 
+def output_file_in_place(name: str, value: object) -> Path:
+    """As :func:`output_file`, of a file whose folder is there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As there, or its folder does not exist.
+    """
+    file = output_file(name, value)
+    if not file.absolute().parent.exists():
+        raise ValueError(f"{name} must be in an existing folder, but {str(file.parent)!r} does not exist")
+    return file
+
+
 def output_folder(name: str, value: object) -> Path:
     """The path of a folder that is to be written into, or made.
 

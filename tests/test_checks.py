@@ -108,4 +108,9 @@ def test_a_file_to_be_written_is_no_folder(value, tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     with pytest.raises(ValueError, match="output must be a file to be written, but"):
         checks.output_file("output", value)
-    assert checks.output_file("output", "there/page") == Path("there/page")
+    for check in (checks.output_file, checks.output_file_in_place):
+        assert check("output", "there/page") == Path("there/page")
+        assert check("output", "page") == Path("page")
+    assert checks.output_file("output", "gone/page") == Path("gone/page")
+    with pytest.raises(ValueError, match="output must be in an existing folder, but 'gone' does not exist"):
+        checks.output_file_in_place("output", "gone/page")

@@ -52,6 +52,12 @@ def test_otherwise_the_exit_code_is_that_of_the_command():
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"all\n", b"")
 
 
+def test_what_the_encoding_of_the_output_lacks_is_escaped():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = run("print('\\u7cbe \\u00d7 2')", capture_output=True, env=environment)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, b"\\u7cbe \\xd7 2\n", b"")
+
+
 def test_an_output_that_cannot_be_written_is_said_in_a_line():
     command = (
         "import sys; from syne_hypersched._console import run_command; sys.exit(run_command(lambda: print('x') or 0))"

@@ -20,7 +20,8 @@ MOST_LINES = 400
 #: The common ground, which every room may import: the modules of the package root, and which others of them each may
 #: import. They import no room. A module that only one room needs lies in that room.
 COMMON_GROUND = {
-    "_console": set(),
+    "_console": {"_terminal_text"},
+    "_direction": set(),
     "_disk": set(),
     "_extras": set(),
     "_file_lock": set(),
@@ -30,6 +31,7 @@ COMMON_GROUND = {
     "_log_tail": {"_report_lines"},
     "_metadata": {"_json_files"},
     "_moments": set(),
+    "_picture_text": {"_terminal_text"},
     "_report_lines": set(),
     "_resize_desk": set(),
     "_short_table": {"contract"},
@@ -38,7 +40,8 @@ COMMON_GROUND = {
     "_tables": set(),
     "_version": set(),
     "_view": set(),
-    "_wording": set(),
+    "_terminal_text": set(),
+    "_wording": {"_terminal_text"},
     "checkpoint_folder": {"_disk", "filenames"},
     "checks": set(),
     "contract": set(),

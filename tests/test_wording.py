@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from syne_hypersched._wording import counted, enumerated, metric_text, short
+from syne_hypersched._wording import counted, decimals, enumerated, metric_text, seconds_text, short
 
 
 @pytest.mark.parametrize(
@@ -12,10 +14,34 @@ from syne_hypersched._wording import counted, enumerated, metric_text, short
     [
         (0.0, "0.0000"), (0.5, "0.5000"), (-12.34567, "-12.3457"), (0.01, "0.0100"), (0.0034, "0.0034"),
         (0.00002345678, "2.346e-05"), (-1e-12, "-1e-12"), (123456.7, "123456.7000"), (3.2e11, "3.2e+11"),
+        (-0.0, "0.0000"),
     ],
 )  # fmt: skip
 def test_a_metric_has_four_decimals_or_four_digits(value, text):
     assert metric_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "text"),
+    [
+        (-0.0, ".3f", "0.000"), (-0.0004, ".3f", "0.000"), (-0.0006, ".3f", "-0.001"), (-0.0001, "+.3f", "+0.000"),
+        (-0.0, ".1f", "0.0"), (-2.0, "+.1f", "-2.0"), (-math.inf, ".3f", "-inf"), (math.nan, ".3f", "nan"),
+    ],
+)  # fmt: skip
+def test_what_is_rounded_to_zero_has_no_minus(value, spec, text):
+    assert decimals(value, spec) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "digits", "text"),
+    [
+        (0.0, 4, "0"), (0.05, 3, "0.05"), (59.996, 4, "60"), (119.04, 4, "119"), (999.94, 4, "999.9"),
+        (7199.97, 4, "7200"),
+        (10800.0, 4, "10800"), (7253.4, 3, "7253"), (86400.0, 3, "86400"), (-7253.4, 3, "-7253"), (math.inf, 3, "inf"),
+    ],
+)  # fmt: skip
+def test_hours_are_seconds_without_an_exponent(seconds, digits, text):
+    assert seconds_text(seconds, digits) == text
 
 
 def test_one_thing_is_not_several():

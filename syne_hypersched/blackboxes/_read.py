@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def read_table(
     configs_path, config_id
         A second file with one line for each configuration, and the column by which the two files are joined.
     where
-        Values of other columns: only lines with these values are read, and the columns are dropped.
+        Values of other columns: only lines with these values are read, and the columns are dropped. A column of
+        numbers or of truth values may be compared with a text such as ``"3"`` or ``"true"``.
     configuration_space
         Domain of each hyperparameter; by default inferred from the rows.
     lookup
@@ -81,7 +83,7 @@ def read_table(
     frame = _read(path)
     for column, value in (where or {}).items():
         _need(frame, [column], path)
-        frame = frame[frame[column] == value].drop(columns=column)
+        frame = frame[_has(frame[column], value)].drop(columns=column)
         if frame.empty:
             raise ValueError(f"where must leave some lines of {path}, but none has {column} = {value!r}")
     time_column = elapsed_time_attr if epoch_time_attr is None else epoch_time_attr
@@ -155,16 +157,29 @@ def _read(path: Path) -> pd.DataFrame:
 def _read_frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    if path.name.endswith(_PARQUET):
+    name = path.name.lower()  # programs of Windows write capitals
+    if name.endswith(_PARQUET):
         try:
             return pd.read_parquet(path)
         except ImportError as error:
             raise ImportError(
                 f"Reading {path} needs pyarrow: pip install 'syne-hypersched[benchmarks]', or store the table as CSV"
             ) from error
-    if path.name.endswith(_CSV):
+    if name.endswith(_CSV):
         return read_csv(path, words=True)
     raise ValueError(f"path must end in {', '.join((*_PARQUET, *_CSV))}, but is {path}")
+
+
+def _has(column: pd.Series[Any], value: Any) -> pd.Series[bool]:
+    """Which lines of a column have a value."""
+    import pandas as pd
+
+    if isinstance(value, str) and pd.api.types.is_bool_dtype(column):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    elif isinstance(value, str) and pd.api.types.is_numeric_dtype(column):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return column == value
 
 
 def _need(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
@@ -206,7 +221,7 @@ def _check_columns(
 
 def _missing(path: Path, column: str, index: int, is_joined: bool) -> str:
     """What a file has where a row of its table has no value, in words."""
-    if is_joined or not path.name.endswith(_CSV):
+    if is_joined or not path.name.lower().endswith(_CSV):
         return f"row {index} has none"
     line = index + 2  # the first one has the names
     texts = read_texts(path, [column], index + 1)
@@ -313,7 +328,7 @@ def _check_elapsed(
     """Refuses seconds that are those of each epoch rather than those so far."""
     steps = np.diff(seconds, axis=2)
     rule = f"{path} must have the seconds trained so far in the column {column!r}"
-    sums = "Seconds of each epoch must be added up, which read_table does with epoch_time_attr"
+    sums = f"Seconds of each epoch are named as such: epoch_time_attr={column!r}"
     falls = np.argwhere(steps < 0)
     if len(falls):
         row, repetition, level = (int(i) for i in falls[0])

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from syne_hypersched import checks
 from syne_hypersched._console import error_text
+from syne_hypersched._terminal_text import shown, shown_lines
 from syne_hypersched.backends.local import Processes, program
 from syne_hypersched.backends.machine.discovery import DeviceType, find_devices
 from syne_hypersched.check._judge import judge
@@ -87,14 +88,14 @@ class CheckResult:
         width = max(len(row.name) for row in self.rows)
         lines = []
         for row in self.rows:
-            lines.append(f"{row.status:7}  {row.name:{width}}  {row.found}")
+            lines.append(f"{row.status:7}  {row.name:{width}}  {shown(row.found)}")
             if row.advice:
                 indent = " " * (width + 11)
                 lines += textwrap.wrap(  # a path stays whole, so that it can be copied
                     row.advice, _WIDTH, initial_indent=f"{indent}> ", subsequent_indent=indent + "  ",
                     break_long_words=False, break_on_hyphens=False,
                 )  # fmt: skip
-            lines += [f"         | {line[: 2 * _WIDTH]}" for line in row.log]
+            lines += [f"         | {shown(line)[: 2 * _WIDTH]}" for line in row.log]
         counts = {status: sum(row.status == status for row in self.rows) for status in ("PASS", "FAIL", "UNKNOWN")}
         summary = ", ".join(f"{number} {status}" for status, number in counts.items())
         lines.append(f"{summary}; {self.seconds:.0f} s")
@@ -229,5 +230,5 @@ def check_and_print(script: str, options: Sequence[str], as_json: bool, **choice
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    print(json.dumps(result.to_json(), indent=2) if as_json else result)
+    print(json.dumps(result.to_json(), indent=2) if as_json else shown_lines(str(result)))
     return 0 if result.passed else EXIT_FAIL

@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Sequence
 
+from syne_hypersched._terminal_text import plain_log
+
 _NUM_BYTES = 20_000
 _TRACEBACK = "Traceback (most recent call last)"
 #: What torch writes before each line of a traceback, of several ranks.
@@ -18,7 +20,7 @@ def last_lines(path: str) -> list[str]:
     with contextlib.suppress(OSError), open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - _NUM_BYTES))
-        lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines()]
+        lines = [plain_log(line).rstrip() for line in file.read().decode(errors="replace").splitlines()]
         return [line for line in lines if line]
     return []
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, UnusedCliTokensError
 
 from syne_hypersched._console import run_command
+from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched._version import __version__
 from syne_hypersched.cli import (
     _check,
@@ -27,6 +29,14 @@ from syne_hypersched.cli import (
     _verify,
     _watch,
 )
+
+#: How arguments are given to the script, by command.
+_WAYS_TO_THE_SCRIPT = {
+    "check": "Options of the script follow the script: hypersched check {script} --lr 0.1",
+    "tune": "What the script is given is in the space, also a constant: --space lr=0.1 (docs/scripts.md)",
+}
+#: How alike an unknown option must be to a known one to be taken for it: from 0 to 1.
+_ALIKE = 0.66
 
 EXIT_USAGE = 2
 """Exit code for an invalid command line, and for a run that cannot be read."""
@@ -81,6 +91,8 @@ _COMMANDS: dict[Callable[..., int], str] = {
     _check.check: _check.EPILOGUE,
     _completion.completion_of(app): _completion.EPILOGUE,
 }
+_COMMAND_NAMES = frozenset(command.__name__ for command in _COMMANDS)
+
 for _command, _epilogue in _COMMANDS.items():
     app.command(_command, help_epilogue=_epilogue)
 
@@ -99,11 +111,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code of the command; 2 if there is no such command or its arguments are invalid.
     """
     tokens = _join_negative(_report.spell_out(sys.argv[1:] if arguments is None else arguments))
+    if tokens[:1] == ["check"] and (fault := _check.misspelt(tokens[1:], _options_of("check"))):
+        return _refuse(fault, tokens)
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        print(f"hypersched: {_why(error)}\nTry: {_help_command(tokens)}", file=sys.stderr)
-        return EXIT_USAGE
+        return _refuse(_why(error, tokens), tokens)
     if command in _COMMANDS:
         return int(command(*bound.args, **bound.kwargs))
     try:
@@ -114,8 +127,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _why(error: CycloptsError) -> str:
+def _options_of(command: str) -> set[str]:
+    """The options of a command as they are typed."""
+    options = {name for argument in app[command].assemble_argument_collection() for name in argument.names}
+    return options | {"--help", "--version"}
+
+
+def _refuse(message: str, tokens: Sequence[str]) -> int:
+    print(f"hypersched: {shown_lines(message)}\nTry: {_help_command(tokens)}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _why(error: CycloptsError, tokens: Sequence[str]) -> str:
     """What is wrong with the arguments, in words."""
+    if isinstance(error, UnknownOptionError) and tokens[0] in _COMMAND_NAMES:
+        name = (error.token.keyword or error.token.value).partition("=")[0]
+        near = difflib.get_close_matches(name, _options_of(tokens[0]), n=1, cutoff=_ALIKE)
+        if near:
+            return f"Unknown option: {name}. Did you mean {near[0]}?"
+        script = next((token for token in tokens[1:] if token.endswith(".py")), "train.py")
+        way = _WAYS_TO_THE_SCRIPT.get(tokens[0], "").format(script=shlex.quote(script))
+        return f"Unknown option: {name}. {way}".rstrip()
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         tokens = " ".join(error.unused_tokens)
         return f"unexpected: {tokens}. Several values of one option are separated by commas, without spaces"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,12 +15,15 @@ Examples:
   hypersched check train.py --json -- --metric accuracy
   hypersched check train.py --output_dir {st_checkpoint_dir} --epochs 5
 
-Options that are not listed here are the script's, and so is everything after
-a --. Choose them so that an epoch takes seconds.
+Options after the script that are not listed here are the script's, and so is
+everything after a --. Choose them so that an epoch takes seconds.
 
 Exit codes: 0 if no property has failed; 1 if one has; 2 if the arguments make
 no sense, or the devices are taken.
 """
+
+#: How alike an option of the script must be to one of the command, to be taken for a misspelt one: from 0 to 1.
+_NEARLY = 0.87
 
 
 def check(
@@ -36,7 +41,7 @@ def check(
     tolerance: float = 0.05,
     timeout_s: float = 300.0,
     keep: Path | None = None,
-    json: bool = False,
+    json: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> int:
     """Check a training script before GPU hours are spent: end it at bad moments, and look whether work is lost.
 
@@ -80,3 +85,35 @@ def check(
         binary=binary, metric=metric, resource=resource, grace_s=grace_s, num_reports=num_reports, tolerance=tolerance,
         timeout_s=timeout_s, keep=keep,
     )  # fmt: skip
+
+
+def misspelt(tokens: Sequence[str], known: Collection[str]) -> str:
+    """A message about an option that is nearly one of the command, and would be given to the script; else empty.
+
+    Parameters
+    ----------
+    tokens
+        What follows ``hypersched check``.
+    known
+        The options of the command.
+
+    Example
+    -------
+    >>> misspelt(["train.py", "--json", "--lr", "0.1"], ["--json", "--keep"])
+    ''
+    >>> misspelt(["train.py", "--jsons"], ["--json", "--keep"])[:49]
+    'check has no option --jsons. Did you mean --json?'
+    """
+    before = tokens[: tokens.index("--")] if "--" in tokens else tokens
+    for token in before:
+        name = token.partition("=")[0]
+        if not name.startswith("--") or name in known:
+            continue
+        dashed = "--" + name[2:].replace("_", "-")
+        near = [dashed] if dashed in known else difflib.get_close_matches(dashed, known, n=1, cutoff=_NEARLY)
+        if near:
+            return (
+                f"check has no option {name}. Did you mean {near[0]}? If it is an option of the script, write it after "
+                f"a --: hypersched check SCRIPT -- {name} ..."
+            )
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from syne_hypersched._console import error_text
+from syne_hypersched._terminal_text import left, shown, shown_lines, width
 from syne_hypersched._wording import counted
 from syne_hypersched.cli._study_options import StudyOptions, study_of
 
@@ -33,6 +35,10 @@ Examples:
   Your own learning curves (one row for each configuration and epoch):
     hypersched compare --table curves.csv --metric val_loss --mode min \\
         --elapsed-attr seconds
+
+  The same where a column has the seconds of each epoch:
+    hypersched compare --table curves.csv --metric val_loss --mode min \\
+        --epoch-time-attr seconds
 
   The HyperSched authors' ablation study:
     hypersched compare --preset ablation
@@ -75,6 +81,7 @@ def compare(
     list_names
         Show all names and exit.
     """
+    from syne_hypersched.cli._direction import warn_of_direction
     from syne_hypersched.comparison.listing import describe_names
     from syne_hypersched.comparison.presets import find_preset, num_cores
     from syne_hypersched.comparison.storage import default_output, usable_output
@@ -87,6 +94,9 @@ def compare(
             print(describe_names(), flush=True)
             return 0
         study = study_of(options)
+        if study.table is not None:
+            modes = {True: "--mode min", False: "--mode max"}
+            warn_of_direction("hypersched compare", study.table.metric, study.table.do_minimize, modes)
         if output is None:
             output, why_not_default = usable_output(study, default_output(study))
             if why_not_default is not None:
@@ -95,8 +105,14 @@ def compare(
     except BrokenPipeError:
         raise  # the output is no longer read, as by `head`, which is no error
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"hypersched compare: error: {error_text(error, max_num_trials='--max-trials')}", file=sys.stderr)
+        print(f"hypersched compare: error: {_as_options(error)}", file=sys.stderr)
         return 2
+
+
+def _as_options(error: BaseException) -> str:
+    """What an error says, with the options of the command line instead of arguments in Python."""
+    text = error_text(error, max_num_trials="--max-trials", path="the table")
+    return re.sub(r"epoch_time_attr='([^']*)'", r"--epoch-time-attr \1", text)
 
 
 def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
@@ -133,7 +149,7 @@ def _compare(study: Study, output: Path, jobs: int, started: float) -> int:
         )
         return 1
     written = write_report(results, output)
-    print(describe(results, brief=True))
+    print(shown_lines(describe(results, brief=True)))
     print()
     pictures = [path for path in written if path.suffix == ".png"]
     missing = 'none, matplotlib is not installed: pip install "syne-hypersched[plots]"'
@@ -175,10 +191,11 @@ def _describe_table(study: Study) -> None:
     from syne_hypersched.comparison.benchmarks import TABLE, load_benchmark
 
     table = load_benchmark(TABLE, study.table).table
-    width = max(map(len, table.configuration_space))
-    print(f"{len(table)} configurations, {len(table.levels)} levels of {table.time_attr}; the space that is searched:")
+    columns = max(map(width, map(shown, table.configuration_space)))
+    levels = f"{len(table.levels)} levels of {shown(table.time_attr)}"
+    print(f"{len(table)} configurations, {levels}; the space that is searched:")
     for name, domain in table.configuration_space.items():
-        print(f"  {name:{width}}  {domain}")
+        print(f"  {left(shown(name), columns)}  {shown(domain)}")
     for name in id_columns(table.configurations):
         others = ",".join(other for other in table.configuration_space if other != name) or "..."
         print(

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from syne_hypersched import checks
 from syne_hypersched._console import error_text
 
 EPILOGUE = """\
@@ -51,6 +52,7 @@ def demo(
 
     try:
         if copy is not None:
+            checks.output_file_in_place("copy", copy)
             if copy.exists():
                 raise ValueError(f"--copy must be a new file, but {str(copy)!r} exists")
             shutil.copyfile(demo_script(), copy)

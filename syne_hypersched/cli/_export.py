@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from syne_hypersched._console import cannot
+from syne_hypersched._terminal_text import shown
 
 EPILOGUE = """\
 Examples:
@@ -68,5 +69,5 @@ def export(
         print(cannot("export", run, error, **options), file=sys.stderr)
         return 2
     for one in written:
-        print(f"{one.where}: {one.what}")
+        print(f"{shown(one.where)}: {shown(one.what)}")
     return 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from syne_hypersched._terminal_text import shown_lines
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -36,7 +38,7 @@ def referee(
     candidate: str,
     rivals: str | None = None,
     group: tuple[str, ...] = (),
-    strongest: bool = False,
+    strongest: Annotated[bool, Parameter(show_default=False)] = False,
     level: float = 0.05,
     csv: Path | None = None,
 ) -> int:
@@ -67,7 +69,7 @@ def referee(
     try:
         return _referee(results, candidate, rivals, group, strongest, level, csv)
     except (ValueError, TypeError, OSError) as error:
-        print(f"hypersched referee: error: {error}", file=sys.stderr)
+        print(f"hypersched referee: error: {shown_lines(str(error))}", file=sys.stderr)
         return 2
 
 
@@ -96,7 +98,8 @@ def _referee(
         groups[name] = tables
     named = None if rivals is None else [name.strip() for name in rivals.split(",")]
     verdicts = verdict_table(rows, candidate, named, groups or None, level)
-    print(describe_verdicts(strongest(verdicts) if only_strongest else verdicts, candidate, level), flush=True)
+    text = describe_verdicts(strongest(verdicts) if only_strongest else verdicts, candidate, level)
+    print(shown_lines(text), flush=True)
     if csv is not None:
         write_whole(csv, verdicts.to_csv(index=False, lineterminator="\n"))
     return 0

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from syne_hypersched import checks
 from syne_hypersched._console import cannot
+from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched._wording import counted
 
 MANY_REPORTS = 500_000
@@ -74,7 +75,7 @@ def replay(
 
     try:
         if table is not None:
-            checks.output_file("table", table)
+            checks.output_file_in_place("table", table)
         loaded = load_run(run, time_attr)
         known = run_curves(loaded, _positive("--num-devices", num_devices))
         scenarios = default_scenarios(
@@ -90,7 +91,7 @@ def replay(
                 "fewer scenarios take less: --schedulers asha --grace-periods 1 --devices 4 --deadlines 1h",
                 file=sys.stderr,
             )
-        print(describe_replay(known, replay_scenarios(known, scenarios)))
+        print(shown_lines(describe_replay(known, replay_scenarios(known, scenarios))))
         if table is not None:
             _write_table(table, loaded, known)
             print(f"learning curves: {table}")

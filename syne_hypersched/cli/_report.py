@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 EPILOGUE = """\
 Examples:
@@ -22,7 +25,7 @@ def report(
     file: Path | None = None,
     /,
     *,
-    html: bool = False,
+    html: Annotated[bool, Parameter(show_default=False)] = False,
     time_attr: str | None = None,
     figure: Path | None = None,
     num_trials: int = 20,

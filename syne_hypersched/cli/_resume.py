@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 EPILOGUE = """\
 Examples:
@@ -14,7 +16,13 @@ if it is interrupted.
 """
 
 
-def resume(run: str, /, *, time_passes: Literal["always", "running"] = "always", not_strict: bool = False) -> int:
+def resume(
+    run: str,
+    /,
+    *,
+    time_passes: Literal["always", "running"] = "always",
+    not_strict: Annotated[bool, Parameter(show_default=False)] = False,
+) -> int:
     """Continue an experiment whose tuner was killed, and wait until it is done.
 
     The experiment must have been run with a Journal.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
+from syne_hypersched._wording import enumerated
+
 if TYPE_CHECKING:
     from syne_hypersched.comparison.settings import Study, TableFile
 
@@ -19,6 +21,7 @@ _TABLE = Group(
     sort_key=2,
 )
 _MACHINE = Group("Deadline and machine", sort_key=3)
+_ELAPSED = "elapsed_s"
 _LOCAL = Group("Real training on this machine (--backend local)", sort_key=4)
 
 
@@ -75,11 +78,31 @@ class StudyOptions:
     elapsed_attr: Annotated[
         str,
         Parameter(group=_TABLE, help="Column of the seconds trained so far (default elapsed_s)."),
-    ] = "elapsed_s"
+    ] = _ELAPSED
+    epoch_time_attr: Annotated[
+        str | None,
+        Parameter(group=_TABLE, help="Column of the seconds of each epoch, if there are no seconds so far."),
+    ] = None
+    seed_attr: Annotated[
+        str | None,
+        Parameter(group=_TABLE, help="Column of the repetition, if configurations were trained several times."),
+    ] = None
     configuration: Annotated[
         str | None,
         Parameter(group=_TABLE, help="Columns of the hyperparameters."),
     ] = None
+    configs: Annotated[
+        Path | None,
+        Parameter(group=_TABLE, help="A second file with the hyperparameters, one row for each configuration."),
+    ] = None
+    config_id: Annotated[
+        str | None,
+        Parameter(group=_TABLE, help="Column by which the two files are joined (default config_id)."),
+    ] = None
+    where: Annotated[
+        tuple[str, ...],
+        Parameter(group=_TABLE, help="COLUMN=VALUE: only rows with this value are read; repeatable."),
+    ] = ()
 
     deadline: Annotated[
         str | None,
@@ -161,8 +184,10 @@ def study_of(options: StudyOptions) -> Study:
     table = None
     if options.table is not None:
         table = _table_file(options, options.table)
-    elif options.metric is not None or options.mode is not None or options.configuration is not None:
-        raise ValueError("--metric, --mode and --configuration need --table FILE, which is missing")
+    elif of_table := _options_of_a_table(options):
+        raise ValueError(
+            f"{enumerated(of_table)} {'need' if len(of_table) > 1 else 'needs'} --table FILE, which is missing"
+        )
     named = (("model", options.model), ("data", options.data))
     script_options = [(name, value) for name, value in named if value is not None]
     return make_study(
@@ -179,7 +204,7 @@ def study_of(options: StudyOptions) -> Study:
         max_num_trials=options.max_trials,
         max_t=options.max_t,
         table=table,
-        script_options=[*script_options, *(_name_and_value(text) for text in options.option)],
+        script_options=[*script_options, *(_name_and_value("--option", "NAME", text) for text in options.option)],
     )
 
 
@@ -192,8 +217,20 @@ def _table_file(options: StudyOptions, path: Path) -> TableFile:
         raise ValueError("--table needs --metric COLUMN and --mode min or max")
     if options.benchmark is not None:
         raise ValueError(f"--table is a benchmark itself, but got --benchmark {options.benchmark!r}, too")
-    if not path.is_file():
-        raise FileNotFoundError(f"--table must be an existing file, but got {str(path)!r}")
+    if options.epoch_time_attr is not None and options.elapsed_attr != _ELAPSED:
+        raise ValueError(
+            f"--elapsed-attr and --epoch-time-attr exclude each other, but got {options.elapsed_attr!r} and "
+            f"{options.epoch_time_attr!r}"
+        )
+    if options.config_id is not None and options.configs is None:
+        raise ValueError("--config-id needs --configs FILE, which is missing")
+    files = [path] if options.configs is None else [path, options.configs]
+    for option, file in zip(("--table", "--configs"), files, strict=False):
+        if not file.is_file():
+            raise FileNotFoundError(f"{option} must be an existing file, but got {str(file)!r}")
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
     return TableFile(
         path=str(path.resolve()),
         metric=options.metric,
@@ -201,8 +238,28 @@ def _table_file(options: StudyOptions, path: Path) -> TableFile:
         time_attr=options.time_attr,
         elapsed_time_attr=options.elapsed_attr,
         configuration=_list(options.configuration),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=digest.hexdigest(),
+        epoch_time_attr=options.epoch_time_attr,
+        seed_attr=options.seed_attr,
+        configs_path=None if options.configs is None else str(options.configs.resolve()),
+        config_id=options.config_id,
+        where=tuple(_name_and_value("--where", "COLUMN", text) for text in options.where) or None,
     )
+
+
+def _options_of_a_table(options: StudyOptions) -> list[str]:
+    """The options that were given and make sense with a table only."""
+    given = {
+        "--metric": options.metric,
+        "--mode": options.mode,
+        "--epoch-time-attr": options.epoch_time_attr,
+        "--seed-attr": options.seed_attr,
+        "--configuration": options.configuration,
+        "--configs": options.configs,
+        "--config-id": options.config_id,
+        "--where": options.where or None,
+    }
+    return [name for name, value in given.items() if value is not None]
 
 
 def _list(text: str | None) -> tuple[str, ...] | None:
@@ -231,8 +288,8 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     return tuple(range(seeds[0]))
 
 
-def _name_and_value(text: str) -> tuple[str, str]:
+def _name_and_value(option: str, what: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--option must be NAME=VALUE, but got {text!r}")
+        raise ValueError(f"{option} must be {what}=VALUE, but got {text!r}")
     return name, value

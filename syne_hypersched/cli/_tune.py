@@ -78,7 +78,7 @@ def tune(
     devices: Annotated[str, Parameter(group=_MACHINE)] = "all",
     cluster: Annotated[str | None, Parameter(group=_MACHINE)] = None,
     checkpoints: Annotated[Path | None, Parameter(group=_MACHINE)] = None,
-    insecure: Annotated[bool, Parameter(group=_MACHINE)] = False,
+    insecure: Annotated[bool, Parameter(group=_MACHINE, show_default=False)] = False,
     processes: Annotated[Literal["per_device", "single"], Parameter(group=_MACHINE)] = "per_device",
     scheduler: Annotated[str, Parameter(group=_HOW)] = "hypersched",
     searcher: Annotated[str | None, Parameter(group=_HOW)] = None,
@@ -146,6 +146,7 @@ def tune(
     write_script
         Write the equivalent Python script to this file, and do not run it.
     """
+    from syne_hypersched.cli._direction import warn_of_direction
     from syne_hypersched.cli._tuning import tune_and_report
     from syne_hypersched.cli._tuning import write_script as write
 
@@ -163,6 +164,7 @@ def tune(
         )  # fmt: skip
         if resume is not None and (name is not None or write_script is not None):
             raise ValueError("--resume continues an experiment that has a name: leave out --name and --write-script")
+        warn_of_direction("hypersched tune", job.metric, job.do_minimize, {True: "--min", False: "--max"})
         return tune_and_report(job, resume) if write_script is None else write(job, write_script)
     except BrokenPipeError:
         raise

@@ -6,7 +6,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syne_hypersched import checks
 from syne_hypersched._console import outliving_the_reader
+from syne_hypersched._terminal_text import left, shown, shown_lines, width
 
 if TYPE_CHECKING:
     from syne_hypersched.tuning import TuneJob
@@ -34,7 +36,7 @@ def _tune_and_report(job: TuneJob, resume: str | None) -> int:
     tuner = make_tuner(job, is_new=resume is None)
     if resume is not None and is_over_and_told(resume, tuner):
         return 0
-    print(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name), flush=True)
+    print(shown_lines(_announcement(job, tuner.trial_backend.devices.names, resume or tuner.name)), flush=True)
     return run_to_report(tuner, resume)
 
 
@@ -50,24 +52,23 @@ def write_script(job: TuneJob, path: Path) -> int:
 
     if path.exists():
         raise ValueError(f"--write-script must be a new file, but {str(path)!r} exists")
-    if not path.resolve().parent.is_dir():
-        raise ValueError(f"--write-script must be in an existing folder, but {str(path.parent)!r} does not exist")
+    checks.output_file_in_place("--write-script", path)
     path.write_text(script_of(job, path), encoding="utf-8")
     print(f"wrote {path}, which tunes as this command would. Run it: python {shlex.quote(str(path))}")
     return 0
 
 
 def _announcement(job: TuneJob, devices: tuple[str, ...], name: str) -> str:
-    width = max(len(entry.name) for entry in job.space)
+    columns = max(width(shown(entry.name)) for entry in job.space)
     listed = ", ".join(devices) if len(devices) <= 4 else f"{devices[0]} to {devices[-1]}"
     aim = "minimise" if job.do_minimize else "maximise"
     return "\n".join(
         [
-            f"experiment {name}: {aim} {job.metric} of {job.script.name}",
-            *(f"  {entry.name:{width}}  {entry}" for entry in job.space),
+            f"experiment {name}: {aim} {shown(job.metric)} of {shown(job.script.name)}",
+            *(f"  {left(shown(entry.name), columns)}  {shown(entry)}" for entry in job.space),
             (
                 f"{len(devices)} device{'s' if len(devices) > 1 else ''} ({listed}), {job.scheduler}, up to "
-                f"{job.time_attr} {job.max_t:g}, {job.deadline_s:g} s"
+                f"{shown(job.time_attr)} {job.max_t:g}, {job.deadline_s:g} s"
             ),
             f"Ctrl-C ends it; hypersched resume {shlex.quote(name)} continues it",
         ]

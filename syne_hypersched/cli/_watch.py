@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 EPILOGUE = """\
 Examples:
   hypersched watch NAME --open
@@ -13,7 +17,14 @@ missing; 130 when it is ended by Ctrl-C.
 """
 
 
-def watch(run: str, /, *, open: bool = False, port: int = 0, time_attr: str | None = None) -> int:
+def watch(
+    run: str,
+    /,
+    *,
+    open: Annotated[bool, Parameter(show_default=False)] = False,
+    port: int = 0,
+    time_attr: str | None = None,
+) -> int:
     """Show a run in a browser, live: metric, devices, decisions with their reasons, failures.
 
     The page is served on the loopback interface of this machine, at an address with a token. It reads the files of the

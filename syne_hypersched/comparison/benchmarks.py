@@ -226,4 +226,9 @@ def _read_user_table(table: TableFile) -> TableBlackbox:
         time_attr=table.time_attr,
         metrics=[table.metric],
         elapsed_time_attr=table.elapsed_time_attr,
+        epoch_time_attr=table.epoch_time_attr,
+        seed=table.seed_attr,
+        configs_path=table.configs_path,
+        config_id=table.config_id or "config_id",
+        where=dict(table.where or ()),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from syne_hypersched._extras import needs_extra
+from syne_hypersched._picture_text import picture_text, without_missing_glyphs
 from syne_hypersched.comparison.labels import apart
 from syne_hypersched.comparison.problems import Goal, find_goal, find_scale, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
@@ -70,7 +71,7 @@ def comparison_figure(results: Results, scenario: Scenario) -> Figure:
         if column:
             panel.tick_params(labelleft=False)
         _draw_trials(panels[1][column], results, scenario, deadline, label=column == 0)
-    what = "regret (0: best value in the table, 1: median)" if is_regret else f"best {goal.metric} so far"
+    what = "regret (0: best value in the table, 1: median)" if is_regret else f"best {picture_text(goal.metric)} so far"
     panels[0][0].set_ylabel(what, color=_FAINT)
     figure.suptitle(_title(results, scenario, goal), x=0.01, ha="left", color=_INK, fontsize=13, weight="bold")
     return figure
@@ -187,8 +188,9 @@ def draw_study(results: Results, folder: Path) -> list[Path]:
     if study.preset not in ("scale", "sensitivity"):
         for scenario in study.scenarios:
             pictures[f"{scenario.folder}.png"] = comparison_figure(results, scenario)
-    for name, figure in pictures.items():
-        figure.savefig(folder / name, dpi=140)
+    with without_missing_glyphs():
+        for name, figure in pictures.items():
+            figure.savefig(folder / name, dpi=140)
     return [folder / name for name in pictures]
 
 
@@ -330,7 +332,7 @@ def _limits(curves: Sequence[np.ndarray], do_minimize: bool) -> tuple[float, flo
 
 
 def _title(results: Results, scenario: Scenario, goal: Goal) -> str:
-    return f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {_seeds(results)}"
+    return picture_text(f"{scenario.name.replace(scenario.benchmark, goal.title, 1)}, {_seeds(results)}")
 
 
 def _deadline_title(deadline: Duration, deadline_s: float) -> str:

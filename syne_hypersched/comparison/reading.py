@@ -59,7 +59,8 @@ class RegretScale:
         """
         if self.best == self.median:
             return math.nan
-        return (self.best - (self.worst if math.isnan(value) else value)) / (self.best - self.median)
+        regret = (self.best - (self.worst if math.isnan(value) else value)) / (self.best - self.median)
+        return regret + 0.0  # the best value has 0, also as the quotient of 0 and a negative number
 
 
 @dataclass(frozen=True)

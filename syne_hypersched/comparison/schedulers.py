@@ -15,6 +15,7 @@ from syne_tune.optimizer.schedulers.searchers.searcher_factory import searchers 
 from syne_tune.optimizer.schedulers.searchers.single_objective_searcher import SingleObjectiveBaseSearcher
 from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
 
+from syne_hypersched._direction import is_news
 from syne_hypersched.allocation.scaling import ScalingName
 from syne_hypersched.comparison.iepoch import IEpoch
 from syne_hypersched.comparison.names import unknown_name
@@ -187,6 +188,7 @@ def make_scheduler(
     TypeError, ValueError
         The scheduler refuses the value of an option.
     """
+    is_news(problem.metric, problem.do_minimize)  # a doubt is told by the command, and not by each of its processes
     kind = _KINDS[spec.name]
     arguments: dict[str, Any] = {
         "config_space": dict(problem.config_space),

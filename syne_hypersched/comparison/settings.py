@@ -80,7 +80,17 @@ class TableFile:
     configuration: tuple[str, ...] | None = None
     """Columns of the hyperparameters; by default all columns that are neither times nor ``metric``."""
     sha256: str = ""
-    """Digest of the file, so that results of different tables are never mixed."""
+    """Digest of the files, so that results of different tables are never mixed."""
+    epoch_time_attr: str | None = None
+    """Column of the seconds of each epoch, instead of the seconds so far."""
+    seed_attr: str | None = None
+    """Column of the repetition, if configurations were trained several times."""
+    configs_path: str | None = None
+    """A second file, with one line for each configuration."""
+    config_id: str | None = None
+    """The column by which the two files are joined; by default ``config_id``."""
+    where: tuple[tuple[str, str], ...] | None = None
+    """Columns and values: only lines with these values are read."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +243,11 @@ def _check_distinct(what: str, values: Sequence[Any]) -> None:
             raise ValueError(f"{what} must differ from each other, but {value} is given twice")
 
 
+_NAMED_WHERE_USED = frozenset(
+    ("relaunch_cost", "join_cost", "pool", "epoch_time_attr", "seed_attr", "configs_path", "config_id", "where")
+)
+
+
 def _as_json(value: Any) -> Any:
     if isinstance(value, Duration):
         return str(value)
@@ -243,6 +258,6 @@ def _as_json(value: Any) -> Any:
         return {
             name: _as_json(item)
             for name, item in vars(value).items()
-            if item is not None or name not in ("relaunch_cost", "join_cost", "pool")
+            if item is not None or name not in _NAMED_WHERE_USED
         }
     return value

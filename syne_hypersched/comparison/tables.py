@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from syne_hypersched import _terminal_text
 from syne_hypersched.comparison.problems import find_goal, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Scenario
@@ -129,11 +130,11 @@ def _columns(name: str, interval: Interval) -> dict[str, float]:
 
 def align(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Rows of cells as text in columns. The first ``left`` columns are aligned left, the others right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(_terminal_text.width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
+            (_terminal_text.left if column < left else _terminal_text.right)(cell, width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())

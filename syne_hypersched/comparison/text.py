@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from syne_hypersched._wording import counted
+from syne_hypersched._wording import counted, decimals, seconds_text
 from syne_hypersched.comparison.problems import find_goal, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Scenario
@@ -43,7 +43,9 @@ def describe_scenario(results: Results, scenario: Scenario, comparison: pd.DataF
         deadline_s = rows.deadline_s.iloc[0]
         lines += [
             "",
-            f"deadline {deadline}" if str(deadline).endswith("s") else f"deadline {deadline} = {deadline_s:.4g} s",
+            f"deadline {deadline}"
+            if str(deadline).endswith("s")
+            else f"deadline {deadline} = {seconds_text(deadline_s)} s",
         ]
         header = ["", goal.metric, "regret", f"gain over {study.reference}", "win/tie/loss", "trials", "utilisation"]
         cells = [header]
@@ -171,11 +173,12 @@ def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:
     if math.isnan(mean):
         return ""
     plain = spec.lstrip("+")
-    return f"{mean:{spec}}" if math.isnan(high) else f"{mean:{spec}} ± {high - mean:{plain}}"
+    text = decimals(mean, spec)
+    return text if math.isnan(high) else f"{text} ± {decimals(high - mean, plain)}"
 
 
 def _number(value: float, spec: str = ".4f") -> str:
-    return "-" if math.isnan(value) else f"{value:{spec}}"
+    return "-" if math.isnan(value) else decimals(value, spec)
 
 
 def _of_scenario(table: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
@@ -206,8 +209,9 @@ def describe_verdicts(verdicts: pd.DataFrame, candidate: str, level: float) -> s
     ):
         cells = [["deadline", "rival", "regret", "rival's", "ratio", "gain", "p", "tables", "seeds", candidate]]
         for row in rows.itertuples():
-            gain = f"{row.gain:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-            regrets = [f"{row.regret:.3f}", f"{row.rival_regret:.3f}", f"{row.ratio:.3f}"]
+            gain, low, high = (decimals(value, "+.3f") for value in (row.gain, row.low, row.high))
+            gain = f"{gain} ({low} to {high})"
+            regrets = [decimals(value, ".3f") for value in (row.regret, row.rival_regret, row.ratio)]
             p_value = "<0.001" if row.adjusted_p_value < 0.001 else f"{row.adjusted_p_value:.3f}"
             numbers = [p_value, str(row.tables), str(row.seeds)]
             cells.append([row.deadline, row.rival, *regrets, gain, *numbers, row.verdict])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.checkpoints.best import ST_CHECKPOINT, measure_checkpoint, published_result
 from syne_hypersched.experiments._run import Run
@@ -53,7 +54,7 @@ def describe_best(run: Run) -> str:
     best, incumbent = PublishedBest.of(run), run.incumbent
     if best is None:
         return ""
-    whose = f"trial {best.trial_id} at {run.time_attr} {best.resource:g}"
+    whose = f"trial {best.trial_id} at {shown(run.time_attr)} {best.resource:g}"
     if best.checkpoint is None:
         text = f"configuration and result, but no checkpoint: {best.path}\nno whole checkpoint of {whose} was there"
     else:
@@ -61,10 +62,12 @@ def describe_best(run: Run) -> str:
         newer = "" if match == "exact" else f", or up to {counted(match, 'report')} newer"
         text = f"checkpoint, configuration and result: {best.path}\nthe checkpoint is of {whose}{newer}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value):
-        text += f"\nit has {run.metric} {metric_text(best.value)}: what was better has left no whole checkpoint"
+        text += f"\nit has {shown(run.metric)} {metric_text(best.value)}: what was better has left no whole checkpoint"
     if incumbent is not None and _is_better(run, best.value, incumbent.value):
         # The trial was paused at an earlier report, after which it had trained on.
-        text += f"\nit has {run.metric} {metric_text(best.value)}, which the tuner had not received when it ended"
+        text += (
+            f"\nit has {shown(run.metric)} {metric_text(best.value)}, which the tuner had not received when it ended"
+        )
     return text
 
 
@@ -87,7 +90,9 @@ def check_best(run: Run) -> Iterator[tuple[int, str]]:
             older = "older" if level < best.resource else "newer"
             yield best.trial_id, f"{whose}, whose checkpoint is {older}: of level {level:g}"
     if incumbent is not None and _is_better(run, incumbent.value, best.value) and not _is_told(run, best):
-        message = f"{whose} and {run.metric} {best.value:g}, while trial {incumbent.trial_id} has {incumbent.value:g}"
+        message = (
+            f"{whose} and {shown(run.metric)} {best.value:g}, while trial {incumbent.trial_id} has {incumbent.value:g}"
+        )
         yield incumbent.trial_id, message
 
 

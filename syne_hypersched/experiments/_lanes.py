@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from syne_hypersched._picture_text import picture_text
 from syne_hypersched.experiments._nodes import LOST, Attendance, by_node, in_order, num_nodes
 from syne_hypersched.experiments._timeline import Holding
 
@@ -77,24 +79,29 @@ def draw_lanes(
                 x, y = (absence.start_s + until_s) / 2, (first + last) / 2
                 colour = "#9C2B20" if is_lost else FAINT
                 panel.text(x, y, absence.how, color=colour, ha="center", va="center", fontsize=8, zorder=3)
+    # Thousands of bars are drawn in seconds only if those of the same lanes and colour are one thing to be drawn.
+    bars: dict[tuple[int, int, str], list[tuple[float, float]]] = defaultdict(list)
     for holding in held:
         until_s = end_s if holding.end_s is None else holding.end_s
         lanes = [lane[device] for device in holding.devices if device in lane]
         for first, last in _stretches(lanes, begins):
-            panel.broken_barh(
-                [(holding.start_s, until_s - holding.start_s)],
-                (first - reach, last - first + 2 * reach),
-                facecolor=colours.get(holding.trial_id, GREY),
-                edgecolor="white",
-                linewidth=min(0.8, 6 * lane_height),
-                zorder=2,
-            )
+            bar = holding.start_s, until_s - holding.start_s
+            bars[first, last, colours.get(holding.trial_id, GREY)].append(bar)
             if until_s - holding.start_s > 0.025 * end_s and (last - first + 1) * lane_height >= _NUMBER:
                 x, y = (holding.start_s + until_s) / 2, (first + last) / 2
                 panel.text(
                     x, y, str(holding.trial_id), color="white", ha="center", va="center", fontsize=9, weight="bold",
                     zorder=3,
                 )  # fmt: skip
+    for (first, last, colour), of_lanes in bars.items():
+        panel.broken_barh(
+            of_lanes,
+            (first - reach, last - first + 2 * reach),
+            facecolor=colour,
+            edgecolor="white",
+            linewidth=min(0.8, 6 * lane_height),
+            zorder=2,
+        )
     panel.set_ylim(len(devices) - 0.4, -0.6)
     _name_lanes(panel, devices, begins, height)
 
@@ -115,11 +122,11 @@ def _name_lanes(panel: Axes, devices: Sequence[str], begins: Sequence[int], heig
             panel.axhline(begin - 0.5, color=FAINT, linewidth=0.8 if len(nodes) <= _MOST_NAMES else 0.4, zorder=3)
     panel.set_ylabel("device" if len(nodes) == 1 else "devices by node", color=FAINT)
     if len(devices) <= _MOST_NAMES:
-        panel.set_yticks(range(len(devices)), devices)
+        panel.set_yticks(range(len(devices)), [picture_text(device) for device in devices])
     elif len(nodes) > 1:
         step = max(1, round(len(nodes) * _NAME / height + 0.49)) if len(nodes) * _NAME > height else 1
         places = [(first + after - 1) / 2 for first, after in pairwise(begins)]
-        panel.set_yticks(places[::step], list(nodes)[::step])
+        panel.set_yticks(places[::step], [picture_text(node) for node in nodes][::step])
         panel.tick_params(axis="y", length=0)
 
 

@@ -20,6 +20,7 @@ from syne_tune.util import experiment_path, metric_name_mode
 from syne_hypersched import checks
 from syne_hypersched._console import drop_output
 from syne_hypersched._extras import needs_extra
+from syne_hypersched._terminal_text import plain_log, shown_lines
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, metric_names_of
 from syne_hypersched.experiments._notebook import NotebookDisplay, in_notebook
 from syne_hypersched.experiments._panel import render_panel, render_result
@@ -196,7 +197,7 @@ class LiveProgress(TunerCallback):
         else:
             line = progress.describe(0.0)
             if since_s >= self.interval_s and line != self._last_line:
-                print(progress.describe(now_s), flush=True)
+                print(shown_lines(progress.describe(now_s)), flush=True)
                 self._last_shown, self._last_line = now_s, line
 
     def _show_end(self, lines: list[str]) -> None:
@@ -205,7 +206,7 @@ class LiveProgress(TunerCallback):
         elif self._notebook is not None:
             self._notebook.show("\n".join(lines))
         else:
-            print(*lines, sep="\n", flush=True)
+            print(shown_lines("\n".join(lines)), flush=True)
 
     def __getstate__(self) -> dict[str, Any]:
         # The tuner is saved with its callbacks; a terminal cannot be.
@@ -232,6 +233,14 @@ class QuietTunerLogger(TunerLogger):
 
     def _say_nothing(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    def print_failure_logs(self, trial_id: int, stdout: str, stderr: str) -> None:
+        """Prints the logs of a trial that has failed, without what moves the cursor; called by the tuner."""
+        super().print_failure_logs(trial_id, plain_log(stdout), plain_log(stderr))
+
+    def print_no_metrics_observed(self, trial_id: int, stdout: str, stderr: str) -> None:
+        """Prints the logs of a trial that has not reported, without what moves the cursor; called by the tuner."""
+        super().print_no_metrics_observed(trial_id, plain_log(stdout), plain_log(stderr))
 
     print_experiment_header = _say_nothing
     print_tuning_start = _say_nothing

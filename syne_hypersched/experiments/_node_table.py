@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from syne_hypersched._wording import counted
+from syne_hypersched._terminal_text import left, right, shown, width
+from syne_hypersched._wording import counted, seconds_text
 from syne_hypersched.experiments._nodes import (
     NEW,
     Attendance,
@@ -79,11 +80,11 @@ def changes_of(attendance: Attendance) -> dict[str, tuple[str, ...]]:
         for node, some in by_node(absence.devices).items():
             share = "" if len(some) == len(nodes[node]) else f"{len(some)} of {len(nodes[node])} "
             if absence.how != NEW:
-                said = f"{share}{absence.how} at {absence.start_s:.4g} s"
+                said = f"{share}{absence.how} at {seconds_text(absence.start_s)} s"
                 told[node].append((absence.start_s, said, why(absence.reason, node)))
             if absence.end_s is not None and (some[0], absence.end_s) not in begins:
                 again = "joined" if absence.how == NEW else "back"
-                told[node].append((absence.end_s, f"{share}{again} at {absence.end_s:.4g} s", ""))
+                told[node].append((absence.end_s, f"{share}{again} at {seconds_text(absence.end_s)} s", ""))
     return {
         node: tuple(f"{text}: {reason}" if reason else text for _, text, reason in sorted(of_node))
         for node, of_node in told.items()
@@ -96,21 +97,25 @@ def describe_nodes(run: Run) -> str:
     if len(nodes) < 2:
         return ""
     ranked = sorted(nodes, key=lambda node: not node.changes)
-    shown = nodes if len(nodes) <= _MOST_NODES else [node for node in nodes if node in ranked[:_MOST_NODES]]
+    listed = nodes if len(nodes) <= _MOST_NODES else [node for node in nodes if node in ranked[:_MOST_NODES]]
     rows = [("node", "devices", "held", "trials", "what happened")]
-    for node in shown:
+    for node in listed:
         earlier = ["..."] if len(node.changes) > _MOST_CHANGES else []
         happened = "; ".join([*earlier, *node.changes[-_MOST_CHANGES:]])
-        rows.append((node.name, str(node.num_devices), f"{node.held:.0%}", str(node.num_trials), happened))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        rows.append(
+            (shown(node.name), str(node.num_devices), f"{node.held:.0%}", str(node.num_trials), shown(happened))
+        )
+    widths = [max(width(row[column]) for row in rows) for column in range(4)]
     lines = [f"{count_devices(run.devices)}; held: share of the time that they were there"]
     for row in rows:
-        cells = [row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in (1, 2, 3)), row[4]]
+        cells = [left(row[0], widths[0]), *(right(row[column], widths[column]) for column in (1, 2, 3)), row[4]]
         lines.append("  ".join(cells).rstrip())
-    left = [node for node in nodes if node not in shown]
-    if left:
-        devices = sum(node.num_devices for node in left)
-        held = sum(node.held * node.num_devices for node in left) / devices
-        what = "more changed" if any(node.changes for node in left) else "to which nothing happened"
-        lines.append(f"... and {counted(len(left), 'node')} with {counted(devices, 'device')} {what}, held {held:.0%}")
+    others = [node for node in nodes if node not in listed]
+    if others:
+        devices = sum(node.num_devices for node in others)
+        held = sum(node.held * node.num_devices for node in others) / devices
+        what = "more changed" if any(node.changes for node in others) else "to which nothing happened"
+        lines.append(
+            f"... and {counted(len(others), 'node')} with {counted(devices, 'device')} {what}, held {held:.0%}"
+        )
     return "\n".join(lines)

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syne_hypersched._wording import counted
+from syne_hypersched._terminal_text import shown
+from syne_hypersched._wording import counted, seconds_text
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.records.events import Event
 
@@ -81,7 +82,7 @@ def ranges(devices: Iterable[str], everything: Iterable[str]) -> str:
         if not is_whole.get(node):
             held = [index for index, device in enumerate(names) if device in wanted]
             parts += [_first_to_last([names[index] for index in stretch]) for stretch in _stretches(held)]
-    return ", ".join(parts)
+    return shown(", ".join(parts))
 
 
 def _stretches(indices: Sequence[int]) -> list[list[int]]:
@@ -267,10 +268,10 @@ def _story(node: str, devices: Sequence[str], attendance: Attendance) -> str:
     for (how, start_s, reason), gone_devices in reasons.items():
         share = "" if len(gone_devices) == len(devices) else f"{len(gone_devices)} of {len(devices)} "
         since = "since" if how == "to go" else "at"
-        parts.append(f"{share}{how} {since} {start_s:.4g} s{f': {reason}' if reason else ''}")
+        parts.append(f"{share}{how} {since} {seconds_text(start_s)} s{f': {reason}' if reason else ''}")
     times = [attendance.joined[device] for device in devices if device in attendance.joined]
     if not parts and times:
         share = "" if len(times) == len(devices) else f"{len(times)} of {len(devices)} "
         was_away = any(past.how != NEW and not set(devices).isdisjoint(past.devices) for past in attendance.past)
-        parts.append(f"{share}{'back' if was_away else 'joined'} at {max(times):.4g} s")
+        parts.append(f"{share}{'back' if was_away else 'joined'} at {seconds_text(max(times))} s")
     return "; ".join(parts)

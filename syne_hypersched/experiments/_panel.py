@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
 from syne_hypersched.experiments._nodes import NodeState
 from syne_hypersched.experiments._progress import Progress
@@ -56,7 +57,7 @@ def render_panel(progress: Progress, now_s: float, height: int) -> RenderableTyp
     folded = fold(progress, max(1, height - _OTHER_LINES))
     longest = max((len(f"trial {row.trial_id}") for row in folded.rows), default=0)
     table.add_column("trial", no_wrap=True, min_width=longest)
-    for name in ("devices", progress.time_attr, progress.metric, "launch"):
+    for name in ("devices", shown(progress.time_attr), shown(progress.metric), "launch"):
         table.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
     table.add_column("", no_wrap=True, overflow="ellipsis")
     table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -99,12 +100,13 @@ def _table_of_nodes(nodes: Sequence[NodeState]) -> RenderableType:
         is_gone = node.num_away == node.num_devices
         style = "red" if is_gone else "yellow" if node.num_away else "bold"
         table.add_row(
-            Text(node.name, style=style),
+            Text(shown(node.name), style=style),
             f"{node.num_held} of {node.num_devices}",
             str(node.num_free or "-"),
             str(node.num_away or "-"),
             Text(node.trials, style="dim").append(
-                f"{'; ' if node.trials and node.story else ''}{node.story}", style=style if node.num_away else "dim"
+                f"{'; ' if node.trials and node.story else ''}{shown(node.story)}",
+                style=style if node.num_away else "dim",
             ),
         )
     return table

@@ -6,12 +6,13 @@ import contextlib
 import math
 import os
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import groupby, pairwise
+from collections.abc import Iterable, Sequence
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syne_hypersched import checks
+from syne_hypersched._picture_text import picture_text, without_missing_glyphs
 from syne_hypersched._wording import counted, metric_text
 from syne_hypersched.experiments._lanes import FAINT, GREY, draw_lanes, lanes_height_of
 from syne_hypersched.experiments._nodes import attendance_of, count_devices
@@ -62,11 +63,14 @@ def plot_run(run: Run, path: Path | str, title: str | None = None, dpi: float = 
     figure = draw_run(run, title)
     aside = path.with_name(f".{path.stem}.new{path.suffix}")
     try:
-        figure.savefig(aside, dpi=dpi)
+        with without_missing_glyphs():
+            figure.savefig(aside, dpi=dpi)
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             aside.unlink()
+        if isinstance(error, OSError) and error.errno is not None:  # the user knows nothing of the other file
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     return path
 
@@ -133,9 +137,8 @@ def _heading(run: Run) -> str:
     if best is None:
         return counted(len(trials), "trial")
     where = f" on {count_devices(run.devices)}" if run.devices else ""
-    return (
-        f"{counted(len(trials), 'trial')}{where}: best {run.metric} {metric_text(best.value)} (trial {best.trial_id})"
-    )
+    found = f"best {picture_text(run.metric)} {metric_text(best.value)} (trial {best.trial_id})"
+    return f"{counted(len(trials), 'trial')}{where}: {found}"
 
 
 def _colours(run: Run) -> dict[int, str]:
@@ -151,24 +154,41 @@ def _draw_metric(panel: Axes, run: Run, colours: dict[int, str]) -> None:
     for report in run.reports:
         if math.isfinite(report.value):
             by_trial[report.trial_id].append(report)
+    # The curves of a colour are one line with gaps: thousands of lines would take tens of seconds.
+    curves: dict[str, list[list[Report]]] = defaultdict(list)
     for trial_id, reports in by_trial.items():
-        colour, layer = colours.get(trial_id, GREY), 3 if trial_id in colours else 2
-        launches = [list(of_launch) for _, of_launch in groupby(reports, key=lambda report: report.launch)]
+        curves[colours.get(trial_id, GREY)].append(reports)
+    for colour, of_colour in curves.items():
+        layer = 2 if colour == GREY else 3
+        launches = [
+            [list(of_launch) for _, of_launch in groupby(reports, key=lambda report: report.launch)]
+            for reports in of_colour
+        ]
         # Between two launches the trial did not train.
-        gaps = [[earlier[-1], later[0]] for earlier, later in pairwise(launches)]
-        for stretches, style in ((launches, "-"), (gaps, ":")):
-            for stretch in stretches:
-                x, y = [report.time_s for report in stretch], [report.value for report in stretch]
-                panel.plot(x, y, style, color=colour, linewidth=2.0, zorder=layer, solid_capstyle="round")
-        last = reports[-1]
-        panel.plot(last.time_s, last.value, "o", color=colour, markersize=4.5, zorder=layer)
-        if trial_id in colours:
-            _label(panel, str(trial_id), last, colour)
+        gaps = [[earlier[-1], later[0]] for of_trial in launches for earlier, later in pairwise(of_trial)]
+        for stretches, style in ((list(chain.from_iterable(launches)), "-"), (gaps, ":")):
+            panel.plot(*_broken(stretches), style, color=colour, linewidth=2.0, zorder=layer, solid_capstyle="round")
+        ends = [reports[-1] for reports in of_colour]
+        x, y = [report.time_s for report in ends], [report.value for report in ends]
+        panel.plot(x, y, "o", color=colour, markersize=4.5, zorder=layer)
+    for trial_id, colour in colours.items():
+        if trial_id in by_trial:
+            _label(panel, str(trial_id), by_trial[trial_id][-1], colour)
     best = run.incumbent
     if best is not None:
         panel.plot(best.time_s, best.value, "*", markersize=16, color=_INK, markeredgecolor="white", zorder=5)
-    panel.set_ylabel(run.metric, color=FAINT)
+    panel.set_ylabel(picture_text(run.metric), color=FAINT)
     panel.set_ylim(*_value_limits([report.value for reports in by_trial.values() for report in reports]))
+
+
+def _broken(stretches: Iterable[Sequence[Report]]) -> tuple[list[float], list[float]]:
+    """Times and values of several stretches as one line, which is broken between them."""
+    x: list[float] = []
+    y: list[float] = []
+    for stretch in stretches:
+        x += [*(report.time_s for report in stretch), math.nan]
+        y += [*(report.value for report in stretch), math.nan]
+    return x, y
 
 
 def _label(panel: Axes, text: str, report: Report, colour: str) -> None:

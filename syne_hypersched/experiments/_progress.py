@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from syne_hypersched._wording import counted, metric_text, short
+from syne_hypersched._terminal_text import shown
+from syne_hypersched._wording import configuration_text, counted, metric_text, seconds_text
 from syne_hypersched.backends.shared.events import DECISION, DEVICE_CHANGES
 from syne_hypersched.experiments._nodes import Attendance, NodeState, node_states
 from syne_hypersched.experiments._run import Report, best_report
@@ -17,6 +18,8 @@ from syne_hypersched.records.events import Event, describe_decision
 _MOST_IN_A_LINE = 12
 #: The same for nodes that are not there.
 _MOST_NODES_IN_A_LINE = 3
+#: A tuning that has taken no more than this share of its time counts as one that has ended in time.
+_NEARLY = 1.005
 
 
 @dataclass
@@ -65,6 +68,9 @@ class Progress:
     last_decision: Event | None = None
     """Why the scheduler has decided something, the last time that it gave a reason."""
 
+    last_exit_s: float = 0.0
+    """When the last processes of a trial have ended."""
+
     best_config: Mapping[str, Any] = field(default_factory=dict)
     """Configuration of the incumbent."""
 
@@ -104,6 +110,7 @@ class Progress:
             self.num_resizes += event.reason == "resize"
         elif event.event == "exit":
             self.live.pop(event.trial_id, None)
+            self.last_exit_s = event.time_s
         elif event.event == DECISION:
             self.last_decision = event
 
@@ -135,7 +142,7 @@ class Progress:
         """Elapsed and remaining time."""
         if self.deadline_s is None:
             return f"{now_s:.0f} s gone"
-        return f"{max(0.0, self.deadline_s - now_s):.0f} s of {self.deadline_s:.4g} s left"
+        return f"{max(0.0, self.deadline_s - now_s):.0f} s of {seconds_text(self.deadline_s)} s left"
 
     def describe_admission(self) -> str:
         """Whether new trials may start; empty if the scheduler does not say."""
@@ -146,8 +153,8 @@ class Progress:
         if self.incumbent is None:
             return "no incumbent yet"
         best = self.incumbent
-        value = metric_text(best.value)
-        return f"incumbent trial {best.trial_id}: {self.metric} {value} at {self.time_attr} {best.resource:g}"
+        where = f"{shown(self.time_attr)} {best.resource:g}"
+        return f"incumbent trial {best.trial_id}: {shown(self.metric)} {metric_text(best.value)} at {where}"
 
     def describe_decision(self) -> str:
         """The last decision with a reason; empty before there is one."""
@@ -187,7 +194,14 @@ class Progress:
         name
             Name of the experiment, empty if it has none.
         """
-        of = "" if self.deadline_s is None else f" of {self.deadline_s:.4g} s"
+        of, by = "", f"after {seconds_text(now_s)} s"
+        if self.deadline_s is not None and now_s <= _NEARLY * self.deadline_s:
+            of = f" of {seconds_text(self.deadline_s)} s"
+        elif self.deadline_s is not None and self.last_exit_s <= self.deadline_s:
+            # What the tuner does once all processes have ended may take longer.
+            by = f"by the deadline of {seconds_text(self.deadline_s)} s, with results stored at {seconds_text(now_s)} s"
+        elif self.deadline_s is not None:
+            of = f", later than the deadline of {seconds_text(self.deadline_s)} s"
         counts = ", ".join(
             (
                 counted(self.num_trials, "trial"),
@@ -195,17 +209,15 @@ class Progress:
                 counted(self.num_resizes, "resize"),
             )
         )
-        lines = [f"ended after {now_s:.4g} s{of}: {counts}"]
+        lines = [f"ended {by}{of}: {counts}"]
         best = self.incumbent
         if best is None:
-            lines.append(f"no trial has reported a finite {self.metric}")
+            lines.append(f"no trial has reported a finite {shown(self.metric)}")
         else:
-            where = f"trial {best.trial_id} at {self.time_attr} {best.resource:g}"
-            lines.append(f"best {self.metric} {metric_text(best.value)}: {where}")
+            where = f"trial {best.trial_id} at {shown(self.time_attr)} {best.resource:g}"
+            lines.append(f"best {shown(self.metric)} {metric_text(best.value)}: {where}")
             if self.best_config:
-                lines.append(
-                    "configuration: " + ", ".join(f"{key}={short(it)}" for key, it in self.best_config.items())
-                )
+                lines.append(f"configuration: {configuration_text(self.best_config)}")
         if name:
             lines.append(f"all results: hypersched report {shlex.quote(name)}")
         return lines

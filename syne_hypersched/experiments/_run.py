@@ -22,6 +22,7 @@ from syne_tune.constants import (
 )
 
 from syne_hypersched._metadata import read_metadata, scheduler_arguments
+from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
@@ -131,7 +132,7 @@ class Run:
             (counted(len(trials), "trial"), counted(len(self.reports), "report"), counted(len(self.events), "event"))
         )
         best = self.incumbent
-        found = "" if best is None else f", best {self.metric} {best.value:.6g}"
+        found = "" if best is None else f", best {shown(self.metric)} {best.value:.6g}"
         return f"<Run {'' if self.path is None else f'{self.path}: '}{counts}{found}>"
 
     @property

@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from syne_hypersched._terminal_text import right, shown, width
 from syne_hypersched._wording import metric_text
 from syne_hypersched.experiments._run import Report, Run, best_report
 from syne_hypersched.experiments._timeline import Holding, holdings
@@ -217,7 +218,11 @@ def _cut_off(run: Run, held: Iterable[Holding]) -> str:
     return status_at_the_end(run.is_over, run.is_killed, max(ends, default=(0.0, ""))[1])
 
 
-def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -> str:
+#: Columns of the table that are left out first where it is too wide, in this order.
+_LEFT_OUT = ("at most", "launch cost", "launches", "last", "devices")
+
+
+def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str, columns: int | None = None) -> str:
     """The table as text, a line for each trial.
 
     Parameters
@@ -228,8 +233,20 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -
         Name of the metric.
     time_attr
         Name of the resource level.
+    columns
+        Columns of the terminal, for which those of the table that matter least are left out; None: all are there.
     """
-    header = ("trial", f"best {metric}", "last", time_attr, "devices", "at most", "launches", "launch cost", "status")
+    header = (
+        "trial",
+        f"best {shown(metric)}",
+        "last",
+        shown(time_attr),
+        "devices",
+        "at most",
+        "launches",
+        "launch cost",
+        "status",
+    )
     rows = [
         (
             str(trial.trial_id),
@@ -244,11 +261,16 @@ def format_trials(trials: Sequence[TrialSummary], metric: str, time_attr: str) -
         )
         for trial in trials
     ]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    widths = [max(width(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    kept = list(range(len(header)))
+    for name in _LEFT_OUT:
+        if columns is not None and sum(widths[column] + 2 for column in kept) - 2 > columns:
+            kept.remove(header.index(name))
+    *numbers, last = kept
     lines = []
     for row in (header, *rows):
-        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        lines.append("  ".join((*cells, row[-1])))
+        cells = [right(row[column], widths[column]) for column in numbers]
+        lines.append("  ".join((*cells, row[last])))
     return "\n".join(lines)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import cannot
-from syne_hypersched._wording import counted, metric_text, short
+from syne_hypersched._terminal_text import shown, shown_lines
+from syne_hypersched._wording import configuration_text, counted, metric_text, short
 from syne_hypersched.experiments._nodes import by_node, count_devices
 from syne_hypersched.experiments._run import Report, Run, load_run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
@@ -127,17 +128,21 @@ def print_explanation(path: Path | str, trial_id: int | None, num_decisions: int
     except (OSError, ValueError, TypeError) as error:
         print(cannot("explain", path, error, path="RUN"), file=sys.stderr)
         return 2
-    print(text)
+    print(shown_lines(text))
     return 0
 
 
 def _summary(run: Run, trial: TrialSummary, rank: int | None, num_ranked: int) -> str:
     """What the table says of the trial, with its rank among those that have a finite value."""
-    found = "it has reported no finite value" if trial.best is None else f"best {run.metric} {metric_text(trial.best)}"
+    found = (
+        "it has reported no finite value"
+        if trial.best is None
+        else f"best {shown(run.metric)} {metric_text(trial.best)}"
+    )
     place = "" if rank is None else f", rank {rank} of {num_ranked} by its best value"
     lines = [
-        f"trial {trial.trial_id}: {trial.status}, {found}, {run.time_attr} {trial.resource:g}{place}",
-        "configuration: " + (", ".join(f"{name}={short(value)}" for name, value in trial.config.items()) or "unknown"),
+        f"trial {trial.trial_id}: {trial.status}, {found}, {shown(run.time_attr)} {trial.resource:g}{place}",
+        "configuration: " + (configuration_text(trial.config) or "unknown"),
     ]
     if trial.num_launches:
         cost = "" if trial.launch_cost_s is None else f", which cost {trial.launch_cost_s:.1f} s"
@@ -182,8 +187,8 @@ def _verdict(run: Run, report: Report, at_level: list[float]) -> str:
     own, value = at_level[-1], metric_text(report.value)
     rank = sum(other < own for other in at_level) + 1
     return (
-        f"{report.decision.lower()} trial {report.trial_id}: {run.metric} {value} was rank {rank} of "
-        f"{counted(len(at_level), 'value')} at {run.time_attr} {report.resource:g} until then"
+        f"{report.decision.lower()} trial {report.trial_id}: {shown(run.metric)} {value} was rank {rank} of "
+        f"{counted(len(at_level), 'value')} at {shown(run.time_attr)} {report.resource:g} until then"
     )
 
 
@@ -197,7 +202,7 @@ def _launches(run: Run, trial_id: int) -> list[tuple[float, str]]:
         elif event.event == "exit":
             how, code = event.details.get("how", "ended"), event.details.get("exit_code")
             failed = f", exit code {code}" if how == "failed" and code is not None else ""
-            told.append((event.time_s, f"launch {event.launch} {how}{failed}{_because(event)}"))
+            told.append((event.time_s, f"launch {event.launch} {shown(how)}{failed}{_because(event)}"))
         elif event.event == "resize":
             before, after = event.details.get("from"), event.details.get("to")
             told.append((event.time_s, f"is to go on with {after} instead of {before} devices"))
@@ -209,27 +214,41 @@ def _is_told(event: Event, trial_id: int) -> bool:
 
 
 def _telling(event: Event) -> str:
+    if event.event == "redo":
+        return _repetition(event)
     details = ", ".join(
-        f"{name} {short(value)}"
+        f"{shown(name)} {short(value)}"
         for name, value in event.details.items()
         if name not in _QUIET_DETAILS and isinstance(value, (int, float, str))
     )
     return f"{_TOLD[event.event]}{_because(event)}{f' ({details})' if details else ''}"
 
 
+def _repetition(event: Event) -> str:
+    """What a relaunch does that begins at a level that was reached before."""
+    level, before = event.details.get("level"), event.details.get("before")
+    if not isinstance(level, (int, float)) or not isinstance(before, (int, float)):
+        return _TOLD["redo"]
+    if level == before:
+        return f"reports level {level:g} again, which may be what its checkpoint holds"
+    return f"{_TOLD['redo']}: its first report has level {level:g}, and {before:g} was reached before"
+
+
 def _because(event: Event) -> str:
     if event.event == "fail" and not event.reason and event.details.get("exit_code") == 0:
         return ": it has ended by itself without a report"
-    return f": {event.reason}" if event.reason else ""
+    return f": {shown(event.reason)}" if event.reason else ""
 
 
 def _devices(devices: tuple[str, ...]) -> str:
     if len(devices) <= 4:
-        return ", ".join(devices)
+        return shown(", ".join(devices))
     nodes = by_node(devices)
     if len(nodes) > 1:
-        return f"{count_devices(devices)}: " + ", ".join(f"{node} ×{len(names)}" for node, names in nodes.items())
-    return f"{len(devices)} devices, {devices[0]} to {devices[-1]}"
+        return f"{count_devices(devices)}: " + ", ".join(
+            f"{shown(node)} ×{len(names)}" for node, names in nodes.items()
+        )
+    return f"{len(devices)} devices, {shown(devices[0])} to {shown(devices[-1])}"
 
 
 def _listed(items: list[int], most: int = 10) -> str:

@@ -75,7 +75,7 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
     level = free_name(run.time_attr, own)
     header = (*own[:2], f"best_{run.metric}", f"last_{run.metric}", level, *own[2:])
     header += tuple(f"config_{name}" for name in names)
-    written = [_write(folder / TRIALS_FILENAME, header, rows, "trials")]
+    written = [_write(folder / TRIALS_FILENAME, header, rows, "trial")]
     own = ("time_s", "trial_id", "worker_time_s", "num_devices", "launch", "decision")
     header = (*own[:2], *(free_name(name, own) for name in (run.time_attr, run.metric)), *own[2:])
     rows = (
@@ -85,7 +85,7 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
         )
         for report in run.reports
     )  # fmt: skip
-    written.append(_write(folder / REPORTS_FILENAME, header, rows, "reports"))
+    written.append(_write(folder / REPORTS_FILENAME, header, rows, "report"))
     if run.events:
         header = ("time_s", "event", "trial_id", "launch", "num_devices", "devices", "reason", "what", "how")
         rows = (
@@ -95,21 +95,22 @@ def export_csv(run: Run, folder: Path | str) -> tuple[Written, ...]:
             )
             for event in run.events
         )  # fmt: skip
-        written.append(_write(folder / EVENTS_TABLE_FILENAME, header, rows, "events"))
+        written.append(_write(folder / EVENTS_TABLE_FILENAME, header, rows, "event"))
     return tuple(written)
 
 
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]], what: str) -> Written:
     aside = path.with_name(f".{path.name}.new")
     count = 0
-    with aside.open("w", encoding="utf-8", newline="") as file:
+    # Half of a pair of characters, as JSON may have it, is no text in a file.
+    with aside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([_cell(name) for name in header])
         for row in rows:
             writer.writerow([_cell(value) for value in row])
             count += 1
     os.replace(aside, path)
-    return Written(str(path), f"{count} {what}")
+    return Written(str(path), counted(count, what))
 
 
 def _cell(value: object) -> object:
@@ -141,7 +142,7 @@ def export_optuna(run: Run, storage: str) -> Written:
         The storage has a study of this name, or the run has no name.
     """
     storage = checks.text("storage", storage, "the address of a storage of Optuna, such as 'sqlite:///study.db'")
-    if "://" not in storage and not storage.endswith(".log"):
+    if "://" not in storage and not storage.lower().endswith(".log"):
         raise ValueError(
             "storage must be an address such as 'sqlite:///study.db', or a file whose name ends in '.log', "
             f"but got {storage!r}"
@@ -178,7 +179,7 @@ def export_optuna(run: Run, storage: str) -> Written:
 def _storage(storage: str) -> Any:
     import optuna
 
-    if not storage.endswith(".log"):
+    if not storage.lower().endswith(".log"):
         return optuna.storages.get_storage(storage)
     from optuna.storages.journal import JournalFileBackend
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syne_hypersched._console import cannot
+from syne_hypersched._terminal_text import shown, shown_lines
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.pool_changes import FREED, JOIN, LOSE, RETIRE
 from syne_hypersched.experiments._alive import tuner_is_alive
@@ -179,9 +180,9 @@ def change_and_print(path: Path | str, wanted: int | Sequence[str] | None, timeo
         print(cannot("change the devices of", path, error, run="RUN"), file=sys.stderr)
         return 2
     if problem:
-        print(f"{path}: {problem}", file=sys.stderr)
+        print(f"{shown(path)}: {shown_lines(problem)}", file=sys.stderr)
         return 1
-    print(f"{path}: {f'{ended}. At its end, ' if ended else ''}{state.describe()}")
+    print(f"{shown(path)}: {f'{ended}. At its end, ' if ended else ''}{shown_lines(state.describe())}")
     return 0
 
 

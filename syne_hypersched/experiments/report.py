@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from syne_hypersched import checks
 from syne_hypersched._console import cannot, run_command
-from syne_hypersched._wording import counted, metric_text, short
+from syne_hypersched._terminal_text import shown, shown_lines
+from syne_hypersched._wording import configuration_text, counted, metric_text, seconds_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._node_table import describe_nodes
 from syne_hypersched.experiments._plot import plot_run
@@ -28,7 +30,7 @@ _MOST_CHANGES = 8
 """Most changes of the number of devices that are listed: the last ones."""
 
 
-def describe_run(run: Run, num_trials: int = 20) -> str:
+def describe_run(run: Run, num_trials: int = 20, columns: int | None = None) -> str:
     """The results of the run in words: table of trials, incumbent, where its checkpoint is.
 
     Parameters
@@ -37,6 +39,8 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
         The experiment, finished or running.
     num_trials
         Most trials in the table, which has the best ones; at least 1.
+    columns
+        Columns of the terminal, for which columns of the table are left out; None: all are there.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     """
     num_trials = checks.positive_integer("num_trials", num_trials)
     trials = trial_table(run)
-    lines = [format_trials(trials[:num_trials], run.metric, run.time_attr)]
+    lines = [format_trials(trials[:num_trials], run.metric, run.time_attr, columns)]
     if len(trials) > num_trials:
         lines.append(f"... and {_the_others(trials[num_trials:])}")
     lines += ["", *describe_incumbent(run)]
@@ -58,7 +62,9 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
     times = devices_over_time(run.events)
     present = [*times[:1], *(after for before, after in pairwise(times) if before[1] != after[1])]
     if len(present) > 1:
-        changes = ", ".join(f"{number} from {time_s:.4g} s" for time_s, number in present[1:][-_MOST_CHANGES:])
+        changes = ", ".join(
+            f"{number} from {seconds_text(time_s)} s" for time_s, number in present[1:][-_MOST_CHANGES:]
+        )
         earlier = "..., " if len(present) - 1 > _MOST_CHANGES else ""
         lines.append(f"devices there: {present[0][1]} at first, {earlier}{changes}")
     nodes = describe_nodes(run)
@@ -70,7 +76,10 @@ def describe_run(run: Run, num_trials: int = 20) -> str:
 def _describe_death(run: Run) -> str:
     """When the tuner was killed, and whether and how the experiment can be continued."""
     times = [event.time_s for event in run.events[-1:]] + [report.time_s for report in run.reports[-1:]]
-    at = f"{max(times):.4g} s" + ("" if run.deadline_s is None else f" of {run.deadline_s:.4g} s")
+    # The deadline of the run is that of the tuner's clock, which begins some milliseconds before that of events.
+    at = f"{seconds_text(max(times))} s" + (
+        "" if run.deadline_s is None else f" of {seconds_text(run.deadline_s, 3)} s"
+    )
     died = f"the tuner was killed after {at}"
     if run.path is None:
         return died
@@ -83,16 +92,23 @@ def describe_incumbent(run: Run) -> list[str]:
     """The best report and its configuration, a line for each; or that there is none."""
     best = run.incumbent
     if best is None:
-        return [f"no trial has reported a finite {run.metric}"]
+        return [f"no trial has reported a finite {shown(run.metric)}"]
     config = (run.configs or {}).get(best.trial_id, {})
     return [
-        f"best {run.metric} {metric_text(best.value)}: trial {best.trial_id} at {run.time_attr} {best.resource:g}",
-        "configuration: " + ", ".join(f"{name}={short(value)}" for name, value in config.items()),
+        (
+            f"best {shown(run.metric)} {metric_text(best.value)}: trial {best.trial_id} at {shown(run.time_attr)} "
+            f"{best.resource:g}"
+        ),
+        "configuration: " + configuration_text(config),
     ]
 
 
 def report_run(
-    path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None, num_trials: int = 20
+    path: Path | str,
+    time_attr: str | None = None,
+    figure_path: Path | str | None = None,
+    num_trials: int = 20,
+    columns: int | None = None,
 ) -> str:
     """Reads a run, draws its picture and describes it.
 
@@ -105,8 +121,8 @@ def report_run(
     figure_path
         Where to write the picture; by default into the experiment's folder or, if nothing can be written there, into a
         new temporary one.
-    num_trials
-        Most trials in the table.
+    num_trials, columns
+        As in :func:`describe_run`.
 
     Returns
     -------
@@ -119,12 +135,14 @@ def report_run(
         The run cannot be read, as in :func:`load_run`.
     """
     run = load_run(path, time_attr)
-    described = describe_run(run, num_trials)
+    described = describe_run(run, num_trials, columns)
     return f"{described}\n{_draw(run, None if figure_path is None else checks.path('figure_path', figure_path))}"
 
 
 def _draw(run: Run, figure_path: Path | None) -> str:
     """Draws the picture; says where it is, or why there is none."""
+    if not run.reports:
+        return "no picture: no trial has reported"
     try:
         if figure_path is not None:
             return f"picture: {plot_run(run, figure_path)}"
@@ -145,6 +163,11 @@ def _draw(run: Run, figure_path: Path | None) -> str:
         return f"no picture: {error}"
 
 
+def terminal_columns() -> int | None:
+    """Columns of the terminal that the standard output is; None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def print_report(
     path: Path | str, time_attr: str | None = None, figure_path: Path | str | None = None, num_trials: int = 20
 ) -> int:
@@ -161,11 +184,11 @@ def print_report(
         Exit code: 0, or 2 if the run cannot be read.
     """
     try:
-        described = report_run(path, time_attr, figure_path, num_trials)
+        described = report_run(path, time_attr, figure_path, num_trials, terminal_columns())
     except (OSError, ValueError) as error:
         print(cannot("report on", path, error, path="RUN"), file=sys.stderr)
         return 2
-    print(described)
+    print(shown_lines(described))
     return 0
 
 

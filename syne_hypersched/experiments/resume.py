@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,12 +12,20 @@ from typing import Literal
 from syne_tune import Tuner
 
 from syne_hypersched._console import error_text, run_command
+from syne_hypersched._terminal_text import shown, shown_lines
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.experiments._best import describe_best
 from syne_hypersched.experiments._run import MissingEntryError, load_run
 from syne_hypersched.experiments.report import describe_incumbent
 from syne_hypersched.filenames import BEST_DIRNAME
 from syne_hypersched.records.find import name_for_commands
 from syne_hypersched.recovery import SpentTime, resume_experiment, spent_time
+
+#: What a program does where the command takes the script and its arguments again.
+_NEW_TUNER = re.compile(
+    "[Gg]ive resume_experiment a tuner"
+    "( made as the first one was| whose backend has the script where it is now| instead)?"
+)
 
 
 def is_over_and_told(
@@ -34,7 +43,7 @@ def is_over_and_told(
     spent = spent_time(name, tuner, time_passes)
     if spent is None:
         return False
-    print(*_describe_spent(spent, time_passes, is_new=tuner is not None), sep="\n", flush=True)
+    print(shown_lines("\n".join(_describe_spent(spent, time_passes, is_new=tuner is not None))), flush=True)
     return True
 
 
@@ -42,13 +51,13 @@ def _describe_spent(spent: SpentTime, time_passes: str, is_new: bool) -> list[st
     """What is said of a deadline that has passed: that of the experiment or, if ``is_new``, that of a new tuner."""
     called = shlex.quote(name_for_commands(spent.path))
     passed_s = spent.elapsed_s if time_passes == "always" else spent.tuned_s
-    gone = f"{passed_s:.4g} s of {spent.deadline_s:.4g} s are gone"
+    gone = f"{seconds_text(passed_s)} s of {seconds_text(spent.deadline_s)} s are gone"
     left_s = spent.deadline_s - passed_s
     over = f"the deadline of {spent.path.name} has passed ({gone})"
     if left_s > 0:
         over = (
-            f"{left_s:.3g} s are left until the deadline of {spent.path.name} ({gone}), and its trials are ended "
-            f"{spent.drain_s:.3g} s before it"
+            f"{seconds_text(left_s, 3)} s are left until the deadline of {spent.path.name} ({gone}), and its trials "
+            f"are ended {seconds_text(spent.drain_s, 3)} s before it"
         )
     lines = [f"There is nothing to do: {over}. It stays as it is."]
     try:
@@ -60,8 +69,8 @@ def _describe_spent(spent: SpentTime, time_passes: str, is_new: bool) -> list[st
     # The command resume knows the old deadline only.
     if time_passes == "always" and spent.has_time_left and not is_new:
         lines.append(
-            f"It was tuned for {spent.tuned_s:.4g} s. If the time in which no tuner was running is not to count: "
-            f"hypersched resume {called} --time-passes running"
+            f"It was tuned for {seconds_text(spent.tuned_s)} s. If the time in which no tuner was running is not to "
+            f"count: hypersched resume {called} --time-passes running"
         )
     lines.append(f"With a later deadline: hypersched tune SCRIPT ... --deadline TIME --resume {called}")
     return lines
@@ -92,7 +101,9 @@ def resume_and_print(name: str, time_passes: Literal["always", "running"] = "alw
         raise  # nobody reads what this prints any more
     except (OSError, RuntimeError, ValueError) as error:
         why = error_text(error, name_or_path="RUN").replace("With strict=False", "With --not-strict")
-        print(f"{shlex.quote(name)} could not be resumed, or not to its end: {why}", file=sys.stderr)
+        again = f"give the script and all arguments to hypersched tune SCRIPT ... --resume {shlex.quote(name)}"
+        why = _NEW_TUNER.sub(lambda _: again, why)
+        print(f"{shown(shlex.quote(name))} could not be resumed, or not to its end: {why}", file=sys.stderr)
         return 2
     best = tuner.tuner_path / BEST_DIRNAME
     print(f"The experiment is done. Its best checkpoint is in {best}" if best.exists() else "The experiment is done.")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from syne_hypersched._console import cannot, run_command
+from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched._wording import counted
 from syne_hypersched.experiments._invariants import RULES, Violation, check_run
 from syne_hypersched.experiments._node_table import summarise_nodes
@@ -110,7 +111,7 @@ def print_verdict(path: Path | str, time_attr: str | None = None, step: float | 
     except (OSError, ValueError) as error:
         print(cannot("check", path, error, path="RUN"), file=sys.stderr)
         return 2
-    print(verdict(run, violations))
+    print(shown_lines(verdict(run, violations)))
     if violations:
         return 1
     return 2 if run.problems else 0

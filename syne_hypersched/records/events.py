@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched import checks
+from syne_hypersched._terminal_text import shown
 
 _OWN_FIELDS = ("time_s", "event", "trial_id", "devices", "num_devices", "launch", "reason")
 
@@ -79,7 +80,7 @@ def describe_decision(event: Event) -> str:
     """
     what = event.details.get("what", "")
     whom = "admission" if what == "close" else f"trial {event.trial_id}"
-    return f"{what} {whom}: {event.reason}"
+    return f"{shown(what)} {whom}: {shown(event.reason)}"
 
 
 class EventReader:

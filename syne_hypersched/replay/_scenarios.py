@@ -9,6 +9,7 @@ from typing import Any
 from syne_tune.config_space import choice, randint
 from syne_tune.optimizer.scheduler import TrialScheduler
 
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.schedulers import ASHA, PASHA, HyperSched
 
@@ -117,7 +118,7 @@ def default_scenarios(
     ]
     if deadlines_s is None:
         deadlines_s = [known.deadline_s / 2, 2 * known.deadline_s]
-    found += [replace(here, label=f"with {seconds:.4g} s", deadline_s=seconds) for seconds in deadlines_s]
+    found += [replace(here, label=f"with {seconds_text(seconds)} s", deadline_s=seconds) for seconds in deadlines_s]
     return found
 
 

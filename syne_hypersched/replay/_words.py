@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syne_hypersched._wording import counted, metric_text
+from syne_hypersched._terminal_text import left, right, shown, width
+from syne_hypersched._wording import counted, metric_text, seconds_text
 from syne_hypersched.replay._curves import RunCurves
 from syne_hypersched.replay._outcome import Outcome
 from syne_hypersched.replay._scenarios import AS_IT_WAS
@@ -55,16 +56,18 @@ def _facts(known: RunCurves) -> list[str]:
     speed = f"speed-up by devices, as measured in this run: {measured}"
     if not measured:
         speed = "speed-ups are unknown, and taken as none: no trial has trained on one device and on several"
-    trials = f"reports of {counted(len(known.curves), 'trial')}: {whole} trained to {known.time_attr} {known.max_t:g} "
-    trials += f"or to its own end, {known.num_censored} paused, stopped or cut off before"
-    machine = f"{counted(known.num_devices, 'device')}, {known.deadline_s:.4g} s from the first launch; launches cost "
-    machine += f"{known.start_s:.3g} s, relaunches {known.resume_s:.3g} s; {speed}"
-    best = f"the run's best: trial {known.best_trial}, {known.metric} {metric_text(known.best_value)} at "
-    return [trials, machine, f"{best}{known.time_attr} {known.best_level:g}"]
+    trials = f"reports of {counted(len(known.curves), 'trial')}: {whole} trained to {shown(known.time_attr)} "
+    trials += f"{known.max_t:g} or to its own end, {known.num_censored} paused, stopped or cut off before"
+    machine = f"{counted(known.num_devices, 'device')}, {seconds_text(known.deadline_s)} s from the first launch; "
+    machine += (
+        f"launches cost {seconds_text(known.start_s, 3)} s, relaunches {seconds_text(known.resume_s, 3)} s; {speed}"
+    )
+    best = f"the run's best: trial {known.best_trial}, {shown(known.metric)} {metric_text(known.best_value)} at "
+    return [trials, machine, f"{best}{shown(known.time_attr)} {known.best_level:g}"]
 
 
 def _table(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
-    header = ("searched again", "trials", "best known", f"best {known.metric}", "trained beyond", "verdict")
+    header = ("searched again", "trials", "best known", f"best {shown(known.metric)}", "trained beyond", "verdict")
     rows = [
         (
             outcome.scenario.label,
@@ -76,9 +79,9 @@ def _table(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
         )
         for outcome in outcomes
     ]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header) - 1)]
+    widths = [max(width(row[column]) for row in (header, *rows)) for column in range(len(header) - 1)]
     return [
-        "  ".join((row[0].ljust(widths[0]), *(cell.rjust(widths[i + 1]) for i, cell in enumerate(row[1:-1])), row[-1]))
+        "  ".join((left(row[0], widths[0]), *(right(cell, widths[i + 1]) for i, cell in enumerate(row[1:-1])), row[-1]))
         for row in (header, *rows)
     ]
 
@@ -135,7 +138,7 @@ def _sentences(known: RunCurves, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _self_check(known: RunCurves, outcome: Outcome) -> str:
-    value = f"{known.metric} {metric_text(outcome.value)}"
+    value = f"{shown(known.metric)} {metric_text(outcome.value)}"
     if outcome.winner == known.best_trial:
         return f"The replay of the run as it was finds the same trial, {value}."
     found = "nothing" if outcome.winner is None else f"trial {outcome.winner} with {value}"
@@ -149,9 +152,9 @@ def _loss(known: RunCurves, outcome: Outcome) -> str:
     label, own = outcome.scenario.label, f"trial {known.best_trial}"
     when = label[0].upper() + label[1:]
     if outcome.winner is None:
-        return f"{when}, no trial would have reported a finite {known.metric}."
+        return f"{when}, no trial would have reported a finite {shown(known.metric)}."
     text = f"{when}, it would have been lost ({_fate(known, outcome)}): the best that is known would have been trial "
-    text += f"{outcome.winner} with {known.metric} {metric_text(outcome.value)}"
+    text += f"{outcome.winner} with {shown(known.metric)} {metric_text(outcome.value)}"
     if outcome.hopeful_winner in (outcome.winner, None):
         return text + "."
     might = (
@@ -163,7 +166,7 @@ def _loss(known: RunCurves, outcome: Outcome) -> str:
 def _fate(known: RunCurves, outcome: Outcome) -> str:
     if not outcome.own_fate:
         return f"it would not have been among the trials that report, of {outcome.num_trials} started"
-    where = f"{known.time_attr} {outcome.own_level:g}"
+    where = f"{shown(known.time_attr)} {outcome.own_level:g}"
     if outcome.own_fate == "PAUSE":
         return f"paused at {where}"
     if outcome.own_fate == "STOP" and outcome.own_level < known.max_t:

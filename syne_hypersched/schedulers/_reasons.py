@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.allocation.resize import growth_gain
 from syne_hypersched.rungs import Rung
 
@@ -75,10 +76,10 @@ def resizing(
     held, wanted = devices
     gain = growth_gain(held, wanted, speed_up, time_left_s, launch_cost_s)
     if wanted > held:
-        verb, what_for = "grows", f"makes {gain:.3g} times the progress in the {time_left_s:.3g} s left"
-        what_for += f", a launch of {launch_cost_s:.3g} s included"
+        verb, what_for = "grows", f"makes {gain:.3g} times the progress in the {seconds_text(time_left_s, 3)} s left"
+        what_for += f", a launch of {seconds_text(launch_cost_s, 3)} s included"
     else:
-        verb, what_for = "shrinks", f"that is its share with {time_left_s:.3g} s left"
+        verb, what_for = "shrinks", f"that is its share with {seconds_text(time_left_s, 3)} s left"
     return because(
         f"{verb} from {held} to {wanted} devices: rank {rank} of {num_live}, {what_for}{aim}",
         from_devices=held,

@@ -19,6 +19,7 @@ from syne_tune.optimizer.schedulers.remove_checkpoints import RemoveCheckpointsS
 from syne_tune.tuning_status import TuningStatus
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._direction import doubt_of_direction, is_news
 from syne_hypersched._first_use import check_is_unused
 from syne_hypersched.checks import integer, plain_number, truth
 from syne_hypersched.contract import is_followed, is_measured, is_publishing
@@ -142,6 +143,8 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             raise ValueError(f"metric must be another entry of the reports than time_attr, but both are {metric!r}")
         self.max_t = max_t
         self.do_minimize = do_minimize
+        if (doubt := doubt_of_direction(self.metric, do_minimize)) and is_news(self.metric, do_minimize):
+            logger.warning("%s. If that is so, give do_minimize=%s.", doubt, not do_minimize)
         self.searcher = searcher
         if searcher_kwargs is not None and not isinstance(searcher_kwargs, Mapping):
             raise TypeError(f"searcher_kwargs must be a dictionary or None, but got {searcher_kwargs!r}")

@@ -12,9 +12,10 @@ from syne_tune import Tuner
 from syne_tune.util import metric_name_mode
 
 from syne_hypersched._console import outliving_the_reader, run_command
+from syne_hypersched._terminal_text import shown, shown_lines
 from syne_hypersched.contract import metric_names_of
 from syne_hypersched.experiments import Run, load_run
-from syne_hypersched.experiments.report import report_run
+from syne_hypersched.experiments.report import report_run, terminal_columns
 from syne_hypersched.replay import brief_scenarios, describe_briefly, replay_scenarios, run_curves
 from syne_hypersched.tuning._run import run_job
 
@@ -77,18 +78,18 @@ def run_to_report(tuner: Tuner, resume: str | None = None) -> int:
     try:
         run = load_run(folder)
     except ValueError as error:  # no report has the metric, or none the resource
-        print(f"hypersched: {failure or error}", file=sys.stderr)
+        print(f"hypersched: {shown_lines(failure or str(error))}", file=sys.stderr)
         return _say_no_result(tuner, folder)
-    print(report_run(folder))
+    print(shown_lines(report_run(folder, columns=terminal_columns())))
     for line in replay_briefly(run):
-        print(line)
+        print(shown_lines(line))
     if told := ignored_configurations(run):
         print(f"hypersched: {told}", file=sys.stderr)
     name = shlex.quote(folder.name)
     also = f", hypersched replay {name}" if run.incumbent is not None else ""  # nothing can be searched again
     print(f"more: hypersched explain {name}{also}", flush=True)
     if failure:
-        print(f"hypersched: the tuning has ended early: {failure}", file=sys.stderr)
+        print(f"hypersched: the tuning has ended early: {shown_lines(failure)}", file=sys.stderr)
         return EXIT_NO_RESULT
     if run.incumbent is None:
         return _say_no_result(tuner, folder)
@@ -113,8 +114,8 @@ def ignored_configurations(run: Run) -> str:
     if min(len(different), most) < LEAST_SAME or any(len(each) > 1 for each in values.values()):
         return ""
     return (
-        f"trials of {len(different)} configurations have reported the same {run.metric} at each {run.time_attr}: does "
-        "the script read its arguments, --NAME VALUE for each hyperparameter?"
+        f"trials of {len(different)} configurations have reported the same {shown(run.metric)} at each "
+        f"{shown(run.time_attr)}: does the script read its arguments, --NAME VALUE for each hyperparameter?"
     )
 
 

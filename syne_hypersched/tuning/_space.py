@@ -25,8 +25,8 @@ _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 #: What other tools and languages write for an interval.
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})\s*\.\.\.?\s*(?P<high>{_NUMBER})")
 #: The next entry, after the end of a domain in the same text.
-_NEXT_ENTRY = re.compile(r"(?<=[)\]])[\s,;]+(?P<entry>[A-Za-z_][A-Za-z0-9_.-]*\s*=)")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NEXT_ENTRY = re.compile(r"(?<=[)\]])[\s,;]+(?P<entry>[^\W\d][\w.-]*\s*=)")
+_NAME = re.compile(r"[^\W\d][\w.-]*")
 #: Forms with two bounds: the function of ``syne_tune.config_space``.
 _INTERVALS = {
     "log": "loguniform",
@@ -114,8 +114,8 @@ def parse_space(texts: Sequence[str]) -> tuple[SpaceEntry, ...]:
             entries.append(parse_entry(name.strip(), domain))
         elif equals and not Path(text).is_file():
             raise ValueError(
-                f"--space must have names of letters, digits, '_', '.' and '-', such as lr=log(1e-4,1e-1), but got "
-                f"{text!r}"
+                f"--space must have names of letters, digits, '_', '.' and '-' that begin with a letter or '_', such "
+                f"as lr=log(1e-4,1e-1), but got {text!r}"
             )
         else:
             entries += _from_file(Path(text))
@@ -146,8 +146,8 @@ def parse_entry(name: str, value: Any) -> SpaceEntry:
     """
     if not _NAME.fullmatch(name) or name.startswith(_RESERVED):
         raise ValueError(
-            f"a name in --space must be of letters, digits, '_', '.' and '-', and not begin with {_RESERVED!r}, but "
-            f"got {name!r}"
+            f"a name in --space must be of letters, digits, '_', '.' and '-', and not begin with a digit or with "
+            f"{_RESERVED!r}, but got {name!r}"
         )
     if isinstance(value, str):
         return _from_text(name, value.strip())

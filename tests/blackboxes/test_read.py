@@ -25,7 +25,7 @@ def frame(num_rows=3, num_epochs=4) -> pd.DataFrame:
 
 
 def store(table: pd.DataFrame, path):
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         table.to_parquet(path)
     else:
         table.to_csv(path, index=False)
@@ -114,7 +114,7 @@ def test_curves_may_end_early(tmp_path):
         (
             lambda t: t.assign(elapsed_s=[2.0] * 4 + [3.0] * 4 + [4.0] * 4),
             {},
-            "'elapsed_s', but in no configuration do they rise from epoch to epoch. Seconds of each epoch must be",
+            "'elapsed_s', but in no configuration do they rise from epoch to epoch. Seconds of each epoch are named",
         ),
         (lambda t: t.assign(lr=t.lr.where(t.index != 2)), {}, "every line of the column 'lr', but line 4 has none"),
         (lambda t: t, {"configuration": []}, "at least one hyperparameter and one metric"),
@@ -146,6 +146,25 @@ def test_a_gap_is_named_where_all_columns_are_hyperparameters(tmp_path):
     path = store(frame().drop(index=1), tmp_path / "t.csv")
     with pytest.raises(ValueError, match="has 4 and not 2 for"):
         read_table(path, metrics=["accuracy"])
+
+
+@pytest.mark.parametrize("name", ["T.CSV", "t.Parquet", "T.PQ", "t.CSV.GZ"])
+def test_the_end_of_a_name_may_have_capitals(tmp_path, name):
+    if name.endswith("PQ"):
+        frame().to_parquet(tmp_path / name)
+    else:
+        store(frame(), tmp_path / name)
+    assert len(read_table(tmp_path / name, metrics=["accuracy"])) == 3
+
+
+def test_a_value_of_another_column_may_be_a_text_on_a_command_line(tmp_path):
+    table = frame().assign(fold=[1, 2, 1] * (len(frame()) // 3) + [1] * (len(frame()) % 3), ok=True, kind="1")
+    path = store(table, tmp_path / "t.csv")
+    options = {"metrics": ["accuracy"], "configuration": ["lr"]}
+    assert len(read_table(path, where={"ok": "TRUE"}, **options)) == 3
+    assert len(read_table(path, where={"kind": "1.0"}, **options)) == 3
+    with pytest.raises(ValueError, match="where must leave some lines"):
+        read_table(path, where={"fold": "one"}, **options)
 
 
 def test_files_that_cannot_be_read(tmp_path, monkeypatch):

@@ -83,6 +83,12 @@ def test_a_result_shows_the_last_lines_of_a_log_and_whole_paths():
     assert CheckResult("train.py", "", "", 2, 3.0, (row,), None).to_json()["rows"][0]["log"][0] == "Traceback"
 
 
+def test_what_a_script_has_said_stays_in_its_line():
+    row = CheckRow("reports", "PASS", "metric a\nb\x1b[2J", log=("\x1b[31mred\r",))
+    lines = str(CheckResult("train.py", "", "", 2, 3.0, (row,), None)).splitlines()
+    assert lines[:2] == ["PASS     reports  metric a\\nb\\x1b[2J", "         | \\x1b[31mred\\r"]
+
+
 def test_a_script_that_is_not_there(hypersched_check):
     done = hypersched_check("nothing.py")
     assert (done.returncode, done.stdout) == (2, "")

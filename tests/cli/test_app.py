@@ -47,6 +47,7 @@ def test_every_command_has_a_help_with_examples_and_exit_codes(command, capsys):
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: hypersched {command} ")
+    assert "default:False" not in "".join(text.replace("│", "").split()), "a flag is off unless it is given"
     assert f"\n  hypersched {command}" in text or f"\n    hypersched {command}" in text
     assert "Exit codes: 0" in text
 
@@ -232,6 +233,38 @@ RAW = {
     "no time": (["pool", "RUN", "--timeout", "0"], "--timeout must be above 0, but got 0"),
     "a port": (["watch", "RUN", "--port", "99999"], "--port must be from 0 to 65535, but got 99999"),
     "no script": (["check", "nosuch.py"], "the script must be an existing file, but got 'nosuch.py'"),
+    "a page in no folder": (
+        ["report", "RUN", "--html=x/y.html"],
+        "cannot report on RUN: --html must be in an existing folder, but 'x' does not exist",
+    ),
+    "a table in no folder": (
+        ["replay", "RUN", "--table", "x/y.csv"],
+        "cannot replay RUN: --table must be in an existing folder, but 'x' does not exist",
+    ),
+    "a copy in no folder": (
+        ["demo", "--copy", "x/y.py"],
+        "hypersched demo: error: --copy must be in an existing folder, but 'x' does not exist",
+    ),
+    "a misspelt option": (
+        ["report", "RUN", "--num-trial", "3"],
+        "Unknown option: --num-trial. Did you mean --num-trials?",
+    ),
+    "an option of the script before it": (
+        ["check", "--lr=0.1", "train.py"],
+        "Unknown option: --lr. Options of the script follow the script: hypersched check train.py --lr 0.1",
+    ),
+    "an option of the script for tune": (
+        ["tune", "train.py", "--lr", "0.1"],
+        "Unknown option: --lr. What the script is given is in the space, also a constant: --space lr=0.1",
+    ),
+    "a misspelt option of check": (
+        ["check", "train.py", "--num-device", "3"],
+        "check has no option --num-device. Did you mean --num-devices?",
+    ),
+    "an option of check with an underscore": (
+        ["check", "train.py", "--num_devices=3"],
+        "check has no option --num_devices. Did you mean --num-devices?",
+    ),
     "no devices to check": (["check", "train.py", "--num-devices", "0"], "--num-devices must be at least 1, but got 0"),
     "no jobs": (["compare", "--jobs", "0"], "--jobs must be at least 1, but got 0"),
     "a file as output": (["compare", "--output", "file"], "file: File exists"),
@@ -254,4 +287,5 @@ def test_messages_name_options_and_files_and_nothing_of_python(case, make_run, t
     assert message in error
     assert "Errno" not in error
     assert "Path(" not in error
-    assert error.count("\n") == 1
+    *lines, last = error.splitlines()
+    assert len(lines) == ("Try: hypersched" in last), error

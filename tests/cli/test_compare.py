@@ -121,7 +121,7 @@ def test_all_names_are_listed(capsys):
         (["--num-devices", "0"], "--num-devices must be at least 1, but got 0"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--jobs", "0"], "jobs must be at least 1, but got 0"),
-        (["--metric", "loss"], "need --table FILE, which is missing"),
+        (["--metric", "loss"], "--metric needs --table FILE, which is missing"),
         (["--table", "nowhere.csv", "--metric", "loss", "--mode", "min"], "must be an existing file"),
         (["--table", "nowhere.csv"], "--table needs --metric"),
         (["--reference", "pahsa"], "did you mean 'pasha'"),
@@ -139,6 +139,33 @@ def test_errors_say_what_to_do_and_leave_nothing_behind(arguments, message, caps
     assert message in captured.err
     assert captured.out == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_seconds_of_each_epoch_are_named_as_such(tmp_path, capsys):
+    lines = [f"{lr},{epoch},{2 + epoch % 2},{lr / epoch}" for lr in (1, 2, 3, 4) for epoch in (1, 2, 3, 4)]
+    arguments = write_table(tmp_path / "curves.csv", lines, header="lr,epoch,seconds,error")
+    arguments += ["--schedulers", "asha", "--seeds", "1", "--jobs", "1", "--output", tmp_path / "out"]
+    assert run(*arguments) == 2
+    assert "Seconds of each epoch are named as such: --epoch-time-attr seconds\n" in capsys.readouterr().err
+    arguments[arguments.index("--elapsed-attr")] = "--epoch-time-attr"
+    assert run(*arguments) == 0
+    assert "deadline 1x = 10 s" in (tmp_path / "out" / "comparison.txt").read_text()
+
+
+def test_repetitions_two_files_and_a_part_of_the_rows(tmp_path, capsys):
+    configs = tmp_path / "configs.CSV"
+    configs.write_text("name,lr\n" + "".join(f"c{lr},{lr}\n" for lr in range(4)))
+    lines = [
+        f"c{lr},{fold},{epoch},{epoch},{fold + lr / epoch},{test}"
+        for lr in range(4) for fold in (1, 2) for epoch in (1, 2) for test in (0, 1)
+    ]  # fmt: skip
+    arguments = write_table(tmp_path / "curves.csv", lines, header="name,fold,epoch,seconds,error,test")
+    arguments += ["--configs", configs, "--config-id", "name", "--seed-attr", "fold", "--where", "test=0"]
+    arguments += ["--schedulers", "asha", "--seeds", "2", "--jobs", "1", "--output", tmp_path / "out"]
+    assert run(*arguments) == 0
+    assert "4 configurations, 2 levels of epoch" in capsys.readouterr().out
+    stored = json.loads((tmp_path / "out" / "settings.json").read_text())["study"]["table"]
+    assert (stored["seed_attr"], stored["where"]) == ("fold", [["test", "0"]])
 
 
 def test_from_a_table_to_files(table_path, tmp_path, capsys):

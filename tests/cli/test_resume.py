@@ -34,6 +34,30 @@ def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypa
     assert experiments.results("killed").epoch.max() == 9
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "there is no setup.dill: give resume_experiment a tuner made as the first one was",
+        (
+            "there is no file train.py: put it back, or give resume_experiment a tuner whose backend has the script "
+            "where it is now"
+        ),
+        "setup.dill must belong to you. Give resume_experiment a tuner instead",
+    ],
+)
+def test_what_a_program_would_do_is_told_as_a_command(make_run, monkeypatch, capsys, told):
+    def refuse(*given, **options):
+        raise FileNotFoundError(told)
+
+    make_run("over")
+    monkeypatch.setattr(resume, "spent_time", lambda *given: None)
+    monkeypatch.setattr(resume, "resume_experiment", refuse)
+    assert main(["resume", "over"]) == 2
+    error = capsys.readouterr().err
+    assert error.endswith("give the script and all arguments to hypersched tune SCRIPT ... --resume over\n")
+    assert "resume_experiment" not in error
+
+
 def test_a_run_whose_deadline_has_passed_stays_as_it_is(make_run, monkeypatch, capsys):
     folder = make_run("over")
     spent = SpentTime(folder, deadline_s=20.0, elapsed_s=500.0, tuned_s=5.0)

@@ -65,8 +65,17 @@ def test_a_number_of_seeds_or_a_list(seeds, numbers):
         ({"num_devices": "8,many"}, "--num-devices must be one or more integers, but got '8,many'"),
         ({"seeds": "-1"}, "--seeds must be at least 1, but got '-1'"),
         ({"seeds": "a"}, "--seeds must be one or more integers, but got 'a'"),
-        ({"mode": "min"}, "need --table FILE, which is missing"),
-        ({"configuration": "lr"}, "need --table FILE, which is missing"),
+        ({"mode": "min"}, "--mode needs --table FILE, which is missing"),
+        ({"configuration": "lr", "metric": "x"}, "--metric and --configuration need --table FILE, which is missing"),
+        ({"where": ("fold=1",)}, "--where needs --table FILE, which is missing"),
+        (
+            {"table": Path("x"), "metric": "a", "mode": "min", "elapsed_attr": "s", "epoch_time_attr": "t"},
+            "--elapsed-attr and --epoch-time-attr exclude each other, but got 's' and 't'",
+        ),
+        (
+            {"table": Path("x"), "metric": "a", "mode": "min", "config_id": "i"},
+            "--config-id needs --configs FILE, which is missing",
+        ),
         ({"table": Path("x"), "mode": "min"}, "--table needs --metric COLUMN and --mode min or max"),
         ({"table": Path("x"), "metric": "loss"}, "--table needs --metric COLUMN and --mode min or max"),
         (

@@ -67,6 +67,7 @@ def test_before_the_first_report_and_without_finite_values():
 
 def test_regret_is_zero_at_the_best_value_and_one_at_the_median():
     for scale in (RegretScale(0.9, 0.7, 0.1), RegretScale(0.1, 0.3, 0.9)):
+        assert math.copysign(1, scale.regret(scale.best)) == 1, "-0 is no regret that anybody wants to read"
         assert scale.regret(scale.best) == 0
         assert scale.regret(scale.median) == 1
         assert scale.regret(math.nan) == scale.regret(scale.worst) > 1

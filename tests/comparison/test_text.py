@@ -18,6 +18,11 @@ def test_every_scheduler_and_deadline_has_a_line(small_study):
     assert "gain over asha" in text
 
 
+def test_a_mean_that_is_rounded_to_zero_has_no_minus():
+    assert plus_minus(-1e-9, math.nan, ".3f") == "0.000"
+    assert plus_minus(-1e-9, 0.25, ".3f") == "0.000 ± 0.250"
+
+
 def test_many_scenarios_are_seen_side_by_side(small_study):
     results = run_study(small_study(num_devices=(1, 2, 3, 4, 5), seeds=(0,), schedulers=("asha", "random")))
     brief, full = describe(results, brief=True), describe(results)

@@ -124,3 +124,16 @@ def test_a_trial_that_ended_without_a_report_has_failed_for_that_reason():
     run = make_run((), (Event(1.0, "start", 0), Event(2.0, "fail", 0, (), 0, "", {"exit_code": 0})))
     assert "has failed: it has ended by itself without a report (exit_code 0)" in explain_trial(run, 0)
     assert "without a report" not in explain_trial(make_run(), 1)
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ({"level": 2.0, "first": 1, "before": 2.0}, "reports level 2 again, which may be what its checkpoint holds"),
+        ({"level": 1, "first": 1, "before": 5}, "repeats work: its first report has level 1, and 5 was reached before"),
+        ({}, "repeats work"),
+    ],
+)
+def test_what_is_reported_again_need_not_be_work_done_again(details, told):
+    events = (*DECISIONS[:6], Event(6.0, "redo", 0, ("cpu0",), 1, "", details))
+    assert explain_trial(make_run(events=events), 0).endswith(f"6.0 s  {told}")

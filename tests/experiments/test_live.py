@@ -286,3 +286,15 @@ def test_a_report_without_the_level_is_left_out_as_the_scheduler_does(
     shown = capsys.readouterr().out
     assert "0 reports" in shown
     assert "no trial has reported a finite loss" in shown
+
+
+def test_logs_of_failed_trials_are_printed_without_what_moves_the_cursor(capsys):
+    logger = QuietTunerLogger()
+    logger.print_failure_logs(3, "10 %\r20 %\r\n", "\x1b[31mred\x1b[0m \x1b[2J\x00\n")
+    logger.print_no_metrics_observed(3, "out \x07\n", "")
+    printed = capsys.readouterr().out
+    assert "10 %\n20 %\n" in printed
+    assert "red \\x00\n" in printed
+    assert "out \\x07\n" in printed
+    assert "\x1b" not in printed
+    assert "\r" not in printed

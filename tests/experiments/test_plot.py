@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syne_hypersched.experiments import Run, draw_run, holdings, load_run, plot_run
+from syne_hypersched.experiments import Event, Report, Run, draw_run, holdings, load_run, plot_run
 from tests.installed import skip_without
 
 skip_without("matplotlib")
@@ -79,3 +79,16 @@ def test_nan_and_outliers_are_drawn_around(simulate: Callable[..., Path]) -> Non
 def test_run_without_reports_has_no_picture() -> None:
     with pytest.raises(ValueError, match="the run must have reports"):
         draw_run(Run("loss", True, "epoch"))
+
+
+def test_thousands_of_trials_are_a_few_things_to_draw():
+    events = [Event(0.0, "setup", devices=("cpu0", "cpu1"), details={"deadline_s": 3000.0})]
+    reports = []
+    for trial in range(1000):
+        device = f"cpu{trial % 2}"
+        events.append(Event(trial, "launch", trial, (device,), 0))
+        reports += [Report(trial, trial + 0.2, 1, 0.5, 1, 0), Report(trial, trial + 0.4, 2, 0.6, 1, 0)]
+        events.append(Event(trial + 1.0, "exit", trial, (device,), 0, "stop", {"how": "drained"}))
+    figure = draw_run(Run("accuracy", False, "epoch", tuple(reports), tuple(events)))
+    artists = sum(len(panel.lines) + len(panel.collections) + len(panel.texts) for panel in figure.axes)
+    assert artists < 100

@@ -116,6 +116,12 @@ def test_the_end_is_the_result() -> None:
         "ended after 60.02 s of 60 s: 1 trial, 0 reports, 0 resizes",
         "no trial has reported a finite loss",
     ]
+    progress.add_event(Event(59.7, "exit", 4))
+    assert progress.describe_end(62.0)[0].startswith(
+        "ended by the deadline of 60 s, with results stored at 62 s: 1 trial,"
+    )
+    progress.add_event(Event(61.7, "exit", 4))
+    assert progress.describe_end(62.0)[0].startswith("ended after 62 s, later than the deadline of 60 s: 1 trial, ")
     progress.add_report(Report(4, 3.0, 2, 0.25), {"lr": 0.123456, "act": "relu"})
     progress.add_report(Report(4, 3.0, 3, 0.5), {"lr": 0.123456, "act": "relu"})
     assert progress.describe_end(60.0, "my run")[1:] == [

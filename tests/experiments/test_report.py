@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syne_hypersched.experiments import Event, load_run
-from syne_hypersched.experiments.report import describe_run, main, report_run
+from syne_hypersched.experiments.report import describe_run, main, print_report, report_run
 from tests.forked import ForkedPython
 
 
@@ -40,7 +40,7 @@ def test_run_without_reports_is_described(simulate: Callable[..., Path]) -> None
     (path / "results.csv.zip").unlink()
     text = report_run(path)
     assert "no trial has reported a finite accuracy" in text
-    assert "no picture: the run must have reports" in text
+    assert "no picture: no trial has reported" in text
 
 
 def test_a_folder_that_cannot_be_written_gets_no_picture_and_another_one_does(simulate: Callable[..., Path]) -> None:
@@ -60,7 +60,7 @@ def test_a_picture_that_cannot_be_written_where_it_is_wanted(simulate: Callable[
     text = report_run(simulate(), figure_path=tmp_path / "nowhere" / "run.png")
     assert "best accuracy" in text
     assert text.endswith("cannot be written (No such file or directory)")
-    assert f"no picture: {tmp_path / 'nowhere'}" in text
+    assert f"no picture: {tmp_path / 'nowhere' / 'run.png'} cannot" in text
 
 
 def test_a_picture_without_a_suffix_is_a_png(simulate: Callable[..., Path], tmp_path: Path) -> None:
@@ -127,3 +127,15 @@ def test_the_report_of_a_killed_run_says_how_it_is_continued(simulate: Callable[
     assert describe_run(run).endswith("the run kept no journal, so it cannot be resumed")
     (run.path / "journal").mkdir()
     assert describe_run(run).endswith(f"; to continue: hypersched resume {run.path}")
+
+
+def test_the_table_is_as_wide_as_the_terminal(simulate: Callable[..., Path], monkeypatch, capsys) -> None:
+    path = str(simulate())
+    monkeypatch.setenv("COLUMNS", "40")
+    print_report(path)
+    assert "at most" in capsys.readouterr().out, "a file or another program gets all columns"
+    monkeypatch.setattr("syne_hypersched.experiments.report.terminal_columns", lambda: 40)
+    print_report(path)
+    printed = capsys.readouterr().out
+    assert "at most" not in printed
+    assert max(map(len, printed.split("\n\n")[0].splitlines())) <= 40

@@ -149,3 +149,20 @@ def test_a_trial_that_waited_at_the_deadline_is_called_like_those_that_ran() -> 
     assert statuses(replace(run, is_killed=True))[2] == "unfinished", "it was resumed, and killed after that"
     interrupted = (*at_the_deadline[:-1], replace(at_the_deadline[-1], reason="stop"))
     assert set(statuses(replace(run, events=interrupted)).values()) == {"stopped", "unfinished"}
+
+
+def test_columns_that_matter_least_are_left_out_where_there_is_no_room(simulate: Callable[..., Path]) -> None:
+    trials = trial_table(load_run(simulate()))
+    whole = format_trials(trials, "accuracy", "epoch")
+    lengths = []
+    for columns in (200, 75, 60, 40, 10):
+        lines = format_trials(trials, "accuracy", "epoch", columns).splitlines()
+        assert len(lines) == len(whole.splitlines())
+        lengths.append(max(map(len, lines)))
+        assert lengths[-1] <= columns or columns == 10
+        names = lines[0].split()
+        assert (names[0], names[-1], "epoch" in names) == ("trial", "status", True), (
+            "what names a trial and its result stays"
+        )
+    assert lengths == sorted(lengths, reverse=True)
+    assert format_trials(trials, "accuracy", "epoch", 200) == whole

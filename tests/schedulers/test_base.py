@@ -25,6 +25,7 @@ from syne_tune.config_space import (
 )
 from syne_tune.config_space import config_space_from_json_dict as from_json_dict
 
+from syne_hypersched import ASHA, PASHA, HyperSched
 from syne_hypersched.contract import ResizableTrial
 from syne_hypersched.schedulers._reports import Usable
 from syne_hypersched.schedulers.base import MultiFidelityScheduler, _completed, as_json
@@ -56,6 +57,26 @@ class RecordedTrial(Trial):
 def make(**kwargs: Any) -> MultiFidelityScheduler:
     arguments = {"config_space": SPACE, "metric": "loss", "time_attr": "epoch", "max_t": 27} | kwargs
     return MultiFidelityScheduler(**arguments)
+
+
+@pytest.mark.parametrize("scheduler", [HyperSched, ASHA, PASHA])
+def test_a_metric_that_seems_to_be_optimised_in_the_wrong_direction_is_warned_of_once(scheduler, caplog):
+    metric = f"accuracy {scheduler.__name__}"  # a name that no other test has told
+    for _ in range(2):
+        scheduler(SPACE, metric=metric, time_attr="epoch", max_t=27)
+    scheduler(SPACE, metric=metric, time_attr="epoch", max_t=27, do_minimize=False)
+    scheduler(SPACE, metric=f"loss {scheduler.__name__}", time_attr="epoch", max_t=27)
+    scheduler(SPACE, metric=f"rmse {scheduler.__name__}", time_attr="epoch", max_t=27, do_minimize=False)
+    assert [record.getMessage() for record in caplog.records] == [
+        (
+            f"The metric {metric!r} is minimised, although more of it seems to be better. If that is so, give "
+            "do_minimize=False."
+        ),
+        (
+            f"The metric 'rmse {scheduler.__name__}' is maximised, although less of it seems to be better. If that is "
+            "so, give do_minimize=True."
+        ),
+    ]
 
 
 @pytest.mark.parametrize(

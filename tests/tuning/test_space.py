@@ -100,6 +100,7 @@ BAD = {
     "st_checkpoint_dir=[1,2]": "st_",
     "l r=[1,2]": "names of letters",
     "=[1,2]": "names of letters",
+    "1x=[1,2]": "begin with a letter",
 }
 
 
@@ -108,6 +109,12 @@ def test_a_bad_entry_is_refused_by_its_name_and_value(text):
     with pytest.raises(ValueError, match="--space") as caught:
         parse_space([text])
     assert BAD[text] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["größe", "学习率", "דיוק", "_x", "lr.a-b"])
+def test_a_name_may_have_letters_of_any_language(name):
+    (entry,) = parse_space([f"{name}=[1,2]"])
+    assert (entry.name, entry.values) == (name, (1, 2))
 
 
 def test_names_are_unique_and_something_is_searched():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -175,6 +176,12 @@ class Checkpoints:
             metric=self.publisher.metric,
             do_minimize=self.publisher.do_minimize,
         )
+
+    def has_any(self, trial_id: int) -> bool:
+        """Whether anything is in a trial's checkpoint folder on this machine."""
+        with contextlib.suppress(OSError):
+            return any(self._folder_of(trial_id).iterdir())
+        return False
 
     def hear(self, trial: TrialProcesses, news: Beginning | Matched) -> None:
         """A launch has begun from a checkpoint, or the checkpoint of a report has been found."""

@@ -365,7 +365,7 @@ class Fleet(CopiedFleet):
             return
         if how != "completed":
             next_ = trial.fail(exit_, num_devices, self._policy, knows_progress=self.time_attr is not None)
-            log.tell_failure(trial, exit_, how, next_)
+            log.tell_failure(trial, exit_, how, next_, self._checkpoints.has_any(trial.trial_id))
             if isinstance(next_, Retry):
                 trial.fallback.fail(trial.reports.num_read, exit_.checkpoints, exit_.exit_code)
                 self._retry(trial, exit_, next_)

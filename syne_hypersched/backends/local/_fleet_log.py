@@ -8,6 +8,7 @@ import math
 import signal
 from collections.abc import Callable, Iterable
 
+from syne_hypersched._terminal_text import shown
 from syne_hypersched._wording import counted
 from syne_hypersched.backends.local._failures import GiveUp, Retry
 from syne_hypersched.backends.local._processes import TrialProcesses, last_lines
@@ -23,19 +24,30 @@ def ordered(num_devices: int) -> str:
     return f"{counted(num_devices, 'device')} ordered"
 
 
-def tell_failure(trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp) -> None:
-    """Says how a launch has ended and what is next: an error if the trial has failed, else a warning."""
+def tell_failure(
+    trial: TrialProcesses, exit_: LaunchExit, how: str, next_: Retry | GiveUp, has_checkpoint: bool = True
+) -> None:
+    """Says how a launch has ended and what is next: an error if the trial has failed, else a warning.
+
+    Parameters
+    ----------
+    trial, exit_, how, next_
+        What has ended, and how, and what is next.
+    has_checkpoint
+        Whether a checkpoint is here from which the trial goes on.
+    """
     log = trial.failed_log(exit_)
     rank = f" (rank {exit_.first_failed or 0} first)" if len(exit_.exit_codes) > 1 else ""
-    error = f": {exit_.error}" if exit_.error else ""
+    error = f": {shown(exit_.error)}" if exit_.error else ""
     if isinstance(next_, Retry):
         logger.warning(
-            "Trial %d ended with exit code %s in launch %d%s%s (%s). It goes on from its checkpoint in %.1f s, %s."
-            " Log: %s\n%s", trial.trial_id, _name(exit_.exit_code), trial.launch, rank, error, how, next_.backoff_s,
-            next_.reason, log, last_lines(log),
+            "Trial %d ended with exit code %s in launch %d%s%s (%s). It %s in %.1f s, %s. Log: %s\n%s", trial.trial_id,
+            _name(exit_.exit_code), trial.launch, rank, error, how,
+            "goes on from its checkpoint" if has_checkpoint else "is launched again", next_.backoff_s, next_.reason,
+            log, last_lines(log),
         )  # fmt: skip
         return
-    why = f" ({next_.reason})" if next_.reason else ""
+    why = f" ({shown(next_.reason)})" if next_.reason else ""
     logger.error(
         "Trial %d failed with exit code %s in launch %d%s%s%s. Log: %s\n%s",
         trial.trial_id, _name(exit_.exit_code), trial.launch, rank, error, why, log, last_lines(log),

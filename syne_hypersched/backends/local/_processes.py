@@ -11,6 +11,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Status
 from syne_tune.util import dump_json_with_numpy
 
+from syne_hypersched._terminal_text import plain_log
 from syne_hypersched.backends.local._crew import Crew
 from syne_hypersched.backends.local._failures import Failure, FailureHistory, FailurePolicy, GiveUp, Retry
 from syne_hypersched.backends.local._fallback import CheckpointFallback
@@ -193,7 +194,7 @@ def last_lines(path: Path, num_lines: int = 10, max_bytes: int = 4096) -> str:
     tail = _tail(path, max_bytes)
     if tail is None:
         return "(the log cannot be read)"
-    return "\n".join(tail.splitlines()[-num_lines:]).strip("\n") or "(the log is empty)"
+    return plain_log("\n".join(tail.splitlines()[-num_lines:]).strip("\n")) or "(the log is empty)"
 
 
 def _tail(path: Path, max_bytes: int = 4096) -> str | None:

@@ -40,17 +40,19 @@ def write_page(path: Path | str, output: Path | str | None = None, time_attr: st
     Raises
     ------
     FileNotFoundError, ValueError
-        The run cannot be read, as in :func:`~syne_hypersched.experiments.load_run`, or ``output`` has no name.
+        The run cannot be read, as in :func:`~syne_hypersched.experiments.load_run`, or ``output`` has no name, or
+        is in a folder that does not exist.
     ModuleNotFoundError
         plotly is not installed.
     OSError
         ``output`` cannot be written; a file that was there before is still whole.
     """
+    if output is not None:
+        output = checks.output_file_in_place("output", output)
     reader = RunReader(path, time_attr)
     reader.update()
     page = render(reader.path.name, encode(PageData(reader).collect()))
     if output is not None:
-        output = checks.output_file("output", output)
         return _write(output if output.suffix else output.with_name(f"{output.name}.html"), page)
     try:
         return _write(reader.path / PAGE_FILENAME, page)

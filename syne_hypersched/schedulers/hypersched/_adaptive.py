@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.allocation import stretch
 from syne_hypersched.allocation.forecast import mean_devices
 from syne_hypersched.allocation.goodput import Outlook, Rates, allocate_goodput
@@ -154,20 +155,16 @@ class AdaptiveStrategy(Strategy):
         if not stretch.worthwhile(min(left_s, planned_s), shares, launch_cost_s):
             outcome = "there is no last stretch, since it would not pay"
         elif left_s > planned_s:
-            outcome = f"the last stretch begins with {planned_s:.3g} s left"
+            outcome = f"the last stretch begins with {seconds_text(planned_s, 3)} s left"
         else:
             outcome = "the last stretch begins"
+        left, whole, launch = (seconds_text(seconds, 3) for seconds in (left_s, full_run_s, launch_cost_s))
         return because(
-            f"{outcome}: {left_s:.3g} s are left, a full run takes {full_run_s:.3g} s on one device and "
-            f"{shares.speed_up:.3g} times less on {shares.size}, and a launch costs {launch_cost_s:.3g} s",
-            time_left_s=left_s,
-            stretch_s=planned_s,
-            epoch_time_s=epoch_time_s,
-            full_run_s=full_run_s,
-            full_size=shares.size,
-            speed_up=shares.speed_up,
-            launch_cost_s=launch_cost_s,
-        )
+            f"{outcome}: {left} s are left, a full run takes {whole} s on one device and {shares.speed_up:.3g} times "
+            f"less on {shares.size}, and a launch costs {launch} s",
+            time_left_s=left_s, stretch_s=planned_s, epoch_time_s=epoch_time_s, full_run_s=full_run_s,
+            full_size=shares.size, speed_up=shares.speed_up, launch_cost_s=launch_cost_s,
+        )  # fmt: skip
 
     def _planned_size(self, now_s: float) -> stretch.Shares:
         """Full size by what is known beforehand of the devices until the deadline, if anything is."""

@@ -9,6 +9,7 @@ from typing import Any
 from syne_tune.backend.trial_status import Trial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialSuggestion
 
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.allocation.timing import TimedReport
 from syne_hypersched.contract import ST_ADMISSION_OPEN, devices_present, is_elastic
 from syne_hypersched.schedulers._reasons import NO_REASON, Reason, because
@@ -150,7 +151,7 @@ class DecidingScheduler(PlanningScheduler):
             logger.info(
                 "A device-hour has improved %s by less than min_gain=%g after %.3g device-hours: HyperSched %s.",
                 self.metric, self._spending.min_gain, self._spending.used_device_hours,
-                f"begins the last stretch and ends {stretch_s:.4g} s from now" if stretch_s else "ends",
+                f"begins the last stretch and ends {seconds_text(stretch_s)} s from now" if stretch_s else "ends",
             )  # fmt: skip
         if end_s != self._end_s:
             self._end_s = end_s

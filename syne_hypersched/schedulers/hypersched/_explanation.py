@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.schedulers._reasons import Reason
 from syne_hypersched.schedulers.decisions import Decision
 
@@ -42,10 +43,10 @@ class Explanation:
     """The last decisions that have a reason, oldest first."""
 
     def __str__(self) -> str:
-        state = "open" if self.admission_closed_s is None else f"closed at {self.admission_closed_s:.4g} s"
+        state = "open" if self.admission_closed_s is None else f"closed at {seconds_text(self.admission_closed_s)} s"
         held = ", ".join(f"trial {trial_id}: {devices}" for trial_id, devices in sorted(self.allocation.items()))
         lines = [
-            f"HyperSched ({self.strategy}) at {self.time_s:.4g} s of {self.deadline_s:.4g} s",
+            f"HyperSched ({self.strategy}) at {seconds_text(self.time_s)} s of {seconds_text(self.deadline_s)} s",
             f"admission {state}: {self.admission.text}",
             f"devices held: {held or 'none'}",
             *(f"{decision.time_s:10.4g} s  {decision}" for decision in self.decisions),

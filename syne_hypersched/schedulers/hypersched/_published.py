@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from syne_hypersched._wording import seconds_text
 from syne_hypersched.allocation.admission import admission_closes, exploration_closes, time_needed_s
 from syne_hypersched.allocation.allocator import Allocator
 from syne_hypersched.allocation.timing import TrialTimes
@@ -97,14 +98,14 @@ class PublishedStrategy(Strategy):
         share = self._options.fixed_exploration
         if share is not None:
             return because(
-                f"{now_s:.3g} s have passed, and admission closes after the share {share:g} of "
-                f"{self._deadline_s:.3g} s",
+                f"{seconds_text(now_s, 3)} s have passed, and admission closes after the share {share:g} of "
+                f"{seconds_text(self._deadline_s, 3)} s",
                 time_left_s=left_s,
                 exploration=share,
             )
         needed_s = self._time_needed_s()
         return because(
-            f"{left_s:.3g} s are left and a new trial needs {needed_s:.3g} s to win",
+            f"{seconds_text(left_s, 3)} s are left and a new trial needs {seconds_text(needed_s, 3)} s to win",
             time_left_s=left_s,
             time_needed_s=needed_s,
             longest_trial_s=self._times.longest_trial_s,

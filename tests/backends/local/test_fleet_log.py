@@ -43,6 +43,21 @@ def test_a_retry_is_a_warning_that_says_when(trial, told):
     )
 
 
+def test_a_trial_without_a_checkpoint_does_not_go_on_from_one(trial, told):
+    exit_ = LaunchExit((1,), first_failed=0, drained=False, killed=False)
+    tell_failure(trial, exit_, "failed", Retry(1, 2.0, "retry 1 of 2"), has_checkpoint=False)
+    assert "in launch 4 (failed). It is launched again in 2.0 s, retry 1 of 2. Log: " in told()[1]
+
+
+def test_what_moves_the_cursor_is_left_out(trial, told):
+    trial.stderr_path.write_text("\x1b[31mred\x1b[0m\n\x00\x1b]0;title\x07\x08end\n")
+    exit_ = LaunchExit((1,), first_failed=0, drained=False, killed=False, error="odd \x1b[2J")
+    tell_failure(trial, exit_, "failed", GiveUp("no \r reason"))
+    text = told()[1]
+    assert "in launch 4: odd \\x1b[2J (no \\r reason). Log: " in text
+    assert text.endswith("\nred\n\\x00\\x08end")
+
+
 def test_a_failure_is_an_error_that_says_why_it_is_final(trial, told):
     exit_ = LaunchExit((-9, 7), first_failed=1, drained=False, killed=True)
     tell_failure(trial, exit_, "failed", GiveUp("no new report after 2 retries"))

@@ -15,6 +15,7 @@ import pytest
 from syne_hypersched.experiments.page import PageServer, RunReader, write_page
 from tests.experiments.clusters import ClusterRun, large_run
 from tests.experiments.page.runs import WrittenRun, write_cluster, write_example
+from tests.experiments.test_hostile_texts import write
 from tests.installed import skip_without
 
 skip_without("plotly")
@@ -322,6 +323,35 @@ def cluster_run() -> ClusterRun:
     run.at(12.0).launch(0, 4)
     run.at(40.0).report(0)
     return run
+
+
+@pytest.mark.parametrize("text", ["דיוק", "\u202eafter an override", "two\nlines\x1b[2J"])
+def test_names_turn_nothing_round(open_page, tmp_path, text):
+    write(tmp_path / "run", text)
+    opened = open_page(write_page(tmp_path / "run").as_uri())
+    left_of = """([selector, word]) => {
+      const node = document.querySelector(selector).firstChild, at = node.textContent.indexOf(word);
+      const range = document.createRange();
+      range.setStart(node, at); range.setEnd(node, at + word.length);
+      return range.getBoundingClientRect().left;
+    }"""
+    words = ("Best", "acc", "0.7", "trial", "ep", " 2")
+    places = [opened.page.evaluate(left_of, ["#headline", word]) for word in words]
+    assert places == sorted(places), "the words of the page stay in their order"
+    for part in ("#headline", "#trials-table", "#decisions-table", "#best-text", "#failures-list"):
+        assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", opened.text(part))
+
+
+def test_what_a_hover_says_is_not_cut_off_on_a_narrow_screen(open_page, file):
+    opened = open_page(file, width=390)
+    for chart, selector in (
+        ("metric-chart", ".scatterlayer .point"),
+        ("devices-chart", ".barlayer .trace .point path"),
+    ):
+        opened.hover(chart, selector)
+        box = opened.page.locator(f"#{chart} .hoverlayer .hovertext").first.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
 
 
 def test_nodes_are_rows_that_can_be_opened(open_page, tmp_path):

@@ -27,8 +27,13 @@ def test_only_the_user_can_read_it(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
     write_example(tmp_path / "run")
-    with pytest.raises(OSError, match=r"No such file or directory: '.*/missing/page\.html'$"):
-        write_page(tmp_path / "run", tmp_path / "missing" / "page.html")
+    with pytest.raises(OSError, match=r"Not a directory: '.*/metadata\.json/page\.html'$"):
+        write_page(tmp_path / "run", tmp_path / "run" / "metadata.json" / "page.html")
+
+
+def test_a_folder_that_is_not_there_is_named_before_the_run_is_read(tmp_path):
+    with pytest.raises(ValueError, match=r"output must be in an existing folder, but '.*/missing' does not exist$"):
+        write_page(tmp_path / "no run", tmp_path / "missing" / "page.html")
 
 
 def test_a_page_is_written_and_its_path_printed(simulate, capsys, tmp_path):

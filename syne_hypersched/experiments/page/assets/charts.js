@@ -112,7 +112,7 @@ function curves(trials, axis, colour, solid) {
         made.x.push(null); made.y.push(null); made.text.push(""); made.customdata.push(trial.id);
       }
       made.x.push(x); made.y.push(point[3]); made.customdata.push(trial.id);
-      made.text.push("trial " + trial.id + " at " + label(clip(run.data.run.level, 24)) + " " + number(point[2]) + "<br>" + label(clip(run.data.run.metric, 40)) + " " + number(point[3]) + "<br>" + seconds(point[0]) + ", trained " + seconds(point[1]) + "<br>" + label(clip(configuration(trial, 4), 90)));
+      made.text.push("trial " + trial.id + " at " + label(own(run.data.run.level, 24)) + " " + number(point[2]) + "<br>" + tip(own(run.data.run.metric, 40) + " " + number(point[3]), 90) + "<br>" + seconds(point[0]) + ", trained " + seconds(point[1]) + "<br>" + tip(clip(configuration(trial, 4), 90), 90));
       before = point;
     }
     made.x.push(null); made.y.push(null); made.text.push(""); made.customdata.push(trial.id);
@@ -138,7 +138,7 @@ function envelope(trials, axis) {
   }
   const line = (y, extra) => ({ type: "scatter", mode: "lines", x, y, line: { color: css("grey"), width: 0 }, hoverinfo: "skip", ...extra });
   return [line(rows[0]), line(rows[2], { fill: "tonexty", fillcolor: css("shade") }),
-    line(rows[1], { line: { color: css("grey"), width: 2 }, hoverinfo: "text", text: x.map((at, index) => "half of the reports around here are below " + number(rows[1][index]) + ",<br>four in five are from " + number(rows[0][index]) + " to " + number(rows[2][index])) })];
+    line(rows[1], { line: { color: css("grey"), width: 2 }, hoverinfo: "text", text: x.map((at, index) => tip("half of the reports around here are below " + number(rows[1][index]) + ",", 90) + "<br>" + tip("four in five are from " + number(rows[0][index]) + " to " + number(rows[2][index]), 90)) })];
 }
 
 function noReport() {
@@ -165,7 +165,7 @@ function drawMetric() {
   if (axis === "time" && run.data.history.length) {
     const history = [...run.data.history, [run.data.now, run.data.history[run.data.history.length - 1][1]]];
     traces.push({ type: "scatter", mode: "lines", x: history.map((step) => step[0]), y: history.map((step) => step[1]), line: { shape: "hv", color: css("ink"), width: 1.3 }, opacity: 0.7, hoverinfo: "skip" });
-    if (best) traces.push({ type: "scatter", mode: "markers", x: [best.time], y: [best.value], customdata: [best.trial], marker: { symbol: "star", size: 15, color: css("ink"), line: { color: css("panel"), width: 1.5 } }, hoverinfo: "text", text: ["best: trial " + best.trial + ", " + label(metric) + " " + number(best.value)] });
+    if (best) traces.push({ type: "scatter", mode: "markers", x: [best.time], y: [best.value], customdata: [best.trial], marker: { symbol: "star", size: 15, color: css("ink"), line: { color: css("panel"), width: 1.5 } }, hoverinfo: "text", text: ["best: trial " + best.trial + ", " + label(own(metric)) + " " + number(best.value)] });
   }
   if (axis === "time") for (const [from, to, what] of bands()) {
     shapes.push({ type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, layer: "below", line: { width: 0 }, fillcolor: css(what === "importing" ? "import" : "grey"), opacity: 0.18 });
@@ -177,11 +177,11 @@ function drawMetric() {
     if (point && x !== null) annotations.push({ x, y: point[3], text: "<b>" + id + "</b>", showarrow: false, xanchor: "left", xshift: 6, font: { color: colour, size: 12 }, bgcolor: css("panel"), opacity: 0.9 });
   }
   const values = trials.flatMap((trial) => trial.points.map((point) => point[3])).filter((value) => value !== null);
-  const titles = { time: "seconds since the tuning started, by the clock of the worker", trained: "seconds that the trial has trained", level: label(clip(run.data.run.level, 40)) };
+  const titles = { time: "seconds since the tuning started, by the clock of the worker", trained: "seconds that the trial has trained", level: label(own(run.data.run.level, 40)) };
   const end = lastMoment() * 1.03;
-  draw("metric-chart", traces, { height: narrow() ? 320 : 420, shapes, annotations, yaxis: { title: { text: label(clip(metric, 40)) }, range: limits(values) },
+  draw("metric-chart", traces, { height: narrow() ? 320 : 420, shapes, annotations, yaxis: { title: { text: label(own(metric, 40)) }, range: limits(values) },
     xaxis: { title: { text: narrow() ? (axis === "time" ? "seconds" : titles[axis]) : titles[axis] }, ...(axis === "time" ? { range: [0, end] } : { rangemode: "tozero" }) }, uirevision: axis },
-    metric + " of each trial over " + titles[axis]);
+    own(metric) + " of each trial over " + titles[axis]);
   say("metric-note", (many ? "Grey band: four in five reports of the " + others.length + " other trials. " : others.length ? "Grey: " + others.length + " other trial" + (others.length > 1 ? "s. " : ". ") : "") + "Colours: the trials that held most devices or became best. Dotted: between two launches. Thin line: best so far. A click on a point chooses its trial.");
 }
 
@@ -193,14 +193,17 @@ function pieces(launch) {
 
 function tellLaunch(launch) {
   const devices = launch[LAUNCH.devices].reduce((sum, pair) => sum + pair[1] - pair[0] + 1, 0), trial = run.trials.get(launch[LAUNCH.trial]);
-  const lines = ["<b>trial " + launch[LAUNCH.trial] + " ×" + devices + "</b>, launch " + launch[LAUNCH.launch] + ": " + label(clip(namesOf(indicesOf(launch)), 90)),
+  const lines = ["<b>trial " + launch[LAUNCH.trial] + " ×" + devices + "</b>, launch " + launch[LAUNCH.launch] + ":" + (narrow() ? "<br>" : " ") + tip(clip(namesOf(indicesOf(launch)), 90), 90),
     seconds(launch[LAUNCH.start]) + " – " + (launch[LAUNCH.end] === null ? "now" : seconds(launch[LAUNCH.end])) + (launch[LAUNCH.cost] === null ? "" : ", launch cost " + seconds(launch[LAUNCH.cost]))];
-  if (launch[LAUNCH.how]) lines.push("ended: " + label(launch[LAUNCH.how]) + (launch[LAUNCH.reason] ? ", " + label(clip(launch[LAUNCH.reason], 60)) : ""));
-  else if (launch[LAUNCH.drain] !== null) lines.push("asked to checkpoint and exit: " + label(clip(launch[LAUNCH.reason], 60)));
-  if (launch[LAUNCH.why]) for (const part of wrap(launch[LAUNCH.why], 70)) lines.push(label(part));
-  if (trial) lines.push(label(clip(configuration(trial, 4), 90)));
+  if (launch[LAUNCH.how]) lines.push(tip("ended: " + launch[LAUNCH.how] + (launch[LAUNCH.reason] ? ", " + own(launch[LAUNCH.reason], 60) : ""), 90));
+  else if (launch[LAUNCH.drain] !== null) lines.push(tip("asked to checkpoint and exit: " + own(launch[LAUNCH.reason], 60), 100));
+  if (launch[LAUNCH.why]) lines.push(tip(launch[LAUNCH.why], 70));
+  if (trial) lines.push(tip(clip(configuration(trial, 4), 90), 90));
   return lines.join("<br>");
 }
+
+// Lines of a text in the box of a hover, which a narrow screen must hold.
+function tip(text, most) { return wrap(text, narrow() ? 38 : most).map(label).join("<br>"); }
 
 function wrap(text, most) {
   const lines = [""];
@@ -208,7 +211,7 @@ function wrap(text, most) {
     if (lines[lines.length - 1].length + word.length > most) lines.push("");
     lines[lines.length - 1] += (lines[lines.length - 1] ? " " : "") + clip(word, most);
   }
-  return lines;
+  return lines.map((line) => own(line));
 }
 
 function fill(id, colours) {
@@ -236,15 +239,15 @@ function drawRungs() {
     }));
     traces.push({ type: "scatter", mode: "markers", ...made, hoverinfo: "text", marker: { size: 5.5, color: further ? css("accent") : css("grey"), opacity: 0.85, symbol: further ? "circle" : "circle-open" } });
   }
-  draw("rungs-chart", traces, { height: 330, yaxis: { range: inRange, title: { text: label(clip(run.data.run.metric, 30)) } },
-    xaxis: { title: { text: "rung (" + label(clip(run.data.run.level, 30)) + ")" }, zeroline: false, tickvals: rungs.map((_, index) => index), ticktext: rungs.map((rung) => number(rung.level) + "<br>" + rung.count + " → " + rung.further), range: [-0.6, rungs.length - 0.4] } }, "Metric of the trials at each rung");
+  draw("rungs-chart", traces, { height: 330, yaxis: { range: inRange, title: { text: label(own(run.data.run.metric, 30)) } },
+    xaxis: { title: { text: "rung (" + label(own(run.data.run.level, 30)) + ")" }, zeroline: false, tickvals: rungs.map((_, index) => index), tickangle: 0, ticktext: rungs.map((rung) => number(rung.level) + "<br>" + rung.count + (narrow() ? "<br>→ " : " → ") + rung.further), range: [-0.6, rungs.length - 0.4] } }, "Metric of the trials at each rung");
   say("rungs-note", "Below each level: how many trials have reached it → how many have gone further. Filled: went on.");
 }
 
 function drawLaunches() {
   let known = [...run.launches.values()].filter((launch) => launch[LAUNCH.cost] !== null);
   const total = run.data.totals;
-  if (!known.length) { say("launches-note", total.launches + " launches, the cost of none is known yet."); return nothing("launches-chart", "The cost of a launch is known once trials on as many devices have reported twice."); }
+  if (!known.length) { say("launches-note", counted(total.launches, "launch", "launches") + ", the cost of none is known yet."); return nothing("launches-chart", "The cost of a launch is known once trials on as many devices have reported twice."); }
   const costs = known.map((launch) => launch[LAUNCH.cost]).sort((a, b) => a - b), sum = costs.reduce((a, b) => a + b, 0);
   const step = Math.ceil(known.length / 2000);
   const shown = known.filter((_, index) => index % step === 0);
@@ -253,7 +256,7 @@ function drawLaunches() {
   const trace = (items, colour, symbol) => ({ type: "scatter", mode: "markers", x: items.map((launch) => launch[LAUNCH.start]), y: items.map((launch) => launch[LAUNCH.cost]), customdata: items.map((launch) => launch[LAUNCH.trial]), text: items.map(tellLaunch), hoverinfo: "text", marker: { color: colour, symbol, size: items.map((launch) => 5 + 3 * Math.sqrt(count(launch) - 1)), opacity: 0.8 } });
   draw("launches-chart", [trace(shown.filter((launch) => !failed(launch)), css("accent"), "circle"), trace(shown.filter(failed), css("red"), "x")],
     { height: 330, shapes: marks(false).shapes, xaxis: { title: { text: narrow() ? "seconds" : "seconds since the tuning started" }, range: [0, lastMoment() * 1.03] }, yaxis: { title: { text: "cost (s)" }, rangemode: "tozero" } }, "Cost of each launch over time");
-  say("launches-note", total.launches + " launches, " + total.resizes + " resizes, " + total.retries + " retries. A launch cost " + seconds(costs[costs.length >> 1]) + " in the median, all of them " + seconds(sum) + ": from the signal to the first report, less the training in between. Crosses: failed." + (step > 1 ? " One in " + step + " is shown." : ""));
+  say("launches-note", counted(total.launches, "launch", "launches") + ", " + counted(total.resizes, "resize", "resizes") + ", " + counted(total.retries, "retry", "retries") + ". A launch cost " + seconds(costs[costs.length >> 1]) + " in the median, all of them " + seconds(sum) + ": from the signal to the first report, less the training in between. Crosses: failed." + (step > 1 ? " One in " + step + " is shown." : ""));
 }
 
 // Names of neighbouring axes stand in rows of their own if there is no room beside each other; the first name begins at
@@ -275,7 +278,7 @@ function drawParallel() {
   const traces = bins.map((colour, index) => ({ type: "scatter", mode: "lines", x: [], y: [], text: [], customdata: [], hoverinfo: "text", line: { color: colour, width: index === bins.length - 1 ? 2.2 : 1 }, opacity: index === bins.length - 1 ? 1 : 0.7 }));
   const rank = new Map(trials.map((trial, index) => [trial.id, index]));
   const add = (trace, trial) => {
-    const text = "trial " + trial.id + ": " + label(run.data.run.metric) + " " + number(trial.best[0]) + "<br>" + wrap(configuration(trial), 70).map(label).join("<br>");
+    const text = "trial " + trial.id + ": " + label(own(run.data.run.metric)) + " " + number(trial.best[0]) + "<br>" + tip(configuration(trial), 70);
     chosen.forEach((axis, index) => { const value = trial.config[names.indexOf(axis.name)]; trace.x.push(index); trace.y.push(axis.place(value)); trace.text.push(text); trace.customdata.push(trial.id); });
     trace.x.push(chosen.length, null); trace.y.push(last.place(trial.best[0]), null); trace.text.push(text, ""); trace.customdata.push(trial.id, null);
   };
@@ -288,8 +291,8 @@ function drawParallel() {
   const annotations = [], shapes = [], places = titlePlaces(chosen.length);
   [...chosen, last].forEach((axis, index) => {
     shapes.push({ type: "line", x0: index, x1: index, y0: 0, y1: 1, line: { color: css("faint"), width: 1.2 } });
-    annotations.push({ x: index, y: 1.1, yshift: 15 * (index % places.rows), text: "<b>" + label(clip(axis.title, places.letters)) + "</b>", showarrow: false, yanchor: "bottom", xanchor: index === 0 ? "left" : index === chosen.length ? "right" : "center", font: { color: css("ink") } });
-    axis.ticks.forEach(([y, text]) => annotations.push({ x: index, y, text: label(clip(text, narrow() ? 8 : 16)), showarrow: false, font: { size: 10.5 }, bgcolor: css("panel"), opacity: 0.9, ...(index === chosen.length ? { xanchor: "right", xshift: -4, yanchor: y === 0 ? "top" : "bottom", yshift: y === 0 ? -7 : 7 } : { xanchor: "left", xshift: 4 }) }));
+    annotations.push({ x: index, y: 1.1, yshift: 15 * (index % places.rows), text: "<b>" + label(own(axis.title, places.letters)) + "</b>", showarrow: false, yanchor: "bottom", xanchor: index === 0 ? "left" : index === chosen.length ? "right" : "center", font: { color: css("ink") } });
+    axis.ticks.forEach(([y, text]) => annotations.push({ x: index, y, text: label(own(text, narrow() ? 8 : 16)), showarrow: false, font: { size: 10.5 }, bgcolor: css("panel"), opacity: 0.9, ...(index === chosen.length ? { xanchor: "right", xshift: -4, yanchor: y === 0 ? "top" : "bottom", yshift: y === 0 ? -7 : 7 } : { xanchor: "left", xshift: 4 }) }));
   });
   draw("parallel-chart", traces, { height: 360, shapes, annotations, margin: { l: 12, r: 12, t: 25 + 15 * places.rows, b: 28 }, xaxis: { visible: false, range: [-0.05, chosen.length + 0.05] }, yaxis: { visible: false, range: [-0.06, 1.12] } }, "Configurations and metric of the trials as lines");
   say("parallel-note", "Orange: the five best trials; the darker, the better." .replace("darker", theme() === "dark" ? "brighter" : "darker").replace("Orange", theme() === "dark" ? "Yellow" : "Orange") + (kept.length < trials.length ? " " + kept.length + " of " + trials.length + " trials are drawn, the 300 best among them." : "") + (axes.length > most ? " " + (axes.length - most) + " more hyperparameters are in the table." : ""));

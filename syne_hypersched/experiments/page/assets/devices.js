@@ -53,7 +53,7 @@ function deviceRows(byNode) {
     const step = closed[node] ? 0.86 / nodes[node].indices.length : 1, top = closed[node] ? begins[node] - 0.43 : begins[node] - 0.41;
     return closed[node] ? [top + (first + last + 1) / 2 * step, (last - first + 1) * step] : [begins[node] + (first + last) / 2, last - first + 0.82];
   };
-  return { labels: labels.map((name) => clip(name, 24)), begins, at };
+  return { labels: labels.map((name) => own(name, 24)), begins, at };
 }
 
 function trialRows(launches) {
@@ -107,7 +107,7 @@ function drawDevices() {
   const ticks = trials ? everyRow(labels) : rowTicks(made, shapes);
   draw("devices-chart", traces, { height, barmode: "overlay", bargap: 0, shapes, annotations, xaxis, yaxis: { range: [count - 0.4, -0.6], showgrid: false, zeroline: false, ...ticks }, uirevision: rows + count }, "Which trial held which devices, over time");
   const waiting = run.data.phase === "running" ? run.data.waiting : [];
-  say("devices-note", (trials ? trials.note : "") + (waiting.length ? waiting.length + (waiting.length > 1 ? " trials wait: " : " trial waits: ") + waiting.slice(0, 6).map(([id, since, what]) => "trial " + id + " since " + seconds(since) + " for " + what).join(", ") + (waiting.length > 6 ? "…" : "") + ". " : "") +
+  say("devices-note", (trials ? trials.note : "") + (waiting.length ? waiting.length + (waiting.length > 1 ? " trials wait: " : " trial waits: ") + waiting.slice(0, 6).map(([id, since, what]) => "trial " + id + " since " + seconds(since) + " for " + own(what)).join(", ") + (waiting.length > 6 ? "…" : "") + ". " : "") +
     (rows === "node" ? "A row is a node, with its devices above each other; the table below shows the devices of a node. " : "") + "Numbers are trials. Hover says why a launch ended" + (run.data.absences.length ? ", and why devices were not there." : "."));
 }
 
@@ -116,7 +116,7 @@ function absences(rows, where, row_height, trace) {
   const kinds = { lost: [], away: [] };
   for (const [stretches, start, end, how, reason] of run.data.absences) {
     const indices = stretches.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, at) => first + at)), until = end === null ? lastMoment() : end;
-    const text = "<b>" + label(clip(namesOf(indices), 90)) + "</b>: " + label(how) + "<br>" + seconds(start) + " – " + (end === null ? "now" : seconds(end)) + (reason ? "<br>" + wrap(reason, 70).map(label).join("<br>") : "");
+    const text = "<b>" + tip(clip(namesOf(indices), 90), 90) + "</b>: " + label(how) + "<br>" + seconds(start) + " – " + (end === null ? "now" : seconds(end)) + (reason ? "<br>" + tip(reason, 70) : "");
     for (const stretch of stretchesOf(indices, where)) {
       const [middle, high] = rows.at(stretch), has_room = until - start > 0.013 * how.length * lastMoment() && high * row_height >= 11 && !narrow();
       kinds[how === "lost" ? "lost" : "away"].push([until - start, start, middle, high, null, text, has_room ? how : ""]);
@@ -142,7 +142,7 @@ function rowTicks({ labels, begins }, shapes) {
     return { tickvals: at, ticktext: at.map((index) => label(labels[index])) };
   }
   const step = Math.ceil(run.data.nodes.length / 40), nodes = run.data.nodes.map((node, at) => [node.name, (begins[at] + begins[at + 1] - 1) / 2]).filter((_, at) => at % step === 0);
-  return { tickvals: nodes.map((node) => node[1]), ticktext: nodes.map((node) => label(clip(node[0], 18))) };
+  return { tickvals: nodes.map((node) => node[1]), ticktext: nodes.map((node) => label(own(node[0], 18))) };
 }
 
 // With thousands of launches: a picture of cells, each coloured by the trial that held the device for most of it.
@@ -184,9 +184,9 @@ function showNodes(rows) {
   const is_open = (node) => rows === "device" || (rows === "node" && opened.has(node.name)), shown = run.data.nodes.slice(0, MOST_NODES_SHOWN);
   const focused = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.node : undefined;
   at.tBodies[0].replaceChildren(...shown.map((node) => element("tr", { class: node.away === node.indices.length ? "gone" : "" },
-    element("td", { class: "text" }, element("button", { type: "button", "data-node": node.name, "aria-expanded": String(is_open(node)), title: "show the devices of this node in the chart", click: () => toggle(node.name) }, node.name)),
+    element("td", { class: "text" }, element("button", { type: "button", "data-node": node.name, "aria-expanded": String(is_open(node)), title: "show the devices of this node in the chart", click: () => toggle(node.name) }, own(node.name))),
     element("td", {}, node.indices.length), ...(is_running ? [node.held, node.free] : ["–", "–"]).map((value) => element("td", {}, value)), element("td", {}, node.away),
-    element("td", { class: "text", title: node.trials }, (is_running && clip(node.trials, 60)) || "–"), element("td", { class: "wrap" }, changes(node)))));
+    element("td", { class: "text", title: own(node.trials) }, (is_running && own(node.trials, 60)) || "–"), element("td", { class: "wrap" }, own(changes(node))))));
   if (focused !== undefined) for (const button of at.querySelectorAll("button")) if (button.dataset.node === focused) button.focus();
   say("nodes-note", run.data.nodes.length > shown.length ? "The first " + shown.length + " of " + run.data.nodes.length + " nodes." : "");
 }

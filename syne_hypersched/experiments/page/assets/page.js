@@ -10,11 +10,11 @@ function choose(id) { run.chosen = run.chosen === id ? null : id; schedule(true)
 function showHead() {
   const data = run.data, of = data.run, best = data.incumbent;
   document.title = of.name + " – " + data.phase;
-  say("name", of.name);
+  say("name", own(of.name));
   const phase = byId("phase"); phase.className = "badge " + data.phase;
   say("phase", { running: "running", finished: "finished", killed: "killed or lost", simulated: "simulated" }[data.phase] || data.phase);
-  say("about", [of.scheduler, of.backend, of.path].filter(Boolean).join(" · "));
-  say("headline", best ? "Best " + of.metric + " " + number(best.value) + ": trial " + best.trial + " at " + of.level + " " + number(best.resource) : "No trial has reported a finite " + of.metric + (data.phase === "running" ? " yet" : ""));
+  say("about", [of.scheduler, of.backend, of.path].filter(Boolean).map((one) => own(one)).join(" · "));
+  say("headline", best ? "Best " + own(of.metric) + " " + number(best.value) + ": trial " + best.trial + " at " + own(of.level) + " " + number(best.resource) : "No trial has reported a finite " + own(of.metric) + (data.phase === "running" ? " yet" : ""));
   const problems = byId("problems");
   problems.hidden = !of.problems.length;
   problems.replaceChildren(...of.problems.map((problem) => element("li", {}, problem)));
@@ -23,14 +23,14 @@ function showHead() {
   byId("closed-mark").hidden = !data.closed;
   if (data.closed) byId("closed-mark").style.left = "calc(" + Math.min(100, 100 * data.closed[0] / end) + "% - 3px)";
   const virtual = data.phase === "simulated" ? " of virtual time" : "";
-  say("clock-text", seconds(data.now) + virtual + (data.deadline ? (data.phase === "running" ? ", " + seconds(Math.max(0, data.deadline - data.now)) + " left" : "") + " of " + seconds(data.deadline) : "") +
-    (data.closed ? "; admission closed at " + seconds(data.closed[0]) + (data.closed[1] ? ": " + data.closed[1] : "") : "; admission was not closed" + (data.phase === "running" ? " yet" : "")));
+  say("clock-text", seconds(data.now) + virtual + (data.deadline ? (data.phase === "running" ? ", " + seconds(Math.max(0, data.deadline - data.now)) + " left" : "") + " of " + seconds(data.deadline < 10 ? data.deadline : Math.round(data.deadline)) : "") +
+    (data.closed ? "; admission closed at " + seconds(data.closed[0]) + (data.closed[1] ? ": " + own(data.closed[1]) : "") : "; admission was not closed" + (data.phase === "running" ? " yet" : "")));
   const held = new Set();
   if (data.phase === "running") for (const launch of run.launches.values()) if (launch[LAUNCH.end] === null) for (const [first, last] of launch[LAUNCH.devices]) for (let index = first; index <= last; index++) held.add(index);
   const tiles = [["Trials", run.trials.size + " (" + Object.entries(data.counts).map(([status, count]) => count + " " + status).join(", ") + ")"],
     ["Devices", data.devices.length ? data.devices.length + (hasNodes() ? " on " + data.nodes.length + " nodes" : "") + (data.phase === "running" ? ", " + held.size + " in use" : "") + (data.away ? ", " + data.away + " away" : "") : "not recorded"],
-    ["Reports", data.totals.reports], ["Launches", data.totals.launches + ", " + data.totals.resizes + " resizes"],
-    ["Failures", data.totals.failures ? data.totals.failures + " trials, " + data.totals.retries + " retries" : "none"], ["Decisions", data.totals.decisions]];
+    ["Reports", data.totals.reports], ["Launches", data.totals.launches + ", " + counted(data.totals.resizes, "resize", "resizes")],
+    ["Failures", data.totals.failures ? counted(data.totals.failures, "trial", "trials") + ", " + counted(data.totals.retries, "retry", "retries") : "none"], ["Decisions", data.totals.decisions]];
   byId("tiles").replaceChildren(...tiles.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
   say("footer", "Made by hypersched " + of.version + " from the files of the run. This page loads nothing from the network.");
 }
@@ -39,7 +39,7 @@ function showBest() {
   const data = run.data, best = data.best, at = byId("best-text"), parts = [];
   if (!data.incumbent) { at.replaceChildren(element("p", { class: "faint" }, "There is none yet.")); return; }
   const trial = run.trials.get(data.incumbent.trial);
-  parts.push(element("p", {}, "Trial " + data.incumbent.trial + " reported " + data.run.metric + " " + number(data.incumbent.value, 6) + " at " + data.run.level + " " + number(data.incumbent.resource) + ", " + seconds(data.incumbent.time) + " after the start."));
+  parts.push(element("p", {}, "Trial " + data.incumbent.trial + " reported " + own(data.run.metric) + " " + number(data.incumbent.value, 6) + " at " + own(data.run.level) + " " + number(data.incumbent.resource) + ", " + seconds(data.incumbent.time) + " after the start."));
   if (trial) parts.push(element("p", {}, "Configuration: " + configuration(trial)));
   if (best.next) parts.push(element("p", {}, "How sure: the best report of any other trial is " + number(best.next.value, 6) + " (trial " + best.next.trial + "), a difference of " + number(Math.abs(data.incumbent.value - best.next.value), 3) + ". The value is the best of " + data.totals.reports + " reports on the same validation data, so a test on other data is likely to be a little worse."));
   parts.push(...(best.published ? best.published.split("\n") : ["best/ holds nothing: the backend publishes no checkpoints, or none was written."]).map((line) => element("p", { class: "faint" }, line)));
@@ -48,9 +48,9 @@ function showBest() {
 
 function columns() {
   const of = run.data.run;
-  return [["trial", "trial", (trial) => trial.id], ["status", "status", status, "text"], ["best", "best " + of.metric, (trial) => trial.best && trial.best[0]], ["last", "last", (trial) => trial.last],
-    ["resource", of.level, (trial) => trial.resource], ["devices", "devices", (trial) => trial.devices], ["most", "at most", (trial) => trial.most], ["launches", "launches", (trial) => trial.launches], ["cost", "launch cost (s)", (trial) => trial.cost],
-    ...of.names.map((name, index) => ["config " + index, name, (trial) => trial.config[index], [...run.trials.values()].some((trial) => typeof trial.config[index] === "string") ? "text" : ""])];
+  return [["trial", "trial", (trial) => trial.id], ["status", "status", status, "text"], ["best", "best " + own(of.metric), (trial) => trial.best && trial.best[0]], ["last", "last", (trial) => trial.last],
+    ["resource", own(of.level), (trial) => trial.resource], ["devices", "devices", (trial) => trial.devices], ["most", "at most", (trial) => trial.most], ["launches", "launches", (trial) => trial.launches], ["cost", "launch cost (s)", (trial) => trial.cost],
+    ...of.names.map((name, index) => ["config " + index, own(name), (trial) => trial.config[index], [...run.trials.values()].some((trial) => typeof trial.config[index] === "string") ? "text" : ""])];
 }
 
 function showTrials() {
@@ -67,8 +67,8 @@ function showTrials() {
       element("button", { type: "button", click: () => { if (table.key === key) table.descending = !table.descending; else { table.key = key; table.descending = false; } table.page = 0; showTrials(); } }, clip(name, 30) + (key === table.key ? (table.descending ? " ↓" : " ↑") : ""))))));
   }
   at.tBodies[0].replaceChildren(...rows.slice(table.page * PAGE, (table.page + 1) * PAGE).map((trial) => element("tr", { class: trial.id === run.chosen ? "chosen" : "" },
-    ...shown.map(([key, , value, kind]) => key === "trial" ? element("td", {}, element("button", { type: "button", "aria-pressed": String(trial.id === run.chosen), click: () => choose(trial.id), title: "show this trial in the charts" }, trial.id)) : element("td", { class: kind || "", title: kind ? String(value(trial)) : "" }, number(value(trial)))))));
-  say("trials-page", rows.length ? (table.page * PAGE + 1) + "–" + Math.min(rows.length, (table.page + 1) * PAGE) + " of " + rows.length + " trials" : "no trial");
+    ...shown.map(([key, , value, kind]) => key === "trial" ? element("td", {}, element("button", { type: "button", "aria-pressed": String(trial.id === run.chosen), click: () => choose(trial.id), title: "show this trial in the charts" }, trial.id)) : element("td", { class: kind || "", title: kind ? own(value(trial)) : "" }, own(number(value(trial))))))));
+  say("trials-page", rows.length ? (table.page * PAGE + 1) + "–" + Math.min(rows.length, (table.page + 1) * PAGE) + " of " + counted(rows.length, "trial", "trials") : "no trial");
   byId("trials-before").disabled = table.page === 0; byId("trials-after").disabled = table.page >= pages - 1;
   const example = run.data.run.names.find((name) => /^[\w.-]+$/.test(name) && [...run.trials.values()].some((trial) => typeof trial.config[run.data.run.names.indexOf(name)] === "number"));
   say("filter-help", run.filter.problem ? run.filter.problem + "." : "Words that must all hold, such as status:paused best" + (run.data.run.minimize ? "<" : ">") + "0.5 devices>1" + (example ? " " + example + "<0.01" : "") + ". The charts show the same trials.");
@@ -88,9 +88,9 @@ function showDecisions() {
     if (words.every((word) => text.includes(word))) found.push([time, what, trial, reason, numbers]);
   }
   if (!at.tHead.rows.length) at.tHead.append(element("tr", {}, ...["time", "decision", "trial", "reason", "numbers"].map((name, index) => element("th", { scope: "col", class: index ? "text" : "" }, name))));
-  at.tBodies[0].replaceChildren(...found.slice(0, MOST_DECISIONS_SHOWN).map(([time, what, trial, reason, numbers]) => element("tr", {}, element("td", {}, seconds(time)), element("td", { class: "text" }, what === "close" ? "close admission" : what), element("td", { class: "text" }, trial === null ? "–" : trial), element("td", { class: "wrap" }, reason || "–"), element("td", { class: "wrap" }, Object.entries(numbers || {}).map(([name, value]) => name + " " + number(value, 4)).join(", ")))));
+  at.tBodies[0].replaceChildren(...found.slice(0, MOST_DECISIONS_SHOWN).map(([time, what, trial, reason, numbers]) => element("tr", {}, element("td", {}, seconds(time)), element("td", { class: "text" }, what === "close" ? "close admission" : what), element("td", { class: "text" }, trial === null ? "–" : trial), element("td", { class: "wrap" }, own(reason || "–")), element("td", { class: "wrap" }, Object.entries(numbers || {}).map(([name, value]) => name + " " + number(value, 4)).join(", ")))));
   const all = run.data.totals.decisions;
-  say("decisions-note", all ? Math.min(found.length, MOST_DECISIONS_SHOWN) + " of " + all + " decisions, the last one first" + (run.chosen !== null ? ", of trial " + run.chosen : "") : noDecisions());
+  say("decisions-note", all ? Math.min(found.length, MOST_DECISIONS_SHOWN) + " of " + counted(all, "decision", "decisions") + ", the last one first" + (run.chosen !== null ? ", of trial " + run.chosen : "") : noDecisions());
 }
 
 function showFailures() {
@@ -103,9 +103,9 @@ function showFailures() {
   if (!groups.size) { at.replaceChildren(element("p", { class: "faint" }, "None.")); return; }
   at.replaceChildren(...[...groups].sort((a, b) => b[1].failures.length - a[1].failures.length).slice(0, 30).map(([key, group]) => {
     const first = group.failures[0], given = group.failures.filter((failure) => failure.final).length;
-    const made = element("details", {}, element("summary", {}, element("strong", {}, group.failures.length + (group.failures.length > 1 ? " trials" : " trial")), ", " + given + " given up: " + clip(group.last, 160)),
-      element("p", { class: "faint" }, "Trials " + group.failures.slice(0, 30).map((failure) => failure.trial).join(", ") + (group.failures.length > 30 ? "…" : "") + ". The last lines of trial " + first.trial + ", launch " + first.launch + " (exit code " + first.code + ", " + seconds(first.time) + (first.log ? ", " + first.log : "") + "):"),
-      element("pre", { tabindex: "0" }, first.lines.length ? first.lines.join("\n") : "no log"));
+    const made = element("details", {}, element("summary", {}, element("strong", {}, group.failures.length + (group.failures.length > 1 ? " trials" : " trial")), ", " + given + " given up: " + own(group.last, 160)),
+      element("p", { class: "faint" }, "Trials " + group.failures.slice(0, 30).map((failure) => failure.trial).join(", ") + (group.failures.length > 30 ? "…" : "") + ". The last lines of trial " + first.trial + ", launch " + first.launch + " (exit code " + first.code + ", " + seconds(first.time) + (first.log ? ", " + own(first.log) : "") + "):"),
+      element("pre", { tabindex: "0" }, first.lines.length ? first.lines.map((line) => own(line.replace(/\t/g, "    "))).join("\n") : "no log"));
     made.dataset.key = key; made.open = open.has(key);
     return made;
   }));

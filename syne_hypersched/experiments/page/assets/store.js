@@ -26,6 +26,15 @@ function label(value) {
 
 function clip(text, most) { text = String(text); return text.length > most ? text.slice(0, most - 1) + "…" : text; }
 
+// A name, a value or a reason as a part of a line: in it, nothing turns the line round, and control characters are escaped.
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066\u2067]/g;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|[\ud802\ud803\ud83a\ud83b][\udc00-\udfff]/;
+function own(text, most) {
+  const escaped = (one) => { const code = one.charCodeAt(0).toString(16); return code.length > 2 ? "\\u" + code.padStart(4, "0") : "\\x" + code.padStart(2, "0"); };
+  text = clip(text, most || Infinity).replace(CONTROLS, escaped);
+  return RIGHT_TO_LEFT.test(text) ? "\u2068" + text + "\u2069" : text;
+}
+
 function element(tag, options, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(options || {})) {
@@ -49,6 +58,8 @@ function number(value, digits) {
   return size >= 1e5 || (size > 0 && size < 1e-3) ? value.toExponential(3) : value.toPrecision(digits || 5).replace(/\.?0+$/, "");
 }
 
+function counted(count, one, several) { return count + " " + (count === 1 ? one : several); }
+
 function seconds(value) {
   if (value === null || value === undefined) return "–";
   if (value > 0 && value < 0.1) return number(value, 2) + " s";
@@ -59,7 +70,7 @@ function seconds(value) {
 
 function configuration(trial, most) {
   return run.data.run.names.map((name, index) => [name, trial.config[index]]).filter((pair) => pair[1] !== null)
-    .slice(0, most || 99).map(([name, value]) => clip(name, 30) + "=" + clip(number(value, 4), 40)).join(", ");
+    .slice(0, most || 99).map(([name, value]) => own(name, 30) + "=" + own(number(value, 4), 40)).join(", ");
 }
 
 // A trial that the end of the run has cut off is not in progress any more.

@@ -1,0 +1,74 @@
+"""Whether the name of a metric says that it is optimised in the wrong direction."""
+
+from __future__ import annotations
+
+import re
+
+#: Words of which more is better, and of which less is.
+_MORE = frozenset((
+    "accuracy", "acc", "auc", "auroc", "auprc", "roc", "f1", "fscore", "r2", "reward", "rewards", "return", "score",
+    "precision", "recall", "iou", "miou", "dice", "bleu", "rouge", "psnr", "ssim", "map", "likelihood",
+))  # fmt: skip
+_LESS = frozenset((
+    "loss", "losses", "error", "err", "rmse", "mse", "mae", "mape", "rmsle", "logloss", "crossentropy", "perplexity",
+    "ppl", "nll", "regret", "brier", "fid", "wer", "cer", "crps",
+))  # fmt: skip
+#: Words that turn the meaning round, as in ``neg_mean_squared_error``.
+_NOT = frozenset(("neg", "negative", "negated", "minus"))
+#: With one of these, or with words of both kinds, a name says nothing.
+_UNCLEAR = frozenset((
+    "gain", "improvement", "reduction", "decrease", "drop", "delta", "diff", "difference", "gap", "ratio", "weight",
+    "scale",
+))  # fmt: skip
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
+_told: set[tuple[str, bool]] = set()
+
+
+def is_more_better(metric: str) -> bool | None:
+    """Whether the name of a metric says that more of it is better; None if it does not say.
+
+    Example
+    -------
+    >>> [is_more_better(name) for name in ("val_accuracy", "valLoss", "eval/f1", "neg_rmse", "brier_score", "energy")]
+    [True, False, True, True, None, None]
+    """
+    words = [word.lower() for word in _WORD.findall(metric)]
+    bare = [word if word in _MORE else word.rstrip("0123456789") for word in words]  # acc5 is an acc, but f1 is no f
+    more, less = any(word in _MORE for word in bare), any(word in _LESS for word in bare)
+    if more == less or any(word in _UNCLEAR for word in bare):
+        return None
+    if words[0] == "1" or bare[0] == "one":
+        return None  # 1-accuracy, or one_vs_rest_auc
+    return more != any(word in _NOT for word in bare)
+
+
+def doubt_of_direction(metric: str, do_minimize: bool) -> str:
+    """The beginning of a warning that a metric is optimised in a direction that its name does not say; else empty.
+
+    Parameters
+    ----------
+    metric
+        Name of the metric.
+    do_minimize
+        Whether it is minimised.
+
+    Example
+    -------
+    >>> doubt_of_direction("val_loss", do_minimize=False)
+    "The metric 'val_loss' is maximised, although less of it seems to be better"
+    >>> doubt_of_direction("val_loss", do_minimize=True)
+    ''
+    """
+    more = is_more_better(metric)
+    if more is None or more != do_minimize:
+        return ""
+    done, better = ("minimised", "more") if do_minimize else ("maximised", "less")
+    return f"The metric {metric!r} is {done}, although {better} of it seems to be better"
+
+
+def is_news(metric: str, do_minimize: bool) -> bool:
+    """Whether this process asks for the first time, so that a warning is given once."""
+    is_new = (metric, do_minimize) not in _told
+    _told.add((metric, do_minimize))
+    return is_new

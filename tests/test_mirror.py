@@ -23,7 +23,6 @@ ELSEWHERE = {
     # Arguments that are passed on, and values without behaviour.
     "checkpoints/_bill.py": "checkpoints/test_moving.py",
     "checkpoints/_spec.py": "checkpoints/test_observer.py",
-    "cli/_check.py": "check/test_check.py",
     "experiments/resume.py": "recovery/test_resume.py",
     # One test of several libraries, with what they have in common.
     "integrations/_ranks.py": "integrations/test_huggingface.py",

@@ -7,6 +7,7 @@ import math
 from typing import Any, Literal
 
 from syne_hypersched import checks
+from syne_hypersched.integrations._batches import share_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,39 @@ def adopt(args: Any, resource: Resource) -> None:
         args.enable_jit_checkpoint = False
     # Such as how often EarlyStoppingCallback has seen no improvement.
     args.restore_callback_states_from_checkpoint = True
+
+
+def divide(args: Any, global_batch_size: int | None) -> None:
+    """Divides batches over the devices of this launch.
+
+    Parameters
+    ----------
+    args
+        Arguments for one device, which are changed.
+    global_batch_size
+        Samples of an optimiser step, over all devices; None: as many as on one device.
+
+    Raises
+    ------
+    ValueError
+        A batch cannot be divided by the devices.
+    """
+    num_devices, at_once = args.world_size * max(1, args.n_gpu), args.per_device_train_batch_size
+    if global_batch_size is None:
+        global_batch_size = at_once * args.gradient_accumulation_steps
+    share = share_of(global_batch_size, num_devices, at_once)
+    args.per_device_train_batch_size = share.local_batch_size
+    args.gradient_accumulation_steps = share.accumulation_steps
+    if not args.dataloader_drop_last:
+        return
+    # The trainer leaves out the last batch of an evaluation, too, and how many samples these are depends on the batch.
+    if args.per_device_eval_batch_size % num_devices:
+        raise ValueError(
+            f"per_device_eval_batch_size must be a multiple of the {num_devices} devices of this launch with "
+            "dataloader_drop_last, since otherwise each number of devices would leave out other samples of the "
+            f"evaluation, but got {args.per_device_eval_batch_size}"
+        )
+    args.per_device_eval_batch_size //= num_devices
 
 
 def level(args: Any, state: Any, resource: Resource) -> int | None:

@@ -14,6 +14,7 @@ from syne_hypersched import checks
 from syne_hypersched._wording import counted
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._frozen import freeze_again, frozen_notes, release
 from syne_hypersched.integrations._lightning_epochs import (
     can_go_on_inside,
     go_on,
@@ -23,6 +24,7 @@ from syne_hypersched.integrations._lightning_epochs import (
     step_plateaus,
 )
 from syne_hypersched.integrations._lightning_trainer import (
+    Exchange,
     check_trainer,
     count_steps,
     fingerprint,
@@ -70,6 +72,7 @@ class ElasticHooks:
         self._saved = Saved(str(checks.path("checkpoint_dir", checkpoint_dir)), 2, reporter)
         self._ranks = Ranks()
         self._sigterm = Sigterm()
+        self._exchange = Exchange()
         self._trainer: Any = None
         #: Where this launch goes on: the epoch, and its steps that are done.
         self._goes_on_at = (0, 0)
@@ -134,6 +137,12 @@ class ElasticHooks:
         strategy, connector = trainer.strategy, trainer._data_connector
         load, process, prepare = strategy.load_checkpoint, strategy.process_dataloader, connector._prepare_dataloader
 
+        wrap = strategy._setup_model
+
+        def setup_model(model: Any) -> Any:
+            self._exchange.begin(model)
+            return wrap(model)
+
         def load_checkpoint(path: Any, *rest: Any, **options: Any) -> Any:
             # What this run itself has written may hold any object, such as hyperparameters.
             return load(path, weights_only=False) if str(path) == self.ckpt_path else load(path, *rest, **options)
@@ -148,6 +157,7 @@ class ElasticHooks:
             return self._in_order(loader) if trainer.training else loader
 
         self._replace(strategy, "load_checkpoint", load_checkpoint)
+        self._replace(strategy, "_setup_model", setup_model)
         self._replace(strategy, "process_dataloader", process_dataloader)
         self._replace(connector, "_prepare_dataloader", prepare_dataloader)
 
@@ -161,6 +171,7 @@ class ElasticHooks:
         notes = self._saved.notes
         if _FOLDER in notes:
             move_paths(checkpoint.get("callbacks", {}), notes[_FOLDER], self._saved.folder.path)
+        release(pl_module, notes)
         now = self._share.accumulation_steps
         self._goes_on_at = go_on(checkpoint["loops"]["fit_loop"], notes.get("accumulation_steps", now), now)
 
@@ -196,6 +207,7 @@ class ElasticHooks:
         # Otherwise each launch would begin with the same random numbers.
         torch.manual_seed((torch.initial_seed() + trainer.global_step) % 2**63)
         notes = self._saved.notes
+        freeze_again(pl_module, notes)
         epoch, measured = notes.get(_MEASURED, (-1, {}))
         self._measured_in = epoch, measured
         leave_epoch_behind(trainer)
@@ -205,7 +217,8 @@ class ElasticHooks:
             iter(trainer.fit_loop._data_fetcher)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Looks, once, whether each process has samples of its own."""
+        """Looks whether more is trained than before, and, once, whether each process has samples of its own."""
+        self._exchange.keep_up(trainer.strategy)
         if self._is_divided:
             return
         self._is_divided = True
@@ -301,6 +314,7 @@ class ElasticHooks:
                 _STOPS: bool(trainer.should_stop),
                 _MEASURED: self._measured_in,
                 _PLATEAUS: due or {},
+                **frozen_notes(trainer.lightning_module),
             }
             self._saved.commit(aside, report, **notes)
 

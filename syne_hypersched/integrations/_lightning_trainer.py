@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 _COUNTS = ("limit_train_batches", "val_check_interval")
 
@@ -89,6 +90,35 @@ def fingerprint(batch: Any) -> str | None:
     found = hashlib.blake2b(digest_size=8)
     num_tensors = _add(found, batch)
     return found.hexdigest() if num_tensors else None
+
+
+class Exchange:
+    """Which gradients the processes exchange: without it, those of layers that are released later are left out.
+
+    ``DistributedDataParallel`` looks once, when it is made, which parameters are frozen.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+
+    def begin(self, module: torch.nn.Module) -> None:
+        """The module is about to be wrapped."""
+        self._known = {id(each) for each in module.parameters() if each.requires_grad}
+
+    def keep_up(self, strategy: Any) -> None:
+        """Wraps the module again if more of it is trained now.
+
+        Parameters
+        ----------
+        strategy
+            Lightning's.
+        """
+        wrapped = strategy.model
+        if not isinstance(wrapped, DistributedDataParallel):
+            return
+        if any(each.requires_grad and id(each) not in self._known for each in wrapped.parameters()):
+            strategy.model = wrapped.module
+            strategy.configure_ddp()
 
 
 def _is_scheduler(callback: Any) -> bool:

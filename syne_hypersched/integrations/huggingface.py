@@ -29,8 +29,10 @@ with needs_extra(__name__, "huggingface"):
 from syne_hypersched.contract import BATCH_SIZE, EXIT_DRAINED
 from syne_hypersched.integrations import _hf_arguments as arguments
 from syne_hypersched.integrations._batches import Share, num_processes, share_of
+from syne_hypersched.integrations._frozen import freeze_again, frozen_notes
 from syne_hypersched.integrations._hf_best import Best, trainer_folder
 from syne_hypersched.integrations._hf_loss import keep_loss
+from syne_hypersched.integrations._hf_sampler import keep_order
 from syne_hypersched.integrations._hf_stream import Place, go_on, is_endless
 from syne_hypersched.integrations._hf_train import move_logs, move_to_end, train_once
 from syne_hypersched.integrations._ranks import Ranks
@@ -163,6 +165,7 @@ class ElasticCallback(TrainerCallback):
         args.eval_on_start = False  # this is no start, and it would count for EarlyStoppingCallback
         self._best.find_again(state, self.checkpoint, self._ranks.is_main)
         self._ranks.wait()
+        freeze_again(kwargs["model"], self._saved.notes)
         self._seed_again(args, state)
         self._stops = self._saved.notes.get(_STOPS, False)
         if self._trainer is not None and self._saved.notes.get(_EVALUATE):
@@ -238,7 +241,7 @@ class ElasticCallback(TrainerCallback):
                 self._best.keep(state, trainer_folder(aside))
                 is_pending = arguments.is_due(args, state) and (self._is_leaving or step != state.global_step)
                 notes = {_EVALUATE: is_pending, _STOPS: self._stops, **self._place.notes(state.global_step)}
-                self._saved.commit(aside, report, **notes)
+                self._saved.commit(aside, report, **notes, **frozen_notes(kwargs["model"]))
                 self._best.remove_others(state)
         self._ranks.wait()
         self._evaluated = (step, {})
@@ -260,9 +263,8 @@ class ElasticCallback(TrainerCallback):
         if not self._is_leaving:
             return
         if self._ranks.is_main:
-            logger.warning(
-                "Leaving on SIGTERM in epoch %.2f, after %s.", state.epoch, counted(state.global_step, "step")
-            )
+            steps = counted(state.global_step, "step")
+            logger.warning("Leaving on SIGTERM in epoch %.2f, after %s.", state.epoch, steps)
         self._ranks.wait()
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
@@ -381,17 +383,13 @@ def elastic_trainer(
     if not isinstance(trainer, Trainer):
         raise TypeError(f"trainer must be a transformers.Trainer, but got {type(trainer).__name__}")
     args = trainer.args
-    at_once = args.per_device_train_batch_size
-    if global_batch_size is None:
-        global_batch_size = at_once * args.gradient_accumulation_steps
-    share = share_of(global_batch_size, args.world_size * max(1, args.n_gpu), at_once)
-    args.per_device_train_batch_size = share.local_batch_size
-    args.gradient_accumulation_steps = share.accumulation_steps
+    arguments.divide(args, global_batch_size)
     trainer._train_batch_size = args.train_batch_size
     callback = ElasticCallback(args.output_dir, metrics, resource, reporter=reporter)
     callback._trainer = trainer
     callback.on_init_end(args, trainer.state, trainer.control)
     keep_loss(trainer, callback._ranks)
+    keep_order(trainer)
     callback._knows_place = go_on(trainer, callback._place)
     trainer.add_callback(callback)
     move_logs(trainer)

@@ -54,6 +54,32 @@ def test_what_does_not_go_with_an_elastic_run_is_refused(changes, resource, mess
         arguments.adopt(args(**changes), resource)
 
 
+@pytest.mark.parametrize(
+    ("changes", "global_batch_size", "train", "evaluation"),
+    [
+        ({}, None, (4, 1), 8),
+        ({}, 16, (4, 2), 8),
+        ({"dataloader_drop_last": True}, None, (4, 1), 4),
+        ({"n_gpu": 1, "world_size": 1, "dataloader_drop_last": True}, None, (4, 2), 8),
+    ],
+)
+def test_batches_are_those_of_one_device(changes, global_batch_size, train, evaluation):
+    given = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "per_device_eval_batch_size": 8,
+             "n_gpu": 0, "dataloader_drop_last": False}  # fmt: skip
+    found = args(**{**given, **changes})
+    arguments.divide(found, global_batch_size)
+    assert (found.per_device_train_batch_size, found.gradient_accumulation_steps) == train
+    assert found.per_device_eval_batch_size == evaluation
+
+
+def test_a_last_batch_of_an_evaluation_that_depends_on_the_devices_is_refused():
+    found = args(
+        per_device_train_batch_size=4, per_device_eval_batch_size=7, n_gpu=0, dataloader_drop_last=True
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"per_device_eval_batch_size must be a multiple of the 2 devices.* but got 7"):
+        arguments.divide(found, 8)
+
+
 def test_sharded_models_are_for_gpus():
     on_gpu = args(fsdp=True, device=SimpleNamespace(type="cuda"))
     arguments.adopt(on_gpu, "epoch")

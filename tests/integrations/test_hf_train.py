@@ -107,6 +107,18 @@ class Saves(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         control.should_save = control.should_save or state.global_step % 3 == 0
 
+class Releases(TrainerCallback):  # its embeddings, in the second epoch
+    def on_train_begin(self, args, state, control, model, **kwargs):
+        model.get_input_embeddings().requires_grad_(False)
+    def on_epoch_begin(self, args, state, control, model, **kwargs):
+        if state.global_step == 4:
+            model.get_input_embeddings().requires_grad_(True)
+
+class Draws(Trainer):
+    def _get_train_sampler(self, *data):
+        generator = torch.Generator().manual_seed(3)
+        return torch.utils.data.WeightedRandomSampler([1.0] * 28 + [9.0] * 4, 32, generator=generator)
+
 torch.manual_seed(0)
 config = LlamaConfig(
     vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
@@ -121,9 +133,9 @@ args = TrainingArguments(
     **(stops if kind == "stops" else {}),
 )
 patience = EarlyStoppingCallback(2)
-trainer = Trainer(
+trainer = (Draws if kind == "draws" else Trainer)(
     LlamaForCausalLM(config), args, train_dataset=data[:32], eval_dataset=data[32:],
-    callbacks=[Leave(), *([patience] if kind == "stops" else [])],
+    callbacks=[Leave(), *([patience] if kind == "stops" else []), *([Releases()] if kind == "releases" else [])],
 )
 if kind == "forgotten":
     trainer.add_callback(ElasticCallback(folder, reporter=reporter))
@@ -163,6 +175,8 @@ def train_alone(python, folder, kind, *moments):
         ("stops", ["evaluation-12"], [1, 2, 3]),
         ("delay", ["step-3", "save-8"], [2, 3, 4]),
         ("last", ["step-5", "save-8"], [1, 2, 3, 4]),
+        ("draws", ["step-6", "save-8"], [1, 2, 3, 4]),
+        ("releases", ["step-6", "save-12"], [1, 2, 3, 4]),
         ("saves", ["step-2", "step-7"], [1, 2, 3, 4]),
         ("saves", ["save-12"], [1, 2, 3, 4]),  # a save just before an evaluation
     ],

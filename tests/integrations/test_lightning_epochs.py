@@ -133,6 +133,7 @@ class Net(L.LightningModule):
         self.net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
         if kind == "hyperparameters":
             self.save_hyperparameters(Namespace(rate=0.02))
+        self.backbone = self.net[0]
     def loss(self, batch):
         return torch.nn.functional.mse_loss(self.net(batch[0]), batch[1])
     def training_step(self, batch, index):
@@ -142,7 +143,7 @@ class Net(L.LightningModule):
     def validation_step(self, batch, index):
         self.log("val_loss", self.loss(batch))
     def configure_optimizers(self):
-        optimizer = torch.optim.Adam(self.parameters(), lr=0.02)
+        optimizer = torch.optim.Adam([each for each in self.parameters() if each.requires_grad], lr=0.02)
         if kind == "total steps":
             steps = self.trainer.estimated_stepping_batches
             scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=steps)
@@ -169,6 +170,7 @@ options = {
     "some validations": {"check_val_every_n_epoch": 2},
 }.get(kind, {})
 callbacks = [C.EarlyStopping("val_loss", mode="max", patience=1)] if kind == "early stopping" else []
+callbacks += [C.BackboneFinetuning(1, lambda epoch: 1.5, 0.1)] if kind == "backbone" else []
 callbacks += [C.StochasticWeightAveraging(0.01, 1, 1)] if kind == "averaging" else []
 trainer = L.Trainer(**{
     "accelerator": "cpu", "devices": elastic.num_devices, "max_epochs": 4, "logger": False, "num_sanity_val_steps": 0,
@@ -213,6 +215,7 @@ def train_alone(python, folder, kind, *launches):
         ("two loaders", ["step-6", "step-11"], [1, 2, 3, 4]),
         ("training metric", ["step-5", "step-10"], [1, 2, 3, 4]),
         ("averaging", ["step-9", "end-12"], [1, 2, 3, 4]),
+        ("backbone", ["step-5", "end-8", "step-13"], [1, 2, 3, 4]),
         ("early stopping", ["step-5", "end-8"], [1, 2]),
         ("counted validations", ["step-5", "step-9"], [2, 3]),
         ("some validations", ["step-2", "end-8"], [2, 4]),

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from syne_hypersched.integrations._lightning_trainer import (  # noqa: E402
+    Exchange,
     check_trainer,
     count_steps,
     fingerprint,
@@ -110,3 +111,50 @@ def test_batches_are_told_apart():
     assert fingerprint([one, {"y": other}]) == fingerprint((one.clone(), {"y": other.clone()}))
     assert len({fingerprint(each) for each in (one, other, one.bfloat16().reshape(2, 3), [one, "a"], [one, "b"])}) == 5
     assert fingerprint(["text"]) is None
+
+
+@pytest.fixture
+def _one_process():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+class Strategy:
+    """Wraps as Lightning's does."""
+
+    def __init__(self, exchange, module):
+        self.exchange, self.model, self.num_wraps = exchange, module, 0
+
+    def configure_ddp(self):
+        self.exchange.begin(self.model)
+        self.model = torch.nn.parallel.DistributedDataParallel(self.model)
+        self.num_wraps += 1
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_released_layers_are_exchanged_from_then_on():
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    module[0].requires_grad_(False)
+    exchange = Exchange()
+    strategy = Strategy(exchange, module)
+    strategy.configure_ddp()
+    exchange.keep_up(strategy)
+    assert strategy.num_wraps == 1
+    module[0].requires_grad_(True)
+    for _ in range(2):
+        exchange.keep_up(strategy)
+        strategy.model(torch.ones(1, 2)).sum().backward()
+    assert strategy.num_wraps == 2
+    assert strategy.model.module is module
+    module[1].requires_grad_(False)  # the other way round nothing is missing
+    exchange.keep_up(strategy)
+    assert strategy.num_wraps == 2
+
+
+def test_a_module_on_one_device_is_not_wrapped():
+    module = torch.nn.Linear(2, 1)
+    strategy = Strategy(Exchange(), module)
+    strategy.exchange.keep_up(strategy)
+    assert strategy.model is module

@@ -54,7 +54,9 @@ def ended(make_run, monkeypatch):
             "syne_hypersched.tuning._end.run_job", lambda *given: calls.append(given[1]) or (run, failure)
         )
         monkeypatch.setattr("syne_hypersched.experiments.resume.is_over_and_told", lambda name, tuner: name == "over")
-        monkeypatch.setattr("syne_hypersched.tuning._end.report_run", lambda folder, columns: f"report of {folder.name}")
+        monkeypatch.setattr(
+            "syne_hypersched.tuning._end.report_run", lambda folder, columns: f"report of {folder.name}"
+        )
         return calls
 
     return end

@@ -91,6 +91,7 @@ def autoscaled() -> Iterator[tuple[str, Path]]:
     environment = {
         **os.environ, "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "RAY_AUTH_MODE": "disabled",  # else the head asks for a token on machines that have one
         "RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": HEAD_ID, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
     }  # fmt: skip
     command = [

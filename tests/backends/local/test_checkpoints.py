@@ -391,12 +391,10 @@ def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_ba
 
 def test_a_better_report_whose_checkpoint_never_arrives_is_told_at_the_end(tmp_path):
     events = EventLog(tmp_path / "events.jsonl", lambda: 0.0)
-    checkpoints = Checkpoints(
-        lambda i: tmp_path / str(i) / "saved", lambda _: None, events, delete=False, min_free_mb=0.0
-    )
-    checkpoints.experiment, checkpoints.is_arriving, checkpoints.publisher.metric = tmp_path, {1}.__contains__, "loss"
+    checkpoints = Checkpoints(lambda i: tmp_path / str(i) / "saved", lambda _: None, events, False, 0.0)
+    checkpoints.experiment, checkpoints.is_arriving = tmp_path, {1}.__contains__
+    checkpoints.measure("loss", do_minimize=True)
     checkpoints.publish(0, {}, {"loss": 0.5})
-    reports = SimpleNamespace(number_of=lambda _: None)
-    checkpoints.note_received(SimpleNamespace(trial_id=1, reports=reports), [{"loss": 0.25}])
+    checkpoints._received[1] = [(0.25, None, {"loss": 0.25})]
     checkpoints.settle({0: {}, 1: {}})
     assert read_events(events.path)[-1].details["result"] == {"loss": 0.25}

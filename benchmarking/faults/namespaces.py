@@ -88,7 +88,7 @@ class Namespaces:
             (self.root / "disks").mkdir(exist_ok=True)
             inner = f"mount --bind {disk} {self.root}/disks && {inner}"
         command = ["ip", "netns", "exec", f"{PREFIX}{node}", "unshare", "--uts", "--mount", "sh", "-c", inner, "sh"]
-        of_ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+        of_ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled"}
         environment = {**os.environ, "TMPDIR": str(disk), **of_ray, **(env or {})}
         return subprocess.Popen(
             [*command, *map(str, argv)], env=environment, stdin=subprocess.DEVNULL, start_new_session=True, **options

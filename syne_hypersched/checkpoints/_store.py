@@ -263,11 +263,14 @@ class GenerationStore:
 
     def newest(self, before: int | None = None) -> Generation | None:
         """The newest sound generation, or the newest one with a smaller number than ``before``."""
-        for number in reversed(self.numbers()):
-            if before is None or number < before:
-                found = self.read(number)
-                if found is not None and self.is_sound(found):
-                    return found
+        looked_at: list[int] | None = None
+        while (numbers := self.numbers()) != looked_at:  # newer ones may come, and these be removed, meanwhile
+            looked_at = numbers
+            for number in reversed(numbers):
+                if before is None or number < before:
+                    found = self.read(number)
+                    if found is not None and self.is_sound(found):
+                        return found
         return None
 
     def remove(self, number: int) -> None:

@@ -195,6 +195,19 @@ class BestPublisher:
                 lambda: self._thread is None or (not self._busy and (not self._waiting or self._seen == self._news))
             )
 
+    def finish(self) -> None:
+        """Tells, at the end of a tuning, of each better report that still waits for its checkpoint, or for room."""
+        self.flush()
+        with self._condition:
+            waiting, present = self._waiting[::-1], published_result(self._folder or Path()) or {}
+        for incumbent in [one for one in waiting if not self._is_as_good(present, one)]:
+            self._tell(incumbent, "the tuning has ended before its checkpoint was here and could be read and copied")
+
+    def _tell(self, incumbent: Incumbent, reason: str) -> None:
+        """Tells why a report is not published, once."""
+        if self._is_news(incumbent):
+            self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
+
     def __getstate__(self) -> dict[str, Any]:
         names = ("_on_published", "_is_live", "metric", "do_minimize", "time_attr")
         return {name: getattr(self, name) for name in names}
@@ -236,10 +249,8 @@ class BestPublisher:
             self._errors.add(error.errno)
             logger.warning(
                 "Cannot publish %s now: %s. What was published before is untouched. It is tried again when a trial has "
-                "a new checkpoint, and at the end of the tuning.",
-                folder,
-                error,
-            )
+                "a new checkpoint, and at the end of the tuning.", folder, error,
+            )  # fmt: skip
 
     def _try(self, folder: Path, incumbent: Incumbent) -> _Attempt:
         """Publishes an incumbent if that can be done now."""
@@ -255,19 +266,17 @@ class BestPublisher:
             self._on_published(incumbent, Published(True, checkpoint))
             return _Attempt.DONE
         reason = "none of its checkpoints is whole and of that report"
-        if incumbent.is_spare and (present is None or self._is_as_good(present, incumbent)):
-            # A worse one with a checkpoint may replace what is there, and has none.
-            if is_last and present is not None and self._is_news(incumbent):
-                self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
-            return _Attempt.NEVER
+        # A worse one with a checkpoint may replace what is there, and has none.
+        is_worse = incumbent.is_spare and (present is None or self._is_as_good(present, incumbent))
         if has_checkpoint or incumbent.is_spare:
-            if is_last and self._is_news(incumbent):
-                self._on_published(incumbent, Published(False, None, f"{reason}; best/ stays as it is"))
+            if is_last and present is not None:
+                self._tell(incumbent, reason)
         elif is_last and (present is None or not self._is_as_good(present, incumbent)):
             publish(folder, incumbent, None)
             self._on_published(incumbent, Published(True, None, reason))
         # A trial that rests may go on, as after a resume: then a later checkpoint is better than none.
-        return _Attempt.NEVER if is_last and (has_checkpoint or incumbent.is_spare) else _Attempt.NOT_YET
+        is_over = is_worse or (is_last and (has_checkpoint or incumbent.is_spare))
+        return _Attempt.NEVER if is_over else _Attempt.NOT_YET
 
     def _is_news(self, incumbent: Incumbent) -> bool:
         """Whether nothing was said about this report; notes it."""

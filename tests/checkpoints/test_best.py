@@ -197,6 +197,32 @@ def test_what_has_a_checkpoint_stays_until_something_better_has_one(trials):
     assert "best/ stays as it is" in published.reason
 
 
+def test_the_end_of_a_tuning_tells_of_what_still_waits_for_its_checkpoint(trials):
+    """It may be on a node that is gone, or with processes that do not die; ``verify`` asks why it is not there."""
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    trials.publish(0, 1, 0.5)
+    trials.live.add(1)
+    trials.publish(1, 1, 0.4)
+    trials.publisher.finish()
+    assert trials.best() == (0, 1, "0 at 1", "exact")
+    incumbent, published = trials.told[-1]
+    assert (incumbent.trial_id, published.is_new, published.checkpoint) == (1, False, None)
+    assert published.reason.startswith("the tuning has ended before its checkpoint was here")
+    trials.publisher.finish()
+    assert len(trials.told) == 2, "it is told once"
+
+
+def test_the_end_of_a_tuning_tells_of_what_had_no_room(trials):
+    trials.match(0, 1, 0.5, trials.take(0, 1))
+    trials.publish(0, 1, 0.5)
+    trials.best()
+    trials.match(1, 1, 0.4, trials.take(1, 1))
+    with no_room():
+        trials.publish(1, 1, 0.4)
+        trials.publisher.finish()
+    assert [(incumbent.trial_id, published.is_new) for incumbent, published in trials.told] == [(0, True), (1, False)]
+
+
 def test_at_the_end_a_newer_checkpoint_will_do_and_an_older_one_will_not(trials):
     trials.take(0, 2)
     trials.publish(0, 3, 0.5)

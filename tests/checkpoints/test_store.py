@@ -166,3 +166,14 @@ def test_a_link_that_is_replaced_while_it_is_taken_is_noticed(folder):
     with pytest.raises(OSError, match=r"latest|was changed while it was taken"):
         store.take(generation, None)
     assert store.numbers() == []
+
+
+def test_the_newest_is_found_although_newer_ones_come_and_older_ones_go_meanwhile(tmp_path, monkeypatch):
+    """A trial that began with this checkpoint as it was replaced began without one."""
+    store = GenerationStore(tmp_path / "checkpoints")
+    store.checkpoints.mkdir()
+    store.take(Generation(2, 0, 0, 0, {}, {}), None)
+    numbers, seen = store.numbers, [[1]]
+    monkeypatch.setattr(store, "numbers", lambda: seen.pop() if seen else numbers())
+    assert store.newest().number == 2
+    assert store.newest(before=2) is None

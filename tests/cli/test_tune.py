@@ -189,6 +189,7 @@ def test_a_script_is_tuned_on_a_cluster(folder, command, monkeypatch):
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_worker_niceness", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     small = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80 * 1024 * 1024, "include_log_monitor": False}
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     try:

@@ -72,6 +72,7 @@ def test_the_node_of_this_machine_is_drained(metadata: str, wait_for: Any) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
         node = {"num_cpus": 0, "num_gpus": 0, "object_store_memory": 80 * 1024 * 1024, "include_log_monitor": False}
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         try:

@@ -295,7 +295,7 @@ class Checkpoints:
             if best is not None and (present is None or best[0] < present):
                 _, report, result = best
                 self.publisher.offer(self.experiment, self._candidate(trial_id, configs[trial_id], result, report))
-        self.publisher.flush()
+        self.publisher.finish()
 
     def _tell_once(self, what: str, message: str, *arguments: Any) -> None:
         if what not in self._told:

@@ -28,6 +28,7 @@ from syne_hypersched.backends.ray._messages import Link, Message, pack
 from syne_hypersched.backends.ray._node_place import GROUP, NUM_THREADS, NodePlace
 from syne_hypersched.backends.ray._ranks import is_routable
 from syne_hypersched.backends.ray._remote_node import Dead, Faulty, RemoteNode, Unreachable
+from syne_hypersched.backends.ray._token import uses_token, with_open_hint, with_token_hint
 
 #: Seconds that a connection to the head may take.
 _REACH_S = 10.0
@@ -84,14 +85,16 @@ class Gateway:
             text = f"Ray cannot be imported ({type(error).__name__}: {error})"
             self._link.send({"event": "failed", "kind": "import", "error": text})
             return
+        hinted: Callable[[str], str] = str
         try:
             _check_reachable(_resolved(self._settings["address"]))
+            hinted = with_token_hint
             ray.init(
                 address=self._settings["address"], namespace="syne_hypersched", log_to_driver=False,
                 configure_logging=False, logging_level=logging.ERROR,
             )  # fmt: skip
         except Exception as error:
-            self._link.send({"event": "failed", "kind": type(error).__name__, "error": str(error)})
+            self._link.send({"event": "failed", "kind": type(error).__name__, "error": hinted(str(error))})
             return
         depot = Depot(lambda question: Path(question["folder"]))
         self._places[""] = TunersPlace(depot, lambda reference: bytes(ray.get(reference)))
@@ -110,7 +113,7 @@ class Gateway:
         self._end(ray)
 
     def _why_insecure(self, ray: Any) -> str:
-        if self._settings["insecure"] or os.environ.get("RAY_AUTH_MODE", "").lower() == "token":
+        if self._settings["insecure"] or uses_token():
             return ""
         addresses = sorted({node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]})
         reachable = [address for address in addresses if is_routable(address)]
@@ -333,11 +336,15 @@ def _ask_for(resource: str, number: int) -> None:
 
 def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
     """Calls methods of an agent, each in the thread of its concurrency group."""
+    has_answered = False
 
     def call(method: str, data: bytes, timeout_s: float) -> bytes:
+        nonlocal has_answered
         try:
             answer = getattr(agent, method).options(concurrency_group=method).remote(data)
-            return bytes(ray.get(answer, timeout=timeout_s))
+            found = bytes(ray.get(answer, timeout=timeout_s))
+            has_answered = True
+            return found
         except ray.exceptions.GetTimeoutError:
             raise TimeoutError from None
         except ray.exceptions.ActorUnavailableError as error:
@@ -346,7 +353,8 @@ def _caller(ray: Any, agent: Any) -> Callable[[str, bytes, float], bytes]:
             lines = str(error).strip().splitlines()
             if getattr(error, "actor_init_failed", False):  # the first line says where, and the last one why
                 raise Dead(f"its agent cannot be started ({lines[-1]})") from None
-            raise Dead(lines[0].rstrip(".")) from None
+            reason = lines[0].rstrip(".")
+            raise Dead(reason if has_answered else with_open_hint(reason)) from None
         except ray.exceptions.RayTaskError as error:
             raise Faulty(str(error).strip().splitlines()[-1]) from None
         except ray.exceptions.RayError as error:

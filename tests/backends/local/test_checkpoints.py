@@ -15,6 +15,7 @@ from syne_hypersched.backends.shared.events import EventLog
 from syne_hypersched.checkpoints import Generation, GenerationStore, copying
 from syne_hypersched.checkpoints import room as room_module
 from syne_hypersched.checkpoints._files import read_tree
+from syne_hypersched.records.events import read_events
 from tests.backends.local.trials import Trials
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -386,3 +387,14 @@ def test_what_a_dead_tuner_had_received_counts_for_a_scheduler_that_tells_the_ba
     trial = SimpleNamespace(trial_id=0, reports=SimpleNamespace(number_of=lambda report: None))
     checkpoints.note_received(trial, [{"accuracy": 0.5}, {"accuracy": 0.75}, {"accuracy": 0.25}])
     assert checkpoints._best_received(0, None) == (-0.75, None, {"accuracy": 0.75})
+
+
+def test_a_better_report_whose_checkpoint_never_arrives_is_told_at_the_end(tmp_path):
+    events = EventLog(tmp_path / "events.jsonl", lambda: 0.0)
+    checkpoints = Checkpoints(lambda i: tmp_path / str(i) / "saved", lambda _: None, events, False, 0.0)
+    checkpoints.experiment, checkpoints.is_arriving = tmp_path, {1}.__contains__
+    checkpoints.measure("loss", do_minimize=True)
+    checkpoints.publish(0, {}, {"loss": 0.5})
+    checkpoints._received[1] = [(0.25, None, {"loss": 0.25})]
+    checkpoints.settle({0: {}, 1: {}})
+    assert read_events(events.path)[-1].details["result"] == {"loss": 0.25}

@@ -20,6 +20,7 @@ def ray_cluster() -> Iterator[object]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_ENABLE_AUTOSCALER_V2", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
         head = {**NODE, "include_dashboard": False, "include_log_monitor": False}
         handler = signal.getsignal(signal.SIGTERM)
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)

@@ -174,6 +174,25 @@ def test_errors_of_ray_are_those_of_a_connection(raised, expected, message):
     assert asked == [(("poll", b"question"), 3.0)]
 
 
+def test_an_agent_that_dies_without_an_answer_may_miss_the_token(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    answers = iter([Errors.RayActorError("it has died."), b"answer", Errors.RayActorError("it has died.")])
+
+    def get(answer, timeout):
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    method = SimpleNamespace(options=lambda concurrency_group: SimpleNamespace(remote=lambda data: None))
+    call = _caller(SimpleNamespace(get=get, exceptions=Errors), SimpleNamespace(poll=method))
+    with pytest.raises(Dead, match=r"^it has died\. This process uses a token"):
+        call("poll", b"question", 3.0)
+    assert call("poll", b"question", 3.0) == b"answer"
+    with pytest.raises(Dead, match=r"^it has died$"):
+        call("poll", b"question", 3.0)
+
+
 class Waiting(Taking):
     """A node whose agent has not said hello."""
 

@@ -29,6 +29,8 @@ skip_without("ray")
 
 HEAD_ID = "f" * 51 + "00000"
 MEMORY = 80 * 1024 * 1024
+#: Tries to start the head: its port may be taken meanwhile, or the machine may be busy.
+_TRIES = 3
 #: Ray's own provider for tests. By its name it needs a file that the wheels of Ray do not have.
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 
@@ -61,11 +63,25 @@ def autoscaled() -> Iterator[tuple[str, Path]]:
 
     Only what belongs to this head is ended: ``ray stop`` would end all Ray processes of the machine.
     """
-    folder = Path(tempfile.mkdtemp(prefix="hs", dir="/tmp"))
+    ip, folder = _ip(), Path(tempfile.mkdtemp(prefix="hs", dir="/tmp"))
+    try:
+        for _ in range(_TRIES):
+            address = _start_head(ip, folder)
+            if address is not None:
+                break
+            _end_processes(folder)
+        assert address is not None, f"no head after {_TRIES} tries"
+        yield address, folder
+    finally:
+        _end_processes(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_head(ip: str, folder: Path) -> str | None:
+    """Starts the head; returns its address, or None if it has not started: Ray waits for its parts for 30 s only."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ip = _ip()
     config = {
         "cluster_name": "fake", "max_workers": 3, "upscaling_speed": 10.0, "idle_timeout_minutes": 0.02,
         "provider": {
@@ -91,6 +107,7 @@ def autoscaled() -> Iterator[tuple[str, Path]]:
     environment = {
         **os.environ, "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "RAY_AUTH_MODE": "disabled",  # else the head asks for a token on machines that have one
         "RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": HEAD_ID, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
     }  # fmt: skip
     command = [
@@ -98,12 +115,14 @@ def autoscaled() -> Iterator[tuple[str, Path]]:
         f"--temp-dir={folder}", f"--autoscaling-config={folder / 'cluster.json'}", "--num-cpus=0", "--num-gpus=0",
         f"--object-store-memory={MEMORY}", "--include-dashboard=false", "--include-log-monitor=false",
     ]  # fmt: skip
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
-    yield f"{ip}:{port}", folder
+    ended = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL)
+    return f"{ip}:{port}" if ended.returncode == 0 else None
+
+
+def _end_processes(folder: Path) -> None:
     for process, _ in processes_of(folder):
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def processes_of(folder: Path) -> Iterator[tuple[psutil.Process, list[str]]]:
@@ -132,6 +151,7 @@ def test_autoscaling_needs_the_number_of_devices_that_are_used_at_most(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # three nodes are started, one after the other
 def test_nodes_come_when_trials_can_use_them_and_go_when_they_cannot(
     autoscaled: tuple[str, Path], tmp_path: Path, wait_for: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,24 @@ def _own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         # Backends check after every step what must hold (syne_hypersched.backends.local._fleet_checks).
         patch.setenv("SYNE_HYPERSCHED_VALIDATE", "1")
         yield
+
+
+def _logging_levels() -> dict[str, object]:
+    loggers = {name: found for name, found in logging.Logger.manager.loggerDict.items() if name.startswith("syne_h")}
+    levels: dict[str, object] = {
+        name: (found.level, found.disabled, found.propagate)
+        for name, found in loggers.items()
+        if isinstance(found, logging.Logger) and (found.level or found.disabled or not found.propagate)
+    }
+    return {**levels, "root": logging.root.level, "disable": logging.root.manager.disable}
+
+
+@pytest.fixture(autouse=True)
+def _same_logging() -> Iterator[None]:
+    """Fails a test that leaves a logger quieter: tests that come after it on its worker would see no warning."""
+    before = _logging_levels()
+    yield
+    assert _logging_levels() == before
 
 
 @pytest.fixture

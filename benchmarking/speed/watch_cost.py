@@ -194,7 +194,6 @@ def tune(rate: float = 64.0, trials_a_part: int = 64, blocks: int = 2) -> Pace:
         backend, scheduler, stop, n_workers=8, sleep_time=0, save_tuner=False, callbacks=callbacks,
         output_logger=QuietTunerLogger(), tuner_name="watched",
     )  # fmt: skip
-    logging.getLogger("syne_hypersched.backends.virtual").setLevel(logging.ERROR)  # it warns of sleep in a simulation
     # A page can be opened once a tuner has begun.
     Path(tuner.tuner_path).mkdir(parents=True)
     tuner._save_metadata()
@@ -330,6 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    logging.getLogger("syne_hypersched.backends.virtual").setLevel(logging.ERROR)  # it warns of sleep in a simulation
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SYNETUNE_FOLDER"] = folder  # where tuners write
         print(describe(tune(options.rate, options.trials_a_part, options.blocks)), end="\n\n")

@@ -245,7 +245,9 @@ class CheckpointStreams:
                     return False
                 if self._known.is_safe(trial) or time.monotonic() >= first_by:
                     return self._known.is_safe(trial)
-                self._changed.wait_for(lambda: not self._known.trains(trial), _LOOK_S)
+                self._changed.wait_for(lambda: self._known.is_safe(trial) or not self._known.trains(trial), _LOOK_S)
+                if self._known.is_safe(trial) and self._known.trains(trial):
+                    return True  # one that was told of has come meanwhile
             return self._changed.wait_for(
                 lambda: self._known.is_settled(trial), max(0.0, give_up_at - time.monotonic())
             )

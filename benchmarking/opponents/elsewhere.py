@@ -153,6 +153,15 @@ class Elsewhere(AskedScheduler[Mapping[str, Any]]):
 
 
 def old_version(python: str | Path) -> str:
-    """Version of Syne Tune in an environment."""
+    """Version of Syne Tune in an environment.
+
+    Raises
+    ------
+    ValueError
+        It has none.
+    """
     program = "import importlib.metadata; print(importlib.metadata.version('syne-tune'))"
-    return subprocess.run([str(python), "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+    ended = subprocess.run([str(python), "-c", program], capture_output=True, text=True)
+    if ended.returncode:
+        raise ValueError(f"python must be an interpreter with Syne Tune, but {python} has none: {ended.stderr}")
+    return ended.stdout.strip()

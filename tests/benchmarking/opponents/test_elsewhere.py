@@ -67,6 +67,11 @@ def test_names():
     assert old_version(sys.executable) == importlib.metadata.version("syne-tune")
 
 
+def test_an_interpreter_without_syne_tune_is_named():
+    with pytest.raises(ValueError, match=r"(?s)interpreter with Syne Tune.*PackageNotFoundError"):
+        old_version(getattr(sys, "_base_executable", sys.executable))
+
+
 @pytest.mark.skipif(OLD_PYTHON is None, reason="OLD_SYNE_TUNE_PYTHON names no interpreter")
 @pytest.mark.parametrize("name", OLD_NAMES)
 def test_the_schedulers_of_the_old_version(name):

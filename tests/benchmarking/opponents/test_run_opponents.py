@@ -67,14 +67,37 @@ def test_the_report_shows_the_others_beside_and_judges_each_opponent():
     assert set(verdicts.rival) == {"theirs", "dear"}
 
 
-@pytest.mark.parametrize(
-    ("folder", "names"), [("other-packages", ["dehb", "dehb-late"]), ("other-packages-smac", ["smac"])]
-)
-def test_the_claims_are_what_is_checked_in(folder, names):
+FOLDERS = {
+    "other-packages": ["dehb", "dehb-late"],
+    "other-packages-smac": ["smac"],
+    "other-packages-mobster": ["mobster-grace-2"],
+    "other-packages-hypertune": ["hypertune", "dyhpo"],
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_claims_are_what_is_checked_in(folder):
     rows = pd.read_csv(ROOT / "benchmarking" / "results" / folder / "results.csv")
     assert list(rows.columns) == COLUMNS
     here = rows[rows.benchmark.isin(groups(list(dict.fromkeys(rows.benchmark)))["development tables"])]
     claims = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    for name in names:
-        means = here[here.scheduler == name].groupby("deadline").regret.mean()[["0.25x", "0.5x", "1x", "2x"]]
+    for name in FOLDERS[folder]:
+        means = here[here.scheduler == name].groupby("deadline", sort=False).regret.mean()
         assert ", ".join(f"{mean:.2f}".removeprefix("0") for mean in means) in claims
+
+
+@pytest.mark.parametrize(
+    ("folder", "kinds"),
+    [
+        ("other-packages-mobster", ["development tables", "digits, on which nothing was chosen"]),
+        ("other-packages-hypertune", ["development tables"]),
+    ],
+)
+def test_documents_state_the_ratios(folder, kinds):
+    verdicts = pd.read_csv(ROOT / "benchmarking" / "results" / folder / "verdicts.csv")
+    text = " ".join((ROOT / "docs" / "searching.md").read_text(encoding="utf-8").split())
+    here = verdicts[(verdicts.candidate == "hypersched+joint") & verdicts.group.isin(kinds)]
+    assert set(here.verdict) == {"level"}
+    for _, found in here.groupby(["group", "rival"]):
+        *ratios, last = [f"{ratio:.2f}".removeprefix("0") for ratio in found.ratio]
+        assert f"{', '.join(ratios)} and {last}" in text

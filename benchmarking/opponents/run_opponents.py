@@ -1,4 +1,4 @@
-"""DEHB, SMAC and NePS on the tables and the virtual clock of the study of opponents, judged beside its results.
+"""Optimisers of other packages, and of an older Syne Tune, on the tables and clock of the study of opponents.
 
     python -m venv /tmp/opponents && /tmp/opponents/bin/pip install . dehb==0.1.2 smac==2.4.1
     /tmp/opponents/bin/python benchmarking/opponents/run_opponents.py  # an hour; goes on where it was interrupted
@@ -7,12 +7,16 @@
     python -m venv /tmp/neps && /tmp/neps/bin/pip install . neural-pipeline-search==0.17.0
     /tmp/neps/bin/python benchmarking/opponents/run_opponents.py --opponents neps neps-late --output /tmp/others
 
+    python3.10 -m venv /tmp/old && /tmp/old/bin/pip install "syne-tune[gpsearchers]==0.13.0"
+    python benchmarking/opponents/run_opponents.py --old-python /tmp/old/bin/python --opponents mobster hypertune dyhpo
+
 Their packages have requirements of their own (DEHB and SMAC NumPy below 2, NePS above it, and certain releases of
 PyTorch's packages), so they are no extra of this package. Each is asked for a configuration and a level and told the
 value there, on one machine with as many jobs at a time as there are devices.
 Their Hyperband has eta 3 and begins at the first level, or with "-late" at a ninth of the last one. They propose any
 configuration of the space, of which the nearest row of the table is taken, and never use more than one device for a
-trial.
+trial. MOBSTER, HyperTune and DyHPO are those of Syne Tune 0.13, in a process of that version, with its defaults: eta 3
+and the first rung at the first level, or with "-grace-2" at the second one.
 
 Reads ``results/opponents/results.csv`` for the other schedulers, which must have the same tables, seeds and deadlines.
 Writes ``README.md``, ``results.csv`` and ``verdicts.csv``. With ``PYTHONHASHSEED=0``, which the program sets, the same
@@ -32,7 +36,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarking.opponents.ask_and_tell import AskAndTell, Optimizer
+from benchmarking.opponents.ask_and_tell import AskAndTell
+from benchmarking.opponents.elsewhere import OLD_NAMES, Elsewhere, old_version
 from benchmarking.opponents.optimizers import LATE, NAMES, make_optimizer, versions
 from benchmarking.studies.markdown import header, row
 from benchmarking.studies.report_tables import ROOT
@@ -54,8 +59,30 @@ BESIDE = (
 COLUMNS = ["benchmark", "num_devices", "scaling", "launch_cost", "scheduler", "deadline", "seed", "regret"]
 
 
+def make_scheduler(table: str, name: str, seed: int, old_python: str | None) -> AskAndTell | Elsewhere:
+    """The scheduler of a name, for a table.
+
+    Parameters
+    ----------
+    table
+        Name of the table.
+    name
+        One of :const:`NAMES` or :const:`OLD_NAMES`.
+    seed
+        Seed of everything random.
+    old_python
+        Interpreter with Syne Tune 0.13, for :const:`OLD_NAMES`.
+    """
+    problem = load_benchmark(table).problem
+    what = problem.config_space, problem.metric, problem.time_attr, problem.max_t, problem.do_minimize
+    if name in OLD_NAMES:
+        assert old_python is not None
+        return Elsewhere(old_python, name, *what, seed)
+    return AskAndTell(make_optimizer(name, problem.config_space, problem.first_level, problem.max_t, seed), *what)
+
+
 def play(
-    table: str, name: str, optimizer: Optimizer, num_devices: int, deadlines: Sequence[str], seed: int
+    table: str, name: str, scheduler: AskAndTell | Elsewhere, num_devices: int, deadlines: Sequence[str], seed: int
 ) -> pd.DataFrame:
     """One run in virtual time, to the longest deadline: a row for each deadline."""
     benchmark = load_benchmark(table)
@@ -63,11 +90,9 @@ def play(
     wanted = sorted((Duration.parse(text) for text in deadlines), key=lambda d: d.in_seconds(benchmark.full_run_s))
     deadlines_s = [deadline.in_seconds(benchmark.full_run_s) for deadline in wanted]
     scenario = Scenario(table, num_devices, (name,))
-    log = ReportLog(problem.metric, problem.time_attr)
+    log = ReportLog(problem.metric, problem.time_attr, benchmark.true_metric)
     simulate(
-        AskAndTell(
-            optimizer, problem.config_space, problem.metric, problem.time_attr, problem.max_t, problem.do_minimize
-        ),
+        scheduler,
         benchmark.table,
         num_devices=num_devices,
         deadline_s=deadlines_s[-1],
@@ -87,10 +112,10 @@ def play(
 
 
 def report(rows: pd.DataFrame, command: str, used: dict[str, str]) -> tuple[str, pd.DataFrame]:
-    """The text of the report, and all verdicts on HyperSched with random search against the opponents."""
+    """The text of the report, and all verdicts on HyperSched, by default and with random search, on the opponents."""
     names = [name for name in dict.fromkeys(rows.scheduler) if name not in BESIDE]
     kinds = groups(list(dict.fromkeys(rows.benchmark)))
-    verdicts = verdict_table(rows, AT_RANDOM, names, kinds)
+    verdicts = pd.concat(verdict_table(rows, ours, names, kinds).assign(candidate=ours) for ours in (JOINT, AT_RANDOM))
     deadlines = list(dict.fromkeys(rows.deadline))
     packages = ", ".join(f"{name} {version}" for name, version in used.items())
     lines = ["# Optimisers of other packages", "", INTRODUCTION.format(command=command, packages=packages), ""]
@@ -104,13 +129,15 @@ def report(rows: pd.DataFrame, command: str, used: dict[str, str]) -> tuple[str,
         lines += header("deadline", deadlines)
         shown = [name for name in (*BESIDE, *names) if name in means.index]
         lines += [row(name, [f"{value:.3f}" for value in means.loc[name]]) for name in shown]
-        lines += ["", f"Verdicts on `{AT_RANDOM}` (ratio of mean regrets, below 1 it is better):", ""]
-        lines += header("deadline", deadlines)
-        for name in names:
-            of_name = verdicts[(verdicts.group == kind) & (verdicts.rival == name)].set_index("deadline")
-            if not of_name.empty:
-                seeds = f"against `{name}`, {of_name.seeds.iloc[0]} seeds"
-                lines.append(row(seeds, [f"{of_name.verdict[d]} ({of_name.ratio[d]:.2f})" for d in deadlines]))
+        for ours in (JOINT, AT_RANDOM):
+            lines += ["", f"Verdicts on `{ours}` (ratio of mean regrets, below 1 it is better):", ""]
+            lines += header("deadline", deadlines)
+            of_ours = verdicts[(verdicts.group == kind) & (verdicts.candidate == ours)]
+            for name in names:
+                of_name = of_ours[of_ours.rival == name].set_index("deadline")
+                if not of_name.empty:
+                    seeds = f"against `{name}`, {of_name.seeds.iloc[0]} seeds"
+                    lines.append(row(seeds, [f"{of_name.verdict[d]} ({of_name.ratio[d]:.2f})" for d in deadlines]))
         lines.append("")
     return "\n".join(lines), verdicts
 
@@ -122,8 +149,10 @@ device. Regret is 0 at the best value in the table and 1 at the median configura
 
 DEHB, SMAC and NePS have their defaults (Hyperband with eta 3) and are driven by ask and tell: a trial is paused at the
 level that was asked for and goes on from its checkpoint. Their first rung is at the first level, or with `-late` at a
-ninth of the last one. They do not know the deadline, use one device a trial, and propose any configuration of the
-space, of which the nearest row of the table is taken: on tables whose rows are not spread evenly this is a handicap.
+ninth of the last one. MOBSTER, HyperTune and DyHPO have the defaults of Syne Tune 0.13 (eta 3, the first rung at the
+first level), or with `-grace-2` the first rung at the second level. All of them do not know the deadline, use one
+device a trial, and propose any configuration of the space, of which the nearest row of the table is taken: on tables
+whose rows are not spread evenly this is a handicap, as it is for the searcher `joint`.
 The other rows are those of [the study of opponents](../opponents/README.md), with the same seeds.
 
 Verdicts are those of the referee (`hypersched referee`); `level` means that the data do not tell."""
@@ -132,7 +161,11 @@ Verdicts are those of the referee (`hypersched referee`); `level` means that the
 def main(arguments: Sequence[str] | None = None) -> None:
     study = pd.read_csv(RESULTS / "opponents" / "results.csv")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--opponents", nargs="+", choices=NAMES, default=[name for name in NAMES if "neps" not in name])
+    parser.add_argument(
+        "--opponents", nargs="+", choices=[*NAMES, *OLD_NAMES], default=[name for name in NAMES if "neps" not in name]
+    )
+    parser.add_argument("--old-python", help="interpreter with Syne Tune 0.13, for mobster, hypertune and dyhpo")
+    parser.add_argument("--deadlines", nargs="+", default=list(dict.fromkeys(study.deadline)))
     parser.add_argument("--seeds", type=int, default=4, help="seeds, from 2 to those of the study (default 4)")
     parser.add_argument("--smac-seeds", type=int, default=2, help="seeds of SMAC, which is slow (default 2)")
     parser.add_argument("--tables", nargs="+", default=list(dict.fromkeys(study.benchmark)))
@@ -140,10 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if min(args.seeds, args.smac_seeds) < 2:
         parser.error("--seeds and --smac-seeds must be at least 2, since a verdict needs as many")
+    if args.old_python is None and set(args.opponents) & set(OLD_NAMES):
+        parser.error("--old-python must be given for mobster, hypertune and dyhpo")
     warnings.simplefilter("ignore")
-    deadlines = list(dict.fromkeys(study.deadline))
     file = args.output / "results.csv"
     rows = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=COLUMNS)
+    used = versions([name for name in args.opponents if name in NAMES])
+    if args.old_python is not None:
+        used["syne-tune"] = old_version(args.old_python)
     for name in args.opponents:
         for table in args.tables:
             for seed in range(
@@ -151,18 +188,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ):
                 if ((rows.scheduler == name) & (rows.benchmark == table) & (rows.seed == seed)).any():
                     continue
-                problem = load_benchmark(table).problem
-                optimizer = make_optimizer(name, problem.config_space, problem.first_level, problem.max_t, seed)
-                found = play(table, name, optimizer, 8, deadlines, seed).round(5)
+                scheduler = make_scheduler(table, name, seed, args.old_python)
+                found = play(table, name, scheduler, 8, args.deadlines, seed).round(5)
+                if isinstance(scheduler, Elsewhere):
+                    scheduler.close()
                 rows = pd.concat([rows, found], ignore_index=True) if len(rows) else found
                 write_whole(file, rows[COLUMNS].to_csv(index=False, lineterminator="\n"))
                 print(f"{name}, {table}, seed {seed}: regret {found.regret.iloc[-1]:.3f}", flush=True)
     beside = study[study.scheduler.isin(BESIDE) & study.benchmark.isin(args.tables) & (study.num_devices == 8)]
     here = rows[rows.scheduler.isin(args.opponents) & rows.benchmark.isin(args.tables)]
+    beside, here = (some[some.deadline.isin(args.deadlines)] for some in (beside, here))
     given = " ".join(
         ["python benchmarking/opponents/run_opponents.py", *(sys.argv[1:] if arguments is None else arguments)]
     )
-    text, verdicts = report(pd.concat([beside, here], ignore_index=True), given, versions(args.opponents))
+    text, verdicts = report(pd.concat([beside, here], ignore_index=True), given, used)
     write_whole(args.output / "README.md", text)
     write_whole(args.output / "verdicts.csv", verdicts.round(5).to_csv(index=False, lineterminator="\n"))
     print(text)

@@ -3,6 +3,7 @@
     python benchmarking/studies/study_opponents.py  # some hours; goes on where it was interrupted
     python benchmarking/studies/study_opponents.py --seeds 16 --model-seeds 0 --devices 8  # half an hour; checked in
     python benchmarking/studies/study_opponents.py --tables digits --seeds 2 --output /tmp/opponents
+    python benchmarking/studies/study_opponents.py --noise --seeds 8 --devices 8 --output /tmp/noise
 
 HyperSched is run with its default searcher, ``joint``, and with random search. Opponents are ASHA by stopping and by
 promotion, with eta 3 and 4 and the first rung at the first, second and third level, i-Epoch, PASHA and random search,
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarking.studies.markdown import header, row
 from benchmarking.studies.report_tables import OUTLIER, ROOT, study_digest
+from syne_hypersched.comparison.benchmarks import NOISE
 from syne_hypersched.comparison.presets import ASHA_OPPONENTS, MODEL_OPPONENTS, Machine, num_cores
 from syne_hypersched.comparison.runner import run_study
 from syne_hypersched.comparison.settings import Duration, Study
@@ -41,6 +43,8 @@ OURS = (AT_RANDOM, JOINT)
 OPPONENTS = (*ASHA_OPPONENTS, "i-epoch", "pasha", "random")
 UNSEEN = ("digits",)
 """Tables on which nothing of the searcher was chosen, but for the one that would dominate every mean."""
+SMOOTH = ("lcbench-surrogate-", "taskset-")
+"""How the names of tables begin whose curves are smoother than those of a single training."""
 
 
 def groups(tables: Sequence[str]) -> dict[str, list[str]]:
@@ -139,7 +143,10 @@ configurations at random, as every scheduler without a searcher does in a compar
 the default.
 
 The searcher `joint` was developed on the development tables with seeds below 100; the study has other seeds. Its
-numbers there may still flatter it, those on digits and on the table of choices do not."""
+numbers there may still flatter it, those on digits and on the table of choices do not.
+
+A name that ends in `+noise` is that of a table whose values have noise (`NOISE_SHARE` in `comparison/benchmarks.py`).
+The regret is then that of the report that looks best, of its value without noise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -151,10 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--opponents", nargs="+", default=list(OPPONENTS), help="names of opponents (default: all)")
     parser.add_argument("--deadlines", nargs="+", default=["0.25x", "0.5x", "1x", "2x", "4x"])
     parser.add_argument("--tables", nargs="+", default=[*shared_tables(), *UNSEEN], help="names of tables")
+    parser.add_argument("--noise", action="store_true", help="the smooth ones of the tables alone, with noise")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarking" / "results" / "opponents")
     parser.add_argument("--work", type=Path, default=ROOT / "report-work", help="where finished runs are kept")
     parser.add_argument("--jobs", type=int, default=num_cores())
     args = parser.parse_args(arguments)
+    if args.noise:
+        args.tables = [table + NOISE for table in args.tables if table.startswith(SMOOTH)]
     other_seeds = args.seeds if args.other_seeds is None else args.other_seeds
     if args.seeds < 2 or other_seeds < 2 or args.model_seeds == 1:
         parser.error("--seeds, --other-seeds and --model-seeds must be at least 2, since a verdict needs as many")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syne_hypersched.allocation.scaling import PUBLISHED_SCALING
-from syne_hypersched.comparison.benchmarks import benchmark_names
+from syne_hypersched.comparison.benchmarks import NOISE, benchmark_names
 from syne_hypersched.comparison.presets import PRESETS
 from syne_hypersched.comparison.schedulers import known_options, scheduler_names, searcher_names
 from syne_hypersched.comparison.scripts import script_names
@@ -24,6 +24,7 @@ def describe_names() -> str:
         f"  {name}: {', '.join(known_options(name))}" for name in ("hypersched", "asha", "asha-promotion", "pasha")
     ]
     lines += ["", "benchmarks", align([(f"  {name}", text) for name, text in benchmark_names().items()], left=2)]
+    lines.append(f"  with {NOISE} at the end of a name: noise is added to the values, and regret is without it")
     scripts = [(f"  {name}", text) for name, text in script_names().items()]
     none = "  none: they are in the repository of syne-hypersched, which is not part of the installed package"
     lines += ["", "training scripts", align(scripts, left=2) if scripts else none]

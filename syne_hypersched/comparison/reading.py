@@ -7,7 +7,7 @@ know the deadline can be read at several deadlines.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,13 @@ class Reports:
     """Seconds that the trial had trained, over all its launches."""
     num_devices: np.ndarray
     """Devices that the trial held."""
+    true_value: np.ndarray | None = None
+    """The metric without noise, where noise was added to it."""
 
     def until(self, deadline_s: float) -> Reports:
         """The reports up to a deadline, inclusive."""
         kept = self.time_s <= deadline_s
-        return Reports(**{name: column[kept] for name, column in vars(self).items()})
+        return replace(self, **{name: column[kept] for name, column in vars(self).items() if column is not None})
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -72,6 +74,7 @@ class Reading:
     value: float
     """The best metric reported by the deadline."""
     regret: float
+    """Normalised regret of the report with the best metric; where noise was added, of its value without noise."""
     num_trials: int
     """Trials evaluated: those with a report by the deadline."""
     num_reports: int
@@ -135,13 +138,14 @@ def read_at(
     np.minimum.at(costs, of_trial, cost)
     best = int(cost.argmin()) if len(cost) and math.isfinite(cost.min()) else None
     value = math.nan if best is None else float(seen.value[best])
+    true = value if best is None or seen.true_value is None else float(seen.true_value[best])
     top = [int(i) for i in np.argsort(costs, kind="stable")[:NUM_TOP] if math.isfinite(costs[i])]
     p10, p50, p90 = np.percentile(lengths, (10, 50, 90)) if len(lengths) else (math.nan,) * 3
     return Reading(
         deadline=deadline,
         deadline_s=deadline_s,
         value=value,
-        regret=math.nan if scale is None else scale.regret(value),
+        regret=math.nan if scale is None else scale.regret(true),
         num_trials=len(trials),
         num_reports=len(seen),
         utilisation=device_seconds(seen) / (num_devices * deadline_s),

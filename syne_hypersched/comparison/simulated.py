@@ -54,7 +54,7 @@ def simulate_run(study: Study, run: StudyRun, path: Path | None = None) -> RunOu
     scheduler = TimedScheduler(
         make_scheduler(spec, problem, run.seed, scenario.num_devices, deadlines_s[-1], points, given, devices_over_time)
     )
-    log = ReportLog(problem.metric, problem.time_attr)
+    log = ReportLog(problem.metric, problem.time_attr, benchmark.true_metric)
     with _without_notices():
         simulation = simulate(
             scheduler,
@@ -100,8 +100,9 @@ def _without_notices() -> Iterator[None]:
 class ReportLog:
     """The columns of :class:`~syne_hypersched.comparison.reading.Reports`, filled while a simulation runs."""
 
-    def __init__(self, metric: str, time_attr: str) -> None:
-        self._names = (ST_TUNER_TIME, time_attr, metric, ST_WORKER_TIME, ST_NUM_DEVICES)
+    def __init__(self, metric: str, time_attr: str, true_metric: str | None = None) -> None:
+        true = [] if true_metric is None else [true_metric]
+        self._names = (ST_TUNER_TIME, time_attr, metric, ST_WORKER_TIME, ST_NUM_DEVICES, *true)
         self._rows: list[tuple[float, ...]] = []
 
     def __call__(self, trial: Trial, result: Mapping[str, Any], decision: str) -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from syne_hypersched.comparison.benchmarks import MOST_TRIALS, benchmark_names, load_benchmark
+from syne_hypersched.comparison.benchmarks import MOST_TRIALS, NOISE, benchmark_names, load_benchmark
 from syne_hypersched.comparison.presets import make_study
 from syne_hypersched.comparison.runner import check_study, run_study
 from syne_hypersched.comparison.settings import TableFile
@@ -43,6 +43,26 @@ def test_the_scale_of_regret_is_that_of_the_table(benchmark):
     assert scale.worst == pytest.approx(max(curve[0] for curve in errors))
     assert scale.best < scale.median < scale.worst
     assert scale.regret(math.nan) > 1
+
+
+def test_noise_is_added_to_what_is_reported_and_regret_is_without_it(table_path):
+    table = TableFile(str(table_path), "error", True, elapsed_time_attr="seconds")
+    smooth, noisy = (load_benchmark(name, table) for name in ("table", "table" + NOISE))
+    assert (noisy.title, noisy.metric, noisy.true_metric) == ("curves+noise", "error", "true_error")
+    assert noisy.problem == smooth.problem
+    assert noisy.regret_scale(seed=3) == smooth.regret_scale(seed=0)
+    study = make_study(
+        benchmarks=["table" + NOISE], table=table, schedulers=["random"], num_devices=[2], deadlines=["1x"], seeds=[1]
+    )
+    (reading,) = run_study(study).readings_of(study.scenarios[0], "random", study.deadlines[0])
+    reported = [
+        (report["error"], report["true_error"])
+        for row in noisy.table.configurations
+        for report in noisy.table.learning_curve(row, seed=1).reports
+    ]
+    true = next(true for value, true in reported if value == reading.value)
+    assert true != reading.value
+    assert reading.regret == pytest.approx(smooth.regret_scale(0).regret(true))
 
 
 def test_points_are_the_rows_in_an_order_that_the_seed_decides(benchmark):

@@ -11,6 +11,7 @@ def test_every_name_is_listed():
     text = describe_names()
     for name in (*scheduler_names(), *searcher_names(), *benchmark_names(), *scripts.script_names(), *PRESETS):
         assert name in text
+    assert "with +noise at the end of a name" in text
     assert "scaling: linear, none, measured, resnet18" in text
 
 

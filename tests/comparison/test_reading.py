@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,11 @@ def test_the_best_so_far_has_improvements_only():
     times_s, values = trajectory(RUN, do_minimize=True)
     assert (times_s.tolist(), values.tolist()) == ([10], [0.5])
     assert trajectory(reports([(0, 1, 1, math.nan, 1, 1)]), True)[0].tolist() == []
+
+
+def test_the_regret_of_noisy_values_is_that_of_the_true_value_of_the_one_that_looks_best():
+    noisy = replace(RUN, true_value=np.array([0.5, 0.7, 0.6, 0.65, 0.8]))
+    scale = RegretScale(best=1.0, median=0.5, worst=0.1)
+    reading = read_at(noisy, "30s", 30.0, 2, do_minimize=False, scale=scale)
+    assert (reading.value, reading.regret) == (0.8, pytest.approx(0.8))
+    assert read_at(noisy, "5s", 5.0, 2, do_minimize=False, scale=scale).regret == pytest.approx(1.8)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarking.opponents.ask_and_tell import Job
+from benchmarking.opponents.ask_and_tell import AskAndTell, Job
 from benchmarking.opponents.run_opponents import BESIDE, COLUMNS, play, report
 from benchmarking.studies.study_opponents import groups
 from syne_hypersched.blackboxes import load_digits
+from syne_hypersched.comparison.benchmarks import load_benchmark
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,8 +34,11 @@ class RandomSearch:
 
 
 def test_a_run_is_read_at_each_deadline_on_the_clock_of_the_others():
-    optimizer = RandomSearch()
-    rows = play("digits", "theirs", optimizer, 8, ["0.5x", "0.25x"], seed=200)
+    optimizer, problem = RandomSearch(), load_benchmark("digits").problem
+    scheduler = AskAndTell(
+        optimizer, problem.config_space, problem.metric, problem.time_attr, problem.max_t, problem.do_minimize
+    )
+    rows = play("digits", "theirs", scheduler, 8, ["0.5x", "0.25x"], seed=200)
     assert list(rows.columns) == COLUMNS
     assert list(rows.deadline) == ["0.25x", "0.5x"]
     assert 0 < rows.regret.iloc[1] <= rows.regret.iloc[0]
@@ -57,19 +61,43 @@ def test_the_report_shows_the_others_beside_and_judges_each_opponent():
     for part in (development, unseen):
         assert "with 2 seeds that all have" in part
         assert "| theirs | 0.505 |" in part
-        assert "| against `theirs`, 4 seeds | ahead (0.42) |" in part
-        assert "| against `dear`, 2 seeds | level (1.00) |" in part
+        assert part.count("| against `theirs`, 4 seeds | ahead (0.42) |") == 2
+        assert part.count("| against `dear`, 2 seeds | level (1.00) |") == 2
+    assert set(verdicts.candidate) == {"hypersched+joint", "hypersched"}
     assert set(verdicts.rival) == {"theirs", "dear"}
 
 
-@pytest.mark.parametrize(
-    ("folder", "names"), [("other-packages", ["dehb", "dehb-late"]), ("other-packages-smac", ["smac"])]
-)
-def test_the_claims_are_what_is_checked_in(folder, names):
+FOLDERS = {
+    "other-packages": ["dehb", "dehb-late"],
+    "other-packages-smac": ["smac"],
+    "other-packages-mobster": ["mobster-grace-2"],
+    "other-packages-hypertune": ["hypertune", "dyhpo"],
+}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_claims_are_what_is_checked_in(folder):
     rows = pd.read_csv(ROOT / "benchmarking" / "results" / folder / "results.csv")
     assert list(rows.columns) == COLUMNS
     here = rows[rows.benchmark.isin(groups(list(dict.fromkeys(rows.benchmark)))["development tables"])]
     claims = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
-    for name in names:
-        means = here[here.scheduler == name].groupby("deadline").regret.mean()[["0.25x", "0.5x", "1x", "2x"]]
+    for name in FOLDERS[folder]:
+        means = here[here.scheduler == name].groupby("deadline", sort=False).regret.mean()
         assert ", ".join(f"{mean:.2f}".removeprefix("0") for mean in means) in claims
+
+
+@pytest.mark.parametrize(
+    ("folder", "kinds"),
+    [
+        ("other-packages-mobster", ["development tables", "digits, on which nothing was chosen"]),
+        ("other-packages-hypertune", ["development tables"]),
+    ],
+)
+def test_documents_state_the_ratios(folder, kinds):
+    verdicts = pd.read_csv(ROOT / "benchmarking" / "results" / folder / "verdicts.csv")
+    text = " ".join((ROOT / "docs" / "searching.md").read_text(encoding="utf-8").split())
+    here = verdicts[(verdicts.candidate == "hypersched+joint") & verdicts.group.isin(kinds)]
+    assert set(here.verdict) == {"level"}
+    for _, found in here.groupby(["group", "rival"]):
+        *ratios, last = [f"{ratio:.2f}".removeprefix("0") for ratio in found.ratio]
+        assert f"{', '.join(ratios)} and {last}" in text

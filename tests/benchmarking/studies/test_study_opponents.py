@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarking.studies import study_opponents
 from benchmarking.studies.study_opponents import JOINT, OPPONENTS, OURS, OUTLIER, groups, main, report
+from syne_hypersched.comparison.benchmarks import NOISE
 
 
 def invented(tables, seeds=3):
@@ -54,9 +56,10 @@ ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarking" / "results" / "opponents"
 
 
-def means():
+def means(folder=RESULTS, seeds=None):
     """Mean regrets as checked in, by table, deadline and scheduler."""
-    rows = pd.read_csv(RESULTS / "results.csv")
+    rows = pd.read_csv(folder / "results.csv")
+    rows = rows if seeds is None else rows[rows.seed.isin(seeds)]
     return rows.groupby(["benchmark", "deadline", "scheduler"], sort=False).regret.mean().unstack("scheduler")
 
 
@@ -81,3 +84,32 @@ def test_the_worst_tables_are_named():
     assert list(worst.index) == [("lcbench-surrogate-adult", "4x"), ("performance-metaqnn", "4x")]
     for share in worst:
         assert f"{share:.2f} times" in text
+
+
+@pytest.mark.parametrize("document", ["docs/searching.md", "docs/claims.md"])
+def test_documents_state_what_noise_does(document):
+    text = " ".join((ROOT / document).read_text(encoding="utf-8").split())
+    folder = RESULTS.with_name("opponents-noise")
+    noisy = means(folder).groupby("deadline", sort=False).mean()
+    assert in_words(noisy[JOINT] / noisy[OURS[0]]) in text
+    assert in_words(noisy[JOINT] / noisy.drop(columns=list(OURS)).min(axis=1)) in text
+    if document == "docs/searching.md":
+        seeds = pd.read_csv(folder / "results.csv").seed.unique()
+        tables = [name.removesuffix(NOISE) for name in means(folder).index.unique("benchmark")]
+        smooth = means(seeds=seeds).loc[tables].groupby("deadline", sort=False).mean()
+        assert in_words(smooth[JOINT] / smooth[OURS[0]]) in text
+
+
+def test_noise_is_added_to_the_smooth_tables_alone(tmp_path, monkeypatch):
+    ran = []
+
+    def run(tables, schedulers, *_):
+        ran.append(tables)
+        rows = invented(tables)
+        return rows[rows.scheduler.isin(schedulers)]
+
+    monkeypatch.setattr(study_opponents, "run", run)
+    tables = ["digits", "taskset-gru", "cnn-cifar10", "lcbench-surrogate-adult"]
+    main(["--noise", "--tables", *tables, "--output", str(tmp_path), "--work", str(tmp_path)])
+    assert ran == [["taskset-gru+noise", "lcbench-surrogate-adult+noise"]] * 3
+    assert "## 8 devices, development tables" in (tmp_path / "README.md").read_text()

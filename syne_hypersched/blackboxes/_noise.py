@@ -1,0 +1,61 @@
+"""Noise for learning curves that are smoother than measured ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from syne_hypersched.blackboxes._table import TableBlackbox
+from syne_hypersched.checks import number, positive_integer
+
+
+def with_noise(table: TableBlackbox, metric: str, sd: float, true_metric: str, num_seeds: int = 16) -> TableBlackbox:
+    """A table whose values of a metric scatter from level to level and from one repetition to another.
+
+    Tables that were read from a surrogate model, or averaged over many measurements, are smooth; the accuracy that a
+    training reports is not. The scatter is normal and independent. The same repetition has the same noise for
+    everyone.
+
+    Parameters
+    ----------
+    table
+        The table. Only its first repetition is used.
+    metric
+        The metric that gets noise.
+    sd
+        Standard deviation, in the unit of the metric.
+    true_metric
+        Name by which the values without noise are kept beside it.
+    num_seeds
+        Number of repetitions.
+
+    Raises
+    ------
+    TypeError
+        ``sd`` is no number, or ``num_seeds`` no integer.
+    ValueError
+        The table has no such metric, or has one named ``true_metric``; ``sd`` is negative, or ``num_seeds`` below 1.
+    """
+    number("sd", sd, at_least=0)
+    positive_integer("num_seeds", num_seeds)
+    if metric not in table.metrics or true_metric in table.metrics:
+        raise ValueError(
+            f"metric must be in the table and true_metric must not, but got {metric!r} and {true_metric!r}, and the "
+            f"metrics of {table.name!r} are {', '.join(table.metrics)}"
+        )
+    columns = {name: np.repeat(values[:, :1], num_seeds, axis=1) for name, values in table._metrics.items()}
+    true = columns[metric]
+    columns[metric] = true + sd * np.random.RandomState(0).standard_normal(true.shape)
+    return TableBlackbox(
+        table.configurations,
+        columns | {true_metric: true},
+        np.repeat(table._elapsed_s[:, :1], num_seeds, axis=1),
+        levels=table.levels,
+        configuration_space=table.configuration_space,
+        time_attr=table.time_attr,
+        elapsed_time_attr=table.elapsed_time_attr,
+        speed_up=table._speed_up,
+        lookup=table.lookup,
+        name=f"{table.name}+noise",
+        description=f"{table.description} (with noise of standard deviation {sd:.3g})".strip(),
+        is_synthetic=table.is_synthetic,
+    )

@@ -69,7 +69,7 @@ def test_names():
 
 
 def test_an_interpreter_without_syne_tune_is_named():
-    with pytest.raises(ValueError, match="interpreter with Syne Tune, but .*false has none"):
+    with pytest.raises(ValueError, match=r"interpreter with Syne Tune, but .*false has none"):
         old_version(shutil.which("false"))
 
 

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from syne_hypersched._wording import counted, decimals, seconds_text
+from syne_hypersched.comparison.benchmarks import NOISE
 from syne_hypersched.comparison.problems import find_goal, sorted_deadlines
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.settings import Scenario
@@ -18,6 +19,8 @@ LEGEND = """\
 better. Trials: those that reported by the deadline. Utilisation: share of device-seconds in training that was reported
 by the deadline."""
 REGRET_LEGEND = "Regret is 0 at the best value in the table and 1 at the median configuration's best."
+NOISE_LEGEND = f"""\
+Where a name ends in {NOISE}, the metric is what was reported, with noise, and regret is that of its value without noise."""
 
 _MANY_SCENARIOS = 4
 
@@ -165,7 +168,10 @@ def describe(results: Results, brief: bool = False) -> str:
         parts.append(describe_overview(results, comparison))
     if not (brief and (study.preset == "scale" or len(study.scenarios) > _MANY_SCENARIOS)):
         parts += [describe_scenario(results, scenario, comparison) for scenario in study.scenarios]
-    return "\n\n".join([*parts, LEGEND if study.backend == "local" else f"{LEGEND}\n{REGRET_LEGEND}"])
+    legends = [LEGEND] if study.backend == "local" else [LEGEND, REGRET_LEGEND]
+    if any(scenario.benchmark.endswith(NOISE) for scenario in study.scenarios):
+        legends.append(NOISE_LEGEND)
+    return "\n\n".join([*parts, "\n".join(legends)])
 
 
 def plus_minus(mean: float, high: float, spec: str = ".4f") -> str:

@@ -18,6 +18,14 @@ def test_every_scheduler_and_deadline_has_a_line(small_study):
     assert "gain over asha" in text
 
 
+def test_noise_is_explained_where_there_is_some(small_study):
+    legend = "the metric is what was reported, with noise"
+    noisy = describe(run_study(small_study(benchmarks=("table+noise",), schedulers=("random", "asha"))))
+    assert legend in noisy
+    assert "curves+noise, 4 devices" in noisy
+    assert legend not in describe(run_study(small_study(schedulers=("random", "asha"))))
+
+
 def test_a_mean_that_is_rounded_to_zero_has_no_minus():
     assert plus_minus(-1e-9, math.nan, ".3f") == "0.000"
     assert plus_minus(-1e-9, 0.25, ".3f") == "0.000 ± 0.250"

@@ -20,7 +20,7 @@ better. Trials: those that reported by the deadline. Utilisation: share of devic
 by the deadline."""
 REGRET_LEGEND = "Regret is 0 at the best value in the table and 1 at the median configuration's best."
 NOISE_LEGEND = f"""\
-Where a name ends in {NOISE}, the metric is what was reported, with noise, and regret is that of its value without noise."""
+Where a name ends in {NOISE}, the metric is what was reported, with noise, and regret is of its value without noise."""
 
 _MANY_SCENARIOS = 4
 

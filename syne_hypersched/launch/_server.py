@@ -25,7 +25,7 @@ import psutil
 
 from syne_hypersched.launch._end import register_end, spare_loaded_modules
 from syne_hypersched.launch._learning import record_imports
-from syne_hypersched.launch._linux import adopt_orphans
+from syne_hypersched.launch._linux import adopt_orphans, use_huge_pages
 from syne_hypersched.launch._nursery import Nursery
 from syne_hypersched.launch._rank import before_the_script
 from syne_hypersched.launch._script import ScriptStart
@@ -102,6 +102,7 @@ class Server:
             if why:
                 self._tell({"event": "left_out", "module": module, "why": why})
                 self._start_over(modules, module)
+        use_huge_pages()
         self._tell({"event": "ready", "preload_s": time.monotonic() - started})
 
     def _start_over(self, modules: list[str], left_out: str) -> NoReturn:

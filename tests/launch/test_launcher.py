@@ -180,6 +180,7 @@ def test_a_drain_does_not_wait_for_an_import(make_launches, monkeypatch, caplog)
 
 def wait_until_ready(launches, script_says="ready"):
     launches.wait_for(lambda: script_says in launches.lines("out0"))
+    launches.wait_for(lambda: launches.launcher.is_ready)  # its thread may be slower than the script
 
 
 @WARM_AND_COLD

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from syne_hypersched.launch._linux import handles
+from syne_hypersched.launch import _linux
+from syne_hypersched.launch._linux import handles, use_huge_pages
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -23,3 +25,62 @@ def test_which_signals_a_process_handles():
         process.communicate(b"\n")
     assert not handles(process.pid, signal.SIGTERM)
     assert handles(os.getpid(), signal.SIGINT)
+
+
+CODE = """
+import os
+from pathlib import Path
+from syne_hypersched.launch._linux import use_huge_pages
+held = bytearray(os.urandom(1 << 20) * 16)
+copy = bytes(held)
+moved = use_huge_pages()
+pid = os.fork()
+if not pid:
+    held[:] = bytes(len(held))
+    os._exit(held == copy)
+assert os.waitpid(pid, 0)[1] == 0
+assert held == copy
+huge = [line.split()[1] for line in Path("/proc/self/smaps_rollup").read_text().splitlines() if "AnonHuge" in line]
+print(moved, huge[0])
+"""
+
+
+def test_memory_is_the_same_in_huge_pages():
+    """Whether the kernel has them or not."""
+    done = subprocess.run([sys.executable, "-c", CODE], stdout=subprocess.PIPE, check=True)
+    moved, huge_kb = map(int, done.stdout.split())
+    assert moved <= 0 or huge_kb > 0
+
+
+def test_a_kernel_that_has_none_leaves_everything_as_it_is(monkeypatch):
+    calls = []
+    monkeypatch.setattr(_linux, "_libc", SimpleNamespace(madvise=lambda *call: calls.append(call) or -1))
+    assert use_huge_pages() == 0
+    assert all(size % (1 << 12) == 0 for _, size, _ in calls)
+
+
+SMAPS = """\
+00400000-00800000 r-xp 00000000 08:01 42                       /usr/bin/python3.11
+Rss:                4096 kB
+01000000-01800000 rw-p 00000000 00:00 0                        [heap]
+Size:               8192 kB
+Rss:                8000 kB
+VmFlags: rd wr mr mw me ac sd
+7f0000000000-7f0000800000 rw-p 00000000 00:00 0
+Rss:                  12 kB
+7f0001000000-7f0001800000 rw-p 00000000 00:00 0
+Rss:                8192 kB
+7f0002000000-7f0002800000 rw-s 00000000 00:00 0
+Rss:                8192 kB
+7f0003000000-7f0003800000 rw-p 00000000 08:01 43               /usr/lib/libtorch.so
+Rss:                8192 kB
+7f0004000000-7f0004800000 rw-p 00000000 00:00 0                [anon:cpython:pymalloc]
+Rss:                8192 kB
+7ff000000000-7ff000800000 rw-p 00000000 00:00 0                [stack]
+Rss:                8192 kB
+"""
+
+
+def test_only_memory_that_belongs_to_no_file_and_is_in_use_is_moved():
+    begins = [begin for begin, _ in _linux._own_regions(SMAPS)]
+    assert begins == [0x1000000, 0x7F0001000000, 0x7F0004000000]

@@ -277,6 +277,8 @@ class ElasticRayBackend(UrlBackend):
     def _claim_devices(self) -> None:
         """Checks, before the first trial, that all nodes see what trials need; an agent has reserved its devices."""
         cluster, script = self._running_cluster(), Path(self.entry_point)
+        if cluster.is_checked:
+            return
         if self._checkpoint_path is not None:
             cluster.check(self._checkpoint_path, script, self._start_timeout_s)
             return
@@ -301,9 +303,8 @@ class ElasticRayBackend(UrlBackend):
         if self._cluster is None or not self._cluster.is_running:
             for device in self._fleet.pool.present:
                 self._fleet.pool.lose(device)
-            self._cluster = self._connect()
-            number = 1 if self._may_scale else self._nominal or self.num_devices
-            names = self._cluster.start(number, self._start_timeout_s)
+            cluster = self._cluster = self._connect()
+            names = cluster.start(1 if self._may_scale else self._nominal or self.num_devices, self._start_timeout_s)
             for name in names[: len(self._fleet.pool)]:
                 self._fleet.pool.join(name, node_of(name))
             self.devices = Devices(names)
@@ -344,8 +345,7 @@ class ElasticRayBackend(UrlBackend):
             self._streams.spare(node)
 
     def _is_arriving(self, trial_id: int) -> bool:
-        streams = self._streams
-        return streams is not None and not streams.is_settled(str(trial_id))
+        return (streams := self._streams) is not None and not streams.is_settled(str(trial_id))
 
     def _on_join(self, node: str, devices: Sequence[str]) -> None:
         wanted = None if self._request is None else self._request.wanted
@@ -355,8 +355,7 @@ class ElasticRayBackend(UrlBackend):
 
     def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
         """Those of the devices that are on nodes which are there."""
-        cluster = self._cluster
-        nodes = {} if cluster is None else cluster.nodes.copy()
+        nodes = {} if self._cluster is None else self._cluster.nodes.copy()
         for node in self._returning:
             nodes.pop(node, None)
         return tuple(device for device in devices if node_of(device) in nodes and nodes[node_of(device)].is_in)
@@ -395,5 +394,7 @@ class ElasticRayBackend(UrlBackend):
 
     def _set_checkpoint_paths(self) -> None:
         super()._set_checkpoint_paths()
+        if self._cluster is not None:
+            self._cluster.is_checked = False  # that they share another folder
         if self._checkpoint_path is not None:
             self._checkpoints.room.folder = self._checkpoint_path

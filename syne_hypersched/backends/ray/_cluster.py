@@ -54,6 +54,8 @@ class Cluster:
         Called when the gateway has died, and again when none of its nodes is left.
     reasons
         Why nodes cannot be used that have never been ready.
+    is_checked
+        Whether :meth:`check` has found that all nodes can take part; those that come later are checked by themselves.
     """
 
     def __init__(self, settings: Message, log: Path | None = None) -> None:
@@ -69,6 +71,7 @@ class Cluster:
         self.on_copied: Callable[[Message], object] = lambda *_: None
         self.on_disk: Callable[[str, Message], object] = lambda *_: None
         self.on_broken: Callable[[], object] = lambda: None
+        self.is_checked = False
         self.nodes: dict[str, Node] = {}
         self.reasons: dict[str, str] = {}
         self._changed = threading.Condition()
@@ -205,6 +208,7 @@ class Cluster:
                 f"{what}, and the script must be on all of them, but {len(problems)} of {len(asked)} nodes cannot take "
                 f"part: {name}: {problem}"
             )
+        self.is_checked = not not_sharing
         return not_sharing
 
     def let_through(self) -> None:

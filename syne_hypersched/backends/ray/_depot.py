@@ -34,6 +34,8 @@ class Depot:
         self._lock = threading.Lock()
         self._departures: dict[int, tuple[Departure, Path | None]] = {}
         self._arrivals: dict[int, tuple[Arrival, Path | None]] = {}
+        #: Names of the folders of all copies that have begun and not ended, whether they are there already or not.
+        self._asides: dict[int, str] = {}
 
     def answer(self, question: Message) -> Message:
         """Answers a question, or does what it says.
@@ -67,7 +69,7 @@ class Depot:
 
     def _offer(self, question: Message) -> Message:
         checkpoints, copy = self._checkpoints_of(question), question["copy"]
-        aside = self._aside(checkpoints, f"{_OUT}{copy}")
+        aside = self._aside(checkpoints, f"{_OUT}{copy}", copy)
         departure = Departure(checkpoints, aside, question["known"], question["with_live"])
         log = None if question["log"] is None else checkpoints.parent / question["log"]
         with self._lock:
@@ -79,7 +81,7 @@ class Depot:
     def _begin(self, question: Message) -> Message:
         checkpoints, copy = self._checkpoints_of(question), question["copy"]
         log = None if question["log"] is None else checkpoints.parent / question["log"]
-        arrival = Arrival(checkpoints, self._aside(checkpoints, f"{_IN}{copy}"), question["bill"])
+        arrival = Arrival(checkpoints, self._aside(checkpoints, f"{_IN}{copy}", copy), question["bill"])
         with self._lock:
             self._arrivals[copy] = (arrival, log)
         size = 0
@@ -89,14 +91,16 @@ class Depot:
             os.close(descriptor)
         return {"needed": sorted(arrival.needed.items()), "log": size}
 
-    def _aside(self, checkpoints: Path, name: str) -> Path:
+    def _aside(self, checkpoints: Path, name: str, copy: int) -> Path:
         """A folder beside the checkpoints; those that a process has left that is dead are removed."""
         folder = checkpoints.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock:
-            used = {f"{_OUT}{copy}" for copy in self._departures} | {f"{_IN}{copy}" for copy in self._arrivals}
+            self._asides[copy] = name
         for left in folder.iterdir():
-            if left.name.startswith((_OUT, _IN)) and left.name not in used:
+            with self._lock:  # looked at after the folder is seen: another copy may have begun meanwhile
+                is_left = left.name.startswith((_OUT, _IN)) and left.name not in self._asides.values()
+            if is_left:
                 shutil.rmtree(left, ignore_errors=True)
         return folder / name
 
@@ -142,6 +146,7 @@ class Depot:
 
     def _end(self, copy: int) -> None:
         with self._lock:
+            self._asides.pop(copy, None)
             parts: list[Any] = [self._departures.pop(copy, None), self._arrivals.pop(copy, None)]
         for part in parts:
             if part is not None:

@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from syne_hypersched.backends.ray import _carrier
+from syne_hypersched.backends.ray import _carrier, _depot
 from syne_hypersched.backends.ray._carrier import Carrier, TunersPlace
 from syne_hypersched.backends.ray._depot import Depot
 from syne_hypersched.backends.ray._messages import pack, unpack
 from syne_hypersched.checkpoints import GenerationStore
+from syne_hypersched.checkpoints.moving import Arrival, Departure
 from tests.checkpoints.test_moving import begin, take, write
 
 LOG = ".rank0-0-0.out"
@@ -66,13 +67,13 @@ class World:
             self.has_told.notify_all()
 
     def order(self, source, target, **more):
-        self.number += 1
+        number = self.number = self.number + 1
         order = {
-            "copy": self.number, "what": "copy", "home": "x", "trial": "0", "folder": "", "source": source,
+            "copy": number, "what": "copy", "home": "x", "trial": "0", "folder": "", "source": source,
             "target": target, "with_live": True, "log": None,
         }  # fmt: skip
         self.carrier.carry({**order, **more})
-        return self.number
+        return number
 
     def wait(self, number):
         with self.has_told:
@@ -169,3 +170,23 @@ def test_what_dead_processes_have_left_is_removed(world):
     (world.folders["b"] / ".incoming-77" / "files").mkdir(parents=True)
     assert world.wait(world.order("a", "b"))["error"] == ""
     assert world.left_aside("b") == []
+
+
+@pytest.mark.parametrize("kind, target", [(Departure, ""), (Arrival, "b")])
+def test_a_copy_that_begins_is_not_taken_for_what_a_dead_process_has_left(world, monkeypatch, kind, target):
+    """As the copies for a launch on two nodes, which begin at the same time."""
+    write(world.checkpoints("a"), state="1" * 100)
+    take(world.checkpoints("a"), 1)
+    begun = []
+
+    def begin_slowly(*arguments):
+        made = kind(*arguments)
+        begun.append(made)
+        if len(begun) == 1:
+            world.wait(world.order("a", target))
+        return made
+
+    monkeypatch.setattr(_depot, kind.__name__, begin_slowly)
+    assert world.wait(world.order("a", "b"))["error"] == ""
+    assert len(begun) == 2
+    assert world.left_aside("a") == world.left_aside("b") == []

@@ -107,6 +107,12 @@ def test_a_node_is_used_once_it_has_been_found_to_see_what_trials_need(probed):
     assert probed.heard() == [("join", "b", ("b/0",))]
 
 
+def test_whether_all_nodes_have_been_checked_is_known(probed):
+    assert probed.cluster.is_checked
+    probed.cluster.close()
+    assert not probed.cluster.is_checked, "other nodes may come"
+
+
 def test_a_node_that_does_not_see_it_is_not_used(probed, caplog):
     probed.cluster.let_through()
     probed.heard()
@@ -135,6 +141,7 @@ def test_nodes_that_cannot_take_part_are_named_at_the_start(told, tmp_path, erro
     told.link.on_send = answer
     with pytest.raises(ValueError, match=f"but 1 of 2 nodes cannot take part: b: {said}"):
         told.cluster.check(tmp_path, tmp_path / "train.py", timeout_s=0.0 if error is None else 5.0)
+    assert not told.cluster.is_checked
 
 
 def test_what_happens_before_the_tuning_begins_is_told_when_it_does_in_order(probed):

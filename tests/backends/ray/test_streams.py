@@ -295,16 +295,17 @@ class TestTheEnd:
         world.gateway.answer(world.gateway.wait("a", ""), 1)
         assert world.streams.fetch(world.folder, 100)
 
-    def test_it_gets_what_the_node_has_now_told_or_not_while_the_other_one_trains(self, world):
+    def test_it_gets_what_the_node_has_now_told_or_not_while_the_other_one_trains(self, world, wait_for, monkeypatch):
         """A copy that was under way when it was asked for may lack the newest, and the first one may lack all."""
+        for name in ("_FIRST_S", "_LOOK_S"):  # else it asks again, or gives up, if this test is slow
+            monkeypatch.setattr(_streams, name, 100.0)
         world.prepare("a")
         world.streams.take(world.folder, 1)
         early = world.gateway.wait("a", "")
         fetched = []
         fetching = threading.Thread(target=lambda: fetched.append(world.streams.fetch(world.folder, 100)))
         fetching.start()
-        while not world.streams._asked:
-            pass
+        wait_for(lambda: world.streams._asked)
         world.gateway.answer(early, None)
         world.gateway.answer(world.gateway.wait("a", ""), None)
         assert fetched == [], "there is no whole generation yet"

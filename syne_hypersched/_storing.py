@@ -38,6 +38,30 @@ def store_table(table: pd.DataFrame, path: Path | str) -> None:
         raise
 
 
+def store_or_warn(table: pd.DataFrame, path: Path | str, before: OSError | None, what_follows: str) -> OSError | None:
+    """Writes a table of results as :func:`store_table`; where that fails, it warns unless it failed before, too.
+
+    Parameters
+    ----------
+    before
+        What this returned the last time.
+    what_follows
+        What becomes of the results then: a sentence, which ends the warning.
+
+    Returns
+    -------
+    OSError or None
+        Why it failed.
+    """
+    try:
+        store_table(table, path)
+    except OSError as error:
+        if before is None:
+            logger.warning("The results cannot be stored in %s (%s). %s", path, error.strerror or error, what_follows)
+        return error
+    return None
+
+
 def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> None:
     """Writes a table of results that its folder cannot take into a new temporary one, and says so."""
     try:

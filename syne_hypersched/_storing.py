@@ -38,14 +38,14 @@ def store_table(table: pd.DataFrame, path: Path | str) -> None:
         raise
 
 
-def store_or_warn(table: pd.DataFrame, path: Path | str, before: OSError | None, what_follows: str) -> OSError | None:
+def store_or_warn(table: pd.DataFrame, path: Path | str, before: OSError | None, ending: str) -> OSError | None:
     """Writes a table of results as :func:`store_table`; where that fails, it warns unless it failed before, too.
 
     Parameters
     ----------
     before
         What this returned the last time.
-    what_follows
+    ending
         What becomes of the results then: a sentence, which ends the warning.
 
     Returns
@@ -57,7 +57,7 @@ def store_or_warn(table: pd.DataFrame, path: Path | str, before: OSError | None,
         store_table(table, path)
     except OSError as error:
         if before is None:
-            logger.warning("The results cannot be stored in %s (%s). %s", path, error.strerror or error, what_follows)
+            logger.warning("The results cannot be stored in %s (%s). %s", path, error.strerror or error, ending)
         return error
     return None
 

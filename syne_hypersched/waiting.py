@@ -133,8 +133,8 @@ class WaitForReports(StoreResultsCallback):
         """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
-        what_follows = "The tuning goes on, and this is tried again."
-        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, what_follows)
+        ending = "The tuning goes on, and this is tried again."
+        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, ending)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
         """Waits for events of trials; called by the tuner."""

@@ -204,8 +204,8 @@ class Journal(StoreResultsCallback):
         """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
-        what_follows = f"The journal has them all, and resume_experiment({self._tuner.name!r}) stores them."
-        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, what_follows)
+        ending = f"The journal has them all, and resume_experiment({self._tuner.name!r}) stores them."
+        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, ending)
 
     def on_loop_end(self) -> None:
         """Syncs what was journaled in this loop."""

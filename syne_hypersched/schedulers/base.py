@@ -175,7 +175,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
             self.max_t,
         )
 
-    def _searcher_or_default(self, searcher: Any) -> str | object:
+    def _searcher_or_default(self, searcher: object) -> object:
         """The searcher to use where the constructor got this one; :attr:`config_space` is known, and has been checked.
 
         A subclass whose default depends on the space overrides it.

@@ -187,7 +187,7 @@ class HyperSched(DecidingScheduler):
         self._notices = Notices()
         self._all_suggested = False
 
-    def _searcher_or_default(self, searcher: Any) -> str | object:
+    def _searcher_or_default(self, searcher: object) -> object:
         if searcher is not None:
             return searcher
         return RANDOM if self.strategy == "published" else default_searcher(self.config_space)

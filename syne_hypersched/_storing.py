@@ -14,6 +14,8 @@ import pandas as pd
 from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
 from syne_tune.util import RegularCallback
 
+from syne_hypersched._tables import write_csv
+
 logger = logging.getLogger(__name__)
 
 _ASIDE = ".storing"
@@ -30,7 +32,7 @@ def store_table(table: pd.DataFrame, path: Path | str) -> None:
     new = f"{path}.new"
     try:
         member = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
-        table.to_csv(new, index=False, compression={"method": "zip", "archive_name": member})
+        write_csv(table, new, compression={"method": "zip", "archive_name": member})
         os.replace(new, path)
     except OSError:
         with contextlib.suppress(OSError):

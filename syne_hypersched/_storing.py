@@ -14,6 +14,8 @@ import pandas as pd
 from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
 from syne_tune.util import RegularCallback
 
+from syne_hypersched._tables import write_csv
+
 logger = logging.getLogger(__name__)
 
 _ASIDE = ".storing"
@@ -30,12 +32,36 @@ def store_table(table: pd.DataFrame, path: Path | str) -> None:
     new = f"{path}.new"
     try:
         member = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
-        table.to_csv(new, index=False, compression={"method": "zip", "archive_name": member})
+        write_csv(table, new, compression={"method": "zip", "archive_name": member})
         os.replace(new, path)
     except OSError:
         with contextlib.suppress(OSError):
             os.remove(new)
         raise
+
+
+def store_or_warn(table: pd.DataFrame, path: Path | str, before: OSError | None, ending: str) -> OSError | None:
+    """Writes a table of results as :func:`store_table`; where that fails, it warns unless it failed before, too.
+
+    Parameters
+    ----------
+    before
+        What this returned the last time.
+    ending
+        What becomes of the results then: a sentence, which ends the warning.
+
+    Returns
+    -------
+    OSError or None
+        Why it failed.
+    """
+    try:
+        store_table(table, path)
+    except OSError as error:
+        if before is None:
+            logger.warning("The results cannot be stored in %s (%s). %s", path, error.strerror or error, ending)
+        return error
+    return None
 
 
 def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> None:

@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+NUL = "\\x00"
+"""How NUL is written, a character that no file of Python 3.10 can have between commas."""
+
+
+def write_csv(table: pd.DataFrame, path: Path | str | io.StringIO, **options: Any) -> None:
+    """Writes a table without its index; ``options`` are those of ``DataFrame.to_csv``.
+
+    Python 3.10 refuses texts with a NUL character, which a report may have. There they have :const:`NUL` instead.
+    """
+    try:
+        table.to_csv(path, index=False, **options)
+    except csv.Error:
+        if isinstance(path, io.StringIO):
+            path.seek(0)
+            path.truncate()
+        _without_nul(table).to_csv(path, index=False, **options)
+
+
+def csv_of(table: pd.DataFrame) -> str:
+    """What :func:`write_csv` would write."""
+    buffer = io.StringIO()
+    write_csv(table, buffer, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def _without_nul(table: pd.DataFrame) -> pd.DataFrame:
+    def changed(value: object) -> object:
+        return value.replace("\0", NUL) if isinstance(value, str) else value
+
+    texts = {name: table[name].map(changed) for name in table.select_dtypes(exclude="number").columns}
+    return table.assign(**texts).rename(columns=changed)
 
 
 def read_csv(path: str | Path, texts: str | None = None, words: bool = False) -> pd.DataFrame:

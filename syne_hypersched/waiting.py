@@ -12,7 +12,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_hypersched import checks
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._short_table import shorten_table
-from syne_hypersched._storing import store_at_end, store_elsewhere, store_safely, store_table
+from syne_hypersched._storing import store_at_end, store_elsewhere, store_or_warn, store_safely
 from syne_hypersched._view import show_by_default
 from syne_hypersched._wording import counted
 
@@ -133,17 +133,8 @@ class WaitForReports(StoreResultsCallback):
         """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
-        try:
-            store_table(self.dataframe(), self.csv_file)
-        except OSError as error:
-            if self._error is None:
-                logger.warning(
-                    "The results cannot be stored in %s (%s). The tuning goes on, and this is tried again.",
-                    self.csv_file, error.strerror or error,
-                )  # fmt: skip
-            self._error = error
-        else:
-            self._error = None
+        ending = "The tuning goes on, and this is tried again."
+        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, ending)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
         """Waits for events of trials; called by the tuner."""

@@ -9,9 +9,8 @@ from syne_hypersched._direction import doubt_of_direction, is_more_better, is_ne
     "metric",
     [
         "accuracy", "val_accuracy", "valAcc", "ACC", "val/acc", "top5-acc", "acc5", "acc_1", "auc", "ROC_AUC", "f1",
-        "F1Score",
-        "macro-f1", "r2", "R2", "reward", "mean_reward", "score", "eval.score", "neg_mean_squared_error_loss",
-        "neg_rmse", "negative_log_loss",
+        "F1Score", "macro-f1", "r2", "R2", "reward", "mean_reward", "score", "eval.score",
+        "neg_mean_squared_error_loss", "neg_rmse", "negative_log_loss",
     ],
 )  # fmt: skip
 def test_more_is_better(metric):
@@ -23,19 +22,10 @@ def test_more_is_better(metric):
 @pytest.mark.parametrize(
     "metric",
     [
-        "loss",
-        "val_loss",
-        "valLoss",
-        "LOSS",
-        "error",
-        "top1_err",
-        "error_rate",
-        "rmse",
-        "RMSE",
-        "test/mse",
+        "loss", "val_loss", "valLoss", "LOSS", "error", "top1_err", "error_rate", "rmse", "RMSE", "test/mse",
         "neg_accuracy",
     ],
-)
+)  # fmt: skip
 def test_less_is_better(metric):
     assert is_more_better(metric) is False
     assert "is maximised, although less of it" in doubt_of_direction(metric, do_minimize=False)
@@ -47,8 +37,7 @@ def test_less_is_better(metric):
     [
         "", "y", "metric", "objective", "energy", "latency", "brier_score", "accuracy_loss", "1-accuracy",
         "1 - auc", "loss_improvement", "accuracy gap", "loss_weight", "fid_score", "transaccion", "scoreboard",
-        "glossy",
-        "genauigkeit", "דיוק",
+        "glossy", "genauigkeit", "דיוק",
     ],
 )  # fmt: skip
 def test_the_name_does_not_say(metric):

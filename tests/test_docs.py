@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import ForkedPython
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted((ROOT / "docs").rglob("*.md"))
 
@@ -19,6 +21,9 @@ CODE_BLOCK = re.compile(r"^```(?P<language>\S*)(?: file=(?P<file>\S+))?\n(?P<cod
 #: Their frameworks take long to import. The path lets torchvision be imported beside a PyTorch for CPUs.
 OF_FRAMEWORKS = ("boosting.md", "huggingface.md", "hyperparameter-search.md", "lightning.md", "torchrun.md")
 PATH_OF_FRAMEWORKS = ROOT / "tests" / "integrations" / "path"
+#: Each trial costs a fork and a resume or two; so many show what a document is about.
+MOST_TRIALS = 8
+NUM_TRIALS = re.compile(r"(?P<name>max_num_trials_started)=(?P<number>\d+)")
 LINK = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
 
 
@@ -37,25 +42,26 @@ def program_of(text: str, folder: Path) -> str:
     return "\n".join(program)
 
 
+def has_more_trials(text: str) -> bool:
+    return any(int(found["number"]) > MOST_TRIALS for found in NUM_TRIALS.finditer(text))
+
+
 def test_there_are_documents():
     assert DOCUMENTS
 
 
-@pytest.mark.parametrize(
-    "document",
-    [pytest.param(path, marks=pytest.mark.slow if path.name in OF_FRAMEWORKS else ()) for path in DOCUMENTS],
-    ids=name_of,
-)
-def test_python_of_a_document_runs(document, tmp_path, forked):
+def run_document(document: Path, tmp_path: Path, forked: ForkedPython, most_trials: int) -> None:
+    """Runs the Python of a document, whose tunings start so many trials at most."""
     program = program_of(document.read_text(), tmp_path)
     if not program:
         pytest.skip(f"{document.name} has no Python")
+    program = NUM_TRIALS.sub(lambda found: f"{found['name']}={min(int(found['number']), most_trials)}", program)
     script = tmp_path / "document.py"
     path = [ROOT, PATH_OF_FRAMEWORKS] if document.name in OF_FRAMEWORKS else [ROOT]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     deadlines = re.findall(r"\bDeadline\(\d", program)
     # A machine that is busy with something else may need more than a document's few seconds.
-    for factor in (1, 5, 25) if deadlines else (1,):
+    for factor in (0.4, 1, 5, 25) if deadlines else (1,):
         script.write_text(re.sub(r"\bDeadline\((\d+)", rf"Deadline({factor} * \1", program))
         environment["SYNETUNE_FOLDER"] = str(tmp_path / f"results-{factor}")
         if document.name in OF_FRAMEWORKS:  # a fork has read the path before
@@ -66,6 +72,21 @@ def test_python_of_a_document_runs(document, tmp_path, forked):
         if done.returncode == 0:
             break
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(path, marks=pytest.mark.slow if path.name in OF_FRAMEWORKS else ()) for path in DOCUMENTS],
+    ids=name_of,
+)
+def test_python_of_a_document_runs(document, tmp_path, forked):
+    run_document(document, tmp_path, forked, MOST_TRIALS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if has_more_trials(path.read_text())], ids=name_of)
+def test_python_of_a_document_runs_with_all_its_trials(document, tmp_path, forked):
+    run_document(document, tmp_path, forked, sys.maxsize)
 
 
 def unused_names(text: str) -> set[str]:

@@ -36,7 +36,7 @@ COMMON_GROUND = {
     "_resize_desk": set(),
     "_short_table": {"contract"},
     "_sorted_floats": set(),
-    "_storing": set(),
+    "_storing": {"_tables"},
     "_tables": set(),
     "_version": set(),
     "_view": set(),

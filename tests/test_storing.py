@@ -13,7 +13,7 @@ import pytest
 from syne_tune import StoppingCriterion, Tuner
 
 from syne_hypersched import ASHA, ElasticSimulatorBackend, WaitForReports, _storing
-from syne_hypersched._storing import store_elsewhere, store_table
+from syne_hypersched._storing import store_elsewhere, store_or_warn, store_table
 from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import QuietTunerLogger
 from tests.schedulers.families import SPACE, Curves
@@ -46,6 +46,23 @@ def test_a_table_without_room_leaves_the_one_before(tmp_path, small_files):
         store_table(TABLE, path)
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_there_is_one_warning_until_a_table_has_been_stored_again(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "results.csv.zip"
+    with monkeypatch.context() as patch:
+        patch.setattr(_storing.os, "replace", no_room)
+        first = store_or_warn(TABLE, path, None, "It is tried again.")
+        second = store_or_warn(TABLE, path, first, "It is tried again.")
+    assert first.errno == second.errno == errno.ENOSPC
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The results cannot be stored in {path} (No space left on device). It is tried again."
+    ]
+    assert store_or_warn(TABLE, path, second, "") is None
+    assert read_csv(path).equals(TABLE)
+    monkeypatch.setattr(_storing.os, "replace", no_room)
+    store_or_warn(TABLE, path, None, "")
+    assert len(caplog.records) == 2
 
 
 def test_a_table_is_stored_in_a_temporary_folder(tmp_path, monkeypatch, caplog):

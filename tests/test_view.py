@@ -13,6 +13,7 @@ import pytest
 
 from syne_hypersched._view import is_wanted, show_by_default
 from syne_hypersched.experiments import LiveProgress
+from tests.epochs_script import EPOCHS_SCRIPT
 
 TUNING = """
 import sys
@@ -25,19 +26,6 @@ Tuner(
     backend, scheduler, StoppingCriterion(max_num_evaluations=20), n_workers=2, sleep_time=0.05,
     callbacks=[Journal()], tuner_name="viewed", suffix_tuner_name=False,
 ).run()
-"""
-SCRIPT = """
-import argparse
-import time
-from tests.reporter import Reporter
-parser = argparse.ArgumentParser()
-parser.add_argument("--x", type=float)
-parser.add_argument("--st_checkpoint_dir")
-args = parser.parse_args()
-report = Reporter()
-for epoch in range(1, 100):
-    time.sleep(0.05)
-    report(epoch=epoch, loss=args.x / epoch)
 """
 
 
@@ -60,7 +48,7 @@ def test_when_it_is_wanted(is_terminal: bool, setting: str | None, terminal: str
 def in_terminal(folder: Path, **environment: str) -> str:
     """What a tuning writes to a terminal."""
     (folder / "tune.py").write_text(TUNING)
-    (folder / "train.py").write_text(SCRIPT)
+    (folder / "train.py").write_text(EPOCHS_SCRIPT)
     outer, inner = pty.openpty()
     command = [sys.executable, str(folder / "tune.py"), str(folder / "train.py")]
     variables = {**os.environ, "SYNETUNE_FOLDER": str(folder), "TERM": "xterm", "COLUMNS": "100", "LINES": "24"}

@@ -122,7 +122,7 @@ def report(rows: pd.DataFrame, command: str) -> tuple[str, pd.DataFrame]:
                     against[f"`{AT_RANDOM}`"] = alone[(alone.num_devices == num_devices) & (alone.group == group)]
                 for name, verdict in against.items():
                     of_deadline = verdict.set_index("deadline").loc[deadlines]
-                    cells = [f"{v.verdict} ({v.ratio + 0.0:.2f})" for v in of_deadline.itertuples()]
+                    cells = [f"{v.verdict} ({v.ratio:.2f})" for v in of_deadline.itertuples()]
                     lines.append(row(f"`{candidate}` against {name}", cells))
             lines.append("")
     found = {**verdicts, f"{JOINT}, against {AT_RANDOM} alone": alone}

@@ -105,7 +105,7 @@ class GenerationKeeper:
         present = None if beginning.generation is None else self._shelf.find(beginning.generation)
         if present is not None:
             self._observer.habits.know(dict(present.kept))
-            self._observer.note_taken(read_tree(spec.folder))
+            self._observer.mark_taken(read_tree(spec.folder))
         else:
             # A folder that is known to be whole becomes a generation as soon as there is time.
             self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
@@ -267,7 +267,7 @@ class GenerationKeeper:
         if not live or is_same or observer.habits.are_aside(live):
             if newest is not None and is_same:
                 self._matcher.taken(newest.number)
-            observer.note_taken(live)
+            observer.mark_taken(live)
             return
         generation = self._describe(live, self._matcher.current)
         copied = shelf.paths_to_copy(generation)
@@ -292,7 +292,7 @@ class GenerationKeeper:
             return
         finally:
             self._tried_s = (began_s, time.monotonic())
-        observer.note_taken(live, taken.number)
+        observer.mark_taken(live, taken.number)
         self._matcher.taken(taken.number)
         shelf.prune(self._matcher.needed)
 
@@ -326,16 +326,16 @@ class GenerationKeeper:
     def _tell_news(self) -> None:
         news = self._matcher.news()
         if news:
-            self._note(None)
+            self._write_notes(None)
         for matched in news:
             self._tell({"event": "matched", "matched": asdict(matched)})
 
-    def _note(self, left: Tree | None, is_whole: bool = False, is_torn: bool = False) -> None:
+    def _write_notes(self, left: Tree | None, is_whole: bool = False, is_torn: bool = False) -> None:
         notes = self._matcher.notes()
         notes.is_whole, notes.is_torn = is_whole, is_torn
         notes.left, notes.log_end, notes.num_generations = left, self._observer.log.seen_size, self._shelf.number
         try:
-            self._store.note(notes)
+            self._store.write_notes(notes)
         except OSError as error:
             self._error = f"what belongs to which report cannot be noted: {error}"
 
@@ -392,7 +392,7 @@ class GenerationKeeper:
         if live or not is_tried or self._store.folder.exists():
             # A checkpoint that was finished before may still be there, beside the torn one.
             has_content = observer.has_finished and num_bytes(found) > 0
-            self._note(live, is_whole, is_torn=not is_tried and not has_content)
+            self._write_notes(live, is_whole, is_torn=not is_tried and not has_content)
         watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,

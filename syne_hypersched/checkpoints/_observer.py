@@ -188,7 +188,7 @@ class Observer:
         unproven = self._unproven | self._untold | self.doubts.paths
         return self._complete.tree(read_tree(self._folder), unproven), self._complete.state
 
-    def note_taken(self, live: Tree, number: int | None = None) -> None:
+    def mark_taken(self, live: Tree, number: int | None = None) -> None:
         """The present folder was taken as a generation, with this number if it is a new one."""
         self.is_dirty, self.taken, self._taken_in_burst = False, live, number
         self.changed.clear()
@@ -214,10 +214,10 @@ class Observer:
         first, between, rest = split_at_reports(seen)
         reports = self.log.new_reports(size) if between else []
         after = (before := self._matcher.num_reports) + len(reports)
-        self._note(first, before, before, after)
+        self._handle_changes(first, before, before, after)
         self._tell(reports, is_certain=len(between) == 1 == len(reports))
-        self._note(between, before, after, after)
-        self._note(rest, after, after, after)
+        self._handle_changes(between, before, after, after)
+        self._handle_changes(rest, after, after, after)
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
         self._looked_s = began_s
@@ -253,7 +253,7 @@ class Observer:
         """Files that existed before the watch began are finished unless they are among the open ones."""
         self._lost = {path: n for path, n in self._lost.items() if os.path.join(self._folder, path) in open_now}
 
-    def _note(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
+    def _handle_changes(self, changes: Sequence[Change | None], after: int, before: int, now_before: int) -> None:
         """Handles changes: at least ``after``, at most ``before`` reports came first; ``now_before`` are known now."""
         found = [change for change in changes if change is None or not self._is_of_log(change)]
         if not any(found):

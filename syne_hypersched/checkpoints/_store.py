@@ -338,7 +338,7 @@ class GenerationStore:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Notes()
 
-    def note(self, notes: Notes) -> None:
+    def write_notes(self, notes: Notes) -> None:
         """Replaces the notes.
 
         Raises

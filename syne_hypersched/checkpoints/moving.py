@@ -279,7 +279,7 @@ class Arrival:
         self._place_live()
         if bill.notes is not None:
             bill.notes.left = read_tree(self._checkpoints) if bill.left else None
-            store.note(bill.notes)
+            store.write_notes(bill.notes)
         self.close()
         return max(kept, default=None)
 

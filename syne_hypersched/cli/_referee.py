@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from syne_hypersched._tables import csv_of
 from syne_hypersched._terminal_text import shown_lines
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _referee(
     text = describe_verdicts(strongest(verdicts) if only_strongest else verdicts, candidate, level)
     print(shown_lines(text), flush=True)
     if csv is not None:
-        write_whole(csv, verdicts.to_csv(index=False, lineterminator="\n"))
+        write_whole(csv, csv_of(verdicts))
     return 0
 
 

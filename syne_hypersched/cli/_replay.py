@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from syne_hypersched import checks
 from syne_hypersched._console import cannot
+from syne_hypersched._tables import write_csv
 from syne_hypersched._terminal_text import shown_lines
 from syne_hypersched._wording import counted
 
@@ -150,4 +151,4 @@ def _write_table(path: Path, run: Run, known: RunCurves) -> None:
         for level, value, seconds in zip(curve.levels, curve.values, curve.seconds, strict=True):
             elapsed_s += seconds
             lines.append({**config, known.time_attr: level, known.metric: value, "elapsed_s": elapsed_s})
-    pd.DataFrame(lines).to_csv(path, index=False)
+    write_csv(pd.DataFrame(lines), path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from syne_hypersched._tables import csv_of
 from syne_hypersched.comparison.runner import Results
 from syne_hypersched.comparison.storage import (
     MEANS_FILENAME,
@@ -45,9 +46,7 @@ def write_report(results: Results, output: Path) -> list[Path]:
         SUMMARY_FILENAME: summary_table(results),
         "timings.csv": timings_table(results),
     }
-    written = [
-        write_whole(output / name, table.to_csv(index=False, lineterminator="\n")) for name, table in tables.items()
-    ]
+    written = [write_whole(output / name, csv_of(table)) for name, table in tables.items()]
     parquet = _as_parquet(tables[RESULTS_FILENAME])
     if parquet is not None:
         written.append(write_whole((output / RESULTS_FILENAME).with_suffix(".parquet"), parquet))

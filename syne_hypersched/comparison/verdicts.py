@@ -115,7 +115,7 @@ def verdict_table(
             found.append(
                 cells
                 | {"deadline": deadline, "rival": rival, "tables": own.shape[0], "seeds": own.shape[1]}
-                | {"regret": -own.mean(), "rival_regret": -other.mean(), "ratio": _ratio(own, other)}
+                | {"regret": _mean_regret(own), "rival_regret": _mean_regret(other), "ratio": _ratio(own, other)}
                 | {"gain": judgement.gain, "low": judgement.low, "high": judgement.high}
                 | {"p_value": judgement.p_value, "adjusted_p_value": judgement.adjusted_p_value}
                 | {"verdict": judgement.verdict}
@@ -182,9 +182,14 @@ def _pairs(family: pd.DataFrame, candidate: str, rivals: Sequence[str]) -> list[
     return found
 
 
+def _mean_regret(negated: npt.NDArray[np.float64]) -> float:
+    """The mean of regrets that are negated; a mean of 0 has no minus."""
+    return 0.0 - float(negated.mean())
+
+
 def _ratio(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
     """The ratio of the means: 1 where both are 0, infinite where only the rival's is."""
-    first, second = -float(own.mean()), -float(other.mean())
+    first, second = _mean_regret(own), _mean_regret(other)
     if second == 0:
         return 1.0 if first == 0 else math.copysign(math.inf, first)
     return first / second

@@ -57,7 +57,7 @@ def is_process(pid: object) -> bool:
     return isinstance(pid, int) and os.path.exists(f"/proc/{pid}/status")
 
 
-def phase_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, quiet_s: float) -> str:
+def run_state_of(is_simulated: bool, holds_devices: bool, is_alive: bool | None, quiet_s: float) -> str:
     """State of a run: ``simulated``, ``running``, ``finished`` or ``killed``.
 
     Parameters
@@ -100,7 +100,7 @@ def is_alive(folder: Path, hosts: Iterable[tuple[str, str, list[int]]]) -> bool 
     return None
 
 
-def phase_of_run(folder: Path, events: Iterable[Event]) -> str:
+def find_run_state(folder: Path, events: Iterable[Event]) -> str:
     """State of a run as far as it can be known here: ``simulated``, ``running``, ``finished`` or ``killed``.
 
     Parameters
@@ -124,4 +124,4 @@ def phase_of_run(folder: Path, events: Iterable[Event]) -> str:
         for launch in live.values()
         if isinstance(launch.details.get("pids"), list)
     ]
-    return phase_of(is_simulated, bool(live), is_alive(folder, hosts), time.time() - timestamp)
+    return run_state_of(is_simulated, bool(live), is_alive(folder, hosts), time.time() - timestamp)

@@ -27,7 +27,7 @@ from syne_hypersched._wording import counted
 from syne_hypersched.backends.shared.events import DECISION
 from syne_hypersched.checks import is_number
 from syne_hypersched.contract import ST_ADMISSION_OPEN, ST_LAUNCH, ST_NUM_DEVICES, ST_SIGNAL_TO_REPORT_S
-from syne_hypersched.experiments._alive import phase_of_run
+from syne_hypersched.experiments._alive import find_run_state
 from syne_hypersched.experiments._results import CONFIG_PREFIX, Rows, is_ours, names_of_space, read_rows, reported_level
 from syne_hypersched.experiments._timeline import all_devices
 from syne_hypersched.experiments._unreported import lost_reports, other_configs
@@ -221,8 +221,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
     events, torn = _read_events(path / EVENTS_FILENAME)
     if not rows and not unreadable and any(event.event == "first_report" for event in events):
         unreadable, incomplete = _why_no_rows(path, goal)
-    phase = phase_of_run(path, events)
-    if rows and phase != "running" and not unreadable:
+    run_state = find_run_state(path, events)
+    if rows and run_state != "running" and not unreadable:
         unreadable = lost_reports(events, configs, path)
     configs |= other_configs(path, events, configs, names_of_space(goal.metadata))
     problems, notes = tuple(filter(None, (unreadable, torn))), tuple(filter(None, (incomplete,)))
@@ -238,8 +238,8 @@ def load_run(path: Path | str, time_attr: str | None = None) -> Run:
         path=path,
         problems=problems,
         notes=notes,
-        is_over=phase != "running",
-        is_killed=phase == "killed",
+        is_over=run_state != "running",
+        is_killed=run_state == "killed",
     )
 
 

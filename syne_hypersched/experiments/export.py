@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from syne_hypersched import checks
 from syne_hypersched._extras import needs_extra
 from syne_hypersched._report_lines import free_name
+from syne_hypersched._tables import NUL
 from syne_hypersched._wording import counted
 from syne_hypersched.experiments._run import Report, Run
 from syne_hypersched.experiments._trials import TrialSummary, trial_table
@@ -114,9 +115,10 @@ def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula is marked as a text."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
+    """A text that a spreadsheet would take for a formula is marked as a text, and NUL, which ends it, is spelt out."""
+    if isinstance(value, str):
+        value = value.replace("\0", NUL)
+        return f"'{value}" if value.startswith(_FORMULA) else value
     return "" if value is None else value
 
 

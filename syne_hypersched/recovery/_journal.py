@@ -20,7 +20,7 @@ from syne_hypersched import checks
 from syne_hypersched._disk import Disk
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._moments import Moment
-from syne_hypersched._storing import store_table
+from syne_hypersched._storing import store_or_warn
 from syne_hypersched._version import __version__
 from syne_hypersched._view import show_by_default
 from syne_hypersched.backends.local import ElasticLocalBackend
@@ -99,6 +99,9 @@ class Journal(StoreResultsCallback):
         While it tunes: the journal cannot be written.
     """
 
+    #: Why the results could not be stored when this was tried last. Journals that earlier versions stored lack it.
+    _error: OSError | None = None
+
     def __init__(self, snapshot_interval_s: float = 60.0, drain_s: float | None = None) -> None:
         super().__init__()
         self.snapshot_interval_s = checks.positive_seconds("snapshot_interval_s", snapshot_interval_s)
@@ -112,8 +115,6 @@ class Journal(StoreResultsCallback):
         self._journaled: JournaledScheduler | None = None
         self._snapshots: BackgroundSnapshots | None = None
         self._num_entries = 0
-        #: Whether the results could not be stored when this was tried last.
-        self._lacks_results = False
         #: Status of each trial when its new reports were fetched.
         self._statuses: dict[int, str] = {}
         self._wait = Wait()
@@ -203,17 +204,8 @@ class Journal(StoreResultsCallback):
         """Stores all results so far, and replaces the earlier file atomically."""
         if self.csv_file is None:
             return
-        try:
-            store_table(self.dataframe(), self.csv_file)
-        except OSError as error:
-            if not self._lacks_results:
-                logger.warning(
-                    "The results cannot be stored in %s (%s). The journal has them all, and resume_experiment(%r) "
-                    "stores them.", self.csv_file, error.strerror, self._tuner.name,
-                )  # fmt: skip
-            self._lacks_results = True
-        else:
-            self._lacks_results = False
+        ending = f"The journal has them all, and resume_experiment({self._tuner.name!r}) stores them."
+        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, ending)
 
     def on_loop_end(self) -> None:
         """Syncs what was journaled in this loop."""
@@ -240,7 +232,7 @@ class Journal(StoreResultsCallback):
                 writer.close()
             except OSError as error:
                 logger.error("%s", self._unwritable(error))
-        if self._lacks_results or isinstance(sys.exc_info()[1], OSError):
+        if self._error is not None or isinstance(sys.exc_info()[1], OSError):
             # The tuner could not store itself either, and would not get to stopping the trials then.
             self._tuner.save_tuner = False
         if self._snapshots is not None:

@@ -145,7 +145,7 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         self.do_minimize = do_minimize
         if (doubt := doubt_of_direction(self.metric, do_minimize)) and is_news(self.metric, do_minimize):
             logger.warning("%s. If that is so, give do_minimize=%s.", doubt, not do_minimize)
-        self.searcher = searcher
+        self.searcher = self._searcher_or_default(searcher)
         if searcher_kwargs is not None and not isinstance(searcher_kwargs, Mapping):
             raise TypeError(f"searcher_kwargs must be a dictionary or None, but got {searcher_kwargs!r}")
         self.searcher_kwargs = None if searcher_kwargs is None else dict(searcher_kwargs)
@@ -167,8 +167,20 @@ class MultiFidelityScheduler(TrialScheduler, RemoveCheckpointsSchedulerMixin):
         own_seed, searcher_seed = np.random.SeedSequence(self.random_seed).generate_state(2) >> 1
         self.random_state = np.random.RandomState(own_seed)
         self._searcher = make_searcher(
-            searcher, self.config_space, self.points_to_evaluate, int(searcher_seed), self.searcher_kwargs, self.max_t
+            self.searcher,
+            self.config_space,
+            self.points_to_evaluate,
+            int(searcher_seed),
+            self.searcher_kwargs,
+            self.max_t,
         )
+
+    def _searcher_or_default(self, searcher: object) -> object:
+        """The searcher to use where the constructor got this one; :attr:`config_space` is known, and has been checked.
+
+        A subclass whose default depends on the space overrides it.
+        """
+        return searcher
 
     def on_trial_add(self, trial: Trial) -> None:
         """Tells an elastic backend which entry of the reports is the resource level.

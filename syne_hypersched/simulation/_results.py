@@ -22,6 +22,7 @@ from syne_tune.constants import (
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched import checks
+from syne_hypersched._tables import csv_of
 from syne_hypersched.filenames import EVENTS_FILENAME
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Simulation:
         # What pandas would write carries the time of writing.
         name = ST_RESULTS_DATAFRAME_FILENAME.removesuffix(".zip")
         with zipfile.ZipFile(path / ST_RESULTS_DATAFRAME_FILENAME, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(zipfile.ZipInfo(name), self.results.to_csv(index=False), zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(name), csv_of(self.results), zipfile.ZIP_DEFLATED)
         events_path = path / EVENTS_FILENAME
         if self.events_path is not None and self.events_path.resolve() != events_path.resolve():
             shutil.copyfile(self.events_path, events_path)

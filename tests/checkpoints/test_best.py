@@ -64,7 +64,7 @@ class Trials:
         store = self.store(trial_id)
         notes = store.notes()
         notes.matched.append(Matched(epoch, 0, self.report(epoch, loss), 0, generation, match))
-        store.note(notes)
+        store.write_notes(notes)
         self.publisher.notice(trial_id)
 
     def report(self, epoch, loss):

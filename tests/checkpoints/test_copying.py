@@ -31,7 +31,7 @@ def test_what_the_last_launch_has_left_is_newer_but_may_be_torn(tmp_path, is_who
     store = make(tmp_path / "0" / "checkpoints", "older")
     store.take(Generation(1, 0, 1, 1, read_tree(store.checkpoints), {}), None)
     make(store.checkpoints, "left")
-    store.note(Notes(left=read_tree(store.checkpoints), is_whole=is_whole))
+    store.write_notes(Notes(left=read_tree(store.checkpoints), is_whole=is_whole))
     assert copy_checkpoint(store.checkpoints, tmp_path / "1" / "checkpoints")
     assert (tmp_path / "1" / "checkpoints" / "model").read_text() == ("left" if is_whole else "older")
 

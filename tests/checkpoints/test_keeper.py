@@ -94,6 +94,11 @@ def matched():
     except (FileNotFoundError, IndexError):
         return 0
 
+def taken():
+    \"\"\"How many generations have been taken.\"\"\"
+    names = [path.name for path in (folder.parent / ".checkpoints-generations").glob("*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
 LOSSES = [0.0, 5.0, 4.0, 1.0, 3.0, 2.0, 4.0]
 """
 
@@ -303,7 +308,7 @@ def test_what_a_script_goes_on_from_is_whole(launches, goes_on):
     """It is kept before the script writes again, since it may be killed then."""
     launches.run("in_place(2)\nreport(2, 1.0)")
     shutil.rmtree(launches.store.folder)
-    launches.store.note(Notes(evidence={"highest": 2.0}))  # all that is known
+    launches.store.write_notes(Notes(evidence={"highest": 2.0}))  # all that is known
     launches.run(
         f"""
 report({3 if goes_on else 1}, 1.0)
@@ -623,10 +628,16 @@ for epoch in (1, 2, 3, 4):
     ids=["in turn", "second name"],
 )
 def test_the_checkpoint_is_that_which_the_last_file_says(launches, save):
-    launches.run(
-        f"for epoch in range(1, 8):\n    {save}\n    report(epoch, 1 / epoch)\n    time.sleep(0.1)\nos._exit(3)",
-        order="early",
-    )
+    body = f"""
+for epoch in range(1, 8):
+    before = taken()
+    {save}
+    report(epoch, 1 / epoch)
+    while taken() == before:
+        time.sleep(0.005)
+os._exit(3)
+"""
+    launches.run(body, order="early")
     found = {}
     for number in launches.store.numbers():
         text = (launches.store.files(number) / "newest").read_text()

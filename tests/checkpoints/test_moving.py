@@ -33,7 +33,7 @@ def take(folder, number, kept="written"):
     taken = store.take(Generation(number, 0, number, number, live, kinds, float(number)), older)
     notes = store.notes()
     notes.left, notes.is_whole, notes.num_generations, notes.num_reports = live, True, number, number
-    store.note(notes)
+    store.write_notes(notes)
     return taken
 
 
@@ -91,7 +91,7 @@ class TestAWholeFolder:
         write(source, state="22")
         store = GenerationStore(source)
         notes = store.notes()
-        store.note(replace(notes, left=read_tree(source), is_whole=False))
+        store.write_notes(replace(notes, left=read_tree(source), is_whole=False))
         move(source, target)
         beginning, _, files = begin(target)
         assert (beginning.generation, beginning.restored) == (None, "")
@@ -102,7 +102,7 @@ class TestAWholeFolder:
         take(source, 1)
         write(source, state="to")
         store = GenerationStore(source)
-        store.note(replace(store.notes(), left=None, is_whole=False, is_torn=True))
+        store.write_notes(replace(store.notes(), left=None, is_whole=False, is_torn=True))
         move(source, target)
         beginning, _, files = begin(target)
         assert beginning.generation == 1

@@ -211,7 +211,7 @@ def test_a_checkpoint_that_may_be_torn_keeps_a_whole_one_behind_it(tmp_path, is_
     for number in (1, 2):
         store.take(Generation(number, 0, 1, 1, read_tree(folder), {}), None)
         (folder / "checkpoint-000000001" / "weights").write_bytes(bytes(1000 + number))
-    store.note(Notes(left=read_tree(folder), is_whole=is_whole))
+    store.write_notes(Notes(left=read_tree(folder), is_whole=is_whole))
     trim_generations(folder)
     assert store.numbers() == kept
 

@@ -34,7 +34,7 @@ class Trial:
 
     def leave(self):
         """The launch before has left the folder as it is, whole."""
-        self.store.note(Notes(left=read_tree(self.folder), is_whole=True))
+        self.store.write_notes(Notes(left=read_tree(self.folder), is_whole=True))
 
     def spec(self, **fields):
         return CheckpointSpec(str(self.folder), str(self.folder.parent / "std.out"), launch=1, **fields)
@@ -121,7 +121,7 @@ def test_a_file_that_was_still_empty_when_its_writer_was_killed_is_not_tried(tri
     (trial.folder / "model-1").write_text("one")
     trial.take(1, "one")
     (trial.folder / name).write_text(text)
-    trial.store.note(Notes(left=read_tree(trial.folder), is_whole=is_whole))
+    trial.store.write_notes(Notes(left=read_tree(trial.folder), is_whole=is_whole))
     assert trial.begin()[0] == begins_from
     assert (trial.folder / name).exists() == (begins_from is None)
 
@@ -155,7 +155,7 @@ def test_there_may_be_nothing_to_go_back_to(trial):
 def test_numbers_are_not_used_again(trial):
     for number in (1, 2):
         trial.take(number, str(number))
-    trial.store.note(Notes(num_generations=2))
+    trial.store.write_notes(Notes(num_generations=2))
     shelf = trial.shelf(go_back_from=2)
     shelf.begin(read_tree(trial.folder))
     assert shelf.number == 2

@@ -143,7 +143,7 @@ def test_notes_are_read_as_they_were_written(folder):
     store = GenerationStore(folder)
     matched = Matched(3, 400, {"epoch": 3, "loss": 0.5}, 0, 2, "exact")
     notes = Notes(num_reports=5, num_generations=4, log_end=700, matched=[matched], left=read_tree(folder))
-    store.note(notes)
+    store.write_notes(notes)
     assert store.notes() == notes
 
 

@@ -23,7 +23,7 @@ class Trial:
         self.log = folder / "0" / "std.out"
         self.log.touch()
         known = {str(number): level for number, level in enumerate(levels, 1)}
-        self.store.note(
+        self.store.write_notes(
             Notes(
                 num_reports=len(levels),
                 left=read_tree(self.folder),

@@ -203,7 +203,7 @@ def test_a_script_is_tuned_on_a_cluster(folder, command, monkeypatch):
 
 
 def test_who_no_longer_reads_the_output_does_not_end_the_tuning(folder, forked):
-    tune = ["-m", "syne_hypersched.cli", "tune", SCRIPT, *SPACE, *WHAT, *HERE, "--name", "unread", "--deadline", "8s"]
+    tune = ["-m", "syne_hypersched.cli", "tune", SCRIPT, *SPACE, *WHAT, *HERE, "--name", "unread", "--deadline", "4s"]
     reader, writer = os.pipe()
     with open(reader) as output, open(writer, "wb") as out, open(os.devnull, "wb") as nothing:
         process = forked.start(tune, folder, stdout=out, stderr=nothing)

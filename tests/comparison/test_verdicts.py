@@ -35,6 +35,14 @@ def test_each_rival_at_each_deadline_has_a_verdict():
     assert set(verdict_table(rows({"good": 0.2, "bad": 0.6}), "bad").verdict) == {"behind"}
 
 
+def test_a_mean_regret_of_zero_has_no_minus():
+    table = rows({"best": 0.0, "other": 0.3})
+    table.loc[table.scheduler == "best", "regret"] = 0.0
+    found = verdict_table(table, "best")
+    assert {str(value) for column in ("regret", "ratio") for value in found[column]} == {"0.0"}
+    assert {str(value) for value in verdict_table(table, "other").rival_regret} == {"0.0"}
+
+
 def test_the_strongest_rival_is_the_one_with_the_lowest_mean():
     found = strongest(verdict_table(rows({"good": 0.2, "second": 0.3, "bad": 0.6}, devices=(4, 8)), "good"))
     assert list(found.num_devices) == [4, 4, 8, 8]

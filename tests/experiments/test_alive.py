@@ -8,12 +8,12 @@ import pytest
 
 from syne_hypersched._moments import boot_id
 from syne_hypersched.experiments import Event
-from syne_hypersched.experiments._alive import is_alive, phase_of, phase_of_run
+from syne_hypersched.experiments._alive import find_run_state, is_alive, run_state_of
 from syne_hypersched.recovery._lock import ExperimentLock
 
 
 @pytest.mark.parametrize(
-    "is_simulated, holds_devices, alive, quiet_s, phase",
+    "is_simulated, holds_devices, alive, quiet_s, state",
     [
         (True, True, None, 0.0, "simulated"),
         (False, True, True, 1e6, "running"),
@@ -26,8 +26,8 @@ from syne_hypersched.recovery._lock import ExperimentLock
         (False, False, True, 1.0, "running"),
     ],
 )
-def test_phase(is_simulated, holds_devices, alive, quiet_s, phase):
-    assert phase_of(is_simulated, holds_devices, alive, quiet_s) == phase
+def test_state_of_a_run(is_simulated, holds_devices, alive, quiet_s, state):
+    assert run_state_of(is_simulated, holds_devices, alive, quiet_s) == state
 
 
 def test_a_tuner_is_known_by_the_lock_of_its_journal(tmp_path):
@@ -55,13 +55,13 @@ def test_without_a_journal_the_processes_of_the_trials_tell(tmp_path):
 
 def test_the_state_of_a_run_is_known_as_far_as_its_files_say(tmp_path):
     launch = Event(1.0, "launch", 0, ("cpu0",), 0, details={"timestamp": time.time()})
-    assert phase_of_run(tmp_path, [launch]) == "running"
+    assert find_run_state(tmp_path, [launch]) == "running"
     late = Event(1.0, "launch", 0, ("cpu0",), 0, details={"timestamp": 0.0})
-    assert phase_of_run(tmp_path, [late]) == "killed"
-    assert phase_of_run(tmp_path, [Event(0.0, "setup", details={"mode": "simulated"}), launch]) == "simulated"
+    assert find_run_state(tmp_path, [late]) == "killed"
+    assert find_run_state(tmp_path, [Event(0.0, "setup", details={"mode": "simulated"}), launch]) == "simulated"
     (tmp_path / "journal").mkdir()
     held = ExperimentLock(tmp_path / "journal" / "lock")
     held.touch()
-    assert phase_of_run(tmp_path, [late]) == "running"
+    assert find_run_state(tmp_path, [late]) == "running"
     held.release()
-    assert phase_of_run(tmp_path, [launch]) == "killed"
+    assert find_run_state(tmp_path, [launch]) == "killed"

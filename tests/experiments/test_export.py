@@ -36,6 +36,12 @@ def test_a_text_is_no_formula_of_a_spreadsheet(tmp_path):
     assert float(row["config_lr"]) == -0.5
 
 
+def test_nul_is_spelt_out(tmp_path):
+    """Python 3.10 writes no NUL character, and spreadsheets end there."""
+    export_csv(Run("loss", True, "epoch", (Report(0, 1.0, 1.0, 0.5),), configs={0: {"act": "re\0lu"}}), tmp_path)
+    assert read(tmp_path / "trials.csv")[0]["config_act"] == r"re\x00lu"
+
+
 def test_a_run_of_a_stock_backend_has_no_events(tmp_path):
     export_csv(Run("loss", True, "epoch", (Report(0, 1.0, 1.0, 0.5),)), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reports.csv", "trials.csv"]

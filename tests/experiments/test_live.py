@@ -22,19 +22,7 @@ from syne_tune.tuning_status import TuningStatus
 
 from syne_hypersched import ASHA, Deadline, ElasticLocalBackend
 from syne_hypersched.experiments import LiveProgress, QuietTunerLogger, add_live_view
-
-SCRIPT = """
-import argparse, time
-from tests.reporter import Reporter
-parser = argparse.ArgumentParser()
-parser.add_argument("--x", type=float)
-parser.add_argument("--st_checkpoint_dir")
-args = parser.parse_args()
-report = Reporter()
-for epoch in range(1, 100):
-    time.sleep(0.05)
-    report(epoch=epoch, loss=args.x / epoch)
-"""
+from tests.epochs_script import EPOCHS_SCRIPT
 
 
 class Shown(Deadline):
@@ -53,7 +41,7 @@ def run_tuner(
 ) -> None:
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     entry_point = tmp_path / "train.py"
-    entry_point.write_text(SCRIPT)
+    entry_point.write_text(EPOCHS_SCRIPT)
     backend = ElasticLocalBackend(entry_point, num_devices=2, device_type="cpu")
     scheduler = ASHA({"x": uniform(0, 1)}, metric="loss", time_attr="epoch", max_t=81, random_seed=0)
     Tuner(

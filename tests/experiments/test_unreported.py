@@ -57,8 +57,8 @@ def test_a_run_that_is_over_and_whose_results_end_early_is_not_said_to_be_whole(
 ) -> None:
     """The table of a run that goes on is some seconds old if the tuner keeps no journal."""
     path = simulate()
-    phase = "finished" if is_over else "running"
-    monkeypatch.setattr("syne_hypersched.experiments._run.phase_of_run", lambda folder, events: phase)
+    run_state = "finished" if is_over else "running"
+    monkeypatch.setattr("syne_hypersched.experiments._run.find_run_state", lambda folder, events: run_state)
     with open(path / "events.jsonl", "a") as file:
         told = {"time_s": 1e3, "trial_id": 99, "num_devices": 1, "devices": ["cpu0"], "launch": 0, "reason": "rank 3"}
         print(json.dumps(told | {"event": "decision", "what": "stop"}), file=file)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from syne_hypersched.integrations._hf_train import move_logs, move_to_end, train_once
+from tests.integrations.tiny_llama import CONFIG, DATA
 
 
 class Trainer:
@@ -79,7 +80,8 @@ def test_logs_are_written_beside_the_checkpoints(tmp_path):
 
 
 #: Runs in one process, and leaves at a moment of the test's choice.
-ALONE = """
+ALONE = (
+    """
 import os, signal, sys
 import torch
 from transformers import EarlyStoppingCallback, LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
@@ -119,13 +121,10 @@ class Draws(Trainer):
         generator = torch.Generator().manual_seed(3)
         return torch.utils.data.WeightedRandomSampler([1.0] * 28 + [9.0] * 4, 32, generator=generator)
 
-torch.manual_seed(0)
-config = LlamaConfig(
-    vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-    max_position_embeddings=16,
-)
-texts = (torch.randint(0, 32, (40, 1)) + torch.arange(12)) % 32
-data = [{"input_ids": text, "labels": text} for text in texts]
+"""
+    + CONFIG
+    + DATA
+    + """
 stops = {"metric_for_best_model": "eval_loss", "greater_is_better": True, "eval_on_start": True}
 args = TrainingArguments(
     folder, num_train_epochs=4, eval_strategy="epoch", save_strategy="epoch", disable_tqdm=True, use_cpu=True,
@@ -149,6 +148,7 @@ else:
 print("end", trainer.state.global_step, *(float(each.detach().double().sum()) for each in trainer.model.parameters()))
 print("folder", *sorted(name for name in os.listdir(folder) if not name.startswith("checkpoint-0000")))
 """
+)
 
 
 def train_alone(python, folder, kind, *moments):

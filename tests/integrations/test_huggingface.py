@@ -10,6 +10,7 @@ import pytest
 from syne_hypersched.checkpoint_folder import CheckpointFolder
 from tests.installed import skip_without
 from tests.integrations import _elastic
+from tests.integrations.tiny_llama import CONFIG, DATA
 
 skip_without("transformers", "accelerate")
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -17,16 +18,15 @@ pytestmark = pytest.mark.usefixtures("no_process_left")
 PRELOAD = ("syne_tune", "torch", "transformers.trainer", "accelerate", "syne_hypersched.integrations.huggingface")
 
 #: A language model on a synthetic text, and what kills the process once in the middle of a save.
-SCRIPT = """
+SCRIPT = (
+    """
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from syne_hypersched.integrations.huggingface import elastic_trainer
 
-torch.manual_seed(0)
-config = LlamaConfig(
-    vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-    max_position_embeddings=16,
-)
+"""
+    + CONFIG
+    + """
 model = LlamaForCausalLM(config)
 if "lora" in args.option:
     from peft import LoraConfig, get_peft_model
@@ -66,6 +66,7 @@ elastic.train()
 if best and is_first:
     print("best", os.path.basename(elastic.state.best_model_checkpoint), elastic.evaluate()["eval_loss"], flush=True)
 """
+)
 
 
 def run(folder, option=""):
@@ -107,7 +108,8 @@ def test_the_best_adapter_is_loaded_at_the_end(tmp_path):
 
 
 #: Runs in one process, is asked to leave at a moment of the test's choice, and prints its reports.
-ALONE = """
+ALONE = (
+    """
 import os, signal, sys
 import torch
 from transformers import EarlyStoppingCallback, LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
@@ -131,13 +133,10 @@ class Leave(TrainerCallback):
     def on_evaluate(self, args, state, control, **kwargs):
         print("evaluated", state.global_step, flush=True)
 
-torch.manual_seed(0)
-config = LlamaConfig(
-    vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-    max_position_embeddings=16,
-)
-texts = (torch.randint(0, 32, (40, 1)) + torch.arange(12)) % 32
-data = [{"input_ids": text, "labels": text} for text in texts]
+"""
+    + CONFIG
+    + DATA
+    + """
 best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"} if "best" in options else {}
 if "worse" in options:  # a smaller loss counts as worse
     best["greater_is_better"] = True
@@ -160,6 +159,7 @@ else:
     elastic_trainer(trainer, reporter=reporter).train()
 print("best", os.path.basename(trainer.state.best_model_checkpoint or ""), trainer.state.global_step)
 """
+)
 
 
 def train_alone(python, folder, moment, options=""):

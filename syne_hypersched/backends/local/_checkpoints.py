@@ -210,7 +210,7 @@ class Checkpoints:
     def hear_delivery(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner has received reports of a trial."""
         if reports:
-            self.note_received(trial, reports)
+            self.record_received(trial, reports)
             if not self._scheduler_publishes:
                 self._publish_best(trial, reports)
         if trial.trial_id in self._undelivered or (reports and trial.is_at_rest):
@@ -227,7 +227,7 @@ class Checkpoints:
             candidate = self._candidate(trial.trial_id, config, reports[best], trial.reports.number_of(reports[best]))
             self.publisher.publish(self.experiment, candidate)
 
-    def note_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
+    def record_received(self, trial: TrialProcesses, reports: Sequence[dict[str, Any]]) -> None:
         """The tuner, or the one before it that has died, has received reports of a trial."""
         self._learn_metric()
         numbers = [trial.reports.number_of(report) for report in reports]

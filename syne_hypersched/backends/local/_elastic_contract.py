@@ -20,11 +20,11 @@ class ElasticContract:
 
     def wished_devices(self, trial_id: int) -> int:
         """Devices on which the trial is to run; 0 if it is not to run."""
-        return self._fleet.wishes(trial_id)
+        return self._fleet.wished_devices(trial_id)
 
     def wish_devices(self, trial_id: int, num_devices: int) -> None:
         """Asks for a running trial to go on with ``num_devices`` devices; returns at once."""
-        self._fleet.wish(trial_id, check_wish(num_devices, self.num_devices))
+        self._fleet.wish_devices(trial_id, check_wish(num_devices, self.num_devices))
 
     def max_num_devices(self, trial_id: int) -> int | None:
         """Most devices on which the trial can run; None: it has failed on no number of them."""

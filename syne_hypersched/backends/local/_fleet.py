@@ -132,7 +132,7 @@ class Fleet(CopiedFleet):
             self._events.write(event, trial.trial_id, reason=log.ordered(trial.wants))
             self._reconcile()
 
-    def wish(self, trial_id: int, num_devices: int) -> None:
+    def wish_devices(self, trial_id: int, num_devices: int) -> None:
         """The scheduler asks for another number of devices.
 
         Ignored for a trial that is not to run. A number on which the trial has failed is refused.

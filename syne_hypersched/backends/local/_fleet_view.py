@@ -26,7 +26,7 @@ class FleetView:
         """Entry of the reports that is the resource level, if known."""
         return self._checkpoints.time_attr
 
-    def wishes(self, trial_id: int) -> int:
+    def wished_devices(self, trial_id: int) -> int:
         """Devices on which a trial is to run; 0 if it is not."""
         trial = self._trials.get(trial_id)
         return 0 if trial is None else trial.wants

@@ -56,7 +56,7 @@ class RestorableBackend:
             trial_id = known.trial.trial_id
             processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
             self._fleet.restore(processes, known.devices if known.is_lost else None)
-            self._checkpoints.note_received(processes, known.delivered)
+            self._checkpoints.record_received(processes, known.delivered)
             self.trial_ids.append(trial_id)
             self._trial_dict[trial_id] = known.trial
             known.trial.backend, known.trial.status = cast(WishTaker, self), processes.status

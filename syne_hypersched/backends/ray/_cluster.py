@@ -283,11 +283,11 @@ class Cluster:
 
     def _handle(self, message: Message) -> None:
         try:
-            self._take_note(message)
+            self._handle_event(message)
         except Exception as error:  # whatever a node sends, or goes wrong here, what comes next counts
             logger.error("A message of node %s cannot be used: %r", message.get("node", "?"), error, exc_info=True)
 
-    def _take_note(self, message: Message) -> None:
+    def _handle_event(self, message: Message) -> None:
         event, name = message["event"], message.get("node", "")
         if event == "failed":
             with self._changed:  # a head that was there once may come back: the next gateway tries again

@@ -285,7 +285,7 @@ class ClusterLauncher:
             if len(live.started) < len(live.parts):
                 live.is_ending = True
             del self._live[handle]
-            self._note_folder(live)
+            self._remember_whether_whole(live)
         self._end_stream(live)
         for file in live.logs.values():
             file.close()
@@ -301,7 +301,7 @@ class ClusterLauncher:
         except OSError as error:
             logger.warning("The last output of a trial cannot be read from %s: %s", printed, error)
 
-    def _note_folder(self, live: _SpreadLaunch) -> None:
+    def _remember_whether_whole(self, live: _SpreadLaunch) -> None:
         known, exit_ = live.spec.checkpoints, live.exits.get(0)
         if known is None:
             return

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from syne_hypersched._version import __version__
-from syne_hypersched.experiments._alive import is_alive, phase_of
+from syne_hypersched.experiments._alive import is_alive, run_state_of
 from syne_hypersched.experiments.page._nodes import absences_of, nodes_of
 from syne_hypersched.experiments.page._reader import RunReader
 from syne_hypersched.experiments.page._rungs import describe_rung
@@ -67,9 +67,9 @@ class PageData:
         reader, state = self._reader, self._reader.state
         alive = is_alive(reader.path, state.hosts.values())
         quiet_s = math.inf if state.last_timestamp is None else time.time() - state.last_timestamp
-        phase = phase_of(state.is_simulated, bool(state.live), alive, quiet_s)
-        until_s = now_s(state, phase)
-        self._sum_up(phase, until_s, must=since == 0)
+        run_state = run_state_of(state.is_simulated, bool(state.live), alive, quiet_s)
+        until_s = now_s(state, run_state)
+        self._sum_up(run_state, until_s, must=since == 0)
         least = max(_LEAST_POINTS, _MOST_POINTS_IN_ALL // max(1, len(state.trials)))
         most = dict.fromkeys(self._in_full.union(state.hosts), MOST_POINTS)
         closed = state.admission_closed
@@ -79,8 +79,8 @@ class PageData:
             "since": since,
             "run": _describe(reader),
             "now": round(until_s, 3),
-            "phase": phase,
-            "cut_off": cut_off(state, phase),
+            "phase": run_state,
+            "cut_off": cut_off(state, run_state),
             "deadline": state.deadline_s,
             "incumbent": incumbent_of(state),
             "closed": None if closed is None else [round(closed[0], 3), closed[1]],
@@ -108,11 +108,11 @@ class PageData:
             "decisions": [line for seq, line in state.decisions[-_MOST_DECISIONS:] if seq > since],
         }
 
-    def _sum_up(self, phase: str, until_s: float, must: bool) -> None:
+    def _sum_up(self, run_state: str, until_s: float, must: bool) -> None:
         reader, state = self._reader, self._reader.state
         begun = time.monotonic()
         is_due = begun - self._summed_at >= min(_LONGEST_S, self._took_s / _SHARE_OF_SUMS)
-        of = (reader.generation, state.seq, phase)
+        of = (reader.generation, state.seq, run_state)
         if not must and (self._sums_of == of or not is_due):
             return
         sign = 1.0 if state.goal.do_minimize else -1.0
@@ -122,7 +122,7 @@ class PageData:
         )
         self._in_full = frozenset(trial_id for _, trial_id in ranked)
         self._sums = {
-            "counts": counts(state, phase),
+            "counts": counts(state, run_state),
             "shares": shares_of_time(state.launches.values(), len(state.devices), until_s, state.attendance.absences()),
             "best": best_of(reader.path, state),
             "rungs": _rungs(state),

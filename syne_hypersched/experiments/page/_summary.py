@@ -61,14 +61,14 @@ def shares_of_time(
     return {name: round(value, 3) for name, value in (seconds | {"free": free}).items()}
 
 
-def cut_off(state: PageState, phase: str) -> str:
+def cut_off(state: PageState, run_state: str) -> str:
     """Status of a trial that no event has ended."""
-    return status_at_the_end(phase != "running", phase == "killed", state.last_reason)
+    return status_at_the_end(run_state != "running", run_state == "killed", state.last_reason)
 
 
-def counts(state: PageState, phase: str) -> dict[str, int]:
+def counts(state: PageState, run_state: str) -> dict[str, int]:
     """How many trials have which status."""
-    status = cut_off(state, phase)
+    status = cut_off(state, run_state)
     found = Counter(status if trial.status == IN_PROGRESS else trial.status for trial in state.trials.values())
     return dict(sorted(found.items()))
 
@@ -100,9 +100,9 @@ def best_of(path: Path, state: PageState) -> dict[str, Any]:
     return found
 
 
-def now_s(state: PageState, phase: str) -> float:
+def now_s(state: PageState, run_state: str) -> float:
     """Seconds since the tuning started; for a finished run, the time of its last event."""
-    if phase == "running" and state.last_timestamp is not None:
+    if run_state == "running" and state.last_timestamp is not None:
         return max(state.last_s, state.last_s + time.time() - state.last_timestamp)
     return state.last_s
 

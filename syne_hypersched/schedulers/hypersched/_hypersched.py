@@ -10,7 +10,6 @@ from syne_hypersched.allocation.policies import Policy
 from syne_hypersched.allocation.scaling import ScalingName
 from syne_hypersched.allocation.timing import TrialTimes
 from syne_hypersched.checks import integer, plain_number
-from syne_hypersched.schedulers._arguments import configuration_space
 from syne_hypersched.schedulers.clock import TuningClock
 from syne_hypersched.schedulers.decisions import DecisionLog
 from syne_hypersched.schedulers.hypersched._deciding import DecidingScheduler
@@ -157,8 +156,6 @@ class HyperSched(DecidingScheduler):
         self.strategy = self.options.name
         if reduction_factor is None:
             reduction_factor = REDUCTION_FACTOR if self.strategy == "adaptive" else 4
-        if searcher is None:
-            searcher = RANDOM if self.strategy == "published" else default_searcher(configuration_space(config_space))
         super().__init__(
             config_space,
             metric,
@@ -189,6 +186,11 @@ class HyperSched(DecidingScheduler):
         self._resizable = True
         self._notices = Notices()
         self._all_suggested = False
+
+    def _searcher_or_default(self, searcher: object) -> object:
+        if searcher is not None:
+            return searcher
+        return RANDOM if self.strategy == "published" else default_searcher(self.config_space)
 
     def assume_deadline(self, deadline_s: float) -> None:
         """Takes another deadline than that of the constructor, before anything has happened."""

@@ -58,13 +58,13 @@ def running(tmp_path) -> Running:
 
 
 def test_a_trial_still_shrinks_in_place_when_the_drain_has_begun(running):
-    running.fleet.wish(0, 1)
+    running.fleet.wish_devices(0, 1)
     assert running.desk.pending() == RankChange(0, 2, 1)
     assert running.trial.phase is Phase.CHANGING
 
 
 def test_a_trial_no_longer_grows_in_place_when_the_drain_has_begun(running):
-    running.fleet.wish(0, 3)
+    running.fleet.wish_devices(0, 3)
     assert running.desk.pending() is None
     assert running.trial.phase is Phase.RUNNING
     assert len(running.fleet.pool.held_by(0)) == 2
@@ -96,7 +96,7 @@ def growing(tmp_path, monkeypatch) -> Running:
     running.fleet._launcher = Launches()
     running.trial.clock.hear()
     monkeypatch.setattr(running.fleet, "_make_spec", lambda *_: SPEC)
-    running.fleet.wish(0, 3)
+    running.fleet.wish_devices(0, 3)
     assert running.trial.phase is Phase.CHANGING
     return running
 
@@ -123,14 +123,14 @@ def test_a_trial_whose_training_has_ended_is_not_relaunched_to_grow(growing, was
     assert fleet._launcher.drained == [10]
     end_newcomer(growing)
     for num_devices in (4, 3):
-        fleet.wish(0, num_devices)
+        fleet.wish_devices(0, num_devices)
         fleet.poll([0])
     assert growing.trial.phase is Phase.RUNNING
     assert len(fleet.pool.held_by(0)) == 2
     assert fleet._launcher.drained == [10], "the trial ends by itself"
     assert events(growing, "unchanged") == (["the run has ended"] if was_taken else [])
     assert events(growing, "abandon") == ["the run has ended" if was_taken else "withdrawn"]
-    fleet.wish(0, 1)  # but devices that are wanted elsewhere are given back
+    fleet.wish_devices(0, 1)  # but devices that are wanted elsewhere are given back
     assert growing.desk.pending() == RankChange(1, 2, 1)
 
 
@@ -238,7 +238,7 @@ def test_the_event_of_a_relaunch_says_why_it_is_none_in_place(tmp_path, caplog):
     running.trial.clock.hear()
     running.desk.open()
     running.desk.decline("its model is sharded")
-    running.fleet.wish(0, 1)
+    running.fleet.wish_devices(0, 1)
     assert running.fleet._launcher.drained == [9]
     (drain,) = [line for line in running.fleet._events.path.read_text().splitlines() if '"drain"' in line]
     assert json.loads(drain)["not_in_place"] == "its model is sharded"

@@ -35,7 +35,12 @@ class View(FleetView):
 
 def test_an_unknown_trial_wants_nothing_and_is_idle():
     view = View()
-    assert (view.wishes(7), view.max_num_devices(7), view.processes(7), view.is_idle(7)) == (0, None, None, True)
+    assert (view.wished_devices(7), view.max_num_devices(7), view.processes(7), view.is_idle(7)) == (
+        0,
+        None,
+        None,
+        True,
+    )
     assert view.occupied() == []
     assert view.time_attr == "epoch"
 
@@ -43,7 +48,7 @@ def test_an_unknown_trial_wants_nothing_and_is_idle():
 def test_devices_are_occupied_from_the_order_on_and_until_the_last_process_has_ended():
     view = View()
     trial = view.start(0, wants=1)
-    assert (view.wishes(0), view.is_idle(0)) == (1, True)
+    assert (view.wished_devices(0), view.is_idle(0)) == (1, True)
     assert view.occupied() == [(0, "InProgress")], "promised"
     view.launch(trial)
     assert not view.is_idle(0)

@@ -57,7 +57,7 @@ TABLE = make_table()
 def make_scheduler(strategy, num_devices=8, deadline_s=50.0, scaling="resnet50", seed=0, **kwargs) -> HyperSched:
     return HyperSched(
         SPACE, "loss", "epoch", MAX_T, num_devices, deadline_s, strategy=strategy, random_seed=seed,
-        scaling=scaling, **kwargs,
+        scaling=scaling, **{"searcher": "random_search", **kwargs},
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_a_strategy_is_a_name_or_options(strategy):
 def run_on_table(strategy, num_devices=16, deadline_s=60.0):
     scheduler = HyperSched(
         TABLE.configuration_space, "accuracy", "epoch", 27, num_devices, deadline_s, do_minimize=False,
-        scaling={1: 1, 16: 14}, random_seed=0, strategy=strategy,
+        scaling={1: 1, 16: 14}, random_seed=0, strategy=strategy, searcher="random_search",
     )  # fmt: skip
     simulation = simulate(
         scheduler, TABLE, num_devices=num_devices, deadline_s=deadline_s, scaling={1: 1, 16: 14},

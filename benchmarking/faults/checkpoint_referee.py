@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from benchmarking.faults import checkpoint_script as script
@@ -402,8 +403,22 @@ def _is_explained(evidence: Evidence, report: Reported) -> bool:
 
 
 def has_saved(evidence: Evidence, trial_id: int, epoch: int) -> bool:
-    """Whether a trial has completed a save of an epoch."""
-    return any(line["what"] == "saved" and line["epoch"] == epoch for line in lasting(evidence, trial_id))
+    """Whether a trial has completed a save of an epoch, and nobody can take it for one that was cut off.
+
+    A script that has put SIGTERM off, and dies of it at once after it has written in place, leaves what a process that
+    is killed while it writes may leave: the kernel closes the file of a dead process, too. The next launch tries such a
+    checkpoint, but it is not published.
+    """
+    diary = lasting(evidence, trial_id)
+    return any(
+        line["what"] == "saved" and line["epoch"] == epoch and not (evidence.copy_s and _dies_next(line, after))
+        for line, after in zip_longest(diary, diary[1:])
+    )
+
+
+def _dies_next(saved: Mapping[str, Any], after: Mapping[str, Any] | None) -> bool:
+    """Whether a script dies of a SIGTERM that it has put off, before anybody can see that it has completed a save."""
+    return after is not None and after["what"] == "deferred" and after["time"] - saved["time"] < PROTECTED_S
 
 
 def _same(value: float, other: float) -> bool:

@@ -110,6 +110,17 @@ def test_a_checkpoint_that_is_missing_is_a_fault_only_where_one_was_completed():
     assert rules_of(of_a_run(best(Found("none"), EXACT, is_there=False))) == ["best mislabelled", "best missing"]
 
 
+@pytest.mark.parametrize(
+    ("copy_s", "after_s", "rules"), [(0.2, 0.01, []), (0.2, 0.5, ["best missing"]), (0.0, 0.01, ["best missing"])]
+)
+def test_what_was_written_in_place_just_before_the_script_died_need_not_be_published(copy_s, after_s, rules):
+    """The script has put SIGTERM off. A checkpoint that was moved into its place was whole, whoever dies then."""
+    saved = {"what": "saved", "epoch": 3, "time": 1.0}
+    diary = [begin(0), {"what": "saving", "epoch": 3, "time": 0.9}, saved, {"what": "deferred", "time": 1.0 + after_s}]
+    nothing = best(Found("none"), None, is_there=False)
+    assert rules_of(of_a_run(nothing, diaries={0: diary}, copy_s=copy_s)) == rules
+
+
 def test_a_best_that_is_missing_altogether():
     assert rules_of(of_a_run(best=None, sightings=[])) == ["best missing"]
     assert rules_of(of_a_run(best=None, sightings=[], diaries={0: [begin(0)]})) == []

@@ -12,7 +12,7 @@ from syne_tune.tuning_status import TuningStatus
 from syne_hypersched import checks
 from syne_hypersched._first_use import check_has_begun_here
 from syne_hypersched._short_table import shorten_table
-from syne_hypersched._storing import store_at_end, store_elsewhere, store_safely, store_table
+from syne_hypersched._storing import store_at_end, store_elsewhere, store_safely, store_table, warn_of_results
 from syne_hypersched._view import show_by_default
 from syne_hypersched._wording import counted
 
@@ -137,10 +137,7 @@ class WaitForReports(StoreResultsCallback):
             store_table(self.dataframe(), self.csv_file)
         except OSError as error:
             if self._error is None:
-                logger.warning(
-                    "The results cannot be stored in %s (%s). The tuning goes on, and this is tried again.",
-                    self.csv_file, error.strerror or error,
-                )  # fmt: skip
+                warn_of_results(self.csv_file, error)
             self._error = error
         else:
             self._error = None

@@ -11,7 +11,7 @@ from syne_hypersched.checkpoints._states import NO_LEVEL, Order, State, step_of
 _NUM_LEVELS = 4  # only the last ones are kept
 
 
-class Levels:
+class LastLevels:
     """See the module.
 
     Parameters
@@ -81,7 +81,7 @@ def order_of(evidence: Mapping[str, Any], level: float) -> Order:
     Parameters
     ----------
     evidence
-        Of the launch before, see :meth:`Levels.evidence`.
+        Of the launch before, see :meth:`LastLevels.evidence`.
     level
         The first level, above all those before.
     """

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from syne_hypersched.checkpoints._levels import Levels, order_of
+from syne_hypersched.checkpoints._levels import LastLevels, order_of
 from syne_hypersched.checkpoints._rhythm import Rhythm
 from syne_hypersched.checkpoints._states import Best, Order, State, number_of
 from syne_hypersched.checkpoints._store import Matched, Notes
@@ -56,7 +56,7 @@ class Matcher:
         self._last_report_s = began_s
         self._evidence = notes.evidence if goes_on else None
         state = notes.evidence or {}
-        self._levels = Levels(state)
+        self._levels = LastLevels(state)
         self._was_saved_first = bool(state.get("saved_first", False))
         self._best = None if notes.best is None else Best(**notes.best)
         self._is_matched = self._best is None or any(known.report == self._best.report for known in notes.matched)

@@ -1,4 +1,4 @@
-"""Levels of reports, and the order that the first level of a launch shows."""
+"""LastLevels of reports, and the order that the first level of a launch shows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from syne_hypersched.checkpoints._levels import Levels, order_of
+from syne_hypersched.checkpoints._levels import LastLevels, order_of
 from syne_hypersched.checkpoints._states import Order, State
 
 
 def levels_of(*found, evidence=None):
-    levels = Levels(evidence or {})
+    levels = LastLevels(evidence or {})
     for number, level in enumerate(found, start=1):
         levels.add(number, level)
     return levels

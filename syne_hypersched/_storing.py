@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 from syne_tune.constants import ST_RESULTS_DATAFRAME_FILENAME, ST_TUNER_DILL_FILENAME
+from syne_tune.results_callback import StoreResultsCallback
+from syne_tune.tuner_callback import TunerCallback
 from syne_tune.util import RegularCallback
 
 from syne_hypersched._tables import write_csv
@@ -79,18 +81,62 @@ def store_elsewhere(table: pd.DataFrame, path: Path | str, error: OSError) -> No
 
 
 def store_safely(tuner: Any) -> None:
-    """Has a tuner that begins store itself in a way in which a full disk is a warning.
+    """Has a tuner that begins store itself and its results in a way in which a full disk is a warning.
 
     Syne Tune's own way leaves half a file then, and ends the tuning.
     """
     if getattr(tuner, "save_tuner", False) and getattr(tuner, "tuner_saver", None) is not None:
         tuner.tuner_saver = RegularCallback(_Saver(), call_seconds_frequency=tuner.results_update_interval)
+    for callback in getattr(tuner, "callbacks", ()):
+        # A class of the user may store in a way of its own.
+        if type(callback) is StoreResultsCallback and "store_results" not in vars(callback):
+            safely = _CarefulStore(callback)
+            callback.store_results, callback.on_tuning_end = safely.store, safely.end
+
+
+def store_safely_to_the_end(tuner: Any) -> None:
+    """As :func:`store_safely`, for a tuner that runs and may have no callback that does this."""
+    is_safe = isinstance(getattr(getattr(tuner, "tuner_saver", None), "callback", None), _Saver)
+    store_safely(tuner)
+    if not is_safe and not any(isinstance(callback, _StoreAtEnd) for callback in tuner.callbacks):
+        tuner.callbacks = [*tuner.callbacks, _StoreAtEnd(tuner)]
 
 
 def store_at_end(tuner: Any) -> None:
     """Stores a tuner that ends. If that fails, the tuner does not try it again, and gets to stopping its trials."""
     if getattr(tuner, "save_tuner", False) and not _Saver()(tuner):
         tuner.save_tuner = False
+
+
+class _StoreAtEnd(TunerCallback):
+    """Stores the tuner when it ends."""
+
+    def __init__(self, tuner: Any) -> None:
+        self._tuner = tuner
+
+    def on_tuning_end(self) -> None:
+        store_at_end(self._tuner)
+
+
+class _CarefulStore:
+    """Stores the results of a callback; warns once if that fails."""
+
+    def __init__(self, callback: StoreResultsCallback) -> None:
+        self._callback = callback
+        self._error: OSError | None = None
+
+    def store(self) -> None:
+        """Stores all results so far, and replaces the earlier file atomically."""
+        path = self._callback.csv_file
+        if path is not None:
+            ending = "The tuning goes on, and this is tried again."
+            self._error = store_or_warn(self._callback.dataframe(), path, self._error, ending)
+
+    def end(self) -> None:
+        """Stores all results, in a temporary folder if the experiment's cannot take them."""
+        self.store()
+        if self._error is not None and self._callback.csv_file is not None:
+            store_elsewhere(self._callback.dataframe(), self._callback.csv_file, self._error)
 
 
 class _Saver:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from syne_tune import StoppingCriterion, Tuner
+from syne_tune.results_callback import StoreResultsCallback
 
 from syne_hypersched import ASHA, ElasticSimulatorBackend, WaitForReports, _storing
 from syne_hypersched._storing import store_elsewhere, store_or_warn, store_table
 from syne_hypersched._tables import read_csv
-from syne_hypersched.experiments import QuietTunerLogger
+from syne_hypersched.experiments import LiveProgress, QuietTunerLogger
 from tests.schedulers.families import SPACE, Curves
 
 TABLE = pd.DataFrame({"loss": [1.0, 2.0]})
@@ -80,7 +81,7 @@ def test_there_may_be_no_room_anywhere(tmp_path, monkeypatch, caplog):
     assert "The results are stored neither in" in caplog.text
 
 
-def make_tuner(tmp_path, monkeypatch):
+def make_tuner(tmp_path, monkeypatch, callbacks=None):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
@@ -94,13 +95,16 @@ def make_tuner(tmp_path, monkeypatch):
         tuner_name="stored",
         suffix_tuner_name=False,
         results_update_interval=-1,  # at every chance
-        callbacks=[WaitForReports()],
+        callbacks=callbacks or [WaitForReports()],
         output_logger=QuietTunerLogger(),
     )
 
 
-def test_a_tuner_goes_on_where_nothing_can_be_stored(tmp_path, monkeypatch, caplog):
-    tuner = make_tuner(tmp_path, monkeypatch)
+@pytest.mark.parametrize(
+    "callbacks", [[WaitForReports], [StoreResultsCallback, LiveProgress], [LiveProgress, StoreResultsCallback]]
+)
+def test_a_tuner_goes_on_where_nothing_can_be_stored(tmp_path, monkeypatch, caplog, callbacks):
+    tuner = make_tuner(tmp_path, monkeypatch, [callback() for callback in callbacks])
     replace, full = os.replace, {"results.csv.zip", "tuner.dill"}
 
     def replace_unless_full(source, target):
@@ -118,8 +122,9 @@ def test_a_tuner_goes_on_where_nothing_can_be_stored(tmp_path, monkeypatch, capl
     assert not {".storing", "results.csv.zip.new", "tuner.dill"} & set(os.listdir(tuner.tuner_path))
 
 
-def test_what_could_not_be_stored_at_first_is_stored_later(tmp_path, monkeypatch, caplog):
-    tuner = make_tuner(tmp_path, monkeypatch)
+@pytest.mark.parametrize("callbacks", [[WaitForReports], [StoreResultsCallback, LiveProgress]])
+def test_what_could_not_be_stored_at_first_is_stored_later(tmp_path, monkeypatch, caplog, callbacks):
+    tuner = make_tuner(tmp_path, monkeypatch, [callback() for callback in callbacks])
     replace, failures = os.replace, {"results.csv.zip": 2, "tuner.dill": 2}
 
     def replace_later(source, target):

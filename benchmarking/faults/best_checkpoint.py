@@ -137,6 +137,9 @@ def _in_numbers(rows: Sequence[Row]) -> Iterator[str]:
     )
     copied = total["bytes_copied"] / max(1, total["num_reports"])
     yield f"{copied:.0f} bytes copied for each report, in {total['generations']} generations"
+    silent = sum(not row.get("num_reports") for row in rows)
+    if silent:
+        yield f"{silent} experiments had no report, so that there was nothing to judge: the machine was too busy"
 
 
 def _by_rule(rows: Sequence[Row]) -> Iterator[str]:

@@ -180,7 +180,12 @@ def broken_on_purpose(order: str) -> frozenset[str]:
 
 
 def lasting(evidence: Evidence, trial_id: int) -> list[Mapping[str, Any]]:
-    """The diary of a trial, with ``"brief"`` instead of ``"saved"`` where a checkpoint did not last."""
+    """The diary of a trial, with ``"brief"`` instead of ``"saved"`` where a checkpoint did not last.
+
+    A script that has put SIGTERM off, and dies of it at once after it has written in place, leaves what a process that
+    is killed while it writes may leave: the kernel closes the file of a dead process, too. The next launch tries such a
+    checkpoint, or goes back to the one before, and it is not published.
+    """
     diary = list(evidence.diaries.get(trial_id, ()))
     launch = 0
     for index, line in enumerate(diary):
@@ -193,9 +198,15 @@ def lasting(evidence: Evidence, trial_id: int) -> list[Mapping[str, Any]]:
             lived = following[:end] if is_killed else following[: end + 1]
             seen_s = max((other["time"] - line["time"] for other in lived if other["what"] != "begin"), default=0.0)
             protected_s = PROTECTED_S if is_killed else max(PROTECTED_S, evidence.copy_s)
-            if seen_s < protected_s and ((trial_id, launch) in evidence.killed or not is_killed):
+            is_cut = (trial_id, launch) in evidence.killed or (bool(evidence.copy_s) and _dies_next(following))
+            if seen_s < protected_s and (is_cut or not is_killed):
                 diary[index] = {**line, "what": "brief"}
     return diary
+
+
+def _dies_next(following: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a script dies now of a SIGTERM that it has put off."""
+    return bool(following) and following[0]["what"] == "deferred"
 
 
 # What launches have loaded.
@@ -402,8 +413,16 @@ def _is_explained(evidence: Evidence, report: Reported) -> bool:
 
 
 def has_saved(evidence: Evidence, trial_id: int, epoch: int) -> bool:
-    """Whether a trial has completed a save of an epoch."""
-    return any(line["what"] == "saved" and line["epoch"] == epoch for line in lasting(evidence, trial_id))
+    """Whether a trial has completed a save of an epoch that can be told from one of the epoch before.
+
+    A script that saves before and after its report looks like one that has saved before the training, as long as only
+    its first save is complete.
+    """
+    diary = lasting(evidence, trial_id)
+    if evidence.order == script.BOTH:
+        reported = [index for index, line in enumerate(diary) if line["what"] == "reported" and line["epoch"] == epoch]
+        diary = diary[reported[0] :] if reported else []
+    return any(line["what"] == "saved" and line["epoch"] == epoch for line in diary)
 
 
 def _same(value: float, other: float) -> bool:

@@ -190,6 +190,7 @@ class Training:
         finally:
             signal.signal(signal.SIGTERM, before)
             if received:
+                self._diary.write("deferred")
                 os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -10,19 +10,19 @@ Pure: numbers in, numbers out. Reports of a trial are counted from 1.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from syne_hypersched.checkpoints._states import NO_LEVEL, Best, Order, State, number_of, step_of
+from syne_hypersched.checkpoints._levels import LastLevels, order_of
+from syne_hypersched.checkpoints._rhythm import Rhythm
+from syne_hypersched.checkpoints._states import Best, Order, State, number_of
 from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after its report begins to save within so many seconds.
 LATE_SAVE_S = 0.02
 #: The same where it is known that it saves then.
 KNOWN_LATE_SAVE_S = 0.5
-_NUM_LEVELS = 4  # only the last ones are kept
 #: A save shortly before a report belongs to it if the time until the next save is so many times longer.
 _EARLY_FACTOR = 3.0
 
@@ -56,9 +56,7 @@ class Matcher:
         self._last_report_s = began_s
         self._evidence = notes.evidence if goes_on else None
         state = notes.evidence or {}
-        #: Levels of the last reports by their number, and the highest of the launches before.
-        self._levels: dict[int, float] = {int(number): level for number, level in state.get("levels", {}).items()}
-        self._level_before = self._highest = float(state.get("highest", NO_LEVEL))
+        self._levels = LastLevels(state)
         self._was_saved_first = bool(state.get("saved_first", False))
         self._best = None if notes.best is None else Best(**notes.best)
         self._is_matched = self._best is None or any(known.report == self._best.report for known in notes.matched)
@@ -67,8 +65,10 @@ class Matcher:
         self._news: list[Matched] = []
         #: The state that belongs to the best report if the script saves early.
         self._early: State | None = None
-        #: When the script began to write after its last report (monotonic seconds).
+        #: When the script began to write after its last report (monotonic seconds), and after its last save: at the
+        #: earliest, and at the latest.
         self._touched_s: float | None = None
+        self._begun_s: tuple[float, float] | None = None
         #: The state that it replaced at the last report, and whether it writes since a file was finished.
         self._replaced: State | None = None
         self._is_writing = False
@@ -78,9 +78,9 @@ class Matcher:
         # Of this launch: the number of reports before it, and the number of its first report of a new level.
         self._num_before, self._first = self.num_reports, self.num_reports + 1
         self._saved_first, self._saved_last, self._all_saved = False, False, True
-        #: Whether there were several saves between two reports, so that saves do not follow reports; and whether the
-        #: first level of this launch is too high for a launch that begins anew.
-        self._saves_as_it_likes = self.has_loaded = self._is_sure = False
+        self._rhythm = Rhythm()
+        #: Whether the first level of this launch is too high for a launch that begins anew.
+        self.has_loaded = self._is_sure = False
 
     def follow(self, time_attr: str | None, metric: str | None, do_minimize: bool) -> None:
         """Sets which entries of a report are the resource level and the metric."""
@@ -105,9 +105,12 @@ class Matcher:
     @property
     def has_gone_on(self) -> bool:
         """Whether the launch has reported a higher level than those before it, whose checkpoint it has loaded."""
-        return self._highest > self._level_before > NO_LEVEL
+        return self._levels.has_gone_on
 
-    def report(self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0) -> None:
+    def report(
+        self, values: Mapping[str, Any], end: int, time_s: float, gap_s: float = 0.0, since_s: float | None = None,
+        is_certain: bool = False,
+    ) -> None:  # fmt: skip
         """The script has reported.
 
         Parameters
@@ -120,30 +123,39 @@ class Matcher:
             When that was noticed (monotonic seconds).
         gap_s
             At most so many seconds have passed between the end of the save and ``time_s``; 0: as far as it is known.
+        since_s
+            When it was printed at the earliest (monotonic seconds); None: when it was noticed.
+        is_certain
+            Whether nothing was finished between that and the moment at which it was noticed.
         """
+        since_s = time_s if since_s is None else since_s
+        self._rhythm.rest(self.current, self.num_reports, since_s)
         self.settle()
         self.num_reports += 1
         number, state = self.num_reports, self.current
         self._replaced = state if self._is_writing else None
+        self._rhythm.report(since_s, time_s, is_cut=is_certain and self._is_writing)
         after_s = 0.0 if state is None else max(gap_s, time_s - state.ended_s)
         self._saved_last = is_saved = (
             state is not None and state.after <= number - 1 <= state.before and state.ended_s >= self._last_report_s
         )
         level = number_of(values.get(self.time_attr)) if self.time_attr is not None else None
-        if number == self._first and not is_saved and level is not None and level <= self._level_before:
+        if number == self._first and not is_saved and level is not None and level <= self._levels.before:
             self._first += 1  # it reports anew what it has loaded, or trains it again
         elif number == self._first:
             self._saved_first = is_saved and (number == self._num_before + 1 or self._has_reported_anew(state, after_s))
         elif not is_saved:
             self._all_saved = False
+        if state is not None:
+            state.is_early = self._rhythm.is_early(state, self._saved_first and self._all_saved)
         if level is not None:
-            self.has_loaded |= number == self._num_before + 1 and level > min(self._levels.values(), default=math.inf)
-            self._levels[number] = level
-            self._levels.pop(number - _NUM_LEVELS, None)
-            self._learn_from_first(number, level)
-            self._highest = max(self._highest, level)
+            self.has_loaded |= number == self._num_before + 1 and self._levels.is_beyond_first(level)
+            self._levels.add(number, level)
+            if number == self._first and self._evidence is not None and level > self._levels.before:
+                self._learn(order_of(self._evidence, level))
+            self._evidence = None
         # Schedulers leave out a report without a level. Without a metric, the last report is the best one.
-        counts = self.time_attr is None or (level is not None and level > self._level_before)
+        counts = self.time_attr is None or (level is not None and level > self._levels.before)
         value = number_of(values.get(self.metric)) if self.metric is not None else -float(number)
         if value is not None and counts and (self._best is None or self._sign * value < self._best.value):
             self._best = Best(number, end, dict(values), self._sign * value, self._launch)
@@ -162,11 +174,13 @@ class Matcher:
         """Whether a state may be that of the report that comes just after it."""
         if state is self._replaced or not state.after == state.before == number - 1:
             return False
+        if self.order is Order.EARLY:
+            return self._is_sure or state.is_early
         # A script that has reported in this launch before it has saved does not save before it reports.
         # Unless it is clear: one epoch may have taken long.
         has_seemed_late = self._seems_late and not state.is_clear(self._gap_s)
-        may_save_first = self._saved_first and not has_seemed_late and not self._saves_as_it_likes
-        return self.order is Order.EARLY or (self.order is Order.UNKNOWN and may_save_first)
+        may_save_first = self._saved_first and not has_seemed_late and not self._rhythm.is_out_of_step
+        return self.order is Order.UNKNOWN and may_save_first
 
     @property
     def decides_s(self) -> float | None:
@@ -177,6 +191,7 @@ class Matcher:
 
     def tick(self, time_s: float) -> None:
         """Time has passed. If a save came shortly before a report and none follows for long, the script saves early."""
+        self._rhythm.rest(self.current, self.num_reports, time_s)
         if self.decides_s is not None and time_s >= self.decides_s:
             self._seems_early = True
             self._match_early()
@@ -192,8 +207,9 @@ class Matcher:
             When that was noticed; None: at once.
         """
         self._is_writing = True
-        if self._touched_s is None:
-            self._touched_s = time_s if noticed_s is None else noticed_s
+        noticed_s = time_s if noticed_s is None else noticed_s
+        self._touched_s = noticed_s if self._touched_s is None else self._touched_s
+        self._begun_s = self._begun_s or (time_s, noticed_s)
         if self._early is None or self._early is not self.current or self._is_matched:
             return
         if time_s - self._last_report_s > _EARLY_FACTOR * self._gap_s and self._early.is_clear(self._gap_s):
@@ -233,7 +249,7 @@ class Matcher:
             self.touch(time_s if since_s is None else since_s, time_s)
         if state is not None and (not is_save or goes_on or (state.after == state.before == after == before)):
             if is_save and not goes_on and self.num_reports > self._num_before:
-                self._saves_as_it_likes = True
+                self._rhythm.is_out_of_step = True
             # The same state goes on. A generation of it lacks files.
             state.generation, state.settled = None, False
             if is_save:
@@ -244,7 +260,9 @@ class Matcher:
             began_s = time_s if self._touched_s is None else self._touched_s
             gap_s = None if is_first else began_s - self._last_report_s
             self.current = State(after, before, time_s, gap_s, self._drained)
-        self._is_writing = self._is_writing and not is_save
+            self._rhythm.save(self.current, *(self._begun_s or (time_s, time_s)))
+        if is_save:
+            self._is_writing, self._begun_s = False, None
         if is_save and self._early is not None and self._early.generation is None:
             self._early = None  # it was not taken in time, and is gone
 
@@ -260,6 +278,7 @@ class Matcher:
     def taken_later(self, state: State, number: int, time_s: float) -> None:
         """A state that may have passed is a generation, which nothing will be added to."""
         state.generation, state.settled = number, True
+        self._rhythm.is_over = True
         self.tick(time_s)
         self._match_early()
         self._match_late(state)
@@ -272,14 +291,15 @@ class Matcher:
 
     def drain(self) -> None:
         """The script has got SIGTERM."""
-        self._drained = True
+        self._drained = self._rhythm.is_over = True
 
     def end(self, succeeded: bool, time_s: float) -> None:
         """The script has ended, with exit code 0 by itself if ``succeeded``."""
+        self._rhythm.is_over = True
         self.tick(time_s)
         self.settle()
         num_reports = self.num_reports - self._first + 1
-        if not succeeded or self._drained or num_reports < 2 or not self._all_saved or self._saves_as_it_likes:
+        if not succeeded or self._drained or num_reports < 2 or not self._all_saved or self._rhythm.is_out_of_step:
             return
         saved_last = self.current is not None and self.current.after == self.num_reports
         if self._saved_first:
@@ -288,20 +308,6 @@ class Matcher:
             self._match_late()
         elif saved_last:
             self._learn(Order.LATE)
-
-    def _learn_from_first(self, number: int, level: float) -> None:
-        """Learns from the first report of a launch which earlier report its checkpoint belongs to."""
-        known, self._evidence = self._evidence, None
-        if number != self._first or known is None or known["step"] is None or known["level"] is None:
-            return
-        if known["drained"] or level <= self._level_before:
-            return  # a script may do anything on SIGTERM, and may train what it has reported again
-        loaded = level - known["step"]
-        if math.isclose(loaded, known["level"], abs_tol=1e-9):
-            # A script that also saves before it has trained looks as if it saved early.
-            self._learn(Order.MIXED if self._was_saved_first else Order.LATE)
-        elif math.isclose(loaded, known["level"] + known["step"], abs_tol=1e-9):
-            self._learn(Order.EARLY)
 
     def _learn(self, order: Order) -> None:
         if not self._is_sure:
@@ -350,14 +356,20 @@ class Matcher:
             return
         newer_by = state.before + 1 - best.report
         if state.after >= best.report:
-            is_exact = self.order is Order.LATE and state.after == state.before == best.report
+            is_next = state.after == state.before == best.report
+            is_exact = is_next and self.order is Order.LATE and self._rhythm.is_late(state)
             self._add(state.generation, "exact" if is_exact else newer_by)
-        elif self.order is Order.EARLY and state.after == best.report - 1 and state is not self._replaced:
+        elif self._may_be_seen_late(state, best):
             self._add(state.generation, newer_by or "exact")
+
+    def _may_be_seen_late(self, state: State, best: Best) -> bool:
+        """Whether a state may be that of the best report although it was not known when that was read."""
+        may_be = self.order is Order.EARLY and state.after == best.report - 1 and state is not self._replaced
+        return may_be and (state.before >= best.report or self._is_sure or state.is_early)
 
     def level(self, report: int) -> float | None:
         """The resource level of a report, if it is one of the last ones and says so."""
-        return self._levels.get(report)
+        return self._levels.of(report)
 
     def _is_redone(self, state: State, best: Best) -> bool:
         """Whether a state is of work that is done again, from an older checkpoint than the best report had."""
@@ -383,18 +395,6 @@ class Matcher:
 
     def notes(self) -> Notes:
         """What the next launch needs to know."""
-        state, step = self.current, step_of(self._levels)
-        evidence: dict[str, Any] = {
-            "levels": {str(number): level for number, level in self._levels.items()},
-            "highest": self._highest,
-            "saved_first": self._was_saved_first or self._saved_first,
-            "step": step,
-            "level": None,
-            "drained": False,
-        }
-        if state is not None and state.after == state.before:
-            first = 0.0 if step is None else self._levels.get(1, math.nan) - step
-            level = self._levels.get(state.after, first if state.after == 0 else math.nan)
-            evidence |= {"level": level if math.isfinite(level) else None, "drained": state.drained}
+        evidence = self._levels.evidence(self._was_saved_first or self._saved_first, self.current)
         best = None if self._best is None else asdict(self._best)
         return Notes(num_reports=self.num_reports, best=best, matched=list(self.matched), evidence=evidence)

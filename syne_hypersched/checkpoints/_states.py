@@ -53,6 +53,21 @@ class State:
     generation: int | None = None
     """The generation that was taken of it."""
 
+    soonest_s: float = 0.0
+    """It was begun at least so many seconds after the report before it, also if that was noticed late."""
+
+    latest_s: float = math.inf
+    """It was begun at most so many seconds after the report before it."""
+
+    epoch_s: float = 0.0
+    """At least so many seconds lie between that report and the one before."""
+
+    rest_s: float = 0.0
+    """For at least so many seconds after it there was no report."""
+
+    is_early: bool = False
+    """Whether it may be that of the next report, as far as its launch tells."""
+
     settled: bool = False
     """Whether the state is complete: a report or a pause came since, or the script has ended."""
 

@@ -51,6 +51,21 @@ class CheckpointCopies:
             if error.errno not in NO_ROOM:
                 raise
 
+    def restore(self, source: int, target: int, has_begun: bool) -> None:
+        """A trial of a tuner that has died begins from another one; the copy is still to be made if it is not there.
+
+        Parameters
+        ----------
+        source, target
+            The trials.
+        has_begun
+            Whether the trial was launched. Then it is not to be put back to the checkpoint that it began with.
+        """
+        if has_begun or self._folder_of(target).exists():
+            self._made.add(target)
+        else:
+            self._sources[target] = source
+
     def make(self, target: int) -> None:
         """Makes the copy for a trial, if there is one to be made.
 
@@ -180,10 +195,18 @@ def _check_room(tree: Tree, target: Path, min_free_mb: float) -> None:
 
 
 def _place(tree: Tree, source: Path, target: Path) -> None:
+    aside = _aside(target)  # a tuner that is killed must leave no half of it
+    shutil.rmtree(aside, ignore_errors=True)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place_tree(tree, target, lambda path: os.path.join(source, path), lambda path: False)
+    place_tree(tree, aside, lambda path: os.path.join(source, path), lambda path: False)
+    os.rename(aside, target)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}-copying")
 
 
 def _forget(target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
+    for folder in (target, _aside(target)):
+        shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(GenerationStore(target).folder, ignore_errors=True)

@@ -64,6 +64,8 @@ class ReplayState:
     have_raised: set[int] = field(default_factory=set)
     last_result: dict[int, dict[str, Any]] = field(default_factory=dict)
     stopped_by_scheduler: list[int] = field(default_factory=list)
+    #: With whose checkpoint trials begin that begin with the one of another trial.
+    sources: dict[int, int] = field(default_factory=dict)
     #: A suggestion of a new trial that was not added yet.
     pending: TrialSuggestion | None = None
     #: The trial that was paused or stopped last, until the scheduler is told of its removal.
@@ -129,6 +131,8 @@ class ReplayState:
             backend=self,
         )
         self.trials[trial.trial_id] = trial
+        if self.pending is not None and self.pending.checkpoint_trial_id is not None:
+            self.sources[trial.trial_id] = self.pending.checkpoint_trial_id
         self.num_devices[trial.trial_id] = self.num_devices_per_trial
         return trial
 

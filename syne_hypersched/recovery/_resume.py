@@ -281,6 +281,7 @@ def _restore_backend(tuner: Tuner, path: Path, progress: ReplayState, started_at
         known = RestoredTrial(
             trial, progress.delivered.get(trial_id, ()), num_devices=progress.wished_devices(trial_id),
             max_num_devices=progress.max_num_devices(trial_id), failures=failures.get(trial_id),
+            source=progress.sources.get(trial_id),
         )  # fmt: skip
         if trial_id in launches:
             index, devices = launches[trial_id].launch, launches[trial_id].devices

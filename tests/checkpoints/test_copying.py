@@ -181,3 +181,38 @@ def test_a_checkpoint_that_cannot_be_copied_is_the_affair_of_one_trial(tmp_path,
 def test_there_may_be_nothing_to_copy(tmp_path):
     assert not copy_checkpoint(tmp_path / "nothing", tmp_path / "target")
     assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(
+    ("is_there", "has_begun", "begins_with"),
+    [(False, False, "source"), (True, False, "copy"), (False, True, None), (True, True, "copy")],
+)
+def test_a_trial_of_a_tuner_that_has_died_gets_its_copy_if_it_has_none(tmp_path, is_there, has_begun, begins_with):
+    make(tmp_path / "0" / "checkpoints", "source")
+    target = tmp_path / "1" / "checkpoints"
+    if is_there:
+        make(target, "copy")  # of what the other trial had when the trial was started
+    copies = CheckpointCopies(lambda trial_id: tmp_path / str(trial_id) / "checkpoints", 0.0)
+    copies.restore(0, 1, has_begun)
+    assert copies.is_source(0) == (begins_with == "source")
+    copies.make(1)
+    assert (target / "model").read_text() == begins_with if begins_with is not None else not target.exists()
+    assert copies.explain(1)  # the trial may end without a report
+
+
+def test_half_of_a_copy_is_no_checkpoint(tmp_path, monkeypatch):
+    source, target = make(tmp_path / "0" / "checkpoints", "whole").checkpoints, tmp_path / "1" / "checkpoints"
+
+    def is_killed(tree, folder, *_):
+        make(folder, "half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "place_tree", is_killed)
+        patch.setattr(copying, "_forget", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            copy_checkpoint(source, target)
+    assert not target.exists()
+    assert copy_checkpoint(source, target)
+    assert [path.name for path in target.parent.iterdir()] == ["checkpoints"]
+    assert (target / "model").read_text() == "whole"

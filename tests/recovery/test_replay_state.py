@@ -48,6 +48,12 @@ def test_a_trial_is_suggested_added_and_runs():
     assert after(suggest("nothing")).exhausted
 
 
+def test_with_whose_checkpoint_a_trial_begins_is_known():
+    config = {"x": 0}
+    begun = (suggest("start", config=config), add(0), suggest("start", trial_id=0, config=config), add(1))
+    assert after(*begun, result(0, 1, "PAUSE"), suggest("resume", trial_id=0)).sources == {1: 0}
+
+
 def test_the_time_is_that_of_the_latest_entry():
     assert after(suggest("nothing", time_s=5.0), suggest("nothing", time_s=3.0)).time_s == 5.0
 

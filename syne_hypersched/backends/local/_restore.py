@@ -46,6 +46,9 @@ class RestoredTrial:
     """The last entry ``failures`` of the trial's events (:meth:`TrialProcesses.faults`), None if there is none. It has
     ``go_back_from`` only if there was no launch after it."""
 
+    source: int | None = None
+    """The trial with whose checkpoint it begins; None: it begins from the beginning."""
+
     def processes(self, folder: Path, time_attr: str | None, num_devices_per_trial: int) -> TrialProcesses:
         """The record of the trial's processes, as it was when they had ended.
 

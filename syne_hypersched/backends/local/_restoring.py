@@ -57,6 +57,8 @@ class RestorableBackend:
             processes = known.processes(self.trial_path(trial_id), self._fleet.time_attr, self.num_devices_per_trial)
             self._fleet.restore(processes, known.devices if known.is_lost else None)
             self._checkpoints.record_received(processes, known.delivered)
+            if known.source is not None:
+                self._checkpoints.copies.restore(known.source, trial_id, has_begun=known.launch >= 0)
             self.trial_ids.append(trial_id)
             self._trial_dict[trial_id] = known.trial
             known.trial.backend, known.trial.status = cast(WishTaker, self), processes.status

@@ -11,6 +11,8 @@ from typing import Any
 
 from syne_tune import Tuner
 
+from syne_hypersched._storing import store_safely_to_the_end
+
 logger = logging.getLogger(__name__)
 
 #: Seconds from one look to the next.
@@ -38,12 +40,16 @@ class TunerWatch:
         self._run: FrameType | None = None
 
     def begin(self) -> None:
-        """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet."""
+        """Watches the tuner that starts a trial in this thread, if it is one and is not watched yet.
+
+        A full disk will be no reason for it to end, whatever callbacks it has.
+        """
         run: FrameType | None = sys._getframe(1)
         while run is not None and run.f_code is not Tuner.run.__code__:
             run = run.f_back
         if run is not None and run is not self._run:
             self._run = run
+            store_safely_to_the_end(run.f_locals["self"])
             threading.Thread(target=self._watch, args=(run,), name="syne-hypersched-watch", daemon=True).start()
 
     def _watch(self, run: FrameType) -> None:

@@ -45,3 +45,28 @@ def test_what_another_tuner_has_received_is_published_or_the_end_says_why_not(ma
     else:
         assert best(second)[:3] == (1, 2, 2)
         assert not second.events("unpublished")
+
+
+@pytest.mark.parametrize("launch", [-1, 0])
+def test_with_whose_checkpoint_a_trial_begins_is_not_forgotten(make_trials, launch):
+    """The tuner has died while the trial waited for room, or after it was launched, before its first report."""
+    first = make_trials()
+    first.start(epochs=3)
+    first.until_ended()
+    first.backend.stop_all()
+    second = make_trials()
+    trials = [
+        ElasticTrial(i, {"epochs": 5}, datetime(2026, 1, 1), metrics=[], status=status)
+        for i, status in enumerate((Status.completed, Status.in_progress))
+    ]
+    known = [
+        RestoredTrial(trials[0], first.reports, launch=0),
+        RestoredTrial(trials[1], source=0, launch=launch, num_devices=1),
+    ]
+    second.backend.restore(known, 10.0, is_set_up=True)
+    second.ids.append(1)
+    second.epochs[1] = []
+    second.backend.resume_trial(1)
+    second.until_ended(1)
+    assert second.epochs[1] == ([4, 5] if launch < 0 else [1, 2, 3, 4, 5])
+    second.backend.stop_all()

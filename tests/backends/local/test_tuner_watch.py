@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import threading
 
 import dill
@@ -12,7 +14,8 @@ from syne_tune import StoppingCriterion, Tuner
 from syne_tune.config_space import uniform
 from syne_tune.tuner_callback import TunerCallback
 
-from syne_hypersched import ASHA, ElasticLocalBackend
+from syne_hypersched import ASHA, ElasticLocalBackend, _storing
+from syne_hypersched._tables import read_csv
 from syne_hypersched.backends.local import _tuner_watch
 from syne_hypersched.backends.local._tuner_watch import TunerWatch, is_running
 
@@ -44,6 +47,32 @@ def test_a_tuner_that_cannot_store_its_results_leaves_no_trial_behind(tmp_path, 
     wait_for(lambda: "The tuner has ended without stopping its trials" in caplog.text)
     wait_for(lambda: set(psutil.Process().children(recursive=True)) <= before)
     assert backend.busy_trial_ids() == []
+
+
+def test_a_full_disk_does_not_end_a_tuner_with_nothing_but_its_own_callback(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "train.py").write_text(SCRIPT.replace("time.sleep(600)", ""))
+    backend = ElasticLocalBackend(tmp_path / "train.py", 1, device_type="cpu", grace_s=0.5, preload=())
+    scheduler = ASHA({"x": uniform(0, 1)}, "loss", "epoch", max_t=9)
+    stop = StoppingCriterion(max_num_trials_started=3)
+    tuner = Tuner(backend, scheduler, stop, n_workers=1, sleep_time=0.02, results_update_interval=-1)
+    replace, own = os.replace, tuner.callbacks
+
+    def is_full(source, target):
+        if target in (str(tuner.tuner_path / "results.csv.zip"), tuner.tuner_path / "tuner.dill"):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(_storing.os, "replace", is_full)
+    tuner.run()
+    assert tuner.tuning_status.num_trials_started >= 3
+    assert backend.busy_trial_ids() == []
+    assert caplog.text.count("The results cannot be stored in") == 1
+    assert caplog.text.count("The tuner cannot be stored in") == 2  # once in between, and once at the end
+    (found,) = tmp_path.glob(f"{tuner.tuner_path.name}-*/results.csv.zip")
+    assert len(read_csv(found)) == tuner.tuning_status.overall_metric_statistics.count
+    assert len(own) == 1  # the list of callbacks is the user's
 
 
 def test_a_backend_that_no_tuner_drives_is_not_watched():

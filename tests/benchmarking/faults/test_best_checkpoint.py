@@ -147,3 +147,9 @@ def test_the_table_counts_matches_by_order():
     assert "9 kills of a rank" in lines
     assert "5 bytes copied for each report" in "\n".join(lines)
     assert lines[-1] == "3 faults in 1 of 9 experiments"
+    assert not any("nothing to judge" in line for line in lines)
+
+
+def test_the_table_says_how_many_experiments_had_nothing_to_judge():
+    rows = [{"plan": {"order": script.NEVER}, "faults": [], "num_reports": number} for number in (0, 3, 0)]
+    assert "2 experiments had no report" in table(rows)

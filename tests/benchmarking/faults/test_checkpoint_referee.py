@@ -110,6 +110,25 @@ def test_a_checkpoint_that_is_missing_is_a_fault_only_where_one_was_completed():
     assert rules_of(of_a_run(best(Found("none"), EXACT, is_there=False))) == ["best mislabelled", "best missing"]
 
 
+@pytest.mark.parametrize(
+    ("copy_s", "after_s", "rules"), [(0.2, 0.01, []), (0.2, 0.5, ["best missing"]), (0.0, 0.01, ["best missing"])]
+)
+def test_what_was_written_in_place_just_before_the_script_died_need_not_be_published(copy_s, after_s, rules):
+    """The script has put SIGTERM off. A checkpoint that was moved into its place was whole, whoever dies then."""
+    saved = {"what": "saved", "epoch": 3, "time": 1.0}
+    diary = [begin(0), {"what": "saving", "epoch": 3, "time": 0.9}, saved, {"what": "deferred", "time": 1.0 + after_s}]
+    nothing = best(Found("none"), None, is_there=False)
+    assert rules_of(of_a_run(nothing, diaries={0: diary}, copy_s=copy_s)) == rules
+
+
+@pytest.mark.parametrize(("last", "rules"), [(cut(3), []), (saves(3), ["best missing"])])
+def test_of_two_saves_the_one_after_the_report_must_be_published(last, rules):
+    """The first one, alone, may have been made before the training."""
+    diary = [begin(0), *saves(3), *reported(3), *last]
+    nothing = best(Found("none"), None, is_there=False)
+    assert rules_of(of_a_run(nothing, diaries={0: diary}, order=script.BOTH)) == rules
+
+
 def test_a_best_that_is_missing_altogether():
     assert rules_of(of_a_run(best=None, sightings=[])) == ["best missing"]
     assert rules_of(of_a_run(best=None, sightings=[], diaries={0: [begin(0)]})) == []
@@ -245,3 +264,8 @@ def test_a_checkpoint_has_to_last_for_a_while_to_be_protected():
     assert lived(("saved", 1.0), ("saving", 1.7), copy_s=0.8) == ["brief", "saving"]
     assert lived(("saved", 1.0), ("saving", 1.9), copy_s=0.8) == ["saved", "saving"]
     assert lived(("saved", 1.0), ("reported", 1.2), killed=True, copy_s=0.8) == ["saved", "reported"]
+    # It dies of a SIGTERM that it has put off: a report after the save shows that it was complete, and so does a move.
+    assert lived(("saved", 1.0), ("deferred", 1.01), copy_s=0.8) == ["brief", "deferred"]
+    assert lived(("saved", 1.0), ("deferred", 1.2), copy_s=0.8) == ["saved", "deferred"]
+    assert lived(("saved", 1.0), ("reported", 1.01), ("deferred", 1.02), copy_s=0.8)[0] == "saved"
+    assert lived(("saved", 1.0), ("deferred", 1.01)) == ["saved", "deferred"]

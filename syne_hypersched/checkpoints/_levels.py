@@ -1,0 +1,94 @@
+"""The resource levels of a trial's reports, and what the first one of a launch tells about the launch before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from syne_hypersched.checkpoints._states import NO_LEVEL, Order, State, step_of
+
+_NUM_LEVELS = 4  # only the last ones are kept
+
+
+class LastLevels:
+    """See the module.
+
+    Parameters
+    ----------
+    evidence
+        What the launch before has left, see :meth:`evidence`.
+
+    Attributes
+    ----------
+    before
+        The highest level of the launches before.
+    """
+
+    def __init__(self, evidence: Mapping[str, Any]) -> None:
+        #: Those of the last reports, by their numbers.
+        self._last: dict[int, float] = {int(number): level for number, level in evidence.get("levels", {}).items()}
+        self.before = self._highest = float(evidence.get("highest", NO_LEVEL))
+
+    def add(self, number: int, level: float) -> None:
+        """The ``number``-th report has a level."""
+        self._last[number] = level
+        self._last.pop(number - _NUM_LEVELS, None)
+        self._highest = max(self._highest, level)
+
+    def of(self, number: int) -> float | None:
+        """The level of the ``number``-th report, if it is one of the last ones and says so."""
+        return self._last.get(number)
+
+    def is_beyond_first(self, level: float) -> bool:
+        """Whether a level is too high for a launch that begins anew."""
+        return level > min(self._last.values(), default=math.inf)
+
+    @property
+    def has_gone_on(self) -> bool:
+        """Whether the launch has reported a higher level than those before it."""
+        return self._highest > self.before > NO_LEVEL
+
+    def evidence(self, saved_first: bool, state: State | None) -> dict[str, Any]:
+        """What the next launch needs to know, as values of JSON.
+
+        Parameters
+        ----------
+        saved_first
+            Whether a launch has saved before its first report.
+        state
+            The last state of the checkpoint folder.
+        """
+        step = step_of(self._last)
+        found: dict[str, Any] = {
+            "levels": {str(number): level for number, level in self._last.items()},
+            "highest": self._highest,
+            "saved_first": saved_first,
+            "step": step,
+            "level": None,
+            "drained": False,
+        }
+        if state is not None and state.after == state.before:
+            first = 0.0 if step is None else self._last.get(1, math.nan) - step
+            level = self._last.get(state.after, first if state.after == 0 else math.nan)
+            found |= {"level": level if math.isfinite(level) else None, "drained": state.drained}
+        return found
+
+
+def order_of(evidence: Mapping[str, Any], level: float) -> Order:
+    """The order that follows from the first level of a launch that goes on from the checkpoint before it.
+
+    Parameters
+    ----------
+    evidence
+        Of the launch before, see :meth:`LastLevels.evidence`.
+    level
+        The first level, above all those before.
+    """
+    if evidence["step"] is None or evidence["level"] is None or evidence["drained"]:
+        return Order.UNKNOWN  # a script may do anything on SIGTERM
+    loaded = level - evidence["step"]
+    if math.isclose(loaded, evidence["level"], abs_tol=1e-9):
+        # A script that also saves before it has trained looks as if it saved early.
+        return Order.MIXED if evidence.get("saved_first") else Order.LATE
+    return Order.EARLY if math.isclose(loaded, evidence["level"] + evidence["step"], abs_tol=1e-9) else Order.UNKNOWN

@@ -1,0 +1,69 @@
+"""LastLevels of reports, and the order that the first level of a launch shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from syne_hypersched.checkpoints._levels import LastLevels, order_of
+from syne_hypersched.checkpoints._states import Order, State
+
+
+def levels_of(*found, evidence=None):
+    levels = LastLevels(evidence or {})
+    for number, level in enumerate(found, start=1):
+        levels.add(number, level)
+    return levels
+
+
+def test_only_the_last_levels_are_kept():
+    levels = levels_of(1, 2, 3, 4, 5)
+    assert [levels.of(number) for number in range(1, 7)] == [None, 2, 3, 4, 5, None]
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "has_gone_on"),
+    [((1, 2), (3,), True), ((1, 2), (2,), False), ((1, 2), (), False), ((), (1, 2), False)],
+)
+def test_a_launch_has_gone_on_once_its_level_is_above_those_before(before, found, has_gone_on):
+    evidence = json.loads(json.dumps(levels_of(*before).evidence(False, None)))
+    assert levels_of(*found, evidence=evidence).has_gone_on == has_gone_on
+
+
+def test_a_level_above_the_lowest_one_is_none_of_a_launch_that_begins_anew():
+    levels = levels_of(1, 2)
+    assert levels.is_beyond_first(2)
+    assert not levels.is_beyond_first(1)
+    assert not levels_of().is_beyond_first(5)  # no launch is known that has begun anew
+
+
+@pytest.mark.parametrize(
+    ("after", "level", "order"),
+    [(2, 3, Order.LATE), (2, 4, Order.EARLY), (2, 5, Order.UNKNOWN), (1, 3, Order.EARLY), (0, 3, Order.UNKNOWN)],
+)
+def test_the_first_level_shows_which_report_the_checkpoint_before_belongs_to(after, level, order):
+    """The launch before has reported the levels 1 and 2, and then was left."""
+    evidence = levels_of(1, 2).evidence(False, State(after, after, 0.0))
+    assert order_of(evidence, level) is order
+
+
+def test_who_has_saved_before_the_first_report_is_not_taken_to_save_after_each():
+    evidence = levels_of(1, 2).evidence(True, State(2, 2, 0.0))
+    assert order_of(evidence, 3) is Order.MIXED
+    assert order_of(evidence, 4) is Order.EARLY
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        ((1, 2), None),
+        ((1, 2), State(1, 2, 0.0)),  # nobody knows whether a report came between
+        ((1, 2), State(2, 2, 0.0, drained=True)),
+        ((1,), State(1, 1, 0.0)),  # the step is not known
+        ((), State(0, 0, 0.0)),
+    ],
+)
+def test_nothing_is_concluded_from_what_is_not_certain(found, state):
+    evidence = json.loads(json.dumps(levels_of(*found).evidence(False, state)))
+    assert order_of(evidence, 3) is Order.UNKNOWN

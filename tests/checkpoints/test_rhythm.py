@@ -109,7 +109,7 @@ class World:
         if self.content is not None:
             number = len(self.generations) + 1
             self.generations[number] = self.content
-            self.observer.note_taken({}, number)
+            self.observer.mark_taken({}, number)
             self.matcher.taken(number)
 
     def end(self, has_succeeded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from syne_hypersched._log_tail import LogTail
@@ -29,13 +30,23 @@ class LaunchLog:
         self._path = path
         self._tail = LogTail(Path(path), end)
         self.seen_size = end
+        #: When it was last written to (seconds of the wall clock), and its size then.
+        self._written_at, self._size = 0.0, end
 
     def size(self) -> int:
         """Its present size (bytes), or that at the last look if it is gone."""
         try:
-            return os.stat(self._path).st_size
+            status = os.stat(self._path)
         except OSError:
             return self.seen_size
+        self._written_at, self._size = status.st_mtime, status.st_size
+        return status.st_size
+
+    def printed_s(self, report: RawReport, looked_s: float) -> float:
+        """When a report was printed at the earliest (monotonic seconds), if nothing was at ``looked_s``."""
+        if self._size - report.end > 1:  # there is more behind it than the end of its line
+            return looked_s
+        return max(looked_s, time.monotonic() - max(0.0, time.time() - self._written_at))
 
     def new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
         """The reports since the last call, in a log of ``size`` bytes."""

@@ -241,7 +241,8 @@ class Observer:
             open_now = open_for_writing(self.pids, self._folder)
             self._logs.report(open_now)
         for raw in reports:
-            self._matcher.report(raw.values, raw.end, now, gap_s, self._looked_s, is_certain)
+            since_s = min(now, self.log.printed_s(raw, self._looked_s))
+            self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain)
             self.bursts.report(is_certain)
             self.habits.report()
             self._finished.clear()

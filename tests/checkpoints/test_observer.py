@@ -10,6 +10,7 @@ import time
 import pytest
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
+from syne_hypersched.checkpoints._launch_log import LaunchLog
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._spec import CheckpointSpec
@@ -268,3 +269,17 @@ def test_a_report_from_before_sigterm_does_not_show_that_the_script_goes_on(seen
     assert seen.observer.doubts.paths
     seen.report()
     assert not seen.observer.doubts.paths
+
+
+def test_a_report_was_printed_when_the_log_was_written_to_unless_more_follows(seen):
+    seen.report()
+    os.utime(seen.log, (time.time() - 100, time.time() - 100))
+    log = seen.observer.log
+    (first,) = LaunchLog(str(seen.log), 0).new_reports(log.size())
+    ago_s = time.monotonic() - log.printed_s(first, looked_s=0.0)
+    assert ago_s == pytest.approx(100, abs=10)
+    now = time.monotonic()
+    assert log.printed_s(first, looked_s=now) == now
+    seen.report()
+    log.size()
+    assert log.printed_s(first, looked_s=5.0) == 5.0

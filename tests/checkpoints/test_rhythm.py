@@ -55,7 +55,9 @@ class World:
         watch = SimpleNamespace(read=self.read, written_s=lambda _: 0.0)
         spec = CheckpointSpec(str(self.folder / "none"), str(self.folder / "log"), launch=self.num_launches)
         self.observer = Observer(spec, watch, self.matcher, lambda: None)
-        self.observer.log = SimpleNamespace(size=lambda: len(self.printed), new_reports=self.new_reports)
+        self.observer.log = SimpleNamespace(
+            size=lambda: len(self.printed), new_reports=self.new_reports, printed_s=self.printed_s
+        )
         self.num_launches += 1
 
     def read(self):
@@ -65,6 +67,9 @@ class World:
     def new_reports(self, size):
         found, self.num_read = self.printed[self.num_read : size], size
         return found
+
+    def printed_s(self, report, looked_s):
+        return max(looked_s, self.last_s) if report is self.printed[-1] else looked_s
 
     def step(self, what, epoch):
         """The script does something, within a moment."""
@@ -79,6 +84,7 @@ class World:
         elif what == "report":
             end = len(self.told) + 1
             self.told.append(epoch)
+            self.last_s = self.now
             self.printed.append(RawReport({"epoch": epoch, "loss": self.draw.random()}, end))
             self.queue.append(None)
         if self.draw.random() < self.looks:

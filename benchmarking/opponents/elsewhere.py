@@ -22,6 +22,8 @@ GRACE_2 = "-grace-2"
 """At the end of a name: the first rung is at the second level, and not at the first one."""
 OLD_NAMES = tuple(name + end for name in old_syne_tune.CLASSES for end in ("", GRACE_2))
 
+_SERVE = "import runpy, sys; runpy.run_path(sys.argv[1])['serve']()"
+
 
 class Elsewhere(AskedScheduler[Mapping[str, Any]]):
     """A scheduler of another process. A trial that fails, or whose value is not finite, has failed for it.
@@ -43,7 +45,7 @@ class Elsewhere(AskedScheduler[Mapping[str, Any]]):
     seed
         Seed of the scheduler.
     program
-        What that interpreter runs.
+        A file whose function ``serve`` that interpreter runs.
 
     Raises
     ------
@@ -70,7 +72,7 @@ class Elsewhere(AskedScheduler[Mapping[str, Any]]):
         environment.pop("PYTHONPATH", None)
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by close)
         self._process = subprocess.Popen(
-            [str(python), "-W", "ignore", str(program)],
+            [str(python), "-W", "ignore", "-c", _SERVE, str(program)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True, env=environment,
         )  # fmt: skip
         self._request({

@@ -104,7 +104,3 @@ def serve() -> None:
     for line in sys.stdin:
         call, *arguments = json.loads(line)
         print(json.dumps(getattr(opponent, call)(*arguments), default=float), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    serve()

@@ -6,7 +6,7 @@ import json
 import sys
 
 
-def main() -> None:
+def serve() -> None:
     print("what a package prints when it is imported", file=sys.stderr)
     arguments = json.loads(sys.stdin.readline())
     print(json.dumps("ready"), flush=True)
@@ -25,6 +25,3 @@ def main() -> None:
         elif call == "error" and rest == [99]:
             raise ValueError("no such trial")
         print(json.dumps(answer), flush=True)
-
-
-main()

@@ -42,7 +42,12 @@ def store_table(table: pd.DataFrame, path: Path | str) -> None:
         raise
 
 
-def store_or_warn(table: pd.DataFrame, path: Path | str, before: OSError | None, ending: str) -> OSError | None:
+def store_or_warn(
+    table: pd.DataFrame,
+    path: Path | str,
+    before: OSError | None,
+    ending: str = "The tuning goes on, and this is tried again.",
+) -> OSError | None:
     """Writes a table of results as :func:`store_table`; where that fails, it warns unless it failed before, too.
 
     Parameters
@@ -129,8 +134,7 @@ class _CarefulStore:
         """Stores all results so far, and replaces the earlier file atomically."""
         path = self._callback.csv_file
         if path is not None:
-            ending = "The tuning goes on, and this is tried again."
-            self._error = store_or_warn(self._callback.dataframe(), path, self._error, ending)
+            self._error = store_or_warn(self._callback.dataframe(), path, self._error)
 
     def end(self) -> None:
         """Stores all results, in a temporary folder if the experiment's cannot take them."""

@@ -131,10 +131,8 @@ class WaitForReports(StoreResultsCallback):
 
     def store_results(self) -> None:
         """Stores all results so far, and replaces the earlier file atomically."""
-        if self.csv_file is None:
-            return
-        ending = "The tuning goes on, and this is tried again."
-        self._error = store_or_warn(self.dataframe(), self.csv_file, self._error, ending)
+        if self.csv_file is not None:
+            self._error = store_or_warn(self.dataframe(), self.csv_file, self._error)
 
     def on_tuning_sleep(self, sleep_time: float) -> None:
         """Waits for events of trials; called by the tuner."""

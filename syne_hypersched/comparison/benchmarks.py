@@ -60,6 +60,11 @@ class Benchmark:
     """The metric without noise, of which regret is; None if that is ``metric``."""
 
     @property
+    def regret_metric(self) -> str:
+        """The metric of which regret is."""
+        return self.true_metric or self.metric
+
+    @property
     def title(self) -> str:
         """The name, with the word "synthetic" if the curves were not measured."""
         return f"{self.name} (synthetic)" if self.table.is_synthetic else self.name
@@ -85,7 +90,7 @@ class Benchmark:
 
     def regret_scale(self, seed: int) -> RegretScale:
         """The scale of regret in a run with this seed."""
-        table, metric = self.table, self.true_metric or self.metric
+        table, metric = self.table, self.regret_metric
         worst = _worst_at_first_level(self, self.table_seed(seed))
         best = table.best(metric, self.do_minimize, seed=self.table_seed(seed))
         return RegretScale(float(best), float(table.median_value(metric, self.do_minimize)), worst)
@@ -223,8 +228,7 @@ def _at_level(table: TableBlackbox, level: float, table_seed: int, name: str) ->
 @functools.lru_cache(maxsize=16)
 def _worst_at_first_level(benchmark: Benchmark, table_seed: int) -> float:
     """Worst metric of the first level over all rows of a table, NaN if none is finite."""
-    metric = benchmark.true_metric or benchmark.metric
-    values = _at_level(benchmark.table, benchmark.table.levels[0], table_seed, metric)
+    values = _at_level(benchmark.table, benchmark.table.levels[0], table_seed, benchmark.regret_metric)
     return (max if benchmark.do_minimize else min)(values, default=math.nan)
 
 

@@ -8,10 +8,10 @@ run in another order, so that a slower machine affects all of them equally. No o
 
 Digits are tuned in two search spaces: that of the demo, in which most configurations are good, and that of the learning
 curves of the package. For the latter, the table also shows the prediction of the simulator from these curves, with the
-same deadlines, devices, seeds and schedulers; its launch cost is ``--launch-cost``. The files of MNIST are expected in
-the folder ``mnist`` below the one that the environment variable SYNE_HYPERSCHED_DATA names, by default
-``../shared/data`` beside the repository. Writes ``README.md`` and ``readings.csv``. The experiments, in Syne Tune's
-format, and the finished runs stay in ``--work``.
+same deadlines, devices, seeds and schedulers: once with the times of the table and ``--launch-cost``, and once with
+what launches and epochs cost in the real runs. The files of MNIST are expected in the folder ``mnist`` below the one
+that the environment variable SYNE_HYPERSCHED_DATA names, by default ``../shared/data`` beside the repository. Writes
+``README.md`` and ``readings.csv``. The experiments, in Syne Tune's format, and the finished runs stay in ``--work``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarking.studies.markdown import header, row
+from benchmarking.studies.real_costs import RealCosts, measured_costs, predicted
 from benchmarking.studies.report_tables import ROOT, study_digest
+from syne_hypersched.comparison.benchmarks import load_benchmark
 from syne_hypersched.comparison.runner import run_study
+from syne_hypersched.comparison.runs import plan
 from syne_hypersched.comparison.settings import Duration, Scenario, Study
 from syne_hypersched.comparison.shared_tables import data_folder
 from syne_hypersched.comparison.statistics import Interval, mean_interval
-from syne_hypersched.comparison.storage import source_digest
+from syne_hypersched.comparison.storage import StudyFolder, source_digest
 from syne_hypersched.comparison.tables import results_table
 
 DEFAULT = "hypersched+joint"
@@ -80,6 +83,14 @@ def prediction(setting: RealSetting, table: str) -> Study:
     return Study((scenario,), setting.deadlines, tuple(range(setting.num_seeds)), DEFAULT)
 
 
+def told_of(setting: RealSetting, table: str, paths: Sequence[Path]) -> tuple[RealCosts, pd.DataFrame]:
+    """What real runs cost, and the prediction of a simulator that knows it."""
+    benchmark = load_benchmark(table)
+    costs = measured_costs(paths, benchmark.table)
+    deadlines_s = {str(deadline): deadline.in_seconds(None) for deadline in setting.deadlines}
+    return costs, predicted(benchmark, costs, list(TITLES), deadlines_s, setting.num_seeds, setting.num_devices)
+
+
 def script_options(script: str) -> tuple[tuple[str, str], ...]:
     """The options that a script needs."""
     return (("data", str(mnist_folder().resolve())),) if script == "mnist" else ()
@@ -98,9 +109,17 @@ def run(studies: Sequence[Study], work: Path) -> pd.DataFrame:
         def say(done: int, total: int, title: str, number: int = number) -> None:
             print(f"{number} of {len(studies)}, {done} of {total}: {title}", flush=True)
 
-        folder = work / source_digest()[:12] / study_digest(study)
-        tables.append(results_table(run_study(study, folder, store_runs=False, on_progress=say)))
+        tables.append(results_table(run_study(study, _folder(study, work), store_runs=False, on_progress=say)))
     return pd.concat(tables)
+
+
+def run_paths(studies: Sequence[Study], work: Path) -> list[Path]:
+    """The folders of the experiments of studies that have finished in ``work``."""
+    return [StudyFolder(_folder(study, work)).of_run(run) for study in studies for run in plan(study)]
+
+
+def _folder(study: Study, work: Path) -> Path:
+    return work / source_digest()[:12] / study_digest(study)
 
 
 def readings_of(rows: pd.DataFrame, scheduler: str, deadline: str) -> list[float]:
@@ -141,26 +160,38 @@ def _with_width(interval: Interval, spec: str) -> str:
 
 def write(
     real: dict[str, pd.DataFrame],
-    predicted: dict[str, pd.DataFrame],
+    foreseen: dict[str, pd.DataFrame],
+    told: dict[str, tuple[RealCosts, pd.DataFrame]],
     setting: RealSetting,
     script_names: Sequence[str],
     output: Path,
     command: str,
 ) -> None:
-    """Writes the report."""
+    """Writes the report.
+
+    Parameters
+    ----------
+    real, foreseen, told
+        For each script the real runs, what the simulator predicts from the table and the launch cost, and what it
+        predicts from the costs that were measured in the real runs.
+    setting, script_names, output, command
+        What was run, where to write to, and the command.
+    """
     output.mkdir(parents=True, exist_ok=True)
     lines = ["# HyperSched on real training", ""]
     made = f"Made by `{command}`: {setting.num_devices} devices, {setting.num_seeds} seeds."
     lines += [f"{made} {EXPLANATION}", ""]
     for script in script_names:
         lines += [f"## {script}", "", *value_lines(real[script]), ""]
-        if script in predicted:
+        if script in foreseen:
             lines += [f"Predicted by the simulator, where a launch costs {setting.launch_cost}:", ""]
-            lines += [*value_lines(predicted[script]), ""]
+            lines += [*value_lines(foreseen[script]), ""]
+        if script in told:
+            costs, rows = told[script]
+            lines += [f"Predicted by the simulator with what these runs cost: {costs}.", "", *value_lines(rows), ""]
     (output / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    parts = [
-        rows.assign(kind=kind) for kind, part in (("real", real), ("predicted", predicted)) for rows in part.values()
-    ]
+    kinds = {"real": real, "predicted": foreseen, "told": {script: rows for script, (_, rows) in told.items()}}
+    parts = [rows.assign(kind=kind) for kind, of_script in kinds.items() for rows in of_script.values()]
     pd.concat(parts).round(6).to_csv(output / "readings.csv", index=False)
     print("\n".join(lines))
 
@@ -190,11 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         predictions = {script: prediction(setting, TABLES[script]) for script in args.scripts if script in TABLES}
     except ValueError as error:
         parser.error(str(error))
-    predicted = {script: run([study], args.work) for script, study in predictions.items()}
+    foreseen = {script: run([study], args.work) for script, study in predictions.items()}
     real = {script: run(studies[script], args.work) for script in args.scripts}
+    told = {script: told_of(setting, TABLES[script], run_paths(studies[script], args.work)) for script in predictions}
     given = sys.argv[1:] if arguments is None else list(arguments)
     command = " ".join(["python benchmarking/studies/real_training.py", *given])
-    write(real, predicted, setting, args.scripts, args.output, command)
+    write(real, foreseen, told, setting, args.scripts, args.output, command)
 
 
 if __name__ == "__main__":

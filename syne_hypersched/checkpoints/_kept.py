@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from syne_hypersched.checkpoints._files import Tree, is_in
+from syne_hypersched.checkpoints._generation import Kept
 from syne_hypersched.checkpoints._numbers import pattern_of
-from syne_hypersched.checkpoints._store import Kept
 
 
 class Habits:

@@ -153,9 +153,9 @@ class Observer:
         """Files that are open for writing, except those that always are. Any thread may call it."""
         return self._logs.others(open_for_writing(self.pids, self._folder), self._looked_s)
 
-    def is_written(self, paths: Iterable[str]) -> bool:
-        """Whether any process writes to one of these files of the folder."""
-        return self._logs.are_written(os.path.join(self._folder, path) for path in paths)
+    def without_logs(self, paths: Iterable[str]) -> list[str]:
+        """Those of these files of the folder that are no logs."""
+        return [path for path in paths if os.path.join(self._folder, path) not in self._logs]
 
     def _is_of_log(self, change: Change) -> bool:
         """Whether a change is that of a log; if so, counts it."""

@@ -24,6 +24,7 @@ from syne_hypersched.checkpoints import (
 )
 from syne_hypersched.checkpoints import _keeper as keeper_module
 from syne_hypersched.checkpoints import _matching as matching_module
+from syne_hypersched.checkpoints._states import State
 from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -944,10 +945,10 @@ def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):
     copying, may_end = keeper_module.threading.Event(), keeper_module.threading.Event()
     take = GenerationStore.take
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         copying.set()
         may_end.wait()
-        return take(*arguments)
+        return take(*arguments, **options)
 
     monkeypatch.setattr(GenerationStore, "take", slow)
     script.do(f"file = open({str(script.folder / 'model')!r}, 'w'); file.write('x'); file.close()")
@@ -1058,9 +1059,9 @@ def test_a_last_complete_checkpoint_with_which_the_next_launch_goes_on_is_a_copy
     if leaves_more:
         (script.folder / "half").write_text("of the next one")
     tree = {name: state for name, state in keeper_module.read_tree(script.folder).items() if name == "model"}
-    monkeypatch.setattr(script.keeper._observer, "last_complete", lambda: (tree, keeper_module.State(1, 1, 0.0)))
+    monkeypatch.setattr(script.keeper._observer, "last_complete", lambda: (tree, State(1, 1, 0.0)))
     with script.keeper._lock:
-        script.keeper._take_last_complete(is_tried=False)
+        script.keeper._taker.take_last_complete(is_tried=False)
         generation = script.keeper._shelf.newest
         assert generation is not None
         kept = script.keeper._store.files(generation.number) / "model"

@@ -308,7 +308,10 @@ class GenerationKeeper:
         self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool, has_handled: bool
     ) -> Ending:
         observer = self._observer
-        observer.pids, self._error = (), self._error or self._taker.error or observer.complaint
+        observer.pids, self._error = (
+            (),
+            self._error or self._taker.error or observer.logs.complaint(os.path.realpath(self._spec.folder)),
+        )
         self._look()
         observer.look_to_the_end()
         self._tried.end()

@@ -7,6 +7,7 @@ thrown away.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection
 
@@ -89,7 +90,7 @@ class Taker:
             observer.mark_taken(live)
             return True
         generation = self.describe(live, self._matcher.current)
-        copied = observer.without_logs(shelf.paths_to_copy(generation))
+        copied = self._paths_to_copy(generation)
         with self._leases(generation, copied) as leases:
 
             def is_changing() -> bool:
@@ -130,7 +131,7 @@ class Taker:
             It could not be copied.
         """
         generation, num_changes = self.describe(live, None), self._observer.num_changes
-        copied = self._observer.without_logs(self._shelf.paths_to_copy(generation))
+        copied = self._paths_to_copy(generation)
         with self._leases(generation, copied) as leases:
             if not self._obtain(leases, live, num_changes):
                 raise GivenUpError("a process writes to the checkpoint folder")
@@ -161,6 +162,11 @@ class Taker:
             return
         self._matcher.taken_later(state, taken.number, time.monotonic())
         self._shelf.prune(self._matcher.needed)
+
+    def _paths_to_copy(self, generation: Generation) -> list[str]:
+        """As that of the shelf, without logs."""
+        folder, logs = os.path.realpath(self._spec.folder), self._observer.logs
+        return [path for path in self._shelf.paths_to_copy(generation) if os.path.join(folder, path) not in logs]
 
     def _leases(self, generation: Generation, copied: Collection[str]) -> Leases:
         return Leases(self._spec.folder, {path: generation.live[path].size for path in copied}, self._most_wait_s)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
-from syne_hypersched.checkpoints._exits import have_left, judge
+from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge
 from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
@@ -69,6 +69,8 @@ class GenerationKeeper:
         self._asked_s: float | None = None
         #: What was there when the processes got SIGTERM, if all of them were alive then, and none was writing.
         self._at_sigterm: Tree | None = None
+        #: When SIGTERM had killed the last process that did not handle it (seconds of the wall clock).
+        self._struck_at = math.inf
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends, self._error = False, ""
@@ -184,9 +186,17 @@ class GenerationKeeper:
         """The processes get SIGTERM now."""
         if self._watch is not None:
             found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
-            is_calm = not self._observer.doubt() and all(map(is_alive, self._observer.pids))
+            observer, folder = self._observer, os.path.realpath(self._spec.folder)
+            log_end, open_now = observer.log.size(), observer.open_files()
+            writing = {os.path.relpath(path, folder) for path in open_now}
+            is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
+            is_calm = is_calm and all(map(is_alive, observer.pids))
             self._at_sigterm = found if is_calm else None
             self._matcher.drain()
+
+    def strike(self) -> None:
+        """SIGTERM has killed a process at once."""
+        self._struck_at = time.time()
 
     def kill(self) -> None:
         """The processes get SIGKILL now."""
@@ -300,12 +310,18 @@ class GenerationKeeper:
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
         try:
-            return self._finish(self._watch, exit_codes, *have_left(exit_codes, handled))
+            others_left = have_others_left(exit_codes, handled)
+            return self._finish(self._watch, exit_codes, *have_left(exit_codes, handled), others_left)
         except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
     def _finish(
-        self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool, has_handled: bool
+        self,
+        watch: ChangeWatch,
+        exit_codes: Sequence[int | None],
+        has_left: bool,
+        has_handled: bool,
+        others_left: bool,
     ) -> Ending:
         observer = self._observer
         observer.pids, self._error = (
@@ -318,6 +334,9 @@ class GenerationKeeper:
         self._error, newest = self._error or self._tried.error, self._shelf.newest
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or (not observer.made and self._at_sigterm == read_tree(self._spec.folder))
+        if others_left and not (observer.doubts.paths or observer.made):
+            # Who was killed has not written what was written after that, and the others have finished it.
+            is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(

@@ -129,14 +129,14 @@ class Observer:
         return not (self._unproven or self._untold or self.doubts.paths or self.made)
 
     @property
+    def unproven(self) -> frozenset[str]:
+        """Files that may not have been closed by a process that was alive afterwards."""
+        return frozenset(self._unproven | self._untold | self.doubts.paths)
+
+    @property
     def may_be_whole(self) -> bool:
         """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
         return all(map(self.habits.is_aside, {*self._unproven, *self.doubts.paths, *self.made}))
-
-    def doubt(self) -> bool:
-        """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
-        log_end, open_now = self.log.size(), {os.path.relpath(path, self._folder) for path in self.open_files()}
-        return self.doubts.begin(open_now, len(self.pids) == 1, log_end)
 
     def awaited(self) -> frozenset[str]:
         """Files that are being written and will be closed."""
@@ -177,8 +177,7 @@ class Observer:
 
     def last_complete(self) -> tuple[Tree, State | None]:
         """The last complete checkpoint, if the folder without what was begun after it is whole, and its state."""
-        unproven = self._unproven | self._untold | self.doubts.paths
-        return self._complete.tree(read_tree(self._folder), unproven), self._complete.state
+        return self._complete.tree(read_tree(self._folder), self.unproven), self._complete.state
 
     def mark_taken(self, live: Tree, number: int | None = None) -> None:
         """The present folder was taken as a generation, with this number if it is a new one."""

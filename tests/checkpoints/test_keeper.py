@@ -1023,6 +1023,28 @@ def test_what_is_there_at_sigterm_is_whole_if_nobody_writes_however_late_it_is_l
     assert (process.returncode, ending.is_whole) == (-15, not is_writing)
 
 
+@pytest.mark.parametrize("later_s", [10, -10])
+def test_what_is_written_after_sigterm_has_killed_one_rank_is_whole_if_the_others_have_left(launches, later_s):
+    """Nobody has looked while the writer was alive, as on a busy machine."""
+    keeper = GenerationKeeper(dataclasses.replace(launches.spec, launch=0), lambda _: None)
+    keeper.prepare()
+    save = "import os, pathlib, sys, time; sys.stdin.read(); path = pathlib.Path(sys.argv[1]); path.write_text('1'); "
+    save += f"os.utime(path, (time.time() + {later_s},) * 2); sys.exit(75)"
+    with keeper._lock:  # its thread does not get to look
+        launches.folder.mkdir()
+        argv = [sys.executable, "-c", save, str(launches.folder / "model")]
+        ranks = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(2)]
+        keeper.start([rank.pid for rank in ranks])
+        keeper.drain()
+        ranks[1].terminate()
+        ranks[1].wait()
+        keeper.strike()
+        ranks[0].communicate(b"")
+        ranks[1].stdin.close()
+    exit_codes = [rank.returncode for rank in ranks]
+    assert (exit_codes, keeper.finish(exit_codes).is_whole) == ([75, -15], later_s > 0)
+
+
 def test_a_run_that_saves_between_its_reports_goes_on_from_what_it_saved_last(launches):
     """Two checkpoints for each report, then one alone: it is whole by itself."""
     ending = launches.run(

@@ -321,7 +321,7 @@ def test_a_report_from_before_sigterm_does_not_show_that_the_script_goes_on(seen
     monkeypatch.setattr("syne_hypersched.checkpoints._observer.open_for_writing", lambda pids, folder: {place})
     with open(seen.log, "a") as file:
         file.write('[tune-metric]: {"epoch": 1}\n')
-    seen.observer.doubt()
+    seen.observer.doubts.begin({"model"}, is_alone=True, log_end=seen.observer.log.size())
     seen.observer.look()
     assert seen.observer.doubts.paths
     seen.report()

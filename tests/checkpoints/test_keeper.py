@@ -202,7 +202,9 @@ def test_every_generation_is_a_whole_epoch_and_the_match_is_true(launches, write
     launches.folder.mkdir()  # what is renamed in a folder that is not watched yet is copied the first time
     save, tell = f"{writer}(epoch)", "report(epoch, LOSSES[epoch])"
     body = [save, tell] if is_early else [tell, save]
-    ending = launches.run("for epoch in range(1, 7):\n    train()\n" + "".join(f"    {line}\n" for line in body))
+    script = "for epoch in range(1, 7):\n    train()\n" + "".join(f"    {line}\n" for line in body)
+    # What must be copied is left to the next launch if the script has ended before anybody has looked at it.
+    ending = launches.run(script + "while not taken():\n    time.sleep(0.005)\n")
     assert (ending.is_whole, ending.has_changed, ending.error) == (True, True, "")
     epochs = launches.epochs()
     assert epochs == sorted(epochs)
@@ -246,6 +248,25 @@ for epoch in range(1, 5):
     ending = launches.run(body)
     assert ending.is_whole, launches.errors()
     assert launches.epochs() == [1, 2, 3, 4]
+
+
+def test_who_overwrites_its_checkpoint_without_a_pause_gets_generations_too(launches):
+    """The next save begins before a copy is done, and waits for it."""
+    body = """
+epoch = 0
+while taken() < 3:
+    epoch += 1
+    path = folder / "model"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{epoch}:" + "x" * 4_000_000 + f":{epoch}")
+    report(epoch, 1 / epoch)
+"""
+    ending = launches.run(body)
+    assert ending.is_whole, launches.errors()
+    assert ending.error == ""
+    epochs = launches.epochs()  # none of them is torn
+    assert len(epochs) >= 3
+    assert epochs == sorted(set(epochs))
 
 
 def dying(how, path="model"):

@@ -259,8 +259,6 @@ class GenerationKeeper:
         if not (is_done or (is_quiet and not is_aside)) or now < self._taker.retry_at or not observer.prove():
             return True
         has_acted = self._taker.take()
-        if has_acted:
-            observer.has_reported = False
         if is_quiet:
             self._settle()  # even if it was not taken, because the script has just begun to write the next one
         self._tell_news()

@@ -161,15 +161,24 @@ class Leases:
             self._calm_s = now
         return self._is_awaited
 
-    def end(self) -> bool:
-        """Gives the leases back; returns whether nobody can have written to a file since they were granted."""
+    def were_kept(self) -> bool:
+        """Whether nobody can have written to a file since the leases were granted."""
         now = time.monotonic()
         is_awaited = self.are_granted and self._look(now)
         # The kernel takes a lease away only from who has kept a process waiting.
-        is_sound = self.are_granted and (not is_awaited or now - self._began_s < _break_time_s())
+        return self.are_granted and (not is_awaited or now - self._began_s < _break_time_s())
+
+    def awaited(self) -> list[str]:
+        """Files to which a process waits to write."""
+        self._look(time.monotonic())
+        return [path for path, fd in self._fds.items() if fcntl.fcntl(fd, fcntl.F_GETLEASE) != fcntl.F_RDLCK]
+
+    def end(self) -> bool:
+        """Gives the leases back; returns what :meth:`were_kept` does."""
+        were_kept = self.were_kept()
         self._give_back()
         self.are_granted = False
-        return is_sound
+        return were_kept
 
     def _give_back(self) -> None:
         fds, self._fds = self._fds, {}

@@ -181,7 +181,7 @@ class Observer:
 
     def mark_taken(self, live: Tree, number: int | None = None) -> None:
         """The present folder was taken as a generation, with this number if it is a new one."""
-        self.is_dirty, self.taken, self._taken_in_burst = False, live, number
+        self.is_dirty, self.has_reported, self.taken, self._taken_in_burst = False, False, live, number
         self.changed.clear()
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
@@ -202,7 +202,7 @@ class Observer:
         self._tell(reports, is_certain=len(between) == 1 == len(reports))
         self._handle_changes(between, before, after, after)
         self._handle_changes(rest, after, after, after)
-        self._begin(self._unannounced.begun_again(self._begun), time.monotonic())
+        self.begin(self._unannounced.begun_again(self._begun), time.monotonic())
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
         self._looked_s = began_s
@@ -226,7 +226,7 @@ class Observer:
             open_now = open_for_writing(self.pids, self._folder)
             self.logs.report(open_now)
         for raw in reports:
-            self._begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
+            self.begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
             since_s = min(now, self.log.printed_s(raw, self._looked_s))
             self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain)
             self.bursts.report(is_certain)
@@ -236,10 +236,10 @@ class Observer:
             self.doubts.report(raw.end)
             self._keep_lost(open_now)
 
-    def _begin(self, paths: Iterable[str], now: float) -> None:
+    def begin(self, paths: Iterable[str], now: float) -> None:
         """Files are being written to, before the kernel tells of it."""
         for path in paths:
-            self._begun[path] = self._matcher.num_reports
+            self._begun.setdefault(path, self._matcher.num_reports)
             self._matcher.touch(self._looked_s, now)
 
     def _keep_lost(self, open_now: frozenset[str]) -> None:

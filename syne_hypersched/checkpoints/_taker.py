@@ -95,12 +95,15 @@ class Taker:
 
             def is_changing() -> bool:
                 # Nobody writes to files that are only linked.
-                return bool(copied) and not leases.end() and self._is_changing(copied, num_changes)
+                return bool(copied) and not leases.were_kept() and self._is_changing(copied, num_changes)
 
             try:
                 if copied and not self._obtain(leases, live, num_changes):
                     return False
                 taken = shelf.take(generation, is_changing, leases=leases)
+                # What has happened since the leases were granted is not looked at before this.
+                observer.mark_taken(live, taken.number)
+                self._matcher.taken(taken.number)
             except NoRoomError as error:
                 self._fail(str(error))
                 return True
@@ -114,11 +117,12 @@ class Taker:
                 self._fail(f"a generation of the checkpoint could not be taken: {error}")
                 return True
             finally:
+                if awaited := leases.awaited():
+                    # The next save was begun before what is reported from now on. What was reported before is seen now.
+                    observer.look()
+                    observer.begin(awaited, time.monotonic())
                 self.tried_s = (began_s, time.monotonic())
                 self._patience.spend(leases.waited_s, self.tried_s[1])
-        # What has happened since the leases were granted is not looked at before this.
-        observer.mark_taken(live, taken.number)
-        self._matcher.taken(taken.number)
         shelf.prune(self._matcher.needed)
         return True
 

@@ -98,6 +98,26 @@ def test_a_copy_is_finished_although_the_script_writes_again(trial):
     assert trial.kept()[-1] == {"model": "epoch 2"}
 
 
+@pytest.mark.parametrize("has_reported", [False, True])
+def test_a_save_that_has_waited_was_begun_before_what_is_reported_from_then_on(trial, has_reported):
+    """A thread saves: it waits in ``open``, and then the script reports before the kernel tells of the save."""
+    trial.save("epoch 1")
+
+    def save_again():
+        if has_reported:
+            with open(trial.folder.parent / "std.out", "a") as log:
+                log.write('[tune-metric]: {"epoch": 1, "loss": 1.0}\n')
+        trial.begin("epoch 2")
+
+    trial.after_leases(save_again)
+    assert trial.taker.take()
+    assert trial.observer._begun == {"model": int(has_reported)}
+    assert trial.observer.has_reported == has_reported
+    trial.child.end()
+    trial.observer.look()
+    assert trial.observer._begun == {}
+
+
 def test_without_leases_a_copy_is_thrown_away_if_the_script_writes_again(trial, monkeypatch):
     monkeypatch.setattr(leases_module, "_is_on_network", lambda _: True)
     trial.save("epoch 1")

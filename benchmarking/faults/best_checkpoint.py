@@ -160,13 +160,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to keep the experiments (default: nowhere)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="results as JSON, kept current and gone on from")
     options = parser.parse_args(arguments)
-    logging.disable(logging.CRITICAL)  # of the warnings about what is done here on purpose
     rows: list[Row] = []
     if options.output is not None and options.output.exists():
         rows = [row for row in json.loads(options.output.read_text())["experiments"] if row["seed"] == options.seed]
     indices = range(options.runs) if options.only is None else options.only
     done = {row["index"] for row in rows}
     todo = [index for index in indices if index not in done]
+    problem = problem_of(todo, options.keep)
+    if problem:
+        parser.error(problem)
+    logging.disable(logging.CRITICAL)  # of the warnings about what is done here on purpose
     for row in run_all(options.seed, todo, options.jobs, options.keep):
         rows.append(row)
         print(f"[{len(rows)}/{len(done) + len(todo)}] {row['index']}: {row['what']}", flush=True)
@@ -177,6 +180,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print()
     print(table(sorted(rows, key=lambda row: row["index"])))
     return int(any(row["faults"] for row in rows))
+
+
+def problem_of(todo: Sequence[int], keep: Path | None) -> str:
+    """Why these experiments cannot be run and kept, in words; empty if they can be."""
+    again = sorted(index for index, number in Counter(todo).items() if number > 1)
+    if again:
+        return f"--only must name each experiment once, but names {', '.join(map(str, again))} more than once"
+    if keep is not None and keep.exists() and not keep.is_dir():
+        return f"--keep must be a folder, but {keep} is a file"
+    there = [] if keep is None else [keep / str(index) for index in todo if os.path.lexists(keep / str(index))]
+    if there:
+        return f"--keep must be a folder without these experiments, but {', '.join(map(str, there))} exists"
+    return ""
 
 
 def store(path: Path, rows: Sequence[Row]) -> None:

@@ -7,16 +7,16 @@ copied to another trial, or put back after a script was killed while it saved, i
 
 from syne_hypersched.checkpoints._changes import Change as Change
 from syne_hypersched.checkpoints._changes import ChangeWatch as ChangeWatch
+from syne_hypersched.checkpoints._generation import Generation as Generation
+from syne_hypersched.checkpoints._generation import Matched as Matched
+from syne_hypersched.checkpoints._generation import Notes as Notes
 from syne_hypersched.checkpoints._keeper import GenerationKeeper as GenerationKeeper
 from syne_hypersched.checkpoints._numbers import pattern_of as pattern_of
 from syne_hypersched.checkpoints._spec import Beginning as Beginning
 from syne_hypersched.checkpoints._spec import CheckpointSpec as CheckpointSpec
 from syne_hypersched.checkpoints._spec import Ending as Ending
 from syne_hypersched.checkpoints._states import Order as Order
-from syne_hypersched.checkpoints._store import Generation as Generation
 from syne_hypersched.checkpoints._store import GenerationStore as GenerationStore
-from syne_hypersched.checkpoints._store import Matched as Matched
-from syne_hypersched.checkpoints._store import Notes as Notes
 
 __all__ = [
     "Beginning",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from syne_hypersched.checkpoints._store import Generation, Notes, generation_of, notes_of
+from syne_hypersched.checkpoints._generation import Generation, Notes, generation_of, notes_of
 
 Bill = dict[str, Any]
 

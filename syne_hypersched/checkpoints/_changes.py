@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +44,27 @@ def split_at_reports(
     first = next((index for index, change in enumerate(changes) if change is None), len(changes))
     last = len(changes) - next((i for i, change in enumerate(reversed(changes)) if change is None), len(changes))
     return changes[:first], changes[first:last], changes[max(first, last) :]
+
+
+def read_with_size(
+    read: Callable[[], list[Change | None]], size_of: Callable[[], int]
+) -> tuple[list[Change | None], int]:
+    """Reads changes, and the size that the log had after the last of them.
+
+    Parameters
+    ----------
+    read
+        Returns the changes since the last call.
+    size_of
+        Returns the present size of the log (bytes).
+    """
+    seen, size = read(), size_of()
+    for _ in range(3):
+        more = read()
+        if not more:
+            return seen, size
+        seen, size = seen + more, size_of()
+    return [*seen, None], size  # there may be more: the next changes may be older than the reports
 
 
 def _is_exchange(events: Sequence[inotify.InotifyEvent]) -> bool:

@@ -30,6 +30,19 @@ def have_left(exit_codes: Sequence[int | None], handled: Collection[int]) -> tup
     return all(left), all(map(any, zip(left, died, strict=True)))
 
 
+def have_others_left(exit_codes: Sequence[int | None], handled: Collection[int]) -> bool:
+    """Whether SIGTERM has killed some processes at once, and all others have ended by themselves.
+
+    Parameters
+    ----------
+    exit_codes, handled
+        See :func:`have_left`.
+    """
+    struck = [code == _DIED and index not in handled for index, code in enumerate(exit_codes)]
+    others = [code if not is_struck else 0 for code, is_struck in zip(exit_codes, struck, strict=True)]
+    return any(struck) and not all(struck) and have_left(others, handled)[0]
+
+
 def judge(
     observer: Observer,
     found: Tree,

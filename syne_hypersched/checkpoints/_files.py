@@ -20,6 +20,8 @@ _IN_ELASTIC_RUN = re.compile(r"(.*/)?checkpoint-\d{9}(?=/)")
 
 #: ``ioctl`` that makes a copy of a file which shares its blocks (Btrfs, XFS, bcachefs, ZFS).
 _FICLONE = 0x40049409
+#: So many bytes are copied at once.
+_PIECE_BYTES = 8 << 20
 #: Errors of a hard link after which a copy may still succeed.
 _NO_LINK = frozenset(
     {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
@@ -152,11 +154,27 @@ def is_in(path: str, other: str) -> bool:
 
 def num_bytes(tree: Mapping[str, FileState]) -> int:
     """Number of bytes in the files of a tree."""
-    return sum(state.size for state in tree.values() if state.kind == "file")
+    return sum(sizes_of(tree).values())
 
 
-def copy_file(source: str, target: str) -> int:
+def sizes_of(tree: Mapping[str, FileState]) -> dict[str, int]:
+    """The bytes of each file of a tree."""
+    return {path: state.size for path, state in tree.items() if state.kind == "file"}
+
+
+def _go_on(num_bytes: int) -> None:
+    """Lets a copy go on, however much is copied."""
+
+
+def copy_file(source: str, target: str, go_on: Callable[[int], None] = _go_on) -> int:
     """Copies a file with its mode and times, sharing its blocks where the file system can.
+
+    Parameters
+    ----------
+    source, target
+        The file, and where the copy is to be.
+    go_on
+        Called after each piece that was copied, with its number of bytes. An error that it raises ends the copy.
 
     Returns
     -------
@@ -173,22 +191,28 @@ def copy_file(source: str, target: str) -> int:
         try:
             fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
         except OSError:
-            if not _copy_in_kernel(reader.fileno(), writer.fileno()):
+            if not _copy_in_kernel(reader.fileno(), writer.fileno(), go_on):
                 os.lseek(reader.fileno(), 0, os.SEEK_SET)  # which the reader, who has read nothing, does not know of
-                shutil.copyfileobj(reader, writer, 1 << 20)
+                while piece := reader.read(_PIECE_BYTES):
+                    writer.write(piece)
+                    go_on(len(piece))
             copied = os.fstat(writer.fileno()).st_size
     shutil.copystat(source, target)
     return copied
 
 
-def _copy_in_kernel(source: int, target: int) -> bool:
+def _copy_in_kernel(source: int, target: int, go_on: Callable[[int], None]) -> bool:
     """Copies within the kernel, and keeps holes; returns False if the kernel cannot, and nothing was copied."""
     size, copied = os.fstat(source).st_size, 0
     try:
         for begin, end in _data(source, size):
-            while begin < end and (count := os.copy_file_range(source, target, end - begin, begin, begin)):
+            while begin < end:
+                count = os.copy_file_range(source, target, min(end - begin, _PIECE_BYTES), begin, begin)
+                if not count:
+                    break
                 begin += count
                 copied += count
+                go_on(count)
             if begin < end:
                 # Some file systems (/proc, old network file systems) copy nothing and raise no error. Or it was cut.
                 return copied > 0
@@ -237,7 +261,11 @@ def link_file(source: str, target: str) -> int:
 
 
 def place_tree(
-    tree: Mapping[str, FileState], target: Path | str, source: Callable[[str], str], is_linked: Callable[[str], bool]
+    tree: Mapping[str, FileState],
+    target: Path | str,
+    source: Callable[[str], str],
+    is_linked: Callable[[str], bool],
+    go_on: Callable[[int], None] = _go_on,
 ) -> int:
     """Makes a folder with the entries of a tree.
 
@@ -251,6 +279,8 @@ def place_tree(
         Where an entry is now, by its path in the tree.
     is_linked
         Whether a file gets a second name, where possible, rather than a copy.
+    go_on
+        Called after each piece that was copied, with its number of bytes. An error that it raises ends the work.
 
     Returns
     -------
@@ -264,14 +294,16 @@ def place_tree(
     """
     os.makedirs(target, mode=0o700)
     copied = 0
-    for path, state in tree.items():
+    # Copies last: what gets a second name may be removed or replaced meanwhile.
+    is_copied = {path: state.kind == "file" and not is_linked(path) for path, state in tree.items()}
+    for path, state in sorted(tree.items(), key=lambda entry: is_copied[entry[0]]):
         here = os.path.join(target, path)
         if state.kind == "folder":
             os.mkdir(here)
         elif state.kind == "link":
             os.symlink(_target_of(source(path), path), here)
         else:
-            copied += link_file(source(path), here) if is_linked(path) else copy_file(source(path), here)
+            copied += copy_file(source(path), here, go_on) if is_copied[path] else link_file(source(path), here)
     return copied
 
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from syne_hypersched.checkpoints._changes import ChangeWatch
-from syne_hypersched.checkpoints._exits import have_left, judge
+from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge
 from syne_hypersched.checkpoints._files import Tree, have_holes, num_bytes, read_present, read_tree
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
-from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
+from syne_hypersched.checkpoints._shelf import Shelf
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec, Ending
-from syne_hypersched.checkpoints._states import Order, State
-from syne_hypersched.checkpoints._store import Generation, GenerationStore
+from syne_hypersched.checkpoints._states import Order
+from syne_hypersched.checkpoints._store import GenerationStore
+from syne_hypersched.checkpoints._taker import Taker
 from syne_hypersched.checkpoints._tried import TriedCheckpoint
 from syne_hypersched.checkpoints._writers import is_alive
 
@@ -34,15 +35,15 @@ _PATIENCE_S = 0.5
 _LOCK_S = _LOOK_S = 0.02
 #: Within so many seconds a file written aside is moved to its place, and an incomplete checkpoint completed, or never.
 _ASIDE_S = 1.0
-#: After a generation could not be taken, the thread tries again after so many seconds.
-_RETRY_S = 1.0
+#: While the folder changes meanwhile, a generation is begun so many times in a row.
+_MOST_TRIES = 3
 
 
 class GenerationKeeper:
     """See the module.
 
-    A separate thread watches and copies. :class:`Observer` keeps what it sees, :class:`Matcher` decides which
-    generation belongs to which report, and :class:`Shelf` manages the generations on the disk.
+    A separate thread watches and copies. :class:`Observer` keeps what it sees, :class:`Taker` takes the generations,
+    :class:`Matcher` decides which one belongs to which report, and :class:`Shelf` manages them on the disk.
 
     Parameters
     ----------
@@ -64,15 +65,16 @@ class GenerationKeeper:
         self._shelf: Shelf
         self._matcher: Matcher
         self._observer: Observer
-        #: When a generation was last begun and taken, and when to try again after a failure.
-        self._tried_s, self._retry_at = (0.0, 0.0), 0.0
         #: When the supervisor first asked whether a process is saving, because the launch is to end.
         self._asked_s: float | None = None
         #: What was there when the processes got SIGTERM, if all of them were alive then, and none was writing.
         self._at_sigterm: Tree | None = None
+        #: When SIGTERM had killed the last process that did not handle it (seconds of the wall clock).
+        self._struck_at = math.inf
         #: Arguments of :meth:`follow` that the matcher does not have yet.
         self._followed: deque[tuple[str | None, str | None, bool]] = deque()
         self._ends, self._error = False, ""
+        self._taker: Taker
         self._tried: TriedCheckpoint
 
     def prepare(self) -> Beginning:
@@ -110,7 +112,10 @@ class GenerationKeeper:
             # A folder that is known to be whole becomes a generation as soon as there is time.
             self._observer.is_dirty = bool(live) and self._shelf.is_whole(live)
         is_in_doubt = present is None and bool(read_tree(spec.folder)) and not self._observer.is_dirty
-        self._tried = TriedCheckpoint(self._shelf, self._observer, self._matcher, is_in_doubt)
+        self._taker = Taker(
+            spec, self._shelf, self._observer, self._matcher, is_ending=lambda: self._asked_s is not None
+        )
+        self._tried = TriedCheckpoint(self._taker, self._shelf, self._observer, self._matcher, is_in_doubt)
         return beginning
 
     @property
@@ -181,9 +186,17 @@ class GenerationKeeper:
         """The processes get SIGTERM now."""
         if self._watch is not None:
             found = read_tree(self._spec.folder)  # first: what is written from now on makes a difference
-            is_calm = not self._observer.doubt() and all(map(is_alive, self._observer.pids))
+            observer, folder = self._observer, os.path.realpath(self._spec.folder)
+            log_end, open_now = observer.log.size(), observer.open_files()
+            writing = {os.path.relpath(path, folder) for path in open_now}
+            is_calm = not observer.doubts.begin(writing, len(observer.pids) == 1, log_end)
+            is_calm = is_calm and all(map(is_alive, observer.pids))
             self._at_sigterm = found if is_calm else None
             self._matcher.drain()
+
+    def strike(self) -> None:
+        """SIGTERM has killed a process at once."""
+        self._struck_at = time.time()
 
     def kill(self) -> None:
         """The processes get SIGKILL now."""
@@ -195,7 +208,7 @@ class GenerationKeeper:
         try:
             with self._lock:
                 if self._tried.is_in_doubt:
-                    self._tried.copy(self._describe(read_tree(self._spec.folder), None))
+                    self._tried.copy(read_tree(self._spec.folder))
                     self._act()  # on what it has read meanwhile: no event is left that would wake this thread
             while not self._ends:
                 select.select([watch.fd, self._wake[0]], [], [], self._timeout_s())
@@ -211,11 +224,17 @@ class GenerationKeeper:
             waits_s = math.inf if decides_s is None else max(0.0, decides_s - now)
             if self._observer.is_dirty or self._is_open():
                 quiet_s = self._observer.changed_s + QUIET_S - now
-                waits_s = min(waits_s, max(_LOOK_S, quiet_s, self._retry_at - now))
+                waits_s = min(waits_s, max(_LOOK_S, quiet_s, self._taker.retry_at - now))
             return None if waits_s == math.inf else waits_s
 
     def _act(self) -> None:
         """Looks, and takes a generation if one is due."""
+        for _ in range(_MOST_TRIES):
+            if self._has_acted():
+                break
+
+    def _has_acted(self) -> bool:
+        """Looks, and takes a generation if one is due. Returns False if the folder has changed meanwhile."""
         seen_s = time.monotonic()
         self._look()
         now, observer, state = time.monotonic(), self._observer, self._matcher.current
@@ -226,9 +245,10 @@ class GenerationKeeper:
         if not observer.is_dirty:
             if is_quiet and self._is_open():
                 self._settle()
-            return
+            return True
         # The files may be rewritten or removed at any moment. At most half of the time is spent on copies.
-        at_once = now - self._tried_s[1] >= self._tried_s[1] - self._tried_s[0]
+        began_s, ended_s = self._taker.tried_s
+        at_once = now - ended_s >= ended_s - began_s
         # A file whose name is that of files which are always moved away will be moved, too.
         is_aside = observer.bursts.is_partial or observer.habits.any_aside(observer.changed)
         is_aside = is_aside and now - observer.changed_s < _ASIDE_S
@@ -236,13 +256,13 @@ class GenerationKeeper:
         is_done = (observer.has_reported or at_once) and observer.is_complete
         # It is not known when the first checkpoint is complete, until a report follows it.
         is_done |= observer.is_first and state is not None and self._matcher.num_reports > state.before
-        if not (is_done or (is_quiet and not is_aside)) or now < self._retry_at or not observer.prove():
-            return
-        observer.has_reported = False
-        self._take()
+        if not (is_done or (is_quiet and not is_aside)) or now < self._taker.retry_at or not observer.prove():
+            return True
+        has_acted = self._taker.take()
         if is_quiet:
             self._settle()  # even if it was not taken, because the script has just begun to write the next one
         self._tell_news()
+        return has_acted
 
     def _is_open(self) -> bool:
         """Whether more of the last checkpoint may come."""
@@ -253,75 +273,6 @@ class GenerationKeeper:
         self._observer.is_open = False
         self._matcher.settle()
         self._tell_news()
-
-    def _take(self) -> None:
-        """Takes a generation, unless the folder changes meanwhile or there is no room."""
-        observer, shelf = self._observer, self._shelf
-        began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
-        live = read_present(self._spec.folder, observer.changed, observer.taken)
-        observer.look()
-        if observer.num_changes != num_changes:
-            return  # it may be half of one state and half of the next
-        newest = shelf.newest
-        is_same = newest is not None and newest.live == live
-        if not live or is_same or observer.habits.are_aside(live):
-            if newest is not None and is_same:
-                self._matcher.taken(newest.number)
-            observer.mark_taken(live)
-            return
-        generation = self._describe(live, self._matcher.current)
-        copied = shelf.paths_to_copy(generation)
-
-        def is_changing() -> bool:
-            # A file is empty before the event of its truncation arrives. Nobody writes to files that are only linked.
-            if not copied:
-                return False
-            is_written = observer.is_written(copied)
-            observer.look()
-            return is_written or observer.num_changes != num_changes or bool(observer.open_files())
-
-        try:
-            taken = shelf.take(generation, is_changing)
-        except NoRoomError as error:
-            self._fail(str(error))
-            return
-        except OSError as error:
-            observer.look()
-            if (observer.num_changes, observer.num_log_changes) == (num_changes, num_log_changes) and not is_changing():
-                self._fail(f"a generation of the checkpoint could not be taken: {error}")
-            return
-        finally:
-            self._tried_s = (began_s, time.monotonic())
-        observer.mark_taken(live, taken.number)
-        self._matcher.taken(taken.number)
-        shelf.prune(self._matcher.needed)
-
-    def _take_last_complete(self, is_tried: bool) -> None:
-        """Takes the last complete checkpoint, although its writer was killed while it was making the next one."""
-        live, state = self._observer.last_complete()
-        if not live or state is None or state.generation is not None:
-            return
-        try:
-            # If the next launch gets copies of the files that it may write to, hard links suffice.
-            is_put_back = not is_tried and live != read_tree(self._spec.folder)
-            taken = self._shelf.take(self._describe(live, state), only_links=is_put_back)
-        except (NoRoomError, OSError) as error:
-            self._error = self._error or f"the last complete checkpoint could not be taken: {error}"
-            return
-        self._matcher.taken_later(state, taken.number, time.monotonic())
-        self._shelf.prune(self._matcher.needed)
-
-    def _describe(self, live: Tree, state: State | None) -> Generation:
-        """The generation that a take would make now."""
-        # It is not known when files that existed before the launch were written.
-        after, before = (-1, self._spec.num_reports) if state is None else (state.after, state.before)
-        kept = self._observer.habits.of(live)
-        number, level = self._shelf.number + 1, self._matcher.level(after)
-        return Generation(number, self._spec.launch, after, before, live, kept, level)
-
-    def _fail(self, error: str) -> None:
-        self._error = self._error or error
-        self._retry_at = time.monotonic() + _RETRY_S
 
     def _tell_news(self) -> None:
         news = self._matcher.news()
@@ -357,21 +308,33 @@ class GenerationKeeper:
         if self._watch is None:
             return Ending(is_whole=False, error=self._error)
         try:
-            return self._finish(self._watch, exit_codes, *have_left(exit_codes, handled))
+            others_left = have_others_left(exit_codes, handled)
+            return self._finish(self._watch, exit_codes, *have_left(exit_codes, handled), others_left)
         except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
     def _finish(
-        self, watch: ChangeWatch, exit_codes: Sequence[int | None], has_left: bool, has_handled: bool
+        self,
+        watch: ChangeWatch,
+        exit_codes: Sequence[int | None],
+        has_left: bool,
+        has_handled: bool,
+        others_left: bool,
     ) -> Ending:
         observer = self._observer
-        observer.pids, self._error = (), self._error or observer.complaint
+        observer.pids, self._error = (
+            (),
+            self._error or self._taker.error or observer.logs.complaint(os.path.realpath(self._spec.folder)),
+        )
         self._look()
         observer.look_to_the_end()
         self._tried.end()
         self._error, newest = self._error or self._tried.error, self._shelf.newest
         # Events are read late on a busy machine. If nothing has changed since SIGTERM, living processes wrote it all.
         is_proven = observer.is_proven or (not observer.made and self._at_sigterm == read_tree(self._spec.folder))
+        if others_left and not (observer.doubts.paths or observer.made):
+            # Who was killed has not written what was written after that, and the others have finished it.
+            is_proven |= all(watch.written_s(path) > self._struck_at for path in observer.unproven)
         found = read_present(self._spec.folder, observer.changed, observer.taken)
         has_gone_on = observer.has_finished or self._matcher.num_reports > self._spec.num_reports
         is_whole, is_tried = judge(
@@ -382,12 +345,12 @@ class GenerationKeeper:
         live = found if is_tried else None
         if is_whole and live is not None:
             # If files must be copied, the next launch takes the generation while its script starts.
-            is_cheap = not self._shelf.paths_to_copy(self._describe(live, self._matcher.current))
+            is_cheap = not self._shelf.paths_to_copy(self._taker.describe(live, self._matcher.current))
             if observer.is_dirty and (self._matcher.wants_state or is_cheap):
-                self._take()
+                self._taker.take()
             self._matcher.end(all(code == 0 for code in exit_codes), time.monotonic())
         elif not self._tried.is_in_doubt:
-            self._take_last_complete(is_tried)
+            self._taker.take_last_complete(is_tried)
         self._tell_news()
         if live or not is_tried or self._store.folder.exists():
             # A checkpoint that was finished before may still be there, beside the torn one.
@@ -396,5 +359,5 @@ class GenerationKeeper:
         watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
-            self._matcher.order.value, self._error,
+            self._matcher.order.value, self._error or self._taker.error,
         )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from syne_hypersched.checkpoints._files import Tree, is_in
+from syne_hypersched.checkpoints._generation import Kept
 from syne_hypersched.checkpoints._numbers import pattern_of
-from syne_hypersched.checkpoints._store import Kept
 
 
 class Habits:
@@ -26,6 +26,10 @@ class Habits:
         self._finished: set[str] = set()
         self._earlier: dict[str, str] = {}
         self._asides: set[str] = set()
+        #: Where something that was written aside was moved since the last report, and the pattern of what it was
+        #: before, as long as nothing of that pattern is written. Of what is being moved, the pattern.
+        self._came: dict[str, str] = {}
+        self._leaving: str | None = None
 
     def know(self, kept: dict[str, Kept]) -> None:
         """Adds what is known of files that exist already."""
@@ -51,6 +55,7 @@ class Habits:
             Whether the prediction was that this would not happen: a second name of the file shows the change.
         """
         pattern = pattern_of(path)
+        self._came = {place: aside for place, aside in self._came.items() if not is_in(pattern, aside)}
         is_surprise = False
         if path in taken or path in self._finished:
             self._finished.discard(path)
@@ -71,11 +76,14 @@ class Habits:
 
     def report(self) -> None:
         """The script has reported. Files with other numbers than those before are of another epoch."""
+        self._came.clear()
         for path in self._finished:
             self._earlier.setdefault(pattern_of(path), path)
 
     def moved(self, path: str, tree: Tree, linked: Collection[str] = ()) -> None:
         """A file or folder was moved into its place; ``linked`` files may be written to under another name."""
+        if self._leaving is not None:
+            self._came[path], self._leaving = self._leaving, None
         for below in {path, *tree}:
             if is_in(below, path):
                 self._kept[below] = "written" if below in linked else "moved"
@@ -92,8 +100,20 @@ class Habits:
             moved away before the next one is written.
         """
         self._kept.pop(path, None)
+        self._leaving = pattern_of(path) if is_aside else None
         if is_aside:
             self._asides.add(pattern_of(path))
+
+    def removed(self, path: str) -> bool:
+        """A file or folder was removed. Returns whether that shows that files of some name are not written aside.
+
+        What was moved there was moved out of the way, if it is removed before another one is written or reported.
+        """
+        place = next((place for place in self._came if is_in(path, place)), None)
+        if place is None:
+            return False
+        self._asides.discard(self._came.pop(place))
+        return True
 
     def take(self, tree: Tree) -> None:
         """A generation was taken."""

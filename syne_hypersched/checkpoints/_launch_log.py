@@ -42,11 +42,16 @@ class LaunchLog:
         self._written_at, self._size = status.st_mtime, status.st_size
         return status.st_size
 
+    def printed_at(self, report: RawReport) -> float | None:
+        """When a report was printed (seconds of the wall clock, as the times of files); None if more was since."""
+        return None if self._size - report.end > 1 else self._written_at  # a line has an end
+
     def printed_s(self, report: RawReport, looked_s: float) -> float:
         """When a report was printed at the earliest (monotonic seconds), if nothing was at ``looked_s``."""
-        if self._size - report.end > 1:  # there is more behind it than the end of its line
+        printed_at = self.printed_at(report)
+        if printed_at is None:
             return looked_s
-        return max(looked_s, time.monotonic() - max(0.0, time.time() - self._written_at))
+        return max(looked_s, time.monotonic() - max(0.0, time.time() - printed_at))
 
     def new_reports(self, size: int, to_the_end: bool = False) -> list[RawReport]:
         """The reports since the last call, in a log of ``size`` bytes."""

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from syne_hypersched.checkpoints._generation import Matched, Notes
 from syne_hypersched.checkpoints._levels import LastLevels, order_of
 from syne_hypersched.checkpoints._rhythm import Rhythm
 from syne_hypersched.checkpoints._states import Best, Order, State, number_of
-from syne_hypersched.checkpoints._store import Matched, Notes
 
 #: A script that saves after its report begins to save within so many seconds.
 LATE_SAVE_S = 0.02

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from syne_hypersched._report_lines import RawReport
 from syne_hypersched.checkpoints._bursts import Bursts
-from syne_hypersched.checkpoints._changes import Change, ChangeWatch, split_at_reports
+from syne_hypersched.checkpoints._changes import Change, ChangeWatch, read_with_size, split_at_reports
 from syne_hypersched.checkpoints._complete import LastComplete
 from syne_hypersched.checkpoints._doubts import Doubts
 from syne_hypersched.checkpoints._files import Tree, come, is_empty_file, is_in, is_of_elastic_run, read_tree
@@ -19,6 +19,7 @@ from syne_hypersched.checkpoints._numbers import has_name
 from syne_hypersched.checkpoints._open_logs import OpenLogs
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import Move, Order, State
+from syne_hypersched.checkpoints._unannounced import Unannounced
 from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
 
 _MADE_S = 1.0  # a folder that stays empty for so many seconds is to be empty
@@ -66,6 +67,8 @@ class Observer:
         Where a checkpoint ends.
     doubts
         Files that were being written at SIGTERM.
+    logs
+        Files that stay open.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Observer:
         self.log = LaunchLog(spec.log, spec.log_end)
         self.pids: tuple[int, ...] = ()
         self.bursts, self.habits, self.doubts = Bursts(), Habits(), Doubts()
-        self._complete, self._logs = LastComplete(), OpenLogs()
+        self._complete, self.logs, self._unannounced = LastComplete(), OpenLogs(), Unannounced(self._folder)
         self.taken: Tree = {}
         self.is_dirty = self.has_reported = self.has_finished = self.is_open = False
         self.changed: set[str] = set()
@@ -110,8 +113,6 @@ class Observer:
         self._taken_in_burst: int | None = None
         self.lacking: list[int] = []
 
-    # The state of the folder.
-
     @property
     def is_complete(self) -> bool:
         """Whether the checkpoint ends as earlier ones did, so that it is complete."""
@@ -128,41 +129,32 @@ class Observer:
         return not (self._unproven or self._untold or self.doubts.paths or self.made)
 
     @property
+    def unproven(self) -> frozenset[str]:
+        """Files that may not have been closed by a process that was alive afterwards."""
+        return frozenset(self._unproven | self._untold | self.doubts.paths)
+
+    @property
     def may_be_whole(self) -> bool:
         """As :attr:`is_proven`, but ignores files that were only opened or created, or are not moved into place yet."""
         return all(map(self.habits.is_aside, {*self._unproven, *self.doubts.paths, *self.made}))
 
-    def doubt(self) -> bool:
-        """The processes get SIGTERM now; returns whether one is writing. Any thread may call it."""
-        log_end, open_now = self.log.size(), {os.path.relpath(path, self._folder) for path in self.open_files()}
-        return self.doubts.begin(open_now, len(self.pids) == 1, log_end)
-
     def awaited(self) -> frozenset[str]:
         """Files that are being written and will be closed."""
-        return self._logs.awaited(self._writing(), time.monotonic())
+        return self.logs.awaited(self._writing(), time.monotonic())
 
     def _writing(self) -> frozenset[str]:
         return self.open_files() if self.is_dirty else frozenset()
 
-    @property
-    def complaint(self) -> str:
-        """What the script should do in another way, in words; empty if there is nothing."""
-        return self._logs.complaint(self._folder)
-
     def open_files(self) -> frozenset[str]:
         """Files that are open for writing, except those that always are. Any thread may call it."""
-        return self._logs.others(open_for_writing(self.pids, self._folder), self._looked_s)
-
-    def is_written(self, paths: Iterable[str]) -> bool:
-        """Whether any process writes to one of these files of the folder."""
-        return self._logs.are_written(os.path.join(self._folder, path) for path in paths)
+        return self.logs.others(open_for_writing(self.pids, self._folder), self._looked_s)
 
     def _is_of_log(self, change: Change) -> bool:
         """Whether a change is that of a log; if so, counts it."""
         path = os.path.join(self._folder, change.path)
-        if not change.path or path not in self._logs:
+        if not change.path or path not in self.logs:
             return False
-        self._logs.hear(change.kind, path, time.monotonic())
+        self.logs.hear(change.kind, path, time.monotonic())
         if change.kind in ("closed", "removed", "moved away"):
             for known in (self._unproven, self._untold, self._begun):
                 known.pop(change.path, None) if isinstance(known, dict) else known.discard(change.path)
@@ -185,12 +177,11 @@ class Observer:
 
     def last_complete(self) -> tuple[Tree, State | None]:
         """The last complete checkpoint, if the folder without what was begun after it is whole, and its state."""
-        unproven = self._unproven | self._untold | self.doubts.paths
-        return self._complete.tree(read_tree(self._folder), unproven), self._complete.state
+        return self._complete.tree(read_tree(self._folder), self.unproven), self._complete.state
 
     def mark_taken(self, live: Tree, number: int | None = None) -> None:
         """The present folder was taken as a generation, with this number if it is a new one."""
-        self.is_dirty, self.taken, self._taken_in_burst = False, live, number
+        self.is_dirty, self.has_reported, self.taken, self._taken_in_burst = False, False, live, number
         self.changed.clear()
         self.has_finished = self.has_finished or bool(live)
         self.habits.take(live)
@@ -200,14 +191,7 @@ class Observer:
     def look(self) -> None:
         """Handles the new events."""
         began_s = time.monotonic()
-        seen, size = self._watch.read(), self.log.size()
-        for _ in range(3):
-            more = self._watch.read()
-            if not more:
-                break
-            seen, size = seen + more, self.log.size()
-        else:
-            seen.append(None)  # there may be more: the next changes may be older than the reports
+        seen, size = read_with_size(self._watch.read, self.log.size)
         if not seen:
             self._looked_s = began_s
             return
@@ -218,6 +202,7 @@ class Observer:
         self._tell(reports, is_certain=len(between) == 1 == len(reports))
         self._handle_changes(between, before, after, after)
         self._handle_changes(rest, after, after, after)
+        self.begin(self._unannounced.begun_again(self._begun), time.monotonic())
         if any(change is not None and change.kind == "closed" for change in seen):
             self.prove()  # as soon as possible, since its process may be killed
         self._looked_s = began_s
@@ -239,8 +224,9 @@ class Observer:
         if reports and self.is_dirty:
             # Of several reports, the last one; a file may have been opened after those before.
             open_now = open_for_writing(self.pids, self._folder)
-            self._logs.report(open_now)
+            self.logs.report(open_now)
         for raw in reports:
+            self.begin(self._unannounced.begun_before(self.log.printed_at(raw), self._begun), now)
             since_s = min(now, self.log.printed_s(raw, self._looked_s))
             self._matcher.report(raw.values, raw.end, now, gap_s, since_s, is_certain)
             self.bursts.report(is_certain)
@@ -249,6 +235,12 @@ class Observer:
             self.has_reported, self._taken_in_burst = True, None
             self.doubts.report(raw.end)
             self._keep_lost(open_now)
+
+    def begin(self, paths: Iterable[str], now: float) -> None:
+        """Files are being written to, before the kernel tells of it."""
+        for path in paths:
+            self._begun.setdefault(path, self._matcher.num_reports)
+            self._matcher.touch(self._looked_s, now)
 
     def _keep_lost(self, open_now: frozenset[str]) -> None:
         """Files that existed before the watch began are finished unless they are among the open ones."""
@@ -269,7 +261,7 @@ class Observer:
                 self._complete.begin(change.path)
                 self._matcher.touch(self._looked_s, now)
                 continue
-            self._logs.hear(change.kind, os.path.join(self._folder, change.path), now)
+            self.logs.hear(change.kind, os.path.join(self._folder, change.path), now)
             self.doubts.hear(change.kind, change.path)
             if change.kind in ("created", "linked", "written", "closed"):
                 (self._unproven if change.kind == "written" else self._untold).add(change.path)
@@ -302,6 +294,8 @@ class Observer:
         elif change.kind in ("linked", "closed"):
             began_after = min(self._begun.pop(path, after), self._lost.get(path, after))
             self.bursts.overlap(began_after < after)
+            if change.kind == "closed":
+                self._unannounced.close(path)
             moved = next((other for other in self._moved_open if is_in(path, other)), None)
             if moved is not None:
                 self._finish_moved(moved, before, now)
@@ -332,9 +326,13 @@ class Observer:
             for known in (self._begun, self._aside, self._lost, self.made, self._parts):
                 known.pop(path, None)
             self.doubts.forget(path)
+            self._unannounced.forget(path)
             self.bursts.remove(path)
             self._complete.remove(path)
             self._matcher.change(after, before, now, is_save=False)
+            if self.habits.removed(path):  # what was taken to be written aside is in its place
+                for other in [other for other in self._aside if not self.habits.is_aside(other)]:
+                    self._finish(other, self._aside.pop(other), before, now)
 
     def _finish_moved(self, path: str, before: int, now: float) -> None:
         """A file or folder is in its place; it is finished if all its files are closed."""
@@ -383,6 +381,7 @@ class Observer:
         is_aside |= not (has_name(path, (*self._parts, *self.taken)) or was_there)
         parts = [self._parts.pop(other) for other in list(self._parts) if is_below(other)]
         self.habits.moved_away(path, is_aside)
+        self._unannounced.forget(path)
         was_part = is_aside and self.bursts.withdraw(path)
         if not is_aside:
             self.bursts.set_aside(path)

@@ -6,8 +6,6 @@ import os
 import re
 from collections.abc import Iterable
 
-from syne_hypersched.checkpoints._writers import is_being_written
-
 #: A file that is open for writing at so many reports, and idle for so many seconds, is a log and no checkpoint...
 _LOG_REPORTS = 3
 _LOG_IDLE_S = 0.25
@@ -79,10 +77,6 @@ class OpenLogs:
         # What was written after that is not known: a file that is not known to be idle is no log.
         self.look(looked_s)
         return frozenset(path for path in paths if path not in self)
-
-    def are_written(self, paths: Iterable[str]) -> bool:
-        """Whether any process writes to one of these files, logs left out."""
-        return any(is_being_written(path) for path in paths if path not in self)
 
     def look(self, now_s: float) -> None:
         """Finds out which files are logs by now."""

@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Callable, Collection
 
 from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._generation import Generation, Notes
+from syne_hypersched.checkpoints._leases import Leases
 from syne_hypersched.checkpoints._numbers import pattern_of
 from syne_hypersched.checkpoints._spec import Beginning, CheckpointSpec
-from syne_hypersched.checkpoints._store import Generation, GenerationStore, Notes
+from syne_hypersched.checkpoints._store import GenerationStore
 
 
 class NoRoomError(Exception):
@@ -141,7 +143,11 @@ class Shelf:
         ]
 
     def take(
-        self, generation: Generation, is_changing: Callable[[], bool] = lambda: False, only_links: bool = False
+        self,
+        generation: Generation,
+        is_changing: Callable[[], bool] = lambda: False,
+        only_links: bool = False,
+        leases: Leases | None = None,
     ) -> Generation:
         """Takes a generation, unless somebody writes to the folder, and keeps it.
 
@@ -151,16 +157,20 @@ class Shelf:
             There is no room for a copy.
         OSError
             A file is gone or was changed, or cannot be copied.
+        GivenUpError
+            A process waits for a lease, and would have to wait for too long.
         """
         self._check_room(generation, only_links)
-        taken = self._store.take(generation, self.newest, is_changing, only_links)
+        taken = self._store.take(generation, self.newest, is_changing, only_links, leases=leases)
         self._keep(taken)
         return taken
 
-    def hold(self, generation: Generation, is_changing: Callable[[], bool]) -> None:
+    def hold(
+        self, generation: Generation, is_changing: Callable[[], bool] = lambda: False, leases: Leases | None = None
+    ) -> None:
         """Copies a folder that may not be whole, as :meth:`take` does; it becomes no generation until it is proven."""
         self._check_room(generation)
-        self._held = self._store.take(generation, self.newest, is_changing, is_held=True)
+        self._held = self._store.take(generation, self.newest, is_changing, is_held=True, leases=leases)
 
     def end_hold(self, is_whole: bool) -> None:
         """Makes what is held a generation if it has turned out to be whole, unless there is a newer one.

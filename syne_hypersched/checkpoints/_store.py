@@ -13,121 +13,18 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from syne_hypersched.checkpoints._files import FileState, Tree, are_links_replaced, place_tree, read_tree
-
-Kept = Literal["moved", "new", "written"]
-"""How a script makes a file: ``moved`` into place whole, ``new`` under a name of its own each time, or ``written`` in
-place. Files of the first two kinds are not written to any more, so that a hard link keeps their content."""
-
-Match = Literal["exact"] | int
-"""How certain a match is: ``"exact"``, or by how many reports the generation may be newer than its report."""
+from syne_hypersched.checkpoints._files import are_links_replaced, place_tree, read_tree
+from syne_hypersched.checkpoints._generation import Generation, Notes, generation_of, notes_of, values_of
+from syne_hypersched.checkpoints._leases import Leases
 
 _GENERATION = "generation.json"
 _NOTES = "notes.json"
 _FILES = "files"
 _HELD = ".held"
-_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A state in which the checkpoint folder was whole."""
-
-    number: int
-    """Number of the generation; increases with every generation of a trial."""
-
-    launch: int
-    """Index of the launch that made it; -1: it existed before the first launch."""
-
-    after: int
-    """At least so many reports of the trial were printed before the first of its changes."""
-
-    before: int
-    """At most so many were printed before the last of its changes. Equal to ``after`` where no report came between."""
-
-    live: Tree
-    """The checkpoint folder as it was when this was taken."""
-
-    kept: Mapping[str, Kept]
-    """How each file was made."""
-
-    level: float | None = None
-    """Resource level of the ``after``-th report, if it is known. Work repeated from an older checkpoint has higher
-    numbers of reports, but not higher levels."""
-
-    bytes_copied: int = 0
-    """Bytes that were copied for it."""
-
-    def is_final(self, path: str) -> bool:
-        """Whether a file will not be written to any more, so that a hard link can replace a copy."""
-        return self.kept.get(path, "written") != "written"
-
-    def newer_by(self, report: int) -> int:
-        """How many reports newer than the ``report``-th it may be at most; below 0: it may be older."""
-        return self.before + 1 - report if self.after >= report else -1
-
-
-@dataclass(frozen=True)
-class Matched:
-    """A report and the generation that belongs to it."""
-
-    report: int
-    """The report is the trial's ``report``-th, counted from 1."""
-
-    end: int
-    """Where the report ends in the log (bytes)."""
-
-    values: Mapping[str, Any]
-    """What was reported."""
-
-    launch: int
-    """Index of the launch that has reported."""
-
-    generation: int
-    """Number of the generation."""
-
-    match: Match
-    """How certain the match is."""
-
-
-@dataclass
-class Notes:
-    """What is recorded beside the generations themselves."""
-
-    num_reports: int = 0
-    """Reports of the trial so far."""
-
-    num_generations: int = 0
-    """The highest number of a generation so far."""
-
-    log_end: int = 0
-    """Bytes of the log in which they are."""
-
-    best: dict[str, Any] | None = None
-    """The best of them, as the matcher keeps it."""
-
-    matched: list[Matched] = field(default_factory=list)
-    """The last reports that were the best ones so far, and their generations."""
-
-    left: Tree | None = None
-    """The checkpoint folder as the last launch has left it, if it is or may be whole; None: that is not known."""
-
-    is_whole: bool = False
-    """Whether that is certain. If not, a launch tries it."""
-
-    is_torn: bool = False
-    """Whether the last launch was killed while it wrote there."""
-
-    evidence: dict[str, Any] | None = None
-    """What the matcher needs to learn from the next launch in which order the script saves and reports."""
-
-    def is_whole_in(self, live: Tree) -> bool:
-        """Whether the present folder is as the last launch has left it, and is certainly whole."""
-        return self.is_whole and live == self.left
 
 
 class GenerationStore:
@@ -172,6 +69,7 @@ class GenerationStore:
         is_changing: Callable[[], bool] = lambda: False,
         only_links: bool = False,
         is_held: bool = False,
+        leases: Leases | None = None,
     ) -> Generation:
         """Takes the present checkpoint folder as a generation.
 
@@ -187,6 +85,8 @@ class GenerationStore:
             Whether to use hard links for all files where they are possible, since nobody will write to them.
         is_held
             Whether it is held back for :meth:`put_held`, because the folder may not be whole.
+        leases
+            Keep files as they are until they are copied.
 
         Returns
         -------
@@ -197,12 +97,14 @@ class GenerationStore:
         ------
         OSError
             A file is gone, because the script goes on writing, or there is no room.
+        GivenUpError
+            A process waits for a lease, and would have to wait for too long.
         """
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         aside = self.folder / (f".{generation.number}" if not is_held else _HELD)
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            copied = self._place(generation, older, aside / _FILES, only_links)
+            copied = self._place(generation, older, aside / _FILES, only_links, leases or Leases("", {}))
             is_replaced = are_links_replaced(self.checkpoints, generation.live)
             if is_changing() or is_replaced or not self._is_sound(generation, aside / _FILES):
                 raise OSError(f"{self.checkpoints} was changed while it was taken")
@@ -233,11 +135,13 @@ class GenerationStore:
         _write_json(aside / _GENERATION, values_of(generation))
         os.rename(aside, self._path(generation.number))
 
-    def _place(self, generation: Generation, older: Generation | None, target: Path, only_links: bool) -> int:
+    def _place(
+        self, generation: Generation, older: Generation | None, target: Path, only_links: bool, leases: Leases
+    ) -> int:
         def source(path: str) -> str:
             if is_unchanged(path) and older is not None:
                 return os.path.join(self.files(older.number), path)
-            return os.path.join(self.checkpoints, path)
+            return leases.place(path) or os.path.join(self.checkpoints, path)
 
         def is_unchanged(path: str) -> bool:
             return older is not None and older.live.get(path) == generation.live[path]
@@ -245,7 +149,7 @@ class GenerationStore:
         def is_linked(path: str) -> bool:
             return only_links or is_unchanged(path) or generation.is_final(path)
 
-        return place_tree(generation.live, target, source, is_linked)
+        return place_tree(generation.live, target, source, is_linked, leases.go_on)
 
     def is_sound(self, generation: Generation) -> bool:
         """Whether a generation is unchanged: no process has written to its files through another hard link."""
@@ -356,39 +260,6 @@ class GenerationStore:
 def generations_folder(checkpoints: Path) -> Path:
     """Where the generations of a checkpoint folder are."""
     return checkpoints.with_name(f".{checkpoints.name}-generations")
-
-
-def values_of(generation: Generation) -> dict[str, Any]:
-    """A generation as values that can be written as JSON."""
-    return {**asdict(generation), "format": _FORMAT}
-
-
-def generation_of(values: Mapping[str, Any]) -> Generation:
-    """Inverse of :func:`values_of`.
-
-    Raises
-    ------
-    AttributeError, KeyError, TypeError, ValueError
-        The values are not those of a generation.
-    """
-    if values["format"] != _FORMAT:
-        raise ValueError(f"the format of a generation must be {_FORMAT}, but is {values['format']!r}")
-    data = {name: value for name, value in values.items() if name != "format"}
-    data["live"] = {path: FileState(*state) for path, state in data["live"].items()}
-    return Generation(**data)
-
-
-def notes_of(values: Mapping[str, Any]) -> Notes:
-    """Notes that were written as JSON.
-
-    Raises
-    ------
-    AttributeError, KeyError, TypeError, ValueError
-        The values are not those of notes.
-    """
-    left = values["left"]
-    left = None if left is None else {path: FileState(*state) for path, state in left.items()}
-    return Notes(**{**values, "left": left, "matched": [Matched(**entry) for entry in values["matched"]]})
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -7,10 +7,12 @@ removed.
 
 from __future__ import annotations
 
+from syne_hypersched.checkpoints._files import Tree
+from syne_hypersched.checkpoints._leases import GivenUpError
 from syne_hypersched.checkpoints._matching import Matcher
 from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
-from syne_hypersched.checkpoints._store import Generation
+from syne_hypersched.checkpoints._taker import Taker
 
 
 class TriedCheckpoint:
@@ -18,8 +20,10 @@ class TriedCheckpoint:
 
     Parameters
     ----------
+    taker
+        Makes the copy.
     shelf
-        Holds the copy.
+        Holds it.
     observer
         Says whether the folder changes.
     matcher
@@ -35,30 +39,24 @@ class TriedCheckpoint:
         Why the copy could not be kept; empty if it was, or if there is none.
     """
 
-    def __init__(self, shelf: Shelf, observer: Observer, matcher: Matcher, is_in_doubt: bool) -> None:
-        self._shelf, self._observer, self._matcher = shelf, observer, matcher
+    def __init__(self, taker: Taker, shelf: Shelf, observer: Observer, matcher: Matcher, is_in_doubt: bool) -> None:
+        self._taker, self._shelf, self._observer, self._matcher = taker, shelf, observer, matcher
         self.is_in_doubt = is_in_doubt
         self.error = ""
 
-    def copy(self, generation: Generation) -> None:
+    def copy(self, live: Tree) -> None:
         """Copies the folder, unless somebody writes to it.
 
         Parameters
         ----------
-        generation
-            What the copy becomes if the checkpoint was whole.
+        live
+            The folder.
         """
-        observer = self._observer
-        if observer.num_changes or not generation.live:
+        if self._observer.num_changes or not live:
             return
-
-        def is_changing() -> bool:
-            observer.look()
-            return observer.num_changes > 0 or bool(observer.open_files())
-
         try:
-            self._shelf.hold(generation, is_changing)
-        except (NoRoomError, OSError):
+            self._taker.hold(live)
+        except (GivenUpError, NoRoomError, OSError):
             self._shelf.end_hold(is_whole=False)  # the launch does without
 
     def look(self) -> None:

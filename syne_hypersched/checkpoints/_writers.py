@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import signal
 from collections.abc import Iterable
 
 #: The kernel has begun to end the process (``PF_EXITING`` in ``include/linux/sched.h``).
 _PF_EXITING = 0x4
-#: ``F_SETSIG`` of ``fcntl``: the signal by which the holder of a lease is told of a writer. SIGIO, the default, kills.
-_F_SETSIG = 10
 
 
 def open_for_writing(pids: Iterable[int], folder: str) -> frozenset[str]:
@@ -53,29 +49,6 @@ def _with_descendants(pids: Iterable[int]) -> list[int]:
                 with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                     todo += [int(child) for child in file.read().split()]
     return found
-
-
-def is_being_written(path: str) -> bool:
-    """Whether any process has a file open for writing, or is inside an ``open`` that has already truncated the file.
-
-    The kernel grants a read lease on a file only if no process writes to it. The lease is released at once; a process
-    that opens the file meanwhile waits until then. False where the file system has no leases, or the file is missing.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)  # nobody notices the lease
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return False
 
 
 def is_alive(pid: int) -> bool:

@@ -21,12 +21,13 @@ from typing import Any
 from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched._log_tail import LogTail
+from syne_hypersched.checkpoints._generation import Generation, Match
 from syne_hypersched.checkpoints._published import measure_checkpoint as measure_checkpoint
 from syne_hypersched.checkpoints._published import published_result as published_result
 from syne_hypersched.checkpoints._published import published_trial as published_trial
 from syne_hypersched.checkpoints._published import set_aside as set_aside
 from syne_hypersched.checkpoints._states import number_of
-from syne_hypersched.checkpoints._store import Generation, GenerationStore, Match
+from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.contract import ST_LAUNCH
 from syne_hypersched.filenames import BEST_DIRNAME, CONFIG_FILENAME, RESULT_FILENAME, STDOUT_FILENAME
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from syne_hypersched.checkpoints._files import Tree, num_bytes, place_tree, read_tree
-from syne_hypersched.checkpoints._store import Generation, GenerationStore
+from syne_hypersched.checkpoints._files import Tree, num_bytes, place_tree, read_tree, sizes_of
+from syne_hypersched.checkpoints._generation import Generation
+from syne_hypersched.checkpoints._leases import GivenUpError, Leases, Patience
+from syne_hypersched.checkpoints._store import GenerationStore
 from syne_hypersched.checkpoints.room import NO_ROOM, free_mb
 
 logger = logging.getLogger(__name__)
@@ -111,7 +113,8 @@ def copy_checkpoint(source: Path, target: Path, min_free_mb: float = 0.0) -> boo
     """Copies a checkpoint folder that its trial may be writing to at the same time.
 
     Copies the folder as the trial's last launch left it, or its newest generation if the folder may not be whole. If
-    the folder was not watched and changes during the copy, it is copied again, for at most about a second.
+    the folder was not watched, and its trial writes to it or has written during the copy, it is copied again, for at
+    most about a second. A trial that wants to write while a copy is made waits for at most half a second.
 
     Parameters
     ----------
@@ -168,18 +171,23 @@ def _copy_generation(store: GenerationStore, generation: Generation, target: Pat
 
 def _copy_when_still(source: Path, target: Path, min_free_mb: float) -> bool:
     is_placed = False
-    for _ in range(_SETTLE_TRIES):
+    for number in range(_SETTLE_TRIES):
         before = read_tree(source)
         if not before:
             return False
         _check_room(before, target, min_free_mb)
         _forget(target)
         is_placed = False
-        with contextlib.suppress(FileNotFoundError):  # a file was replaced while it was copied
-            _place(before, source, target)
-            is_placed = True
-            if read_tree(source) == before:
-                return True
+        with (
+            contextlib.suppress(FileNotFoundError, GivenUpError),  # a file was replaced while it was copied
+            Leases(str(source), sizes_of(before), lambda: Patience.FIRST_S) as leases,
+        ):
+            is_closed = leases.obtain()
+            if is_closed or number >= _SETTLE_TRIES // 2:  # a file that stays open may be a log
+                _place(before, source, target, leases)
+                is_placed = True
+                if read_tree(source) == before:
+                    return True
         time.sleep(_SETTLE_PAUSE_S)
     if not is_placed:
         _forget(target)
@@ -194,11 +202,12 @@ def _check_room(tree: Tree, target: Path, min_free_mb: float) -> None:
         )
 
 
-def _place(tree: Tree, source: Path, target: Path) -> None:
+def _place(tree: Tree, source: Path, target: Path, leases: Leases | None = None) -> None:
+    held = leases or Leases("", {})
     aside = _aside(target)  # a tuner that is killed must leave no half of it
     shutil.rmtree(aside, ignore_errors=True)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place_tree(tree, aside, lambda path: os.path.join(source, path), lambda path: False)
+    place_tree(tree, aside, lambda path: held.place(path) or os.path.join(source, path), lambda path: False, held.go_on)
     os.rename(aside, target)
 
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from syne_hypersched.checkpoints._bill import FILE, FOLDER, LINK, Bill, check_bill, identity
 from syne_hypersched.checkpoints._files import FileState, Tree, copy_file, link_file, place_tree, read_tree
-from syne_hypersched.checkpoints._store import Generation, GenerationStore, values_of
+from syne_hypersched.checkpoints._generation import Generation, values_of
+from syne_hypersched.checkpoints._store import GenerationStore
 
 __all__ = ["FILE", "Arrival", "Bill", "Departure", "Piece", "identity", "pieces"]
 

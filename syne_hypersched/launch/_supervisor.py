@@ -207,6 +207,8 @@ class Supervisor:
             self._exit_codes[rank] = code
             if self._keeper is not None and code == 0 and not self._terminated:
                 self._keeper.forget(pid)
+            if self._keeper is not None and code == -signal.SIGTERM and rank not in self._handled:
+                self._keeper.strike()
             if code == 0 and self._rank_of and not self._drained:
                 self._send({"event": "left", "rank": rank})  # what it held can be used again
             if code != 0 and not self._terminated and self._first_failed is None:

@@ -27,7 +27,7 @@ _SEVERAL = 3
 _PLAIN = (int, float)
 
 _LARGE = 1e15
-"""A resource level of a larger amount may be no finite number."""
+"""A resource level of a larger amount may be no finite number, and is hardly a count of epochs."""
 
 _SHOWN = 60
 """Characters of a value, and entries of a report, that a message shows at most."""
@@ -171,6 +171,13 @@ class ReportReader:
                 f"is beyond max_t={self._max_t:g}: it is stopped at its first report, and so is every other trial that "
                 f"does the same. If the script reports steps or samples rather than epochs under {self._time_attr!r}, "
                 "give max_t (and grace_period) in that unit, or name another entry as time_attr",
+            )
+        elif report.resource >= _LARGE and report.resource > self._max_t:
+            self._warn(
+                "huge",
+                f"trial {trial_id} has reported {self._time_attr}={report.resource:g} (time_attr), which is far beyond "
+                f"max_t={self._max_t:g} and hardly a count: it is taken as it is, so that the trial is trained to its "
+                f"end and is stopped. Look at what the script reports under {self._time_attr!r}",
             )
         self._last[trial_id] = report
         return report

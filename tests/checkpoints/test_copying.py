@@ -73,8 +73,8 @@ def test_what_changes_while_it_is_copied_is_copied_again(tmp_path, monkeypatch):
     make(source, "before")
     place, num_copies = copying._place, []
 
-    def place_while_it_is_written_to(tree, folder, target):
-        place(tree, folder, target)
+    def place_while_it_is_written_to(tree, folder, target, *leases):
+        place(tree, folder, target, *leases)
         num_copies.append(None)
         if len(num_copies) == 1:
             (tmp_path / "aside").write_text("after")
@@ -85,11 +85,37 @@ def test_what_changes_while_it_is_copied_is_copied_again(tmp_path, monkeypatch):
     assert (tmp_path / "target" / "model").read_text() == "after"
 
 
+def test_half_of_a_file_that_is_being_written_is_not_copied(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    make(source, "epoch 1")
+    with open(source / "model", "w") as file:
+        file.write("half of")
+        file.flush()
+
+        def finish(_):
+            file.write(" epoch 2")
+            file.close()
+            monkeypatch.undo()
+
+        monkeypatch.setattr(copying.time, "sleep", finish)
+        assert copy_checkpoint(source, tmp_path / "target")
+    assert (tmp_path / "target" / "model").read_text() == "half of epoch 2"
+
+
+def test_a_file_that_stays_open_is_copied_in_the_end(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    make(source, "epoch 1")
+    monkeypatch.setattr(copying.time, "sleep", lambda _: None)
+    with open(source / "log", "w"):
+        assert copy_checkpoint(source, tmp_path / "target")
+    assert (tmp_path / "target" / "model").read_text() == "epoch 1"
+
+
 def removing(store, monkeypatch, times):
     """While a generation is copied, the trial takes a newer one, and the oldest is removed, as often as it is told."""
     place, left = copying.place_tree, [times]
 
-    def place_while_newer_ones_come(tree, target, source, is_linked):
+    def place_while_newer_ones_come(tree, target, source, is_linked, *go_on):
         if left[0] and target.name.endswith("-copied"):
             left[0] -= 1
             number = store.numbers()[-1]
@@ -97,7 +123,7 @@ def removing(store, monkeypatch, times):
             store.take(Generation(number + 1, 0, number + 1, number + 1, read_tree(store.checkpoints), {}), None)
             make(store.checkpoints, "half of the next one")
             store.remove(number)
-        return place(tree, target, source, is_linked)
+        return place(tree, target, source, is_linked, *go_on)
 
     monkeypatch.setattr(copying, "place_tree", place_while_newer_ones_come)
 
@@ -129,7 +155,7 @@ def test_a_large_generation_that_is_removed_during_the_copy_is_copied_whole(tmp_
 def test_half_a_copy_is_no_checkpoint(tmp_path, monkeypatch):
     make(tmp_path / "source", "text")
 
-    def place_half(tree, source, target):
+    def place_half(tree, source, target, *_):
         target.mkdir()
         (target / "half").touch()
         raise FileNotFoundError("replaced again and again")

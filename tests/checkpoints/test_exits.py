@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from syne_hypersched.checkpoints._doubts import Doubts
-from syne_hypersched.checkpoints._exits import have_left, judge
+from syne_hypersched.checkpoints._exits import have_left, have_others_left, judge
 from syne_hypersched.checkpoints._files import FileState
 
 
@@ -28,6 +28,26 @@ from syne_hypersched.checkpoints._files import FileState
 )
 def test_who_has_left(exit_codes, handled, expected):
     assert have_left(exit_codes, handled) == expected
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "handled", "expected"),
+    [
+        ([75, -15], [], True),
+        ([75, -15], [0], True),
+        ([143, -15, -15], [0], True),
+        ([75, -15], [1], False),  # it may have had a thread that was writing
+        ([143, -15], [], False),
+        ([75, 0], [], False),
+        ([-15, -15], [], False),
+        ([1, -15], [], False),
+        ([-9, -15], [], False),
+        ([None, -15], [], False),
+        ([-15], [], False),
+    ],
+)
+def test_who_has_left_while_others_were_killed_by_sigterm(exit_codes, handled, expected):
+    assert have_others_left(exit_codes, handled) is expected
 
 
 class Seen:

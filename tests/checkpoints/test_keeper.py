@@ -24,6 +24,7 @@ from syne_hypersched.checkpoints import (
 )
 from syne_hypersched.checkpoints import _keeper as keeper_module
 from syne_hypersched.checkpoints import _matching as matching_module
+from syne_hypersched.checkpoints._states import State
 from syne_hypersched.launch import Launcher, LaunchSpec, RankSpec
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
@@ -201,7 +202,9 @@ def test_every_generation_is_a_whole_epoch_and_the_match_is_true(launches, write
     launches.folder.mkdir()  # what is renamed in a folder that is not watched yet is copied the first time
     save, tell = f"{writer}(epoch)", "report(epoch, LOSSES[epoch])"
     body = [save, tell] if is_early else [tell, save]
-    ending = launches.run("for epoch in range(1, 7):\n    train()\n" + "".join(f"    {line}\n" for line in body))
+    script = "for epoch in range(1, 7):\n    train()\n" + "".join(f"    {line}\n" for line in body)
+    # What must be copied is left to the next launch if the script has ended before anybody has looked at it.
+    ending = launches.run(script + "while not taken():\n    time.sleep(0.005)\n")
     assert (ending.is_whole, ending.has_changed, ending.error) == (True, True, "")
     epochs = launches.epochs()
     assert epochs == sorted(epochs)
@@ -245,6 +248,25 @@ for epoch in range(1, 5):
     ending = launches.run(body)
     assert ending.is_whole, launches.errors()
     assert launches.epochs() == [1, 2, 3, 4]
+
+
+def test_who_overwrites_its_checkpoint_without_a_pause_gets_generations_too(launches):
+    """The next save begins before a copy is done, and waits for it."""
+    body = """
+epoch = 0
+while taken() < 3:
+    epoch += 1
+    path = folder / "model"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{epoch}:" + "x" * 4_000_000 + f":{epoch}")
+    report(epoch, 1 / epoch)
+"""
+    ending = launches.run(body)
+    assert ending.is_whole, launches.errors()
+    assert ending.error == ""
+    epochs = launches.epochs()  # none of them is torn
+    assert len(epochs) >= 3
+    assert epochs == sorted(set(epochs))
 
 
 def dying(how, path="model"):
@@ -944,10 +966,10 @@ def test_nobody_waits_for_a_copy(in_process, monkeypatch, wait_for):
     copying, may_end = keeper_module.threading.Event(), keeper_module.threading.Event()
     take = GenerationStore.take
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         copying.set()
         may_end.wait()
-        return take(*arguments)
+        return take(*arguments, **options)
 
     monkeypatch.setattr(GenerationStore, "take", slow)
     script.do(f"file = open({str(script.folder / 'model')!r}, 'w'); file.write('x'); file.close()")
@@ -1022,6 +1044,28 @@ def test_what_is_there_at_sigterm_is_whole_if_nobody_writes_however_late_it_is_l
     assert (process.returncode, ending.is_whole) == (-15, not is_writing)
 
 
+@pytest.mark.parametrize("later_s", [10, -10])
+def test_what_is_written_after_sigterm_has_killed_one_rank_is_whole_if_the_others_have_left(launches, later_s):
+    """Nobody has looked while the writer was alive, as on a busy machine."""
+    keeper = GenerationKeeper(dataclasses.replace(launches.spec, launch=0), lambda _: None)
+    keeper.prepare()
+    save = "import os, pathlib, sys, time; sys.stdin.read(); path = pathlib.Path(sys.argv[1]); path.write_text('1'); "
+    save += f"os.utime(path, (time.time() + {later_s},) * 2); sys.exit(75)"
+    with keeper._lock:  # its thread does not get to look
+        launches.folder.mkdir()
+        argv = [sys.executable, "-c", save, str(launches.folder / "model")]
+        ranks = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(2)]
+        keeper.start([rank.pid for rank in ranks])
+        keeper.drain()
+        ranks[1].terminate()
+        ranks[1].wait()
+        keeper.strike()
+        ranks[0].communicate(b"")
+        ranks[1].stdin.close()
+    exit_codes = [rank.returncode for rank in ranks]
+    assert (exit_codes, keeper.finish(exit_codes).is_whole) == ([75, -15], later_s > 0)
+
+
 def test_a_run_that_saves_between_its_reports_goes_on_from_what_it_saved_last(launches):
     """Two checkpoints for each report, then one alone: it is whole by itself."""
     ending = launches.run(
@@ -1058,9 +1102,9 @@ def test_a_last_complete_checkpoint_with_which_the_next_launch_goes_on_is_a_copy
     if leaves_more:
         (script.folder / "half").write_text("of the next one")
     tree = {name: state for name, state in keeper_module.read_tree(script.folder).items() if name == "model"}
-    monkeypatch.setattr(script.keeper._observer, "last_complete", lambda: (tree, keeper_module.State(1, 1, 0.0)))
+    monkeypatch.setattr(script.keeper._observer, "last_complete", lambda: (tree, State(1, 1, 0.0)))
     with script.keeper._lock:
-        script.keeper._take_last_complete(is_tried=False)
+        script.keeper._taker.take_last_complete(is_tried=False)
         generation = script.keeper._shelf.newest
         assert generation is not None
         kept = script.keeper._store.files(generation.number) / "model"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syne_hypersched.checkpoints._files import FileState
 from syne_hypersched.checkpoints._kept import Habits
 
@@ -38,6 +40,36 @@ def test_a_file_that_is_set_aside_for_the_next_one_is_not_written_aside():
     habits.written("model", {})
     habits.moved_away("model", is_aside=False)
     assert not habits.is_aside("model")
+
+
+def test_what_is_moved_out_of_the_way_and_removed_was_not_written_aside():
+    """On a busy machine, the next checkpoint is noticed after the old one was moved away."""
+    habits = Habits()
+    for name in ("step-1/model", "step-2/model"):
+        habits.written(name, {})
+    habits.moved_away("step-1")
+    habits.moved("gone-step-1", {})
+    assert habits.is_aside("step-2/model")
+    assert not habits.removed("other")
+    assert habits.removed("gone-step-1/model")
+    assert not habits.is_aside("step-2/model")
+    assert not habits.removed("gone-step-1")
+
+
+@pytest.mark.parametrize("what", ["written", "reported", "moved out"])
+def test_a_checkpoint_that_is_removed_later_was_written_aside(what):
+    habits = Habits()
+    habits.written("step-1.tmp/model", {})
+    habits.moved_away("step-1.tmp")
+    if what == "moved out":
+        habits.moved_away("other", is_aside=False)
+    habits.moved("step-1", {})
+    if what == "written":
+        habits.written("step-2.tmp/model", {})
+    elif what == "reported":
+        habits.report()
+    assert not habits.removed("step-1/model")
+    assert habits.is_aside("step-2.tmp/model")
 
 
 def test_a_file_that_is_written_again_is_copied():

@@ -71,6 +71,63 @@ def seen(tmp_path):
     seen.watch.close()
 
 
+def truncated(path):
+    """Opens a file for writing, of which the kernel tells only later."""
+    file = open(path, "r+")  # noqa: SIM115
+    os.utime(path, (os.stat(path).st_mtime + 1.0,) * 2)  # the time of the truncation, of which there is no event
+    return file
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_save_that_was_begun_before_a_report_is_not_of_it_although_the_event_comes_later(seen, is_noticed):
+    """A thread saves, and the kernel tells of a truncation when it is over."""
+    seen.report()
+    seen.write("model")
+    if not is_noticed:
+        (seen.folder / "model").write_text("more")
+    os.utime(seen.folder / "model", (1.0, 1.0))
+    with truncated(seen.folder / "model") as file:
+        seen.report()
+        file.write("weights")
+        file.flush()
+        seen.observer.look()
+    seen.observer.look()
+    assert seen.bounds == (1, 2)
+
+
+def test_a_save_that_is_begun_after_a_report_is_of_it(seen):
+    seen.report()
+    seen.write("model")
+    seen.report()
+    with open(seen.folder / "model", "w") as file:
+        file.write("weights")
+        seen.observer.look()
+    seen.observer.look()
+    assert seen.bounds == (2, 2)
+
+
+def test_an_old_checkpoint_that_is_moved_away_and_removed_was_not_written_aside(seen):
+    """It is looked at so late that the files of the next one are not known when the old one is moved."""
+    seen.write("step-1/model")
+    seen.report()
+    seen.write("step-2/model")
+    for number in (3, 4):
+        (seen.folder / f"step-{number}").mkdir()
+        (seen.folder / f"step-{number}" / "model").write_text("weights")
+        os.rename(seen.folder / f"step-{number - 1}", seen.folder / f"gone-step-{number - 1}")
+        shutil.rmtree(seen.folder / f"gone-step-{number - 1}")
+    seen.observer.look()
+    assert not seen.observer.habits.is_aside("step-5/model")
+    assert seen.matcher.current is not None
+    seen.report()
+    for number in (5, 6):
+        seen.write(f"step-{number}/model")
+        seen.move(f"step-{number - 1}", f"gone-step-{number - 1}")
+        shutil.rmtree(seen.folder / f"gone-step-{number - 1}")
+        seen.report()
+    assert seen.observer.is_complete
+
+
 def test_a_folder_that_is_moved_into_place_began_with_its_first_file(seen):
     seen.report()
     seen.write("aside/one")
@@ -264,7 +321,7 @@ def test_a_report_from_before_sigterm_does_not_show_that_the_script_goes_on(seen
     monkeypatch.setattr("syne_hypersched.checkpoints._observer.open_for_writing", lambda pids, folder: {place})
     with open(seen.log, "a") as file:
         file.write('[tune-metric]: {"epoch": 1}\n')
-    seen.observer.doubt()
+    seen.observer.doubts.begin({"model"}, is_alone=True, log_end=seen.observer.log.size())
     seen.observer.look()
     assert seen.observer.doubts.paths
     seen.report()

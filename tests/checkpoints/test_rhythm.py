@@ -56,7 +56,10 @@ class World:
         spec = CheckpointSpec(str(self.folder / "none"), str(self.folder / "log"), launch=self.num_launches)
         self.observer = Observer(spec, watch, self.matcher, lambda: None)
         self.observer.log = SimpleNamespace(
-            size=lambda: len(self.printed), new_reports=self.new_reports, printed_s=self.printed_s
+            size=lambda: len(self.printed),
+            new_reports=self.new_reports,
+            printed_s=self.printed_s,
+            printed_at=lambda _: None,
         )
         self.num_launches += 1
 

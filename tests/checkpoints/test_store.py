@@ -147,13 +147,6 @@ def test_notes_are_read_as_they_were_written(folder):
     assert store.notes() == notes
 
 
-@pytest.mark.parametrize(
-    ("after", "before", "report", "newer_by"), [(3, 3, 3, 1), (3, 5, 3, 3), (4, 4, 3, 2), (2, 4, 3, -1)]
-)
-def test_how_much_newer_one_may_be(after, before, report, newer_by):
-    assert Generation(1, 0, after, before, {}, {}).newer_by(report) == newer_by
-
-
 def test_a_link_that_is_replaced_while_it_is_taken_is_noticed(folder):
     """The files of both states are there, so that only the link tells them apart."""
     store = GenerationStore(folder)

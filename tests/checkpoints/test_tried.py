@@ -44,7 +44,7 @@ class Trial:
             file.write(f"[tune-metric]: {json.dumps({'epoch': level, 'loss': 1.0})}\n")
 
     def copy(self):
-        self.keeper._tried.copy(self.keeper._describe(read_tree(self.folder), None))
+        self.keeper._tried.copy(read_tree(self.folder))
 
     def held(self):
         return (self.store.folder / ".held").exists()

@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from syne_hypersched.checkpoints._writers import is_alive, is_being_written, open_for_writing
+from syne_hypersched.checkpoints._writers import is_alive, open_for_writing
+from tests.checkpoints.obedient import Child
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
-
-#: Does what it is told, line by line, and says when it was done.
-_OBEY = """
-import os, subprocess, sys, threading
-for line in sys.stdin:
-    exec(line)
-    print("done", flush=True)
-"""
-
-
-class Child:
-    """A process that does what it is told."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([sys.executable, "-c", _OBEY], stdin=-1, stdout=-1, text=True)
-        self.pid = self.process.pid
-
-    def do(self, what):
-        self.process.stdin.write(f"{what}\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "done\n"
 
 
 @pytest.fixture
 def child():
     child = Child()
     yield child
-    child.process.stdin.close()
-    child.process.kill()
-    child.process.wait()
-    child.process.stdout.close()
+    child.close()
 
 
 @pytest.fixture
@@ -120,29 +95,3 @@ def test_a_stopped_process_lives(child):
 def test_a_name_with_brackets_is_no_riddle(child):
     child.do("file = open('/proc/self/comm', 'w'); file.write('a) Z 1 (b'); file.close()")
     assert is_alive(child.pid)
-
-
-def test_a_file_is_being_written_while_anybody_has_it_open_for_that(child, tmp_path):
-    path = tmp_path / "model"
-    assert not is_being_written(str(path))
-    path.write_text("x")
-    assert not is_being_written(str(path))
-    for mode in ("w", "a", "r+"):
-        child.do(f"file = open({str(path)!r}, {mode!r})")
-        assert is_being_written(str(path))
-        child.do("file.close()")
-        assert not is_being_written(str(path))
-    child.do(f"file = open({str(path)!r})")
-    assert not is_being_written(str(path))
-    os.mkfifo(tmp_path / "fifo")
-    assert not is_being_written(str(tmp_path / "fifo"))
-
-
-def test_who_opens_a_file_that_is_looked_at_is_not_disturbed(child, tmp_path):
-    path = tmp_path / "model"
-    path.write_text("x")
-    child.do(f"write = lambda: [open({str(path)!r}, 'a').close() for _ in range(5000)]")
-    child.do("thread = threading.Thread(target=write); thread.start()")
-    for _ in range(5000):
-        is_being_written(str(path))
-    child.do("thread.join()")

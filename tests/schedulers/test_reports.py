@@ -121,6 +121,15 @@ def test_a_first_level_beyond_max_t_is_said_with_the_likely_cause(reader, caplog
     assert "steps or samples rather than epochs" in message
 
 
+@pytest.mark.parametrize("level", [1e15, 1e30, 10**30, 1e308])
+def test_a_level_that_is_no_count_is_taken_and_told_once(reader, caplog, level):
+    for trial_id in (2, 3):
+        reader.read(trial_id, {"epoch": 1, "val_loss": 0.5})
+        assert reader.read(trial_id, {"epoch": level, "val_loss": 0.5}) == Usable(0.5, level)
+    (message,) = messages(caplog)
+    assert message.startswith(f"trial 2 has reported epoch={level:g} (time_attr), which is far beyond max_t=27")
+
+
 def test_a_later_level_beyond_max_t_is_none_to_speak_of(reader, caplog):
     reader.read(0, {"epoch": 27, "val_loss": 0.5})
     reader.read(0, {"epoch": 28, "val_loss": 0.5})

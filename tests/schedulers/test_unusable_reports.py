@@ -130,13 +130,37 @@ def train(x, st_checkpoint_dir):
     say(test_score=0.5)
 
 
+def train_large(x, st_checkpoint_dir):
+    """One configuration reports a level that is no count, and another one a metric that is no loss."""
+    import json
+    import os
+    import time
+
+    os.makedirs(st_checkpoint_dir, exist_ok=True)
+    path = os.path.join(st_checkpoint_dir, "epoch.json")
+    done = 0
+    if os.path.exists(path):
+        with open(path) as file:
+            done = json.load(file)
+    for epoch in range(done + 1, 10):
+        with open(path + ".new", "w") as file:
+            json.dump(epoch, file)
+        os.replace(path + ".new", path)
+        report = {
+            "epoch": 1e30 if (x, epoch) == (3, 2) else epoch,
+            "loss": 1e30 if (x, epoch) == (2, 2) else x + 1 / epoch,
+        }
+        print("[tune-metric]: " + json.dumps({**report, "st_worker_timestamp": time.time()}), flush=True)
+        time.sleep(0.01)
+
+
 SCRIPT = """
 import argparse, inspect
 {function}
 parser = argparse.ArgumentParser()
 parser.add_argument("--x", type=float)
 parser.add_argument("--st_checkpoint_dir")
-train(**vars(parser.parse_args()))
+{name}(**vars(parser.parse_args()))
 """
 
 
@@ -163,19 +187,19 @@ def make_tuner(name, backend, journal=None):
     )  # fmt: skip
 
 
-def make_script(folder: Path) -> str:
+def make_script(folder: Path, function=train) -> str:
     import inspect
 
-    (folder / "train.py").write_text(SCRIPT.format(function=inspect.getsource(train)))
+    (folder / "train.py").write_text(SCRIPT.format(function=inspect.getsource(function), name=function.__name__))
     return str(folder / "train.py")
 
 
-def function_backend(folder):
-    return ElasticPythonBackend(train, SPACE, 2, device_type="cpu", grace_s=1.0)
+def function_backend(folder, function=train):
+    return ElasticPythonBackend(function, SPACE, 2, device_type="cpu", grace_s=1.0)
 
 
-def local_backend(folder):
-    return ElasticLocalBackend(make_script(folder), 2, device_type="cpu", grace_s=1.0)
+def local_backend(folder, function=train):
+    return ElasticLocalBackend(make_script(folder, function), 2, device_type="cpu", grace_s=1.0)
 
 
 @pytest.mark.usefixtures("no_process_left")
@@ -188,6 +212,26 @@ def test_it_ends_neither_a_tuning_nor_its_resume(name, make_backend, tmp_path, m
     rows = tuner.tuning_status.trial_rows
     assert len(rows) == 4
     assert rows[tuner.scheduler.incumbent.trial_id]["x"] == 0
+
+
+@pytest.mark.usefixtures("no_process_left")
+@pytest.mark.parametrize(("name", "make_backend"), on_real_backends(function_backend, local_backend))
+def test_a_number_that_is_far_too_large_is_taken_as_it_is(name, make_backend, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+    tuner = make_tuner(name, make_backend(tmp_path, train_large))
+    tuner.run()
+    rows = tuner.tuning_status.trial_rows
+    assert len(rows) == 4
+    incumbent = tuner.scheduler.incumbent
+    assert rows[incumbent.trial_id]["x"] == 0
+    assert incumbent.resource <= 9
+    results = read_csv(tuner.tuner_path / "results.csv.zip")
+    for _, trial in results.groupby("trial_id"):
+        large = (trial.epoch.to_numpy() > 9).nonzero()[0]
+        assert list(large) in ([], [len(trial) - 1])  # nothing comes after it
+        assert all(trial.st_decision.to_numpy()[large] == "STOP")
+    warned = [record.getMessage() for record in caplog.records if "hardly a count" in record.getMessage()]
+    assert len(warned) == (results.epoch > 9).any()
 
 
 @pytest.mark.slow

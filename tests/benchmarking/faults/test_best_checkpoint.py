@@ -115,6 +115,20 @@ def test_the_command(tmp_path, capsys):
     assert "[1/" not in capsys.readouterr().out
 
 
+def test_what_cannot_be_run_is_told_at_the_door(tmp_path, capsys):
+    (tmp_path / "86").mkdir()
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["--only", "86", "295", "86"], "--only must name each experiment once, but names 86 more than once"),
+        (["--only", "86", "--keep", str(tmp_path)], f"but {tmp_path / '86'} exists"),
+        (["--only", "86", "--keep", str(tmp_path / "file")], "is a file"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
+        assert message in capsys.readouterr().err
+
+
 def test_a_referee_that_fails_is_a_fault(monkeypatch, tmp_path):
     monkeypatch.setattr("benchmarking.faults.best_checkpoint.run_plan", lambda plan, folder: 1 / 0)
     (row,) = run_all(0, [4], num_jobs=2)

@@ -1,0 +1,197 @@
+"""Takes generations of a checkpoint folder, when it is told to: of the present state, or of the last complete one.
+
+Files that the script may write to again are copied under leases (``_leases.py``), so that a copy is of one moment, and
+is finished although the script writes again. Where there are no leases, a copy during which the folder was changed is
+thrown away.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection
+
+from syne_hypersched.checkpoints._files import Tree, read_present, read_tree
+from syne_hypersched.checkpoints._generation import Generation
+from syne_hypersched.checkpoints._leases import GivenUpError, Leases, Patience, is_being_written
+from syne_hypersched.checkpoints._matching import Matcher
+from syne_hypersched.checkpoints._observer import Observer
+from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
+from syne_hypersched.checkpoints._spec import CheckpointSpec
+from syne_hypersched.checkpoints._states import State
+
+#: After a generation could not be taken, it is tried again after so many seconds.
+_RETRY_S = 1.0
+
+
+class Taker:
+    """See the module.
+
+    Parameters
+    ----------
+    spec
+        How the launch handles checkpoints.
+    shelf
+        Gets the generations.
+    observer
+        Says whether the folder changes.
+    matcher
+        Is told which state is a generation.
+    is_ending
+        Whether the launch is to end, so that nobody may be kept waiting for long.
+
+    Attributes
+    ----------
+    error
+        Why a generation could not be taken; empty if all could.
+    tried_s
+        When one was last begun, and when that was over (monotonic seconds).
+    retry_at
+        When to try again after a failure (monotonic seconds).
+    """
+
+    def __init__(
+        self, spec: CheckpointSpec, shelf: Shelf, observer: Observer, matcher: Matcher, is_ending: Callable[[], bool]
+    ) -> None:
+        self._spec, self._shelf, self._observer, self._matcher = spec, shelf, observer, matcher
+        self._is_ending = is_ending
+        self._patience = Patience(time.monotonic())
+        self.error, self.tried_s, self.retry_at = "", (0.0, 0.0), 0.0
+
+    def describe(self, live: Tree, state: State | None) -> Generation:
+        """The generation that a take would make now.
+
+        Parameters
+        ----------
+        live
+            The folder.
+        state
+            What is known of it; None: it existed before the launch.
+        """
+        # It is not known when files that existed before the launch were written.
+        after, before = (-1, self._spec.num_reports) if state is None else (state.after, state.before)
+        kept = self._observer.habits.of(live)
+        number, level = self._shelf.number + 1, self._matcher.level(after)
+        return Generation(number, self._spec.launch, after, before, live, kept, level)
+
+    def take(self) -> bool:
+        """Takes a generation of the present folder; returns False if a process writes to it, or did meanwhile."""
+        observer, shelf = self._observer, self._shelf
+        began_s, num_changes, num_log_changes = time.monotonic(), observer.num_changes, observer.num_log_changes
+        live = read_present(self._spec.folder, observer.changed, observer.taken)
+        observer.look()
+        if observer.num_changes != num_changes:
+            return False  # it may be half of one state and half of the next
+        newest = shelf.newest
+        is_same = newest is not None and newest.live == live
+        if not live or is_same or observer.habits.are_aside(live):
+            if newest is not None and is_same:
+                self._matcher.taken(newest.number)
+            observer.mark_taken(live)
+            return True
+        generation = self.describe(live, self._matcher.current)
+        copied = self._paths_to_copy(generation)
+        with self._leases(generation, copied) as leases:
+
+            def is_changing() -> bool:
+                # Nobody writes to files that are only linked.
+                return bool(copied) and not leases.were_kept() and self._is_changing(copied, num_changes)
+
+            try:
+                if copied and not self._obtain(leases, live, num_changes):
+                    return False
+                taken = shelf.take(generation, is_changing, leases=leases)
+                # What has happened since the leases were granted is not looked at before this.
+                observer.mark_taken(live, taken.number)
+                self._matcher.taken(taken.number)
+            except NoRoomError as error:
+                self._fail(str(error))
+                return True
+            except GivenUpError:
+                return False
+            except OSError as error:
+                observer.look()
+                has_changed = (observer.num_changes, observer.num_log_changes) != (num_changes, num_log_changes)
+                if has_changed or is_changing():
+                    return False
+                self._fail(f"a generation of the checkpoint could not be taken: {error}")
+                return True
+            finally:
+                if awaited := leases.awaited():
+                    # The next save was begun before what is reported from now on. What was reported before is seen now.
+                    observer.look()
+                    observer.begin(awaited, time.monotonic())
+                self.tried_s = (began_s, time.monotonic())
+                self._patience.spend(leases.waited_s, self.tried_s[1])
+        shelf.prune(self._matcher.needed)
+        return True
+
+    def hold(self, live: Tree) -> None:
+        """Copies a folder that may not be whole, unless somebody writes to it; see :meth:`Shelf.hold`.
+
+        Raises
+        ------
+        GivenUpError, NoRoomError, OSError
+            It could not be copied.
+        """
+        generation, num_changes = self.describe(live, None), self._observer.num_changes
+        copied = self._paths_to_copy(generation)
+        with self._leases(generation, copied) as leases:
+            if not self._obtain(leases, live, num_changes):
+                raise GivenUpError("a process writes to the checkpoint folder")
+            try:
+                self._shelf.hold(
+                    generation, lambda: not leases.end() and self._is_changing(copied, num_changes), leases
+                )
+            finally:
+                self._patience.spend(leases.waited_s, time.monotonic())
+
+    def take_last_complete(self, is_tried: bool) -> None:
+        """Takes the last complete checkpoint, although its writer was killed while it was making the next one.
+
+        Parameters
+        ----------
+        is_tried
+            Whether the next launch tries the folder as it is.
+        """
+        live, state = self._observer.last_complete()
+        if not live or state is None or state.generation is not None:
+            return
+        try:
+            # If the next launch gets copies of the files that it may write to, hard links suffice.
+            is_put_back = not is_tried and live != read_tree(self._spec.folder)
+            taken = self._shelf.take(self.describe(live, state), only_links=is_put_back)
+        except (NoRoomError, OSError) as error:
+            self.error = self.error or f"the last complete checkpoint could not be taken: {error}"
+            return
+        self._matcher.taken_later(state, taken.number, time.monotonic())
+        self._shelf.prune(self._matcher.needed)
+
+    def _paths_to_copy(self, generation: Generation) -> list[str]:
+        """As that of the shelf, without logs."""
+        folder, logs = os.path.realpath(self._spec.folder), self._observer.logs
+        return [path for path in self._shelf.paths_to_copy(generation) if os.path.join(folder, path) not in logs]
+
+    def _leases(self, generation: Generation, copied: Collection[str]) -> Leases:
+        return Leases(self._spec.folder, {path: generation.live[path].size for path in copied}, self._most_wait_s)
+
+    def _most_wait_s(self) -> float:
+        left_s = self._patience.left_s(time.monotonic())
+        return min(left_s, Patience.FIRST_S) if self._is_ending() else left_s
+
+    def _obtain(self, leases: Leases, live: Tree, num_changes: int) -> bool:
+        """Asks for the leases; returns whether the folder is as it was, and nobody writes to the files."""
+        if not leases.obtain():
+            return False
+        self._observer.look()
+        return self._observer.num_changes == num_changes and read_tree(self._spec.folder) == live
+
+    def _is_changing(self, copied: Collection[str], num_changes: int) -> bool:
+        """Whether a process writes, or has written to the folder. A file is empty before the event of that arrives."""
+        is_written = any(is_being_written(f"{self._spec.folder}/{path}") for path in copied)
+        self._observer.look()
+        return is_written or self._observer.num_changes != num_changes or bool(self._observer.open_files())
+
+    def _fail(self, error: str) -> None:
+        self.error = self.error or error
+        self.retry_at = time.monotonic() + _RETRY_S

@@ -1,0 +1,90 @@
+"""Finds files that a process has begun to write to, of which the kernel has not told yet.
+
+The kernel tells of a truncation, or of a write, when it is over. On a busy machine that may be long after it has begun,
+and a thread may save while the script reports: the first event of a save then comes after the report before which the
+save was begun. Its checkpoint is not of that report, but of the one before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from syne_hypersched.checkpoints._leases import is_being_written
+
+#: Only so many files are looked at, those that were closed last.
+_MOST_FILES = 64
+
+
+class Unannounced:
+    """See the module.
+
+    Parameters
+    ----------
+    folder
+        The checkpoint folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        #: Files that were closed, and when each had been written to last (seconds of the wall clock); None: it was
+        #: being written to again when that was noticed.
+        self._closed: dict[str, float | None] = {}
+        #: Those that were closed since :meth:`begun_again` was last called.
+        self._fresh: set[str] = set()
+
+    def close(self, path: str) -> None:
+        """A file was closed."""
+        self.forget(path)
+        written_at = self._written_at(path)
+        if written_at is None:
+            return  # it is gone
+        self._closed[path] = None if is_being_written(self._place(path)) else written_at
+        self._fresh.add(path)
+        while len(self._closed) > _MOST_FILES:
+            self.forget(next(iter(self._closed)))
+
+    def forget(self, path: str) -> None:
+        """A file was moved away or removed."""
+        self._closed.pop(path, None)
+        self._fresh.discard(path)
+
+    def begun_before(self, time_at: float | None, begun: Collection[str]) -> list[str]:
+        """Files that a process had begun to write to at a time, and still writes to.
+
+        Parameters
+        ----------
+        time_at
+            The time (seconds of the wall clock, as the times of files); None: it is not known, and nothing is found.
+        begun
+            Files of which that is known.
+        """
+        return [
+            path
+            for path, known_at in self._closed.items()
+            if time_at is not None
+            and path not in begun
+            and (written_at := self._written_at(path)) not in (None, known_at)
+            and (written_at or 0.0) < time_at
+            and is_being_written(self._place(path))
+        ]
+
+    def begun_again(self, begun: Collection[str]) -> list[str]:
+        """Files that were being written to again when it was noticed that they were closed, since the last call.
+
+        Parameters
+        ----------
+        begun
+            Files of which that is known.
+        """
+        fresh, self._fresh = self._fresh, set()
+        return sorted(path for path in fresh if self._closed.get(path, 0.0) is None and path not in begun)
+
+    def _place(self, path: str) -> str:
+        return os.path.join(self._folder, path)
+
+    def _written_at(self, path: str) -> float | None:
+        try:
+            return os.lstat(self._place(path)).st_mtime
+        except OSError:
+            return None

@@ -1,0 +1,91 @@
+"""A save that was begun before a report is known, although the kernel has not told of it, with real processes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from syne_hypersched.checkpoints import _unannounced
+from syne_hypersched.checkpoints._unannounced import Unannounced
+from tests.checkpoints.obedient import Child
+
+pytestmark = pytest.mark.usefixtures("no_process_left")
+
+
+@pytest.fixture
+def child():
+    child = Child()
+    yield child
+    child.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("model", "optimizer"):
+        (tmp_path / name).write_text("old")
+        os.utime(tmp_path / name, (100.0, 100.0))
+    return tmp_path
+
+
+def opened(child, path, mode="w"):
+    child.do(f"file = open({str(path)!r}, {mode!r})")
+
+
+def test_a_file_that_was_opened_before_a_report_is_found(folder, child):
+    files = Unannounced(str(folder))
+    for name in ("model", "optimizer"):
+        files.close(name)
+    opened(child, folder / "model")
+    os.utime(folder / "model", (200.0, 200.0))  # the time of its truncation
+    assert files.begun_before(300.0, ()) == ["model"]
+    assert files.begun_before(300.0, ("model",)) == []
+    assert files.begun_before(150.0, ()) == []  # it was truncated after the report
+    assert files.begun_before(None, ()) == []
+    assert files.begun_again(()) == []
+    child.do("file.close()")
+    assert files.begun_before(300.0, ()) == []
+
+
+def test_a_file_that_was_opened_and_not_written_to_was_not_begun(folder, child):
+    files = Unannounced(str(folder))
+    files.close("model")
+    opened(child, folder / "model", "r+")
+    assert files.begun_before(300.0, ()) == []
+
+
+def test_a_file_that_is_written_to_again_when_its_end_is_noticed_is_found(folder, child):
+    files = Unannounced(str(folder))
+    opened(child, folder / "model", "r+")
+    files.close("model")
+    files.close("optimizer")
+    assert files.begun_before(300.0, ()) == ["model"]
+    assert files.begun_again(("model",)) == []
+    files.close("model")
+    assert files.begun_again(()) == ["model"]
+    assert files.begun_again(()) == []  # it was told
+    child.do("file.close()")
+    files.close("model")
+    assert files.begun_again(()) == []
+
+
+def test_what_is_gone_is_not_looked_at(folder, child):
+    files = Unannounced(str(folder))
+    opened(child, folder / "model", "r+")
+    files.close("model")
+    files.close("optimizer")
+    files.forget("model")
+    files.close("never there")
+    files.forget("nor this")
+    (folder / "optimizer").unlink()
+    assert files.begun_before(300.0, ()) == []
+    assert files.begun_again(()) == []
+
+
+def test_only_some_files_are_looked_at(folder, child, monkeypatch):
+    monkeypatch.setattr(_unannounced, "_MOST_FILES", 1)
+    files = Unannounced(str(folder))
+    opened(child, folder / "model", "r+")
+    files.close("model")
+    files.close("optimizer")
+    assert files.begun_before(300.0, ()) == []

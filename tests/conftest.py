@@ -19,6 +19,9 @@ from tests.thoroughness import examples
 TESTS = Path(__file__).parent
 BEGINS_ELSEWHERE = pytest.StashKey[bool]()
 
+#: One of so many garbage collections is a full one, which takes half a second among the objects of all tests.
+FULL_COLLECTIONS = 200
+
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 100.0
 
@@ -70,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[object]:
-    """Collecting tests makes a million objects, which stay: no garbage collection visits them meanwhile."""
+    """Collecting tests makes a million objects, which stay: garbage collections visit them rarely."""
     gc.disable()
     try:
         return (yield)
@@ -78,6 +81,8 @@ def pytest_collection() -> Iterator[object]:
         # They are taken as old. Left frozen, they would be counted at the end of every simulation.
         gc.freeze()
         gc.unfreeze()
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, FULL_COLLECTIONS)
         gc.enable()
 
 

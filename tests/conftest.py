@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +15,12 @@ from hypothesis import settings
 
 from tests.forked import ForkedPython
 from tests.thoroughness import examples
+
+TESTS = Path(__file__).parent
+BEGINS_ELSEWHERE = pytest.StashKey[bool]()
+
+#: One of so many garbage collections is a full one, which takes half a second among the objects of all tests.
+FULL_COLLECTIONS = 200
 
 #: How long a condition may take on a machine under heavy load. Tests wait for conditions, never for a time to pass.
 PATIENCE_S = 100.0
@@ -28,9 +35,45 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _test_files() -> list[tuple[str, int]]:
+    """What is in this folder, in the order in which it is collected, with the number of bytes of its test files."""
+    entries = sorted(TESTS.iterdir(), key=lambda entry: entry.name)
+    sizes = [
+        sum(path.stat().st_size for path in (entry, *entry.rglob("*")) if path.match("test_*.py")) for entry in entries
+    ]
+    return [(entry.name, size) for entry, size in zip(entries, sizes, strict=True) if size]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several processes begins to collect elsewhere.
+
+    In a fresh clone, tests are compiled when they are collected, which takes as long as the collection. Processes that
+    collect in the same order at the same time would each compile all of them.
+    """
+    worker = getattr(config, "workerinput", None)
+    is_all = [config.invocation_params.dir / each for each in config.args] == [TESTS]
+    # What is named would not be ignored.
+    if worker is None or not is_all or config.getoption("ignore") or config.getoption("ignore_glob"):
+        return
+    found = _test_files()
+    # One that replaces another that has died has a higher number.
+    number = int(worker["workerid"].removeprefix("gw")) % worker["workercount"]
+    share = number / worker["workercount"] * sum(size for _, size in found)
+    first = next(i for i in range(len(found)) if sum(size for _, size in found[: i + 1]) > share)
+    config.stash[BEGINS_ELSEWHERE] = True
+    config.args[:] = [str(TESTS / name) for name, _ in found[first:] + found[:first]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The order is the same in all processes again."""
+    if config.stash.get(BEGINS_ELSEWHERE, False):
+        items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0])
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[object]:
-    """Collecting tests makes a million objects, which stay: no garbage collection visits them meanwhile."""
+    """Collecting tests makes a million objects, which stay: garbage collections visit them rarely."""
     gc.disable()
     try:
         return (yield)
@@ -38,7 +81,15 @@ def pytest_collection() -> Iterator[object]:
         # They are taken as old. Left frozen, they would be counted at the end of every simulation.
         gc.freeze()
         gc.unfreeze()
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, FULL_COLLECTIONS)
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """What is left is not looked for among the million objects of the tests when the process ends."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

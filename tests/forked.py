@@ -26,7 +26,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-PRELOADED = ("numpy", "pandas", "pyarrow", "syne_tune", "syne_tune.optimizer.baselines", "psutil", "dill")
+#: What most programs import, this package included.
+PRELOADED = (
+    "numpy", "pandas", "pyarrow", "syne_tune", "syne_tune.optimizer.baselines", "psutil", "dill", "cyclopts",
+    "matplotlib.backends.backend_agg", "matplotlib.pyplot", "syne_hypersched.*", "syne_hypersched.cli",
+)  # fmt: skip
 _MOST_BYTES = 1 << 20
 
 
@@ -84,7 +88,7 @@ class ForkedPython:
     Parameters
     ----------
     modules
-        What is imported already.
+        What is imported already: a module, or with ``.*`` all public names of a package.
     env
         Environment in which it is imported; by default that of this process.
     """
@@ -225,8 +229,13 @@ def _path(first: str) -> None:
 
 
 def _serve() -> None:
+    root = str(Path(__file__).parents[1])  # the package beside these tests, which may be a copy
+    sys.path.insert(0, root)
     for name in sys.argv[2].split(","):
-        importlib.import_module(name)
+        module = importlib.import_module(name.removesuffix(".*"))
+        for public in module.__all__ if name.endswith(".*") else ():
+            getattr(module, public)
+    sys.path.remove(root)
     gc.freeze()
     argv = _next_program(socket.socket(fileno=int(sys.argv[1])))
     if argv is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import textwrap
-import time
 
 import pytest
 from syne_tune import StoppingCriterion, Tuner
@@ -206,12 +205,10 @@ def test_ctrl_c_ends_a_tuner_that_waits(script, tmp_path, wait_for, forked):
         process = forked.start([launch], stdout=file, stderr=file)
     wait_for(lambda: process.poll() is not None or "waits" in log.read_text())
     assert process.poll() is None
-    started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.wait(timeout_s=280)
+    process.wait(timeout_s=280)  # it would sleep for a thousand seconds
     assert "KeyboardInterrupt" in log.read_text()
     assert process.returncode != 0
-    assert time.monotonic() - started < 60
 
 
 def test_it_is_warned_of_a_tuner_that_sleeps(script, caplog):

@@ -84,21 +84,34 @@ class Training:
     num_killed: int = 0
 
 
-class Trainer:
-    """Launches a training script many times in forks of one preloading server, as the local backend does."""
+class Server:
+    """A preloading server of a script, as the local backend has it, and what became of its launches."""
 
-    def __init__(self, workload: Workload, folder: Path, num_slots: int = 2) -> None:
+    def __init__(self, script: Path, log_path: Path) -> None:
+        self.pids: dict[int, list[int]] = {}
+        self.exits: dict[int, LaunchExit] = {}
+        self.launcher = Launcher(
+            lambda handle, pids, _: self.pids.update({handle: pids}),
+            lambda handle, ended, _: self.exits.update({handle: ended}),
+            modules_to_preload(script),
+            log_path=log_path,
+        )
+
+
+class Trainer:
+    """Launches a training script many times in forks of one server: a given one, or its own."""
+
+    def __init__(self, workload: Workload, folder: Path, num_slots: int = 2, server: Server | None = None) -> None:
         self._workload = workload
         self._folder = folder
         self._devices = find_devices(num_slots, device_type="cpu")
-        self._pids: dict[int, list[int]] = {}
-        self._exits: dict[int, LaunchExit] = {}
+        self._has_own_server = server is None
+        server = server or Server(workload.script, folder / "server.log")
+        self._launcher, self._pids, self._exits = server.launcher, server.pids, server.exits
         #: The launches that have not ended: the first one, and those that have joined it.
         self._handles: list[int] = []
         self._desk = ResizeDesk(folder / "resizes")
         self._num_changes = self._num_ranks = 0
-        preload = modules_to_preload(workload.script)
-        self._launcher = Launcher(self._on_launched, self._on_exit, preload, log_path=folder / "server.log")
         self._tail = LogTail(self._log(0))
         self._reports: list[dict[str, Any]] = []
         self.outcome = Training()
@@ -243,8 +256,13 @@ class Trainer:
         return self.outcome
 
     def close(self) -> None:
-        """Ends the preloading server."""
-        self._launcher.close()
+        """Ends the processes, and its own server."""
+        if self._has_own_server:
+            self._launcher.close()
+        for handle in self._handles:
+            if handle not in self._exits:
+                self._kill(handle)
+                self._wait_until(lambda handle=handle: handle in self._exits)
 
     def count_reports(self) -> int:
         """Reads the new part of the log; returns the number of reports so far."""
@@ -254,12 +272,6 @@ class Trainer:
     def _log(self, rank: int) -> Path:
         return self._folder / f"out{rank}"
 
-    def _on_launched(self, handle: int, pids: list[int], moment: float) -> None:
-        self._pids[handle] = pids
-
-    def _on_exit(self, handle: int, ended: LaunchExit, moment: float) -> None:
-        self._exits[handle] = ended
-
     def _wait_until(self, condition: Callable[[], bool]) -> None:
         give_up_at = time.monotonic() + _PATIENCE_S
         while not condition():
@@ -268,9 +280,9 @@ class Trainer:
             time.sleep(0.005)
 
 
-def train_undisturbed(workload: Workload, folder: Path) -> Training:
+def train_undisturbed(workload: Workload, folder: Path, server: Server | None = None) -> Training:
     """The whole training in one launch on one device."""
-    trainer = Trainer(workload, folder)
+    trainer = Trainer(workload, folder, server=server)
     try:
         trainer.launch(1)
         return trainer.finish()
@@ -278,10 +290,12 @@ def train_undisturbed(workload: Workload, folder: Path) -> Training:
         trainer.close()
 
 
-def train_disturbed(workload: Workload, folder: Path, num_resizes: int, seed: int) -> Training:
+def train_disturbed(
+    workload: Workload, folder: Path, num_resizes: int, seed: int, server: Server | None = None
+) -> Training:
     """The training with a number of resizes between one and two devices, every second one by SIGKILL."""
     generator = random.Random(seed)
-    trainer = Trainer(workload, folder)
+    trainer = Trainer(workload, folder, server=server)
     try:
         num_reports = 0
         for number in range(num_resizes):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from syne_hypersched.cli import main
@@ -13,21 +10,16 @@ from syne_hypersched.recovery import SpentTime
 from tests.recovery.conftest import Experiments
 
 
-def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypatch, capsys, no_process_left):
+def test_a_killed_experiment_is_resumed_by_its_name(tmp_path, wait_for, monkeypatch, capsys, forked, no_process_left):
     monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path / "experiments"))
-    experiments = Experiments(tmp_path, wait_for)
+    experiments = Experiments(tmp_path, wait_for, forked)
     process = experiments.start("points", "killed")
     experiments.kill_after(process, "killed", 10)
     hidden = experiments.script.rename(tmp_path / "hidden")
     assert main(["resume", "killed", "--time-passes", "running"]) == 2
     assert f"there is no file {experiments.script}: put it back" in capsys.readouterr().err
     hidden.rename(experiments.script)
-    ended = subprocess.run(
-        [sys.executable, "-m", "syne_hypersched.cli", "resume", "killed", "--time-passes", "running"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = forked.run(["-m", "syne_hypersched.cli", "resume", "killed", "--time-passes", "running"], tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "The experiment is done." in ended.stdout
     assert "Results: hypersched report killed\n" in ended.stdout

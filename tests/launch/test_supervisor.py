@@ -74,7 +74,7 @@ def test_a_server_that_dies_with_unread_messages_ends_the_launch(tmp_path, run_s
     assert (tmp_path / "drained1").exists()
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 4
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), timeout_s=2)
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 
 def test_a_launch_of_which_one_process_cannot_be_started_has_failed(run_server):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 from syne_hypersched._tables import read_csv
 from syne_hypersched.experiments import Event, read_events
 from syne_hypersched.recovery._orphans import find_orphans
+from tests.forked import ForkedProgram, ForkedPython
 
 SCRIPT = """
 import argparse, json, os, signal, sys, time
@@ -113,23 +112,24 @@ if __name__ == "__main__":
 class Experiments:
     """Experiments in a folder of their own."""
 
-    def __init__(self, folder: Path, wait_for: Callable[[Callable[[], object]], None]) -> None:
+    def __init__(self, folder: Path, wait_for: Callable[[Callable[[], object]], None], forked: ForkedPython) -> None:
         self.folder = folder
         self.wait_for = wait_for
+        self._forked = forked
         self.script = folder / "train.py"
         self.launch = folder / "launch.py"
         self.script.write_text(SCRIPT)
         self.launch.write_text(LAUNCH)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[ForkedProgram] = []
 
     def path(self, name: str) -> Path:
         return self.folder / "experiments" / name
 
-    def start(self, kind: str, name: str, **options: object) -> subprocess.Popen[bytes]:
+    def start(self, kind: str, name: str, **options: object) -> ForkedProgram:
         """Starts a tuner; options are those of ``make_tuner`` above."""
         return self._run([str(self.launch), kind, name, str(self.script), json.dumps(options)])
 
-    def resume(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+    def resume(self, name: str, *options: str) -> ForkedProgram:
         return self._run(["-m", "syne_hypersched.experiments.resume", name, *options])
 
     def num_lines(self, name: str) -> int:
@@ -138,7 +138,7 @@ class Experiments:
     def results(self, name: str) -> pd.DataFrame:
         return read_csv(self.path(name) / "results.csv.zip")
 
-    def kill_after(self, process: subprocess.Popen[bytes], name: str, num_lines: int) -> None:
+    def kill_after(self, process: ForkedProgram, name: str, num_lines: int) -> None:
         """Kills a tuner when its journal has a number of lines, unless it has ended before."""
         while process.poll() is None and self.num_lines(name) < num_lines:
             time.sleep(0.002)
@@ -155,17 +155,11 @@ class Experiments:
     def left_behind(self, name: str) -> list[psutil.Process]:
         return find_orphans(self.path(name), self.path(name), read_events(self.path(name) / "events.jsonl"))
 
-    def _run(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _run(self, arguments: list[str]) -> ForkedProgram:
         environment = os.environ | {"SYNETUNE_FOLDER": str(self.folder / "experiments")}
         with open(self.folder / "tuner.log", "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=environment,
-                stdout=log,
-                stderr=log,
-                # A process group of its own, as of a program in a terminal, which Ctrl-C interrupts as a whole.
-                start_new_session=True,
-            )
+            # A process group of its own, as of a program in a terminal, which Ctrl-C interrupts as a whole.
+            process = self._forked.start(arguments, env=environment, stdout=log, stderr=log, new_session=True)
         self._processes.append(process)
         return process
 
@@ -177,7 +171,7 @@ class Experiments:
 
 
 @pytest.fixture
-def experiments(tmp_path: Path, wait_for: Callable[..., None]) -> Iterator[Experiments]:
-    made = Experiments(tmp_path, wait_for)
+def experiments(tmp_path: Path, wait_for: Callable[..., None], forked: ForkedPython) -> Iterator[Experiments]:
+    made = Experiments(tmp_path, wait_for, forked)
     yield made
     made.close()

@@ -54,7 +54,7 @@ def make(experiments, monkeypatch):
 def finished_once(tmp_path_factory):
     """The folder of an experiment that has ended, which is not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
-    experiments = Experiments(folder, wait_for=None)
+    experiments = Experiments(folder, wait_for=None, forked=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNETUNE_FOLDER", str(folder / "experiments"))
         make_tuner(experiments.script).run()

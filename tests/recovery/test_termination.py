@@ -79,7 +79,7 @@ def test_sigterm_leaves_no_process_after_drain_s(experiments, begin):
     process = begin("terminated", fault="deaf", grace_s=60.0, drain_s=1.0)
     process.terminate()
     # Less than the sixty seconds that trials are given elsewhere.
-    assert process.wait(timeout=280) == EXIT_TERMINATED
+    assert process.wait(280) == EXIT_TERMINATED
     assert experiments.left_behind("terminated") == []
     assert {event.details["how"] for event in experiments.events("terminated", "exit")} == {"killed"}
     assert_can_be_resumed(experiments, "terminated")

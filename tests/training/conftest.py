@@ -6,6 +6,17 @@ from collections.abc import Iterator
 import pytest
 
 
+@pytest.fixture(scope="session")
+def counting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Forks the script that counts samples; that it imports PyTorch takes seconds, once for all tests."""
+    from benchmarking.fidelity.invisible_resizing import WORKLOADS, Server
+
+    server = Server(WORKLOADS["counting"].script, tmp_path_factory.mktemp("server") / "server.log")
+    server.launcher.warm_up()
+    yield server
+    server.launcher.close()
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """PyTorch computes in one thread: several wait for each other in each small operation where the cores are busy."""

@@ -12,6 +12,7 @@ pytest.importorskip("torch")
 from benchmarking.fidelity import invisible_resizing
 from benchmarking.fidelity.invisible_resizing import (
     WORKLOADS,
+    Server,
     Trainer,
     Training,
     Workload,
@@ -28,14 +29,16 @@ def shortened(name: str, num_epochs: int, *arguments: str) -> Workload:
     return replace(workload, arguments=(*workload.arguments, "--epochs", str(num_epochs), *arguments))
 
 
-def both(workload: Workload, folder: Path, num_resizes: int, seed: int) -> tuple[Training, Training]:
+def both(
+    workload: Workload, folder: Path, num_resizes: int, seed: int, server: Server | None = None
+) -> tuple[Training, Training]:
     outcomes = []
     for name in ("alone", "resized"):
         (folder / name).mkdir()
         if name == "alone":
-            outcomes.append(train_undisturbed(workload, folder / name))
+            outcomes.append(train_undisturbed(workload, folder / name, server))
         else:
-            outcomes.append(train_disturbed(workload, folder / name, num_resizes, seed))
+            outcomes.append(train_disturbed(workload, folder / name, num_resizes, seed, server))
     return outcomes[0], outcomes[1]
 
 
@@ -43,9 +46,9 @@ def both(workload: Workload, folder: Path, num_resizes: int, seed: int) -> tuple
     "arguments",
     [(), pytest.param(("--max_local_batch_size", "9", "--num_workers", "1"), marks=pytest.mark.slow)],
 )
-def test_every_sample_counts_once_an_epoch(tmp_path, arguments):
+def test_every_sample_counts_once_an_epoch(tmp_path, counting_server, arguments):
     # The script fails if its reports say otherwise.
-    alone, resized = both(shortened("counting", 4, *arguments), tmp_path, num_resizes=2, seed=1)
+    alone, resized = both(shortened("counting", 4, *arguments), tmp_path, 2, seed=1, server=counting_server)
     assert list(resized.reports) == [1, 2, 3, 4]
     assert resized.num_doubled == 0
     assert resized.num_devices[:2] == [1, 2]
@@ -62,8 +65,8 @@ def test_virtual_devices_make_it_bitwise(tmp_path):
     assert resized.num_devices == [1, 2]
 
 
-def test_all_processes_leave_together_in_mid_epoch(tmp_path):
-    trainer = Trainer(shortened("counting", 1000), tmp_path)
+def test_all_processes_leave_together_in_mid_epoch(tmp_path, counting_server):
+    trainer = Trainer(shortened("counting", 1000), tmp_path, server=counting_server)
     try:
         trainer.launch(2)
         assert trainer.wait_for_report(1)

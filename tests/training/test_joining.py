@@ -27,8 +27,8 @@ def counting(*arguments: str) -> Workload:
 
 
 @pytest.fixture
-def trainer(tmp_path):
-    trainer = Trainer(counting("--epochs", "1000"), tmp_path)
+def trainer(tmp_path, counting_server):
+    trainer = Trainer(counting("--epochs", "1000"), tmp_path, server=counting_server)
     trainer.launch(1)
     trainer.wait_until_able()
     yield trainer

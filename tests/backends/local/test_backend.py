@@ -657,7 +657,7 @@ def test_ctrl_c_leaves_the_best_and_no_process(script, tmp_path, wait_for, forke
     process.send_signal(signal.SIGINT)
     process.wait(timeout_s=280)
     assert "KeyboardInterrupt" in (tmp_path / "log").read_text()
-    assert not psutil.wait_procs(descendants, timeout=10)[1]
+    assert not psutil.wait_procs(descendants, timeout=100)[1]
     assert json.loads((best / "result.json").read_text())["loss"] > 0
 
 

@@ -130,9 +130,13 @@ def test_looking_at_many_trials_is_done_less_often_but_never_makes_a_report_wait
 def test_ctrl_c_ends_the_wait_at_once(news):
     gc.collect()  # an interrupt inside of a __del__ is lost
     timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted():
+        timer.start()
         news.wait(60.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     timer.join()
 
 

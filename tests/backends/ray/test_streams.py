@@ -35,7 +35,7 @@ class Gateway:
             )
 
         with self.changed:
-            assert self.changed.wait_for(find, timeout=20)
+            assert self.changed.wait_for(find, timeout=100)
             order = find()
             self.sent.remove(order)
         assert order["what"] == what

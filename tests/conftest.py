@@ -97,7 +97,7 @@ def _own_device_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """Devices are not shared with other runs of these tests, since that would give a warning."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        # Backends check after every step what must hold (syne_hypersched.backends.local._fleet_checks).
+        # Backends check after every step what must hold (syne_hypersched.backends.local._fleet_state).
         patch.setenv("SYNE_HYPERSCHED_VALIDATE", "1")
         yield
 

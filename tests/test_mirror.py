@@ -14,8 +14,6 @@ MOST_LINES = 60
 
 #: Modules without a test file of their own, and the test files that test them.
 ELSEWHERE = {
-    # Processes and devices as a whole: the tests that start them.
-    "backends/local/_changing_fleet.py": "backends/local/test_in_place.py",
     "backends/ray/_depot.py": "backends/ray/test_carrier.py",
     "backends/ray/_node_place.py": "backends/ray/test_streamed.py",
     "training/_sharded.py": "training/test_elastic_processes.py",

@@ -213,9 +213,8 @@ class ElasticLocalBackend(PoolBackend, RestorableBackend, ElasticContract, OnThi
         self._make_pool_control()
         self._fleet = Fleet(
             pool, self._events, self._make_launcher, self._spec, self.grace_s, policy, self._checkpoints,
-            resize_mode=resize,
+            resize_mode=resize, shares=GpuShares(shares_per_gpu, gpu_memory),
         )  # fmt: skip
-        self._fleet.shares = GpuShares(shares_per_gpu, gpu_memory)
 
     def set_deadline(self, seconds_left: float, drain_s: float) -> None:
         """Has every trial process gone in ``seconds_left`` seconds, and drained from ``drain_s`` seconds earlier on.

@@ -18,6 +18,9 @@ from syne_hypersched.launch import Launcher, LaunchExit
 
 logger = logging.getLogger(__name__)
 
+#: A trial that waits this long for a device, or does not die this long after SIGKILL, causes a warning.
+PATIENCE_S = 30.0
+
 
 def ordered(num_devices: int) -> str:
     """Why a trial waits for devices, in its event."""

@@ -105,7 +105,7 @@ class PoolBackend:
             ``wanted`` is neither.
         """
         self._request = PoolRequest(wanted if isinstance(wanted, int) else tuple(wanted), reason)
-        self._fleet.set_present(self._request.wanted, reason, self._may_join)
+        self._fleet.devices.set_present(self._request.wanted, reason, self._may_join)
 
     def _make_pool_control(self) -> None:
         self._pool_control = PoolControl(self._look_for_requests)
@@ -143,9 +143,9 @@ class PoolBackend:
                 self._look_at_gpus()
             if self._request is not None and self._is_short(self._request):
                 with contextlib.suppress(TypeError, ValueError):
-                    self._fleet.set_present(self._request.wanted, self._request.reason, self._may_join)
+                    self._fleet.devices.set_present(self._request.wanted, self._request.reason, self._may_join)
         if self._fleet.pool.num_present < len(self._fleet.pool):
-            self._fleet.tell_gone(self._give_back)
+            self._fleet.devices.tell_gone(self._give_back)
 
     def _check_shares(self, shares_per_gpu: object) -> int:
         """Checks how GPUs are to be shared."""
@@ -167,7 +167,7 @@ class PoolBackend:
         try:
             self._request = parse_request(text)
             name = self._request.request
-            self._fleet.set_present(self._request.wanted, self._request.reason or POOL_FILENAME, self._may_join)
+            self._fleet.devices.set_present(self._request.wanted, self._request.reason or POOL_FILENAME, self._may_join)
         except (TypeError, ValueError) as error:
             logger.warning("%s is left out: %s", self._pool_file.path, error)
             self._events.write("pool", reason=str(error), request=name, is_done=False)
@@ -181,7 +181,9 @@ class PoolBackend:
         if change:
             present = self._fleet.pool.num_present
             self._request = PoolRequest(max(0, min(self.num_devices, present + change)), "a signal")
-            self._fleet.set_present(self._request.wanted, "SIGUSR1" if change < 0 else "SIGUSR2", self._may_join)
+            self._fleet.devices.set_present(
+                self._request.wanted, "SIGUSR1" if change < 0 else "SIGUSR2", self._may_join
+            )
 
     def _look_at_gpus(self) -> None:
         if self._health is None:
@@ -192,7 +194,9 @@ class PoolBackend:
                 "GPU %s is not used any more: NVML reports %s. Its trial continues on another one from its "
                 "last checkpoint.", device, reason,
             )  # fmt: skip
-            self._fleet.lose([d for d in self._fleet.pool.devices if gpus_of([d]) == (device,)], reason, broken=True)
+            self._fleet.devices.lose(
+                [d for d in self._fleet.pool.devices if gpus_of([d]) == (device,)], reason, broken=True
+            )
 
     def _is_short(self, request: PoolRequest) -> bool:
         wanted = request.wanted

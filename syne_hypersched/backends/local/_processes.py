@@ -30,7 +30,7 @@ _WARNED: set[Path] = set()
 
 
 class TrialProcesses(StateMachine):
-    """One trial's processes: its state, and what belongs to it. Only :class:`Fleet` changes it.
+    """One trial's processes: its state, and what belongs to it. Only the parts of a fleet change it.
 
     Parameters
     ----------

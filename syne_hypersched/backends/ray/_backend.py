@@ -319,14 +319,14 @@ class ElasticRayBackend(UrlBackend):
         cluster = Cluster(self._begin_scaling(settings) if self._may_scale else settings)
         cluster.on_join = self._on_join
         cluster.on_lose = self._on_lose
-        cluster.on_leave = lambda node, devices: self._fleet.retire(devices, f"node {node} is to go")
+        cluster.on_leave = lambda node, devices: self._fleet.devices.retire(devices, f"node {node} is to go")
         cluster.on_disk = self._on_disk
         return cluster
 
     def _on_lose(self, node: str, devices: Sequence[str], reason: str) -> None:
         self._full.discard(node)
         self._fleet.pool.shut(node, is_shut=False)  # another agent looks at its disk again
-        self._fleet.lose(devices, f"node {node} is lost: {reason}")
+        self._fleet.devices.lose(devices, f"node {node} is lost: {reason}")
 
     def _on_disk(self, node: str, message: Mapping[str, Any]) -> None:
         free_mb, least_mb = float(message["free_mb"]), float(message["min_free_mb"])
@@ -340,7 +340,7 @@ class ElasticRayBackend(UrlBackend):
                 self._full.discard(node)
                 reason = text
                 logger.info("%s: it is used again.", reason)
-            self._fleet.shut(node, message["is_full"], reason, free_mb=free_mb)
+            self._fleet.devices.shut(node, message["is_full"], reason, free_mb=free_mb)
         if message["is_tight"] and self._streams is not None:
             self._streams.spare(node)
 
@@ -351,7 +351,7 @@ class ElasticRayBackend(UrlBackend):
         wanted = None if self._request is None else self._request.wanted
         if isinstance(wanted, int):  # somebody has given devices back
             devices = devices[: max(0, wanted - self._fleet.pool.num_present)]
-        self._fleet.join(devices, node, f"node {node} is there")
+        self._fleet.devices.join(devices, node, f"node {node} is there")
 
     def _may_join(self, devices: Sequence[str]) -> Sequence[str]:
         """Those of the devices that are on nodes which are there."""

@@ -76,7 +76,7 @@ class AutoscalingBackend(ElasticLocalBackend):
             reason = f"node {node} is released: trials can use at most {order.ask} devices"
             logger.info("Node %s is released: trials can use at most %d devices.", node, order.ask)
             self._returning |= {node}
-            self._fleet.retire(devices[node], reason)
+            self._fleet.devices.retire(devices[node], reason)
         for node in self._returning:
             known = cluster.nodes.get(node)
             if known is None:

@@ -334,7 +334,7 @@ def test_every_option_is_passed_on(tmp_path):
         "share_devices": True,
     }
     backend = make_backend(constant, {"x": 1.0}, **given)
-    policy = backend._fleet._policy
+    policy = backend._fleet._state.policy
     assert given == {
         "num_devices_per_trial": backend.num_devices_per_trial,
         "device_type": "cpu" if backend.devices.names[0].startswith("cpu") else "gpu",

@@ -231,7 +231,7 @@ def test_a_log_is_read_without_the_lock_of_the_fleet(make_backend, wait_for, mon
 
     def watched_scan(tail, chunk, **options):
         if len(chunk) > 1 << 20:
-            seen.append(backend._fleet._lock._is_owned())
+            seen.append(backend._fleet._state.lock._is_owned())
         return scan(tail, chunk, **options)
 
     monkeypatch.setattr(LogTail, "_scan", watched_scan)

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from syne_tune.backend.trial_status import Status
 
-from syne_hypersched.backends.local import _failures, _fleet
-from syne_hypersched.backends.local._fleet_checks import VALIDATE
+from syne_hypersched.backends.local import _failures, _fleet_log
+from syne_hypersched.backends.local._fleet_state import VALIDATE
 from syne_hypersched.backends.local._states import IllegalStateError
 from tests.backends.local.trials import Trials
 
@@ -161,7 +161,7 @@ def test_one_process_for_each_device_or_for_all(make_trials, processes, ranks):
 
 
 def test_a_trial_that_waits_long_is_a_warning(make_trials, monkeypatch, caplog):
-    monkeypatch.setattr(_fleet, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(_fleet_log, "PATIENCE_S", 0.1)
     trials = make_trials()
     trial = trials.start()
     trial.resize(2)
@@ -175,7 +175,7 @@ def test_a_trial_that_waits_long_is_a_warning(make_trials, monkeypatch, caplog):
 
 @pytest.mark.slow
 def test_a_server_that_is_stuck_is_a_warning(make_trials, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(_fleet, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(_fleet_log, "PATIENCE_S", 0.3)
     go = tmp_path / "go"
     (tmp_path / "stuck.py").write_text(
         f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
@@ -192,7 +192,7 @@ def test_a_server_that_is_stuck_is_a_warning(make_trials, tmp_path, monkeypatch,
 
 @pytest.mark.slow
 def test_what_does_not_end_is_a_warning_and_not_waited_for_for_ever(make_trials, monkeypatch, caplog):
-    monkeypatch.setattr(_fleet, "PATIENCE_S", 3.0)
+    monkeypatch.setattr(_fleet_log, "PATIENCE_S", 3.0)
     trials = make_trials()
     trials.start()
     trials.until(lambda: trials.reports)
@@ -273,11 +273,11 @@ def test_a_fault_in_the_launchers_thread_is_raised_where_the_tuner_looks(make_tr
     trials = make_trials()
     trials.start()
     trials.until(lambda: trials.reports)
-    fleet = trials.backend._fleet
-    with fleet._lock:
-        fleet._trials[0].handle = None
+    state = trials.backend._fleet._state
+    with state.lock:
+        state.trials[0].handle = None
     last_rank(trials).kill()
-    trials.wait_for(lambda: fleet._fault)
+    trials.wait_for(lambda: state.fault)
     with pytest.raises(IllegalStateError, match=r"(?s)trial 0 is running .*: waiting -> running") as error:
         trials.poll()
     assert str(error.value) in caplog.text
@@ -287,24 +287,25 @@ def test_all_that_holds_between_steps_is_checked_in_tests_and_where_the_user_wan
     trials = make_trials()
     trials.start()
     trials.until(lambda: trials.reports)
-    fleet = trials.backend._fleet
+    fleet, state = trials.backend._fleet, trials.backend._fleet._state
+    active, launches = state.trials._active, state.launches.trial_ids
     fleet.check()
     for wrong, what in (
-        (lambda: fleet._trials._active.pop(0), "is not among the active trials"),
-        (lambda: fleet._by_handle.clear(), "which is not known"),
-        (lambda: fleet._by_handle.update({99: 1}), "and launches .*99: 1.* live, but"),
+        (lambda: active.pop(0), "is not among the active trials"),
+        (lambda: launches.clear(), "which is not known"),
+        (lambda: launches.update({99: 1}), "and launches .*99: 1.* live, but"),
         (lambda: fleet.pool.acquire(1, 1), r"trials \[0, 1\] hold devices"),
     ):
-        with fleet._lock:
-            kept = dict(fleet._trials._active), dict(fleet._by_handle)
+        with state.lock:
+            kept = dict(active), dict(launches)
             wrong()
             with pytest.raises(IllegalStateError, match=what):
                 fleet.check()
-            for mapping, content in zip((fleet._trials._active, fleet._by_handle), kept, strict=True):
+            for mapping, content in zip((active, launches), kept, strict=True):
                 mapping.clear()
                 mapping.update(content)
     fleet.pool.release(1)
     fleet.check()
-    assert fleet._validates
+    assert state.validates
     monkeypatch.setenv(VALIDATE, "0")
-    assert not make_trials().backend._fleet._validates
+    assert not make_trials().backend._fleet._state.validates

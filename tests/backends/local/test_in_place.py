@@ -102,7 +102,7 @@ def test_a_trial_grows_moves_to_another_device_and_shrinks_in_the_same_process(m
     gained = grown[ST_DEVICE_TIME] - first[ST_DEVICE_TIME]
     assert since < gained < 2 * since, "seconds of devices count from the moment of the change"
 
-    leads, goes = (seat.device for seat in trials.backend._fleet._trials[0].crew.seats)
+    leads, goes = (seat.device for seat in trials.backend._fleet.processes(0).crew.seats)
     (free,) = pool.free
     trials.backend.set_devices_present([leads, free], "a guest")
     trials.until(lambda: len(trials.events("joined")) == 2)

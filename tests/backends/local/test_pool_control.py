@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from syne_hypersched.backends.machine.device_locks import free_keys
-from tests.backends.local.test_fleet_pool import consecutive, make_trials  # noqa: F401 (a fixture)
+from tests.backends.local.test_device_changes import consecutive, make_trials  # noqa: F401 (a fixture)
 from tests.backends.machine.test_gpu_health import FailingNvml
 
 pytestmark = pytest.mark.usefixtures("no_process_left", "signals_of_nobody")

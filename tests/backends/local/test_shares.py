@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from syne_hypersched import ElasticLocalBackend
+from tests.backends.local.test_device_changes import consecutive, make_trials  # noqa: F401 (a fixture)
 from tests.backends.local.test_fleet import SCRIPT
-from tests.backends.local.test_fleet_pool import consecutive, make_trials  # noqa: F401 (a fixture)
 from tests.backends.machine.test_gpu_health import FailingNvml
 
 SEEING = SCRIPT.replace("rank=rank,", "rank=rank, gpus=os.environ['CUDA_VISIBLE_DEVICES'],").replace(

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psutil
 import pytest
 
-from syne_hypersched.backends.local._fleet_pool import BreathingFleet
-from syne_hypersched.backends.local._processes import TrialProcesses
-from syne_hypersched.backends.local._roster import Roster
-from syne_hypersched.backends.shared.devices import DevicePool
 from tests.backends.local.test_fleet import SCRIPT
 from tests.backends.local.trials import Trials
 
@@ -37,7 +31,7 @@ def consecutive(trials):
 
 def end(trials):
     """Ends a trial that SIGTERM does not end."""
-    trials.backend._fleet.lose(trials.backend._fleet.pool.present, "the test is over")
+    trials.backend._fleet.devices.lose(trials.backend._fleet.pool.present, "the test is over")
     trials.until(lambda: not trials.backend._fleet.pool.holders)
 
 
@@ -45,7 +39,7 @@ def test_a_device_that_retires_is_free_after_a_drain_and_its_trial_waits(make_tr
     trials = make_trials()
     trials.start(), trials.start()
     trials.until(lambda: all(len(epochs) >= 2 for epochs in trials.epochs.values()))
-    trials.backend._fleet.set_present(1, "another job")
+    trials.backend._fleet.devices.set_present(1, "another job")
     trials.until(lambda: trials.events("freed"))
     [retired], [drain] = trials.events("retire"), trials.events("drain")
     assert (retired.reason, retired.details["present"], drain.reason) == ("another job", 1, "pool")
@@ -57,7 +51,7 @@ def test_a_device_that_retires_is_free_after_a_drain_and_its_trial_waits(make_tr
     assert len(trials.epochs[waiting]) == reported
     assert trials.status == {0: "InProgress", 1: "InProgress"}
     assert trials.reports[-1]["st_devices_present"] == 1
-    trials.backend._fleet.set_present(2, "the other job is over")
+    trials.backend._fleet.devices.set_present(2, "the other job is over")
     trials.until(lambda: len(trials.epochs[waiting]) >= reported + 3)
     assert consecutive(trials)
     assert "st_devices_present" not in trials.reports[-1]
@@ -69,11 +63,11 @@ def test_a_trial_with_several_devices_goes_on_on_what_is_left(make_trials):
     trials.until(lambda: trials.reports)
     trial.resize(3)
     trials.until(lambda: trials.reports[-1]["st_num_devices"] == 3)
-    trials.backend._fleet.set_present(["cpu0", "cpu2"], "")
+    trials.backend._fleet.devices.set_present(["cpu0", "cpu2"], "")
     trials.until(lambda: trials.reports[-1]["st_num_devices"] == 2)
     assert trials.events("launch")[-1].devices == ("cpu0", "cpu2")
     assert trial.num_devices == 3, "the wish stays"
-    trials.backend._fleet.set_present(3, "")
+    trials.backend._fleet.devices.set_present(3, "")
     trials.until(lambda: trials.reports[-1]["st_num_devices"] == 3)
     assert consecutive(trials)
     assert [event.reason for event in trials.events("exit")] == ["resize", "pool", "resize"]
@@ -81,7 +75,7 @@ def test_a_trial_with_several_devices_goes_on_on_what_is_left(make_trials):
 
 def test_a_new_trial_starts_on_what_is_there(make_trials):
     trials = make_trials(num_devices_per_trial=2)
-    trials.backend._fleet.set_present(1, "")
+    trials.backend._fleet.devices.set_present(1, "")
     trials.start()
     trials.until(lambda: trials.reports)
     assert trials.reports[0]["st_num_devices"] == 1
@@ -96,7 +90,7 @@ def test_what_runs_on_a_lost_device_is_killed_at_once_and_goes_on_elsewhere(make
     trials.start()
     trials.until(lambda: len(trials.reports) >= 3)
     [launch] = trials.events("launch")
-    trials.backend._fleet.lose(launch.devices, "Xid 79", broken=True)
+    trials.backend._fleet.devices.lose(launch.devices, "Xid 79", broken=True)
     trials.until(lambda: len(trials.events("launch")) == 2)
     assert not any(psutil.pid_exists(pid) for pid in launch.details["pids"])
     assert trials.events("launch")[1].devices != launch.devices
@@ -104,7 +98,7 @@ def test_what_runs_on_a_lost_device_is_killed_at_once_and_goes_on_elsewhere(make
     trials.until(lambda: len(trials.reports) >= seen + 3)
     assert consecutive(trials)
     assert trials.ends() == ["killed"]
-    trials.backend._fleet.set_present(2, "")
+    trials.backend._fleet.devices.set_present(2, "")
     assert trials.backend._fleet.pool.num_present == 1, "a broken device does not come back"
     end(trials)
 
@@ -116,12 +110,12 @@ def test_a_drain_that_takes_long_is_cut_short_when_the_device_is_lost(make_trial
     trials = make_trials(stubborn, grace_s=600.0, num_devices=1)
     trials.start()
     trials.until(lambda: trials.reports)
-    trials.backend._fleet.set_present(0, "")
+    trials.backend._fleet.devices.set_present(0, "")
     trials.until(lambda: trials.events("drain"))
-    trials.backend._fleet.lose(["cpu0"], "gone")
+    trials.backend._fleet.devices.lose(["cpu0"], "gone")
     trials.until(lambda: trials.events("freed"))
     assert trials.ends() == ["killed"]
-    trials.backend._fleet.set_present(1, "")
+    trials.backend._fleet.devices.set_present(1, "")
     seen = len(trials.reports)
     trials.until(lambda: len(trials.reports) >= seen + 2)
     assert consecutive(trials)
@@ -133,70 +127,17 @@ def test_a_node_that_is_shut_gets_no_launch_and_what_runs_there_goes_on(make_tri
     fleet = trials.backend._fleet
     trial = trials.start()
     trials.until(lambda: len(trials.epochs[0]) >= 2)
-    fleet.shut("", True, "its disk is full", free_mb=7.0)
+    fleet.devices.shut("", True, "its disk is full", free_mb=7.0)
     other = trials.start()
     reported = len(trials.epochs[0])
     trials.until(lambda: len(trials.epochs[0]) >= reported + 5)
     assert not trials.epochs[1]
     assert (trial.num_devices, other.num_devices) == (1, 1)
-    fleet.shut("", False, "")
+    fleet.devices.shut("", False, "")
     trials.until(lambda: len(trials.epochs[1]) >= 2)
     [shut], [reopened] = trials.events("shut"), trials.events("reopen")
     assert (shut.reason, shut.details["free_mb"], len(shut.devices)) == ("its disk is full", 7.0, 3)
     assert len(reopened.devices) == 3
     assert [event.event for event in trials.events("drain")] == []
     assert consecutive(trials)
-    end(trials)
-
-
-def fleet_of(*trials):
-    """A fleet of four devices, on which each trial, given as wanted and held devices, runs or waits."""
-    fleet = BreathingFleet.__new__(BreathingFleet)
-    fleet.pool, fleet._trials = DevicePool([f"cpu{number}" for number in range(4)]), Roster()
-    for trial_id, (wants, holds) in enumerate(trials):
-        trial = TrialProcesses(trial_id, Path("std.out"), Path("std.err"))
-        trial.start(holds or wants, order=trial_id + 1)
-        if holds:
-            fleet.pool.acquire(trial_id, holds)
-            trial.begin_launch(holds)
-            trial.take_handle(trial_id)
-            if wants != holds:
-                trial.resize(wants, order=10)
-        fleet._trials[trial_id] = trial
-        fleet._trials.place(trial)
-    return fleet
-
-
-@pytest.mark.parametrize("trials", [(), ((1, 1),), ((2, 2), (1, 1)), ((2, 2), (2, 2))])
-def test_nothing_is_planned_where_all_trials_are_as_wanted(trials):
-    fleet = fleet_of(*trials)
-    assert fleet._is_as_wanted()
-    assert fleet._plan() == []
-
-
-@pytest.mark.parametrize("trials", [((1, 0),), ((2, 2), (1, 0)), ((2, 1),), ((1, 2), (1, 1)), ((3, 3), (2, 0))])
-def test_trials_that_wait_or_want_another_number_are_planned_for(trials):
-    assert not fleet_of(*trials)._is_as_wanted()
-
-
-def test_a_device_that_is_to_go_is_planned_for():
-    fleet = fleet_of((2, 2))
-    fleet.pool.retire("cpu0")
-    assert not fleet._is_as_wanted()
-    assert len(fleet._plan()) == 1
-
-
-def test_a_launch_on_a_machine_with_another_clock_says_so(make_trials):
-    trials = make_trials(num_devices=2)
-    make_spec = trials.backend._fleet._make_spec
-
-    def with_clock(trial, devices):
-        trial.reports.stream.clock_ahead_s = -7.5 if devices == ("cpu0",) else 0.0
-        return make_spec(trial, devices)
-
-    trials.backend._fleet._make_spec = with_clock
-    trials.start(), trials.start()
-    trials.until(lambda: all(trials.epochs.values()) and len(trials.epochs) == 2)
-    clocks = {event.devices: event.details.get("clock_ahead_s") for event in trials.events("launch")}
-    assert clocks == {("cpu0",): -7.5, ("cpu1",): None}
     end(trials)

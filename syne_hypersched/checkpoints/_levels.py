@@ -29,9 +29,14 @@ class LastLevels:
         #: Those of the last reports, by their numbers.
         self._last: dict[int, float] = {int(number): level for number, level in evidence.get("levels", {}).items()}
         self.before = self._highest = float(evidence.get("highest", NO_LEVEL))
+        #: The least difference between two reports in a row so far.
+        self._least_step: float | None = evidence.get("least_step")
 
     def add(self, number: int, level: float) -> None:
         """The ``number``-th report has a level."""
+        step = level - self._last.get(number - 1, math.inf)
+        if step > 0:
+            self._least_step = step if self._least_step is None else min(step, self._least_step)
         self._last[number] = level
         self._last.pop(number - _NUM_LEVELS, None)
         self._highest = max(self._highest, level)
@@ -39,6 +44,13 @@ class LastLevels:
     def of(self, number: int) -> float | None:
         """The level of the ``number``-th report, if it is one of the last ones and says so."""
         return self._last.get(number)
+
+    def num_after(self, level: float | None, number: int) -> int:
+        """How many steps above a level a checkpoint may be at most that was saved after the ``number``-th report.
+
+        It is more than the reports between them if a launch was killed after a save, before it could report that.
+        """
+        return num_steps(level, self._last.get(number), self._least_step)
 
     def is_beyond_first(self, level: float) -> bool:
         """Whether a level is too high for a launch that begins anew."""
@@ -65,6 +77,7 @@ class LastLevels:
             "highest": self._highest,
             "saved_first": saved_first,
             "step": step,
+            "least_step": self._least_step,
             "level": None,
             "drained": False,
         }
@@ -73,6 +86,26 @@ class LastLevels:
             level = self._last.get(state.after, first if state.after == 0 else math.nan)
             found |= {"level": level if math.isfinite(level) else None, "drained": state.drained}
         return found
+
+
+def num_steps(level: float | None, reported: float | None, step: float | None) -> int:
+    """How many steps above a level a checkpoint may be at most that was saved after another level was reported.
+
+    Parameters
+    ----------
+    level, reported
+        The two levels.
+    step
+        The least difference between two reports in a row.
+
+    Returns
+    -------
+    int
+        With the step that may not be reported yet; 0 if one of the numbers is not known.
+    """
+    if level is None or reported is None or step is None:
+        return 0
+    return math.ceil((reported - level) / step - 1e-6) + 1
 
 
 def order_of(evidence: Mapping[str, Any], level: float) -> Order:

@@ -354,7 +354,8 @@ class Matcher:
             return
         if self._early is not None or self._is_redone(state, best):
             return
-        newer_by = state.before + 1 - best.report
+        num_levels = self._levels.num_after(best.level(self.time_attr), state.before)
+        newer_by = max(state.before + 1 - best.report, num_levels)
         if state.after >= best.report:
             is_next = state.after == state.before == best.report
             is_exact = is_next and self.order is Order.LATE and self._rhythm.is_late(state)
@@ -373,8 +374,7 @@ class Matcher:
 
     def _is_redone(self, state: State, best: Best) -> bool:
         """Whether a state is of work that is done again, from an older checkpoint than the best report had."""
-        wanted = number_of(best.values.get(self.time_attr)) if self.time_attr else None
-        if wanted is None or state.after < best.report:
+        if (wanted := best.level(self.time_attr)) is None or state.after < best.report:
             return False
         # What is saved before the first report of a launch is of that at most, which tells where the launch has begun.
         is_before = state.after == self._num_before and best.launch != self._launch

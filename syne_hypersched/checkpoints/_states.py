@@ -92,6 +92,10 @@ class Best:
     value: float
     launch: int
 
+    def level(self, time_attr: str | None) -> float | None:
+        """Its resource level, given the name of that; None if it has none."""
+        return None if time_attr is None else number_of(self.values.get(time_attr))
+
 
 def number_of(value: object) -> float | None:
     """An entry of a report as a finite number; None if it is none."""

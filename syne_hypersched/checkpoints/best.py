@@ -22,6 +22,7 @@ from syne_tune.util import dump_json_with_numpy
 
 from syne_hypersched._log_tail import LogTail
 from syne_hypersched.checkpoints._generation import Generation, Match
+from syne_hypersched.checkpoints._levels import num_steps
 from syne_hypersched.checkpoints._published import measure_checkpoint as measure_checkpoint
 from syne_hypersched.checkpoints._published import published_result as published_result
 from syne_hypersched.checkpoints._published import published_trial as published_trial
@@ -314,17 +315,16 @@ def find_generation(store: GenerationStore, incumbent: Incumbent, is_last: bool)
             generation = store.read(matched.generation)
             if generation is not None and store.is_sound(generation):
                 return generation, matched.match
-    number = None
-    if is_last:
-        number = _number_in_log(incumbent) if incumbent.report is None else incumbent.report
+    number = (incumbent.report or _number_in_log(incumbent)) if is_last else None
     if number is not None:
+        step = (store.notes().evidence or {}).get("least_step")
+        level = None if incumbent.time_attr is None else number_of(incumbent.result.get(incumbent.time_attr))
         for generation in store.generations():
-            newer_by = generation.newer_by(number)
-            level = None if incumbent.time_attr is None else incumbent.result.get(incumbent.time_attr)
-            if generation.level is not None and isinstance(level, (int, float)) and generation.level < level:
+            if level is not None and generation.level is not None and generation.level < level:
                 continue
-            if newer_by >= 0 and store.is_sound(generation):
-                return generation, newer_by
+            if generation.after >= number and store.is_sound(generation):
+                num_levels = num_steps(level, generation.level, step) + generation.before - generation.after
+                return generation, max(generation.newer_by(number), num_levels)
     return None
 
 

@@ -31,6 +31,29 @@ def test_a_launch_has_gone_on_once_its_level_is_above_those_before(before, found
     assert levels_of(*found, evidence=evidence).has_gone_on == has_gone_on
 
 
+@pytest.mark.parametrize(
+    ("level", "number", "steps"),
+    [
+        (1, 2, 2),  # epochs 2 and 3
+        (1, 3, 4),  # a launch was killed after it had saved epoch 3, which nobody has reported
+        (4, 3, 1),
+        (1, 9, 0),  # no such report
+        (None, 3, 0),
+    ],
+)
+def test_a_checkpoint_may_be_newer_by_levels_that_were_never_reported(level, number, steps):
+    evidence = json.loads(json.dumps(levels_of(1, 2).evidence(False, None)))
+    levels = LastLevels(evidence)
+    levels.add(3, 4)
+    assert levels.num_after(level, number) == steps
+
+
+def test_steps_are_counted_by_the_least_difference_between_two_reports_in_a_row():
+    levels = levels_of(100, 200, 400, 600, 800, 1000)
+    assert levels.num_after(200, 6) == 9  # up to 1100
+    assert levels_of(5).num_after(5, 1) == 0  # one report has no step
+
+
 def test_a_level_above_the_lowest_one_is_none_of_a_launch_that_begins_anew():
     levels = levels_of(1, 2)
     assert levels.is_beyond_first(2)

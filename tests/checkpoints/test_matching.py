@@ -68,6 +68,17 @@ def test_who_has_reported_before_it_has_saved_does_not_save_before_it_reports():
     assert all(known.match != "exact" for known in history.matcher.matched)
 
 
+def test_a_checkpoint_may_be_newer_by_an_epoch_that_was_saved_and_never_reported():
+    """The first launch was killed after it had saved epoch 3, and before it could report that."""
+    first = History(Order.MIXED)
+    for epoch, loss in ((1, 1.0), (2, 2.0)):
+        first.report(epoch, loss, after_s=1.0)
+    second = History(Order.MIXED, first.matcher.notes(), launch=1)
+    second.report(4, 3.0, after_s=1.0)
+    second.save(5, after_s=0.9)
+    assert second.matched() == (1, 5, 4)
+
+
 def test_a_checkpoint_belongs_to_no_report_during_which_the_next_one_is_written():
     """A thread begins to save just before the report."""
     history = History(Order.EARLY)

@@ -8,6 +8,7 @@ thrown away.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Collection
 
@@ -19,9 +20,12 @@ from syne_hypersched.checkpoints._observer import Observer
 from syne_hypersched.checkpoints._shelf import NoRoomError, Shelf
 from syne_hypersched.checkpoints._spec import CheckpointSpec
 from syne_hypersched.checkpoints._states import State
+from syne_hypersched.checkpoints._writers import has_handler
 
 #: After a generation could not be taken, it is tried again after so many seconds.
 _RETRY_S = 1.0
+#: Signals that come again and again to a process that has a handler: timers, profilers, workers that end.
+_FREQUENT = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Taker:
@@ -176,6 +180,13 @@ class Taker:
         return Leases(self._spec.folder, {path: generation.live[path].size for path in copied}, self._most_wait_s)
 
     def _most_wait_s(self) -> float:
+        """How long a process may be kept waiting now.
+
+        A handler interrupts a process that waits inside ``open``: Python waits again, but ``torch.save`` fails.
+        """
+        signals = (*_FREQUENT, signal.SIGTERM) if self._is_ending() else _FREQUENT
+        if any(has_handler(pid, signals) for pid in self._observer.pids):
+            return 0.0
         left_s = self._patience.left_s(time.monotonic())
         return min(left_s, Patience.FIRST_S) if self._is_ending() else left_s
 

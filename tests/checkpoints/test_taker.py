@@ -182,6 +182,16 @@ def test_a_script_waits_less_when_the_launch_is_to_end(trial):
     assert trial.taker._most_wait_s() == Patience.FIRST_S
 
 
+@pytest.mark.parametrize(
+    ("number", "is_ending", "waits"), [("SIGALRM", False, False), ("SIGTERM", False, True), ("SIGTERM", True, False)]
+)
+def test_a_script_whose_open_a_signal_would_interrupt_is_not_kept_waiting(trial, number, is_ending, waits):
+    trial.child.do(f"import signal; signal.signal(signal.{number}, lambda *_: None)")
+    if is_ending:
+        trial.keeper.is_saving()
+    assert (trial.taker._most_wait_s() > 0) == waits
+
+
 def test_what_may_not_be_whole_is_not_copied_while_it_is_written(trial):
     trial.save("epoch 1")
     trial.child.do(f"file = open({str(trial.folder / 'model')!r}, 'r+')")

@@ -322,10 +322,8 @@ class GenerationKeeper:
         others_left: bool,
     ) -> Ending:
         observer = self._observer
-        observer.pids, self._error = (
-            (),
-            self._error or self._taker.error or observer.logs.complaint(os.path.realpath(self._spec.folder)),
-        )
+        observer.pids = ()
+        self._error = self._error or self._taker.error or observer.logs.complaint(os.path.realpath(self._spec.folder))
         self._look()
         observer.look_to_the_end()
         self._tried.end()

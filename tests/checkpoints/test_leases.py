@@ -18,7 +18,6 @@ from syne_hypersched.checkpoints._leases import (
     is_being_written,
     open_with_lease,
 )
-from tests.checkpoints.obedient import Child
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
 
@@ -29,13 +28,6 @@ WRITES = {
     "r+b": "open({path!r}, 'r+b').write(b'new')",
     "truncate": "os.truncate({path!r}, 1)",
 }
-
-
-@pytest.fixture
-def child():
-    child = Child()
-    yield child
-    child.close()
 
 
 @pytest.fixture

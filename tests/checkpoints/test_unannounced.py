@@ -8,16 +8,8 @@ import pytest
 
 from syne_hypersched.checkpoints import _unannounced
 from syne_hypersched.checkpoints._unannounced import Unannounced
-from tests.checkpoints.obedient import Child
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
-
-
-@pytest.fixture
-def child():
-    child = Child()
-    yield child
-    child.close()
 
 
 @pytest.fixture

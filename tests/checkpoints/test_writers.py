@@ -8,16 +8,8 @@ import signal
 import pytest
 
 from syne_hypersched.checkpoints._writers import has_handler, is_alive, open_for_writing
-from tests.checkpoints.obedient import Child
 
 pytestmark = pytest.mark.usefixtures("no_process_left")
-
-
-@pytest.fixture
-def child():
-    child = Child()
-    yield child
-    child.close()
 
 
 @pytest.fixture

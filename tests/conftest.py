@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -150,12 +152,32 @@ def signals_of_nobody() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def _descendants(pid: int) -> set[int]:
+    """Processes below one of this machine.
+
+    Asked for those of a process, psutil reads the files of all processes, which takes longer than most tests.
+    """
+    if not Path(f"/proc/{pid}/task/{pid}/children").exists():  # not every kernel has it
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return {process.pid for process in psutil.Process(pid).children(recursive=True)}
+    found: set[int] = set()
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+                for child in map(int, (task / "children").read_text().split()):
+                    found |= {child, *_descendants(child)}
+    return found
+
+
 @pytest.fixture
 def no_process_left() -> Iterator[None]:
     """Fails a test that leaves a process behind, and ends that process."""
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    before = _descendants(os.getpid())
     yield
-    left = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    left = []
+    for pid in _descendants(os.getpid()) - before:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.append(psutil.Process(pid))
     _, left = psutil.wait_procs(left, timeout=PATIENCE_S / 10)
     for process in left:
         process.kill()

@@ -313,6 +313,11 @@ class GenerationKeeper:
         except Exception as error:  # whatever it is, the tuner must receive the end
             return Ending(is_whole=False, has_changed=True, error=f"the checkpoint folder cannot be looked at: {error}")
 
+    def close(self) -> None:
+        """Ends the watch, for which the kernel takes more than ten milliseconds: the ending is told before."""
+        if self._watch is not None:
+            self._watch.close()
+
     def _finish(
         self,
         watch: ChangeWatch,
@@ -354,7 +359,6 @@ class GenerationKeeper:
             # A checkpoint that was finished before may still be there, beside the torn one.
             has_content = observer.has_finished and num_bytes(found) > 0
             self._write_notes(live, is_whole, is_torn=not is_tried and not has_content)
-        watch.close()
         return Ending(
             is_whole, observer.num_changes > 0, self._shelf.num_taken, self._shelf.bytes_copied,
             self._matcher.order.value, self._error or self._taker.error,

@@ -60,18 +60,28 @@ def kill_descendants() -> None:
     """
     me = psutil.Process()
     pause_s = 0.001
-    while True:
+    while _reap():
         # This process adopts the children of a killed one, and others may have forked meanwhile: look again.
         for process in me.children(recursive=True):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0] != 0:
-                pass
-        except ChildProcessError:
+        if not _reap():
             return
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 0.1)
+
+
+def _reap() -> bool:
+    """Reaps children that have ended. Returns whether there are others; one that adopts orphans has no descendants then.
+
+    To look through all processes of the machine takes some milliseconds, which is hardly ever necessary.
+    """
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def use_huge_pages() -> int:

@@ -116,7 +116,7 @@ class Supervisor:
             checkpoints=ending,
         )
         self._send({"event": "exit", "exit": exit_.to_json(), "time": time.monotonic()})
-        os._exit(0)
+        os._exit(0)  # closes the keeper, too
 
     def _start_ranks(self, own_fds: tuple[int, ...], gate: int) -> None:
         me = os.getpid()

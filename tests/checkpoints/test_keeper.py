@@ -834,7 +834,9 @@ class InProcess:
     def end(self):
         if self.script.poll() is None:
             self.script.communicate("")
-        return self.keeper.finish([self.script.returncode])
+        ending = self.keeper.finish([self.script.returncode])
+        self.keeper.close()
+        return ending
 
 
 @pytest.fixture
@@ -1041,6 +1043,7 @@ def test_what_is_there_at_sigterm_is_whole_if_nobody_writes_however_late_it_is_l
         process.terminate()
         process.wait()
     ending = keeper.finish([process.returncode])
+    keeper.close()
     assert (process.returncode, ending.is_whole) == (-15, not is_writing)
 
 
@@ -1063,7 +1066,9 @@ def test_what_is_written_after_sigterm_has_killed_one_rank_is_whole_if_the_other
         ranks[0].communicate(b"")
         ranks[1].stdin.close()
     exit_codes = [rank.returncode for rank in ranks]
-    assert (exit_codes, keeper.finish(exit_codes).is_whole) == ([75, -15], later_s > 0)
+    ending = keeper.finish(exit_codes)
+    keeper.close()
+    assert (exit_codes, ending.is_whole) == ([75, -15], later_s > 0)
 
 
 def test_a_run_that_saves_between_its_reports_goes_on_from_what_it_saved_last(launches):

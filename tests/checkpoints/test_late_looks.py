@@ -149,6 +149,7 @@ class Run:
         script.terminate()
         script.communicate()
         self.ending = keeper.finish([script.returncode], handled={0})
+        keeper.close()
 
 
 @pytest.mark.parametrize("looks", [0.3, 1.0])

@@ -64,6 +64,7 @@ class Trial:
     def close(self):
         self.child.close()
         self.keeper.finish([0])
+        self.keeper.close()
 
 
 def contents(folder):

@@ -54,7 +54,9 @@ class Trial:
         return [(self.store.files(number) / "model").read_text() for number in self.store.numbers()]
 
     def end(self):
-        return self.keeper.finish([-9])
+        ending = self.keeper.finish([-9])
+        self.keeper.close()
+        return ending
 
 
 @pytest.mark.parametrize("is_told_at_once", [True, False])

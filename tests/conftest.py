@@ -21,6 +21,9 @@ from tests.thoroughness import examples
 TESTS = Path(__file__).parent
 BEGINS_ELSEWHERE = pytest.StashKey[bool]()
 
+#: Each process that runs one of these tests starts a browser. Those that come first are run by one process.
+FIRST = TESTS / "experiments" / "page" / "test_browser.py"
+
 #: One of so many garbage collections is a full one, which takes half a second among the objects of all tests.
 FULL_COLLECTIONS = 200
 
@@ -70,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The order is the same in all processes again."""
     if config.stash.get(BEGINS_ELSEWHERE, False):
-        items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0])
+        items.sort(key=lambda item: (item.path != FIRST, item.path.relative_to(TESTS).parts[0]))
 
 
 @pytest.hookimpl(wrapper=True)

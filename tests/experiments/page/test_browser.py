@@ -34,7 +34,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
         yield browser
         browser.close()
 
@@ -42,16 +42,28 @@ def browser() -> Iterator[Any]:
 class OpenPage:
     """A page with what it has asked for, and what has gone wrong in it."""
 
-    def __init__(self, browser: Any, address: str, width: int = 1600, theme: str = "light") -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-        self.page.set_default_timeout(PATIENCE_MS)
+    def __init__(self, page: Any, address: str, width: int = 1600, theme: str = "light") -> None:
+        self.page = page
+        page.set_default_timeout(PATIENCE_MS)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=theme)
         self.requests: list[str] = []
         self.errors: list[str] = []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        self.page.goto(address)
-        self.page.wait_for_selector("body[data-drawn]")
+        self._listeners = {
+            "request": lambda request: self.requests.append(request.url),
+            "pageerror": lambda error: self.errors.append(str(error)),
+            "console": lambda message: self.errors.append(message.text) if message.type == "error" else None,
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
+        page.goto(address)
+        page.wait_for_selector("body[data-drawn]")
+
+    def leave(self) -> None:
+        """Ends the test of this page, whose tab may open others."""
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
+        assert not self.errors
 
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)
@@ -75,18 +87,23 @@ class OpenPage:
         return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
 
+@pytest.fixture(scope="module")
+def tab(browser) -> Any:
+    """Opens one page after the other: Chromium has started a process, and has compiled the library of charts."""
+    return browser.new_page()
+
+
 @pytest.fixture
-def open_page(browser) -> Iterator[Any]:
+def open_page(tab) -> Iterator[Any]:
     opened: list[OpenPage] = []
 
     def open_it(address: str, **options: Any) -> OpenPage:
-        opened.append(OpenPage(browser, address, **options))
+        opened.append(OpenPage(tab, address, **options))
         return opened[-1]
 
     yield open_it
     for one in opened:
-        one.page.close()
-        assert not one.errors
+        one.leave()
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +116,9 @@ def file(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def shared(browser, file) -> Iterator[OpenPage]:
     """One page of a file for the tests that leave it as it was, since Chromium takes a second to open it."""
-    opened = OpenPage(browser, file)
+    opened = OpenPage(browser.new_page(), file)
     yield opened
-    opened.page.close()
-    assert not opened.errors
+    opened.leave()
 
 
 @pytest.fixture
@@ -325,7 +341,7 @@ def cluster_run() -> ClusterRun:
     return run
 
 
-@pytest.mark.parametrize("text", ["דיוק", "\u202eafter an override", "two\nlines\x1b[2J"])
+@pytest.mark.parametrize("text", ["דיוק", "\u202eafter an override\nand two\nlines\x1b[2J"])
 def test_names_turn_nothing_round(open_page, tmp_path, text):
     write(tmp_path / "run", text)
     opened = open_page(write_page(tmp_path / "run").as_uri())

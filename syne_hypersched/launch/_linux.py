@@ -58,11 +58,10 @@ def kill_descendants() -> None:
     A process in an uninterruptible wait (a dead network disk, a driver) dies only when the kernel ends the wait. This
     function waits for it, because its devices are not free before.
     """
-    me = psutil.Process()
     pause_s = 0.001
     while _reap():
         # This process adopts the children of a killed one, and others may have forked meanwhile: look again.
-        for process in me.children(recursive=True):
+        for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         if not _reap():
@@ -72,9 +71,10 @@ def kill_descendants() -> None:
 
 
 def _reap() -> bool:
-    """Reaps children that have ended. Returns whether there are others; one that adopts orphans has no descendants then.
+    """Reaps children that have ended, and returns whether there are others.
 
-    To look through all processes of the machine takes some milliseconds, which is hardly ever necessary.
+    A process that adopts orphans has no descendants if it has no children. To look for them among all processes of the
+    machine takes some milliseconds.
     """
     try:
         while os.waitpid(-1, os.WNOHANG)[0] != 0:

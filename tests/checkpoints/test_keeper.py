@@ -1025,6 +1025,18 @@ def test_an_error_at_the_end_is_told(in_process, monkeypatch):
     assert (ending.is_whole, "Permission denied" in ending.error) == (False, True)
 
 
+def test_the_ending_is_told_before_the_kernel_ends_the_watch(launches):
+    keeper = GenerationKeeper(dataclasses.replace(launches.spec, launch=0), lambda _: None)
+    keeper.prepare()
+    keeper.start([])
+    assert keeper.finish([0]).error == ""
+    (watch,) = keeper.private_fds
+    os.fstat(watch)
+    keeper.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(watch)
+
+
 @pytest.mark.parametrize("is_writing", [False, True])
 def test_what_is_there_at_sigterm_is_whole_if_nobody_writes_however_late_it_is_looked_at(launches, is_writing):
     body = "folder.mkdir()\nfile = open(folder / 'model', 'w')\nfile.write(sealed(1))\nfile.flush()\n"

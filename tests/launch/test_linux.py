@@ -27,6 +27,33 @@ def test_which_signals_a_process_handles():
     assert handles(os.getpid(), signal.SIGINT)
 
 
+DESCENDANTS = """
+import os, subprocess, sys
+from syne_hypersched.launch import _linux
+
+_linux.adopt_orphans()
+if sys.argv[1] == "tree":
+    shell = subprocess.Popen(["sh", "-c", "(sleep 1000 & echo $!; sleep 1000) & wait"], stdout=subprocess.PIPE)
+    orphan = int(shell.stdout.readline())
+else:
+    os.waitpid(os.spawnlp(os.P_NOWAIT, "true", "true"), 0)
+    _linux.psutil = None  # nothing is to be looked for
+_linux.kill_descendants()
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("no child")
+if sys.argv[1] == "tree":
+    print(os.path.exists(f"/proc/{orphan}"))
+"""
+
+
+@pytest.mark.parametrize("what, printed", [("tree", "no child\nFalse\n"), ("nothing", "no child\n")])
+def test_all_descendants_are_killed_and_nobody_is_looked_for_without_children(what, printed):
+    done = subprocess.run([sys.executable, "-c", DESCENDANTS, what], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (printed, "")
+
+
 CODE = """
 import os
 from pathlib import Path
